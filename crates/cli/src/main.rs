@@ -1,0 +1,2 @@
+//! The `dabba` binary.
+fn main() {}

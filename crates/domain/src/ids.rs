@@ -1,0 +1,235 @@
+//! Identifiers: one type per kind of thing, all of them `UUIDv7` (RFC 9562, section 5.7).
+//!
+//! The twelve bits after the version, `rand_a` in the RFC, hold a [`Bucket`]. A restaurant draws
+//! its bucket at random; an order carries its restaurant's. So an order's id alone says where the
+//! order is stored, and ids still sort by the time they were made.
+//!
+//! To add a kind, add a line to the registry at the end of this file.
+
+use std::{fmt, hash::Hash, marker::PhantomData, str::FromStr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::Uuid;
+
+/// One of 4,096 slices of all orders. Shards own ranges of buckets; the number never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bucket(u16);
+
+impl Bucket {
+    /// How many buckets there are, for ever.
+    pub const COUNT: u16 = 4_096;
+
+    /// The bucket with this number, or `None` from [`Bucket::COUNT`] up.
+    pub const fn new(number: u16) -> Option<Self> {
+        if number < Self::COUNT { Some(Self(number)) } else { None }
+    }
+
+    /// The bucket that these random bits choose, each with the same probability.
+    pub const fn from_random(random: u64) -> Self {
+        Self((random & 0x0fff) as u16)
+    }
+
+    /// Its number, from 0 to 4,095.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+}
+
+/// What an [`Id`] identifies. Implemented by the registry below only.
+pub trait IdKind: 'static {
+    /// The kind's name, as in error messages: `order`.
+    const NAME: &'static str;
+}
+
+/// The identifier of a `K`. See the module's description.
+pub struct Id<K> {
+    uuid: Uuid,
+    kind: PhantomData<fn() -> K>,
+}
+
+/// Why a text or a number is not an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Not a UUID in its canonical, hyphenated form.
+    #[error("not a UUID in the form 01234567-89ab-7cde-8f01-23456789abcd")]
+    NotAUuid,
+    /// A UUID, but not of version 7 and the RFC's variant.
+    #[error("a UUID, but not of version 7")]
+    NotVersion7,
+}
+
+impl<K> Id<K> {
+    /// Length of the canonical text.
+    const TEXT_LENGTH: usize = 36;
+
+    /// Makes an id from the time, the bucket and 62 of the 64 random bits. Times before 1970 count
+    /// as 1970.
+    pub fn generate(at: Timestamp, bucket: Bucket, random: u64) -> Self {
+        let unix_ms = u64::try_from(at.as_millisecond()).unwrap_or(0) & 0x0000_ffff_ffff_ffff;
+        let high = (unix_ms << 16) | 0x7000 | u64::from(bucket.number());
+        let low = (random >> 2) | 0x8000_0000_0000_0000;
+        Self { uuid: Uuid::from_u64_pair(high, low), kind: PhantomData }
+    }
+
+    /// Takes a UUID that was made by [`Id::generate`], for example one read from a store.
+    pub fn from_uuid(uuid: Uuid) -> Result<Self, IdError> {
+        if uuid.get_version_num() == 7 && uuid.get_variant() == uuid::Variant::RFC4122 {
+            Ok(Self { uuid, kind: PhantomData })
+        } else {
+            Err(IdError::NotVersion7)
+        }
+    }
+
+    /// The id as a UUID.
+    pub const fn uuid(self) -> Uuid {
+        self.uuid
+    }
+
+    /// The bucket in which the thing lives.
+    pub fn bucket(self) -> Bucket {
+        Bucket((self.uuid.as_u64_pair().0 & 0x0fff) as u16)
+    }
+
+    /// When the id was made, to the millisecond.
+    pub fn created_at(self) -> Timestamp {
+        let unix_ms = self.uuid.as_u64_pair().0 >> 16;
+        i64::try_from(unix_ms)
+            .ok()
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+            .unwrap_or(Timestamp::MAX)
+    }
+}
+
+impl<K> Clone for Id<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K> Copy for Id<K> {}
+impl<K> PartialEq for Id<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.uuid == other.uuid
+    }
+}
+impl<K> Eq for Id<K> {}
+impl<K> PartialOrd for Id<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<K> Ord for Id<K> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.uuid.cmp(&other.uuid)
+    }
+}
+impl<K> Hash for Id<K> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.uuid.hash(state);
+    }
+}
+impl<K> fmt::Display for Id<K> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.uuid.as_hyphenated().fmt(formatter)
+    }
+}
+impl<K: IdKind> fmt::Debug for Id<K> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", K::NAME, self.uuid.as_hyphenated())
+    }
+}
+impl<K> FromStr for Id<K> {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        if text.len() != Self::TEXT_LENGTH {
+            return Err(IdError::NotAUuid);
+        }
+        Self::from_uuid(Uuid::try_parse(text).map_err(|_| IdError::NotAUuid)?)
+    }
+}
+impl<K> Serialize for Id<K> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+impl<'de, K> Deserialize<'de> for Id<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+macro_rules! id_kinds {
+    ($($(#[$doc:meta])* $kind:ident, $alias:ident, $name:literal;)*) => {$(
+        #[doc = concat!("Marks the id of a ", $name, ".")]
+        #[derive(Debug)]
+        pub enum $kind {}
+        impl IdKind for $kind {
+            const NAME: &'static str = $name;
+        }
+        $(#[$doc])*
+        pub type $alias = Id<$kind>;
+    )*};
+}
+
+id_kinds! {
+    /// Identifies an order. Its bucket is its restaurant's.
+    OrderKind, OrderId, "order";
+    /// Identifies a restaurant. Its bucket was drawn at random.
+    RestaurantKind, RestaurantId, "restaurant";
+    /// Identifies an account: a customer, a courier, a member of staff. Its bucket means nothing.
+    AccountKind, AccountId, "account";
+    /// Identifies a background task. Its bucket is its order's.
+    TaskKind, TaskId, "task";
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_id_keeps_its_time_and_bucket(ms in 0_i64..=253_402_207_200_000, bucket in 0_u16..4_096, random: u64) {
+            let at = Timestamp::from_millisecond(ms).unwrap();
+            let bucket = Bucket::new(bucket).unwrap();
+            let id = OrderId::generate(at, bucket, random);
+            prop_assert_eq!(id.bucket(), bucket);
+            prop_assert_eq!(id.created_at(), at);
+            prop_assert_eq!(id.to_string().parse::<OrderId>().unwrap(), id);
+            prop_assert_eq!(OrderId::from_uuid(id.uuid()).unwrap(), id);
+        }
+
+        #[test]
+        fn ids_sort_by_time(earlier in 0_i64..1_000_000, later in 1_000_001_i64..2_000_000, a: u64, b: u64) {
+            let id = |ms, random| {
+                OrderId::generate(Timestamp::from_millisecond(ms).unwrap(), Bucket::from_random(random), random)
+            };
+            prop_assert!(id(earlier, a) < id(later, b));
+            prop_assert!(id(earlier, a).to_string() < id(later, b).to_string());
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_id_says_why() {
+        for (text, error) in [
+            ("", IdError::NotAUuid),
+            ("not an id", IdError::NotAUuid),
+            ("{0198b2f4-0000-7000-8000-00000000000}", IdError::NotAUuid),
+            ("0198b2f4000070008000000000000000", IdError::NotAUuid),
+            ("0198b2f4-0000-4000-8000-000000000000", IdError::NotVersion7),
+            ("0198b2f4-0000-7000-0000-000000000000", IdError::NotVersion7),
+        ] {
+            assert_eq!(text.parse::<OrderId>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn there_are_4096_buckets() {
+        assert_eq!(Bucket::new(4_095).map(Bucket::number), Some(4_095));
+        assert_eq!(Bucket::new(4_096), None);
+        assert_eq!(Bucket::from_random(u64::MAX).number(), 4_095);
+    }
+}

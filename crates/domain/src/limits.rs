@@ -1,0 +1,44 @@
+//! Every limit on what a caller may send, in one place. The API description and the documentation
+//! quote these values; nothing else repeats them.
+
+/// Most lines in one order.
+pub const MAX_LINES: usize = 100;
+/// Most of one kind in a line.
+pub const MAX_QUANTITY: u32 = 99;
+/// Most options chosen in one line.
+pub const MAX_CHOSEN_OPTIONS: usize = 100;
+/// Most categories in a menu.
+pub const MAX_CATEGORIES: usize = 200;
+/// Most items in a menu, over all categories.
+pub const MAX_ITEMS: usize = 5_000;
+/// Most option groups in an item.
+pub const MAX_OPTION_GROUPS: usize = 50;
+/// Most options in a group.
+pub const MAX_OPTIONS: usize = 100;
+/// Most tags on an item.
+pub const MAX_TAGS: usize = 32;
+/// Most intervals in a week's opening hours.
+pub const MAX_OPENING_INTERVALS: usize = 70;
+/// Longest identifier in a menu, in characters.
+pub const MAX_SLUG_LENGTH: usize = 64;
+/// Longest name (restaurant, item, person), in characters.
+pub const MAX_NAME_LENGTH: usize = 120;
+/// Longest description, note or free text, in characters.
+pub const MAX_TEXT_LENGTH: usize = 500;
+/// Largest amount of money, in minor units: ten thousand million in a two-digit currency, and
+/// well below 2^53, so that every JSON reader holds it exactly.
+pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
+/// Highest tax rate, in basis points (100 %).
+pub const MAX_TAX_RATE_BASIS_POINTS: u32 = 10_000;
+/// Longest time a restaurant may take to accept, in seconds (one day).
+pub const MAX_ACCEPTANCE_DEADLINE_SECONDS: u32 = 86_400;
+/// Shortest time a restaurant may take to accept, in seconds.
+pub const MIN_ACCEPTANCE_DEADLINE_SECONDS: u32 = 30;
+/// Time a restaurant has to accept when it has not chosen one, in seconds (8 minutes).
+pub const DEFAULT_ACCEPTANCE_DEADLINE_SECONDS: u32 = 480;
+/// Longest preparation time a restaurant may announce, in minutes (one day).
+pub const MAX_PREPARATION_MINUTES: u32 = 1_440;
+/// Most of an item that can be in stock.
+pub const MAX_STOCK: u32 = 1_000_000;
+/// Most events of one order. Reached only by endless partial refunds or reassignments.
+pub const MAX_ORDER_VERSION: u32 = 1_000;

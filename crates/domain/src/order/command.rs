@@ -1,0 +1,244 @@
+//! What can be asked of an order.
+
+use serde::{Deserialize, Serialize};
+
+use super::state::named_variants;
+use crate::{
+    AccountId, Amount,
+    order::{Contact, Fulfilment, PaymentMethod},
+    pricing::{Cart, CartLine},
+    text::Note,
+};
+
+/// What a customer sends to place an order. There is no price in it: the server prices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderRequest {
+    /// What is ordered.
+    pub lines: Vec<CartLine>,
+    /// How it gets to the customer.
+    pub fulfilment: Fulfilment,
+    /// For the courier, or for the staff on collection.
+    #[serde(default)]
+    pub tip: Amount,
+    /// How it is paid.
+    pub payment_method: PaymentMethod,
+    /// Whom to ask for.
+    #[serde(default)]
+    pub contact: Option<Contact>,
+    /// A wish for the restaurant.
+    #[serde(default)]
+    pub note: Option<Note>,
+    /// The total that the customer was shown. When it is given and the total is another, the order
+    /// is not placed.
+    #[serde(default)]
+    pub expected_total: Option<Amount>,
+}
+
+impl OrderRequest {
+    /// The part that has a price, and the rest with the lines taken out.
+    pub fn cart(&self) -> Cart {
+        Cart { lines: self.lines.clone(), fulfilment: self.fulfilment.kind(), tip: self.tip }
+    }
+}
+
+/// A command on an order that exists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// The payment is certain.
+    Confirm,
+    /// The restaurant takes the order.
+    Accept {
+        /// In how many minutes the food will be ready.
+        preparation_minutes: u32,
+    },
+    /// The restaurant does not take the order.
+    Reject {
+        /// Why.
+        reason: RejectReason,
+        /// Why, in the restaurant's own words.
+        note: Option<Note>,
+    },
+    /// The food is ready.
+    MarkReady,
+    /// This courier carries it.
+    AssignCourier {
+        /// The courier's account.
+        courier_id: AccountId,
+    },
+    /// The courier has the food.
+    PickUp,
+    /// The customer has the food.
+    Deliver,
+    /// The order ends here.
+    Cancel {
+        /// Why.
+        reason: CancelReason,
+        /// Why, in their own words.
+        note: Option<Note>,
+    },
+    /// The acceptance deadline has passed.
+    Expire,
+    /// The customer gets money back.
+    Refund {
+        /// How much; all that is left, when absent.
+        amount: Option<Amount>,
+        /// Why.
+        reason: RefundReason,
+        /// Why, in their own words.
+        note: Option<Note>,
+    },
+}
+
+impl Command {
+    /// Which command it is.
+    pub const fn kind(&self) -> CommandKind {
+        match self {
+            Self::Confirm => CommandKind::Confirm,
+            Self::Accept { .. } => CommandKind::Accept,
+            Self::Reject { .. } => CommandKind::Reject,
+            Self::MarkReady => CommandKind::MarkReady,
+            Self::AssignCourier { .. } => CommandKind::AssignCourier,
+            Self::PickUp => CommandKind::PickUp,
+            Self::Deliver => CommandKind::Deliver,
+            Self::Cancel { .. } => CommandKind::Cancel,
+            Self::Expire => CommandKind::Expire,
+            Self::Refund { .. } => CommandKind::Refund,
+        }
+    }
+}
+
+/// The name of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is described at the variant of Command with its name")]
+pub enum CommandKind {
+    Confirm,
+    Accept,
+    Reject,
+    MarkReady,
+    AssignCourier,
+    PickUp,
+    Deliver,
+    Cancel,
+    Expire,
+    Refund,
+}
+
+named_variants!(CommandKind {
+    Confirm => "confirm",
+    Accept => "accept",
+    Reject => "reject",
+    MarkReady => "mark_ready",
+    AssignCourier => "assign_courier",
+    PickUp => "pick_up",
+    Deliver => "deliver",
+    Cancel => "cancel",
+    Expire => "expire",
+    Refund => "refund",
+});
+
+/// Why an order is cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelReason {
+    /// The customer no longer wants it.
+    ChangedMind,
+    /// The same order was placed twice.
+    Duplicate,
+    /// The address is wrong or cannot be reached.
+    WrongAddress,
+    /// It takes too long.
+    TooSlow,
+    /// Something in it cannot be made.
+    ItemUnavailable,
+    /// The kitchen had to close.
+    KitchenClosed,
+    /// Nobody can carry it.
+    NoCourier,
+    /// The customer cannot be reached.
+    CustomerUnreachable,
+    /// It looks like fraud.
+    SuspectedFraud,
+    /// See the note.
+    Other,
+}
+
+named_variants!(CancelReason {
+    ChangedMind => "changed_mind",
+    Duplicate => "duplicate",
+    WrongAddress => "wrong_address",
+    TooSlow => "too_slow",
+    ItemUnavailable => "item_unavailable",
+    KitchenClosed => "kitchen_closed",
+    NoCourier => "no_courier",
+    CustomerUnreachable => "customer_unreachable",
+    SuspectedFraud => "suspected_fraud",
+    Other => "other",
+});
+
+impl CancelReason {
+    /// Whether what the order took from stock is there again.
+    pub const fn returns_stock(self) -> bool {
+        !matches!(self, Self::ItemUnavailable)
+    }
+}
+
+/// Why a restaurant does not take an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectReason {
+    /// Something in it cannot be made.
+    ItemUnavailable,
+    /// The kitchen has too much to do.
+    TooBusy,
+    /// The kitchen closes soon.
+    ClosingSoon,
+    /// It cannot be brought to that address.
+    CannotDeliver,
+    /// See the note.
+    Other,
+}
+
+named_variants!(RejectReason {
+    ItemUnavailable => "item_unavailable",
+    TooBusy => "too_busy",
+    ClosingSoon => "closing_soon",
+    CannotDeliver => "cannot_deliver",
+    Other => "other",
+});
+
+impl RejectReason {
+    /// Whether what the order took from stock is there again.
+    pub const fn returns_stock(self) -> bool {
+        !matches!(self, Self::ItemUnavailable)
+    }
+}
+
+/// Why a customer gets money back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundReason {
+    /// Something was missing.
+    MissingItem,
+    /// Something else was brought.
+    WrongItem,
+    /// The food was not good.
+    Quality,
+    /// It came too late.
+    Late,
+    /// It never came.
+    NotDelivered,
+    /// See the note.
+    Other,
+}
+
+named_variants!(RefundReason {
+    MissingItem => "missing_item",
+    WrongItem => "wrong_item",
+    Quality => "quality",
+    Late => "late",
+    NotDelivered => "not_delivered",
+    Other => "other",
+});

@@ -1,0 +1,351 @@
+//! From a command to the events that follow from it, or to the reason why not.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CancelReason, Command, CommandKind, Event, Order, OrderDetails, OrderStatus, PaymentMethod,
+    RecordedEvent, RejectReason, StockDraw, TaskKind,
+    event::HistoryError,
+    evolve,
+    lifecycle::{Who, is_done, rules_of},
+};
+use crate::{
+    AccountId, Actor, Amount, OrderId, Timestamp,
+    limits::{MAX_ORDER_VERSION, MAX_PREPARATION_MINUTES},
+    restaurant::Settings,
+};
+
+/// What a command leads to: written in one transaction, or not at all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The order after the command.
+    pub order: Order,
+    /// What happened. Empty when the command had been carried out before.
+    pub events: Vec<RecordedEvent>,
+    /// Work that follows.
+    pub tasks: Vec<TaskSpec>,
+    /// What goes back to limited stock.
+    pub stock_returned: Vec<StockDraw>,
+}
+
+/// Work that has to be done later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskSpec {
+    /// What.
+    pub kind: TaskKind,
+    /// When, at the earliest.
+    pub run_at: Timestamp,
+}
+
+/// Why a command was not carried out. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The order is not the actor's: they may not even know that it exists.
+    #[error("the order is not theirs")]
+    NotTheirs,
+    /// Nobody in the actor's role may ever give this command.
+    #[error("{command} is not for this role")]
+    RoleNotAllowed {
+        /// The command.
+        command: CommandKind,
+    },
+    /// The command does not fit the order as it is.
+    #[error("{command} is not possible while the order is {status}")]
+    IllegalMove {
+        /// The command.
+        command: CommandKind,
+        /// The status in which the order is.
+        status: OrderStatus,
+    },
+    /// More minutes of preparation than a restaurant may announce.
+    #[error("preparation_minutes must be at most {MAX_PREPARATION_MINUTES}")]
+    PreparationTooLong,
+    /// A refund of nothing, or of more than is left.
+    #[error("the amount must be from 1 to {refundable}, which is what is left to refund", refundable = refundable.minor())]
+    AmountNotRefundable {
+        /// What is left to refund, in minor units.
+        refundable: Amount,
+    },
+    /// More than the restaurant's staff may refund of one order.
+    #[error("the restaurant may refund {limit} of an order at most; an admin may refund more", limit = limit.minor())]
+    RefundLimit {
+        /// The limit, in minor units.
+        limit: Amount,
+    },
+    /// A courier may assign an order to themselves only.
+    #[error("a courier may assign an order to themselves only")]
+    AnotherCourier,
+    /// The order has as many events as an order may have.
+    #[error("the order has had too many changes")]
+    HistoryFull,
+    /// The order's stored history does not hold together.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+}
+
+/// Something that the actor may do with an order now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowedAction {
+    /// The command.
+    pub command: CommandKind,
+    /// Until when; no limit, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+}
+
+/// Places an order that has been priced. `system` events follow at once where nothing has to be
+/// waited for: an order paid in cash is confirmed.
+pub fn place(
+    id: OrderId,
+    details: OrderDetails,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Decision, Rejection> {
+    let customer = Actor::Customer { account_id: details.customer_id };
+    let paid_in_cash = details.payment_method == PaymentMethod::Cash;
+    let placed = RecordedEvent {
+        order_id: id,
+        version: 1,
+        at: now,
+        actor: customer,
+        event: Event::Placed(Arc::new(details)),
+    };
+    let order = evolve(None, &placed)?;
+    let mut decision =
+        Decision { order, events: vec![placed], tasks: Vec::new(), stock_returned: Vec::new() };
+    if paid_in_cash {
+        decision.confirm(settings.acceptance_deadline(), now)?;
+    }
+    Ok(decision)
+}
+
+/// Decides on a command. `settings` are those of the order's restaurant.
+///
+/// A command that was carried out before, by whomever, is answered with a decision without
+/// events. The order in which reasons are checked is: is it theirs, is it for their role, is it
+/// done, does it fit the order, does its content fit.
+pub fn decide(
+    order: &Order,
+    command: &Command,
+    actor: &Actor,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Decision, Rejection> {
+    match permit(order, command.kind(), actor)? {
+        Permission::Done => return Ok(Decision::unchanged(order)),
+        Permission::Granted => {}
+    }
+    if order.version >= MAX_ORDER_VERSION {
+        return Err(Rejection::HistoryFull);
+    }
+    let mut decision = Decision::unchanged(order);
+    match command {
+        Command::Confirm => decision.confirm(settings.acceptance_deadline(), now)?,
+        Command::Accept { preparation_minutes } => {
+            if *preparation_minutes > MAX_PREPARATION_MINUTES {
+                return Err(Rejection::PreparationTooLong);
+            }
+            let ready_by = after(now, SignedDuration::from_mins(i64::from(*preparation_minutes)));
+            let preparation_minutes = *preparation_minutes;
+            decision.record(actor, now, Event::Accepted { preparation_minutes, ready_by })?;
+        }
+        Command::Reject { reason, note } => {
+            let stock_returned = decision.return_stock(RejectReason::returns_stock(*reason));
+            decision.record(
+                actor,
+                now,
+                Event::Rejected { reason: *reason, note: note.clone(), stock_returned },
+            )?;
+        }
+        Command::MarkReady => decision.record(actor, now, Event::MarkedReady)?,
+        Command::AssignCourier { courier_id } => decision.assign(actor, *courier_id, now)?,
+        Command::PickUp => decision.record(actor, now, Event::PickedUp)?,
+        Command::Deliver => {
+            decision.record(actor, now, Event::Delivered)?;
+            if order.details.payment_method == PaymentMethod::Cash {
+                let amount = order.details.amounts.total;
+                decision.record(actor, now, Event::PaymentCaptured { amount })?;
+            }
+        }
+        Command::Cancel { reason, note } => {
+            let stock_returned = decision.return_stock(CancelReason::returns_stock(*reason));
+            decision.record(
+                actor,
+                now,
+                Event::Cancelled { reason: *reason, note: note.clone(), stock_returned },
+            )?;
+        }
+        Command::Expire => {
+            if order.acceptance_deadline.is_none_or(|deadline| now < deadline) {
+                return Err(Rejection::IllegalMove { command: CommandKind::Expire, status: order.status });
+            }
+            let stock_returned = decision.return_stock(true);
+            decision.record(actor, now, Event::Expired { stock_returned })?;
+        }
+        Command::Refund { amount, reason, note } => {
+            let amount = refund_amount(order, *amount, actor, settings)?;
+            decision.record(actor, now, Event::Refunded { amount, reason: *reason, note: note.clone() })?;
+        }
+    }
+    Ok(decision)
+}
+
+/// What `actor` may do with the order now, in the order of the lifecycle.
+///
+/// `decide` refuses a command that is listed only for its content (an amount, a courier).
+pub fn allowed_actions(order: &Order, actor: &Actor, settings: &Settings) -> Vec<AllowedAction> {
+    CommandKind::ALL
+        .iter()
+        .copied()
+        .filter(|command| permit(order, *command, actor) == Ok(Permission::Granted))
+        .filter(|command| match command {
+            CommandKind::Refund => refundable_by(order, actor, settings) > Amount::ZERO,
+            // Who carries the order already has nothing to take over.
+            CommandKind::AssignCourier => !Who::AssignedCourier.is(actor, order),
+            _ => order.version < MAX_ORDER_VERSION,
+        })
+        .map(|command| {
+            let waits_for_the_restaurant =
+                matches!(command, CommandKind::Accept | CommandKind::Reject | CommandKind::Expire);
+            let deadline = if waits_for_the_restaurant { order.acceptance_deadline } else { None };
+            AllowedAction { command, deadline }
+        })
+        .collect()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Permission {
+    Granted,
+    /// It was carried out before.
+    Done,
+}
+
+/// Asks the lifecycle table.
+fn permit(order: &Order, command: CommandKind, actor: &Actor) -> Result<Permission, Rejection> {
+    let claims = command == CommandKind::AssignCourier && Who::FreeCourier.is(actor, order);
+    if !is_theirs(order, actor) && !claims {
+        return Err(Rejection::NotTheirs);
+    }
+    if !rules_of(command).any(|rule| rule.who.iter().any(|who| who.has_role_of(actor))) {
+        return Err(Rejection::RoleNotAllowed { command });
+    }
+    let fulfilment = order.details.fulfilment.kind();
+    let granted = rules_of(command).any(|rule| {
+        rule.from.contains(&order.status)
+            && rule.only.is_none_or(|only| only == fulfilment)
+            && rule.who.iter().any(|who| who.is(actor, order))
+    });
+    if granted {
+        return Ok(Permission::Granted);
+    }
+    // To repeat a command, one must have been able to give it.
+    let could_have = rules_of(command).any(|rule| {
+        rule.only.is_none_or(|only| only == fulfilment) && rule.who.iter().any(|who| who.is(actor, order))
+    });
+    if could_have && is_done(command, order) {
+        Ok(Permission::Done)
+    } else if claims && order.courier_id.is_none() {
+        // An order that is no longer free is nobody's business but its parties'.
+        Err(Rejection::NotTheirs)
+    } else {
+        Err(Rejection::IllegalMove { command, status: order.status })
+    }
+}
+
+/// Whether the actor is a party to the order, and so may see it.
+pub(crate) fn is_theirs(order: &Order, actor: &Actor) -> bool {
+    [Who::Customer, Who::Restaurant, Who::AssignedCourier, Who::Admin, Who::System]
+        .into_iter()
+        .any(|who| who.is(actor, order))
+}
+
+impl Order {
+    /// Whether `actor` may see this order (I9).
+    pub fn is_visible_to(&self, actor: &Actor) -> bool {
+        is_theirs(self, actor)
+    }
+
+    /// What has been collected and not been given back.
+    pub fn refundable(&self) -> Amount {
+        self.captured.minus(self.refunded).unwrap_or(Amount::ZERO)
+    }
+}
+
+fn refundable_by(order: &Order, actor: &Actor, settings: &Settings) -> Amount {
+    let left = order.refundable();
+    match actor {
+        Actor::Restaurant { .. } => {
+            left.min(settings.refund_limit.minus(order.refunded).unwrap_or(Amount::ZERO))
+        }
+        _ => left,
+    }
+}
+
+fn refund_amount(
+    order: &Order,
+    requested: Option<Amount>,
+    actor: &Actor,
+    settings: &Settings,
+) -> Result<Amount, Rejection> {
+    let refundable = order.refundable();
+    let amount = requested.unwrap_or(refundable);
+    if amount.is_zero() || amount > refundable {
+        return Err(Rejection::AmountNotRefundable { refundable });
+    }
+    if amount > refundable_by(order, actor, settings) {
+        return Err(Rejection::RefundLimit { limit: settings.refund_limit });
+    }
+    Ok(amount)
+}
+
+/// `duration` after `now`; the last moment there is, when that is beyond it.
+fn after(now: Timestamp, duration: SignedDuration) -> Timestamp {
+    now.checked_add(duration).unwrap_or(Timestamp::MAX)
+}
+
+impl Decision {
+    fn unchanged(order: &Order) -> Self {
+        Self { order: order.clone(), events: Vec::new(), tasks: Vec::new(), stock_returned: Vec::new() }
+    }
+
+    fn record(&mut self, actor: &Actor, now: Timestamp, event: Event) -> Result<(), Rejection> {
+        // Time never runs backwards within an order, even where a server's clock does.
+        let at = now.max(self.order.updated_at);
+        let version = self.order.version + 1;
+        let recorded = RecordedEvent { order_id: self.order.id, version, at, actor: *actor, event };
+        self.order = evolve(Some(self.order.clone()), &recorded)?;
+        self.events.push(recorded);
+        Ok(())
+    }
+
+    fn confirm(&mut self, acceptance_deadline: SignedDuration, now: Timestamp) -> Result<(), Rejection> {
+        let acceptance_deadline = after(now, acceptance_deadline);
+        self.tasks.push(TaskSpec { kind: TaskKind::ExpireUnaccepted, run_at: acceptance_deadline });
+        self.record(&Actor::System, now, Event::Confirmed { acceptance_deadline })
+    }
+
+    fn assign(&mut self, actor: &Actor, courier_id: AccountId, now: Timestamp) -> Result<(), Rejection> {
+        if let Actor::Courier { account_id } = actor
+            && *account_id != courier_id
+        {
+            return Err(Rejection::AnotherCourier);
+        }
+        if self.order.courier_id == Some(courier_id) {
+            return Ok(()); // Done before.
+        }
+        self.record(actor, now, Event::CourierAssigned { courier_id })
+    }
+
+    /// Gives back what the order took from limited stock, unless the food has been begun or the
+    /// reason says that it is not there. Answers whether anything went back.
+    fn return_stock(&mut self, is_there: bool) -> bool {
+        let unbegun = matches!(self.order.status, OrderStatus::Created | OrderStatus::Confirmed);
+        if is_there && unbegun {
+            self.stock_returned.clone_from(&self.order.details.stock_drawn);
+        }
+        !self.stock_returned.is_empty()
+    }
+}

@@ -1,0 +1,223 @@
+//! The lifecycle table: which command, in which status, by whom, and where it leads.
+//!
+//! This is the one place that says so. `decide` asks it, `allowed_actions` asks it, and
+//! [`table`] prints it.
+
+use std::fmt::Write as _;
+
+use super::{Closure, CommandKind, Order, OrderStatus};
+use crate::{Actor, pricing::FulfilmentKind};
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// The command.
+    pub command: CommandKind,
+    /// The statuses in which it is allowed.
+    pub from: &'static [OrderStatus],
+    /// Where it leads.
+    pub to: Target,
+    /// Who may give it, in these statuses.
+    pub who: &'static [Who],
+    /// The kind of order for which it exists; both, when `None`.
+    pub only: Option<FulfilmentKind>,
+}
+
+/// Where a command leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To this status.
+    Status(OrderStatus),
+    /// Nowhere: the status stays.
+    Unchanged,
+    /// To `refunded` when all is back; else the status stays.
+    RefundedWhenAllIsBack,
+}
+
+/// The capacity in which an actor may give a command. Each includes that the order is theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The customer who placed the order.
+    Customer,
+    /// Staff of the order's restaurant.
+    Restaurant,
+    /// The courier who carries the order.
+    AssignedCourier,
+    /// Any courier, for themselves, while nobody carries the order.
+    FreeCourier,
+    /// An admin.
+    Admin,
+    /// Dabba itself.
+    System,
+}
+
+impl Who {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Restaurant => "restaurant",
+            Self::AssignedCourier => "assigned courier",
+            Self::FreeCourier => "courier for themselves",
+            Self::Admin => "admin",
+            Self::System => "system",
+        }
+    }
+
+    /// Whether an actor of this kind could be in this capacity for some order.
+    pub const fn has_role_of(self, actor: &Actor) -> bool {
+        matches!(
+            (self, actor),
+            (Self::Customer, Actor::Customer { .. })
+                | (Self::Restaurant, Actor::Restaurant { .. })
+                | (Self::AssignedCourier | Self::FreeCourier, Actor::Courier { .. })
+                | (Self::Admin, Actor::Admin { .. })
+                | (Self::System, Actor::System)
+        )
+    }
+
+    /// Whether `actor` is in this capacity for `order`.
+    pub fn is(self, actor: &Actor, order: &Order) -> bool {
+        match (self, actor) {
+            (Self::Customer, Actor::Customer { account_id }) => *account_id == order.details.customer_id,
+            (Self::Restaurant, Actor::Restaurant { restaurant_id, .. }) => {
+                *restaurant_id == order.details.restaurant_id
+            }
+            (Self::AssignedCourier, Actor::Courier { account_id }) => order.courier_id == Some(*account_id),
+            (Self::FreeCourier, Actor::Courier { account_id }) => {
+                order.courier_id.is_none_or(|courier_id| courier_id == *account_id)
+            }
+            (Self::Admin, Actor::Admin { .. }) | (Self::System, Actor::System) => true,
+            _ => false,
+        }
+    }
+}
+
+use CommandKind as C;
+use FulfilmentKind::{Collection, Delivery};
+use OrderStatus as S;
+
+/// The table. A command with several lines is allowed when one of them allows it.
+pub const RULES: &[Rule] = &[
+    rule(C::Confirm, &[S::Created], Target::Status(S::Confirmed), &[Who::System]),
+    rule(C::Accept, &[S::Confirmed], Target::Status(S::Preparing), &[Who::Restaurant]),
+    rule(C::Reject, &[S::Confirmed], Target::Status(S::Cancelled), &[Who::Restaurant]),
+    rule(C::MarkReady, &[S::Preparing], Target::Status(S::ReadyForPickup), &[Who::Restaurant]),
+    rule(
+        C::AssignCourier,
+        &[S::Confirmed, S::Preparing, S::ReadyForPickup],
+        Target::Unchanged,
+        &[Who::FreeCourier, Who::Admin, Who::System],
+    )
+    .only(Delivery),
+    rule(C::PickUp, &[S::ReadyForPickup], Target::Status(S::OutForDelivery), &[Who::AssignedCourier])
+        .only(Delivery),
+    rule(C::Deliver, &[S::OutForDelivery], Target::Status(S::Delivered), &[Who::AssignedCourier])
+        .only(Delivery),
+    rule(C::Deliver, &[S::ReadyForPickup], Target::Status(S::Delivered), &[Who::Restaurant]).only(Collection),
+    rule(C::Cancel, &[S::Created, S::Confirmed], Target::Status(S::Cancelled), &[Who::Customer]),
+    rule(
+        C::Cancel,
+        &[S::Created, S::Confirmed, S::Preparing, S::ReadyForPickup],
+        Target::Status(S::Cancelled),
+        &[Who::Restaurant],
+    ),
+    rule(
+        C::Cancel,
+        &[S::Created, S::Confirmed, S::Preparing, S::ReadyForPickup, S::OutForDelivery],
+        Target::Status(S::Cancelled),
+        &[Who::Admin],
+    ),
+    rule(C::Expire, &[S::Confirmed], Target::Status(S::Cancelled), &[Who::System]),
+    rule(
+        C::Refund,
+        &[S::Delivered, S::Cancelled],
+        Target::RefundedWhenAllIsBack,
+        &[Who::Admin, Who::Restaurant],
+    ),
+];
+
+const fn rule(command: C, from: &'static [S], to: Target, who: &'static [Who]) -> Rule {
+    Rule { command, from, to, who, only: None }
+}
+
+impl Rule {
+    const fn only(mut self, kind: FulfilmentKind) -> Self {
+        self.only = Some(kind);
+        self
+    }
+}
+
+/// The lines of the table for a command.
+pub fn rules_of(command: CommandKind) -> impl Iterator<Item = &'static Rule> {
+    RULES.iter().filter(move |rule| rule.command == command)
+}
+
+/// Whether a command has been carried out already, so that repeating it is answered as done.
+///
+/// Asked only where no rule allows the command.
+pub(super) fn is_done(command: CommandKind, order: &Order) -> bool {
+    match command {
+        C::Confirm => order.status == S::Confirmed,
+        C::Accept => order.status == S::Preparing,
+        C::MarkReady => order.status == S::ReadyForPickup,
+        C::PickUp => order.status == S::OutForDelivery,
+        C::Deliver => order.status == S::Delivered,
+        C::Reject => matches!(order.closure, Some(Closure::Rejected { .. })),
+        C::Cancel => matches!(order.closure, Some(Closure::Cancelled { .. })),
+        C::Expire => matches!(order.closure, Some(Closure::Expired)),
+        C::Refund => order.status == S::Refunded,
+        C::AssignCourier => false, // It changes no status: whether it is done depends on the courier.
+    }
+}
+
+/// The table as Markdown, for the documentation.
+pub fn table() -> String {
+    let mut text = String::from(
+        "| command | from | to | who | only |\n|---|---|---|---|---|\n\
+         | place | – | created | customer | |\n",
+    );
+    for rule in RULES {
+        let from = rule.from.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(", ");
+        let to = match rule.to {
+            Target::Status(status) => status.as_str(),
+            Target::Unchanged => "unchanged",
+            Target::RefundedWhenAllIsBack => "refunded, when all is back; else unchanged",
+        };
+        let who = rule.who.iter().map(|who| who.as_str()).collect::<Vec<_>>().join(", ");
+        let only = match rule.only {
+            Some(Delivery) => "delivery",
+            Some(Collection) => "collection",
+            None => "",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "| {} | {from} | {to} | {who} | {only} |", rule.command);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_stands_in_the_table() {
+        for command in CommandKind::ALL {
+            assert!(rules_of(*command).next().is_some(), "{command}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_shows_this_table() {
+        let documentation = include_str!("../../../../docs/lifecycle.md");
+        let table = table();
+        assert!(documentation.contains(&table), "docs/lifecycle.md should contain this table:\n\n{table}");
+    }
+
+    #[test]
+    fn nothing_but_a_refund_leaves_a_terminal_status() {
+        for rule in RULES {
+            let terminal = rule.from.iter().any(|status| status.is_terminal());
+            assert_eq!(terminal, rule.command == CommandKind::Refund, "{rule:?}");
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! From a cart to itemised amounts. The same function serves a quote and an order.
+//!
+//! The rules:
+//! - a line is (item price + its options' prices) × quantity; the subtotal is the sum of the lines;
+//! - tax is the restaurant's rate on the subtotal, rounded half up to a minor unit once per order;
+//!   the delivery fee and the tip are not taxed;
+//! - the delivery fee is charged on delivered orders whose subtotal is below the free threshold;
+//! - total = subtotal + tax + delivery fee + tip − discount.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Amount, Problems, Timestamp,
+    limits::{MAX_CHOSEN_OPTIONS, MAX_LINES, MAX_QUANTITY},
+    menu::{Menu, MenuItem, OptionGroup},
+    money::AmountError,
+    restaurant::Settings,
+    text::{Name, Note, Slug},
+};
+
+/// What a customer wants, before it has a price.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cart {
+    /// 1 to [`MAX_LINES`] lines.
+    pub lines: Vec<CartLine>,
+    /// How the food gets to the customer.
+    pub fulfilment: FulfilmentKind,
+    /// What the customer adds for the courier, or for the staff when they collect.
+    #[serde(default)]
+    pub tip: Amount,
+}
+
+/// So many of one item with the same options.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CartLine {
+    /// The item's id in the menu.
+    pub item: Slug,
+    /// 1 to [`MAX_QUANTITY`].
+    pub quantity: u32,
+    /// The options chosen, each at most once.
+    #[serde(default)]
+    pub options: Vec<ChosenOption>,
+    /// A wish for the kitchen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+}
+
+/// An option chosen in a line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChosenOption {
+    /// The group's id in the item.
+    pub group: Slug,
+    /// The option's id in the group.
+    pub option: Slug,
+}
+
+/// How the food gets to the customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FulfilmentKind {
+    /// A courier brings it.
+    Delivery,
+    /// The customer fetches it.
+    Collection,
+}
+
+/// A cart with its price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PricedCart {
+    /// The lines, in the cart's order.
+    pub lines: Vec<OrderLine>,
+    /// What is to be paid.
+    pub amounts: Amounts,
+}
+
+/// A line as it was sold: names and prices of that moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderLine {
+    /// The item's id in the menu.
+    pub item: Slug,
+    /// The item's name.
+    pub name: Name,
+    /// How many.
+    pub quantity: u32,
+    /// The price of one with its options.
+    pub unit_price: Amount,
+    /// `unit_price` × `quantity`.
+    pub total: Amount,
+    /// What was chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<OrderLineOption>,
+    /// A wish for the kitchen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+}
+
+/// An option as it was sold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderLineOption {
+    /// The group's id in the item.
+    pub group: Slug,
+    /// The option's id in the group.
+    pub option: Slug,
+    /// The option's name.
+    pub name: Name,
+    /// What it adds to the price of one.
+    pub price: Amount,
+}
+
+/// What is to be paid and why, in minor units of the order's currency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amounts {
+    /// The sum of the lines.
+    pub subtotal: Amount,
+    /// Tax on the subtotal.
+    pub tax: Amount,
+    /// For bringing the food.
+    pub delivery_fee: Amount,
+    /// For the courier or the staff.
+    pub tip: Amount,
+    /// Taken off. No rule grants a discount yet: it is zero.
+    pub discount: Amount,
+    /// What the customer pays.
+    pub total: Amount,
+}
+
+impl Amounts {
+    /// The total that the parts make.
+    pub fn sum(&self) -> Result<Amount, AmountError> {
+        Amount::sum([self.subtotal, self.tax, self.delivery_fee, self.tip])?.minus(self.discount)
+    }
+}
+
+/// Why a cart has no price.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PricingError {
+    /// The cart does not fit the menu, or breaks a limit.
+    #[error("{0}")]
+    Invalid(Problems),
+    /// Items that the restaurant sells, but not now.
+    #[error("items are not available: {0}")]
+    Unavailable(Problems),
+}
+
+/// Prices a cart from a restaurant's settings and menu as they are at `now`.
+///
+/// Every problem is listed. Whether the restaurant is open and the order large enough is not
+/// asked here, so that a quote can be had at any time: see [`check_minimum`] and
+/// [`crate::restaurant::Restaurant::check_accepting`].
+pub fn price(
+    settings: &Settings,
+    menu: &Menu,
+    cart: &Cart,
+    now: Timestamp,
+) -> Result<PricedCart, PricingError> {
+    let mut problems = Problems::new();
+    let mut unavailable = Problems::new();
+    if cart.lines.is_empty() {
+        problems.add("/lines", "must not be empty");
+    }
+    if cart.lines.len() > MAX_LINES {
+        problems.add("/lines", format!("must be at most {MAX_LINES} lines, not {}", cart.lines.len()));
+    }
+    match cart.fulfilment {
+        FulfilmentKind::Delivery if settings.delivery.is_none() => {
+            problems.add("/fulfilment", "this restaurant does not deliver");
+        }
+        FulfilmentKind::Collection if !settings.collection => {
+            problems.add("/fulfilment", "this restaurant does not let customers collect");
+        }
+        FulfilmentKind::Delivery | FulfilmentKind::Collection => {}
+    }
+    let mut lines = Vec::with_capacity(cart.lines.len().min(MAX_LINES));
+    for (index, line) in cart.lines.iter().take(MAX_LINES).enumerate() {
+        let pointer = format!("/lines/{index}");
+        let Some(item) = menu.item(line.item.as_str()) else {
+            problems.add(format!("{pointer}/item"), format!("{} is not on the menu", line.item));
+            continue;
+        };
+        if !item.availability.is_available_at(now) {
+            unavailable.add(format!("{pointer}/item"), format!("{} is not available now", item.id));
+        }
+        lines.extend(price_line(item, line, &pointer, &mut problems));
+    }
+    let amounts = problems.check("", add_up(settings, cart, &lines));
+    problems.into_result().map_err(PricingError::Invalid)?;
+    unavailable.into_result().map_err(PricingError::Unavailable)?;
+    // A missing amount was noted as a problem above.
+    let amounts = amounts.ok_or_else(|| PricingError::Invalid(Problems::one("", AmountError.to_string())))?;
+    Ok(PricedCart { lines, amounts })
+}
+
+/// An order for delivery is smaller than the restaurant's minimum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the subtotal is below the restaurant's minimum for delivery")]
+pub struct BelowMinimum {
+    /// The smallest subtotal that is delivered.
+    pub minimum: Amount,
+}
+
+/// Whether an order is large enough to be delivered. Collected orders always are.
+pub fn check_minimum(
+    settings: &Settings,
+    fulfilment: FulfilmentKind,
+    subtotal: Amount,
+) -> Result<(), BelowMinimum> {
+    match (fulfilment, &settings.delivery) {
+        (FulfilmentKind::Delivery, Some(terms)) if subtotal < terms.minimum_order => {
+            Err(BelowMinimum { minimum: terms.minimum_order })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn price_line(item: &MenuItem, line: &CartLine, pointer: &str, problems: &mut Problems) -> Option<OrderLine> {
+    if line.quantity == 0 || line.quantity > MAX_QUANTITY {
+        problems.add(format!("{pointer}/quantity"), format!("must be from 1 to {MAX_QUANTITY}"));
+    }
+    let options = choose_options(item, line, pointer, problems);
+    let unit_price =
+        Amount::sum(std::iter::once(item.price_minor).chain(options.iter().map(|option| option.price)));
+    let unit_price = problems.check(pointer, unit_price)?;
+    let total = problems.check(pointer, unit_price.times(line.quantity))?;
+    Some(OrderLine {
+        item: item.id.clone(),
+        name: item.name.clone(),
+        quantity: line.quantity,
+        unit_price,
+        total,
+        options,
+        note: line.note.clone(),
+    })
+}
+
+/// Finds the chosen options and holds them to the groups' minimum and maximum.
+fn choose_options(
+    item: &MenuItem,
+    line: &CartLine,
+    pointer: &str,
+    problems: &mut Problems,
+) -> Vec<OrderLineOption> {
+    let pointer = format!("{pointer}/options");
+    if line.options.len() > MAX_CHOSEN_OPTIONS {
+        problems.add(pointer, format!("must be at most {MAX_CHOSEN_OPTIONS} options"));
+        return Vec::new();
+    }
+    let mut seen = HashSet::with_capacity(line.options.len());
+    let mut chosen = Vec::with_capacity(line.options.len());
+    for (index, choice) in line.options.iter().enumerate() {
+        let Some(group) = item.group(choice.group.as_str()) else {
+            problems.add(
+                format!("{pointer}/{index}/group"),
+                format!("{} has no group {}", item.id, choice.group),
+            );
+            continue;
+        };
+        let Some(option) = group.option(choice.option.as_str()) else {
+            problems.add(
+                format!("{pointer}/{index}/option"),
+                format!("{} has no option {}", group.id, choice.option),
+            );
+            continue;
+        };
+        if !seen.insert(choice) {
+            problems.add(format!("{pointer}/{index}"), format!("{} is chosen twice", option.id));
+            continue;
+        }
+        chosen.push(OrderLineOption {
+            group: group.id.clone(),
+            option: option.id.clone(),
+            name: option.name.clone(),
+            price: option.price_minor,
+        });
+    }
+    for group in &item.option_groups {
+        check_group(group, &chosen, &pointer, problems);
+    }
+    chosen
+}
+
+fn check_group(group: &OptionGroup, chosen: &[OrderLineOption], pointer: &str, problems: &mut Problems) {
+    let count = chosen.iter().filter(|option| option.group == group.id).count();
+    let OptionGroup { id, min, max, .. } = group;
+    if count < usize::try_from(*min).unwrap_or(usize::MAX) {
+        problems.add(pointer, format!("{id} needs at least {min}, not {count}"));
+    } else if count > usize::try_from(*max).unwrap_or(usize::MAX) {
+        problems.add(pointer, format!("{id} allows at most {max}, not {count}"));
+    }
+}
+
+fn add_up(settings: &Settings, cart: &Cart, lines: &[OrderLine]) -> Result<Amounts, AmountError> {
+    let subtotal = Amount::sum(lines.iter().map(|line| line.total))?;
+    let tax = subtotal.basis_points(settings.tax_rate_basis_points)?;
+    let delivery_fee = match (cart.fulfilment, &settings.delivery) {
+        (FulfilmentKind::Delivery, Some(terms))
+            if terms.free_from.is_none_or(|free_from| subtotal < free_from) =>
+        {
+            terms.fee
+        }
+        _ => Amount::ZERO,
+    };
+    let mut amounts = Amounts { subtotal, tax, delivery_fee, tip: cart.tip, ..Amounts::default() };
+    amounts.total = amounts.sum()?;
+    Ok(amounts)
+}

@@ -1,0 +1,522 @@
+//! A restaurant, as far as orders need it: its terms, its opening hours, its pause.
+
+use jiff::{
+    SignedDuration, ToSpan,
+    civil::{Date, DateTime, Time, Weekday},
+    tz::{TimeZone, TimeZoneDatabase},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::{
+    Amount, Currency, Problems, RestaurantId, Timestamp,
+    limits::{
+        DEFAULT_ACCEPTANCE_DEADLINE_SECONDS, MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_OPENING_INTERVALS,
+        MAX_TAX_RATE_BASIS_POINTS, MIN_ACCEPTANCE_DEADLINE_SECONDS,
+    },
+    text::Name,
+};
+
+/// Counts the changes of something that is replaced whole; the first version is 1.
+pub type Revision = u32;
+
+/// A restaurant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Restaurant {
+    /// Its id; the bucket in it is that of all its orders.
+    pub id: RestaurantId,
+    /// Goes up with every change of the settings or the pause.
+    pub revision: Revision,
+    /// What its staff decide.
+    pub settings: Settings,
+    /// Set while it takes no orders.
+    pub pause: Option<Pause>,
+    /// When it was registered.
+    pub created_at: Timestamp,
+}
+
+/// A restaurant has stopped taking orders for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// When it takes orders again by itself; `None`: when it is resumed.
+    pub until: Option<Timestamp>,
+}
+
+/// Why a restaurant takes no order at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAccepting {
+    /// Its staff paused it.
+    #[error("the restaurant has paused taking orders")]
+    Paused {
+        /// When the pause ends by itself, if it does.
+        until: Option<Timestamp>,
+    },
+    /// It is outside its opening hours.
+    #[error("the restaurant is closed")]
+    Closed {
+        /// When it opens next, if it ever does.
+        opens_at: Option<Timestamp>,
+    },
+}
+
+impl Restaurant {
+    /// Whether it takes orders at `now`.
+    pub fn check_accepting(&self, now: Timestamp) -> Result<(), NotAccepting> {
+        if let Some(pause) = self.pause
+            && pause.until.is_none_or(|until| now < until)
+        {
+            return Err(NotAccepting::Paused { until: pause.until });
+        }
+        let Settings { opening_hours, time_zone, .. } = &self.settings;
+        if opening_hours.is_open_at(now, time_zone) {
+            Ok(())
+        } else {
+            Err(NotAccepting::Closed { opens_at: opening_hours.next_opening(now, time_zone) })
+        }
+    }
+}
+
+/// What a restaurant's staff decide about it. Made from [`SettingsDocument`], which names the
+/// limits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Its name.
+    pub name: Name,
+    /// The currency of its menu and its orders.
+    pub currency: Currency,
+    /// Country, as an upper-case ISO 3166-1 alpha-2 code.
+    pub country: Option<String>,
+    /// The time zone of its opening hours.
+    pub time_zone: Zone,
+    /// Where it is.
+    pub location: Option<Location>,
+    /// When it is open.
+    pub opening_hours: OpeningHours,
+    /// Tax on the food, in basis points of the subtotal (2,000 is 20 %).
+    pub tax_rate_basis_points: u32,
+    /// Terms of delivery; `None` when it does not deliver.
+    pub delivery: Option<DeliveryTerms>,
+    /// Whether customers may collect.
+    pub collection: bool,
+    /// Time to accept an order, in seconds, after which the order expires.
+    pub acceptance_deadline_seconds: u32,
+    /// Most that its staff may refund of one order; what is above needs an admin.
+    pub refund_limit: Amount,
+}
+
+/// A place on Earth (WGS 84).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Location {
+    /// Latitude in degrees, -90 to 90.
+    pub lat: f64,
+    /// Longitude in degrees, -180 to 180.
+    pub lng: f64,
+}
+
+impl Location {
+    /// Notes at `pointer` what is out of range.
+    pub fn check(&self, pointer: &str, problems: &mut Problems) {
+        if !(-90.0..=90.0).contains(&self.lat) {
+            problems.add(format!("{pointer}/lat"), "must be from -90 to 90 degrees");
+        }
+        if !(-180.0..=180.0).contains(&self.lng) {
+            problems.add(format!("{pointer}/lng"), "must be from -180 to 180 degrees");
+        }
+    }
+}
+
+/// What delivery costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeliveryTerms {
+    /// The fee for an order.
+    #[serde(default)]
+    pub fee: Amount,
+    /// Subtotal from which delivery is free; never, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_from: Option<Amount>,
+    /// Smallest subtotal that is delivered. Collected orders have no minimum.
+    #[serde(default)]
+    pub minimum_order: Amount,
+}
+
+/// A time zone of the IANA database, known by its name.
+///
+/// The database is compiled in, so that every server decides alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// The zone with this name, for example `Europe/London`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        /// The bundled database; looking a zone up does no I/O.
+        static DATABASE: std::sync::LazyLock<TimeZoneDatabase> =
+            std::sync::LazyLock::new(TimeZoneDatabase::bundled);
+        DATABASE.get(name).ok().map(Self)
+    }
+
+    /// Its IANA name.
+    pub fn name(&self) -> &str {
+        self.0.iana_name().unwrap_or("UTC")
+    }
+}
+
+impl Serialize for Zone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::from_name(&name).ok_or_else(|| de::Error::custom("not a time zone of the IANA database"))
+    }
+}
+
+/// A day of the week, as in a timetable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names of the days say it")]
+pub enum Day {
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
+}
+
+impl Day {
+    const fn weekday(self) -> Weekday {
+        match self {
+            Self::Monday => Weekday::Monday,
+            Self::Tuesday => Weekday::Tuesday,
+            Self::Wednesday => Weekday::Wednesday,
+            Self::Thursday => Weekday::Thursday,
+            Self::Friday => Weekday::Friday,
+            Self::Saturday => Weekday::Saturday,
+            Self::Sunday => Weekday::Sunday,
+        }
+    }
+}
+
+/// One opening in the week. `opens` and `closes` are `HH:MM` in the restaurant's time zone; when
+/// `closes` is not after `opens`, it is on the next day, so `00:00` to `00:00` is a whole day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpeningInterval {
+    /// The day on which it opens.
+    pub day: Day,
+    /// The minute from which it is open.
+    pub opens: ClockTime,
+    /// The minute from which it is closed.
+    pub closes: ClockTime,
+}
+
+/// A time of day to the minute, written `HH:MM`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockTime(Time);
+
+impl Serialize for ClockTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:02}:{:02}", self.0.hour(), self.0.minute()))
+    }
+}
+impl<'de> Deserialize<'de> for ClockTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let parsed = (text.len() == "HH:MM".len()).then(|| Time::strptime("%H:%M", text.as_bytes()));
+        match parsed {
+            Some(Ok(time)) => Ok(Self(time)),
+            _ => Err(de::Error::custom("must be a time of day in the form HH:MM")),
+        }
+    }
+}
+
+/// When a restaurant is open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OpeningHours {
+    /// On these openings of every week; none at all means closed.
+    Weekly(Vec<OpeningInterval>),
+    /// Always: the restaurant uses pauses alone.
+    #[default]
+    Always,
+}
+
+impl OpeningHours {
+    /// Whether it is open at `now`. Where clocks go back, an hour that comes twice is open twice.
+    pub fn is_open_at(&self, now: Timestamp, zone: &Zone) -> bool {
+        let Self::Weekly(intervals) = self else { return true };
+        let local = zone.0.to_datetime(now);
+        intervals.iter().any(|interval| {
+            // An opening that began yesterday may still last.
+            [Some(local.date()), local.date().yesterday().ok()]
+                .into_iter()
+                .flatten()
+                .filter_map(|date| interval.on(date))
+                .any(|(opens, closes)| opens <= local && local < closes)
+        })
+    }
+
+    /// The first moment after `now` at which it opens, `None` when it never does.
+    pub fn next_opening(&self, now: Timestamp, zone: &Zone) -> Option<Timestamp> {
+        let Self::Weekly(intervals) = self else { return None };
+        let today = zone.0.to_datetime(now).date();
+        (0..=7)
+            .filter_map(|days| today.checked_add(days.days()).ok())
+            .flat_map(|date| intervals.iter().filter_map(move |interval| interval.on(date)))
+            .filter_map(|(opens, _)| zone.0.to_timestamp(opens).ok())
+            .filter(|opens| *opens > now)
+            .min()
+    }
+}
+
+impl OpeningInterval {
+    /// The local begin and end when it opens on `date`, if that is its day.
+    fn on(&self, date: Date) -> Option<(DateTime, DateTime)> {
+        if date.weekday() != self.day.weekday() {
+            return None;
+        }
+        let end_date = if self.closes.0 > self.opens.0 { date } else { date.tomorrow().ok()? };
+        Some((date.to_datetime(self.opens.0), end_date.to_datetime(self.closes.0)))
+    }
+}
+
+/// A restaurant's settings as people and files write them: unchecked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettingsDocument {
+    /// Its name.
+    pub name: String,
+    /// Currency code of ISO 4217.
+    pub currency: String,
+    /// Country code of ISO 3166-1 alpha-2.
+    #[serde(default)]
+    pub country: Option<String>,
+    /// Name of an IANA time zone.
+    pub time_zone: String,
+    /// Where it is.
+    #[serde(default)]
+    pub location: Option<Location>,
+    /// When it is open; always, when absent.
+    #[serde(default)]
+    pub opening_hours: Option<Vec<OpeningInterval>>,
+    /// Tax on the subtotal in basis points; none, when absent.
+    #[serde(default)]
+    pub tax_rate_basis_points: u32,
+    /// Terms of delivery. Absent: free delivery without a minimum; `null`: no delivery.
+    #[serde(default = "free_delivery")]
+    pub delivery: Option<DeliveryTerms>,
+    /// Whether customers may collect; yes, when absent.
+    #[serde(default = "yes")]
+    pub collection: bool,
+    /// Time to accept an order, in seconds.
+    #[serde(default = "default_acceptance_deadline_seconds")]
+    pub acceptance_deadline_seconds: u32,
+    /// Most that staff may refund of one order; nothing, when absent.
+    #[serde(default)]
+    pub refund_limit: Amount,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
+fn free_delivery() -> Option<DeliveryTerms> {
+    Some(DeliveryTerms::default())
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn default_acceptance_deadline_seconds() -> u32 {
+    DEFAULT_ACCEPTANCE_DEADLINE_SECONDS
+}
+
+impl SettingsDocument {
+    /// Checks everything and lists all that is wrong.
+    pub fn validate(self) -> Result<Settings, Problems> {
+        let mut problems = Problems::new();
+        let name = problems.check("/name", Name::new(&self.name));
+        let currency = Currency::from_code(&self.currency);
+        if currency.is_none() {
+            problems.add("/currency", "must be an upper-case currency code of ISO 4217");
+        }
+        let time_zone = Zone::from_name(&self.time_zone);
+        if time_zone.is_none() {
+            problems.add("/time_zone", "must be the name of a time zone of the IANA database");
+        }
+        if let Some(country) = &self.country
+            && !(country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase()))
+        {
+            problems.add("/country", "must be two upper-case letters (ISO 3166-1 alpha-2)");
+        }
+        if let Some(location) = &self.location {
+            location.check("/location", &mut problems);
+        }
+        if self.opening_hours.as_ref().is_some_and(|intervals| intervals.len() > MAX_OPENING_INTERVALS) {
+            problems.add("/opening_hours", format!("must be at most {MAX_OPENING_INTERVALS} intervals"));
+        }
+        if self.tax_rate_basis_points > MAX_TAX_RATE_BASIS_POINTS {
+            problems.add("/tax_rate_basis_points", format!("must be at most {MAX_TAX_RATE_BASIS_POINTS}"));
+        }
+        if !(MIN_ACCEPTANCE_DEADLINE_SECONDS..=MAX_ACCEPTANCE_DEADLINE_SECONDS)
+            .contains(&self.acceptance_deadline_seconds)
+        {
+            problems.add(
+                "/acceptance_deadline_seconds",
+                format!(
+                    "must be from {MIN_ACCEPTANCE_DEADLINE_SECONDS} to {MAX_ACCEPTANCE_DEADLINE_SECONDS}"
+                ),
+            );
+        }
+        if self.delivery.is_none() && !self.collection {
+            problems.add("/collection", "a restaurant must deliver or let customers collect");
+        }
+        problems.into_result()?;
+        // Each `None` below was noted as a problem above.
+        let (Some(name), Some(currency), Some(time_zone)) = (name, currency, time_zone) else {
+            return Err(Problems::one("", "incomplete settings"));
+        };
+        Ok(Settings {
+            name,
+            currency,
+            country: self.country,
+            time_zone,
+            location: self.location,
+            opening_hours: self.opening_hours.map_or(OpeningHours::Always, OpeningHours::Weekly),
+            tax_rate_basis_points: self.tax_rate_basis_points,
+            delivery: self.delivery,
+            collection: self.collection,
+            acceptance_deadline_seconds: self.acceptance_deadline_seconds,
+            refund_limit: self.refund_limit,
+        })
+    }
+}
+
+impl Settings {
+    /// The time to accept an order.
+    pub fn acceptance_deadline(&self) -> SignedDuration {
+        SignedDuration::from_secs(i64::from(self.acceptance_deadline_seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn restaurant(extra: serde_json::Value) -> Restaurant {
+        let mut document = json!({"name": "Tiffin", "currency": "GBP", "time_zone": "Europe/London"});
+        document.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let settings = serde_json::from_value::<SettingsDocument>(document).unwrap().validate().unwrap();
+        let id = RestaurantId::generate(at("2026-01-01T00:00:00Z"), crate::Bucket::from_random(7), 7);
+        Restaurant { id, revision: 1, settings, pause: None, created_at: id.created_at() }
+    }
+
+    #[test]
+    fn opening_hours_follow_the_restaurants_own_clock() {
+        let hours = json!({"opening_hours": [
+            {"day": "monday", "opens": "11:00", "closes": "14:30"},
+            {"day": "friday", "opens": "18:00", "closes": "02:00"},
+            {"day": "sunday", "opens": "00:00", "closes": "00:00"},
+        ]});
+        let restaurant = restaurant(hours);
+        // 2026-06-01 is a Monday in British Summer Time, one hour ahead of UTC.
+        for (now, open) in [
+            ("2026-06-01T09:59:59Z", false),
+            ("2026-06-01T10:00:00Z", true),
+            ("2026-06-01T13:29:59Z", true),
+            ("2026-06-01T13:30:00Z", false),
+            ("2026-06-05T17:00:00Z", true),
+            ("2026-06-06T00:59:59Z", true), // Saturday 01:59, still Friday's opening.
+            ("2026-06-06T01:00:00Z", false),
+            ("2026-06-06T23:00:00Z", true), // Sunday 00:00.
+            ("2026-06-07T22:59:59Z", true),
+            ("2026-06-07T23:00:00Z", false),
+            ("2026-01-05T10:59:59Z", false), // A Monday in winter.
+            ("2026-01-05T11:00:00Z", true),
+        ] {
+            assert_eq!(restaurant.check_accepting(at(now)).is_ok(), open, "{now}");
+        }
+        assert_eq!(
+            restaurant.check_accepting(at("2026-06-01T13:30:00Z")),
+            Err(NotAccepting::Closed { opens_at: Some(at("2026-06-05T17:00:00Z")) })
+        );
+    }
+
+    #[test]
+    fn hours_hold_where_clocks_change() {
+        // On 2026-10-25 clocks in London go back from 02:00 to 01:00.
+        let hours = json!({"opening_hours": [{"day": "saturday", "opens": "20:00", "closes": "01:30"}]});
+        let restaurant = restaurant(hours);
+        assert!(restaurant.check_accepting(at("2026-10-25T00:29:00Z")).is_ok());
+        assert!(restaurant.check_accepting(at("2026-10-25T00:30:00Z")).is_err());
+        assert!(restaurant.check_accepting(at("2026-10-25T01:29:00Z")).is_ok(), "01:29 for the second time");
+        assert!(restaurant.check_accepting(at("2026-10-25T01:30:00Z")).is_err());
+    }
+
+    #[test]
+    fn a_pause_ends_when_it_said() {
+        let mut restaurant = restaurant(json!({}));
+        let now = at("2026-06-01T12:00:00Z");
+        assert!(restaurant.check_accepting(now).is_ok());
+        let until = Some(at("2026-06-01T12:30:00Z"));
+        restaurant.pause = Some(Pause { until });
+        assert_eq!(restaurant.check_accepting(now), Err(NotAccepting::Paused { until }));
+        assert!(restaurant.check_accepting(until.unwrap()).is_ok());
+        restaurant.pause = Some(Pause { until: None });
+        assert_eq!(restaurant.check_accepting(Timestamp::MAX), Err(NotAccepting::Paused { until: None }));
+    }
+
+    #[test]
+    fn no_intervals_means_never_open() {
+        let restaurant = restaurant(json!({"opening_hours": []}));
+        assert_eq!(
+            restaurant.check_accepting(at("2026-06-01T12:00:00Z")),
+            Err(NotAccepting::Closed { opens_at: None })
+        );
+    }
+
+    #[test]
+    fn every_wrong_setting_is_listed() {
+        let document = json!({
+            "name": " ", "currency": "gbp", "country": "Britain", "time_zone": "Europe/Atlantis",
+            "location": {"lat": 91, "lng": -181}, "tax_rate_basis_points": 10_001,
+            "acceptance_deadline_seconds": 0, "delivery": null, "collection": false,
+        });
+        let problems = serde_json::from_value::<SettingsDocument>(document).unwrap().validate().unwrap_err();
+        let pointers: Vec<_> = problems.as_slice().iter().map(|problem| problem.pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            [
+                "/name",
+                "/currency",
+                "/time_zone",
+                "/country",
+                "/location/lat",
+                "/location/lng",
+                "/tax_rate_basis_points",
+                "/acceptance_deadline_seconds",
+                "/collection"
+            ]
+        );
+    }
+
+    #[test]
+    fn settings_survive_storage() {
+        let settings =
+            restaurant(json!({"opening_hours": [{"day": "friday", "opens": "18:00", "closes": "02:00"}]}))
+                .settings;
+        let stored = serde_json::to_string(&settings).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&stored).unwrap(), settings);
+        let always = restaurant(json!({})).settings;
+        let stored = serde_json::to_string(&always).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&stored).unwrap(), always);
+    }
+}

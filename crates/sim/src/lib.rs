@@ -1,0 +1,1 @@
+//! Workloads against a running server, shared by tests and measurements.

@@ -1,0 +1,151 @@
+//! The write: one [`Commit`] is one atomic intention, and a batch of them is one transaction.
+
+use std::{fmt, sync::Arc};
+
+use dabba_domain::{
+    AccountId, OrderId, RestaurantId, Timestamp,
+    order::{Order, RecordedEvent, StockDraw, Version},
+    restaurant::Revision,
+    text::Slug,
+};
+
+use crate::{NewTask, TaskLease};
+
+/// One atomic intention on one order: all of it is written, or nothing.
+///
+/// The conditions are checked in this order, and the first that fails is the outcome: the claim,
+/// the lease, the version, the catalogue, the stock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Commit {
+    /// The order.
+    pub order_id: OrderId,
+    /// The order's restaurant: the other half of the claim's scope, and the owner of the stock.
+    pub restaurant_id: RestaurantId,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// The version on which the decision was made; 0 when the order must not exist yet.
+    pub expected_version: Version,
+    /// What changes; `None` when the command had been carried out before and only the claim or
+    /// the task is settled.
+    pub change: Option<Change>,
+    /// The idempotency key under which this is done.
+    pub claim: Option<Claim>,
+    /// The catalogue from which the order was priced.
+    pub catalogue: Option<CatalogueGuard>,
+    /// What is taken from or returned to limited stock.
+    pub stock: Vec<StockChange>,
+    /// Work that follows.
+    pub tasks: Vec<NewTask>,
+    /// The task whose result this is.
+    pub completes: Option<TaskLease>,
+}
+
+/// A new state of an order, and the events that led to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The order after the last event.
+    pub order: Order,
+    /// At least one event, numbered on from the expected version.
+    pub events: Vec<RecordedEvent>,
+}
+
+/// A claim on an idempotency key, in the scope of an account and the commit's restaurant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose key it is.
+    pub account_id: AccountId,
+    /// The key.
+    pub key: IdempotencyKey,
+    /// What was asked under it.
+    pub fingerprint: Fingerprint,
+}
+
+/// A key that a client chooses for one intention, and repeats when it repeats the request.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(Arc<str>);
+
+/// A text that is not an [`IdempotencyKey`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an idempotency key is 1 to {max} printable ASCII characters", max = IdempotencyKey::MAX_LENGTH)]
+pub struct IdempotencyKeyError;
+
+impl IdempotencyKey {
+    /// Longest key, in characters.
+    pub const MAX_LENGTH: usize = 255;
+
+    /// Checks a key.
+    pub fn new(key: &str) -> Result<Self, IdempotencyKeyError> {
+        let well_formed = (1..=Self::MAX_LENGTH).contains(&key.len())
+            && key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if well_formed { Ok(Self(key.into())) } else { Err(IdempotencyKeyError) }
+    }
+
+    /// The key.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for IdempotencyKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, formatter)
+    }
+}
+
+/// A digest of what was asked, by which a repeated request is told from another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+/// The commit holds only while the restaurant and its menu are as they were when it was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatalogueGuard {
+    /// The restaurant's revision.
+    pub restaurant_revision: Revision,
+    /// The menu's revision.
+    pub menu_revision: Revision,
+}
+
+/// A change of limited stock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StockChange {
+    /// Takes; fails when there is not as much, or when the item has no stock kept at all.
+    Take(StockDraw),
+    /// Gives back; nothing happens when the item's stock is no longer kept.
+    Return(StockDraw),
+}
+
+/// How one [`Commit`] of a batch ended. What is not `Committed` has written nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// It is written and durable.
+    Committed,
+    /// The key had been claimed for the same request, which led to this version of this order.
+    Replayed {
+        /// The order.
+        order_id: OrderId,
+        /// Its version after that request.
+        version: Version,
+    },
+    /// The key had been claimed for another request.
+    KeyReused,
+    /// The order is at another version than expected.
+    VersionConflict {
+        /// The version at which it is; 0 when there is no such order.
+        current: Version,
+    },
+    /// The restaurant or its menu has changed.
+    CatalogueChanged,
+    /// There is not enough of these.
+    OutOfStock(Vec<StockShortage>),
+    /// The task is no longer leased under this token.
+    LeaseLost,
+}
+
+/// Of one item there is less than was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockShortage {
+    /// The item.
+    pub item: Slug,
+    /// How many there are.
+    pub available: u32,
+}

@@ -1,0 +1,132 @@
+//! Orders: the write of a batch, and the reads.
+
+use async_trait::async_trait;
+use dabba_domain::{
+    AccountId, OrderId, RestaurantId, Timestamp,
+    order::{Order, OrderStatus, RecordedEvent, Version},
+};
+
+use crate::{Commit, CommitOutcome, StoreError};
+
+/// Keeps orders, their history and their idempotency keys.
+#[async_trait]
+pub trait OrderStore: Send + Sync {
+    /// Writes a batch as one SERIALIZABLE transaction, durable when this returns.
+    ///
+    /// The commits are carried out in order, each upon those before it. The outcomes stand in the
+    /// order of the commits; a commit that does not hold writes nothing and leaves the others as
+    /// they are. On an error nothing of the batch is written, except as
+    /// [`StoreError::OutcomeUnknown`] says.
+    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
+
+    /// An order as it is now.
+    async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError>;
+
+    /// At most `limit` events of an order after version `after`, in order. Empty for an unknown
+    /// order.
+    async fn events(&self, id: OrderId, after: Version, limit: u32)
+    -> Result<Vec<RecordedEvent>, StoreError>;
+
+    /// A page of orders. New orders never shift or repeat what later pages hold.
+    async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, StoreError>;
+
+    /// At most `limit` events of all orders, in the order in which they were committed, from just
+    /// behind a cursor. An event that commits late comes late; none is ever skipped.
+    async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError>;
+
+    /// Forgets at most `limit` idempotency keys claimed before a time. Answers how many.
+    async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError>;
+}
+
+/// Whose orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderScope {
+    /// Those that a customer placed, newest first.
+    Customer(AccountId),
+    /// Those of a restaurant: the ones that are not at an end first, then the others, each newest
+    /// first.
+    Restaurant(RestaurantId),
+    /// Those that a courier carries or carried, newest first.
+    Courier(AccountId),
+    /// Everyone's, newest first.
+    All,
+}
+
+/// What to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderQuery {
+    /// Whose orders.
+    pub scope: OrderScope,
+    /// Only those in these statuses; all, when empty.
+    pub statuses: Vec<OrderStatus>,
+    /// Behind this place; from the beginning, when `None`.
+    pub after: Option<OrderCursor>,
+    /// At most so many.
+    pub limit: PageSize,
+}
+
+/// A place in a list of orders: just behind an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderCursor {
+    /// Whether that order was at an end. Matters only in a restaurant's list.
+    pub terminal: bool,
+    /// The order.
+    pub order_id: OrderId,
+}
+
+impl OrderCursor {
+    /// The place just behind this order.
+    pub fn behind(order: &Order) -> Self {
+        Self { terminal: order.status.is_terminal(), order_id: order.id }
+    }
+}
+
+/// A page of orders.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OrderPage {
+    /// The orders.
+    pub orders: Vec<Order>,
+    /// Where the next page begins; `None` when there is nothing behind this one.
+    pub next: Option<OrderCursor>,
+}
+
+/// How many entries a page has at most: 1 to [`PageSize::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageSize(u32);
+
+impl PageSize {
+    /// The largest page.
+    pub const MAX: u32 = 100;
+    /// The page that is used when none is asked for.
+    pub const DEFAULT: Self = Self(50);
+
+    /// A page of this size, or `None` outside 1 to [`PageSize::MAX`].
+    pub const fn new(size: u32) -> Option<Self> {
+        if size >= 1 && size <= Self::MAX { Some(Self(size)) } else { None }
+    }
+
+    /// The number of entries.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// A place in the feed. Only the store that made it can read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeedCursor(pub String);
+
+impl FeedCursor {
+    /// Before the first event.
+    pub fn start() -> Self {
+        Self::default()
+    }
+}
+
+/// An event in the feed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeedEntry {
+    /// The place just behind this event.
+    pub cursor: FeedCursor,
+    /// The event.
+    pub event: RecordedEvent,
+}

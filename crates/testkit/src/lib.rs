@@ -1,0 +1,1 @@
+//! A server to test against, and builders: for tests only.
