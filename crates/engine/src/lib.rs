@@ -1,1 +1,114 @@
-//! Use cases on the domain and a store: quote, place, act, list, with group commit.
+//! What Dabba can do: quote, place, act, read and list orders; keep restaurants, menus, stock and
+//! accounts. On the domain's rules and any store that keeps the contract.
+//!
+//! The way of a write: load what is needed (the catalogue from memory, the order from the store),
+//! let the domain decide, hand the decision to the [`committer`], and answer from its outcome. A
+//! decision that was made on a stale version is made again, a bounded number of times.
+//!
+//! Time and randomness are ports ([`Clock`], [`Random`]); a test drives both.
+
+mod accounts;
+mod catalogue;
+mod clock;
+mod committer;
+mod config;
+mod error;
+mod maintenance;
+mod metrics;
+mod orders;
+mod restaurants;
+
+use std::{sync::Arc, time::Duration};
+
+use dabba_domain::{AccountId, Bucket, RestaurantId, Role};
+use dabba_store::Store;
+
+pub use accounts::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, MemberPage, Registration};
+pub use catalogue::CatalogueEntry;
+pub use clock::{Clock, ManualClock, Random, SeededRandom, SystemClock, SystemRandom};
+pub use config::{EngineConfig, PasswordCost};
+pub use error::{Conflict, Error};
+pub use metrics::EngineMetrics;
+pub use orders::{Answer, CommandRequest, Quote};
+
+/// Who is calling: an account and its role, as a verified token says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// The account.
+    pub account_id: AccountId,
+    /// Its role.
+    pub role: Role,
+}
+
+/// The use cases. Cheap to share; one per process.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    config: EngineConfig,
+    committers: committer::Committers,
+    catalogues: catalogue::CatalogueCache,
+    passwords: accounts::Passwords,
+    memberships: accounts::MembershipCache,
+    metrics: Arc<EngineMetrics>,
+}
+
+impl Engine {
+    /// Starts the committers on the current Tokio runtime.
+    pub fn start(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        config: EngineConfig,
+    ) -> Arc<Self> {
+        let metrics = Arc::new(EngineMetrics::default());
+        Arc::new(Self {
+            committers: committer::Committers::start(&store, &config, &metrics),
+            catalogues: catalogue::CatalogueCache::new(Arc::clone(&store), config.cached_catalogues),
+            passwords: accounts::Passwords::new(&config, Arc::clone(&random)),
+            memberships: accounts::MembershipCache::new(&config),
+            store,
+            clock,
+            random,
+            config,
+            metrics,
+        })
+    }
+
+    /// Takes no new writes, finishes those that are queued, and closes the store. Gives up waiting
+    /// after `limit`; `false` then.
+    pub async fn shut_down(&self, limit: Duration) -> bool {
+        let finish = async {
+            self.committers.finish().await;
+            self.store.close().await;
+        };
+        tokio::time::timeout(limit, finish).await.is_ok()
+    }
+
+    /// Whether the store answers.
+    pub async fn check_ready(&self) -> Result<(), Error> {
+        Ok(self.store.ping().await?)
+    }
+
+    /// The measurements, to be registered where they are shown.
+    pub fn metrics(&self) -> &EngineMetrics {
+        &self.metrics
+    }
+
+    /// The time, as the use cases see it.
+    pub fn now(&self) -> dabba_domain::Timestamp {
+        self.clock.now()
+    }
+
+    /// An id whose bucket means nothing.
+    fn new_account_id(&self) -> AccountId {
+        let bucket = Bucket::from_random(self.random.next_u64());
+        AccountId::generate(self.clock.now(), bucket, self.random.next_u64())
+    }
+
+    /// An id with a bucket drawn at random: the one of all its orders to come.
+    fn new_restaurant_id(&self) -> RestaurantId {
+        let bucket = Bucket::from_random(self.random.next_u64());
+        RestaurantId::generate(self.clock.now(), bucket, self.random.next_u64())
+    }
+}

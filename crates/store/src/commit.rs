@@ -60,6 +60,17 @@ pub struct Claim {
     pub fingerprint: Fingerprint,
 }
 
+/// What is remembered of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimRecord {
+    /// What was asked.
+    pub fingerprint: Fingerprint,
+    /// The order that it was asked of, or that it made.
+    pub order_id: OrderId,
+    /// The order's version after that.
+    pub version: Version,
+}
+
 /// A key that a client chooses for one intention, and repeats when it repeats the request.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(Arc<str>);

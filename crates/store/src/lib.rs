@@ -20,7 +20,7 @@ mod task;
 pub use account::{Account, AccountCreation, AccountStore};
 pub use catalogue::{Catalogue, CatalogueStore, CatalogueUpdate, StockLevel};
 pub use commit::{
-    CatalogueGuard, Change, Claim, Commit, CommitOutcome, Fingerprint, IdempotencyKey, IdempotencyKeyError,
+    CatalogueGuard, Change, Claim, ClaimRecord, Commit, CommitOutcome, Fingerprint, IdempotencyKey, IdempotencyKeyError,
     StockChange, StockShortage,
 };
 pub use error::StoreError;

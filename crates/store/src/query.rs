@@ -6,7 +6,7 @@ use dabba_domain::{
     order::{Order, OrderStatus, RecordedEvent, Version},
 };
 
-use crate::{Commit, CommitOutcome, StoreError};
+use crate::{ClaimRecord, Commit, CommitOutcome, IdempotencyKey, StoreError};
 
 /// Keeps orders, their history and their idempotency keys.
 #[async_trait]
@@ -33,6 +33,15 @@ pub trait OrderStore: Send + Sync {
     /// At most `limit` events of all orders, in the order in which they were committed, from just
     /// behind a cursor. An event that commits late comes late; none is ever skipped.
     async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError>;
+
+    /// What a key was claimed for, if it was. Lets a request be answered as before although it would
+    /// be refused by now, and tells how a commit ended whose outcome is unknown.
+    async fn find_claim(
+        &self,
+        account_id: AccountId,
+        restaurant_id: RestaurantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ClaimRecord>, StoreError>;
 
     /// Forgets at most `limit` idempotency keys claimed before a time. Answers how many.
     async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError>;

@@ -186,7 +186,7 @@ pub fn decide(
             decision.record(actor, now, Event::Expired { stock_returned })?;
         }
         Command::Refund { amount, reason, note } => {
-            let amount = refund_amount(order, *amount, actor, settings)?;
+            let amount = refund_amount(order, *amount, actor, settings.refund_limit)?;
             decision.record(actor, now, Event::Refunded { amount, reason: *reason, note: note.clone() })?;
         }
     }
@@ -195,14 +195,15 @@ pub fn decide(
 
 /// What `actor` may do with the order now, in the order of the lifecycle.
 ///
-/// `decide` refuses a command that is listed only for its content (an amount, a courier).
-pub fn allowed_actions(order: &Order, actor: &Actor, settings: &Settings) -> Vec<AllowedAction> {
+/// `refund_limit` is the restaurant's; it matters to its staff only. `decide` refuses a command that is
+/// listed only for its content (an amount, a courier).
+pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Vec<AllowedAction> {
     CommandKind::ALL
         .iter()
         .copied()
         .filter(|command| permit(order, *command, actor) == Ok(Permission::Granted))
         .filter(|command| match command {
-            CommandKind::Refund => refundable_by(order, actor, settings) > Amount::ZERO,
+            CommandKind::Refund => refundable_by(order, actor, refund_limit) > Amount::ZERO,
             // Who carries the order already has nothing to take over.
             CommandKind::AssignCourier => !Who::AssignedCourier.is(actor, order),
             _ => order.version < MAX_ORDER_VERSION,
@@ -274,12 +275,10 @@ impl Order {
     }
 }
 
-fn refundable_by(order: &Order, actor: &Actor, settings: &Settings) -> Amount {
+fn refundable_by(order: &Order, actor: &Actor, refund_limit: Amount) -> Amount {
     let left = order.refundable();
     match actor {
-        Actor::Restaurant { .. } => {
-            left.min(settings.refund_limit.minus(order.refunded).unwrap_or(Amount::ZERO))
-        }
+        Actor::Restaurant { .. } => left.min(refund_limit.minus(order.refunded).unwrap_or(Amount::ZERO)),
         _ => left,
     }
 }
@@ -288,15 +287,15 @@ fn refund_amount(
     order: &Order,
     requested: Option<Amount>,
     actor: &Actor,
-    settings: &Settings,
+    refund_limit: Amount,
 ) -> Result<Amount, Rejection> {
     let refundable = order.refundable();
     let amount = requested.unwrap_or(refundable);
     if amount.is_zero() || amount > refundable {
         return Err(Rejection::AmountNotRefundable { refundable });
     }
-    if amount > refundable_by(order, actor, settings) {
-        return Err(Rejection::RefundLimit { limit: settings.refund_limit });
+    if amount > refundable_by(order, actor, refund_limit) {
+        return Err(Rejection::RefundLimit { limit: refund_limit });
     }
     Ok(amount)
 }

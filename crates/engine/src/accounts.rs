@@ -1,0 +1,254 @@
+//! Accounts: registration, passwords, and who works for which restaurant.
+
+use std::{sync::Arc, time::Duration};
+
+use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher as _, PasswordVerifier as _, Version};
+use dabba_domain::{AccountId, Problems, RestaurantId, Role, text::Name};
+use dabba_store::{Account, AccountCreation, PageSize};
+use moka::future::Cache;
+use tokio::sync::Semaphore;
+
+use crate::{Conflict, Engine, EngineConfig, Error, PasswordCost, Principal, Random};
+
+/// Shortest password, in characters (NIST SP 800-63B).
+pub const MIN_PASSWORD_LENGTH: usize = 8;
+/// Longest password, in bytes. Bounds the work that a caller can ask for.
+pub const MAX_PASSWORD_LENGTH: usize = 256;
+/// Longest e-mail address, in bytes (RFC 5321, with the path's brackets taken off).
+pub const MAX_EMAIL_LENGTH: usize = 254;
+/// Most memberships remembered.
+const REMEMBERED_MEMBERSHIPS: u64 = 100_000;
+
+/// What someone gives to get an account.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// The address by which they will be known.
+    pub email: String,
+    /// Their name.
+    pub name: String,
+    /// Their password.
+    pub password: String,
+    /// What the account is for.
+    pub role: Role,
+}
+
+/// A page of a restaurant's staff.
+pub type MemberPage = Vec<Account>;
+
+impl Engine {
+    /// Makes an account. Anyone makes a customer's; only an admin makes others.
+    pub async fn register(
+        &self,
+        principal: Option<&Principal>,
+        registration: Registration,
+    ) -> Result<Account, Error> {
+        let by_admin = principal.is_some_and(|principal| principal.role == Role::Admin);
+        if registration.role != Role::Customer && !by_admin {
+            return Err(Error::Forbidden("only an admin makes an account with this role".into()));
+        }
+        let mut problems = Problems::new();
+        let email = problems.check("/email", normalise_email(&registration.email));
+        let name = problems.check("/name", Name::new(&registration.name));
+        if registration.password.chars().count() < MIN_PASSWORD_LENGTH {
+            problems.add("/password", format!("must be at least {MIN_PASSWORD_LENGTH} characters"));
+        }
+        if registration.password.len() > MAX_PASSWORD_LENGTH {
+            problems.add("/password", format!("must be at most {MAX_PASSWORD_LENGTH} bytes"));
+        }
+        problems.into_result().map_err(Error::Invalid)?;
+        let (Some(email), Some(name)) = (email, name) else {
+            return Err(Error::Internal("a registration without problems is incomplete".into()));
+        };
+        let password_hash = self.passwords.hash(registration.password).await?;
+        let id = self.new_account_id();
+        let account =
+            Account { id, email, name, role: registration.role, password_hash, created_at: self.now() };
+        match self.store.create_account(&account).await? {
+            AccountCreation::Created => Ok(account),
+            AccountCreation::EmailTaken => Err(Conflict::EmailTaken.into()),
+        }
+    }
+
+    /// The account with this address and password. Takes as long for an unknown address.
+    pub async fn authenticate(&self, email: &str, password: String) -> Result<Account, Error> {
+        if password.len() > MAX_PASSWORD_LENGTH {
+            return Err(Error::WrongCredentials);
+        }
+        let email = normalise_email(email).map_err(|_| Error::WrongCredentials)?;
+        let account = self.store.account_by_email(&email).await?;
+        let hash = account.as_ref().map(|account| account.password_hash.clone());
+        let fits = self.passwords.verify(password, hash).await?;
+        account.filter(|_| fits).ok_or(Error::WrongCredentials)
+    }
+
+    /// The caller's own account.
+    pub async fn own_account(&self, principal: &Principal) -> Result<Account, Error> {
+        self.store.account(principal.account_id).await?.ok_or(Error::NotFound("account"))
+    }
+
+    /// Makes an account a member of a restaurant's staff. For its staff and admins.
+    pub async fn add_member(
+        &self,
+        principal: &Principal,
+        restaurant_id: RestaurantId,
+        account_id: AccountId,
+    ) -> Result<Account, Error> {
+        self.check_staff(principal, restaurant_id).await?;
+        self.catalogues.get(restaurant_id).await?;
+        let account = self.store.account(account_id).await?.ok_or(Error::NotFound("account"))?;
+        if account.role != Role::Restaurant {
+            return Err(Error::Invalid(Problems::one("", "the account's role is not restaurant")));
+        }
+        self.store.add_member(restaurant_id, account_id).await?;
+        self.memberships.forget(account_id).await;
+        Ok(account)
+    }
+
+    /// Ends a membership. For the restaurant's staff and admins.
+    pub async fn remove_member(
+        &self,
+        principal: &Principal,
+        restaurant_id: RestaurantId,
+        account_id: AccountId,
+    ) -> Result<(), Error> {
+        self.check_staff(principal, restaurant_id).await?;
+        let removed = self.store.remove_member(restaurant_id, account_id).await?;
+        self.memberships.forget(account_id).await;
+        if removed { Ok(()) } else { Err(Error::NotFound("member")) }
+    }
+
+    /// A page of a restaurant's staff behind the given account, by id. For its staff and admins.
+    pub async fn members(
+        &self,
+        principal: &Principal,
+        restaurant_id: RestaurantId,
+        after: Option<AccountId>,
+        limit: PageSize,
+    ) -> Result<MemberPage, Error> {
+        self.check_staff(principal, restaurant_id).await?;
+        Ok(self.store.members(restaurant_id, after, limit).await?)
+    }
+
+    /// The restaurants for which an account works.
+    pub async fn memberships(&self, account_id: AccountId) -> Result<Arc<[RestaurantId]>, Error> {
+        let load = async { self.store.memberships(account_id).await.map(Arc::from) };
+        self.memberships.0.try_get_with(account_id, load).await.map_err(|error| (*error).clone().into())
+    }
+
+    pub(crate) async fn works_for(&self, account_id: AccountId, id: RestaurantId) -> Result<bool, Error> {
+        Ok(self.memberships(account_id).await?.contains(&id))
+    }
+
+    /// That an account exists and is a courier's.
+    pub(crate) async fn check_courier(&self, courier_id: AccountId) -> Result<(), Error> {
+        match self.store.account(courier_id).await? {
+            Some(account) if account.role == Role::Courier => Ok(()),
+            _ => Err(Error::Invalid(Problems::one("/courier_id", "is not the account of a courier"))),
+        }
+    }
+}
+
+/// Memberships in memory, for a short time.
+pub(crate) struct MembershipCache(Cache<AccountId, Arc<[RestaurantId]>>);
+
+impl MembershipCache {
+    pub(crate) fn new(config: &EngineConfig) -> Self {
+        let cache = Cache::builder()
+            .max_capacity(REMEMBERED_MEMBERSHIPS)
+            .time_to_live(config.membership_max_age.max(Duration::from_millis(1)))
+            .build();
+        Self(cache)
+    }
+
+    async fn forget(&self, account_id: AccountId) {
+        self.0.invalidate(&account_id).await;
+    }
+}
+
+/// Hashes and verifies passwords, a few at a time and off the threads that serve requests.
+pub(crate) struct Passwords {
+    permits: Arc<Semaphore>,
+    cost: PasswordCost,
+    random: Arc<dyn Random>,
+    /// Verified against when there is no account, so that the answer takes as long.
+    decoy: tokio::sync::OnceCell<String>,
+}
+
+impl Passwords {
+    pub(crate) fn new(config: &EngineConfig, random: Arc<dyn Random>) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(config.concurrent_password_hashes.max(1))),
+            cost: config.password_cost,
+            random,
+            decoy: tokio::sync::OnceCell::new(),
+        }
+    }
+
+    async fn hash(&self, password: String) -> Result<String, Error> {
+        let argon2 = self.argon2()?;
+        let mut salt = [0; 16];
+        let (first, second) = salt.split_at_mut(8);
+        first.copy_from_slice(&self.random.next_u64().to_le_bytes());
+        second.copy_from_slice(&self.random.next_u64().to_le_bytes());
+        self.run(move || {
+            let hash = argon2.hash_password_with_salt(password.as_bytes(), &salt).map_err(internal)?;
+            Ok(hash.to_string())
+        })
+        .await
+    }
+
+    /// Whether the password fits the hash; `false` when there is none.
+    async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
+        let known = hash.is_some();
+        let hash = match hash {
+            Some(hash) => hash,
+            None => self.decoy.get_or_try_init(|| self.hash("nobody's password".into())).await?.clone(),
+        };
+        let argon2 = self.argon2()?;
+        self.run(move || {
+            let parsed = PasswordHash::new(&hash).map_err(internal)?;
+            Ok(argon2.verify_password(password.as_bytes(), &parsed).is_ok() && known)
+        })
+        .await
+    }
+
+    fn argon2(&self) -> Result<Argon2<'static>, Error> {
+        let params = Params::new(self.cost.memory_kib, self.cost.iterations, 1, None).map_err(internal)?;
+        Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(internal)?;
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit; // Held while the work runs, also when nobody waits for it any more.
+            work()
+        })
+        .await
+        .map_err(internal)?
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> Error {
+    Error::Internal(error.to_string())
+}
+
+/// Why a text is not an e-mail address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be an e-mail address of at most {MAX_EMAIL_LENGTH} characters")]
+struct EmailError;
+
+/// The address in the form by which accounts are told apart. Only that it looks like an address is
+/// checked; whether it is one, only a letter to it tells.
+fn normalise_email(email: &str) -> Result<String, EmailError> {
+    let email = email.trim();
+    let well_formed = email.len() <= MAX_EMAIL_LENGTH
+        && email.is_ascii()
+        && email.bytes().all(|byte| byte.is_ascii_graphic())
+        && email
+            .split_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
+    if well_formed { Ok(email.to_ascii_lowercase()) } else { Err(EmailError) }
+}

@@ -1,0 +1,160 @@
+//! Group commit: many writes, one transaction.
+//!
+//! A committer takes whatever is queued, up to a limit, and commits it as one transaction; what
+//! arrives meanwhile is the next batch. There is no timer: a lone write is committed at once, and
+//! the busier it gets, the more writes share the cost of a commit.
+//!
+//! The queue is bounded, and a full queue refuses at once. Commits on one order always meet the
+//! same committer, so that they do not collide with each other in the store.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use dabba_domain::OrderId;
+use dabba_store::{Commit, CommitOutcome, Store, StoreError};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+
+use crate::{EngineConfig, EngineMetrics, Error};
+
+/// The committers of a store.
+pub(crate) struct Committers {
+    queues: Vec<mpsc::Sender<Queued>>,
+    stop: watch::Sender<bool>,
+    running: Mutex<Vec<JoinHandle<()>>>,
+    timeout: Duration,
+    metrics: Arc<EngineMetrics>,
+}
+
+struct Queued {
+    commit: Commit,
+    answer: oneshot::Sender<Result<CommitOutcome, StoreError>>,
+}
+
+impl Committers {
+    pub(crate) fn start(store: &Arc<dyn Store>, config: &EngineConfig, metrics: &Arc<EngineMetrics>) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let mut queues = Vec::with_capacity(config.committers);
+        let mut running = Vec::with_capacity(config.committers);
+        for _ in 0..config.committers.max(1) {
+            let (sender, receiver) = mpsc::channel(config.max_queued.max(1));
+            let committer = Committer {
+                store: Arc::clone(store),
+                queue: receiver,
+                stopped: stopped.clone(),
+                max_batch: config.max_batch.max(1),
+                metrics: Arc::clone(metrics),
+            };
+            queues.push(sender);
+            running.push(tokio::spawn(committer.run()));
+        }
+        Self {
+            queues,
+            stop,
+            running: Mutex::new(running),
+            timeout: config.commit_timeout,
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// Queues a commit and waits for its outcome.
+    pub(crate) async fn submit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
+        let (answer, outcome) = oneshot::channel();
+        let queue = self.queue_of(commit.order_id)?;
+        queue.try_send(Queued { commit, answer }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                self.metrics.queue_full.inc();
+                Error::Overloaded
+            }
+            mpsc::error::TrySendError::Closed(_) => Error::Unavailable,
+        })?;
+        self.metrics.queue_depth.inc();
+        match tokio::time::timeout(self.timeout, outcome).await {
+            Ok(Ok(outcome)) => Ok(outcome?),
+            // The committer went away with it, or is not done yet: it may still be written.
+            Ok(Err(_)) | Err(_) => Err(Error::OutcomeUnknown),
+        }
+    }
+
+    fn queue_of(&self, order_id: OrderId) -> Result<&mpsc::Sender<Queued>, Error> {
+        let (_, low_bits) = order_id.uuid().as_u64_pair();
+        let count = u64::try_from(self.queues.len()).unwrap_or(1);
+        usize::try_from(low_bits % count)
+            .ok()
+            .and_then(|index| self.queues.get(index))
+            .ok_or_else(|| Error::Internal("there is no committer".into()))
+    }
+
+    /// Takes nothing more, and returns when all that was queued is answered.
+    pub(crate) async fn finish(&self) {
+        self.stop.send_replace(true);
+        let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        for committer in running {
+            if let Err(error) = committer.await {
+                tracing::error!(%error, "a committer ended badly");
+            }
+        }
+    }
+}
+
+struct Committer {
+    store: Arc<dyn Store>,
+    queue: mpsc::Receiver<Queued>,
+    stopped: watch::Receiver<bool>,
+    max_batch: usize,
+    metrics: Arc<EngineMetrics>,
+}
+
+impl Committer {
+    async fn run(mut self) {
+        let mut queued = Vec::with_capacity(self.max_batch);
+        loop {
+            let received = tokio::select! {
+                received = self.queue.recv_many(&mut queued, self.max_batch) => received,
+                // Also when the sender is gone: nobody can ask for more then.
+                _ = self.stopped.changed(), if !self.queue.is_closed() => {
+                    self.queue.close();
+                    continue;
+                }
+            };
+            if received == 0 {
+                return;
+            }
+            self.commit(queued.drain(..)).await;
+        }
+    }
+
+    async fn commit(&self, queued: impl Iterator<Item = Queued>) {
+        let (batch, answers): (Vec<_>, Vec<_>) = queued.map(|queued| (queued.commit, queued.answer)).unzip();
+        let size = answers.len();
+        self.metrics.queue_depth.dec_by(i64::try_from(size).unwrap_or(0));
+        #[expect(clippy::cast_precision_loss, reason = "a batch is far smaller than 2^52")]
+        self.metrics.batch_size.observe(size as f64);
+        let began = Instant::now();
+        let outcomes = self.store.commit(batch).await;
+        self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
+        // Whoever has stopped waiting does not take its answer; that is all right.
+        match outcomes {
+            Ok(outcomes) if outcomes.len() == size => {
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    let _ = answer.send(Ok(outcome));
+                }
+            }
+            Ok(outcomes) => {
+                let error = StoreError::Corrupt(format!("{} outcomes for {size} commits", outcomes.len()));
+                answer_all(answers, &error);
+            }
+            Err(error) => answer_all(answers, &error),
+        }
+    }
+}
+
+fn answer_all(answers: Vec<oneshot::Sender<Result<CommitOutcome, StoreError>>>, error: &StoreError) {
+    for answer in answers {
+        let _ = answer.send(Err(error.clone()));
+    }
+}

@@ -1,0 +1,72 @@
+//! The engine's limits and times, each with its default.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// How the engine is set up.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Committers that write side by side. A store with a single writer gains nothing from more
+    /// than one.
+    pub committers: usize,
+    /// Most commits in one transaction.
+    pub max_batch: usize,
+    /// Most commits that wait for one committer. What comes beyond is refused at once.
+    pub max_queued: usize,
+    /// Longest time that a request waits for its commit.
+    pub commit_timeout: Duration,
+    /// How often a decision is made anew when its order or catalogue changed meanwhile.
+    pub max_decision_attempts: u32,
+    /// Most catalogues kept in memory.
+    pub cached_catalogues: u64,
+    /// How long an idempotency key is remembered.
+    pub key_retention: SignedDuration,
+    /// How often expired keys are looked for.
+    pub maintenance_interval: Duration,
+    /// How old a remembered membership may be. Changes by this server are seen at once.
+    pub membership_max_age: Duration,
+    /// Passwords hashed side by side; each takes a core and [`PasswordCost::memory_kib`].
+    pub concurrent_password_hashes: usize,
+    /// What hashing a password costs.
+    pub password_cost: PasswordCost,
+}
+
+/// The cost of hashing a password with Argon2id (RFC 9106).
+#[derive(Clone, Copy, Debug)]
+pub struct PasswordCost {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub iterations: u32,
+}
+
+impl PasswordCost {
+    /// The least that the algorithm takes. For tests only.
+    pub const LEAST: Self = Self { memory_kib: 8, iterations: 1 };
+}
+
+impl Default for PasswordCost {
+    /// The first choice of OWASP's password storage recommendations for Argon2id.
+    fn default() -> Self {
+        Self { memory_kib: 19_456, iterations: 2 }
+    }
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            committers: 1,
+            max_batch: 256,
+            max_queued: 4_096,
+            commit_timeout: Duration::from_secs(10),
+            max_decision_attempts: 8,
+            cached_catalogues: 1_000,
+            key_retention: SignedDuration::from_hours(7 * 24),
+            maintenance_interval: Duration::from_secs(60),
+            membership_max_age: Duration::from_secs(5),
+            concurrent_password_hashes: 2,
+            password_cost: PasswordCost::default(),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Why a use case was not carried out. Nothing has changed then, unless a variant says otherwise.
+
+use dabba_domain::{
+    Problems,
+    order::{AllowedAction, OrderStatus, Rejection, Version},
+    pricing::{BelowMinimum, PricingError},
+    restaurant::{NotAccepting, Revision},
+};
+use dabba_store::{StockShortage, StoreError};
+
+use crate::Quote;
+
+/// Why a use case was not carried out.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such thing, or it is not the caller's.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The caller's role may not do this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The input is wrong.
+    #[error("{0}")]
+    Invalid(Problems),
+    /// The e-mail address and the password do not fit together.
+    #[error("the e-mail address or the password is wrong")]
+    WrongCredentials,
+    /// What was asked does not fit the state of things.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The idempotency key was used for another request.
+    #[error("this idempotency key was used for another request")]
+    KeyReused,
+    /// The order is not at the version that the caller asked for.
+    #[error("it is at version {current}, not at the one that was asked for")]
+    VersionMismatch {
+        /// The version at which it is.
+        current: Version,
+    },
+    /// As many writes are waiting as may wait.
+    #[error("too many writes are waiting")]
+    Overloaded,
+    /// The store is away or shutting down.
+    #[error("the store is unavailable")]
+    Unavailable,
+    /// It may have been carried out, or not. Repeating it under the same idempotency key is safe
+    /// and tells.
+    #[error("the outcome is unknown; repeat the request with the same idempotency key")]
+    OutcomeUnknown,
+    /// A defect or damage. The text is for the log only.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// What was asked does not fit the state of things; it might at another time.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Conflict {
+    /// The restaurant takes no orders now.
+    #[error(transparent)]
+    NotAccepting(#[from] NotAccepting),
+    /// The order is too small to be delivered.
+    #[error(transparent)]
+    BelowMinimum(#[from] BelowMinimum),
+    /// Items are not available now.
+    #[error("items are not available: {0}")]
+    ItemsUnavailable(Problems),
+    /// There is not enough of some items.
+    #[error("there is not enough in stock")]
+    OutOfStock(Vec<StockShortage>),
+    /// The total is not the one that the customer expected.
+    #[error("the total is not the expected one")]
+    PriceChanged(Box<Quote>),
+    /// The command does not fit the order.
+    #[error("{rejection}")]
+    IllegalMove {
+        /// Why.
+        rejection: Rejection,
+        /// The order's status.
+        status: OrderStatus,
+        /// What the caller may do instead.
+        allowed: Vec<AllowedAction>,
+    },
+    /// Someone else changed the same thing over and over.
+    #[error("it keeps being changed by others")]
+    TooManyChanges,
+    /// The menu or the settings are at another revision than expected.
+    #[error("it is at revision {current}, not at the expected one")]
+    Revision {
+        /// The revision at which it is.
+        current: Revision,
+    },
+    /// The e-mail address has an account.
+    #[error("this e-mail address has an account")]
+    EmailTaken,
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(reason) | StoreError::Contention(reason) => {
+                tracing::warn!(reason, "the store is unavailable");
+                Self::Unavailable
+            }
+            StoreError::OutcomeUnknown(reason) => {
+                tracing::warn!(reason, "the outcome of a commit is unknown");
+                Self::OutcomeUnknown
+            }
+            StoreError::Corrupt(reason) => Self::Internal(reason),
+        }
+    }
+}
+
+impl From<PricingError> for Error {
+    fn from(error: PricingError) -> Self {
+        match error {
+            PricingError::Invalid(problems) => Self::Invalid(problems),
+            PricingError::Unavailable(problems) => Conflict::ItemsUnavailable(problems).into(),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What has to be done from time to time, whoever calls.
+
+use std::{sync::Arc, time::Duration};
+
+use dabba_domain::Timestamp;
+
+use crate::{Engine, Error};
+
+/// Most keys forgotten in one transaction, so that no order waits long behind it.
+const KEYS_PER_STEP: u32 = 1_000;
+
+impl Engine {
+    /// Forgets expired idempotency keys for as long as the engine lives. Runs until the future is
+    /// dropped.
+    pub async fn maintain(self: Arc<Self>) {
+        let mut interval =
+            tokio::time::interval(self.config.maintenance_interval.max(Duration::from_millis(1)));
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            if let Err(error) = self.forget_expired_keys().await {
+                tracing::warn!(%error, "expired idempotency keys could not be forgotten");
+            }
+        }
+    }
+
+    /// Forgets all idempotency keys that are older than the retention. Answers how many.
+    pub async fn forget_expired_keys(&self) -> Result<u64, Error> {
+        let claimed_before = self.now().checked_sub(self.config.key_retention).unwrap_or(Timestamp::MIN);
+        let mut forgotten = 0;
+        loop {
+            let step = self.store.forget_keys(claimed_before, KEYS_PER_STEP).await?;
+            forgotten += u64::from(step);
+            self.metrics.keys_forgotten.inc_by(u64::from(step));
+            if step < KEYS_PER_STEP {
+                return Ok(forgotten);
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Orders: quote, place, act, read, list.
+
+mod act;
+mod place;
+mod quote;
+mod read;
+
+use dabba_domain::{
+    OrderId, RestaurantId, TaskId,
+    order::{Decision, Order, Version, fold},
+};
+use dabba_store::{
+    CatalogueGuard, Change, Claim, Commit, CommitOutcome, Fingerprint, IdempotencyKey, NewTask, StockChange,
+};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+pub use act::CommandRequest;
+pub use quote::Quote;
+
+use crate::{Conflict, Engine, Error};
+
+/// What a write was answered with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The order after it; for a replay, as it was then.
+    pub order: Order,
+    /// Whether this is the answer to an earlier request with the same idempotency key.
+    pub replayed: bool,
+}
+
+/// How a submitted decision ended.
+enum Conclusion {
+    Answered(Box<Answer>),
+    /// The order or the catalogue has changed: decide again.
+    Stale,
+}
+
+impl Engine {
+    /// Writes a decision.
+    async fn submit(&self, decision: Decision, conditions: Conditions) -> Result<Conclusion, Error> {
+        let status_before = conditions.status_before;
+        let mut tasks = Vec::with_capacity(decision.tasks.len());
+        for task in &decision.tasks {
+            let id = TaskId::generate(self.now(), decision.order.id.bucket(), self.random.next_u64());
+            tasks.push(NewTask { id, order_id: decision.order.id, kind: task.kind, run_at: task.run_at });
+        }
+        let order = decision.order;
+        let mut stock = conditions.stock;
+        stock.extend(decision.stock_returned.into_iter().map(StockChange::Return));
+        let changes = !decision.events.is_empty();
+        let commit = Commit {
+            order_id: order.id,
+            restaurant_id: order.details.restaurant_id,
+            at: self.now(),
+            expected_version: conditions.expected_version,
+            change: changes.then(|| Change { order: order.clone(), events: decision.events }),
+            claim: conditions.claim,
+            catalogue: conditions.catalogue,
+            stock,
+            tasks,
+            completes: None,
+        };
+        match self.committers.submit(commit).await? {
+            CommitOutcome::Committed => {
+                if status_before != Some(order.status) {
+                    self.metrics.count_order(order.status);
+                }
+                Ok(Conclusion::Answered(Box::new(Answer { order, replayed: false })))
+            }
+            CommitOutcome::Replayed { order_id, version } => {
+                self.replay(order_id, version).await.map(Box::new).map(Conclusion::Answered)
+            }
+            CommitOutcome::VersionConflict { .. } | CommitOutcome::CatalogueChanged => {
+                self.metrics.decision_retries.inc();
+                Ok(Conclusion::Stale)
+            }
+            CommitOutcome::KeyReused => Err(Error::KeyReused),
+            CommitOutcome::OutOfStock(shortages) => Err(Conflict::OutOfStock(shortages).into()),
+            CommitOutcome::LeaseLost => Err(Error::Internal("a lease was lost that was never held".into())),
+        }
+    }
+
+    /// The answer that a key got when it was first used, or `refusal` when it was not: a request
+    /// that was carried out is answered so again, even where it would be refused by now.
+    async fn replay_or(
+        &self,
+        refusal: Error,
+        restaurant_id: RestaurantId,
+        claim: Option<&Claim>,
+    ) -> Result<Answer, Error> {
+        let Some(claim) = claim else { return Err(refusal) };
+        match self.store.find_claim(claim.account_id, restaurant_id, &claim.key).await? {
+            None => Err(refusal),
+            Some(record) if record.fingerprint == claim.fingerprint => {
+                self.replay(record.order_id, record.version).await
+            }
+            Some(_) => Err(Error::KeyReused),
+        }
+    }
+
+    /// The order as it was at a version, from its events.
+    async fn replay(&self, order_id: OrderId, version: Version) -> Result<Answer, Error> {
+        self.metrics.replays.inc();
+        let history = self.store.events(order_id, 0, version).await?;
+        let order = fold(&history).map_err(|error| Error::Internal(error.to_string()))?;
+        match order {
+            Some(order) if order.version == version => Ok(Answer { order, replayed: true }),
+            _ => Err(Error::Internal(format!("order {order_id} has no version {version}"))),
+        }
+    }
+}
+
+/// Upon what a decision holds.
+struct Conditions {
+    expected_version: Version,
+    /// The order's status before the decision, to count the moves.
+    status_before: Option<dabba_domain::order::OrderStatus>,
+    claim: Option<Claim>,
+    catalogue: Option<CatalogueGuard>,
+    stock: Vec<StockChange>,
+}
+
+/// The claim on a key for a request. The fingerprint is of the request as understood, so that white
+/// space and the order of JSON members do not matter.
+fn claim(
+    account_id: dabba_domain::AccountId,
+    key: IdempotencyKey,
+    request: &impl Serialize,
+) -> Result<Claim, Error> {
+    let canonical = serde_json::to_vec(request).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(Claim { account_id, key, fingerprint: Fingerprint(Sha256::digest(&canonical).into()) })
+}

@@ -1,0 +1,102 @@
+//! Placing an order.
+
+use dabba_domain::{
+    OrderId, Problems, RestaurantId, Role, Timestamp,
+    order::{Fulfilment, OrderDetails, OrderRequest, PaymentMethod, place},
+    pricing::{check_minimum, price},
+};
+use dabba_store::{Catalogue, IdempotencyKey, StockChange};
+
+use super::{Answer, Conclusion, Conditions, claim, quote};
+use crate::{Conflict, Engine, Error, Principal};
+
+impl Engine {
+    /// Places an order, exactly once for a key.
+    ///
+    /// The price comes from the restaurant's menu. When the menu changes between pricing and writing,
+    /// the order is priced again; when that gives another total than the one the customer expected,
+    /// it is not placed.
+    pub async fn place(
+        &self,
+        principal: &Principal,
+        restaurant_id: RestaurantId,
+        request: &OrderRequest,
+        key: IdempotencyKey,
+    ) -> Result<Answer, Error> {
+        if principal.role != Role::Customer {
+            return Err(Error::Forbidden("only a customer places an order".into()));
+        }
+        let claim = claim(principal.account_id, key, &("place", request))?;
+        let mut entry = self.catalogues.get(restaurant_id).await?;
+        for _ in 0..self.config.max_decision_attempts {
+            let now = self.now();
+            let details = match details(principal, &entry.catalogue, request, now) {
+                Ok(details) => details,
+                Err(error) => return self.replay_or(error, restaurant_id, Some(&claim)).await,
+            };
+            let stock = details.stock_drawn.iter().cloned().map(StockChange::Take).collect();
+            let id = OrderId::generate(now, restaurant_id.bucket(), self.random.next_u64());
+            let decision = place(id, details, &entry.restaurant().settings, now)
+                .map_err(|rejection| Error::Internal(rejection.to_string()))?;
+            let conditions = Conditions {
+                expected_version: 0,
+                status_before: None,
+                claim: Some(claim.clone()),
+                catalogue: Some(entry.catalogue.guard()),
+                stock,
+            };
+            match self.submit(decision, conditions).await? {
+                Conclusion::Answered(answer) => return Ok(*answer),
+                Conclusion::Stale => entry = self.catalogues.refresh(restaurant_id).await?,
+            }
+        }
+        Err(Conflict::TooManyChanges.into())
+    }
+}
+
+/// Prices a request and checks everything that does not need the store.
+fn details(
+    principal: &Principal,
+    catalogue: &Catalogue,
+    request: &OrderRequest,
+    now: Timestamp,
+) -> Result<OrderDetails, Error> {
+    let settings = &catalogue.restaurant.settings;
+    check_address(request)?;
+    let cart = request.cart();
+    let priced = price(settings, &catalogue.menu, &cart, now)?;
+    catalogue.restaurant.check_accepting(now).map_err(Conflict::NotAccepting)?;
+    check_minimum(settings, cart.fulfilment, priced.amounts.subtotal).map_err(Conflict::BelowMinimum)?;
+    if request.expected_total.is_some_and(|expected| expected != priced.amounts.total) {
+        let quote = quote::quote(catalogue, &cart, priced, now);
+        return Err(Conflict::PriceChanged(Box::new(quote)).into());
+    }
+    // Named one by one, so that a new method has to be thought of here.
+    match request.payment_method {
+        PaymentMethod::Cash => {}
+    }
+    Ok(OrderDetails {
+        restaurant_id: catalogue.restaurant.id,
+        restaurant_name: settings.name.clone(),
+        customer_id: principal.account_id,
+        stock_drawn: quote::limited_draws(catalogue, &priced.lines),
+        lines: priced.lines,
+        currency: settings.currency,
+        amounts: priced.amounts,
+        fulfilment: request.fulfilment.clone(),
+        contact: request.contact.clone(),
+        payment_method: request.payment_method,
+        note: request.note.clone(),
+        menu_revision: catalogue.menu_revision,
+    })
+}
+
+fn check_address(request: &OrderRequest) -> Result<(), Error> {
+    let mut problems = Problems::new();
+    if let Fulfilment::Delivery { address } = &request.fulfilment
+        && let Some(location) = &address.location
+    {
+        location.check("/fulfilment/address/location", &mut problems);
+    }
+    problems.into_result().map_err(Error::Invalid)
+}

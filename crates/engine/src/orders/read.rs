@@ -1,0 +1,91 @@
+//! Reading orders: by id, with their history, and in lists.
+
+use dabba_domain::{
+    Actor, Amount, OrderId, RestaurantId, Role,
+    order::{AllowedAction, Order, OrderStatus, RecordedEvent, Version, allowed_actions},
+};
+use dabba_store::{OrderCursor, OrderPage, OrderQuery, OrderScope, PageSize};
+
+use crate::{Engine, Error, Principal};
+
+impl Engine {
+    /// An order, for those whose it is.
+    pub async fn order(&self, principal: &Principal, id: OrderId) -> Result<Order, Error> {
+        self.visible_order(principal, id).await.map(|(order, _)| order)
+    }
+
+    /// At most `limit` events of an order behind a version, for those whose it is.
+    pub async fn events(
+        &self,
+        principal: &Principal,
+        id: OrderId,
+        after: Version,
+        limit: PageSize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        self.visible_order(principal, id).await?;
+        Ok(self.store.events(id, after, limit.get()).await?)
+    }
+
+    /// What the caller may do with an order of theirs now.
+    pub async fn allowed_actions(
+        &self,
+        principal: &Principal,
+        order: &Order,
+    ) -> Result<Vec<AllowedAction>, Error> {
+        let restaurant_id = order.details.restaurant_id;
+        let Some(actor) = self.actor(principal, restaurant_id).await? else { return Ok(Vec::new()) };
+        // Asked only where it matters: a customer's page of orders is from many restaurants.
+        let refund_limit = match actor {
+            Actor::Restaurant { .. } => {
+                self.catalogues.get(restaurant_id).await?.restaurant().settings.refund_limit
+            }
+            _ => Amount::ZERO,
+        };
+        Ok(allowed_actions(order, &actor, refund_limit))
+    }
+
+    /// A page of the caller's own orders: those a customer placed, those a courier carries, all for
+    /// an admin.
+    pub async fn own_orders(
+        &self,
+        principal: &Principal,
+        statuses: Vec<OrderStatus>,
+        after: Option<OrderCursor>,
+        limit: PageSize,
+    ) -> Result<OrderPage, Error> {
+        let scope = match principal.role {
+            Role::Customer => OrderScope::Customer(principal.account_id),
+            Role::Courier => OrderScope::Courier(principal.account_id),
+            Role::Admin => OrderScope::All,
+            Role::Restaurant => {
+                return Err(Error::Forbidden("a restaurant's orders are listed under the restaurant".into()));
+            }
+        };
+        Ok(self.store.list_orders(&OrderQuery { scope, statuses, after, limit }).await?)
+    }
+
+    /// A page of a restaurant's orders, those that are not at an end first. For its staff and
+    /// admins.
+    pub async fn restaurant_orders(
+        &self,
+        principal: &Principal,
+        restaurant_id: RestaurantId,
+        statuses: Vec<OrderStatus>,
+        after: Option<OrderCursor>,
+        limit: PageSize,
+    ) -> Result<OrderPage, Error> {
+        self.check_staff(principal, restaurant_id).await?;
+        self.catalogues.get(restaurant_id).await?;
+        let scope = OrderScope::Restaurant(restaurant_id);
+        Ok(self.store.list_orders(&OrderQuery { scope, statuses, after, limit }).await?)
+    }
+
+    async fn visible_order(&self, principal: &Principal, id: OrderId) -> Result<(Order, Actor), Error> {
+        let order = self.store.order(id).await?.ok_or(Error::NotFound("order"))?;
+        let actor = self.actor(principal, order.details.restaurant_id).await?;
+        match actor {
+            Some(actor) if order.is_visible_to(&actor) => Ok((order, actor)),
+            _ => Err(Error::NotFound("order")),
+        }
+    }
+}
