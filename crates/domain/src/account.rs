@@ -6,6 +6,7 @@ use crate::ids::{AccountId, RestaurantId};
 
 /// What an account is for. An account has one role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Orders food.
@@ -40,6 +41,7 @@ impl Role {
 
 /// Who gives a command, in the capacity in which they give it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum Actor {
     /// A customer.

@@ -11,15 +11,19 @@
 //! | [`pricing`] | from a cart to itemised amounts |
 //! | [`order`] | the lifecycle: commands, events, who may do what and when |
 //! | [`account`] | roles and actors |
+//! | [`import`] | restaurants read from a file |
 //!
 //! To add a command: a row in [`order::lifecycle`], a variant in [`order::Command`] and in
 //! [`order::Event`], its arm in `decide` and in `evolve`. The compiler names each place.
 
 pub mod account;
 pub mod ids;
+pub mod import;
 pub mod limits;
 pub mod menu;
 pub mod money;
+#[cfg(feature = "openapi")]
+mod openapi;
 pub mod order;
 pub mod pricing;
 pub mod problem;

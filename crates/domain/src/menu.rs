@@ -67,6 +67,7 @@ pub struct MenuItem {
 
 /// A choice that goes with an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OptionGroup {
     /// Unique within the item.
     pub id: Slug,
@@ -82,6 +83,7 @@ pub struct OptionGroup {
 
 /// One thing to choose in a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MenuOption {
     /// Unique within the group.
     pub id: Slug,
@@ -93,6 +95,7 @@ pub struct MenuOption {
 
 /// Whether an item can be ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "status", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Availability {
     /// It can.
@@ -173,6 +176,7 @@ impl OptionGroup {
 
 /// A menu as people and files write it: unchecked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MenuDocument {
     /// Its parts.
@@ -181,6 +185,7 @@ pub struct MenuDocument {
 
 /// A part of a [`MenuDocument`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CategoryDocument {
     /// Its heading.
@@ -191,6 +196,7 @@ pub struct CategoryDocument {
 
 /// An item of a [`MenuDocument`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ItemDocument {
     /// Identifier; made from the name when absent.
@@ -216,6 +222,7 @@ pub struct ItemDocument {
 
 /// An option group of a [`MenuDocument`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OptionGroupDocument {
     /// Identifier; made from the name when absent.
@@ -233,6 +240,7 @@ pub struct OptionGroupDocument {
 
 /// An option of a [`MenuDocument`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OptionDocument {
     /// Identifier; made from the name when absent.

@@ -22,6 +22,7 @@ use crate::{
 
 /// What a customer wants, before it has a price.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Cart {
     /// 1 to [`MAX_LINES`] lines.
@@ -35,6 +36,7 @@ pub struct Cart {
 
 /// So many of one item with the same options.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CartLine {
     /// The item's id in the menu.
@@ -51,6 +53,7 @@ pub struct CartLine {
 
 /// An option chosen in a line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChosenOption {
     /// The group's id in the item.
@@ -61,6 +64,7 @@ pub struct ChosenOption {
 
 /// How the food gets to the customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FulfilmentKind {
     /// A courier brings it.
@@ -80,6 +84,7 @@ pub struct PricedCart {
 
 /// A line as it was sold: names and prices of that moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderLine {
     /// The item's id in the menu.
     pub item: Slug,
@@ -101,6 +106,7 @@ pub struct OrderLine {
 
 /// An option as it was sold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderLineOption {
     /// The group's id in the item.
     pub group: Slug,
@@ -114,6 +120,7 @@ pub struct OrderLineOption {
 
 /// What is to be paid and why, in minor units of the order's currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Amounts {
     /// The sum of the lines.
     pub subtotal: Amount,

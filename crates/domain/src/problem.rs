@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// One thing wrong with an input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = InputProblem))]
 pub struct Problem {
     /// Where, as a JSON Pointer (RFC 6901) into the input: `/lines/0/quantity`.
     pub pointer: String,

@@ -105,6 +105,7 @@ pub struct Settings {
 
 /// A place on Earth (WGS 84).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Location {
     /// Latitude in degrees, -90 to 90.
@@ -127,6 +128,7 @@ impl Location {
 
 /// What delivery costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeliveryTerms {
     /// The fee for an order.
@@ -175,6 +177,7 @@ impl<'de> Deserialize<'de> for Zone {
 
 /// A day of the week, as in a timetable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names of the days say it")]
 pub enum Day {
@@ -204,6 +207,7 @@ impl Day {
 /// One opening in the week. `opens` and `closes` are `HH:MM` in the restaurant's time zone; when
 /// `closes` is not after `opens`, it is on the next day, so `00:00` to `00:00` is a whole day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OpeningInterval {
     /// The day on which it opens.
@@ -286,6 +290,7 @@ impl OpeningInterval {
 
 /// A restaurant's settings as people and files write them: unchecked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SettingsDocument {
     /// Its name.

@@ -12,6 +12,7 @@ use crate::{
 
 /// What a customer sends to place an order. There is no price in it: the server prices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OrderRequest {
     /// What is ordered.
@@ -111,6 +112,7 @@ impl Command {
 
 /// The name of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each is described at the variant of Command with its name")]
 pub enum CommandKind {
@@ -141,6 +143,7 @@ named_variants!(CommandKind {
 
 /// Why an order is cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CancelReason {
     /// The customer no longer wants it.
@@ -187,6 +190,7 @@ impl CancelReason {
 
 /// Why a restaurant does not take an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RejectReason {
     /// Something in it cannot be made.
@@ -218,6 +222,7 @@ impl RejectReason {
 
 /// Why a customer gets money back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefundReason {
     /// Something was missing.

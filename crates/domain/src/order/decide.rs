@@ -88,6 +88,7 @@ pub enum Rejection {
 
 /// Something that the actor may do with an order now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AllowedAction {
     /// The command.
     pub command: CommandKind,

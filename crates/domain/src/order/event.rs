@@ -16,6 +16,7 @@ use crate::{
 /// Something that happened to an order. Events are never changed; to know an order is to know
 /// its events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OrderEvent))]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum Event {
     /// It was placed. Always the first event, and only the first.

@@ -43,6 +43,7 @@ pub(super) use named_variants;
 
 /// Where an order is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
     /// Taken; its payment is not yet certain.
@@ -83,6 +84,7 @@ impl OrderStatus {
 
 /// Where an order's payment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentStatus {
     /// Nothing has been paid yet.
@@ -107,6 +109,7 @@ named_variants!(PaymentStatus {
 
 /// How an order is paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentMethod {
     /// In cash, to whoever hands the food over.
@@ -115,6 +118,7 @@ pub enum PaymentMethod {
 
 /// What was agreed when the order was placed. Never changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderDetails {
     /// The restaurant that cooks it.
     pub restaurant_id: RestaurantId,
@@ -139,6 +143,7 @@ pub struct OrderDetails {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
     /// The menu from which it was priced.
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
     pub menu_revision: Revision,
     /// What it took from limited stock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -147,6 +152,7 @@ pub struct OrderDetails {
 
 /// So much of an item whose stock is limited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StockDraw {
     /// The item.
     pub item: Slug,
@@ -156,6 +162,7 @@ pub struct StockDraw {
 
 /// How the food gets to the customer, with what is needed for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fulfilment {
     /// A courier brings it.
@@ -179,6 +186,7 @@ impl Fulfilment {
 
 /// Where to deliver.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Address {
     /// Street and number.
@@ -201,6 +209,7 @@ pub struct Address {
 
 /// Whom to ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Contact {
     /// Their name.
@@ -243,6 +252,7 @@ pub struct Order {
 
 /// How an order ended before the customer had it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum Closure {
     /// Someone cancelled it.

@@ -1,0 +1,235 @@
+//! Reading restaurants from a file: settings and menu of one restaurant, or of several in a list.
+//!
+//! ```json
+//! {"name": "Naan Stop", "currency": "GBP", "time_zone": "Europe/London", "categories": []}
+//! ```
+//!
+//! `categories` is the [`MenuDocument`]'s; every other member is a [`SettingsDocument`]'s. Unknown
+//! members are refused. Serde's `flatten` cannot refuse them, so the object is taken apart by hand:
+//! the menu is read in place, which keeps line and column in its errors, and the few settings are
+//! kept as they are and read after it.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, MapAccess, Visitor},
+};
+use serde_json::{Map, Value};
+use serde_path_to_error::{Path, Segment};
+
+use crate::{
+    Problems,
+    menu::{CategoryDocument, MenuDocument},
+    restaurant::SettingsDocument,
+};
+
+/// A restaurant as it stands in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestaurantDocument {
+    /// All but the menu.
+    pub settings: SettingsDocument,
+    /// The menu.
+    pub menu: MenuDocument,
+}
+
+/// Why a file cannot be imported.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// It is not JSON, or not of the right shape. Reading ends at the first such place.
+    #[error("line {line}, column {column}, at {pointer}: {detail}", pointer = if pointer.is_empty() { "/" } else { pointer })]
+    Unreadable {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// The place as a JSON Pointer into the file, as far as it is known.
+        pointer: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// It can be read, but not all of it is right. Every problem is listed.
+    #[error("{0}")]
+    Wrong(Problems),
+}
+
+/// Reads and checks a file of one restaurant or of a list of restaurants.
+pub fn read(text: &str) -> Result<Vec<RestaurantDocument>, ImportError> {
+    let is_list = text.trim_start().starts_with('[');
+    let parts: Vec<Parts> = if is_list { parse(text)? } else { vec![parse(text)?] };
+    let mut problems = Problems::new();
+    if parts.is_empty() {
+        problems.add("", "there is no restaurant in it");
+    }
+    let mut documents = Vec::with_capacity(parts.len());
+    for (index, parts) in parts.into_iter().enumerate() {
+        let pointer = if is_list { format!("/{index}") } else { String::new() };
+        documents.extend(parts.check(&pointer, &mut problems));
+    }
+    problems.into_result().map_err(ImportError::Wrong)?;
+    Ok(documents)
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ImportError> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| unreadable(pointer_of(error.path()), error.inner()))?;
+    deserializer.end().map_err(|error| unreadable(String::new(), &error))?;
+    Ok(parsed)
+}
+
+fn unreadable(pointer: String, error: &serde_json::Error) -> ImportError {
+    let (line, column) = (error.line(), error.column());
+    let text = error.to_string();
+    // serde_json ends its text with the position, which stands in fields of its own here.
+    let position = format!(" at line {line} column {column}");
+    let detail = text.strip_suffix(&position).unwrap_or(&text).to_owned();
+    ImportError::Unreadable { line, column, pointer, detail }
+}
+
+/// The path as a JSON Pointer (RFC 6901).
+fn pointer_of(path: &Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                pointer.push('/');
+                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            }
+            Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+/// A restaurant's object, taken apart.
+struct Parts {
+    settings: Map<String, Value>,
+    categories: Vec<CategoryDocument>,
+}
+
+impl Parts {
+    /// Reads the settings, checks settings and menu, and notes every problem below `pointer`.
+    fn check(self, pointer: &str, problems: &mut Problems) -> Option<RestaurantDocument> {
+        let menu = MenuDocument { categories: self.categories };
+        let settings: Option<SettingsDocument> =
+            match serde_path_to_error::deserialize(Value::Object(self.settings)) {
+                Ok(settings) => Some(settings),
+                Err(error) => {
+                    let place = pointer_of(error.path());
+                    problems.add(format!("{pointer}{place}"), error.inner().to_string());
+                    None
+                }
+            };
+        let found = [
+            settings.clone().and_then(|settings| settings.validate().err()),
+            menu.clone().validate().err(),
+        ];
+        for problem in found.iter().flatten().flat_map(|found| found.as_slice()) {
+            problems.add(format!("{pointer}{}", problem.pointer), &problem.detail);
+        }
+        Some(RestaurantDocument { settings: settings?, menu })
+    }
+}
+
+impl<'de> Deserialize<'de> for Parts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PartsVisitor)
+    }
+}
+
+struct PartsVisitor;
+
+impl<'de> Visitor<'de> for PartsVisitor {
+    type Value = Parts;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a restaurant: its settings and its categories")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Parts, A::Error> {
+        let mut settings = Map::new();
+        let mut categories = None;
+        while let Some(name) = members.next_key::<String>()? {
+            if name == "categories" {
+                if categories.replace(members.next_value()?).is_some() {
+                    return Err(de::Error::duplicate_field("categories"));
+                }
+            } else if settings.contains_key(&name) {
+                return Err(de::Error::custom(format_args!("duplicate field `{name}`")));
+            } else {
+                settings.insert(name, members.next_value()?);
+            }
+        }
+        let categories = categories.ok_or_else(|| de::Error::missing_field("categories"))?;
+        Ok(Parts { settings, categories })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = r#"{
+        "name": "Naan Stop", "currency": "GBP", "time_zone": "Europe/London", "tax_rate_basis_points": 2000,
+        "categories": [{"name": "Breads", "items": [{"name": "Naan", "price_minor": 250}]}]
+    }"#;
+
+    /// What is wrong with `text`, one `pointer: detail` a line.
+    fn problems_of(text: &str) -> String {
+        match read(text) {
+            Err(ImportError::Wrong(problems)) => {
+                let lines = problems.as_slice().iter();
+                lines.map(|problem| format!("{}: {}\n", problem.pointer, problem.detail)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_restaurant_or_a_list_of_them() {
+        let one = read(PLAIN).unwrap();
+        assert_eq!(one.len(), 1);
+        assert_eq!(one[0].settings.tax_rate_basis_points, 2_000);
+        assert_eq!(one[0].menu.categories[0].items[0].name, "Naan");
+        let many = read(&format!("\n [{PLAIN}, {PLAIN}]")).unwrap();
+        assert_eq!(many, [one.clone(), one].concat());
+    }
+
+    #[test]
+    fn what_is_not_json_is_named_with_its_place() {
+        let error = read("{\n  \"name\": \"Naan Stop\",\n  oops\n}").unwrap_err();
+        assert!(matches!(&error, ImportError::Unreadable { line: 3, column: 3, .. }), "{error}");
+        assert!(read(&format!("{PLAIN} x")).unwrap_err().to_string().contains("trailing characters"));
+    }
+
+    #[test]
+    fn a_wrong_shape_in_the_menu_is_named_with_line_and_pointer() {
+        let error = read(&PLAIN.replace("250", "\"2.50\"")).unwrap_err();
+        let ImportError::Unreadable { line, pointer, detail, .. } = error else { panic!("{error}") };
+        assert_eq!((line, pointer.as_str()), (3, "/categories/0/items/0/price_minor"));
+        assert_eq!(detail, "invalid type: string \"2.50\", expected i64");
+    }
+
+    #[test]
+    fn unknown_members_are_refused_wherever_they_stand() {
+        assert!(problems_of(&PLAIN.replace("\"name\": \"Naan Stop\"", "\"titel\": 1")).contains("titel"));
+        let error = read(&PLAIN.replace("\"price_minor\"", "\"price\": 1, \"price_minor\"")).unwrap_err();
+        assert!(error.to_string().contains("unknown field `price`"), "{error}");
+        let error = read(&PLAIN.replace("\"currency\"", "\"name\": \"x\", \"currency\"")).unwrap_err();
+        assert!(error.to_string().contains("duplicate field `name`"), "{error}");
+    }
+
+    #[test]
+    fn every_problem_of_every_restaurant_is_listed() {
+        let bad = PLAIN.replace("Europe/London", "Europe/Atlantis").replace("250", "-1");
+        let worse = PLAIN.replace("2000", "\"20 %\"");
+        let found = problems_of(&format!("[{PLAIN}, {bad}, {worse}]"));
+        for place in ["/1/time_zone: ", "/1/categories/0/items/0/price_minor: ", "/2/tax_rate_basis_points: "] {
+            assert!(found.contains(place), "{place} is missing in\n{found}");
+        }
+        assert_eq!(found.lines().count(), 3, "{found}");
+        assert_eq!(problems_of("[]"), ": there is no restaurant in it\n");
+    }
+}

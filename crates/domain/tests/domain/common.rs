@@ -1,0 +1,124 @@
+//! A restaurant, its people and an order, for the tests of the domain.
+
+use dabba_domain::{
+    AccountId, Actor, Amount, Bucket, OrderId, RestaurantId, Timestamp,
+    menu::{Menu, MenuDocument},
+    order::{Address, Decision, Fulfilment, Order, OrderDetails, PaymentMethod, StockDraw, place},
+    pricing::{Amounts, OrderLine},
+    restaurant::{Settings, SettingsDocument},
+    text::{Name, Slug},
+};
+use serde_json::json;
+
+pub(crate) fn now() -> Timestamp {
+    "2026-06-01T12:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn account(number: u64) -> AccountId {
+    AccountId::generate(now(), Bucket::from_random(0), number << 2)
+}
+
+pub(crate) fn restaurant(number: u64) -> RestaurantId {
+    RestaurantId::generate(now(), Bucket::from_random(number), number << 2)
+}
+
+pub(crate) fn amount(minor: i64) -> Amount {
+    Amount::from_minor(minor).unwrap()
+}
+
+pub(crate) fn settings() -> Settings {
+    let document = json!({
+        "name": "Tiffin Room", "currency": "GBP", "time_zone": "Europe/London", "tax_rate_basis_points": 2_000,
+        "delivery": {"fee": 250, "free_from": 3_000, "minimum_order": 1_000}, "refund_limit": 500,
+    });
+    serde_json::from_value::<SettingsDocument>(document).unwrap().validate().unwrap()
+}
+
+pub(crate) fn menu() -> Menu {
+    let document = json!({"categories": [{"name": "Mains", "items": [
+        {"name": "Dal", "price_minor": 650},
+        {"name": "Korma", "price_minor": 0, "option_groups": [
+            {"name": "Protein", "min": 1, "max": 1, "options": [
+                {"name": "Chicken", "price_minor": 995}, {"name": "Paneer", "price_minor": 895}]},
+            {"name": "Extras", "min": 0, "max": 2, "options": [
+                {"name": "Chilli", "price_minor": 0}, {"name": "Nuts", "price_minor": 75},
+                {"name": "Cream", "price_minor": 50}]},
+        ]},
+        {"name": "Lassi", "price_minor": 333, "availability": {"status": "unavailable"}},
+    ]}]});
+    serde_json::from_value::<MenuDocument>(document).unwrap().validate().unwrap()
+}
+
+pub(crate) const CUSTOMER: u64 = 1;
+pub(crate) const STAFF: u64 = 2;
+pub(crate) const COURIER: u64 = 3;
+pub(crate) const ADMIN: u64 = 4;
+/// Another customer, courier and member of staff, all in one.
+pub(crate) const STRANGER: u64 = 5;
+
+pub(crate) fn customer() -> Actor {
+    Actor::Customer { account_id: account(CUSTOMER) }
+}
+pub(crate) fn staff() -> Actor {
+    Actor::Restaurant { account_id: account(STAFF), restaurant_id: restaurant(1) }
+}
+pub(crate) fn courier() -> Actor {
+    Actor::Courier { account_id: account(COURIER) }
+}
+pub(crate) fn admin() -> Actor {
+    Actor::Admin { account_id: account(ADMIN) }
+}
+
+pub(crate) fn delivery() -> Fulfilment {
+    let name = |text| Name::new(text).unwrap();
+    Fulfilment::Delivery {
+        address: Address {
+            line1: name("1 Lunchbox Lane"),
+            line2: None,
+            city: name("London"),
+            postal_code: None,
+            location: None,
+            instructions: None,
+        },
+    }
+}
+
+pub(crate) fn details(fulfilment: Fulfilment) -> OrderDetails {
+    let line = OrderLine {
+        item: Slug::new("dal").unwrap(),
+        name: Name::new("Dal").unwrap(),
+        quantity: 2,
+        unit_price: amount(650),
+        total: amount(1_300),
+        options: Vec::new(),
+        note: None,
+    };
+    OrderDetails {
+        restaurant_id: restaurant(1),
+        restaurant_name: Name::new("Tiffin Room").unwrap(),
+        customer_id: account(CUSTOMER),
+        lines: vec![line],
+        currency: settings().currency,
+        amounts: Amounts {
+            subtotal: amount(1_300),
+            tax: amount(260),
+            total: amount(1_560),
+            ..Amounts::default()
+        },
+        fulfilment,
+        contact: None,
+        payment_method: PaymentMethod::Cash,
+        note: None,
+        menu_revision: 1,
+        stock_drawn: vec![StockDraw { item: Slug::new("dal").unwrap(), quantity: 2 }],
+    }
+}
+
+pub(crate) fn placed(fulfilment: Fulfilment) -> Decision {
+    let id = OrderId::generate(now(), restaurant(1).bucket(), 99);
+    place(id, details(fulfilment), &settings(), now()).unwrap()
+}
+
+pub(crate) fn order(fulfilment: Fulfilment) -> Order {
+    placed(fulfilment).order
+}

@@ -1,0 +1,431 @@
+//! The life of an order: the table, command by command, and what holds for any sequence.
+
+use std::fmt::Write as _;
+
+use crate::common::{
+    COURIER, STRANGER, account, admin, amount, courier, customer, delivery, now, order, placed, restaurant,
+    settings, staff,
+};
+use dabba_domain::{
+    Actor, Amount,
+    order::{
+        CancelReason, Closure, Command, CommandKind, Decision, Event, Fulfilment, Order, OrderStatus,
+        PaymentStatus, RefundReason, RejectReason, Rejection, TaskKind, allowed_actions, decide, fold,
+    },
+};
+use jiff::SignedDuration;
+use proptest::prelude::*;
+
+fn act(order: &Order, actor: &Actor, command: &Command) -> Result<Decision, Rejection> {
+    decide(order, command, actor, &settings(), now())
+}
+
+fn must(order: &Order, actor: &Actor, command: &Command) -> Order {
+    act(order, actor, command).unwrap_or_else(|rejection| panic!("{command:?}: {rejection}")).order
+}
+
+fn accept() -> Command {
+    Command::Accept { preparation_minutes: 20 }
+}
+fn cancel() -> Command {
+    Command::Cancel { reason: CancelReason::ChangedMind, note: None }
+}
+fn reject() -> Command {
+    Command::Reject { reason: RejectReason::TooBusy, note: None }
+}
+fn assign() -> Command {
+    Command::AssignCourier { courier_id: account(COURIER) }
+}
+fn refund(minor: Option<i64>) -> Command {
+    Command::Refund { amount: minor.map(amount), reason: RefundReason::Quality, note: None }
+}
+
+/// One command of each kind, with content that fits.
+fn command(kind: CommandKind) -> Command {
+    match kind {
+        CommandKind::Confirm => Command::Confirm,
+        CommandKind::Accept => accept(),
+        CommandKind::Reject => reject(),
+        CommandKind::MarkReady => Command::MarkReady,
+        CommandKind::AssignCourier => assign(),
+        CommandKind::PickUp => Command::PickUp,
+        CommandKind::Deliver => Command::Deliver,
+        CommandKind::Cancel => cancel(),
+        CommandKind::Expire => Command::Expire,
+        CommandKind::Refund => refund(Some(100)),
+    }
+}
+
+/// An order for delivery in each status, with its courier where it can have one.
+fn delivered_life() -> Vec<Order> {
+    let confirmed = order(delivery());
+    let assigned = must(&confirmed, &courier(), &assign());
+    let preparing = must(&assigned, &staff(), &accept());
+    let ready = must(&preparing, &staff(), &Command::MarkReady);
+    let carried = must(&ready, &courier(), &Command::PickUp);
+    let delivered = must(&carried, &courier(), &Command::Deliver);
+    let refunded = must(&delivered, &admin(), &refund(None));
+    let cancelled = must(&confirmed, &customer(), &cancel());
+    vec![confirmed, assigned, preparing, ready, carried, delivered, cancelled, refunded]
+}
+
+fn collected_life() -> Vec<Order> {
+    let confirmed = order(Fulfilment::Collection);
+    let preparing = must(&confirmed, &staff(), &accept());
+    let ready = must(&preparing, &staff(), &Command::MarkReady);
+    let delivered = must(&ready, &staff(), &Command::Deliver);
+    vec![confirmed, preparing, ready, delivered]
+}
+
+fn everyone() -> Vec<(&'static str, Actor)> {
+    let stranger = account(STRANGER);
+    vec![
+        ("customer", customer()),
+        ("staff", staff()),
+        ("courier", courier()),
+        ("admin", admin()),
+        ("system", Actor::System),
+        ("other customer", Actor::Customer { account_id: stranger }),
+        ("other staff", Actor::Restaurant { account_id: stranger, restaurant_id: restaurant(2) }),
+        ("other courier", Actor::Courier { account_id: stranger }),
+    ]
+}
+
+/// What everyone may do in every status, as a text that a person can check.
+#[test]
+fn what_is_allowed_to_whom() {
+    let mut text = String::new();
+    for (kind, life) in [("delivery", delivered_life()), ("collection", collected_life())] {
+        for order in life {
+            let carried = if order.courier_id.is_some() { ", with courier" } else { "" };
+            writeln!(text, "{kind}, {}{carried}", order.status).unwrap();
+            for (name, actor) in everyone() {
+                let allowed = allowed_actions(&order, &actor, settings().refund_limit);
+                let names: Vec<_> = allowed.iter().map(|action| action.command.as_str()).collect();
+                if !names.is_empty() {
+                    writeln!(text, "  {name}: {}", names.join(", ")).unwrap();
+                }
+            }
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+/// `allowed_actions` and `decide` say the same: a command is listed exactly when it would be
+/// carried out and change something.
+#[test]
+fn what_is_listed_as_allowed_is_carried_out() {
+    let late = now() + SignedDuration::from_hours(1);
+    for order in delivered_life().into_iter().chain(collected_life()) {
+        for (name, actor) in everyone() {
+            let allowed = allowed_actions(&order, &actor, settings().refund_limit);
+            for kind in CommandKind::ALL {
+                let listed = allowed.iter().any(|action| action.command == *kind);
+                let courier_id = actor.account_id().filter(|_| matches!(actor, Actor::Courier { .. }));
+                let command = match (kind, courier_id) {
+                    (CommandKind::AssignCourier, Some(courier_id)) => Command::AssignCourier { courier_id },
+                    // Another courier than the one who may carry it already.
+                    (CommandKind::AssignCourier, None) => Command::AssignCourier { courier_id: account(77) },
+                    _ => command(*kind),
+                };
+                let carried_out = decide(&order, &command, &actor, &settings(), late)
+                    .is_ok_and(|decision| !decision.events.is_empty());
+                assert_eq!(listed, carried_out, "{name} gives {kind} while {}", order.status);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_order_in_cash_is_confirmed_as_it_is_placed() {
+    let decision = placed(delivery());
+    let names: Vec<_> = decision.events.iter().map(|recorded| recorded.event.name()).collect();
+    assert_eq!(names, ["placed", "confirmed"]);
+    assert_eq!(decision.order.version, 2);
+    assert_eq!(decision.order.status, OrderStatus::Confirmed);
+    let deadline = now() + SignedDuration::from_mins(8);
+    assert_eq!(decision.order.acceptance_deadline, Some(deadline));
+    assert_eq!(decision.tasks.len(), 1);
+    assert_eq!(decision.tasks[0].kind, TaskKind::ExpireUnaccepted);
+    assert_eq!(decision.tasks[0].run_at, deadline);
+}
+
+#[test]
+fn cash_is_captured_when_the_food_is_handed_over() {
+    for life in [delivered_life(), collected_life()] {
+        let delivered = life.iter().find(|order| order.status == OrderStatus::Delivered).unwrap();
+        assert_eq!(delivered.payment_status, PaymentStatus::Captured);
+        assert_eq!(delivered.captured, delivered.details.amounts.total);
+    }
+}
+
+#[test]
+fn nothing_is_collected_for_an_order_that_ended_early() {
+    let cancelled = must(&order(delivery()), &customer(), &cancel());
+    assert_eq!(cancelled.payment_status, PaymentStatus::Voided);
+    assert_eq!(
+        act(&cancelled, &admin(), &refund(None)).unwrap_err(),
+        Rejection::AmountNotRefundable { refundable: Amount::ZERO }
+    );
+}
+
+#[test]
+fn a_repeated_command_is_answered_as_done() {
+    let steps = [
+        (staff(), accept()),
+        (staff(), Command::MarkReady),
+        (courier(), assign()),
+        (courier(), Command::PickUp),
+        (courier(), Command::Deliver),
+        (admin(), refund(None)),
+    ];
+    let mut order = order(delivery());
+    for (actor, command) in steps {
+        order = must(&order, &actor, &command);
+        let again = act(&order, &actor, &command).unwrap();
+        assert!(again.events.is_empty() && again.tasks.is_empty(), "{command:?}");
+        assert_eq!(again.order, order);
+    }
+}
+
+#[test]
+fn how_an_order_ended_decides_what_counts_as_repeated() {
+    let rejected = must(&order(delivery()), &staff(), &reject());
+    assert!(act(&rejected, &staff(), &reject()).unwrap().events.is_empty());
+    assert!(matches!(act(&rejected, &staff(), &cancel()), Err(Rejection::IllegalMove { .. })));
+    let cancelled = must(&order(delivery()), &customer(), &cancel());
+    assert!(act(&cancelled, &staff(), &cancel()).unwrap().events.is_empty(), "by whomever");
+    assert!(matches!(act(&cancelled, &staff(), &reject()), Err(Rejection::IllegalMove { .. })));
+    assert_eq!(
+        cancelled.closure,
+        Some(Closure::Cancelled { by: customer(), reason: CancelReason::ChangedMind, note: None })
+    );
+}
+
+#[test]
+fn whose_an_order_is_not_is_told_nothing() {
+    for order in delivered_life() {
+        for (name, stranger) in everyone().into_iter().filter(|(name, _)| name.starts_with("other")) {
+            assert!(!order.is_visible_to(&stranger), "{name}");
+            for kind in CommandKind::ALL {
+                let claims = *kind == CommandKind::AssignCourier
+                    && order.courier_id.is_none()
+                    && matches!(stranger, Actor::Courier { .. });
+                if !claims {
+                    assert_eq!(
+                        act(&order, &stranger, &command(*kind)),
+                        Err(Rejection::NotTheirs),
+                        "{name} {kind}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_courier_takes_a_free_order_for_themselves_alone() {
+    let free = order(delivery());
+    assert_eq!(
+        act(&free, &courier(), &Command::AssignCourier { courier_id: account(8) }),
+        Err(Rejection::AnotherCourier)
+    );
+    let taken = must(&free, &courier(), &assign());
+    assert!(taken.is_visible_to(&courier()));
+    let other = Actor::Courier { account_id: account(8) };
+    assert_eq!(
+        act(&taken, &other, &Command::AssignCourier { courier_id: account(8) }),
+        Err(Rejection::NotTheirs)
+    );
+    // An admin may give it to someone else, who then is the only one to carry it.
+    let given = must(&taken, &admin(), &Command::AssignCourier { courier_id: account(8) });
+    assert!(!given.is_visible_to(&courier()) && given.is_visible_to(&other));
+    // One that is over is nobody's to take.
+    let over = must(&free, &customer(), &cancel());
+    assert_eq!(act(&over, &courier(), &assign()), Err(Rejection::NotTheirs));
+}
+
+#[test]
+fn a_collected_order_has_no_courier() {
+    let order = order(Fulfilment::Collection);
+    assert!(matches!(act(&order, &admin(), &assign()), Err(Rejection::IllegalMove { .. })));
+    assert_eq!(act(&order, &courier(), &assign()), Err(Rejection::NotTheirs));
+}
+
+#[test]
+fn an_order_expires_only_after_its_deadline() {
+    let order = order(delivery());
+    let deadline = order.acceptance_deadline.unwrap();
+    let expire = |at| decide(&order, &Command::Expire, &Actor::System, &settings(), at);
+    let just_before = deadline - SignedDuration::from_nanos(1);
+    assert!(matches!(expire(just_before), Err(Rejection::IllegalMove { .. })));
+    let expired = expire(deadline).unwrap().order;
+    assert_eq!((expired.status, expired.closure), (OrderStatus::Cancelled, Some(Closure::Expired)));
+    let accepted = must(&order, &staff(), &accept());
+    let late = decide(&accepted, &Command::Expire, &Actor::System, &settings(), deadline);
+    assert!(matches!(late, Err(Rejection::IllegalMove { .. })), "accepted in time");
+}
+
+#[test]
+fn stock_goes_back_until_the_kitchen_begins() {
+    let confirmed = order(delivery());
+    let drawn = confirmed.details.stock_drawn.clone();
+    let returned = |order: &Order, actor, command| act(order, &actor, &command).unwrap().stock_returned;
+    assert_eq!(returned(&confirmed, customer(), cancel()), drawn);
+    assert_eq!(returned(&confirmed, staff(), reject()), drawn);
+    let gone = Command::Reject { reason: RejectReason::ItemUnavailable, note: None };
+    assert!(returned(&confirmed, staff(), gone).is_empty(), "what is not there does not come back");
+    let preparing = must(&confirmed, &staff(), &accept());
+    assert!(returned(&preparing, staff(), cancel()).is_empty(), "the food has been begun");
+}
+
+#[test]
+fn refunds_come_in_parts_and_never_exceed_what_was_captured() {
+    let mut order =
+        delivered_life().into_iter().find(|order| order.status == OrderStatus::Delivered).unwrap();
+    for (actor, minor, expected) in [
+        (staff(), 0, Err(Rejection::AmountNotRefundable { refundable: amount(1_560) })),
+        (staff(), 501, Err(Rejection::RefundLimit { limit: amount(500) })),
+        (staff(), 300, Ok((OrderStatus::Delivered, PaymentStatus::PartiallyRefunded))),
+        (staff(), 201, Err(Rejection::RefundLimit { limit: amount(500) })),
+        (staff(), 200, Ok((OrderStatus::Delivered, PaymentStatus::PartiallyRefunded))),
+        (admin(), 1_061, Err(Rejection::AmountNotRefundable { refundable: amount(1_060) })),
+        (admin(), 1_060, Ok((OrderStatus::Refunded, PaymentStatus::Refunded))),
+    ] {
+        let result = act(&order, &actor, &refund(Some(minor))).map(|decision| {
+            order = decision.order;
+            (order.status, order.payment_status)
+        });
+        assert_eq!(result, expected, "{minor}");
+    }
+}
+
+#[test]
+fn an_order_has_a_bounded_history() {
+    let mut order = order(delivery());
+    let mut couriers = (10..).map(account);
+    loop {
+        let courier_id = couriers.next().unwrap();
+        match act(&order, &admin(), &Command::AssignCourier { courier_id }) {
+            Ok(decision) => order = decision.order,
+            Err(rejection) => {
+                assert_eq!(rejection, Rejection::HistoryFull);
+                assert_eq!(order.version, dabba_domain::limits::MAX_ORDER_VERSION);
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn time_never_runs_backwards_within_an_order() {
+    let confirmed = order(delivery());
+    let earlier = now() - SignedDuration::from_secs(60);
+    let accepted = decide(&confirmed, &accept(), &staff(), &settings(), earlier).unwrap();
+    assert_eq!(accepted.events[0].at, confirmed.updated_at);
+}
+
+#[test]
+fn a_history_that_does_not_hold_together_is_refused() {
+    let mut history = placed(delivery()).events;
+    assert!(fold(&history).is_ok());
+    assert!(fold(&history[1..]).is_err(), "without its beginning");
+    history[1].version = 3;
+    assert!(fold(&history).is_err(), "with a gap");
+    let twice = [history[0].clone(), history[0].clone()];
+    assert!(fold(&twice).is_err(), "placed twice");
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let amount = prop_oneof![Just(None), (0_i64..2_000).prop_map(|minor| Some(amount(minor)))];
+    let cancel_reason = proptest::sample::select(CancelReason::ALL);
+    let reject_reason = proptest::sample::select(RejectReason::ALL);
+    prop_oneof![
+        Just(Command::Confirm),
+        (0_u32..2_000).prop_map(|preparation_minutes| Command::Accept { preparation_minutes }),
+        reject_reason.prop_map(|reason| Command::Reject { reason, note: None }),
+        Just(Command::MarkReady),
+        (COURIER..7).prop_map(|number| Command::AssignCourier { courier_id: account(number) }),
+        Just(Command::PickUp),
+        Just(Command::Deliver),
+        cancel_reason.prop_map(|reason| Command::Cancel { reason, note: None }),
+        Just(Command::Expire),
+        amount.prop_map(|amount| Command::Refund { amount, reason: RefundReason::Late, note: None }),
+    ]
+}
+
+/// The moves of DESIGN.md section 5, written a second time, so that the table cannot vouch for
+/// itself.
+fn is_a_legal_move(from: OrderStatus, to: OrderStatus) -> bool {
+    use OrderStatus::{
+        Cancelled, Confirmed, Created, Delivered, OutForDelivery, Preparing, ReadyForPickup, Refunded,
+    };
+    matches!(
+        (from, to),
+        (Created, Confirmed | Cancelled)
+            | (Confirmed, Preparing | Cancelled)
+            | (Preparing, ReadyForPickup | Cancelled)
+            | (ReadyForPickup, OutForDelivery | Delivered | Cancelled)
+            | (OutForDelivery, Delivered | Cancelled)
+            | (Delivered | Cancelled, Refunded)
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    /// Whatever anyone asks in whatever order: I4 (the history makes the state, numbered without a
+    /// gap), I5 (only legal moves) and I6 (amounts add up and money is never given back twice) hold.
+    #[test]
+    fn any_sequence_of_commands_keeps_the_invariants(
+        collects: bool,
+        steps in proptest::collection::vec((any_command(), 0_usize..8, 0_i64..600), 1..40),
+    ) {
+        let fulfilment = if collects { Fulfilment::Collection } else { delivery() };
+        let Decision { mut order, events: mut history, .. } = placed(fulfilment);
+        let mut time = now();
+        for (command, actor, seconds) in steps {
+            time += SignedDuration::from_secs(seconds);
+            let (_, actor) = everyone()[actor];
+            let before = order.clone();
+            let Ok(decision) = decide(&order, &command, &actor, &settings(), time) else { continue };
+            history.extend(decision.events.iter().cloned());
+            order = decision.order;
+
+            prop_assert_eq!(fold(&history).unwrap(), Some(order.clone()));
+            for (index, recorded) in history.iter().enumerate() {
+                prop_assert_eq!(usize::try_from(recorded.version).unwrap(), index + 1);
+            }
+            if order.status != before.status {
+                prop_assert!(is_a_legal_move(before.status, order.status), "{} to {}", before.status, order.status);
+            }
+            if decision.events.is_empty() {
+                prop_assert_eq!(&order, &before);
+            }
+            prop_assert_eq!(&order.details, &before.details);
+            prop_assert_eq!(order.details.amounts.sum().unwrap(), order.details.amounts.total);
+            prop_assert!(order.captured <= order.details.amounts.total);
+            prop_assert!(order.refunded <= order.captured);
+            let refunds = history.iter().filter_map(|recorded| match recorded.event {
+                Event::Refunded { amount, .. } => Some(amount),
+                _ => None,
+            });
+            prop_assert_eq!(Amount::sum(refunds).unwrap(), order.refunded);
+            prop_assert!(before.is_visible_to(&actor) || order.is_visible_to(&actor));
+        }
+    }
+
+    /// An event survives its JSON, in which stores keep it.
+    #[test]
+    fn events_survive_storage(steps in proptest::collection::vec((any_command(), 0_usize..5), 1..20)) {
+        let Decision { mut order, events: mut history, .. } = placed(delivery());
+        for (command, actor) in steps {
+            if let Ok(decision) = act(&order, &everyone()[actor].1, &command) {
+                history.extend(decision.events);
+                order = decision.order;
+            }
+        }
+        let stored = serde_json::to_string(&history).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Vec<dabba_domain::order::RecordedEvent>>(&stored).unwrap(), history);
+    }
+}

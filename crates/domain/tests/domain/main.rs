@@ -1,0 +1,7 @@
+//! The rules of an order, by tables and by properties.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+mod lifecycle;
+mod pricing;
