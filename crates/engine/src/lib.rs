@@ -100,6 +100,11 @@ impl Engine {
         self.clock.now()
     }
 
+    /// Random bits, for what is named around the use cases: request ids.
+    pub fn random_u64(&self) -> u64 {
+        self.random.next_u64()
+    }
+
     /// An id whose bucket means nothing.
     fn new_account_id(&self) -> AccountId {
         let bucket = Bucket::from_random(self.random.next_u64());

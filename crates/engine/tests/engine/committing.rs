@@ -1,0 +1,180 @@
+//! Group commit, its bounds, and what happens when a commit fails.
+
+use std::{sync::Arc, time::Duration};
+
+use dabba_domain::order::OrderStatus;
+use dabba_engine::{Conflict, EngineConfig, Error};
+
+use crate::{
+    faulty::Fault,
+    world::{World, accept, cancel, config, dal},
+};
+
+/// Places orders `from..to` side by side and answers when all are queued or refused.
+fn place_many(world: &Arc<World>, from: u32, to: u32) -> Vec<tokio::task::JoinHandle<Result<bool, Error>>> {
+    (from..to)
+        .map(|number| {
+            let world = Arc::clone(world);
+            tokio::spawn(async move {
+                world.place(&dal(1), &format!("key {number}")).await.map(|answer| answer.replayed)
+            })
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn what_arrives_during_a_commit_becomes_one_batch() {
+    let world = Arc::new(World::new().await);
+    world.store.shut_gate();
+    let first = place_many(&world, 0, 1);
+    world.store.batch_waits().await;
+    let others = place_many(&world, 1, 51);
+    // On this single-threaded runtime, all fifty run up to their wait before this one runs again.
+    tokio::task::yield_now().await;
+    world.store.open_gate();
+    for placed in first.into_iter().chain(others) {
+        assert!(!placed.await.unwrap().unwrap());
+    }
+    assert_eq!(*world.store.batches.lock().unwrap(), [1, 50]);
+    assert_eq!(world.orders().await.len(), 51);
+}
+
+#[tokio::test]
+async fn a_batch_has_a_limit() {
+    let world = Arc::new(World::with(EngineConfig { max_batch: 16, ..config() }).await);
+    world.store.shut_gate();
+    let first = place_many(&world, 0, 1);
+    world.store.batch_waits().await;
+    let others = place_many(&world, 1, 41);
+    tokio::task::yield_now().await;
+    world.store.open_gate();
+    for placed in first.into_iter().chain(others) {
+        placed.await.unwrap().unwrap();
+    }
+    assert_eq!(*world.store.batches.lock().unwrap(), [1, 16, 16, 8]);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once_and_recovers() {
+    let world = Arc::new(World::with(EngineConfig { max_queued: 4, ..config() }).await);
+    world.store.shut_gate();
+    let first = place_many(&world, 0, 1);
+    world.store.batch_waits().await;
+    let queued = place_many(&world, 1, 5);
+    tokio::task::yield_now().await;
+    // The gate is shut: were this not refused at once, it would never be answered.
+    for refused in place_many(&world, 5, 8) {
+        assert!(matches!(refused.await.unwrap(), Err(Error::Overloaded)));
+    }
+    assert_eq!(world.engine.metrics().queue_full.get(), 3);
+    world.store.open_gate();
+    for placed in first.into_iter().chain(queued) {
+        placed.await.unwrap().unwrap();
+    }
+    for placed in place_many(&world, 5, 8) {
+        assert!(!placed.await.unwrap().unwrap(), "what was refused had left nothing behind");
+    }
+    assert_eq!(world.orders().await.len(), 8);
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_leaves_nothing_behind() {
+    let world = World::new().await;
+    world.store.fail_once(Fault::Before);
+    assert!(matches!(world.place(&dal(1), "a").await, Err(Error::Unavailable)));
+    assert!(world.orders().await.is_empty());
+    assert!(!world.place(&dal(1), "a").await.unwrap().replayed);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_found_again_by_its_key() {
+    let world = World::new().await;
+    world.store.fail_once(Fault::After);
+    assert!(matches!(world.place(&dal(1), "a").await, Err(Error::OutcomeUnknown)));
+    let answer = world.place(&dal(1), "a").await.unwrap();
+    assert!(answer.replayed);
+    assert_eq!(world.orders().await, [answer.order]);
+}
+
+#[tokio::test]
+async fn a_commit_that_takes_too_long_is_not_waited_for_and_not_forgotten() {
+    let world =
+        Arc::new(World::with(EngineConfig { commit_timeout: Duration::from_secs(10), ..config() }).await);
+    world.store.shut_gate();
+    let slow = place_many(&world, 0, 1).remove(0);
+    world.store.batch_waits().await;
+    // While time is paused and nothing else can happen, it runs on to the timeout.
+    tokio::time::pause();
+    assert!(matches!(slow.await.unwrap(), Err(Error::OutcomeUnknown)));
+    tokio::time::resume();
+    world.store.open_gate();
+    assert!(world.place(&dal(1), "key 0").await.unwrap().replayed, "it was written all the same");
+}
+
+#[tokio::test]
+async fn shutting_down_finishes_what_is_queued_and_takes_nothing_more() {
+    let world = Arc::new(World::new().await);
+    world.store.shut_gate();
+    let first = place_many(&world, 0, 1);
+    world.store.batch_waits().await;
+    let queued = place_many(&world, 1, 20);
+    tokio::task::yield_now().await;
+    let shutting_down = tokio::spawn({
+        let engine = Arc::clone(&world.engine);
+        async move { engine.shut_down(Duration::from_secs(60)).await }
+    });
+    tokio::task::yield_now().await;
+    world.store.open_gate();
+    for placed in first.into_iter().chain(queued) {
+        placed.await.unwrap().unwrap();
+    }
+    assert!(shutting_down.await.unwrap(), "within its time");
+    assert!(matches!(world.place(&dal(1), "late").await, Err(Error::Unavailable)));
+    assert!(world.directory().join("dabba.db").exists());
+}
+
+#[tokio::test]
+async fn shutting_down_gives_up_on_a_store_that_hangs() {
+    let world = Arc::new(World::new().await);
+    world.store.shut_gate();
+    let hanging = place_many(&world, 0, 1).remove(0);
+    world.store.batch_waits().await;
+    tokio::time::pause();
+    assert!(!world.engine.shut_down(Duration::from_secs(3)).await);
+    assert!(hanging.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_stale_decision_is_made_again_a_bounded_number_of_times() {
+    let world = World::with(EngineConfig { max_decision_attempts: 5, ..config() }).await;
+    let order_id = world.place(&dal(1), "a").await.unwrap().order.id;
+    world.store.fail_once(Fault::Conflict);
+    assert_eq!(
+        world.act(&world.staff, order_id, accept()).await.unwrap().order.status,
+        OrderStatus::Preparing
+    );
+    assert_eq!(world.engine.metrics().decision_retries.get(), 1);
+    world.store.batches.lock().unwrap().clear();
+    world.store.plan(|| Fault::Conflict);
+    let stuck = world.act(&world.staff, order_id, dabba_domain::order::Command::MarkReady).await;
+    assert!(matches!(stuck, Err(Error::Conflict(Conflict::TooManyChanges))));
+    assert_eq!(world.store.batches.lock().unwrap().len(), 5);
+}
+
+/// Restaurant and customer act on the same order at the same moment: one of them wins, the other
+/// is told what holds, and the history is legal (I5).
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_commands_that_exclude_each_other_one_wins() {
+    let world = World::new().await;
+    for round in 0..50 {
+        let order_id = world.place(&dal(1), &format!("round {round}")).await.unwrap().order.id;
+        let (accepted, cancelled) = tokio::join!(
+            world.act(&world.staff, order_id, accept()),
+            world.act(&world.customer, order_id, cancel())
+        );
+        assert!(accepted.is_ok() != cancelled.is_ok(), "{accepted:?} {cancelled:?}");
+        let loser = accepted.err().or(cancelled.err()).unwrap();
+        assert!(matches!(loser, Error::Conflict(Conflict::IllegalMove { .. })), "{loser:?}");
+    }
+    world.check_histories().await;
+}

@@ -1,0 +1,243 @@
+//! A store that passes everything on to a real one, and fails where a test says.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+use dabba_domain::{
+    AccountId, OrderId, RestaurantId, Timestamp,
+    menu::Menu,
+    order::{Order, RecordedEvent, Version},
+    restaurant::{Restaurant, Revision},
+    text::Slug,
+};
+use dabba_store::{
+    Account, AccountCreation, AccountStore, Catalogue, CatalogueStore, CatalogueUpdate, ClaimRecord,
+    ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderPage, OrderQuery,
+    OrderStore, PageSize, StockLevel, Store, StoreError, TaskLease, TaskStore,
+};
+use tokio::sync::Semaphore;
+
+/// What happens to a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing: it is committed.
+    None,
+    /// The store is away: nothing is written.
+    Before,
+    /// It is written, and the answer is lost.
+    After,
+    /// Every commit in it is answered as if its order had changed.
+    Conflict,
+}
+
+type FaultPlan = Box<dyn FnMut() -> Fault + Send>;
+
+/// See the module's description.
+pub(crate) struct FaultyStore {
+    inner: Arc<dyn Store>,
+    plan: Mutex<FaultPlan>,
+    /// A batch needs a permit to begin; without a gate they always pass.
+    gate: Semaphore,
+    waiting: Semaphore,
+    /// The sizes of the batches that were begun.
+    pub(crate) batches: Mutex<Vec<usize>>,
+    pub(crate) catalogue_loads: AtomicU64,
+}
+
+impl FaultyStore {
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
+        Self {
+            inner,
+            plan: Mutex::new(Box::new(|| Fault::None)),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            waiting: Semaphore::new(0),
+            batches: Mutex::default(),
+            catalogue_loads: AtomicU64::new(0),
+        }
+    }
+
+    /// From now on, each batch asks `plan` what happens to it.
+    pub(crate) fn plan(&self, plan: impl FnMut() -> Fault + Send + 'static) {
+        *self.plan.lock().unwrap() = Box::new(plan);
+    }
+
+    /// The next batch fails like this; the ones after it do not.
+    pub(crate) fn fail_once(&self, fault: Fault) {
+        let mut next = Some(fault);
+        self.plan(move || next.take().unwrap_or(Fault::None));
+    }
+
+    /// Lets no batch begin until [`FaultyStore::open_gate`].
+    pub(crate) fn shut_gate(&self) {
+        self.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    pub(crate) fn open_gate(&self) {
+        self.gate.add_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Returns when a batch stands before the shut gate.
+    pub(crate) async fn batch_waits(&self) {
+        self.waiting.acquire().await.unwrap().forget();
+    }
+}
+
+#[async_trait]
+impl OrderStore for FaultyStore {
+    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        self.batches.lock().unwrap().push(batch.len());
+        if self.gate.available_permits() == 0 {
+            self.waiting.add_permits(1);
+        }
+        drop(self.gate.acquire().await.unwrap());
+        let fault = (self.plan.lock().unwrap())();
+        match fault {
+            Fault::None => self.inner.commit(batch).await,
+            Fault::Before => Err(StoreError::Unavailable("as the test says".into())),
+            Fault::After => {
+                self.inner.commit(batch).await?;
+                Err(StoreError::OutcomeUnknown("as the test says".into()))
+            }
+            Fault::Conflict => Ok(vec![CommitOutcome::VersionConflict { current: 0 }; batch.len()]),
+        }
+    }
+    async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
+        self.inner.order(id).await
+    }
+    async fn events(
+        &self,
+        id: OrderId,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.inner.events(id, after, limit).await
+    }
+    async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, StoreError> {
+        self.inner.list_orders(query).await
+    }
+    async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError> {
+        self.inner.feed(after, limit).await
+    }
+    async fn find_claim(
+        &self,
+        account_id: AccountId,
+        restaurant_id: RestaurantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ClaimRecord>, StoreError> {
+        self.inner.find_claim(account_id, restaurant_id, key).await
+    }
+    async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        self.inner.forget_keys(claimed_before, limit).await
+    }
+}
+
+#[async_trait]
+impl TaskStore for FaultyStore {
+    async fn claim_due_tasks(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ClaimedTask>, StoreError> {
+        self.inner.claim_due_tasks(now, lease_until, limit).await
+    }
+    async fn postpone_task(
+        &self,
+        lease: TaskLease,
+        run_at: Timestamp,
+        error: &str,
+    ) -> Result<bool, StoreError> {
+        self.inner.postpone_task(lease, run_at, error).await
+    }
+}
+
+#[async_trait]
+impl CatalogueStore for FaultyStore {
+    async fn create_restaurant(&self, restaurant: &Restaurant, menu: &Menu) -> Result<bool, StoreError> {
+        self.inner.create_restaurant(restaurant, menu).await
+    }
+    async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
+        self.catalogue_loads.fetch_add(1, Ordering::SeqCst);
+        self.inner.catalogue(id).await
+    }
+    async fn restaurants(
+        &self,
+        after: Option<RestaurantId>,
+        limit: PageSize,
+    ) -> Result<Vec<Restaurant>, StoreError> {
+        self.inner.restaurants(after, limit).await
+    }
+    async fn update_restaurant(
+        &self,
+        restaurant: &Restaurant,
+        expected: Revision,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        self.inner.update_restaurant(restaurant, expected).await
+    }
+    async fn replace_menu(
+        &self,
+        id: RestaurantId,
+        menu: &Menu,
+        expected: Revision,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        self.inner.replace_menu(id, menu, expected).await
+    }
+    async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
+        self.inner.stock(id).await
+    }
+    async fn set_stock(
+        &self,
+        id: RestaurantId,
+        item: &Slug,
+        remaining: Option<u32>,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        self.inner.set_stock(id, item, remaining).await
+    }
+}
+
+#[async_trait]
+impl AccountStore for FaultyStore {
+    async fn create_account(&self, account: &Account) -> Result<AccountCreation, StoreError> {
+        self.inner.create_account(account).await
+    }
+    async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
+        self.inner.account(id).await
+    }
+    async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
+        self.inner.account_by_email(email).await
+    }
+    async fn add_member(&self, restaurant_id: RestaurantId, account_id: AccountId) -> Result<(), StoreError> {
+        self.inner.add_member(restaurant_id, account_id).await
+    }
+    async fn remove_member(
+        &self,
+        restaurant_id: RestaurantId,
+        account_id: AccountId,
+    ) -> Result<bool, StoreError> {
+        self.inner.remove_member(restaurant_id, account_id).await
+    }
+    async fn members(
+        &self,
+        restaurant_id: RestaurantId,
+        after: Option<AccountId>,
+        limit: PageSize,
+    ) -> Result<Vec<Account>, StoreError> {
+        self.inner.members(restaurant_id, after, limit).await
+    }
+    async fn memberships(&self, account_id: AccountId) -> Result<Vec<RestaurantId>, StoreError> {
+        self.inner.memberships(account_id).await
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}

@@ -1,0 +1,125 @@
+//! Exactly once: whatever is repeated, raced, or refused by now.
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    AccountId, Bucket, Role,
+    order::{Command, OrderStatus},
+};
+use dabba_engine::{CommandRequest, Conflict, Error, Principal};
+use jiff::SignedDuration;
+
+use crate::world::{World, accept, cancel, dal, key, start_of_time};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sixty_four_at_once_with_one_key_make_one_order() {
+    let world = Arc::new(World::new().await);
+    let racers: Vec<_> = (0..64)
+        .map(|_| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move { world.place(&dal(2), "once").await.unwrap() })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for racer in racers {
+        answers.push(racer.await.unwrap());
+    }
+    assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
+    let first = &answers[0].order;
+    assert!(answers.iter().all(|answer| answer.order == *first));
+    assert_eq!(world.orders().await, [first.clone()]);
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_one_request_of_one_customer() {
+    let world = World::new().await;
+    let first = world.place(&dal(1), "a").await.unwrap().order;
+    assert!(matches!(world.place(&dal(2), "a").await, Err(Error::KeyReused)));
+    let account_id = AccountId::generate(start_of_time(), Bucket::from_random(0), 400);
+    let other = Principal { account_id, role: Role::Customer };
+    let theirs = world.engine.place(&other, world.restaurant_id, &dal(1), key("a")).await.unwrap();
+    assert!(!theirs.replayed);
+    assert_ne!(theirs.order.id, first.id);
+}
+
+/// The order was taken, the answer was lost, and by the time of the retry the restaurant has
+/// paused: the retry must still be told of its order.
+#[tokio::test]
+async fn a_retry_is_answered_even_where_it_would_be_refused_by_now() {
+    let world = World::new().await;
+    let placed = world.place(&dal(1), "a").await.unwrap().order;
+    world.engine.pause(&world.staff, world.restaurant_id, None).await.unwrap();
+    assert!(matches!(world.place(&dal(1), "b").await, Err(Error::Conflict(Conflict::NotAccepting(_)))));
+    let again = world.place(&dal(1), "a").await.unwrap();
+    assert_eq!((again.order, again.replayed), (placed, true));
+    assert!(matches!(world.place(&dal(3), "a").await, Err(Error::KeyReused)), "also told of a reused key");
+}
+
+#[tokio::test]
+async fn a_replay_answers_the_version_of_then() {
+    let world = World::new().await;
+    let placed = world.place(&dal(1), "a").await.unwrap().order;
+    let request = |command, name: &str| CommandRequest {
+        order_id: placed.id,
+        command,
+        key: Some(key(name)),
+        expected_version: Some(placed.version),
+    };
+    let accepted = world.engine.act(&world.staff, &request(accept(), "accept")).await.unwrap().order;
+    world.act(&world.staff, placed.id, Command::MarkReady).await.unwrap();
+    world.act(&world.staff, placed.id, Command::Deliver).await.unwrap();
+
+    assert_eq!(world.place(&dal(1), "a").await.unwrap().order, placed);
+    let again = world.engine.act(&world.staff, &request(accept(), "accept")).await.unwrap();
+    assert_eq!((again.order, again.replayed), (accepted, true));
+    // The same version is asked for under a new key: that one comes too late.
+    let late = world.engine.act(&world.staff, &request(accept(), "another")).await;
+    assert!(matches!(late, Err(Error::VersionMismatch { .. })));
+    let reused = world.engine.act(&world.staff, &request(Command::MarkReady, "accept")).await;
+    assert!(matches!(reused, Err(Error::KeyReused)));
+}
+
+#[tokio::test]
+async fn a_repeated_command_changes_nothing_and_its_key_is_kept() {
+    let world = World::new().await;
+    let order_id = world.place(&dal(1), "a").await.unwrap().order.id;
+    let cancelled = world.act(&world.customer, order_id, cancel()).await.unwrap().order;
+    let again = world.act(&world.customer, order_id, cancel()).await.unwrap();
+    assert_eq!((again.order, again.replayed), (cancelled.clone(), false), "done before");
+    let request = CommandRequest { order_id, command: cancel(), key: Some(key("c")), expected_version: None };
+    for replayed in [false, true] {
+        let answer = world.engine.act(&world.customer, &request).await.unwrap();
+        assert_eq!((answer.order, answer.replayed), (cancelled.clone(), replayed));
+    }
+}
+
+#[tokio::test]
+async fn keys_are_forgotten_after_their_time_and_not_before() {
+    let world = World::new().await;
+    world.place(&dal(1), "a").await.unwrap();
+    world.clock.advance(SignedDuration::from_hours(7 * 24));
+    assert_eq!(world.engine.forget_expired_keys().await.unwrap(), 0);
+    assert!(world.place(&dal(1), "a").await.unwrap().replayed);
+    world.clock.advance(SignedDuration::from_secs(1));
+    assert_eq!(world.engine.forget_expired_keys().await.unwrap(), 1);
+    assert!(!world.place(&dal(1), "a").await.unwrap().replayed);
+    assert_eq!(world.orders().await.len(), 2);
+}
+
+#[tokio::test]
+async fn others_may_neither_see_nor_move_an_order() {
+    let world = World::new().await;
+    let order = world.place(&dal(1), "a").await.unwrap().order;
+    let account_id = AccountId::generate(start_of_time(), Bucket::from_random(0), 400);
+    for role in [Role::Customer, Role::Restaurant, Role::Courier] {
+        let stranger = Principal { account_id, role };
+        assert!(matches!(world.engine.order(&stranger, order.id).await, Err(Error::NotFound("order"))));
+        let limit = dabba_store::PageSize::DEFAULT;
+        assert!(matches!(
+            world.engine.events(&stranger, order.id, 0, limit).await,
+            Err(Error::NotFound("order"))
+        ));
+        assert!(matches!(world.act(&stranger, order.id, cancel()).await, Err(Error::NotFound("order"))));
+    }
+    assert_eq!(world.engine.order(&world.customer, order.id).await.unwrap().status, OrderStatus::Confirmed);
+}

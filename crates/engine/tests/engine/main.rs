@@ -1,0 +1,11 @@
+//! The engine on a real store, with faults put between the two.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod accounts;
+mod committing;
+mod faulty;
+mod idempotency;
+mod menus;
+mod storm;
+mod world;

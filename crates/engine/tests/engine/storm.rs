@@ -1,0 +1,70 @@
+//! Clients that retry through a storm of faults.
+
+use std::sync::Arc;
+
+use dabba_domain::order::Command;
+use dabba_engine::{CommandRequest, Error, Random as _, SeededRandom};
+
+use crate::{
+    faulty::Fault,
+    world::{World, accept, dal, key},
+};
+
+/// Half of all batches fail, before or after they are written. Clients repeat each request under
+/// its key until it is answered. I1 and I2: every key has exactly one order, the one that was
+/// acknowledged; I4: every history is whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_key_has_exactly_one_order_whatever_fails() {
+    for seed in 0..5 {
+        let world = Arc::new(World::new().await);
+        let random = SeededRandom::new(seed);
+        world.store.plan(move || match random.next_u64() % 8 {
+            0 | 1 => Fault::Before,
+            2 | 3 => Fault::After,
+            _ => Fault::None,
+        });
+        let clients: Vec<_> = (0..40)
+            .map(|number| {
+                let world = Arc::clone(&world);
+                tokio::spawn(async move { live(&world, number).await })
+            })
+            .collect();
+        let mut acknowledged = Vec::new();
+        for client in clients {
+            acknowledged.push(client.await.unwrap());
+        }
+        let mut stored: Vec<_> =
+            world.orders().await.into_iter().map(|order| (order.id, order.version)).collect();
+        stored.sort_unstable();
+        acknowledged.sort_unstable();
+        assert_eq!(stored, acknowledged, "seed {seed}");
+        world.check_histories().await;
+    }
+}
+
+/// Places an order and has it accepted and made, repeating each step until it is answered.
+async fn live(world: &World, number: u32) -> (dabba_domain::OrderId, dabba_domain::order::Version) {
+    let mut answer = loop {
+        match world.place(&dal(1 + number % 3), &format!("place {number}")).await {
+            Ok(answer) => break answer,
+            Err(Error::Unavailable | Error::OutcomeUnknown) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    for (command, name) in [(accept(), "accept"), (Command::MarkReady, "ready")] {
+        let request = CommandRequest {
+            order_id: answer.order.id,
+            command,
+            key: Some(key(&format!("{name} {number}"))),
+            expected_version: None,
+        };
+        answer = loop {
+            match world.engine.act(&world.staff, &request).await {
+                Ok(answer) => break answer,
+                Err(Error::Unavailable | Error::OutcomeUnknown) => {}
+                Err(error) => panic!("{error}"),
+            }
+        };
+    }
+    (answer.order.id, answer.order.version)
+}

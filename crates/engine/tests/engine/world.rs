@@ -1,0 +1,159 @@
+//! An engine on a fresh store, with a restaurant and its people.
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    AccountId, OrderId, RestaurantId, Role, Timestamp,
+    menu::MenuDocument,
+    order::{CancelReason, Command, Order, OrderRequest},
+    restaurant::SettingsDocument,
+};
+use dabba_engine::{
+    Answer, CommandRequest, Engine, EngineConfig, Error, ManualClock, PasswordCost, Principal, Registration,
+    SeededRandom,
+};
+use dabba_store::{IdempotencyKey, OrderStore as _, PageSize, Store};
+use dabba_store_sqlite::{SqliteOptions, SqliteStore};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::faulty::FaultyStore;
+
+/// See the module's description.
+pub(crate) struct World {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) store: Arc<FaultyStore>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) restaurant_id: RestaurantId,
+    pub(crate) customer: Principal,
+    pub(crate) staff: Principal,
+    pub(crate) admin: Principal,
+    directory: TempDir,
+}
+
+pub(crate) fn start_of_time() -> Timestamp {
+    "2026-06-01T12:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn config() -> EngineConfig {
+    EngineConfig { password_cost: PasswordCost::LEAST, ..EngineConfig::default() }
+}
+
+pub(crate) fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::new(text).unwrap()
+}
+
+pub(crate) fn menu_with_dal_at(price: i64) -> MenuDocument {
+    let document = json!({"categories": [{"name": "Mains", "items": [
+        {"name": "Dal", "price_minor": price}, {"name": "Naan", "price_minor": 250}]}]});
+    serde_json::from_value(document).unwrap()
+}
+
+/// An order of so many dal, which cost 500 each.
+pub(crate) fn dal(quantity: u32) -> OrderRequest {
+    serde_json::from_value(json!({
+        "lines": [{"item": "dal", "quantity": quantity}], "fulfilment": {"type": "collection"}, "payment_method": "cash",
+    }))
+    .unwrap()
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(config()).await
+    }
+
+    pub(crate) async fn with(config: EngineConfig) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dabba.db");
+        SqliteStore::migrate(&path).unwrap();
+        let inner = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+        let store = Arc::new(FaultyStore::new(Arc::new(inner)));
+        let clock = Arc::new(ManualClock::new(start_of_time()));
+        let random = Arc::new(SeededRandom::new(7));
+        let engine =
+            Engine::start(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&clock) as _, random, config);
+        let account = |number: u64| {
+            AccountId::generate(start_of_time(), dabba_domain::Bucket::from_random(0), number << 2)
+        };
+        let admin = Principal { account_id: account(1), role: Role::Admin };
+        let customer = Principal { account_id: account(2), role: Role::Customer };
+        let settings: SettingsDocument = serde_json::from_value(
+            json!({"name": "Tiffin Room", "currency": "GBP", "time_zone": "Europe/London"}),
+        )
+        .unwrap();
+        let entry = engine.create_restaurant(&admin, settings, menu_with_dal_at(500)).await.unwrap();
+        let restaurant_id = entry.restaurant().id;
+        let registration = Registration {
+            email: "staff@example.com".into(),
+            name: "Staff".into(),
+            password: "long enough".into(),
+            role: Role::Restaurant,
+        };
+        let account = engine.register(Some(&admin), registration).await.unwrap();
+        engine.add_member(&admin, restaurant_id, account.id).await.unwrap();
+        let staff = Principal { account_id: account.id, role: Role::Restaurant };
+        Self { engine, store, clock, restaurant_id, customer, staff, admin, directory }
+    }
+
+    /// Another engine on the same store, as another server process would be.
+    pub(crate) fn second_engine(&self) -> Arc<Engine> {
+        let random = Arc::new(SeededRandom::new(8));
+        Engine::start(
+            Arc::clone(&self.store) as Arc<dyn Store>,
+            Arc::clone(&self.clock) as _,
+            random,
+            config(),
+        )
+    }
+
+    pub(crate) async fn place(&self, request: &OrderRequest, name: &str) -> Result<Answer, Error> {
+        self.engine.place(&self.customer, self.restaurant_id, request, key(name)).await
+    }
+
+    pub(crate) async fn act(
+        &self,
+        principal: &Principal,
+        order_id: OrderId,
+        command: Command,
+    ) -> Result<Answer, Error> {
+        self.engine
+            .act(principal, &CommandRequest { order_id, command, key: None, expected_version: None })
+            .await
+    }
+
+    /// Every order there is.
+    pub(crate) async fn orders(&self) -> Vec<Order> {
+        let mut orders = Vec::new();
+        let mut after = None;
+        loop {
+            let limit = PageSize::new(PageSize::MAX).unwrap();
+            let page = self.engine.own_orders(&self.admin, Vec::new(), after, limit).await.unwrap();
+            orders.extend(page.orders);
+            after = page.next;
+            if after.is_none() {
+                return orders;
+            }
+        }
+    }
+
+    /// That each order is what its events say, numbered without a gap (I4).
+    pub(crate) async fn check_histories(&self) {
+        for order in self.orders().await {
+            let history = self.store.events(order.id, 0, u32::MAX).await.unwrap();
+            assert_eq!(dabba_domain::order::fold(&history).unwrap(), Some(order));
+        }
+    }
+
+    /// Keeps the store's directory until the world ends.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+}
+
+pub(crate) fn accept() -> Command {
+    Command::Accept { preparation_minutes: 20 }
+}
+
+pub(crate) fn cancel() -> Command {
+    Command::Cancel { reason: CancelReason::ChangedMind, note: None }
+}
