@@ -34,6 +34,23 @@ pub struct Cart {
     pub tip: Amount,
 }
 
+/// A cart that someone else holds: the whole of a [`Cart`], or a part of an order's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CartRef<'a> {
+    /// See [`Cart::lines`].
+    pub lines: &'a [CartLine],
+    /// See [`Cart::fulfilment`].
+    pub fulfilment: FulfilmentKind,
+    /// See [`Cart::tip`].
+    pub tip: Amount,
+}
+
+impl<'a> From<&'a Cart> for CartRef<'a> {
+    fn from(cart: &'a Cart) -> Self {
+        Self { lines: &cart.lines, fulfilment: cart.fulfilment, tip: cart.tip }
+    }
+}
+
 /// So many of one item with the same options.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -162,7 +179,7 @@ pub enum PricingError {
 pub fn price(
     settings: &Settings,
     menu: &Menu,
-    cart: &Cart,
+    cart: CartRef<'_>,
     now: Timestamp,
 ) -> Result<PricedCart, PricingError> {
     let mut problems = Problems::new();
@@ -300,7 +317,7 @@ fn check_group(group: &OptionGroup, chosen: &[OrderLineOption], pointer: &str, p
     }
 }
 
-fn add_up(settings: &Settings, cart: &Cart, lines: &[OrderLine]) -> Result<Amounts, AmountError> {
+fn add_up(settings: &Settings, cart: CartRef<'_>, lines: &[OrderLine]) -> Result<Amounts, AmountError> {
     let subtotal = Amount::sum(lines.iter().map(|line| line.total))?;
     let tax = subtotal.basis_points(settings.tax_rate_basis_points)?;
     let delivery_fee = match (cart.fulfilment, &settings.delivery) {

@@ -6,7 +6,7 @@ use super::state::named_variants;
 use crate::{
     AccountId, Amount,
     order::{Contact, Fulfilment, PaymentMethod},
-    pricing::{Cart, CartLine},
+    pricing::{CartLine, CartRef},
     text::Note,
 };
 
@@ -37,9 +37,9 @@ pub struct OrderRequest {
 }
 
 impl OrderRequest {
-    /// The part that has a price, and the rest with the lines taken out.
-    pub fn cart(&self) -> Cart {
-        Cart { lines: self.lines.clone(), fulfilment: self.fulfilment.kind(), tip: self.tip }
+    /// The part that has a price.
+    pub fn cart(&self) -> CartRef<'_> {
+        CartRef { lines: &self.lines, fulfilment: self.fulfilment.kind(), tip: self.tip }
     }
 }
 

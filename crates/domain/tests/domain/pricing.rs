@@ -20,11 +20,11 @@ fn cart(value: serde_json::Value) -> Cart {
 }
 
 fn priced(value: serde_json::Value) -> PricedCart {
-    price(&settings(), &menu(), &cart(value), now()).unwrap()
+    price(&settings(), &menu(), (&cart(value)).into(), now()).unwrap()
 }
 
 fn problems(value: serde_json::Value) -> Vec<(String, String)> {
-    match price(&settings(), &menu(), &cart(value), now()) {
+    match price(&settings(), &menu(), (&cart(value)).into(), now()) {
         Err(PricingError::Invalid(problems) | PricingError::Unavailable(problems)) => problems
             .as_slice()
             .iter()
@@ -62,7 +62,7 @@ fn tax_is_rounded_half_up_once_per_order() {
     let menu = menu_of(&[1]);
     let line = json!({"item": "item-0", "quantity": 1});
     let cart = cart(json!({"fulfilment": "collection", "lines": [line, line, line]}));
-    assert_eq!(price(&settings, &menu, &cart, now()).unwrap().amounts.tax, amount(2));
+    assert_eq!(price(&settings, &menu, (&cart).into(), now()).unwrap().amounts.tax, amount(2));
 }
 
 #[test]
@@ -128,21 +128,21 @@ fn a_cart_has_1_to_100_lines() {
 #[test]
 fn what_is_not_available_now_is_told_apart_from_what_is_not_on_the_menu() {
     let lassi = cart(json!({"fulfilment": "delivery", "lines": [{"item": "lassi", "quantity": 1}]}));
-    assert!(matches!(price(&settings(), &menu(), &lassi, now()), Err(PricingError::Unavailable(_))));
+    assert!(matches!(price(&settings(), &menu(), (&lassi).into(), now()), Err(PricingError::Unavailable(_))));
 }
 
 #[test]
 fn a_kind_of_fulfilment_that_is_not_offered_is_refused() {
     let settings = Settings { delivery: None, ..settings() };
     let cart = cart(json!({"fulfilment": "delivery", "lines": [{"item": "dal", "quantity": 1}]}));
-    assert!(matches!(price(&settings, &menu(), &cart, now()), Err(PricingError::Invalid(_))));
+    assert!(matches!(price(&settings, &menu(), (&cart).into(), now()), Err(PricingError::Invalid(_))));
 }
 
 #[test]
 fn a_price_beyond_all_limits_is_an_error() {
     let menu = menu_of(&[MAX_AMOUNT]);
     let cart = cart(json!({"fulfilment": "collection", "lines": [{"item": "item-0", "quantity": 99}]}));
-    assert!(matches!(price(&settings(), &menu, &cart, now()), Err(PricingError::Invalid(_))));
+    assert!(matches!(price(&settings(), &menu, (&cart).into(), now()), Err(PricingError::Invalid(_))));
 }
 
 /// A menu of items with these prices, each with a group of three options, of which up to two may be
@@ -231,7 +231,7 @@ proptest! {
         let tax = (subtotal * i128::from(rate) + 5_000).div_euclid(10_000);
         let fee = if collects || subtotal >= 3_000 { 0 } else { 250 };
         let total = subtotal + tax + fee + i128::from(tip);
-        match price(&settings, &menu_of(&prices), &cart, now()) {
+        match price(&settings, &menu_of(&prices), (&cart).into(), now()) {
             Ok(priced) => {
                 prop_assert_eq!(i128::from(priced.amounts.subtotal.minor()), subtotal);
                 prop_assert_eq!(i128::from(priced.amounts.tax.minor()), tax);
@@ -251,7 +251,7 @@ proptest! {
         lines in proptest::collection::vec(any_line(), 0..MAX_LINES + 5),
     ) {
         let cart = Cart { lines, fulfilment: FulfilmentKind::Delivery, tip: Amount::ZERO };
-        match price(&settings(), &menu_of(&prices), &cart, now()) {
+        match price(&settings(), &menu_of(&prices), (&cart).into(), now()) {
             Ok(priced) => prop_assert_eq!(priced.amounts.sum().unwrap(), priced.amounts.total),
             Err(PricingError::Invalid(problems) | PricingError::Unavailable(problems)) => {
                 prop_assert!(!problems.is_empty());

@@ -64,11 +64,11 @@ fn details(
     let settings = &catalogue.restaurant.settings;
     check_address(request)?;
     let cart = request.cart();
-    let priced = price(settings, &catalogue.menu, &cart, now)?;
+    let priced = price(settings, &catalogue.menu, cart, now)?;
     catalogue.restaurant.check_accepting(now).map_err(Conflict::NotAccepting)?;
     check_minimum(settings, cart.fulfilment, priced.amounts.subtotal).map_err(Conflict::BelowMinimum)?;
     if request.expected_total.is_some_and(|expected| expected != priced.amounts.total) {
-        let quote = quote::quote(catalogue, &cart, priced, now);
+        let quote = quote::quote(catalogue, cart, priced, now);
         return Err(Conflict::PriceChanged(Box::new(quote)).into());
     }
     // Named one by one, so that a new method has to be thought of here.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use dabba_domain::{
     Currency, RestaurantId, Timestamp,
     order::StockDraw,
-    pricing::{Amounts, BelowMinimum, Cart, OrderLine, PricedCart, check_minimum, price},
+    pricing::{Amounts, BelowMinimum, CartRef, OrderLine, PricedCart, check_minimum, price},
     restaurant::{NotAccepting, Revision},
     text::Slug,
 };
@@ -34,7 +34,7 @@ pub struct Quote {
 
 impl Engine {
     /// Prices a cart. For everyone: menus are public.
-    pub async fn quote(&self, restaurant_id: RestaurantId, cart: &Cart) -> Result<Quote, Error> {
+    pub async fn quote(&self, restaurant_id: RestaurantId, cart: CartRef<'_>) -> Result<Quote, Error> {
         let entry = self.catalogues.get(restaurant_id).await?;
         let now = self.now();
         let priced = price(&entry.restaurant().settings, entry.menu(), cart, now)?;
@@ -63,7 +63,7 @@ impl Engine {
 }
 
 /// A quote, but for the stock, which only the store knows.
-pub(super) fn quote(catalogue: &Catalogue, cart: &Cart, priced: PricedCart, now: Timestamp) -> Quote {
+pub(super) fn quote(catalogue: &Catalogue, cart: CartRef<'_>, priced: PricedCart, now: Timestamp) -> Quote {
     let settings = &catalogue.restaurant.settings;
     Quote {
         lines: priced.lines,
