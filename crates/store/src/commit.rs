@@ -4,12 +4,12 @@ use std::{fmt, sync::Arc};
 
 use dabba_domain::{
     AccountId, OrderId, RestaurantId, Timestamp,
-    order::{Order, RecordedEvent, StockDraw, Version},
+    order::{Event, Order, RecordedEvent, StockDraw, Version},
     restaurant::Revision,
     text::Slug,
 };
 
-use crate::{NewTask, TaskLease};
+use crate::{NewTask, StoreError, TaskLease};
 
 /// One atomic intention on one order: all of it is written, or nothing.
 ///
@@ -38,6 +38,45 @@ pub struct Commit {
     pub tasks: Vec<NewTask>,
     /// The task whose result this is.
     pub completes: Option<TaskLease>,
+}
+
+impl Commit {
+    /// Whether this can be a commit at all, as far as can be told without the store. Every store asks
+    /// this of every commit before it writes the first of a batch: what would break the history (I4)
+    /// is refused, whoever made it.
+    ///
+    /// What is wrong is a defect in the caller, hence [`StoreError::Corrupt`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        let defect =
+            |what: &str| Err(StoreError::Corrupt(format!("a commit on {:?}: {what}", self.order_id)));
+        if self.tasks.iter().any(|task| task.order_id != self.order_id) {
+            return defect("a task is about another order");
+        }
+        let Some(Change { order, events }) = &self.change else { return Ok(()) };
+        if order.id != self.order_id || events.iter().any(|event| event.order_id != self.order_id) {
+            return defect("the change is of another order");
+        }
+        if order.details.restaurant_id != self.restaurant_id {
+            return defect("the change is of another restaurant's order");
+        }
+        if events.is_empty()
+            || (self.expected_version + 1..).zip(events).any(|(version, event)| event.version != version)
+        {
+            return defect("the events are not numbered on from the expected version");
+        }
+        if events.last().map(|event| event.version) != Some(order.version) {
+            return defect("the order is not at the version of the last event");
+        }
+        for recorded in events {
+            match &recorded.event {
+                Event::Placed(details) if recorded.version == 1 && *details == order.details => {}
+                Event::Placed(_) => return defect("it is placed late, or not with what it holds"),
+                _ if recorded.version == 1 => return defect("it begins without being placed"),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A new state of an order, and the events that led to it.

@@ -20,8 +20,8 @@ mod task;
 pub use account::{Account, AccountCreation, AccountStore};
 pub use catalogue::{Catalogue, CatalogueStore, CatalogueUpdate, StockLevel};
 pub use commit::{
-    CatalogueGuard, Change, Claim, ClaimRecord, Commit, CommitOutcome, Fingerprint, IdempotencyKey, IdempotencyKeyError,
-    StockChange, StockShortage,
+    CatalogueGuard, Change, Claim, ClaimRecord, Commit, CommitOutcome, Fingerprint, IdempotencyKey,
+    IdempotencyKeyError, StockChange, StockShortage,
 };
 pub use error::StoreError;
 pub use query::{

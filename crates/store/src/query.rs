@@ -32,6 +32,8 @@ pub trait OrderStore: Send + Sync {
 
     /// At most `limit` events of all orders, in the order in which they were committed, from just
     /// behind a cursor. An event that commits late comes late; none is ever skipped.
+    ///
+    /// A cursor that this kind of store did not make is [`StoreError::Corrupt`].
     async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError>;
 
     /// What a key was claimed for, if it was. Lets a request be answered as before although it would

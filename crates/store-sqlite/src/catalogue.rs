@@ -1,0 +1,303 @@
+//! Restaurants, menus and stock.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use dabba_domain::{
+    RestaurantId,
+    menu::Menu,
+    restaurant::{Restaurant, Revision},
+    text::Slug,
+};
+use dabba_store::{Catalogue, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+
+use crate::{
+    SqliteStore,
+    codec::{
+        BELOW_EVERY_ID, exact_nanoseconds, id_bytes, read_id, read_number, read_optional_text, read_text,
+        read_timestamp,
+    },
+    failure::Failure,
+};
+
+/// Menus of a restaurant that are kept: the one that holds, and those before it, for looking back.
+pub const MENUS_KEPT: u32 = 10;
+
+/// The columns that [`restaurant_of`] reads, in its order.
+macro_rules! restaurant_columns {
+    () => {
+        "id, revision, settings, pause, created_at_ns, menu_revision"
+    };
+}
+
+pub(crate) const FIND_RESTAURANT: &str =
+    concat!("SELECT ", restaurant_columns!(), " FROM restaurants WHERE id = ?1");
+
+pub(crate) const LIST_RESTAURANTS: &str =
+    concat!("SELECT ", restaurant_columns!(), " FROM restaurants WHERE id > ?1 ORDER BY id LIMIT ?2");
+
+pub(crate) const FIND_MENU: &str =
+    "SELECT menu FROM menus WHERE restaurant_id = ?1 ORDER BY revision DESC LIMIT 1";
+
+pub(crate) const FIND_STOCK_LEVELS: &str =
+    "SELECT item, remaining FROM stock WHERE restaurant_id = ?1 ORDER BY item";
+
+pub(crate) const FIND_REVISION: &str = "SELECT revision FROM restaurants WHERE id = ?1";
+
+pub(crate) const FIND_MENU_REVISION: &str = "SELECT menu_revision FROM restaurants WHERE id = ?1";
+
+const INSERT_RESTAURANT: &str = "\
+    INSERT INTO restaurants (id, revision, menu_revision, name, created_at_ns, settings, pause) \
+    VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING";
+
+const INSERT_MENU: &str = "INSERT INTO menus (restaurant_id, revision, menu) VALUES (?1, ?2, ?3)";
+
+/// All but the newest. Without that many there is no limit to compare with, and nothing is deleted.
+pub(crate) const FORGET_MENUS: &str = "\
+    DELETE FROM menus WHERE restaurant_id = ?1 AND revision < ( \
+        SELECT revision FROM menus WHERE restaurant_id = ?1 ORDER BY revision DESC LIMIT 1 OFFSET ?2 - 1)";
+
+pub(crate) const UPDATE_RESTAURANT: &str = "\
+    UPDATE restaurants SET revision = revision + 1, name = ?2, settings = ?3, pause = ?4 WHERE id = ?1";
+
+pub(crate) const UPDATE_MENU_REVISION: &str = "UPDATE restaurants SET menu_revision = ?2 WHERE id = ?1";
+
+pub(crate) const DELETE_STOCK: &str = "DELETE FROM stock WHERE restaurant_id = ?1 AND item = ?2";
+
+pub(crate) const UPDATE_STOCK: &str =
+    "UPDATE stock SET remaining = ?3 WHERE restaurant_id = ?1 AND item = ?2";
+
+const INSERT_STOCK: &str = "INSERT INTO stock (restaurant_id, item, remaining) VALUES (?1, ?2, ?3)";
+
+#[async_trait]
+impl CatalogueStore for SqliteStore {
+    async fn create_restaurant(&self, restaurant: &Restaurant, menu: &Menu) -> Result<bool, StoreError> {
+        let restaurant = EncodedRestaurant::new(restaurant)?;
+        let menu = encode_menu(menu)?;
+        self.writer.write(move |transaction| create(transaction, &restaurant, &menu)).await
+    }
+
+    async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
+        self.readers.read(move |connection| catalogue(connection, id)).await
+    }
+
+    async fn restaurants(
+        &self,
+        after: Option<RestaurantId>,
+        limit: PageSize,
+    ) -> Result<Vec<Restaurant>, StoreError> {
+        self.readers
+            .read(move |connection| {
+                let after = after.map_or(BELOW_EVERY_ID, id_bytes);
+                let mut statement = connection.prepare_cached(LIST_RESTAURANTS)?;
+                let mut rows = statement.query(params![after, limit.get()])?;
+                let mut restaurants = Vec::new();
+                while let Some(row) = rows.next()? {
+                    restaurants.push(restaurant_of(row)?);
+                }
+                Ok(restaurants)
+            })
+            .await
+    }
+
+    async fn update_restaurant(
+        &self,
+        restaurant: &Restaurant,
+        expected: Revision,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        let restaurant = EncodedRestaurant::new(restaurant)?;
+        self.writer.write(move |transaction| update(transaction, &restaurant, expected)).await
+    }
+
+    async fn replace_menu(
+        &self,
+        id: RestaurantId,
+        menu: &Menu,
+        expected: Revision,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        let encoded = encode_menu(menu)?;
+        let items: HashSet<Slug> = menu.items().map(|item| item.id.clone()).collect();
+        self.writer.write(move |transaction| replace_menu(transaction, id, &encoded, &items, expected)).await
+    }
+
+    async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
+        self.readers.read(move |connection| stock_levels(connection, id)).await
+    }
+
+    async fn set_stock(
+        &self,
+        id: RestaurantId,
+        item: &Slug,
+        remaining: Option<u32>,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        let item = item.clone();
+        self.writer.write(move |transaction| set_stock(transaction, id, &item, remaining)).await
+    }
+}
+
+/// The columns of a restaurant that take time to make.
+struct EncodedRestaurant {
+    id: RestaurantId,
+    revision: Revision,
+    name: String,
+    created_at_ns: i64,
+    settings: String,
+    pause: Option<String>,
+}
+
+impl EncodedRestaurant {
+    fn new(restaurant: &Restaurant) -> Result<Self, StoreError> {
+        let encode = || -> Result<Self, Failure> {
+            Ok(Self {
+                id: restaurant.id,
+                revision: restaurant.revision,
+                name: restaurant.settings.name.as_str().to_owned(),
+                created_at_ns: exact_nanoseconds(restaurant.created_at)?,
+                settings: serde_json::to_string(&restaurant.settings)?,
+                pause: restaurant.pause.as_ref().map(serde_json::to_string).transpose()?,
+            })
+        };
+        encode().map_err(StoreError::from)
+    }
+}
+
+fn encode_menu(menu: &Menu) -> Result<String, StoreError> {
+    serde_json::to_string(menu).map_err(|error| Failure::from(error).into())
+}
+
+fn create(
+    transaction: &Transaction<'_>,
+    restaurant: &EncodedRestaurant,
+    menu: &str,
+) -> Result<bool, Failure> {
+    let inserted = transaction.prepare_cached(INSERT_RESTAURANT)?.execute(params![
+        id_bytes(restaurant.id),
+        restaurant.revision,
+        restaurant.name,
+        restaurant.created_at_ns,
+        restaurant.settings,
+        restaurant.pause,
+    ])?;
+    if inserted == 0 {
+        return Ok(false);
+    }
+    transaction.prepare_cached(INSERT_MENU)?.execute(params![id_bytes(restaurant.id), 1, menu])?;
+    Ok(true)
+}
+
+fn catalogue(connection: &mut Connection, id: RestaurantId) -> Result<Option<Catalogue>, Failure> {
+    // One transaction, so that the parts are of one moment.
+    let transaction = connection.transaction()?;
+    let mut statement = transaction.prepare_cached(FIND_RESTAURANT)?;
+    let mut rows = statement.query([id_bytes(id)])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let restaurant = restaurant_of(row)?;
+    let menu_revision = read_number(row, 5)?;
+    let mut statement = transaction.prepare_cached(FIND_MENU)?;
+    let mut rows = statement.query([id_bytes(id)])?;
+    let menu = match rows.next()? {
+        Some(row) => serde_json::from_str(read_text(row, 0)?)?,
+        None => return Err(Failure::corrupt(format!("{id:?} has no menu"))),
+    };
+    let limited = stock_levels(&transaction, id)?.into_iter().map(|level| level.item).collect();
+    Ok(Some(Catalogue { restaurant, menu, menu_revision, limited }))
+}
+
+fn restaurant_of(row: &Row<'_>) -> Result<Restaurant, Failure> {
+    Ok(Restaurant {
+        id: read_id(row, 0)?,
+        revision: read_number(row, 1)?,
+        settings: serde_json::from_str(read_text(row, 2)?)?,
+        pause: read_optional_text(row, 3)?.map(serde_json::from_str).transpose()?,
+        created_at: read_timestamp(row, 4)?,
+    })
+}
+
+fn stock_levels(connection: &Connection, id: RestaurantId) -> Result<Vec<StockLevel>, Failure> {
+    let mut statement = connection.prepare_cached(FIND_STOCK_LEVELS)?;
+    let mut rows = statement.query([id_bytes(id)])?;
+    let mut levels = Vec::new();
+    while let Some(row) = rows.next()? {
+        let item = Slug::new(read_text(row, 0)?).map_err(|error| Failure::corrupt(error.to_string()))?;
+        levels.push(StockLevel { item, remaining: read_number(row, 1)? });
+    }
+    Ok(levels)
+}
+
+/// The number that one of the two statements for revisions finds.
+fn revision(transaction: &Transaction<'_>, sql: &str, id: RestaurantId) -> Result<Option<Revision>, Failure> {
+    let mut statement = transaction.prepare_cached(sql)?;
+    Ok(statement.query_row([id_bytes(id)], |row| row.get(0)).optional()?)
+}
+
+fn update(
+    transaction: &Transaction<'_>,
+    restaurant: &EncodedRestaurant,
+    expected: Revision,
+) -> Result<CatalogueUpdate, Failure> {
+    match revision(transaction, FIND_REVISION, restaurant.id)? {
+        None => return Ok(CatalogueUpdate::NotFound),
+        Some(current) if current != expected => return Ok(CatalogueUpdate::Conflict { current }),
+        Some(_) => {}
+    }
+    transaction.prepare_cached(UPDATE_RESTAURANT)?.execute(params![
+        id_bytes(restaurant.id),
+        restaurant.name,
+        restaurant.settings,
+        restaurant.pause,
+    ])?;
+    Ok(CatalogueUpdate::Done { revision: expected + 1 })
+}
+
+fn replace_menu(
+    transaction: &Transaction<'_>,
+    id: RestaurantId,
+    menu: &str,
+    items: &HashSet<Slug>,
+    expected: Revision,
+) -> Result<CatalogueUpdate, Failure> {
+    match revision(transaction, FIND_MENU_REVISION, id)? {
+        None => return Ok(CatalogueUpdate::NotFound),
+        Some(current) if current != expected => return Ok(CatalogueUpdate::Conflict { current }),
+        Some(_) => {}
+    }
+    let revision = expected + 1;
+    transaction.prepare_cached(INSERT_MENU)?.execute(params![id_bytes(id), revision, menu])?;
+    transaction.prepare_cached(FORGET_MENUS)?.execute(params![id_bytes(id), MENUS_KEPT])?;
+    transaction.prepare_cached(UPDATE_MENU_REVISION)?.execute(params![id_bytes(id), revision])?;
+    for level in stock_levels(transaction, id)? {
+        if !items.contains(&level.item) {
+            transaction.prepare_cached(DELETE_STOCK)?.execute(params![id_bytes(id), level.item.as_str()])?;
+        }
+    }
+    Ok(CatalogueUpdate::Done { revision })
+}
+
+fn set_stock(
+    transaction: &Transaction<'_>,
+    id: RestaurantId,
+    item: &Slug,
+    remaining: Option<u32>,
+) -> Result<CatalogueUpdate, Failure> {
+    let Some(revision) = revision(transaction, FIND_MENU_REVISION, id)? else {
+        return Ok(CatalogueUpdate::NotFound);
+    };
+    let (id, item) = (id_bytes(id), item.as_str());
+    // Whether the item is limited has changed when it became so, or ceased to be.
+    let has_changed = match remaining {
+        None => transaction.prepare_cached(DELETE_STOCK)?.execute(params![id, item])? == 1,
+        Some(remaining) => {
+            let updated = transaction.prepare_cached(UPDATE_STOCK)?.execute(params![id, item, remaining])?;
+            if updated == 0 {
+                transaction.prepare_cached(INSERT_STOCK)?.execute(params![id, item, remaining])?;
+            }
+            updated == 0
+        }
+    };
+    if !has_changed {
+        return Ok(CatalogueUpdate::Done { revision });
+    }
+    transaction.prepare_cached(UPDATE_MENU_REVISION)?.execute(params![id, revision + 1])?;
+    Ok(CatalogueUpdate::Done { revision: revision + 1 })
+}

@@ -1,0 +1,120 @@
+//! From `SQLite`'s result codes to the contract's errors.
+
+use dabba_store::StoreError;
+use rusqlite::{Error, ErrorCode, types::FromSqlError};
+
+/// A [`StoreError`] on its way up, which `?` makes of everything that can fail in this crate.
+#[derive(Debug)]
+pub(crate) struct Failure(StoreError);
+
+impl Failure {
+    /// The database holds what cannot be there.
+    pub(crate) fn corrupt(what: impl Into<String>) -> Self {
+        Self(StoreError::Corrupt(what.into()))
+    }
+
+    /// How a failed COMMIT is told. An I/O error there leaves open whether a crash that follows would
+    /// find the transaction: its last page may have reached the disk although the sync failed.
+    pub(crate) fn of_commit(error: Error) -> Self {
+        if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
+            Self(StoreError::OutcomeUnknown(error.to_string()))
+        } else {
+            Self::from(error)
+        }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        failure.0
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        Self(match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Contention(text),
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::OutOfMemory
+                | ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+                | ErrorCode::OperationInterrupted
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::NoLargeFileSupport,
+            ) => StoreError::Unavailable(text),
+            // Constraints, types, misuse, damage: what the code above SQLite should have prevented.
+            _ => StoreError::Corrupt(text),
+        })
+    }
+}
+
+impl From<FromSqlError> for Failure {
+    fn from(error: FromSqlError) -> Self {
+        Self::corrupt(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::corrupt(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    /// What the store says when this SQL fails.
+    fn failure_of(connection: &Connection, sql: &str) -> StoreError {
+        Failure::from(connection.execute_batch(sql).unwrap_err()).into()
+    }
+
+    #[test]
+    fn a_full_disk_is_a_passing_fault() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("PRAGMA max_page_count = 2; CREATE TABLE t (x)").unwrap();
+        let failure = failure_of(&connection, "INSERT INTO t VALUES (zeroblob(1000000))");
+        assert!(matches!(failure, StoreError::Unavailable(_)), "{failure:?}");
+    }
+
+    #[test]
+    fn a_broken_constraint_is_a_defect() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (x CHECK (x > 0))").unwrap();
+        let failure = failure_of(&connection, "INSERT INTO t VALUES (0)");
+        assert!(matches!(failure, StoreError::Corrupt(_)), "{failure:?}");
+    }
+
+    #[test]
+    fn a_held_lock_is_contention() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("locked.db");
+        let holder = Connection::open(&path).unwrap();
+        holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.busy_timeout(std::time::Duration::ZERO).unwrap();
+        let failure = failure_of(&other, "BEGIN IMMEDIATE");
+        assert!(matches!(failure, StoreError::Contention(_)), "{failure:?}");
+    }
+
+    #[test]
+    fn only_an_input_or_output_error_leaves_the_outcome_open() {
+        let error = |code| Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        let failed_sync = Failure::of_commit(error(rusqlite::ffi::SQLITE_IOERR_FSYNC));
+        assert!(matches!(failed_sync.0, StoreError::OutcomeUnknown(_)), "{failed_sync:?}");
+        let full = Failure::of_commit(error(rusqlite::ffi::SQLITE_FULL));
+        assert!(matches!(full.0, StoreError::Unavailable(_)), "{full:?}");
+    }
+}

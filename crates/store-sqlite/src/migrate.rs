@@ -1,0 +1,153 @@
+//! The schema: numbered SQL files, forward only.
+//!
+//! To change the schema, add a file to `migrations/` and its line to [`MIGRATIONS`]. A file that has
+//! been released is never edited: its checksum is kept in each database.
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use dabba_store::StoreError;
+use refinery::{Migration, Runner};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+
+use crate::{failure::Failure, lock::DatabaseLock};
+
+/// Every migration, by name, in order.
+const MIGRATIONS: &[(&str, &str)] = &[("V1__initial", include_str!("../migrations/V1__initial.sql"))];
+
+/// The version of the newest migration.
+const NEWEST: u32 = 1;
+
+/// How long to wait for another process that holds the database; it may be migrating it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often to look whether it still does.
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Brings a database to the newest schema, and makes it when there is none. Answers how many
+/// migrations were needed.
+pub(crate) fn migrate(path: &Path) -> Result<usize, StoreError> {
+    // A database that is served may be looked at, and most often there is nothing to do.
+    if path.exists() && schema_version(path)? == Some(NEWEST) {
+        return Ok(0);
+    }
+    let lock = wait_for_lock(path)?;
+    let applied = apply(path)?;
+    drop(lock);
+    Ok(applied)
+}
+
+/// Makes sure that a database has the schema for which this program was written.
+pub(crate) fn check_schema(path: &Path) -> Result<(), StoreError> {
+    let version = if path.exists() { schema_version(path)? } else { None };
+    match version {
+        Some(NEWEST) => Ok(()),
+        Some(newer) if newer > NEWEST => Err(StoreError::Unavailable(format!(
+            "{} has schema version {newer}, and this program knows {NEWEST}: use a newer one",
+            path.display()
+        ))),
+        older => Err(StoreError::Unavailable(format!(
+            "{} has schema version {}, and {NEWEST} is needed: run `dabba migrate`",
+            path.display(),
+            older.unwrap_or(0)
+        ))),
+    }
+}
+
+/// The version of the schema that a database has; `None` when it has none.
+fn schema_version(path: &Path) -> Result<Option<u32>, StoreError> {
+    read_schema_version(path).map_err(StoreError::from)
+}
+
+fn read_schema_version(path: &Path) -> Result<Option<u32>, Failure> {
+    // Not read-only: SQLite has to make the shared memory of the log to read a database in WAL mode.
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(LOCK_TIMEOUT)?;
+    let has_history = connection
+        .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'refinery_schema_history'", [], |_| Ok(()))
+        .optional()?;
+    if has_history.is_none() {
+        return Ok(None);
+    }
+    Ok(connection.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0))?)
+}
+
+fn wait_for_lock(path: &Path) -> Result<DatabaseLock, StoreError> {
+    let begun = Instant::now();
+    loop {
+        if let Some(lock) = DatabaseLock::try_take(path)? {
+            return Ok(lock);
+        }
+        if begun.elapsed() > LOCK_TIMEOUT {
+            return Err(StoreError::Unavailable(format!(
+                "{} has to be migrated, but another process is using it: stop that first",
+                path.display()
+            )));
+        }
+        thread::sleep(LOCK_POLL_INTERVAL);
+    }
+}
+
+fn apply(path: &Path) -> Result<usize, StoreError> {
+    let mut connection = prepare(path)?;
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(name, sql)| Migration::unapplied(name, sql))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| StoreError::Corrupt(format!("a migration is misnamed: {error}")))?;
+    // Grouped, so that a migration and the note that it was made are one transaction.
+    let report = Runner::new(&migrations)
+        .set_grouped(true)
+        .run(&mut connection)
+        .map_err(|error| StoreError::Unavailable(format!("{} was not migrated: {error}", path.display())))?;
+    Ok(report.applied_migrations().len())
+}
+
+/// Opens the database and gives it the journal that the store is built on, which the file remembers.
+fn prepare(path: &Path) -> Result<Connection, StoreError> {
+    let open = || -> Result<Connection, Failure> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(LOCK_TIMEOUT)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        Ok(connection)
+    };
+    open().map_err(StoreError::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_version_is_that_of_the_last_migration() {
+        let (name, sql) = MIGRATIONS.last().unwrap();
+        let newest = Migration::unapplied(name, sql).unwrap();
+        assert_eq!(u32::try_from(newest.version()).unwrap(), NEWEST);
+    }
+
+    #[test]
+    fn two_that_migrate_at_once_do_not_collide() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("new.db");
+        let applied: usize = thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| migrate(&path).unwrap())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(applied, MIGRATIONS.len());
+        check_schema(&path).unwrap();
+    }
+
+    #[test]
+    fn a_schema_from_the_future_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("future.db");
+        migrate(&path).unwrap();
+        let connection = Connection::open(&path).unwrap();
+        connection.execute("UPDATE refinery_schema_history SET version = version + 100", []).unwrap();
+        assert!(check_schema(&path).is_err());
+    }
+}

@@ -1,0 +1,363 @@
+//! The write of a batch. For each commit: read whether its conditions hold, then write.
+//!
+//! Nothing else writes meanwhile, so what was read still holds when it is written, and a commit that
+//! does not hold has touched nothing.
+
+use std::collections::HashMap;
+
+use dabba_domain::{AccountId, RestaurantId, order::Version};
+use dabba_store::{
+    CatalogueGuard, Change, Claim, ClaimRecord, CommitOutcome, Fingerprint, IdempotencyKey, StockChange,
+    StockShortage, TaskLease,
+};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+
+use super::encode::{EncodedChange, EncodedCommit, EventData};
+use crate::{
+    codec::{id_bytes, read_id, read_number},
+    failure::Failure,
+};
+
+pub(crate) const FIND_CLAIM: &str = "\
+    SELECT fingerprint, order_id, version FROM idempotency_keys \
+    WHERE account_id = ?1 AND restaurant_id = ?2 AND key = ?3";
+
+/// A lease that has run out still holds while nobody has taken the task over: its work is done.
+pub(crate) const FIND_LEASE: &str = "\
+    SELECT 1 FROM tasks WHERE id = ?1 AND attempts = ?2 AND leased_until_ns IS NOT NULL";
+
+pub(crate) const FIND_VERSION: &str = "SELECT version FROM orders WHERE id = ?1";
+
+pub(crate) const FIND_REVISIONS: &str = "SELECT revision, menu_revision FROM restaurants WHERE id = ?1";
+
+pub(crate) const FIND_STOCK: &str = "SELECT remaining FROM stock WHERE restaurant_id = ?1 AND item = ?2";
+
+/// The oldest first, so that a bounded number of them is always progress.
+pub(crate) const FORGET_KEYS: &str = "\
+    DELETE FROM idempotency_keys WHERE (account_id, restaurant_id, key) IN ( \
+        SELECT account_id, restaurant_id, key FROM idempotency_keys \
+        WHERE claimed_at_ns < ?1 ORDER BY claimed_at_ns LIMIT ?2)";
+
+const INSERT_CLAIM: &str = "\
+    INSERT INTO idempotency_keys \
+        (account_id, restaurant_id, key, fingerprint, order_id, version, claimed_at_ns) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+pub(crate) const DELETE_TASK: &str = "DELETE FROM tasks WHERE id = ?1";
+
+const INSERT_TASK: &str = "INSERT INTO tasks (id, order_id, kind, run_at_ns) VALUES (?1, ?2, ?3, ?4)";
+
+/// The condition cannot fail after the check; should it ever, the affected rows tell.
+pub(crate) const TAKE_STOCK: &str = "\
+    UPDATE stock SET remaining = remaining - ?3 \
+    WHERE restaurant_id = ?1 AND item = ?2 AND remaining >= ?3";
+
+/// Beyond what an answer can hold, nothing more fits in.
+pub(crate) const RETURN_STOCK: &str = "\
+    UPDATE stock SET remaining = min(remaining + ?3, 4294967295) WHERE restaurant_id = ?1 AND item = ?2";
+
+const INSERT_ORDER: &str = "\
+    INSERT INTO orders (id, restaurant_id, customer_id, courier_id, status, is_terminal, payment_status, \
+        version, currency, total, captured, refunded, acceptance_deadline_ns, ready_by_ns, closure, \
+        placed_at_ns, updated_at_ns, details) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+
+pub(crate) const UPDATE_ORDER: &str = "\
+    UPDATE orders SET courier_id = ?3, status = ?4, is_terminal = ?5, payment_status = ?6, version = ?7, \
+        captured = ?8, refunded = ?9, acceptance_deadline_ns = ?10, ready_by_ns = ?11, closure = ?12, \
+        updated_at_ns = ?13 \
+    WHERE id = ?1 AND version = ?2";
+
+const INSERT_EVENT: &str = "\
+    INSERT INTO order_events (order_id, version, type, data, actor, at_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+/// Carries out the commits in order, each upon those before it.
+pub(super) fn commit_batch(
+    transaction: &Transaction<'_>,
+    batch: &[EncodedCommit],
+) -> Result<Vec<CommitOutcome>, Failure> {
+    batch
+        .iter()
+        .map(|encoded| match failed_condition(transaction, encoded)? {
+            Some(outcome) => Ok(outcome),
+            None => write(transaction, encoded).map(|()| CommitOutcome::Committed),
+        })
+        .collect()
+}
+
+/// The first condition that does not hold, in the order that the contract names.
+fn failed_condition(
+    transaction: &Transaction<'_>,
+    encoded: &EncodedCommit,
+) -> Result<Option<CommitOutcome>, Failure> {
+    let commit = &encoded.commit;
+    if let Some(claim) = &commit.claim
+        && let Some(record) = find_claim(transaction, claim.account_id, commit.restaurant_id, &claim.key)?
+    {
+        let ClaimRecord { fingerprint, order_id, version } = record;
+        return Ok(Some(if fingerprint == claim.fingerprint {
+            CommitOutcome::Replayed { order_id, version }
+        } else {
+            CommitOutcome::KeyReused
+        }));
+    }
+    if let Some(lease) = &commit.completes
+        && !holds_lease(transaction, *lease)?
+    {
+        return Ok(Some(CommitOutcome::LeaseLost));
+    }
+    let current = transaction
+        .prepare_cached(FIND_VERSION)?
+        .query_row([id_bytes(commit.order_id)], |row| row.get::<_, Version>(0))
+        .optional()?
+        .unwrap_or(0);
+    if current != commit.expected_version {
+        return Ok(Some(CommitOutcome::VersionConflict { current }));
+    }
+    if let Some(guard) = commit.catalogue
+        && find_revisions(transaction, commit.restaurant_id)? != Some(guard)
+    {
+        return Ok(Some(CommitOutcome::CatalogueChanged));
+    }
+    let shortages = find_shortages(transaction, commit.restaurant_id, &commit.stock)?;
+    Ok(if shortages.is_empty() { None } else { Some(CommitOutcome::OutOfStock(shortages)) })
+}
+
+/// What is remembered of a key.
+pub(super) fn find_claim(
+    connection: &Connection,
+    account_id: AccountId,
+    restaurant_id: RestaurantId,
+    key: &IdempotencyKey,
+) -> Result<Option<ClaimRecord>, Failure> {
+    let mut statement = connection.prepare_cached(FIND_CLAIM)?;
+    let mut rows = statement.query(params![id_bytes(account_id), id_bytes(restaurant_id), key.as_str()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(ClaimRecord {
+        fingerprint: Fingerprint(row.get(0)?),
+        order_id: read_id(row, 1)?,
+        version: read_number(row, 2)?,
+    }))
+}
+
+fn holds_lease(transaction: &Transaction<'_>, lease: TaskLease) -> Result<bool, Failure> {
+    let mut statement = transaction.prepare_cached(FIND_LEASE)?;
+    Ok(statement.exists(params![id_bytes(lease.task_id), lease.token])?)
+}
+
+fn find_revisions(
+    transaction: &Transaction<'_>,
+    restaurant_id: RestaurantId,
+) -> Result<Option<CatalogueGuard>, Failure> {
+    let mut statement = transaction.prepare_cached(FIND_REVISIONS)?;
+    let revisions = statement.query_row([id_bytes(restaurant_id)], |row| {
+        Ok(CatalogueGuard { restaurant_revision: row.get(0)?, menu_revision: row.get(1)? })
+    });
+    Ok(revisions.optional()?)
+}
+
+/// The items of which there is too little when the changes are made one after the other. Each is
+/// named once, with what there was before.
+fn find_shortages(
+    transaction: &Transaction<'_>,
+    restaurant_id: RestaurantId,
+    changes: &[StockChange],
+) -> Result<Vec<StockShortage>, Failure> {
+    /// An item whose stock is kept or not, as it is now and as it would be.
+    struct Level {
+        available: u32,
+        /// `None` when no stock is kept.
+        left: Option<i64>,
+    }
+    let mut shortages: Vec<StockShortage> = Vec::new();
+    if changes.is_empty() {
+        return Ok(shortages);
+    }
+    let mut levels: HashMap<&str, Level> = HashMap::with_capacity(changes.len());
+    let mut statement = transaction.prepare_cached(FIND_STOCK)?;
+    for change in changes {
+        let (StockChange::Take(draw) | StockChange::Return(draw)) = change;
+        let item = draw.item.as_str();
+        if !levels.contains_key(item) {
+            let remaining: Option<u32> =
+                statement.query_row(params![id_bytes(restaurant_id), item], |row| row.get(0)).optional()?;
+            let level = Level { available: remaining.unwrap_or(0), left: remaining.map(i64::from) };
+            levels.insert(item, level);
+        }
+        let Some(level) = levels.get_mut(item) else { continue };
+        match change {
+            StockChange::Return(_) => level.left = level.left.map(|left| left + i64::from(draw.quantity)),
+            StockChange::Take(_) => {
+                level.left = level.left.map(|left| left - i64::from(draw.quantity));
+                let is_short = level.left.is_none_or(|left| left < 0);
+                if is_short && !shortages.iter().any(|shortage| shortage.item == draw.item) {
+                    shortages.push(StockShortage { item: draw.item.clone(), available: level.available });
+                }
+            }
+        }
+    }
+    Ok(shortages)
+}
+
+/// Writes a commit whose conditions hold.
+fn write(transaction: &Transaction<'_>, encoded: &EncodedCommit) -> Result<(), Failure> {
+    let commit = &encoded.commit;
+    if let (Some(change), Some(columns)) = (&commit.change, &encoded.change) {
+        if commit.expected_version == 0 {
+            insert_order(transaction, change, columns)?;
+        } else {
+            update_order(transaction, change, columns, commit.expected_version)?;
+        }
+        insert_events(transaction, change, columns)?;
+    }
+    if let Some(claim) = &commit.claim {
+        insert_claim(transaction, encoded, claim)?;
+    }
+    change_stock(transaction, commit.restaurant_id, &commit.stock)?;
+    if let Some(lease) = &commit.completes {
+        let deleted = transaction.prepare_cached(DELETE_TASK)?.execute([id_bytes(lease.task_id)])?;
+        expect_one(deleted, "the completed task")?;
+    }
+    for (task, run_at_ns) in commit.tasks.iter().zip(&encoded.run_at_ns) {
+        transaction.prepare_cached(INSERT_TASK)?.execute(params![
+            id_bytes(task.id),
+            id_bytes(task.order_id),
+            task.kind.as_str(),
+            run_at_ns,
+        ])?;
+    }
+    Ok(())
+}
+
+fn insert_claim(
+    transaction: &Transaction<'_>,
+    encoded: &EncodedCommit,
+    claim: &Claim,
+) -> Result<(), Failure> {
+    let commit = &encoded.commit;
+    // Where nothing changes, the answer was the order as it is.
+    let version = commit.change.as_ref().map_or(commit.expected_version, |change| change.order.version);
+    transaction.prepare_cached(INSERT_CLAIM)?.execute(params![
+        id_bytes(claim.account_id),
+        id_bytes(commit.restaurant_id),
+        claim.key.as_str(),
+        claim.fingerprint.0,
+        id_bytes(commit.order_id),
+        version,
+        encoded.at_ns,
+    ])?;
+    Ok(())
+}
+
+fn insert_order(
+    transaction: &Transaction<'_>,
+    change: &Change,
+    columns: &EncodedChange,
+) -> Result<(), Failure> {
+    let order = &change.order;
+    transaction.prepare_cached(INSERT_ORDER)?.execute(params![
+        id_bytes(order.id),
+        id_bytes(order.details.restaurant_id),
+        id_bytes(order.details.customer_id),
+        order.courier_id.map(id_bytes),
+        order.status.as_str(),
+        order.status.is_terminal(),
+        order.payment_status.as_str(),
+        order.version,
+        order.details.currency.code(),
+        order.details.amounts.total.minor(),
+        order.captured.minor(),
+        order.refunded.minor(),
+        columns.acceptance_deadline_ns,
+        columns.ready_by_ns,
+        columns.closure,
+        columns.placed_at_ns,
+        columns.updated_at_ns,
+        columns.details,
+    ])?;
+    Ok(())
+}
+
+fn update_order(
+    transaction: &Transaction<'_>,
+    change: &Change,
+    columns: &EncodedChange,
+    expected_version: Version,
+) -> Result<(), Failure> {
+    let order = &change.order;
+    let updated = transaction.prepare_cached(UPDATE_ORDER)?.execute(params![
+        id_bytes(order.id),
+        expected_version,
+        order.courier_id.map(id_bytes),
+        order.status.as_str(),
+        order.status.is_terminal(),
+        order.payment_status.as_str(),
+        order.version,
+        order.captured.minor(),
+        order.refunded.minor(),
+        columns.acceptance_deadline_ns,
+        columns.ready_by_ns,
+        columns.closure,
+        columns.updated_at_ns,
+    ])?;
+    expect_one(updated, "the order")
+}
+
+fn insert_events(
+    transaction: &Transaction<'_>,
+    change: &Change,
+    columns: &EncodedChange,
+) -> Result<(), Failure> {
+    let mut statement = transaction.prepare_cached(INSERT_EVENT)?;
+    for (recorded, event) in change.events.iter().zip(&columns.events) {
+        let data = match &event.data {
+            EventData::Details => columns.details.as_deref(),
+            EventData::Json(json) => json.as_deref(),
+        };
+        statement.execute(params![
+            id_bytes(recorded.order_id),
+            recorded.version,
+            event.name,
+            data,
+            event.actor,
+            event.at_ns,
+        ])?;
+    }
+    Ok(())
+}
+
+fn change_stock(
+    transaction: &Transaction<'_>,
+    restaurant_id: RestaurantId,
+    changes: &[StockChange],
+) -> Result<(), Failure> {
+    for change in changes {
+        let (StockChange::Take(draw) | StockChange::Return(draw)) = change;
+        let parameters = params![id_bytes(restaurant_id), draw.item.as_str(), draw.quantity];
+        match change {
+            StockChange::Take(_) => {
+                let updated = transaction.prepare_cached(TAKE_STOCK)?.execute(parameters)?;
+                expect_one(updated, "the stock that was there")?;
+            }
+            // Stock that is no longer kept has nothing to go back to.
+            StockChange::Return(_) => {
+                transaction.prepare_cached(RETURN_STOCK)?.execute(parameters)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the oldest keys claimed before a time.
+pub(super) fn forget_keys(
+    transaction: &Transaction<'_>,
+    claimed_before_ns: i64,
+    limit: u32,
+) -> Result<u32, Failure> {
+    let deleted = transaction.prepare_cached(FORGET_KEYS)?.execute(params![claimed_before_ns, limit])?;
+    u32::try_from(deleted).map_err(|_| Failure::corrupt("more keys were forgotten than asked for"))
+}
+
+fn expect_one(rows: usize, what: &str) -> Result<(), Failure> {
+    if rows == 1 { Ok(()) } else { Err(Failure::corrupt(format!("{what} is {rows} rows, not one"))) }
+}

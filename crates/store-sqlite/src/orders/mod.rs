@@ -1,0 +1,68 @@
+//! Orders: the part of the contract that is asked most.
+
+pub(crate) mod commit;
+mod encode;
+pub(crate) mod list;
+pub(crate) mod read;
+
+use async_trait::async_trait;
+use dabba_domain::{
+    AccountId, OrderId, RestaurantId, Timestamp,
+    order::{Order, RecordedEvent, Version},
+};
+use dabba_store::{
+    ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderPage, OrderQuery,
+    OrderStore, StoreError,
+};
+
+use self::encode::EncodedCommit;
+use crate::{SqliteStore, codec::clamped_nanoseconds};
+
+#[async_trait]
+impl OrderStore for SqliteStore {
+    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        // Checking and encoding happen here, on the caller's thread: the writer has enough to do.
+        let batch = batch.into_iter().map(EncodedCommit::new).collect::<Result<Vec<_>, _>>()?;
+        self.writer.write(move |transaction| commit::commit_batch(transaction, &batch)).await
+    }
+
+    async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
+        self.readers.read(move |connection| read::order(connection, id)).await
+    }
+
+    async fn events(
+        &self,
+        id: OrderId,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.readers.read(move |connection| read::events(connection, id, after, limit)).await
+    }
+
+    async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, StoreError> {
+        let query = query.clone();
+        self.readers.read(move |connection| list::list_orders(connection, &query)).await
+    }
+
+    async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError> {
+        let after = read::parse_cursor(after)?;
+        self.readers.read(move |connection| read::feed(connection, after, limit)).await
+    }
+
+    async fn find_claim(
+        &self,
+        account_id: AccountId,
+        restaurant_id: RestaurantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ClaimRecord>, StoreError> {
+        let key = key.clone();
+        self.readers
+            .read(move |connection| commit::find_claim(connection, account_id, restaurant_id, &key))
+            .await
+    }
+
+    async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        let claimed_before = clamped_nanoseconds(claimed_before);
+        self.writer.write(move |transaction| commit::forget_keys(transaction, claimed_before, limit)).await
+    }
+}

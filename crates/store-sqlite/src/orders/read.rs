@@ -1,0 +1,151 @@
+//! Reads of single orders, their events, and the feed.
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    Amount, OrderId,
+    order::{Event, Order, OrderDetails, OrderStatus, PaymentStatus, RecordedEvent, Version},
+};
+use dabba_store::{FeedCursor, FeedEntry, StoreError};
+use rusqlite::{Connection, Row, params};
+
+use crate::{
+    codec::{
+        id_bytes, read_id, read_name, read_number, read_optional_id, read_optional_text,
+        read_optional_timestamp, read_text, read_timestamp,
+    },
+    failure::Failure,
+};
+
+/// The columns that [`order_of`] reads, in its order.
+macro_rules! order_columns {
+    () => {
+        "id, version, details, status, payment_status, captured, refunded, courier_id, \
+         acceptance_deadline_ns, ready_by_ns, closure, placed_at_ns, updated_at_ns"
+    };
+}
+pub(super) use order_columns;
+
+/// The columns that [`event_of`] reads, in its order, from the second on.
+macro_rules! event_columns {
+    () => {
+        "sequence, order_id, version, type, data, actor, at_ns"
+    };
+}
+
+pub(crate) const FIND_ORDER: &str = concat!("SELECT ", order_columns!(), " FROM orders WHERE id = ?1");
+
+pub(crate) const FIND_EVENTS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM order_events WHERE order_id = ?1 AND version > ?2 ORDER BY version LIMIT ?3"
+);
+
+pub(crate) const READ_FEED: &str =
+    concat!("SELECT ", event_columns!(), " FROM order_events WHERE sequence > ?1 ORDER BY sequence LIMIT ?2");
+
+pub(super) fn order(connection: &Connection, id: OrderId) -> Result<Option<Order>, Failure> {
+    let mut statement = connection.prepare_cached(FIND_ORDER)?;
+    let mut rows = statement.query([id_bytes(id)])?;
+    rows.next()?.map(order_of).transpose()
+}
+
+/// An order from a row of [`order_columns`].
+pub(super) fn order_of(row: &Row<'_>) -> Result<Order, Failure> {
+    Ok(Order {
+        id: read_id(row, 0)?,
+        version: read_number(row, 1)?,
+        details: details_of(read_text(row, 2)?)?,
+        status: read_name(row, 3, OrderStatus::from_name)?,
+        payment_status: read_name(row, 4, PaymentStatus::from_name)?,
+        captured: read_amount(row, 5)?,
+        refunded: read_amount(row, 6)?,
+        courier_id: read_optional_id(row, 7)?,
+        acceptance_deadline: read_optional_timestamp(row, 8)?,
+        ready_by: read_optional_timestamp(row, 9)?,
+        closure: read_optional_text(row, 10)?.map(serde_json::from_str).transpose()?,
+        placed_at: read_timestamp(row, 11)?,
+        updated_at: read_timestamp(row, 12)?,
+    })
+}
+
+fn details_of(json: &str) -> Result<Arc<OrderDetails>, Failure> {
+    Ok(Arc::new(serde_json::from_str(json)?))
+}
+
+fn read_amount(row: &Row<'_>, column: usize) -> Result<Amount, Failure> {
+    Amount::from_minor(row.get(column)?).map_err(|error| Failure::corrupt(error.to_string()))
+}
+
+pub(super) fn events(
+    connection: &Connection,
+    id: OrderId,
+    after: Version,
+    limit: u32,
+) -> Result<Vec<RecordedEvent>, Failure> {
+    let mut statement = connection.prepare_cached(FIND_EVENTS)?;
+    let mut rows = statement.query(params![id_bytes(id), after, limit])?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        events.push(event_of(row)?);
+    }
+    Ok(events)
+}
+
+/// An event from a row of [`event_columns`].
+fn event_of(row: &Row<'_>) -> Result<RecordedEvent, Failure> {
+    let name = read_text(row, 3)?;
+    let event = match read_optional_text(row, 4)? {
+        // The one event that is large, and would be copied below.
+        Some(details) if name == "placed" => Event::Placed(details_of(details)?),
+        // A name that is only a column's content still has to be written as JSON says.
+        Some(data) => {
+            serde_json::from_str(&format!(r#"{{"type":{},"data":{data}}}"#, serde_json::to_string(name)?))?
+        }
+        None => serde_json::from_str(&format!(r#"{{"type":{}}}"#, serde_json::to_string(name)?))?,
+    };
+    Ok(RecordedEvent {
+        order_id: read_id(row, 1)?,
+        version: read_number(row, 2)?,
+        at: read_timestamp(row, 6)?,
+        actor: serde_json::from_str(read_text(row, 5)?)?,
+        event,
+    })
+}
+
+/// The place that a cursor names. One that no store of this kind made is refused.
+pub(super) fn parse_cursor(cursor: &FeedCursor) -> Result<i64, StoreError> {
+    if *cursor == FeedCursor::start() {
+        return Ok(0);
+    }
+    match cursor.0.parse::<i64>() {
+        // Only the text that this store writes: no sign, no leading zeros.
+        Ok(sequence) if sequence > 0 && cursor.0 == sequence.to_string() => Ok(sequence),
+        _ => Err(StoreError::Corrupt("a cursor of the feed that this store did not make".to_owned())),
+    }
+}
+
+pub(super) fn feed(connection: &Connection, after: i64, limit: u32) -> Result<Vec<FeedEntry>, Failure> {
+    let mut statement = connection.prepare_cached(READ_FEED)?;
+    let mut rows = statement.query(params![after, limit])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        let sequence: i64 = row.get(0)?;
+        entries.push(FeedEntry { cursor: FeedCursor(sequence.to_string()), event: event_of(row)? });
+    }
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_cursors_of_this_store_are_read() {
+        assert_eq!(parse_cursor(&FeedCursor::start()), Ok(0));
+        assert_eq!(parse_cursor(&FeedCursor("17".to_owned())), Ok(17));
+        for text in ["0", "-1", "+1", "017", " 1", "1x", "x", "9223372036854775808"] {
+            assert!(parse_cursor(&FeedCursor(text.to_owned())).is_err(), "{text}");
+        }
+    }
+}

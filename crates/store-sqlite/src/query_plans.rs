@@ -1,0 +1,124 @@
+//! Every question is answered by an index: `SQLite` is asked how it would answer each.
+
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
+
+use crate::{
+    accounts, catalogue, migrate,
+    orders::{
+        commit,
+        list::Stretch,
+        read::{FIND_EVENTS, FIND_ORDER, READ_FEED},
+    },
+    tasks,
+};
+
+/// All statements that look for rows, other than the lists of orders.
+const STATEMENTS: &[&str] = &[
+    accounts::DELETE_MEMBERSHIP,
+    accounts::FIND_ACCOUNT,
+    accounts::FIND_ACCOUNT_BY_EMAIL,
+    accounts::FIND_MEMBERS,
+    accounts::FIND_MEMBERSHIPS,
+    catalogue::DELETE_STOCK,
+    catalogue::FIND_MENU,
+    catalogue::FIND_MENU_REVISION,
+    catalogue::FIND_RESTAURANT,
+    catalogue::FIND_REVISION,
+    catalogue::FIND_STOCK_LEVELS,
+    catalogue::FORGET_MENUS,
+    catalogue::LIST_RESTAURANTS,
+    catalogue::UPDATE_MENU_REVISION,
+    catalogue::UPDATE_RESTAURANT,
+    catalogue::UPDATE_STOCK,
+    commit::DELETE_TASK,
+    commit::FIND_CLAIM,
+    commit::FIND_LEASE,
+    commit::FIND_REVISIONS,
+    commit::FIND_STOCK,
+    commit::FIND_VERSION,
+    commit::FORGET_KEYS,
+    commit::RETURN_STOCK,
+    commit::TAKE_STOCK,
+    commit::UPDATE_ORDER,
+    tasks::CLAIM_DUE,
+    tasks::POSTPONE,
+    FIND_EVENTS,
+    FIND_ORDER,
+    READ_FEED,
+];
+
+fn migrated() -> (tempfile::TempDir, Connection) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("plans.db");
+    migrate::migrate(&path).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    (directory, connection)
+}
+
+/// The steps that `SQLite` would take.
+fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    // The parameters' values do not matter to the plan.
+    let parameters = vec![rusqlite::types::Null; statement.parameter_count()];
+    let steps = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get("detail")).unwrap();
+    steps.collect::<Result<_, _>>().unwrap()
+}
+
+fn is_bad(step: &str) -> bool {
+    step.starts_with("SCAN") || step.contains("TEMP B-TREE") || step.contains("AUTOMATIC")
+}
+
+#[test]
+fn a_scan_or_a_sort_would_be_noticed() {
+    let (_directory, connection) = migrated();
+    for sql in [
+        "SELECT * FROM orders WHERE status = ?1",
+        "SELECT * FROM orders WHERE customer_id = ?1 ORDER BY updated_at_ns",
+        "DELETE FROM tasks WHERE kind = ?1",
+    ] {
+        assert!(plan(&connection, sql).iter().any(|step| is_bad(step)), "{sql}");
+    }
+}
+
+#[test]
+fn no_statement_scans_or_sorts() {
+    let (_directory, connection) = migrated();
+    for sql in STATEMENTS {
+        let plan = plan(&connection, sql);
+        assert!(!plan.is_empty() && !plan.iter().any(|step| is_bad(step)), "{sql}\n{plan:#?}");
+    }
+}
+
+#[test]
+fn each_list_is_a_walk_through_its_index() {
+    let (_directory, connection) = migrated();
+    for stretch in Stretch::EVERY {
+        let search = match stretch {
+            Stretch::Customer => "INDEX orders_of_customer (customer_id=? AND id<?)",
+            Stretch::RestaurantOpen | Stretch::RestaurantTerminal => {
+                "INDEX orders_of_restaurant (restaurant_id=? AND is_terminal=? AND id<?)"
+            }
+            Stretch::CourierOpen | Stretch::CourierTerminal => {
+                "INDEX orders_of_courier (courier_id=? AND is_terminal=? AND id<?)"
+            }
+            Stretch::AllOpen => "INDEX orders_open (id<?)",
+            Stretch::All => "INDEX sqlite_autoindex_orders_1 (id<?)",
+        };
+        for is_filtered in [false, true] {
+            let steps = plan(&connection, &stretch.sql(is_filtered));
+            assert_eq!(steps, [format!("SEARCH orders USING {search}")], "{stretch:?} {is_filtered}");
+        }
+    }
+}
+
+#[test]
+fn the_lines_of_orders_can_be_read_with_sql() {
+    let (_directory, connection) = migrated();
+    let statement = connection.prepare("SELECT * FROM order_items").unwrap();
+    let columns: BTreeSet<&str> = statement.column_names().into_iter().collect();
+    assert!(
+        columns.is_superset(&BTreeSet::from(["order_id", "line", "item", "quantity", "total", "options"]))
+    );
+}

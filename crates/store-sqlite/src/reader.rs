@@ -1,0 +1,156 @@
+//! The readers: a few connections, each lent to one blocking task at a time.
+//!
+//! In WAL mode a read sees all that was committed before it began, and neither waits for the writer
+//! nor makes it wait.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use dabba_store::StoreError;
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{SqliteOptions, connection::open_reader, failure::Failure};
+
+/// The connections that read.
+pub(crate) struct Readers {
+    idle: Arc<Mutex<Vec<Connection>>>,
+    /// One permit for each connection.
+    permits: Arc<Semaphore>,
+    count: u32,
+    queue_timeout: Duration,
+}
+
+/// A connection that goes back to the others when it is dropped, also by a panic or by a caller
+/// that stopped waiting.
+struct Lent {
+    connection: Option<Connection>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+    /// Dropped after the connection is back: fields are dropped once `drop` has run.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+    }
+}
+
+impl Readers {
+    /// Opens the connections.
+    pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Self, Failure> {
+        let count = options.reader_connections.max(1);
+        let idle = (0..count).map(|_| open_reader(path, options)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            permits: Arc::new(Semaphore::new(idle.len())),
+            idle: Arc::new(Mutex::new(idle)),
+            count,
+            queue_timeout: options.queue_timeout,
+        })
+    }
+
+    /// Runs a closure on a connection. What it reads in one transaction is one moment's state; what
+    /// it reads in several statements without one may not be.
+    pub(crate) async fn read<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        let permit = tokio::time::timeout(self.queue_timeout, Arc::clone(&self.permits).acquire_owned())
+            .await
+            .map_err(|_| StoreError::Unavailable("all readers are busy".to_owned()))?
+            .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))?;
+        let connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut lent = Lent { connection, idle: Arc::clone(&self.idle), _permit: permit };
+        tokio::task::spawn_blocking(move || match lent.connection.as_mut() {
+            Some(connection) => job(connection).map_err(StoreError::from),
+            None => Err(StoreError::Corrupt("a reader went missing".to_owned())),
+        })
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Corrupt("a read panicked".to_owned())))
+    }
+
+    /// Waits for the reads that have begun, refuses later ones, and closes the connections.
+    pub(crate) async fn close(&self) {
+        // An error says that the semaphore is closed, so another has done this.
+        let all = self.permits.acquire_many(self.count).await;
+        self.permits.close();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        drop(all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::migrate::migrate;
+
+    fn opened(options: &SqliteOptions) -> (tempfile::TempDir, Arc<Readers>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dabba.db");
+        migrate(&path).unwrap();
+        let readers = Readers::open(&path, options).unwrap_or_else(|failure| panic!("{failure:?}"));
+        (directory, Arc::new(readers))
+    }
+
+    fn read_one(connection: &mut Connection) -> Result<u32, Failure> {
+        Ok(connection.query_row("SELECT 1", [], |row| row.get(0))?)
+    }
+
+    #[tokio::test]
+    async fn a_read_that_panics_or_fails_gives_its_connection_back() {
+        let options = SqliteOptions { reader_connections: 1, ..SqliteOptions::default() };
+        let (_directory, readers) = opened(&options);
+        let result: Result<(), StoreError> = readers
+            .read(|connection| {
+                let _transaction = connection.transaction()?;
+                panic!("a defect");
+            })
+            .await;
+        assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
+        let result = readers.read(|_| Err::<(), _>(Failure::corrupt("odd"))).await;
+        assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
+        assert_eq!(readers.read(read_one).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_busy_reader_without_end() {
+        let queue_timeout = Duration::from_millis(20);
+        let options = SqliteOptions { reader_connections: 1, queue_timeout, ..SqliteOptions::default() };
+        let (_directory, readers) = opened(&options);
+        let (release, released) = channel::<()>();
+        let (begin, begun) = tokio::sync::oneshot::channel();
+        let busy = tokio::spawn({
+            let readers = Arc::clone(&readers);
+            async move {
+                readers
+                    .read(move |connection| {
+                        let _ = begin.send(());
+                        let _ = released.recv();
+                        read_one(connection)
+                    })
+                    .await
+            }
+        });
+        begun.await.unwrap();
+        let result = readers.read(read_one).await;
+        assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
+        drop(release);
+        assert_eq!(busy.await.unwrap(), Ok(1));
+        assert_eq!(readers.read(read_one).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn a_reader_cannot_write() {
+        let (_directory, readers) = opened(&SqliteOptions::default());
+        let result = readers.read(|connection| Ok(connection.execute("DELETE FROM tasks", [])?)).await;
+        assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
+    }
+}

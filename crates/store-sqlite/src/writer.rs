@@ -1,0 +1,202 @@
+//! The writer: one thread that owns the one connection that writes.
+//!
+//! Callers put closures into a bounded queue; each runs as a transaction of its own. That is what
+//! makes commits follow one another: nothing in `SQLite` has to be waited for or tried again.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use dabba_store::StoreError;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{SqliteOptions, connection::open_writer, failure::Failure, lock::DatabaseLock};
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// The way to the writing thread.
+pub(crate) struct Writer {
+    /// `None` once the store is closed.
+    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    queue_timeout: Duration,
+    /// Its sender is dropped when the thread has let go of everything.
+    ended: watch::Receiver<()>,
+}
+
+impl Writer {
+    /// Starts the thread. It holds `lock` for as long as it holds the connection.
+    pub(crate) fn start(path: &Path, options: &SqliteOptions, lock: DatabaseLock) -> Result<Self, Failure> {
+        let connection = open_writer(path, options)?;
+        let (sender, receiver) = mpsc::channel(options.write_queue_length.max(1));
+        let (end, ended) = watch::channel(());
+        thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || {
+                run(connection, receiver);
+                drop(lock);
+                drop(end);
+            })
+            .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
+        Ok(Self { queue: Mutex::new(Some(sender)), queue_timeout: options.queue_timeout, ended })
+    }
+
+    /// Runs a closure as one transaction, which is durable when this returns `Ok`.
+    ///
+    /// Once the closure is in the queue it will run, even when the caller stops waiting.
+    pub(crate) async fn write<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, Failure> + Send + 'static,
+    {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            // Nobody listens any more when the caller has given up: the write stands all the same.
+            let _ = answer.send(in_transaction(connection, job).map_err(StoreError::from));
+        });
+        match tokio::time::timeout(self.queue_timeout, queue.send(job)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(StoreError::Unavailable("the writer has stopped".to_owned())),
+            Err(_) => return Err(StoreError::Unavailable("the write queue is full".to_owned())),
+        }
+        drop(queue);
+        // The answer is missing when the closure panicked: its transaction was rolled back.
+        answered.await.unwrap_or_else(|_| Err(StoreError::Corrupt("a write panicked".to_owned())))
+    }
+
+    /// Takes no more writes, carries out those in the queue, and waits until the thread has ended.
+    pub(crate) async fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut ended = self.ended.clone();
+        // Nothing is ever sent: the error, which is the end, is all there is to wait for.
+        while ended.changed().await.is_ok() {}
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("the store is closed".to_owned())
+}
+
+/// What the thread does: job after job, until the store is closed or dropped.
+fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
+    while let Some(job) = queue.blocking_recv() {
+        // A defect in one write must not take the others with it. The transaction rolls back while
+        // the panic unwinds, so the connection is as it was.
+        if catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
+            tracing::error!("a write panicked; it was rolled back");
+        }
+    }
+    // Leaves one file behind that holds everything. When that fails, the log stays beside it and is
+    // read at the next start.
+    let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    if let Err(error) = checkpoint.and_then(|()| connection.close().map_err(|(_, error)| error)) {
+        tracing::warn!(%error, "the database was not closed cleanly");
+    }
+}
+
+fn in_transaction<T>(
+    connection: &mut Connection,
+    job: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    // Dropped without a commit, a transaction rolls back.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = job(&transaction)?;
+    transaction.commit().map_err(Failure::of_commit)?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc::channel};
+
+    use super::*;
+    use crate::migrate::migrate;
+
+    fn started(options: &SqliteOptions) -> (tempfile::TempDir, Arc<Writer>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dabba.db");
+        migrate(&path).unwrap();
+        let lock = DatabaseLock::try_take(&path).unwrap().unwrap();
+        let writer = Writer::start(&path, options, lock).unwrap_or_else(|failure| panic!("{failure:?}"));
+        (directory, Arc::new(writer))
+    }
+
+    async fn count_tasks(writer: &Writer) -> u32 {
+        let count = |transaction: &Transaction<'_>| {
+            Ok(transaction.query_row("SELECT count(*) FROM tasks", [], |row| row.get(0))?)
+        };
+        writer.write(count).await.unwrap()
+    }
+
+    fn insert_task(transaction: &Transaction<'_>) -> Result<(), Failure> {
+        let sql = "INSERT INTO tasks (id, order_id, kind, run_at_ns) VALUES (randomblob(16), x'00', 'x', 0)";
+        transaction.execute(sql, [])?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_write_that_panics_is_rolled_back_and_hurts_no_other() {
+        let (_directory, writer) = started(&SqliteOptions::default());
+        let result: Result<(), StoreError> = writer
+            .write(|transaction| {
+                insert_task(transaction)?;
+                panic!("a defect");
+            })
+            .await;
+        assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
+        assert_eq!(count_tasks(&writer).await, 0);
+        writer.write(insert_task).await.unwrap();
+        assert_eq!(count_tasks(&writer).await, 1);
+        writer.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_is_rolled_back() {
+        let (_directory, writer) = started(&SqliteOptions::default());
+        let result: Result<(), StoreError> = writer
+            .write(|transaction| {
+                insert_task(transaction)?;
+                Err(Failure::corrupt("found something odd"))
+            })
+            .await;
+        assert_eq!(result, Err(StoreError::Corrupt("found something odd".to_owned())));
+        assert_eq!(count_tasks(&writer).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_waited_for_and_then_refused() {
+        let queue_timeout = Duration::from_millis(20);
+        let options = SqliteOptions { write_queue_length: 1, queue_timeout, ..SqliteOptions::default() };
+        let (_directory, writer) = started(&options);
+        let (release, released) = channel::<()>();
+        let (begin, begun) = oneshot::channel();
+        let holding = tokio::spawn({
+            let writer = Arc::clone(&writer);
+            let hold = move |transaction: &Transaction<'_>| {
+                let _ = begin.send(());
+                // Ends with an error when the test has let go, which is the signal.
+                let _ = released.recv();
+                insert_task(transaction)
+            };
+            async move { writer.write(hold).await }
+        });
+        begun.await.unwrap();
+        // One is in the thread's hands and one in the queue: one of the two behind has no room.
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..2 {
+            let writer = Arc::clone(&writer);
+            waiting.spawn(async move { writer.write(insert_task).await });
+        }
+        let refused = waiting.join_next().await.unwrap().unwrap();
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        drop(release);
+        holding.await.unwrap().unwrap();
+        assert_eq!(waiting.join_all().await, [Ok(())]);
+        assert_eq!(count_tasks(&writer).await, 2);
+    }
+}

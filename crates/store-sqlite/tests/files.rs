@@ -1,0 +1,162 @@
+//! What is on the disk: it stays, it moves, and one process has it.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test ends with a panic")]
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use dabba_domain::Role;
+use dabba_store::{
+    AccountStore as _, CatalogueStore as _, CommitOutcome, FeedCursor, OrderStore as _, Store as _,
+    StoreError, TaskStore as _,
+    conformance::builders::{World, menu, order_of, slug},
+};
+use dabba_store_sqlite::{MENUS_KEPT, SqliteOptions, SqliteStore};
+use tempfile::TempDir;
+
+fn new_database() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dabba.db");
+    SqliteStore::migrate(&path).unwrap();
+    (directory, path)
+}
+
+fn open(path: &Path) -> SqliteStore {
+    SqliteStore::open(path, &SqliteOptions::default()).unwrap()
+}
+
+/// The text with which a database is refused as unavailable.
+fn refusal(path: &Path) -> String {
+    match SqliteStore::open(path, &SqliteOptions::default()) {
+        Err(StoreError::Unavailable(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn everything_is_there_after_closing_and_opening_again() {
+    let (_directory, path) = new_database();
+    let mut world = World::new(101);
+    let (restaurant, account) = (world.restaurant(), world.account(Role::Customer));
+    let store = open(&path);
+    store.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
+    store.set_stock(restaurant.id, &slug("naan"), Some(3)).await.unwrap();
+    store.create_account(&account).await.unwrap();
+    store.add_member(restaurant.id, account.id).await.unwrap();
+    let commit = world.place_taking(restaurant.id, &[("naan", 2)]);
+    assert_eq!(store.commit(vec![commit.clone()]).await.unwrap(), [CommitOutcome::Committed]);
+    let feed = store.feed(&FeedCursor::start(), 10).await.unwrap();
+    let catalogue = store.catalogue(restaurant.id).await.unwrap();
+    store.close().await;
+
+    let store = open(&path);
+    let order = order_of(&commit);
+    assert_eq!(store.order(order.id).await.unwrap().as_ref(), Some(&order));
+    assert_eq!(store.feed(&FeedCursor::start(), 10).await.unwrap(), feed);
+    assert_eq!(store.catalogue(restaurant.id).await.unwrap(), catalogue);
+    assert_eq!(store.stock(restaurant.id).await.unwrap()[0].remaining, 1);
+    assert_eq!(store.account(account.id).await.unwrap().as_ref(), Some(&account));
+    assert_eq!(store.memberships(account.id).await.unwrap(), [restaurant.id]);
+    let replayed = CommitOutcome::Replayed { order_id: order.id, version: order.version };
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [replayed]);
+    let far = world.in_seconds(1_000_000);
+    assert_eq!(store.claim_due_tasks(far, far, 10).await.unwrap().len(), 1);
+    store.close().await;
+}
+
+/// Closing folds the log into the database, so that one file can be copied away.
+#[tokio::test]
+async fn a_closed_database_is_one_file() {
+    let (directory, path) = new_database();
+    let mut world = World::new(102);
+    let (restaurant, account) = (world.restaurant_id(), world.account_id());
+    let commit = world.place(restaurant, account);
+    let store = Arc::new(open(&path));
+    store.commit(vec![commit.clone()]).await.unwrap();
+    store.close().await;
+    let copy = directory.path().join("copy.db");
+    std::fs::copy(&path, &copy).unwrap();
+    let store = open(&copy);
+    assert_eq!(store.order(commit.order_id).await.unwrap(), Some(order_of(&commit)));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_second_opener_is_refused_until_the_first_has_closed() {
+    let (_directory, path) = new_database();
+    let store = open(&path);
+    let text = refusal(&path);
+    assert!(text.contains("another process"), "{text}");
+    store.ping().await.unwrap();
+    store.close().await;
+    open(&path).close().await;
+}
+
+#[test]
+fn a_database_that_was_not_migrated_is_refused_and_not_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dabba.db");
+    let text = refusal(&path);
+    assert!(text.contains("dabba migrate"), "{text}");
+    assert!(!path.exists());
+    std::fs::write(&path, "").unwrap();
+    let text = refusal(&path);
+    assert!(text.contains("dabba migrate"), "{text}");
+}
+
+#[test]
+fn what_is_not_a_database_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dabba.db");
+    std::fs::write(&path, "It was a dark and stormy night. ".repeat(100)).unwrap();
+    for result in
+        [SqliteStore::open(&path, &SqliteOptions::default()).map(|_| 0), SqliteStore::migrate(&path)]
+    {
+        assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
+    }
+}
+
+#[tokio::test]
+async fn migrating_again_does_nothing_even_while_it_is_served() {
+    let (_directory, path) = new_database();
+    assert_eq!(SqliteStore::migrate(&path), Ok(0));
+    let store = open(&path);
+    assert_eq!(SqliteStore::migrate(&path), Ok(0));
+    store.close().await;
+}
+
+/// What the schema promises to those who come with SQL.
+#[tokio::test]
+async fn the_file_can_be_read_with_sql_and_history_cannot_be_changed() {
+    let (_directory, path) = new_database();
+    let mut world = World::new(103);
+    let (restaurant, account) = (world.restaurant(), world.account_id());
+    let store = open(&path);
+    store.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
+    for revision in 1..MENUS_KEPT + 5 {
+        store.replace_menu(restaurant.id, &menu(&["naan"]), revision).await.unwrap();
+    }
+    let commit = world.place(restaurant.id, account);
+    store.commit(vec![commit]).await.unwrap();
+    store.close().await;
+
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let lines: Vec<(i64, String, i64, i64)> = connection
+        .prepare("SELECT line, item, quantity, total FROM order_items ORDER BY line")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert_eq!(lines, [(1, "onion-bhaji".to_owned(), 2, 900), (2, "naan".to_owned(), 1, 250)]);
+    let types: String = connection
+        .query_row("SELECT group_concat(type ORDER BY sequence) FROM order_events", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(types, "placed,confirmed");
+    let menus: u32 = connection.query_row("SELECT count(*) FROM menus", [], |row| row.get(0)).unwrap();
+    assert_eq!(menus, MENUS_KEPT);
+    assert!(connection.execute("UPDATE order_events SET type = 'delivered'", []).is_err());
+    assert!(connection.execute("DELETE FROM order_events", []).is_err());
+}

@@ -1,0 +1,200 @@
+//! Restaurants, menus and stock levels.
+
+use std::{collections::HashSet, sync::Arc};
+
+use dabba_domain::{
+    RestaurantId,
+    restaurant::{OpeningHours, Pause, Restaurant},
+    text::Slug,
+};
+
+use super::builders::{World, menu, name, slug};
+use crate::{Catalogue, CatalogueUpdate, PageSize, StockLevel, Store};
+
+const fn done(revision: u32) -> CatalogueUpdate {
+    CatalogueUpdate::Done { revision }
+}
+
+const fn conflict(current: u32) -> CatalogueUpdate {
+    CatalogueUpdate::Conflict { current }
+}
+
+async fn create(store: &Arc<dyn Store>, world: &mut World, items: &[&str]) -> Restaurant {
+    let restaurant = world.restaurant();
+    assert!(store.create_restaurant(&restaurant, &menu(items)).await.unwrap());
+    restaurant
+}
+
+async fn catalogue(store: &Arc<dyn Store>, id: RestaurantId) -> Catalogue {
+    store.catalogue(id).await.unwrap().unwrap()
+}
+
+/// Settings, pause, times and menu come out as they went in; the menu is at revision 1.
+pub async fn a_restaurant_comes_back_as_it_was_created(store: Arc<dyn Store>) {
+    let mut world = World::new(61);
+    let mut restaurant = world.restaurant();
+    restaurant.pause = Some(Pause { until: Some(world.in_seconds(600)) });
+    restaurant.settings.opening_hours = OpeningHours::Weekly(Vec::new());
+    let menu = menu(&["naan", "roti"]);
+    assert!(store.create_restaurant(&restaurant, &menu).await.unwrap());
+    let expected = Catalogue { restaurant, menu, menu_revision: 1, limited: HashSet::new() };
+    assert_eq!(catalogue(&store, expected.restaurant.id).await, expected);
+    assert_eq!(store.stock(expected.restaurant.id).await.unwrap(), []);
+}
+
+/// A second restaurant under the same id is refused, and the first stays as it was.
+pub async fn a_restaurant_is_created_once(store: Arc<dyn Store>) {
+    let mut world = World::new(62);
+    let restaurant = create(&store, &mut world, &["naan"]).await;
+    let before = catalogue(&store, restaurant.id).await;
+    let mut other = restaurant.clone();
+    other.settings.name = name("Another");
+    assert!(!store.create_restaurant(&other, &menu(&["roti"])).await.unwrap());
+    assert_eq!(catalogue(&store, restaurant.id).await, before);
+}
+
+/// By id, oldest first, each once.
+pub async fn restaurants_are_read_in_pages(store: Arc<dyn Store>) {
+    let mut world = World::new(63);
+    let mut created = Vec::new();
+    for _ in 0..7 {
+        created.push(create(&store, &mut world, &["naan"]).await);
+    }
+    created.sort_by_key(|restaurant| restaurant.id);
+    let limit = PageSize::new(3).unwrap();
+    assert_eq!(store.restaurants(None, limit).await.unwrap(), created[..3]);
+    assert_eq!(store.restaurants(Some(created[2].id), limit).await.unwrap(), created[3..6]);
+    assert_eq!(store.restaurants(Some(created[5].id), limit).await.unwrap(), created[6..]);
+    assert_eq!(store.restaurants(Some(created[6].id), limit).await.unwrap(), []);
+}
+
+/// Settings and pause are replaced; when it was created, and its menu, are not. Who decided on an older
+/// revision is told the current one.
+pub async fn a_restaurant_is_updated_only_at_the_expected_revision(store: Arc<dyn Store>) {
+    let mut world = World::new(64);
+    let restaurant = create(&store, &mut world, &["naan"]).await;
+    let mut changed = restaurant.clone();
+    changed.settings.name = name("Another");
+    changed.pause = Some(Pause { until: None });
+    changed.created_at = world.in_seconds(99);
+    changed.revision = 77;
+    assert_eq!(store.update_restaurant(&changed, 2).await.unwrap(), conflict(1));
+    assert_eq!(catalogue(&store, restaurant.id).await.restaurant, restaurant);
+    assert_eq!(store.update_restaurant(&changed, 1).await.unwrap(), done(2));
+    assert_eq!(store.update_restaurant(&restaurant, 1).await.unwrap(), conflict(2));
+    let expected = Restaurant { revision: 2, created_at: restaurant.created_at, ..changed };
+    let stored = catalogue(&store, restaurant.id).await;
+    assert_eq!(stored.restaurant, expected);
+    assert_eq!((stored.menu_revision, stored.menu), (1, menu(&["naan"])));
+    let unpaused = Restaurant { pause: None, ..expected };
+    assert_eq!(store.update_restaurant(&unpaused, 2).await.unwrap(), done(3));
+    assert_eq!(catalogue(&store, restaurant.id).await.restaurant.pause, None);
+}
+
+/// The menu has a revision of its own.
+pub async fn a_menu_is_replaced_only_at_the_expected_revision(store: Arc<dyn Store>) {
+    let mut world = World::new(65);
+    let id = create(&store, &mut world, &["naan"]).await.id;
+    let other = create(&store, &mut world, &["dal"]).await.id;
+    assert_eq!(store.replace_menu(id, &menu(&["roti"]), 2).await.unwrap(), conflict(1));
+    assert_eq!(catalogue(&store, id).await.menu, menu(&["naan"]));
+    assert_eq!(store.replace_menu(id, &menu(&["roti"]), 1).await.unwrap(), done(2));
+    assert_eq!(store.replace_menu(id, &menu(&["puri"]), 1).await.unwrap(), conflict(2));
+    let stored = catalogue(&store, id).await;
+    assert_eq!((stored.menu, stored.menu_revision), (menu(&["roti"]), 2));
+    assert_eq!(stored.restaurant.revision, 1);
+    assert_eq!(catalogue(&store, other).await.menu, menu(&["dal"]));
+}
+
+/// However often a menu changes, the last one holds.
+pub async fn a_menu_can_be_replaced_many_times(store: Arc<dyn Store>) {
+    let mut world = World::new(66);
+    let id = create(&store, &mut world, &["naan"]).await.id;
+    for revision in 1..=30 {
+        let item = format!("item-{revision}");
+        assert_eq!(store.replace_menu(id, &menu(&[&item]), revision).await.unwrap(), done(revision + 1));
+        assert_eq!(catalogue(&store, id).await.menu, menu(&[&item]));
+    }
+}
+
+/// What is still on the menu keeps its stock; what is not is no longer limited when it comes back.
+pub async fn replacing_the_menu_keeps_the_stock_of_what_stays(store: Arc<dyn Store>) {
+    let mut world = World::new(67);
+    let id = create(&store, &mut world, &["naan", "roti"]).await.id;
+    let other = create(&store, &mut world, &["roti"]).await.id;
+    for (restaurant, item) in [(id, "naan"), (id, "roti"), (other, "roti")] {
+        store.set_stock(restaurant, &slug(item), Some(5)).await.unwrap();
+    }
+    assert_eq!(store.replace_menu(id, &menu(&["naan", "dal"]), 3).await.unwrap(), done(4));
+    let naan = StockLevel { item: slug("naan"), remaining: 5 };
+    assert_eq!(store.stock(id).await.unwrap(), std::slice::from_ref(&naan));
+    assert_eq!(catalogue(&store, id).await.limited, HashSet::from([slug("naan")]));
+    assert_eq!(store.replace_menu(id, &menu(&["naan", "roti"]), 4).await.unwrap(), done(5));
+    assert_eq!(store.stock(id).await.unwrap(), [naan]);
+    assert_eq!(store.stock(other).await.unwrap().len(), 1);
+}
+
+/// Which items are limited is part of what an order is priced from; how many there are is not.
+pub async fn the_menu_revision_goes_up_when_an_item_becomes_limited_or_ceases_to_be(store: Arc<dyn Store>) {
+    let mut world = World::new(68);
+    let id = create(&store, &mut world, &["naan", "roti"]).await.id;
+    let naan: Slug = slug("naan");
+    for (remaining, revision) in [
+        (None, 1), // It is not limited as it is.
+        (Some(5), 2),
+        (Some(0), 2),
+        (Some(7), 2),
+        (None, 3),
+        (None, 3),
+        (Some(1_000_000), 4),
+    ] {
+        assert_eq!(store.set_stock(id, &naan, remaining).await.unwrap(), done(revision), "{remaining:?}");
+        let stored = catalogue(&store, id).await;
+        assert_eq!(stored.menu_revision, revision);
+        assert_eq!(stored.limited.contains("naan"), remaining.is_some());
+        assert_eq!(stored.menu, menu(&["naan", "roti"]));
+        let levels = store.stock(id).await.unwrap();
+        assert_eq!(levels.first().map(|level| level.remaining), remaining);
+    }
+    // The menu is replaced at the revision that all this has led to.
+    assert_eq!(store.replace_menu(id, &menu(&["naan"]), 1).await.unwrap(), conflict(4));
+    assert_eq!(store.replace_menu(id, &menu(&["naan"]), 4).await.unwrap(), done(5));
+}
+
+/// What does not exist cannot be read or changed, and is not made by trying.
+pub async fn an_unknown_restaurant_is_not_found(store: Arc<dyn Store>) {
+    let mut world = World::new(69);
+    let restaurant = world.restaurant();
+    let id = restaurant.id;
+    let not_found = CatalogueUpdate::NotFound;
+    assert_eq!(store.update_restaurant(&restaurant, 1).await.unwrap(), not_found);
+    assert_eq!(store.replace_menu(id, &menu(&["naan"]), 1).await.unwrap(), not_found);
+    assert_eq!(store.set_stock(id, &slug("naan"), Some(1)).await.unwrap(), not_found);
+    assert_eq!(store.set_stock(id, &slug("naan"), None).await.unwrap(), not_found);
+    assert_eq!(store.catalogue(id).await.unwrap(), None);
+    assert_eq!(store.stock(id).await.unwrap(), []);
+    assert_eq!(store.restaurants(None, PageSize::DEFAULT).await.unwrap(), []);
+}
+
+/// Of changes that were all decided on the same revision, one is made.
+pub async fn of_many_that_update_one_revision_one_wins(store: Arc<dyn Store>) {
+    let mut world = World::new(70);
+    let restaurant = create(&store, &mut world, &["naan"]).await;
+    let mut running = tokio::task::JoinSet::new();
+    for attempt in 0..10 {
+        let store = Arc::clone(&store);
+        let mut changed = restaurant.clone();
+        changed.settings.name = name(&format!("Number {attempt}"));
+        running.spawn(async move {
+            let of_settings = store.update_restaurant(&changed, 1).await.unwrap();
+            let of_menu = store.replace_menu(changed.id, &menu(&["roti"]), 1).await.unwrap();
+            (changed.settings.name, of_settings, of_menu)
+        });
+    }
+    let results = running.join_all().await;
+    let winners: Vec<_> = results.iter().filter(|(_, of_settings, _)| *of_settings == done(2)).collect();
+    assert_eq!(winners.len(), 1);
+    assert_eq!(results.iter().filter(|(_, of_settings, _)| *of_settings == conflict(2)).count(), 9);
+    assert_eq!(results.iter().filter(|(_, _, of_menu)| *of_menu == done(2)).count(), 1);
+    assert_eq!(catalogue(&store, restaurant.id).await.restaurant.settings.name, winners[0].0);
+}

@@ -1,0 +1,293 @@
+//! Events: the truth about an order (I4), and the feed of all of them.
+
+use std::{collections::HashSet, sync::Arc};
+
+use dabba_domain::{
+    AccountId, Actor, OrderId,
+    order::{
+        CancelReason, Command, CommandKind, Fulfilment, Order, RecordedEvent, RefundReason, RejectReason,
+        allowed_actions, fold,
+    },
+    text::Note,
+};
+use jiff::SignedDuration;
+
+use super::builders::{World, amount, customer, order_of, settings, staff};
+use crate::{Commit, CommitOutcome, FeedCursor, FeedEntry, Store};
+
+/// Events that an order of these tests never has.
+const MANY: u32 = 1_000;
+
+/// Commits, and makes sure that both the stored state and the fold of the stored events are the state
+/// that was decided.
+async fn commit_and_compare(store: &Arc<dyn Store>, commit: Commit) -> Order {
+    let decided = order_of(&commit);
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+    let stored = store.order(decided.id).await.unwrap();
+    let events = store.events(decided.id, 0, MANY).await.unwrap();
+    assert_eq!(fold(&events).unwrap().as_ref(), Some(&decided));
+    assert_eq!(stored.as_ref(), Some(&decided));
+    decided
+}
+
+/// Gives commands one after the other, comparing after each.
+async fn live(store: &Arc<dyn Store>, world: &mut World, mut order: Order, steps: &[(Command, Actor)]) {
+    for (command, actor) in steps {
+        let commit = world.act(&order, command, actor);
+        order = commit_and_compare(store, commit).await;
+    }
+}
+
+/// Delivery with refunds in parts, collection, rejection, cancellation by each party, expiry: after every
+/// step the fold of the stored events is the stored order.
+pub async fn the_events_of_every_way_to_an_end_make_the_stored_order(store: Arc<dyn Store>) {
+    let mut world = World::new(31);
+    let (restaurant, account) = (world.restaurant_id(), world.account_id());
+    let courier_id = world.account_id();
+    let courier = Actor::Courier { account_id: courier_id };
+    let admin = Actor::Admin { account_id: world.account_id() };
+    let note = Some(Note::new("it's \"cold\"\n\\ 🥶").unwrap());
+    let accept = Command::Accept { preparation_minutes: 25 };
+    let cancel = Command::Cancel { reason: CancelReason::Other, note: note.clone() };
+    let refund = |amount| Command::Refund { amount, reason: RefundReason::Quality, note: note.clone() };
+    let mut placed = Vec::new();
+    for _ in 0..6 {
+        let commit = world.place(restaurant, account);
+        placed.push(commit_and_compare(&store, commit).await);
+    }
+    let details = dabba_domain::order::OrderDetails {
+        fulfilment: Fulfilment::Collection,
+        contact: None,
+        note: None,
+        ..world.details(restaurant, account)
+    };
+    let collected = world.place_with(details);
+    let collected = commit_and_compare(&store, collected).await;
+    let staff = staff(&collected);
+
+    let delivered = [
+        (accept.clone(), staff),
+        (Command::AssignCourier { courier_id: world.account_id() }, admin),
+        (Command::AssignCourier { courier_id }, admin),
+        (Command::MarkReady, staff),
+        (Command::PickUp, courier),
+        (Command::Deliver, courier),
+        (refund(Some(amount(1))), staff),
+        (refund(Some(amount(500))), admin),
+        (refund(None), admin),
+    ];
+    live(&store, &mut world, placed.remove(0), &delivered).await;
+    let fetched = [(accept.clone(), staff), (Command::MarkReady, staff), (Command::Deliver, staff)];
+    live(&store, &mut world, collected, &fetched).await;
+    let rejected = [(Command::Reject { reason: RejectReason::TooBusy, note: note.clone() }, staff)];
+    live(&store, &mut world, placed.remove(0), &rejected).await;
+    let by_customer = customer(&placed[0]);
+    live(&store, &mut world, placed.remove(0), &[(cancel.clone(), by_customer)]).await;
+    live(&store, &mut world, placed.remove(0), &[(accept, staff), (cancel.clone(), staff)]).await;
+    live(&store, &mut world, placed.remove(0), &[(cancel, admin)]).await;
+
+    let order = placed.remove(0);
+    let deadline = order.acceptance_deadline.unwrap();
+    let decision =
+        dabba_domain::order::decide(&order, &Command::Expire, &Actor::System, &settings(), deadline);
+    let expired = world.commit(decision.unwrap(), order.version);
+    commit_and_compare(&store, expired).await;
+}
+
+/// The same of lives that nobody thought of: from each state any command that is allowed to anyone.
+pub async fn the_events_of_random_lives_make_the_stored_order(store: Arc<dyn Store>) {
+    let mut world = World::new(32);
+    let restaurant = world.restaurant_id();
+    for _ in 0..25 {
+        let account = world.account_id();
+        let placed = world.place(restaurant, account);
+        let mut order = commit_and_compare(&store, placed).await;
+        let courier_id = world.account_id();
+        let actors = [
+            Actor::Customer { account_id: account },
+            staff(&order),
+            Actor::Courier { account_id: courier_id },
+            Actor::Admin { account_id: account },
+        ];
+        for _ in 0..12 {
+            let possible: Vec<(CommandKind, Actor)> = actors
+                .iter()
+                .flat_map(|actor| {
+                    let allowed = allowed_actions(&order, actor, settings().refund_limit);
+                    allowed.into_iter().map(|action| (action.command, *actor))
+                })
+                // Cancelling ends a life too early to be interesting more than now and then.
+                .filter(|(command, _)| *command != CommandKind::Cancel || world.below(4) == 0)
+                .collect();
+            if possible.is_empty() {
+                break;
+            }
+            let (kind, actor) = possible[world.below(possible.len())];
+            let command = command_of(&mut world, kind, &order, courier_id);
+            let commit = world.act(&order, &command, &actor);
+            order = commit_and_compare(&store, commit).await;
+        }
+    }
+}
+
+fn command_of(world: &mut World, kind: CommandKind, order: &Order, courier_id: AccountId) -> Command {
+    match kind {
+        CommandKind::Confirm => Command::Confirm,
+        CommandKind::Accept => Command::Accept { preparation_minutes: 10 },
+        CommandKind::Reject => Command::Reject { reason: RejectReason::Other, note: None },
+        CommandKind::MarkReady => Command::MarkReady,
+        CommandKind::AssignCourier => {
+            // To assign the same courier again would change nothing.
+            let is_same = order.courier_id == Some(courier_id);
+            Command::AssignCourier { courier_id: if is_same { world.account_id() } else { courier_id } }
+        }
+        CommandKind::PickUp => Command::PickUp,
+        CommandKind::Deliver => Command::Deliver,
+        CommandKind::Cancel => Command::Cancel { reason: CancelReason::NoCourier, note: None },
+        CommandKind::Expire => Command::Expire,
+        CommandKind::Refund => {
+            let part = order.refundable().minor() / 3;
+            let amount = (part > 0 && world.below(2) == 0).then(|| amount(part));
+            Command::Refund { amount, reason: RefundReason::Late, note: None }
+        }
+    }
+}
+
+/// Coordinates to the last bit, times to the nanosecond, and text in every script come out as they went
+/// in, from the row and from the event.
+pub async fn details_are_stored_exactly(store: Arc<dyn Store>) {
+    let mut world = World::new(33);
+    let (restaurant, account) = (world.restaurant_id(), world.account_id());
+    for _ in 0..200 {
+        let commit = world.place(restaurant, account);
+        commit_and_compare(&store, commit).await;
+    }
+}
+
+/// An order's events can be read from any version on, so many at a time.
+pub async fn events_are_read_in_pages(store: Arc<dyn Store>) {
+    let mut world = World::new(34);
+    let (restaurant, account) = (world.restaurant_id(), world.account_id());
+    let placed = world.place(restaurant, account);
+    let mut order = commit_and_compare(&store, placed).await;
+    for _ in 0..5 {
+        let courier_id = world.account_id();
+        let assign = Command::AssignCourier { courier_id };
+        let commit = world.act(&order, &assign, &Actor::Admin { account_id: account });
+        order = commit_and_compare(&store, commit).await;
+    }
+    let all = store.events(order.id, 0, MANY).await.unwrap();
+    assert_eq!(all.len(), 7);
+    assert_eq!(store.events(order.id, 0, 3).await.unwrap(), all[..3]);
+    assert_eq!(store.events(order.id, 3, 3).await.unwrap(), all[3..6]);
+    assert_eq!(store.events(order.id, 6, 3).await.unwrap(), all[6..]);
+    assert_eq!(store.events(order.id, 7, 3).await.unwrap(), []);
+    assert_eq!(store.events(order.id, u32::MAX, 3).await.unwrap(), []);
+    assert_eq!(store.events(order.id, 0, 0).await.unwrap(), []);
+}
+
+/// What does not exist is no error.
+pub async fn an_unknown_order_has_no_events(store: Arc<dyn Store>) {
+    let mut world = World::new(35);
+    let restaurant = world.restaurant_id();
+    let id = world.order_id(restaurant);
+    assert_eq!(store.order(id).await.unwrap(), None);
+    assert_eq!(store.events(id, 0, 10).await.unwrap(), []);
+}
+
+fn events_of(entries: &[FeedEntry]) -> Vec<RecordedEvent> {
+    entries.iter().map(|entry| entry.event.clone()).collect()
+}
+
+/// The feed holds exactly what was committed, in the order of the batches and of the commits in each.
+pub async fn the_feed_is_in_the_order_of_the_commits(store: Arc<dyn Store>) {
+    let mut world = World::new(36);
+    let (restaurant, account) = (world.restaurant_id(), world.account_id());
+    let first = world.place(restaurant, account);
+    let second = world.place(restaurant, account);
+    let order = order_of(&first);
+    let accepted = world.act(&order, &Command::Accept { preparation_minutes: 20 }, &staff(&order));
+    let refused = Commit {
+        completes: Some(crate::TaskLease { task_id: first.tasks[0].id, token: 9 }),
+        ..{ world.place(restaurant, account) }
+    };
+    let mut expected = Vec::new();
+    // The order with the later id commits first.
+    for commit in [&second, &first, &accepted] {
+        expected.extend(commit.change.clone().unwrap().events);
+    }
+    store.commit(vec![second, refused, first]).await.unwrap();
+    store.commit(vec![accepted]).await.unwrap();
+    let feed = store.feed(&FeedCursor::start(), MANY).await.unwrap();
+    assert_eq!(events_of(&feed), expected);
+}
+
+/// From the cursor of any entry the feed goes on with the next, and at the end it waits there.
+pub async fn the_feed_is_read_in_pages(store: Arc<dyn Store>) {
+    let mut world = World::new(37);
+    let (restaurant, account) = (world.restaurant_id(), world.account_id());
+    assert_eq!(store.feed(&FeedCursor::start(), 10).await.unwrap(), []);
+    let batch = (0..10).map(|_| world.place(restaurant, account)).collect();
+    store.commit(batch).await.unwrap();
+    let all = store.feed(&FeedCursor::start(), MANY).await.unwrap();
+    assert_eq!(all.len(), 20);
+    for (index, entry) in all.iter().enumerate() {
+        let page = store.feed(&entry.cursor, 7).await.unwrap();
+        let rest = &all[index + 1..];
+        assert_eq!(page, rest[..rest.len().min(7)]);
+    }
+    let end = all[19].cursor.clone();
+    let late = world.place(restaurant, account);
+    let expected = late.change.clone().unwrap().events;
+    store.commit(vec![late]).await.unwrap();
+    assert_eq!(events_of(&store.feed(&end, MANY).await.unwrap()), expected);
+}
+
+/// While many write at once, one who follows the feed sees every event exactly once, and sees them in the
+/// order in which the feed shows them ever after: nothing appears behind their back.
+pub async fn the_feed_of_concurrent_writers_skips_nothing(store: Arc<dyn Store>) {
+    const WRITERS: usize = 8;
+    const BATCHES: usize = 12;
+    const BATCH_SIZE: usize = 3;
+    let mut world = World::new(38);
+    let restaurant = world.restaurant_id();
+    let mut expected: HashSet<(OrderId, u32)> = HashSet::new();
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..WRITERS {
+        let account = world.account_id();
+        let batches: Vec<Vec<Commit>> = (0..BATCHES)
+            .map(|_| (0..BATCH_SIZE).map(|_| world.place(restaurant, account)).collect())
+            .collect();
+        for commit in batches.iter().flatten() {
+            expected.extend((1..=order_of(commit).version).map(|version| (commit.order_id, version)));
+        }
+        let store = Arc::clone(&store);
+        writers.spawn(async move {
+            for batch in batches {
+                let outcomes = store.commit(batch).await.unwrap();
+                assert_eq!(outcomes, vec![CommitOutcome::Committed; BATCH_SIZE]);
+            }
+        });
+    }
+    let follow = async {
+        let mut seen: Vec<FeedEntry> = Vec::new();
+        let mut cursor = FeedCursor::start();
+        while seen.len() < expected.len() {
+            let page = store.feed(&cursor, 10).await.unwrap();
+            if let Some(last) = page.last() {
+                cursor = last.cursor.clone();
+            }
+            seen.extend(page);
+        }
+        seen
+    };
+    // So long only when something is missing.
+    let patience = SignedDuration::from_secs(60).unsigned_abs();
+    let seen = tokio::time::timeout(patience, follow).await.expect("the feed has skipped something");
+    writers.join_all().await;
+    let seen_ids: HashSet<_> = seen.iter().map(|entry| (entry.event.order_id, entry.event.version)).collect();
+    assert_eq!(seen_ids, expected);
+    assert_eq!(seen.len(), expected.len(), "something came twice");
+    let limit = u32::try_from(expected.len()).unwrap() + 1;
+    assert_eq!(store.feed(&FeedCursor::start(), limit).await.unwrap(), seen);
+}

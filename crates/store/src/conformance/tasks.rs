@@ -1,0 +1,201 @@
+//! Tasks: each done by one worker at a time, and none forgotten.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use dabba_domain::{TaskId, Timestamp};
+
+use super::builders::World;
+use crate::{ClaimedTask, Commit, CommitOutcome, NewTask, Store, TaskLease};
+
+/// The smallest step of time.
+const MOMENT: Duration = Duration::from_nanos(1);
+
+/// Places an order with a task that is due then; no other task.
+async fn add_task(store: &Arc<dyn Store>, world: &mut World, run_at: Timestamp) -> NewTask {
+    let (restaurant, account) = (world.restaurant_id(), world.account_id());
+    let mut commit = world.place(restaurant, account);
+    commit.tasks.truncate(1);
+    commit.tasks[0].run_at = run_at;
+    let task = commit.tasks[0];
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+    task
+}
+
+/// A commit that does nothing but complete a task.
+async fn completing(store: &Arc<dyn Store>, world: &mut World, lease: TaskLease, task: NewTask) -> Commit {
+    let order = store.order(task.order_id).await.unwrap().unwrap();
+    let repeated = world.repeat(&order, order.details.customer_id);
+    Commit { claim: None, completes: Some(lease), ..repeated }
+}
+
+fn ids(claimed: &[ClaimedTask]) -> Vec<TaskId> {
+    claimed.iter().map(|claimed| claimed.task.id).collect()
+}
+
+/// Not a nanosecond too early; then as it was written.
+pub async fn a_task_is_not_handed_out_before_its_time(store: Arc<dyn Store>) {
+    let mut world = World::new(51);
+    let due = world.in_seconds(60);
+    let task = add_task(&store, &mut world, due).await;
+    assert_eq!(store.claim_due_tasks(due - MOMENT, world.in_seconds(90), 10).await.unwrap(), []);
+    let claimed = store.claim_due_tasks(due, world.in_seconds(90), 10).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    assert_eq!((claimed[0].task, claimed[0].attempts), (task, 1));
+    assert_eq!(claimed[0].last_error, None);
+    assert_eq!(claimed[0].lease.task_id, task.id);
+}
+
+/// The one that has waited longest is the first, and no more are handed out than asked for.
+pub async fn tasks_are_handed_out_by_due_time_in_bounded_number(store: Arc<dyn Store>) {
+    let mut world = World::new(52);
+    let mut expected = Vec::new();
+    for seconds in [50, 10, 40, 20, 30] {
+        let run_at = world.in_seconds(seconds);
+        expected.push(add_task(&store, &mut world, run_at).await);
+    }
+    expected.sort_by_key(|task| task.run_at);
+    let expected: Vec<TaskId> = expected.iter().map(|task| task.id).collect();
+    let (now, until) = (world.in_seconds(1_000), world.in_seconds(2_000));
+    assert_eq!(store.claim_due_tasks(now, until, 0).await.unwrap(), []);
+    assert_eq!(ids(&store.claim_due_tasks(now, until, 2).await.unwrap()), expected[..2]);
+    assert_eq!(ids(&store.claim_due_tasks(now, until, 10).await.unwrap()), expected[2..]);
+    assert_eq!(store.claim_due_tasks(now, until, 10).await.unwrap(), []);
+}
+
+/// Until the lease runs out the task is out of everyone else's sight, to the nanosecond.
+pub async fn a_leased_task_is_not_handed_out(store: Arc<dyn Store>) {
+    let mut world = World::new(53);
+    let (due, until) = (world.in_seconds(10), world.in_seconds(40));
+    let task = add_task(&store, &mut world, due).await;
+    assert_eq!(ids(&store.claim_due_tasks(due, until, 10).await.unwrap()), [task.id]);
+    assert_eq!(store.claim_due_tasks(due, until, 10).await.unwrap(), []);
+    assert_eq!(store.claim_due_tasks(until - MOMENT, world.in_seconds(90), 10).await.unwrap(), []);
+    assert_eq!(ids(&store.claim_due_tasks(until, world.in_seconds(90), 10).await.unwrap()), [task.id]);
+}
+
+/// Workers that ask at the same time share the tasks among them.
+pub async fn a_task_goes_to_one_of_many_workers(store: Arc<dyn Store>) {
+    let mut world = World::new(54);
+    let mut added = HashSet::new();
+    let due = world.in_seconds(10);
+    for _ in 0..30 {
+        added.insert(add_task(&store, &mut world, due).await.id);
+    }
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (store, until) = (Arc::clone(&store), world.in_seconds(1_000));
+        workers.spawn(async move {
+            let mut mine = Vec::new();
+            loop {
+                let claimed = store.claim_due_tasks(due, until, 3).await.unwrap();
+                if claimed.is_empty() {
+                    return mine;
+                }
+                mine.extend(ids(&claimed));
+            }
+        });
+    }
+    let handed_out: Vec<TaskId> = workers.join_all().await.concat();
+    assert_eq!(handed_out.len(), added.len(), "a task was handed out twice, or not at all");
+    assert_eq!(handed_out.into_iter().collect::<HashSet<_>>(), added);
+}
+
+/// A worker that died is followed by another, with a higher token and one more attempt.
+pub async fn a_lease_that_ran_out_is_taken_over(store: Arc<dyn Store>) {
+    let mut world = World::new(55);
+    let due = world.in_seconds(10);
+    let task = add_task(&store, &mut world, due).await;
+    let mut last_token = 0;
+    for attempt in 1..=4 {
+        let now = world.in_seconds(i64::from(attempt) * 60);
+        let claimed = store.claim_due_tasks(now, now + Duration::from_mins(1), 10).await.unwrap();
+        assert_eq!(ids(&claimed), [task.id]);
+        assert_eq!(claimed[0].attempts, attempt);
+        assert!(claimed[0].lease.token > last_token, "attempt {attempt}");
+        last_token = claimed[0].lease.token;
+    }
+}
+
+/// What is done is gone, in the same transaction as its result, and cannot be done again.
+pub async fn a_commit_completes_a_task(store: Arc<dyn Store>) {
+    let mut world = World::new(56);
+    let due = world.in_seconds(10);
+    let task = add_task(&store, &mut world, due).await;
+    let claimed = store.claim_due_tasks(due, world.in_seconds(40), 10).await.unwrap().remove(0);
+    let commit = completing(&store, &mut world, claimed.lease, task).await;
+    let twice = commit.clone();
+    let outcomes = store.commit(vec![commit, twice]).await.unwrap();
+    assert_eq!(outcomes, [CommitOutcome::Committed, CommitOutcome::LeaseLost]);
+    let far = world.in_seconds(1_000_000);
+    assert_eq!(store.claim_due_tasks(far, far, 10).await.unwrap(), []);
+    assert!(!store.postpone_task(claimed.lease, far, "done").await.unwrap());
+}
+
+/// Who comes back after another took over is told so and changes nothing; the other completes.
+pub async fn a_commit_with_a_lost_lease_is_refused(store: Arc<dyn Store>) {
+    let mut world = World::new(57);
+    let due = world.in_seconds(10);
+    let task = add_task(&store, &mut world, due).await;
+    let late = store.claim_due_tasks(due, world.in_seconds(40), 10).await.unwrap().remove(0);
+    let now = world.in_seconds(50);
+    let holder = store.claim_due_tasks(now, world.in_seconds(90), 10).await.unwrap().remove(0);
+    let commit = completing(&store, &mut world, late.lease, task).await;
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost]);
+    let never = TaskLease { task_id: world.task_id(task.order_id), token: 1 };
+    let commit = completing(&store, &mut world, never, task).await;
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost]);
+    let commit = completing(&store, &mut world, holder.lease, task).await;
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+}
+
+/// Work that took too long but that nobody began anew is done, and need not be repeated.
+pub async fn a_lease_that_ran_out_but_was_not_taken_over_still_completes(store: Arc<dyn Store>) {
+    let mut world = World::new(58);
+    let due = world.in_seconds(10);
+    let task = add_task(&store, &mut world, due).await;
+    let claimed = store.claim_due_tasks(due, world.in_seconds(40), 10).await.unwrap().remove(0);
+    let mut commit = completing(&store, &mut world, claimed.lease, task).await;
+    commit.at = world.in_seconds(4_000);
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+}
+
+/// A task that failed is handed out again at its new time, by that time's place in the order, with what
+/// went wrong and how often it has been tried.
+pub async fn a_postponed_task_comes_back_with_its_error(store: Arc<dyn Store>) {
+    let mut world = World::new(59);
+    let (due, later) = (world.in_seconds(10), world.in_seconds(300));
+    let task = add_task(&store, &mut world, due).await;
+    let between = world.in_seconds(200);
+    let other = add_task(&store, &mut world, between).await;
+    let until = world.in_seconds(40);
+    let claimed = store.claim_due_tasks(due, until, 10).await.unwrap().remove(0);
+    let error = "the gateway said: \"no\" ✗";
+    assert!(store.postpone_task(claimed.lease, later, error).await.unwrap());
+    assert_eq!(store.claim_due_tasks(later - MOMENT, until, 10).await.unwrap().len(), 1, "the other");
+    let now = world.in_seconds(301);
+    let again = store.claim_due_tasks(now, world.in_seconds(400), 10).await.unwrap();
+    assert_eq!(ids(&again), [other.id, task.id]);
+    assert_eq!(again[1].task, NewTask { run_at: later, ..task });
+    assert_eq!(again[1].attempts, 2);
+    assert_eq!(again[1].last_error.as_deref(), Some(error));
+    assert!(again[1].lease.token > claimed.lease.token);
+}
+
+/// A task is given back once, and only by who holds it.
+pub async fn a_task_is_postponed_only_by_its_holder(store: Arc<dyn Store>) {
+    let mut world = World::new(60);
+    let due = world.in_seconds(10);
+    let task = add_task(&store, &mut world, due).await;
+    let first = store.claim_due_tasks(due, world.in_seconds(20), 10).await.unwrap().remove(0);
+    let now = world.in_seconds(30);
+    let second = store.claim_due_tasks(now, world.in_seconds(40), 10).await.unwrap().remove(0);
+    assert!(!store.postpone_task(first.lease, now, "too late").await.unwrap());
+    assert!(store.postpone_task(second.lease, now, "first time").await.unwrap());
+    assert!(!store.postpone_task(second.lease, now, "second time").await.unwrap());
+    let commit = completing(&store, &mut world, second.lease, task).await;
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost], "it was given back");
+    let third = store.claim_due_tasks(now, world.in_seconds(40), 10).await.unwrap().remove(0);
+    assert_eq!(third.last_error.as_deref(), Some("first time"));
+    let never = TaskLease { task_id: world.task_id(task.order_id), token: 1 };
+    assert!(!store.postpone_task(never, now, "never").await.unwrap());
+}
