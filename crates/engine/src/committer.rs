@@ -5,7 +5,9 @@
 //! the busier it gets, the more writes share the cost of a commit.
 //!
 //! The queue is bounded, and a full queue refuses at once. Commits on one order always meet the
-//! same committer, so that they do not collide with each other in the store.
+//! same committer, so that they do not collide with each other in the store. A shard has committers
+//! of its own: a batch is one transaction of one database, and a database that hangs holds up
+//! nobody else's orders.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -23,7 +25,10 @@ use crate::{EngineConfig, EngineMetrics, Error};
 
 /// The committers of a store.
 pub(crate) struct Committers {
+    store: Arc<dyn Store>,
+    /// Those of the first shard, then those of the second, and so on.
     queues: Vec<mpsc::Sender<Queued>>,
+    per_shard: usize,
     stop: watch::Sender<bool>,
     running: Mutex<Vec<JoinHandle<()>>>,
     timeout: Duration,
@@ -38,9 +43,11 @@ struct Queued {
 impl Committers {
     pub(crate) fn start(store: &Arc<dyn Store>, config: &EngineConfig, metrics: &Arc<EngineMetrics>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let mut queues = Vec::with_capacity(config.committers);
-        let mut running = Vec::with_capacity(config.committers);
-        for _ in 0..config.committers.max(1) {
+        let per_shard = config.committers.max(1);
+        let count = per_shard * store.shard_count();
+        let mut queues = Vec::with_capacity(count);
+        let mut running = Vec::with_capacity(count);
+        for _ in 0..count {
             let (sender, receiver) = mpsc::channel(config.max_queued.max(1));
             let committer = Committer {
                 store: Arc::clone(store),
@@ -53,7 +60,9 @@ impl Committers {
             running.push(tokio::spawn(committer.run()));
         }
         Self {
+            store: Arc::clone(store),
             queues,
+            per_shard,
             stop,
             running: Mutex::new(running),
             timeout: config.commit_timeout,
@@ -82,11 +91,12 @@ impl Committers {
 
     fn queue_of(&self, order_id: OrderId) -> Result<&mpsc::Sender<Queued>, Error> {
         let (_, low_bits) = order_id.uuid().as_u64_pair();
-        let count = u64::try_from(self.queues.len()).unwrap_or(1);
-        usize::try_from(low_bits % count)
+        let within_shard = low_bits % u64::try_from(self.per_shard).unwrap_or(u64::MAX);
+        let shard = self.store.shard_of(order_id.bucket());
+        usize::try_from(within_shard)
             .ok()
-            .and_then(|index| self.queues.get(index))
-            .ok_or_else(|| Error::Internal("there is no committer".into()))
+            .and_then(|within_shard| self.queues.get(shard * self.per_shard + within_shard))
+            .ok_or_else(|| Error::Internal(format!("shard {shard} has no committer")))
     }
 
     /// Takes nothing more, and returns when all that was queued is answered.

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 /// How the engine is set up.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
-    /// Committers that write side by side. A store with a single writer gains nothing from more
+    /// Committers of each shard that write side by side. A store with a single writer gains nothing from more
     /// than one.
     pub committers: usize,
     /// Most commits in one transaction.

@@ -21,7 +21,8 @@ pub trait CatalogueStore: Send + Sync {
     /// All that is needed to price an order of a restaurant.
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError>;
 
-    /// A page of restaurants behind the given one, by id, oldest first.
+    /// A page of restaurants behind the given one, by id, oldest first. Those on a shard that does not
+    /// answer are left out: they cannot take an order either.
     async fn restaurants(
         &self,
         after: Option<RestaurantId>,

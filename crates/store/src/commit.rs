@@ -49,6 +49,17 @@ impl Commit {
     pub fn check(&self) -> Result<(), StoreError> {
         let defect =
             |what: &str| Err(StoreError::Corrupt(format!("a commit on {:?}: {what}", self.order_id)));
+        // Whatever has one id finds the shard by its bucket; all of them have to lead to the same one.
+        let bucket = self.restaurant_id.bucket();
+        if self.order_id.bucket() != bucket {
+            return defect("it is not in its restaurant's bucket");
+        }
+        let mut task_ids = self.tasks.iter().map(|task| task.id);
+        if task_ids.any(|id| id.bucket() != bucket)
+            || self.completes.is_some_and(|lease| lease.task_id.bucket() != bucket)
+        {
+            return defect("a task is not in its order's bucket");
+        }
         if self.tasks.iter().any(|task| task.order_id != self.order_id) {
             return defect("a task is about another order");
         }

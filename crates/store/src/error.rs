@@ -11,8 +11,9 @@ pub enum StoreError {
     /// Transactions kept colliding until the retries were used up. Nothing was written.
     #[error("the store is contended: {0}")]
     Contention(String),
-    /// The connection was lost while a transaction committed: it was written whole or not at all.
-    /// An idempotency key tells which.
+    /// The connection was lost while a transaction committed: it was written whole or not at all. Of a
+    /// batch that spans shards, each commit was written whole or not at all, since one shard can fail
+    /// where another succeeds. An idempotency key tells which.
     #[error("the outcome is unknown: {0}")]
     OutcomeUnknown(String),
     /// The store holds, or was given, what cannot be: damage or a defect, not a passing fault.

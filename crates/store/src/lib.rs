@@ -2,11 +2,14 @@
 //!
 //! A store keeps orders with their history ([`OrderStore`]), the work that waits ([`TaskStore`]),
 //! restaurants with menus and stock ([`CatalogueStore`]), and accounts ([`AccountStore`]). Nothing
-//! here names a database; nothing above here may notice which one is used.
+//! here names a database; nothing above here may notice which one is used. Several stores become one
+//! with a [`ShardMap`] and a [`ShardedStore`].
 //!
 //! The promises that types cannot express are the [`conformance`] suite (feature `conformance`):
 //! one function per property, and a macro that runs them all. A store that passes it is a store.
 //! To add a property: a function in the suite and its name in the macro's list.
+
+use dabba_domain::Bucket;
 
 mod account;
 mod catalogue;
@@ -15,6 +18,7 @@ mod commit;
 pub mod conformance;
 mod error;
 mod query;
+mod shards;
 mod task;
 
 pub use account::{Account, AccountCreation, AccountStore};
@@ -27,6 +31,10 @@ pub use error::StoreError;
 pub use query::{
     FeedCursor, FeedEntry, OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize,
 };
+pub use shards::{
+    BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
+    ShardedStore, ShardedStoreError,
+};
 pub use task::{ClaimedTask, NewTask, TaskLease, TaskStore};
 
 /// A whole store.
@@ -38,4 +46,19 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore {
     /// Finishes what was begun and lets go of all resources. Later calls answer
     /// [`StoreError::Unavailable`].
     async fn close(&self);
+
+    /// How many shards the store has. Each can fail, or be slow, without the others.
+    ///
+    /// A store that passes its calls on to another passes on this and [`Store::shard_of`] too.
+    fn shard_count(&self) -> usize {
+        1
+    }
+
+    /// The shard in which a bucket lives: below [`Store::shard_count`], and always the same.
+    ///
+    /// Batches of commits are best made of one shard each: nobody then waits for another's shard, and
+    /// an error says precisely what was not written.
+    fn shard_of(&self, _bucket: Bucket) -> usize {
+        0
+    }
 }

@@ -11,11 +11,12 @@ use crate::{ClaimRecord, Commit, CommitOutcome, IdempotencyKey, StoreError};
 /// Keeps orders, their history and their idempotency keys.
 #[async_trait]
 pub trait OrderStore: Send + Sync {
-    /// Writes a batch as one SERIALIZABLE transaction, durable when this returns.
+    /// Writes a batch as one SERIALIZABLE transaction, durable when this returns. A batch that spans
+    /// shards (see [`crate::Store::shard_of`]) is one transaction in each of them.
     ///
-    /// The commits are carried out in order, each upon those before it. The outcomes stand in the
-    /// order of the commits; a commit that does not hold writes nothing and leaves the others as
-    /// they are. On an error nothing of the batch is written, except as
+    /// The commits of a shard are carried out in order, each upon those before it. The outcomes stand
+    /// in the order of the commits; a commit that does not hold writes nothing and leaves the others
+    /// as they are. On an error nothing of the batch is written, except as
     /// [`StoreError::OutcomeUnknown`] says.
     async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
 
@@ -30,8 +31,10 @@ pub trait OrderStore: Send + Sync {
     /// A page of orders. New orders never shift or repeat what later pages hold.
     async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, StoreError>;
 
-    /// At most `limit` events of all orders, in the order in which they were committed, from just
-    /// behind a cursor. An event that commits late comes late; none is ever skipped.
+    /// At most `limit` events of all orders from just behind a cursor: those of a restaurant in the
+    /// order in which they were committed, those of several restaurants in any order among them. An
+    /// event that commits late comes late; none is ever skipped or repeated. What is on a shard that
+    /// does not answer comes when it answers again, and does not hold up the rest.
     ///
     /// A cursor that this kind of store did not make is [`StoreError::Corrupt`].
     async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError>;
@@ -45,7 +48,8 @@ pub trait OrderStore: Send + Sync {
         key: &IdempotencyKey,
     ) -> Result<Option<ClaimRecord>, StoreError>;
 
-    /// Forgets at most `limit` idempotency keys claimed before a time. Answers how many.
+    /// Forgets at most `limit` idempotency keys claimed before a time, in each shard the oldest first.
+    /// Answers how many: fewer than `limit` only when there are no more, or a shard does not answer.
     async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError>;
 }
 
@@ -99,6 +103,9 @@ pub struct OrderPage {
     pub orders: Vec<Order>,
     /// Where the next page begins; `None` when there is nothing behind this one.
     pub next: Option<OrderCursor>,
+    /// Whether orders may be missing here because a shard did not answer in time. They are not on a
+    /// later page either: whoever needs them asks for this page again.
+    pub incomplete: bool,
 }
 
 /// How many entries a page has at most: 1 to [`PageSize::MAX`].

@@ -8,8 +8,10 @@ use crate::StoreError;
 /// Hands out tasks. They are written, and completed, by [`crate::OrderStore::commit`].
 #[async_trait]
 pub trait TaskStore: Send + Sync {
-    /// Leases at most `limit` tasks whose time has come and that nobody holds at `now`, those due
-    /// longest first. Until `lease_until` no one else gets them.
+    /// Leases at most `limit` tasks whose time has come and that nobody holds at `now`, from each shard
+    /// those due longest. Until `lease_until` no one else gets them. They are answered by the time at
+    /// which they were due. Shards get an equal share of the limit, so that a long queue on one does
+    /// not starve the others; what one does not use goes to the rest.
     async fn claim_due_tasks(
         &self,
         now: Timestamp,

@@ -7,7 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, OrderId, RestaurantId, Timestamp,
+    AccountId, Bucket, OrderId, RestaurantId, Timestamp,
     menu::Menu,
     order::{Order, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
@@ -234,6 +234,12 @@ impl AccountStore for FaultyStore {
 
 #[async_trait]
 impl Store for FaultyStore {
+    fn shard_count(&self) -> usize {
+        self.inner.shard_count()
+    }
+    fn shard_of(&self, bucket: Bucket) -> usize {
+        self.inner.shard_of(bucket)
+    }
     async fn ping(&self) -> Result<(), StoreError> {
         self.inner.ping().await
     }

@@ -133,7 +133,7 @@ pub(super) fn list_orders(connection: &mut Connection, query: &OrderQuery) -> Re
     let is_more = orders.len() > limit;
     orders.truncate(limit);
     let next = if is_more { orders.last().map(OrderCursor::behind) } else { None };
-    Ok(OrderPage { orders, next })
+    Ok(OrderPage { orders, next, incomplete: false })
 }
 
 fn read_stretch(

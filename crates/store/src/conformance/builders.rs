@@ -25,17 +25,21 @@ use crate::{Account, Change, Claim, Commit, Fingerprint, IdempotencyKey, NewTask
 pub struct World {
     state: u64,
     now: Timestamp,
+    /// How many restaurants have an id.
+    restaurants: u16,
 }
 
 impl World {
     /// How far the clock moves with each id.
     const STEP: SignedDuration = SignedDuration::from_nanos(1_234_567);
+    /// The buckets from which a restaurant draws its own, a third of all.
+    const THIRD: u16 = Bucket::COUNT / 3;
 
     /// The world of a seed. Worlds of different seeds have different ids.
     pub fn new(seed: u64) -> Self {
         // 1 March 2026, 18:30 UTC, and some nanoseconds.
         let now = Timestamp::new(1_772_389_800, 123_456_789).unwrap();
-        Self { state: seed.wrapping_mul(0x2545_f491_4f6c_dd1d), now }
+        Self { state: seed.wrapping_mul(0x2545_f491_4f6c_dd1d), now, restaurants: 0 }
     }
 
     /// The next random bits (`SplitMix64`).
@@ -73,10 +77,18 @@ impl World {
         AccountId::generate(at, Bucket::from_random(0), random)
     }
 
-    /// A new restaurant's id, in a random bucket.
+    /// A new restaurant's id, in a random bucket of another third of all buckets than the last two: so
+    /// that whoever uses several restaurants uses several shards, where there are some.
     pub fn restaurant_id(&mut self) -> RestaurantId {
-        let (at, bucket, random) = (self.tick(), Bucket::from_random(self.random()), self.random());
+        let (at, bucket, random) = (self.tick(), self.random_bucket(), self.random());
         RestaurantId::generate(at, bucket, random)
+    }
+
+    fn random_bucket(&mut self) -> Bucket {
+        let third = self.restaurants % 3;
+        self.restaurants += 1;
+        let place = u16::try_from(self.below(usize::from(Self::THIRD))).unwrap();
+        Bucket::new(third * Self::THIRD + place).unwrap()
     }
 
     /// A new order's id, in its restaurant's bucket.

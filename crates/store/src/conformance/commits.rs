@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use dabba_domain::{
-    OrderId, RestaurantId, Timestamp,
-    order::{CancelReason, Command, Event},
+    Bucket, OrderId, RestaurantId, TaskId, Timestamp,
+    order::{CancelReason, Command, Event, place},
 };
 
-use super::builders::{World, amount, changed, customer, menu, order_of, slug, staff};
+use super::builders::{World, amount, changed, customer, menu, order_of, settings, slug, staff};
 use crate::{
     CatalogueGuard, CatalogueUpdate, Commit, CommitOutcome, FeedCursor, StockShortage, Store, StoreError,
     TaskLease,
@@ -19,14 +19,14 @@ pub async fn an_empty_batch_is_nothing(store: Arc<dyn Store>) {
     assert_eq!(store.feed(&FeedCursor::start(), 10).await.unwrap(), []);
 }
 
-/// One that fails stands in its own place, and leaves the others as they are.
+/// One that fails stands in its own place, and leaves the others as they are, wherever they are stored.
 pub async fn outcomes_stand_in_the_order_of_the_commits(store: Arc<dyn Store>) {
     let mut world = World::new(11);
-    let restaurant = world.restaurant_id();
+    let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();
     let mut batch: Vec<Commit> = (0..9)
-        .map(|_| {
+        .map(|index| {
             let account = world.account_id();
-            world.place(restaurant, account)
+            world.place(restaurants[index % 3], account)
         })
         .collect();
     for index in [0, 4, 8] {
@@ -279,6 +279,15 @@ pub async fn a_commit_that_breaks_the_history_is_refused_with_its_batch(store: A
         task.order_id = placed.order_id_beside();
         commit.tasks.push(task);
     });
+    add("a task out of the order's bucket", &|commit| {
+        let mut task = placed.tasks[0];
+        task.id = TaskId::generate(placed.at, bucket_beside(restaurant), 42);
+        commit.tasks.push(task);
+    });
+    add("the lease of a task out of the order's bucket", &|commit| {
+        let task_id = TaskId::generate(placed.at, bucket_beside(restaurant), 42);
+        commit.completes = Some(TaskLease { task_id, token: 1 });
+    });
     let mut fresh = world.place(restaurant, account);
     fresh.change.as_mut().unwrap().events.remove(0);
     broken.push(("not placed", fresh));
@@ -288,14 +297,25 @@ pub async fn a_commit_that_breaks_the_history_is_refused_with_its_batch(store: A
         Arc::new(changed(&change.order.details, |details| details.amounts.total = amount(1)));
     broken.push(("placed with other details", fresh));
 
+    let id = OrderId::generate(placed.at, bucket_beside(restaurant), 42);
+    let details = world.details(restaurant, account);
+    let decision = place(id, details, &settings(), placed.at).unwrap();
+    broken.push(("out of the restaurant's bucket", world.commit(decision, 0)));
+
     for (what, commit) in broken {
-        let beside = world.place(restaurant, account);
+        // Of another restaurant, which may be stored elsewhere: nothing is written there either.
+        let elsewhere = world.restaurant_id();
+        let beside = world.place(elsewhere, account);
         let result = store.commit(vec![beside.clone(), commit]).await;
         assert!(matches!(result, Err(StoreError::Corrupt(_))), "{what}: {result:?}");
         assert_eq!(store.order(beside.order_id).await.unwrap(), None, "{what}");
         assert_eq!(store.order(order.id).await.unwrap().as_ref(), Some(&order), "{what}");
     }
     assert_eq!(store.commit(vec![accepted]).await.unwrap(), [CommitOutcome::Committed]);
+}
+
+fn bucket_beside(restaurant: RestaurantId) -> Bucket {
+    Bucket::from_random(u64::from(restaurant.bucket().number()) + 1)
 }
 
 impl Commit {

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use dabba_domain::{
-    AccountId, Actor, OrderId,
+    AccountId, Actor, OrderId, RestaurantId,
     order::{
         CancelReason, Command, CommandKind, Fulfilment, Order, RecordedEvent, RefundReason, RejectReason,
         allowed_actions, fold,
@@ -241,6 +241,45 @@ pub async fn the_feed_is_read_in_pages(store: Arc<dyn Store>) {
     let expected = late.change.clone().unwrap().events;
     store.commit(vec![late]).await.unwrap();
     assert_eq!(events_of(&store.feed(&end, MANY).await.unwrap()), expected);
+}
+
+/// The events of several restaurants are all there, each restaurant's in the order of its commits, in
+/// pages of any size; and what comes later comes behind them.
+pub async fn the_feed_of_many_restaurants_has_each_in_its_order(store: Arc<dyn Store>) {
+    let mut world = World::new(39);
+    let account = world.account_id();
+    let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();
+    let mut expected: Vec<RecordedEvent> = Vec::new();
+    let mut followers: Vec<(u32, FeedCursor, Vec<RecordedEvent>)> =
+        [1, 2, 7, MANY].map(|size| (size, FeedCursor::start(), Vec::new())).to_vec();
+    for length in [1, 30, 2, 0, 9] {
+        let mut place = || {
+            let restaurant = restaurants[world.below(3)];
+            world.place(restaurant, account)
+        };
+        let batch: Vec<Commit> = (0..length).map(|_| place()).collect();
+        expected.extend(batch.iter().flat_map(|commit| commit.change.clone().unwrap().events));
+        store.commit(batch).await.unwrap();
+        for (size, cursor, seen) in &mut followers {
+            loop {
+                let page = store.feed(cursor, *size).await.unwrap();
+                let Some(last) = page.last() else { break };
+                assert!(page.len() <= *size as usize);
+                *cursor = last.cursor.clone();
+                seen.extend(events_of(&page));
+            }
+            assert_eq!(seen.len(), expected.len(), "pages of {size}");
+        }
+    }
+    let of = |restaurant: RestaurantId, events: &[RecordedEvent]| -> Vec<RecordedEvent> {
+        let bucket = restaurant.bucket();
+        events.iter().filter(|event| event.order_id.bucket() == bucket).cloned().collect()
+    };
+    for (size, _, seen) in followers {
+        for restaurant in &restaurants {
+            assert_eq!(of(*restaurant, &seen), of(*restaurant, &expected), "pages of {size}");
+        }
+    }
 }
 
 /// While many write at once, one who follows the feed sees every event exactly once, and sees them in the

@@ -177,3 +177,21 @@ pub async fn old_keys_are_forgotten_in_bounded_number(store: Arc<dyn Store>) {
     let anew = with_claim_of(world.place(restaurant, account), &old[0]);
     assert_eq!(store.commit(vec![anew]).await.unwrap(), [CommitOutcome::Committed]);
 }
+
+/// Of keys in several scopes, so many are forgotten as asked for; fewer only when no more are old.
+pub async fn old_keys_of_many_restaurants_are_forgotten_in_bounded_number(store: Arc<dyn Store>) {
+    let mut world = World::new(9);
+    let account = world.account_id();
+    let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();
+    let batch: Vec<_> = (0..20).map(|index| world.place(restaurants[index * index % 3], account)).collect();
+    store.commit(batch.clone()).await.unwrap();
+    let limit = world.in_seconds(60);
+    for step in [1, 2, 10, 4] {
+        assert_eq!(store.forget_keys(limit, step).await.unwrap(), step);
+    }
+    assert_eq!(store.forget_keys(limit, 10).await.unwrap(), 3);
+    for commit in batch {
+        let key = &commit.claim.unwrap().key;
+        assert_eq!(store.find_claim(account, commit.restaurant_id, key).await.unwrap(), None);
+    }
+}

@@ -73,6 +73,7 @@ properties! { $
         a_key_is_found_with_what_was_asked,
         a_claim_is_checked_before_everything_else,
         old_keys_are_forgotten_in_bounded_number,
+        old_keys_of_many_restaurants_are_forgotten_in_bounded_number,
     }
     commits {
         an_empty_batch_is_nothing,
@@ -102,6 +103,7 @@ properties! { $
         an_unknown_order_has_no_events,
         the_feed_is_in_the_order_of_the_commits,
         the_feed_is_read_in_pages,
+        the_feed_of_many_restaurants_has_each_in_its_order,
         the_feed_of_concurrent_writers_skips_nothing,
     }
     lists {
@@ -118,6 +120,7 @@ properties! { $
     tasks {
         a_task_is_not_handed_out_before_its_time,
         tasks_are_handed_out_by_due_time_in_bounded_number,
+        tasks_of_many_restaurants_are_handed_out_in_bounded_number,
         a_leased_task_is_not_handed_out,
         a_task_goes_to_one_of_many_workers,
         a_lease_that_ran_out_is_taken_over,

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use dabba_domain::{TaskId, Timestamp};
+use dabba_domain::{RestaurantId, TaskId, Timestamp};
 
 use super::builders::World;
 use crate::{ClaimedTask, Commit, CommitOutcome, NewTask, Store, TaskLease};
@@ -10,9 +10,19 @@ use crate::{ClaimedTask, Commit, CommitOutcome, NewTask, Store, TaskLease};
 /// The smallest step of time.
 const MOMENT: Duration = Duration::from_nanos(1);
 
-/// Places an order with a task that is due then; no other task.
+/// Places an order of a new restaurant with a task that is due then; no other task.
 async fn add_task(store: &Arc<dyn Store>, world: &mut World, run_at: Timestamp) -> NewTask {
-    let (restaurant, account) = (world.restaurant_id(), world.account_id());
+    let restaurant = world.restaurant_id();
+    add_task_of(store, world, restaurant, run_at).await
+}
+
+async fn add_task_of(
+    store: &Arc<dyn Store>,
+    world: &mut World,
+    restaurant: RestaurantId,
+    run_at: Timestamp,
+) -> NewTask {
+    let account = world.account_id();
     let mut commit = world.place(restaurant, account);
     commit.tasks.truncate(1);
     commit.tasks[0].run_at = run_at;
@@ -45,13 +55,15 @@ pub async fn a_task_is_not_handed_out_before_its_time(store: Arc<dyn Store>) {
     assert_eq!(claimed[0].lease.task_id, task.id);
 }
 
-/// The one that has waited longest is the first, and no more are handed out than asked for.
+/// Of one restaurant, the one that has waited longest is the first, and no more are handed out than asked
+/// for.
 pub async fn tasks_are_handed_out_by_due_time_in_bounded_number(store: Arc<dyn Store>) {
     let mut world = World::new(52);
+    let restaurant = world.restaurant_id();
     let mut expected = Vec::new();
     for seconds in [50, 10, 40, 20, 30] {
         let run_at = world.in_seconds(seconds);
-        expected.push(add_task(&store, &mut world, run_at).await);
+        expected.push(add_task_of(&store, &mut world, restaurant, run_at).await);
     }
     expected.sort_by_key(|task| task.run_at);
     let expected: Vec<TaskId> = expected.iter().map(|task| task.id).collect();
@@ -60,6 +72,29 @@ pub async fn tasks_are_handed_out_by_due_time_in_bounded_number(store: Arc<dyn S
     assert_eq!(ids(&store.claim_due_tasks(now, until, 2).await.unwrap()), expected[..2]);
     assert_eq!(ids(&store.claim_due_tasks(now, until, 10).await.unwrap()), expected[2..]);
     assert_eq!(store.claim_due_tasks(now, until, 10).await.unwrap(), []);
+}
+
+/// Of many restaurants too, no more are handed out than asked for, and as many as that for as long as
+/// there are any. Each time they come by the time at which they were due.
+pub async fn tasks_of_many_restaurants_are_handed_out_in_bounded_number(store: Arc<dyn Store>) {
+    let mut world = World::new(50);
+    let mut added = HashSet::new();
+    let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();
+    for index in 0..20 {
+        let seconds = i64::try_from(world.below(100)).unwrap();
+        let due = world.in_seconds(seconds);
+        let restaurant = restaurants[index * index % 3];
+        added.insert(add_task_of(&store, &mut world, restaurant, due).await.id);
+    }
+    let (now, until) = (world.in_seconds(1_000), world.in_seconds(2_000));
+    let mut handed_out = HashSet::new();
+    for (limit, expected) in [(1, 1), (2, 2), (10, 10), (4, 4), (10, 3), (10, 0)] {
+        let claimed = store.claim_due_tasks(now, until, limit).await.unwrap();
+        assert_eq!(claimed.len(), expected);
+        assert!(claimed.is_sorted_by_key(|claimed| claimed.task.run_at));
+        handed_out.extend(ids(&claimed));
+    }
+    assert_eq!(handed_out, added);
 }
 
 /// Until the lease runs out the task is out of everyone else's sight, to the nanosecond.

@@ -1,0 +1,68 @@
+//! Restaurants: each on the shard of its bucket.
+
+use async_trait::async_trait;
+use dabba_domain::{
+    RestaurantId,
+    menu::Menu,
+    restaurant::{Restaurant, Revision},
+    text::Slug,
+};
+
+use super::{orders::merge, router::ShardedStore};
+use crate::{Catalogue, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError};
+
+#[async_trait]
+impl CatalogueStore for ShardedStore {
+    async fn create_restaurant(&self, restaurant: &Restaurant, menu: &Menu) -> Result<bool, StoreError> {
+        let shard = self.shard(restaurant.id.bucket());
+        shard.answer(shard.store().create_restaurant(restaurant, menu)).await
+    }
+
+    async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
+        let shard = self.shard(id.bucket());
+        shard.answer(shard.store().catalogue(id)).await
+    }
+
+    async fn restaurants(
+        &self,
+        after: Option<RestaurantId>,
+        limit: PageSize,
+    ) -> Result<Vec<Restaurant>, StoreError> {
+        let pages = self.ask_all(|store| store.restaurants(after, limit)).await.any()?;
+        Ok(merge(pages, limit.get() as usize, |restaurant| restaurant.id).0)
+    }
+
+    async fn update_restaurant(
+        &self,
+        restaurant: &Restaurant,
+        expected: Revision,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        let shard = self.shard(restaurant.id.bucket());
+        shard.answer(shard.store().update_restaurant(restaurant, expected)).await
+    }
+
+    async fn replace_menu(
+        &self,
+        id: RestaurantId,
+        menu: &Menu,
+        expected: Revision,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        let shard = self.shard(id.bucket());
+        shard.answer(shard.store().replace_menu(id, menu, expected)).await
+    }
+
+    async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
+        let shard = self.shard(id.bucket());
+        shard.answer(shard.store().stock(id)).await
+    }
+
+    async fn set_stock(
+        &self,
+        id: RestaurantId,
+        item: &Slug,
+        remaining: Option<u32>,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        let shard = self.shard(id.bucket());
+        shard.answer(shard.store().set_stock(id, item, remaining)).await
+    }
+}

@@ -1,0 +1,369 @@
+//! Which shard holds which buckets.
+
+use std::{fmt, str::FromStr};
+
+use dabba_domain::Bucket;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Most shards in a map. What is asked of all of them has to stay bearable.
+pub const MAX_SHARDS: usize = 64;
+
+/// Buckets from one to another, both included. As text `0-1365`, in configuration and in databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BucketRange {
+    first: Bucket,
+    last: Bucket,
+}
+
+/// A text that is not a [`BucketRange`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is not a range of buckets: give the first and the last, as in 0-{last}",
+    last = Bucket::COUNT - 1
+)]
+pub struct BucketRangeError {
+    text: String,
+}
+
+impl BucketRange {
+    /// From the first to the last, or `None` when they are the wrong way round.
+    pub fn new(first: Bucket, last: Bucket) -> Option<Self> {
+        (first <= last).then_some(Self { first, last })
+    }
+
+    /// The first bucket in it.
+    pub const fn first(self) -> Bucket {
+        self.first
+    }
+
+    /// The last bucket in it.
+    pub const fn last(self) -> Bucket {
+        self.last
+    }
+
+    /// Whether a bucket is in it.
+    pub fn contains(self, bucket: Bucket) -> bool {
+        (self.first..=self.last).contains(&bucket)
+    }
+
+    fn intersection(self, other: Self) -> Option<Self> {
+        Self::new(self.first.max(other.first), self.last.min(other.last))
+    }
+}
+
+impl fmt::Display for BucketRange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}-{}", self.first.number(), self.last.number())
+    }
+}
+
+impl FromStr for BucketRange {
+    type Err = BucketRangeError;
+
+    fn from_str(text: &str) -> Result<Self, BucketRangeError> {
+        // A sign would pass for a number otherwise.
+        let bucket = |number: &str| {
+            let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| number.parse().ok().and_then(Bucket::new)).flatten()
+        };
+        text.split_once('-')
+            .and_then(|(first, last)| Self::new(bucket(first)?, bucket(last)?))
+            .ok_or_else(|| BucketRangeError { text: text.to_owned() })
+    }
+}
+
+impl Serialize for BucketRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for BucketRange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A shard: its name and its buckets. Settings of a shard's database stand around it, by
+/// `#[serde(flatten)]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardRange {
+    /// Its name: 1 to [`ShardRange::MAX_NAME_LENGTH`] lower-case letters, digits, `-` and `_`. Logs
+    /// and errors use it. To rename a shard makes cursors of the feed invalid.
+    pub name: String,
+    /// Its buckets.
+    pub buckets: BucketRange,
+}
+
+impl ShardRange {
+    /// Longest name, in characters.
+    pub const MAX_NAME_LENGTH: usize = 63;
+
+    fn has_good_name(&self) -> bool {
+        let is_allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+        (1..=Self::MAX_NAME_LENGTH).contains(&self.name.len()) && self.name.bytes().all(is_allowed)
+    }
+}
+
+/// Which shard holds which buckets: each bucket is in exactly one. A shard's index is its place in the
+/// list from which the map was made.
+///
+/// In a configuration it is a list of `{ name = "north", buckets = "0-2047" }`; whatever else stands
+/// in its entries is not looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<ShardRange>")]
+pub struct ShardMap {
+    shards: Vec<ShardRange>,
+    /// The index of the shard of each bucket.
+    shard_of_bucket: Box<[u8]>,
+}
+
+/// Buckets that two shards both claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketsInTwoShards {
+    /// The buckets.
+    pub buckets: BucketRange,
+    /// The names of the shards.
+    pub shards: [String; 2],
+}
+
+/// Why a list of shards is not a map.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ShardMapError {
+    /// More shards than [`MAX_SHARDS`].
+    #[error("there are {0} shards; at most {MAX_SHARDS} are possible")]
+    TooMany(usize),
+    /// A name that is no name.
+    #[error(
+        "{0:?} is not a name for a shard: it has 1 to {max} lower-case letters, digits, - and _",
+        max = ShardRange::MAX_NAME_LENGTH
+    )]
+    BadName(String),
+    /// A name that two shards have.
+    #[error("two shards are called {0:?}")]
+    NameTaken(String),
+    /// Buckets that are in no shard, or in two.
+    #[error("each bucket has to be in exactly one shard: {}", cover_text(overlapping, missing))]
+    Cover {
+        /// The buckets that are in two shards.
+        overlapping: Vec<BucketsInTwoShards>,
+        /// The buckets that are in none.
+        missing: Vec<BucketRange>,
+    },
+}
+
+fn cover_text(overlapping: &[BucketsInTwoShards], missing: &[BucketRange]) -> String {
+    let mut parts = Vec::new();
+    for BucketsInTwoShards { buckets, shards: [one, other] } in overlapping {
+        parts.push(format!("{buckets} are in both {one} and {other}"));
+    }
+    for buckets in missing {
+        parts.push(format!("{buckets} are in none"));
+    }
+    parts.join(", ")
+}
+
+impl ShardMap {
+    /// Checks that the shards hold each bucket exactly once.
+    pub fn new(shards: Vec<ShardRange>) -> Result<Self, ShardMapError> {
+        if shards.len() > MAX_SHARDS {
+            return Err(ShardMapError::TooMany(shards.len()));
+        }
+        for (index, shard) in shards.iter().enumerate() {
+            if !shard.has_good_name() {
+                return Err(ShardMapError::BadName(shard.name.clone()));
+            }
+            if shards[..index].iter().any(|other| other.name == shard.name) {
+                return Err(ShardMapError::NameTaken(shard.name.clone()));
+            }
+        }
+        let (overlapping, missing) = (overlapping(&shards), missing(&shards));
+        if !overlapping.is_empty() || !missing.is_empty() {
+            return Err(ShardMapError::Cover { overlapping, missing });
+        }
+        let mut shard_of_bucket = vec![0; usize::from(Bucket::COUNT)].into_boxed_slice();
+        for (index, shard) in (0_u8..).zip(&shards) {
+            let buckets =
+                usize::from(shard.buckets.first.number())..=usize::from(shard.buckets.last.number());
+            shard_of_bucket[buckets].fill(index);
+        }
+        Ok(Self { shards, shard_of_bucket })
+    }
+
+    /// The index of the shard that holds a bucket.
+    pub fn shard_of(&self, bucket: Bucket) -> usize {
+        usize::from(self.shard_of_bucket[usize::from(bucket.number())])
+    }
+
+    /// The shards, by index. There is at least one.
+    pub fn shards(&self) -> &[ShardRange] {
+        &self.shards
+    }
+}
+
+impl TryFrom<Vec<ShardRange>> for ShardMap {
+    type Error = ShardMapError;
+
+    fn try_from(shards: Vec<ShardRange>) -> Result<Self, ShardMapError> {
+        Self::new(shards)
+    }
+}
+
+fn overlapping(shards: &[ShardRange]) -> Vec<BucketsInTwoShards> {
+    let mut found = Vec::new();
+    for (index, shard) in shards.iter().enumerate() {
+        for other in &shards[index + 1..] {
+            if let Some(buckets) = shard.buckets.intersection(other.buckets) {
+                let shards = [shard.name.clone(), other.name.clone()];
+                found.push(BucketsInTwoShards { buckets, shards });
+            }
+        }
+    }
+    found
+}
+
+fn missing(shards: &[ShardRange]) -> Vec<BucketRange> {
+    let mut ranges: Vec<BucketRange> = shards.iter().map(|shard| shard.buckets).collect();
+    ranges.sort_by_key(|range| range.first);
+    let mut found = Vec::new();
+    // The first bucket that is not known to be in a shard.
+    let mut open = 0;
+    let mut gap = |open: u16, end: u16| {
+        let last = end.checked_sub(1).and_then(Bucket::new);
+        let range = Bucket::new(open).zip(last).and_then(|(first, last)| BucketRange::new(first, last));
+        found.extend(range);
+    };
+    for range in ranges {
+        gap(open, range.first.number());
+        open = open.max(range.last.number() + 1);
+    }
+    gap(open, Bucket::COUNT);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shard(name: &str, buckets: &str) -> ShardRange {
+        ShardRange { name: name.to_owned(), buckets: buckets.parse().unwrap() }
+    }
+
+    fn message(shards: &[(&str, &str)]) -> String {
+        let shards = shards.iter().map(|(name, buckets)| shard(name, buckets)).collect();
+        ShardMap::new(shards).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_not_a_range_is_refused() {
+        for text in ["", "-", "0", "0-", "-5", "5-4", "0-4096", "+0-5", "0-+5", " 0-5", "0-5-6", "a-b", "0–5"]
+        {
+            assert!(text.parse::<BucketRange>().is_err(), "{text}");
+        }
+        assert_eq!("7-7".parse::<BucketRange>().unwrap().to_string(), "7-7");
+    }
+
+    #[test]
+    fn a_wrong_map_says_what_is_wrong() {
+        for (shards, expected) in [
+            (&[][..], "each bucket has to be in exactly one shard: 0-4095 are in none"),
+            (
+                &[("a", "1-4094")],
+                "each bucket has to be in exactly one shard: 0-0 are in none, 4095-4095 are in none",
+            ),
+            (
+                &[("a", "0-2000"), ("b", "1900-3000"), ("c", "3002-4095")],
+                "each bucket has to be in exactly one shard: 1900-2000 are in both a and b, 3001-3001 are in none",
+            ),
+            (
+                &[("a", "0-4095"), ("b", "5-9")],
+                "each bucket has to be in exactly one shard: 5-9 are in both a and b",
+            ),
+            (&[("a", "0-2047"), ("a", "2048-4095")], "two shards are called \"a\""),
+            (
+                &[("North", "0-4095")],
+                "\"North\" is not a name for a shard: it has 1 to 63 lower-case letters, digits, - and _",
+            ),
+        ] {
+            assert_eq!(message(shards), expected);
+        }
+        let many = (0..=MAX_SHARDS).map(|index| shard(&format!("s{index}"), &format!("{index}-{index}")));
+        assert_eq!(ShardMap::new(many.collect()), Err(ShardMapError::TooMany(65)));
+    }
+
+    #[test]
+    fn a_map_is_read_from_a_document_with_settings_around_it() {
+        #[derive(Deserialize)]
+        struct Entry {
+            #[serde(flatten)]
+            shard: ShardRange,
+            url: String,
+        }
+        let document = r#"[
+            { "name": "north", "buckets": "2048-4095", "url": "postgres://north" },
+            { "name": "south", "buckets": "0-2047", "url": "postgres://south" }
+        ]"#;
+        let map: ShardMap = serde_json::from_str(document).unwrap();
+        let entries: Vec<Entry> = serde_json::from_str(document).unwrap();
+        assert_eq!(entries[1].url, "postgres://south");
+        assert_eq!(map, ShardMap::new(entries.into_iter().map(|entry| entry.shard).collect()).unwrap());
+        assert_eq!(map.shard_of(Bucket::new(2_047).unwrap()), 1);
+        assert_eq!(map.shard_of(Bucket::new(2_048).unwrap()), 0);
+        let error = serde_json::from_str::<ShardMap>(r#"[{ "name": "a", "buckets": "0-9" }]"#).unwrap_err();
+        assert!(error.to_string().contains("10-4095 are in none"), "{error}");
+    }
+
+    /// The starts of the shards but the first, in any order.
+    fn cuts() -> impl Strategy<Value = Vec<u16>> {
+        proptest::collection::btree_set(1_u16..4_096, 0..MAX_SHARDS)
+            .prop_map(|cuts| cuts.into_iter().collect())
+    }
+
+    fn cut_up(cuts: &[u16]) -> Vec<ShardRange> {
+        let starts = std::iter::once(0).chain(cuts.iter().copied());
+        let ends = cuts.iter().copied().chain([4_096]);
+        let shard = |(start, end): (u16, u16)| shard(&format!("s{start}"), &format!("{start}-{}", end - 1));
+        starts.zip(ends).map(shard).collect()
+    }
+
+    proptest! {
+        /// Every map that covers all is accepted in any order, and finds for every bucket the shard
+        /// whose range has it; as text it is the same map.
+        #[test]
+        fn every_bucket_is_in_its_shard(cuts in cuts(), turn: usize) {
+            let mut shards = cut_up(&cuts);
+            let turn = turn % shards.len();
+            shards.rotate_left(turn);
+            let map = ShardMap::new(shards.clone()).unwrap();
+            for number in 0..Bucket::COUNT {
+                let bucket = Bucket::new(number).unwrap();
+                prop_assert!(shards[map.shard_of(bucket)].buckets.contains(bucket));
+            }
+            let text = serde_json::to_string(map.shards()).unwrap();
+            prop_assert_eq!(serde_json::from_str::<ShardMap>(&text).unwrap(), map);
+        }
+
+        /// A shard that is missing, and one that is there twice, are named with their buckets.
+        #[test]
+        fn what_is_missing_or_double_is_named(cuts in cuts(), which: usize) {
+            let mut shards = cut_up(&cuts);
+            let which = which % shards.len();
+            let taken = shards.remove(which);
+            let error = ShardMap::new(shards.clone()).unwrap_err();
+            let missing = vec![taken.buckets];
+            prop_assert_eq!(error, ShardMapError::Cover { overlapping: Vec::new(), missing });
+            if shards.len() + 2 <= MAX_SHARDS {
+                let name = taken.name.clone();
+                shards.push(taken.clone());
+                shards.push(ShardRange { name: "double".to_owned(), ..taken.clone() });
+                let error = ShardMap::new(shards).unwrap_err();
+                let both = BucketsInTwoShards { buckets: taken.buckets, shards: [name, "double".to_owned()] };
+                prop_assert_eq!(error, ShardMapError::Cover { overlapping: vec![both], missing: Vec::new() });
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Orders: to the shard of the restaurant, or gathered from all.
+
+use async_trait::async_trait;
+use dabba_domain::{
+    AccountId, OrderId, RestaurantId, Timestamp,
+    order::{Order, RecordedEvent, Version},
+};
+use futures::future::join_all;
+
+use super::{gather::gravest, router::ShardedStore};
+use crate::{
+    ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderCursor, OrderPage,
+    OrderQuery, OrderScope, OrderStore, StoreError,
+};
+
+#[async_trait]
+impl OrderStore for ShardedStore {
+    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        // All of them before the first shard writes: a defect refuses the whole batch.
+        batch.iter().try_for_each(Commit::check)?;
+        let Some(first) = batch.first() else { return Ok(Vec::new()) };
+        let bucket = first.restaurant_id.bucket();
+        let shard = self.map.shard_of(bucket);
+        if batch.iter().all(|commit| self.map.shard_of(commit.restaurant_id.bucket()) == shard) {
+            let shard = self.shard(bucket);
+            return shard.answer(shard.store().commit(batch)).await;
+        }
+        self.commit_to_several(batch).await
+    }
+
+    async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
+        let shard = self.shard(id.bucket());
+        shard.answer(shard.store().order(id)).await
+    }
+
+    async fn events(
+        &self,
+        id: OrderId,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        let shard = self.shard(id.bucket());
+        shard.answer(shard.store().events(id, after, limit)).await
+    }
+
+    async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, StoreError> {
+        if let OrderScope::Restaurant(id) = query.scope {
+            let shard = self.shard(id.bucket());
+            return shard.answer(shard.store().list_orders(query)).await;
+        }
+        let gathered = self.ask_all(|store| store.list_orders(query)).await;
+        let is_any_missing = !gathered.failures.is_empty();
+        let mut merged = merge_pages(gathered.any()?, query.limit.get() as usize);
+        merged.incomplete |= is_any_missing;
+        Ok(merged)
+    }
+
+    async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError> {
+        self.merged_feed(after, limit).await
+    }
+
+    async fn find_claim(
+        &self,
+        account_id: AccountId,
+        restaurant_id: RestaurantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ClaimRecord>, StoreError> {
+        let shard = self.shard(restaurant_id.bucket());
+        shard.answer(shard.store().find_claim(account_id, restaurant_id, key)).await
+    }
+
+    async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        let forget = |store, limit| OrderStore::forget_keys(store, claimed_before, limit);
+        let forgotten = self.take(limit, forget, |count| *count).await?;
+        Ok(forgotten.into_iter().sum())
+    }
+}
+
+impl ShardedStore {
+    /// Commits a batch of several shards, each shard's part as one transaction.
+    ///
+    /// When one of them fails, what the others have written stays written, so the answer for the whole
+    /// can only be that the outcome is unknown. Whoever wants to know more makes batches of one shard.
+    async fn commit_to_several(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        let size = batch.len();
+        let mut parts: Vec<(Vec<usize>, Vec<Commit>)> = vec![Default::default(); self.shards.len()];
+        for (place, commit) in batch.into_iter().enumerate() {
+            let (places, part) = &mut parts[self.map.shard_of(commit.restaurant_id.bucket())];
+            places.push(place);
+            part.push(commit);
+        }
+        let parts =
+            self.shards.iter().zip(parts).enumerate().filter(|(_, (_, (places, _)))| !places.is_empty());
+        let answers = join_all(parts.map(async |(index, (shard, (places, part)))| {
+            let answer = shard.answer(shard.store().commit(part)).await;
+            let answer = answer.and_then(|outcomes| {
+                if outcomes.len() == places.len() {
+                    return Ok(outcomes);
+                }
+                let text = format!("{} outcomes for {} commits", outcomes.len(), places.len());
+                Err(shard.named(StoreError::Corrupt(text)))
+            });
+            (index, places, answer)
+        }))
+        .await;
+        let mut outcomes: Vec<Option<CommitOutcome>> = vec![None; size];
+        let mut failures = Vec::new();
+        for (index, places, answer) in answers {
+            match answer {
+                Ok(of_part) => {
+                    for (place, outcome) in places.into_iter().zip(of_part) {
+                        outcomes[place] = Some(outcome);
+                    }
+                }
+                Err(error) => failures.push((index, error)),
+            }
+        }
+        let is_any_written = outcomes.contains(&Some(CommitOutcome::Committed));
+        match outcomes.into_iter().collect::<Option<Vec<_>>>() {
+            Some(outcomes) => Ok(outcomes),
+            None if is_any_written => {
+                let error = gravest(failures);
+                Err(StoreError::OutcomeUnknown(format!("part of a batch is written: {error}")))
+            }
+            None => Err(gravest(failures)),
+        }
+    }
+}
+
+/// Makes one page of those of all shards, which all begin behind the same place and are each as long as
+/// the whole may be: so nothing that belongs in it can be missing in them.
+fn merge_pages(pages: Vec<OrderPage>, limit: usize) -> OrderPage {
+    let is_more_there = pages.iter().any(|page| page.next.is_some());
+    let incomplete = pages.iter().any(|page| page.incomplete);
+    let (orders, is_more_here) = merge(pages.into_iter().map(|page| page.orders).collect(), limit, |order| {
+        std::cmp::Reverse(order.id)
+    });
+    let next = (is_more_here || is_more_there).then(|| orders.last().map(OrderCursor::behind)).flatten();
+    OrderPage { orders, next, incomplete }
+}
+
+/// The first `limit` entries of several lists in their common order, and whether there are more.
+pub(super) fn merge<T, K: Ord>(lists: Vec<Vec<T>>, limit: usize, key: impl Fn(&T) -> K) -> (Vec<T>, bool) {
+    let mut merged: Vec<T> = lists.into_iter().flatten().collect();
+    // Stable, and quick on what is made of sorted stretches.
+    merged.sort_by_key(key);
+    let is_more = merged.len() > limit;
+    merged.truncate(limit);
+    (merged, is_more)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Leafed through in pages of any size, the lists of the shards are one list.
+        #[test]
+        fn merged_pages_are_the_pages_of_one_list(
+            entries in proptest::collection::btree_map(0_u32..1_000, 0_usize..5, 0..80),
+            limit in 1_usize..12,
+        ) {
+            let whole: Vec<u32> = entries.keys().copied().collect();
+            let mut read: Vec<u32> = Vec::new();
+            loop {
+                let after = read.last().copied();
+                // What each shard answers: so many from behind the place on.
+                let of_shard = |shard: usize| -> Vec<u32> {
+                    let mine = entries.iter().filter(|(_, owner)| **owner == shard).map(|(entry, _)| *entry);
+                    mine.filter(|entry| after.is_none_or(|after| *entry > after)).take(limit).collect()
+                };
+                let is_more_there = |page: &Vec<u32>| {
+                    page.len() == limit && entries.keys().any(|entry| *entry > page[limit - 1])
+                };
+                let pages: Vec<Vec<u32>> = (0..5).map(of_shard).collect();
+                let is_more_there = pages.iter().any(is_more_there);
+                let (page, is_more_here) = merge(pages, limit, |entry| *entry);
+                let rest = &whole[read.len()..];
+                prop_assert_eq!(&page, &rest[..rest.len().min(limit)]);
+                read.extend(page);
+                prop_assert_eq!(is_more_here || is_more_there, read.len() < whole.len());
+                if read.len() == whole.len() {
+                    break;
+                }
+            }
+        }
+    }
+}

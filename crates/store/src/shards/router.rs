@@ -1,0 +1,144 @@
+//! The store that is made of shards.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use dabba_domain::Bucket;
+use futures::future::join_all;
+
+use super::{
+    cursor::digest_of,
+    gather::gravest,
+    map::ShardMap,
+    shard::{Effect, Shard},
+};
+use crate::{Store, StoreError};
+
+/// One store made of several, each of which holds a range of buckets. See the module's description for
+/// what is asked of whom.
+///
+/// Accounts and memberships are on one of them, the directory. Its calls need a Tokio runtime with time
+/// enabled.
+pub struct ShardedStore {
+    pub(super) map: ShardMap,
+    /// By index in the map.
+    pub(super) shards: Vec<Shard>,
+    pub(super) time_limit: Duration,
+    /// The map's digest for cursors.
+    pub(super) digest: u32,
+    directory: usize,
+    /// Who begins when something is shared out; counts up for ever.
+    turn: AtomicUsize,
+}
+
+/// Why a [`ShardedStore`] cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ShardedStoreError {
+    /// Not one store for each shard.
+    #[error("there are {stores} stores for {shards} shards")]
+    StoreCount {
+        /// The shards in the map.
+        shards: usize,
+        /// The stores.
+        stores: usize,
+    },
+    /// The directory is not in the map.
+    #[error("the directory is to be on {0:?}, which is not a shard")]
+    UnknownDirectory(String),
+}
+
+impl ShardedStore {
+    /// How long a shard may take to answer what is asked of all shards, unless chosen otherwise.
+    pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(2);
+
+    /// Makes one store of those of a map, which stand in the map's order.
+    pub fn new(map: ShardMap, stores: Vec<Arc<dyn Store>>) -> Result<Self, ShardedStoreError> {
+        if stores.len() != map.shards().len() {
+            return Err(ShardedStoreError::StoreCount { shards: map.shards().len(), stores: stores.len() });
+        }
+        let names = map.shards().iter().map(|shard| shard.name.clone());
+        let shards = names.zip(stores).map(|(name, store)| Shard::new(name, store)).collect();
+        Ok(Self {
+            digest: digest_of(&map),
+            map,
+            shards,
+            time_limit: Self::DEFAULT_TIME_LIMIT,
+            directory: 0,
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Keeps accounts and memberships on the shard of this name instead of the first.
+    pub fn with_directory(mut self, name: &str) -> Result<Self, ShardedStoreError> {
+        let place = self.map.shards().iter().position(|shard| shard.name == name);
+        self.directory = place.ok_or_else(|| ShardedStoreError::UnknownDirectory(name.to_owned()))?;
+        Ok(self)
+    }
+
+    /// Gives each shard so long to answer what is asked of all shards.
+    pub fn with_time_limit(mut self, time_limit: Duration) -> Self {
+        self.time_limit = time_limit;
+        self
+    }
+
+    /// Which shard holds which buckets.
+    pub const fn map(&self) -> &ShardMap {
+        &self.map
+    }
+
+    pub(super) fn shard(&self, bucket: Bucket) -> &Shard {
+        &self.shards[self.map.shard_of(bucket)]
+    }
+
+    pub(super) fn directory(&self) -> &Shard {
+        &self.shards[self.directory]
+    }
+
+    /// The indices of all shards, beginning with another one each time.
+    pub(super) fn in_turn(&self) -> Vec<usize> {
+        let count = self.shards.len();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % count;
+        (first..count).chain(0..first).collect()
+    }
+}
+
+impl std::fmt::Debug for ShardedStore {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ShardedStore").field("shards", &self.map.shards()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for ShardedStore {
+    /// Every shard has to answer, also one that was mute a moment ago. The error names those that do
+    /// not.
+    async fn ping(&self) -> Result<(), StoreError> {
+        let answers = join_all(self.shards.iter().map(|shard| {
+            let call = shard.store().ping();
+            shard.answer_within(self.time_limit, Effect::None, call)
+        }))
+        .await;
+        let failures: Vec<_> =
+            (0..).zip(answers).filter_map(|(index, answer)| Some((index, answer.err()?))).collect();
+        if failures.is_empty() { Ok(()) } else { Err(gravest(failures)) }
+    }
+
+    /// Closes all shards at once. One that takes its time holds up the return, not the others.
+    async fn close(&self) {
+        join_all(self.shards.iter().map(|shard| shard.store().close())).await;
+    }
+
+    fn shard_count(&self) -> usize {
+        self.shards.len()
+    }
+
+    fn shard_of(&self, bucket: Bucket) -> usize {
+        self.map.shard_of(bucket)
+    }
+}

@@ -1,0 +1,265 @@
+//! One shard is slow or dead: its own restaurants fail, and nobody else's.
+
+use dabba_domain::OrderId;
+use dabba_store::{
+    CatalogueStore, CommitOutcome, FeedCursor, OrderScope, OrderStore, PageSize, Store, StoreError,
+    conformance::builders::menu,
+};
+use tokio::time::Instant;
+
+use crate::{Fixture, TIME_LIMIT, query, stub::Fault, unavailable};
+
+fn faults() -> [Fault; 2] {
+    [Fault::Hang, Fault::Fail(unavailable())]
+}
+
+impl Fixture {
+    fn break_shard(&self, shard: usize, fault: &Fault) {
+        self.shards[shard].set(fault.clone());
+    }
+
+    async fn list(&self) -> Result<(Vec<OrderId>, bool), StoreError> {
+        let page = self.router.list_orders(&query(OrderScope::All, 50)).await?;
+        Ok((page.orders.iter().map(|order| order.id).collect(), page.incomplete))
+    }
+}
+
+/// Orders of the other shards are placed and read at once, without waiting for anything.
+#[tokio::test(start_paused = true)]
+async fn the_other_shards_do_not_notice() {
+    for fault in faults() {
+        let mut fixture = Fixture::new();
+        fixture.break_shard(1, &fault);
+        let began = Instant::now();
+        for shard in [0, 2] {
+            let ids = fixture.place(shard, 2).await;
+            assert!(fixture.router.order(ids[1]).await.unwrap().is_some());
+            let scope = OrderScope::Restaurant(fixture.restaurants[shard]);
+            let page = fixture.router.list_orders(&query(scope, 5)).await.unwrap();
+            assert_eq!((page.orders.len(), page.incomplete), (2, false));
+        }
+        assert_eq!(began.elapsed().as_nanos(), 0);
+        assert_eq!(fixture.shards[1].take_calls().len(), 0);
+    }
+}
+
+/// What only the dead shard knows is an error that names it.
+#[tokio::test]
+async fn what_is_on_a_dead_shard_is_unavailable() {
+    let mut fixture = Fixture::new();
+    fixture.break_shard(1, &Fault::Fail(unavailable()));
+    let id = fixture.world.order_id(fixture.restaurants[1]);
+    let expected = StoreError::Unavailable("shard b: as the test says".to_owned());
+    assert_eq!(fixture.router.order(id).await, Err(expected.clone()));
+    let commit = fixture.world.place(fixture.restaurants[1], fixture.account);
+    assert_eq!(fixture.router.commit(vec![commit]).await, Err(expected));
+}
+
+/// A list has what the others know, and says that something may be missing.
+#[tokio::test(start_paused = true)]
+async fn lists_do_without_a_dead_shard_and_say_so() {
+    for fault in faults() {
+        let mut fixture = Fixture::new();
+        let mut expected = Vec::new();
+        for shard in [0, 2, 0] {
+            expected.extend(fixture.place(shard, 1).await);
+        }
+        let lost = fixture.place(1, 1).await;
+        expected.reverse();
+        fixture.break_shard(1, &fault);
+        assert_eq!(fixture.list().await.unwrap(), (expected.clone(), true));
+        let whole: Vec<_> = lost.into_iter().chain(expected).collect();
+        // A mute shard is tried again after a while.
+        tokio::time::advance(std::time::Duration::from_secs(6)).await;
+        fixture.break_shard(1, &Fault::None);
+        assert_eq!(fixture.list().await.unwrap(), (whole, false));
+    }
+}
+
+/// When pages go on, those that follow are as incomplete.
+#[tokio::test]
+async fn every_page_says_that_it_is_incomplete() {
+    let mut fixture = Fixture::new();
+    fixture.place(0, 5).await;
+    fixture.break_shard(2, &Fault::Fail(unavailable()));
+    let mut query = query(OrderScope::Customer(fixture.account), 2);
+    for expected in [(2, true), (2, true), (1, false)] {
+        let page = fixture.router.list_orders(&query).await.unwrap();
+        assert_eq!((page.orders.len(), page.next.is_some()), expected);
+        assert!(page.incomplete);
+        query.after = page.next;
+    }
+}
+
+/// A shard that was mute is waited for once, and then left alone for a while, unless all are mute.
+#[tokio::test(start_paused = true)]
+async fn a_mute_shard_is_waited_for_once() {
+    let mut fixture = Fixture::new();
+    fixture.add_tasks(0, 10);
+    fixture.break_shard(1, &Fault::Hang);
+    let began = Instant::now();
+    assert!(fixture.list().await.unwrap().1);
+    assert_eq!(began.elapsed().as_millis(), TIME_LIMIT.as_millis());
+    assert_eq!(fixture.shards[1].take_calls(), ["list_orders"]);
+    for _ in 0..10 {
+        assert!(fixture.list().await.unwrap().1);
+        assert_eq!(fixture.claim(1).await.unwrap(), [1, 0, 0]);
+        assert_eq!(fixture.router.feed(&FeedCursor::start(), 3).await.unwrap(), []);
+    }
+    assert_eq!(began.elapsed().as_millis(), TIME_LIMIT.as_millis());
+    assert_eq!(fixture.shards[1].take_calls().len(), 0);
+
+    // Asked whether it is there, it is heard, and takes part again.
+    fixture.break_shard(1, &Fault::None);
+    fixture.router.ping().await.unwrap();
+    assert!(!fixture.list().await.unwrap().1);
+
+    for shard in 0..3 {
+        fixture.break_shard(shard, &Fault::Hang);
+    }
+    assert!(fixture.list().await.is_err());
+    for shard in 0..3 {
+        fixture.break_shard(shard, &Fault::None);
+    }
+    assert!(!fixture.list().await.unwrap().1);
+}
+
+/// When nobody answers, that is an error, which names them all.
+#[tokio::test]
+async fn when_all_shards_fail_everything_does() {
+    let fixture = Fixture::new();
+    for shard in 0..3 {
+        fixture.break_shard(shard, &Fault::Fail(unavailable()));
+    }
+    let text = "shard a: as the test says; shard b: as the test says; shard c: as the test says";
+    let expected = StoreError::Unavailable(text.to_owned());
+    let now = fixture.world.now();
+    assert_eq!(fixture.list().await, Err(expected.clone()));
+    assert_eq!(fixture.router.restaurants(None, PageSize::DEFAULT).await, Err(expected.clone()));
+    assert_eq!(fixture.router.feed(&FeedCursor::start(), 3).await, Err(expected.clone()));
+    assert_eq!(fixture.claim(9).await, Err(expected.clone()));
+    assert_eq!(fixture.router.ping().await, Err(expected));
+    assert!(fixture.router.forget_keys(now, 1).await.is_err());
+}
+
+/// The share of a shard that says no goes to the others; that of a shard that says nothing does not,
+/// since it may have handed it out.
+#[tokio::test(start_paused = true)]
+async fn tasks_of_the_other_shards_are_handed_out() {
+    for (fault, expected) in faults().iter().zip([[3, 0, 3], [5, 0, 4]]) {
+        let mut fixture = Fixture::new();
+        for shard in 0..3 {
+            fixture.add_tasks(shard, 20);
+        }
+        *fixture.shards[0].keys.lock().unwrap() = 7;
+        fixture.break_shard(1, fault);
+        assert_eq!(fixture.claim(9).await.unwrap(), expected);
+        // By now it is known that it is of no use to ask.
+        let claimed = fixture.claim(9).await.unwrap();
+        assert_eq!((claimed[1], claimed.iter().sum::<usize>()), (0, 9));
+        let now = fixture.world.now();
+        assert_eq!(fixture.router.forget_keys(now, 100).await.unwrap(), 7);
+    }
+}
+
+/// The feed of the others goes on; what is on the dead shard comes when it is back, and nothing of it
+/// is lost or comes twice.
+#[tokio::test(start_paused = true)]
+async fn the_feed_goes_on_and_catches_up() {
+    for fault in faults() {
+        let mut fixture = Fixture::new();
+        for shard in 0..3 {
+            fixture.place(shard, 3).await;
+        }
+        let mut seen = fixture.router.feed(&FeedCursor::start(), 4).await.unwrap();
+        fixture.break_shard(1, &fault);
+        let read_on = async |seen: &mut Vec<dabba_store::FeedEntry>| {
+            loop {
+                let cursor = seen.last().unwrap().cursor.clone();
+                let page = fixture.router.feed(&cursor, 3).await.unwrap();
+                if page.is_empty() {
+                    break;
+                }
+                seen.extend(page);
+            }
+        };
+        read_on(&mut seen).await;
+        assert_eq!(seen.len(), 6 + 6 + 1, "all of the others, and one that was read before");
+        fixture.shards[1].set(Fault::None);
+        tokio::time::advance(std::time::Duration::from_secs(6)).await;
+        read_on(&mut seen).await;
+        assert_eq!(seen.len(), 18);
+        for (shard, restaurant) in fixture.shards.iter().zip(&fixture.restaurants) {
+            let of_shard = seen.iter().map(|entry| &entry.event);
+            let of_shard = of_shard.filter(|event| event.order_id.bucket() == restaurant.bucket());
+            assert_eq!(of_shard.cloned().collect::<Vec<_>>(), *shard.events.lock().unwrap());
+        }
+    }
+}
+
+/// Restaurants of a dead shard cannot take an order, and are not offered.
+#[tokio::test]
+async fn restaurants_of_a_dead_shard_are_not_listed() {
+    let mut fixture = Fixture::new();
+    let mut created = Vec::new();
+    for _ in 0..6 {
+        let restaurant = fixture.world.restaurant();
+        fixture.router.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
+        created.push(restaurant);
+    }
+    fixture.break_shard(1, &Fault::Fail(unavailable()));
+    created.retain(|restaurant| fixture.router.shard_of(restaurant.id.bucket()) != 1);
+    assert_eq!(created.len(), 4);
+    assert_eq!(fixture.router.restaurants(None, PageSize::DEFAULT).await.unwrap(), created);
+}
+
+/// A server is ready when all its shards are; the text says which is not.
+#[tokio::test(start_paused = true)]
+async fn a_ping_names_who_does_not_answer() {
+    let fixture = Fixture::new();
+    fixture.break_shard(2, &Fault::Hang);
+    let expected = StoreError::Unavailable("shard c: no answer within 300ms".to_owned());
+    assert_eq!(fixture.router.ping().await, Err(expected));
+    fixture.break_shard(0, &Fault::Fail(unavailable()));
+    let expected = "shard a: as the test says; shard c: no answer within 300ms";
+    assert_eq!(fixture.router.ping().await, Err(StoreError::Unavailable(expected.to_owned())));
+}
+
+/// A mixed batch of which a part is written has an unknown outcome: nobody may believe that nothing
+/// was. When no part is written, it has the shards' own error.
+#[tokio::test]
+async fn a_mixed_batch_that_fails_in_part_has_an_unknown_outcome() {
+    let mut fixture = Fixture::new();
+    let (restaurants, account) = (fixture.restaurants.clone(), fixture.account);
+    let mut batch = || -> Vec<_> {
+        restaurants.iter().map(|restaurant| fixture.world.place(*restaurant, account)).collect()
+    };
+    let (first, second, third) = (batch(), batch(), batch());
+    fixture.break_shard(1, &Fault::Fail(unavailable()));
+    let error = fixture.router.commit(first.clone()).await.unwrap_err();
+    let text = "part of a batch is written: the store is unavailable: shard b: as the test says";
+    assert_eq!(error, StoreError::OutcomeUnknown(text.to_owned()));
+    for (index, commit) in first.iter().enumerate() {
+        let stored = fixture.shards[index].orders.lock().unwrap();
+        assert_eq!(stored.iter().any(|order| order.id == commit.order_id), index != 1);
+    }
+    // The batches of the others are not concerned.
+    let others = [&second[0], &second[2]].map(Clone::clone).to_vec();
+    assert_eq!(fixture.router.commit(others).await.unwrap(), vec![CommitOutcome::Committed; 2]);
+    for shard in 0..3 {
+        fixture.break_shard(shard, &Fault::Fail(unavailable()));
+    }
+    assert!(matches!(fixture.router.commit(third).await, Err(StoreError::Unavailable(_))));
+}
+
+/// A defect in one commit refuses the whole batch before any shard is asked.
+#[tokio::test]
+async fn a_defect_is_found_before_anything_is_written() {
+    let mut fixture = Fixture::new();
+    let good = fixture.world.place(fixture.restaurants[0], fixture.account);
+    let mut bad = fixture.world.place(fixture.restaurants[1], fixture.account);
+    bad.change.as_mut().unwrap().events.clear();
+    let result = fixture.router.commit(vec![good, bad]).await;
+    assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
+    assert_eq!(fixture.calls().concat().len(), 0);
+}

@@ -1,0 +1,68 @@
+//! The router over shards in memory, of which one hangs or fails. What a router must keep of the
+//! contract when all is well is tested by the conformance suite, over real stores.
+
+#![expect(clippy::unwrap_used, reason = "a test ends with a panic")]
+
+mod faults;
+mod routing;
+mod sharing;
+mod stub;
+
+use std::{sync::Arc, time::Duration};
+
+use dabba_domain::{AccountId, RestaurantId};
+use dabba_store::{
+    OrderQuery, OrderScope, PageSize, ShardMap, ShardRange, ShardedStore, Store, StoreError,
+    conformance::builders::World,
+};
+
+use self::stub::Stub;
+
+/// How long a shard may take.
+const TIME_LIMIT: Duration = Duration::from_millis(300);
+
+/// Three shards called a, b and c, and a restaurant on each.
+struct Fixture {
+    router: ShardedStore,
+    shards: Vec<Arc<Stub>>,
+    restaurants: Vec<RestaurantId>,
+    account: AccountId,
+    world: World,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let shards: Vec<_> = (0..3).map(|_| Stub::new()).collect();
+        let stores = shards.iter().map(|stub| Arc::clone(stub) as Arc<dyn Store>).collect();
+        let router = ShardedStore::new(map(), stores).unwrap().with_time_limit(TIME_LIMIT);
+        let mut world = World::new(1);
+        let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();
+        for (index, restaurant) in restaurants.iter().enumerate() {
+            assert_eq!(router.shard_of(restaurant.bucket()), index);
+        }
+        let account = world.account_id();
+        Self { router, shards, restaurants, account, world }
+    }
+
+    /// What each shard was asked since the last time.
+    fn calls(&self) -> [Vec<&'static str>; 3] {
+        [0, 1, 2].map(|index: usize| self.shards[index].take_calls())
+    }
+}
+
+fn map() -> ShardMap {
+    let shard = |(name, buckets): (&str, &str)| ShardRange {
+        name: name.to_owned(),
+        buckets: buckets.parse().unwrap(),
+    };
+    let shards = [("a", "0-1364"), ("b", "1365-2729"), ("c", "2730-4095")];
+    ShardMap::new(shards.into_iter().map(shard).collect()).unwrap()
+}
+
+fn query(scope: OrderScope, limit: u32) -> OrderQuery {
+    OrderQuery { scope, statuses: Vec::new(), after: None, limit: PageSize::new(limit).unwrap() }
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("as the test says".to_owned())
+}

@@ -1,0 +1,131 @@
+//! Targeted, never guessed: who is asked what.
+
+use std::sync::Arc;
+
+use dabba_domain::Role;
+use dabba_store::{
+    AccountStore, CatalogueStore, CommitOutcome, FeedCursor, OrderScope, OrderStore, PageSize, ShardedStore,
+    ShardedStoreError, Store, TaskLease, TaskStore,
+    conformance::builders::{menu, slug},
+};
+
+use crate::{Fixture, map, query, stub::Stub};
+
+const NOBODY: Vec<&str> = Vec::new();
+
+/// An order that does not exist is looked for where it would be, and nowhere else.
+#[tokio::test]
+async fn an_unknown_order_is_asked_of_its_shard_only() {
+    let mut fixture = Fixture::new();
+    let id = fixture.world.order_id(fixture.restaurants[1]);
+    assert_eq!(fixture.router.order(id).await.unwrap(), None);
+    assert_eq!(fixture.router.events(id, 0, 10).await.unwrap(), []);
+    assert_eq!(fixture.calls(), [NOBODY, vec!["order", "events"], NOBODY]);
+}
+
+/// Everything about a restaurant goes to its shard, whatever else the call names.
+#[tokio::test]
+async fn what_concerns_a_restaurant_is_asked_of_its_shard_only() {
+    let mut fixture = Fixture::new();
+    let (id, account) = (fixture.restaurants[2], fixture.account);
+    let mut restaurant = fixture.world.restaurant();
+    restaurant.id = id;
+    let commit = fixture.world.place(id, account);
+    let lease = TaskLease { task_id: commit.tasks[0].id, token: 1 };
+    let (key, now) = (fixture.world.key(), fixture.world.now());
+    let router = &fixture.router;
+    assert_eq!(router.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+    router.find_claim(account, id, &key).await.unwrap();
+    assert_eq!(router.list_orders(&query(OrderScope::Restaurant(id), 5)).await.unwrap().orders.len(), 1);
+    router.postpone_task(lease, now, "").await.unwrap();
+    router.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
+    router.catalogue(id).await.unwrap();
+    router.update_restaurant(&restaurant, 1).await.unwrap();
+    router.replace_menu(id, &menu(&["naan"]), 1).await.unwrap();
+    router.stock(id).await.unwrap();
+    router.set_stock(id, &slug("naan"), None).await.unwrap();
+    let asked = vec![
+        "commit",
+        "find_claim",
+        "list_orders",
+        "postpone_task",
+        "create_restaurant",
+        "catalogue",
+        "update_restaurant",
+        "replace_menu",
+        "stock",
+        "set_stock",
+    ];
+    assert_eq!(fixture.calls(), [NOBODY, NOBODY, asked]);
+}
+
+/// Accounts and memberships are on the first shard, or on the one that was chosen.
+#[tokio::test]
+async fn accounts_are_on_the_directory() {
+    for (directory, expected) in [(None, 0), (Some("b"), 1)] {
+        let mut fixture = Fixture::new();
+        if let Some(name) = directory {
+            fixture.router = fixture.router.with_directory(name).unwrap();
+        }
+        let account = fixture.world.account(Role::Restaurant);
+        let (router, restaurant) = (&fixture.router, fixture.restaurants[2]);
+        router.create_account(&account).await.unwrap();
+        router.account(account.id).await.unwrap();
+        router.account_by_email(&account.email).await.unwrap();
+        router.add_member(restaurant, account.id).await.unwrap();
+        router.remove_member(restaurant, account.id).await.unwrap();
+        router.members(restaurant, None, PageSize::DEFAULT).await.unwrap();
+        router.memberships(account.id).await.unwrap();
+        let counts = fixture.calls().map(|calls| calls.len());
+        let mut all_there = [0; 3];
+        all_there[expected] = 7;
+        assert_eq!(counts, all_there);
+    }
+}
+
+/// What is everyone's is asked of all, each once.
+#[tokio::test]
+async fn what_is_spread_is_asked_of_all() {
+    let fixture = Fixture::new();
+    let router = &fixture.router;
+    for scope in
+        [OrderScope::All, OrderScope::Customer(fixture.account), OrderScope::Courier(fixture.account)]
+    {
+        router.list_orders(&query(scope, 5)).await.unwrap();
+    }
+    router.restaurants(None, PageSize::DEFAULT).await.unwrap();
+    router.feed(&FeedCursor::start(), 10).await.unwrap();
+    router.ping().await.unwrap();
+    router.close().await;
+    let asked = vec!["list_orders", "list_orders", "list_orders", "restaurants", "feed", "ping", "close"];
+    assert_eq!(fixture.calls(), [asked.clone(), asked.clone(), asked]);
+}
+
+/// A batch of one shard is that shard's alone; a mixed one is split, and answered in its order.
+#[tokio::test]
+async fn a_batch_is_split_by_shard() {
+    let mut fixture = Fixture::new();
+    let account = fixture.account;
+    let restaurants = fixture.restaurants.clone();
+    let mut place = |index: usize| fixture.world.place(restaurants[index], account);
+    let one = vec![place(1), place(1)];
+    let mut mixed = vec![place(2), place(0), place(2), place(0)];
+    mixed[2].change = None;
+    let router = &fixture.router;
+    assert_eq!(router.commit(one).await.unwrap(), vec![CommitOutcome::Committed; 2]);
+    assert_eq!(fixture.calls(), [NOBODY, vec!["commit"], NOBODY]);
+    let committed = CommitOutcome::Committed;
+    let expected = [committed.clone(), committed.clone(), CommitOutcome::KeyReused, committed];
+    assert_eq!(fixture.router.commit(mixed).await.unwrap(), expected);
+    assert_eq!(fixture.calls(), [vec!["commit"], NOBODY, vec!["commit"]]);
+}
+
+#[test]
+fn a_router_needs_a_store_for_each_shard() {
+    let stores = vec![Stub::new() as Arc<dyn Store>; 2];
+    let error = ShardedStore::new(map(), stores).unwrap_err();
+    assert_eq!(error, ShardedStoreError::StoreCount { shards: 3, stores: 2 });
+    let stores = vec![Stub::new() as Arc<dyn Store>; 3];
+    let error = ShardedStore::new(map(), stores).unwrap().with_directory("d").unwrap_err();
+    assert_eq!(error.to_string(), "the directory is to be on \"d\", which is not a shard");
+}

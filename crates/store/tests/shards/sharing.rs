@@ -1,0 +1,235 @@
+//! What is shared out: tasks, keys, and turns in the feed; and what is merged.
+
+use std::collections::HashSet;
+
+use dabba_domain::{OrderId, order::TaskKind};
+use dabba_store::{
+    CatalogueStore, ClaimedTask, FeedCursor, NewTask, OrderScope, OrderStore, StoreError, TaskLease,
+    TaskStore,
+    conformance::builders::{menu, order_of},
+};
+use proptest::prelude::*;
+
+use crate::{Fixture, query};
+
+impl Fixture {
+    /// Gives a shard so many tasks that are due.
+    pub(crate) fn add_tasks(&mut self, shard: usize, count: usize) {
+        for _ in 0..count {
+            let order_id = self.world.order_id(self.restaurants[shard]);
+            let task_id = self.world.task_id(order_id);
+            let task =
+                NewTask { id: task_id, order_id, kind: TaskKind::ExpireUnaccepted, run_at: self.world.now() };
+            let lease = TaskLease { task_id, token: 1 };
+            let claimed = ClaimedTask { task, attempts: 1, last_error: None, lease };
+            self.shards[shard].tasks.lock().unwrap().push_back(claimed);
+        }
+    }
+
+    /// Claims tasks; answers how many of each shard.
+    pub(crate) async fn claim(&self, limit: u32) -> Result<[usize; 3], StoreError> {
+        let now = self.world.now();
+        let claimed = self.router.claim_due_tasks(now, now, limit).await?;
+        assert!(claimed.len() <= limit as usize);
+        assert!(claimed.is_sorted_by_key(|claimed| (claimed.task.run_at, claimed.task.id)));
+        let mut counts = [0; 3];
+        for task in claimed {
+            let bucket = task.task.order_id.bucket();
+            counts[self.restaurants.iter().position(|id| id.bucket() == bucket).unwrap()] += 1;
+        }
+        Ok(counts)
+    }
+
+    /// Places so many orders on a shard.
+    pub(crate) async fn place(&mut self, shard: usize, count: usize) -> Vec<OrderId> {
+        let batch: Vec<_> =
+            (0..count).map(|_| self.world.place(self.restaurants[shard], self.account)).collect();
+        let ids = batch.iter().map(|commit| order_of(commit).id).collect();
+        self.router.commit(batch).await.unwrap();
+        ids
+    }
+}
+
+/// Everyone gets the same, and what one does not need goes to the others.
+#[tokio::test]
+async fn tasks_are_shared_out_evenly() {
+    let mut fixture = Fixture::new();
+    for (shard, count) in [(0, 100), (1, 10), (2, 2)] {
+        fixture.add_tasks(shard, count);
+    }
+    assert_eq!(fixture.claim(6).await.unwrap(), [2, 2, 2]);
+    assert_eq!(fixture.claim(6).await.unwrap(), [3, 3, 0]);
+    assert_eq!(fixture.claim(20).await.unwrap(), [15, 5, 0]);
+    assert_eq!(fixture.claim(100).await.unwrap(), [80, 0, 0]);
+    assert_eq!(fixture.claim(100).await.unwrap(), [0, 0, 0]);
+    fixture.calls();
+    assert_eq!(fixture.claim(0).await.unwrap(), [0, 0, 0]);
+    assert_eq!(fixture.calls().concat().len(), 0);
+}
+
+/// One at a time, the shards take turns.
+#[tokio::test]
+async fn no_shard_starves_when_tasks_are_claimed_one_by_one() {
+    let mut fixture = Fixture::new();
+    for shard in 0..3 {
+        fixture.add_tasks(shard, 100);
+    }
+    let mut counts = [0; 3];
+    for _ in 0..30 {
+        let claimed = fixture.claim(1).await.unwrap();
+        assert_eq!(claimed.iter().sum::<usize>(), 1);
+        counts = [0, 1, 2].map(|shard: usize| counts[shard] + claimed[shard]);
+    }
+    assert_eq!(counts, [10, 10, 10]);
+}
+
+/// The whole limit is used before it is not reached, which says that all is done.
+#[tokio::test]
+async fn keys_are_forgotten_up_to_the_limit() {
+    let fixture = Fixture::new();
+    *fixture.shards[1].keys.lock().unwrap() = 25;
+    *fixture.shards[2].keys.lock().unwrap() = 1;
+    let now = fixture.world.now();
+    for expected in [10, 10, 6, 0] {
+        assert_eq!(fixture.router.forget_keys(now, 10).await.unwrap(), expected);
+    }
+}
+
+/// A page of the feed has of each shard as much as of the others, and small pages are fair too.
+#[tokio::test]
+async fn the_feed_gives_each_shard_its_turn() {
+    let mut fixture = Fixture::new();
+    for shard in 0..3 {
+        fixture.place(shard, 20).await;
+    }
+    for size in [1, 2, 4, 30] {
+        let (mut cursor, mut seen) = (FeedCursor::start(), Vec::new());
+        while seen.len() < 30 {
+            let page = fixture.router.feed(&cursor, size).await.unwrap();
+            assert_eq!(page.len(), size as usize);
+            cursor = page.last().unwrap().cursor.clone();
+            seen.extend(page.iter().map(|entry| entry.event.order_id.bucket()));
+        }
+        for restaurant in &fixture.restaurants {
+            let bucket = restaurant.bucket();
+            let count = seen[..30].iter().filter(|other| **other == bucket).count();
+            assert_eq!(count, 10, "pages of {size}");
+        }
+    }
+}
+
+/// A cursor of something else is refused without anybody being asked; a damaged one by its shard.
+#[tokio::test]
+async fn a_foreign_cursor_is_corrupt() {
+    let mut fixture = Fixture::new();
+    fixture.place(1, 1).await;
+    fixture.calls();
+    let cursor = fixture.router.feed(&FeedCursor::start(), 1).await.unwrap().remove(0).cursor;
+    assert!(cursor.0.ends_with(".2.0-1-10-"), "{cursor:?}");
+    fixture.calls();
+    for foreign in ["1", "", "r1"].map(|text| format!("{text}{}", cursor.0)) {
+        let is_own = foreign == cursor.0;
+        let read = fixture.router.feed(&FeedCursor(foreign), 1).await;
+        assert_eq!(!is_own, matches!(read, Err(StoreError::Corrupt(_))), "{read:?}");
+    }
+    assert_eq!(fixture.calls().map(|calls| calls.len()), [1, 1, 1]);
+    let damaged = FeedCursor(cursor.0.replace(".0-1-10-", ".0-1-x0-"));
+    let error = fixture.router.feed(&damaged, 1).await.unwrap_err();
+    assert_eq!(error, StoreError::Corrupt("shard b: not a number".to_owned()));
+}
+
+/// By id, whatever the shard.
+#[tokio::test]
+async fn restaurants_of_all_shards_are_one_list() {
+    let mut fixture = Fixture::new();
+    let mut created = Vec::new();
+    for _ in 0..20 {
+        let restaurant = fixture.world.restaurant();
+        fixture.router.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
+        created.push(restaurant);
+    }
+    for size in [1, 3, 20, 100] {
+        let mut read = Vec::new();
+        loop {
+            let after = read.last().map(|restaurant: &dabba_domain::restaurant::Restaurant| restaurant.id);
+            let limit = dabba_store::PageSize::new(size).unwrap();
+            let page = fixture.router.restaurants(after, limit).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            read.extend(page);
+        }
+        assert_eq!(read, created);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// However orders are spread, and whatever the size of a page, the pages of the shards are those of
+    /// one list, the newest first, and the last one says so.
+    #[test]
+    fn pages_over_shards_are_the_pages_of_one_list(
+        shards in proptest::collection::vec(0_usize..3, 0..40), limit in 1_u32..15,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut fixture = Fixture::new();
+            let mut expected = Vec::new();
+            for shard in shards {
+                expected.extend(fixture.place(shard, 1).await);
+            }
+            expected.reverse();
+            let mut query = query(OrderScope::Customer(fixture.account), limit);
+            let mut read: Vec<OrderId> = Vec::new();
+            loop {
+                let page = fixture.router.list_orders(&query).await.unwrap();
+                let rest = &expected[read.len()..];
+                let ids: Vec<OrderId> = page.orders.iter().map(|order| order.id).collect();
+                assert_eq!(ids, rest[..rest.len().min(limit as usize)]);
+                assert!(!page.incomplete);
+                read.extend(ids);
+                assert_eq!(page.next.is_some(), read.len() < expected.len());
+                query.after = page.next;
+                if query.after.is_none() {
+                    break;
+                }
+            }
+        });
+    }
+
+    /// However events are spread, and whatever the size of a page, each comes once and those of a shard
+    /// in their order.
+    #[test]
+    fn the_feed_over_shards_has_everything_once(
+        shards in proptest::collection::vec(0_usize..3, 0..40), limit in 1_u32..15,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut fixture = Fixture::new();
+            for shard in shards {
+                fixture.place(shard, 1).await;
+            }
+            let (mut cursor, mut seen) = (FeedCursor::start(), Vec::new());
+            loop {
+                let page = fixture.router.feed(&cursor, limit).await.unwrap();
+                let Some(last) = page.last() else { break };
+                cursor = last.cursor.clone();
+                let is_last = page.len() < limit as usize;
+                seen.extend(page.into_iter().map(|entry| entry.event));
+                if is_last {
+                    break;
+                }
+            }
+            let whole = fixture.router.feed(&FeedCursor::start(), 1_000).await.unwrap();
+            assert_eq!(seen, whole.into_iter().map(|entry| entry.event).collect::<Vec<_>>());
+            let distinct: HashSet<_> = seen.iter().map(|event| (event.order_id, event.version)).collect();
+            assert_eq!(distinct.len(), seen.len());
+            for (shard, restaurant) in fixture.shards.iter().zip(&fixture.restaurants) {
+                let mut of_shard = seen.clone();
+                of_shard.retain(|event| event.order_id.bucket() == restaurant.bucket());
+                assert_eq!(of_shard, *shard.events.lock().unwrap());
+            }
+        });
+    }
+}

@@ -1,0 +1,252 @@
+//! A shard in memory that fails where a test says, and counts what it is asked.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use dabba_domain::{
+    AccountId, OrderId, RestaurantId, Timestamp,
+    menu::Menu,
+    order::{Order, RecordedEvent, Version},
+    restaurant::{Restaurant, Revision},
+    text::Slug,
+};
+use dabba_store::{
+    Account, AccountCreation, AccountStore, Catalogue, CatalogueStore, CatalogueUpdate, ClaimRecord,
+    ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderCursor, OrderPage,
+    OrderQuery, OrderStore, PageSize, StockLevel, Store, StoreError, TaskLease, TaskStore,
+};
+
+/// What a shard does with what it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// It never answers.
+    Hang,
+    Fail(StoreError),
+}
+
+/// Keeps just enough to tell what a router makes of it. Its lists have everyone's orders.
+pub(crate) struct Stub {
+    fault: Mutex<Fault>,
+    calls: Mutex<Vec<&'static str>>,
+    pub(crate) orders: Mutex<Vec<Order>>,
+    pub(crate) events: Mutex<Vec<RecordedEvent>>,
+    pub(crate) tasks: Mutex<VecDeque<ClaimedTask>>,
+    pub(crate) keys: Mutex<u32>,
+    restaurants: Mutex<Vec<Restaurant>>,
+}
+
+impl Stub {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            fault: Mutex::new(Fault::None),
+            calls: Mutex::default(),
+            orders: Mutex::default(),
+            events: Mutex::default(),
+            tasks: Mutex::default(),
+            keys: Mutex::default(),
+            restaurants: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn set(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = fault;
+    }
+
+    /// What it was asked since the last time.
+    pub(crate) fn take_calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut *self.calls.lock().unwrap())
+    }
+
+    async fn enter(&self, call: &'static str) -> Result<(), StoreError> {
+        self.calls.lock().unwrap().push(call);
+        let fault = self.fault.lock().unwrap().clone();
+        match fault {
+            Fault::None => Ok(()),
+            Fault::Hang => std::future::pending().await,
+            Fault::Fail(error) => Err(error),
+        }
+    }
+}
+
+#[async_trait]
+impl OrderStore for Stub {
+    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        self.enter("commit").await?;
+        let outcome = |commit: Commit| {
+            let Some(change) = commit.change else { return CommitOutcome::KeyReused };
+            self.orders.lock().unwrap().push(change.order);
+            self.events.lock().unwrap().extend(change.events);
+            CommitOutcome::Committed
+        };
+        Ok(batch.into_iter().map(outcome).collect())
+    }
+    async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
+        self.enter("order").await?;
+        Ok(self.orders.lock().unwrap().iter().find(|order| order.id == id).cloned())
+    }
+    async fn events(&self, id: OrderId, _: Version, _: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.enter("events").await?;
+        let events = self.events.lock().unwrap();
+        Ok(events.iter().filter(|event| event.order_id == id).cloned().collect())
+    }
+    async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, StoreError> {
+        self.enter("list_orders").await?;
+        let mut orders = self.orders.lock().unwrap().clone();
+        orders.retain(|order| query.after.is_none_or(|after| order.id < after.order_id));
+        orders.sort_by_key(|order| std::cmp::Reverse(order.id));
+        let is_more = orders.len() > query.limit.get() as usize;
+        orders.truncate(query.limit.get() as usize);
+        let next = is_more.then(|| orders.last().map(OrderCursor::behind)).flatten();
+        Ok(OrderPage { orders, next, ..OrderPage::default() })
+    }
+    async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError> {
+        self.enter("feed").await?;
+        let first: usize = if *after == FeedCursor::start() {
+            0
+        } else {
+            after.0.parse().map_err(|_| StoreError::Corrupt("not a number".to_owned()))?
+        };
+        let events = self.events.lock().unwrap();
+        let entry = |(place, event): (usize, &RecordedEvent)| FeedEntry {
+            cursor: FeedCursor((place + 1).to_string()),
+            event: event.clone(),
+        };
+        Ok(events.iter().enumerate().skip(first).take(limit as usize).map(entry).collect())
+    }
+    async fn find_claim(
+        &self,
+        _: AccountId,
+        _: RestaurantId,
+        _: &IdempotencyKey,
+    ) -> Result<Option<ClaimRecord>, StoreError> {
+        self.enter("find_claim").await?;
+        Ok(None)
+    }
+    async fn forget_keys(&self, _: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        self.enter("forget_keys").await?;
+        let mut keys = self.keys.lock().unwrap();
+        let forgotten = limit.min(*keys);
+        *keys -= forgotten;
+        Ok(forgotten)
+    }
+}
+
+#[async_trait]
+impl TaskStore for Stub {
+    async fn claim_due_tasks(
+        &self,
+        _: Timestamp,
+        _: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ClaimedTask>, StoreError> {
+        self.enter("claim_due_tasks").await?;
+        let mut tasks = self.tasks.lock().unwrap();
+        let count = tasks.len().min(limit as usize);
+        Ok(tasks.drain(..count).collect())
+    }
+    async fn postpone_task(&self, _: TaskLease, _: Timestamp, _: &str) -> Result<bool, StoreError> {
+        self.enter("postpone_task").await?;
+        Ok(true)
+    }
+}
+
+#[async_trait]
+impl CatalogueStore for Stub {
+    async fn create_restaurant(&self, restaurant: &Restaurant, _: &Menu) -> Result<bool, StoreError> {
+        self.enter("create_restaurant").await?;
+        self.restaurants.lock().unwrap().push(restaurant.clone());
+        Ok(true)
+    }
+    async fn catalogue(&self, _: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
+        self.enter("catalogue").await?;
+        Ok(None)
+    }
+    async fn restaurants(
+        &self,
+        after: Option<RestaurantId>,
+        limit: PageSize,
+    ) -> Result<Vec<Restaurant>, StoreError> {
+        self.enter("restaurants").await?;
+        let mut restaurants = self.restaurants.lock().unwrap().clone();
+        restaurants.retain(|restaurant| after.is_none_or(|after| restaurant.id > after));
+        restaurants.sort_by_key(|restaurant| restaurant.id);
+        restaurants.truncate(limit.get() as usize);
+        Ok(restaurants)
+    }
+    async fn update_restaurant(&self, _: &Restaurant, _: Revision) -> Result<CatalogueUpdate, StoreError> {
+        self.enter("update_restaurant").await?;
+        Ok(CatalogueUpdate::NotFound)
+    }
+    async fn replace_menu(
+        &self,
+        _: RestaurantId,
+        _: &Menu,
+        _: Revision,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        self.enter("replace_menu").await?;
+        Ok(CatalogueUpdate::NotFound)
+    }
+    async fn stock(&self, _: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
+        self.enter("stock").await?;
+        Ok(Vec::new())
+    }
+    async fn set_stock(
+        &self,
+        _: RestaurantId,
+        _: &Slug,
+        _: Option<u32>,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        self.enter("set_stock").await?;
+        Ok(CatalogueUpdate::NotFound)
+    }
+}
+
+#[async_trait]
+impl AccountStore for Stub {
+    async fn create_account(&self, _: &Account) -> Result<AccountCreation, StoreError> {
+        self.enter("create_account").await?;
+        Ok(AccountCreation::Created)
+    }
+    async fn account(&self, _: AccountId) -> Result<Option<Account>, StoreError> {
+        self.enter("account").await?;
+        Ok(None)
+    }
+    async fn account_by_email(&self, _: &str) -> Result<Option<Account>, StoreError> {
+        self.enter("account_by_email").await?;
+        Ok(None)
+    }
+    async fn add_member(&self, _: RestaurantId, _: AccountId) -> Result<(), StoreError> {
+        self.enter("add_member").await
+    }
+    async fn remove_member(&self, _: RestaurantId, _: AccountId) -> Result<bool, StoreError> {
+        self.enter("remove_member").await?;
+        Ok(false)
+    }
+    async fn members(
+        &self,
+        _: RestaurantId,
+        _: Option<AccountId>,
+        _: PageSize,
+    ) -> Result<Vec<Account>, StoreError> {
+        self.enter("members").await?;
+        Ok(Vec::new())
+    }
+    async fn memberships(&self, _: AccountId) -> Result<Vec<RestaurantId>, StoreError> {
+        self.enter("memberships").await?;
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Store for Stub {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.enter("ping").await
+    }
+    async fn close(&self) {
+        self.calls.lock().unwrap().push("close");
+    }
+}
