@@ -9,7 +9,7 @@
 //! the menu is read in place, which keeps line and column in its errors, and the few settings are
 //! kept as they are and read after it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{
     Deserialize, Deserializer,
@@ -92,7 +92,10 @@ fn pointer_of(path: &Path) -> String {
     let mut pointer = String::new();
     for segment in path {
         match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Seq { index } => {
+                // Writing to a String cannot fail.
+                let _ = write!(pointer, "/{index}");
+            }
             Segment::Map { key } | Segment::Enum { variant: key } => {
                 pointer.push('/');
                 pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
@@ -122,11 +125,9 @@ impl Parts {
                     None
                 }
             };
-        let found = [
-            settings.clone().and_then(|settings| settings.validate().err()),
-            menu.clone().validate().err(),
-        ];
-        for problem in found.iter().flatten().flat_map(|found| found.as_slice()) {
+        let found =
+            [settings.clone().and_then(|settings| settings.validate().err()), menu.clone().validate().err()];
+        for problem in found.iter().flatten().flat_map(Problems::as_slice) {
             problems.add(format!("{pointer}{}", problem.pointer), &problem.detail);
         }
         Some(RestaurantDocument { settings: settings?, menu })
@@ -226,7 +227,8 @@ mod tests {
         let bad = PLAIN.replace("Europe/London", "Europe/Atlantis").replace("250", "-1");
         let worse = PLAIN.replace("2000", "\"20 %\"");
         let found = problems_of(&format!("[{PLAIN}, {bad}, {worse}]"));
-        for place in ["/1/time_zone: ", "/1/categories/0/items/0/price_minor: ", "/2/tax_rate_basis_points: "] {
+        for place in ["/1/time_zone: ", "/1/categories/0/items/0/price_minor: ", "/2/tax_rate_basis_points: "]
+        {
             assert!(found.contains(place), "{place} is missing in\n{found}");
         }
         assert_eq!(found.lines().count(), 3, "{found}");

@@ -96,7 +96,7 @@ pub struct MenuOption {
 /// Whether an item can be ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(tag = "status", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "status", rename_all = "snake_case", deny_unknown_fields, try_from = "AvailabilityDocument")]
 pub enum Availability {
     /// It can.
     #[default]
@@ -107,6 +107,34 @@ pub enum Availability {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
+}
+
+/// An [`Availability`] as it is read: strictly, which serde's tagged enums are not.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AvailabilityDocument {
+    status: AvailabilityStatus,
+    #[serde(default)]
+    until: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AvailabilityStatus {
+    Available,
+    Unavailable,
+}
+
+impl TryFrom<AvailabilityDocument> for Availability {
+    type Error = &'static str;
+
+    fn try_from(document: AvailabilityDocument) -> Result<Self, Self::Error> {
+        match (document.status, document.until) {
+            (AvailabilityStatus::Available, None) => Ok(Self::Available),
+            (AvailabilityStatus::Available, Some(_)) => Err("what is available has no until"),
+            (AvailabilityStatus::Unavailable, until) => Ok(Self::Unavailable { until }),
+        }
+    }
 }
 
 impl Availability {

@@ -63,7 +63,7 @@ impl Default for EngineConfig {
             max_decision_attempts: 8,
             cached_catalogues: 1_000,
             key_retention: SignedDuration::from_hours(7 * 24),
-            maintenance_interval: Duration::from_secs(60),
+            maintenance_interval: Duration::from_mins(1),
             membership_max_age: Duration::from_secs(5),
             concurrent_password_hashes: 2,
             password_cost: PasswordCost::default(),

@@ -1,1 +1,75 @@
-//! The HTTP API: routes, authentication, problem details and the OpenAPI description.
+//! The HTTP API: routes, authentication, problem details and the `OpenAPI` description.
+//!
+//! A handler authenticates, parses, calls one use case of the engine and represents its answer;
+//! every rule lives below. What all requests share is done around them, in [`observe`]: the request
+//! id, the time limit, the log line, the measurements, and the body of every problem.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `routes` | one file per group of operations, with what they take and answer |
+//! | `extract` | the parts of a request: caller, ids, parameters, headers, body, cursors |
+//! | `problem` | every refusal, as RFC 9457 problem details |
+//! | `token` | issues and verifies bearer tokens |
+//! | `limit` | how often someone may ask |
+//! | `openapi` | the description of all this, made from the code |
+//!
+//! To add an operation: a handler with `#[utoipa::path]` in `routes`, its line in the group's
+//! `router`, a row in the authorization test, and `docs/openapi.json` made anew.
+
+mod config;
+mod extract;
+mod limit;
+mod metrics;
+mod observe;
+mod openapi;
+mod problem;
+mod routes;
+mod serve;
+mod token;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::DefaultBodyLimit, middleware};
+use dabba_engine::Engine;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+pub use config::{HttpConfig, MAX_BODY_BYTES, MAX_MENU_BYTES, Rate, RateLimits};
+pub use openapi::openapi_json;
+pub use problem::Code;
+pub use serve::serve;
+pub use token::{SigningKey, SigningKeyError, issue_token};
+
+/// What every handler can reach.
+pub(crate) struct App {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) config: HttpConfig,
+    pub(crate) verifier: token::Verifier,
+    pub(crate) limits: limit::Limits,
+    pub(crate) metrics: metrics::HttpMetrics,
+}
+
+/// The whole API on an engine: every operation, `/metrics`, `/openapi.json` and `/docs`.
+///
+/// It has to be served with the client's address as connection information, as [`serve`] does;
+/// else all clients count as one where the number of their requests is limited.
+pub fn app(engine: Arc<Engine>, config: HttpConfig) -> Router {
+    let app = Arc::new(App {
+        verifier: token::Verifier::new(&config.signing_key),
+        limits: limit::Limits::new(&engine, &config.rate_limits),
+        metrics: metrics::HttpMetrics::new(engine.metrics()),
+        engine,
+        config,
+    });
+    let (routes, _) = routes::router().split_for_parts();
+    routes
+        .merge(openapi::route())
+        .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json")))
+        .fallback(observe::nothing_here)
+        // From the innermost to the outermost.
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(CatchPanicLayer::custom(observe::Panicked))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::bound))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
+        .with_state(app)
+}

@@ -1,1 +1,29 @@
-//! A server to test against, and builders: for tests only.
+//! A server to test against: the whole of Dabba on a socket, with a clock that stands still, people of
+//! every role, and a restaurant that is open. For tests only.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use dabba_testkit::TestServer;
+//! let server = TestServer::start().await;
+//! let placed = server.post(&server.orders_path(), Some(&server.customer), &TestServer::order()).key("1").send().await;
+//! assert_eq!(placed.status, 201);
+//! # }
+//! ```
+//!
+//! The store is made by a [`StoreFactory`], which is called again when the server is restarted; with
+//! another factory the same tests run on another store.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test whose server does not work has failed; where it did is what there is to say"
+)]
+
+mod client;
+mod people;
+mod server;
+
+pub use client::{Answer, Request};
+pub use people::{PASSWORD, Person};
+pub use server::{StoreFactory, TestServer, TestServerBuilder, menu, settings, sqlite_in};

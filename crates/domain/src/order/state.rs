@@ -163,7 +163,7 @@ pub struct StockDraw {
 /// How the food gets to the customer, with what is needed for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields, try_from = "FulfilmentDocument")]
 pub enum Fulfilment {
     /// A courier brings it.
     Delivery {
@@ -172,6 +172,29 @@ pub enum Fulfilment {
     },
     /// The customer fetches it from the restaurant.
     Collection,
+}
+
+/// A [`Fulfilment`] as it is read. Serde's tagged enums overlook members that do not belong, and lose
+/// the place of what is wrong within them; a struct does neither.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FulfilmentDocument {
+    r#type: FulfilmentKind,
+    #[serde(default)]
+    address: Option<Address>,
+}
+
+impl TryFrom<FulfilmentDocument> for Fulfilment {
+    type Error = &'static str;
+
+    fn try_from(document: FulfilmentDocument) -> Result<Self, Self::Error> {
+        match (document.r#type, document.address) {
+            (FulfilmentKind::Delivery, Some(address)) => Ok(Self::Delivery { address }),
+            (FulfilmentKind::Delivery, None) => Err("a delivery needs an address"),
+            (FulfilmentKind::Collection, None) => Ok(Self::Collection),
+            (FulfilmentKind::Collection, Some(_)) => Err("a collection has no address"),
+        }
+    }
 }
 
 impl Fulfilment {

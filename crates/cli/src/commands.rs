@@ -1,0 +1,104 @@
+//! The commands, one file each.
+
+pub(crate) mod demo;
+pub(crate) mod import_menu;
+pub(crate) mod migrate;
+pub(crate) mod openapi;
+pub(crate) mod serve;
+pub(crate) mod settings;
+pub(crate) mod token;
+pub(crate) mod version;
+
+use std::{future::Future, path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand};
+use confique::Layer as _;
+
+use crate::{
+    failure::Failure,
+    settings::{Layer, Settings},
+};
+
+/// Time for what runs in the background to end when a command has ended.
+const RUNTIME_SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
+
+/// Order management for food delivery: takes an order exactly once and walks it to the door.
+#[derive(Parser)]
+#[command(name = "dabba", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the API.
+    Serve(Box<serve::Arguments>),
+    /// Walks one order from the kitchen to the door, on a server of its own, and shows each step.
+    Demo(demo::Arguments),
+    /// Brings the database to the newest schema.
+    Migrate(migrate::Arguments),
+    /// Registers the restaurants in a file with their menus, or replaces a restaurant's menu.
+    ImportMenu(import_menu::Arguments),
+    /// Prints a bearer token, signed with the data directory's key. Also while a server runs.
+    Token(token::Arguments),
+    /// Prints a settings file to begin with: every setting with its description and default.
+    Settings,
+    /// Prints the description of the API (`OpenAPI` 3.1, JSON).
+    Openapi,
+    /// Prints the version and what this binary was built for.
+    Version,
+}
+
+impl Cli {
+    /// Carries the command out.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Serve(arguments) => serve::run(*arguments),
+            Command::Demo(arguments) => demo::run(&arguments),
+            Command::Migrate(arguments) => migrate::run(arguments),
+            Command::ImportMenu(arguments) => import_menu::run(arguments),
+            Command::Token(arguments) => token::run(arguments),
+            Command::Settings => settings::run(),
+            Command::Openapi => openapi::run(),
+            Command::Version => version::run(),
+        }
+    }
+}
+
+/// The settings of a command that needs the data directory and little else. The others still come
+/// from the environment and the file.
+#[derive(clap::Args)]
+pub(crate) struct DataArguments {
+    /// Settings file (TOML). `dabba.toml` if there is one, when absent.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the database and of the signing key.
+    #[arg(long, value_name = "DIRECTORY")]
+    data: Option<PathBuf>,
+}
+
+impl DataArguments {
+    fn load(self) -> Result<Settings, Failure> {
+        self.load_with(|_| {})
+    }
+
+    /// Loads the settings, with further flags of the command.
+    fn load_with(self, set: impl FnOnce(&mut Layer)) -> Result<Settings, Failure> {
+        let mut flags = Layer::empty();
+        flags.data = self.data;
+        set(&mut flags);
+        Settings::load(flags, self.config.as_deref())
+    }
+}
+
+/// Runs a command that waits for things, to its end.
+fn block_on(future: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::during("starting the runtime"))?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN_LIMIT);
+    result
+}

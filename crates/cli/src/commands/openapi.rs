@@ -1,0 +1,8 @@
+//! `dabba openapi`
+
+use crate::{failure::Failure, output};
+
+/// Prints the description of the API.
+pub(crate) fn run() -> Result<(), Failure> {
+    output::line(dabba_http::openapi_json().trim_end())
+}

@@ -1,0 +1,124 @@
+//! `dabba serve`
+
+mod announcement;
+mod signals;
+
+use std::{
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dabba_http::{HttpConfig, Rate, RateLimits, SigningKey};
+use tokio::net::TcpListener;
+
+use self::{announcement::Announcement, signals::Signals};
+use crate::{
+    data, demo_data,
+    failure::Failure,
+    logging,
+    settings::{Bounded, Layer, Settings},
+    signing_key,
+};
+
+/// Time that the store has to close, however long the requests took to finish.
+const LEAST_CLOSING_TIME: Duration = Duration::from_secs(1);
+
+/// What the command takes.
+#[derive(clap::Args)]
+#[command(after_help = "Each setting can also be given in the environment (DABBA_LISTEN and so on) or in \
+                        the settings file, which `dabba settings` prints.")]
+pub(crate) struct Arguments {
+    /// Adds a demo if there is none: restaurants, accounts, and tokens for them.
+    #[arg(long)]
+    demo: bool,
+    /// Prints where it serves as one JSON object on standard output, with the demo's tokens and an
+    /// order.
+    #[arg(long)]
+    json: bool,
+    /// Settings file (TOML). `dabba.toml` if there is one, when absent.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Layer,
+}
+
+/// Serves until a signal says to stop.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { demo, json, config, settings } = arguments;
+    let settings = Settings::load(settings, config.as_deref())?;
+    logging::start(&settings)?;
+    super::block_on(serve(settings, demo, json))
+}
+
+async fn serve(settings: Settings, with_demo: bool, json: bool) -> Result<(), Failure> {
+    let signals = Signals::listen()?;
+    let store = data::open(&settings)?;
+    let signing_key = signing_key::read_or_make(&settings)?;
+    let engine = data::start_engine(&store, &settings);
+    let demo = if with_demo { Some(demo_data::ensure(&engine, &*store).await?) } else { None };
+
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .map_err(Failure::during(format_args!("listening on {} (the setting listen)", settings.listen)))?;
+    let address = listener.local_addr().map_err(Failure::during("listening"))?;
+    let announcement = Announcement {
+        address: reachable(address),
+        demo: demo.as_ref(),
+        signing_key: &signing_key,
+        now: engine.now(),
+        settings: &settings,
+    };
+    // The socket takes connections from here on, so whoever reads this can use the address.
+    announcement.publish(json)?;
+    tracing::info!(%address, data = %settings.data.display(), "serving");
+
+    let grace = settings.shutdown_grace_seconds.seconds();
+    let maintenance = tokio::spawn(Arc::clone(&engine).maintain());
+    let app = dabba_http::app(Arc::clone(&engine), http_config(&settings, signing_key));
+    let stopping_since = signals.stopping_since();
+    dabba_http::serve(listener, app, signals.first(), grace).await.map_err(Failure::during("serving"))?;
+    maintenance.abort();
+    let spent = stopping_since.get().map_or(Duration::ZERO, Instant::elapsed);
+    if engine.shut_down(grace.saturating_sub(spent).max(LEAST_CLOSING_TIME)).await {
+        tracing::info!("stopped");
+        Ok(())
+    } else {
+        Err(Failure::new("the store did not close in time; nothing that was acknowledged is lost"))
+    }
+}
+
+/// The address under which this machine reaches a server that listens on all addresses.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+fn http_config(settings: &Settings, signing_key: SigningKey) -> HttpConfig {
+    let defaults = RateLimits::default();
+    let rate_limits = RateLimits {
+        tokens_per_email: rate(settings.tokens_per_email_limit, defaults.tokens_per_email),
+        tokens_per_address: rate(settings.tokens_per_address_limit, defaults.tokens_per_address),
+        accounts_per_address: rate(settings.accounts_per_address_limit, defaults.accounts_per_address),
+    };
+    HttpConfig {
+        token_lifetime: settings.token_lifetime_seconds.seconds(),
+        request_timeout: settings.request_timeout_seconds.seconds(),
+        rate_limits,
+        trust_forwarded_for: settings.trust_forwarded_for,
+        ..HttpConfig::new(signing_key)
+    }
+}
+
+/// So many requests in the time of the default.
+fn rate(limit: Bounded<1, 1_000_000>, default: Rate) -> Rate {
+    Rate { requests: NonZeroU32::new(limit.small()).unwrap_or(NonZeroU32::MIN), ..default }
+}

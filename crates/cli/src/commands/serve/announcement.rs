@@ -1,0 +1,160 @@
+//! What `serve` says when it is ready: for a person, or as JSON for a program.
+
+use std::{
+    fmt::Write as _, fs, io::Write as _, net::SocketAddr, os::unix::fs::OpenOptionsExt as _, path::PathBuf,
+};
+
+use dabba_domain::{AccountId, RestaurantId, Role, Timestamp};
+use dabba_engine::{Random as _, SystemRandom};
+use dabba_http::{SigningKey, issue_token};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{demo_data::Demo, failure::Failure, output, settings::Settings};
+
+/// All that there is to say.
+pub(super) struct Announcement<'a> {
+    pub(super) address: SocketAddr,
+    pub(super) demo: Option<&'a Demo>,
+    pub(super) signing_key: &'a SigningKey,
+    pub(super) now: Timestamp,
+    pub(super) settings: &'a Settings,
+}
+
+/// The form for programs.
+#[derive(Serialize)]
+struct Json<'a> {
+    address: String,
+    #[serde(flatten)]
+    demo: Option<JsonDemo<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonDemo<'a> {
+    restaurant_id: RestaurantId,
+    courier_id: AccountId,
+    tokens: Tokens,
+    order: &'a Value,
+}
+
+#[derive(Serialize)]
+struct Tokens {
+    customer: String,
+    restaurant: String,
+    courier: String,
+    admin: String,
+}
+
+impl Announcement<'_> {
+    /// Says it on standard output. With a demo, its variables are written to a file for the shell.
+    pub(super) fn publish(&self, json: bool) -> Result<(), Failure> {
+        if let Some(demo) = self.demo {
+            let path = self.environment_path();
+            self.write_environment(demo)
+                .map_err(Failure::during(format_args!("writing {}", path.display())))?;
+        }
+        if json {
+            let demo = self.demo.map(|demo| JsonDemo {
+                restaurant_id: demo.restaurant_id,
+                courier_id: demo.account(Role::Courier),
+                tokens: self.tokens(demo),
+                order: &demo.order,
+            });
+            return output::json(&Json { address: self.url(), demo });
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        let mut text = format!(
+            "Dabba {version} serves at {url}, data in {data}\nAPI: {url}/docs\n",
+            url = self.url(),
+            data = self.settings.data.display()
+        );
+        if let Some(demo) = self.demo {
+            self.introduce(demo, &mut text);
+        }
+        text.push_str("\nStop with Ctrl-C.");
+        output::line(text)
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn environment_path(&self) -> PathBuf {
+        self.settings.data.join("demo.env")
+    }
+
+    fn tokens(&self, demo: &Demo) -> Tokens {
+        let lifetime = self.settings.token_lifetime_seconds.seconds();
+        let token = |role| issue_token(self.signing_key, demo.account(role), role, self.now, lifetime);
+        Tokens {
+            customer: token(Role::Customer),
+            restaurant: token(Role::Restaurant),
+            courier: token(Role::Courier),
+            admin: token(Role::Admin),
+        }
+    }
+
+    /// Tokens, and a line that places an order when it is pasted.
+    fn introduce(&self, demo: &Demo, text: &mut String) {
+        let Tokens { customer, restaurant, courier, admin } = self.tokens(demo);
+        let hours = self.settings.token_lifetime_seconds.get() / 3_600;
+        // Writing to a String cannot fail, here and below.
+        let _ = write!(
+            text,
+            "\nDemo restaurant: {} ({})\nTokens, valid for {hours} hours:\n  \
+             customer    {customer}\n  restaurant  {restaurant}\n  courier     {courier}\n  admin       {admin}\n\
+             As shell variables: . {}\n\nPlace an order:\n\n",
+            demo.restaurant_name,
+            demo.restaurant_id,
+            self.environment_path().display(),
+        );
+        let _ = writeln!(
+            text,
+            "curl -sS '{}/v1/restaurants/{}/orders' -H 'Authorization: Bearer {customer}' \
+             -H 'Content-Type: application/json' -H 'Idempotency-Key: demo-{:016x}' -d {}",
+            self.url(),
+            demo.restaurant_id,
+            SystemRandom.next_u64(),
+            quoted(&demo.order.to_string()),
+        );
+    }
+
+    /// Writes the demo's variables for a shell, readable by their owner only: they let anyone in.
+    fn write_environment(&self, demo: &Demo) -> std::io::Result<()> {
+        let Tokens { customer, restaurant, courier, admin } = self.tokens(demo);
+        let lines = [
+            ("ADDRESS", self.url()),
+            ("RESTAURANT", demo.restaurant_id.to_string()),
+            ("CUSTOMER_TOKEN", customer),
+            ("RESTAURANT_TOKEN", restaurant),
+            ("COURIER_TOKEN", courier),
+            ("ADMIN_TOKEN", admin),
+            ("ORDER_BODY", demo.order.to_string()),
+        ];
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(self.environment_path())?;
+        for (name, value) in lines {
+            writeln!(file, "export {name}={}", quoted(&value))?;
+        }
+        Ok(())
+    }
+}
+
+/// The text as one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_text_is_one_word() {
+        assert_eq!(quoted("it's $5"), r"'it'\''s $5'");
+    }
+}

@@ -1,0 +1,188 @@
+//! The demo: three invented restaurants, and one account of each role.
+//!
+//! It is added once and found again: the accounts by their e-mail addresses, the restaurants by the
+//! restaurant account's memberships. The accounts have passwords that nobody knows; whoever may read
+//! the signing key gets tokens for them.
+
+use dabba_domain::{AccountId, RestaurantId, Role, import, import::RestaurantDocument, text::Slug};
+use dabba_engine::{Engine, Principal, Random as _, Registration, SystemRandom};
+use dabba_store::{Account, Store};
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// The restaurants, in the format of `import-menu`. The order below is for the first one.
+const RESTAURANTS: [&str; 3] = [
+    include_str!("../demo/saffron-lane.json"),
+    include_str!("../demo/taberna-do-farol.json"),
+    include_str!("../demo/harbour-noodles.json"),
+];
+/// An order that the first restaurant takes.
+const ORDER: &str = include_str!("../demo/order.json");
+/// An item of the first restaurant of which there are only so many.
+const LIMITED_ITEM: (&str, u32) = ("lane-thali", 20);
+/// One account of each role. The domain is reserved: nobody can have these addresses (RFC 2606).
+const ACCOUNTS: [(Role, &str, &str); 4] = [
+    (Role::Admin, "admin@dabba.example", "Dabba operations"),
+    (Role::Customer, "customer@dabba.example", "Asha Rao"),
+    (Role::Restaurant, "restaurant@dabba.example", "Mina Shah"),
+    (Role::Courier, "courier@dabba.example", "Bo Lind"),
+];
+
+/// Who and what there is in the demo.
+#[derive(Debug)]
+pub(crate) struct Demo {
+    /// The restaurant for which the order is.
+    pub(crate) restaurant_id: RestaurantId,
+    /// Its name.
+    pub(crate) restaurant_name: String,
+    /// An order that it takes.
+    pub(crate) order: Value,
+    admin: AccountId,
+    customer: AccountId,
+    restaurant: AccountId,
+    courier: AccountId,
+}
+
+impl Demo {
+    /// The account with this role.
+    pub(crate) const fn account(&self, role: Role) -> AccountId {
+        match role {
+            Role::Admin => self.admin,
+            Role::Customer => self.customer,
+            Role::Restaurant => self.restaurant,
+            Role::Courier => self.courier,
+        }
+    }
+}
+
+/// Finds the demo in the store, and adds what is missing.
+pub(crate) async fn ensure(engine: &Engine, store: &dyn Store) -> Result<Demo, Failure> {
+    let mut accounts = Vec::with_capacity(ACCOUNTS.len());
+    for (role, email, name) in ACCOUNTS {
+        accounts.push(ensure_account(engine, store, role, email, name).await?);
+    }
+    let id_of = |role: Role| {
+        let found = accounts.iter().find(|account| account.role == role);
+        found.map(|account| account.id).ok_or_else(|| Failure::new("the demo lacks an account"))
+    };
+    let (admin, restaurant) = (id_of(Role::Admin)?, id_of(Role::Restaurant)?);
+    let admin_principal = Principal { account_id: admin, role: Role::Admin };
+    let mut first = None;
+    let mut present = Vec::new();
+    for id in store.memberships(restaurant).await.map_err(Failure::during("finding the demo"))? {
+        let entry = engine.catalogue(id).await.map_err(Failure::during("finding the demo"))?;
+        present.push((id, entry.restaurant().settings.name.to_string()));
+    }
+    for text in RESTAURANTS {
+        let documents = import::read(text).map_err(Failure::during("the demo's restaurants"))?;
+        for document in documents {
+            let name = document.settings.name.clone();
+            let id = match present.iter().find(|(_, present)| *present == name) {
+                Some((id, _)) => *id,
+                None => add_restaurant(engine, &admin_principal, document, restaurant).await?,
+            };
+            first.get_or_insert((id, name));
+        }
+    }
+    let (restaurant_id, restaurant_name) = first.ok_or_else(|| Failure::new("the demo is empty"))?;
+    Ok(Demo {
+        restaurant_id,
+        restaurant_name,
+        order: serde_json::from_str(ORDER).map_err(Failure::during("the demo's order"))?,
+        admin,
+        customer: id_of(Role::Customer)?,
+        restaurant,
+        courier: id_of(Role::Courier)?,
+    })
+}
+
+async fn ensure_account(
+    engine: &Engine,
+    store: &dyn Store,
+    role: Role,
+    email: &str,
+    name: &str,
+) -> Result<Account, Failure> {
+    let during = |error: String| Failure::new(format!("adding the demo account {email}: {error}"));
+    if let Some(account) = store.account_by_email(email).await.map_err(|error| during(error.to_string()))? {
+        return if account.role == role {
+            Ok(account)
+        } else {
+            Err(during(format!("it exists, with the role {}", account.role.as_str())))
+        };
+    }
+    // The platform itself adds its first admin; there is nobody else who could.
+    let platform = Principal { account_id: fresh_account_id(engine), role: Role::Admin };
+    let password = format!("{:016x}{:016x}", SystemRandom.next_u64(), SystemRandom.next_u64());
+    let registration = Registration { email: email.to_owned(), name: name.to_owned(), password, role };
+    engine.register(Some(&platform), registration).await.map_err(|error| during(error.to_string()))
+}
+
+async fn add_restaurant(
+    engine: &Engine,
+    admin: &Principal,
+    document: RestaurantDocument,
+    staff: AccountId,
+) -> Result<RestaurantId, Failure> {
+    let during = format!("adding the demo restaurant {}", document.settings.name);
+    let RestaurantDocument { settings, menu } = document;
+    let entry = engine.create_restaurant(admin, settings, menu).await.map_err(Failure::during(&during))?;
+    let id = entry.restaurant().id;
+    let (item, remaining) = LIMITED_ITEM;
+    if entry.menu().item(item).is_some() {
+        let item = Slug::new(item).map_err(Failure::during(&during))?;
+        engine.set_stock(admin, id, &item, Some(remaining)).await.map_err(Failure::during(&during))?;
+    }
+    // The membership comes last: by it the restaurant is found again.
+    engine.add_member(admin, id, staff).await.map_err(Failure::during(&during))?;
+    Ok(id)
+}
+
+/// An id of an account that is in no store.
+pub(crate) fn fresh_account_id(engine: &Engine) -> AccountId {
+    crate::commands::token::fresh_account_id(engine.now())
+}
+
+#[cfg(test)]
+mod tests {
+    use dabba_domain::{
+        Timestamp,
+        menu::Availability,
+        order::OrderRequest,
+        pricing::{check_minimum, price},
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_demo_order_fits_the_first_restaurant() {
+        let RestaurantDocument { settings, menu } = import::read(RESTAURANTS[0]).unwrap().remove(0);
+        let (settings, menu) = (settings.validate().unwrap(), menu.validate().unwrap());
+        let order: OrderRequest = serde_json::from_str(ORDER).unwrap();
+        let cart = order.cart();
+        assert_eq!(cart.lines.len(), 3);
+        assert!(cart.lines.iter().any(|line| !line.options.is_empty()));
+        assert!(cart.lines.iter().all(|line| line.item.as_str() != LIMITED_ITEM.0), "it can be placed often");
+        let priced = price(&settings, &menu, cart, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(check_minimum(&settings, cart.fulfilment, priced.amounts.subtotal), Ok(()));
+        let amounts = priced.amounts;
+        assert!([amounts.tax, amounts.delivery_fee, amounts.tip].iter().all(|amount| !amount.is_zero()));
+    }
+
+    #[test]
+    fn the_demo_shows_what_a_catalogue_can_hold() {
+        let first = import::read(RESTAURANTS[0]).unwrap().remove(0);
+        let menu = first.menu.validate().unwrap();
+        assert!(menu.item(LIMITED_ITEM.0).is_some());
+        assert!(menu.items().any(|item| matches!(item.availability, Availability::Unavailable { .. })));
+        let settings = first.settings;
+        assert!(settings.opening_hours.is_none(), "the demo is always open");
+        assert!(settings.tax_rate_basis_points > 0 && !settings.refund_limit.is_zero());
+        let delivery = settings.delivery.unwrap();
+        assert!(delivery.free_from.is_some() && !delivery.minimum_order.is_zero());
+        for text in RESTAURANTS {
+            import::read(text).unwrap();
+        }
+    }
+}

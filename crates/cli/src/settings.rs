@@ -1,0 +1,168 @@
+//! The settings: by flag, by environment variable, by file, and each with a default.
+//!
+//! [`Settings`] is the only list; `docs/settings.md` and `dabba settings` are made from it. To add
+//! one: a field here, its use where the server is put together, and the page made anew (a test says
+//! how).
+
+mod documentation;
+mod values;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use confique::{Config, File, FileFormat};
+
+pub(crate) use self::{
+    documentation::template,
+    values::{Bounded, LogFilter, LogFormat},
+};
+use crate::failure::Failure;
+
+/// The file that is read when none is named, if there is one.
+pub(crate) const DEFAULT_FILE: &str = "dabba.toml";
+
+/// What every environment variable of a setting begins with.
+pub(crate) const ENVIRONMENT_PREFIX: &str = "DABBA_";
+
+/// All settings.
+#[derive(Config, Debug)]
+#[config(layer_attr(derive(clap::Args, Debug)))]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+#[config(layer_attr(command(next_help_heading = "Settings")))]
+pub(crate) struct Settings {
+    /// Address and port to serve on. Port 0 takes any free port.
+    #[config(env = "DABBA_LISTEN", default = "127.0.0.1:8080")]
+    #[config(layer_attr(arg(long, value_name = "ADDRESS")))]
+    pub(crate) listen: SocketAddr,
+
+    /// Directory of the database and of the signing key. Made when it is not there.
+    #[config(env = "DABBA_DATA", default = "dabba-data")]
+    #[config(layer_attr(arg(long, value_name = "DIRECTORY")))]
+    pub(crate) data: PathBuf,
+
+    /// Whether to bring the database to the newest schema before serving.
+    #[config(env = "DABBA_MIGRATE", default = true)]
+    #[config(layer_attr(arg(long, value_name = "true|false")))]
+    pub(crate) migrate: bool,
+
+    /// What to log: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels per module as in
+    /// `info,dabba_engine=debug`.
+    #[config(env = "DABBA_LOG", default = "info")]
+    #[config(layer_attr(arg(long, value_name = "FILTER")))]
+    pub(crate) log: LogFilter,
+
+    /// How to log to standard error: `text` or `json`. Text to a terminal and JSON otherwise, when
+    /// absent.
+    #[config(env = "DABBA_LOG_FORMAT")]
+    #[config(layer_attr(arg(long, value_name = "text|json")))]
+    pub(crate) log_format: Option<LogFormat>,
+
+    /// File with the key that signs tokens, as at least 64 hexadecimal digits. `signing-key` in the
+    /// data directory when absent; made there at the first start.
+    #[config(env = "DABBA_SIGNING_KEY_FILE")]
+    #[config(layer_attr(arg(long, value_name = "FILE")))]
+    pub(crate) signing_key_file: Option<PathBuf>,
+
+    /// How long a token is valid, in seconds.
+    #[config(env = "DABBA_TOKEN_LIFETIME_SECONDS", default = 43_200)]
+    #[config(layer_attr(arg(long, value_name = "SECONDS")))]
+    pub(crate) token_lifetime_seconds: Bounded<60, 31_536_000>,
+
+    /// How long an idempotency key is remembered, in seconds.
+    #[config(env = "DABBA_IDEMPOTENCY_RETENTION_SECONDS", default = 604_800)]
+    #[config(layer_attr(arg(long, value_name = "SECONDS")))]
+    pub(crate) idempotency_retention_seconds: Bounded<60, 31_536_000>,
+
+    /// Most writes that wait for the store. What comes beyond is answered with 503.
+    #[config(env = "DABBA_COMMIT_QUEUE_LIMIT", default = 4096)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) commit_queue_limit: Bounded<1, 1_000_000>,
+
+    /// Most writes in one transaction.
+    #[config(env = "DABBA_COMMIT_BATCH_LIMIT", default = 256)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) commit_batch_limit: Bounded<1, 10_000>,
+
+    /// Connections that read from the embedded database, each on a thread of its own.
+    #[config(env = "DABBA_READER_CONNECTIONS", default = 4)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) reader_connections: Bounded<1, 64>,
+
+    /// Longest time for one request, in seconds.
+    #[config(env = "DABBA_REQUEST_TIMEOUT_SECONDS", default = 30)]
+    #[config(layer_attr(arg(long, value_name = "SECONDS")))]
+    pub(crate) request_timeout_seconds: Bounded<1, 600>,
+
+    /// Tokens that may be asked for with one e-mail address in 5 minutes.
+    #[config(env = "DABBA_TOKENS_PER_EMAIL_LIMIT", default = 10)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) tokens_per_email_limit: Bounded<1, 1_000_000>,
+
+    /// Tokens that may be asked for from one client address in a minute.
+    #[config(env = "DABBA_TOKENS_PER_ADDRESS_LIMIT", default = 60)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) tokens_per_address_limit: Bounded<1, 1_000_000>,
+
+    /// Accounts that may be registered from one client address in an hour.
+    #[config(env = "DABBA_ACCOUNTS_PER_ADDRESS_LIMIT", default = 20)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) accounts_per_address_limit: Bounded<1, 1_000_000>,
+
+    /// Whether the client's address is the last one in `X-Forwarded-For`. Only behind a proxy that
+    /// writes this header: anyone else could write in it what they like.
+    #[config(env = "DABBA_TRUST_FORWARDED_FOR", default = false)]
+    #[config(layer_attr(arg(long, value_name = "true|false")))]
+    pub(crate) trust_forwarded_for: bool,
+
+    /// Longest time to finish what was begun when the server is told to stop, in seconds.
+    #[config(env = "DABBA_SHUTDOWN_GRACE_SECONDS", default = 10)]
+    #[config(layer_attr(arg(long, value_name = "SECONDS")))]
+    pub(crate) shutdown_grace_seconds: Bounded<1, 600>,
+}
+
+/// The settings as one source gives them.
+pub(crate) type Layer = <Settings as Config>::Layer;
+
+impl Settings {
+    /// Puts the settings together: flags before the environment before the file before the defaults.
+    ///
+    /// A file that is named must be there; the default one need not.
+    pub(crate) fn load(flags: Layer, file: Option<&Path>) -> Result<Self, Failure> {
+        let source = match file {
+            Some(path) => File::with_format(path, FileFormat::Toml).required(),
+            None => File::with_format(DEFAULT_FILE, FileFormat::Toml),
+        };
+        let file_layer: Layer = source.load().map_err(wrong)?;
+        Self::builder().preloaded(flags).env().preloaded(file_layer).load().map_err(wrong)
+    }
+
+    /// The database file.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.data.join("dabba.db")
+    }
+}
+
+/// The library's error with all that lies beneath it: the source, the setting, what is wrong.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
+fn wrong(error: confique::Error) -> Failure {
+    let mut text = format!("wrong settings: {error}");
+    let mut source = std::error::Error::source(&error);
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    Failure::new(text.trim_end())
+}
+
+/// Variables that begin like a setting's and are none: most likely misspelt.
+pub(crate) fn unknown_variables() -> Vec<String> {
+    let known = documentation::variables();
+    let mut unknown: Vec<String> = std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.starts_with(ENVIRONMENT_PREFIX) && !known.contains(&name.as_str()))
+        .collect();
+    unknown.sort();
+    unknown
+}

@@ -1,0 +1,127 @@
+//! The types of settings that have rules of their own, checked alike from every source.
+
+use std::{str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounded<const MIN: u64, const MAX: u64>(u64);
+
+impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
+    fn new(number: u64) -> Result<Self, String> {
+        if (MIN..=MAX).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err(format!("must be from {MIN} to {MAX}, not {number}"))
+        }
+    }
+
+    /// The number.
+    pub(crate) const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The number as a size. `MAX` is far below what a `usize` holds.
+    pub(crate) fn size(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// The number as one of 32 bits.
+    pub(crate) fn small(self) -> u32 {
+        u32::try_from(self.0).unwrap_or(u32::MAX)
+    }
+
+    /// So many seconds.
+    pub(crate) const fn seconds(self) -> Duration {
+        Duration::from_secs(self.0)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> FromStr for Bounded<MIN, MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::new(text.parse().map_err(|_| format!("must be a whole number from {MIN} to {MAX}"))?)
+    }
+}
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(u64::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+/// Which events are logged, as `tracing_subscriber` understands it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogFilter(String);
+
+impl LogFilter {
+    /// The filter's text, which has been parsed before.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match tracing_subscriber::EnvFilter::try_new(text) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(error) => Err(format!("not a log filter: {error}")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for LogFilter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("must be text or json, not {text}")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for LogFormat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bounded_number_says_its_bounds() {
+        assert_eq!("5".parse::<Bounded<1, 9>>().unwrap().get(), 5);
+        assert_eq!("0".parse::<Bounded<1, 9>>().unwrap_err(), "must be from 1 to 9, not 0");
+        assert_eq!("x".parse::<Bounded<1, 9>>().unwrap_err(), "must be a whole number from 1 to 9");
+    }
+
+    #[test]
+    fn log_settings_are_checked_when_read() {
+        assert!("info,dabba_engine=debug".parse::<LogFilter>().is_ok());
+        assert!("dabba=loud".parse::<LogFilter>().unwrap_err().starts_with("not a log filter: "));
+        assert!("xml".parse::<LogFormat>().is_err());
+    }
+}

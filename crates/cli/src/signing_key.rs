@@ -1,0 +1,114 @@
+//! The key that signs tokens, in a file that only its owner may read.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use dabba_engine::{Random, SystemRandom};
+use dabba_http::SigningKey;
+
+use crate::{failure::Failure, settings::Settings};
+
+/// Size of a key that is made here, in bytes.
+const KEY_BYTES: usize = SigningKey::MIN_BYTES;
+/// Only the owner may read and write.
+const OWNER_ONLY: u32 = 0o600;
+
+/// The file in which the key is or will be.
+pub(crate) fn path(settings: &Settings) -> PathBuf {
+    settings.signing_key_file.clone().unwrap_or_else(|| settings.data.join("signing-key"))
+}
+
+/// Reads the key; makes one first when the settings name no file and the data directory has none.
+pub(crate) fn read_or_make(settings: &Settings) -> Result<SigningKey, Failure> {
+    let path = path(settings);
+    if settings.signing_key_file.is_none() && !path.exists() {
+        make(&path).map_err(Failure::during(format_args!("making the signing key {}", path.display())))?;
+        tracing::info!(path = %path.display(), "made a signing key");
+    }
+    read(&path)
+}
+
+/// Reads the key from a file.
+pub(crate) fn read(path: &Path) -> Result<SigningKey, Failure> {
+    let during =
+        |error: &dyn std::fmt::Display| Failure::new(format!("signing key {}: {error}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| during(&error))?;
+    let metadata = fs::metadata(path).map_err(|error| during(&error))?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), "others than its owner may read the signing key");
+    }
+    let bytes = from_hexadecimal(text.trim()).ok_or_else(|| {
+        during(&format_args!("must be at least {} hexadecimal digits and nothing else", KEY_BYTES * 2))
+    })?;
+    SigningKey::from_bytes(&bytes).map_err(|error| during(&error))
+}
+
+/// Makes the file whole or not at all, and leaves one that another process has made meanwhile.
+fn make(path: &Path) -> io::Result<()> {
+    let mut text = String::with_capacity(KEY_BYTES * 2 + 1);
+    for _ in 0..KEY_BYTES / 8 {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{:016x}", SystemRandom.next_u64());
+    }
+    text.push('\n');
+    let draft = path.with_extension(format!("draft-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&draft)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    // Unlike a rename, a link never replaces a key that is already in use.
+    let linked = match written.and_then(|()| fs::hard_link(&draft, path)) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    };
+    fs::remove_file(&draft)?;
+    linked?;
+    if let Some(directory) = path.parent() {
+        fs::File::open(directory)?.sync_all()?; // Tokens must not outlive their key after a power cut.
+    }
+    Ok(())
+}
+
+fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => {
+            let digit = |byte: &u8| char::from(*byte).to_digit(16);
+            u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+        }
+        _ => None,
+    });
+    pairs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_only_its_owner_may_read_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("signing-key");
+        make(&path).unwrap();
+        let first = fs::read_to_string(&path).unwrap();
+        assert_eq!(first.trim().len(), 64);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, OWNER_ONLY);
+        make(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), first, "a key in use is never replaced");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no draft is left");
+        assert!(read(&path).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        assert_eq!(from_hexadecimal(&"0f".repeat(32)), Some(vec![0x0f; 32]));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        for wrong in ["", "abc", &"0f".repeat(31), &"zz".repeat(32), &"0f0".repeat(33)] {
+            fs::write(&path, wrong).unwrap();
+            assert!(read(&path).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Dependencies point one way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// What each crate of the workspace may depend on, tests aside.
+const ALLOWED: [(&str, &[&str]); 10] = [
+    ("dabba-domain", &[]),
+    ("dabba-store", &["dabba-domain"]),
+    ("dabba-store-sqlite", &["dabba-domain", "dabba-store"]),
+    ("dabba-store-postgres", &["dabba-domain", "dabba-store"]),
+    ("dabba-engine", &["dabba-domain", "dabba-store"]),
+    ("dabba-http", &["dabba-domain", "dabba-store", "dabba-engine"]),
+    ("dabba-sim", &["dabba-domain", "dabba-store", "dabba-engine"]),
+    ("dabba-cli", ALL_BUT_TESTS),
+    ("dabba-testkit", ALL_BUT_TESTS),
+    ("dabba-pg-cluster", &[]),
+];
+/// Everything below the binary.
+const ALL_BUT_TESTS: &[&str] = &[
+    "dabba-domain",
+    "dabba-store",
+    "dabba-store-sqlite",
+    "dabba-store-postgres",
+    "dabba-engine",
+    "dabba-http",
+    "dabba-sim",
+];
+/// Crates that are, or speak to, a database. Only the stores may name one.
+const DATABASES: [&str; 7] =
+    ["rusqlite", "libsqlite3-sys", "refinery", "tokio-postgres", "postgres", "deadpool-postgres", "sqlx"];
+/// Crates that serve HTTP. Only `http` and what stands on it may name one.
+const HTTP_SERVERS: [&str; 3] = ["axum", "tower-http", "utoipa-axum"];
+
+fn metadata() -> Metadata {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    MetadataCommand::new()
+        .manifest_path(manifest)
+        .no_deps()
+        .other_options(vec!["--offline".into()])
+        .exec()
+        .unwrap()
+}
+
+/// What each crate of the workspace names in its manifest, tests aside.
+fn named() -> BTreeMap<String, BTreeSet<String>> {
+    let packages = metadata().packages.into_iter();
+    packages
+        .map(|package| {
+            let dependencies = package.dependencies.into_iter();
+            let names = dependencies
+                .filter(|dependency| dependency.kind != DependencyKind::Development)
+                .map(|dependency| dependency.name)
+                .collect();
+            (package.name.to_string(), names)
+        })
+        .collect()
+}
+
+#[test]
+fn crates_depend_only_on_those_below_them() {
+    let named = named();
+    let known: BTreeSet<&str> = ALLOWED.iter().map(|(name, _)| *name).collect();
+    for (name, dependencies) in &named {
+        let (_, allowed) = ALLOWED
+            .iter()
+            .find(|(known, _)| known == name)
+            .unwrap_or_else(|| panic!("{name} is new: say in ALLOWED what it may depend on"));
+        for dependency in dependencies.iter().filter(|dependency| known.contains(dependency.as_str())) {
+            assert!(allowed.contains(&dependency.as_str()), "{name} may not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn only_stores_name_a_database_and_only_http_names_a_server() {
+    for (name, dependencies) in named() {
+        for dependency in &dependencies {
+            let dependency = dependency.as_str();
+            let is_store = name.starts_with("dabba-store-");
+            assert!(is_store || !DATABASES.contains(&dependency), "{name} may not name {dependency}");
+            let may_serve = ["dabba-http", "dabba-testkit"].contains(&name.as_str());
+            assert!(may_serve || !HTTP_SERVERS.contains(&dependency), "{name} may not name {dependency}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `dabba import-menu`, with the shared menus of real kitchens.
+
+use std::{fs, path::Path};
+
+use dabba_sim::Client;
+use serde_json::{Value, json};
+
+use super::support::{Server, block_on, failure, shared_menu, stdout};
+
+/// The lines of JSON that the command prints.
+fn imported(directory: &Path, arguments: &[&str]) -> Vec<Value> {
+    let mut all = vec!["import-menu", "--json"];
+    all.extend(arguments);
+    stdout(directory, &all).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// One of an item, with the fewest options that it takes.
+fn line(item: &Value) -> Value {
+    let mut options = Vec::new();
+    for group in item["option_groups"].as_array().unwrap() {
+        let fewest = usize::try_from(group["min"].as_u64().unwrap()).unwrap();
+        for option in group["options"].as_array().unwrap().iter().take(fewest) {
+            options.push(json!({"group": group["id"], "option": option["id"]}));
+        }
+    }
+    json!({"item": item["id"], "quantity": 1, "options": options})
+}
+
+fn items(menu: &Value) -> Vec<&Value> {
+    let categories = menu["categories"].as_array().unwrap().iter();
+    categories.flat_map(|category| category["items"].as_array().unwrap()).collect()
+}
+
+/// Orders from a restaurant: these lines, to be collected. Answers the order.
+async fn order(customer: &Client, restaurant: &str, lines: &[Value]) -> Value {
+    let body = json!({"lines": lines, "fulfilment": {"type": "collection"}, "payment_method": "cash"});
+    let path = format!("/v1/restaurants/{restaurant}/orders");
+    let key = format!("order-{restaurant}-{}", lines[0]["item"].as_str().unwrap());
+    let placed = customer.post(&path).idempotency_key(&key).json(&body).send().await;
+    let placed = placed.unwrap_or_else(|error| panic!("{error}\n{body}"));
+    assert_eq!((placed.status, placed.body["status"].as_str()), (201, Some("confirmed")));
+    placed.body
+}
+
+#[test]
+fn a_large_menu_is_imported_whole_and_all_of_it_can_be_ordered() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let file = shared_menu("indian-grill-gbp.json");
+    let lines = imported(data.path(), &[file.to_str().unwrap(), "--data", path]);
+    let [restaurant] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!(restaurant["items"], 239);
+    assert_eq!(restaurant["option_groups"], 436);
+    assert_eq!(restaurant["options"], 2_266);
+
+    let server = Server::start(data.path(), &[]);
+    let id = restaurant["id"].as_str().unwrap();
+    block_on(async {
+        let customer = server.client("customer");
+        let menu = customer.get(&format!("/v1/restaurants/{id}/menu")).send().await.unwrap().body;
+        let items = items(&menu);
+        assert_eq!(items.len(), 239);
+        let free = items.iter().filter(|item| item["price_minor"] == 0).count();
+        assert_eq!(free, 18, "items without a price of their own");
+        let mut sold = Vec::new();
+        for some in items.chunks(40) {
+            let lines: Vec<Value> = some.iter().map(|item| line(item)).collect();
+            sold.extend(order(&customer, id, &lines).await["lines"].as_array().unwrap().clone());
+        }
+        assert_eq!(sold.len(), 239);
+        let free: Vec<&Value> = sold.iter().filter(|line| line["unit_price"] == 0).collect();
+        assert_eq!(free.len(), 2, "all but tap water cost something with their options: {free:?}");
+    });
+}
+
+#[test]
+fn a_list_of_restaurants_is_imported_through_a_running_server() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let file = shared_menu("sixteen-kitchens-inr.json");
+    let (address, token) = (server.said("/address"), server.said("/tokens/admin"));
+    let arguments = [file.to_str().unwrap(), "--server", &address, "--token", &token];
+    let restaurants = imported(data.path(), &arguments);
+    assert_eq!(restaurants.len(), 16);
+    block_on(async {
+        let customer = server.client("customer");
+        for restaurant in &restaurants {
+            let id = restaurant["id"].as_str().unwrap();
+            let menu = customer.get(&format!("/v1/restaurants/{id}/menu")).send().await.unwrap().body;
+            assert_eq!(restaurant["items"], items(&menu).len());
+            assert_eq!(menu["currency"], "INR");
+            let first = line(items(&menu)[0]);
+            order(&customer, id, &[first]).await;
+        }
+    });
+}
+
+#[test]
+fn while_a_server_runs_the_data_directory_is_left_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let _server = Server::start(data.path(), &[]);
+    let path = data.path().to_str().unwrap();
+    let file = write(data.path(), &menu("GBP", 250));
+    let text = failure(data.path(), &["import-menu", &file, "--data", path]);
+    assert!(text.contains("--server URL --token TOKEN"), "{text}");
+}
+
+/// A small menu in a currency with one price.
+fn menu(currency: &str, price_minor: i64) -> Value {
+    json!({
+        "name": "Naan Stop", "currency": currency, "time_zone": "Europe/London",
+        "categories": [{"name": "Breads", "items": [{"name": "Naan", "price_minor": price_minor}]}]
+    })
+}
+
+fn write(directory: &Path, content: &Value) -> String {
+    let path = directory.join("menu.json");
+    fs::write(&path, content.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_menu_is_replaced_on_the_data_directory_and_through_a_server() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let file = write(data.path(), &menu("GBP", 250));
+    let id = imported(data.path(), &[&file, "--data", path])[0]["id"].as_str().unwrap().to_owned();
+    write(data.path(), &menu("GBP", 300));
+    let again = imported(data.path(), &[&file, "--data", path, "--restaurant", &id]);
+    assert_eq!(again[0]["id"], id.as_str());
+
+    let server = Server::start(data.path(), &[]);
+    let price = || {
+        block_on(async {
+            let menu =
+                server.client("customer").get(&format!("/v1/restaurants/{id}/menu")).send().await.unwrap();
+            menu.body["categories"][0]["items"][0]["price_minor"].clone()
+        })
+    };
+    assert_eq!(price(), 300);
+    write(data.path(), &menu("GBP", 350));
+    let (address, token) = (server.said("/address"), server.said("/tokens/admin"));
+    let through = ["--server", &address, "--token", &token, "--restaurant", &id];
+    imported(data.path(), &[&[file.as_str()], through.as_slice()].concat());
+    assert_eq!(price(), 350);
+
+    write(data.path(), &menu("EUR", 350));
+    let text = failure(data.path(), &[&["import-menu", &file], through.as_slice()].concat());
+    assert!(text.contains("currency is GBP, the file's is EUR"), "{text}");
+}
+
+#[test]
+fn every_problem_is_listed_and_nothing_is_written() {
+    let data = tempfile::tempdir().unwrap();
+    let mut wrong = menu("gbp", -1);
+    wrong["opening_times"] = json!([]);
+    let file = write(data.path(), &json!([menu("GBP", 250), wrong]));
+    let text = failure(data.path(), &["import-menu", &file]);
+    for part in ["nothing was written", "/1/categories/0/items/0/price_minor", "opening_times"] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    assert!(!data.path().join("dabba-data").exists());
+    fs::write(data.path().join("menu.json"), "{\n  \"name\": oops\n}").unwrap();
+    let text = failure(data.path(), &["import-menu", &file]);
+    assert!(text.contains("line 2, column"), "{text}");
+}

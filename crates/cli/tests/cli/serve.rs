@@ -1,0 +1,184 @@
+//! `dabba serve`: an order's whole way, and what survives the end of the server.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpStream,
+    process::Stdio,
+    time::Instant,
+};
+
+use serde_json::{Value, json};
+
+use super::support::{PATIENCE, Server, block_on, dabba, failure, pause, stdout};
+
+/// Places the order that the server printed. Answers the order.
+async fn place(server: &Server, key: &str) -> Value {
+    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+    let order = &server.announcement["order"];
+    server.client("customer").post(&path).idempotency_key(key).json(order).send().await.unwrap().body
+}
+
+async fn read(server: &Server, id: &str) -> Value {
+    server.client("customer").get(&format!("/v1/orders/{id}")).send().await.unwrap().body
+}
+
+#[test]
+fn the_printed_order_walks_to_the_door_and_is_there_after_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let delivered = block_on(async {
+        let order = place(&server, "walk").await;
+        assert_eq!(order["status"], "confirmed");
+        let path = |command: &str| format!("/v1/orders/{}/{command}", order["id"].as_str().unwrap());
+        let (kitchen, courier) = (server.client("restaurant"), server.client("courier"));
+        kitchen.post(&path("accept")).json(&json!({"preparation_minutes": 10})).send().await.unwrap();
+        let assigned = courier.post(&path("assign")).send().await.unwrap();
+        assert_eq!(assigned.body["courier_id"], server.announcement["courier_id"]);
+        kitchen.post(&path("ready")).send().await.unwrap();
+        courier.post(&path("pick-up")).send().await.unwrap();
+        courier.post(&path("deliver")).send().await.unwrap().body
+    });
+    assert_eq!(delivered["status"], "delivered");
+    assert_eq!(delivered["payment"]["captured"], delivered["amounts"]["total"]);
+    let restaurant = server.said("/restaurant_id");
+    server.stop();
+
+    let server = Server::start(data.path(), &[]);
+    assert_eq!(server.said("/restaurant_id"), restaurant, "the demo is found again");
+    block_on(async {
+        let id = delivered["id"].as_str().unwrap();
+        let found = read(&server, id).await;
+        for member in ["status", "version", "amounts", "lines", "payment", "courier_id", "updated_at"] {
+            assert_eq!(found[member], delivered[member], "{member}");
+        }
+        let restaurants = server.client("customer").get("/v1/restaurants").send().await.unwrap().body;
+        assert_eq!(restaurants["restaurants"].as_array().unwrap().len(), 3, "{restaurants}");
+    });
+}
+
+#[test]
+fn a_killed_server_has_lost_nothing_that_it_acknowledged() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let placed = block_on(async {
+        let mut placed = Vec::new();
+        for number in 0..20 {
+            placed.push(place(&server, &format!("kill-{number}")).await);
+        }
+        placed
+    });
+    server.kill();
+
+    let server = Server::start(data.path(), &[]);
+    block_on(async {
+        for (number, order) in placed.iter().enumerate() {
+            assert_eq!(read(&server, order["id"].as_str().unwrap()).await, *order);
+            let again = place(&server, &format!("kill-{number}")).await;
+            assert_eq!(again["id"], order["id"], "the key still names the same order");
+        }
+    });
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused_and_told_why() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let path = data.path().to_str().unwrap();
+    let text = failure(data.path(), &["serve", "--listen", "127.0.0.1:0", "--data", path]);
+    assert!(text.contains("dabba.db") && text.contains("one process at a time"), "{text}");
+    block_on(place(&server, "the-first-one-still-serves"));
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let data = tempfile::tempdir().unwrap();
+    let text = failure(data.path(), &["serve", "--listen", &address]);
+    assert!(text.contains(&address) && text.contains("setting listen"), "{text}");
+}
+
+#[test]
+fn a_server_that_may_not_migrate_says_that_it_has_to_be_done() {
+    let data = tempfile::tempdir().unwrap();
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--migrate", "false"];
+    let text = failure(data.path(), &arguments);
+    assert!(text.contains("dabba.db"), "{text}");
+    let migrated = stdout(data.path(), &["migrate"]);
+    assert!(migrated.contains("dabba.db"), "{migrated}");
+    let again = stdout(data.path(), &["migrate"]);
+    assert!(again.contains("newest schema already"), "{again}");
+}
+
+#[test]
+fn without_a_demo_nobody_gets_a_token() {
+    let data = tempfile::tempdir().unwrap();
+    let mut child = dabba(data.path(), &["serve", "--json", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(said.as_object().unwrap().keys().collect::<Vec<_>>(), ["address"]);
+}
+
+#[test]
+fn both_signals_end_the_server_in_order() {
+    for signal in ["INT", "TERM"] {
+        let data = tempfile::tempdir().unwrap();
+        let mut server = Server::start(data.path(), &[]);
+        block_on(place(&server, "before-the-end"));
+        server.signal(signal);
+        assert!(server.wait().success(), "{signal}");
+    }
+}
+
+/// Begins a request that does not end, and waits until the server has begun to answer it.
+fn begin_a_request(server: &Server) -> TcpStream {
+    let address = server.said("/address");
+    let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
+    stream
+        .write_all(
+            b"POST /v1/tokens HTTP/1.1\r\nHost: dabba\r\nContent-Type: application/json\r\n\
+              Expect: 100-continue\r\nContent-Length: 100\r\n\r\n",
+        )
+        .unwrap();
+    let mut line = String::new();
+    // "100 Continue" says that the request is being handled and its body is waited for.
+    BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("100"), "{line}");
+    stream
+}
+
+/// Waits until the server takes no connection any more: it has begun to stop.
+fn wait_until_stopping(server: &Server) {
+    let address = server.said("/address");
+    let started = Instant::now();
+    while TcpStream::connect(address.trim_start_matches("http://")).is_ok() {
+        assert!(started.elapsed() < PATIENCE, "the server still takes connections");
+        pause();
+    }
+}
+
+#[test]
+fn a_request_that_does_not_end_delays_the_stop_for_the_grace_only() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = Server::start(data.path(), &["--shutdown-grace-seconds", "1"]);
+    let _request = begin_a_request(&server);
+    server.signal("TERM");
+    assert!(server.wait().success());
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = Server::start(data.path(), &["--shutdown-grace-seconds", "600"]);
+    let _request = begin_a_request(&server);
+    server.signal("TERM");
+    wait_until_stopping(&server);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(130));
+}

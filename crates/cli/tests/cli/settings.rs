@@ -1,0 +1,94 @@
+//! The settings: which source wins, and what is said of a wrong one.
+
+use std::fs;
+
+use super::support::{dabba, failure, stdout};
+
+/// Which of the three addresses a server tries to listen on. All are taken, so it says which.
+fn address_tried(flag: bool, variable: bool, file: bool) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let sockets = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = sockets.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
+    let mut command = dabba(directory.path(), &["serve"]);
+    if flag {
+        command.args(["--listen", &addresses[0]]);
+    }
+    if variable {
+        command.env("DABBA_LISTEN", &addresses[1]);
+    }
+    if file {
+        fs::write(directory.path().join("dabba.toml"), format!("listen = \"{}\"\n", addresses[2])).unwrap();
+    }
+    let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    let tried = addresses.iter().position(|address| text.contains(address.as_str()));
+    ["flag", "variable", "file"][tried.unwrap_or_else(|| panic!("{text}"))].to_owned()
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_and_that_over_the_file() {
+    assert_eq!(address_tried(true, true, true), "flag");
+    assert_eq!(address_tried(false, true, true), "variable");
+    assert_eq!(address_tried(false, false, true), "file");
+}
+
+#[test]
+fn a_wrong_flag_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = failure(directory.path(), &["serve", "--commit-batch-limit", "0"]);
+    assert!(text.contains("--commit-batch-limit") && text.contains("from 1 to 10000, not 0"), "{text}");
+    let text = failure(directory.path(), &["serve", "--log-format", "xml"]);
+    assert!(text.contains("--log-format") && text.contains("text or json"), "{text}");
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, value, reason) in [
+        ("DABBA_LISTEN", "localhost", "socket address"),
+        ("DABBA_REQUEST_TIMEOUT_SECONDS", "0", "from 1 to 600, not 0"),
+        ("DABBA_REQUEST_TIMEOUT_SECONDS", "soon", "soon"),
+        ("DABBA_LOG", "dabba=loud", "log filter"),
+    ] {
+        let output = dabba(directory.path(), &["serve"]).env(name, value).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(name) && text.contains(reason), "{name}={value}: {text}");
+    }
+}
+
+#[test]
+fn a_wrong_file_is_named_with_the_setting_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    for (file, setting, reason) in [
+        ("listn = \"127.0.0.1:1\"", "listn", "unknown field"),
+        ("shutdown_grace_seconds = 0", "shutdown_grace_seconds", "from 1 to 600, not 0"),
+        ("migrate = \"perhaps\"", "migrate", "expected a boolean"),
+        ("listen = ", "listen", "line 1"),
+    ] {
+        fs::write(directory.path().join("dabba.toml"), file).unwrap();
+        let text = failure(directory.path(), &["serve"]);
+        assert!(
+            text.contains("dabba.toml") && text.contains(setting) && text.contains(reason),
+            "{file}: {text}"
+        );
+    }
+    fs::remove_file(directory.path().join("dabba.toml")).unwrap();
+    let text = failure(directory.path(), &["serve", "--config", "absent.toml"]);
+    assert!(text.contains("absent.toml"), "{text}");
+}
+
+#[test]
+fn the_printed_file_is_one_to_begin_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let template = stdout(directory.path(), &["settings"]);
+    let active: String = template
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if rest.contains(" = ") && !rest.starts_with(' ') => rest.to_owned() + "\n",
+            _ => line.to_owned() + "\n",
+        })
+        .collect();
+    fs::write(directory.path().join("dabba.toml"), &active).unwrap();
+    let migrated = stdout(directory.path(), &["migrate"]);
+    assert!(migrated.contains("dabba-data"), "with every default written out: {active}");
+}

@@ -1,0 +1,143 @@
+//! A server as a child process, and the shared menus.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use dabba_sim::Client;
+use serde_json::Value;
+
+/// Longest time to wait for what has to happen.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The binary with these arguments, in an empty environment as far as settings go.
+pub(crate) fn dabba(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dabba"));
+    command.args(arguments).current_dir(directory).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("DABBA_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Output {
+    dabba(directory, arguments).output().unwrap()
+}
+
+/// Standard output of a command that succeeds.
+pub(crate) fn stdout(directory: &Path, arguments: &[&str]) -> String {
+    let output = run(directory, arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Standard error of a command that fails in order, with no trace of a panic.
+pub(crate) fn failure(directory: &Path, arguments: &[&str]) -> String {
+    let output = run(directory, arguments);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{arguments:?}: {:?} {text}", output.status);
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+/// A running server; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    /// What it said when it was ready.
+    pub(crate) announcement: Value,
+}
+
+impl Server {
+    /// Starts a server with a demo on the data directory `data`, with further arguments.
+    pub(crate) fn start(data: &Path, more: &[&str]) -> Self {
+        let mut arguments =
+            vec!["serve", "--demo", "--json", "--listen", "127.0.0.1:0", "--log", "warn", "--data"];
+        arguments.push(data.to_str().unwrap());
+        arguments.extend(more);
+        let mut child = dabba(data, &arguments).current_dir("/").stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let announcement = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("{error} in what serve said: {line:?}"));
+        Self { child, announcement }
+    }
+
+    /// A text of what it said.
+    pub(crate) fn said(&self, pointer: &str) -> String {
+        let found = self.announcement.pointer(pointer).and_then(Value::as_str);
+        found.unwrap_or_else(|| panic!("no {pointer} in {}", self.announcement)).to_owned()
+    }
+
+    /// A client with the token of this role.
+    pub(crate) fn client(&self, role: &str) -> Client {
+        Client::new(&self.said("/address")).unwrap().with_token(&self.said(&format!("/tokens/{role}")))
+    }
+
+    /// Sends a signal, by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "the server does not end");
+            pause();
+        }
+    }
+
+    /// Ends it in order.
+    pub(crate) fn stop(mut self) {
+        self.signal("TERM");
+        let status = self.wait();
+        assert!(status.success(), "{status}");
+    }
+
+    /// Ends it with no chance to finish anything.
+    pub(crate) fn kill(mut self) {
+        self.signal("KILL");
+        self.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Leaves the processor to others for a moment, between two looks at what is waited for.
+pub(crate) fn pause() {
+    std::thread::park_timeout(Duration::from_millis(2));
+}
+
+/// A file of the shared menus. They lie beside the checkout, or where `DABBA_SHARED` says.
+pub(crate) fn shared_menu(name: &str) -> PathBuf {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let shared = std::env::var_os("DABBA_SHARED").map_or(beside, PathBuf::from);
+    let path = shared.join("menus").join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing: put the shared directory beside the checkout, or name it in DABBA_SHARED",
+        path.display()
+    );
+    path
+}
+
+/// A runtime for a test's own requests.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}

@@ -1,0 +1,86 @@
+//! How the API is set up, with its limits and their defaults.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use crate::SigningKey;
+
+/// Largest request body, in bytes.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Largest menu that can be sent, in bytes.
+pub const MAX_MENU_BYTES: usize = 4 * 1024 * 1024;
+
+/// How the API is set up.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Signs bearer tokens, and verifies them.
+    pub signing_key: SigningKey,
+    /// How long a token is valid. 12 hours.
+    pub token_lifetime: Duration,
+    /// Longest time for one request, its body included. 30 seconds.
+    pub request_timeout: Duration,
+    /// How often someone may log in or register.
+    pub rate_limits: RateLimits,
+    /// Whether the client's address is the last one in `X-Forwarded-For` instead of the
+    /// connection's. To be set behind a proxy that writes this header, and only there: anyone else
+    /// could write in it what they like. Off.
+    pub trust_forwarded_for: bool,
+}
+
+impl HttpConfig {
+    /// The defaults, with this key.
+    pub fn new(signing_key: SigningKey) -> Self {
+        Self {
+            signing_key,
+            token_lifetime: Duration::from_secs(12 * 60 * 60),
+            request_timeout: Duration::from_secs(30),
+            rate_limits: RateLimits::default(),
+            trust_forwarded_for: false,
+        }
+    }
+}
+
+/// How often someone may do what is expensive, or what guesses passwords.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimits {
+    /// Tokens asked for with one e-mail address, right or wrong. 10 in 5 minutes.
+    pub tokens_per_email: Rate,
+    /// Tokens asked for from one client address. 60 in a minute.
+    pub tokens_per_address: Rate,
+    /// Accounts registered from one client address. 20 in an hour.
+    pub accounts_per_address: Rate,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        const MINUTE: Duration = Duration::from_secs(60);
+        Self {
+            tokens_per_email: Rate { requests: at_least_one(10), per: MINUTE.saturating_mul(5) },
+            tokens_per_address: Rate { requests: at_least_one(60), per: MINUTE },
+            accounts_per_address: Rate { requests: at_least_one(20), per: MINUTE.saturating_mul(60) },
+        }
+    }
+}
+
+impl RateLimits {
+    /// No limit that anyone meets. For tests and for servers that nobody else can reach.
+    pub fn unlimited() -> Self {
+        let rate = Rate { requests: NonZeroU32::MAX, per: Duration::from_secs(1) };
+        Self { tokens_per_email: rate, tokens_per_address: rate, accounts_per_address: rate }
+    }
+}
+
+/// So many requests in a time. All may come at once; then they come back evenly over the time.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// How many.
+    pub requests: NonZeroU32,
+    /// In which time. Less than a nanosecond for each request counts as that.
+    pub per: Duration,
+}
+
+const fn at_least_one(number: u32) -> NonZeroU32 {
+    match NonZeroU32::new(number) {
+        Some(number) => number,
+        None => NonZeroU32::MIN,
+    }
+}

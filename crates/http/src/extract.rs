@@ -1,0 +1,18 @@
+//! The parts of a request, read and checked: who calls, ids in the path, parameters, headers, the
+//! body, and the cursors of lists.
+
+mod body;
+mod conditions;
+mod cursor;
+mod idempotency;
+mod parameters;
+mod path;
+mod principal;
+
+pub(crate) use body::{JsonBody, MaybeJsonBody};
+pub(crate) use conditions::{IfMatch, IfNoneMatch, etag};
+pub(crate) use cursor::Cursor;
+pub(crate) use idempotency::{MaybeKey, RequiredKey};
+pub(crate) use parameters::{FromParameters, Parameters, QueryOf};
+pub(crate) use path::InPath;
+pub(crate) use principal::{Caller, MaybeCaller};

@@ -1,0 +1,118 @@
+//! JSON bodies. What is wrong with one is said with its place, as a JSON Pointer.
+
+use std::fmt::Write as _;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::IntoResponse as _,
+};
+use dabba_domain::Problems;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use serde_path_to_error::{Path, Segment};
+
+use crate::problem::{Code, Problem, Result};
+
+/// A body that has to be there.
+#[derive(Clone, Debug)]
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+/// A body that may be left out.
+#[derive(Clone, Debug)]
+pub(crate) struct MaybeJsonBody<T>(pub(crate) Option<T>);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        check_media_type(request.headers())?;
+        read(&take(request, state).await?).map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MaybeJsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let typed = check_media_type(request.headers());
+        let bytes = take(request, state).await?;
+        if bytes.is_empty() {
+            return Ok(Self(None));
+        }
+        typed?;
+        read(&bytes).map(Some).map(Self)
+    }
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<()> {
+    let essence = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map(|value| value.split(';').next().unwrap_or(value).trim());
+    let is_json = essence.is_some_and(|essence| {
+        essence.eq_ignore_ascii_case("application/json")
+            || (essence.len() > "application/+json".len()
+                && essence
+                    .get(.."application/".len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case("application/"))
+                && essence.to_ascii_lowercase().ends_with("+json"))
+    });
+    if is_json {
+        Ok(())
+    } else {
+        Err(Problem::new(Code::UnsupportedMediaType, "The body must be of type application/json."))
+    }
+}
+
+async fn take<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
+    Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
+        match rejection.into_response().status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::new(Code::PayloadTooLarge, "The body is larger than this operation takes.")
+            }
+            _ => Problem::new(Code::BadRequest, "The body could not be read to its end."),
+        }
+    })
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    // Serde would take an array for a structure, with its members in the order of the code.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::invalid(&Problems::one("", "must be an object, not an array")));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let pointer = pointer(error.path());
+        refuse(&pointer, error.inner())
+    })?;
+    deserializer.end().map_err(|error| refuse("", &error))?;
+    Ok(value)
+}
+
+fn refuse(pointer: &str, error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    if error.classify() != Category::Data {
+        return Problem::new(Code::MalformedJson, format!("The body is not JSON: {text}."));
+    }
+    // The position in the text says nothing that the pointer does not.
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    Problem::invalid(&Problems::one(pointer, text.strip_suffix(&position).unwrap_or(&text)))
+}
+
+/// The path as a JSON Pointer (RFC 6901).
+fn pointer(path: &Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        // Writing to a String cannot fail.
+        let _ = match segment {
+            Segment::Seq { index } => write!(pointer, "/{index}"),
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                write!(pointer, "/{}", key.replace('~', "~0").replace('/', "~1"))
+            }
+            Segment::Unknown => Ok(()),
+        };
+    }
+    pointer
+}

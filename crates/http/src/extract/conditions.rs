@@ -1,0 +1,190 @@
+//! Conditional requests (RFC 9110, section 13): `If-Match`, `If-None-Match`, and the tags they name.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
+};
+
+use crate::problem::{Problem, Result};
+
+/// Most tags that one header may list.
+const MAX_TAGS: usize = 32;
+
+/// The entity tag of a version or revision.
+pub(crate) fn etag(version: u32) -> HeaderValue {
+    // Digits and quotes always make a header.
+    HeaderValue::from_str(&format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
+}
+
+/// The versions that the caller has in mind, if they said so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IfMatch {
+    /// There was no such header.
+    Absent,
+    /// Whatever there is.
+    Any,
+    /// One of these. Tags that cannot be of a version, and weak ones, match nothing and are left out.
+    OneOf(Vec<u32>),
+}
+
+impl IfMatch {
+    /// The one version that has to be the current one, `None` for whatever there is. Where several are
+    /// listed it is the current one, if that is among them.
+    pub(crate) fn expected(&self, current: u32) -> Option<u32> {
+        /// Versions count from one, so this is never the current one.
+        const NEVER: u32 = 0;
+        match self {
+            Self::Absent | Self::Any => None,
+            Self::OneOf(versions) if versions.contains(&current) => Some(current),
+            Self::OneOf(versions) => Some(versions.first().copied().unwrap_or(NEVER)),
+        }
+    }
+
+    /// The one version that has to be the current one, where that can be said without knowing it.
+    pub(crate) fn single(&self) -> Option<Option<u32>> {
+        match self {
+            Self::OneOf(versions) if versions.len() > 1 => None,
+            _ => Some(self.expected(0)),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let Some(tags) = read(&parts.headers, &header::IF_MATCH)? else { return Ok(Self::Absent) };
+        Ok(match tags {
+            Tags::Any => Self::Any,
+            Tags::Listed(tags) => Self::OneOf(
+                tags.into_iter().filter(|tag| !tag.weak).filter_map(|tag| tag.version()).collect(),
+            ),
+        })
+    }
+}
+
+/// The versions that the caller has already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IfNoneMatch(Option<Tags>);
+
+impl IfNoneMatch {
+    /// Whether the caller has this version, so that it need not be sent.
+    pub(crate) fn has(&self, current: u32) -> bool {
+        match &self.0 {
+            None => false,
+            Some(Tags::Any) => true,
+            Some(Tags::Listed(tags)) => tags.iter().any(|tag| tag.version() == Some(current)),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        read(&parts.headers, &header::IF_NONE_MATCH).map(Self)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Tags {
+    Any,
+    Listed(Vec<Tag>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tag {
+    weak: bool,
+    opaque: String,
+}
+
+impl Tag {
+    /// The version that this is the tag of; tags that we never made have none.
+    fn version(&self) -> Option<u32> {
+        let version = self.opaque.parse().ok()?;
+        (etag(version).as_bytes() == format!("\"{}\"", self.opaque).as_bytes()).then_some(version)
+    }
+}
+
+fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>> {
+    let mut values = headers.get_all(name).iter().peekable();
+    if values.peek().is_none() {
+        return Ok(None);
+    }
+    let joined =
+        values.map(|value| value.to_str().ok()).collect::<Option<Vec<_>>>().map(|values| values.join(","));
+    joined.and_then(|value| parse(&value)).map(Some).ok_or_else(|| {
+        Problem::bad_parameter(
+            name.as_str(),
+            format_args!("must be * or at most {MAX_TAGS} entity tags in double quotes, separated by commas"),
+        )
+    })
+}
+
+fn parse(value: &str) -> Option<Tags> {
+    let mut rest = value.trim();
+    if rest == "*" {
+        return Some(Tags::Any);
+    }
+    let mut tags = Vec::new();
+    loop {
+        let (weak, quoted) = match rest.strip_prefix("W/") {
+            Some(quoted) => (true, quoted),
+            None => (false, rest),
+        };
+        let (opaque, behind) = quoted.strip_prefix('"')?.split_once('"')?;
+        tags.push(Tag { weak, opaque: opaque.to_owned() });
+        match behind.trim_start().strip_prefix(',') {
+            _ if tags.len() > MAX_TAGS => return None,
+            Some(next) => rest = next.trim_start(),
+            None => return behind.trim_start().is_empty().then_some(Tags::Listed(tags)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(weak: bool, opaque: &str) -> Tag {
+        Tag { weak, opaque: opaque.to_owned() }
+    }
+
+    #[test]
+    fn lists_of_tags_are_read() {
+        for (value, tags) in [
+            ("*", Some(Tags::Any)),
+            (" \"1\" ", Some(Tags::Listed(vec![tag(false, "1")]))),
+            (
+                "\"1\", W/\"2\",\"a,b\"",
+                Some(Tags::Listed(vec![tag(false, "1"), tag(true, "2"), tag(false, "a,b")])),
+            ),
+            ("", None),
+            ("1", None),
+            ("\"1", None),
+            ("\"1\" \"2\"", None),
+            ("\"1\",", None),
+            ("\"1\", *", None),
+        ] {
+            assert_eq!(parse(value), tags, "{value}");
+        }
+    }
+
+    #[test]
+    fn only_tags_that_we_make_have_a_version() {
+        for (opaque, version) in [("1", Some(1)), ("01", None), ("+1", None), ("", None), ("x", None)] {
+            assert_eq!(tag(false, opaque).version(), version, "{opaque}");
+        }
+    }
+
+    #[test]
+    fn what_is_expected_follows_from_what_is_listed() {
+        assert_eq!(IfMatch::Absent.expected(3), None);
+        assert_eq!(IfMatch::Any.single(), Some(None));
+        assert_eq!(IfMatch::OneOf(vec![2]).single(), Some(Some(2)));
+        assert_eq!(IfMatch::OneOf(vec![]).single(), Some(Some(0)), "matches nothing");
+        assert_eq!(IfMatch::OneOf(vec![2, 3]).single(), None);
+        assert_eq!(IfMatch::OneOf(vec![2, 3]).expected(3), Some(3));
+        assert_eq!(IfMatch::OneOf(vec![2, 3]).expected(4), Some(2));
+    }
+}

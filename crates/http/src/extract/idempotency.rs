@@ -1,0 +1,111 @@
+//! The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header).
+//!
+//! The draft wants a string of RFC 8941, in double quotes. Most clients send the key bare, so that
+//! is taken as well; both forms of one key are the same key.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, request::Parts},
+};
+use dabba_store::IdempotencyKey;
+
+use crate::problem::{Code, Problem, Result};
+
+const HEADER: &str = "idempotency-key";
+
+/// A key, without which the operation is refused.
+#[derive(Clone, Debug)]
+pub(crate) struct RequiredKey(pub(crate) IdempotencyKey);
+
+/// A key, if there is one.
+#[derive(Clone, Debug)]
+pub(crate) struct MaybeKey(pub(crate) Option<IdempotencyKey>);
+
+impl<S: Send + Sync> FromRequestParts<S> for RequiredKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let missing = || {
+            Problem::new(
+                Code::IdempotencyKeyMissing,
+                "This operation needs the header Idempotency-Key: a text that is new for each order, and the same \
+                 when the request is repeated.",
+            )
+        };
+        read(&parts.headers)?.map(Self).ok_or_else(missing)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for MaybeKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        read(&parts.headers).map(Self)
+    }
+}
+
+fn read(headers: &HeaderMap) -> Result<Option<IdempotencyKey>> {
+    let mut values = headers.get_all(HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.to_str().ok().filter(|_| values.next().is_none()).and_then(parse);
+    key.map(Some).ok_or_else(|| {
+        let detail = format!(
+            "Idempotency-Key must be given once, as a string in double quotes or as printable ASCII without \
+             spaces, quotes, commas or semicolons, of 1 to {} characters.",
+            IdempotencyKey::MAX_LENGTH
+        );
+        Problem::new(Code::IdempotencyKeyInvalid, detail)
+    })
+}
+
+fn parse(value: &str) -> Option<IdempotencyKey> {
+    let value = value.trim();
+    match value.strip_prefix('"') {
+        Some(quoted) => IdempotencyKey::new(&unquote(quoted)?).ok(),
+        None if value.contains(['"', ' ', ',', ';']) => None,
+        None => IdempotencyKey::new(value).ok(),
+    }
+}
+
+/// The string whose opening quote has been taken off: with its closing quote at the very end, and
+/// nothing escaped but quotes and backslashes.
+fn unquote(quoted: &str) -> Option<String> {
+    let mut text = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars();
+    loop {
+        match characters.next()? {
+            '"' => return characters.next().is_none().then_some(text),
+            '\\' => text.push(characters.next().filter(|escaped| matches!(escaped, '"' | '\\'))?),
+            character => text.push(character),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_may_be_quoted_or_bare() {
+        for (value, key) in [
+            ("abc", Some("abc")),
+            (" 8e03978e-40d5-43dd-bc93-6894a57f9324 ", Some("8e03978e-40d5-43dd-bc93-6894a57f9324")),
+            ("\"abc\"", Some("abc")),
+            ("\"a b, c\"", Some("a b, c")),
+            (r#""a\"b\\c""#, Some(r#"a"b\c"#)),
+            ("", None),
+            ("\"\"", None),
+            ("\"abc", None),
+            ("abc\"", None),
+            ("a b", None),
+            ("a,b", None),
+            (r#""a\nb""#, None),
+            ("\"a\";b=1", None),
+            ("\"a\", \"b\"", None),
+        ] {
+            assert_eq!(parse(value).as_ref().map(IdempotencyKey::as_str), key, "{value}");
+        }
+        assert!(parse(&"k".repeat(255)).is_some());
+        assert!(parse(&"k".repeat(256)).is_none());
+    }
+}

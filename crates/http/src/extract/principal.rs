@@ -1,0 +1,51 @@
+//! Who calls, by their bearer token (RFC 6750).
+
+use std::sync::Arc;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
+use dabba_engine::Principal;
+
+use crate::{App, problem::Problem};
+
+/// The caller; without a valid token the request is refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller(pub(crate) Principal);
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        match MaybeCaller::from_request_parts(parts, app).await? {
+            MaybeCaller(Some(principal)) => Ok(Self(principal)),
+            MaybeCaller(None) => Err(Problem::unauthenticated("This needs a bearer token.")),
+        }
+    }
+}
+
+/// The caller, when there is a token. One that is not valid is refused, not overlooked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MaybeCaller(pub(crate) Option<Principal>);
+
+impl FromRequestParts<Arc<App>> for MaybeCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let Some(header) = parts.headers.get(header::AUTHORIZATION) else { return Ok(Self(None)) };
+        let token = header
+            .to_str()
+            .ok()
+            .and_then(|header| header.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        let Some(token) = token else {
+            return Err(Problem::unauthenticated("Authorization must be Bearer and a token."));
+        };
+        match app.verifier.verify(token, app.engine.now()).await {
+            Ok(principal) => Ok(Self(Some(principal))),
+            Err(error) => Err(Problem::unauthenticated(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! How often someone may ask, where asking is expensive or guesses passwords.
+//!
+//! The limits follow the engine's clock, as all else does. Where that is set back, those who have
+//! used up their requests wait for so much longer; nobody gets more.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    extract::{ConnectInfo, FromRequestParts},
+    http::request::Parts,
+};
+use dabba_engine::Engine;
+use governor::{
+    Quota, RateLimiter, clock::Clock, middleware::NoOpMiddleware, state::keyed::DefaultKeyedStateStore,
+};
+
+use crate::{App, Rate, RateLimits, problem::Problem};
+
+/// After so many checks those who could ask all they may again are forgotten, which bounds the
+/// memory by what is asked within a limit's time.
+const CHECKS_BETWEEN_CLEANINGS: u32 = 1_024;
+/// Most callers told apart. While there are more, new ones share one limit.
+const MAX_TRACKED: usize = 200_000;
+
+/// The engine's clock, as the time since 1970.
+#[derive(Clone)]
+struct EngineClock(Arc<Engine>);
+
+impl Clock for EngineClock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.now().duration_since(dabba_domain::Timestamp::UNIX_EPOCH).unsigned_abs()
+    }
+}
+
+type Keyed = RateLimiter<Box<str>, DefaultKeyedStateStore<Box<str>>, EngineClock, NoOpMiddleware<Duration>>;
+
+/// One limit, for each caller by themselves.
+struct Limit {
+    keyed: Keyed,
+    clock: EngineClock,
+    checks: AtomicU32,
+}
+
+impl Limit {
+    fn new(engine: &Arc<Engine>, rate: Rate) -> Self {
+        let clock = EngineClock(Arc::clone(engine));
+        let replenished_in = (rate.per / rate.requests.get()).max(Duration::from_nanos(1));
+        // The period is not zero, so there always is a quota.
+        let quota = Quota::with_period(replenished_in)
+            .unwrap_or_else(|| Quota::per_second(rate.requests))
+            .allow_burst(rate.requests);
+        let keyed = RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone());
+        Self { keyed, clock, checks: AtomicU32::new(0) }
+    }
+
+    fn check(&self, caller: &str) -> Result<(), Problem> {
+        if self.checks.fetch_add(1, Ordering::Relaxed) % CHECKS_BETWEEN_CLEANINGS
+            == CHECKS_BETWEEN_CLEANINGS - 1
+        {
+            self.keyed.retain_recent();
+        }
+        let caller = if self.keyed.len() < MAX_TRACKED { caller } else { "" };
+        self.keyed
+            .check_key(&caller.into())
+            .map_err(|not_until| Problem::too_many_requests(not_until.wait_time_from(self.clock.now())))
+    }
+}
+
+/// Every limit.
+pub(crate) struct Limits {
+    tokens_per_email: Limit,
+    tokens_per_address: Limit,
+    accounts_per_address: Limit,
+}
+
+impl Limits {
+    pub(crate) fn new(engine: &Arc<Engine>, limits: &RateLimits) -> Self {
+        Self {
+            tokens_per_email: Limit::new(engine, limits.tokens_per_email),
+            tokens_per_address: Limit::new(engine, limits.tokens_per_address),
+            accounts_per_address: Limit::new(engine, limits.accounts_per_address),
+        }
+    }
+
+    /// Lets a request for a token pass, or not.
+    pub(crate) fn check_token(&self, client: ClientAddress, email: &str) -> Result<(), Problem> {
+        self.tokens_per_address.check(&client.to_string())?;
+        self.tokens_per_email.check(&email.trim().to_lowercase())
+    }
+
+    /// Lets a registration pass, or not.
+    pub(crate) fn check_account(&self, client: ClientAddress) -> Result<(), Problem> {
+        self.accounts_per_address.check(&client.to_string())
+    }
+}
+
+/// Where a request comes from. Of an IPv6 address only the network counts: whoever has one address in
+/// it has all of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress(IpAddr);
+
+impl ClientAddress {
+    fn new(address: IpAddr) -> Self {
+        let IpAddr::V6(address) = address.to_canonical() else { return Self(address.to_canonical()) };
+        let [a, b, c, d, ..] = address.segments();
+        Self(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
+    }
+}
+
+impl std::fmt::Display for ClientAddress {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for ClientAddress {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
+        let connection = parts.extensions.get::<ConnectInfo<std::net::SocketAddr>>();
+        let forwarded = if app.config.trust_forwarded_for {
+            let last = parts.headers.get_all("x-forwarded-for").iter().next_back();
+            last.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok())
+        } else {
+            None
+        };
+        let address = forwarded
+            .or_else(|| connection.map(|ConnectInfo(address)| address.ip()))
+            .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        Ok(Self::new(address))
+    }
+}

@@ -1,0 +1,107 @@
+//! What the API measures about its requests, and the page that shows all measurements.
+
+use std::{fmt, time::Duration};
+
+use axum::http::{Method, StatusCode};
+use dabba_engine::EngineMetrics;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    /// The template, never the path: there are as many paths as orders.
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabels {
+    method: &'static str,
+    route: String,
+}
+
+/// What the API measures about its requests.
+pub(crate) struct HttpMetrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabels, Histogram>,
+    in_flight: Gauge,
+}
+
+impl HttpMetrics {
+    pub(crate) fn new(engine: &EngineMetrics) -> Self {
+        let mut registry = Registry::default();
+        engine.register(&mut registry);
+        let requests = Family::default();
+        let seconds = Family::<RouteLabels, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.000_25, 2.0, 17))
+        });
+        let in_flight = Gauge::default();
+        registry.register(
+            "dabba_http_requests",
+            "Requests by route, method and status",
+            Family::clone(&requests),
+        );
+        registry.register("dabba_http_request_seconds", "Time to answer, by route", Family::clone(&seconds));
+        registry.register(
+            "dabba_http_requests_in_flight",
+            "Requests being answered",
+            Gauge::clone(&in_flight),
+        );
+        Self { registry, requests, seconds, in_flight }
+    }
+
+    /// Counts a request as in flight for as long as the guard lives.
+    pub(crate) fn enter(&self) -> InFlight<'_> {
+        self.in_flight.inc();
+        InFlight(&self.in_flight)
+    }
+
+    /// Counts an answered request.
+    pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
+        let method = method_label(method);
+        let labels = RouteLabels { method, route: route.to_owned() };
+        self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        let labels = RequestLabels { method, route: labels.route, status: status.as_u16() };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// All measurements in the text format of Prometheus.
+    pub(crate) fn render(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// A request is in flight. Also when its client goes away, this ends with it.
+pub(crate) struct InFlight<'a>(&'a Gauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The method's name; those that no route has share one, since a client can make up any number.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}

@@ -1,0 +1,130 @@
+//! What is done around every request: its id, its time limit, its log line, its measurements, and
+//! the body of its problem when it is refused.
+
+use std::{any::Any, sync::Arc, time::Instant};
+
+use axum::{
+    body::Body,
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use tower_http::catch_panic::ResponseForPanic;
+use tracing::Instrument as _;
+
+use crate::{
+    App,
+    problem::{CONTENT_TYPE, Code, Problem},
+};
+
+/// The request's id, as the caller chose it or as it was made here.
+pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest id that is taken from a caller.
+const MAX_REQUEST_ID_LENGTH: usize = 128;
+/// How requests are named in measurements for which there is no route.
+const NO_ROUTE: &str = "none";
+
+/// The outermost of all that is done around a request.
+pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let _in_flight = app.metrics.enter();
+    let id = request_id(&app, request.headers());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    let id_text = id.to_str().unwrap_or_default();
+    let span = tracing::info_span!("request", id = id_text, %method, route);
+
+    let mut response = next.run(request).instrument(span.clone()).await;
+    complete(&mut response, id_text, &span);
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REQUEST_ID.clone(), id.clone());
+
+    let took = began.elapsed();
+    app.metrics.answered(&method, route, response.status(), took);
+    let status = response.status().as_u16();
+    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    // Reads are most of the traffic and change nothing; their lines are for whoever looks for them.
+    if response.status().is_server_error() || !method.is_safe() {
+        tracing::info!(parent: &span, status, took_us, "answered");
+    } else {
+        tracing::debug!(parent: &span, status, took_us, "answered");
+    }
+    response
+}
+
+/// Writes the problem that a refusal stands for, and logs what only the log may know.
+fn complete(response: &mut Response, request_id: &str, span: &tracing::Span) {
+    let status = response.status();
+    let problem = match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem,
+        None if status.is_client_error() || status.is_server_error() => {
+            let problem = Problem::of_status(status);
+            *response.status_mut() = problem.status();
+            problem
+        }
+        None => return,
+    };
+    if let Some(text) = problem.log_text() {
+        tracing::error!(parent: span, error = text, "a request failed");
+    }
+    tracing::debug!(parent: span, code = problem.code().as_str(), "refused");
+    let body = problem.render(request_id);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    *response.body_mut() = Body::from(body);
+}
+
+/// The caller's id for the request when it is short and printable, else a new one.
+fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(&REQUEST_ID).filter(|id| {
+        (1..=MAX_REQUEST_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    });
+    given.cloned().unwrap_or_else(|| {
+        let made = format!("{:016x}{:016x}", app.engine.random_u64(), app.engine.random_u64());
+        HeaderValue::from_str(&made).unwrap_or(HeaderValue::from_static("none"))
+    })
+}
+
+/// Ends a request whose time is over.
+pub(crate) async fn bound(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let safe = request.method().is_safe();
+    match tokio::time::timeout(app.config.request_timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) if safe => {
+            Problem::new(Code::Unavailable, "The answer took longer than a request may take.").into_response()
+        }
+        // The write may be on its way.
+        Err(_) => Problem::new(
+            Code::OutcomeUnknown,
+            "The answer took longer than a request may take. It may have been carried out; repeat it with the \
+             same idempotency key.",
+        )
+        .into_response(),
+    }
+}
+
+/// Answers where there is no route.
+pub(crate) async fn nothing_here() -> Problem {
+    Problem::not_found()
+}
+
+/// Makes a problem of a panic, so that a defect costs one request and not its connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Panicked;
+
+impl ResponseForPanic for Panicked {
+    type ResponseBody = Body;
+
+    fn response_for_panic(&mut self, panic: Box<dyn Any + Send + 'static>) -> Response {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&'static str>().copied())
+            .unwrap_or("a panic without a text");
+        Problem::internal(format!("a handler panicked: {text}")).into_response()
+    }
+}

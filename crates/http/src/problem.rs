@@ -1,0 +1,337 @@
+//! Every refusal, as problem details (RFC 9457).
+//!
+//! A handler returns a [`Problem`]. Its body is written by [`crate::observe`], which knows the
+//! request's id; what is for the log only is logged there and goes nowhere else.
+
+mod describe;
+
+use std::{borrow::Cow, time::Duration};
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use dabba_domain::{Problems, order::Rejection, restaurant::NotAccepting};
+use dabba_engine::{Conflict, Error};
+use dabba_store::StockShortage;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+pub(crate) use describe::*;
+
+/// Media type of problem details.
+pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
+/// What a caller waits before trying again when the server is busy or away, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 1;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident, $name:literal, $status:ident, $title:literal;)*) => {
+        /// The kinds of problems. A client tells them apart by these names; they never change.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code {
+            $($(#[$doc])* $code,)*
+        }
+
+        impl Code {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$code),*];
+
+            /// Its name, as in `code` and at the end of `type`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$code => $name),* }
+            }
+
+            /// The status that it is answered with.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$code => StatusCode::$status),* }
+            }
+
+            /// What it is, in general, for a person.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$code => $title),* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A header or a parameter is wrong, or the request as a whole.
+    BadRequest, "bad_request", BAD_REQUEST, "The request is wrong";
+    /// The body is not JSON.
+    MalformedJson, "malformed_json", BAD_REQUEST, "The body is not JSON";
+    /// The operation needs an idempotency key.
+    IdempotencyKeyMissing, "idempotency_key_missing", BAD_REQUEST, "An idempotency key is needed";
+    /// The idempotency key cannot be read.
+    IdempotencyKeyInvalid, "idempotency_key_invalid", BAD_REQUEST, "The idempotency key is not valid";
+    /// There is no valid token.
+    Unauthenticated, "unauthenticated", UNAUTHORIZED, "A valid token is needed";
+    /// E-mail address and password do not fit together.
+    WrongCredentials, "wrong_credentials", UNAUTHORIZED, "The credentials are wrong";
+    /// The caller may not do this.
+    Forbidden, "forbidden", FORBIDDEN, "This is not for the caller";
+    /// There is no such thing, or it is not the caller's.
+    NotFound, "not_found", NOT_FOUND, "There is no such thing";
+    /// The path does not know this method.
+    MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The method is not allowed here";
+    /// The restaurant has paused.
+    RestaurantPaused, "restaurant_paused", CONFLICT, "The restaurant has paused taking orders";
+    /// The restaurant is closed.
+    RestaurantClosed, "restaurant_closed", CONFLICT, "The restaurant is closed";
+    /// The order is too small to be delivered.
+    BelowMinimumOrder, "below_minimum_order", CONFLICT, "The order is below the minimum for delivery";
+    /// Items are not available now.
+    ItemsUnavailable, "items_unavailable", CONFLICT, "Items are not available";
+    /// There is not enough of some items.
+    OutOfStock, "out_of_stock", CONFLICT, "There is not enough in stock";
+    /// The total is not the expected one.
+    MenuChanged, "menu_changed", CONFLICT, "The price has changed";
+    /// The command does not fit the order.
+    IllegalMove, "illegal_move", CONFLICT, "The command does not fit the order";
+    /// There is not as much left to refund.
+    NothingRefundable, "nothing_refundable", CONFLICT, "The amount cannot be refunded";
+    /// The restaurant may not refund as much.
+    RefundLimit, "refund_limit", CONFLICT, "The amount is above the restaurant's limit";
+    /// Others kept changing the same thing.
+    TooManyChanges, "too_many_changes", CONFLICT, "Others keep changing it";
+    /// The e-mail address has an account.
+    EmailTaken, "email_taken", CONFLICT, "The e-mail address has an account";
+    /// It is not at the version that was asked for.
+    PreconditionFailed, "precondition_failed", PRECONDITION_FAILED, "It has changed";
+    /// The body is too large.
+    PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
+    /// The body is of another type.
+    UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body is not of a known type";
+    /// The body is JSON, but not what is asked for.
+    Invalid, "invalid", UNPROCESSABLE_ENTITY, "The body is not valid";
+    /// The idempotency key was used for something else.
+    IdempotencyKeyReused, "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request";
+    /// The operation needs `If-Match`.
+    PreconditionRequired, "precondition_required", PRECONDITION_REQUIRED, "If-Match is needed";
+    /// Too many requests.
+    TooManyRequests, "too_many_requests", TOO_MANY_REQUESTS, "Too many requests";
+    /// A defect.
+    Internal, "internal", INTERNAL_SERVER_ERROR, "Something went wrong";
+    /// As many requests are waiting as may wait.
+    Overloaded, "overloaded", SERVICE_UNAVAILABLE, "Too busy";
+    /// The store is away.
+    Unavailable, "unavailable", SERVICE_UNAVAILABLE, "Not available";
+    /// It may have been carried out, or not.
+    OutcomeUnknown, "outcome_unknown", SERVICE_UNAVAILABLE, "The outcome is not known";
+}
+
+/// Why a request is refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    code: Code,
+    detail: Cow<'static, str>,
+    /// Members beyond the standard's.
+    members: Option<Box<Map<String, Value>>>,
+    /// Seconds after which to try again.
+    retry_after: Option<u64>,
+    /// For the log only.
+    internal: Option<Box<str>>,
+}
+
+/// A handler's result.
+pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
+
+impl Problem {
+    pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        let retry_after = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS);
+        Self { code, detail: detail.into(), members: None, retry_after, internal: None }
+    }
+
+    /// A defect: the caller is told that there was one, the log what it was.
+    pub(crate) fn internal(text: impl Into<String>) -> Self {
+        let mut problem =
+            Self::new(Code::Internal, "The server made a mistake. It has been noted under the request's id.");
+        problem.internal = Some(text.into().into_boxed_str());
+        problem
+    }
+
+    /// A parameter in the query or a header is wrong.
+    pub(crate) fn bad_parameter(name: &str, detail: impl std::fmt::Display) -> Self {
+        Self::new(Code::BadRequest, format!("{name}: {detail}")).with("parameter", name)
+    }
+
+    pub(crate) fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::Unauthenticated, detail)
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::new(Code::NotFound, "There is nothing at this path.")
+    }
+
+    pub(crate) fn invalid(problems: &Problems) -> Self {
+        Self::new(Code::Invalid, problems.to_string()).with("errors", problems)
+    }
+
+    pub(crate) fn too_many_requests(wait: Duration) -> Self {
+        // The wait is rounded up, so that whoever heeds it is not refused again.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let mut problem =
+            Self::new(Code::TooManyRequests, format!("Try again in {} seconds.", seconds.max(1)));
+        problem.retry_after = Some(seconds.max(1));
+        problem
+    }
+
+    /// The problem that a bare status stands for, where no handler was reached.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::not_found(),
+            StatusCode::METHOD_NOT_ALLOWED => Self::new(
+                Code::MethodNotAllowed,
+                "This path does not know the method; Allow lists those it knows.",
+            ),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::PayloadTooLarge, "The body is too large."),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                Self::new(Code::UnsupportedMediaType, "The body is not of a known type.")
+            }
+            StatusCode::SERVICE_UNAVAILABLE => Self::new(Code::Unavailable, "Not available at the moment."),
+            status if status.is_client_error() => Self::new(Code::BadRequest, "The request cannot be read."),
+            status => Self::internal(format!("a bare {status} came from below the handlers")),
+        }
+    }
+
+    /// With a further member.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Serialize) -> Self {
+        match serde_json::to_value(value) {
+            Ok(Value::Null) => self,
+            Ok(value) => {
+                self.members.get_or_insert_default().insert(name.to_owned(), value);
+                self
+            }
+            Err(error) => Self::internal(format!("member {name} of a problem: {error}")),
+        }
+    }
+
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    pub(crate) const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What is for the log only.
+    pub(crate) fn log_text(&self) -> Option<&str> {
+        self.internal.as_deref()
+    }
+
+    /// The body of the answer to this request.
+    pub(crate) fn render(&self, request_id: &str) -> Vec<u8> {
+        let mut body = json!({
+            "type": format!("urn:dabba:problem:{}", self.code.as_str()),
+            "title": self.code.title(),
+            "status": self.status().as_u16(),
+            "detail": self.detail,
+            "code": self.code.as_str(),
+            "request_id": request_id,
+        });
+        if let (Some(body), Some(members)) = (body.as_object_mut(), &self.members) {
+            for (name, value) in &**members {
+                body.insert(name.clone(), value.clone());
+            }
+        }
+        body.to_string().into_bytes()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status() == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::NotFound(_) => Self::new(Code::NotFound, text),
+            Error::Forbidden(_) => Self::new(Code::Forbidden, text),
+            Error::Invalid(problems) => Self::invalid(&problems),
+            Error::WrongCredentials => Self::new(Code::WrongCredentials, text),
+            Error::Conflict(conflict) => conflict.into(),
+            Error::KeyReused => Self::new(Code::IdempotencyKeyReused, text),
+            Error::VersionMismatch { current } => {
+                Self::new(Code::PreconditionFailed, text).with("current", current)
+            }
+            Error::Overloaded => Self::new(Code::Overloaded, text),
+            Error::Unavailable => Self::new(Code::Unavailable, text),
+            Error::OutcomeUnknown => Self::new(Code::OutcomeUnknown, text),
+            Error::Internal(text) => Self::internal(text),
+        }
+    }
+}
+
+impl From<Conflict> for Problem {
+    fn from(conflict: Conflict) -> Self {
+        let text = conflict.to_string();
+        match conflict {
+            Conflict::NotAccepting(reason) => not_accepting(reason),
+            Conflict::BelowMinimum(below) => {
+                Self::new(Code::BelowMinimumOrder, text).with("minimum", below.minimum)
+            }
+            Conflict::ItemsUnavailable(problems) => {
+                Self::new(Code::ItemsUnavailable, text).with("errors", problems)
+            }
+            Conflict::OutOfStock(shortages) => Self::new(Code::OutOfStock, text)
+                .with("shortages", shortages.iter().map(ShortageBody::new).collect::<Vec<_>>()),
+            Conflict::PriceChanged(quote) => {
+                Self::new(Code::MenuChanged, text).with("quote", crate::routes::QuoteBody::new(*quote))
+            }
+            Conflict::IllegalMove { rejection, status, allowed } => Self::new(code_of(&rejection), text)
+                .with("order_status", status)
+                .with("allowed_actions", allowed),
+            Conflict::TooManyChanges => Self::new(Code::TooManyChanges, text),
+            Conflict::Revision { current } => {
+                Self::new(Code::PreconditionFailed, text).with("current", current)
+            }
+            Conflict::EmailTaken => Self::new(Code::EmailTaken, text),
+        }
+    }
+}
+
+/// Why a restaurant takes no orders, and until when.
+fn not_accepting(reason: NotAccepting) -> Problem {
+    let text = reason.to_string();
+    match reason {
+        NotAccepting::Paused { until } => Problem::new(Code::RestaurantPaused, text).with("until", until),
+        NotAccepting::Closed { opens_at } => {
+            Problem::new(Code::RestaurantClosed, text).with("opens_at", opens_at)
+        }
+    }
+}
+
+const fn code_of(rejection: &Rejection) -> Code {
+    match rejection {
+        Rejection::AmountNotRefundable { .. } => Code::NothingRefundable,
+        Rejection::RefundLimit { .. } => Code::RefundLimit,
+        _ => Code::IllegalMove,
+    }
+}
+
+/// There is less of an item than was asked for.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Shortage)]
+pub(crate) struct ShortageBody {
+    /// The item.
+    item: dabba_domain::text::Slug,
+    /// How many there are.
+    available: u32,
+}
+
+impl ShortageBody {
+    pub(crate) fn new(shortage: &StockShortage) -> Self {
+        Self { item: shortage.item.clone(), available: shortage.available }
+    }
+}

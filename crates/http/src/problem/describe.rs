@@ -1,0 +1,159 @@
+//! Problems in the API description: the schema, and the sets of refusals that operations share.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use dabba_domain::order::{AllowedAction, OrderStatus};
+use utoipa::{
+    IntoResponses, PartialSchema, ToSchema,
+    openapi::{
+        ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema,
+        schema::{SchemaType, Type},
+    },
+};
+
+use super::{CONTENT_TYPE, Code, ShortageBody};
+use crate::routes::QuoteBody;
+
+/// Why a request was refused (RFC 9457). `code` says what kind of problem it is; the members that are
+/// not always there belong to one or a few kinds.
+#[derive(ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "it describes what Problem::render writes")]
+pub(crate) struct ProblemDocument {
+    /// `urn:dabba:problem:` and the code.
+    #[schema(format = "uri")]
+    r#type: String,
+    /// What kind of problem it is, for a person.
+    title: String,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What is wrong with this request, for a person.
+    detail: String,
+    code: CodeName,
+    /// The request, as the server's log names it.
+    request_id: String,
+    /// `bad_request`: the parameter or header that is wrong.
+    parameter: Option<String>,
+    /// `invalid`, `items_unavailable`: what is wrong, and where in the body.
+    errors: Option<Vec<dabba_domain::Problem>>,
+    /// `restaurant_paused`: when the pause ends by itself, if it does.
+    until: Option<dabba_domain::Timestamp>,
+    /// `restaurant_closed`: when it opens next, if it ever does.
+    opens_at: Option<dabba_domain::Timestamp>,
+    /// `below_minimum_order`: the smallest subtotal that is delivered.
+    minimum: Option<dabba_domain::Amount>,
+    /// `out_of_stock`: what there is not enough of.
+    shortages: Option<Vec<ShortageBody>>,
+    /// `menu_changed`: the price now.
+    quote: Option<QuoteBody>,
+    /// `illegal_move`, `nothing_refundable`, `refund_limit`: the order's status.
+    order_status: Option<OrderStatus>,
+    /// `illegal_move`, `nothing_refundable`, `refund_limit`: what the caller may do instead.
+    allowed_actions: Option<Vec<AllowedAction>>,
+    /// `precondition_failed`: the version or revision that holds.
+    current: Option<u32>,
+}
+
+/// The names of the kinds.
+pub(crate) struct CodeName;
+
+impl PartialSchema for CodeName {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::new(Type::String))
+            .description(Some("What kind of problem it is. The names never change; new ones may come."))
+            .enum_values(Some(Code::ALL.iter().map(|code| code.as_str())))
+            .into()
+    }
+}
+impl ToSchema for CodeName {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ProblemCode".into()
+    }
+}
+
+/// The answers with which these kinds of problems are told.
+fn responses_of(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
+    let mut names: BTreeMap<StatusCode, Vec<String>> = BTreeMap::new();
+    for code in codes {
+        names.entry(code.status()).or_default().push(format!("`{}`: {}.", code.as_str(), code.title()));
+    }
+    let response = |(status, names): (StatusCode, Vec<String>)| {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let mut response = ResponseBuilder::new().description(names.join(" ")).content(CONTENT_TYPE, content);
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            let seconds = HeaderBuilder::new()
+                .schema(Some(ObjectBuilder::new().schema_type(SchemaType::new(Type::Integer))))
+                .description(Some("Seconds after which to try again."));
+            response = response.header("Retry-After", seconds.build());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderBuilder::new().description(Some("How to authenticate: `Bearer`."));
+            response = response.header("WWW-Authenticate", scheme.build());
+        }
+        (status.as_str().to_owned(), RefOr::T(response.build()))
+    };
+    names.into_iter().map(response).collect()
+}
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident: $($code:ident)*;)*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                responses_of(&[$(Code::$code),*])
+            }
+        }
+    )*};
+}
+
+refusals! {
+    /// Of every operation that asks the store.
+    Failures: Internal Unavailable;
+    /// Of every operation that writes.
+    WriteFailures: Internal Overloaded Unavailable OutcomeUnknown;
+    /// Of operations that need a token.
+    NotSignedIn: Unauthenticated;
+    /// Of operations that look at a token when there is one.
+    BadToken: Unauthenticated;
+    /// Of operations for certain callers.
+    NotAllowed: Forbidden;
+    /// Of operations on something that may not be there.
+    Missing: NotFound;
+    /// Of operations with parameters in the query or in headers.
+    BadParameter: BadRequest;
+    /// Of operations with a body.
+    BadBody: MalformedJson PayloadTooLarge UnsupportedMediaType Invalid;
+    /// Of operations with parameters and a body.
+    BadParameterOrBody: BadRequest MalformedJson PayloadTooLarge UnsupportedMediaType Invalid;
+    /// Of placing an order.
+    NotPlaced: BadRequest MalformedJson IdempotencyKeyMissing IdempotencyKeyInvalid PayloadTooLarge
+        UnsupportedMediaType Invalid IdempotencyKeyReused RestaurantPaused RestaurantClosed BelowMinimumOrder
+        ItemsUnavailable OutOfStock MenuChanged TooManyChanges;
+    /// Of commands without a body.
+    NotMoved: BadRequest IdempotencyKeyInvalid IdempotencyKeyReused IllegalMove TooManyChanges
+        PreconditionFailed;
+    /// Of commands with a body.
+    NotMovedOrBadBody: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
+        Invalid IdempotencyKeyReused IllegalMove TooManyChanges PreconditionFailed;
+    /// Of a refund.
+    NotRefunded: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
+        Invalid IdempotencyKeyReused IllegalMove NothingRefundable RefundLimit TooManyChanges
+        PreconditionFailed;
+    /// Of a price without an order.
+    NotPriced: ItemsUnavailable;
+    /// Of changes that have to name what they replace.
+    NotReplaced: PreconditionFailed PreconditionRequired TooManyChanges;
+    /// Of a change without a body whose subject is of the wrong kind.
+    NotFitting: Invalid;
+    /// Of changes that others may get in the way of.
+    NotChanged: TooManyChanges;
+    /// Of a registration.
+    NotRegistered: EmailTaken TooManyRequests;
+    /// Of asking for a token.
+    NotAuthenticated: WrongCredentials TooManyRequests;
+}

@@ -1,0 +1,36 @@
+//! Every operation: one file a group, each with what its operations take and answer.
+
+mod accounts;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod commands;
+mod menus;
+mod operations;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod orders;
+mod quotes;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod restaurants;
+mod stock;
+mod tokens;
+
+use std::sync::Arc;
+
+use utoipa_axum::router::OpenApiRouter;
+
+pub(crate) use quotes::QuoteBody;
+
+use crate::App;
+
+/// All operations, with their description.
+pub(crate) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(crate::openapi::base())
+        .merge(accounts::router())
+        .merge(tokens::router())
+        .merge(restaurants::router())
+        .merge(menus::router())
+        .merge(stock::router())
+        .merge(quotes::router())
+        .merge(orders::router())
+        .merge(commands::router())
+        .merge(operations::router())
+}

@@ -1,0 +1,320 @@
+//! Commands on an order: each answers with the order after it.
+//!
+//! A command that was carried out before is answered as done. With an idempotency key it is answered
+//! as it was then, even when the order has moved on since.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequestParts, State},
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
+use dabba_domain::{
+    AccountId, Amount, OrderId, Problems, Role,
+    order::{CancelReason, Command, RefundReason, RejectReason},
+    text::Note,
+};
+use dabba_engine::{CommandRequest, Principal};
+use dabba_store::IdempotencyKey;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::orders::{OrderBody, answer};
+use crate::{
+    App,
+    extract::{Caller, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey},
+    problem::{
+        Missing, NotAllowed, NotMoved, NotMovedOrBadBody, NotRefunded, NotSignedIn, Problem, Result,
+        WriteFailures,
+    },
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(accept_order))
+        .routes(routes!(reject_order))
+        .routes(routes!(mark_order_ready))
+        .routes(routes!(assign_courier))
+        .routes(routes!(pick_up_order))
+        .routes(routes!(deliver_order))
+        .routes(routes!(cancel_order))
+        .routes(routes!(refund_order))
+}
+
+/// What all commands have in common: who gives it on which order, under which conditions.
+struct Envelope {
+    caller: Principal,
+    order_id: OrderId,
+    key: Option<IdempotencyKey>,
+    condition: IfMatch,
+}
+
+impl FromRequestParts<Arc<App>> for Envelope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        let Caller(caller) = Caller::from_request_parts(parts, app).await?;
+        let InPath(order_id) = InPath::from_request_parts(parts, app).await?;
+        let MaybeKey(key) = MaybeKey::from_request_parts(parts, app).await?;
+        let condition = IfMatch::from_request_parts(parts, app).await?;
+        Ok(Self { caller, order_id, key, condition })
+    }
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what Envelope reads")]
+struct CommandHeaders {
+    /// The same when the request is repeated; it is carried out once then.
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 255,
+        pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#
+    )]
+    key: Option<String>,
+    /// Entity tags of the versions at which the order may be; `*` for any.
+    #[param(rename = "If-Match", pattern = r#"^(\*|"[0-9]{1,9}")$"#)]
+    condition: Option<String>,
+}
+
+/// Gives the command and answers with the order.
+async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response> {
+    let Envelope { caller, order_id, key, condition } = envelope;
+    let expected_version = match condition.single() {
+        Some(expected) => expected,
+        None => condition.expected(app.engine.order(&caller, order_id).await?.version),
+    };
+    let request = CommandRequest { order_id, command, key, expected_version };
+    let done = app.engine.act(&caller, &request).await?;
+    answer(app, &caller, StatusCode::OK, &done).await
+}
+
+/// In what time the food will be ready.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Acceptance)]
+#[serde(deny_unknown_fields)]
+struct AcceptanceBody {
+    /// In how many minutes.
+    preparation_minutes: u32,
+}
+
+/// Accepts an order
+///
+/// For the restaurant's staff, until the acceptance deadline.
+#[utoipa::path(
+    post, path = "/v1/orders/{order_id}/accept", tag = "commands", operation_id = "accept_order",
+    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
+    request_body = AcceptanceBody,
+    responses(
+        (status = 200, description = "The order.", body = OrderBody,
+            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
+        NotSignedIn, NotAllowed, Missing, NotMovedOrBadBody, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn accept_order(
+    State(app): State<Arc<App>>,
+    envelope: Envelope,
+    JsonBody(body): JsonBody<AcceptanceBody>,
+) -> Result<Response> {
+    act(&app, envelope, Command::Accept { preparation_minutes: body.preparation_minutes }).await
+}
+
+/// Why the restaurant does not take an order.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Rejection)]
+#[serde(deny_unknown_fields)]
+struct RejectionBody {
+    reason: RejectReason,
+    /// Why, in the restaurant's own words.
+    #[serde(default)]
+    note: Option<Note>,
+}
+
+/// Rejects an order
+///
+/// For the restaurant's staff, instead of accepting it.
+#[utoipa::path(
+    post, path = "/v1/orders/{order_id}/reject", tag = "commands", operation_id = "reject_order",
+    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
+    request_body = RejectionBody,
+    responses(
+        (status = 200, description = "The order.", body = OrderBody,
+            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
+        NotSignedIn, NotAllowed, Missing, NotMovedOrBadBody, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn reject_order(
+    State(app): State<Arc<App>>,
+    envelope: Envelope,
+    JsonBody(body): JsonBody<RejectionBody>,
+) -> Result<Response> {
+    act(&app, envelope, Command::Reject { reason: body.reason, note: body.note }).await
+}
+
+/// Says that the food is ready
+///
+/// For the restaurant's staff.
+#[utoipa::path(
+    post, path = "/v1/orders/{order_id}/ready", tag = "commands", operation_id = "mark_order_ready",
+    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
+    responses(
+        (status = 200, description = "The order.", body = OrderBody,
+            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
+        NotSignedIn, NotAllowed, Missing, NotMoved, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn mark_order_ready(State(app): State<Arc<App>>, envelope: Envelope) -> Result<Response> {
+    act(&app, envelope, Command::MarkReady).await
+}
+
+/// Who carries an order.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = Assignment)]
+#[serde(deny_unknown_fields)]
+struct AssignmentBody {
+    /// The courier's account. A courier can leave it out and means themselves then.
+    #[serde(default)]
+    courier_id: Option<AccountId>,
+}
+
+/// Assigns a courier
+///
+/// A courier takes an order that nobody carries; an admin gives it to any courier.
+#[utoipa::path(
+    post, path = "/v1/orders/{order_id}/assign", tag = "commands", operation_id = "assign_courier",
+    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
+    request_body = Option<AssignmentBody>,
+    responses(
+        (status = 200, description = "The order.", body = OrderBody,
+            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
+        NotSignedIn, NotAllowed, Missing, NotMovedOrBadBody, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn assign_courier(
+    State(app): State<Arc<App>>,
+    envelope: Envelope,
+    MaybeJsonBody(body): MaybeJsonBody<AssignmentBody>,
+) -> Result<Response> {
+    let courier_id = match body.unwrap_or_default().courier_id {
+        Some(courier_id) => courier_id,
+        None if envelope.caller.role == Role::Admin => {
+            return Err(Problem::invalid(&Problems::one("/courier_id", "must be given by an admin")));
+        }
+        // Others than couriers are refused for their role, whatever they say here.
+        None => envelope.caller.account_id,
+    };
+    act(&app, envelope, Command::AssignCourier { courier_id }).await
+}
+
+/// Says that the courier has the food
+///
+/// For the courier who carries the order.
+#[utoipa::path(
+    post, path = "/v1/orders/{order_id}/pick-up", tag = "commands", operation_id = "pick_up_order",
+    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
+    responses(
+        (status = 200, description = "The order.", body = OrderBody,
+            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
+        NotSignedIn, NotAllowed, Missing, NotMoved, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn pick_up_order(State(app): State<Arc<App>>, envelope: Envelope) -> Result<Response> {
+    act(&app, envelope, Command::PickUp).await
+}
+
+/// Says that the customer has the food
+///
+/// For the courier who carries the order, and for the restaurant's staff when the customer collects.
+#[utoipa::path(
+    post, path = "/v1/orders/{order_id}/deliver", tag = "commands", operation_id = "deliver_order",
+    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
+    responses(
+        (status = 200, description = "The order.", body = OrderBody,
+            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
+        NotSignedIn, NotAllowed, Missing, NotMoved, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn deliver_order(State(app): State<Arc<App>>, envelope: Envelope) -> Result<Response> {
+    act(&app, envelope, Command::Deliver).await
+}
+
+/// Why an order is cancelled.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Cancellation)]
+#[serde(deny_unknown_fields)]
+struct CancellationBody {
+    reason: CancelReason,
+    /// Why, in their own words.
+    #[serde(default)]
+    note: Option<Note>,
+}
+
+/// Cancels an order
+///
+/// For the customer until the restaurant accepts, for the restaurant's staff until it is picked up,
+/// for admins until it is delivered.
+#[utoipa::path(
+    post, path = "/v1/orders/{order_id}/cancel", tag = "commands", operation_id = "cancel_order",
+    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
+    request_body = CancellationBody,
+    responses(
+        (status = 200, description = "The order.", body = OrderBody,
+            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
+        NotSignedIn, NotAllowed, Missing, NotMovedOrBadBody, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn cancel_order(
+    State(app): State<Arc<App>>,
+    envelope: Envelope,
+    JsonBody(body): JsonBody<CancellationBody>,
+) -> Result<Response> {
+    act(&app, envelope, Command::Cancel { reason: body.reason, note: body.note }).await
+}
+
+/// What the customer gets back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Refund)]
+#[serde(deny_unknown_fields)]
+struct RefundBody {
+    /// How much; all that is left, when absent.
+    #[serde(default)]
+    amount: Option<Amount>,
+    reason: RefundReason,
+    /// Why, in their own words.
+    #[serde(default)]
+    note: Option<Note>,
+}
+
+/// Gives money back
+///
+/// For admins, and for the restaurant's staff up to its limit; in parts, too. Send an idempotency key:
+/// without one, a repeated request gives back another part.
+#[utoipa::path(
+    post, path = "/v1/orders/{order_id}/refund", tag = "commands", operation_id = "refund_order",
+    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
+    request_body = RefundBody,
+    responses(
+        (status = 200, description = "The order.", body = OrderBody,
+            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
+        NotSignedIn, NotAllowed, Missing, NotRefunded, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn refund_order(
+    State(app): State<Arc<App>>,
+    envelope: Envelope,
+    JsonBody(body): JsonBody<RefundBody>,
+) -> Result<Response> {
+    let RefundBody { amount, reason, note } = body;
+    act(&app, envelope, Command::Refund { amount, reason, note }).await
+}

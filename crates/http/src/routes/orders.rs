@@ -1,0 +1,420 @@
+//! Orders: placing, reading, listing, and their history.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use dabba_domain::{
+    AccountId, Actor, Amount, Currency, OrderId, RestaurantId, Timestamp,
+    order::{
+        AllowedAction, Closure, Contact, Event, Fulfilment, Order, OrderRequest, OrderStatus, PaymentMethod,
+        PaymentStatus, RecordedEvent,
+    },
+    pricing::{Amounts, OrderLine},
+    text::{Name, Note},
+};
+use dabba_engine::{Answer, Principal};
+use dabba_store::{OrderCursor, OrderPage, PageSize};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    App,
+    extract::{
+        Caller, Cursor as _, FromParameters, IfNoneMatch, InPath, JsonBody, Parameters, QueryOf, RequiredKey,
+        etag,
+    },
+    problem::{
+        BadParameter, Failures, Missing, NotAllowed, NotPlaced, NotSignedIn, Problem, Result, WriteFailures,
+    },
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(place_order, list_restaurant_orders))
+        .routes(routes!(list_orders))
+        .routes(routes!(get_order))
+        .routes(routes!(list_events))
+}
+
+/// An order at one version, as its caller may see it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Order)]
+pub(crate) struct OrderBody<'a> {
+    id: OrderId,
+    restaurant_id: RestaurantId,
+    /// The restaurant's name when the order was placed.
+    restaurant_name: &'a Name,
+    /// Who ordered it.
+    customer_id: AccountId,
+    /// Who carries it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    courier_id: Option<AccountId>,
+    status: OrderStatus,
+    /// The number of its latest event. It is the order's ETag, too.
+    #[schema(minimum = 1)]
+    version: u32,
+    payment: PaymentBody,
+    /// The currency of every amount.
+    currency: Currency,
+    amounts: Amounts,
+    lines: &'a [OrderLine],
+    fulfilment: &'a Fulfilment,
+    /// Whom to ask for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<&'a Contact>,
+    /// A wish for the restaurant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a Note>,
+    /// The menu from which it was priced.
+    menu_revision: u32,
+    placed_at: Timestamp,
+    /// When its latest event happened.
+    updated_at: Timestamp,
+    /// Until when the restaurant has to accept it. There once it is confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acceptance_deadline: Option<Timestamp>,
+    /// When the restaurant expects the food to be ready. There once it has accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ready_by: Option<Timestamp>,
+    /// How it ended before the customer had it, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closure: Option<&'a Closure>,
+    /// What the caller may do with it at this version.
+    allowed_actions: Vec<AllowedAction>,
+}
+
+/// How an order is paid, and how far that is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Payment)]
+struct PaymentBody {
+    method: PaymentMethod,
+    status: PaymentStatus,
+    /// What has been collected.
+    captured: Amount,
+    /// What of it is back with the customer.
+    refunded: Amount,
+}
+
+impl<'a> OrderBody<'a> {
+    async fn new(app: &App, caller: &Principal, order: &'a Order) -> Result<Self> {
+        let details = &*order.details;
+        Ok(Self {
+            id: order.id,
+            restaurant_id: details.restaurant_id,
+            restaurant_name: &details.restaurant_name,
+            customer_id: details.customer_id,
+            courier_id: order.courier_id,
+            status: order.status,
+            version: order.version,
+            payment: PaymentBody {
+                method: details.payment_method,
+                status: order.payment_status,
+                captured: order.captured,
+                refunded: order.refunded,
+            },
+            currency: details.currency,
+            amounts: details.amounts,
+            lines: &details.lines,
+            fulfilment: &details.fulfilment,
+            contact: details.contact.as_ref(),
+            note: details.note.as_ref(),
+            menu_revision: details.menu_revision,
+            placed_at: order.placed_at,
+            updated_at: order.updated_at,
+            acceptance_deadline: order.acceptance_deadline,
+            ready_by: order.ready_by,
+            closure: order.closure.as_ref(),
+            allowed_actions: app.engine.allowed_actions(caller, order).await?,
+        })
+    }
+}
+
+/// Marks the answer to a repeated request.
+static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The answer to a write: the order, and whether it was written by an earlier request.
+pub(super) async fn answer(
+    app: &App,
+    caller: &Principal,
+    status: StatusCode,
+    answer: &Answer,
+) -> Result<Response> {
+    let mut response = represent(app, caller, &answer.order).await?;
+    *response.status_mut() = status;
+    if answer.replayed {
+        response.headers_mut().insert(REPLAYED.clone(), HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+async fn represent(app: &App, caller: &Principal, order: &Order) -> Result<Response> {
+    let mut response = Json(OrderBody::new(app, caller, order).await?).into_response();
+    set_version_headers(&mut response, order);
+    Ok(response)
+}
+
+fn set_version_headers(response: &mut Response, order: &Order) {
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, etag(order.version));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+}
+
+/// Places an order
+///
+/// The restaurant's menu says what it costs. With `expected_total` the order is placed at that total
+/// or not at all. A key is used for one order; a repeated request is answered as it was at first, with
+/// `Idempotency-Replayed: true`.
+#[utoipa::path(
+    post, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders", operation_id = "place_order",
+    params(
+        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        ("Idempotency-Key" = String, Header, description = "New for each order, the same when the request is repeated.",
+            min_length = 1, max_length = 255, pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#),
+    ),
+    request_body(content = OrderRequest, examples(
+        ("delivery" = (summary = "Delivered, with the total that the customer saw", value = json!({
+            "lines": [{
+                "item": "chicken-tikka", "quantity": 2,
+                "options": [{"group": "heat", "option": "hot"}], "note": "no coriander"
+            }],
+            "fulfilment": {"type": "delivery", "address": {
+                "line1": "1 Curry Mile", "city": "Manchester", "postal_code": "M14 5TP"
+            }},
+            "tip": 200, "payment_method": "cash", "contact": {"name": "Asha", "phone": "+44 161 496 0000"},
+            "expected_total": 3050
+        }))),
+        ("collection" = (summary = "Collected", value = json!({
+            "lines": [{"item": "naan", "quantity": 3}],
+            "fulfilment": {"type": "collection"}, "payment_method": "cash"
+        }))),
+    )),
+    responses(
+        (status = 201, description = "The order.", body = OrderBody, headers(
+            ("Location" = String, description = "Where the order is."),
+            ("ETag" = String, description = "The order's version."),
+            ("Idempotency-Replayed" = String, description = "`true` for the answer to a repeated request."),
+        )),
+        NotSignedIn, NotAllowed, Missing, NotPlaced, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn place_order(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(restaurant_id): InPath<RestaurantId>,
+    RequiredKey(key): RequiredKey,
+    JsonBody(request): JsonBody<OrderRequest>,
+) -> Result<Response> {
+    let placed = app.engine.place(&caller, restaurant_id, &request, key).await?;
+    let location = HeaderValue::from_str(&format!("/v1/orders/{}", placed.order.id))
+        .map_err(|error| Problem::internal(error.to_string()))?;
+    let mut response = answer(&app, &caller, StatusCode::CREATED, &placed).await?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+/// Reads an order
+///
+/// For the customer, the restaurant's staff, the courier who carries it, and admins.
+#[utoipa::path(
+    get, path = "/v1/orders/{order_id}", tag = "orders", operation_id = "get_order",
+    params(
+        ("order_id" = OrderId, Path, description = "The order."),
+        ("If-None-Match" = Option<String>, Header, description = "Entity tags of versions that the caller has."),
+    ),
+    responses(
+        (status = 200, description = "The order.", body = OrderBody,
+            headers(("ETag" = String, description = "The order's version."))),
+        (status = 304, description = "The caller has this version."),
+        NotSignedIn, Missing, BadParameter, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn get_order(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(order_id): InPath<OrderId>,
+    present: IfNoneMatch,
+) -> Result<Response> {
+    let order = app.engine.order(&caller, order_id).await?;
+    if present.has(order.version) {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        set_version_headers(&mut response, &order);
+        return Ok(response);
+    }
+    represent(&app, &caller, &order).await
+}
+
+/// A page of orders.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrderList)]
+struct OrderListBody<'a> {
+    orders: Vec<OrderBody<'a>>,
+    /// Where the next page begins; `null` when there is nothing behind this one.
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OrderListQuery {
+    /// Only orders in these statuses: names separated by commas.
+    #[param(value_type = Option<Vec<OrderStatus>>, style = Form, explode = false)]
+    status: Vec<OrderStatus>,
+    /// Most orders in the page. 50, when absent.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: PageSize,
+    /// The `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<OrderCursor>,
+}
+
+impl FromParameters for OrderListQuery {
+    fn take_from(parameters: &mut Parameters) -> Result<Self> {
+        let status = parameters.take("status", |value| {
+            let statuses = value.split(',').filter(|name| !name.is_empty()).map(OrderStatus::from_name);
+            statuses.collect::<Option<Vec<_>>>().ok_or_else(|| {
+                let names: Vec<_> = OrderStatus::ALL.iter().map(|status| status.as_str()).collect();
+                format!("must be names separated by commas, of {}", names.join(", "))
+            })
+        })?;
+        Ok(Self {
+            status: status.unwrap_or_default(),
+            limit: parameters.take_limit()?,
+            cursor: parameters.take_cursor()?,
+        })
+    }
+}
+
+async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response> {
+    let mut orders = Vec::with_capacity(page.orders.len());
+    for order in &page.orders {
+        orders.push(OrderBody::new(app, caller, order).await?);
+    }
+    let next_cursor = page.next.map(|cursor| cursor.write());
+    Ok(Json(OrderListBody { orders, next_cursor }).into_response())
+}
+
+/// Lists the caller's orders
+///
+/// The newest first: those that a customer placed, those that a courier carries or carried, all for an
+/// admin.
+#[utoipa::path(
+    get, path = "/v1/orders", tag = "orders", operation_id = "list_orders",
+    params(OrderListQuery),
+    responses(
+        (status = 200, description = "A page of orders.", body = OrderListBody),
+        NotSignedIn, NotAllowed, BadParameter, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn list_orders(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    QueryOf(query): QueryOf<OrderListQuery>,
+) -> Result<Response> {
+    let page = app.engine.own_orders(&caller, query.status, query.cursor, query.limit).await?;
+    list(&app, &caller, page).await
+}
+
+/// Lists a restaurant's orders
+///
+/// Those that are not at an end first, then the others; each the newest first. For the restaurant's
+/// staff and admins.
+#[utoipa::path(
+    get, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders", operation_id = "list_restaurant_orders",
+    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), OrderListQuery),
+    responses(
+        (status = 200, description = "A page of orders.", body = OrderListBody),
+        NotSignedIn, NotAllowed, Missing, BadParameter, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn list_restaurant_orders(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(restaurant_id): InPath<RestaurantId>,
+    QueryOf(query): QueryOf<OrderListQuery>,
+) -> Result<Response> {
+    let OrderListQuery { status, limit, cursor } = query;
+    let page = app.engine.restaurant_orders(&caller, restaurant_id, status, cursor, limit).await?;
+    list(&app, &caller, page).await
+}
+
+/// Something that happened to an order.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RecordedEvent)]
+struct EventBody {
+    /// Its place in the order's history, from 1 without a gap.
+    #[schema(minimum = 1)]
+    version: u32,
+    #[serde(flatten)]
+    event: Event,
+    /// Who made it happen.
+    actor: Actor,
+    at: Timestamp,
+}
+
+impl From<RecordedEvent> for EventBody {
+    fn from(recorded: RecordedEvent) -> Self {
+        let RecordedEvent { order_id: _, version, at, actor, event } = recorded;
+        Self { version, event, actor, at }
+    }
+}
+
+/// A part of an order's history.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EventList)]
+struct EventListBody {
+    events: Vec<EventBody>,
+    /// What to give as `after` for the next part; `null` at the end.
+    next_after: Option<u32>,
+}
+
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct EventListQuery {
+    /// Only events with a higher version. 0, when absent.
+    #[param(value_type = Option<u32>, minimum = 0, maximum = 4_294_967_295_u32)]
+    after: u32,
+    /// Most events in the answer. 50, when absent.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: PageSize,
+}
+
+impl FromParameters for EventListQuery {
+    fn take_from(parameters: &mut Parameters) -> Result<Self> {
+        let after =
+            parameters.take("after", |value| value.parse().map_err(|_| "must be a version".to_owned()))?;
+        Ok(Self { after: after.unwrap_or(0), limit: parameters.take_limit()? })
+    }
+}
+
+/// Reads an order's history
+///
+/// For those who may read the order.
+#[utoipa::path(
+    get, path = "/v1/orders/{order_id}/events", tag = "orders", operation_id = "list_order_events",
+    params(("order_id" = OrderId, Path, description = "The order."), EventListQuery),
+    responses(
+        (status = 200, description = "A part of the history.", body = EventListBody),
+        NotSignedIn, Missing, BadParameter, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn list_events(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(order_id): InPath<OrderId>,
+    QueryOf(query): QueryOf<EventListQuery>,
+) -> Result<Json<EventListBody>> {
+    let events = app.engine.events(&caller, order_id, query.after, query.limit).await?;
+    let is_full = u32::try_from(events.len()) == Ok(query.limit.get());
+    let next_after = events.last().filter(|_| is_full).map(|event| event.version);
+    Ok(Json(EventListBody { events: events.into_iter().map(EventBody::from).collect(), next_after }))
+}

@@ -1,0 +1,412 @@
+//! Restaurants: registering, settings, pause, and who works there.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use dabba_domain::{
+    AccountId, Amount, Currency, RestaurantId, Timestamp,
+    menu::MenuDocument,
+    restaurant::{
+        DeliveryTerms, Location, NotAccepting, OpeningHours, OpeningInterval, Restaurant, SettingsDocument,
+    },
+    text::Name,
+};
+use dabba_engine::CatalogueEntry;
+use dabba_store::PageSize;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::accounts::AccountBody;
+use crate::{
+    App,
+    extract::{
+        Caller, Cursor, FromParameters, IfMatch, InPath, JsonBody, MaybeJsonBody, Parameters, QueryOf, etag,
+    },
+    problem::{
+        BadBody, BadParameter, BadParameterOrBody, Code, Failures, Missing, NotAllowed, NotChanged,
+        NotReplaced, NotSignedIn, Problem, Result,
+    },
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(create_restaurant, list_restaurants))
+        .routes(routes!(get_restaurant, replace_restaurant))
+        .routes(routes!(pause_restaurant))
+        .routes(routes!(resume_restaurant))
+        .routes(routes!(list_members))
+        .routes(routes!(add_member, remove_member))
+}
+
+/// A restaurant, with its settings.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Restaurant)]
+struct RestaurantBody<'a> {
+    id: RestaurantId,
+    /// Goes up with every change of the settings or the pause. It is the ETag, too.
+    #[schema(minimum = 1)]
+    revision: u32,
+    name: &'a Name,
+    currency: Currency,
+    /// Country code of ISO 3166-1 alpha-2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<&'a str>,
+    /// The IANA time zone of the opening hours.
+    time_zone: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<Location>,
+    /// When it is open; always, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opening_hours: Option<&'a [OpeningInterval]>,
+    /// Tax on the subtotal in basis points.
+    tax_rate_basis_points: u32,
+    /// Terms of delivery; `null` when it does not deliver.
+    delivery: Option<DeliveryTerms>,
+    /// Whether customers may collect.
+    collection: bool,
+    /// Time to accept an order, in seconds.
+    acceptance_deadline_seconds: u32,
+    /// Most that its staff may refund of one order.
+    refund_limit: Amount,
+    /// There while its staff have stopped orders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pause: Option<PauseBody>,
+    /// Whether it takes orders now.
+    accepting: bool,
+    /// When it opens next, if it is closed and ever does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opens_at: Option<Timestamp>,
+    created_at: Timestamp,
+}
+
+/// A restaurant takes no orders for a while.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = Pause)]
+#[serde(deny_unknown_fields)]
+struct PauseBody {
+    /// When it takes orders again by itself; when it is resumed, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+}
+
+impl<'a> RestaurantBody<'a> {
+    fn new(restaurant: &'a Restaurant, now: Timestamp) -> Self {
+        let settings = &restaurant.settings;
+        let not_accepting = restaurant.check_accepting(now).err();
+        Self {
+            id: restaurant.id,
+            revision: restaurant.revision,
+            name: &settings.name,
+            currency: settings.currency,
+            country: settings.country.as_deref(),
+            time_zone: settings.time_zone.name(),
+            location: settings.location,
+            opening_hours: match &settings.opening_hours {
+                OpeningHours::Always => None,
+                OpeningHours::Weekly(intervals) => Some(intervals),
+            },
+            tax_rate_basis_points: settings.tax_rate_basis_points,
+            delivery: settings.delivery,
+            collection: settings.collection,
+            acceptance_deadline_seconds: settings.acceptance_deadline_seconds,
+            refund_limit: settings.refund_limit,
+            // A pause that has ended by itself is none any more.
+            pause: restaurant
+                .pause
+                .filter(|pause| pause.until.is_none_or(|until| now < until))
+                .map(|pause| PauseBody { until: pause.until }),
+            accepting: not_accepting.is_none(),
+            opens_at: match not_accepting {
+                Some(NotAccepting::Closed { opens_at }) => opens_at,
+                _ => None,
+            },
+            created_at: restaurant.created_at,
+        }
+    }
+}
+
+fn represent(app: &App, entry: &CatalogueEntry) -> Response {
+    let restaurant = entry.restaurant();
+    let mut response = Json(RestaurantBody::new(restaurant, app.engine.now())).into_response();
+    response.headers_mut().insert(header::ETAG, etag(restaurant.revision));
+    response
+}
+
+/// The revision that a replacement expects, which has to be said.
+pub(super) fn expected_revision(condition: &IfMatch, current: impl Fn() -> u32) -> Result<Option<u32>> {
+    match condition {
+        IfMatch::Absent => Err(Problem::new(
+            Code::PreconditionRequired,
+            "This operation needs If-Match with the ETag of what is to be replaced, or * for whatever there is.",
+        )),
+        condition => Ok(condition.single().unwrap_or_else(|| condition.expected(current()))),
+    }
+}
+
+/// Registers a restaurant
+///
+/// For admins. Its menu is empty at first.
+#[utoipa::path(
+    post, path = "/v1/restaurants", tag = "restaurants", operation_id = "create_restaurant",
+    request_body = SettingsDocument,
+    responses(
+        (status = 201, description = "The restaurant.", body = RestaurantBody, headers(
+            ("Location" = String, description = "Where the restaurant is."),
+            ("ETag" = String, description = "Its revision."),
+        )),
+        NotSignedIn, NotAllowed, BadBody, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn create_restaurant(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    JsonBody(settings): JsonBody<SettingsDocument>,
+) -> Result<Response> {
+    let entry = app.engine.create_restaurant(&caller, settings, MenuDocument::default()).await?;
+    let location = HeaderValue::from_str(&format!("/v1/restaurants/{}", entry.restaurant().id))
+        .map_err(|error| Problem::internal(error.to_string()))?;
+    let mut response = represent(&app, &entry);
+    *response.status_mut() = StatusCode::CREATED;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+/// A page of a list by id.
+#[derive(Debug)]
+struct PageQuery<T> {
+    limit: PageSize,
+    cursor: Option<T>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what PageQuery reads")]
+struct PageParameters {
+    /// Most entries in the page. 50, when absent.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl<T: Cursor> FromParameters for PageQuery<T> {
+    fn take_from(parameters: &mut Parameters) -> Result<Self> {
+        Ok(Self { limit: parameters.take_limit()?, cursor: parameters.take_cursor()? })
+    }
+}
+
+/// Where the next page begins, when this one is full.
+fn next_cursor<T: Cursor>(length: usize, limit: PageSize, last: Option<T>) -> Option<String> {
+    let is_full = u32::try_from(length) == Ok(limit.get());
+    last.filter(|_| is_full).map(|last| last.write())
+}
+
+/// A page of restaurants.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RestaurantList)]
+struct RestaurantListBody<'a> {
+    restaurants: Vec<RestaurantBody<'a>>,
+    /// Where the next page begins; `null` when there is nothing behind this one.
+    next_cursor: Option<String>,
+}
+
+/// Lists restaurants
+///
+/// For everyone; the oldest first.
+#[utoipa::path(
+    get, path = "/v1/restaurants", tag = "restaurants", operation_id = "list_restaurants",
+    params(PageParameters),
+    responses(
+        (status = 200, description = "A page of restaurants.", body = RestaurantListBody),
+        BadParameter, Failures,
+    ),
+    security(()),
+)]
+async fn list_restaurants(
+    State(app): State<Arc<App>>,
+    QueryOf(query): QueryOf<PageQuery<RestaurantId>>,
+) -> Result<Response> {
+    let restaurants = app.engine.restaurants(query.cursor, query.limit).await?;
+    let now = app.engine.now();
+    let next_cursor = next_cursor(restaurants.len(), query.limit, restaurants.last().map(|last| last.id));
+    let restaurants = restaurants.iter().map(|restaurant| RestaurantBody::new(restaurant, now)).collect();
+    Ok(Json(RestaurantListBody { restaurants, next_cursor }).into_response())
+}
+
+/// Reads a restaurant
+///
+/// For everyone.
+#[utoipa::path(
+    get, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants", operation_id = "get_restaurant",
+    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant.")),
+    responses(
+        (status = 200, description = "The restaurant.", body = RestaurantBody,
+            headers(("ETag" = String, description = "Its revision."))),
+        Missing, Failures,
+    ),
+    security(()),
+)]
+async fn get_restaurant(State(app): State<Arc<App>>, InPath(id): InPath<RestaurantId>) -> Result<Response> {
+    Ok(represent(&app, &*app.engine.catalogue(id).await?))
+}
+
+/// Replaces a restaurant's settings
+///
+/// For its staff and admins. The currency cannot be changed.
+#[utoipa::path(
+    put, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants", operation_id = "replace_restaurant",
+    params(
+        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        ("If-Match" = String, Header, description = "The ETag of the revision that is replaced; `*` for any.",
+            pattern = r#"^(\*|"[0-9]{1,9}")$"#),
+    ),
+    request_body = SettingsDocument,
+    responses(
+        (status = 200, description = "The restaurant.", body = RestaurantBody,
+            headers(("ETag" = String, description = "Its revision."))),
+        NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotReplaced, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn replace_restaurant(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<RestaurantId>,
+    condition: IfMatch,
+    JsonBody(settings): JsonBody<SettingsDocument>,
+) -> Result<Response> {
+    let current = app.engine.catalogue(id).await?.restaurant().revision;
+    let expected = expected_revision(&condition, || current)?;
+    Ok(represent(&app, &*app.engine.replace_settings(&caller, id, settings, expected).await?))
+}
+
+/// Stops orders
+///
+/// Until a time or until resumed. For the restaurant's staff and admins.
+#[utoipa::path(
+    post, path = "/v1/restaurants/{restaurant_id}/pause", tag = "restaurants", operation_id = "pause_restaurant",
+    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant.")),
+    request_body = Option<PauseBody>,
+    responses(
+        (status = 200, description = "The restaurant.", body = RestaurantBody,
+            headers(("ETag" = String, description = "Its revision."))),
+        NotSignedIn, NotAllowed, Missing, BadBody, NotChanged, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn pause_restaurant(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<RestaurantId>,
+    MaybeJsonBody(pause): MaybeJsonBody<PauseBody>,
+) -> Result<Response> {
+    let until = pause.unwrap_or_default().until;
+    Ok(represent(&app, &*app.engine.pause(&caller, id, until).await?))
+}
+
+/// Takes orders again
+///
+/// For the restaurant's staff and admins.
+#[utoipa::path(
+    post, path = "/v1/restaurants/{restaurant_id}/resume", tag = "restaurants", operation_id = "resume_restaurant",
+    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant.")),
+    responses(
+        (status = 200, description = "The restaurant.", body = RestaurantBody,
+            headers(("ETag" = String, description = "Its revision."))),
+        NotSignedIn, NotAllowed, Missing, NotChanged, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn resume_restaurant(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<RestaurantId>,
+) -> Result<Response> {
+    Ok(represent(&app, &*app.engine.resume(&caller, id).await?))
+}
+
+/// A page of a restaurant's staff.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MemberList)]
+struct MemberListBody {
+    members: Vec<AccountBody>,
+    /// Where the next page begins; `null` when there is nothing behind this one.
+    next_cursor: Option<String>,
+}
+
+/// Lists a restaurant's staff
+///
+/// For the restaurant's staff and admins.
+#[utoipa::path(
+    get, path = "/v1/restaurants/{restaurant_id}/members", tag = "restaurants", operation_id = "list_members",
+    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), PageParameters),
+    responses(
+        (status = 200, description = "A page of accounts.", body = MemberListBody),
+        NotSignedIn, NotAllowed, Missing, BadParameter, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn list_members(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<RestaurantId>,
+    QueryOf(query): QueryOf<PageQuery<AccountId>>,
+) -> Result<Json<MemberListBody>> {
+    let members = app.engine.members(&caller, id, query.cursor, query.limit).await?;
+    let next_cursor = next_cursor(members.len(), query.limit, members.last().map(|last| last.id));
+    Ok(Json(MemberListBody { members: members.into_iter().map(AccountBody::from).collect(), next_cursor }))
+}
+
+/// Adds someone to a restaurant's staff
+///
+/// For the restaurant's staff and admins. The account's role must be `restaurant`.
+#[utoipa::path(
+    put, path = "/v1/restaurants/{restaurant_id}/members/{account_id}", tag = "restaurants", operation_id = "add_member",
+    params(
+        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        ("account_id" = AccountId, Path, description = "The account."),
+    ),
+    responses(
+        (status = 200, description = "The account.", body = AccountBody),
+        NotSignedIn, NotAllowed, Missing, crate::problem::NotFitting, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn add_member(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath((restaurant_id, account_id)): InPath<(RestaurantId, AccountId)>,
+) -> Result<Json<AccountBody>> {
+    Ok(Json(app.engine.add_member(&caller, restaurant_id, account_id).await?.into()))
+}
+
+/// Takes someone from a restaurant's staff
+///
+/// For the restaurant's staff and admins.
+#[utoipa::path(
+    delete, path = "/v1/restaurants/{restaurant_id}/members/{account_id}", tag = "restaurants", operation_id = "remove_member",
+    params(
+        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        ("account_id" = AccountId, Path, description = "The account."),
+    ),
+    responses(
+        (status = 204, description = "They no longer work there."),
+        NotSignedIn, NotAllowed, Missing, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn remove_member(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath((restaurant_id, account_id)): InPath<(RestaurantId, AccountId)>,
+) -> Result<StatusCode> {
+    app.engine.remove_member(&caller, restaurant_id, account_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

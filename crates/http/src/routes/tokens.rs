@@ -1,0 +1,88 @@
+//! Tokens: what a password is exchanged for.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use dabba_domain::{AccountId, Role};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    App,
+    extract::JsonBody,
+    issue_token,
+    limit::ClientAddress,
+    problem::{BadBody, Failures, NotAuthenticated, Result},
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(create_token))
+}
+
+/// Who wants a token.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Credentials)]
+#[serde(deny_unknown_fields)]
+struct CredentialsBody {
+    email: String,
+    #[schema(format = Password)]
+    password: String,
+}
+
+/// A token.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
+struct TokenBody {
+    /// To be sent as `Authorization: Bearer …`.
+    access_token: String,
+    /// `Bearer`.
+    token_type: &'static str,
+    /// In how many seconds it expires.
+    expires_in: u64,
+    account_id: AccountId,
+    role: Role,
+}
+
+/// Exchanges a password for a token
+///
+/// How often is limited by the e-mail address and by the client's address.
+#[utoipa::path(
+    post, path = "/v1/tokens", tag = "accounts", operation_id = "create_token",
+    request_body = CredentialsBody,
+    responses(
+        (status = 200, description = "A token.", body = TokenBody),
+        BadBody, NotAuthenticated, Failures,
+    ),
+    security(()),
+)]
+async fn create_token(
+    State(app): State<Arc<App>>,
+    client: ClientAddress,
+    JsonBody(CredentialsBody { email, password }): JsonBody<CredentialsBody>,
+) -> Result<Response> {
+    app.limits.check_token(client, &email)?;
+    let account = app.engine.authenticate(&email, password).await?;
+    let lifetime = app.config.token_lifetime;
+    let body = TokenBody {
+        access_token: issue_token(
+            &app.config.signing_key,
+            account.id,
+            account.role,
+            app.engine.now(),
+            lifetime,
+        ),
+        token_type: "Bearer",
+        expires_in: lifetime.as_secs(),
+        account_id: account.id,
+        role: account.role,
+    };
+    let mut response = Json(body).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}

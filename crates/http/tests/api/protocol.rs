@@ -1,0 +1,126 @@
+//! What holds for every request: problems, ids, limits.
+
+use std::time::Duration;
+
+use dabba_testkit::TestServer;
+use reqwest::Method;
+use serde_json::json;
+
+/// Proves that what is not there is a problem as any other, also where an id is none.
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let server = TestServer::start().await;
+    let unknown = "0198b2f4-0000-7000-8000-000000000000";
+    for path in ["/", "/v1", "/v2/orders", "/v1/orders/x/accept/now", "/docs/nothing.js"] {
+        server.get(path, None).await.problem(404, "not_found");
+    }
+    for id in ["x", unknown, "0198b2f4-0000-4000-8000-000000000000", "%00", "%ff"] {
+        server.get(&format!("/v1/restaurants/{id}"), None).await.problem(404, "not_found");
+        server.get(&format!("/v1/orders/{id}"), Some(&server.customer)).await.problem(404, "not_found");
+    }
+}
+
+/// Proves that a method that a path does not know is refused with those that it knows.
+#[tokio::test]
+async fn an_unknown_method_is_answered_with_the_known_ones() {
+    let server = TestServer::start().await;
+    for (method, path, allow) in [
+        (Method::PUT, "/v1/orders".to_owned(), "GET,HEAD"),
+        (Method::DELETE, server.orders_path(), "GET,HEAD,POST"),
+        (Method::POST, "/healthz".to_owned(), "GET,HEAD"),
+        (Method::GET, "/v1/tokens".to_owned(), "POST"),
+    ] {
+        let answer = server.request(method, &path).send().await;
+        let mut allowed: Vec<_> = answer.header("allow").split(',').collect();
+        allowed.sort_unstable();
+        assert_eq!(allowed.join(","), allow, "{path}");
+        answer.problem(405, "method_not_allowed");
+    }
+}
+
+/// Proves that bodies are refused for their type, their size, their syntax and their shape, each in its
+/// own way.
+#[tokio::test]
+async fn bodies_are_refused_for_what_is_wrong_with_them() {
+    let server = TestServer::start().await;
+    let send = |media_type: Option<&str>, body: String| {
+        let request = server.request(Method::POST, &server.orders_path()).by(&server.customer).key("1");
+        request.body(media_type, body).send()
+    };
+    let json = Some("application/json");
+    let good = TestServer::order().to_string();
+    for media_type in
+        [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("application/jsonx")]
+    {
+        send(media_type, good.clone()).await.problem(415, "unsupported_media_type");
+    }
+    for malformed in
+        ["", "{", "{\"lines\": [}", "nonsense", &format!("{good} x"), "\u{0}", "{\"tip\": 1e999}"]
+    {
+        send(json, malformed.to_owned()).await.problem(400, "malformed_json");
+    }
+    let deep = "[".repeat(10_000);
+    for (shape, pointer) in
+        [("[]", ""), (&*deep, ""), ("null", ""), ("{}", ""), ("{\"lines\": {}}", "/lines")]
+    {
+        assert_eq!(send(json, shape.to_owned()).await.pointers(), [pointer], "{shape}");
+    }
+    let padded = format!("{good}{}", " ".repeat(dabba_http::MAX_BODY_BYTES - good.len() + 1));
+    send(json, padded.clone()).await.problem(413, "payload_too_large");
+    send(json, padded[..dabba_http::MAX_BODY_BYTES].to_owned()).await.expect(201);
+    for media_type in ["application/json; charset=utf-8", "Application/JSON", "application/vnd.dabba+json"] {
+        send(Some(media_type), good.clone()).await.expect(201);
+    }
+}
+
+/// Proves that a request keeps the id that it came with, if that is one, and gets one otherwise.
+#[tokio::test]
+async fn every_answer_names_its_request() {
+    let server = TestServer::start().await;
+    let get = |id: &str| server.request(Method::GET, "/nowhere").header("x-request-id", id).send();
+    let named = get("abc-123").await;
+    assert_eq!(named.header("x-request-id"), "abc-123");
+    assert_eq!(named.problem(404, "not_found")["request_id"], "abc-123");
+    for strange in ["", "with space", &"x".repeat(129)] {
+        let answer = get(strange).await;
+        assert_eq!(answer.header("x-request-id").len(), 32, "{strange}");
+        answer.problem(404, "not_found");
+    }
+    let fine = server.get("/healthz", None).await;
+    assert_eq!((fine.header("x-request-id").len(), fine.header("x-content-type-options")), (32, "nosniff"));
+}
+
+/// Proves that a request whose body does not come ends when its time is over, and that a write that
+/// took too long is not said to have failed.
+#[tokio::test]
+async fn a_request_has_a_time_limit() {
+    let server =
+        TestServer::builder().http(|http| http.request_timeout = Duration::from_millis(200)).start().await;
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nidempotency-key: 1\r\n\
+         content-type: application/json\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{{",
+        server.orders_path(),
+        server.customer.token
+    );
+    let answer = raw(&server, &head).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("retry-after: 1") && answer.contains("outcome_unknown"), "{answer}");
+}
+
+/// Sends these bytes and reads until the server closes the connection.
+async fn raw(server: &TestServer, bytes: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// Proves that a body that is not wanted does no harm.
+#[tokio::test]
+async fn a_superfluous_body_is_ignored() {
+    let server = TestServer::start().await;
+    let request = server.request(Method::GET, "/healthz").json(&json!({"x": 1}));
+    request.send().await.expect(200);
+}

@@ -1,0 +1,108 @@
+//! Restaurants, their settings and their staff.
+
+use std::collections::HashSet;
+
+use dabba_testkit::{TestServer, settings};
+use reqwest::Method;
+use serde_json::json;
+
+/// Proves that an admin registers a restaurant, which then is where it says.
+#[tokio::test]
+async fn an_admin_registers_a_restaurant() {
+    let server = TestServer::start().await;
+    let created = server.post("/v1/restaurants", Some(&server.admin), &settings("Dosa House")).send().await;
+    assert_eq!((created.status, created.header("etag")), (201, "\"1\""), "{}", created.text);
+    let path = created.header("location").to_owned();
+    let seen = server.get(&path, None).await.expect(200);
+    assert_eq!(seen, created.json);
+    assert_eq!((&seen["accepting"], &seen["name"]), (&json!(true), &json!("Dosa House")));
+    assert_eq!(seen["delivery"], json!({"fee": 250, "minimum_order": 1000}));
+    let menu = server.get(&format!("{path}/menu"), None).await.expect(200);
+    assert_eq!(menu["categories"], json!([]));
+    let wrong = json!({"name": "", "currency": "gbp", "time_zone": "Mars/Base"});
+    let answer = server.post("/v1/restaurants", Some(&server.admin), &wrong).send().await;
+    assert_eq!(answer.pointers(), ["/name", "/currency", "/time_zone"]);
+}
+
+/// Proves that settings are replaced knowingly, and that the currency stays.
+#[tokio::test]
+async fn settings_are_replaced_under_a_condition() {
+    let server = TestServer::start().await;
+    let path = server.restaurant_path("");
+    let put = |settings: &serde_json::Value| server.put(&path, Some(&server.staff), settings);
+    let renamed = settings("Curry Mile Canteen");
+    put(&renamed).send().await.problem(428, "precondition_required");
+    put(&renamed).header("if-match", "\"2\"").send().await.problem(412, "precondition_failed");
+    let replaced = put(&renamed).header("if-match", "\"1\"").send().await;
+    assert_eq!((replaced.header("etag"), &replaced.json["name"]), ("\"2\"", &renamed["name"]));
+    let mut other = renamed.clone();
+    other["currency"] = json!("EUR");
+    assert_eq!(put(&other).header("if-match", "*").send().await.pointers(), ["/currency"]);
+    let mut no_delivery = renamed;
+    no_delivery["delivery"] = json!(null);
+    let collected = put(&no_delivery).header("if-match", "*").send().await.expect(200);
+    assert_eq!(collected.get("delivery"), Some(&json!(null)));
+    let mut order = TestServer::order();
+    order["lines"] = json!([{"item": "dal", "quantity": 2}]);
+    let refused = server.post(&server.orders_path(), Some(&server.customer), &order).key("1").send().await;
+    assert_eq!(refused.pointers(), ["/fulfilment"]);
+}
+
+/// Proves that a pause cannot end before it begins.
+#[tokio::test]
+async fn a_pause_ends_in_the_future() {
+    let server = TestServer::start().await;
+    let pause = |body| server.post(&server.restaurant_path("/pause"), Some(&server.staff), &body).send();
+    assert_eq!(pause(json!({"until": "2026-06-01T12:00:00Z"})).await.pointers(), ["/until"]);
+    assert_eq!(pause(json!({"until": "tomorrow"})).await.pointers(), ["/until"]);
+    assert_eq!(pause(json!({"for": 5})).await.pointers(), ["/for"]);
+    pause(json!({})).await.expect(200);
+}
+
+/// Proves that everyone finds every restaurant, page by page.
+#[tokio::test]
+async fn restaurants_are_listed() {
+    let server = TestServer::start().await;
+    for name in ["A", "B", "C"] {
+        server.post("/v1/restaurants", Some(&server.admin), &settings(name)).send().await.expect(201);
+    }
+    let mut seen = Vec::new();
+    let mut path = "/v1/restaurants?limit=2".to_owned();
+    loop {
+        let page = server.get(&path, None).await.expect(200);
+        let restaurants = page["restaurants"].as_array().unwrap();
+        seen.extend(restaurants.iter().map(|restaurant| restaurant["id"].as_str().unwrap().to_owned()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/v1/restaurants?limit=2&cursor={cursor}");
+    }
+    assert_eq!(seen.len(), 5);
+    assert_eq!(seen.iter().collect::<HashSet<_>>().len(), 5);
+}
+
+/// Proves that staff come and go, and that it holds at once.
+#[tokio::test]
+async fn staff_come_and_go() {
+    let server = TestServer::start().await;
+    let member = |id| server.restaurant_path(&format!("/members/{id}"));
+    let put = |id| server.request(Method::PUT, &member(id)).by(&server.staff).send();
+    let path = server.restaurant_path("/orders");
+    let orders = || server.get(&path, Some(&server.other_staff));
+    orders().await.problem(403, "forbidden");
+    let added = put(server.other_staff.id).await.expect(200);
+    assert_eq!(added["email"], server.other_staff.email);
+    orders().await.expect(200);
+    put(server.other_staff.id).await.expect(200);
+    let list = server.restaurant_path("/members?limit=1");
+    let page = server.get(&list, Some(&server.staff)).await.expect(200);
+    let next = format!("{list}&cursor={}", page["next_cursor"].as_str().unwrap());
+    let rest = server.get(&next, Some(&server.staff)).await.expect(200);
+    let ids = [&page["members"][0]["id"], &rest["members"][0]["id"]];
+    assert!(ids.contains(&&json!(server.staff.id.to_string())));
+    assert!(ids.contains(&&json!(server.other_staff.id.to_string())));
+
+    put(server.courier.id).await.problem(422, "invalid");
+    let remove = || server.request(Method::DELETE, &member(server.other_staff.id)).by(&server.admin).send();
+    assert_eq!(remove().await.status, 204);
+    remove().await.problem(404, "not_found");
+    orders().await.problem(403, "forbidden");
+}

@@ -1,0 +1,93 @@
+//! Tokens: which are taken, and which are not.
+
+use std::time::Duration;
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use dabba_domain::Role;
+use dabba_http::{SigningKey, issue_token};
+use dabba_testkit::TestServer;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+/// A token with these parts, and the signature of another one.
+fn forge(header: &Value, claims: &Value, signature: &str) -> String {
+    let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.{signature}", part(header), part(claims))
+}
+
+/// Proves that only tokens signed with the server's key and algorithm let anyone in.
+#[tokio::test]
+async fn forged_tokens_are_refused() {
+    let server = TestServer::start().await;
+    let customer = &server.customer;
+    let good = customer.token.clone();
+    let signature = good.rsplit('.').next().unwrap();
+    let now = server.now().as_second();
+    let claims = |role: &str| json!({"iss": "dabba", "sub": customer.id.to_string(), "role": role, "iat": now, "exp": now + 600});
+    let other_key = SigningKey::from_bytes(&[8; 32]).unwrap();
+    let forged = issue_token(&other_key, customer.id, Role::Customer, server.now(), Duration::from_secs(600));
+    for (why, token) in [
+        ("none", forge(&json!({"alg": "none", "typ": "JWT"}), &claims("admin"), "")),
+        ("none, in capitals", forge(&json!({"alg": "NONE"}), &claims("admin"), "")),
+        ("another role", forge(&json!({"alg": "HS256", "typ": "JWT"}), &claims("admin"), signature)),
+        ("another algorithm", forge(&json!({"alg": "HS512", "typ": "JWT"}), &claims("customer"), signature)),
+        ("another key", forged),
+        ("cut", good[..good.len() - 1].to_owned()),
+        ("longer", format!("{good}A")),
+        ("no token", "x".to_owned()),
+        ("long", "x".repeat(5_000)),
+    ] {
+        let answer = server.request(reqwest::Method::GET, "/v1/orders").token(&token).send().await;
+        assert_eq!(answer.header("www-authenticate"), "Bearer", "{why}");
+        answer.problem(401, "unauthenticated");
+    }
+    server.get("/v1/orders", None).await.problem(401, "unauthenticated");
+    for scheme in ["Basic abc", "Bearer", &good] {
+        let request = server.request(reqwest::Method::GET, "/v1/orders").header("authorization", scheme);
+        request.send().await.problem(401, "unauthenticated");
+    }
+    server.get("/v1/orders", Some(customer)).await.expect(200);
+}
+
+/// Proves that a token ends when it says, on the server's clock, also when it is remembered.
+#[tokio::test]
+async fn a_token_expires() {
+    let server = TestServer::start().await;
+    server.advance(SignedDuration::from_secs(12 * 60 * 60 - 1));
+    server.get("/v1/orders", Some(&server.customer)).await.expect(200);
+    server.advance(SignedDuration::from_secs(1));
+    for person in [&server.customer, &server.customer, &server.courier] {
+        let refused = server.get("/v1/orders", Some(person)).await.problem(401, "unauthenticated");
+        assert_eq!(refused["detail"], "the token has expired");
+    }
+}
+
+/// Proves that claims of another shape are refused, even under the right key.
+#[tokio::test]
+async fn claims_are_checked() {
+    let server = TestServer::start().await;
+    let now = server.now().as_second();
+    let sub = server.customer.id.to_string();
+    let sign = |claims: Value| {
+        let key = jsonwebtoken::EncodingKey::from_secret(&[7; 32]);
+        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
+    };
+    let good = json!({"iss": "dabba", "sub": sub, "role": "customer", "iat": now, "exp": now + 600});
+    let get = |token: String| server.request(reqwest::Method::GET, "/v1/orders").token(&token).send();
+    get(sign(good.clone())).await.expect(200);
+    for (member, value) in [
+        ("iss", json!("someone")),
+        ("iss", Value::Null),
+        ("sub", json!("someone")),
+        ("role", json!("emperor")),
+        ("exp", Value::Null),
+        ("exp", json!(now)),
+    ] {
+        let mut claims = good.clone();
+        claims[member] = value.clone();
+        if value.is_null() {
+            claims.as_object_mut().unwrap().remove(member);
+        }
+        get(sign(claims)).await.problem(401, "unauthenticated");
+    }
+}

@@ -1,0 +1,215 @@
+//! A client for the API, one request at a time.
+
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
+
+use reqwest::{
+    Method, Url,
+    header::{ETAG, IF_MATCH},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Longest time that one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Speaks to one server, as nobody or as the bearer of a token.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: Option<String>,
+}
+
+/// A request that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address is not one that this client can speak to.
+    #[error("{address} is not the address of a server: {reason}")]
+    Address {
+        /// The address.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There was no answer, or not a whole one.
+    #[error("no answer from {url}: {reason}")]
+    Transport {
+        /// Where the request went.
+        url: String,
+        /// Why there is none.
+        reason: String,
+    },
+    /// The server refused.
+    #[error("{0}")]
+    Problem(Box<ProblemAnswer>),
+}
+
+impl ClientError {
+    /// The server's refusal, when it is one.
+    pub const fn problem(&self) -> Option<&ProblemAnswer> {
+        match self {
+            Self::Problem(problem) => Some(problem),
+            _ => None,
+        }
+    }
+}
+
+/// A refusal, as problem details (RFC 9457) if the server gave any.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProblemAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The kind of problem; empty when the server did not say.
+    pub code: String,
+    /// What happened, for a person.
+    pub detail: String,
+    /// The whole body; null when it is not JSON.
+    pub body: Value,
+    /// From sending the request to having the whole answer.
+    pub elapsed: Duration,
+}
+
+impl std::fmt::Display for ProblemAnswer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}", self.status, self.code)?;
+        if !self.detail.is_empty() {
+            write!(formatter, ": {}", self.detail)?;
+        }
+        for error in self.body["errors"].as_array().into_iter().flatten() {
+            let (pointer, detail) = (error["pointer"].as_str(), error["detail"].as_str());
+            write!(formatter, "\n  {}: {}", pointer.unwrap_or("/"), detail.unwrap_or_default())?;
+        }
+        Ok(())
+    }
+}
+
+/// A success.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body; null when there is none.
+    pub body: Value,
+    /// The `ETag`, as it came.
+    pub etag: Option<String>,
+    /// Whether this answers an earlier request with the same idempotency key.
+    pub replayed: bool,
+    /// From sending the request to having the whole answer.
+    pub elapsed: Duration,
+}
+
+impl Client {
+    /// A client for the server at this address, for example `http://127.0.0.1:8080`.
+    pub fn new(address: &str) -> Result<Self, ClientError> {
+        let wrong = |reason: String| ClientError::Address { address: address.to_owned(), reason };
+        let base = Url::parse(address).map_err(|error| wrong(error.to_string()))?;
+        if base.scheme() != "http" {
+            return Err(wrong("it has to begin with http://".into()));
+        }
+        let mut builder = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
+        let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_loopback = host.parse::<std::net::IpAddr>().map_or(host == "localhost", |ip| ip.is_loopback());
+        if is_loopback {
+            builder = builder.no_proxy(); // A proxy would have another loopback.
+        }
+        let http = builder.build().map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { http, base, token: None })
+    }
+
+    /// The same client as the bearer of a token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// A request that reads.
+    pub fn get(&self, path: &str) -> Call {
+        self.call(Method::GET, path)
+    }
+
+    /// A request that makes something or gives a command.
+    pub fn post(&self, path: &str) -> Call {
+        self.call(Method::POST, path)
+    }
+
+    /// A request that replaces something.
+    pub fn put(&self, path: &str) -> Call {
+        self.call(Method::PUT, path)
+    }
+
+    fn call(&self, method: Method, path: &str) -> Call {
+        let url = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
+        let mut request = self.http.request(method, &url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        Call { request, url }
+    }
+}
+
+/// A request that is being put together.
+#[derive(Debug)]
+#[must_use]
+pub struct Call {
+    request: reqwest::RequestBuilder,
+    url: String,
+}
+
+impl Call {
+    /// Names the intention, so that repeating the request repeats nothing else.
+    pub fn idempotency_key(mut self, key: &str) -> Self {
+        self.request = self.request.header("idempotency-key", key);
+        self
+    }
+
+    /// Holds only at this `ETag`; `*`: at any.
+    pub fn if_match(mut self, etag: &str) -> Self {
+        self.request = self.request.header(IF_MATCH, etag);
+        self
+    }
+
+    /// Sends this as JSON.
+    pub fn json(mut self, body: &(impl Serialize + ?Sized)) -> Self {
+        self.request = self.request.json(body);
+        self
+    }
+
+    /// Sends the request and waits for the whole answer.
+    pub async fn send(self) -> Result<Answer, ClientError> {
+        let Self { request, url } = self;
+        let started = Instant::now();
+        let transport = |error: reqwest::Error| ClientError::Transport {
+            url: url.clone(),
+            reason: innermost(&error).to_string(),
+        };
+        let response = request.send().await.map_err(transport)?;
+        let status = response.status();
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let etag = header(ETAG.as_str());
+        let replayed = header("idempotency-replayed").as_deref() == Some("true");
+        let text = response.text().await.map_err(transport)?;
+        let elapsed = started.elapsed();
+        let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status.is_success() {
+            return Ok(Answer { status: status.as_u16(), body, etag, replayed, elapsed });
+        }
+        let member = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        let (code, detail) = (member("code"), member("detail"));
+        let status = status.as_u16();
+        Err(ClientError::Problem(Box::new(ProblemAnswer { status, code, detail, body, elapsed })))
+    }
+}
+
+/// The error at the bottom: the outermost says that sending failed, the innermost says why.
+fn innermost(error: &dyn Error) -> &dyn Error {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
+}

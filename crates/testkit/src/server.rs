@@ -1,0 +1,322 @@
+//! The server under test.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use dabba_domain::{RestaurantId, Role, Timestamp, menu::MenuDocument};
+use dabba_engine::{Engine, EngineConfig, ManualClock, PasswordCost, SeededRandom};
+use dabba_http::{HttpConfig, RateLimits, SigningKey, app, serve};
+use dabba_store::Store;
+use dabba_store_sqlite::{SqliteOptions, SqliteStore};
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+use crate::{Answer, Person, Request};
+
+/// Opens the store of a server: an empty one at first, the same one with all that is in it after a
+/// restart.
+pub type StoreFactory = Arc<dyn Fn() -> Arc<dyn Store> + Send + Sync>;
+
+/// When the clock of every server stands at first: noon on a Monday.
+const START: &str = "2026-06-01T12:00:00Z";
+/// How long a server that is stopped has for its requests in flight, and then for its writes.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Stores in an `SQLite` file in this directory.
+pub fn sqlite_in(directory: &Path) -> StoreFactory {
+    let path = directory.join("dabba.db");
+    Arc::new(move || {
+        SqliteStore::migrate(&path).expect("the database can be migrated");
+        Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).expect("the database can be opened"))
+    })
+}
+
+/// How a server under test is set up.
+pub struct TestServerBuilder {
+    store: Option<StoreFactory>,
+    engine: EngineConfig,
+    http: HttpConfig,
+    seed: u64,
+}
+
+impl TestServerBuilder {
+    /// On another store than `SQLite` in a directory of its own.
+    pub fn store(mut self, factory: StoreFactory) -> Self {
+        self.store = Some(factory);
+        self
+    }
+
+    /// With other settings of the engine.
+    pub fn engine(mut self, change: impl FnOnce(&mut EngineConfig)) -> Self {
+        change(&mut self.engine);
+        self
+    }
+
+    /// With other settings of the API.
+    pub fn http(mut self, change: impl FnOnce(&mut HttpConfig)) -> Self {
+        change(&mut self.http);
+        self
+    }
+
+    /// With another sequence of random bits.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Starts it.
+    pub async fn start(self) -> TestServer {
+        let directory = TempDir::new().expect("a directory for the store");
+        let factory = self.store.unwrap_or_else(|| sqlite_in(directory.path()));
+        let clock = Arc::new(ManualClock::new(START.parse().expect("a time")));
+        let random = Arc::new(SeededRandom::new(self.seed));
+        let running = Running::start(&factory, &clock, &random, &self.engine, &self.http).await;
+        let engine = &running.engine;
+
+        let lifetime = self.http.token_lifetime;
+        let key = self.http.signing_key.clone();
+        let person = |name, role| Person::register(engine, &key, lifetime, name, role);
+        let admin = person("admin", Role::Admin).await;
+        let staff = person("staff", Role::Restaurant).await;
+        let other_staff = person("other staff", Role::Restaurant).await;
+        let restaurant = open_restaurant(engine, &admin, &staff, "Curry Mile Kitchen").await;
+        let other_restaurant = open_restaurant(engine, &admin, &other_staff, "Naan Stop").await;
+        TestServer {
+            customer: person("customer", Role::Customer).await,
+            other_customer: person("other customer", Role::Customer).await,
+            courier: person("courier", Role::Courier).await,
+            other_courier: person("other courier", Role::Courier).await,
+            admin,
+            staff,
+            other_staff,
+            restaurant,
+            other_restaurant,
+            clock,
+            client: reqwest::Client::new(),
+            config: self.http,
+            engine_config: self.engine,
+            random,
+            factory,
+            running: Some(running),
+            _directory: directory,
+        }
+    }
+}
+
+/// A server on a port of its own, with people and two restaurants. Stops when it is dropped.
+pub struct TestServer {
+    /// Orders food.
+    pub customer: Person,
+    /// Orders other food.
+    pub other_customer: Person,
+    /// Works for [`Self::restaurant`].
+    pub staff: Person,
+    /// Works for [`Self::other_restaurant`].
+    pub other_staff: Person,
+    /// Carries orders.
+    pub courier: Person,
+    /// Carries other orders.
+    pub other_courier: Person,
+    /// Runs the platform.
+    pub admin: Person,
+    /// A restaurant that is always open.
+    pub restaurant: RestaurantId,
+    /// Another one.
+    pub other_restaurant: RestaurantId,
+    /// The server's clock, which stands still until it is moved.
+    pub clock: Arc<ManualClock>,
+    /// How its API is set up.
+    pub config: HttpConfig,
+    engine_config: EngineConfig,
+    client: reqwest::Client,
+    random: Arc<SeededRandom>,
+    factory: StoreFactory,
+    running: Option<Running>,
+    _directory: TempDir,
+}
+
+struct Running {
+    engine: Arc<Engine>,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    async fn start(
+        factory: &StoreFactory,
+        clock: &Arc<ManualClock>,
+        random: &Arc<SeededRandom>,
+        engine: &EngineConfig,
+        http: &HttpConfig,
+    ) -> Self {
+        let engine =
+            Engine::start(factory(), Arc::clone(clock) as _, Arc::clone(random) as _, engine.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async move {
+            // A server that is dropped stops as well.
+            let _ = stopped.await;
+        };
+        let serving = tokio::spawn(serve(listener, app(Arc::clone(&engine), http.clone()), shutdown, GRACE));
+        Self { engine, address, stop, serving }
+    }
+
+    async fn stop(self) {
+        // When it does not listen any more it has stopped by itself; joining it tells why.
+        let _ = self.stop.send(());
+        self.serving.await.expect("serving should not panic").expect("serving should not fail");
+        assert!(self.engine.shut_down(GRACE).await, "the engine should finish what is queued");
+    }
+}
+
+impl TestServer {
+    /// Starts one with the defaults: cheap passwords, and no limit on logins that a test meets.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// Sets one up.
+    pub fn builder() -> TestServerBuilder {
+        let key = SigningKey::from_bytes(&[7; SigningKey::MIN_BYTES]).expect("a key of the right length");
+        let http = HttpConfig { rate_limits: RateLimits::unlimited(), ..HttpConfig::new(key) };
+        let engine = EngineConfig { password_cost: PasswordCost::LEAST, ..EngineConfig::default() };
+        TestServerBuilder { store: None, engine, http, seed: 1 }
+    }
+
+    /// The engine behind the API.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.running().engine
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.running().address
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("the server should be running")
+    }
+
+    /// The time on its clock.
+    pub fn now(&self) -> Timestamp {
+        self.engine().now()
+    }
+
+    /// Moves its clock on.
+    pub fn advance(&self, by: SignedDuration) {
+        self.clock.advance(by);
+    }
+
+    /// Stops it as it stops in earnest: requests in flight and queued writes are finished.
+    pub async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+    }
+
+    /// Stops it, and starts it again on what it has stored.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        let running =
+            Running::start(&self.factory, &self.clock, &self.random, &self.engine_config, &self.config).await;
+        self.running = Some(running);
+    }
+
+    /// A request to this path.
+    pub fn request(&self, method: Method, path: &str) -> Request {
+        Request::new(&self.client, method, format!("http://{}{path}", self.address()))
+    }
+
+    /// Reads something, as someone or as nobody.
+    pub async fn get(&self, path: &str, person: Option<&Person>) -> Answer {
+        let request = self.request(Method::GET, path);
+        if let Some(person) = person { request.by(person) } else { request }.send().await
+    }
+
+    /// A POST with a body, to which more can be added.
+    pub fn post(&self, path: &str, person: Option<&Person>, body: &Value) -> Request {
+        let request = self.request(Method::POST, path).json(body);
+        if let Some(person) = person { request.by(person) } else { request }
+    }
+
+    /// A PUT with a body, to which more can be added.
+    pub fn put(&self, path: &str, person: Option<&Person>, body: &Value) -> Request {
+        let request = self.request(Method::PUT, path).json(body);
+        if let Some(person) = person { request.by(person) } else { request }
+    }
+
+    /// The path below the restaurant.
+    pub fn restaurant_path(&self, rest: &str) -> String {
+        format!("/v1/restaurants/{}{rest}", self.restaurant)
+    }
+
+    /// The path of the restaurant's orders.
+    pub fn orders_path(&self) -> String {
+        self.restaurant_path("/orders")
+    }
+
+    /// A small order, to be delivered.
+    pub fn order() -> Value {
+        json!({
+            "lines": [{"item": "chicken-tikka", "quantity": 2, "options": [{"group": "heat", "option": "hot"}]}],
+            "fulfilment": {"type": "delivery", "address": {"line1": "1 Curry Mile", "city": "Manchester"}},
+            "payment_method": "cash",
+        })
+    }
+
+    /// A small order, to be collected.
+    pub fn collection() -> Value {
+        json!({
+            "lines": [{"item": "naan", "quantity": 1}],
+            "fulfilment": {"type": "collection"},
+            "payment_method": "cash",
+        })
+    }
+
+    /// Places an order for the customer under a key, and gives it.
+    pub async fn place(&self, key: &str, order: &Value) -> Value {
+        self.post(&self.orders_path(), Some(&self.customer), order).key(key).send().await.expect(201)
+    }
+
+    /// Gives a command on an order.
+    pub fn command(&self, order: &Value, command: &str, person: &Person, body: &Value) -> Request {
+        let path = format!("/v1/orders/{}/{command}", order["id"].as_str().expect("an order has an id"));
+        self.post(&path, Some(person), body)
+    }
+}
+
+/// The settings of a restaurant that is always open: 20 % tax, delivery for 2.50, from 10.00 on.
+pub fn settings(name: &str) -> Value {
+    json!({
+        "name": name, "currency": "GBP", "time_zone": "Europe/London", "tax_rate_basis_points": 2_000,
+        "delivery": {"fee": 250, "minimum_order": 1_000}, "refund_limit": 500,
+    })
+}
+
+/// The menu of both restaurants.
+pub fn menu() -> Value {
+    json!({"categories": [
+        {"name": "Mains", "items": [
+            {"name": "Chicken Tikka", "price_minor": 895, "option_groups": [
+                {"name": "Heat", "min": 1, "max": 1, "options": [
+                    {"name": "Mild", "price_minor": 0}, {"name": "Hot", "price_minor": 50},
+                ]},
+            ]},
+            {"name": "Dal", "price_minor": 650, "tags": ["vegan"]},
+        ]},
+        {"name": "Breads", "items": [{"name": "Naan", "price_minor": 250}]},
+    ]})
+}
+
+async fn open_restaurant(engine: &Engine, admin: &Person, staff: &Person, name: &str) -> RestaurantId {
+    let settings = serde_json::from_value(settings(name)).expect("settings");
+    let menu: MenuDocument = serde_json::from_value(menu()).expect("a menu");
+    let entry = engine.create_restaurant(&admin.principal(), settings, menu).await.expect("a restaurant");
+    let id = entry.restaurant().id;
+    engine.add_member(&admin.principal(), id, staff.id).await.expect("a member");
+    id
+}
