@@ -43,6 +43,7 @@ async fn order(customer: &Client, restaurant: &str, lines: &[Value]) -> Value {
 }
 
 #[test]
+#[ignore = "needs the menus beside the checkout; .ci/run asks for it by --ignored"]
 fn a_large_menu_is_imported_whole_and_all_of_it_can_be_ordered() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().to_str().unwrap();
@@ -74,6 +75,7 @@ fn a_large_menu_is_imported_whole_and_all_of_it_can_be_ordered() {
 }
 
 #[test]
+#[ignore = "needs the menus beside the checkout; .ci/run asks for it by --ignored"]
 fn a_list_of_restaurants_is_imported_through_a_running_server() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
