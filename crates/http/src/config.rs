@@ -31,7 +31,7 @@ impl HttpConfig {
     pub fn new(signing_key: SigningKey) -> Self {
         Self {
             signing_key,
-            token_lifetime: Duration::from_secs(12 * 60 * 60),
+            token_lifetime: Duration::from_hours(12),
             request_timeout: Duration::from_secs(30),
             rate_limits: RateLimits::default(),
             trust_forwarded_for: false,
@@ -52,7 +52,7 @@ pub struct RateLimits {
 
 impl Default for RateLimits {
     fn default() -> Self {
-        const MINUTE: Duration = Duration::from_secs(60);
+        const MINUTE: Duration = Duration::from_mins(1);
         Self {
             tokens_per_email: Rate { requests: at_least_one(10), per: MINUTE.saturating_mul(5) },
             tokens_per_address: Rate { requests: at_least_one(60), per: MINUTE },

@@ -128,3 +128,54 @@ impl ResponseForPanic for Panicked {
         Problem::internal(format!("a handler panicked: {text}")).into_response()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::to_bytes, routing::get};
+    use tower::ServiceExt as _;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    /// Proves that a panic is answered as a problem that does not say what the panic said.
+    #[tokio::test]
+    async fn a_panic_is_a_problem_and_stays_in_the_log() {
+        async fn broken() {
+            panic!("the secret is 42");
+        }
+        let app = Router::new().route("/", get(broken)).layer(CatchPanicLayer::custom(Panicked));
+        let mut response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+        let problem = response.extensions().get::<Problem>().unwrap();
+        assert_eq!(problem.log_text(), Some("a handler panicked: the secret is 42"));
+        complete(&mut response, "id-1", &tracing::Span::none());
+        assert_eq!(response.status(), 500);
+        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&body["code"], &body["request_id"]), (&"internal".into(), &"id-1".into()));
+        assert!(!body.to_string().contains("42"));
+    }
+
+    /// Proves that a refusal from below the handlers becomes a problem and keeps its headers.
+    #[test]
+    fn a_bare_status_becomes_a_problem() {
+        for (bare, status, code) in [
+            (404, 404, "not_found"),
+            (405, 405, "method_not_allowed"),
+            (413, 413, "payload_too_large"),
+            (415, 415, "unsupported_media_type"),
+            (418, 400, "bad_request"),
+            (503, 503, "unavailable"),
+            (501, 500, "internal"),
+        ] {
+            let mut response =
+                Response::builder().status(bare).header("allow", "GET").body(Body::empty()).unwrap();
+            let problem = Problem::of_status(response.status());
+            assert_eq!((problem.status().as_u16(), problem.code().as_str()), (status, code));
+            complete(&mut response, "id", &tracing::Span::none());
+            assert_eq!(
+                (response.status().as_u16(), &response.headers()["allow"]),
+                (status, &"GET".parse().unwrap())
+            );
+        }
+    }
+}

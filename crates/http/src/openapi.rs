@@ -41,8 +41,8 @@ struct Document;
 /// The description without its operations.
 pub(crate) fn base() -> OpenApi {
     let mut document = Document::openapi();
-    document.info.title = "Dabba".to_owned();
-    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    "Dabba".clone_into(&mut document.info.title);
+    env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     document.info.description = Some(description());
     document.info.contact = None;
     document

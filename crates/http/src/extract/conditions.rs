@@ -40,12 +40,9 @@ impl IfMatch {
         }
     }
 
-    /// The one version that has to be the current one, where that can be said without knowing it.
-    pub(crate) fn single(&self) -> Option<Option<u32>> {
-        match self {
-            Self::OneOf(versions) if versions.len() > 1 => None,
-            _ => Some(self.expected(0)),
-        }
+    /// Whether several versions are listed, so that what is expected depends on the current one.
+    pub(crate) const fn needs_current(&self) -> bool {
+        matches!(self, Self::OneOf(versions) if versions.len() > 1)
     }
 }
 
@@ -179,12 +176,19 @@ mod tests {
 
     #[test]
     fn what_is_expected_follows_from_what_is_listed() {
-        assert_eq!(IfMatch::Absent.expected(3), None);
-        assert_eq!(IfMatch::Any.single(), Some(None));
-        assert_eq!(IfMatch::OneOf(vec![2]).single(), Some(Some(2)));
-        assert_eq!(IfMatch::OneOf(vec![]).single(), Some(Some(0)), "matches nothing");
-        assert_eq!(IfMatch::OneOf(vec![2, 3]).single(), None);
-        assert_eq!(IfMatch::OneOf(vec![2, 3]).expected(3), Some(3));
-        assert_eq!(IfMatch::OneOf(vec![2, 3]).expected(4), Some(2));
+        for (condition, needs_current, expected) in [
+            (IfMatch::Absent, false, None),
+            (IfMatch::Any, false, None),
+            (IfMatch::OneOf(vec![2]), false, Some(2)),
+            (IfMatch::OneOf(vec![]), false, Some(0)), // Matches nothing.
+            (IfMatch::OneOf(vec![2, 3]), true, Some(3)),
+            (IfMatch::OneOf(vec![2, 4]), true, Some(2)),
+        ] {
+            assert_eq!(
+                (condition.needs_current(), condition.expected(3)),
+                (needs_current, expected),
+                "{condition:?}"
+            );
+        }
     }
 }

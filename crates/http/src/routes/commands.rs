@@ -83,10 +83,9 @@ struct CommandHeaders {
 /// Gives the command and answers with the order.
 async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response> {
     let Envelope { caller, order_id, key, condition } = envelope;
-    let expected_version = match condition.single() {
-        Some(expected) => expected,
-        None => condition.expected(app.engine.order(&caller, order_id).await?.version),
-    };
+    let current =
+        if condition.needs_current() { app.engine.order(&caller, order_id).await?.version } else { 0 };
+    let expected_version = condition.expected(current);
     let request = CommandRequest { order_id, command, key, expected_version };
     let done = app.engine.act(&caller, &request).await?;
     answer(app, &caller, StatusCode::OK, &done).await

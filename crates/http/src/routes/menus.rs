@@ -46,7 +46,7 @@ struct MenuBody<'a> {
     restaurant_id: RestaurantId,
     /// The currency of every price.
     currency: Currency,
-    /// Goes up with every change. It is the ETag, too.
+    /// Goes up with every change. It is the `ETag`, too.
     #[schema(minimum = 1)]
     revision: u32,
     categories: Vec<CategoryBody<'a>>,
@@ -190,7 +190,7 @@ async fn replace_menu(
     JsonBody(menu): JsonBody<MenuDocument>,
 ) -> Result<Response> {
     let current = app.engine.catalogue(id).await?.catalogue.menu_revision;
-    let expected = expected_revision(&condition, || current)?;
+    let expected = expected_revision(&condition, current)?;
     represent(&*app.engine.replace_menu(&caller, id, menu, expected).await?)
 }
 

@@ -56,7 +56,7 @@ pub(crate) struct OrderBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     courier_id: Option<AccountId>,
     status: OrderStatus,
-    /// The number of its latest event. It is the order's ETag, too.
+    /// The number of its latest event. It is the order's `ETag`, too.
     #[schema(minimum = 1)]
     version: u32,
     payment: PaymentBody,
@@ -258,6 +258,11 @@ struct OrderListBody<'a> {
     orders: Vec<OrderBody<'a>>,
     /// Where the next page begins; `null` when there is nothing behind this one.
     next_cursor: Option<String>,
+    /// There, and true, when orders may be missing here because a part of the store did not answer in
+    /// time. They are not on a later page either; ask for this page again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    incomplete: bool,
 }
 
 #[derive(Debug, IntoParams)]
@@ -297,7 +302,8 @@ async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response
         orders.push(OrderBody::new(app, caller, order).await?);
     }
     let next_cursor = page.next.map(|cursor| cursor.write());
-    Ok(Json(OrderListBody { orders, next_cursor }).into_response())
+    let incomplete = page.incomplete;
+    Ok(Json(OrderListBody { orders, next_cursor, incomplete }).into_response())
 }
 
 /// Lists the caller's orders

@@ -64,7 +64,7 @@ struct ObstacleBody {
 }
 
 impl ObstacleBody {
-    fn new(code: Code, detail: impl ToString) -> Self {
+    fn new(code: Code, detail: &impl ToString) -> Self {
         let (code, detail) = (code.as_str(), detail.to_string());
         Self { code, detail, until: None, opens_at: None, minimum: None, shortages: None }
     }
@@ -76,22 +76,22 @@ impl QuoteBody {
         match quote.not_accepting {
             None => {}
             Some(reason @ NotAccepting::Paused { until }) => {
-                obstacles.push(ObstacleBody { until, ..ObstacleBody::new(Code::RestaurantPaused, reason) });
+                obstacles.push(ObstacleBody { until, ..ObstacleBody::new(Code::RestaurantPaused, &reason) });
             }
             Some(reason @ NotAccepting::Closed { opens_at }) => {
                 obstacles
-                    .push(ObstacleBody { opens_at, ..ObstacleBody::new(Code::RestaurantClosed, reason) });
+                    .push(ObstacleBody { opens_at, ..ObstacleBody::new(Code::RestaurantClosed, &reason) });
             }
         }
         if let Some(below) = quote.below_minimum {
             let minimum = Some(below.minimum);
-            obstacles.push(ObstacleBody { minimum, ..ObstacleBody::new(Code::BelowMinimumOrder, below) });
+            obstacles.push(ObstacleBody { minimum, ..ObstacleBody::new(Code::BelowMinimumOrder, &below) });
         }
         if !quote.shortages.is_empty() {
             let shortages = Some(quote.shortages.iter().map(ShortageBody::new).collect());
             obstacles.push(ObstacleBody {
                 shortages,
-                ..ObstacleBody::new(Code::OutOfStock, "there is not enough in stock")
+                ..ObstacleBody::new(Code::OutOfStock, &"there is not enough in stock")
             });
         }
         Self {

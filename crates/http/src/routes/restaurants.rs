@@ -49,7 +49,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 #[schema(as = Restaurant)]
 struct RestaurantBody<'a> {
     id: RestaurantId,
-    /// Goes up with every change of the settings or the pause. It is the ETag, too.
+    /// Goes up with every change of the settings or the pause. It is the `ETag`, too.
     #[schema(minimum = 1)]
     revision: u32,
     name: &'a Name,
@@ -139,13 +139,13 @@ fn represent(app: &App, entry: &CatalogueEntry) -> Response {
 }
 
 /// The revision that a replacement expects, which has to be said.
-pub(super) fn expected_revision(condition: &IfMatch, current: impl Fn() -> u32) -> Result<Option<u32>> {
+pub(super) fn expected_revision(condition: &IfMatch, current: u32) -> Result<Option<u32>> {
     match condition {
         IfMatch::Absent => Err(Problem::new(
             Code::PreconditionRequired,
             "This operation needs If-Match with the ETag of what is to be replaced, or * for whatever there is.",
         )),
-        condition => Ok(condition.single().unwrap_or_else(|| condition.expected(current()))),
+        condition => Ok(condition.expected(current)),
     }
 }
 
@@ -283,7 +283,7 @@ async fn replace_restaurant(
     JsonBody(settings): JsonBody<SettingsDocument>,
 ) -> Result<Response> {
     let current = app.engine.catalogue(id).await?.restaurant().revision;
-    let expected = expected_revision(&condition, || current)?;
+    let expected = expected_revision(&condition, current)?;
     Ok(represent(&app, &*app.engine.replace_settings(&caller, id, settings, expected).await?))
 }
 

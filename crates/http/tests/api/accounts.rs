@@ -54,7 +54,7 @@ async fn a_registration_is_checked() {
 }
 
 fn rate(requests: u32) -> Rate {
-    Rate { requests: NonZeroU32::new(requests).unwrap(), per: Duration::from_secs(60) }
+    Rate { requests: NonZeroU32::new(requests).unwrap(), per: Duration::from_mins(1) }
 }
 
 /// Proves that passwords can be guessed for one address a few times only, and after a wait again.

@@ -1,5 +1,11 @@
 //! The API, over real HTTP: a whole server on a socket, on a store in a file.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what the tests share fails them as they would themselves"
+)]
+
 mod accounts;
 mod authorization;
 mod commands;
@@ -17,7 +23,7 @@ use dabba_testkit::{Answer, TestServer};
 use serde_json::{Value, json};
 
 /// Moves an order on by commands, up to and with the given one.
-pub async fn walk_to(server: &TestServer, order: &Value, last: &str) -> Value {
+pub(crate) async fn walk_to(server: &TestServer, order: &Value, last: &str) -> Value {
     let TestServer { staff, courier, .. } = server;
     let nothing = json!({});
     let steps = [
@@ -37,13 +43,13 @@ pub async fn walk_to(server: &TestServer, order: &Value, last: &str) -> Value {
 }
 
 /// The commands that a caller may give by now, as an order lists them.
-pub fn allowed(order: &Value) -> Vec<&str> {
+pub(crate) fn allowed(order: &Value) -> Vec<&str> {
     let actions = order["allowed_actions"].as_array().unwrap();
     actions.iter().map(|action| action["command"].as_str().unwrap()).collect()
 }
 
 /// The ids in a list of orders.
-pub fn ids(orders: &Value) -> Vec<String> {
+pub(crate) fn ids(orders: &Value) -> Vec<String> {
     orders["orders"]
         .as_array()
         .unwrap()
@@ -53,7 +59,7 @@ pub fn ids(orders: &Value) -> Vec<String> {
 }
 
 /// The values of a counter in the metrics, by a text that its line contains.
-pub fn metric(metrics: &Answer, line_contains: &str) -> f64 {
+pub(crate) fn metric(metrics: &Answer, line_contains: &str) -> u64 {
     let line = metrics.text.lines().find(|line| !line.starts_with('#') && line.contains(line_contains));
     let line = line.unwrap_or_else(|| panic!("no {line_contains} in\n{}", metrics.text));
     line.rsplit(' ').next().unwrap().parse().unwrap()
