@@ -182,7 +182,8 @@ mod tests {
         match read(text) {
             Err(ImportError::Wrong(problems)) => {
                 let lines = problems.as_slice().iter();
-                lines.map(|problem| format!("{}: {}\n", problem.pointer, problem.detail)).collect()
+                let lines = lines.map(|problem| format!("{}: {}\n", problem.pointer, problem.detail));
+                lines.collect::<Vec<_>>().concat()
             }
             other => panic!("{other:?}"),
         }

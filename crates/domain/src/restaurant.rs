@@ -416,7 +416,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn restaurant(extra: serde_json::Value) -> Restaurant {
+    fn restaurant(extra: &serde_json::Value) -> Restaurant {
         let mut document = json!({"name": "Tiffin", "currency": "GBP", "time_zone": "Europe/London"});
         document.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         let settings = serde_json::from_value::<SettingsDocument>(document).unwrap().validate().unwrap();
@@ -431,7 +431,7 @@ mod tests {
             {"day": "friday", "opens": "18:00", "closes": "02:00"},
             {"day": "sunday", "opens": "00:00", "closes": "00:00"},
         ]});
-        let restaurant = restaurant(hours);
+        let restaurant = restaurant(&hours);
         // 2026-06-01 is a Monday in British Summer Time, one hour ahead of UTC.
         for (now, open) in [
             ("2026-06-01T09:59:59Z", false),
@@ -459,7 +459,7 @@ mod tests {
     fn hours_hold_where_clocks_change() {
         // On 2026-10-25 clocks in London go back from 02:00 to 01:00.
         let hours = json!({"opening_hours": [{"day": "saturday", "opens": "20:00", "closes": "01:30"}]});
-        let restaurant = restaurant(hours);
+        let restaurant = restaurant(&hours);
         assert!(restaurant.check_accepting(at("2026-10-25T00:29:00Z")).is_ok());
         assert!(restaurant.check_accepting(at("2026-10-25T00:30:00Z")).is_err());
         assert!(restaurant.check_accepting(at("2026-10-25T01:29:00Z")).is_ok(), "01:29 for the second time");
@@ -468,20 +468,21 @@ mod tests {
 
     #[test]
     fn a_pause_ends_when_it_said() {
-        let mut restaurant = restaurant(json!({}));
+        let mut restaurant = restaurant(&json!({}));
         let now = at("2026-06-01T12:00:00Z");
         assert!(restaurant.check_accepting(now).is_ok());
-        let until = Some(at("2026-06-01T12:30:00Z"));
+        let end = at("2026-06-01T12:30:00Z");
+        let until = Some(end);
         restaurant.pause = Some(Pause { until });
         assert_eq!(restaurant.check_accepting(now), Err(NotAccepting::Paused { until }));
-        assert!(restaurant.check_accepting(until.unwrap()).is_ok());
+        assert!(restaurant.check_accepting(end).is_ok());
         restaurant.pause = Some(Pause { until: None });
         assert_eq!(restaurant.check_accepting(Timestamp::MAX), Err(NotAccepting::Paused { until: None }));
     }
 
     #[test]
     fn no_intervals_means_never_open() {
-        let restaurant = restaurant(json!({"opening_hours": []}));
+        let restaurant = restaurant(&json!({"opening_hours": []}));
         assert_eq!(
             restaurant.check_accepting(at("2026-06-01T12:00:00Z")),
             Err(NotAccepting::Closed { opens_at: None })
@@ -516,11 +517,11 @@ mod tests {
     #[test]
     fn settings_survive_storage() {
         let settings =
-            restaurant(json!({"opening_hours": [{"day": "friday", "opens": "18:00", "closes": "02:00"}]}))
+            restaurant(&json!({"opening_hours": [{"day": "friday", "opens": "18:00", "closes": "02:00"}]}))
                 .settings;
         let stored = serde_json::to_string(&settings).unwrap();
         assert_eq!(serde_json::from_str::<Settings>(&stored).unwrap(), settings);
-        let always = restaurant(json!({})).settings;
+        let always = restaurant(&json!({})).settings;
         let stored = serde_json::to_string(&always).unwrap();
         assert_eq!(serde_json::from_str::<Settings>(&stored).unwrap(), always);
     }

@@ -126,6 +126,7 @@ impl Engine {
         limit: PageSize,
     ) -> Result<MemberPage, Error> {
         self.check_staff(principal, restaurant_id).await?;
+        self.catalogues.get(restaurant_id).await?;
         Ok(self.store.members(restaurant_id, after, limit).await?)
     }
 

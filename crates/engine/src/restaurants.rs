@@ -161,6 +161,7 @@ impl Engine {
     /// How many there are of each limited item. For the restaurant's staff and admins.
     pub async fn stock(&self, principal: &Principal, id: RestaurantId) -> Result<Vec<StockLevel>, Error> {
         self.check_staff(principal, id).await?;
+        self.catalogues.get(id).await?;
         Ok(self.store.stock(id).await?)
     }
 

@@ -121,7 +121,7 @@ async fn shutting_down_finishes_what_is_queued_and_takes_nothing_more() {
     tokio::task::yield_now().await;
     let shutting_down = tokio::spawn({
         let engine = Arc::clone(&world.engine);
-        async move { engine.shut_down(Duration::from_secs(60)).await }
+        async move { engine.shut_down(Duration::from_mins(1)).await }
     });
     tokio::task::yield_now().await;
     world.store.open_gate();

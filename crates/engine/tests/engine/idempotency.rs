@@ -27,7 +27,7 @@ async fn sixty_four_at_once_with_one_key_make_one_order() {
     assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
     let first = &answers[0].order;
     assert!(answers.iter().all(|answer| answer.order == *first));
-    assert_eq!(world.orders().await, [first.clone()]);
+    assert_eq!(world.orders().await, std::slice::from_ref(first));
 }
 
 #[tokio::test]
