@@ -1,7 +1,7 @@
 //! The order and its life.
 //!
-//! An order is what its events say: [`evolve`] is the only way a state changes, [`decide`] and
-//! [`place`] the only way events come about. What is allowed stands in one table,
+//! An order is what its events say: [`evolve`] is the only way a state changes, [`decide()`] and
+//! [`place()`] the only way events come about. What is allowed stands in one table,
 //! [`lifecycle::RULES`]; [`lifecycle::table`] prints it and `docs/lifecycle.md` is that print.
 
 mod command;

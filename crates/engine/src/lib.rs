@@ -2,7 +2,7 @@
 //! accounts. On the domain's rules and any store that keeps the contract.
 //!
 //! The way of a write: load what is needed (the catalogue from memory, the order from the store),
-//! let the domain decide, hand the decision to the [`committer`], and answer from its outcome. A
+//! let the domain decide, hand the decision to a committer, and answer from its outcome. A
 //! decision that was made on a stale version is made again, a bounded number of times.
 //!
 //! Time and randomness are ports ([`Clock`], [`Random`]); a test drives both.

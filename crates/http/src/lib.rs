@@ -1,7 +1,7 @@
 //! The HTTP API: routes, authentication, problem details and the `OpenAPI` description.
 //!
 //! A handler authenticates, parses, calls one use case of the engine and represents its answer;
-//! every rule lives below. What all requests share is done around them, in [`observe`]: the request
+//! every rule lives below. What all requests share is done around them, in `observe`: the request
 //! id, the time limit, the log line, the measurements, and the body of every problem.
 //!
 //! | module | what it does |
@@ -51,7 +51,7 @@ pub(crate) struct App {
 
 /// The whole API on an engine: every operation, `/metrics`, `/openapi.json` and `/docs`.
 ///
-/// It has to be served with the client's address as connection information, as [`serve`] does;
+/// It has to be served with the client's address as connection information, as [`serve()`] does;
 /// else all clients count as one where the number of their requests is limited.
 pub fn app(engine: Arc<Engine>, config: HttpConfig) -> Router {
     let app = Arc::new(App {

@@ -5,7 +5,7 @@
 //! here names a database; nothing above here may notice which one is used. Several stores become one
 //! with a [`ShardMap`] and a [`ShardedStore`].
 //!
-//! The promises that types cannot express are the [`conformance`] suite (feature `conformance`):
+//! The promises that types cannot express are the `conformance` suite (feature `conformance`):
 //! one function per property, and a macro that runs them all. A store that passes it is a store.
 //! To add a property: a function in the suite and its name in the macro's list.
 
