@@ -1,0 +1,149 @@
+//! Accounts and memberships. Each call is one statement.
+
+use async_trait::async_trait;
+use dabba_domain::{AccountId, RestaurantId, Role, ids::Id, text::Name};
+use dabba_store::{Account, AccountCreation, AccountStore, PageSize, StoreError};
+use tokio_postgres::Row;
+
+use crate::{
+    PostgresStore,
+    codec::{BELOW_EVERY_ID, exact_nanoseconds, read, read_id, read_name, read_timestamp, storable_text},
+    failure::Failure,
+};
+
+/// The columns that [`account_of`] reads, in its order.
+macro_rules! account_columns {
+    () => {
+        "accounts.id, email, name, role, password_hash, created_at_ns"
+    };
+}
+
+const FIND_ACCOUNT: &str = concat!("SELECT ", account_columns!(), " FROM accounts WHERE id = $1");
+
+const FIND_ACCOUNT_BY_EMAIL: &str = concat!("SELECT ", account_columns!(), " FROM accounts WHERE email = $1");
+
+const FIND_MEMBERS: &str = concat!(
+    "SELECT ",
+    account_columns!(),
+    " FROM memberships JOIN accounts ON accounts.id = memberships.account_id \
+     WHERE memberships.restaurant_id = $1 AND memberships.account_id > $2 \
+     ORDER BY memberships.account_id LIMIT $3"
+);
+
+const FIND_MEMBERSHIPS: &str =
+    "SELECT restaurant_id FROM memberships WHERE account_id = $1 ORDER BY restaurant_id";
+
+/// An id that is taken is a defect, an address that is taken is not: only the latter is let pass.
+const INSERT_ACCOUNT: &str = "\
+    INSERT INTO accounts (id, email, name, role, password_hash, created_at_ns) \
+    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (email) DO NOTHING";
+
+const INSERT_MEMBERSHIP: &str = "\
+    INSERT INTO memberships (restaurant_id, account_id) VALUES ($1, $2) \
+    ON CONFLICT (restaurant_id, account_id) DO NOTHING";
+
+const DELETE_MEMBERSHIP: &str = "DELETE FROM memberships WHERE restaurant_id = $1 AND account_id = $2";
+
+/// Every read of this part, for the test that looks at their plans.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[(&str, &str)] = &[
+    ("find_account", FIND_ACCOUNT),
+    ("find_account_by_email", FIND_ACCOUNT_BY_EMAIL),
+    ("find_members", FIND_MEMBERS),
+    ("find_memberships", FIND_MEMBERSHIPS),
+    ("delete_membership", DELETE_MEMBERSHIP),
+];
+
+#[async_trait]
+impl AccountStore for PostgresStore {
+    async fn create_account(&self, account: &Account) -> Result<AccountCreation, StoreError> {
+        let created_at_ns = exact_nanoseconds(account.created_at).map_err(Failure::into_store_error)?;
+        let inserted = self
+            .read(async |connection| {
+                connection
+                    .execute(
+                        INSERT_ACCOUNT,
+                        &[
+                            &account.id.uuid(),
+                            &account.email,
+                            &account.name.as_str(),
+                            &account.role.as_str(),
+                            &account.password_hash,
+                            &created_at_ns,
+                        ],
+                    )
+                    .await
+            })
+            .await?;
+        Ok(if inserted == 1 { AccountCreation::Created } else { AccountCreation::EmailTaken })
+    }
+
+    async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
+        self.read(async |connection| {
+            connection.query(FIND_ACCOUNT, &[&id.uuid()]).await?.first().map(account_of).transpose()
+        })
+        .await
+    }
+
+    async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
+        let email = storable_text(email);
+        self.read(async |connection| {
+            connection.query(FIND_ACCOUNT_BY_EMAIL, &[&email]).await?.first().map(account_of).transpose()
+        })
+        .await
+    }
+
+    async fn add_member(&self, restaurant_id: RestaurantId, account_id: AccountId) -> Result<(), StoreError> {
+        self.read(async |connection| {
+            connection.execute(INSERT_MEMBERSHIP, &[&restaurant_id.uuid(), &account_id.uuid()]).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn remove_member(
+        &self,
+        restaurant_id: RestaurantId,
+        account_id: AccountId,
+    ) -> Result<bool, StoreError> {
+        self.read(async |connection| {
+            let parameters = (restaurant_id.uuid(), account_id.uuid());
+            Ok(connection.execute(DELETE_MEMBERSHIP, &[&parameters.0, &parameters.1]).await? == 1)
+        })
+        .await
+    }
+
+    async fn members(
+        &self,
+        restaurant_id: RestaurantId,
+        after: Option<AccountId>,
+        limit: PageSize,
+    ) -> Result<Vec<Account>, StoreError> {
+        let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
+        self.read(async |connection| {
+            let limit = i64::from(limit.get());
+            let rows = connection.query(FIND_MEMBERS, &[&restaurant_id.uuid(), &after, &limit]).await?;
+            rows.iter().map(account_of).collect()
+        })
+        .await
+    }
+
+    async fn memberships(&self, account_id: AccountId) -> Result<Vec<RestaurantId>, StoreError> {
+        self.read(async |connection| {
+            let rows = connection.query(FIND_MEMBERSHIPS, &[&account_id.uuid()]).await?;
+            rows.iter().map(|row| read_id(row, 0)).collect()
+        })
+        .await
+    }
+}
+
+fn account_of(row: &Row) -> Result<Account, Failure> {
+    Ok(Account {
+        id: read_id(row, 0)?,
+        email: read(row, 1)?,
+        name: Name::new(read(row, 2)?).map_err(|error| Failure::corrupt(error.to_string()))?,
+        role: read_name(row, 3, Role::from_name)?,
+        password_hash: read(row, 4)?,
+        created_at: read_timestamp(row, 5)?,
+    })
+}

@@ -1,0 +1,304 @@
+//! Restaurants, menus and stock.
+
+use async_trait::async_trait;
+use dabba_domain::{
+    RestaurantId,
+    ids::Id,
+    menu::Menu,
+    restaurant::{Restaurant, Revision},
+    text::Slug,
+};
+use dabba_store::{Catalogue, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError};
+use futures::FutureExt as _;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::{
+    PostgresStore,
+    codec::{BELOW_EVERY_ID, exact_nanoseconds, read, read_id, read_number, read_timestamp},
+    failure::Failure,
+    pool::{BEGIN_SNAPSHOT, Connection},
+};
+
+/// Menus of a restaurant that are kept: the one that holds, and those before it, for looking back.
+pub const MENUS_KEPT: u32 = 10;
+
+/// The columns that [`restaurant_of`] reads, in its order.
+macro_rules! restaurant_columns {
+    () => {
+        "id, revision, settings::text, pause::text, created_at_ns, menu_revision"
+    };
+}
+
+const FIND_RESTAURANT: &str = concat!("SELECT ", restaurant_columns!(), " FROM restaurants WHERE id = $1");
+
+const LIST_RESTAURANTS: &str =
+    concat!("SELECT ", restaurant_columns!(), " FROM restaurants WHERE id > $1 ORDER BY id LIMIT $2");
+
+const FIND_MENU: &str =
+    "SELECT menu::text FROM menus WHERE restaurant_id = $1 ORDER BY revision DESC LIMIT 1";
+
+const FIND_STOCK_LEVELS: &str = "SELECT item, remaining FROM stock WHERE restaurant_id = $1 ORDER BY item";
+
+const FIND_REVISION: &str = "SELECT revision FROM restaurants WHERE id = $1";
+
+/// Locks the restaurant against others who change its menu or its stock's being kept. Orders are not
+/// held up: they read the row, and notice at their COMMIT.
+const LOCK_MENU_REVISION: &str = "SELECT menu_revision FROM restaurants WHERE id = $1 FOR UPDATE";
+
+const INSERT_RESTAURANT: &str = "\
+    WITH made AS ( \
+        INSERT INTO restaurants (id, revision, menu_revision, created_at_ns, name, settings, pause) \
+        VALUES ($1, $2, 1, $3, $4, $5::text::json, $6::text::json) ON CONFLICT (id) DO NOTHING RETURNING id) \
+    INSERT INTO menus (restaurant_id, revision, menu) SELECT id, 1, $7::text::json FROM made";
+
+const INSERT_MENU: &str = "INSERT INTO menus (restaurant_id, revision, menu) VALUES ($1, $2, $3::text::json)";
+
+/// All but the newest. Without that many there is no limit to compare with, and nothing is deleted.
+const FORGET_MENUS: &str = "\
+    DELETE FROM menus WHERE restaurant_id = $1 AND revision < ( \
+        SELECT revision FROM menus WHERE restaurant_id = $1 ORDER BY revision DESC LIMIT 1 OFFSET $2::bigint - 1)";
+
+const UPDATE_RESTAURANT: &str = "\
+    UPDATE restaurants SET revision = revision + 1, name = $3, settings = $4::text::json, pause = $5::text::json \
+    WHERE id = $1 AND revision = $2";
+
+const UPDATE_MENU_REVISION: &str = "UPDATE restaurants SET menu_revision = $2 WHERE id = $1";
+
+const DELETE_STOCK_OF_OTHERS: &str =
+    "DELETE FROM stock WHERE restaurant_id = $1 AND item <> ALL ($2::text[])";
+
+const DELETE_STOCK: &str = "DELETE FROM stock WHERE restaurant_id = $1 AND item = $2";
+
+const UPDATE_STOCK: &str = "UPDATE stock SET remaining = $3 WHERE restaurant_id = $1 AND item = $2";
+
+const INSERT_STOCK: &str = "INSERT INTO stock (restaurant_id, item, remaining) VALUES ($1, $2, $3)";
+
+/// Every statement of this part that looks for rows, for the test that looks at their plans.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[(&str, &str)] = &[
+    ("find_restaurant", FIND_RESTAURANT),
+    ("list_restaurants", LIST_RESTAURANTS),
+    ("find_menu", FIND_MENU),
+    ("find_stock_levels", FIND_STOCK_LEVELS),
+    ("find_revision", FIND_REVISION),
+    ("lock_menu_revision", LOCK_MENU_REVISION),
+    ("forget_menus", FORGET_MENUS),
+    ("update_restaurant", UPDATE_RESTAURANT),
+    ("update_menu_revision", UPDATE_MENU_REVISION),
+    ("delete_stock_of_others", DELETE_STOCK_OF_OTHERS),
+    ("delete_stock", DELETE_STOCK),
+    ("update_stock", UPDATE_STOCK),
+];
+
+#[async_trait]
+impl CatalogueStore for PostgresStore {
+    async fn create_restaurant(&self, restaurant: &Restaurant, menu: &Menu) -> Result<bool, StoreError> {
+        let menu = encode_menu(menu)?;
+        let columns = EncodedRestaurant::new(restaurant)?;
+        self.read(async |connection| {
+            let EncodedRestaurant { id, name, created_at_ns, settings, pause } = &columns;
+            let revision = i64::from(restaurant.revision);
+            let inserted = connection
+                .execute(INSERT_RESTAURANT, &[id, &revision, created_at_ns, name, settings, pause, &menu])
+                .await?;
+            Ok(inserted == 1)
+        })
+        .await
+    }
+
+    async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
+        self.read(async |connection| catalogue(connection, id).await).await
+    }
+
+    async fn restaurants(
+        &self,
+        after: Option<RestaurantId>,
+        limit: PageSize,
+    ) -> Result<Vec<Restaurant>, StoreError> {
+        let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
+        self.read(async |connection| {
+            let rows = connection.query(LIST_RESTAURANTS, &[&after, &i64::from(limit.get())]).await?;
+            rows.iter().map(restaurant_of).collect()
+        })
+        .await
+    }
+
+    async fn update_restaurant(
+        &self,
+        restaurant: &Restaurant,
+        expected: Revision,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        let columns = EncodedRestaurant::new(restaurant)?;
+        self.read(async |connection| {
+            let EncodedRestaurant { id, name, settings, pause, .. } = &columns;
+            let updated = connection
+                .execute(UPDATE_RESTAURANT, &[id, &i64::from(expected), name, settings, pause])
+                .await?;
+            if updated == 1 {
+                return Ok(CatalogueUpdate::Done { revision: expected + 1 });
+            }
+            // Revisions only go up, so what did not fit a moment ago still does not.
+            match connection.query(FIND_REVISION, &[id]).await?.first() {
+                Some(row) => Ok(CatalogueUpdate::Conflict { current: read_number(row, 0)? }),
+                None => Ok(CatalogueUpdate::NotFound),
+            }
+        })
+        .await
+    }
+
+    async fn replace_menu(
+        &self,
+        id: RestaurantId,
+        menu: &Menu,
+        expected: Revision,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        let encoded = encode_menu(menu)?;
+        let items: Vec<&str> = menu.items().map(|item| item.id.as_str()).collect();
+        let (encoded, items) = (&encoded, &items);
+        self.in_transaction(|connection| async move {
+            replace_menu(&connection, id.uuid(), encoded, items, expected).await
+        })
+        .await
+    }
+
+    async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
+        self.read(async |connection| {
+            let rows = connection.query(FIND_STOCK_LEVELS, &[&id.uuid()]).await?;
+            rows.iter().map(stock_level_of).collect()
+        })
+        .await
+    }
+
+    async fn set_stock(
+        &self,
+        id: RestaurantId,
+        item: &Slug,
+        remaining: Option<u32>,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        self.in_transaction(|connection| async move {
+            set_stock(&connection, id.uuid(), item.as_str(), remaining).await
+        })
+        .await
+    }
+}
+
+/// The columns of a restaurant that take time to make.
+struct EncodedRestaurant {
+    id: Uuid,
+    name: String,
+    created_at_ns: i64,
+    settings: String,
+    pause: Option<String>,
+}
+
+impl EncodedRestaurant {
+    fn new(restaurant: &Restaurant) -> Result<Self, StoreError> {
+        let encode = || -> Result<Self, Failure> {
+            Ok(Self {
+                id: restaurant.id.uuid(),
+                name: restaurant.settings.name.as_str().to_owned(),
+                created_at_ns: exact_nanoseconds(restaurant.created_at)?,
+                settings: serde_json::to_string(&restaurant.settings)?,
+                pause: restaurant.pause.as_ref().map(serde_json::to_string).transpose()?,
+            })
+        };
+        encode().map_err(Failure::into_store_error)
+    }
+}
+
+fn encode_menu(menu: &Menu) -> Result<String, StoreError> {
+    serde_json::to_string(menu).map_err(|error| Failure::from(error).into_store_error())
+}
+
+async fn catalogue(connection: &Connection, id: RestaurantId) -> Result<Option<Catalogue>, Failure> {
+    let statements = connection.prepare([FIND_RESTAURANT, FIND_MENU, FIND_STOCK_LEVELS]).await?;
+    let uuid = id.uuid();
+    // One transaction, so that the parts are of one moment.
+    let answers = connection
+        .begin_with(BEGIN_SNAPSHOT, |client| {
+            let question = |statement| async move { Ok(client.query(statement, &[&uuid]).await?) }.boxed();
+            statements.iter().map(question).collect()
+        })
+        .await?;
+    connection.rollback().await;
+    let [restaurants, menus, stock] =
+        <[Vec<Row>; 3]>::try_from(answers).map_err(|_| Failure::corrupt("an answer went missing"))?;
+    let Some(row) = restaurants.first() else { return Ok(None) };
+    let menu: &str = match menus.first() {
+        Some(row) => read(row, 0)?,
+        None => return Err(Failure::corrupt(format!("{id:?} has no menu"))),
+    };
+    Ok(Some(Catalogue {
+        restaurant: restaurant_of(row)?,
+        menu: serde_json::from_str(menu)?,
+        menu_revision: read_number(row, 5)?,
+        limited: stock.iter().map(|row| Ok(stock_level_of(row)?.item)).collect::<Result<_, Failure>>()?,
+    }))
+}
+
+fn restaurant_of(row: &Row) -> Result<Restaurant, Failure> {
+    Ok(Restaurant {
+        id: read_id(row, 0)?,
+        revision: read_number(row, 1)?,
+        settings: serde_json::from_str(read(row, 2)?)?,
+        pause: read::<Option<&str>>(row, 3)?.map(serde_json::from_str).transpose()?,
+        created_at: read_timestamp(row, 4)?,
+    })
+}
+
+fn stock_level_of(row: &Row) -> Result<StockLevel, Failure> {
+    let item = Slug::new(read(row, 0)?).map_err(|error| Failure::corrupt(error.to_string()))?;
+    Ok(StockLevel { item, remaining: read_number(row, 1)? })
+}
+
+async fn lock_menu_revision(connection: &Connection, id: Uuid) -> Result<Option<Revision>, Failure> {
+    connection.query(LOCK_MENU_REVISION, &[&id]).await?.first().map(|row| read_number(row, 0)).transpose()
+}
+
+async fn replace_menu(
+    connection: &Connection,
+    id: Uuid,
+    menu: &str,
+    items: &[&str],
+    expected: Revision,
+) -> Result<CatalogueUpdate, Failure> {
+    match lock_menu_revision(connection, id).await? {
+        None => return Ok(CatalogueUpdate::NotFound),
+        Some(current) if current != expected => return Ok(CatalogueUpdate::Conflict { current }),
+        Some(_) => {}
+    }
+    let revision = expected + 1;
+    connection.execute(INSERT_MENU, &[&id, &i64::from(revision), &menu]).await?;
+    connection.execute(FORGET_MENUS, &[&id, &i64::from(MENUS_KEPT)]).await?;
+    connection.execute(UPDATE_MENU_REVISION, &[&id, &i64::from(revision)]).await?;
+    connection.execute(DELETE_STOCK_OF_OTHERS, &[&id, &items]).await?;
+    Ok(CatalogueUpdate::Done { revision })
+}
+
+async fn set_stock(
+    connection: &Connection,
+    id: Uuid,
+    item: &str,
+    remaining: Option<u32>,
+) -> Result<CatalogueUpdate, Failure> {
+    let Some(revision) = lock_menu_revision(connection, id).await? else {
+        return Ok(CatalogueUpdate::NotFound);
+    };
+    // Whether the item is limited has changed when it became so, or ceased to be.
+    let has_changed = match remaining.map(i64::from) {
+        None => connection.execute(DELETE_STOCK, &[&id, &item]).await? == 1,
+        Some(remaining) => {
+            let updated = connection.execute(UPDATE_STOCK, &[&id, &item, &remaining]).await?;
+            if updated == 0 {
+                connection.execute(INSERT_STOCK, &[&id, &item, &remaining]).await?;
+            }
+            updated == 0
+        }
+    };
+    if !has_changed {
+        return Ok(CatalogueUpdate::Done { revision });
+    }
+    connection.execute(UPDATE_MENU_REVISION, &[&id, &i64::from(revision + 1)]).await?;
+    Ok(CatalogueUpdate::Done { revision: revision + 1 })
+}

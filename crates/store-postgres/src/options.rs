@@ -1,0 +1,75 @@
+//! What can be chosen about a store, with the values that suit one server of several.
+
+use std::time::Duration;
+
+/// How a [`crate::PostgresStore`] uses its database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresOptions {
+    /// Connections at most.
+    pub pool_size: u32,
+    /// How long a call waits for a connection before it fails as unavailable.
+    pub pool_wait_timeout: Duration,
+    /// How long making a connection may take, with everything that belongs to it.
+    pub connect_timeout: Duration,
+    /// A connection that was not used for so long is closed.
+    pub idle_timeout: Duration,
+    /// A connection is not used beyond this age, so that load moves to a server that has come back,
+    /// and memory that a backend has gathered is given back.
+    pub max_connection_age: Duration,
+    /// How long the database may take for one statement.
+    pub statement_timeout: Duration,
+    /// How long unacknowledged data may be on its way before the connection counts as lost.
+    pub network_timeout: Duration,
+    /// By what name the connections are seen in `pg_stat_activity`.
+    pub application_name: String,
+    /// How often a transaction is tried before it fails as contended.
+    pub max_attempts: u32,
+    /// The longest pause before the second attempt; it doubles with each. The pause itself is drawn
+    /// between nothing and this (full jitter).
+    pub base_backoff: Duration,
+    /// The longest pause before any attempt.
+    pub max_backoff: Duration,
+}
+
+impl PostgresOptions {
+    /// See [`PostgresOptions::pool_size`].
+    pub const DEFAULT_POOL_SIZE: u32 = 16;
+    /// See [`PostgresOptions::pool_wait_timeout`].
+    pub const DEFAULT_POOL_WAIT_TIMEOUT: Duration = Duration::from_secs(3);
+    /// See [`PostgresOptions::connect_timeout`].
+    pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+    /// See [`PostgresOptions::idle_timeout`].
+    pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_mins(10);
+    /// See [`PostgresOptions::max_connection_age`].
+    pub const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_mins(30);
+    /// See [`PostgresOptions::statement_timeout`].
+    pub const DEFAULT_STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+    /// See [`PostgresOptions::network_timeout`].
+    pub const DEFAULT_NETWORK_TIMEOUT: Duration = Duration::from_secs(10);
+    /// See [`PostgresOptions::application_name`].
+    pub const DEFAULT_APPLICATION_NAME: &str = "dabba";
+    /// See [`PostgresOptions::max_attempts`].
+    pub const DEFAULT_MAX_ATTEMPTS: u32 = 16;
+    /// See [`PostgresOptions::base_backoff`].
+    pub const DEFAULT_BASE_BACKOFF: Duration = Duration::from_millis(2);
+    /// See [`PostgresOptions::max_backoff`].
+    pub const DEFAULT_MAX_BACKOFF: Duration = Duration::from_millis(200);
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self {
+            pool_size: Self::DEFAULT_POOL_SIZE,
+            pool_wait_timeout: Self::DEFAULT_POOL_WAIT_TIMEOUT,
+            connect_timeout: Self::DEFAULT_CONNECT_TIMEOUT,
+            idle_timeout: Self::DEFAULT_IDLE_TIMEOUT,
+            max_connection_age: Self::DEFAULT_MAX_CONNECTION_AGE,
+            statement_timeout: Self::DEFAULT_STATEMENT_TIMEOUT,
+            network_timeout: Self::DEFAULT_NETWORK_TIMEOUT,
+            application_name: Self::DEFAULT_APPLICATION_NAME.to_owned(),
+            max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
+            base_backoff: Self::DEFAULT_BASE_BACKOFF,
+            max_backoff: Self::DEFAULT_MAX_BACKOFF,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Lists of orders.
+//!
+//! A list is read from one or two stretches of an index, each newest first: the orders that are at
+//! an end, those that are not, or all. A restaurant's list is the one behind the other; a courier's is
+//! both merged. A filter by status leaves out the stretch in which nothing can pass, so that the
+//! question asked most, for open orders, never wades through the finished ones.
+
+use dabba_domain::order::{Order, OrderStatus};
+use dabba_store::{OrderCursor, OrderPage, OrderQuery, OrderScope};
+use futures::FutureExt as _;
+use uuid::Uuid;
+
+use super::read::{order_of, select_orders};
+use crate::{
+    codec::ABOVE_EVERY_ID,
+    failure::Failure,
+    pool::{BEGIN_SNAPSHOT, Connection},
+};
+
+/// A part of an index that holds orders newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stretch {
+    Customer,
+    RestaurantOpen,
+    RestaurantTerminal,
+    CourierOpen,
+    CourierTerminal,
+    AllOpen,
+    All,
+}
+
+impl Stretch {
+    #[cfg(test)]
+    pub(crate) const EVERY: [Self; 7] = [
+        Self::Customer,
+        Self::RestaurantOpen,
+        Self::RestaurantTerminal,
+        Self::CourierOpen,
+        Self::CourierTerminal,
+        Self::AllOpen,
+        Self::All,
+    ];
+
+    /// Its name, in tests.
+    #[cfg(test)]
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::RestaurantOpen => "restaurant_open",
+            Self::RestaurantTerminal => "restaurant_terminal",
+            Self::CourierOpen => "courier_open",
+            Self::CourierTerminal => "courier_terminal",
+            Self::AllOpen => "all_open",
+            Self::All => "all",
+        }
+    }
+
+    /// What is true of its orders. `$1` is whose they are.
+    const fn condition(self) -> &'static str {
+        match self {
+            Self::Customer => "customer_id = $1",
+            Self::RestaurantOpen => "restaurant_id = $1 AND NOT is_terminal",
+            Self::RestaurantTerminal => "restaurant_id = $1 AND is_terminal",
+            Self::CourierOpen => "courier_id = $1 AND NOT is_terminal",
+            Self::CourierTerminal => "courier_id = $1 AND is_terminal",
+            // Nobody's in particular; the parameter still has to be there.
+            Self::AllOpen => "$1::uuid IS NOT NULL AND NOT is_terminal",
+            Self::All => "$1::uuid IS NOT NULL",
+        }
+    }
+
+    /// The statement that reads so many (`$3`) from behind the order `$2` on, in the statuses `$4` if
+    /// these are not NULL.
+    pub(crate) fn sql(self) -> String {
+        format!(
+            concat!(
+                select_orders!(),
+                "WHERE {} AND orders.id < $2 AND ($4::text[] IS NULL OR status = ANY ($4::text[])) \
+                 ORDER BY orders.id DESC LIMIT $3"
+            ),
+            self.condition()
+        )
+    }
+}
+
+/// One question of a list.
+struct Part {
+    stretch: Stretch,
+    owner: Uuid,
+    before: Uuid,
+}
+
+/// Whether any order that is at an end, or that is not, can pass a filter.
+fn lets_through(statuses: &[OrderStatus], terminal: bool) -> bool {
+    statuses.is_empty() || statuses.iter().any(|status| status.is_terminal() == terminal)
+}
+
+/// The stretches that a list is read from, in its order.
+fn parts_of(query: &OrderQuery) -> Vec<Part> {
+    let before = query.after.map_or(ABOVE_EVERY_ID, |cursor| cursor.order_id.uuid());
+    let open = lets_through(&query.statuses, false);
+    let terminal = lets_through(&query.statuses, true);
+    let part = |stretch, owner, before| Part { stretch, owner, before };
+    match query.scope {
+        OrderScope::Customer(id) => vec![part(Stretch::Customer, id.uuid(), before)],
+        OrderScope::All if terminal => vec![part(Stretch::All, ABOVE_EVERY_ID, before)],
+        OrderScope::All => vec![part(Stretch::AllOpen, ABOVE_EVERY_ID, before)],
+        OrderScope::Courier(id) => [(open, Stretch::CourierOpen), (terminal, Stretch::CourierTerminal)]
+            .into_iter()
+            .filter(|(wanted, _)| *wanted)
+            .map(|(_, stretch)| part(stretch, id.uuid(), before))
+            .collect(),
+        OrderScope::Restaurant(id) => {
+            let is_behind_the_open = query.after.is_some_and(|cursor| cursor.terminal);
+            let open = open && !is_behind_the_open;
+            let before_terminal = if is_behind_the_open { before } else { ABOVE_EVERY_ID };
+            [
+                (open, Stretch::RestaurantOpen, before),
+                (terminal, Stretch::RestaurantTerminal, before_terminal),
+            ]
+            .into_iter()
+            .filter(|(wanted, ..)| *wanted)
+            .map(|(_, stretch, before)| part(stretch, id.uuid(), before))
+            .collect()
+        }
+    }
+}
+
+pub(super) async fn list_orders(connection: &Connection, query: &OrderQuery) -> Result<OrderPage, Failure> {
+    let limit = query.limit.get() as usize;
+    // One more than the page holds tells whether there is another page.
+    let mut orders = read_parts(connection, &parts_of(query), &query.statuses, limit + 1).await?;
+    if matches!(query.scope, OrderScope::Courier(_)) {
+        orders.sort_unstable_by_key(|order| std::cmp::Reverse(order.id));
+    }
+    let is_more = orders.len() > limit;
+    orders.truncate(limit);
+    let next = if is_more { orders.last().map(OrderCursor::behind) } else { None };
+    Ok(OrderPage { orders, next, ..OrderPage::default() })
+}
+
+async fn read_parts(
+    connection: &Connection,
+    parts: &[Part],
+    statuses: &[OrderStatus],
+    wanted: usize,
+) -> Result<Vec<Order>, Failure> {
+    let statuses: Option<Vec<&str>> =
+        (!statuses.is_empty()).then(|| statuses.iter().map(|status| status.as_str()).collect());
+    let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
+    let rows = match parts {
+        [Part { stretch, owner, before }] => {
+            connection.query(&stretch.sql(), &[owner, before, &wanted, &statuses]).await?
+        }
+        [first, second] => {
+            // Two stretches have to show the same moment, or an order that ends meanwhile is in both.
+            let prepared = connection.prepare([&first.stretch.sql(), &second.stretch.sql()]).await?;
+            let (statuses, wanted) = (&statuses, &wanted);
+            let answers = connection
+                .begin_with(BEGIN_SNAPSHOT, |client| {
+                    let question = |(part, statement): (&'_ Part, _)| {
+                        let (owner, before) = (part.owner, part.before);
+                        async move { Ok(client.query(statement, &[&owner, &before, wanted, statuses]).await?) }
+                            .boxed()
+                    };
+                    [first, second].into_iter().zip(&prepared).map(question).collect()
+                })
+                .await?;
+            connection.rollback().await;
+            answers.into_iter().flatten().collect()
+        }
+        _ => Vec::new(),
+    };
+    rows.iter().map(order_of).collect()
+}

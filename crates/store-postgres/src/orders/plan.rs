@@ -1,0 +1,228 @@
+//! From a batch to its outcomes and to what has to be written, in memory.
+//!
+//! The commits are carried out one after the other upon what is known of the database, as the
+//! contract says. Without a [`View`] everything that a commit expects is assumed to be so. Either way
+//! the result is also a list of what must be true when it is written; see the module above.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use dabba_domain::{OrderId, RestaurantId, TaskId, order::Version};
+use dabba_store::{
+    CatalogueGuard, Claim, ClaimRecord, Commit, CommitOutcome, StockChange, StockShortage, TaskLease,
+};
+
+use super::{
+    encode::EncodedCommit,
+    view::{ClaimKey, StockKey, View},
+};
+
+/// Beyond what an answer can hold, nothing more fits in.
+pub(super) const MAX_REMAINING: i64 = 0xffff_ffff;
+
+/// What to write, and on what conditions. Sorted where rows are locked, so that two transactions meet
+/// in the same order and wait for each other in one direction only.
+#[derive(Default)]
+pub(super) struct Plan<'b> {
+    /// How each commit ends, if the conditions hold.
+    pub(super) outcomes: Vec<CommitOutcome>,
+    /// The commits that are written, in order: their events and tasks.
+    pub(super) committed: Vec<&'b EncodedCommit>,
+    /// Keys that nobody may have claimed.
+    pub(super) claims:
+        BTreeMap<(dabba_domain::AccountId, RestaurantId, &'b str), (&'b Claim, &'b EncodedCommit)>,
+    /// Leases that must hold.
+    pub(super) leases: BTreeMap<TaskId, TaskLease>,
+    /// Orders that must not exist, with the last commit on each.
+    pub(super) created: BTreeMap<OrderId, &'b EncodedCommit>,
+    /// Orders that must be at a version, with the last commit on each.
+    pub(super) updated: BTreeMap<OrderId, (Version, &'b EncodedCommit)>,
+    /// Orders that must be at a version, and stay there.
+    pub(super) unchanged: BTreeMap<OrderId, Version>,
+    /// Catalogues that must be at a revision.
+    pub(super) guards: BTreeMap<RestaurantId, CatalogueGuard>,
+    /// What happens to stock.
+    pub(super) stock: BTreeMap<StockKey<'b>, StockEffect>,
+    /// Stock that must be what it was thought to be, since somebody is told that there is no more.
+    pub(super) refused_stock: BTreeMap<StockKey<'b>, Option<u32>>,
+}
+
+/// What a batch does to one item's stock, in sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct StockEffect {
+    /// What is added; negative when more is taken than returned.
+    pub(super) delta: i64,
+    /// How much must be there at the beginning, so that it never falls below zero on the way.
+    pub(super) needed: i64,
+    /// Whether anything is taken: only then does stock have to be kept at all.
+    pub(super) takes: bool,
+}
+
+impl StockEffect {
+    fn then(self, change: &StockChange) -> Self {
+        match change {
+            StockChange::Take(draw) => {
+                let delta = self.delta - i64::from(draw.quantity);
+                Self { delta, needed: self.needed.max(-delta), takes: true }
+            }
+            StockChange::Return(draw) => Self { delta: self.delta + i64::from(draw.quantity), ..self },
+        }
+    }
+}
+
+/// The claim, lease and so on as they are after the commits so far.
+struct Planner<'b, 'v> {
+    view: Option<&'v View<'b>>,
+    plan: Plan<'b>,
+    claims: HashMap<ClaimKey<'b>, ClaimRecord>,
+    versions: HashMap<OrderId, Version>,
+    completed: HashSet<TaskId>,
+}
+
+impl<'b> Plan<'b> {
+    /// Plans a batch: upon a view, or upon the assumption that all is as the commits expect.
+    pub(super) fn new(batch: &'b [EncodedCommit], view: Option<&View<'b>>) -> Self {
+        let mut planner = Planner {
+            view,
+            plan: Self::default(),
+            claims: HashMap::new(),
+            versions: HashMap::new(),
+            completed: HashSet::new(),
+        };
+        for encoded in batch {
+            let outcome = planner.failed_condition(&encoded.commit);
+            if outcome.is_none() {
+                planner.carry_out(encoded);
+            }
+            planner.plan.outcomes.push(outcome.unwrap_or(CommitOutcome::Committed));
+        }
+        planner.plan
+    }
+
+    /// Whether every commit is written.
+    pub(super) fn commits_all(&self) -> bool {
+        self.committed.len() == self.outcomes.len()
+    }
+}
+
+impl<'b> Planner<'b, '_> {
+    /// The first condition that does not hold, in the order that the contract names.
+    fn failed_condition(&mut self, commit: &'b Commit) -> Option<CommitOutcome> {
+        if let Some(claim) = &commit.claim
+            && let Some(record) = self.claim_record((claim.account_id, commit.restaurant_id, &claim.key))
+        {
+            let ClaimRecord { fingerprint, order_id, version } = record;
+            return Some(if fingerprint == claim.fingerprint {
+                CommitOutcome::Replayed { order_id, version }
+            } else {
+                CommitOutcome::KeyReused
+            });
+        }
+        if commit.completes.is_some_and(|lease| !self.holds_lease(lease)) {
+            return Some(CommitOutcome::LeaseLost);
+        }
+        let current = self.version(commit);
+        if current != commit.expected_version {
+            return Some(CommitOutcome::VersionConflict { current });
+        }
+        if commit.catalogue.is_some_and(|guard| !self.holds_guard(commit.restaurant_id, guard)) {
+            return Some(CommitOutcome::CatalogueChanged);
+        }
+        let shortages = self.shortages(commit);
+        if shortages.is_empty() { None } else { Some(CommitOutcome::OutOfStock(shortages)) }
+    }
+
+    fn claim_record(&self, key: ClaimKey<'b>) -> Option<ClaimRecord> {
+        self.claims.get(&key).or_else(|| self.view?.claims.get(&key)).copied()
+    }
+
+    fn holds_lease(&self, lease: TaskLease) -> bool {
+        !self.completed.contains(&lease.task_id)
+            && self.view.is_none_or(|view| view.leases.contains(&(lease.task_id, lease.token)))
+    }
+
+    fn version(&self, commit: &Commit) -> Version {
+        let known = self.versions.get(&commit.order_id).copied();
+        known.unwrap_or_else(|| match self.view {
+            Some(view) => view.versions.get(&commit.order_id).copied().unwrap_or(0),
+            None => commit.expected_version,
+        })
+    }
+
+    fn holds_guard(&self, restaurant_id: RestaurantId, guard: CatalogueGuard) -> bool {
+        match self.view {
+            Some(view) => view.revisions.get(&restaurant_id) == Some(&guard),
+            // Two that differ cannot both hold.
+            None => self.plan.guards.get(&restaurant_id).is_none_or(|other| *other == guard),
+        }
+    }
+
+    /// The items of which there is too little when the changes are made one after the other. Each is
+    /// named once, with what there was before.
+    fn shortages(&mut self, commit: &'b Commit) -> Vec<StockShortage> {
+        let Some(view) = self.view else { return Vec::new() };
+        let mut shortages: Vec<StockShortage> = Vec::new();
+        let mut effects: HashMap<StockKey<'b>, StockEffect> = HashMap::new();
+        for change in &commit.stock {
+            let (StockChange::Take(draw) | StockChange::Return(draw)) = change;
+            let key = (commit.restaurant_id, &draw.item);
+            let before = self.plan.stock.get(&key).copied().unwrap_or_default();
+            let effect = effects.entry(key).or_insert(before);
+            *effect = effect.then(change);
+            let remaining = view.stock.get(&key).copied();
+            let is_short =
+                effect.takes && remaining.is_none_or(|remaining| i64::from(remaining) < effect.needed);
+            if is_short && !shortages.iter().any(|shortage| shortage.item == draw.item) {
+                let available = remaining.map_or(0, |remaining| i64::from(remaining) + before.delta);
+                let available = u32::try_from(available.clamp(0, MAX_REMAINING)).unwrap_or(u32::MAX);
+                shortages.push(StockShortage { item: draw.item.clone(), available });
+                self.plan.refused_stock.insert(key, remaining);
+            }
+        }
+        shortages
+    }
+
+    /// Notes what a commit whose conditions hold does, and what it relies upon.
+    fn carry_out(&mut self, encoded: &'b EncodedCommit) {
+        let commit = &encoded.commit;
+        let version = commit.change.as_ref().map_or(commit.expected_version, |change| change.order.version);
+        if let Some(claim) = &commit.claim {
+            let record = ClaimRecord { fingerprint: claim.fingerprint, order_id: commit.order_id, version };
+            self.claims.insert((claim.account_id, commit.restaurant_id, &claim.key), record);
+            let key = (claim.account_id, commit.restaurant_id, claim.key.as_str());
+            self.plan.claims.insert(key, (claim, encoded));
+        }
+        if let Some(lease) = commit.completes {
+            self.completed.insert(lease.task_id);
+            self.plan.leases.insert(lease.task_id, lease);
+        }
+        if commit.change.is_some() {
+            self.change_order(encoded);
+        } else if !self.versions.contains_key(&commit.order_id) {
+            self.plan.unchanged.insert(commit.order_id, commit.expected_version);
+        }
+        self.versions.insert(commit.order_id, version);
+        if let Some(guard) = commit.catalogue {
+            self.plan.guards.insert(commit.restaurant_id, guard);
+        }
+        for change in &commit.stock {
+            let (StockChange::Take(draw) | StockChange::Return(draw)) = change;
+            let effect = self.plan.stock.entry((commit.restaurant_id, &draw.item)).or_default();
+            *effect = effect.then(change);
+        }
+        self.plan.committed.push(encoded);
+    }
+
+    /// Several changes of one order are one write: from what the first expects to what the last makes.
+    fn change_order(&mut self, encoded: &'b EncodedCommit) {
+        let order_id = encoded.commit.order_id;
+        if let Some(last) = self.plan.created.get_mut(&order_id) {
+            *last = encoded;
+        } else if let Some((_, last)) = self.plan.updated.get_mut(&order_id) {
+            *last = encoded;
+        } else if encoded.commit.expected_version == 0 {
+            self.plan.created.insert(order_id, encoded);
+        } else {
+            self.plan.updated.insert(order_id, (encoded.commit.expected_version, encoded));
+        }
+    }
+}

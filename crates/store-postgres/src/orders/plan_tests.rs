@@ -1,0 +1,105 @@
+//! The planner alone: what follows from what, with no database.
+
+use dabba_domain::order::Command;
+use dabba_store::{
+    CatalogueGuard, Commit, CommitOutcome, StockChange, StockShortage, TaskLease,
+    conformance::builders::{World, draw, order_of, slug, staff},
+};
+
+use super::{
+    encode::EncodedCommit,
+    plan::{Plan, StockEffect},
+    view::View,
+};
+
+fn encoded(commits: impl IntoIterator<Item = Commit>) -> Vec<EncodedCommit> {
+    commits.into_iter().map(|commit| EncodedCommit::new(commit).unwrap()).collect()
+}
+
+fn accept(world: &mut World, commit: &Commit) -> Commit {
+    let order = order_of(commit);
+    world.act(&order, &Command::Accept { preparation_minutes: 10 }, &staff(&order))
+}
+
+/// Several commits on one order are one write, from what the first expects to what the last makes.
+#[test]
+fn commits_on_one_order_become_one_write() {
+    let mut world = World::new(1);
+    let restaurant = world.restaurant_id();
+    let placed = world.place_taking(restaurant, &[]);
+    let accepted = accept(&mut world, &placed);
+    let ready = world.act(&order_of(&accepted), &Command::MarkReady, &staff(&order_of(&accepted)));
+    let id = placed.order_id;
+
+    let batch = encoded([placed, accepted.clone(), ready.clone()]);
+    let plan = Plan::new(&batch, None);
+    assert!(plan.commits_all() && plan.updated.is_empty());
+    assert_eq!(plan.created[&id].commit, ready);
+
+    let batch = encoded([accepted, ready.clone()]);
+    let plan = Plan::new(&batch, None);
+    assert!(plan.commits_all() && plan.created.is_empty());
+    assert_eq!((plan.updated[&id].0, &plan.updated[&id].1.commit), (2, &ready));
+}
+
+/// Without a view everything is assumed to hold, but not two things that cannot both hold.
+#[test]
+fn an_assumption_does_not_contradict_itself() {
+    let mut world = World::new(2);
+    let restaurant = world.restaurant_id();
+    let commit = world.place_taking(restaurant, &[]);
+    let guard = |menu_revision| Some(CatalogueGuard { restaurant_revision: 1, menu_revision });
+    let lease = Some(TaskLease { task_id: world.task_id(commit.order_id), token: 1 });
+    let mut other = || Commit { claim: None, ..world.place_taking(restaurant, &[]) };
+    for (first, second) in [
+        (commit.clone(), Commit { claim: commit.claim.clone(), ..other() }),
+        (commit.clone(), Commit { claim: None, ..commit.clone() }),
+        (Commit { catalogue: guard(1), ..other() }, Commit { catalogue: guard(2), ..other() }),
+        (Commit { completes: lease, ..other() }, Commit { completes: lease, ..other() }),
+    ] {
+        let batch = encoded([first, second]);
+        let plan = Plan::new(&batch, None);
+        assert_eq!((plan.committed.len(), plan.commits_all()), (1, false), "{:?}", plan.outcomes);
+    }
+}
+
+/// What must be there at the beginning is the deepest that stock falls on the way, not where it ends.
+#[test]
+fn stock_is_summed_up_and_its_lowest_point_is_kept() {
+    let mut world = World::new(3);
+    let restaurant = world.restaurant_id();
+    let taking =
+        |world: &mut World, stock: Vec<StockChange>| Commit { stock, ..world.place_taking(restaurant, &[]) };
+    let batch = encoded([
+        taking(&mut world, vec![StockChange::Take(draw("dal", 3))]),
+        taking(&mut world, vec![StockChange::Return(draw("dal", 5))]),
+        taking(&mut world, vec![StockChange::Take(draw("dal", 6)), StockChange::Return(draw("naan", 1))]),
+    ]);
+    let plan = Plan::new(&batch, None);
+    let (dal, naan) = (slug("dal"), slug("naan"));
+    assert_eq!(plan.stock[&(restaurant, &dal)], StockEffect { delta: -4, needed: 4, takes: true });
+    assert_eq!(plan.stock[&(restaurant, &naan)], StockEffect { delta: 1, needed: 0, takes: false });
+}
+
+/// Who is refused for want of stock is told what those before left over, and the plan rests on the
+/// stock's being what it was.
+#[test]
+fn a_refusal_rests_on_the_stock_that_was_seen() {
+    let mut world = World::new(4);
+    let restaurant = world.restaurant_id();
+    let batch = encoded([
+        world.place_taking(restaurant, &[("dal", 2)]),
+        world.place_taking(restaurant, &[("dal", 2)]),
+        world.place_taking(restaurant, &[("dal", 1)]),
+    ]);
+    let dal = slug("dal");
+    let view = View { stock: [((restaurant, &dal), 3)].into(), ..View::default() };
+    let plan = Plan::new(&batch, Some(&view));
+    let shortage = StockShortage { item: dal.clone(), available: 1 };
+    assert_eq!(
+        plan.outcomes,
+        [CommitOutcome::Committed, CommitOutcome::OutOfStock(vec![shortage]), CommitOutcome::Committed]
+    );
+    assert_eq!(plan.refused_stock[&(restaurant, &dal)], Some(3));
+    assert_eq!(plan.stock[&(restaurant, &dal)], StockEffect { delta: -3, needed: 3, takes: true });
+}

@@ -1,0 +1,141 @@
+//! Reads of single orders, their events, and their keys.
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    AccountId, Amount, OrderId, RestaurantId,
+    order::{Event, Order, OrderDetails, OrderStatus, PaymentStatus, RecordedEvent, Version},
+};
+use dabba_store::{ClaimRecord, IdempotencyKey};
+use tokio_postgres::Row;
+
+use super::view::claim_record_of;
+use crate::{
+    codec::{
+        read, read_id, read_name, read_number, read_optional_id, read_optional_timestamp, read_timestamp,
+    },
+    failure::Failure,
+    pool::Connection,
+};
+
+/// The columns that [`order_of`] reads, in its order, and where they come from. What was agreed is in
+/// the first event.
+macro_rules! select_orders {
+    () => {
+        "SELECT orders.id, orders.version, placed.data::text, status, payment_status, captured, refunded, \
+            courier_id, acceptance_deadline_ns, ready_by_ns, closure::text, placed_at_ns, updated_at_ns \
+         FROM orders JOIN order_events AS placed ON placed.order_id = orders.id AND placed.version = 1 "
+    };
+}
+pub(super) use select_orders;
+
+/// The columns that [`event_of`] reads, in its order.
+macro_rules! event_columns {
+    () => {
+        "order_id, version, type, data::text, actor::text, at_ns"
+    };
+}
+pub(super) use event_columns;
+
+pub(crate) const FIND_ORDER: &str = concat!(select_orders!(), "WHERE orders.id = $1");
+
+pub(crate) const FIND_EVENTS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM order_events WHERE order_id = $1 AND version > $2 ORDER BY version LIMIT $3"
+);
+
+pub(crate) const FIND_CLAIM: &str = "\
+    SELECT fingerprint, order_id, version FROM idempotency_keys \
+    WHERE account_id = $1 AND restaurant_id = $2 AND key = $3";
+
+/// The oldest first, so that a bounded number of them is always progress. Several servers may do this
+/// at once: each passes over what the others hold.
+pub(crate) const FORGET_KEYS: &str = "\
+    DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY( \
+        SELECT ctid FROM idempotency_keys WHERE claimed_at_ns < $1 \
+        ORDER BY claimed_at_ns LIMIT $2 FOR UPDATE SKIP LOCKED))";
+
+pub(super) async fn order(connection: &Connection, id: OrderId) -> Result<Option<Order>, Failure> {
+    connection.query(FIND_ORDER, &[&id.uuid()]).await?.first().map(order_of).transpose()
+}
+
+/// An order from a row of [`select_orders`].
+pub(super) fn order_of(row: &Row) -> Result<Order, Failure> {
+    let closure: Option<&str> = read(row, 10)?;
+    Ok(Order {
+        id: read_id(row, 0)?,
+        version: read_number(row, 1)?,
+        details: details_of(read(row, 2)?)?,
+        status: read_name(row, 3, OrderStatus::from_name)?,
+        payment_status: read_name(row, 4, PaymentStatus::from_name)?,
+        captured: read_amount(row, 5)?,
+        refunded: read_amount(row, 6)?,
+        courier_id: read_optional_id(row, 7)?,
+        acceptance_deadline: read_optional_timestamp(row, 8)?,
+        ready_by: read_optional_timestamp(row, 9)?,
+        closure: closure.map(serde_json::from_str).transpose()?,
+        placed_at: read_timestamp(row, 11)?,
+        updated_at: read_timestamp(row, 12)?,
+    })
+}
+
+fn details_of(json: &str) -> Result<Arc<OrderDetails>, Failure> {
+    Ok(Arc::new(serde_json::from_str(json)?))
+}
+
+fn read_amount(row: &Row, column: usize) -> Result<Amount, Failure> {
+    Amount::from_minor(read(row, column)?).map_err(|error| Failure::corrupt(error.to_string()))
+}
+
+pub(super) async fn events(
+    connection: &Connection,
+    id: OrderId,
+    after: Version,
+    limit: u32,
+) -> Result<Vec<RecordedEvent>, Failure> {
+    let rows = connection.query(FIND_EVENTS, &[&id.uuid(), &i64::from(after), &i64::from(limit)]).await?;
+    rows.iter().map(|row| event_of(row, 0)).collect()
+}
+
+/// An event from the columns of [`event_columns`], the first of which is this.
+pub(super) fn event_of(row: &Row, column: usize) -> Result<RecordedEvent, Failure> {
+    let name: &str = read(row, column + 2)?;
+    let event = match read::<Option<&str>>(row, column + 3)? {
+        // The one event that is large, and would be copied below.
+        Some(details) if name == "placed" => Event::Placed(details_of(details)?),
+        // A name that is only a column's content still has to be written as JSON says.
+        Some(data) => {
+            serde_json::from_str(&format!(r#"{{"type":{},"data":{data}}}"#, serde_json::to_string(name)?))?
+        }
+        None => serde_json::from_str(&format!(r#"{{"type":{}}}"#, serde_json::to_string(name)?))?,
+    };
+    Ok(RecordedEvent {
+        order_id: read_id(row, column)?,
+        version: read_number(row, column + 1)?,
+        at: read_timestamp(row, column + 5)?,
+        actor: serde_json::from_str(read(row, column + 4)?)?,
+        event,
+    })
+}
+
+pub(super) async fn find_claim(
+    connection: &Connection,
+    account_id: AccountId,
+    restaurant_id: RestaurantId,
+    key: &IdempotencyKey,
+) -> Result<Option<ClaimRecord>, Failure> {
+    let rows =
+        connection.query(FIND_CLAIM, &[&account_id.uuid(), &restaurant_id.uuid(), &key.as_str()]).await?;
+    rows.first().map(|row| claim_record_of(row, 0)).transpose()
+}
+
+/// Deletes the oldest keys claimed before a time.
+pub(super) async fn forget_keys(
+    connection: &Connection,
+    claimed_before_ns: i64,
+    limit: u32,
+) -> Result<u32, Failure> {
+    let deleted = connection.execute(FORGET_KEYS, &[&claimed_before_ns, &i64::from(limit)]).await?;
+    u32::try_from(deleted).map_err(|_| Failure::corrupt("more keys were forgotten than asked for"))
+}

@@ -1,0 +1,192 @@
+//! What is known of the database when a batch is planned.
+
+use std::collections::{HashMap, HashSet};
+
+use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, order::Version, text::Slug};
+use dabba_store::{CatalogueGuard, ClaimRecord, Fingerprint, IdempotencyKey, StockChange};
+use futures::FutureExt as _;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::encode::EncodedCommit;
+use crate::{
+    codec::{read, read_id, read_number},
+    failure::Failure,
+    pool::{BEGIN_SNAPSHOT, Connection},
+};
+
+/// The claims behind keys, as far as there are any.
+pub(crate) const FIND_CLAIMS: &str = "\
+    SELECT account_id, restaurant_id, key, fingerprint, order_id, version \
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS asked (account_id, restaurant_id, key) \
+    JOIN idempotency_keys USING (account_id, restaurant_id, key)";
+
+/// A lease that has run out still holds while nobody has taken the task over: its work is done.
+pub(crate) const FIND_LEASES: &str = "\
+    SELECT id, attempts FROM unnest($1::uuid[], $2::bigint[]) AS asked (id, attempts) \
+    JOIN tasks USING (id, attempts) WHERE leased_until_ns IS NOT NULL";
+
+pub(crate) const FIND_VERSIONS: &str =
+    "SELECT id, version FROM unnest($1::uuid[]) AS asked (id) JOIN orders USING (id)";
+
+pub(crate) const FIND_REVISIONS: &str = "\
+    SELECT id, revision, menu_revision FROM unnest($1::uuid[]) AS asked (id) JOIN restaurants USING (id)";
+
+pub(crate) const FIND_STOCK: &str = "\
+    SELECT restaurant_id, item, remaining \
+    FROM unnest($1::uuid[], $2::text[]) AS asked (restaurant_id, item) \
+    JOIN stock USING (restaurant_id, item)";
+
+/// By what a claim is found.
+pub(super) type ClaimKey<'b> = (AccountId, RestaurantId, &'b IdempotencyKey);
+
+/// By what a stock is found.
+pub(super) type StockKey<'b> = (RestaurantId, &'b Slug);
+
+/// Everything on which the outcomes of one batch depend, as it was at one moment.
+#[derive(Debug, Default)]
+pub(super) struct View<'b> {
+    pub(super) claims: HashMap<ClaimKey<'b>, ClaimRecord>,
+    /// The leases that hold, with their tokens.
+    pub(super) leases: HashSet<(TaskId, u32)>,
+    /// Orders that are missing do not exist.
+    pub(super) versions: HashMap<OrderId, Version>,
+    pub(super) revisions: HashMap<RestaurantId, CatalogueGuard>,
+    /// Items that are missing have no stock kept.
+    pub(super) stock: HashMap<StockKey<'b>, u32>,
+}
+
+impl<'b> View<'b> {
+    /// Reads what matters for a batch, in one round trip.
+    pub(super) async fn read(connection: &Connection, batch: &'b [EncodedCommit]) -> Result<Self, Failure> {
+        let statements =
+            connection.prepare([FIND_CLAIMS, FIND_LEASES, FIND_VERSIONS, FIND_REVISIONS, FIND_STOCK]).await?;
+        let asked = Asked::new(batch);
+        let answers = connection
+            .begin_with(BEGIN_SNAPSHOT, |client| {
+                let [claims, leases, versions, revisions, stock] = &statements;
+                let asked = &asked;
+                vec![
+                    async move { client.query(claims, &[&asked.accounts, &asked.scopes, &asked.keys]).await }
+                        .map(|rows| rows.map_err(Failure::from))
+                        .boxed(),
+                    async move { Ok(client.query(leases, &[&asked.tasks, &asked.tokens]).await?) }.boxed(),
+                    async move { Ok(client.query(versions, &[&asked.orders]).await?) }.boxed(),
+                    async move { Ok(client.query(revisions, &[&asked.guarded]).await?) }.boxed(),
+                    async move { Ok(client.query(stock, &[&asked.stocked, &asked.items]).await?) }.boxed(),
+                ]
+            })
+            .await?;
+        // Nothing was written, and there is nothing to keep.
+        connection.rollback().await;
+        let [claims, leases, versions, revisions, stock] =
+            <[Vec<Row>; 5]>::try_from(answers).map_err(|_| Failure::corrupt("an answer went missing"))?;
+        Ok(Self {
+            claims: claims_of(&claims, batch)?,
+            leases: leases
+                .iter()
+                .map(|row| Ok((read_id(row, 0)?, read_number(row, 1)?)))
+                .collect::<Result<_, Failure>>()?,
+            versions: versions
+                .iter()
+                .map(|row| Ok((read_id(row, 0)?, read_number(row, 1)?)))
+                .collect::<Result<_, Failure>>()?,
+            revisions: revisions.iter().map(revision_of).collect::<Result<_, _>>()?,
+            stock: stock_of(&stock, batch)?,
+        })
+    }
+}
+
+/// The parameters of the questions.
+#[derive(Default)]
+struct Asked<'b> {
+    accounts: Vec<Uuid>,
+    scopes: Vec<Uuid>,
+    keys: Vec<&'b str>,
+    tasks: Vec<Uuid>,
+    tokens: Vec<i64>,
+    orders: Vec<Uuid>,
+    guarded: Vec<Uuid>,
+    stocked: Vec<Uuid>,
+    items: Vec<&'b str>,
+}
+
+impl<'b> Asked<'b> {
+    fn new(batch: &'b [EncodedCommit]) -> Self {
+        let mut asked = Self::default();
+        for EncodedCommit { commit, .. } in batch {
+            asked.orders.push(commit.order_id.uuid());
+            if let Some(claim) = &commit.claim {
+                asked.accounts.push(claim.account_id.uuid());
+                asked.scopes.push(commit.restaurant_id.uuid());
+                asked.keys.push(claim.key.as_str());
+            }
+            if let Some(lease) = &commit.completes {
+                asked.tasks.push(lease.task_id.uuid());
+                asked.tokens.push(i64::from(lease.token));
+            }
+            if commit.catalogue.is_some() {
+                asked.guarded.push(commit.restaurant_id.uuid());
+            }
+            for change in &commit.stock {
+                let (StockChange::Take(draw) | StockChange::Return(draw)) = change;
+                asked.stocked.push(commit.restaurant_id.uuid());
+                asked.items.push(draw.item.as_str());
+            }
+        }
+        asked
+    }
+}
+
+/// The claim that a row of [`FIND_CLAIMS`] holds, behind the four columns before it.
+pub(super) fn claim_record_of(row: &Row, column: usize) -> Result<ClaimRecord, Failure> {
+    let fingerprint: &[u8] = read(row, column)?;
+    let fingerprint =
+        fingerprint.try_into().map_err(|_| Failure::corrupt("a fingerprint of another length"))?;
+    Ok(ClaimRecord {
+        fingerprint: Fingerprint(fingerprint),
+        order_id: read_id(row, column + 1)?,
+        version: read_number(row, column + 2)?,
+    })
+}
+
+fn claims_of<'b>(
+    rows: &[Row],
+    batch: &'b [EncodedCommit],
+) -> Result<HashMap<ClaimKey<'b>, ClaimRecord>, Failure> {
+    let mut records = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let key: (AccountId, RestaurantId, &str) = (read_id(row, 0)?, read_id(row, 1)?, read(row, 2)?);
+        records.insert(key, claim_record_of(row, 3)?);
+    }
+    let keys = batch.iter().filter_map(|EncodedCommit { commit, .. }| {
+        let claim = commit.claim.as_ref()?;
+        let record = records.get(&(claim.account_id, commit.restaurant_id, claim.key.as_str()))?;
+        Some(((claim.account_id, commit.restaurant_id, &claim.key), *record))
+    });
+    Ok(keys.collect())
+}
+
+/// The revisions in a row of [`FIND_REVISIONS`].
+pub(super) fn revision_of(row: &Row) -> Result<(RestaurantId, CatalogueGuard), Failure> {
+    let guard =
+        CatalogueGuard { restaurant_revision: read_number(row, 1)?, menu_revision: read_number(row, 2)? };
+    Ok((read_id(row, 0)?, guard))
+}
+
+fn stock_of<'b>(rows: &[Row], batch: &'b [EncodedCommit]) -> Result<HashMap<StockKey<'b>, u32>, Failure> {
+    let mut levels = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let key: (RestaurantId, &str) = (read_id(row, 0)?, read(row, 1)?);
+        levels.insert(key, read_number(row, 2)?);
+    }
+    let items = batch.iter().flat_map(|EncodedCommit { commit, .. }| {
+        commit.stock.iter().map(|change| {
+            let (StockChange::Take(draw) | StockChange::Return(draw)) = change;
+            (commit.restaurant_id, &draw.item)
+        })
+    });
+    Ok(items
+        .filter_map(|key @ (restaurant_id, item)| Some((key, *levels.get(&(restaurant_id, item.as_str()))?)))
+        .collect())
+}

@@ -1,0 +1,248 @@
+//! The connections, and what is true of each of them.
+//!
+//! Every connection is told to find rows by index alone. In small tables the planner would rather
+//! read the whole table, and in a SERIALIZABLE transaction whoever reads a whole table collides with
+//! everyone who writes to it. It is also told to plan each statement once, since all of them are made
+//! so that one plan serves every parameter.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use dabba_store::StoreError;
+use deadpool_postgres::{
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+};
+use futures::future::{BoxFuture, join_all};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+};
+use tokio_postgres::{Config, Error, Row, Statement, types::ToSql};
+
+use crate::{PostgresOptions, failure::Failure, tls::Target};
+
+/// How the server is to carry out every statement of this store.
+const SESSION: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off \
+                       -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan -c jit=off";
+
+/// A commit that is acknowledged is on the disk, whatever the server's default is. Where the default
+/// promises more than that (a standby has it too), it stays.
+const WAIT_FOR_THE_DISK: &str = "\
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+
+/// Begins a transaction that writes.
+pub(crate) const BEGIN_SERIALIZABLE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE, READ WRITE";
+
+/// Begins a transaction whose statements all see one moment. It takes no part in the detection of
+/// collisions, since what it reads is either only shown or proved again before it is relied upon.
+pub(crate) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+
+/// The smallest pause between two looks for connections that nobody uses.
+const MIN_REAP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A statement on its way, and whether what it says is what was hoped for.
+pub(crate) type Step<'a, T> = BoxFuture<'a, Result<T, Failure>>;
+
+/// The pool of connections to one database.
+pub(crate) struct Connections {
+    pool: Pool,
+    /// One permit for each connection that is lent out, so that closing can wait for them.
+    lent: Arc<Semaphore>,
+    reaper: JoinHandle<()>,
+}
+
+impl Connections {
+    /// Makes a pool. Connections are made when they are needed.
+    pub(crate) fn new(target: Target, options: &PostgresOptions) -> Result<Self, StoreError> {
+        let Target { mut config, tls } = target;
+        configure(&mut config, options);
+        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(config, tls, manager_config);
+        let (max_age, max_idle) = (options.max_connection_age, options.idle_timeout);
+        let pool = Pool::builder(manager)
+            .max_size(options.pool_size.max(1) as usize)
+            .runtime(Runtime::Tokio1)
+            .timeouts(Timeouts {
+                wait: Some(options.pool_wait_timeout),
+                create: Some(options.connect_timeout),
+                recycle: Some(options.connect_timeout),
+            })
+            .post_create(Hook::async_fn(|client: &mut ClientWrapper, _| {
+                Box::pin(
+                    async move { client.batch_execute(WAIT_FOR_THE_DISK).await.map_err(HookError::Backend) },
+                )
+            }))
+            .pre_recycle(Hook::sync_fn(move |_, metrics| {
+                if metrics.age() > max_age || metrics.last_used() > max_idle {
+                    Err(HookError::message("the connection is too old"))
+                } else {
+                    Ok(())
+                }
+            }))
+            .build()
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let reaper = tokio::spawn(reap(pool.clone(), max_idle));
+        Ok(Self { pool, lent: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)), reaper })
+    }
+
+    /// Lends a connection.
+    pub(crate) async fn get(&self) -> Result<Connection, Failure> {
+        let closed = |_| Failure::Store(StoreError::Unavailable("the store is closed".to_owned()));
+        let permit = Arc::clone(&self.lent).acquire_owned().await.map_err(closed)?;
+        let client = self.pool.get().await?;
+        Ok(Connection { client: Some(client), is_in_transaction: AtomicBool::new(false), _permit: permit })
+    }
+
+    /// Refuses new calls, and returns when those that have begun are done.
+    pub(crate) async fn close(&self) {
+        self.pool.close();
+        self.reaper.abort();
+        let all = u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX);
+        drop(self.lent.acquire_many(all).await);
+        self.lent.close();
+    }
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        self.reaper.abort();
+    }
+}
+
+fn configure(config: &mut Config, options: &PostgresOptions) {
+    let statement_timeout_ms = options.statement_timeout.as_millis();
+    let given = config.get_options().unwrap_or_default();
+    // What the URL asks for comes last and so wins.
+    let session = format!("{SESSION} -c statement_timeout={statement_timeout_ms} {given}");
+    config
+        .options(session)
+        .application_name(&options.application_name)
+        .connect_timeout(options.connect_timeout)
+        .tcp_user_timeout(options.network_timeout);
+}
+
+/// Closes connections that nobody has used for long.
+async fn reap(pool: Pool, max_idle: Duration) {
+    let mut interval = tokio::time::interval((max_idle / 4).max(MIN_REAP_INTERVAL));
+    loop {
+        interval.tick().await;
+        pool.retain(|_, metrics| metrics.last_used() <= max_idle);
+    }
+}
+
+/// A connection, lent.
+///
+/// One that is dropped in the middle of a transaction, because of an error or because the caller
+/// stopped waiting, is closed, which rolls the transaction back: it must not go back to the others.
+pub(crate) struct Connection {
+    client: Option<Object>,
+    is_in_transaction: AtomicBool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if *self.is_in_transaction.get_mut()
+            && let Some(client) = self.client.take()
+        {
+            drop(Object::take(client));
+        }
+    }
+}
+
+impl Connection {
+    pub(crate) fn client(&self) -> Result<&ClientWrapper, Failure> {
+        self.client.as_deref().ok_or_else(|| Failure::corrupt("a connection went missing"))
+    }
+
+    fn set_in_transaction(&self, is_in_transaction: bool) {
+        self.is_in_transaction.store(is_in_transaction, Ordering::Relaxed);
+    }
+
+    /// Runs a statement by itself.
+    pub(crate) async fn query(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Failure> {
+        let client = self.client()?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, parameters).await?)
+    }
+
+    /// Runs a statement by itself. Answers how many rows it touched.
+    pub(crate) async fn execute(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, Failure> {
+        let client = self.client()?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.execute(&statement, parameters).await?)
+    }
+
+    /// Prepares statements that this connection has not met yet, all at once.
+    pub(crate) async fn prepare<const N: usize>(&self, sql: [&str; N]) -> Result<[Statement; N], Failure> {
+        let client = self.client()?;
+        let statements = join_all(sql.map(|sql| client.prepare_cached(sql))).await;
+        let statements = statements.into_iter().collect::<Result<Vec<_>, Error>>()?;
+        <[Statement; N]>::try_from(statements).map_err(|_| Failure::corrupt("a statement went missing"))
+    }
+
+    /// Begins a transaction and sends all steps behind it without waiting for any answer. On an error
+    /// the transaction is rolled back.
+    ///
+    /// A step must send its statement when it is first polled, which is what the client does with a
+    /// statement that is prepared. Steps are polled in order, so they are carried out in order.
+    pub(crate) async fn begin_with<'a, T>(
+        &'a self,
+        begin: &'static str,
+        steps: impl FnOnce(&'a ClientWrapper) -> Vec<Step<'a, T>>,
+    ) -> Result<Vec<T>, Failure> {
+        let client = self.client()?;
+        self.set_in_transaction(true);
+        let begin = async { client.batch_execute(begin).await.map_err(Failure::from) };
+        // `join` polls its first future first, and `join_all` polls in order.
+        let (begun, answers) = futures::future::join(begin, join_all(steps(client))).await;
+        // When one fails the others after it fail too, with less to say.
+        match begun.and_then(|()| answers.into_iter().collect()) {
+            Ok(answers) => Ok(answers),
+            Err(failure) => {
+                self.rollback().await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Makes a transaction durable.
+    pub(crate) async fn commit(&self) -> Result<(), Failure> {
+        match self.client()?.batch_execute("COMMIT").await {
+            Ok(()) => {
+                self.set_in_transaction(false);
+                Ok(())
+            }
+            Err(error) => {
+                let failure = Failure::of_commit(error);
+                // After an ERROR there is no transaction any more, and to roll back nothing is only
+                // a warning. Otherwise the connection is of no use.
+                if !matches!(failure, Failure::Store(StoreError::OutcomeUnknown(_))) {
+                    self.rollback().await;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Undoes a transaction. When even that fails, closing the connection does it.
+    pub(crate) async fn rollback(&self) {
+        let Ok(client) = self.client() else { return };
+        if client.batch_execute("ROLLBACK").await.is_ok() {
+            self.set_in_transaction(false);
+        }
+    }
+}

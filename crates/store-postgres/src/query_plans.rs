@@ -1,0 +1,66 @@
+//! Every statement that looks for rows finds them through an index.
+
+use std::fmt::Write as _;
+
+use dabba_pg_cluster::Cluster;
+
+use crate::{PostgresOptions, accounts, catalogue, migrate, orders, pool::Connections, tasks, tls::Target};
+
+/// A hundred thousand orders of a thousand customers and a hundred restaurants, and what belongs to
+/// them.
+const FILL: &str = "\
+    CREATE FUNCTION id_of(kind int, number bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ \
+        SELECT (lpad(to_hex(kind), 8, '0') || '-0000-7000-8000-' || lpad(to_hex(number), 12, '0'))::uuid $$; \
+    INSERT INTO restaurants SELECT id_of(1, n), 1, 1, 0, 'Tiffin', '{}' FROM generate_series(1, 1000) n; \
+    INSERT INTO menus SELECT id_of(1, n), r, '{}' FROM generate_series(1, 1000) n, generate_series(1, 3) r; \
+    INSERT INTO stock SELECT id_of(1, n), 10, 'item-' || i FROM generate_series(1, 1000) n, generate_series(1, 5) i; \
+    INSERT INTO accounts SELECT id_of(2, n), 0, n || '@example.org', 'A', 'customer', '' FROM generate_series(1, 10000) n; \
+    INSERT INTO memberships SELECT id_of(1, n % 100 + 1), id_of(2, n) FROM generate_series(1, 10000) n; \
+    INSERT INTO orders SELECT id_of(3, n), id_of(1, n % 100), id_of(2, n % 1000), \
+        CASE WHEN n % 3 = 0 THEN id_of(2, n % 50) END, 2, 1000, 0, 0, NULL, NULL, n, n, n % 100 <> 0, \
+        CASE WHEN n % 100 <> 0 THEN 'delivered' ELSE 'confirmed' END, 'pending', 'EUR', NULL \
+        FROM generate_series(1, 100000) n; \
+    INSERT INTO order_events (order_id, version, at_ns, type, actor, data) \
+        SELECT id_of(3, n), v, n, 'placed', '{}', '{}' FROM generate_series(1, 100000) n, generate_series(1, 2) v; \
+    INSERT INTO idempotency_keys SELECT id_of(2, n % 1000), id_of(1, n % 100), id_of(3, n), 2, n, 'key-' || n, \
+        decode(repeat('00', 32), 'hex') FROM generate_series(1, 100000) n; \
+    INSERT INTO tasks SELECT id_of(4, n), id_of(3, n), n, NULL, 0, 'expire_unaccepted' FROM generate_series(1, 100000) n; \
+    ANALYZE";
+
+/// Proves that the plan of every statement uses indexes alone, with a hundred thousand orders, and that
+/// no list of orders is sorted.
+#[tokio::test]
+async fn every_read_uses_an_index() {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    migrate::migrate(&url).await.unwrap();
+    cluster.execute(&database, FILL).unwrap();
+    let connections = Connections::new(Target::parse(&url).unwrap(), &PostgresOptions::default()).unwrap();
+    let connection = connections.get().await.unwrap();
+    let client = connection.client().unwrap();
+
+    let others = [accounts::STATEMENTS, catalogue::STATEMENTS, tasks::STATEMENTS].concat();
+    let others = others.into_iter().map(|(name, sql)| (name, sql.to_owned()));
+    let (mut checked, mut failures) = (0, String::new());
+    for (name, sql) in orders::statements().into_iter().chain(others) {
+        let parameters = vec!["NULL"; client.prepare(&sql).await.unwrap().params().len()].join(", ");
+        client.batch_execute(&format!("PREPARE \"{name}\" AS {sql}")).await.unwrap();
+        let rows = client.query(&format!("EXPLAIN EXECUTE \"{name}\" ({parameters})"), &[]).await.unwrap();
+        let plan = rows.iter().map(|row| row.get::<_, &str>(0)).collect::<Vec<_>>().join("\n");
+        let is_insert = sql.starts_with("INSERT");
+        let is_list = orders::is_list(name);
+        let finds_by_index = plan.contains("Index") || plan.contains("Tid Scan");
+        if plan.contains("Seq Scan")
+            || plan.contains("Hash Join")
+            || plan.contains("Merge Join")
+            || !(finds_by_index || is_insert)
+            || (is_list && plan.contains("Sort"))
+        {
+            writeln!(failures, "{name}:\n{plan}\n").unwrap();
+        }
+        checked += 1;
+    }
+    assert!(failures.is_empty(), "{failures}");
+    assert!(checked > 35, "only {checked} statements were looked at");
+}

@@ -1,0 +1,136 @@
+//! Trying again: exponential backoff with full jitter, a bounded number of times.
+
+use std::{sync::Arc, time::Duration};
+
+use dabba_store::StoreError;
+
+use crate::{
+    PostgresMetrics, PostgresOptions,
+    failure::{Collision, Failure},
+};
+
+/// Where the random part of a pause comes from: 64 random bits for each call.
+pub type Randomness = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What is needed to try again.
+pub(crate) struct Retry {
+    max_attempts: u32,
+    base_backoff: Duration,
+    max_backoff: Duration,
+    randomness: Randomness,
+    metrics: PostgresMetrics,
+}
+
+/// The attempts at one transaction.
+pub(crate) struct Attempts<'a> {
+    retry: &'a Retry,
+    made: u32,
+}
+
+impl Retry {
+    pub(crate) fn new(options: &PostgresOptions, randomness: Randomness, metrics: PostgresMetrics) -> Self {
+        Self {
+            max_attempts: options.max_attempts.max(1),
+            base_backoff: options.base_backoff,
+            max_backoff: options.max_backoff,
+            randomness,
+            metrics,
+        }
+    }
+
+    /// Counts the first attempt at something.
+    pub(crate) fn begin(&self) -> Attempts<'_> {
+        self.metrics.attempts.inc();
+        Attempts { retry: self, made: 1 }
+    }
+
+    /// A pause before the attempt after so many: anything from nothing to the limit, so that those who
+    /// collided once do not meet again.
+    fn pause(&self, attempts: u32) -> Duration {
+        /// Where 2^n is far above every limit; it keeps the shift from overflowing.
+        const MAX_DOUBLINGS: u32 = 20;
+        let doublings = attempts.saturating_sub(1).min(MAX_DOUBLINGS);
+        let limit = self.base_backoff.saturating_mul(1 << doublings).min(self.max_backoff);
+        let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos((self.randomness)() % limit_ns.saturating_add(1).max(1))
+    }
+}
+
+impl Attempts<'_> {
+    /// Whether this is the first attempt.
+    pub(crate) const fn is_first(&self) -> bool {
+        self.made == 1
+    }
+
+    /// After an attempt that failed: waits and counts the next one, or answers the error that is
+    /// final.
+    pub(crate) async fn after_failure(&mut self, failure: Failure) -> Result<(), StoreError> {
+        let collision = match failure {
+            Failure::Store(error) => return Err(error),
+            Failure::Collision(collision) => collision,
+        };
+        match collision {
+            Collision::Serialization => self.retry.metrics.serialization_failures.inc(),
+            Collision::Deadlock => self.retry.metrics.deadlocks.inc(),
+        };
+        self.next(self.retry.pause(self.made)).await
+    }
+
+    /// After an attempt that was made on a wrong assumption. The first time there is nothing to wait
+    /// for: the truth is read, and the next attempt is made on it.
+    pub(crate) async fn after_refutation(&mut self) -> Result<(), StoreError> {
+        self.retry.metrics.refutations.inc();
+        let pause = if self.is_first() { Duration::ZERO } else { self.retry.pause(self.made) };
+        self.next(pause).await
+    }
+
+    async fn next(&mut self, pause: Duration) -> Result<(), StoreError> {
+        if self.made >= self.retry.max_attempts {
+            self.retry.metrics.give_ups.inc();
+            return Err(StoreError::Contention(format!("gave up after {} attempts", self.made)));
+        }
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        self.made += 1;
+        self.retry.metrics.attempts.inc();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retry(random: u64) -> Retry {
+        Retry::new(&PostgresOptions::default(), Arc::new(move || random), PostgresMetrics::default())
+    }
+
+    /// The limit of a pause doubles up to the longest; the pause is anything up to the limit.
+    #[test]
+    fn pauses_are_drawn_below_a_limit_that_doubles() {
+        let ms = Duration::from_millis;
+        for (attempts, limit) in
+            [(1, ms(2)), (2, ms(4)), (3, ms(8)), (7, ms(128)), (8, ms(200)), (9_999, ms(200))]
+        {
+            let limit_ns = u64::try_from(limit.as_nanos()).unwrap();
+            assert_eq!(retry(0).pause(attempts), Duration::ZERO);
+            assert_eq!(retry(limit_ns).pause(attempts), limit);
+            assert_eq!(retry(limit_ns + 1).pause(attempts), Duration::ZERO);
+        }
+    }
+
+    /// Attempts are bounded, and a contended store says so.
+    #[tokio::test(start_paused = true)]
+    async fn the_last_attempt_is_the_last() {
+        let retry = retry(7);
+        let mut attempts = retry.begin();
+        for _ in 1..PostgresOptions::DEFAULT_MAX_ATTEMPTS {
+            attempts.after_failure(Failure::Collision(Collision::Serialization)).await.unwrap();
+        }
+        let last = attempts.after_failure(Failure::Collision(Collision::Deadlock)).await;
+        assert!(matches!(last, Err(StoreError::Contention(_))), "{last:?}");
+        assert_eq!(retry.metrics.attempts.get(), u64::from(PostgresOptions::DEFAULT_MAX_ATTEMPTS));
+        assert_eq!(retry.metrics.give_ups.get(), 1);
+    }
+}

@@ -1,0 +1,177 @@
+//! Where the database is and how the way there is protected, both from its URL.
+//!
+//! | `sslmode` | the connection is |
+//! |---|---|
+//! | `disable` | plain |
+//! | `prefer`, or absent | encrypted when the server offers it |
+//! | `require` | encrypted; whoever answers counts as the server, as in PostgreSQL's own programs |
+//! | `verify-full` | encrypted, with the server's certificate and name checked |
+//!
+//! `sslrootcert` names a PEM file with the authorities that count; without it they are the machine's.
+
+use std::{borrow::Cow, path::Path, sync::Arc};
+
+use dabba_store::StoreError;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+};
+use tokio_postgres::{Config, config::SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// A database's address, understood.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) config: Config,
+    pub(crate) tls: MakeRustlsConnect,
+}
+
+impl Target {
+    /// Reads a `postgresql://` URL.
+    pub(crate) fn parse(url: &str) -> Result<Self, StoreError> {
+        let (plain_url, verifies, root_file) = take_verification(url);
+        let mut config: Config = plain_url
+            .parse()
+            // The text would repeat parts of the URL, and so perhaps the password.
+            .map_err(|_| unusable("it is not a postgresql:// URL, or one of its parameters is not known"))?;
+        if verifies {
+            config.ssl_mode(SslMode::Require);
+        }
+        let tls = MakeRustlsConnect::new(client_config(verifies, root_file.as_deref().map(Path::new))?);
+        Ok(Self { config, tls })
+    }
+}
+
+fn unusable(why: &str) -> StoreError {
+    StoreError::Unavailable(format!("the database's URL cannot be used: {why}"))
+}
+
+/// Takes out of the URL what the client library does not know: `sslmode=verify-full` and
+/// `sslrootcert`.
+fn take_verification(url: &str) -> (Cow<'_, str>, bool, Option<String>) {
+    let Some((address, query)) = url.split_once('?') else { return (Cow::Borrowed(url), false, None) };
+    let (mut verifies, mut root_file, mut kept) = (false, None, Vec::new());
+    for parameter in query.split('&') {
+        match parameter.split_once('=') {
+            Some(("sslmode", "verify-full")) => verifies = true,
+            Some(("sslrootcert", file)) => root_file = Some(percent_decoded(file)),
+            _ => kept.push(parameter),
+        }
+    }
+    (Cow::Owned(format!("{address}?{}", kept.join("&"))), verifies, root_file)
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = (*first == b'%')
+            .then(|| tail.get(..2))
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn client_config(verifies: bool, root_file: Option<&Path>) -> Result<ClientConfig, StoreError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&error.to_string()))?;
+    let config = if verifies {
+        builder.with_root_certificates(root_certificates(root_file)?)
+    } else {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer { provider }))
+    };
+    Ok(config.with_no_client_auth())
+}
+
+fn root_certificates(root_file: Option<&Path>) -> Result<RootCertStore, StoreError> {
+    let mut roots = RootCertStore::empty();
+    let certificates = match root_file {
+        Some(file) => CertificateDer::pem_file_iter(file)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| unusable(&format!("sslrootcert {}: {error}", file.display())))?,
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    roots.add_parsable_certificates(certificates);
+    if roots.is_empty() {
+        Err(unusable("there are no authorities to verify the server with"))
+    } else {
+        Ok(roots)
+    }
+}
+
+/// Takes every certificate, but still asks for proof that the server has its key.
+#[derive(Debug)]
+struct AnyServer {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verification_is_taken_out_of_the_url() {
+        let url = "postgresql://u@h/d?sslmode=verify-full&sslrootcert=%2Fca%20s.pem&connect_timeout=3";
+        let (url, verifies, file) = take_verification(url);
+        assert_eq!(
+            (&*url, verifies, file.as_deref()),
+            ("postgresql://u@h/d?connect_timeout=3", true, Some("/ca s.pem"))
+        );
+        assert_eq!(take_verification("postgresql://u@h/d"), ("postgresql://u@h/d".into(), false, None));
+    }
+
+    /// A URL that is refused must not put its password into the log.
+    #[test]
+    fn a_refused_url_is_not_repeated() {
+        for url in
+            ["nonsense", "postgresql://u:secret@h/d?sslmode=verify-ca", "postgresql://u:secret@h/d?x=secret"]
+        {
+            let Err(error) = Target::parse(url) else { panic!("{url} was taken") };
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+}

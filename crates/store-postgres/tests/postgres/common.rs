@@ -1,0 +1,113 @@
+//! Databases and stores for tests.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use dabba_domain::RestaurantId;
+use dabba_pg_cluster::{Cluster, ClusterOptions};
+use dabba_store::{
+    CatalogueStore as _, FeedCursor, FeedEntry, OrderStore as _,
+    conformance::builders::{World, menu, slug},
+};
+use dabba_store_postgres::{PostgresOptions, PostgresStore, Randomness};
+use tokio_postgres::{Client, NoTls};
+
+/// Brings a database to the newest schema, from a thread that may or may not have a runtime.
+fn migrate(url: &str) {
+    // Not on this thread: a runtime cannot wait inside another one.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(PostgresStore::migrate(url)).unwrap();
+        });
+    });
+}
+
+/// A new database in this process's cluster.
+pub(crate) fn fresh_database() -> String {
+    Cluster::shared().unwrap().database_from("migrated", migrate).unwrap()
+}
+
+/// A new database in a cluster of its own, for a test that expects the feed to show an event at once:
+/// the feed waits for every open transaction of its cluster, those of other tests included.
+pub(crate) fn own_database() -> (Cluster, String) {
+    own_cluster(&ClusterOptions::default())
+}
+
+/// A cluster of one's own, with a database that has the newest schema.
+pub(crate) fn own_cluster(options: &ClusterOptions) -> (Cluster, String) {
+    let cluster = Cluster::start(options).unwrap();
+    // The database that every cluster comes with will do.
+    let url = cluster.url("postgres");
+    migrate(&url);
+    (cluster, url)
+}
+
+/// Numbers that look random and are the same each time.
+pub(crate) fn randomness() -> Randomness {
+    let state = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
+    Arc::new(move || {
+        let step = state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let mixed = (step ^ (step >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ (mixed >> 27)
+    })
+}
+
+/// A store as it is by default.
+pub(crate) async fn open(url: &str) -> Arc<PostgresStore> {
+    open_with(url, &PostgresOptions::default()).await
+}
+
+/// A store with options.
+pub(crate) async fn open_with(url: &str, options: &PostgresOptions) -> Arc<PostgresStore> {
+    Arc::new(PostgresStore::open(url, options, randomness()).await.unwrap())
+}
+
+/// How long a condition is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until something is so; fails the test when it never is.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let wait = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "waited in vain until {what}");
+}
+
+/// A session beside the store's own.
+pub(crate) async fn session(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// A restaurant that takes all orders, with so much stock of one item.
+pub(crate) async fn restaurant(
+    store: &PostgresStore,
+    world: &mut World,
+    item: &str,
+    stock: u32,
+) -> RestaurantId {
+    let restaurant = world.restaurant();
+    assert!(store.create_restaurant(&restaurant, &menu(&[item])).await.unwrap());
+    store.set_stock(restaurant.id, &slug(item), Some(stock)).await.unwrap();
+    restaurant.id
+}
+
+/// All events, page by page.
+pub(crate) async fn whole_feed(store: &PostgresStore) -> Vec<FeedEntry> {
+    let (mut feed, mut cursor) = (Vec::new(), FeedCursor::start());
+    loop {
+        let page = store.feed(&cursor, 100).await.unwrap();
+        let Some(last) = page.last() else { return feed };
+        cursor = last.cursor.clone();
+        feed.extend(page);
+    }
+}

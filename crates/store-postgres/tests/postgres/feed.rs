@@ -1,0 +1,110 @@
+//! The feed skips nothing, whoever is slow.
+
+use dabba_domain::order::Event;
+use dabba_store::{FeedCursor, OrderStore as _, conformance::builders::World};
+
+use crate::common::{eventually, open, own_database, session, whole_feed};
+
+/// A transaction draws its place in the feed early and commits late, while others commit meanwhile.
+/// Nobody reads past it, and in the end everybody has read everything, once and in one order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_commits_late_is_not_read_past() {
+    let (_cluster, url) = own_database();
+    let store = open(&url).await;
+    let mut world = World::new(1);
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    store.commit(vec![world.place(restaurant, customer)]).await.unwrap();
+    let before = whole_feed(&store).await;
+    assert_eq!(before.len(), 2);
+
+    // An order that is written as the store does it, but slowly.
+    let late = world.place(restaurant, customer);
+    let mut slow = session(&url).await;
+    let transaction = slow.transaction().await.unwrap();
+    let details = serde_json::to_string(&late.change.as_ref().unwrap().order.details).unwrap();
+    transaction
+        .execute(
+            "INSERT INTO order_events (order_id, version, at_ns, type, actor, data) \
+             VALUES ($1, 1, 0, 'placed', '{\"role\": \"system\"}', $2::text::json)",
+            &[&late.order_id.uuid(), &details],
+        )
+        .await
+        .unwrap();
+
+    let mut cursor = before.last().unwrap().cursor.clone();
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        store.commit(vec![world.place(restaurant, customer)]).await.unwrap();
+        let page = store.feed(&cursor, 100).await.unwrap();
+        assert!(page.is_empty(), "events behind an open transaction were handed out: {page:?}");
+    }
+    transaction.commit().await.unwrap();
+    eventually("the feed goes on", || async { whole_feed(&store).await.len() == 2 + 1 + 10 }).await;
+    loop {
+        // One at a time, so that every cursor is used.
+        let page = store.feed(&cursor, 1).await.unwrap();
+        let Some(entry) = page.into_iter().next() else { break };
+        cursor = entry.cursor.clone();
+        seen.push(entry);
+    }
+    let all = whole_feed(&store).await;
+    assert_eq!([before, seen].concat(), all);
+    assert!(all.iter().any(|entry| entry.event.order_id == late.order_id));
+}
+
+/// A transaction that only reads holds nothing up, however long it lasts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_read_does_not_stop_the_feed() {
+    let (_cluster, url) = own_database();
+    let store = open(&url).await;
+    let mut world = World::new(2);
+    let reader = session(&url).await;
+    reader.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM orders").await.unwrap();
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    store.commit(vec![world.place(restaurant, customer)]).await.unwrap();
+    eventually("the feed shows the order", || async { whole_feed(&store).await.len() == 2 }).await;
+    reader.batch_execute("COMMIT").await.unwrap();
+}
+
+/// Writers on several servers, some of them slow, and a reader who follows them: it sees each order
+/// once, and what it has seen is what everyone sees afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_who_follows_many_writers_misses_nothing() {
+    const WRITERS: u64 = 4;
+    const BATCHES: usize = 20;
+    let (_cluster, url) = own_database();
+    let reader = open(&url).await;
+    let mut writing = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let store = open(&url).await;
+        let url = url.clone();
+        writing.spawn(async move {
+            let mut world = World::new(100 + writer);
+            let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+            // Holds a number of a transaction without an event, as any other program might.
+            let mut other = session(&url).await;
+            for _ in 0..BATCHES {
+                let transaction = other.transaction().await.unwrap();
+                transaction.query("SELECT pg_current_xact_id()::text", &[]).await.unwrap();
+                store.commit((0..3).map(|_| world.place(restaurant, customer)).collect()).await.unwrap();
+                transaction.commit().await.unwrap();
+            }
+        });
+    }
+    let expected = usize::try_from(WRITERS).unwrap() * BATCHES * 3;
+    let (mut cursor, mut seen) = (FeedCursor::start(), Vec::new());
+    let follow = async {
+        while seen.len() < expected * 2 {
+            let page = reader.feed(&cursor, 7).await.unwrap();
+            if let Some(last) = page.last() {
+                cursor = last.cursor.clone();
+            }
+            seen.extend(page);
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_mins(1), follow).await.unwrap();
+    writing.join_all().await;
+    assert_eq!(seen, whole_feed(&reader).await);
+    let placed = seen.iter().filter(|entry| matches!(entry.event.event, Event::Placed(_))).count();
+    assert_eq!(placed, expected);
+}

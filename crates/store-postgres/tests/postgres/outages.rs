@@ -1,0 +1,141 @@
+//! Too few connections, and no database at all.
+
+use std::time::{Duration, Instant};
+
+use dabba_pg_cluster::{ClusterOptions, StopMode};
+use dabba_store::{CommitOutcome, OrderStore as _, Store as _, StoreError, conformance::builders::World};
+use dabba_store_postgres::PostgresOptions;
+
+use crate::common::{eventually, fresh_database, open, open_with, own_cluster, session};
+
+/// A call without a connection to be had fails in bounded time, and the store recovers by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exhausted_pool_is_unavailable_for_a_while() {
+    let url = fresh_database();
+    let wait = Duration::from_millis(200);
+    let options = PostgresOptions { pool_size: 1, pool_wait_timeout: wait, ..PostgresOptions::default() };
+    let store = open_with(&url, &options).await;
+    let mut world = World::new(1);
+    let commit = world.place(world.clone().restaurant_id(), world.clone().account_id());
+    let blocker = session(&url).await;
+    blocker.batch_execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let holder = tokio::spawn({
+        let (store, commit) = (store.clone(), commit.clone());
+        async move { store.commit(vec![commit]).await }
+    });
+    // Somebody waits for the lock: the only connection is taken.
+    eventually("the pool is exhausted", || async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+        blocker.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0
+    })
+    .await;
+    let begun = Instant::now();
+    let refused = store.order(commit.order_id).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert!(begun.elapsed() < wait * 10);
+    blocker.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(holder.await.unwrap().unwrap(), [CommitOutcome::Committed]);
+    assert!(store.order(commit.order_id).await.unwrap().is_some());
+}
+
+/// A caller that stops waiting leaves a connection in the middle of a transaction. Nobody gets that
+/// one, and what it had written is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_stops_waiting_leaves_nothing_behind() {
+    let url = fresh_database();
+    let options = PostgresOptions { pool_size: 1, ..PostgresOptions::default() };
+    let store = open_with(&url, &options).await;
+    let mut world = World::new(2);
+    let commit = world.place(world.clone().restaurant_id(), world.clone().account_id());
+    let blocker = session(&url).await;
+    blocker.batch_execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    // The orders are written, and then the tasks have to wait.
+    let abandoned =
+        tokio::time::timeout(Duration::from_millis(300), store.commit(vec![commit.clone()])).await;
+    assert!(abandoned.is_err());
+    blocker.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(store.order(commit.order_id).await.unwrap(), None);
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+}
+
+/// A statement that takes too long is ended by the server, and the store goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_takes_too_long_is_unavailable() {
+    let url = fresh_database();
+    let options =
+        PostgresOptions { statement_timeout: Duration::from_millis(100), ..PostgresOptions::default() };
+    let store = open_with(&url, &options).await;
+    let mut world = World::new(3);
+    let commit = world.place(world.clone().restaurant_id(), world.clone().account_id());
+    let blocker = session(&url).await;
+    blocker.batch_execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let late = store.commit(vec![commit.clone()]).await;
+    assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
+    blocker.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+}
+
+/// Without a database every call fails fast; when it is back, so is the store, with everything that was
+/// acknowledged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_crashes_and_comes_back_has_everything() {
+    let (cluster, url) = own_cluster(&ClusterOptions::default().durable());
+    let store = open(&url).await;
+    let mut world = World::new(4);
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    let before: Vec<_> = (0..20).map(|_| world.place(restaurant, customer)).collect();
+    for commit in &before {
+        assert_eq!(store.commit(vec![commit.clone()]).await.unwrap(), [CommitOutcome::Committed]);
+    }
+    cluster.stop(StopMode::Immediate).unwrap();
+    let begun = Instant::now();
+    let commit = world.place(restaurant, customer);
+    let refused = store.commit(vec![commit.clone()]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
+    assert!(begun.elapsed() < PostgresOptions::DEFAULT_CONNECT_TIMEOUT, "{:?}", begun.elapsed());
+    cluster.start_again().unwrap();
+    eventually("the store answers", || async { store.ping().await.is_ok() }).await;
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+    for commit in before {
+        assert!(store.order(commit.order_id).await.unwrap().is_some());
+    }
+}
+
+/// Connections that nobody uses are closed, and connections that are too old are not used again.
+#[tokio::test(flavor = "multi_thread")]
+async fn old_and_idle_connections_are_closed() {
+    let url = fresh_database();
+    let watcher = session(&url).await;
+    let count = async || {
+        let sql =
+            "SELECT count(*), coalesce(max(pid), 0) FROM pg_stat_activity WHERE application_name = 'watched'";
+        let row = watcher.query_one(sql, &[]).await.unwrap();
+        (row.get::<_, i64>(0), row.get::<_, i32>(1))
+    };
+    let idle = PostgresOptions {
+        idle_timeout: Duration::from_millis(100),
+        application_name: "watched".to_owned(),
+        ..PostgresOptions::default()
+    };
+    let store = open_with(&url, &idle).await;
+    eventually("the idle connection is closed", async || count().await.0 == 0).await;
+    store.ping().await.unwrap();
+    store.close().await;
+    eventually("a closed store has no connection", async || count().await.0 == 0).await;
+
+    let old = PostgresOptions {
+        max_connection_age: Duration::ZERO,
+        application_name: "watched".to_owned(),
+        ..PostgresOptions::default()
+    };
+    let store = open_with(&url, &old).await;
+    store.ping().await.unwrap();
+    let first = count().await.1;
+    store.ping().await.unwrap();
+    eventually("another connection is used", async || {
+        store.ping().await.unwrap();
+        count().await.1 != first
+    })
+    .await;
+}

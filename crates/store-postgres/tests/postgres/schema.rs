@@ -1,0 +1,74 @@
+//! Migrations, and the check of the schema.
+
+use dabba_pg_cluster::Cluster;
+use dabba_store::StoreError;
+use dabba_store_postgres::{PostgresOptions, PostgresStore};
+use tokio::task::JoinSet;
+
+use crate::common::{fresh_database, randomness, session};
+
+async fn open_error(url: &str) -> StoreError {
+    PostgresStore::open(url, &PostgresOptions::default(), randomness()).await.unwrap_err()
+}
+
+/// Servers that start at once migrate an empty database once, and all of them can open it.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_start_at_once_do_not_collide() {
+    let cluster = Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    let mut starting = JoinSet::new();
+    for _ in 0..8 {
+        let url = url.clone();
+        starting.spawn(async move {
+            let applied = PostgresStore::migrate(&url).await.unwrap();
+            PostgresStore::open(&url, &PostgresOptions::default(), randomness()).await.unwrap();
+            applied
+        });
+    }
+    let applied: usize = starting.join_all().await.into_iter().sum();
+    assert_eq!(applied, 1, "each migration is made once");
+}
+
+/// A store does not open a database without a schema, or with one that it does not know.
+#[tokio::test]
+async fn a_database_with_another_schema_is_refused() {
+    let cluster = Cluster::shared().unwrap();
+    let empty = cluster.url(&cluster.create_database().unwrap());
+    let error = open_error(&empty).await;
+    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("dabba migrate")), "{error}");
+
+    let newer = fresh_database();
+    session(&newer)
+        .await
+        .batch_execute("UPDATE refinery_schema_history SET version = version + 100")
+        .await
+        .unwrap();
+    let error = open_error(&newer).await;
+    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("newer")), "{error}");
+}
+
+/// A dump that was restored into a younger cluster is refused: its feed would stand still.
+#[tokio::test]
+async fn a_database_from_another_cluster_is_refused() {
+    let url = fresh_database();
+    session(&url)
+        .await
+        .batch_execute(
+            "INSERT INTO order_events (transaction_id, order_id, version, at_ns, type, actor) \
+             VALUES ('1000000000', gen_random_uuid(), 1, 0, 'placed', '{}')",
+        )
+        .await
+        .unwrap();
+    let error = open_error(&url).await;
+    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("pg_resetwal")), "{error}");
+}
+
+/// History is kept by the database itself, whoever writes to it.
+#[tokio::test]
+async fn an_event_cannot_be_changed_or_deleted() {
+    let client = session(&fresh_database()).await;
+    for sql in ["UPDATE order_events SET version = 1", "DELETE FROM order_events", "TRUNCATE order_events"] {
+        let error = client.batch_execute(sql).await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "23001", "{sql}");
+    }
+}

@@ -1,0 +1,41 @@
+//! Encrypted connections.
+
+use dabba_pg_cluster::ClusterOptions;
+use dabba_store::Store as _;
+use dabba_store_postgres::{PostgresOptions, PostgresStore};
+
+use crate::common::{own_cluster, randomness};
+
+async fn try_open(url: &str) -> Result<PostgresStore, dabba_store::StoreError> {
+    PostgresStore::open(url, &PostgresOptions::default(), randomness()).await
+}
+
+/// `require` encrypts without asking who answers; `verify-full` asks, and is content only with the
+/// authority that it was given and with the server's own name.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_encrypted_and_verified_as_the_url_says() {
+    let server = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let options = ClusterOptions::default()
+        .with_tcp()
+        .with_file("server.crt", server.cert.pem())
+        .with_file("server.key", server.signing_key.serialize_pem())
+        .with_setting("ssl", "on");
+    let (cluster, plain) = own_cluster(&options);
+    let authority = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(authority.path(), server.cert.pem()).unwrap();
+    let by_address = |parameters: &str| plain.replace("sslmode=disable", parameters);
+    let by_name = |parameters: &str| by_address(parameters).replace("127.0.0.1", "localhost");
+    let verified = format!("sslmode=verify-full&sslrootcert={}", authority.path().display());
+
+    for url in [by_address("sslmode=require"), by_address("sslmode=prefer"), by_name(&verified)] {
+        let store = try_open(&url).await.unwrap();
+        store.ping().await.unwrap();
+        let encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                         WHERE application_name = 'dabba'";
+        assert_eq!(cluster.execute("postgres", encrypted).unwrap(), "t", "{url}");
+        store.close().await;
+    }
+    for url in [by_address(&verified), by_name("sslmode=verify-full")] {
+        assert!(try_open(&url).await.is_err(), "{url}");
+    }
+}
