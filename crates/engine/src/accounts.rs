@@ -32,9 +32,6 @@ pub struct Registration {
     pub role: Role,
 }
 
-/// A page of a restaurant's staff.
-pub type MemberPage = Vec<Account>;
-
 impl Engine {
     /// Makes an account. Anyone makes a customer's; only an admin makes others.
     pub async fn register(
@@ -124,7 +121,7 @@ impl Engine {
         restaurant_id: RestaurantId,
         after: Option<AccountId>,
         limit: PageSize,
-    ) -> Result<MemberPage, Error> {
+    ) -> Result<Vec<Account>, Error> {
         self.check_staff(principal, restaurant_id).await?;
         self.catalogues.get(restaurant_id).await?;
         Ok(self.store.members(restaurant_id, after, limit).await?)

@@ -23,7 +23,7 @@ use std::{sync::Arc, time::Duration};
 use dabba_domain::{AccountId, Bucket, RestaurantId, Role};
 use dabba_store::Store;
 
-pub use accounts::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, MemberPage, Registration};
+pub use accounts::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Registration};
 pub use catalogue::CatalogueEntry;
 pub use clock::{Clock, ManualClock, Random, SeededRandom, SystemClock, SystemRandom};
 pub use config::{EngineConfig, PasswordCost};

@@ -102,7 +102,7 @@ struct AcceptanceBody {
 
 /// Accepts an order
 ///
-/// For the restaurant's staff, until the acceptance deadline.
+/// For the restaurant's staff; also after the acceptance deadline, as long as the order has not expired.
 #[utoipa::path(
     post, path = "/v1/orders/{order_id}/accept", tag = "commands", operation_id = "accept_order",
     params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
