@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use dabba_domain::{AccountId, RestaurantId, Role, ids::Id, text::Name};
+use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{Account, AccountCreation, AccountStore, PageSize, StoreError};
 use tokio_postgres::Row;
 
 use crate::{
     PostgresStore,
-    codec::{BELOW_EVERY_ID, exact_nanoseconds, read, read_id, read_name, read_timestamp, storable_text},
+    codec::{BELOW_EVERY_ID, read, read_id, read_name, read_timestamp, storable_text},
     failure::Failure,
 };
 
@@ -57,7 +58,7 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
 #[async_trait]
 impl AccountStore for PostgresStore {
     async fn create_account(&self, account: &Account) -> Result<AccountCreation, StoreError> {
-        let created_at_ns = exact_nanoseconds(account.created_at).map_err(Failure::into_store_error)?;
+        let created_at_ns = exact_nanoseconds(account.created_at)?;
         let inserted = self
             .read(async |connection| {
                 connection

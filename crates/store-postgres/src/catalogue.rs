@@ -8,6 +8,7 @@ use dabba_domain::{
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
+use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{Catalogue, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError};
 use futures::FutureExt as _;
 use tokio_postgres::Row;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     PostgresStore,
-    codec::{BELOW_EVERY_ID, exact_nanoseconds, read, read_id, read_number, read_timestamp},
+    codec::{BELOW_EVERY_ID, read, read_id, read_number, read_timestamp},
     failure::Failure,
     pool::{BEGIN_SNAPSHOT, Connection},
 };

@@ -2,15 +2,13 @@
 
 use async_trait::async_trait;
 use dabba_domain::{Timestamp, order::TaskKind};
+use dabba_store::encoding::{clamped_nanoseconds, exact_nanoseconds};
 use dabba_store::{ClaimedTask, NewTask, StoreError, TaskLease, TaskStore};
 use tokio_postgres::Row;
 
 use crate::{
     PostgresStore,
-    codec::{
-        clamped_nanoseconds, exact_nanoseconds, read, read_id, read_name, read_number, read_timestamp,
-        storable_text,
-    },
+    codec::{read, read_id, read_name, read_number, read_timestamp, storable_text},
     failure::Failure,
 };
 
@@ -58,7 +56,7 @@ impl TaskStore for PostgresStore {
         run_at: Timestamp,
         error: &str,
     ) -> Result<bool, StoreError> {
-        let run_at_ns = exact_nanoseconds(run_at).map_err(Failure::into_store_error)?;
+        let run_at_ns = exact_nanoseconds(run_at)?;
         let error = storable_text(error);
         self.read(async |connection| {
             let token = i64::from(lease.token);

@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use dabba_domain::{AccountId, RestaurantId, Role, text::Name};
+use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{Account, AccountCreation, AccountStore, PageSize, StoreError};
 use rusqlite::{Connection, Row, params};
 
 use crate::{
     SqliteStore,
-    codec::{BELOW_EVERY_ID, exact_nanoseconds, id_bytes, read_id, read_name, read_text, read_timestamp},
+    codec::{BELOW_EVERY_ID, id_bytes, read_id, read_name, read_text, read_timestamp},
     failure::Failure,
 };
 

@@ -9,15 +9,13 @@ use dabba_domain::{
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
+use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{Catalogue, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use crate::{
     SqliteStore,
-    codec::{
-        BELOW_EVERY_ID, exact_nanoseconds, id_bytes, read_id, read_number, read_optional_text, read_text,
-        read_timestamp,
-    },
+    codec::{BELOW_EVERY_ID, id_bytes, read_id, read_number, read_optional_text, read_text, read_timestamp},
     failure::Failure,
 };
 

@@ -1,6 +1,7 @@
 //! How values stand in columns.
 
 use dabba_domain::{Timestamp, ids::Id};
+use dabba_store::encoding::timestamp_of;
 use rusqlite::{Row, types::ValueRef};
 use uuid::Uuid;
 
@@ -31,29 +32,12 @@ fn id_of<K>(bytes: IdBytes) -> Result<Id<K>, Failure> {
     Id::from_uuid(Uuid::from_bytes(bytes)).map_err(|error| Failure::corrupt(error.to_string()))
 }
 
-/// A time to be kept. It has to come out exactly as it went in, so a time outside the years 1677
-/// to 2262, which 64 bits of nanoseconds cannot hold, is refused.
-pub(crate) fn exact_nanoseconds(at: Timestamp) -> Result<i64, Failure> {
-    i64::try_from(at.as_nanosecond())
-        .map_err(|_| Failure::corrupt(format!("{at} is outside the years 1677 to 2262")))
-}
-
-/// A time to be compared with: far away is as good as the farthest that can be kept.
-pub(crate) fn clamped_nanoseconds(at: Timestamp) -> i64 {
-    let nanoseconds = at.as_nanosecond().clamp(i128::from(i64::MIN), i128::from(i64::MAX));
-    i64::try_from(nanoseconds).unwrap_or(i64::MAX)
-}
-
 pub(crate) fn read_timestamp(row: &Row<'_>, column: usize) -> Result<Timestamp, Failure> {
-    timestamp_of(row.get(column)?)
+    Ok(timestamp_of(row.get(column)?)?)
 }
 
 pub(crate) fn read_optional_timestamp(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, Failure> {
-    row.get::<_, Option<i64>>(column)?.map(timestamp_of).transpose()
-}
-
-fn timestamp_of(nanoseconds: i64) -> Result<Timestamp, Failure> {
-    Timestamp::from_nanosecond(i128::from(nanoseconds)).map_err(|error| Failure::corrupt(error.to_string()))
+    Ok(row.get::<_, Option<i64>>(column)?.map(timestamp_of).transpose()?)
 }
 
 /// Text of a column, borrowed from the row.
@@ -85,26 +69,4 @@ pub(crate) fn read_name<T>(
 /// A row's `version`, `quantity` or another number that is never negative and never large.
 pub(crate) fn read_number(row: &Row<'_>, column: usize) -> Result<u32, Failure> {
     Ok(row.get(column)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_kept_to_the_nanosecond() {
-        for nanoseconds in [i64::MIN, -1, 0, 1, 1_790_000_000_123_456_789, i64::MAX] {
-            let at = timestamp_of(nanoseconds).unwrap();
-            assert_eq!(exact_nanoseconds(at).unwrap(), nanoseconds);
-            assert_eq!(clamped_nanoseconds(at), nanoseconds);
-        }
-    }
-
-    #[test]
-    fn times_too_far_away_are_refused_where_they_would_be_kept() {
-        assert!(exact_nanoseconds(Timestamp::MAX).is_err());
-        assert!(exact_nanoseconds(Timestamp::MIN).is_err());
-        assert_eq!(clamped_nanoseconds(Timestamp::MAX), i64::MAX);
-        assert_eq!(clamped_nanoseconds(Timestamp::MIN), i64::MIN);
-    }
 }

@@ -2,15 +2,13 @@
 
 use async_trait::async_trait;
 use dabba_domain::{Timestamp, order::TaskKind};
+use dabba_store::encoding::{clamped_nanoseconds, exact_nanoseconds};
 use dabba_store::{ClaimedTask, NewTask, StoreError, TaskLease, TaskStore};
 use rusqlite::{Row, Transaction, params};
 
 use crate::{
     SqliteStore,
-    codec::{
-        clamped_nanoseconds, exact_nanoseconds, id_bytes, read_id, read_name, read_number,
-        read_optional_text, read_timestamp,
-    },
+    codec::{id_bytes, read_id, read_name, read_number, read_optional_text, read_timestamp},
     failure::Failure,
 };
 

@@ -16,6 +16,7 @@ mod catalogue;
 mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod encoding;
 mod error;
 mod query;
 mod shards;

@@ -51,7 +51,6 @@
 //! - Writing what holds and deleting the claims of what does not: two kinds of outcome in one
 //!   transaction, and a dead row for every refusal.
 
-mod encode;
 mod feed;
 mod list;
 mod plan;
@@ -66,13 +65,15 @@ use dabba_domain::{
     AccountId, OrderId, RestaurantId, Timestamp,
     order::{Order, RecordedEvent, Version},
 };
+use dabba_store::encoding::EncodedCommit;
+use dabba_store::encoding::clamped_nanoseconds;
 use dabba_store::{
     ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderPage, OrderQuery,
     OrderStore, StoreError,
 };
 
-use self::{encode::EncodedCommit, plan::Plan, view::View};
-use crate::{PostgresStore, codec::clamped_nanoseconds, failure::Failure};
+use self::{plan::Plan, view::View};
+use crate::{PostgresStore, failure::Failure};
 
 /// Every read of this part, for the test that looks at their plans.
 #[cfg(test)]

@@ -7,14 +7,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use dabba_domain::{OrderId, RestaurantId, TaskId, order::Version};
+use dabba_store::encoding::EncodedCommit;
 use dabba_store::{
     CatalogueGuard, Claim, ClaimRecord, Commit, CommitOutcome, StockChange, StockShortage, TaskLease,
 };
 
-use super::{
-    encode::EncodedCommit,
-    view::{ClaimKey, StockKey, View},
-};
+use super::view::{ClaimKey, StockKey, View};
 
 /// Beyond what an answer can hold, nothing more fits in.
 pub(super) const MAX_REMAINING: i64 = 0xffff_ffff;

@@ -1,13 +1,13 @@
 //! The planner alone: what follows from what, with no database.
 
 use dabba_domain::order::Command;
+use dabba_store::encoding::EncodedCommit;
 use dabba_store::{
     CatalogueGuard, Commit, CommitOutcome, StockChange, StockShortage, TaskLease,
     conformance::builders::{World, draw, order_of, slug, staff},
 };
 
 use super::{
-    encode::EncodedCommit,
     plan::{Plan, StockEffect},
     view::View,
 };

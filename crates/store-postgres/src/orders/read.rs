@@ -1,11 +1,10 @@
 //! Reads of single orders, their events, and their keys.
 
-use std::sync::Arc;
-
 use dabba_domain::{
     AccountId, Amount, OrderId, RestaurantId,
-    order::{Event, Order, OrderDetails, OrderStatus, PaymentStatus, RecordedEvent, Version},
+    order::{Order, OrderStatus, PaymentStatus, RecordedEvent, Version},
 };
+use dabba_store::encoding::{decode_details, decode_event};
 use dabba_store::{ClaimRecord, IdempotencyKey};
 use tokio_postgres::Row;
 
@@ -66,7 +65,7 @@ pub(super) fn order_of(row: &Row) -> Result<Order, Failure> {
     Ok(Order {
         id: read_id(row, 0)?,
         version: read_number(row, 1)?,
-        details: details_of(read(row, 2)?)?,
+        details: decode_details(read(row, 2)?)?,
         status: read_name(row, 3, OrderStatus::from_name)?,
         payment_status: read_name(row, 4, PaymentStatus::from_name)?,
         captured: read_amount(row, 5)?,
@@ -78,10 +77,6 @@ pub(super) fn order_of(row: &Row) -> Result<Order, Failure> {
         placed_at: read_timestamp(row, 11)?,
         updated_at: read_timestamp(row, 12)?,
     })
-}
-
-fn details_of(json: &str) -> Result<Arc<OrderDetails>, Failure> {
-    Ok(Arc::new(serde_json::from_str(json)?))
 }
 
 fn read_amount(row: &Row, column: usize) -> Result<Amount, Failure> {
@@ -100,16 +95,7 @@ pub(super) async fn events(
 
 /// An event from the columns of [`event_columns`], the first of which is this.
 pub(super) fn event_of(row: &Row, column: usize) -> Result<RecordedEvent, Failure> {
-    let name: &str = read(row, column + 2)?;
-    let event = match read::<Option<&str>>(row, column + 3)? {
-        // The one event that is large, and would be copied below.
-        Some(details) if name == "placed" => Event::Placed(details_of(details)?),
-        // A name that is only a column's content still has to be written as JSON says.
-        Some(data) => {
-            serde_json::from_str(&format!(r#"{{"type":{},"data":{data}}}"#, serde_json::to_string(name)?))?
-        }
-        None => serde_json::from_str(&format!(r#"{{"type":{}}}"#, serde_json::to_string(name)?))?,
-    };
+    let event = decode_event(read(row, column + 2)?, read(row, column + 3)?)?;
     Ok(RecordedEvent {
         order_id: read_id(row, column)?,
         version: read_number(row, column + 1)?,

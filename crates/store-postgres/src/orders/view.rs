@@ -8,12 +8,12 @@ use futures::FutureExt as _;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::encode::EncodedCommit;
 use crate::{
     codec::{read, read_id, read_number},
     failure::Failure,
     pool::{BEGIN_SNAPSHOT, Connection},
 };
+use dabba_store::encoding::EncodedCommit;
 
 /// The claims behind keys, as far as there are any.
 pub(crate) const FIND_CLAIMS: &str = "\

@@ -8,8 +8,9 @@ use futures::FutureExt as _;
 use tokio_postgres::{Row, Statement, types::ToSql};
 use uuid::Uuid;
 
+use dabba_store::encoding::{EncodedChange, EncodedCommit};
+
 use super::{
-    encode::{EncodedChange, EncodedCommit},
     plan::{MAX_REMAINING, Plan},
     view::{FIND_REVISIONS, FIND_STOCK, FIND_VERSIONS, revision_of},
 };
@@ -354,7 +355,7 @@ async fn insert_events(client: &ClientWrapper, sql: &Statement, plan: &Plan<'_>)
             times.push(event.at_ns);
             names.push(event.name);
             actors.push(event.actor.as_str());
-            data.push(event.data.as_deref());
+            data.push(columns.data_of(event));
         }
     }
     let inserted = client.execute(sql, &[&orders, &versions, &times, &names, &actors, &data]).await?;

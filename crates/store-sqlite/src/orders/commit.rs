@@ -12,11 +12,11 @@ use dabba_store::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::encode::{EncodedChange, EncodedCommit, EventData};
 use crate::{
     codec::{id_bytes, read_id, read_number},
     failure::Failure,
 };
+use dabba_store::encoding::{EncodedChange, EncodedCommit};
 
 pub(crate) const FIND_CLAIM: &str = "\
     SELECT fingerprint, order_id, version FROM idempotency_keys \
@@ -310,15 +310,11 @@ fn insert_events(
 ) -> Result<(), Failure> {
     let mut statement = transaction.prepare_cached(INSERT_EVENT)?;
     for (recorded, event) in change.events.iter().zip(&columns.events) {
-        let data = match &event.data {
-            EventData::Details => columns.details.as_deref(),
-            EventData::Json(json) => json.as_deref(),
-        };
         statement.execute(params![
             id_bytes(recorded.order_id),
             recorded.version,
             event.name,
-            data,
+            columns.data_of(event),
             event.actor,
             event.at_ns,
         ])?;

@@ -1,7 +1,6 @@
 //! Orders: the part of the contract that is asked most.
 
 pub(crate) mod commit;
-mod encode;
 pub(crate) mod list;
 pub(crate) mod read;
 
@@ -10,13 +9,14 @@ use dabba_domain::{
     AccountId, OrderId, RestaurantId, Timestamp,
     order::{Order, RecordedEvent, Version},
 };
+use dabba_store::encoding::clamped_nanoseconds;
 use dabba_store::{
     ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderPage, OrderQuery,
     OrderStore, StoreError,
 };
 
-use self::encode::EncodedCommit;
-use crate::{SqliteStore, codec::clamped_nanoseconds};
+use crate::SqliteStore;
+use dabba_store::encoding::EncodedCommit;
 
 #[async_trait]
 impl OrderStore for SqliteStore {

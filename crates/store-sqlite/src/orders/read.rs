@@ -1,11 +1,10 @@
 //! Reads of single orders, their events, and the feed.
 
-use std::sync::Arc;
-
 use dabba_domain::{
     Amount, OrderId,
-    order::{Event, Order, OrderDetails, OrderStatus, PaymentStatus, RecordedEvent, Version},
+    order::{Order, OrderStatus, PaymentStatus, RecordedEvent, Version},
 };
+use dabba_store::encoding::{decode_details, decode_event};
 use dabba_store::{FeedCursor, FeedEntry, StoreError};
 use rusqlite::{Connection, Row, params};
 
@@ -55,7 +54,7 @@ pub(super) fn order_of(row: &Row<'_>) -> Result<Order, Failure> {
     Ok(Order {
         id: read_id(row, 0)?,
         version: read_number(row, 1)?,
-        details: details_of(read_text(row, 2)?)?,
+        details: decode_details(read_text(row, 2)?)?,
         status: read_name(row, 3, OrderStatus::from_name)?,
         payment_status: read_name(row, 4, PaymentStatus::from_name)?,
         captured: read_amount(row, 5)?,
@@ -67,10 +66,6 @@ pub(super) fn order_of(row: &Row<'_>) -> Result<Order, Failure> {
         placed_at: read_timestamp(row, 11)?,
         updated_at: read_timestamp(row, 12)?,
     })
-}
-
-fn details_of(json: &str) -> Result<Arc<OrderDetails>, Failure> {
-    Ok(Arc::new(serde_json::from_str(json)?))
 }
 
 fn read_amount(row: &Row<'_>, column: usize) -> Result<Amount, Failure> {
@@ -94,16 +89,7 @@ pub(super) fn events(
 
 /// An event from a row of [`event_columns`].
 fn event_of(row: &Row<'_>) -> Result<RecordedEvent, Failure> {
-    let name = read_text(row, 3)?;
-    let event = match read_optional_text(row, 4)? {
-        // The one event that is large, and would be copied below.
-        Some(details) if name == "placed" => Event::Placed(details_of(details)?),
-        // A name that is only a column's content still has to be written as JSON says.
-        Some(data) => {
-            serde_json::from_str(&format!(r#"{{"type":{},"data":{data}}}"#, serde_json::to_string(name)?))?
-        }
-        None => serde_json::from_str(&format!(r#"{{"type":{}}}"#, serde_json::to_string(name)?))?,
-    };
+    let event = decode_event(read_text(row, 3)?, read_optional_text(row, 4)?)?;
     Ok(RecordedEvent {
         order_id: read_id(row, 1)?,
         version: read_number(row, 2)?,

@@ -1,0 +1,197 @@
+//! How values are kept, for every store that keeps them in columns: JSON written out once, times as
+//! nanoseconds since 1970. What comes out is exactly what went in, or the fold of an order's events
+//! would not be its row (I4).
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    Timestamp,
+    order::{Event, OrderDetails, RecordedEvent},
+};
+use serde_json::value::RawValue;
+
+use crate::{Change, Commit, StoreError};
+
+/// A [`Commit`] with all that takes time and needs no database done.
+pub struct EncodedCommit {
+    /// The commit.
+    pub commit: Commit,
+    /// When it was decided.
+    pub at_ns: i64,
+    /// What changes.
+    pub change: Option<EncodedChange>,
+    /// When each of the commit's tasks is due.
+    pub run_at_ns: Vec<i64>,
+}
+
+/// The columns of a [`Change`] that are not simply numbers and names.
+pub struct EncodedChange {
+    /// What was agreed: for the order's row and for its first event. Only of a new order.
+    pub details: Option<String>,
+    /// How the order ended early, as JSON.
+    pub closure: Option<String>,
+    /// Until when the restaurant has to accept.
+    pub acceptance_deadline_ns: Option<i64>,
+    /// When the food is expected to be ready.
+    pub ready_by_ns: Option<i64>,
+    /// When the order was placed.
+    pub placed_at_ns: i64,
+    /// When its latest event happened.
+    pub updated_at_ns: i64,
+    /// The columns of the events, in their order.
+    pub events: Vec<EncodedEvent>,
+}
+
+/// The columns of an event.
+pub struct EncodedEvent {
+    /// Its name.
+    pub name: &'static str,
+    /// Its content; see [`EncodedChange::data_of`].
+    data: EventData,
+    /// Who made it happen, as JSON.
+    pub actor: String,
+    /// When it happened.
+    pub at_ns: i64,
+}
+
+/// The content of an event.
+enum EventData {
+    /// The change's `details`, which are large and so are written out once.
+    Details,
+    /// This JSON; nothing, for an event that is only a name.
+    Json(Option<String>),
+}
+
+impl EncodedCommit {
+    /// Checks a commit and writes out its JSON. A commit that cannot be one, and a time that cannot be
+    /// kept, is [`StoreError::Corrupt`].
+    pub fn new(commit: Commit) -> Result<Self, StoreError> {
+        commit.check()?;
+        Self::encode(commit)
+    }
+
+    fn encode(commit: Commit) -> Result<Self, StoreError> {
+        let change = commit.change.as_ref().map(EncodedChange::new).transpose()?;
+        let run_at_ns =
+            commit.tasks.iter().map(|task| exact_nanoseconds(task.run_at)).collect::<Result<_, _>>()?;
+        Ok(Self { at_ns: exact_nanoseconds(commit.at)?, change, run_at_ns, commit })
+    }
+}
+
+impl EncodedChange {
+    fn new(change: &Change) -> Result<Self, StoreError> {
+        let Change { order, events } = change;
+        let is_new = events.iter().any(|recorded| matches!(recorded.event, Event::Placed(_)));
+        Ok(Self {
+            details: is_new.then(|| to_json(&order.details)).transpose()?,
+            closure: order.closure.as_ref().map(to_json).transpose()?,
+            acceptance_deadline_ns: order.acceptance_deadline.map(exact_nanoseconds).transpose()?,
+            ready_by_ns: order.ready_by.map(exact_nanoseconds).transpose()?,
+            placed_at_ns: exact_nanoseconds(order.placed_at)?,
+            updated_at_ns: exact_nanoseconds(order.updated_at)?,
+            events: events.iter().map(EncodedEvent::new).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The content of one of this change's events as JSON; `None` for an event that is only a name.
+    pub fn data_of<'a>(&'a self, event: &'a EncodedEvent) -> Option<&'a str> {
+        match &event.data {
+            EventData::Details => self.details.as_deref(),
+            EventData::Json(json) => json.as_deref(),
+        }
+    }
+}
+
+impl EncodedEvent {
+    fn new(recorded: &RecordedEvent) -> Result<Self, StoreError> {
+        let data = match &recorded.event {
+            Event::Placed(_) => EventData::Details,
+            event => EventData::Json(content_of(event)?),
+        };
+        Ok(Self {
+            name: recorded.event.name(),
+            data,
+            actor: to_json(&recorded.actor)?,
+            at_ns: exact_nanoseconds(recorded.at)?,
+        })
+    }
+}
+
+/// The content of an event without its name, which has a column of its own.
+fn content_of(event: &Event) -> Result<Option<String>, StoreError> {
+    #[derive(serde::Deserialize)]
+    struct Tagged<'json> {
+        #[serde(borrow)]
+        data: Option<&'json RawValue>,
+    }
+    let json = to_json(event)?;
+    let tagged: Tagged<'_> = serde_json::from_str(&json).map_err(corrupt)?;
+    Ok(tagged.data.map(|data| data.get().to_owned()))
+}
+
+/// The event with this name and content.
+pub fn decode_event(name: &str, data: Option<&str>) -> Result<Event, StoreError> {
+    // A name that is only a column's content still has to be written as JSON says.
+    let name_json = to_json(&name)?;
+    match data {
+        // The one event that is large, and would be copied below.
+        Some(details) if name == "placed" => Ok(Event::Placed(decode_details(details)?)),
+        Some(data) => {
+            serde_json::from_str(&format!(r#"{{"type":{name_json},"data":{data}}}"#)).map_err(corrupt)
+        }
+        None => serde_json::from_str(&format!(r#"{{"type":{name_json}}}"#)).map_err(corrupt),
+    }
+}
+
+/// What was agreed, from its JSON.
+pub fn decode_details(json: &str) -> Result<Arc<OrderDetails>, StoreError> {
+    serde_json::from_str(json).map(Arc::new).map_err(corrupt)
+}
+
+/// A time to be kept. It has to come out exactly as it went in, so a time outside the years 1677
+/// to 2262, which 64 bits of nanoseconds cannot hold, is refused.
+pub fn exact_nanoseconds(at: Timestamp) -> Result<i64, StoreError> {
+    i64::try_from(at.as_nanosecond())
+        .map_err(|_| StoreError::Corrupt(format!("{at} is outside the years 1677 to 2262")))
+}
+
+/// A time to be compared with: far away is as good as the farthest that can be kept.
+pub fn clamped_nanoseconds(at: Timestamp) -> i64 {
+    let nanoseconds = at.as_nanosecond().clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+    i64::try_from(nanoseconds).unwrap_or(i64::MAX)
+}
+
+/// The time that was kept as these nanoseconds.
+pub fn timestamp_of(nanoseconds: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_nanosecond(i128::from(nanoseconds)).map_err(corrupt)
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(corrupt)
+}
+
+fn corrupt(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_kept_to_the_nanosecond() {
+        for nanoseconds in [i64::MIN, -1, 0, 1, 1_790_000_000_123_456_789, i64::MAX] {
+            let at = timestamp_of(nanoseconds).unwrap();
+            assert_eq!(exact_nanoseconds(at).unwrap(), nanoseconds);
+            assert_eq!(clamped_nanoseconds(at), nanoseconds);
+        }
+    }
+
+    #[test]
+    fn times_too_far_away_are_refused_where_they_would_be_kept() {
+        assert!(exact_nanoseconds(Timestamp::MAX).is_err());
+        assert!(exact_nanoseconds(Timestamp::MIN).is_err());
+        assert_eq!(clamped_nanoseconds(Timestamp::MAX), i64::MAX);
+        assert_eq!(clamped_nanoseconds(Timestamp::MIN), i64::MIN);
+    }
+}
