@@ -20,6 +20,11 @@ impl Bucket {
     /// How many buckets there are, for ever.
     pub const COUNT: u16 = 4_096;
 
+    /// The first one.
+    pub const FIRST: Self = Self(0);
+    /// The last one.
+    pub const LAST: Self = Self(Self::COUNT - 1);
+
     /// The bucket with this number, or `None` from [`Bucket::COUNT`] up.
     pub const fn new(number: u16) -> Option<Self> {
         if number < Self::COUNT { Some(Self(number)) } else { None }

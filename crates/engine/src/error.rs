@@ -101,6 +101,10 @@ impl From<StoreError> for Error {
                 tracing::warn!(reason, "the store is unavailable");
                 Self::Unavailable
             }
+            StoreError::Unfit(reason) => {
+                tracing::error!(reason, "the store cannot be used as it is");
+                Self::Unavailable
+            }
             StoreError::OutcomeUnknown(reason) => {
                 tracing::warn!(reason, "the outcome of a commit is unknown");
                 Self::OutcomeUnknown

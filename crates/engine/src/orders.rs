@@ -77,6 +77,8 @@ impl Engine {
             }
             CommitOutcome::KeyReused => Err(Error::KeyReused),
             CommitOutcome::OutOfStock(shortages) => Err(Conflict::OutOfStock(shortages).into()),
+            // Another process that knows the new map will take it.
+            CommitOutcome::Moved => Err(Error::Unavailable),
             CommitOutcome::LeaseLost => Err(Error::Internal("a lease was lost that was never held".into())),
         }
     }

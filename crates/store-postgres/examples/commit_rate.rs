@@ -25,7 +25,7 @@ use dabba_store::{
     CatalogueStore as _, Commit, CommitOutcome, OrderStore as _, Store as _,
     conformance::builders::{World, menu, order_of, staff},
 };
-use dabba_store_postgres::{PostgresOptions, PostgresStore, Randomness};
+use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore, Randomness};
 use tokio::task::JoinSet;
 
 /// Commits that each size of batch is measured with, over all committers.
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let url = cluster.url(&cluster.create_database()?);
         (Some(cluster), url)
     };
-    PostgresStore::migrate(&url).await?;
+    PostgresStore::migrate(&url, &Ownership::sole()).await?;
     let mut seed = 0;
     for is_mixed in [false, true] {
         for (size, commits) in COMMITS {
@@ -75,7 +75,8 @@ async fn measure(
 ) -> Result<(f64, f64), Box<dyn Error>> {
     let mut stores = Vec::new();
     for _ in 0..committers {
-        let store = PostgresStore::open(url, &PostgresOptions::default(), randomness()).await?;
+        let store =
+            PostgresStore::open(url, &Ownership::sole(), &PostgresOptions::default(), randomness()).await?;
         stores.push(Arc::new(store));
     }
     *seed += 1;

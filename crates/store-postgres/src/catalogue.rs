@@ -19,6 +19,7 @@ use crate::{
     codec::{BELOW_EVERY_ID, read, read_id, read_number, read_timestamp},
     failure::Failure,
     pool::{BEGIN_SNAPSHOT, Connection},
+    shard,
 };
 
 /// Menus of a restaurant that are kept: the one that holds, and those before it, for looking back.
@@ -33,8 +34,11 @@ macro_rules! restaurant_columns {
 
 const FIND_RESTAURANT: &str = concat!("SELECT ", restaurant_columns!(), " FROM restaurants WHERE id = $1");
 
-const LIST_RESTAURANTS: &str =
-    concat!("SELECT ", restaurant_columns!(), " FROM restaurants WHERE id > $1 ORDER BY id LIMIT $2");
+const LIST_RESTAURANTS: &str = concat!(
+    "SELECT ",
+    restaurant_columns!(),
+    " FROM restaurants WHERE id > $1 AND bucket_of(id) BETWEEN $3 AND $4 ORDER BY id LIMIT $2"
+);
 
 const FIND_MENU: &str =
     "SELECT menu::text FROM menus WHERE restaurant_id = $1 ORDER BY revision DESC LIMIT 1";
@@ -97,11 +101,13 @@ impl CatalogueStore for PostgresStore {
     async fn create_restaurant(&self, restaurant: &Restaurant, menu: &Menu) -> Result<bool, StoreError> {
         let menu = encode_menu(menu)?;
         let columns = EncodedRestaurant::new(restaurant)?;
-        self.read(async |connection| {
-            let EncodedRestaurant { id, name, created_at_ns, settings, pause } = &columns;
+        let (columns, menu) = (&columns, &menu);
+        self.in_transaction(|connection| async move {
+            shard::require(&connection, restaurant.id.bucket()).await?;
+            let EncodedRestaurant { id, name, created_at_ns, settings, pause } = columns;
             let revision = i64::from(restaurant.revision);
             let inserted = connection
-                .execute(INSERT_RESTAURANT, &[id, &revision, created_at_ns, name, settings, pause, &menu])
+                .execute(INSERT_RESTAURANT, &[id, &revision, created_at_ns, name, settings, pause, menu])
                 .await?;
             Ok(inserted == 1)
         })
@@ -109,6 +115,7 @@ impl CatalogueStore for PostgresStore {
     }
 
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
+        self.held.check(id.bucket())?;
         self.read(async |connection| catalogue(connection, id).await).await
     }
 
@@ -117,9 +124,12 @@ impl CatalogueStore for PostgresStore {
         after: Option<RestaurantId>,
         limit: PageSize,
     ) -> Result<Vec<Restaurant>, StoreError> {
+        let is_behind_the_first_page = after.is_some();
         let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
-        self.read(async |connection| {
-            let rows = connection.query(LIST_RESTAURANTS, &[&after, &i64::from(limit.get())]).await?;
+        let (first, last) = shard::numbers(self.held.buckets());
+        self.read_perhaps_calmly(is_behind_the_first_page, |connection| async move {
+            let limit = i64::from(limit.get());
+            let rows = connection.query(LIST_RESTAURANTS, &[&after, &limit, &first, &last]).await?;
             rows.iter().map(restaurant_of).collect()
         })
         .await
@@ -130,9 +140,10 @@ impl CatalogueStore for PostgresStore {
         restaurant: &Restaurant,
         expected: Revision,
     ) -> Result<CatalogueUpdate, StoreError> {
-        let columns = EncodedRestaurant::new(restaurant)?;
-        self.read(async |connection| {
-            let EncodedRestaurant { id, name, settings, pause, .. } = &columns;
+        let columns = &EncodedRestaurant::new(restaurant)?;
+        self.in_transaction(|connection| async move {
+            shard::require(&connection, restaurant.id.bucket()).await?;
+            let EncodedRestaurant { id, name, settings, pause, .. } = columns;
             let updated = connection
                 .execute(UPDATE_RESTAURANT, &[id, &i64::from(expected), name, settings, pause])
                 .await?;
@@ -158,12 +169,14 @@ impl CatalogueStore for PostgresStore {
         let items: Vec<&str> = menu.items().map(|item| item.id.as_str()).collect();
         let (encoded, items) = (&encoded, &items);
         self.in_transaction(|connection| async move {
+            shard::require(&connection, id.bucket()).await?;
             replace_menu(&connection, id.uuid(), encoded, items, expected).await
         })
         .await
     }
 
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
+        self.held.check(id.bucket())?;
         self.read(async |connection| {
             let rows = connection.query(FIND_STOCK_LEVELS, &[&id.uuid()]).await?;
             rows.iter().map(stock_level_of).collect()
@@ -178,6 +191,7 @@ impl CatalogueStore for PostgresStore {
         remaining: Option<u32>,
     ) -> Result<CatalogueUpdate, StoreError> {
         self.in_transaction(|connection| async move {
+            shard::require(&connection, id.bucket()).await?;
             set_stock(&connection, id.uuid(), item.as_str(), remaining).await
         })
         .await

@@ -5,6 +5,9 @@
 //! | `orders` | the commit of a batch (read its description first), the reads, the feed |
 //! | `tasks`, `catalogue`, `accounts` | the other parts of the contract |
 //! | `pool`, `tls` | the connections |
+//! | `shard` | which part of all orders a database holds |
+//! | [`admin`] | for operators: what a database is, and how a part of it is given to another |
+//! | `replica`, `monitor` | reads from a replica, and what is looked at in the background |
 //! | `retry`, `metrics` | trying again, and counting that |
 //! | `migrate` | the schema |
 //! | `codec`, `failure` | values in columns, and errors by SQLSTATE |
@@ -17,32 +20,43 @@
 //! large table and refuses a scan.
 
 mod accounts;
+pub mod admin;
 mod catalogue;
 mod codec;
 mod failure;
 mod metrics;
 mod migrate;
+mod monitor;
 mod options;
 mod orders;
 mod pool;
 #[cfg(test)]
 mod query_plans;
+mod replica;
 mod retry;
+mod shard;
 mod tasks;
 mod tls;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use dabba_store::{Store, StoreError};
+use tokio::task::JoinHandle;
 
 pub use crate::{
     catalogue::MENUS_KEPT, metrics::PostgresMetrics, options::PostgresOptions, retry::Randomness,
+    shard::Ownership,
 };
 use crate::{
     failure::Failure,
     pool::{BEGIN_SERIALIZABLE, Connection, Connections, Step},
+    replica::Replica,
     retry::Retry,
+    shard::Held,
     tls::Target,
 };
 
@@ -54,36 +68,89 @@ const PING: &str = "SELECT pg_is_in_recovery(), count(*) FROM (SELECT 1 FROM res
 ///
 /// Its calls need a Tokio runtime with I/O and time enabled.
 pub struct PostgresStore {
-    connections: Connections,
+    connections: Arc<Connections>,
+    replica: Option<Arc<Replica>>,
+    /// The buckets that the database holds.
+    held: Arc<Held>,
+    /// Whether the database has been found to be what it should be.
+    is_verified: AtomicBool,
+    monitor: JoinHandle<()>,
     retry: Retry,
     metrics: PostgresMetrics,
 }
 
 impl PostgresStore {
-    /// Brings the database at `url` to the newest schema. Answers how many migrations were needed.
+    /// Brings the database at `url` to the newest schema, and takes it into a shard map as what
+    /// `ownership` says, unless it is in one. Answers how many migrations were needed.
     ///
-    /// Several processes may do this at once: they wait for each other.
-    pub async fn migrate(url: &str) -> Result<usize, StoreError> {
-        migrate::migrate(url).await
+    /// Several processes may do this at once: they wait for each other. Fails as unavailable, with a text
+    /// for the operator, when the database cannot be reached or says that it is something else.
+    pub async fn migrate(url: &str, ownership: &Ownership) -> Result<usize, StoreError> {
+        let applied = migrate::migrate(url).await?;
+        let options = PostgresOptions { pool_size: 1, ..PostgresOptions::default() };
+        let connections = Connections::new(Target::parse(url)?, &options)?;
+        let claim = async { shard::claim(&connections.get().await?, ownership).await };
+        claim.await.map_err(Failure::into_store_error)?;
+        Ok(applied)
     }
 
-    /// Opens the database at `url`, which must have the newest schema.
-    ///
-    /// Fails as unavailable, with a text for the operator, when it cannot be reached or has another
-    /// schema.
+    /// Opens the database at `url`, which must have the newest schema and be what `ownership` says: else
+    /// it is [`StoreError::Unfit`], with a text for the operator.
     pub async fn open(
         url: &str,
+        ownership: &Ownership,
         options: &PostgresOptions,
         randomness: Randomness,
     ) -> Result<Self, StoreError> {
-        let metrics = PostgresMetrics::default();
-        let store = Self {
-            connections: Connections::new(Target::parse(url)?, options)?,
-            retry: Retry::new(options, randomness, metrics.clone()),
-            metrics,
-        };
-        store.read(async |connection| migrate::check_schema(connection).await).await?;
+        let store = Self::new(url, ownership, options, randomness)?;
+        store.verify().await?;
         Ok(store)
+    }
+
+    /// The same for a database that may not be there yet: it is verified when it is first used, and
+    /// nothing is done in one that is unfit. Fails when the URL or the options cannot be used.
+    pub fn new(
+        url: &str,
+        ownership: &Ownership,
+        options: &PostgresOptions,
+        randomness: Randomness,
+    ) -> Result<Self, StoreError> {
+        let connections = Arc::new(Connections::new(Target::parse(url)?, options)?);
+        let replica = match &options.replica_url {
+            Some(url) => {
+                let connections = Connections::new(Target::parse(url)?, options)?;
+                Some(Arc::new(Replica::new(connections, options.max_replica_lag)))
+            }
+            None => None,
+        };
+        let held = Arc::new(Held::new(ownership.clone()));
+        let monitor = monitor::run(Arc::clone(&connections), Arc::clone(&held), replica.clone());
+        let metrics = PostgresMetrics::default();
+        Ok(Self {
+            monitor: tokio::spawn(monitor),
+            retry: Retry::new(options, randomness, metrics.clone()),
+            connections,
+            replica,
+            held,
+            is_verified: AtomicBool::new(false),
+            metrics,
+        })
+    }
+
+    /// Makes sure that the database is what it should be, as whatever uses it does the first time.
+    pub async fn verify(&self) -> Result<(), StoreError> {
+        self.connection().await.map(drop).map_err(Failure::into_store_error)
+    }
+
+    /// Lends a connection to a database that is what it should be.
+    async fn connection(&self) -> Result<Connection, Failure> {
+        let connection = self.connections.get().await?;
+        if !self.is_verified.load(Ordering::Relaxed) {
+            migrate::check_schema(&connection).await?;
+            shard::check(&connection, self.held.expected()).await?;
+            self.is_verified.store(true, Ordering::Relaxed);
+        }
+        Ok(connection)
     }
 
     /// What this store counts.
@@ -97,8 +164,32 @@ impl PostgresStore {
         work: impl AsyncFnOnce(&Connection) -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
         let run = async {
-            let connection = self.connections.get().await?;
+            let connection = self.connection().await?;
             work(&connection).await
+        };
+        run.await.map_err(Failure::into_store_error)
+    }
+
+    /// Reads what need not be of this very moment, if `is_calm`: from the replica, if there is one that
+    /// is close enough behind. Else like [`PostgresStore::read`].
+    async fn read_perhaps_calmly<T, F>(
+        &self,
+        is_calm: bool,
+        work: impl Fn(Arc<Connection>) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        if is_calm
+            && let Some(replica) = &self.replica
+            && let Some(answer) = replica.read(&work).await
+        {
+            self.metrics.replica_reads.inc();
+            return Ok(answer);
+        }
+        let run = async {
+            let connection = Arc::new(self.connection().await?);
+            work(connection).await
         };
         run.await.map_err(Failure::into_store_error)
     }
@@ -111,7 +202,7 @@ impl PostgresStore {
         let mut attempts = self.retry.begin();
         loop {
             let attempt = async {
-                let connection = Arc::new(self.connections.get().await?);
+                let connection = Arc::new(self.connection().await?);
                 connection.begin_with(BEGIN_SERIALIZABLE, |_| Vec::<Step<'_, ()>>::new()).await?;
                 match work(Arc::clone(&connection)).await {
                     Ok(value) => connection.commit().await.map(|()| value),
@@ -126,6 +217,12 @@ impl PostgresStore {
                 Err(failure) => attempts.after_failure(failure).await?,
             }
         }
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        self.monitor.abort();
     }
 }
 
@@ -144,6 +241,10 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
+        self.monitor.abort();
         self.connections.close().await;
+        if let Some(replica) = &self.replica {
+            replica.close().await;
+        }
     }
 }

@@ -17,6 +17,8 @@ pub struct PostgresMetrics {
     pub give_ups: Counter,
     /// Commits whose outcome is unknown.
     pub unknown_outcomes: Counter,
+    /// Reads that a replica answered.
+    pub replica_reads: Counter,
 }
 
 impl PostgresMetrics {
@@ -34,6 +36,7 @@ impl PostgresMetrics {
             ("refutations", "Attempts rolled back because a condition did not hold", &self.refutations),
             ("give_ups", "Transactions given up after the last attempt", &self.give_ups),
             ("unknown_outcomes", "Commits whose outcome is unknown", &self.unknown_outcomes),
+            ("replica_reads", "Reads that a replica answered", &self.replica_reads),
         ] {
             registry.register(name, help, counter.clone());
         }

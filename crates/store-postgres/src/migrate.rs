@@ -14,10 +14,13 @@ use crate::{
 };
 
 /// Every migration, by name, in order.
-const MIGRATIONS: &[(&str, &str)] = &[("V1__initial", include_str!("../migrations/V1__initial.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("V1__initial", include_str!("../migrations/V1__initial.sql")),
+    ("V2__shard", include_str!("../migrations/V2__shard.sql")),
+];
 
 /// The version of the newest migration.
-const NEWEST: i64 = 1;
+const NEWEST: i64 = 2;
 
 /// The name, as a number, of the lock that a migrating server holds on its database: `dabba` in ASCII.
 const LOCK: i64 = 0x64_61_62_62_61;
@@ -75,10 +78,10 @@ pub(crate) async fn check_schema(connection: &Connection) -> Result<(), Failure>
         if has_history { client.query_one(VERSION, &[]).await?.try_get(0)? } else { None };
     match version {
         Some(NEWEST) => check_numbering(connection).await,
-        Some(newer) if newer > NEWEST => Err(Failure::Store(StoreError::Unavailable(format!(
+        Some(newer) if newer > NEWEST => Err(Failure::Store(StoreError::Unfit(format!(
             "the database has schema version {newer}, and this program knows {NEWEST}: use a newer one"
         )))),
-        older => Err(Failure::Store(StoreError::Unavailable(format!(
+        older => Err(Failure::Store(StoreError::Unfit(format!(
             "the database has schema version {}, and {NEWEST} is needed: run `dabba migrate`",
             older.unwrap_or(0)
         )))),
@@ -91,7 +94,7 @@ async fn check_numbering(connection: &Connection) -> Result<(), Failure> {
     if !is_from_the_future {
         return Ok(());
     }
-    Err(Failure::Store(StoreError::Unavailable(
+    Err(Failure::Store(StoreError::Unfit(
         "the database was restored from a dump of another cluster, and its events are numbered beyond this \
          cluster's transactions: advance these with pg_resetwal --next-transaction-id and --epoch, or copy \
          whole clusters (pg_basebackup, pg_upgrade)"

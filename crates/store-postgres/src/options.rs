@@ -20,6 +20,11 @@ pub struct PostgresOptions {
     pub statement_timeout: Duration,
     /// How long unacknowledged data may be on its way before the connection counts as lost.
     pub network_timeout: Duration,
+    /// A replica of the database, for reads that need not be of this very moment. Its connections are
+    /// pooled as those of the database are.
+    pub replica_url: Option<String>,
+    /// How far behind the database the replica may be. When it is further, the database does its work.
+    pub max_replica_lag: Duration,
     /// By what name the connections are seen in `pg_stat_activity`.
     pub application_name: String,
     /// How often a transaction is tried before it fails as contended.
@@ -46,6 +51,8 @@ impl PostgresOptions {
     pub const DEFAULT_STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
     /// See [`PostgresOptions::network_timeout`].
     pub const DEFAULT_NETWORK_TIMEOUT: Duration = Duration::from_secs(10);
+    /// See [`PostgresOptions::max_replica_lag`].
+    pub const DEFAULT_MAX_REPLICA_LAG: Duration = Duration::from_secs(2);
     /// See [`PostgresOptions::application_name`].
     pub const DEFAULT_APPLICATION_NAME: &str = "dabba";
     /// See [`PostgresOptions::max_attempts`].
@@ -66,6 +73,8 @@ impl Default for PostgresOptions {
             max_connection_age: Self::DEFAULT_MAX_CONNECTION_AGE,
             statement_timeout: Self::DEFAULT_STATEMENT_TIMEOUT,
             network_timeout: Self::DEFAULT_NETWORK_TIMEOUT,
+            replica_url: None,
+            max_replica_lag: Self::DEFAULT_MAX_REPLICA_LAG,
             application_name: Self::DEFAULT_APPLICATION_NAME.to_owned(),
             max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
             base_backoff: Self::DEFAULT_BASE_BACKOFF,

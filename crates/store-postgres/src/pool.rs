@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_postgres::{Config, Error, Row, Statement, types::ToSql};
 
-use crate::{PostgresOptions, failure::Failure, tls::Target};
+use crate::{PostgresOptions, codec::read, failure::Failure, tls::Target};
 
 /// How the server is to carry out every statement of this store.
 const SESSION: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off \
@@ -35,8 +35,9 @@ const SESSION: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_
 const WAIT_FOR_THE_DISK: &str = "\
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
-/// Begins a transaction that writes.
-pub(crate) const BEGIN_SERIALIZABLE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE, READ WRITE";
+/// Begins a transaction that writes. The lock comes before its snapshot is made: see [`crate::shard`].
+pub(crate) const BEGIN_SERIALIZABLE: &str =
+    "BEGIN ISOLATION LEVEL SERIALIZABLE, READ WRITE; LOCK TABLE shard IN ACCESS SHARE MODE";
 
 /// Begins a transaction whose statements all see one moment. It takes no part in the detection of
 /// collisions, since what it reads is either only shown or proved again before it is relied upon.
@@ -173,6 +174,12 @@ impl Connection {
         let client = self.client()?;
         let statement = client.prepare_cached(sql).await?;
         Ok(client.query(&statement, parameters).await?)
+    }
+
+    /// Runs a statement that answers one number.
+    pub(crate) async fn query_number(&self, sql: &str) -> Result<i64, Failure> {
+        let rows = self.query(sql, &[]).await?;
+        rows.first().map_or_else(|| Err(Failure::corrupt("an answer went missing")), |row| read(row, 0))
     }
 
     /// Runs a statement by itself. Answers how many rows it touched.

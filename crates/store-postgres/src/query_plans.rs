@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use dabba_pg_cluster::Cluster;
 
-use crate::{PostgresOptions, accounts, catalogue, migrate, orders, pool::Connections, tasks, tls::Target};
+use crate::{
+    Ownership, PostgresOptions, PostgresStore, accounts, catalogue, orders, pool::Connections, shard, tasks,
+    tls::Target,
+};
 
 /// A hundred thousand orders of a thousand customers and a hundred restaurants, and what belongs to
 /// them.
@@ -34,19 +37,21 @@ async fn every_read_uses_an_index() {
     let cluster = Cluster::shared().unwrap();
     let database = cluster.create_database().unwrap();
     let url = cluster.url(&database);
-    migrate::migrate(&url).await.unwrap();
+    PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap();
     cluster.execute(&database, FILL).unwrap();
     let connections = Connections::new(Target::parse(&url).unwrap(), &PostgresOptions::default()).unwrap();
     let connection = connections.get().await.unwrap();
     let client = connection.client().unwrap();
 
-    let others = [accounts::STATEMENTS, catalogue::STATEMENTS, tasks::STATEMENTS].concat();
+    let purges = crate::admin::statements();
+    let others = [accounts::STATEMENTS, catalogue::STATEMENTS, tasks::STATEMENTS, shard::STATEMENTS].concat();
     let others = others.into_iter().map(|(name, sql)| (name, sql.to_owned()));
     let (mut checked, mut failures) = (0, String::new());
-    for (name, sql) in orders::statements().into_iter().chain(others) {
+    for (name, sql) in orders::statements().into_iter().chain(others).chain(purges) {
         let parameters = vec!["NULL"; client.prepare(&sql).await.unwrap().params().len()].join(", ");
+        let parameters = if parameters.is_empty() { parameters } else { format!("({parameters})") };
         client.batch_execute(&format!("PREPARE \"{name}\" AS {sql}")).await.unwrap();
-        let rows = client.query(&format!("EXPLAIN EXECUTE \"{name}\" ({parameters})"), &[]).await.unwrap();
+        let rows = client.query(&format!("EXPLAIN EXECUTE \"{name}\" {parameters}"), &[]).await.unwrap();
         let plan = rows.iter().map(|row| row.get::<_, &str>(0)).collect::<Vec<_>>().join("\n");
         let is_insert = sql.starts_with("INSERT");
         let is_list = orders::is_list(name);

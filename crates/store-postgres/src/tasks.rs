@@ -13,11 +13,14 @@ use crate::{
 };
 
 /// Several workers may ask at once: each passes over what another is taking just now. At READ
-/// COMMITTED, since at a higher level the slower one would fail instead.
+/// COMMITTED, since at a higher level the slower one would fail instead. Tasks of orders that have been
+/// given to another database are worked there.
 const CLAIM_DUE: &str = "\
     WITH due AS ( \
         SELECT id FROM tasks \
         WHERE run_at_ns <= $1 AND (leased_until_ns IS NULL OR leased_until_ns <= $1) \
+            AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
+                AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
         ORDER BY run_at_ns, id LIMIT $3 FOR UPDATE SKIP LOCKED) \
     UPDATE tasks SET leased_until_ns = $2, attempts = tasks.attempts + 1 \
     FROM due WHERE tasks.id = due.id \

@@ -13,8 +13,8 @@ use crate::{NewTask, StoreError, TaskLease};
 
 /// One atomic intention on one order: all of it is written, or nothing.
 ///
-/// The conditions are checked in this order, and the first that fails is the outcome: the claim,
-/// the lease, the version, the catalogue, the stock.
+/// The conditions are checked in this order, and the first that fails is the outcome: that the store
+/// holds the bucket, the claim, the lease, the version, the catalogue, the stock.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
     /// The order.
@@ -200,6 +200,9 @@ pub enum CommitOutcome {
     OutOfStock(Vec<StockShortage>),
     /// The task is no longer leased under this token.
     LeaseLost,
+    /// The store does not hold the order's bucket any more: it has been given to another shard, which
+    /// this process has not been told of yet.
+    Moved,
 }
 
 /// Of one item there is less than was asked for.

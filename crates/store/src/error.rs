@@ -16,6 +16,10 @@ pub enum StoreError {
     /// where another succeeds. An idempotency key tells which.
     #[error("the outcome is unknown: {0}")]
     OutcomeUnknown(String),
+    /// The store is not what this process was told: its schema is another one, or it holds another part
+    /// of the shard map. It takes an operator to change that. Nothing was written.
+    #[error("the store cannot be used: {0}")]
+    Unfit(String),
     /// The store holds, or was given, what cannot be: damage or a defect, not a passing fault.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),

@@ -17,10 +17,10 @@
 
 use std::{fmt, str::FromStr};
 
-use dabba_store::{FeedCursor, FeedEntry, StoreError};
+use dabba_store::{BucketRange, FeedCursor, FeedEntry, StoreError};
 
 use super::read::{event_columns, event_of};
-use crate::{codec::read, failure::Failure, pool::Connection};
+use crate::{codec::read, failure::Failure, pool::Connection, shard};
 
 pub(crate) const READ_FEED: &str = concat!(
     "SELECT transaction_id::text, sequence, ",
@@ -28,6 +28,7 @@ pub(crate) const READ_FEED: &str = concat!(
     " FROM order_events \
      WHERE (transaction_id, sequence) > ($1::text::xid8, $2) \
         AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
+        AND bucket_of(order_id) BETWEEN $4 AND $5 \
      ORDER BY transaction_id, sequence LIMIT $3"
 );
 
@@ -71,9 +72,14 @@ pub(super) async fn feed(
     connection: &Connection,
     after: &Place,
     limit: u32,
+    buckets: BucketRange,
 ) -> Result<Vec<FeedEntry>, Failure> {
+    let (first, last) = shard::numbers(buckets);
     let rows = connection
-        .query(READ_FEED, &[&after.transaction_id.to_string(), &after.sequence, &i64::from(limit)])
+        .query(
+            READ_FEED,
+            &[&after.transaction_id.to_string(), &after.sequence, &i64::from(limit), &first, &last],
+        )
         .await?;
     rows.iter()
         .map(|row| {

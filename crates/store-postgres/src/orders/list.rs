@@ -6,8 +6,9 @@
 //! question asked most, for open orders, never wades through the finished ones.
 
 use dabba_domain::order::{Order, OrderStatus};
-use dabba_store::{OrderCursor, OrderPage, OrderQuery, OrderScope};
+use dabba_store::{BucketRange, OrderCursor, OrderPage, OrderQuery, OrderScope};
 use futures::FutureExt as _;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::read::{order_of, select_orders};
@@ -15,6 +16,7 @@ use crate::{
     codec::ABOVE_EVERY_ID,
     failure::Failure,
     pool::{BEGIN_SNAPSHOT, Connection},
+    shard,
 };
 
 /// A part of an index that holds orders newest first.
@@ -70,13 +72,13 @@ impl Stretch {
     }
 
     /// The statement that reads so many (`$3`) from behind the order `$2` on, in the statuses `$4` if
-    /// these are not NULL.
+    /// these are not NULL, of the buckets from `$5` to `$6`.
     pub(crate) fn sql(self) -> String {
         format!(
             concat!(
                 select_orders!(),
                 "WHERE {} AND orders.id < $2 AND ($4::text[] IS NULL OR status = ANY ($4::text[])) \
-                 ORDER BY orders.id DESC LIMIT $3"
+                 AND bucket_of(orders.id) BETWEEN $5 AND $6 ORDER BY orders.id DESC LIMIT $3"
             ),
             self.condition()
         )
@@ -126,10 +128,14 @@ fn parts_of(query: &OrderQuery) -> Vec<Part> {
     }
 }
 
-pub(super) async fn list_orders(connection: &Connection, query: &OrderQuery) -> Result<OrderPage, Failure> {
+pub(super) async fn list_orders(
+    connection: &Connection,
+    query: &OrderQuery,
+    buckets: BucketRange,
+) -> Result<OrderPage, Failure> {
     let limit = query.limit.get() as usize;
     // One more than the page holds tells whether there is another page.
-    let mut orders = read_parts(connection, &parts_of(query), &query.statuses, limit + 1).await?;
+    let mut orders = read_parts(connection, &parts_of(query), &query.statuses, limit + 1, buckets).await?;
     if matches!(query.scope, OrderScope::Courier(_)) {
         orders.sort_unstable_by_key(|order| std::cmp::Reverse(order.id));
     }
@@ -144,24 +150,30 @@ async fn read_parts(
     parts: &[Part],
     statuses: &[OrderStatus],
     wanted: usize,
+    buckets: BucketRange,
 ) -> Result<Vec<Order>, Failure> {
+    let (low, high) = shard::numbers(buckets);
     let statuses: Option<Vec<&str>> =
         (!statuses.is_empty()).then(|| statuses.iter().map(|status| status.as_str()).collect());
     let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
     let rows = match parts {
         [Part { stretch, owner, before }] => {
-            connection.query(&stretch.sql(), &[owner, before, &wanted, &statuses]).await?
+            connection.query(&stretch.sql(), &[owner, before, &wanted, &statuses, &low, &high]).await?
         }
         [first, second] => {
             // Two stretches have to show the same moment, or an order that ends meanwhile is in both.
             let prepared = connection.prepare([&first.stretch.sql(), &second.stretch.sql()]).await?;
-            let (statuses, wanted) = (&statuses, &wanted);
+            let (statuses, wanted, low, high) = (&statuses, &wanted, &low, &high);
             let answers = connection
                 .begin_with(BEGIN_SNAPSHOT, |client| {
                     let question = |(part, statement): (&'_ Part, _)| {
                         let (owner, before) = (part.owner, part.before);
-                        async move { Ok(client.query(statement, &[&owner, &before, wanted, statuses]).await?) }
-                            .boxed()
+                        let work = async move {
+                            let parameters: [&(dyn ToSql + Sync); 6] =
+                                [&owner, &before, wanted, statuses, low, high];
+                            Ok(client.query(statement, &parameters).await?)
+                        };
+                        work.boxed()
                     };
                     [first, second].into_iter().zip(&prepared).map(question).collect()
                 })

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use dabba_domain::{OrderId, RestaurantId, TaskId, order::Version};
+use dabba_domain::{Bucket, OrderId, RestaurantId, TaskId, order::Version};
 use dabba_store::encoding::EncodedCommit;
 use dabba_store::{
     CatalogueGuard, Claim, ClaimRecord, Commit, CommitOutcome, StockChange, StockShortage, TaskLease,
@@ -30,6 +30,9 @@ pub(super) struct Plan<'b> {
         BTreeMap<(dabba_domain::AccountId, RestaurantId, &'b str), (&'b Claim, &'b EncodedCommit)>,
     /// Leases that must hold.
     pub(super) leases: BTreeMap<TaskId, TaskLease>,
+    /// The lowest and the highest bucket of what is written: the database must hold both, and so all
+    /// between them.
+    pub(super) buckets: Option<(Bucket, Bucket)>,
     /// Orders that must not exist, with the last commit on each.
     pub(super) created: BTreeMap<OrderId, &'b EncodedCommit>,
     /// Orders that must be at a version, with the last commit on each.
@@ -105,6 +108,10 @@ impl<'b> Plan<'b> {
 impl<'b> Planner<'b, '_> {
     /// The first condition that does not hold, in the order that the contract names.
     fn failed_condition(&mut self, commit: &'b Commit) -> Option<CommitOutcome> {
+        let held = self.view.and_then(|view| view.held);
+        if held.is_some_and(|held| !held.contains(commit.restaurant_id.bucket())) {
+            return Some(CommitOutcome::Moved);
+        }
         if let Some(claim) = &commit.claim
             && let Some(record) = self.claim_record((claim.account_id, commit.restaurant_id, &claim.key))
         {
@@ -183,6 +190,9 @@ impl<'b> Planner<'b, '_> {
     fn carry_out(&mut self, encoded: &'b EncodedCommit) {
         let commit = &encoded.commit;
         let version = commit.change.as_ref().map_or(commit.expected_version, |change| change.order.version);
+        let bucket = commit.restaurant_id.bucket();
+        let (lowest, highest) = self.plan.buckets.unwrap_or((bucket, bucket));
+        self.plan.buckets = Some((lowest.min(bucket), highest.max(bucket)));
         if let Some(claim) = &commit.claim {
             let record = ClaimRecord { fingerprint: claim.fingerprint, order_id: commit.order_id, version };
             self.claims.insert((claim.account_id, commit.restaurant_id, &claim.key), record);

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, order::Version, text::Slug};
-use dabba_store::{CatalogueGuard, ClaimRecord, Fingerprint, IdempotencyKey, StockChange};
+use dabba_store::{BucketRange, CatalogueGuard, ClaimRecord, Fingerprint, IdempotencyKey, StockChange};
 use futures::FutureExt as _;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -12,6 +12,7 @@ use crate::{
     codec::{read, read_id, read_number},
     failure::Failure,
     pool::{BEGIN_SNAPSHOT, Connection},
+    shard::{FIND_BUCKETS, only_buckets},
 };
 use dabba_store::encoding::EncodedCommit;
 
@@ -54,17 +55,20 @@ pub(super) struct View<'b> {
     pub(super) revisions: HashMap<RestaurantId, CatalogueGuard>,
     /// Items that are missing have no stock kept.
     pub(super) stock: HashMap<StockKey<'b>, u32>,
+    /// The buckets that the database holds; all, when absent.
+    pub(super) held: Option<BucketRange>,
 }
 
 impl<'b> View<'b> {
     /// Reads what matters for a batch, in one round trip.
     pub(super) async fn read(connection: &Connection, batch: &'b [EncodedCommit]) -> Result<Self, Failure> {
-        let statements =
-            connection.prepare([FIND_CLAIMS, FIND_LEASES, FIND_VERSIONS, FIND_REVISIONS, FIND_STOCK]).await?;
+        let statements = connection
+            .prepare([FIND_CLAIMS, FIND_LEASES, FIND_VERSIONS, FIND_REVISIONS, FIND_STOCK, FIND_BUCKETS])
+            .await?;
         let asked = Asked::new(batch);
         let answers = connection
             .begin_with(BEGIN_SNAPSHOT, |client| {
-                let [claims, leases, versions, revisions, stock] = &statements;
+                let [claims, leases, versions, revisions, stock, buckets] = &statements;
                 let asked = &asked;
                 vec![
                     async move { client.query(claims, &[&asked.accounts, &asked.scopes, &asked.keys]).await }
@@ -74,13 +78,14 @@ impl<'b> View<'b> {
                     async move { Ok(client.query(versions, &[&asked.orders]).await?) }.boxed(),
                     async move { Ok(client.query(revisions, &[&asked.guarded]).await?) }.boxed(),
                     async move { Ok(client.query(stock, &[&asked.stocked, &asked.items]).await?) }.boxed(),
+                    async move { Ok(client.query(buckets, &[]).await?) }.boxed(),
                 ]
             })
             .await?;
         // Nothing was written, and there is nothing to keep.
         connection.rollback().await;
-        let [claims, leases, versions, revisions, stock] =
-            <[Vec<Row>; 5]>::try_from(answers).map_err(|_| Failure::corrupt("an answer went missing"))?;
+        let [claims, leases, versions, revisions, stock, buckets] =
+            <[Vec<Row>; 6]>::try_from(answers).map_err(|_| Failure::corrupt("an answer went missing"))?;
         Ok(Self {
             claims: claims_of(&claims, batch)?,
             leases: leases
@@ -93,6 +98,7 @@ impl<'b> View<'b> {
                 .collect::<Result<_, Failure>>()?,
             revisions: revisions.iter().map(revision_of).collect::<Result<_, _>>()?,
             stock: stock_of(&stock, batch)?,
+            held: Some(only_buckets(&buckets)?),
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     codec::{read, read_id, read_number},
     failure::Failure,
     pool::{BEGIN_SERIALIZABLE, Connection, Step},
+    shard::{FIND_BUCKETS, only_buckets},
 };
 
 /// Waits for another transaction that claims the same key, and then fails with 40001 when that one has
@@ -107,6 +108,7 @@ pub(super) async fn write(connection: &Connection, plan: &Plan<'_>) -> Result<bo
             CHANGE_STOCK,
             INSERT_EVENTS,
             INSERT_TASKS,
+            FIND_BUCKETS,
         ])
         .await?;
     let answers =
@@ -128,12 +130,12 @@ pub(super) async fn write(connection: &Connection, plan: &Plan<'_>) -> Result<bo
 /// learn what is right: hence `ON CONFLICT DO NOTHING` where a conflict is a refutation.
 fn steps<'a>(
     client: &'a ClientWrapper,
-    statements: &'a [Statement; 10],
+    statements: &'a [Statement; 11],
     plan: &'a Plan<'_>,
 ) -> Vec<Step<'a, bool>> {
-    let [claims, leases, versions, revisions, stock, insert, update, change_stock, events, tasks] =
+    let [claims, leases, versions, revisions, stock, insert, update, change_stock, events, tasks, buckets] =
         statements;
-    let mut steps: Vec<Step<'a, bool>> = Vec::new();
+    let mut steps: Vec<Step<'a, bool>> = vec![are_buckets_held(client, buckets, plan).boxed()];
     if !plan.claims.is_empty() {
         steps.push(insert_claims(client, claims, plan).boxed());
     }
@@ -192,6 +194,11 @@ async fn insert_claims(client: &ClientWrapper, sql: &Statement, plan: &Plan<'_>)
     let parameters: [&(dyn ToSql + Sync); 7] =
         [&accounts, &restaurants, &keys, &fingerprints, &orders, &versions, &times];
     Ok(is_all(client.execute(sql, &parameters).await?, count))
+}
+
+async fn are_buckets_held(client: &ClientWrapper, sql: &Statement, plan: &Plan<'_>) -> Result<bool, Failure> {
+    let held = only_buckets(&client.query(sql, &[]).await?)?;
+    Ok(plan.buckets.is_none_or(|(lowest, highest)| held.contains(lowest) && held.contains(highest)))
 }
 
 async fn are_unchanged(client: &ClientWrapper, sql: &Statement, plan: &Plan<'_>) -> Result<bool, Failure> {

@@ -14,7 +14,7 @@ use dabba_store::{
     CatalogueStore as _, FeedCursor, FeedEntry, OrderStore as _,
     conformance::builders::{World, menu, slug},
 };
-use dabba_store_postgres::{PostgresOptions, PostgresStore, Randomness};
+use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore, Randomness};
 use tokio_postgres::{Client, NoTls};
 
 /// Brings a database to the newest schema, from a thread that may or may not have a runtime.
@@ -23,7 +23,7 @@ fn migrate(url: &str) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(PostgresStore::migrate(url)).unwrap();
+            runtime.block_on(PostgresStore::migrate(url, &Ownership::sole())).unwrap();
         });
     });
 }
@@ -65,7 +65,7 @@ pub(crate) async fn open(url: &str) -> Arc<PostgresStore> {
 
 /// A store with options.
 pub(crate) async fn open_with(url: &str, options: &PostgresOptions) -> Arc<PostgresStore> {
-    Arc::new(PostgresStore::open(url, options, randomness()).await.unwrap())
+    Arc::new(PostgresStore::open(url, &Ownership::sole(), options, randomness()).await.unwrap())
 }
 
 /// How long a condition is waited for.

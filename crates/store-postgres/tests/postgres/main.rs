@@ -9,5 +9,6 @@ mod conformance;
 mod feed;
 mod lost_commit;
 mod outages;
+mod ownership;
 mod schema;
 mod tls;

@@ -2,13 +2,13 @@
 
 use dabba_pg_cluster::Cluster;
 use dabba_store::StoreError;
-use dabba_store_postgres::{PostgresOptions, PostgresStore};
+use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
 use tokio::task::JoinSet;
 
 use crate::common::{fresh_database, randomness, session};
 
 async fn open_error(url: &str) -> StoreError {
-    PostgresStore::open(url, &PostgresOptions::default(), randomness()).await.unwrap_err()
+    PostgresStore::open(url, &Ownership::sole(), &PostgresOptions::default(), randomness()).await.unwrap_err()
 }
 
 /// Servers that start at once migrate an empty database once, and all of them can open it.
@@ -20,13 +20,15 @@ async fn servers_that_start_at_once_do_not_collide() {
     for _ in 0..8 {
         let url = url.clone();
         starting.spawn(async move {
-            let applied = PostgresStore::migrate(&url).await.unwrap();
-            PostgresStore::open(&url, &PostgresOptions::default(), randomness()).await.unwrap();
+            let applied = PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap();
+            PostgresStore::open(&url, &Ownership::sole(), &PostgresOptions::default(), randomness())
+                .await
+                .unwrap();
             applied
         });
     }
     let applied: usize = starting.join_all().await.into_iter().sum();
-    assert_eq!(applied, 1, "each migration is made once");
+    assert_eq!(applied, 2, "each migration is made once");
 }
 
 /// A store does not open a database without a schema, or with one that it does not know.
@@ -35,7 +37,7 @@ async fn a_database_with_another_schema_is_refused() {
     let cluster = Cluster::shared().unwrap();
     let empty = cluster.url(&cluster.create_database().unwrap());
     let error = open_error(&empty).await;
-    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("dabba migrate")), "{error}");
+    assert!(matches!(&error, StoreError::Unfit(text) if text.contains("dabba migrate")), "{error}");
 
     let newer = fresh_database();
     session(&newer)
@@ -44,7 +46,7 @@ async fn a_database_with_another_schema_is_refused() {
         .await
         .unwrap();
     let error = open_error(&newer).await;
-    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("newer")), "{error}");
+    assert!(matches!(&error, StoreError::Unfit(text) if text.contains("newer")), "{error}");
 }
 
 /// A dump that was restored into a younger cluster is refused: its feed would stand still.
@@ -60,15 +62,21 @@ async fn a_database_from_another_cluster_is_refused() {
         .await
         .unwrap();
     let error = open_error(&url).await;
-    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("pg_resetwal")), "{error}");
+    assert!(matches!(&error, StoreError::Unfit(text) if text.contains("pg_resetwal")), "{error}");
 }
 
-/// History is kept by the database itself, whoever writes to it.
+/// History is kept by the database itself, whoever writes to it. What may be deleted is the history of
+/// orders that the database has given away.
 #[tokio::test]
 async fn an_event_cannot_be_changed_or_deleted() {
     let client = session(&fresh_database()).await;
+    let insert = "INSERT INTO order_events (order_id, version, at_ns, type, actor) \
+                  VALUES ('01900000-0000-7fff-8000-000000000000', 1, 0, 'placed', '{}')";
+    client.batch_execute(insert).await.unwrap();
     for sql in ["UPDATE order_events SET version = 1", "DELETE FROM order_events", "TRUNCATE order_events"] {
         let error = client.batch_execute(sql).await.unwrap_err();
         assert_eq!(error.code().unwrap().code(), "23001", "{sql}");
     }
+    client.batch_execute("UPDATE shard SET last_bucket = 4094").await.unwrap();
+    assert_eq!(client.execute("DELETE FROM order_events", &[]).await.unwrap(), 1);
 }

@@ -2,12 +2,12 @@
 
 use dabba_pg_cluster::ClusterOptions;
 use dabba_store::Store as _;
-use dabba_store_postgres::{PostgresOptions, PostgresStore};
+use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
 
 use crate::common::{own_cluster, randomness};
 
 async fn try_open(url: &str) -> Result<PostgresStore, dabba_store::StoreError> {
-    PostgresStore::open(url, &PostgresOptions::default(), randomness()).await
+    PostgresStore::open(url, &Ownership::sole(), &PostgresOptions::default(), randomness()).await
 }
 
 /// `require` encrypts without asking who answers; `verify-full` asks, and is content only with the

@@ -31,8 +31,9 @@ pub(super) fn gravest(failures: Vec<(usize, StoreError)>) -> StoreError {
         match error {
             StoreError::Contention(text) => (0, StoreError::Contention, text),
             StoreError::Unavailable(text) => (1, StoreError::Unavailable, text),
-            StoreError::OutcomeUnknown(text) => (2, StoreError::OutcomeUnknown, text),
-            StoreError::Corrupt(text) => (3, StoreError::Corrupt, text),
+            StoreError::Unfit(text) => (2, StoreError::Unfit, text),
+            StoreError::OutcomeUnknown(text) => (3, StoreError::OutcomeUnknown, text),
+            StoreError::Corrupt(text) => (4, StoreError::Corrupt, text),
         }
     };
     let mut gravest: (u8, Kind) = (0, StoreError::Contention);
@@ -168,6 +169,10 @@ mod tests {
         assert_eq!(
             error(vec![StoreError::OutcomeUnknown(text("a")), StoreError::Unavailable(text("b"))]),
             StoreError::OutcomeUnknown(text("a; b"))
+        );
+        assert_eq!(
+            error(vec![StoreError::Unfit(text("a")), StoreError::Unavailable(text("b"))]),
+            StoreError::Unfit(text("a; b"))
         );
         assert_eq!(error(vec![StoreError::Contention(text("a"))]), StoreError::Contention(text("a")));
         assert_eq!(

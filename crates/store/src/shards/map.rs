@@ -26,6 +26,9 @@ pub struct BucketRangeError {
 }
 
 impl BucketRange {
+    /// All buckets.
+    pub const WHOLE: Self = Self { first: Bucket::FIRST, last: Bucket::LAST };
+
     /// From the first to the last, or `None` when they are the wrong way round.
     pub fn new(first: Bucket, last: Bucket) -> Option<Self> {
         (first <= last).then_some(Self { first, last })
@@ -44,6 +47,13 @@ impl BucketRange {
     /// Whether a bucket is in it.
     pub fn contains(self, bucket: Bucket) -> bool {
         (self.first..=self.last).contains(&bucket)
+    }
+
+    /// Cuts it in two, in front of a bucket: what is below, and what begins with that bucket. `None` when
+    /// one of them would be empty.
+    pub fn split_at(self, bucket: Bucket) -> Option<(Self, Self)> {
+        let below = Bucket::new(bucket.number().checked_sub(1)?)?;
+        Some((Self::new(self.first, below)?, Self::new(bucket, self.last)?))
     }
 
     fn intersection(self, other: Self) -> Option<Self> {
@@ -265,6 +275,19 @@ mod tests {
             assert!(text.parse::<BucketRange>().is_err(), "{text}");
         }
         assert_eq!("7-7".parse::<BucketRange>().unwrap().to_string(), "7-7");
+    }
+
+    #[test]
+    fn a_range_is_cut_in_two_that_make_it_up() {
+        let split = |range: &str, bucket: u16| {
+            let halves = range.parse::<BucketRange>().unwrap().split_at(Bucket::new(bucket).unwrap());
+            halves.map(|(below, above)| (below.to_string(), above.to_string()))
+        };
+        assert_eq!(split("0-4095", 2_048), Some(("0-2047".to_owned(), "2048-4095".to_owned())));
+        assert_eq!(split("5-6", 6), Some(("5-5".to_owned(), "6-6".to_owned())));
+        for (range, bucket) in [("0-4095", 0), ("5-6", 5), ("5-6", 7), ("5-6", 4), ("5-5", 5)] {
+            assert_eq!(split(range, bucket), None, "{range} at {bucket}");
+        }
     }
 
     #[test]

@@ -121,6 +121,7 @@ impl Shard {
             StoreError::Unavailable(text) => StoreError::Unavailable(named(text)),
             StoreError::Contention(text) => StoreError::Contention(named(text)),
             StoreError::OutcomeUnknown(text) => StoreError::OutcomeUnknown(named(text)),
+            StoreError::Unfit(text) => StoreError::Unfit(named(text)),
             StoreError::Corrupt(text) => StoreError::Corrupt(named(text)),
         }
     }

@@ -1,0 +1,260 @@
+//! For those who run the databases: what each of them is and holds, and how a part of one is given to
+//! another.
+//!
+//! A shard is split with PostgreSQL's own means. A physical replica of it becomes the new shard: it has
+//! everything already, so nothing is copied while anyone waits.
+//!
+//! 1. [`Administration::give_away`]: the database holds only what it keeps. From here on nothing is
+//!    written for what moves ([`crate::shard`] says why that is certain).
+//! 2. The replica follows up to that moment, which is where its log has come to
+//!    [`Administration::position`].
+//! 3. [`Administration::promote`], and [`Administration::take_over`]: the replica is a database of its own,
+//!    and says that it holds what moved.
+//! 4. Servers are started with the new map. [`Administration::purge`] removes, from either, what the other
+//!    holds.
+//!
+//! Each step can be repeated, and leaves things so that the next one can be done at any later time. What
+//! goes wrong before the promotion is undone by [`Administration::take_back`].
+
+mod purge;
+
+use std::time::Duration;
+
+use dabba_store::{BucketRange, StoreError};
+use tokio_postgres::Row;
+
+pub use self::purge::Purged;
+#[cfg(test)]
+pub(crate) use self::purge::statements;
+use crate::{
+    Ownership, PostgresOptions,
+    codec::read,
+    failure::Failure,
+    pool::{Connection, Connections},
+    shard::{find_ownership, numbers},
+    tls::Target,
+};
+
+/// How long one statement may take: counting and purging go through many rows.
+const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// By what name the connections are seen in `pg_stat_activity`.
+const APPLICATION_NAME: &str = "dabba shards";
+
+/// How long writes that have begun may keep a change of the buckets waiting. Writes that come meanwhile
+/// wait behind it, so this is how long they may be held up.
+const FENCE_TIMEOUT_MS: u32 = 2_000;
+
+/// How long a replica may take to become a database of its own, in seconds.
+const PROMOTION_TIMEOUT_S: i32 = 60;
+
+/// Up to this size orders are counted; a larger table's number of rows is the planner's estimate.
+const MAX_COUNTED_BYTES: i64 = 256 * 1_024 * 1_024;
+
+const FIND_POSITION: &str = "\
+    SELECT pg_is_in_recovery(), system_identifier::text, current_database()::text, \
+        (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END \
+            - '0/0'::pg_lsn)::bigint, \
+        extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8 \
+    FROM pg_control_system()";
+
+const FIND_SYNCHRONOUS_STANDBYS: &str = "SELECT current_setting('synchronous_standby_names')";
+
+const COUNT_RESTAURANTS: &str = "\
+    SELECT count(*), count(*) FILTER (WHERE bucket_of(id) NOT BETWEEN $1 AND $2) FROM restaurants";
+
+const SIZE_OF_ORDERS: &str = "\
+    SELECT pg_table_size('orders'), reltuples::bigint FROM pg_class WHERE oid = 'orders'::regclass";
+
+const COUNT_ORDERS: &str = "SELECT count(*) FROM orders";
+
+/// Where a database is in its log, and as what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Position {
+    /// Whether it follows another one.
+    pub is_replica: bool,
+    /// Tells clusters apart; a physical copy has the one of its original.
+    pub system_identifier: String,
+    /// The database's name within its cluster.
+    pub database: String,
+    /// Up to where the log has been written, or followed by a replica: bytes since its beginning.
+    pub log_bytes: u64,
+    /// How long ago the last transaction was made that a replica has followed, in seconds. Grows while
+    /// nothing is written.
+    pub replayed_seconds_ago: Option<f64>,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// Restaurants.
+    pub restaurants: u64,
+    /// Restaurants that are here and belong to another shard: what a purge removes.
+    pub foreign_restaurants: u64,
+    /// Orders.
+    pub orders: u64,
+    /// Whether the number of orders is an estimate.
+    pub is_estimate: bool,
+}
+
+/// A database, for its operator.
+pub struct Administration {
+    connections: Connections,
+}
+
+impl Administration {
+    /// For the database at `url`. Connects when it is asked something.
+    pub fn new(url: &str) -> Result<Self, StoreError> {
+        let options = PostgresOptions {
+            // One for what is asked, one for looking meanwhile.
+            pool_size: 2,
+            statement_timeout: STATEMENT_TIMEOUT,
+            application_name: APPLICATION_NAME.to_owned(),
+            ..PostgresOptions::default()
+        };
+        Ok(Self { connections: Connections::new(Target::parse(url)?, &options)? })
+    }
+
+    async fn run<T>(
+        &self,
+        work: impl AsyncFnOnce(&Connection) -> Result<T, Failure>,
+    ) -> Result<T, StoreError> {
+        let run = async { work(&self.connections.get().await?).await };
+        run.await.map_err(Failure::into_store_error)
+    }
+
+    /// What the database says that it is; `None` when it is in no map.
+    ///
+    /// [`StoreError::Unfit`] when it has another schema than this program knows.
+    pub async fn ownership(&self) -> Result<Option<Ownership>, StoreError> {
+        self.run(async |connection| {
+            crate::migrate::check_schema(connection).await?;
+            find_ownership(connection).await
+        })
+        .await
+    }
+
+    /// Where the database is in its log.
+    pub async fn position(&self) -> Result<Position, StoreError> {
+        self.run(async |connection| {
+            let rows = connection.query(FIND_POSITION, &[]).await?;
+            position_of(only(&rows)?)
+        })
+        .await
+    }
+
+    /// The standbys for which commits wait, as `synchronous_standby_names` names them; `None` when they
+    /// wait for none.
+    pub async fn synchronous_standbys(&self) -> Result<Option<String>, StoreError> {
+        self.run(async |connection| {
+            let rows = connection.query(FIND_SYNCHRONOUS_STANDBYS, &[]).await?;
+            let names: String = read(only(&rows)?, 0)?;
+            Ok((!names.is_empty()).then_some(names))
+        })
+        .await
+    }
+
+    /// How much there is, of the buckets that it should hold and of others.
+    pub async fn holdings(&self, buckets: BucketRange) -> Result<Holdings, StoreError> {
+        self.run(async |connection| {
+            let (first, last) = numbers(buckets);
+            let rows = connection.query(COUNT_RESTAURANTS, &[&first, &last]).await?;
+            let (restaurants, foreign) = (read::<i64>(only(&rows)?, 0)?, read::<i64>(only(&rows)?, 1)?);
+            let rows = connection.query(SIZE_OF_ORDERS, &[]).await?;
+            let (bytes, estimate) = (read::<i64>(only(&rows)?, 0)?, read::<i64>(only(&rows)?, 1)?);
+            let is_estimate = bytes > MAX_COUNTED_BYTES && estimate >= 0;
+            let orders = if is_estimate { estimate } else { connection.query_number(COUNT_ORDERS).await? };
+            let number = |number: i64| u64::try_from(number).unwrap_or(0);
+            Ok(Holdings {
+                restaurants: number(restaurants),
+                foreign_restaurants: number(foreign),
+                orders: number(orders),
+                is_estimate,
+            })
+        })
+        .await
+    }
+
+    /// Lets the database, which is `from`, hold only `kept` from now on. Answers up to where its log has
+    /// been written then, in bytes: whoever has followed so far has everything that was ever written for
+    /// the rest. Waits a bounded time for the writes that have begun.
+    pub async fn give_away(&self, from: &Ownership, kept: BucketRange) -> Result<u64, StoreError> {
+        self.change(from, &Ownership { buckets: kept, ..from.clone() }).await?;
+        Ok(self.position().await?.log_bytes)
+    }
+
+    /// Undoes [`Administration::give_away`], for as long as nobody else holds what was given away.
+    pub async fn take_back(&self, from: &Ownership, kept: BucketRange) -> Result<(), StoreError> {
+        self.change(&Ownership { buckets: kept, ..from.clone() }, from).await
+    }
+
+    /// Makes a replica a database of its own, and waits until it is.
+    pub async fn promote(&self) -> Result<(), StoreError> {
+        self.run(async |connection| {
+            let rows = connection.query("SELECT pg_promote(true, $1)", &[&PROMOTION_TIMEOUT_S]).await?;
+            if read(only(&rows)?, 0)? {
+                return Ok(());
+            }
+            let text = format!("the replica was not promoted within {PROMOTION_TIMEOUT_S} seconds");
+            Err(Failure::Store(StoreError::Unavailable(text)))
+        })
+        .await
+    }
+
+    /// Lets the database, which was `from` when it was a replica, be `to`.
+    pub async fn take_over(&self, from: &Ownership, to: &Ownership) -> Result<(), StoreError> {
+        self.change(from, to).await
+    }
+
+    /// Changes what the database says that it is, when no write is under way. Nothing happens when it
+    /// says something else than `from`, which is [`StoreError::Unfit`].
+    async fn change(&self, from: &Ownership, to: &Ownership) -> Result<(), StoreError> {
+        self.run(async |connection| {
+            let client = connection.client()?;
+            let fence = format!(
+                "BEGIN; SET LOCAL lock_timeout = {FENCE_TIMEOUT_MS}; LOCK TABLE shard IN ACCESS EXCLUSIVE MODE"
+            );
+            let change = async {
+                client.batch_execute(&fence).await?;
+                let found = find_ownership(connection).await?;
+                if found.as_ref() != Some(from) {
+                    let found = found.map_or_else(|| "in no map".to_owned(), |found| found.to_string());
+                    let text = format!("the database is {found}, not {from}");
+                    return Err(Failure::Store(StoreError::Unfit(text)));
+                }
+                let (first, last) = numbers(to.buckets);
+                connection.execute(UPDATE_SHARD, &[&to.name, &first, &last, &to.is_directory]).await?;
+                client.batch_execute("COMMIT").await?;
+                Ok(())
+            };
+            let changed = change.await;
+            if changed.is_err() {
+                connection.rollback().await;
+            }
+            changed
+        })
+        .await
+    }
+
+    /// Lets go of all connections.
+    pub async fn close(&self) {
+        self.connections.close().await;
+    }
+}
+
+const UPDATE_SHARD: &str = "\
+    UPDATE shard SET name = $1, first_bucket = $2, last_bucket = $3, is_directory = $4 WHERE is_the_only_row";
+
+fn only(rows: &[Row]) -> Result<&Row, Failure> {
+    rows.first().ok_or_else(|| Failure::corrupt("an answer went missing"))
+}
+
+fn position_of(row: &Row) -> Result<Position, Failure> {
+    Ok(Position {
+        is_replica: read(row, 0)?,
+        system_identifier: read(row, 1)?,
+        database: read(row, 2)?,
+        log_bytes: u64::try_from(read::<i64>(row, 3)?).unwrap_or(0),
+        replayed_seconds_ago: read(row, 4)?,
+    })
+}

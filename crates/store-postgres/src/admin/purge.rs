@@ -1,0 +1,182 @@
+//! Removing what belongs to another shard by now, a bounded number of rows at a time.
+//!
+//! Each step looks at the database's own range in the same statement that deletes, so that nothing can be
+//! removed that the database holds. Steps are small transactions at READ COMMITTED: they hold nobody up,
+//! and take no part in the detection of collisions.
+
+use dabba_store::StoreError;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::Administration;
+use crate::{
+    codec::{BELOW_EVERY_ID, read},
+    failure::Failure,
+    pool::Connection,
+};
+
+/// Most rows of one table that are looked at and removed in one step.
+pub(crate) const ROWS_PER_STEP: i64 = 1_000;
+
+/// A table that is gone through by an id whose bucket says where a row belongs. What depends on another
+/// comes before it.
+struct Table {
+    name: &'static str,
+    /// The id's column, the first of an index.
+    id: &'static str,
+}
+
+const TABLES: [Table; 6] = [
+    Table { name: "tasks", id: "id" },
+    Table { name: "order_events", id: "order_id" },
+    Table { name: "orders", id: "id" },
+    Table { name: "stock", id: "restaurant_id" },
+    Table { name: "menus", id: "restaurant_id" },
+    Table { name: "restaurants", id: "id" },
+];
+
+/// Those of the claims have no index that begins with the restaurant; they are gone through by their
+/// account.
+const PURGE_KEYS: &str = "\
+    WITH seen AS ( \
+        SELECT account_id, restaurant_id, key FROM idempotency_keys \
+        WHERE (account_id, restaurant_id, key) > ($1, $2, $3) \
+        ORDER BY account_id, restaurant_id, key LIMIT $4), \
+    gone AS ( \
+        DELETE FROM idempotency_keys USING seen, shard \
+        WHERE idempotency_keys.account_id = seen.account_id \
+            AND idempotency_keys.restaurant_id = seen.restaurant_id AND idempotency_keys.key = seen.key \
+            AND shard.is_the_only_row \
+            AND bucket_of(seen.restaurant_id) NOT BETWEEN shard.first_bucket AND shard.last_bucket \
+        RETURNING 1) \
+    SELECT account_id, restaurant_id, key, (SELECT count(*) FROM gone) FROM seen \
+    ORDER BY account_id DESC, restaurant_id DESC, key DESC LIMIT 1";
+
+/// Accounts and memberships are the directory's alone.
+const PURGE_MEMBERSHIPS: &str = "\
+    DELETE FROM memberships WHERE ctid = ANY (ARRAY( \
+        SELECT memberships.ctid FROM memberships, shard \
+        WHERE shard.is_the_only_row AND NOT shard.is_directory \
+        ORDER BY restaurant_id, account_id LIMIT $1))";
+
+const PURGE_ACCOUNTS: &str = "\
+    DELETE FROM accounts WHERE ctid = ANY (ARRAY( \
+        SELECT accounts.ctid FROM accounts, shard \
+        WHERE shard.is_the_only_row AND NOT shard.is_directory ORDER BY id LIMIT $1))";
+
+impl Table {
+    /// Looks at so many (`$2`) ids behind one (`$1`), and removes the rows of those that belong elsewhere.
+    /// Answers the last id that was looked at, and how many rows are gone.
+    fn sql(&self) -> String {
+        let Self { name, id } = self;
+        format!(
+            "WITH seen AS (SELECT DISTINCT {id} FROM (\
+                 SELECT {id} FROM {name} WHERE {id} > $1 ORDER BY {id} LIMIT $2) AS next), \
+             gone AS (\
+                 DELETE FROM {name} USING seen, shard WHERE {name}.{id} = seen.{id} AND shard.is_the_only_row \
+                     AND bucket_of(seen.{id}) NOT BETWEEN shard.first_bucket AND shard.last_bucket \
+                 RETURNING 1) \
+             SELECT {id}, (SELECT count(*) FROM gone) FROM seen ORDER BY {id} DESC LIMIT 1"
+        )
+    }
+}
+
+/// Every statement of this part, for the test that looks at their plans.
+#[cfg(test)]
+pub(crate) fn statements() -> Vec<(&'static str, String)> {
+    let fixed = [
+        ("purge_keys", PURGE_KEYS),
+        ("purge_memberships", PURGE_MEMBERSHIPS),
+        ("purge_accounts", PURGE_ACCOUNTS),
+    ];
+    let fixed = fixed.map(|(name, sql)| (name, sql.to_owned()));
+    fixed.into_iter().chain(TABLES.iter().map(|table| (table.name, table.sql()))).collect()
+}
+
+/// What a purge has removed from one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purged {
+    /// The table.
+    pub table: &'static str,
+    /// The rows that are gone.
+    pub rows: u64,
+}
+
+impl Administration {
+    /// Removes all rows that belong to another shard, in bounded steps; after each, `progress` is told the
+    /// table and how many rows of it are gone so far. Can be broken off and done again.
+    ///
+    /// [`StoreError::Unfit`] when the database is in no map: nobody knows then what belongs where.
+    pub async fn purge(&self, mut progress: impl FnMut(Purged) + Send) -> Result<Vec<Purged>, StoreError> {
+        if self.ownership().await?.is_none() {
+            return Err(StoreError::Unfit("the database is in no shard map".to_owned()));
+        }
+        let mut all = Vec::new();
+        all.push(self.purge_keys(&mut progress).await?);
+        for table in &TABLES {
+            all.push(self.purge_table(table, &mut progress).await?);
+        }
+        for (table, sql) in [("memberships", PURGE_MEMBERSHIPS), ("accounts", PURGE_ACCOUNTS)] {
+            all.push(self.purge_directory(table, sql, &mut progress).await?);
+        }
+        Ok(all)
+    }
+
+    async fn purge_table(
+        &self,
+        table: &Table,
+        progress: &mut (impl FnMut(Purged) + Send),
+    ) -> Result<Purged, StoreError> {
+        let sql = table.sql();
+        let mut purged = Purged { table: table.name, rows: 0 };
+        let mut after = BELOW_EVERY_ID;
+        loop {
+            let step = self.run(async |connection| {
+                let rows = connection.query(&sql, &[&after, &ROWS_PER_STEP]).await?;
+                let Some(row) = rows.first() else { return Ok(None) };
+                Ok(Some((read::<Uuid>(row, 0)?, read::<i64>(row, 1)?)))
+            });
+            let Some((last, gone)) = step.await? else { return Ok(purged) };
+            after = last;
+            purged.rows += u64::try_from(gone).unwrap_or(0);
+            progress(purged);
+        }
+    }
+
+    async fn purge_keys(&self, progress: &mut (impl FnMut(Purged) + Send)) -> Result<Purged, StoreError> {
+        let mut purged = Purged { table: "idempotency_keys", rows: 0 };
+        let mut after = (BELOW_EVERY_ID, BELOW_EVERY_ID, String::new());
+        loop {
+            let step = self.run(async |connection| {
+                let parameters: [&(dyn ToSql + Sync); 4] = [&after.0, &after.1, &after.2, &ROWS_PER_STEP];
+                let rows = connection.query(PURGE_KEYS, &parameters).await?;
+                let Some(row) = rows.first() else { return Ok(None) };
+                Ok(Some(((read(row, 0)?, read(row, 1)?, read(row, 2)?), read::<i64>(row, 3)?)))
+            });
+            let Some((last, gone)) = step.await? else { return Ok(purged) };
+            after = last;
+            purged.rows += u64::try_from(gone).unwrap_or(0);
+            progress(purged);
+        }
+    }
+
+    async fn purge_directory(
+        &self,
+        table: &'static str,
+        sql: &str,
+        progress: &mut (impl FnMut(Purged) + Send),
+    ) -> Result<Purged, StoreError> {
+        let mut purged = Purged { table, rows: 0 };
+        loop {
+            let step = self.run(async |connection: &Connection| -> Result<u64, Failure> {
+                connection.execute(sql, &[&ROWS_PER_STEP]).await
+            });
+            let gone = step.await?;
+            if gone == 0 {
+                return Ok(purged);
+            }
+            purged.rows += gone;
+            progress(purged);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! A database holds the buckets that it says, and whoever thinks otherwise is refused.
+
+use dabba_domain::{Bucket, OrderId, RestaurantId, Timestamp, restaurant::Restaurant};
+use dabba_store::{
+    CatalogueStore as _, Commit, CommitOutcome, FeedCursor, OrderQuery, OrderScope, OrderStore as _,
+    PageSize, StoreError, TaskStore as _,
+    conformance::builders::{World, menu, slug},
+};
+use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
+
+use crate::common::{eventually, fresh_database, open, own_database, randomness, session};
+
+/// What was given away in these tests: everything from here on.
+const FIRST_GIVEN_AWAY: u16 = 2_048;
+
+async fn give_away(url: &str) {
+    let sql = format!(
+        "BEGIN; LOCK TABLE shard IN ACCESS EXCLUSIVE MODE; UPDATE shard SET last_bucket = {}; COMMIT",
+        FIRST_GIVEN_AWAY - 1
+    );
+    session(url).await.batch_execute(&sql).await.unwrap();
+}
+
+/// A restaurant of a bucket that stays, or of one that is given away.
+fn restaurant_that(stays: bool, world: &mut World) -> RestaurantId {
+    loop {
+        let id = world.restaurant_id();
+        if (id.bucket() < Bucket::new(FIRST_GIVEN_AWAY).unwrap()) == stays {
+            return id;
+        }
+    }
+}
+
+async fn orders_of(store: &PostgresStore, scope: OrderScope) -> (Vec<OrderId>, bool) {
+    let query = OrderQuery { scope, statuses: Vec::new(), after: None, limit: PageSize::DEFAULT };
+    let page = store.list_orders(&query).await.unwrap();
+    (page.orders.iter().map(|order| order.id).collect(), page.incomplete)
+}
+
+/// Proves that a store opens only what the map says: no other name, range or role, and nothing that is in
+/// no map; and that a database is taken into a map once.
+#[tokio::test]
+async fn a_database_that_is_something_else_is_refused() {
+    let url = fresh_database();
+    let sole = Ownership::sole();
+    let half = "0-2047".parse().unwrap();
+    for (ownership, part) in [
+        (Ownership { name: "north".to_owned(), ..sole.clone() }, "\"north\""),
+        (Ownership { buckets: half, ..sole.clone() }, "0-2047"),
+        (Ownership { is_directory: false, ..sole.clone() }, "not the directory"),
+    ] {
+        let options = PostgresOptions::default();
+        let opened = PostgresStore::open(&url, &ownership, &options, randomness()).await.unwrap_err();
+        let migrated = PostgresStore::migrate(&url, &ownership).await.unwrap_err();
+        for error in [opened, migrated] {
+            let StoreError::Unfit(text) = error else { panic!("{error}") };
+            assert!(text.contains(part) && text.contains("\"main\" with the buckets 0-4095"), "{text}");
+        }
+    }
+    assert_eq!(PostgresStore::migrate(&url, &sole).await.unwrap(), 0);
+
+    session(&url).await.batch_execute("DELETE FROM shard").await.unwrap();
+    let error =
+        PostgresStore::open(&url, &sole, &PostgresOptions::default(), randomness()).await.unwrap_err();
+    assert!(error.to_string().contains("dabba migrate"), "{error}");
+}
+
+/// Proves that a database that holds restaurants is not taken for buckets that leave some of them out.
+#[tokio::test]
+async fn a_database_with_other_restaurants_is_not_taken() {
+    let url = fresh_database();
+    let mut world = World::new(1);
+    let restaurant = Restaurant { id: restaurant_that(false, &mut world), ..world.restaurant() };
+    open(&url).await.create_restaurant(&restaurant, &menu(&["dal"])).await.unwrap();
+    session(&url).await.batch_execute("DELETE FROM shard").await.unwrap();
+    let half = Ownership { buckets: "0-2047".parse().unwrap(), ..Ownership::sole() };
+    let error = PostgresStore::migrate(&url, &half).await.unwrap_err();
+    assert!(error.to_string().contains("restaurants of other buckets"), "{error}");
+}
+
+/// Proves that a store that has not heard of it writes nothing for what was given away, not even in a batch
+/// with other orders, which are written; and that it soon shows nothing of it either.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_away_is_neither_written_nor_shown() {
+    let (_cluster, url) = own_database();
+    let store = open(&url).await;
+    let mut world = World::new(2);
+    let customer = world.account_id();
+    let (staying, moving) = (restaurant_that(true, &mut world), restaurant_that(false, &mut world));
+    let moving_restaurant = Restaurant { id: moving, ..world.restaurant() };
+    store.create_restaurant(&moving_restaurant, &menu(&["dal"])).await.unwrap();
+    let before: Vec<Commit> = [staying, moving].map(|restaurant| world.place(restaurant, customer)).to_vec();
+    store.commit(before.clone()).await.unwrap();
+    let feed = store.feed(&FeedCursor::start(), 100).await.unwrap();
+    assert_eq!(feed.len(), 4);
+
+    give_away(&url).await;
+    let after: Vec<Commit> =
+        [moving, staying, moving].map(|restaurant| world.place(restaurant, customer)).to_vec();
+    let outcomes = store.commit(after.clone()).await.unwrap();
+    assert_eq!(outcomes, [CommitOutcome::Moved, CommitOutcome::Committed, CommitOutcome::Moved]);
+    let again = store.commit(vec![before[1].clone()]).await.unwrap();
+    assert_eq!(again, [CommitOutcome::Moved], "nor is a key answered that lives elsewhere by now");
+
+    let unavailable = |error: StoreError| assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    unavailable(store.order(before[1].order_id).await.unwrap_err());
+    unavailable(store.events(before[1].order_id, 0, 10).await.unwrap_err());
+    unavailable(store.catalogue(moving).await.unwrap_err());
+    unavailable(store.stock(moving).await.unwrap_err());
+    unavailable(store.update_restaurant(&moving_restaurant, 1).await.unwrap_err());
+    unavailable(store.replace_menu(moving, &menu(&["naan"]), 1).await.unwrap_err());
+    unavailable(store.set_stock(moving, &slug("dal"), Some(1)).await.unwrap_err());
+    unavailable(store.create_restaurant(&moving_restaurant, &menu(&["dal"])).await.unwrap_err());
+    let kept = [after[1].order_id, before[0].order_id];
+    assert_eq!(orders_of(&store, OrderScope::Customer(customer)).await, (kept.to_vec(), true));
+    let feed = store.feed(&FeedCursor::start(), 100).await.unwrap();
+    assert!(feed.iter().all(|entry| kept.contains(&entry.event.order_id)), "{feed:?}");
+    let due = store.claim_due_tasks(Timestamp::MAX, Timestamp::MAX, 100).await.unwrap();
+    assert!(!due.is_empty() && due.iter().all(|claimed| kept.contains(&claimed.task.order_id)), "{due:?}");
+}
+
+/// Proves that a store that writes nothing hears of it too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_only_reads_hears_of_it() {
+    let url = fresh_database();
+    let store = open(&url).await;
+    let mut world = World::new(3);
+    let restaurant = restaurant_that(false, &mut world);
+    let commit = world.place(restaurant, world.clone().account_id());
+    store.commit(vec![commit.clone()]).await.unwrap();
+    give_away(&url).await;
+    eventually("the order is refused", || async { store.order(commit.order_id).await.is_err() }).await;
+}
+
+/// Proves that a write that has begun before is finished, and is part of what is given away: whoever gives
+/// away waits for it, and afterwards nothing more is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn to_give_away_waits_for_the_writes_that_have_begun() {
+    let url = fresh_database();
+    let store = open(&url).await;
+    let mut world = World::new(4);
+    let restaurant = restaurant_that(false, &mut world);
+    let customer = world.account_id();
+    let (first, second) = (world.place(restaurant, customer), world.place(restaurant, customer));
+    // The write stands still in the middle.
+    let blocker = session(&url).await;
+    blocker.batch_execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let writing = tokio::spawn({
+        let store = store.clone();
+        async move { store.commit(vec![first]).await }
+    });
+    let waiting = async |count: i64| {
+        let sql = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database \
+                   WHERE datname = current_database() AND NOT granted";
+        // The store's own look at its buckets may wait too.
+        eventually("so many wait", || async {
+            blocker.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) >= count
+        })
+        .await;
+    };
+    waiting(1).await;
+    let giving = tokio::spawn({
+        let url = url.clone();
+        async move { give_away(&url).await }
+    });
+    waiting(2).await;
+    let late = tokio::spawn(async move { store.commit(vec![second]).await });
+    waiting(3).await;
+    blocker.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(writing.await.unwrap().unwrap(), [CommitOutcome::Committed]);
+    giving.await.unwrap();
+    assert_eq!(late.await.unwrap().unwrap(), [CommitOutcome::Moved]);
+}
