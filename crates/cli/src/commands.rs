@@ -6,6 +6,7 @@ pub(crate) mod migrate;
 pub(crate) mod openapi;
 pub(crate) mod serve;
 pub(crate) mod settings;
+pub(crate) mod shards;
 pub(crate) mod token;
 pub(crate) mod version;
 
@@ -16,7 +17,7 @@ use confique::Layer as _;
 
 use crate::{
     failure::Failure,
-    settings::{Layer, Settings},
+    settings::{DatabaseUrl, Layer, Settings},
 };
 
 /// Time for what runs in the background to end when a command has ended.
@@ -38,6 +39,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Brings the database to the newest schema.
     Migrate(migrate::Arguments),
+    /// Shows the shards: what each database is and holds. Its subcommands split a shard.
+    Shards(Box<shards::Arguments>),
     /// Registers the restaurants in a file with their menus, or replaces a restaurant's menu.
     ImportMenu(import_menu::Arguments),
     /// Prints a bearer token, signed with the data directory's key. Also while a server runs.
@@ -57,6 +60,7 @@ impl Cli {
             Command::Serve(arguments) => serve::run(*arguments),
             Command::Demo(arguments) => demo::run(&arguments),
             Command::Migrate(arguments) => migrate::run(arguments),
+            Command::Shards(arguments) => shards::run(*arguments),
             Command::ImportMenu(arguments) => import_menu::run(arguments),
             Command::Token(arguments) => token::run(arguments),
             Command::Settings => settings::run(),
@@ -68,14 +72,20 @@ impl Cli {
 
 /// The settings of a command that needs the data directory and little else. The others still come
 /// from the environment and the file.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct DataArguments {
     /// Settings file (TOML). `dabba.toml` if there is one, when absent.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Directory of the database and of the signing key.
+    /// Directory of the embedded database and of the signing key.
     #[arg(long, value_name = "DIRECTORY")]
     data: Option<PathBuf>,
+    /// URL of the PostgreSQL database, instead of the embedded one.
+    #[arg(long, value_name = "URL")]
+    database: Option<DatabaseUrl>,
+    /// File (TOML) that lists several PostgreSQL databases.
+    #[arg(long, value_name = "FILE")]
+    shards: Option<PathBuf>,
 }
 
 impl DataArguments {
@@ -87,6 +97,8 @@ impl DataArguments {
     fn load_with(self, set: impl FnOnce(&mut Layer)) -> Result<Settings, Failure> {
         let mut flags = Layer::empty();
         flags.data = self.data;
+        flags.database = self.database;
+        flags.shards = self.shards;
         set(&mut flags);
         Settings::load(flags, self.config.as_deref())
     }

@@ -5,6 +5,7 @@
 
 mod commands;
 mod data;
+mod databases;
 mod demo_data;
 mod failure;
 mod logging;

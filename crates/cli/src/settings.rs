@@ -16,7 +16,7 @@ use confique::{Config, File, FileFormat};
 
 pub(crate) use self::{
     documentation::template,
-    values::{Bounded, LogFilter, LogFormat},
+    values::{Bounded, DatabaseUrl, LogFilter, LogFormat, Milliseconds, PoolSeconds, PoolSize},
 };
 use crate::failure::Failure;
 
@@ -37,10 +37,72 @@ pub(crate) struct Settings {
     #[config(layer_attr(arg(long, value_name = "ADDRESS")))]
     pub(crate) listen: SocketAddr,
 
-    /// Directory of the database and of the signing key. Made when it is not there.
+    /// Directory of the embedded database and of the signing key. Made when it is not there.
     #[config(env = "DABBA_DATA", default = "dabba-data")]
     #[config(layer_attr(arg(long, value_name = "DIRECTORY")))]
     pub(crate) data: PathBuf,
+
+    /// URL of the PostgreSQL database that keeps all orders, as in
+    /// `postgresql://user@host/database?sslmode=verify-full`. The embedded database is used when neither
+    /// this nor `shards` is given.
+    #[config(env = "DABBA_DATABASE")]
+    #[config(layer_attr(arg(long, value_name = "URL")))]
+    pub(crate) database: Option<DatabaseUrl>,
+
+    /// URL of a replica of `database`, which takes over reads that need not be of this very moment.
+    #[config(env = "DABBA_REPLICA_DATABASE")]
+    #[config(layer_attr(arg(long, value_name = "URL")))]
+    pub(crate) replica_database: Option<DatabaseUrl>,
+
+    /// File (TOML) that lists several PostgreSQL databases and says which of them keeps which orders.
+    #[config(env = "DABBA_SHARDS")]
+    #[config(layer_attr(arg(long, value_name = "FILE")))]
+    pub(crate) shards: Option<PathBuf>,
+
+    /// Most connections to each PostgreSQL database.
+    #[config(env = "DABBA_POOL_SIZE", default = 16)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) pool_size: PoolSize,
+
+    /// Longest wait for a connection while all are in use, in milliseconds. Then comes 503.
+    #[config(env = "DABBA_POOL_WAIT_MILLISECONDS", default = 3000)]
+    #[config(layer_attr(arg(long, value_name = "MILLISECONDS")))]
+    pub(crate) pool_wait_milliseconds: Milliseconds,
+
+    /// Time after which a connection that nobody has used is closed, in seconds.
+    #[config(env = "DABBA_POOL_IDLE_SECONDS", default = 600)]
+    #[config(layer_attr(arg(long, value_name = "SECONDS")))]
+    pub(crate) pool_idle_seconds: PoolSeconds,
+
+    /// Age up to which a connection is used, in seconds.
+    #[config(env = "DABBA_POOL_LIFETIME_SECONDS", default = 1800)]
+    #[config(layer_attr(arg(long, value_name = "SECONDS")))]
+    pub(crate) pool_lifetime_seconds: PoolSeconds,
+
+    /// Longest time for making a connection, in milliseconds.
+    #[config(env = "DABBA_CONNECT_TIMEOUT_MILLISECONDS", default = 3000)]
+    #[config(layer_attr(arg(long, value_name = "MILLISECONDS")))]
+    pub(crate) connect_timeout_milliseconds: Milliseconds,
+
+    /// Longest time for one statement in a PostgreSQL database, in milliseconds.
+    #[config(env = "DABBA_STATEMENT_TIMEOUT_MILLISECONDS", default = 5000)]
+    #[config(layer_attr(arg(long, value_name = "MILLISECONDS")))]
+    pub(crate) statement_timeout_milliseconds: Milliseconds,
+
+    /// By what name the connections are seen in PostgreSQL's `pg_stat_activity`.
+    #[config(env = "DABBA_APPLICATION_NAME", default = "dabba")]
+    #[config(layer_attr(arg(long, value_name = "NAME")))]
+    pub(crate) application_name: String,
+
+    /// How often a transaction that collides with others is tried before it fails.
+    #[config(env = "DABBA_TRANSACTION_ATTEMPTS", default = 16)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) transaction_attempts: Bounded<1, 1_000>,
+
+    /// How far a replica may be behind, in milliseconds. When it is further, it is not used.
+    #[config(env = "DABBA_REPLICA_LAG_LIMIT_MILLISECONDS", default = 2000)]
+    #[config(layer_attr(arg(long, value_name = "MILLISECONDS")))]
+    pub(crate) replica_lag_limit_milliseconds: Milliseconds,
 
     /// Whether to bring the database to the newest schema before serving.
     #[config(env = "DABBA_MIGRATE", default = true)]
@@ -84,6 +146,12 @@ pub(crate) struct Settings {
     #[config(env = "DABBA_COMMIT_BATCH_LIMIT", default = 256)]
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) commit_batch_limit: Bounded<1, 10_000>,
+
+    /// Transactions that write to one PostgreSQL database side by side. 2, and 1 for the embedded
+    /// database, when absent.
+    #[config(env = "DABBA_COMMITTERS")]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) committers: Option<Bounded<1, 64>>,
 
     /// Connections that read from the embedded database, each on a thread of its own.
     #[config(env = "DABBA_READER_CONNECTIONS", default = 4)]
@@ -138,8 +206,8 @@ impl Settings {
         Self::builder().preloaded(flags).env().preloaded(file_layer).load().map_err(wrong)
     }
 
-    /// The database file.
-    pub(crate) fn database(&self) -> PathBuf {
+    /// The file of the embedded database.
+    pub(crate) fn embedded_database(&self) -> PathBuf {
         self.data.join("dabba.db")
     }
 }

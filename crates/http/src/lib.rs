@@ -37,6 +37,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 pub use config::{HttpConfig, MAX_BODY_BYTES, MAX_MENU_BYTES, Rate, RateLimits};
 pub use openapi::openapi_json;
 pub use problem::Code;
+/// Where measurements are registered that `/metrics` is to show.
+pub use prometheus_client::registry::Registry;
 pub use serve::serve;
 pub use token::{SigningKey, SigningKeyError, issue_token};
 
@@ -53,11 +55,13 @@ pub(crate) struct App {
 ///
 /// It has to be served with the client's address as connection information, as [`serve()`] does;
 /// else all clients count as one where the number of their requests is limited.
-pub fn app(engine: Arc<Engine>, config: HttpConfig) -> Router {
+///
+/// `metrics` holds what others have registered; the measurements of the engine and of the API are added.
+pub fn app(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Router {
     let app = Arc::new(App {
         verifier: token::Verifier::new(&config.signing_key),
         limits: limit::Limits::new(&engine, &config.rate_limits),
-        metrics: metrics::HttpMetrics::new(engine.metrics()),
+        metrics: metrics::HttpMetrics::new(engine.metrics(), metrics),
         engine,
         config,
     });

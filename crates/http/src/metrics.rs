@@ -38,8 +38,7 @@ pub(crate) struct HttpMetrics {
 }
 
 impl HttpMetrics {
-    pub(crate) fn new(engine: &EngineMetrics) -> Self {
-        let mut registry = Registry::default();
+    pub(crate) fn new(engine: &EngineMetrics, mut registry: Registry) -> Self {
         engine.register(&mut registry);
         let requests = Family::default();
         let seconds = Family::<RouteLabels, Histogram>::new_with_constructor(|| {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use dabba_domain::{RestaurantId, Role, Timestamp, menu::MenuDocument};
 use dabba_engine::{Engine, EngineConfig, ManualClock, PasswordCost, SeededRandom};
-use dabba_http::{HttpConfig, RateLimits, SigningKey, app, serve};
+use dabba_http::{HttpConfig, RateLimits, Registry, SigningKey, app, serve};
 use dabba_store::Store;
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use jiff::SignedDuration;
@@ -161,7 +161,12 @@ impl Running {
             // A server that is dropped stops as well.
             let _ = stopped.await;
         };
-        let serving = tokio::spawn(serve(listener, app(Arc::clone(&engine), http.clone()), shutdown, GRACE));
+        let serving = tokio::spawn(serve(
+            listener,
+            app(Arc::clone(&engine), http.clone(), Registry::default()),
+            shutdown,
+            GRACE,
+        ));
         Self { engine, address, stop, serving }
     }
 

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::{
     commands::{DataArguments, block_on},
-    data, demo_data,
+    data,
+    databases::{Databases, Opened},
+    demo_data,
     failure::Failure,
     logging, output,
     settings::Settings,
@@ -117,20 +119,23 @@ impl Imported {
     }
 }
 
-/// Imports into the data directory, which no server may be using.
+/// Imports into the databases. No server may be using the embedded one.
 async fn import_into(
     settings: &Settings,
     documents: Vec<RestaurantDocument>,
     restaurant: Option<RestaurantId>,
     json: bool,
 ) -> Result<(), Failure> {
-    let store = data::open(settings).map_err(|failure| {
-        Failure::new(format!(
+    let databases = Databases::from_settings(settings)?;
+    let opened = databases.open(settings).await;
+    let Opened { store, .. } = opened.map_err(|failure| match databases {
+        Databases::Postgres(_) => failure,
+        Databases::Embedded(_) => Failure::new(format!(
             "{failure}\nWhile a server runs on this data directory, import through it: \
              --server URL --token TOKEN (`dabba token --role admin` prints one)"
-        ))
+        )),
     })?;
-    let engine = data::start_engine(&store, settings);
+    let engine = data::start_engine(&store, &databases, settings);
     let admin = Principal { account_id: demo_data::fresh_account_id(&engine), role: Role::Admin };
     let result = async {
         for document in documents {

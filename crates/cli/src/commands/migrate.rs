@@ -1,6 +1,11 @@
 //! `dabba migrate`
 
-use crate::{commands::DataArguments, data, failure::Failure, logging, output};
+use crate::{
+    commands::{DataArguments, block_on},
+    databases::Databases,
+    failure::Failure,
+    logging, output,
+};
 
 /// What the command takes.
 #[derive(clap::Args)]
@@ -9,15 +14,21 @@ pub(crate) struct Arguments {
     settings: DataArguments,
 }
 
-/// Brings the database to the newest schema, and makes it when there is none.
+/// Brings every database to the newest schema. The embedded one is made when it is not there; a
+/// PostgreSQL database is taken into the shard map when it is in none.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
     logging::start(&settings)?;
-    data::make_directory(&settings)?;
-    let path = settings.database();
-    match data::migrate(&settings)? {
-        0 => output::line(format_args!("{} has the newest schema already", path.display())),
-        1 => output::line(format_args!("{}: 1 migration done", path.display())),
-        count => output::line(format_args!("{}: {count} migrations done", path.display())),
-    }
+    let databases = Databases::from_settings(&settings)?;
+    block_on(async {
+        for migrated in databases.migrate(&settings).await? {
+            let place = migrated.place;
+            match migrated.count {
+                0 => output::line(format_args!("{place} has the newest schema already"))?,
+                1 => output::line(format_args!("{place}: 1 migration done"))?,
+                count => output::line(format_args!("{place}: {count} migrations done"))?,
+            }
+        }
+        Ok(())
+    })
 }

@@ -16,7 +16,9 @@ use tokio::net::TcpListener;
 
 use self::{announcement::Announcement, signals::Signals};
 use crate::{
-    data, demo_data,
+    data,
+    databases::{Databases, Opened},
+    demo_data,
     failure::Failure,
     logging,
     settings::{Bounded, Layer, Settings},
@@ -55,9 +57,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 async fn serve(settings: Settings, with_demo: bool, json: bool) -> Result<(), Failure> {
     let signals = Signals::listen()?;
-    let store = data::open(&settings)?;
+    data::make_directory(&settings)?;
+    let databases = Databases::from_settings(&settings)?;
+    let Opened { store, metrics, place } = databases.open(&settings).await?;
     let signing_key = signing_key::read_or_make(&settings)?;
-    let engine = data::start_engine(&store, &settings);
+    let engine = data::start_engine(&store, &databases, &settings);
     let demo = if with_demo { Some(demo_data::ensure(&engine, &*store).await?) } else { None };
 
     let listener = TcpListener::bind(settings.listen)
@@ -70,14 +74,15 @@ async fn serve(settings: Settings, with_demo: bool, json: bool) -> Result<(), Fa
         signing_key: &signing_key,
         now: engine.now(),
         settings: &settings,
+        place: &place,
     };
     // The socket takes connections from here on, so whoever reads this can use the address.
     announcement.publish(json)?;
-    tracing::info!(%address, data = %settings.data.display(), "serving");
+    tracing::info!(%address, place, "serving");
 
     let grace = settings.shutdown_grace_seconds.seconds();
     let maintenance = tokio::spawn(Arc::clone(&engine).maintain());
-    let app = dabba_http::app(Arc::clone(&engine), http_config(&settings, signing_key));
+    let app = dabba_http::app(Arc::clone(&engine), http_config(&settings, signing_key), metrics);
     let stopping_since = signals.stopping_since();
     dabba_http::serve(listener, app, signals.first(), grace).await.map_err(Failure::during("serving"))?;
     maintenance.abort();

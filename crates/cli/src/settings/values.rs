@@ -1,8 +1,8 @@
 //! The types of settings that have rules of their own, checked alike from every source.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,11 @@ impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
         u32::try_from(self.0).unwrap_or(u32::MAX)
     }
 
+    /// So many milliseconds.
+    pub(crate) const fn milliseconds(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+
     /// So many seconds.
     pub(crate) const fn seconds(self) -> Duration {
         Duration::from_secs(self.0)
@@ -49,6 +54,65 @@ impl<const MIN: u64, const MAX: u64> FromStr for Bounded<MIN, MAX> {
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::new(u64::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Serialize for Bounded<MIN, MAX> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0)
+    }
+}
+
+/// A number of connections.
+pub(crate) type PoolSize = Bounded<1, 1_000>;
+/// A time that something at a database may take.
+pub(crate) type Milliseconds = Bounded<1, 600_000>;
+/// A time for which a connection is kept.
+pub(crate) type PoolSeconds = Bounded<1, 604_800>;
+
+/// Where a PostgreSQL database is. There may be a password in it, so it is not shown whole.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The whole URL, for those who connect.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with("postgresql://") || text.starts_with("postgres://") {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must be a URL that begins with postgresql://".to_owned())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DatabaseUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Host and database, without who connects and how.
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("postgresql", ""));
+        // A password may hold anything but what separates the parts.
+        let rest = rest.split('?').next().unwrap_or_default();
+        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        write!(formatter, "{scheme}://{place}")
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
     }
 }
 
@@ -116,6 +180,20 @@ mod tests {
         assert_eq!("5".parse::<Bounded<1, 9>>().unwrap().get(), 5);
         assert_eq!("0".parse::<Bounded<1, 9>>().unwrap_err(), "must be from 1 to 9, not 0");
         assert_eq!("x".parse::<Bounded<1, 9>>().unwrap_err(), "must be a whole number from 1 to 9");
+    }
+
+    #[test]
+    fn a_database_is_shown_without_its_password() {
+        for (text, shown) in [
+            ("postgresql://user:p@ss@host:5432/db?password=secret", "postgresql://host:5432/db"),
+            ("postgres://host/db", "postgres://host/db"),
+            ("postgresql://u@a:1,b:2/db?target_session_attrs=read-write", "postgresql://a:1,b:2/db"),
+        ] {
+            let url: DatabaseUrl = text.parse().unwrap();
+            assert_eq!((url.to_string(), format!("{url:?}")), (shown.to_owned(), shown.to_owned()));
+            assert_eq!(url.as_str(), text);
+        }
+        assert!("mysql://host/db".parse::<DatabaseUrl>().is_err());
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod crashes;
 mod demo;
 mod dependencies;
 mod import;
 mod load;
+mod placing;
+mod postgres;
 mod readme;
 mod serve;
 mod settings;

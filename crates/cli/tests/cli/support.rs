@@ -56,10 +56,26 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server with a demo on the data directory `data`, with further arguments.
     pub(crate) fn start(data: &Path, more: &[&str]) -> Self {
-        let mut arguments =
-            vec!["serve", "--demo", "--json", "--listen", "127.0.0.1:0", "--log", "warn", "--data"];
-        arguments.push(data.to_str().unwrap());
-        arguments.extend(more);
+        Self::start_at("127.0.0.1:0", data, more)
+    }
+
+    /// The same at a certain address, so that clients find it again after a restart.
+    pub(crate) fn start_at(address: &str, data: &Path, more: &[&str]) -> Self {
+        Self::spawn(&["serve", "--demo", "--json", "--listen", address, "--log", "warn"], data, more)
+    }
+
+    /// A server without a demo on data that had one before: `before` is what that server said. Its tokens
+    /// are still good.
+    pub(crate) fn start_without_demo(before: &Value, data: &Path, more: &[&str]) -> Self {
+        let mut server =
+            Self::spawn(&["serve", "--json", "--listen", "127.0.0.1:0", "--log", "warn"], data, more);
+        let address = std::mem::replace(&mut server.announcement, before.clone())["address"].take();
+        server.announcement["address"] = address;
+        server
+    }
+
+    fn spawn(command: &[&str], data: &Path, more: &[&str]) -> Self {
+        let arguments = [command, &["--data", data.to_str().unwrap()], more].concat();
         let mut child = dabba(data, &arguments).current_dir("/").stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -117,6 +133,11 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// An address on which nobody listens.
+pub(crate) fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// Leaves the processor to others for a moment, between two looks at what is waited for.

@@ -202,6 +202,12 @@ impl ShardMap {
         Ok(Self { shards, shard_of_bucket })
     }
 
+    /// The map of a single shard of this name, which holds everything.
+    pub fn sole(name: &str) -> Self {
+        let shards = vec![ShardRange { name: name.to_owned(), buckets: BucketRange::WHOLE }];
+        Self { shards, shard_of_bucket: vec![0; usize::from(Bucket::COUNT)].into_boxed_slice() }
+    }
+
     /// The index of the shard that holds a bucket.
     pub fn shard_of(&self, bucket: Bucket) -> usize {
         usize::from(self.shard_of_bucket[usize::from(bucket.number())])

@@ -19,6 +19,8 @@ pub(super) struct Announcement<'a> {
     pub(super) signing_key: &'a SigningKey,
     pub(super) now: Timestamp,
     pub(super) settings: &'a Settings,
+    /// Where orders are kept, in words.
+    pub(super) place: &'a str,
 }
 
 /// The form for programs.
@@ -64,9 +66,9 @@ impl Announcement<'_> {
         }
         let version = env!("CARGO_PKG_VERSION");
         let mut text = format!(
-            "Dabba {version} serves at {url}, data in {data}\nAPI: {url}/docs\n",
+            "Dabba {version} serves at {url}, {place}\nAPI: {url}/docs\n",
             url = self.url(),
-            data = self.settings.data.display()
+            place = self.place
         );
         if let Some(demo) = self.demo {
             self.introduce(demo, &mut text);

@@ -1,0 +1,48 @@
+//! `dabba shards purge`
+
+use dabba_store_postgres::admin::{Administration, Purged};
+
+use super::with_shards;
+use crate::{commands::DataArguments, databases::ShardsFile, failure::Failure, output};
+
+/// What the command takes.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    settings: DataArguments,
+}
+
+/// Purges every database of the map, after all of them have said that they are what the map says.
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    with_shards(arguments.settings, purge)
+}
+
+async fn purge(shards: ShardsFile) -> Result<(), Failure> {
+    let mut databases = Vec::new();
+    for shard in shards.iter() {
+        let during = || Failure::during(format!("{shard}"));
+        let database = Administration::new(shard.url.as_str()).map_err(during())?;
+        let (expected, claimed) = (shard.ownership(), database.ownership().await.map_err(during())?);
+        if claimed.as_ref() != Some(&expected) {
+            return Err(Failure::new(format!(
+                "{shard} is not what the map says; nothing was removed anywhere (see `dabba shards`)"
+            )));
+        }
+        databases.push((shard, database));
+    }
+    for (shard, database) in databases {
+        let log = |purged: Purged| {
+            tracing::debug!(shard = shard.name, table = purged.table, rows = purged.rows, "purging");
+        };
+        let purged = database.purge(log).await.map_err(Failure::during(format!("purging {shard}")))?;
+        let rows: u64 = purged.iter().map(|purged| purged.rows).sum();
+        let tables: Vec<String> = purged
+            .iter()
+            .filter(|purged| purged.rows > 0)
+            .map(|purged| format!("{} of {}", purged.rows, purged.table))
+            .collect();
+        let of = if tables.is_empty() { String::new() } else { format!(": {}", tables.join(", ")) };
+        output::line(format_args!("{shard}: {rows} rows removed{of}"))?;
+    }
+    Ok(())
+}

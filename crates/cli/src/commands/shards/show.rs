@@ -1,0 +1,200 @@
+//! `dabba shards`
+
+use comfy_table::{Table, presets::NOTHING};
+use dabba_store::StoreError;
+use dabba_store_postgres::{
+    Ownership,
+    admin::{Administration, Holdings, Position},
+};
+use futures::future::join_all;
+use serde::Serialize;
+
+use super::with_shards;
+use crate::{
+    commands::DataArguments,
+    databases::{Shard, ShardsFile},
+    failure::Failure,
+    output,
+};
+
+/// What the command takes.
+#[derive(clap::Args)]
+pub(super) struct ShowArguments {
+    /// Prints JSON, one object for each shard.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: DataArguments,
+}
+
+/// What is known of one shard.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    /// By the map.
+    buckets: String,
+    is_directory: bool,
+    database: String,
+    /// What the database says that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restaurants: Option<u64>,
+    /// Restaurants that belong to another shard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    foreign_restaurants: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orders: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    orders_is_estimate: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica: Option<Replica>,
+    /// Why no server would serve from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+/// How far behind a replica is.
+#[derive(Debug, Default, Serialize)]
+struct Replica {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_bytes: Option<u64>,
+    /// How long ago the last transaction was made that it has followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed_seconds_ago: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+/// Shows the shards. Fails when a server with this map would refuse to serve.
+pub(super) fn run(arguments: ShowArguments) -> Result<(), Failure> {
+    let json = arguments.json;
+    with_shards(arguments.settings, |shards| show(shards, json))
+}
+
+async fn show(shards: ShardsFile, json: bool) -> Result<(), Failure> {
+    let rows = join_all(shards.iter().map(look_at)).await;
+    if json {
+        rows.iter().try_for_each(output::json)?;
+    } else {
+        output::line(table(&rows))?;
+    }
+    let problems: Vec<String> = rows
+        .iter()
+        .filter_map(|row| Some(format!("shard {}: {}", row.name, row.problem.as_ref()?)))
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(Failure::new(problems.join("\n"))) }
+}
+
+async fn look_at(shard: Shard<'_>) -> Row {
+    let mut row = Row {
+        name: shard.name.to_owned(),
+        buckets: shard.buckets.to_string(),
+        is_directory: shard.is_directory,
+        database: shard.url.to_string(),
+        claims: None,
+        restaurants: None,
+        foreign_restaurants: None,
+        orders: None,
+        orders_is_estimate: false,
+        replica: None,
+        problem: None,
+    };
+    match ask(&shard).await {
+        Ok((claimed, holdings, position)) => {
+            row.problem = problem(&shard.ownership(), claimed.as_ref(), &position);
+            row.claims = Some(claimed.map_or_else(|| "in no map".to_owned(), |claimed| claimed.to_string()));
+            row.restaurants = Some(holdings.restaurants);
+            row.foreign_restaurants = Some(holdings.foreign_restaurants);
+            row.orders = Some(holdings.orders);
+            row.orders_is_estimate = holdings.is_estimate;
+            row.replica = look_at_replica(&shard, &position).await;
+        }
+        Err(error) => row.problem = Some(error.to_string()),
+    }
+    row
+}
+
+async fn ask(shard: &Shard<'_>) -> Result<(Option<Ownership>, Holdings, Position), StoreError> {
+    let database = Administration::new(shard.url.as_str())?;
+    let claimed = database.ownership().await?;
+    Ok((claimed, database.holdings(shard.buckets).await?, database.position().await?))
+}
+
+/// Why no server would serve from a database.
+fn problem(expected: &Ownership, claimed: Option<&Ownership>, position: &Position) -> Option<String> {
+    match claimed {
+        None => Some("the database is in no map yet: run `dabba migrate`".to_owned()),
+        Some(claimed) if claimed != expected => {
+            Some(format!("by the map it is {expected}; the database says that it is {claimed}"))
+        }
+        Some(_) if position.is_replica => Some("the database is a replica, and takes no writes".to_owned()),
+        Some(_) => None,
+    }
+}
+
+async fn look_at_replica(shard: &Shard<'_>, primary: &Position) -> Option<Replica> {
+    let url = shard.replica_url?;
+    let position = async { Administration::new(url.as_str())?.position().await };
+    Some(match position.await {
+        Ok(position) if position.system_identifier != primary.system_identifier => {
+            Replica { problem: Some("not a replica of this shard".to_owned()), ..Replica::default() }
+        }
+        Ok(position) if !position.is_replica => {
+            Replica { problem: Some("follows nobody any more".to_owned()), ..Replica::default() }
+        }
+        Ok(position) => Replica {
+            lag_bytes: Some(primary.log_bytes.saturating_sub(position.log_bytes)),
+            replayed_seconds_ago: position.replayed_seconds_ago,
+            problem: None,
+        },
+        Err(error) => Replica { problem: Some(error.to_string()), ..Replica::default() },
+    })
+}
+
+fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header([
+        "shard",
+        "buckets",
+        "database",
+        "restaurants",
+        "orders",
+        "replica",
+        "state",
+    ]);
+    for row in rows {
+        let count = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |count| count.to_string());
+        let about = if row.orders_is_estimate { "about " } else { "" };
+        let name = if row.is_directory { format!("{} (directory)", row.name) } else { row.name.clone() };
+        let state = match (&row.problem, row.foreign_restaurants) {
+            (Some(problem), _) => problem.clone(),
+            (None, Some(foreign @ 1..)) => format!("well; {foreign} restaurants to purge"),
+            (None, _) => "well".to_owned(),
+        };
+        let replica = row.replica.as_ref().map_or_else(|| "–".to_owned(), Replica::describe);
+        table.add_row([
+            name,
+            row.buckets.clone(),
+            row.database.clone(),
+            count(row.restaurants),
+            format!("{about}{}", count(row.orders)),
+            replica,
+            state,
+        ]);
+    }
+    table
+}
+
+impl Replica {
+    fn describe(&self) -> String {
+        match (&self.problem, self.lag_bytes) {
+            (Some(problem), _) => problem.clone(),
+            (None, Some(0)) => "has everything".to_owned(),
+            (None, bytes) => {
+                let seconds = self.replayed_seconds_ago.unwrap_or_default();
+                format!("{} bytes, {seconds:.1} s behind", bytes.unwrap_or_default())
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! `dabba shards split`
+//!
+//! Where the split stands is always asked of the databases, so the command can be broken off and given
+//! again. [`dabba_store_postgres::admin`] says what the steps are and why nothing is lost in them.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use dabba_domain::Bucket;
+use dabba_store::StoreError;
+use dabba_store_postgres::{
+    Ownership,
+    admin::{Administration, Position},
+};
+
+use super::with_shards;
+use crate::{
+    commands::DataArguments, databases::ShardsFile, failure::Failure, output, settings::DatabaseUrl,
+};
+
+/// How far behind a replica may be when the split begins: the rest is followed while the buckets that move
+/// are served by nobody.
+const MAX_LAG_BYTES: u64 = 1024 * 1024;
+
+/// How long the replica may take to follow up to the end. Then the buckets are taken back.
+const CATCH_UP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often the replica is asked how far it is.
+const CATCH_UP_POLL: Duration = Duration::from_millis(5);
+
+/// What the command takes.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The shard that is split.
+    #[arg(long, value_name = "NAME")]
+    shard: String,
+    /// The first bucket that the new shard gets; it gets all from there on.
+    #[arg(long, value_name = "BUCKET", value_parser = bucket)]
+    at: Bucket,
+    /// The new shard's name.
+    #[arg(long, value_name = "NAME")]
+    new_name: String,
+    /// Its database: a physical replica of the shard's.
+    #[arg(long, value_name = "URL")]
+    new_url: DatabaseUrl,
+    /// A replica of the new shard, for the new map.
+    #[arg(long, value_name = "URL")]
+    new_replica_url: Option<DatabaseUrl>,
+    /// Writes the new map to this file, which must not be there yet.
+    #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
+    write: Option<PathBuf>,
+    /// Checks everything, says what would be done, and changes nothing.
+    #[arg(long, conflicts_with = "apply", required_unless_present = "apply")]
+    dry_run: bool,
+    /// Does it.
+    #[arg(long)]
+    apply: bool,
+    #[command(flatten)]
+    settings: DataArguments,
+}
+
+fn bucket(text: &str) -> Result<Bucket, String> {
+    let number = text.parse().ok().and_then(Bucket::new);
+    number.ok_or_else(|| format!("must be a whole number from 0 to {}", Bucket::LAST.number()))
+}
+
+/// The split, with everything that is known before it begins.
+struct Split {
+    source: Administration,
+    target: Administration,
+    /// What the shard is before.
+    before: Ownership,
+    /// What it keeps.
+    kept: Ownership,
+    /// What the new shard is.
+    given: Ownership,
+    /// The map afterwards.
+    map: ShardsFile,
+}
+
+/// How far a split has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing has been done.
+    Ready,
+    /// The shard has given the buckets away; the replica still follows it.
+    GivenAway,
+    /// The replica is a database of its own, and does not say yet what it holds.
+    Promoted,
+    /// All is done.
+    Done,
+}
+
+/// Splits a shard, or checks whether it can be split.
+pub(super) fn run(mut arguments: Arguments) -> Result<(), Failure> {
+    let settings = std::mem::take(&mut arguments.settings);
+    with_shards(settings, |shards| async move { split(&arguments, &shards).await })
+}
+
+async fn split(arguments: &Arguments, shards: &ShardsFile) -> Result<(), Failure> {
+    let split = Split::new(arguments, shards)?;
+    let stage = split.stage().await?;
+    split.check(stage).await?;
+    split.describe(stage).await?;
+    if let Some(path) = arguments.write.as_ref().filter(|path| path.exists()) {
+        return Err(Failure::new(format!("{} is there already", path.display())));
+    }
+    if arguments.dry_run {
+        return output::line("Nothing was changed. With --apply it is done.");
+    }
+    let unserved = split.apply(stage).await?;
+    if let Some(path) = &arguments.write {
+        split.map.write(path)?;
+        output::line(format_args!("The new map is in {}.", path.display()))?;
+    }
+    if let Some(unserved) = unserved {
+        output::line(format_args!(
+            "The databases were ready for the new map {:.3} s after the first had given the buckets away.",
+            unserved.as_secs_f64()
+        ))?;
+    }
+    output::line(format_args!(
+        "Now start every server with the new map, one after the other. Until the first one serves, requests \
+         for the buckets {} are answered with 503. When the last one does, run `dabba shards purge`.",
+        split.given.buckets
+    ))
+}
+
+impl Split {
+    fn new(arguments: &Arguments, shards: &ShardsFile) -> Result<Self, Failure> {
+        let shard = shards
+            .shard(&arguments.shard)
+            .ok_or_else(|| Failure::new(format!("there is no shard {:?} in the map", arguments.shard)))?;
+        let before = shard.ownership();
+        let (kept, given) = before.buckets.split_at(arguments.at).ok_or_else(|| {
+            let (at, buckets) = (arguments.at.number(), before.buckets);
+            Failure::new(format!(
+                "at bucket {at} the buckets {buckets} cannot be split: one part would be empty"
+            ))
+        })?;
+        let new = (arguments.new_name.as_str(), arguments.new_url.clone(), arguments.new_replica_url.clone());
+        let map = shards
+            .split(&arguments.shard, (kept, given), new)
+            .map_err(|error| Failure::new(format!("the new map would be wrong: {error}")))?;
+        let source = Administration::new(shard.url.as_str());
+        let target = Administration::new(arguments.new_url.as_str());
+        Ok(Self {
+            source: source.map_err(Failure::during("the shard"))?,
+            target: target.map_err(Failure::during("the new shard"))?,
+            kept: Ownership { buckets: kept, ..before.clone() },
+            given: Ownership { name: arguments.new_name.clone(), buckets: given, is_directory: false },
+            before,
+            map,
+        })
+    }
+
+    /// Asks the databases how far the split has come. Anything that does not fit together is a failure.
+    async fn stage(&self) -> Result<Stage, Failure> {
+        let source = self.source.ownership().await.map_err(Failure::during("the shard"))?;
+        let is_given_away = match source {
+            Some(found) if found == self.before => false,
+            Some(found) if found == self.kept => true,
+            found => return Err(disagreement("the shard's database", &self.before, found.as_ref())),
+        };
+        let (from, to) = self.positions().await?;
+        if from.system_identifier != to.system_identifier || from.database != to.database {
+            return Err(Failure::new("the new shard's database is not a physical replica of the shard's"));
+        }
+        if from.is_replica {
+            return Err(Failure::new("the shard's database is a replica itself"));
+        }
+        if to.is_replica {
+            return Ok(if is_given_away { Stage::GivenAway } else { Stage::Ready });
+        }
+        match self.target.ownership().await.map_err(Failure::during("the new shard"))? {
+            Some(found) if is_given_away && found == self.given => Ok(Stage::Done),
+            // What it followed last is what the shard said then.
+            Some(found) if is_given_away && found == self.kept => Ok(Stage::Promoted),
+            found => Err(disagreement(
+                "the new shard's database, which is no replica any more,",
+                &self.kept,
+                found.as_ref(),
+            )),
+        }
+    }
+
+    async fn positions(&self) -> Result<(Position, Position), Failure> {
+        let from = self.source.position().await.map_err(Failure::during("the shard"))?;
+        let to = self.target.position().await.map_err(Failure::during("the new shard"))?;
+        Ok((from, to))
+    }
+
+    /// Whether the split can be gone on with from here.
+    async fn check(&self, stage: Stage) -> Result<(), Failure> {
+        if stage != Stage::Ready {
+            return Ok(());
+        }
+        let (from, to) = self.positions().await?;
+        let lag = from.log_bytes.saturating_sub(to.log_bytes);
+        if lag > MAX_LAG_BYTES {
+            return Err(Failure::new(format!(
+                "the replica is {lag} bytes behind; {MAX_LAG_BYTES} are allowed, so that it has the rest at once"
+            )));
+        }
+        let standbys = self.source.synchronous_standbys().await.map_err(Failure::during("the shard"))?;
+        if let Some(standbys) = standbys {
+            tracing::warn!(
+                standbys,
+                "commits wait for standbys. If the replica is one of them, take it out of \
+                 synchronous_standby_names first: promoted, it confirms nothing any more"
+            );
+        }
+        Ok(())
+    }
+
+    async fn describe(&self, stage: Stage) -> Result<(), Failure> {
+        let Self { before, kept, given, .. } = self;
+        output::line(format_args!(
+            "{:?} keeps the buckets {}; {:?} gets {}.",
+            before.name, kept.buckets, given.name, given.buckets
+        ))?;
+        let moving = self.source.holdings(kept.buckets).await.map_err(Failure::during("counting"))?;
+        output::line(format_args!(
+            "{} of {} restaurants move.",
+            moving.foreign_restaurants, moving.restaurants
+        ))?;
+        output::line(match stage {
+            Stage::Ready => "The replica has everything, or nearly. Nothing has been done yet.",
+            Stage::GivenAway => "The buckets have been given away; the replica is to be promoted.",
+            Stage::Promoted => "The replica has been promoted; it is to take the buckets over.",
+            Stage::Done => "All has been done in the databases.",
+        })
+    }
+
+    /// Goes on from a stage to the end. Answers how long nobody held the buckets, if that began here.
+    async fn apply(&self, stage: Stage) -> Result<Option<Duration>, Failure> {
+        let begun = Instant::now();
+        if stage == Stage::Ready {
+            let given_away = self.source.give_away(&self.before, self.kept.buckets).await;
+            let end = given_away.map_err(Failure::during("giving the buckets away"))?;
+            self.wait_for_replica_or_undo(end).await?;
+        } else if stage == Stage::GivenAway {
+            let end = self.source.position().await.map_err(Failure::during("the shard"))?.log_bytes;
+            self.wait_for_replica_or_undo(end).await?;
+        }
+        if matches!(stage, Stage::Ready | Stage::GivenAway) {
+            self.target.promote().await.map_err(|error| {
+                Failure::new(format!(
+                    "promoting the replica: {error}. The buckets {} are served by nobody. Promote the replica by \
+                     other means and give this command again, or, if it is still a replica, give the buckets \
+                     back: UPDATE shard SET last_bucket = {}",
+                    self.given.buckets,
+                    self.before.buckets.last().number()
+                ))
+            })?;
+        }
+        if stage != Stage::Done {
+            let taken_over = self.target.take_over(&self.kept, &self.given).await;
+            taken_over.map_err(Failure::during("taking the buckets over (give the command again)"))?;
+        }
+        Ok((stage == Stage::Ready).then(|| begun.elapsed()))
+    }
+
+    /// Waits until the replica has followed the log so far. When it does not come to that, the shard takes
+    /// the buckets back: nobody else can have them yet.
+    async fn wait_for_replica_or_undo(&self, end: u64) -> Result<(), Failure> {
+        let failure = match self.wait_for_replica(end).await {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        match self.source.take_back(&self.before, self.kept.buckets).await {
+            Ok(()) => Err(Failure::new(format!("{failure}. The shard has taken the buckets back"))),
+            Err(error) => Err(Failure::new(format!(
+                "{failure}. The buckets {} are served by nobody, since the shard could not take them back \
+                 ({error}): give the command again",
+                self.given.buckets
+            ))),
+        }
+    }
+
+    async fn wait_for_replica(&self, end: u64) -> Result<(), Failure> {
+        let follow = async {
+            loop {
+                let position = self.target.position().await?;
+                if !position.is_replica {
+                    return Err(StoreError::Unfit("it follows nobody any more".to_owned()));
+                }
+                if position.log_bytes >= end {
+                    return Ok(());
+                }
+                tokio::time::sleep(CATCH_UP_POLL).await;
+            }
+        };
+        match tokio::time::timeout(CATCH_UP_LIMIT, follow).await {
+            Ok(followed) => followed.map_err(Failure::during("waiting for the replica")),
+            Err(_) => {
+                Err(Failure::new(format!("the replica did not have everything within {CATCH_UP_LIMIT:?}")))
+            }
+        }
+    }
+}
+
+fn disagreement(what: &str, expected: &Ownership, found: Option<&Ownership>) -> Failure {
+    let found = found.map_or_else(|| "in no map".to_owned(), ToString::to_string);
+    Failure::new(format!("{what} says that it is {found}, not {expected}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_one_of_them() {
+        assert_eq!(bucket("4095"), Ok(Bucket::LAST));
+        for text in ["4096", "-1", "", "north"] {
+            assert!(bucket(text).unwrap_err().contains("0 to 4095"), "{text}");
+        }
+    }
+}

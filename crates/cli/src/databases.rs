@@ -1,0 +1,124 @@
+//! Where orders are kept: in the embedded database of the data directory, in one PostgreSQL database, or
+//! in several that share all orders among them.
+
+mod opening;
+mod shards_file;
+
+use std::path::{Path, PathBuf};
+
+use dabba_store_postgres::{PostgresOptions, PostgresStore};
+use dabba_store_sqlite::SqliteStore;
+use futures::future::join_all;
+
+pub(crate) use self::{
+    opening::Opened,
+    shards_file::{Shard, ShardsFile},
+};
+use crate::{data, failure::Failure, settings::Settings};
+
+/// Where orders are kept, as the settings say.
+pub(crate) enum Databases {
+    /// In the embedded database, in this file.
+    Embedded(PathBuf),
+    /// In PostgreSQL databases.
+    Postgres(ShardsFile),
+}
+
+/// What a migration did to one database.
+pub(crate) struct Migrated {
+    /// Which database.
+    pub(crate) place: String,
+    /// How many migrations were needed.
+    pub(crate) count: usize,
+}
+
+impl Databases {
+    /// Finds out what the settings say, and reads the file of the shards if there is one.
+    pub(crate) fn from_settings(settings: &Settings) -> Result<Self, Failure> {
+        match (&settings.database, &settings.shards) {
+            (Some(_), Some(_)) => Err(Failure::new(
+                "the settings database and shards exclude each other: one names a single database, the other a \
+                 file that lists several",
+            )),
+            (Some(url), None) => {
+                Ok(Self::Postgres(ShardsFile::sole(url.clone(), settings.replica_database.clone())))
+            }
+            (None, Some(file)) => Self::read(file, settings),
+            (None, None) => Ok(Self::Embedded(settings.embedded_database())),
+        }
+    }
+
+    fn read(file: &Path, settings: &Settings) -> Result<Self, Failure> {
+        if settings.replica_database.is_some() {
+            let text = "the setting replica_database belongs to database; the file of the shards has a \
+                        replica_url for each";
+            return Err(Failure::new(text));
+        }
+        ShardsFile::read(file).map(Self::Postgres)
+    }
+
+    /// The shards, for commands that are about them alone.
+    pub(crate) fn into_shards(self) -> Result<ShardsFile, Failure> {
+        match self {
+            Self::Postgres(shards) => Ok(shards),
+            Self::Embedded(_) => Err(Failure::new(
+                "the embedded database has no shards: name PostgreSQL databases with --database or --shards",
+            )),
+        }
+    }
+
+    /// Committers of each shard, when the settings do not say. The embedded database has one writer; with
+    /// PostgreSQL a second one fills the time in which the first waits for the disk.
+    pub(crate) const fn default_committers(&self) -> usize {
+        match self {
+            Self::Embedded(_) => 1,
+            Self::Postgres(_) => 2,
+        }
+    }
+
+    /// Brings all databases to the newest schema, and makes sure that each is what the map says. Fails
+    /// when one of them cannot be migrated; the others are by then.
+    pub(crate) async fn migrate(&self, settings: &Settings) -> Result<Vec<Migrated>, Failure> {
+        match self {
+            Self::Embedded(file) => {
+                data::make_directory(settings)?;
+                let place = file.display().to_string();
+                let count =
+                    SqliteStore::migrate(file).map_err(Failure::during(format!("migrating {place}")))?;
+                Ok(vec![Migrated { place, count }])
+            }
+            Self::Postgres(shards) => {
+                let migrations = shards.iter().map(async |shard: Shard<'_>| {
+                    let migrated = PostgresStore::migrate(shard.url.as_str(), &shard.ownership()).await;
+                    let count = migrated.map_err(Failure::during(format!("migrating {shard}")))?;
+                    Ok(Migrated { place: shard.to_string(), count })
+                });
+                join_all(migrations).await.into_iter().collect()
+            }
+        }
+    }
+}
+
+/// How a shard's database is used: as the settings say, but for what the file of the shards says of it.
+fn options(shard: &Shard<'_>, settings: &Settings) -> PostgresOptions {
+    let pool = shard.pool();
+    PostgresOptions {
+        pool_size: pool.size.unwrap_or(settings.pool_size).small(),
+        pool_wait_timeout: pool.wait_milliseconds.unwrap_or(settings.pool_wait_milliseconds).milliseconds(),
+        connect_timeout: pool
+            .connect_timeout_milliseconds
+            .unwrap_or(settings.connect_timeout_milliseconds)
+            .milliseconds(),
+        idle_timeout: pool.idle_seconds.unwrap_or(settings.pool_idle_seconds).seconds(),
+        max_connection_age: pool.lifetime_seconds.unwrap_or(settings.pool_lifetime_seconds).seconds(),
+        statement_timeout: pool
+            .statement_timeout_milliseconds
+            .unwrap_or(settings.statement_timeout_milliseconds)
+            .milliseconds(),
+        replica_url: shard.replica_url.map(|url| url.as_str().to_owned()),
+        max_replica_lag: settings.replica_lag_limit_milliseconds.milliseconds(),
+        application_name: settings.application_name.clone(),
+        max_attempts: settings.transaction_attempts.small(),
+        ..PostgresOptions::default()
+    }
+}

@@ -1,0 +1,125 @@
+//! Opening the databases to serve from them.
+//!
+//! A database that is not what the map says keeps the server from starting. One of several that does not
+//! answer does not: its restaurants wait for it, and the others are served. It is verified when it
+//! answers, before anything is done in it.
+
+use std::sync::Arc;
+
+use dabba_engine::{Random as _, SystemRandom};
+use dabba_http::Registry;
+use dabba_store::{ShardedStore, Store, StoreError};
+use dabba_store_postgres::{PostgresStore, Randomness};
+use dabba_store_sqlite::{SqliteOptions, SqliteStore};
+use futures::future::join_all;
+
+use super::{Databases, Shard, ShardsFile, options};
+use crate::{data, failure::Failure, settings::Settings};
+
+/// An open store, with what belongs to it.
+pub(crate) struct Opened {
+    /// The store.
+    pub(crate) store: Arc<dyn Store>,
+    /// What it counts.
+    pub(crate) metrics: Registry,
+    /// Where it is, in words for a person.
+    pub(crate) place: String,
+}
+
+impl Databases {
+    /// Opens all databases, migrated first if the settings say so.
+    pub(crate) async fn open(&self, settings: &Settings) -> Result<Opened, Failure> {
+        match self {
+            Self::Embedded(_) => self.open_embedded(settings).await,
+            Self::Postgres(shards) => open_postgres(shards, settings).await,
+        }
+    }
+
+    async fn open_embedded(&self, settings: &Settings) -> Result<Opened, Failure> {
+        data::make_directory(settings)?;
+        if settings.migrate {
+            for migrated in self.migrate(settings).await? {
+                log_migrations(&migrated.place, migrated.count);
+            }
+        }
+        let options = SqliteOptions {
+            reader_connections: settings.reader_connections.small(),
+            ..SqliteOptions::default()
+        };
+        let file = settings.embedded_database();
+        let during = Failure::during(format!(
+            "opening {} (the embedded store serves one process at a time)",
+            file.display()
+        ));
+        let store = SqliteStore::open(&file, &options).map_err(during)?;
+        Ok(Opened {
+            store: Arc::new(store),
+            metrics: Registry::default(),
+            place: format!("data in {}", settings.data.display()),
+        })
+    }
+}
+
+async fn open_postgres(shards: &ShardsFile, settings: &Settings) -> Result<Opened, Failure> {
+    let randomness: Randomness = Arc::new(|| SystemRandom.next_u64());
+    let mut metrics = Registry::default();
+    let mut stores = Vec::new();
+    for shard in shards.iter() {
+        let options = options(&shard, settings);
+        let store =
+            PostgresStore::new(shard.url.as_str(), &shard.ownership(), &options, Arc::clone(&randomness));
+        let store = store.map_err(Failure::during(format!("opening {shard}")))?;
+        let label = ("shard".into(), shard.name.to_owned().into());
+        store.metrics().register(metrics.sub_registry_with_prefix("dabba").sub_registry_with_label(label));
+        stores.push(store);
+    }
+    verify(shards, &stores, settings).await?;
+    let place = match shards.iter().collect::<Vec<_>>().as_slice() {
+        [sole] => format!("orders in {sole}"),
+        several => format!("orders in {} PostgreSQL databases", several.len()),
+    };
+    let store: Arc<dyn Store> = if stores.len() == 1 {
+        Arc::new(stores.remove(0))
+    } else {
+        let stores = stores.into_iter().map(|store| Arc::new(store) as Arc<dyn Store>).collect();
+        let sharded = ShardedStore::new(shards.map().clone(), stores)
+            .and_then(|store| store.with_directory(shards.directory()));
+        Arc::new(sharded.map_err(Failure::during("putting the shards together"))?)
+    };
+    Ok(Opened { store, metrics, place })
+}
+
+/// Migrates if the settings say so, and makes sure that each database is what the map says.
+async fn verify(shards: &ShardsFile, stores: &[PostgresStore], settings: &Settings) -> Result<(), Failure> {
+    let checks = shards.iter().zip(stores).map(async |(shard, store): (Shard<'_>, &PostgresStore)| {
+        let check = async {
+            if settings.migrate {
+                let count = PostgresStore::migrate(shard.url.as_str(), &shard.ownership()).await?;
+                log_migrations(&shard.to_string(), count);
+            }
+            store.verify().await
+        };
+        (shard, check.await)
+    });
+    let mut missing = Vec::new();
+    for (shard, verified) in join_all(checks).await {
+        match verified {
+            Ok(()) => {}
+            Err(StoreError::Unavailable(text)) => missing.push(format!("{shard}: {text}")),
+            Err(error) => return Err(Failure::new(format!("{shard}: {error}"))),
+        }
+    }
+    if missing.len() == stores.len() {
+        return Err(Failure::new(format!("no database answers: {}", missing.join("; "))));
+    }
+    for text in missing {
+        tracing::warn!("a shard does not answer; its restaurants wait for it: {text}");
+    }
+    Ok(())
+}
+
+fn log_migrations(place: &str, count: usize) {
+    if count > 0 {
+        tracing::info!(place, count, "migrated the database");
+    }
+}

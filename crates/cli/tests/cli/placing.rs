@@ -1,0 +1,118 @@
+//! Customers who place orders, each again and again under its own key until it is acknowledged, whatever
+//! becomes of the server meanwhile.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use dabba_domain::order::fold;
+use dabba_sim::Client;
+use dabba_store::{OrderQuery, OrderScope, PageSize, Store};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::support::PATIENCE;
+
+/// Most events of an order that is just placed, with room.
+const MAX_EVENTS: u32 = 100;
+
+/// Customers at work.
+pub(crate) struct Placing {
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
+    customers: JoinSet<BTreeMap<String, String>>,
+}
+
+impl Placing {
+    /// Lets so many customers, named in their keys, place this order at these restaurants by turns.
+    pub(crate) fn start(
+        name: &str,
+        customers: usize,
+        client: &Client,
+        restaurants: &[String],
+        order: &Value,
+    ) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let acknowledged = Arc::new(AtomicU64::new(0));
+        let mut running = JoinSet::new();
+        for customer in 0..customers {
+            let (stop, acknowledged) = (Arc::clone(&stop), Arc::clone(&acknowledged));
+            let (client, order, name) = (client.clone(), order.clone(), name.to_owned());
+            let restaurants = restaurants.to_vec();
+            running.spawn(async move {
+                let mut orders = BTreeMap::new();
+                for number in 0_usize.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let restaurant = &restaurants[(customer + number) % restaurants.len()];
+                    let path = format!("/v1/restaurants/{restaurant}/orders");
+                    let key = format!("{name}-{customer}-{number}");
+                    if let Some(id) = place(&client, &path, &key, &order, &stop).await {
+                        acknowledged.fetch_add(1, Ordering::Relaxed);
+                        orders.insert(key, id);
+                    }
+                }
+                orders
+            });
+        }
+        Self { stop, acknowledged, customers: running }
+    }
+
+    /// Waits until so many more orders have been acknowledged.
+    pub(crate) async fn wait_for(&self, more: u64) {
+        let (begun, until) = (Instant::now(), self.acknowledged.load(Ordering::Relaxed) + more);
+        while self.acknowledged.load(Ordering::Relaxed) < until {
+            assert!(begun.elapsed() < PATIENCE, "no orders are acknowledged any more");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets the customers finish. Answers the orders that were acknowledged, by key.
+    pub(crate) async fn finish(self) -> BTreeMap<String, String> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.customers.join_all().await.into_iter().flatten().collect()
+    }
+}
+
+/// Places an order under a key until there is an order, or until it is time to stop. What is refused for
+/// any other reason than that the server is not able to is a fault.
+async fn place(client: &Client, path: &str, key: &str, order: &Value, stop: &AtomicBool) -> Option<String> {
+    while !stop.load(Ordering::Relaxed) {
+        match client.post(path).idempotency_key(key).json(order).send().await {
+            Ok(answer) => return Some(answer.body["id"].as_str().unwrap().to_owned()),
+            Err(error) => {
+                let is_passing = error.problem().is_none_or(|problem| problem.status == 503);
+                assert!(is_passing, "{key}: {error}");
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    None
+}
+
+/// Proves of every order in a store that it is whole: its events are numbered without a gap and make it
+/// what it is. Answers the orders' ids.
+pub(crate) async fn whole_orders(store: &dyn Store) -> Vec<String> {
+    let mut query =
+        OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after: None, limit: PageSize::DEFAULT };
+    let mut ids = Vec::new();
+    loop {
+        let page = store.list_orders(&query).await.unwrap();
+        assert!(!page.incomplete);
+        for order in page.orders {
+            let events = store.events(order.id, 0, MAX_EVENTS).await.unwrap();
+            assert_eq!(fold(&events).unwrap().as_ref(), Some(&order));
+            ids.push(order.id.to_string());
+        }
+        if page.next.is_none() {
+            return ids;
+        }
+        query.after = page.next;
+    }
+}

@@ -1,0 +1,180 @@
+//! `dabba` on PostgreSQL: one database, and several.
+
+use std::{fs, path::Path};
+
+use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
+use serde_json::{Value, json};
+
+use super::support::{Server, block_on, failure, stdout};
+
+/// A file that lists shards, each with a third of the buckets.
+pub(crate) fn write_shards(path: &Path, urls: [&str; 3]) {
+    let ranges = ["0-1364", "1365-2729", "2730-4095"];
+    let shards = ["north", "south", "west"].iter().zip(ranges).zip(urls);
+    let shards = shards.map(|((name, range), url)| {
+        format!("[[shard]]\nname = \"{name}\"\nbuckets = \"{range}\"\nurl = \"{url}\"\n")
+    });
+    fs::write(path, shards.collect::<String>()).unwrap();
+}
+
+/// Registers restaurants until there is one with a bucket in each of these ranges. Answers their ids.
+pub(crate) async fn a_restaurant_in_each(server: &Server, ranges: &[(u16, u16)]) -> Vec<String> {
+    let admin = server.client("admin");
+    let settings = json!({"name": "Naan Stop", "currency": "GBP", "time_zone": "Europe/London"});
+    let menu = json!({"categories": [{"name": "Breads", "items": [{"name": "Naan", "price_minor": 250}]}]});
+    let mut found = vec![None; ranges.len()];
+    while found.iter().any(Option::is_none) {
+        let made = admin.post("/v1/restaurants").json(&settings).send().await.unwrap().body;
+        let id = made["id"].as_str().unwrap().to_owned();
+        // The twelve bits behind the version are three digits.
+        let bucket = u16::from_str_radix(&id[15..18], 16).unwrap();
+        let place = ranges.iter().position(|(first, last)| (*first..=*last).contains(&bucket)).unwrap();
+        if found[place].is_none() {
+            let path = format!("/v1/restaurants/{id}/menu");
+            admin.put(&path).if_match("*").json(&menu).send().await.unwrap();
+            found[place] = Some(id);
+        }
+    }
+    found.into_iter().flatten().collect()
+}
+
+/// An order that these restaurants take.
+pub(crate) fn order() -> Value {
+    json!({
+        "lines": [{"item": "naan", "quantity": 1}],
+        "fulfilment": {"type": "collection"},
+        "payment_method": "cash",
+    })
+}
+
+async fn place_at(server: &Server, restaurant: &str, key: &str, order: &Value) -> Result<Value, u16> {
+    let path = format!("/v1/restaurants/{restaurant}/orders");
+    let placed = server.client("customer").post(&path).idempotency_key(key).json(order).send().await;
+    placed.map(|answer| answer.body).map_err(|error| error.problem().unwrap().status)
+}
+
+/// Proves that a server on one PostgreSQL database does all that one on the embedded database does: an
+/// order's whole way, there after a restart; and that `dabba shards` and `/metrics` show the database.
+#[test]
+fn a_server_on_one_database_walks_an_order_to_the_door() {
+    let cluster = Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--database", &url]);
+    let restaurant = server.said("/restaurant_id");
+    let delivered = block_on(async {
+        let order = place_at(&server, &restaurant, "walk", &server.announcement["order"]).await.unwrap();
+        let path = |command: &str| format!("/v1/orders/{}/{command}", order["id"].as_str().unwrap());
+        let (kitchen, courier) = (server.client("restaurant"), server.client("courier"));
+        kitchen.post(&path("accept")).json(&json!({"preparation_minutes": 10})).send().await.unwrap();
+        courier.post(&path("assign")).send().await.unwrap();
+        kitchen.post(&path("ready")).send().await.unwrap();
+        courier.post(&path("pick-up")).send().await.unwrap();
+        courier.post(&path("deliver")).send().await.unwrap().body
+    });
+    assert_eq!(delivered["status"], "delivered");
+    let metrics = block_on(async {
+        reqwest::get(format!("{}/metrics", server.said("/address"))).await.unwrap().text().await.unwrap()
+    });
+    assert!(metrics.contains("dabba_postgres_transaction_attempts_total{shard=\"main\"}"), "{metrics}");
+    server.stop();
+
+    let shown = stdout(data.path(), &["shards", "--json", "--database", &url]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        (&shown["name"], &shown["orders"], &shown["restaurants"]),
+        (&json!("main"), &json!(1), &json!(3))
+    );
+    let shown = stdout(data.path(), &["shards", "--database", &url]);
+    assert!(shown.contains("main (directory)") && shown.contains("well"), "{shown}");
+
+    let server = Server::start(data.path(), &["--database", &url]);
+    block_on(async {
+        let again = place_at(&server, &restaurant, "walk", &server.announcement["order"]).await.unwrap();
+        assert_eq!(again["id"], delivered["id"], "the key still names the same order");
+    });
+}
+
+/// Proves that three databases are one store: each restaurant's orders are in its shard, a customer sees all
+/// of theirs; and that a map that disagrees with the databases is refused, by name.
+#[test]
+fn three_databases_are_one_store_and_a_wrong_map_is_refused() {
+    let cluster = Cluster::shared().unwrap();
+    let urls = [(); 3].map(|()| cluster.url(&cluster.create_database().unwrap()));
+    let directory = tempfile::tempdir().unwrap();
+    let (right, wrong) = (directory.path().join("right.toml"), directory.path().join("wrong.toml"));
+    write_shards(&right, urls.each_ref().map(String::as_str));
+    write_shards(&wrong, [&urls[1], &urls[0], &urls[2]]);
+    let (right, wrong) = (right.to_str().unwrap(), wrong.to_str().unwrap());
+
+    let text = failure(directory.path(), &["serve", "--shards", right, "--migrate", "false"]);
+    assert!(text.contains("dabba migrate"), "{text}");
+    let migrated = stdout(directory.path(), &["migrate", "--shards", right]);
+    assert_eq!(migrated.matches("migrations done").count(), 3, "{migrated}");
+
+    let data = directory.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let server = Server::start(&data, &["--shards", right]);
+    block_on(async {
+        let ranges = [(0, 1_364), (1_365, 2_729), (2_730, 4_095)];
+        let mut placed = Vec::new();
+        for restaurant in a_restaurant_in_each(&server, &ranges).await {
+            placed.push(place_at(&server, &restaurant, "one", &order()).await.unwrap()["id"].clone());
+        }
+        placed.reverse();
+        let listed = server.client("customer").get("/v1/orders").send().await.unwrap().body;
+        let listed: Vec<_> =
+            listed["orders"].as_array().unwrap().iter().map(|order| order["id"].clone()).collect();
+        assert_eq!(listed, placed, "newest first, from all shards");
+    });
+    server.stop();
+    let shown = stdout(directory.path(), &["shards", "--json", "--shards", right]);
+    for line in shown.lines() {
+        assert_eq!(serde_json::from_str::<Value>(line).unwrap()["orders"], 1, "{shown}");
+    }
+
+    for command in ["serve", "migrate", "shards"] {
+        let text = failure(directory.path(), &[command, "--shards", wrong]);
+        assert!(text.contains("south") && text.contains("0-1364"), "{command}: {text}");
+    }
+    let text = failure(directory.path(), &["serve", "--database", &urls[0]]);
+    assert!(text.contains("\"north\"") && text.contains("\"main\""), "{text}");
+    let text = failure(directory.path(), &["serve", "--database", &urls[0], "--shards", right]);
+    assert!(text.contains("exclude each other"), "{text}");
+}
+
+/// Proves that a server starts while one of its databases is away, serves the others, and serves that one
+/// too as soon as it is back.
+#[test]
+fn a_server_starts_without_one_of_its_databases() {
+    let (shared, own) = (Cluster::shared().unwrap(), Cluster::start(&ClusterOptions::default()).unwrap());
+    let urls = [
+        shared.url(&shared.create_database().unwrap()),
+        shared.url(&shared.create_database().unwrap()),
+        own.url(&own.create_database().unwrap()),
+    ];
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("shards.toml");
+    write_shards(&file, urls.each_ref().map(String::as_str));
+    let arguments = ["--shards", file.to_str().unwrap()];
+    let server = Server::start(data.path(), &arguments);
+    let ranges = [(0, 1_364), (1_365, 2_729), (2_730, 4_095)];
+    let restaurants = block_on(a_restaurant_in_each(&server, &ranges));
+    let said = server.announcement.clone();
+    server.stop();
+    own.stop(StopMode::Immediate).unwrap();
+
+    let text = failure(data.path(), &["shards", arguments[0], arguments[1]]);
+    assert!(text.contains("shard west"), "{text}");
+    // Without the demo, whose restaurants may be on the shard that is away.
+    let server = Server::start_without_demo(&said, data.path(), &arguments);
+    block_on(async {
+        assert!(place_at(&server, &restaurants[0], "while-away", &order()).await.is_ok());
+        assert_eq!(place_at(&server, &restaurants[2], "while-away", &order()).await, Err(503));
+        own.start_again().unwrap();
+        let begun = std::time::Instant::now();
+        while place_at(&server, &restaurants[2], "when-back", &order()).await.is_err() {
+            assert!(begun.elapsed() < super::support::PATIENCE, "the shard is not served again");
+        }
+    });
+}
