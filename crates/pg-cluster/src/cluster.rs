@@ -18,7 +18,7 @@ use std::{
 use crate::{ClusterError, ClusterOptions, Durability, install::Installation};
 
 /// The superuser of every cluster. Connections are trusted.
-const USER: &str = "dabba";
+pub(crate) const USER: &str = "dabba";
 
 /// The port where a cluster listens on no address: it only names the socket.
 const SOCKET_PORT: u16 = 5_432;
@@ -32,6 +32,9 @@ cat > /dev/null
 "$1/pg_ctl" stop --mode immediate --silent --pgdata "$2/data"
 rm -rf "$2"
 "#;
+
+/// Settings by name, in the order in which they are written: the last one counts.
+pub(crate) type Settings = Vec<(String, String)>;
 
 /// A running cluster, which is stopped and removed when this is dropped or the process ends.
 #[derive(Debug)]
@@ -72,6 +75,18 @@ impl Cluster {
 
     /// Makes a cluster and starts its server.
     pub fn start(options: &ClusterOptions) -> Result<Self, ClusterError> {
+        Self::make(options, |cluster| {
+            cluster.initialise()?;
+            Ok(Settings::new())
+        })
+    }
+
+    /// Makes a cluster whose data directory is filled by `fill`, and starts its server. What `fill`
+    /// answers are settings that come with the data.
+    pub(crate) fn make(
+        options: &ClusterOptions,
+        fill: impl FnOnce(&Self) -> Result<Settings, ClusterError>,
+    ) -> Result<Self, ClusterError> {
         let installation = Installation::find()?;
         // Not below TMPDIR: a socket's path must be short.
         let directory = tempfile::Builder::new()
@@ -91,8 +106,9 @@ impl Cluster {
             next_database: AtomicU32::new(1),
         };
         // From here on, whatever fails drops the cluster, and so removes it.
-        cluster.initialise(options)?;
-        cluster.start_on_free_port(options)?;
+        let settings = fill(&cluster)?;
+        cluster.add_files(options)?;
+        cluster.start_on_free_port(options, &settings)?;
         Ok(cluster)
     }
 
@@ -103,6 +119,15 @@ impl Cluster {
         }
         let socket = self.directory.to_string_lossy().replace('/', "%2F");
         format!("postgresql://{USER}@{socket}:{}/{database}?sslmode=disable", self.port)
+    }
+
+    /// Where a database is that several clusters have, all of which listen on TCP: the URL leads to the one
+    /// that can be written to.
+    pub fn url_of_primary(clusters: &[&Self], database: &str) -> String {
+        let addresses: Vec<_> =
+            clusters.iter().map(|cluster| format!("127.0.0.1:{}", cluster.port)).collect();
+        let addresses = addresses.join(",");
+        format!("postgresql://{USER}@{addresses}/{database}?target_session_attrs=read-write&sslmode=disable")
     }
 
     /// The socket on which the server listens, for a proxy between it and a client.
@@ -182,12 +207,22 @@ impl Cluster {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
-    fn data(&self) -> PathBuf {
+    /// The data directory.
+    pub fn data_directory(&self) -> PathBuf {
         self.directory.join("data")
     }
 
-    fn pg_ctl(&self, arguments: &[&str]) -> Result<(), ClusterError> {
-        let data = self.data();
+    /// What is the cluster's own, beside its data: the directory that goes when it goes.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) const fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    pub(crate) fn pg_ctl(&self, arguments: &[&str]) -> Result<(), ClusterError> {
+        let data = self.data_directory();
         let mut all: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
         all.extend([OsStr::new("--silent"), OsStr::new("--pgdata"), data.as_os_str()]);
         // The server would keep a captured output open for as long as it runs.
@@ -213,8 +248,8 @@ impl Cluster {
         Ok(name)
     }
 
-    fn initialise(&self, options: &ClusterOptions) -> Result<(), ClusterError> {
-        let data = self.data();
+    fn initialise(&self) -> Result<(), ClusterError> {
+        let data = self.data_directory();
         let arguments = [
             OsStr::new("--pgdata"),
             data.as_os_str(),
@@ -236,18 +271,24 @@ impl Cluster {
                 }
             }
         }
-        for (name, content) in &options.files {
-            let path = data.join(name);
-            let doing = || ClusterError::system(format!("writing {}", path.display()));
-            fs::write(&path, content).map_err(doing())?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(doing())?;
-            self.installation.give(&path)?;
-        }
         Ok(())
     }
 
+    fn add_files(&self, options: &ClusterOptions) -> Result<(), ClusterError> {
+        options.files.iter().try_for_each(|(name, content)| self.write_data_file(name, content))
+    }
+
+    /// Puts a file into the data directory, readable by the server's user alone.
+    pub(crate) fn write_data_file(&self, name: &str, content: &[u8]) -> Result<(), ClusterError> {
+        let path = self.data_directory().join(name);
+        let doing = || ClusterError::system(format!("writing {}", path.display()));
+        fs::write(&path, content).map_err(doing())?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(doing())?;
+        self.installation.give(&path)
+    }
+
     /// Copies a directory as its owner.
-    fn copy(&self, from: &Path, to: &Path) -> Result<(), ClusterError> {
+    pub(crate) fn copy(&self, from: &Path, to: &Path) -> Result<(), ClusterError> {
         self.installation.run_program(
             "cp",
             &[OsStr::new("-a"), OsStr::new("--reflink=auto"), from.as_os_str(), to.as_os_str()],
@@ -267,13 +308,17 @@ impl Cluster {
         Ok(())
     }
 
-    fn start_on_free_port(&mut self, options: &ClusterOptions) -> Result<(), ClusterError> {
+    fn start_on_free_port(
+        &mut self,
+        options: &ClusterOptions,
+        settings: &Settings,
+    ) -> Result<(), ClusterError> {
         let mut attempt = 1;
         loop {
             if options.tcp {
                 self.port = free_port()?;
             }
-            self.configure(options)?;
+            self.configure(options, settings)?;
             match self.start_again() {
                 Err(_) if options.tcp && attempt < MAX_PORT_ATTEMPTS => attempt += 1,
                 result => return result,
@@ -281,8 +326,8 @@ impl Cluster {
         }
     }
 
-    fn configure(&self, options: &ClusterOptions) -> Result<(), ClusterError> {
-        let path = self.data().join("postgresql.auto.conf");
+    fn configure(&self, options: &ClusterOptions, own: &Settings) -> Result<(), ClusterError> {
+        let path = self.data_directory().join("postgresql.auto.conf");
         let socket = self.directory.to_string_lossy();
         let port = self.port.to_string();
         let durable = if options.durability == Durability::Durable { "on" } else { "off" };
@@ -301,7 +346,9 @@ impl Cluster {
             ("autovacuum", "off"),
         ];
         let mut lines = String::new();
-        let given = options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let archiving = if options.archive { self.archiving()? } else { Settings::new() };
+        let given = archiving.iter().chain(own).chain(&options.settings);
+        let given = given.map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in settings.into_iter().chain(given) {
             // Writing to a text cannot fail.
             let _ = writeln!(lines, "{name} = '{}'", value.replace('\'', "''"));

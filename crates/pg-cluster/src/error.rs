@@ -23,6 +23,14 @@ pub enum ClusterError {
         /// What it wrote.
         output: String,
     },
+    /// Something did not come about in time.
+    #[error("waited in vain until {what}; the server's log: {log}")]
+    TimedOut {
+        /// What was waited for.
+        what: String,
+        /// What the server has logged.
+        log: String,
+    },
     /// The operating system refused something.
     #[error("{doing}: {source}")]
     System {

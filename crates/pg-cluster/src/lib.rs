@@ -13,6 +13,9 @@
 //! # }
 //! ```
 //!
+//! A cluster can have standbys ([`Cluster::start_standby`]), die like a machine ([`Cluster::kill`]), and be
+//! restored to a moment from a base backup and its archived log ([`Cluster::restore`]).
+//!
 //! A machine without PostgreSQL fails the test, with a text that says how to install it: a test that
 //! is skipped proves nothing.
 //!
@@ -32,10 +35,13 @@
 //! Tried and rejected: `PR_SET_PDEATHSIG`, which needs unsafe code and follows the thread, not the
 //! process; containers, which need a daemon and take seconds.
 
+mod backup;
 mod cluster;
 mod error;
 mod install;
 mod options;
+mod process;
+mod replication;
 
 pub use crate::{
     cluster::{Cluster, StopMode},

@@ -18,6 +18,8 @@ pub struct ClusterOptions {
     pub durability: Durability,
     /// Whether it listens on a port of the loopback address besides its socket.
     pub tcp: bool,
+    /// Whether every finished segment of the log is copied to [`crate::Cluster::archive`].
+    pub archive: bool,
     /// Lines for `postgresql.conf`, after all others.
     pub settings: Vec<(String, String)>,
     /// Files to put into the data directory, readable by the server's user alone: a name and its
@@ -37,6 +39,13 @@ impl ClusterOptions {
     #[must_use]
     pub fn with_tcp(mut self) -> Self {
         self.tcp = true;
+        self
+    }
+
+    /// The same, archiving its log.
+    #[must_use]
+    pub fn with_archive(mut self) -> Self {
+        self.archive = true;
         self
     }
 
