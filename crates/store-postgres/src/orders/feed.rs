@@ -22,6 +22,8 @@ use dabba_store::{BucketRange, FeedCursor, FeedEntry, StoreError};
 use super::read::{event_columns, event_of};
 use crate::{codec::read, failure::Failure, pool::Connection, shard};
 
+/// The order names its table: `transaction_id` alone would be the column of the answer, a text, in which 1000
+/// comes before 999.
 pub(crate) const READ_FEED: &str = concat!(
     "SELECT transaction_id::text, sequence, ",
     event_columns!(),
@@ -29,7 +31,7 @@ pub(crate) const READ_FEED: &str = concat!(
      WHERE (transaction_id, sequence) > ($1::text::xid8, $2) \
         AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
         AND bucket_of(order_id) BETWEEN $4 AND $5 \
-     ORDER BY transaction_id, sequence LIMIT $3"
+     ORDER BY order_events.transaction_id, order_events.sequence LIMIT $3"
 );
 
 /// A place in the feed: just behind an event.

@@ -108,3 +108,29 @@ async fn a_reader_who_follows_many_writers_misses_nothing() {
     let placed = seen.iter().filter(|entry| matches!(entry.event.event, Event::Placed(_))).count();
     assert_eq!(placed, expected);
 }
+
+/// Transactions come in the order of their numbers, also where these grow longer: 1000 after 999.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_feed_goes_on_where_numbers_grow_longer() {
+    let (_cluster, url) = own_database();
+    let store = open(&url).await;
+    let session = session(&url).await;
+    let number = async || {
+        let row = session.query_one("SELECT pg_current_xact_id()::text::bigint", &[]).await.unwrap();
+        row.get::<_, i64>(0)
+    };
+    let first = number().await;
+    let longer = 10_i64.pow(first.ilog10() + 1);
+    assert!(longer - first < 100_000, "too far to go: {first}");
+    while number().await < longer - 5 {}
+    let mut world = World::new(2);
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    let orders: Vec<_> = (0..10).map(|_| world.place(restaurant, customer)).collect();
+    for order in &orders {
+        store.commit(vec![order.clone()]).await.unwrap();
+    }
+    assert!(number().await > longer);
+    let placed = whole_feed(&store).await.into_iter().filter(|entry| entry.event.version == 1);
+    let expected: Vec<_> = orders.iter().map(|order| order.order_id).collect();
+    assert_eq!(placed.map(|entry| entry.event.order_id).collect::<Vec<_>>(), expected);
+}
