@@ -12,5 +12,6 @@ mod postgres;
 mod readme;
 mod serve;
 mod settings;
+mod split;
 mod support;
 mod token;

@@ -4,10 +4,10 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use dabba_domain::order::fold;
@@ -24,8 +24,25 @@ const MAX_EVENTS: u32 = 100;
 /// Customers at work.
 pub(crate) struct Placing {
     stop: Arc<AtomicBool>,
-    acknowledged: Arc<AtomicU64>,
+    progress: Arc<Progress>,
     customers: JoinSet<BTreeMap<String, String>>,
+}
+
+/// What all customers of a restaurant have come to.
+struct Progress {
+    acknowledged: AtomicU64,
+    /// When the latest order was acknowledged, and the longest time between two of them.
+    pauses: Mutex<(Instant, Duration)>,
+}
+
+impl Progress {
+    fn acknowledge(&self) {
+        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        let (latest, longest) = &mut *self.pauses.lock().unwrap();
+        *longest = now.duration_since(*latest).max(*longest);
+        *latest = now;
+    }
 }
 
 impl Placing {
@@ -38,10 +55,11 @@ impl Placing {
         order: &Value,
     ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let acknowledged = Arc::new(AtomicU64::new(0));
+        let pauses = Mutex::new((Instant::now(), Duration::ZERO));
+        let progress = Arc::new(Progress { acknowledged: AtomicU64::new(0), pauses });
         let mut running = JoinSet::new();
         for customer in 0..customers {
-            let (stop, acknowledged) = (Arc::clone(&stop), Arc::clone(&acknowledged));
+            let (stop, progress) = (Arc::clone(&stop), Arc::clone(&progress));
             let (client, order, name) = (client.clone(), order.clone(), name.to_owned());
             let restaurants = restaurants.to_vec();
             running.spawn(async move {
@@ -54,23 +72,29 @@ impl Placing {
                     let path = format!("/v1/restaurants/{restaurant}/orders");
                     let key = format!("{name}-{customer}-{number}");
                     if let Some(id) = place(&client, &path, &key, &order, &stop).await {
-                        acknowledged.fetch_add(1, Ordering::Relaxed);
+                        progress.acknowledge();
                         orders.insert(key, id);
                     }
                 }
                 orders
             });
         }
-        Self { stop, acknowledged, customers: running }
+        Self { stop, progress, customers: running }
     }
 
     /// Waits until so many more orders have been acknowledged.
     pub(crate) async fn wait_for(&self, more: u64) {
-        let (begun, until) = (Instant::now(), self.acknowledged.load(Ordering::Relaxed) + more);
-        while self.acknowledged.load(Ordering::Relaxed) < until {
+        let acknowledged = &self.progress.acknowledged;
+        let (begun, until) = (Instant::now(), acknowledged.load(Ordering::Relaxed) + more);
+        while acknowledged.load(Ordering::Relaxed) < until {
             assert!(begun.elapsed() < PATIENCE, "no orders are acknowledged any more");
             tokio::task::yield_now().await;
         }
+    }
+
+    /// The longest time in which no order was acknowledged.
+    pub(crate) fn longest_pause(&self) -> Duration {
+        self.progress.pauses.lock().unwrap().1
     }
 
     /// Lets the customers finish. Answers the orders that were acknowledged, by key.
