@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `orders` | the commit of a batch (read its description first), the reads, the feed |
+//! | `orders` | the commit of a batch (read its description first), what becomes of one that is lost, the reads, the feed |
 //! | `tasks`, `catalogue`, `accounts` | the other parts of the contract |
 //! | `pool`, `tls` | the connections |
 //! | `shard` | which part of all orders a database holds |
@@ -38,9 +38,12 @@ mod shard;
 mod tasks;
 mod tls;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -76,6 +79,8 @@ pub struct PostgresStore {
     is_verified: AtomicBool,
     monitor: JoinHandle<()>,
     retry: Retry,
+    /// See [`PostgresOptions::resolve_timeout`].
+    resolve_timeout: Duration,
     metrics: PostgresMetrics,
 }
 
@@ -129,6 +134,7 @@ impl PostgresStore {
         Ok(Self {
             monitor: tokio::spawn(monitor),
             retry: Retry::new(options, randomness, metrics.clone()),
+            resolve_timeout: options.resolve_timeout,
             connections,
             replica,
             held,

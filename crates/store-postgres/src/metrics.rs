@@ -15,10 +15,14 @@ pub struct PostgresMetrics {
     pub refutations: Counter,
     /// Transactions that were given up after the last attempt.
     pub give_ups: Counter,
-    /// Commits whose outcome is unknown.
+    /// Batches whose connection was lost at COMMIT, so that their outcome was unknown at first.
     pub unknown_outcomes: Counter,
     /// Reads that a replica answered.
     pub replica_reads: Counter,
+    /// Those of them of which it was found out what had become of them.
+    pub unknown_outcomes_resolved: Counter,
+    /// Those of them whose outcome stayed unknown.
+    pub unknown_outcomes_left: Counter,
 }
 
 impl PostgresMetrics {
@@ -35,7 +39,17 @@ impl PostgresMetrics {
             ("deadlocks", "Attempts that ended with SQLSTATE 40P01", &self.deadlocks),
             ("refutations", "Attempts rolled back because a condition did not hold", &self.refutations),
             ("give_ups", "Transactions given up after the last attempt", &self.give_ups),
-            ("unknown_outcomes", "Commits whose outcome is unknown", &self.unknown_outcomes),
+            ("unknown_outcomes", "Batches whose connection was lost at COMMIT", &self.unknown_outcomes),
+            (
+                "unknown_outcomes_resolved",
+                "Batches lost at COMMIT whose outcome was found out",
+                &self.unknown_outcomes_resolved,
+            ),
+            (
+                "unknown_outcomes_left",
+                "Batches lost at COMMIT whose outcome stayed unknown",
+                &self.unknown_outcomes_left,
+            ),
             ("replica_reads", "Reads that a replica answered", &self.replica_reads),
         ] {
             registry.register(name, help, counter.clone());

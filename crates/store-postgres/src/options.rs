@@ -25,6 +25,12 @@ pub struct PostgresOptions {
     pub replica_url: Option<String>,
     /// How far behind the database the replica may be. When it is further, the database does its work.
     pub max_replica_lag: Duration,
+    /// How long it is tried to find out what became of a batch whose connection was lost at COMMIT, before
+    /// its outcome is told as unknown. Nothing of a batch waits longer, however often it is lost. Two
+    /// thirds of it is how long a transaction may wait for its client (but see
+    /// [`PostgresOptions::MIN_CLIENT_TIMEOUT`]), so that one whose client is gone without a trace is over
+    /// by then.
+    pub resolve_timeout: Duration,
     /// By what name the connections are seen in `pg_stat_activity`.
     pub application_name: String,
     /// How often a transaction is tried before it fails as contended.
@@ -53,6 +59,10 @@ impl PostgresOptions {
     pub const DEFAULT_NETWORK_TIMEOUT: Duration = Duration::from_secs(10);
     /// See [`PostgresOptions::max_replica_lag`].
     pub const DEFAULT_MAX_REPLICA_LAG: Duration = Duration::from_secs(2);
+    /// See [`PostgresOptions::resolve_timeout`].
+    pub const DEFAULT_RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
+    /// The least time for which a transaction waits for its client: a busy machine is not a dead one.
+    pub const MIN_CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
     /// See [`PostgresOptions::application_name`].
     pub const DEFAULT_APPLICATION_NAME: &str = "dabba";
     /// See [`PostgresOptions::max_attempts`].
@@ -75,6 +85,7 @@ impl Default for PostgresOptions {
             network_timeout: Self::DEFAULT_NETWORK_TIMEOUT,
             replica_url: None,
             max_replica_lag: Self::DEFAULT_MAX_REPLICA_LAG,
+            resolve_timeout: Self::DEFAULT_RESOLVE_TIMEOUT,
             application_name: Self::DEFAULT_APPLICATION_NAME.to_owned(),
             max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
             base_backoff: Self::DEFAULT_BASE_BACKOFF,

@@ -99,6 +99,11 @@ impl Connections {
         Ok(Connection { client: Some(client), is_in_transaction: AtomicBool::new(false), _permit: permit })
     }
 
+    /// Whether new calls are refused.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.pool.is_closed()
+    }
+
     /// Refuses new calls, and returns when those that have begun are done.
     pub(crate) async fn close(&self) {
         self.pool.close();
@@ -117,9 +122,15 @@ impl Drop for Connections {
 
 fn configure(config: &mut Config, options: &PostgresOptions) {
     let statement_timeout_ms = options.statement_timeout.as_millis();
+    // A transaction that waits for its client holds up others, the feed of everybody among them.
+    let client_timeout = (options.resolve_timeout * 2 / 3).max(PostgresOptions::MIN_CLIENT_TIMEOUT);
+    let client_timeout_ms = client_timeout.as_millis();
     let given = config.get_options().unwrap_or_default();
     // What the URL asks for comes last and so wins.
-    let session = format!("{SESSION} -c statement_timeout={statement_timeout_ms} {given}");
+    let session = format!(
+        "{SESSION} -c statement_timeout={statement_timeout_ms} \
+         -c idle_in_transaction_session_timeout={client_timeout_ms} {given}"
+    );
     config
         .options(session)
         .application_name(&options.application_name)

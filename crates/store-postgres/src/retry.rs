@@ -44,9 +44,17 @@ impl Retry {
         Attempts { retry: self, made: 1 }
     }
 
+    /// Counts a collision.
+    pub(crate) fn count(&self, collision: Collision) {
+        match collision {
+            Collision::Serialization => self.metrics.serialization_failures.inc(),
+            Collision::Deadlock => self.metrics.deadlocks.inc(),
+        };
+    }
+
     /// A pause before the attempt after so many: anything from nothing to the limit, so that those who
     /// collided once do not meet again.
-    fn pause(&self, attempts: u32) -> Duration {
+    pub(crate) fn pause(&self, attempts: u32) -> Duration {
         /// Where 2^n is far above every limit; it keeps the shift from overflowing.
         const MAX_DOUBLINGS: u32 = 20;
         let doublings = attempts.saturating_sub(1).min(MAX_DOUBLINGS);
@@ -65,14 +73,10 @@ impl Attempts<'_> {
     /// After an attempt that failed: waits and counts the next one, or answers the error that is
     /// final.
     pub(crate) async fn after_failure(&mut self, failure: Failure) -> Result<(), StoreError> {
-        let collision = match failure {
+        match failure {
             Failure::Store(error) => return Err(error),
-            Failure::Collision(collision) => collision,
-        };
-        match collision {
-            Collision::Serialization => self.retry.metrics.serialization_failures.inc(),
-            Collision::Deadlock => self.retry.metrics.deadlocks.inc(),
-        };
+            Failure::Collision(collision) => self.retry.count(collision),
+        }
         self.next(self.retry.pause(self.made)).await
     }
 
@@ -82,6 +86,11 @@ impl Attempts<'_> {
         self.retry.metrics.refutations.inc();
         let pause = if self.is_first() { Duration::ZERO } else { self.retry.pause(self.made) };
         self.next(pause).await
+    }
+
+    /// After an attempt that was lost at COMMIT, and is known to have written nothing.
+    pub(crate) async fn after_loss(&mut self) -> Result<(), StoreError> {
+        self.next(self.retry.pause(self.made)).await
     }
 
     async fn next(&mut self, pause: Duration) -> Result<(), StoreError> {

@@ -30,6 +30,8 @@
 //!   inside the transaction, and a difference refutes the plan. When nothing is written, everything
 //!   was read at one moment, which is the moment of all outcomes.
 //!
+//! When the connection is lost at COMMIT, what became of the transaction is found out: see [`resolve`].
+//!
 //! # Without false collisions
 //!
 //! At SERIALIZABLE, PostgreSQL notes the index pages that a transaction reads, and aborts when two
@@ -58,6 +60,7 @@ mod plan;
 #[cfg(test)]
 mod plan_tests;
 mod read;
+mod resolve;
 mod view;
 mod write;
 
@@ -75,8 +78,24 @@ use dabba_store::{
     OrderScope, OrderStore, StoreError,
 };
 
-use self::{plan::Plan, view::View};
+use tokio::time::Instant;
+
+use self::{
+    plan::Plan,
+    resolve::{Fate, Loss},
+    view::View,
+};
 use crate::{PostgresStore, failure::Failure, pool::Connection};
+
+/// How an attempt at a batch ended.
+enum Attempt<'b> {
+    /// With these outcomes.
+    Decided(Vec<CommitOutcome>),
+    /// The plan rested on what is not so, and nothing is written.
+    Refuted,
+    /// The connection was lost at COMMIT.
+    Lost(Box<Loss<'b>>),
+}
 
 /// Every read of this part, for the test that looks at their plans.
 #[cfg(test)]
@@ -96,6 +115,7 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         ("find_events", read::FIND_EVENTS),
         ("find_claim", read::FIND_CLAIM),
         ("forget_keys", read::FORGET_KEYS),
+        ("find_task", resolve::FIND_TASK),
         ("read_feed", feed::READ_FEED),
     ];
     let lists = list::Stretch::EVERY.map(|stretch| (stretch.name(), stretch.sql()));
@@ -116,15 +136,18 @@ impl OrderStore for PostgresStore {
             return Ok(Vec::new());
         }
         let mut attempts = self.retry.begin();
+        // One limit for all that is lost on the way, so that a batch has a bounded time.
+        let mut deadline = None;
         loop {
             match self.try_commit(&batch, attempts.is_first()).await {
-                Ok(Some(outcomes)) => return Ok(outcomes),
-                Ok(None) => attempts.after_refutation().await?,
-                Err(Failure::Store(error)) => {
-                    if matches!(error, StoreError::OutcomeUnknown(_)) {
-                        self.metrics.unknown_outcomes.inc();
+                Ok(Attempt::Decided(outcomes)) => return Ok(outcomes),
+                Ok(Attempt::Refuted) => attempts.after_refutation().await?,
+                Ok(Attempt::Lost(loss)) => {
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.resolve_timeout);
+                    match self.resolve(&loss, deadline).await? {
+                        Fate::Written => return Ok(loss.plan.outcomes),
+                        Fate::NotWritten => attempts.after_loss().await?,
                     }
-                    return Err(error);
                 }
                 Err(failure) => attempts.after_failure(failure).await?,
             }
@@ -183,12 +206,8 @@ impl OrderStore for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Plans a batch and writes the plan. `None` when the plan rested on what is not so.
-    async fn try_commit(
-        &self,
-        batch: &[EncodedCommit],
-        assume: bool,
-    ) -> Result<Option<Vec<CommitOutcome>>, Failure> {
+    /// Plans a batch and writes the plan.
+    async fn try_commit<'b>(&self, batch: &'b [EncodedCommit], assume: bool) -> Result<Attempt<'b>, Failure> {
         let connection = self.connection().await?;
         let view = if assume { None } else { Some(View::read(&connection, batch).await?) };
         if let Some(held) = view.as_ref().and_then(|view| view.held) {
@@ -197,9 +216,18 @@ impl PostgresStore {
         let plan = Plan::new(batch, view.as_ref());
         // An assumption is good for one thing only: that all of it holds.
         if assume && !plan.commits_all() {
-            return Ok(None);
+            return Ok(Attempt::Refuted);
         }
-        let is_written = plan.committed.is_empty() || write::write(&connection, &plan).await?;
-        Ok(is_written.then_some(plan.outcomes))
+        if plan.committed.is_empty() {
+            return Ok(Attempt::Decided(plan.outcomes));
+        }
+        match write::write(&connection, &plan).await {
+            Ok(true) => Ok(Attempt::Decided(plan.outcomes)),
+            Ok(false) => Ok(Attempt::Refuted),
+            Err(Failure::Store(StoreError::OutcomeUnknown(cause))) => {
+                Ok(Attempt::Lost(Box::new(Loss { plan, cause })))
+            }
+            Err(failure) => Err(failure),
+        }
     }
 }

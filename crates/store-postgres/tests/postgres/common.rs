@@ -69,7 +69,7 @@ pub(crate) async fn open_with(url: &str, options: &PostgresOptions) -> Arc<Postg
 }
 
 /// How long a condition is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until something is so; fails the test when it never is.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {

@@ -10,5 +10,6 @@ mod feed;
 mod lost_commit;
 mod outages;
 mod ownership;
+mod proxy;
 mod schema;
 mod tls;
