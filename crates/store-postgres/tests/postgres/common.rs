@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -33,10 +33,50 @@ pub(crate) fn fresh_database() -> String {
     Cluster::shared().unwrap().database_from("migrated", migrate).unwrap()
 }
 
-/// A new database in a cluster of its own, for a test that expects the feed to show an event at once:
-/// the feed waits for every open transaction of its cluster, those of other tests included.
-pub(crate) fn own_database() -> (Cluster, String) {
-    own_cluster(&ClusterOptions::default())
+/// A cluster that nobody else uses for now, for a test that expects the feed to show an event at once: the
+/// feed waits for every open transaction of its cluster, those of other tests included.
+///
+/// Starting a cluster takes longer than most tests, so the next test gets it, as often as
+/// [`MAX_USES`] allows.
+pub(crate) struct LentCluster {
+    cluster: Option<Cluster>,
+    uses: u32,
+}
+
+/// How often a cluster is lent before it is removed with all the databases that it has gathered.
+const MAX_USES: u32 = 8;
+
+/// The clusters that nobody uses, and how often each was lent.
+static FREE_CLUSTERS: Mutex<Vec<(Cluster, u32)>> = Mutex::new(Vec::new());
+
+impl LentCluster {
+    pub(crate) fn take() -> Self {
+        let free = FREE_CLUSTERS.lock().unwrap().pop();
+        let (cluster, uses) =
+            free.unwrap_or_else(|| (Cluster::start(&ClusterOptions::default()).unwrap(), 0));
+        Self { cluster: Some(cluster), uses: uses + 1 }
+    }
+
+    /// A new database with the newest schema.
+    pub(crate) fn database(&self) -> String {
+        self.cluster.as_ref().unwrap().database_from("migrated", migrate).unwrap()
+    }
+}
+
+impl Drop for LentCluster {
+    fn drop(&mut self) {
+        // One on which a test has failed may be in any state.
+        if self.uses < MAX_USES && !std::thread::panicking() {
+            FREE_CLUSTERS.lock().unwrap().extend(self.cluster.take().map(|cluster| (cluster, self.uses)));
+        }
+    }
+}
+
+/// A new database in a cluster that nobody else uses; see [`LentCluster`].
+pub(crate) fn own_database() -> (LentCluster, String) {
+    let cluster = LentCluster::take();
+    let url = cluster.database();
+    (cluster, url)
 }
 
 /// A cluster of one's own, with a database that has the newest schema.

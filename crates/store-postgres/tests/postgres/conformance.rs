@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use dabba_pg_cluster::Cluster;
 use dabba_store::{Store, conformance::Harness};
 use dabba_store_postgres::PostgresStore;
 
-use crate::common::{open, own_database};
+use crate::common::{LentCluster, open, own_database};
 
-/// A store on a database of its own. Several properties are about the feed; see [`own_database`].
+/// A store on a database of its own. Several properties are about the feed; see [`LentCluster`].
 struct Fresh {
     store: Arc<PostgresStore>,
-    _cluster: Cluster,
+    _cluster: LentCluster,
 }
 
 impl Harness for Fresh {

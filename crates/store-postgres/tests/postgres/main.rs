@@ -11,5 +11,8 @@ mod lost_commit;
 mod outages;
 mod ownership;
 mod proxy;
+mod router;
 mod schema;
+mod shards;
 mod tls;
+mod workers;

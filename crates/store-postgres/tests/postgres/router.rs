@@ -1,0 +1,38 @@
+//! Three databases under a router keep the contract as one store does.
+
+use std::{sync::Arc, time::Duration};
+
+use dabba_store::{ShardMap, ShardRange, ShardedStore, Store, conformance::Harness};
+
+use crate::common::{LentCluster, open};
+
+/// A router over three databases of a cluster that nobody else uses.
+struct Fresh {
+    store: Arc<ShardedStore>,
+    _cluster: LentCluster,
+}
+
+impl Harness for Fresh {
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+}
+
+/// So long only when something hangs: on a busy machine no healthy shard is to be left out.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+async fn fresh() -> Fresh {
+    let cluster = LentCluster::take();
+    let mut shards = Vec::new();
+    let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+    // Not in the order of the buckets, and the directory not on the first.
+    for (name, buckets) in [("south", "2731-4095"), ("north", "0-1365"), ("middle", "1366-2730")] {
+        stores.push(open(&cluster.database()).await);
+        shards.push(ShardRange { name: name.to_owned(), buckets: buckets.parse().unwrap() });
+    }
+    let store = ShardedStore::new(ShardMap::new(shards).unwrap(), stores).unwrap();
+    let store = store.with_directory("middle").unwrap().with_time_limit(PATIENCE);
+    Fresh { store: Arc::new(store), _cluster: cluster }
+}
+
+dabba_store::conformance_suite!(fresh());

@@ -1,0 +1,234 @@
+//! One database of several is dead or slow: its own restaurants fail, and nobody else's.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dabba_domain::{AccountId, OrderId, RestaurantId};
+use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
+use dabba_store::{
+    Commit, CommitOutcome, OrderQuery, OrderScope, OrderStore as _, PageSize, ShardMap, ShardRange,
+    ShardedStore, Store, StoreError, TaskStore as _, conformance::builders::World,
+};
+use dabba_store_postgres::PostgresOptions;
+use tokio::task::JoinHandle;
+
+use crate::common::{PATIENCE, eventually, open_with, own_cluster, session};
+
+/// How long a shard may take to answer what is asked of all.
+const TIME_LIMIT: Duration = Duration::from_millis(500);
+/// How long a database may take for a statement: longer than that.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The shard that fails.
+const BROKEN: usize = 1;
+/// Those that do not.
+const HEALTHY: [usize; 2] = [0, 2];
+
+/// Three databases, each in a cluster of its own, and a restaurant on each.
+struct Scene {
+    router: Arc<ShardedStore>,
+    clusters: Vec<(Cluster, String)>,
+    restaurants: Vec<RestaurantId>,
+    customer: AccountId,
+    world: World,
+    /// Orders of each shard, in the order in which they were placed.
+    placed: [Vec<OrderId>; 3],
+}
+
+impl Scene {
+    async fn new(seed: u64) -> Self {
+        let options = PostgresOptions { statement_timeout: STATEMENT_TIMEOUT, ..PostgresOptions::default() };
+        let (mut clusters, mut shards) = (Vec::new(), Vec::new());
+        let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+        for (name, buckets) in [("a", "0-1364"), ("b", "1365-2729"), ("c", "2730-4095")] {
+            let (cluster, url) = own_cluster(&ClusterOptions::default());
+            stores.push(open_with(&url, &options).await);
+            clusters.push((cluster, url));
+            shards.push(ShardRange { name: name.to_owned(), buckets: buckets.parse().unwrap() });
+        }
+        let router = ShardedStore::new(ShardMap::new(shards).unwrap(), stores).unwrap();
+        let router = Arc::new(router.with_time_limit(TIME_LIMIT));
+        let mut world = World::new(seed);
+        let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();
+        for (index, restaurant) in restaurants.iter().enumerate() {
+            assert_eq!(router.shard_of(restaurant.bucket()), index);
+        }
+        let customer = world.account_id();
+        let placed = Default::default();
+        let mut scene = Self { router, clusters, restaurants, customer, world, placed };
+        for shard in [0, 1, 2, 1, 0] {
+            scene.place(shard).await;
+        }
+        scene
+    }
+
+    fn order(&mut self, shard: usize) -> Commit {
+        self.world.place(self.restaurants[shard], self.customer)
+    }
+
+    async fn place(&mut self, shard: usize) {
+        let commit = self.order(shard);
+        let id = commit.order_id;
+        assert_eq!(self.router.commit(vec![commit]).await, Ok(vec![CommitOutcome::Committed]));
+        self.placed[shard].push(id);
+    }
+
+    /// Places an order in the background.
+    fn begin_placing(
+        &mut self,
+        shard: usize,
+    ) -> (OrderId, JoinHandle<Result<Vec<CommitOutcome>, StoreError>>) {
+        let commit = self.order(shard);
+        let router = Arc::clone(&self.router);
+        (commit.order_id, tokio::spawn(async move { router.commit(vec![commit]).await }))
+    }
+
+    /// The ids of the customer's orders, oldest first, and whether some may be missing.
+    async fn list(&self) -> (Vec<OrderId>, bool) {
+        let mut query = query(OrderScope::Customer(self.customer));
+        let (mut ids, mut incomplete) = (Vec::new(), false);
+        loop {
+            let page = self.router.list_orders(&query).await.unwrap();
+            ids.extend(page.orders.iter().map(|order| order.id));
+            incomplete |= page.incomplete;
+            if page.next.is_none() {
+                ids.reverse();
+                return (ids, incomplete);
+            }
+            query.after = page.next;
+        }
+    }
+
+    /// What the list has when these shards are heard.
+    fn expected(&self, shards: &[usize]) -> Vec<OrderId> {
+        let mut ids: Vec<_> = shards.iter().flat_map(|shard| self.placed[*shard].clone()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Orders of the healthy shards are placed, read and listed as ever, without waiting for the broken
+    /// one; an id that nobody made is answered by its own shard alone.
+    async fn the_others_do_not_notice(&mut self) {
+        let begun = Instant::now();
+        for shard in HEALTHY {
+            self.place(shard).await;
+            for id in &self.placed[shard] {
+                assert!(self.router.order(*id).await.unwrap().is_some());
+            }
+            let unknown = self.world.order_id(self.restaurants[shard]);
+            assert_eq!(self.router.order(unknown).await, Ok(None));
+            let query = query(OrderScope::Restaurant(self.restaurants[shard]));
+            let page = self.router.list_orders(&query).await.unwrap();
+            assert_eq!((page.orders.len(), page.incomplete), (self.placed[shard].len(), false));
+        }
+        // Far more than it takes, and less than the broken shard would.
+        assert!(begun.elapsed() < STATEMENT_TIMEOUT, "{:?}", begun.elapsed());
+    }
+
+    /// The customer's list has what the healthy shards know, and says that something may be missing.
+    async fn the_list_is_incomplete(&self) {
+        assert_eq!(self.list().await, (self.expected(&HEALTHY), true));
+    }
+
+    /// After the fault everything is there and can be changed again.
+    async fn all_is_whole(&mut self) {
+        eventually("all shards answer", async || self.router.ping().await.is_ok()).await;
+        assert_eq!(self.list().await, (self.expected(&[0, 1, 2]), false));
+        self.place(BROKEN).await;
+        assert_eq!(self.list().await, (self.expected(&[0, 1, 2]), false));
+    }
+}
+
+fn query(scope: OrderScope) -> OrderQuery {
+    OrderQuery { scope, statuses: Vec::new(), after: None, limit: PageSize::DEFAULT }
+}
+
+fn is_unavailable<T>(result: &Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::Unavailable(text)) if text.starts_with("shard b: "))
+}
+
+/// A shard that is dead fails fast, by name, and takes nobody along. What it had acknowledged until then is
+/// there when it is back, also what was written while it died.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_shard_fails_alone_and_comes_back_whole() {
+    let mut scene = Scene::new(1).await;
+    // Somebody writes all the time until it fails.
+    let writing = tokio::spawn({
+        let (router, restaurant, customer) =
+            (Arc::clone(&scene.router), scene.restaurants[BROKEN], scene.customer);
+        let mut world = World::new(1_001);
+        async move {
+            let mut acknowledged = Vec::new();
+            loop {
+                let commit = world.place(restaurant, customer);
+                let id = commit.order_id;
+                match router.commit(vec![commit]).await {
+                    Ok(outcomes) => assert_eq!(outcomes, [CommitOutcome::Committed]),
+                    Err(error) => return (acknowledged, id, error),
+                }
+                acknowledged.push(id);
+            }
+        }
+    });
+    let written = scene.placed[BROKEN].len() + 20;
+    eventually("some are written", async || scene.list().await.0.len() > written).await;
+    scene.clusters[BROKEN].0.stop(StopMode::Immediate).unwrap();
+
+    let begun = Instant::now();
+    let (id, placing) = scene.begin_placing(BROKEN);
+    let refused = placing.await.unwrap();
+    assert!(is_unavailable(&refused), "{refused:?}");
+    let unread = scene.router.order(id).await;
+    assert!(is_unavailable(&unread), "{unread:?}");
+    assert!(is_unavailable(&scene.router.ping().await));
+    assert!(begun.elapsed() < PostgresOptions::DEFAULT_CONNECT_TIMEOUT, "{:?}", begun.elapsed());
+    scene.the_others_do_not_notice().await;
+    scene.the_list_is_incomplete().await;
+
+    let (acknowledged, last, error) = tokio::time::timeout(PATIENCE, writing).await.unwrap().unwrap();
+    scene.clusters[BROKEN].0.start_again().unwrap();
+    eventually("all shards answer", async || scene.router.ping().await.is_ok()).await;
+    scene.placed[BROKEN].extend(acknowledged);
+    let is_last_there = scene.router.order(last).await.unwrap().is_some();
+    // Unavailable means that nothing was written; what is unknown may be either.
+    assert!(!is_last_there || matches!(error, StoreError::OutcomeUnknown(_)), "{error:?}");
+    scene.placed[BROKEN].extend(is_last_there.then_some(last));
+    assert_eq!(scene.router.order(id).await, Ok(None));
+    scene.all_is_whole().await;
+}
+
+/// A shard whose tables are locked makes its own callers wait, for a bounded time, and nobody else. It is
+/// waited for once in lists and for tasks, and then left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_shard_is_slow_alone() {
+    let mut scene = Scene::new(2).await;
+    let blocker = session(&scene.clusters[BROKEN].1).await;
+    blocker
+        .batch_execute("BEGIN; LOCK TABLE orders, order_events, tasks IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+
+    let begun = Instant::now();
+    let (id, placing) = scene.begin_placing(BROKEN);
+    scene.the_others_do_not_notice().await;
+    assert!(!placing.is_finished(), "the shard is not slow");
+    scene.the_list_is_incomplete().await;
+    let begun_again = Instant::now();
+    scene.the_list_is_incomplete().await;
+    let far = scene.world.in_seconds(1_000_000);
+    let claimed = scene.router.claim_due_tasks(far, far, 100).await.unwrap();
+    let mut of_orders: Vec<_> = claimed.iter().map(|claimed| claimed.task.order_id).collect();
+    of_orders.sort_unstable();
+    assert_eq!(of_orders, scene.expected(&HEALTHY));
+    assert!(begun_again.elapsed() < 2 * TIME_LIMIT, "{:?}", begun_again.elapsed());
+
+    let refused = placing.await.unwrap();
+    assert!(is_unavailable(&refused), "{refused:?}");
+    assert!(begun.elapsed() >= STATEMENT_TIMEOUT, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < STATEMENT_TIMEOUT * 4, "{:?}", begun.elapsed());
+
+    blocker.batch_execute("ROLLBACK").await.unwrap();
+    scene.all_is_whole().await;
+    assert_eq!(scene.router.order(id).await, Ok(None));
+}
