@@ -43,7 +43,8 @@ struct Scene {
 
 impl Scene {
     async fn new(seed: u64) -> Self {
-        Self::with(seed, PostgresOptions::default()).await
+        // What is to be resolved waits for what the test does meanwhile.
+        Self::with(seed, PostgresOptions { resolve_timeout: PATIENCE, ..PostgresOptions::default() }).await
     }
 
     async fn with(seed: u64, options: PostgresOptions) -> Self {
