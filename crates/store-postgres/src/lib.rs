@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `orders` | the commit of a batch (read its description first), what becomes of one that is lost, the reads, the feed |
 //! | `tasks`, `catalogue`, `accounts` | the other parts of the contract |
-//! | `pool`, `tls` | the connections |
+//! | `pool`, `hosts`, `tls` | the connections |
 //! | `shard` | which part of all orders a database holds |
 //! | [`admin`] | for operators: what a database is, and how a part of it is given to another |
 //! | `replica`, `monitor` | reads from a replica, and what is looked at in the background |
@@ -24,6 +24,7 @@ pub mod admin;
 mod catalogue;
 mod codec;
 mod failure;
+mod hosts;
 mod metrics;
 mod migrate;
 mod monitor;

@@ -8,7 +8,9 @@ use refinery::{Migration, Runner};
 use tokio_postgres::Client;
 
 use crate::{
+    PostgresOptions,
     failure::{Failure, describe},
+    hosts::Hosts,
     pool::Connection,
     tls::Target,
 };
@@ -41,9 +43,12 @@ const IS_FROM_THE_FUTURE: &str = "\
 pub(crate) async fn migrate(url: &str) -> Result<usize, StoreError> {
     let mut target = Target::parse(url)?;
     target.config.application_name("dabba migrate");
-    let unreachable = |error| StoreError::Unavailable(describe(&error));
-    let (mut client, connection) = target.config.connect(target.tls).await.map_err(unreachable)?;
-    let connection = tokio::spawn(connection);
+    let time = PostgresOptions::DEFAULT_CONNECT_TIMEOUT;
+    let hosts = Hosts::new(&target.config, target.tls, time);
+    let (mut client, connection) = tokio::time::timeout(time, hosts.find())
+        .await
+        .map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))?
+        .map_err(|error| StoreError::Unavailable(describe(&error)))?;
     let applied = apply(&mut client).await;
     // The end of the session gives the lock back, whatever happened in between.
     drop(client);

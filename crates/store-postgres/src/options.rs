@@ -9,7 +9,8 @@ pub struct PostgresOptions {
     pub pool_size: u32,
     /// How long a call waits for a connection before it fails as unavailable.
     pub pool_wait_timeout: Duration,
-    /// How long making a connection may take, with everything that belongs to it.
+    /// How long making a connection may take, with everything that belongs to it. Where the URL names several
+    /// hosts, one that does not answer has its share of this.
     pub connect_timeout: Duration,
     /// A connection that was not used for so long is closed.
     pub idle_timeout: Duration,
@@ -18,7 +19,8 @@ pub struct PostgresOptions {
     pub max_connection_age: Duration,
     /// How long the database may take for one statement.
     pub statement_timeout: Duration,
-    /// How long unacknowledged data may be on its way before the connection counts as lost.
+    /// How long a server may give no sign of life, be it that data sent to it is not acknowledged or that it
+    /// leaves open whether it is still there, before the connection counts as lost. At least some seconds.
     pub network_timeout: Duration,
     /// A replica of the database, for reads that need not be of this very moment. Its connections are
     /// pooled as those of the database are.

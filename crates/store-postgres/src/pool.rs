@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_postgres::{Config, Error, Row, Statement, types::ToSql};
 
-use crate::{PostgresOptions, codec::read, failure::Failure, tls::Target};
+use crate::{PostgresOptions, codec::read, failure::Failure, hosts::Hosts, tls::Target};
 
 /// How the server is to carry out every statement of this store.
 const SESSION: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off \
@@ -42,6 +42,17 @@ pub(crate) const BEGIN_SERIALIZABLE: &str =
 /// Begins a transaction whose statements all see one moment. It takes no part in the detection of
 /// collisions, since what it reads is either only shown or proved again before it is relied upon.
 pub(crate) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+
+/// Makes every COMMIT of before this moment as safe as one's own: it writes a word to the log, whose commit
+/// waits for whatever a commit has to wait for.
+///
+/// What can be read need not have got that far. A commit whose wait for a standby was broken off, by a
+/// restart or by hand, can be read from then on, although the standby may not have it.
+const CONFIRM: &str = "SELECT pg_logical_emit_message(true, 'dabba', '')";
+
+/// How many times a server that says nothing is asked whether it is there, on systems that count this
+/// rather than take the time.
+const KEEPALIVE_RETRIES: u32 = 3;
 
 /// The smallest pause between two looks for connections that nobody uses.
 const MIN_REAP_INTERVAL: Duration = Duration::from_millis(100);
@@ -63,7 +74,8 @@ impl Connections {
         let Target { mut config, tls } = target;
         configure(&mut config, options);
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(config, tls, manager_config);
+        let hosts = Hosts::new(&config, tls, options.connect_timeout);
+        let manager = Manager::from_connect(config, hosts, manager_config);
         let (max_age, max_idle) = (options.max_connection_age, options.idle_timeout);
         let pool = Pool::builder(manager)
             .max_size(options.pool_size.max(1) as usize)
@@ -135,7 +147,13 @@ fn configure(config: &mut Config, options: &PostgresOptions) {
         .options(session)
         .application_name(&options.application_name)
         .connect_timeout(options.connect_timeout)
-        .tcp_user_timeout(options.network_timeout);
+        .tcp_user_timeout(options.network_timeout)
+        // Whoever waits for an answer has sent everything, and would wait for hours for a machine that
+        // is gone without a word. Half of the time passes before the first question.
+        .keepalives(true)
+        .keepalives_idle((options.network_timeout / 2).max(Duration::from_secs(1)))
+        .keepalives_interval((options.network_timeout / 8).max(Duration::from_secs(1)))
+        .keepalives_retries(KEEPALIVE_RETRIES);
 }
 
 /// Closes connections that nobody has used for long.
@@ -254,6 +272,11 @@ impl Connection {
                 Err(failure)
             }
         }
+    }
+
+    /// Returns when everything that can be read is as safe as what this store commits. See [`CONFIRM`].
+    pub(crate) async fn confirm(&self) -> Result<(), Failure> {
+        self.query(CONFIRM, &[]).await.map(drop)
     }
 
     /// Undoes a transaction. When even that fails, closing the connection does it.

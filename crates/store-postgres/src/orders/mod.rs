@@ -196,7 +196,15 @@ impl OrderStore for PostgresStore {
         key: &IdempotencyKey,
     ) -> Result<Option<ClaimRecord>, StoreError> {
         self.held.check(restaurant_id.bucket())?;
-        self.read(async |connection| read::find_claim(connection, account_id, restaurant_id, key).await).await
+        self.read(async |connection| {
+            let found = read::find_claim(connection, account_id, restaurant_id, key).await?;
+            if found.is_some() {
+                // Whoever is answered by this takes it for an acknowledgement.
+                connection.confirm().await?;
+            }
+            Ok(found)
+        })
+        .await
     }
 
     async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
@@ -219,6 +227,11 @@ impl PostgresStore {
             return Ok(Attempt::Refuted);
         }
         if plan.committed.is_empty() {
+            // A replay acknowledges what another transaction wrote. Where this one writes too, its COMMIT
+            // vouches for all before it.
+            if plan.outcomes.iter().any(|outcome| matches!(outcome, CommitOutcome::Replayed { .. })) {
+                connection.confirm().await?;
+            }
             return Ok(Attempt::Decided(plan.outcomes));
         }
         match write::write(&connection, &plan).await {

@@ -41,8 +41,9 @@
 //! could be told whether to do that again; no use case makes one, and its outcome stays unknown unless
 //! there are events beside it.
 //!
-//! What is seen is on this server's disk. Whether a synchronous standby has it too is not asked: when the
-//! wait for that ends with the connection, PostgreSQL shows the transaction to every reader.
+//! What is seen may still be on this server's disk alone: when the wait for a synchronous standby ends with
+//! the connection, PostgreSQL shows the transaction to every reader. So before it counts as written it is
+//! confirmed ([`Connection::confirm`]).
 //!
 //! # Tried and rejected
 //!
@@ -118,15 +119,17 @@ impl PostgresStore {
 
     async fn try_to_find_fate(&self, plan: &Plan<'_>) -> Result<Fate, Failure> {
         let connection = self.connection().await?;
-        if is_written(&connection, plan).await? {
-            return Ok(Fate::Written);
+        if !is_written(&connection, plan).await? {
+            self.metrics.attempts.inc();
+            if write::write(&connection, plan).await? {
+                return Ok(Fate::Written);
+            }
+            if !is_written(&connection, plan).await? {
+                return Ok(Fate::NotWritten);
+            }
         }
-        self.metrics.attempts.inc();
-        if write::write(&connection, plan).await? || is_written(&connection, plan).await? {
-            Ok(Fate::Written)
-        } else {
-            Ok(Fate::NotWritten)
-        }
+        connection.confirm().await?;
+        Ok(Fate::Written)
     }
 }
 

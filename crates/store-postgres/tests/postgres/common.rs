@@ -143,7 +143,12 @@ pub(crate) async fn restaurant(
 
 /// All events, page by page.
 pub(crate) async fn whole_feed(store: &PostgresStore) -> Vec<FeedEntry> {
-    let (mut feed, mut cursor) = (Vec::new(), FeedCursor::start());
+    feed_after(store, FeedCursor::start()).await
+}
+
+/// All events after a place in the feed, page by page.
+pub(crate) async fn feed_after(store: &PostgresStore, mut cursor: FeedCursor) -> Vec<FeedEntry> {
+    let mut feed = Vec::new();
     loop {
         let page = store.feed(&cursor, 100).await.unwrap();
         let Some(last) = page.last() else { return feed };

@@ -1,0 +1,235 @@
+//! Machines that die, and those that take over.
+
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use dabba_pg_cluster::{Cluster, ClusterOptions};
+use dabba_store::{
+    CommitOutcome, FeedCursor, FeedEntry, OrderStore as _, Store as _, StoreError,
+    conformance::builders::World,
+};
+use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
+
+use crate::{
+    common::{eventually, feed_after, open, open_with, own_cluster, whole_feed},
+    writers::{Acknowledged, Writers, again, assert_kept, assert_only},
+};
+
+/// Clients that place orders at once.
+const WRITERS: u64 = 4;
+
+/// Orders before and after the failure.
+const ORDERS: usize = 300;
+
+/// What the primary calls its standby.
+const STANDBY: &str = "second";
+
+/// A primary, a standby for which its commits wait, and the URL of whichever can be written to.
+struct Pair {
+    primary: Cluster,
+    standby: Cluster,
+    url: String,
+}
+
+fn pair() -> Pair {
+    let options = ClusterOptions::default().durable().with_tcp();
+    let (primary, _) = own_cluster(&options);
+    let standby = primary.start_standby(STANDBY, &options).unwrap();
+    primary.set("synchronous_standby_names", &format!("ANY 1 ({STANDBY})")).unwrap();
+    primary.wait_until_synchronous(STANDBY).unwrap();
+    let url = Cluster::url_of_primary(&[&primary, &standby], "postgres");
+    Pair { primary, standby, url }
+}
+
+/// Reads the feed page by page until it is told to stop, whatever fails meanwhile. Answers what it has read,
+/// and from where to go on.
+async fn follow(store: Arc<PostgresStore>, stop: Arc<AtomicBool>) -> (Vec<FeedEntry>, FeedCursor) {
+    let (mut read, mut cursor) = (Vec::new(), FeedCursor::start());
+    while !stop.load(Ordering::Relaxed) {
+        match store.feed(&cursor, 100).await {
+            Ok(page) => {
+                cursor = page.last().map_or(cursor, |entry| entry.cursor.clone());
+                read.extend(page);
+            }
+            Err(error) => assert!(matches!(error, StoreError::Unavailable(_)), "{error}"),
+        }
+    }
+    (read, cursor)
+}
+
+/// The primary's machine dies while orders are placed, and the standby is promoted. The clients that try again
+/// under their keys go on by themselves, and so does whoever reads the feed: every order that was acknowledged
+/// is there and whole, each key has made one order, and the feed skips and repeats nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_with_the_primary() {
+    let Pair { primary, standby, url } = pair();
+    let store = open(&url).await;
+    let stop = Arc::<AtomicBool>::default();
+    let follower = tokio::spawn(follow(Arc::clone(&store), Arc::clone(&stop)));
+    let writers = Writers::start(&store, 0..WRITERS);
+    writers.wait_for("orders are placed", |all| all.len() >= ORDERS).await;
+
+    let killed = Instant::now();
+    primary.kill().unwrap();
+    let gone = Instant::now();
+    standby.promote().unwrap();
+    let promoted = Instant::now();
+    // What began after the primary's end was not acknowledged by the primary.
+    let is_after = |one: &&Acknowledged| one.begun > gone;
+    writers
+        .wait_for("orders are placed on the new primary", |all| all.iter().filter(is_after).count() >= ORDERS)
+        .await;
+    let failures = writers.failures();
+    let acknowledged = writers.finish().await;
+    stop.store(true, Ordering::Relaxed);
+    let (mut followed, cursor) = follower.await.unwrap();
+
+    assert!(failures > 0, "nobody noticed anything, so nothing was shown");
+    assert_kept(&store, &acknowledged).await;
+    assert_only(&standby, acknowledged.len());
+    followed.extend(feed_after(&store, cursor).await);
+    let whole = whole_feed(&store).await;
+    let places =
+        |entries: &[FeedEntry]| entries.iter().map(|entry| entry.cursor.0.clone()).collect::<Vec<_>>();
+    assert_eq!(places(&followed), places(&whole));
+    let first = acknowledged.iter().filter(is_after).map(|one| one.at).min().unwrap();
+    println!(
+        "failover: {} orders acknowledged, {failures} attempts failed; from the kill to the first order on the \
+         new primary {:?}, of which the processes' end took {:?} and the promotion {:?}",
+        acknowledged.len(),
+        first - killed,
+        gone - killed,
+        promoted - gone,
+    );
+}
+
+/// How many commits wait for a standby, and have done so for longer than the statement timeout of
+/// [`impatient`].
+fn waiting(primary: &Cluster) -> String {
+    let sql = "SELECT count(*) FROM pg_stat_activity \
+               WHERE wait_event = 'SyncRep' AND query_start < clock_timestamp() - interval '1 second'";
+    primary.execute("postgres", sql).unwrap()
+}
+
+/// The server ends statements early, so that it would show if that ended the wait for a standby.
+fn impatient() -> PostgresOptions {
+    PostgresOptions { statement_timeout: Duration::from_millis(200), ..PostgresOptions::default() }
+}
+
+/// While its only standby is away, a commit waits: it is not acknowledged, not even when the statement timeout
+/// has passed; nobody sees the order, and to try again under its key acknowledges nothing either. It goes on when
+/// the standby is back, and when the operator says that no standby is needed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_waits_for_a_standby_that_is_away() {
+    let Pair { primary, standby, url } = pair();
+    let store = open_with(&url, &impatient()).await;
+    let mut world = World::new(11);
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    let commit = |first| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.commit(vec![first]).await })
+    };
+
+    standby.kill().unwrap();
+    let first = world.place(restaurant, customer);
+    let held = commit(first.clone());
+    eventually("the commit waits for the standby", async || waiting(&primary) == "1").await;
+    assert!(!held.is_finished());
+    assert_eq!(store.order(first.order_id).await.unwrap(), None);
+    let retried = store.commit(vec![again(&mut world, &first)]).await;
+    assert!(matches!(retried, Err(StoreError::Unavailable(_))), "{retried:?}");
+    standby.start_again().unwrap();
+    assert_eq!(held.await.unwrap().unwrap(), [CommitOutcome::Committed]);
+    let replayed = store.commit(vec![again(&mut world, &first)]).await.unwrap();
+    assert_eq!(replayed, [CommitOutcome::Replayed { order_id: first.order_id, version: 2 }]);
+
+    standby.kill().unwrap();
+    let held = commit(world.place(restaurant, customer));
+    eventually("the commit waits for the standby", async || waiting(&primary) == "1").await;
+    primary.set("synchronous_standby_names", "").unwrap();
+    assert_eq!(held.await.unwrap().unwrap(), [CommitOutcome::Committed]);
+    assert_only(&primary, 2);
+}
+
+/// A primary that crashes while a commit waits for the standby has that commit when it is back, and anyone can
+/// read it, although the standby may not have it. Whoever tries again under its key, or looks the key up, is
+/// told of it only when the standby has it: then it survives the loss of the primary too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_is_not_acknowledged_before_the_standby_has_it() {
+    let Pair { primary, standby, url } = pair();
+    let store = open_with(&url, &impatient()).await;
+    let mut world = World::new(12);
+    let first = world.place(world.clone().restaurant_id(), world.clone().account_id());
+    standby.kill().unwrap();
+    let held = tokio::spawn({
+        let (store, first) = (Arc::clone(&store), first.clone());
+        async move { store.commit(vec![first]).await }
+    });
+    eventually("the commit waits for the standby", async || waiting(&primary) == "1").await;
+    primary.kill().unwrap();
+    primary.start_again().unwrap();
+    let unknown = held.await.unwrap();
+    assert!(matches!(unknown, Err(StoreError::OutcomeUnknown(_))), "{unknown:?}");
+    eventually("the order can be read", async || matches!(store.order(first.order_id).await, Ok(Some(_))))
+        .await;
+
+    let retried = tokio::spawn({
+        let (store, retry) = (Arc::clone(&store), again(&mut world, &first));
+        async move { store.commit(vec![retry]).await }
+    });
+    let looked_up = tokio::spawn({
+        let (store, claim) = (Arc::clone(&store), first.claim.clone().unwrap());
+        async move { store.find_claim(claim.account_id, first.restaurant_id, &claim.key).await }
+    });
+    eventually("both wait for the standby", async || waiting(&primary) == "2").await;
+    assert!(!retried.is_finished() && !looked_up.is_finished());
+    standby.start_again().unwrap();
+    let replayed = CommitOutcome::Replayed { order_id: first.order_id, version: 2 };
+    assert_eq!(retried.await.unwrap().unwrap(), [replayed]);
+    assert_eq!(looked_up.await.unwrap().unwrap().unwrap().order_id, first.order_id);
+
+    primary.kill().unwrap();
+    standby.promote().unwrap();
+    assert!(store.order(first.order_id).await.unwrap().is_some());
+    assert_only(&standby, 1);
+}
+
+/// A host that accepts connections and says nothing, as a machine does whose disk hangs, costs a moment once,
+/// although it comes first in the URL: then the one that answered is asked first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_says_nothing_is_passed_over() {
+    let (cluster, _) = own_cluster(&ClusterOptions::default().with_tcp());
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let asked = Arc::<AtomicUsize>::default();
+    let addresses = format!("127.0.0.1:{},127.0.0.1:{}", mute.local_addr().unwrap().port(), cluster.port());
+    std::thread::spawn({
+        let asked = Arc::clone(&asked);
+        move || {
+            // Held open for as long as the process lives.
+            let connections = mute.incoming().inspect(|_| {
+                asked.fetch_add(1, Ordering::Relaxed);
+            });
+            connections.collect::<Vec<_>>()
+        }
+    });
+    let url = format!(
+        "postgresql://{}@{addresses}/postgres?target_session_attrs=read-write&sslmode=disable",
+        cluster.user()
+    );
+    let begun = Instant::now();
+    assert_eq!(PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap(), 0);
+    assert!(begun.elapsed() < PostgresOptions::DEFAULT_CONNECT_TIMEOUT, "{:?}", begun.elapsed());
+    // Every call makes a connection of its own.
+    let options = PostgresOptions { max_connection_age: Duration::ZERO, ..PostgresOptions::default() };
+    let store = open_with(&url, &options).await;
+    for _ in 0..5 {
+        store.ping().await.unwrap();
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "once by the migration and once by the store");
+}

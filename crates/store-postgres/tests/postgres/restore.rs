@@ -1,0 +1,86 @@
+//! Backups, and what comes back from them.
+
+use std::{env, fs, time::Instant};
+
+use dabba_pg_cluster::{Cluster, ClusterOptions};
+use dabba_store::OrderStore as _;
+
+use crate::{
+    common::{feed_after, open, own_cluster, session, whole_feed},
+    writers::{Acknowledged, Writers, assert_kept, assert_only},
+};
+
+/// Clients that place orders at once.
+const WRITERS: u64 = 4;
+
+/// Orders that are placed before the base backup, between it and the moment, and after the moment.
+const ORDERS: usize = 200;
+
+/// A number that takes the place of [`ORDERS`], to measure with.
+const ORDERS_VARIABLE: &str = "DABBA_RESTORE_ORDERS";
+
+fn count(cluster: &Cluster, table: &str) -> usize {
+    cluster.execute("postgres", &format!("SELECT count(*) FROM {table}")).unwrap().parse().unwrap()
+}
+
+/// A base backup is made while orders are placed, a table is dropped by mistake, and then all data is gone. What is
+/// restored from the backup and the archive to a moment before the mistake has every order that was
+/// acknowledged before that moment, whole, and no order that was placed after it. Its feed can be read from the start
+/// and from places in it, and orders are placed again, which follow the others in the feed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moment_comes_back_from_a_backup_and_the_archive() {
+    let orders = env::var(ORDERS_VARIABLE).map_or(ORDERS, |number| number.parse().unwrap());
+    let (cluster, url) = own_cluster(&ClusterOptions::default().durable().with_archive());
+    let store = open(&url).await;
+    let writers = Writers::start(&store, 0..WRITERS);
+    writers.wait_for("orders are placed", |all| all.len() >= orders).await;
+    let backup = cluster.base_backup("base").unwrap();
+    let before = writers.wait_for("orders follow the backup", |all| all.len() >= 2 * orders).await;
+    let moment = session(&url).await.query_one("SELECT clock_timestamp()::text", &[]).await.unwrap();
+    let moment: &str = moment.get(0);
+    let noted = Instant::now();
+    writers.wait_for("orders follow the moment", |all| all.len() >= before.len() + orders).await;
+    let all = writers.finish().await;
+    let place_in_feed = whole_feed(&store).await[orders].cursor.clone();
+    cluster.execute("postgres", "DROP TABLE orders CASCADE").unwrap();
+    cluster.archive_all().unwrap();
+    cluster.kill().unwrap();
+    fs::remove_dir_all(cluster.data_directory()).unwrap();
+
+    let begun = Instant::now();
+    let restored = cluster.restore(&backup, moment, &ClusterOptions::default().durable()).unwrap();
+    let store = open(&restored.url("postgres")).await;
+    let took = begun.elapsed();
+
+    assert_kept(&store, &before).await;
+    let there = count(&restored, "orders");
+    assert_only(&restored, there);
+    let after: Vec<&Acknowledged> = all.iter().filter(|one| one.begun > noted).collect();
+    assert!(!after.is_empty());
+    // Those that were on their way at the moment may be there.
+    assert!((before.len()..=all.len() - after.len()).contains(&there), "{} {there}", before.len());
+    for Acknowledged { order_id, restaurant_id, claim, .. } in after {
+        assert_eq!(store.order(*order_id).await.unwrap(), None);
+        assert_eq!(store.find_claim(claim.account_id, *restaurant_id, &claim.key).await.unwrap(), None);
+    }
+
+    let feed = whole_feed(&store).await;
+    assert_eq!(feed.len(), count(&restored, "order_events"));
+    assert_eq!(feed_after(&store, place_in_feed).await, feed[orders + 1..]);
+    let writers = Writers::start(&store, WRITERS..2 * WRITERS);
+    writers.wait_for("orders are placed again", |all| all.len() >= ORDERS).await;
+    let again = writers.finish().await;
+    assert_kept(&store, &again).await;
+    assert_only(&restored, there + again.len());
+    let end = feed.last().unwrap().cursor.clone();
+    assert_eq!(feed_after(&store, end).await.len(), count(&restored, "order_events") - feed.len());
+
+    let mib = |directory| cluster.size_of(directory).unwrap() / (1024 * 1024);
+    println!(
+        "restore: {there} orders with {} events; base backup {} MiB, archive {} MiB; from the start of the restore to \
+         an open store {took:?}",
+        feed.len(),
+        mib(&backup),
+        mib(&cluster.archive()),
+    );
+}
