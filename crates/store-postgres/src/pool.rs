@@ -287,3 +287,32 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine that vanishes while an answer of it is waited for is noticed in about the time that is set:
+    /// the questions whether it is there begin before, and are several.
+    #[test]
+    fn a_silent_server_is_asked_whether_it_is_there() {
+        for network_timeout in [PostgresOptions::DEFAULT_NETWORK_TIMEOUT, Duration::from_secs(30)] {
+            // As the URL asks for it, which would be too late.
+            let mut config: Config = "postgresql://u@h/d?keepalives=0&keepalives_idle=7200".parse().unwrap();
+            configure(&mut config, &PostgresOptions { network_timeout, ..PostgresOptions::default() });
+            assert!(config.get_keepalives());
+            assert_eq!(config.get_tcp_user_timeout(), Some(&network_timeout));
+            let questions =
+                config.get_keepalives_interval().unwrap() * config.get_keepalives_retries().unwrap();
+            assert!(config.get_keepalives_idle() + questions <= network_timeout);
+        }
+        let mut config = Config::new();
+        configure(
+            &mut config,
+            &PostgresOptions { network_timeout: Duration::ZERO, ..PostgresOptions::default() },
+        );
+        // The operating system takes whole seconds, and refuses none.
+        assert_eq!(config.get_keepalives_interval(), Some(Duration::from_secs(1)));
+        assert_eq!(config.get_keepalives_idle(), Duration::from_secs(1));
+    }
+}

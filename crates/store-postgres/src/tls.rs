@@ -7,6 +7,8 @@
 //! | `require` | encrypted; whoever answers counts as the server, as in PostgreSQL's own programs |
 //! | `verify-full` | encrypted, with the server's certificate and name checked |
 //!
+//! Of several hosts (`postgresql://user@one:5432,two:5432/dabba`) the one is meant that can be written to.
+//!
 //! `sslrootcert` names a PEM file with the authorities that count; without it they are the machine's.
 
 use std::{borrow::Cow, path::Path, sync::Arc};
@@ -18,7 +20,10 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
-use tokio_postgres::{Config, config::SslMode};
+use tokio_postgres::{
+    Config,
+    config::{SslMode, TargetSessionAttrs},
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// A database's address, understood.
@@ -38,6 +43,10 @@ impl Target {
             .map_err(|_| unusable("it is not a postgresql:// URL, or one of its parameters is not known"))?;
         if verifies {
             config.ssl_mode(SslMode::Require);
+        }
+        if config.get_hosts().len().max(config.get_hostaddrs().len()) > 1 {
+            // A store writes. Any other of the hosts is of no use to it.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         let tls = MakeRustlsConnect::new(client_config(verifies, root_file.as_deref().map(Path::new))?);
         Ok(Self { config, tls })
@@ -162,6 +171,18 @@ mod tests {
             ("postgresql://u@h/d?connect_timeout=3", true, Some("/ca s.pem"))
         );
         assert_eq!(take_verification("postgresql://u@h/d"), ("postgresql://u@h/d".into(), false, None));
+    }
+
+    /// Of several hosts the primary is meant, also where the URL forgets to say so.
+    #[test]
+    fn of_several_hosts_the_primary_is_meant() {
+        let wanted = |url| Target::parse(url).unwrap().config.get_target_session_attrs();
+        assert_eq!(wanted("postgresql://u@one,two:5433/d"), TargetSessionAttrs::ReadWrite);
+        assert_eq!(
+            wanted("postgresql://u@one,two/d?target_session_attrs=read-write&sslmode=verify-full"),
+            TargetSessionAttrs::ReadWrite
+        );
+        assert_eq!(wanted("postgresql://u@one/d"), TargetSessionAttrs::Any);
     }
 
     /// A URL that is refused must not put its password into the log.

@@ -29,6 +29,10 @@
 //!   refuses it now. Stock alone can come back, so the stock that refused somebody is read again
 //!   inside the transaction, and a difference refutes the plan. When nothing is written, everything
 //!   was read at one moment, which is the moment of all outcomes.
+//! - A commit that is *replayed* is acknowledged again, and must be as safe as when it was first. What can
+//!   be read need not be: after a crash the primary shows commits that were still waiting for a standby.
+//!   So a batch that replays and writes nothing waits as a commit does
+//!   ([`confirm`](crate::pool::Connection::confirm)); one that writes is behind them in the log anyway.
 //!
 //! When the connection is lost at COMMIT, what became of the transaction is found out: see [`resolve`].
 //!

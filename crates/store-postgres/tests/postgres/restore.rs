@@ -1,6 +1,6 @@
 //! Backups, and what comes back from them.
 
-use std::{env, fs, time::Instant};
+use std::{env, fs, path::Path, time::Instant};
 
 use dabba_pg_cluster::{Cluster, ClusterOptions};
 use dabba_store::OrderStore as _;
@@ -16,7 +16,7 @@ const WRITERS: u64 = 4;
 /// Orders that are placed before the base backup, between it and the moment, and after the moment.
 const ORDERS: usize = 200;
 
-/// A number that takes the place of [`ORDERS`], to measure with.
+/// The environment variable whose number takes the place of [`ORDERS`], to measure with.
 const ORDERS_VARIABLE: &str = "DABBA_RESTORE_ORDERS";
 
 fn count(cluster: &Cluster, table: &str) -> usize {
@@ -75,11 +75,11 @@ async fn a_moment_comes_back_from_a_backup_and_the_archive() {
     let end = feed.last().unwrap().cursor.clone();
     assert_eq!(feed_after(&store, end).await.len(), count(&restored, "order_events") - feed.len());
 
-    let mib = |directory| cluster.size_of(directory).unwrap() / (1024 * 1024);
+    let mib = |directory: &Path| cluster.size_of(directory).unwrap() / (1_024 * 1_024);
     println!(
-        "restore: {there} orders with {} events; base backup {} MiB, archive {} MiB; from the start of the restore to \
-         an open store {took:?}",
+        "restore: {there} orders with {} events, {} MiB of data, from a base backup of {} MiB and {} MiB of log in {took:?}",
         feed.len(),
+        mib(&restored.data_directory()),
         mib(&backup),
         mib(&cluster.archive()),
     );
