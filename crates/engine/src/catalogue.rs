@@ -1,6 +1,7 @@
 //! Catalogues in memory, so that pricing and `GET menu` read nothing from the store.
 //!
-//! An entry may be stale for a moment; an order priced from it is caught by the commit's guard.
+//! An entry may be stale for a moment, until [`crate::Engine::watch_catalogues`] sees that another server
+//! has changed it; an order priced from it is caught by the commit's guard.
 //! Loads of one restaurant are carried out one after the other, so that an entry is never replaced
 //! by an older one.
 
@@ -8,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use dabba_domain::{RestaurantId, menu::Menu, restaurant::Restaurant};
-use dabba_store::{Catalogue, Store};
+use dabba_store::{Catalogue, CatalogueGuard, Store, StoreError};
 use moka::{future::Cache, ops::compute::Op};
 
 use crate::Error;
@@ -52,25 +53,48 @@ impl CatalogueCache {
     pub(crate) async fn get(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
         match self.entries.get(&id).await {
             Some(entry) => Ok(entry),
-            None => self.load(id, false).await,
+            None => self.load(id, Load::Missing).await?.ok_or(Error::NotFound("restaurant")),
         }
     }
 
     /// The catalogue as the store has it now. To be called after each change, and when a commit
     /// says that the catalogue has changed.
     pub(crate) async fn refresh(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
-        self.load(id, true).await
+        self.load(id, Load::Always).await?.ok_or(Error::NotFound("restaurant"))
     }
 
-    async fn load(&self, id: RestaurantId, again: bool) -> Result<Arc<CatalogueEntry>, Error> {
+    /// Loads what is remembered of a restaurant again, unless it is of these revisions. What is not
+    /// remembered stays so.
+    pub(crate) async fn keep_up(&self, id: RestaurantId, now: CatalogueGuard) -> Result<(), StoreError> {
+        self.load(id, Load::Stale { now }).await.map(drop)
+    }
+
+    /// The restaurants that are remembered.
+    pub(crate) fn remembered(&self) -> Vec<RestaurantId> {
+        self.entries.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a restaurant is remembered.
+    pub(crate) fn remembers(&self, id: RestaurantId) -> bool {
+        self.entries.contains_key(&id)
+    }
+
+    async fn load(&self, id: RestaurantId, when: Load) -> Result<Option<Arc<CatalogueEntry>>, StoreError> {
         let loaded = self
             .entries
             .entry(id)
             .and_try_compute_with(|remembered| async move {
-                if remembered.is_some() && !again {
-                    return Ok(Op::Nop); // Someone else loaded it while this call waited for its turn.
+                let remembered = remembered.map(moka::Entry::into_value);
+                // Others may have loaded it while this call waited for its turn.
+                let is_needed = match (when, remembered) {
+                    (Load::Always, _) | (Load::Missing, None) => true,
+                    (Load::Missing, Some(_)) | (Load::Stale { .. }, None) => false,
+                    (Load::Stale { now }, Some(entry)) => entry.catalogue.guard() != now,
+                };
+                if !is_needed {
+                    return Ok(Op::Nop);
                 }
-                Ok::<_, Error>(match self.store.catalogue(id).await? {
+                Ok::<_, StoreError>(match self.store.catalogue(id).await? {
                     Some(catalogue) => {
                         Op::Put(Arc::new(CatalogueEntry { catalogue, rendered: OnceLock::new() }))
                     }
@@ -78,6 +102,17 @@ impl CatalogueCache {
                 })
             })
             .await?;
-        loaded.into_entry().map(moka::Entry::into_value).ok_or(Error::NotFound("restaurant"))
+        Ok(loaded.into_entry().map(moka::Entry::into_value))
     }
+}
+
+/// When a catalogue is loaded.
+#[derive(Clone, Copy)]
+enum Load {
+    Missing,
+    Always,
+    /// When it is remembered, but not of these revisions.
+    Stale {
+        now: CatalogueGuard,
+    },
 }

@@ -9,7 +9,10 @@ use dabba_domain::{
     text::Slug,
 };
 use dabba_store::encoding::exact_nanoseconds;
-use dabba_store::{Catalogue, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError};
+use dabba_store::{
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError,
+    check_revisions_asked,
+};
 use futures::FutureExt as _;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -18,6 +21,8 @@ use crate::{
     PostgresStore,
     codec::{BELOW_EVERY_ID, read, read_id, read_number, read_timestamp},
     failure::Failure,
+    hints::catalogue_channel,
+    orders::view::{FIND_REVISIONS, revision_of},
     pool::{BEGIN_SNAPSHOT, Connection},
     shard,
 };
@@ -29,6 +34,13 @@ pub const MENUS_KEPT: u32 = 10;
 macro_rules! restaurant_columns {
     () => {
         "id, revision, settings::text, pause::text, created_at_ns, menu_revision"
+    };
+}
+
+/// What each change of a catalogue ends with: others are told of it when it is committed, and only then.
+macro_rules! telling {
+    ($id:literal) => {
+        concat!(" RETURNING pg_notify('", catalogue_channel!(), "', ", $id, "::text)")
     };
 }
 
@@ -51,11 +63,14 @@ const FIND_REVISION: &str = "SELECT revision FROM restaurants WHERE id = $1";
 /// held up: they read the row, and notice at their COMMIT.
 const LOCK_MENU_REVISION: &str = "SELECT menu_revision FROM restaurants WHERE id = $1 FOR UPDATE";
 
-const INSERT_RESTAURANT: &str = "\
+const INSERT_RESTAURANT: &str = concat!(
+    "\
     WITH made AS ( \
         INSERT INTO restaurants (id, revision, menu_revision, created_at_ns, name, settings, pause) \
         VALUES ($1, $2, 1, $3, $4, $5::text::json, $6::text::json) ON CONFLICT (id) DO NOTHING RETURNING id) \
-    INSERT INTO menus (restaurant_id, revision, menu) SELECT id, 1, $7::text::json FROM made";
+    INSERT INTO menus (restaurant_id, revision, menu) SELECT id, 1, $7::text::json FROM made",
+    telling!("restaurant_id")
+);
 
 const INSERT_MENU: &str = "INSERT INTO menus (restaurant_id, revision, menu) VALUES ($1, $2, $3::text::json)";
 
@@ -64,11 +79,15 @@ const FORGET_MENUS: &str = "\
     DELETE FROM menus WHERE restaurant_id = $1 AND revision < ( \
         SELECT revision FROM menus WHERE restaurant_id = $1 ORDER BY revision DESC LIMIT 1 OFFSET $2::bigint - 1)";
 
-const UPDATE_RESTAURANT: &str = "\
+const UPDATE_RESTAURANT: &str = concat!(
+    "\
     UPDATE restaurants SET revision = revision + 1, name = $3, settings = $4::text::json, pause = $5::text::json \
-    WHERE id = $1 AND revision = $2";
+    WHERE id = $1 AND revision = $2",
+    telling!("id")
+);
 
-const UPDATE_MENU_REVISION: &str = "UPDATE restaurants SET menu_revision = $2 WHERE id = $1";
+const UPDATE_MENU_REVISION: &str =
+    concat!("UPDATE restaurants SET menu_revision = $2 WHERE id = $1", telling!("id"));
 
 const DELETE_STOCK_OF_OTHERS: &str =
     "DELETE FROM stock WHERE restaurant_id = $1 AND item <> ALL ($2::text[])";
@@ -117,6 +136,18 @@ impl CatalogueStore for PostgresStore {
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
         self.held.check(id.bucket())?;
         self.read(async |connection| catalogue(connection, id).await).await
+    }
+
+    async fn revisions(
+        &self,
+        ids: &[RestaurantId],
+    ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError> {
+        check_revisions_asked(ids)?;
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        self.read(async |connection| {
+            connection.query(FIND_REVISIONS, &[&ids]).await?.iter().map(revision_of).collect()
+        })
+        .await
     }
 
     async fn restaurants(

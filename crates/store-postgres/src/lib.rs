@@ -8,6 +8,7 @@
 //! | `shard` | which part of all orders a database holds |
 //! | [`admin`] | for operators: what a database is, and how a part of it is given to another |
 //! | `replica`, `monitor` | reads from a replica, and what is looked at in the background |
+//! | `hints` | hearing at once what other servers change |
 //! | `retry`, `metrics` | trying again, and counting that |
 //! | `migrate` | the schema |
 //! | `codec`, `failure` | values in columns, and errors by SQLSTATE |
@@ -24,6 +25,7 @@ pub mod admin;
 mod catalogue;
 mod codec;
 mod failure;
+mod hints;
 mod hosts;
 mod metrics;
 mod migrate;
@@ -48,7 +50,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dabba_store::{Store, StoreError};
+use dabba_store::{Hint, Store, StoreError};
+use futures::stream::BoxStream;
 use tokio::task::JoinHandle;
 
 pub use crate::{
@@ -57,6 +60,7 @@ pub use crate::{
 };
 use crate::{
     failure::Failure,
+    hints::Listener,
     pool::{BEGIN_SERIALIZABLE, Connection, Connections, Step},
     replica::Replica,
     retry::Retry,
@@ -79,6 +83,7 @@ pub struct PostgresStore {
     /// Whether the database has been found to be what it should be.
     is_verified: AtomicBool,
     monitor: JoinHandle<()>,
+    listener: Listener,
     retry: Retry,
     /// See [`PostgresOptions::resolve_timeout`].
     resolve_timeout: Duration,
@@ -121,7 +126,9 @@ impl PostgresStore {
         options: &PostgresOptions,
         randomness: Randomness,
     ) -> Result<Self, StoreError> {
-        let connections = Arc::new(Connections::new(Target::parse(url)?, options)?);
+        let target = Target::parse(url)?;
+        let listener = Listener::new(&target, options, Arc::clone(&randomness));
+        let connections = Arc::new(Connections::new(target, options)?);
         let replica = match &options.replica_url {
             Some(url) => {
                 let connections = Connections::new(Target::parse(url)?, options)?;
@@ -137,6 +144,7 @@ impl PostgresStore {
             retry: Retry::new(options, randomness, metrics.clone()),
             resolve_timeout: options.resolve_timeout,
             connections,
+            listener,
             replica,
             held,
             is_verified: AtomicBool::new(false),
@@ -249,9 +257,16 @@ impl Store for PostgresStore {
 
     async fn close(&self) {
         self.monitor.abort();
+        self.listener.close();
         self.connections.close().await;
         if let Some(replica) = &self.replica {
             replica.close().await;
         }
+    }
+
+    /// Of changes of catalogues, by whatever server. Nothing is told of a time in which the connection
+    /// for it was lost, or of a database behind a pooler that lends connections for a transaction only.
+    fn hints(&self) -> BoxStream<'static, Hint> {
+        self.listener.hints()
     }
 }

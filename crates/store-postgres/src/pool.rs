@@ -132,7 +132,8 @@ impl Drop for Connections {
     }
 }
 
-fn configure(config: &mut Config, options: &PostgresOptions) {
+/// What is true of every connection.
+pub(crate) fn configure(config: &mut Config, options: &PostgresOptions) {
     let statement_timeout_ms = options.statement_timeout.as_millis();
     // A transaction that waits for its client holds up others, the feed of everybody among them.
     let client_timeout = (options.resolve_timeout * 2 / 3).max(PostgresOptions::MIN_CLIENT_TIMEOUT);

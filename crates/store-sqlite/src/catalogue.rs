@@ -10,13 +10,17 @@ use dabba_domain::{
     text::Slug,
 };
 use dabba_store::encoding::exact_nanoseconds;
-use dabba_store::{Catalogue, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError};
+use dabba_store::{
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError,
+    check_revisions_asked,
+};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use crate::{
     SqliteStore,
     codec::{BELOW_EVERY_ID, id_bytes, read_id, read_number, read_optional_text, read_text, read_timestamp},
     failure::Failure,
+    orders::commit::find_revisions,
 };
 
 /// Menus of a restaurant that are kept: the one that holds, and those before it, for looking back.
@@ -78,6 +82,20 @@ impl CatalogueStore for SqliteStore {
 
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
         self.readers.read(move |connection| catalogue(connection, id)).await
+    }
+
+    async fn revisions(
+        &self,
+        ids: &[RestaurantId],
+    ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError> {
+        check_revisions_asked(ids)?;
+        let ids = ids.to_vec();
+        self.readers
+            .read(move |connection| {
+                let find = |id| Ok(find_revisions(connection, id)?.map(|guard| (id, guard)));
+                ids.into_iter().filter_map(|id| find(id).transpose()).collect()
+            })
+            .await
     }
 
     async fn restaurants(

@@ -12,6 +12,9 @@ use dabba_domain::{
 
 use crate::{CatalogueGuard, PageSize, StoreError};
 
+/// Most restaurants whose revisions are asked for in one call of [`CatalogueStore::revisions`].
+pub const MAX_REVISIONS: usize = 256;
+
 /// Keeps restaurants, menus and stock.
 #[async_trait]
 pub trait CatalogueStore: Send + Sync {
@@ -20,6 +23,15 @@ pub trait CatalogueStore: Send + Sync {
 
     /// All that is needed to price an order of a restaurant.
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError>;
+
+    /// The revisions of at most [`MAX_REVISIONS`] restaurants as they are now, in any order: whether what
+    /// is remembered of them still holds. Those of unknown restaurants are missing, and so are those on a
+    /// shard that does not answer; only when no shard that was asked answers is it an error. To ask for
+    /// more at once is [`StoreError::Corrupt`].
+    async fn revisions(
+        &self,
+        ids: &[RestaurantId],
+    ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError>;
 
     /// A page of restaurants behind the given one, by id, oldest first. Those on a shard that does not
     /// answer are left out: they cannot take an order either.
@@ -57,6 +69,14 @@ pub trait CatalogueStore: Send + Sync {
         item: &Slug,
         remaining: Option<u32>,
     ) -> Result<CatalogueUpdate, StoreError>;
+}
+
+/// Refuses to look for the revisions of more restaurants than [`MAX_REVISIONS`]. Every store asks this.
+pub fn check_revisions_asked(ids: &[RestaurantId]) -> Result<(), StoreError> {
+    if ids.len() <= MAX_REVISIONS {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt(format!("{} revisions at once, of at most {MAX_REVISIONS}", ids.len())))
 }
 
 /// A restaurant with its menu, as they were together at one moment.

@@ -10,6 +10,7 @@
 //! To add a property: a function in the suite and its name in the macro's list.
 
 use dabba_domain::Bucket;
+use futures::stream::{BoxStream, StreamExt as _};
 
 mod account;
 mod catalogue;
@@ -18,17 +19,21 @@ mod commit;
 pub mod conformance;
 pub mod encoding;
 mod error;
+mod hint;
 mod query;
 mod shards;
 mod task;
 
 pub use account::{Account, AccountCreation, AccountStore};
-pub use catalogue::{Catalogue, CatalogueStore, CatalogueUpdate, StockLevel};
+pub use catalogue::{
+    Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, StockLevel, check_revisions_asked,
+};
 pub use commit::{
     CatalogueGuard, Change, Claim, ClaimRecord, Commit, CommitOutcome, Fingerprint, IdempotencyKey,
     IdempotencyKeyError, StockChange, StockShortage,
 };
 pub use error::StoreError;
+pub use hint::Hint;
 pub use query::{
     FeedCursor, FeedEntry, OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize,
 };
@@ -48,9 +53,20 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore {
     /// [`StoreError::Unavailable`].
     async fn close(&self);
 
+    /// What has just changed, whoever changed it. A store that is never changed behind its process's back
+    /// has nothing to tell, and its stream only waits.
+    ///
+    /// A hint makes things quicker and is never needed: it may be lost, come twice, or come late, and the
+    /// stream may end when the store is closed. Whoever relies on what is hinted at also asks from time
+    /// to time. Needs a Tokio runtime.
+    fn hints(&self) -> BoxStream<'static, Hint> {
+        futures::stream::pending().boxed()
+    }
+
     /// How many shards the store has. Each can fail, or be slow, without the others.
     ///
-    /// A store that passes its calls on to another passes on this and [`Store::shard_of`] too.
+    /// A store that passes its calls on to another passes on this, [`Store::shard_of`] and
+    /// [`Store::hints`] too.
     fn shard_count(&self) -> usize {
         1
     }

@@ -161,12 +161,15 @@ impl Running {
             // A server that is dropped stops as well.
             let _ = stopped.await;
         };
-        let serving = tokio::spawn(serve(
-            listener,
-            app(Arc::clone(&engine), http.clone(), Registry::default()),
-            shutdown,
-            GRACE,
-        ));
+        let serve =
+            serve(listener, app(Arc::clone(&engine), http.clone(), Registry::default()), shutdown, GRACE);
+        let watch = Arc::clone(&engine).watch_catalogues();
+        let serving = tokio::spawn(async {
+            tokio::select! {
+                served = serve => served,
+                () = watch => unreachable!("an engine watches for as long as it is asked to"),
+            }
+        });
         Self { engine, address, stop, serving }
     }
 

@@ -83,9 +83,11 @@ async fn serve(settings: Settings, with_demo: bool, json: bool) -> Result<(), Fa
     let grace = settings.shutdown_grace_seconds.seconds();
     let maintenance = tokio::spawn(Arc::clone(&engine).maintain());
     let app = dabba_http::app(Arc::clone(&engine), http_config(&settings, signing_key), metrics);
+    let watching = tokio::spawn(Arc::clone(&engine).watch_catalogues());
     let stopping_since = signals.stopping_since();
     dabba_http::serve(listener, app, signals.first(), grace).await.map_err(Failure::during("serving"))?;
     maintenance.abort();
+    watching.abort();
     let spent = stopping_since.get().map_or(Duration::ZERO, Instant::elapsed);
     if engine.shut_down(grace.saturating_sub(spent).max(LEAST_CLOSING_TIME)).await {
         tracing::info!("stopped");

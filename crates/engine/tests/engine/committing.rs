@@ -25,13 +25,13 @@ fn place_many(world: &Arc<World>, from: u32, to: u32) -> Vec<tokio::task::JoinHa
 #[tokio::test]
 async fn what_arrives_during_a_commit_becomes_one_batch() {
     let world = Arc::new(World::new().await);
-    world.store.shut_gate();
+    world.store.batch_gate.shut();
     let first = place_many(&world, 0, 1);
-    world.store.batch_waits().await;
+    world.store.batch_gate.somebody_waits().await;
     let others = place_many(&world, 1, 51);
     // On this single-threaded runtime, all fifty run up to their wait before this one runs again.
     tokio::task::yield_now().await;
-    world.store.open_gate();
+    world.store.batch_gate.open();
     for placed in first.into_iter().chain(others) {
         assert!(!placed.await.unwrap().unwrap());
     }
@@ -42,12 +42,12 @@ async fn what_arrives_during_a_commit_becomes_one_batch() {
 #[tokio::test]
 async fn a_batch_has_a_limit() {
     let world = Arc::new(World::with(EngineConfig { max_batch: 16, ..config() }).await);
-    world.store.shut_gate();
+    world.store.batch_gate.shut();
     let first = place_many(&world, 0, 1);
-    world.store.batch_waits().await;
+    world.store.batch_gate.somebody_waits().await;
     let others = place_many(&world, 1, 41);
     tokio::task::yield_now().await;
-    world.store.open_gate();
+    world.store.batch_gate.open();
     for placed in first.into_iter().chain(others) {
         placed.await.unwrap().unwrap();
     }
@@ -57,9 +57,9 @@ async fn a_batch_has_a_limit() {
 #[tokio::test]
 async fn a_full_queue_refuses_at_once_and_recovers() {
     let world = Arc::new(World::with(EngineConfig { max_queued: 4, ..config() }).await);
-    world.store.shut_gate();
+    world.store.batch_gate.shut();
     let first = place_many(&world, 0, 1);
-    world.store.batch_waits().await;
+    world.store.batch_gate.somebody_waits().await;
     let queued = place_many(&world, 1, 5);
     tokio::task::yield_now().await;
     // The gate is shut: were this not refused at once, it would never be answered.
@@ -67,7 +67,7 @@ async fn a_full_queue_refuses_at_once_and_recovers() {
         assert!(matches!(refused.await.unwrap(), Err(Error::Overloaded)));
     }
     assert_eq!(world.engine.metrics().queue_full.get(), 3);
-    world.store.open_gate();
+    world.store.batch_gate.open();
     for placed in first.into_iter().chain(queued) {
         placed.await.unwrap().unwrap();
     }
@@ -100,23 +100,23 @@ async fn a_lost_answer_is_found_again_by_its_key() {
 async fn a_commit_that_takes_too_long_is_not_waited_for_and_not_forgotten() {
     let world =
         Arc::new(World::with(EngineConfig { commit_timeout: Duration::from_secs(10), ..config() }).await);
-    world.store.shut_gate();
+    world.store.batch_gate.shut();
     let slow = place_many(&world, 0, 1).remove(0);
-    world.store.batch_waits().await;
+    world.store.batch_gate.somebody_waits().await;
     // While time is paused and nothing else can happen, it runs on to the timeout.
     tokio::time::pause();
     assert!(matches!(slow.await.unwrap(), Err(Error::OutcomeUnknown)));
     tokio::time::resume();
-    world.store.open_gate();
+    world.store.batch_gate.open();
     assert!(world.place(&dal(1), "key 0").await.unwrap().replayed, "it was written all the same");
 }
 
 #[tokio::test]
 async fn shutting_down_finishes_what_is_queued_and_takes_nothing_more() {
     let world = Arc::new(World::new().await);
-    world.store.shut_gate();
+    world.store.batch_gate.shut();
     let first = place_many(&world, 0, 1);
-    world.store.batch_waits().await;
+    world.store.batch_gate.somebody_waits().await;
     let queued = place_many(&world, 1, 20);
     tokio::task::yield_now().await;
     let shutting_down = tokio::spawn({
@@ -124,7 +124,7 @@ async fn shutting_down_finishes_what_is_queued_and_takes_nothing_more() {
         async move { engine.shut_down(Duration::from_mins(1)).await }
     });
     tokio::task::yield_now().await;
-    world.store.open_gate();
+    world.store.batch_gate.open();
     for placed in first.into_iter().chain(queued) {
         placed.await.unwrap().unwrap();
     }
@@ -136,9 +136,9 @@ async fn shutting_down_finishes_what_is_queued_and_takes_nothing_more() {
 #[tokio::test]
 async fn shutting_down_gives_up_on_a_store_that_hangs() {
     let world = Arc::new(World::new().await);
-    world.store.shut_gate();
+    world.store.batch_gate.shut();
     let hanging = place_many(&world, 0, 1).remove(0);
-    world.store.batch_waits().await;
+    world.store.batch_gate.somebody_waits().await;
     tokio::time::pause();
     assert!(!world.engine.shut_down(Duration::from_secs(3)).await);
     assert!(hanging.await.unwrap().is_err());

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use async_trait::async_trait;
@@ -14,9 +14,13 @@ use dabba_domain::{
     text::Slug,
 };
 use dabba_store::{
-    Account, AccountCreation, AccountStore, Catalogue, CatalogueStore, CatalogueUpdate, ClaimRecord,
-    ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderPage, OrderQuery,
-    OrderStore, PageSize, StockLevel, Store, StoreError, TaskLease, TaskStore,
+    Account, AccountCreation, AccountStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate,
+    ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Hint, IdempotencyKey, OrderPage,
+    OrderQuery, OrderStore, PageSize, StockLevel, Store, StoreError, TaskLease, TaskStore,
+};
+use futures::{
+    channel::mpsc::{UnboundedSender, unbounded},
+    stream::{BoxStream, StreamExt as _},
 };
 use tokio::sync::Semaphore;
 
@@ -33,18 +37,59 @@ pub(crate) enum Fault {
     Conflict,
 }
 
+/// Where calls wait while it is shut.
+pub(crate) struct Gate {
+    open: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Gate {
+    const fn new() -> Self {
+        Self { open: Semaphore::const_new(Semaphore::MAX_PERMITS), waiting: Semaphore::const_new(0) }
+    }
+
+    /// Lets nobody pass until [`Gate::open`].
+    pub(crate) fn shut(&self) {
+        self.open.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    pub(crate) fn open(&self) {
+        self.open.add_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Returns when somebody stands before the shut gate.
+    pub(crate) async fn somebody_waits(&self) {
+        self.waiting.acquire().await.unwrap().forget();
+    }
+
+    async fn pass(&self) {
+        if self.open.available_permits() == 0 {
+            self.waiting.add_permits(1);
+        }
+        drop(self.open.acquire().await.unwrap());
+    }
+}
+
 type FaultPlan = Box<dyn FnMut() -> Fault + Send>;
 
 /// See the module's description.
 pub(crate) struct FaultyStore {
     inner: Arc<dyn Store>,
     plan: Mutex<FaultPlan>,
-    /// A batch needs a permit to begin; without a gate they always pass.
-    gate: Semaphore,
-    waiting: Semaphore,
+    /// Through which every batch passes.
+    pub(crate) batch_gate: Gate,
+    /// Through which every load of a catalogue passes.
+    pub(crate) catalogue_gate: Gate,
     /// The sizes of the batches that were begun.
     pub(crate) batches: Mutex<Vec<usize>>,
     pub(crate) catalogue_loads: AtomicU64,
+    /// How many revisions each question was about.
+    pub(crate) revisions_asked: Mutex<Vec<usize>>,
+    /// Whether questions for revisions fail.
+    pub(crate) hides_revisions: AtomicBool,
+    /// Whether what the real store hints at is passed on.
+    pub(crate) hides_hints: AtomicBool,
+    listeners: Mutex<Vec<UnboundedSender<Hint>>>,
 }
 
 impl FaultyStore {
@@ -52,10 +97,14 @@ impl FaultyStore {
         Self {
             inner,
             plan: Mutex::new(Box::new(|| Fault::None)),
-            gate: Semaphore::new(Semaphore::MAX_PERMITS),
-            waiting: Semaphore::new(0),
+            batch_gate: Gate::new(),
+            catalogue_gate: Gate::new(),
             batches: Mutex::default(),
             catalogue_loads: AtomicU64::new(0),
+            revisions_asked: Mutex::default(),
+            hides_revisions: AtomicBool::new(false),
+            hides_hints: AtomicBool::new(false),
+            listeners: Mutex::default(),
         }
     }
 
@@ -70,18 +119,19 @@ impl FaultyStore {
         self.plan(move || next.take().unwrap_or(Fault::None));
     }
 
-    /// Lets no batch begin until [`FaultyStore::open_gate`].
-    pub(crate) fn shut_gate(&self) {
-        self.gate.forget_permits(Semaphore::MAX_PERMITS);
+    /// Hints at something, once somebody listens.
+    pub(crate) async fn hint(&self, hint: Hint) {
+        while self.listeners.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        for listener in &*self.listeners.lock().unwrap() {
+            listener.unbounded_send(hint).unwrap();
+        }
     }
 
-    pub(crate) fn open_gate(&self) {
-        self.gate.add_permits(Semaphore::MAX_PERMITS);
-    }
-
-    /// Returns when a batch stands before the shut gate.
-    pub(crate) async fn batch_waits(&self) {
-        self.waiting.acquire().await.unwrap().forget();
+    /// Ends the streams of those who listen by now.
+    pub(crate) fn end_hints(&self) {
+        self.listeners.lock().unwrap().clear();
     }
 }
 
@@ -89,10 +139,7 @@ impl FaultyStore {
 impl OrderStore for FaultyStore {
     async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
         self.batches.lock().unwrap().push(batch.len());
-        if self.gate.available_permits() == 0 {
-            self.waiting.add_permits(1);
-        }
-        drop(self.gate.acquire().await.unwrap());
+        self.batch_gate.pass().await;
         let fault = (self.plan.lock().unwrap())();
         match fault {
             Fault::None => self.inner.commit(batch).await,
@@ -161,7 +208,18 @@ impl CatalogueStore for FaultyStore {
     }
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
         self.catalogue_loads.fetch_add(1, Ordering::SeqCst);
+        self.catalogue_gate.pass().await;
         self.inner.catalogue(id).await
+    }
+    async fn revisions(
+        &self,
+        ids: &[RestaurantId],
+    ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError> {
+        self.revisions_asked.lock().unwrap().push(ids.len());
+        if self.hides_revisions.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("as the test says".into()));
+        }
+        self.inner.revisions(ids).await
     }
     async fn restaurants(
         &self,
@@ -245,5 +303,13 @@ impl Store for FaultyStore {
     }
     async fn close(&self) {
         self.inner.close().await;
+    }
+    fn hints(&self) -> BoxStream<'static, Hint> {
+        let (sender, own) = unbounded();
+        self.listeners.lock().unwrap().push(sender);
+        if self.hides_hints.load(Ordering::SeqCst) {
+            return own.boxed();
+        }
+        futures::stream::select(own, self.inner.hints()).boxed()
     }
 }

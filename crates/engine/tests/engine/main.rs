@@ -8,4 +8,6 @@ mod faulty;
 mod idempotency;
 mod menus;
 mod storm;
+mod two_servers;
+mod watching;
 mod world;

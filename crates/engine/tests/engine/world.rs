@@ -28,7 +28,8 @@ pub(crate) struct World {
     pub(crate) customer: Principal,
     pub(crate) staff: Principal,
     pub(crate) admin: Principal,
-    directory: TempDir,
+    /// Of the embedded store.
+    directory: Option<TempDir>,
 }
 
 pub(crate) fn start_of_time() -> Timestamp {
@@ -41,6 +42,11 @@ pub(crate) fn config() -> EngineConfig {
 
 pub(crate) fn key(text: &str) -> IdempotencyKey {
     IdempotencyKey::new(text).unwrap()
+}
+
+pub(crate) fn settings() -> SettingsDocument {
+    let document = json!({"name": "Tiffin Room", "currency": "GBP", "time_zone": "Europe/London"});
+    serde_json::from_value(document).unwrap()
 }
 
 pub(crate) fn menu_with_dal_at(price: i64) -> MenuDocument {
@@ -67,7 +73,12 @@ impl World {
         let path = directory.path().join("dabba.db");
         SqliteStore::migrate(&path).unwrap();
         let inner = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
-        let store = Arc::new(FaultyStore::new(Arc::new(inner)));
+        Self { directory: Some(directory), ..Self::on(Arc::new(inner), config).await }
+    }
+
+    /// On another store, which is empty.
+    pub(crate) async fn on(inner: Arc<dyn Store>, config: EngineConfig) -> Self {
+        let store = Arc::new(FaultyStore::new(inner));
         let clock = Arc::new(ManualClock::new(start_of_time()));
         let random = Arc::new(SeededRandom::new(7));
         let engine =
@@ -77,11 +88,7 @@ impl World {
         };
         let admin = Principal { account_id: account(1), role: Role::Admin };
         let customer = Principal { account_id: account(2), role: Role::Customer };
-        let settings: SettingsDocument = serde_json::from_value(
-            json!({"name": "Tiffin Room", "currency": "GBP", "time_zone": "Europe/London"}),
-        )
-        .unwrap();
-        let entry = engine.create_restaurant(&admin, settings, menu_with_dal_at(500)).await.unwrap();
+        let entry = engine.create_restaurant(&admin, settings(), menu_with_dal_at(500)).await.unwrap();
         let restaurant_id = entry.restaurant().id;
         let registration = Registration {
             email: "staff@example.com".into(),
@@ -92,18 +99,23 @@ impl World {
         let account = engine.register(Some(&admin), registration).await.unwrap();
         engine.add_member(&admin, restaurant_id, account.id).await.unwrap();
         let staff = Principal { account_id: account.id, role: Role::Restaurant };
-        Self { engine, store, clock, restaurant_id, customer, staff, admin, directory }
+        Self { engine, store, clock, restaurant_id, customer, staff, admin, directory: None }
     }
 
     /// Another engine on the same store, as another server process would be.
     pub(crate) fn second_engine(&self) -> Arc<Engine> {
+        self.second_engine_with(config())
+    }
+
+    pub(crate) fn second_engine_with(&self, config: EngineConfig) -> Arc<Engine> {
         let random = Arc::new(SeededRandom::new(8));
-        Engine::start(
-            Arc::clone(&self.store) as Arc<dyn Store>,
-            Arc::clone(&self.clock) as _,
-            random,
-            config(),
-        )
+        Engine::start(Arc::clone(&self.store) as Arc<dyn Store>, Arc::clone(&self.clock) as _, random, config)
+    }
+
+    /// What dal costs, as an engine remembers it.
+    pub(crate) async fn price_of_dal(&self, engine: &Engine) -> i64 {
+        let entry = engine.catalogue(self.restaurant_id).await.unwrap();
+        entry.menu().item("dal").unwrap().price_minor.minor()
     }
 
     pub(crate) async fn place(&self, request: &OrderRequest, name: &str) -> Result<Answer, Error> {
@@ -146,7 +158,7 @@ impl World {
 
     /// Keeps the store's directory until the world ends.
     pub(crate) fn directory(&self) -> &std::path::Path {
-        self.directory.path()
+        self.directory.as_ref().unwrap().path()
     }
 }
 

@@ -65,7 +65,7 @@ mod plan;
 mod plan_tests;
 mod read;
 mod resolve;
-mod view;
+pub(crate) mod view;
 mod write;
 
 use std::sync::Arc;

@@ -174,7 +174,7 @@ fn claims_of<'b>(
 }
 
 /// The revisions in a row of [`FIND_REVISIONS`].
-pub(super) fn revision_of(row: &Row) -> Result<(RestaurantId, CatalogueGuard), Failure> {
+pub(crate) fn revision_of(row: &Row) -> Result<(RestaurantId, CatalogueGuard), Failure> {
     let guard =
         CatalogueGuard { restaurant_revision: read_number(row, 1)?, menu_revision: read_number(row, 2)? };
     Ok((read_id(row, 0)?, guard))

@@ -1,13 +1,19 @@
 //! Tests of the store against a real server. One program, so that they share one cluster when they
 //! share a process.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be done ends the test")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what cannot be done ends the test"
+)]
 
 mod collisions;
 mod common;
 mod conformance;
 mod feed;
 mod high_availability;
+mod hints;
 mod lost_commit;
 mod outages;
 mod ownership;

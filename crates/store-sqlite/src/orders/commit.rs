@@ -145,11 +145,12 @@ fn holds_lease(transaction: &Transaction<'_>, lease: TaskLease) -> Result<bool, 
     Ok(statement.exists(params![id_bytes(lease.task_id), lease.token])?)
 }
 
-fn find_revisions(
-    transaction: &Transaction<'_>,
+/// A restaurant's revisions, if there is such a restaurant.
+pub(crate) fn find_revisions(
+    connection: &Connection,
     restaurant_id: RestaurantId,
 ) -> Result<Option<CatalogueGuard>, Failure> {
-    let mut statement = transaction.prepare_cached(FIND_REVISIONS)?;
+    let mut statement = connection.prepare_cached(FIND_REVISIONS)?;
     let revisions = statement.query_row([id_bytes(restaurant_id)], |row| {
         Ok(CatalogueGuard { restaurant_revision: row.get(0)?, menu_revision: row.get(1)? })
     });

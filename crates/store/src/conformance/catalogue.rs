@@ -9,7 +9,9 @@ use dabba_domain::{
 };
 
 use super::builders::{World, menu, name, slug};
-use crate::{Catalogue, CatalogueUpdate, PageSize, StockLevel, Store};
+use crate::{
+    Catalogue, CatalogueGuard, CatalogueUpdate, MAX_REVISIONS, PageSize, StockLevel, Store, StoreError,
+};
 
 const fn done(revision: u32) -> CatalogueUpdate {
     CatalogueUpdate::Done { revision }
@@ -197,4 +199,87 @@ pub async fn of_many_that_update_one_revision_one_wins(store: Arc<dyn Store>) {
     assert_eq!(results.iter().filter(|(_, of_settings, _)| *of_settings == conflict(2)).count(), 9);
     assert_eq!(results.iter().filter(|(_, _, of_menu)| *of_menu == done(2)).count(), 1);
     assert_eq!(catalogue(&store, restaurant.id).await.restaurant.settings.name, winners[0].0);
+}
+
+/// The revisions of these restaurants, by id.
+async fn revisions(store: &Arc<dyn Store>, ids: &[RestaurantId]) -> Vec<(RestaurantId, CatalogueGuard)> {
+    let mut revisions = store.revisions(ids).await.unwrap();
+    revisions.sort_by_key(|(id, _)| *id);
+    revisions
+}
+
+/// What is told of a restaurant is what guards an order that is priced from its catalogue.
+pub async fn revisions_are_those_of_the_catalogue(store: Arc<dyn Store>) {
+    let mut world = World::new(73);
+    let mut expected = Vec::new();
+    for number in 0..5 {
+        let mut restaurant = create(&store, &mut world, &["naan"]).await;
+        for revision in 1..=number {
+            restaurant.settings.name = name(&format!("Number {revision}"));
+            assert_eq!(store.update_restaurant(&restaurant, revision).await.unwrap(), done(revision + 1));
+        }
+        expected.push((restaurant.id, catalogue(&store, restaurant.id).await.guard()));
+    }
+    let ids: Vec<_> = expected.iter().map(|(id, _)| *id).collect();
+    assert_eq!(revisions(&store, &ids).await, expected);
+    assert_eq!(revisions(&store, &ids[2..3]).await, expected[2..3]);
+    assert_eq!(revisions(&store, &[]).await, []);
+}
+
+/// Who does not exist has no revisions, and does not hide those of others.
+pub async fn revisions_of_unknown_restaurants_are_missing(store: Arc<dyn Store>) {
+    let mut world = World::new(74);
+    let unknown: Vec<_> = (0..4).map(|_| world.restaurant_id()).collect();
+    assert_eq!(revisions(&store, &unknown).await, []);
+    let known = create(&store, &mut world, &["naan"]).await.id;
+    let guard = CatalogueGuard { restaurant_revision: 1, menu_revision: 1 };
+    assert_eq!(revisions(&store, &[&unknown[..], &[known]].concat()).await, [(known, guard)]);
+}
+
+/// Whatever is changed of what an order is priced from shows, and nothing else does.
+pub async fn revisions_go_up_with_each_kind_of_change(store: Arc<dyn Store>) {
+    let mut world = World::new(75);
+    let restaurant = create(&store, &mut world, &["naan"]).await;
+    let (id, naan) = (restaurant.id, slug("naan"));
+    let expect = async |restaurant_revision, menu_revision| {
+        let guard = CatalogueGuard { restaurant_revision, menu_revision };
+        assert_eq!(revisions(&store, &[id]).await, [(id, guard)]);
+    };
+    expect(1, 1).await;
+    let mut changed = restaurant.clone();
+    changed.settings.name = name("Another");
+    store.update_restaurant(&changed, 1).await.unwrap();
+    expect(2, 1).await;
+    changed.pause = Some(Pause { until: None });
+    store.update_restaurant(&changed, 2).await.unwrap();
+    expect(3, 1).await;
+    store.replace_menu(id, &menu(&["naan", "roti"]), 1).await.unwrap();
+    expect(3, 2).await;
+    store.set_stock(id, &naan, Some(2)).await.unwrap();
+    expect(3, 3).await;
+    // How many there are is not remembered by anybody.
+    store.set_stock(id, &naan, Some(5)).await.unwrap();
+    expect(3, 3).await;
+    store.set_stock(id, &naan, None).await.unwrap();
+    expect(3, 4).await;
+    // What is refused changes nothing.
+    store.update_restaurant(&changed, 1).await.unwrap();
+    store.replace_menu(id, &menu(&["dal"]), 1).await.unwrap();
+    expect(3, 4).await;
+}
+
+/// As many as may be asked for at once are all told; one more is refused.
+pub async fn revisions_of_many_restaurants_are_told_in_bounded_number(store: Arc<dyn Store>) {
+    let mut world = World::new(76);
+    let mut created = Vec::new();
+    for _ in 0..12 {
+        created.push(create(&store, &mut world, &["naan"]).await.id);
+    }
+    let mut ids = created.clone();
+    ids.extend((created.len()..MAX_REVISIONS).map(|_| world.restaurant_id()));
+    let told: Vec<_> = revisions(&store, &ids).await.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(told, created);
+    ids.push(world.restaurant_id());
+    let refused = store.revisions(&ids).await;
+    assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
 }

@@ -141,6 +141,10 @@ properties! { $
         the_menu_revision_goes_up_when_an_item_becomes_limited_or_ceases_to_be,
         an_unknown_restaurant_is_not_found,
         of_many_that_update_one_revision_one_wins,
+        revisions_are_those_of_the_catalogue,
+        revisions_of_unknown_restaurants_are_missing,
+        revisions_go_up_with_each_kind_of_change,
+        revisions_of_many_restaurants_are_told_in_bounded_number,
     }
     accounts {
         an_account_comes_back_as_it_was_created,

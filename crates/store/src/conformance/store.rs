@@ -42,6 +42,7 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     assert!(is_unavailable(&store.postpone_task(lease, now, "").await));
     assert!(is_unavailable(&store.create_restaurant(&restaurant, &menu(&["naan"])).await));
     assert!(is_unavailable(&store.catalogue(restaurant.id).await));
+    assert!(is_unavailable(&store.revisions(&[restaurant.id]).await));
     assert!(is_unavailable(&store.restaurants(None, limit).await));
     assert!(is_unavailable(&store.update_restaurant(&restaurant, 1).await));
     assert!(is_unavailable(&store.replace_menu(restaurant.id, &menu(&["naan"]), 1).await));

@@ -8,8 +8,11 @@ use dabba_domain::{
     text::Slug,
 };
 
-use super::{orders::merge, router::ShardedStore};
-use crate::{Catalogue, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError};
+use super::{orders::merge, router::ShardedStore, shard::Effect};
+use crate::{
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError,
+    check_revisions_asked,
+};
 
 #[async_trait]
 impl CatalogueStore for ShardedStore {
@@ -21,6 +24,26 @@ impl CatalogueStore for ShardedStore {
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
         let shard = self.shard(id.bucket());
         shard.answer(shard.store().catalogue(id)).await
+    }
+
+    async fn revisions(
+        &self,
+        ids: &[RestaurantId],
+    ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError> {
+        check_revisions_asked(ids)?;
+        let mut of_shards: Vec<Vec<RestaurantId>> = vec![Vec::new(); self.shards.len()];
+        for id in ids {
+            of_shards[self.map.shard_of(id.bucket())].push(*id);
+        }
+        let asked: Vec<usize> = (0..of_shards.len()).filter(|index| !of_shards[*index].is_empty()).collect();
+        let of_shards = &of_shards;
+        let gathered = self
+            .ask(&asked, Effect::None, |index, store| {
+                let ids = of_shards[index].clone();
+                Box::pin(async move { store.revisions(&ids).await })
+            })
+            .await;
+        Ok(gathered.any()?.concat())
     }
 
     async fn restaurants(

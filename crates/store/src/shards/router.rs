@@ -10,7 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use dabba_domain::Bucket;
-use futures::future::join_all;
+use futures::{
+    future::join_all,
+    stream::{BoxStream, StreamExt as _, select_all},
+};
 
 use super::{
     cursor::digest_of,
@@ -18,7 +21,7 @@ use super::{
     map::ShardMap,
     shard::{Effect, Shard},
 };
-use crate::{Store, StoreError};
+use crate::{Hint, Store, StoreError};
 
 /// One store made of several, each of which holds a range of buckets. See the module's description for
 /// what is asked of whom.
@@ -132,6 +135,11 @@ impl Store for ShardedStore {
     /// Closes all shards at once. One that takes its time holds up the return, not the others.
     async fn close(&self) {
         join_all(self.shards.iter().map(|shard| shard.store().close())).await;
+    }
+
+    /// Those of all shards.
+    fn hints(&self) -> BoxStream<'static, Hint> {
+        select_all(self.shards.iter().map(|shard| shard.store().hints())).boxed()
     }
 
     fn shard_count(&self) -> usize {

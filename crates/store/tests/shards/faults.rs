@@ -1,5 +1,7 @@
 //! One shard is slow or dead: its own restaurants fail, and nobody else's.
 
+use std::collections::HashSet;
+
 use dabba_domain::OrderId;
 use dabba_store::{
     CatalogueStore, CommitOutcome, FeedCursor, OrderScope, OrderStore, PageSize, Store, StoreError,
@@ -211,6 +213,33 @@ async fn restaurants_of_a_dead_shard_are_not_listed() {
     created.retain(|restaurant| fixture.router.shard_of(restaurant.id.bucket()) != 1);
     assert_eq!(created.len(), 4);
     assert_eq!(fixture.router.restaurants(None, PageSize::DEFAULT).await.unwrap(), created);
+}
+
+/// What is not known of a dead shard's restaurants is left out, so that what is remembered of them stays;
+/// those of the others are told within the limit of time. Only when nobody who was asked answers is that
+/// an error.
+#[tokio::test(start_paused = true)]
+async fn revisions_of_a_dead_shard_are_missing() {
+    for fault in faults() {
+        let mut fixture = Fixture::new();
+        let mut created = Vec::new();
+        for _ in 0..6 {
+            let restaurant = fixture.world.restaurant();
+            fixture.router.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
+            created.push(restaurant.id);
+        }
+        fixture.break_shard(1, &fault);
+        let (dead, alive): (Vec<_>, Vec<_>) =
+            created.iter().copied().partition(|id| fixture.router.shard_of(id.bucket()) == 1);
+        assert_eq!((dead.len(), alive.len()), (2, 4));
+        let began = Instant::now();
+        let told = fixture.router.revisions(&created).await.unwrap();
+        assert!(began.elapsed() <= TIME_LIMIT);
+        let told: HashSet<_> = told.into_iter().map(|(id, _)| id).collect();
+        assert_eq!(told, alive.into_iter().collect());
+        let error = fixture.router.revisions(&dead).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Unavailable(text) if text.starts_with("shard b")), "{error}");
+    }
 }
 
 /// A server is ready when all its shards are; the text says which is not.

@@ -1,13 +1,14 @@
 //! Targeted, never guessed: who is asked what.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use dabba_domain::Role;
+use dabba_domain::{RestaurantId, Role};
 use dabba_store::{
-    AccountStore, CatalogueStore, CommitOutcome, FeedCursor, OrderScope, OrderStore, PageSize, ShardedStore,
-    ShardedStoreError, Store, TaskLease, TaskStore,
+    AccountStore, CatalogueStore, CommitOutcome, FeedCursor, Hint, MAX_REVISIONS, OrderScope, OrderStore,
+    PageSize, ShardedStore, ShardedStoreError, Store, StoreError, TaskLease, TaskStore,
     conformance::builders::{menu, slug},
 };
+use futures::StreamExt as _;
 
 use crate::{Fixture, map, query, stub::Stub};
 
@@ -99,6 +100,45 @@ async fn what_is_spread_is_asked_of_all() {
     router.close().await;
     let asked = vec!["list_orders", "list_orders", "list_orders", "restaurants", "feed", "ping", "close"];
     assert_eq!(fixture.calls(), [asked.clone(), asked.clone(), asked]);
+}
+
+/// Revisions are asked of the shards where the restaurants are, each once, however many those are.
+#[tokio::test]
+async fn revisions_are_asked_where_the_restaurants_are() {
+    let mut fixture = Fixture::new();
+    let mut created = Vec::new();
+    for _ in 0..6 {
+        let restaurant = fixture.world.restaurant();
+        fixture.router.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
+        created.push(restaurant.id);
+    }
+    fixture.calls();
+    let router = &fixture.router;
+    assert_eq!(router.revisions(&[]).await.unwrap(), []);
+    assert_eq!(fixture.calls(), [NOBODY, NOBODY, NOBODY]);
+    let is_on_one = |id: &RestaurantId| router.shard_of(id.bucket()) == 1;
+    let of_one: Vec<_> = created.iter().copied().filter(is_on_one).collect();
+    assert_eq!(router.revisions(&of_one).await.unwrap().len(), 2);
+    assert_eq!(fixture.calls(), [NOBODY, vec!["revisions"], NOBODY]);
+    let of_all: HashSet<_> =
+        router.revisions(&created).await.unwrap().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(of_all, created.iter().copied().collect());
+    assert_eq!(fixture.calls(), [vec!["revisions"], vec!["revisions"], vec!["revisions"]]);
+    // The bound is that of one call, not of one shard.
+    let too_many = vec![created[0]; MAX_REVISIONS + 1];
+    assert!(matches!(router.revisions(&too_many).await, Err(StoreError::Corrupt(_))));
+    assert_eq!(fixture.calls(), [NOBODY, NOBODY, NOBODY]);
+}
+
+/// What any shard hints at is hinted at.
+#[tokio::test]
+async fn hints_of_all_shards_are_passed_on() {
+    let fixture = Fixture::new();
+    let hints: HashSet<_> = fixture.restaurants.iter().map(|id| Hint::Catalogue(*id)).collect();
+    for (shard, hint) in fixture.shards.iter().zip(&hints) {
+        shard.hints.lock().unwrap().push(*hint);
+    }
+    assert_eq!(fixture.router.hints().collect::<HashSet<_>>().await, hints);
 }
 
 /// A batch of one shard is that shard's alone; a mixed one is split, and answered in its order.

@@ -14,10 +14,12 @@ use dabba_domain::{
     text::Slug,
 };
 use dabba_store::{
-    Account, AccountCreation, AccountStore, Catalogue, CatalogueStore, CatalogueUpdate, ClaimRecord,
-    ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderCursor, OrderPage,
-    OrderQuery, OrderStore, PageSize, StockLevel, Store, StoreError, TaskLease, TaskStore,
+    Account, AccountCreation, AccountStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate,
+    ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Hint, IdempotencyKey,
+    OrderCursor, OrderPage, OrderQuery, OrderStore, PageSize, StockLevel, Store, StoreError, TaskLease,
+    TaskStore,
 };
+use futures::stream::{BoxStream, StreamExt as _};
 
 /// What a shard does with what it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(crate) struct Stub {
     pub(crate) tasks: Mutex<VecDeque<ClaimedTask>>,
     pub(crate) keys: Mutex<u32>,
     restaurants: Mutex<Vec<Restaurant>>,
+    /// What it hints at.
+    pub(crate) hints: Mutex<Vec<Hint>>,
 }
 
 impl Stub {
@@ -49,6 +53,7 @@ impl Stub {
             tasks: Mutex::default(),
             keys: Mutex::default(),
             restaurants: Mutex::default(),
+            hints: Mutex::default(),
         })
     }
 
@@ -165,6 +170,18 @@ impl CatalogueStore for Stub {
         self.enter("catalogue").await?;
         Ok(None)
     }
+    async fn revisions(
+        &self,
+        ids: &[RestaurantId],
+    ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError> {
+        self.enter("revisions").await?;
+        let restaurants = self.restaurants.lock().unwrap();
+        let guard = |restaurant: &Restaurant| {
+            let guard = CatalogueGuard { restaurant_revision: restaurant.revision, menu_revision: 1 };
+            (restaurant.id, guard)
+        };
+        Ok(restaurants.iter().filter(|restaurant| ids.contains(&restaurant.id)).map(guard).collect())
+    }
     async fn restaurants(
         &self,
         after: Option<RestaurantId>,
@@ -248,5 +265,8 @@ impl Store for Stub {
     }
     async fn close(&self) {
         self.calls.lock().unwrap().push("close");
+    }
+    fn hints(&self) -> BoxStream<'static, Hint> {
+        futures::stream::iter(self.hints.lock().unwrap().clone()).boxed()
     }
 }

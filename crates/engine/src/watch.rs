@@ -1,0 +1,133 @@
+//! Keeping up with what other servers change.
+//!
+//! Several servers work on the same databases, and each remembers catalogues. Each asks, again and again,
+//! for the revisions of what it remembers, and loads what has moved: that is what guarantees that a change
+//! is seen everywhere in bounded time. Where the store hints at changes they are seen at once; a hint that
+//! is lost costs a moment and nothing else.
+//!
+//! Every shard is asked by itself, so that one that hangs holds up only its own restaurants.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use dabba_domain::RestaurantId;
+use dabba_store::{Hint, MAX_REVISIONS, StoreError};
+use futures::{
+    StreamExt as _,
+    future::{join, join_all},
+    stream,
+};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::Engine;
+
+/// Catalogues that are loaded at the same time, so that requests find room in the store.
+const LOADS_AT_ONCE: usize = 4;
+
+/// Hints that are followed together.
+const HINTS_AT_ONCE: usize = MAX_REVISIONS;
+
+/// The shortest interval at which revisions are asked for.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
+
+impl Engine {
+    /// Loads the catalogues that are remembered and that others have changed, for as long as the engine
+    /// lives: at the latest [`crate::EngineConfig::catalogue_poll_interval`] after the change, and what
+    /// the store takes to answer. Runs until the future is dropped.
+    pub async fn watch_catalogues(self: Arc<Self>) {
+        let polls = join_all((0..self.store.shard_count()).map(|shard| self.poll_catalogues(shard)));
+        join(polls, self.follow_hints()).await;
+    }
+
+    /// Asks for the revisions of what is remembered of a shard's restaurants, for ever.
+    async fn poll_catalogues(&self, shard: usize) {
+        let period = self.config.catalogue_poll_interval.max(MIN_POLL_INTERVAL);
+        let mut interval = interval_at(Instant::now() + period, period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut condition = Condition::default();
+        loop {
+            interval.tick().await;
+            let mut remembered = self.catalogues.remembered();
+            remembered.retain(|id| self.store.shard_of(id.bucket()) == shard);
+            condition.log(self.keep_up(&remembered).await);
+        }
+    }
+
+    /// Follows the store's hints until there are no more.
+    async fn follow_hints(&self) {
+        let mut hints = self.store.hints().ready_chunks(HINTS_AT_ONCE);
+        let mut condition = Condition::default();
+        while let Some(hints) = hints.next().await {
+            let mut changed: HashSet<RestaurantId> =
+                hints.into_iter().map(|Hint::Catalogue(id)| id).collect();
+            changed.retain(|id| self.catalogues.remembers(*id));
+            let changed: Vec<_> = changed.into_iter().collect();
+            condition.log(self.keep_up(&changed).await);
+        }
+    }
+
+    /// Loads those of these restaurants again of which what is remembered is not what the store has. One
+    /// that cannot be loaded does not keep the others from it.
+    async fn keep_up(&self, ids: &[RestaurantId]) -> Result<(), StoreError> {
+        let mut outcome = Ok(());
+        for ids in ids.chunks(MAX_REVISIONS) {
+            let mut loads = stream::iter(self.store.revisions(ids).await?)
+                .map(|(id, now)| self.catalogues.keep_up(id, now))
+                .buffer_unordered(LOADS_AT_ONCE);
+            while let Some(loaded) = loads.next().await {
+                outcome = outcome.and(loaded);
+            }
+        }
+        outcome
+    }
+}
+
+/// Whether keeping up works, so that the log says when that changes and not each time.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Condition {
+    is_failing: bool,
+}
+
+/// What the log is told.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    Fails(StoreError),
+    WorksAgain,
+}
+
+impl Condition {
+    fn log(&mut self, outcome: Result<(), StoreError>) {
+        match self.news(outcome) {
+            Some(News::Fails(error)) => {
+                tracing::warn!(%error, "changes of menus by other servers are not seen until the store answers");
+            }
+            Some(News::WorksAgain) => tracing::info!("changes of menus by other servers are seen again"),
+            None => {}
+        }
+    }
+
+    fn news(&mut self, outcome: Result<(), StoreError>) -> Option<News> {
+        let was_failing = std::mem::replace(&mut self.is_failing, outcome.is_err());
+        match outcome {
+            Err(error) => (!was_failing).then_some(News::Fails(error)),
+            Ok(()) => was_failing.then_some(News::WorksAgain),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However long a fault lasts, it is told once, and its end too.
+    #[test]
+    fn a_change_for_better_or_worse_is_told_once() {
+        let error = StoreError::Unavailable("as the test says".into());
+        let mut condition = Condition::default();
+        assert_eq!(condition.news(Ok(())), None);
+        assert_eq!(condition.news(Err(error.clone())), Some(News::Fails(error.clone())));
+        assert_eq!(condition.news(Err(error.clone())), None);
+        assert_eq!(condition.news(Ok(())), Some(News::WorksAgain));
+        assert_eq!(condition.news(Ok(())), None);
+        assert_eq!(condition.news(Err(error.clone())), Some(News::Fails(error)));
+    }
+}

@@ -1,0 +1,86 @@
+//! Two servers on one PostgreSQL database: what one changes, the other sees in under a second.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use dabba_engine::{Engine, EngineConfig, Random as _, SeededRandom};
+use dabba_pg_cluster::Cluster;
+use dabba_store::Store;
+use dabba_store_postgres::{PostgresOptions, PostgresStore};
+use tokio::task::JoinSet;
+
+use crate::{
+    faulty::FaultyStore,
+    world::{World, config, menu_with_dal_at},
+};
+
+/// Until when a change has to be seen everywhere.
+const BOUND: Duration = Duration::from_secs(1);
+
+async fn open(url: &str) -> Arc<PostgresStore> {
+    let random = SeededRandom::new(9);
+    let randomness = Arc::new(move || random.next_u64());
+    Arc::new(PostgresStore::open(url, &PostgresOptions::default(), randomness).await.unwrap())
+}
+
+/// The longest time from when a server was asked to change a menu to when the other one shows it.
+async fn longest_delay(config: EngineConfig, with_hints: bool) -> Duration {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    PostgresStore::migrate(&url).await.unwrap();
+    let world = World::on(open(&url).await, config.clone()).await;
+    let store = Arc::new(FaultyStore::new(open(&url).await));
+    store.hides_hints.store(!with_hints, Ordering::SeqCst);
+    let random = Arc::new(SeededRandom::new(10));
+    let other =
+        Engine::start(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&world.clock) as _, random, config);
+    let mut watching = JoinSet::new();
+    watching.spawn(Arc::clone(&other).watch_catalogues());
+    assert_eq!(world.price_of_dal(&other).await, 500);
+    if with_hints {
+        somebody_listens(cluster, &database);
+    }
+
+    let mut longest = Duration::ZERO;
+    for price in 501..507 {
+        let begun = Instant::now();
+        let menu = menu_with_dal_at(price);
+        world.engine.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
+        while world.price_of_dal(&other).await != price {
+            assert!(begun.elapsed() < BOUND, "the change was not seen within {BOUND:?}");
+            tokio::task::yield_now().await;
+        }
+        longest = longest.max(begun.elapsed());
+    }
+    longest
+}
+
+/// Returns when a listener is there: what was notified before is not told.
+fn somebody_listens(cluster: &Cluster, database: &str) {
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity \
+         WHERE datname = '{database}' AND state = 'idle' AND query LIKE 'LISTEN%'"
+    );
+    let begun = Instant::now();
+    while cluster.execute("postgres", &sql).unwrap().trim() != "1" {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nobody listens");
+    }
+}
+
+/// By asking alone, at the default interval.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_seen_in_under_a_second_without_notifications() {
+    let longest = longest_delay(config(), false).await;
+    println!("without notifications: at most {longest:?}");
+}
+
+/// By notifications alone: revisions are never asked for unasked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_seen_in_under_a_second_by_notifications() {
+    let config = EngineConfig { catalogue_poll_interval: Duration::from_hours(1), ..config() };
+    let longest = longest_delay(config, true).await;
+    println!("by notifications: at most {longest:?}");
+}

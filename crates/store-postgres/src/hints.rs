@@ -1,0 +1,207 @@
+//! Hints (LISTEN and NOTIFY): what other servers have just changed.
+//!
+//! Whatever changes a catalogue notifies in its own transaction, so that nobody hears of what is rolled
+//! back, and whoever hears of a change can read it. Orders never notify: transactions that do commit
+//! one after the other, and what changes with every order nobody keeps in memory.
+//!
+//! One connection outside the pool listens for the whole store, from the first call of
+//! [`Listener::hints`] on. One that is lost is made anew, after pauses that grow. What was notified
+//! meanwhile is not told: a hint makes things quicker, and whoever needs to know asks.
+
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use dabba_store::Hint;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_postgres::{AsyncMessage, Config, Notification};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::{
+    PostgresMetrics, PostgresOptions, Randomness, failure::describe, pool::configure, retry::Retry,
+    tls::Target,
+};
+
+/// Where changes of catalogues are notified; the payload is the restaurant's id. For statements and
+/// for [`LISTEN`].
+macro_rules! catalogue_channel {
+    () => {
+        "dabba_catalogue"
+    };
+}
+pub(crate) use catalogue_channel;
+
+const LISTEN: &str = concat!("LISTEN ", catalogue_channel!());
+
+/// Hints that are kept for one who is slow to take them. What comes beyond takes the place of the oldest.
+const MAX_WAITING_HINTS: usize = 1_024;
+
+/// The longest pause before the second attempt to connect again; it doubles with each.
+const BASE_RECONNECT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// The longest pause before any attempt to connect again.
+const MAX_RECONNECT_BACKOFF: Duration = Duration::from_secs(5);
+
+/// After so long without a word the server's machine is asked whether it is still there, so often, that
+/// many times. A connection that only listens would not notice otherwise.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+
+/// What is added to the application's name where the connections are shown.
+const NAME_SUFFIX: &str = " hints";
+
+/// Listens for a store, once somebody wants to know.
+pub(crate) struct Listener {
+    connector: Arc<Connector>,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// Nobody has asked yet.
+    Idle,
+    Listening {
+        hints: broadcast::Sender<Hint>,
+        task: JoinHandle<()>,
+    },
+    Closed,
+}
+
+impl Listener {
+    pub(crate) fn new(target: &Target, options: &PostgresOptions, randomness: Randomness) -> Self {
+        let Target { mut config, tls } = target.clone();
+        configure(&mut config, options);
+        config
+            .application_name(format!("{}{NAME_SUFFIX}", options.application_name))
+            .keepalives_idle(KEEPALIVE_IDLE)
+            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .keepalives_retries(KEEPALIVE_RETRIES);
+        let options = PostgresOptions {
+            base_backoff: BASE_RECONNECT_BACKOFF,
+            max_backoff: MAX_RECONNECT_BACKOFF,
+            ..options.clone()
+        };
+        let retry = Retry::new(&options, randomness, PostgresMetrics::default());
+        let connector = Connector { config, tls, time_limit: options.connect_timeout, retry };
+        Self { connector: Arc::new(connector), state: Mutex::new(State::Idle) }
+    }
+
+    /// What is notified from now on; ends when the store is closed or dropped.
+    pub(crate) fn hints(&self) -> BoxStream<'static, Hint> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let receiver = match &*state {
+            State::Listening { hints, .. } => hints.subscribe(),
+            State::Closed => return stream::empty().boxed(),
+            State::Idle => {
+                let (hints, receiver) = broadcast::channel(MAX_WAITING_HINTS);
+                let task = tokio::spawn(Arc::clone(&self.connector).listen(hints.clone()));
+                *state = State::Listening { hints, task };
+                receiver
+            }
+        };
+        stream::unfold(receiver, async |mut receiver| {
+            loop {
+                match receiver.recv().await {
+                    Ok(hint) => return Some((hint, receiver)),
+                    // Some were lost, as hints may be.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        })
+        .boxed()
+    }
+
+    /// Ends all streams, and the connection.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Listening { task, .. } = std::mem::replace(&mut *state, State::Closed) {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What is needed to listen.
+struct Connector {
+    config: Config,
+    tls: MakeRustlsConnect,
+    /// For connecting, and again for beginning to listen.
+    time_limit: Duration,
+    retry: Retry,
+}
+
+impl Connector {
+    /// Listens, again and again, until the task is aborted.
+    async fn listen(self: Arc<Self>, hints: broadcast::Sender<Hint>) {
+        let mut failed_attempts: u32 = 0;
+        loop {
+            let Err(reason) = self.listen_once(&hints, &mut failed_attempts).await;
+            failed_attempts = failed_attempts.saturating_add(1);
+            if failed_attempts == 1 {
+                tracing::warn!(
+                    reason,
+                    "changes by other servers are not announced; they are still asked for"
+                );
+            }
+            tokio::time::sleep(self.retry.pause(failed_attempts)).await;
+        }
+    }
+
+    /// Passes on what is notified until the connection is lost, and answers why it was. The attempts that
+    /// failed are forgotten as soon as one has not.
+    async fn listen_once(
+        &self,
+        hints: &broadcast::Sender<Hint>,
+        failed_attempts: &mut u32,
+    ) -> Result<Infallible, String> {
+        let too_slow = |_| "the database does not answer in time".to_owned();
+        let connect = timeout(self.time_limit, self.config.connect(self.tls.clone()));
+        let (client, mut connection) = connect.await.map_err(too_slow)?.map_err(|error| describe(&error))?;
+        let mut listening = pin!(timeout(self.time_limit, client.batch_execute(LISTEN)));
+        let mut is_listening = false;
+        loop {
+            // Nothing is sent or received but while the connection is asked for messages.
+            tokio::select! {
+                listened = &mut listening, if !is_listening => {
+                    listened.map_err(too_slow)?.map_err(|error| describe(&error))?;
+                    is_listening = true;
+                    if std::mem::take(failed_attempts) > 0 {
+                        tracing::info!("changes by other servers are announced again");
+                    }
+                }
+                message = poll_fn(|context| connection.poll_message(context)) => match message {
+                    Some(Ok(AsyncMessage::Notification(notification))) => tell(hints, &notification),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(describe(&error)),
+                    None => return Err("the connection was closed".to_owned()),
+                },
+            }
+        }
+    }
+}
+
+/// Passes a notification on, if it is one of ours.
+fn tell(hints: &broadcast::Sender<Hint>, notification: &Notification) {
+    if let Ok(id) = notification.payload().parse() {
+        // It fails when nobody listens at the moment.
+        drop(hints.send(Hint::Catalogue(id)));
+    } else {
+        // Whoever can connect can notify.
+        tracing::debug!(payload = notification.payload(), "a notification names no restaurant");
+    }
+}
