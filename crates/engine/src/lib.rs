@@ -22,7 +22,7 @@ mod watch;
 use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{AccountId, Bucket, RestaurantId, Role};
-use dabba_store::Store;
+use dabba_store::{Health, Store};
 
 pub use accounts::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Registration};
 pub use catalogue::CatalogueEntry;
@@ -86,8 +86,8 @@ impl Engine {
         tokio::time::timeout(limit, finish).await.is_ok()
     }
 
-    /// Whether the store answers.
-    pub async fn check_ready(&self) -> Result<(), Error> {
+    /// How much of the store answers. An error when nothing can be served.
+    pub async fn check_ready(&self) -> Result<Health, Error> {
         Ok(self.store.ping().await?)
     }
 

@@ -50,7 +50,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dabba_store::{Hint, Store, StoreError};
+use dabba_store::{Health, Hint, Store, StoreError};
 use futures::stream::BoxStream;
 use tokio::task::JoinHandle;
 
@@ -249,10 +249,13 @@ impl std::fmt::Debug for PostgresStore {
 
 #[async_trait]
 impl Store for PostgresStore {
-    async fn ping(&self) -> Result<(), StoreError> {
+    async fn ping(&self) -> Result<Health, StoreError> {
         let is_standby =
             self.read(async |connection| codec::read(&connection.query(PING, &[]).await?[0], 0)).await?;
-        if is_standby { Err(StoreError::Unavailable("the database is a standby".to_owned())) } else { Ok(()) }
+        if is_standby {
+            return Err(StoreError::Unavailable("the database is a standby".to_owned()));
+        }
+        Ok(Health::default())
     }
 
     async fn close(&self) {

@@ -35,7 +35,7 @@ mod writer;
 use std::path::Path;
 
 use async_trait::async_trait;
-use dabba_store::{Store, StoreError};
+use dabba_store::{Health, Store, StoreError};
 
 pub use crate::{catalogue::MENUS_KEPT, options::SqliteOptions};
 use crate::{failure::Failure, lock::DatabaseLock, reader::Readers, writer::Writer};
@@ -85,14 +85,14 @@ impl std::fmt::Debug for SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn ping(&self) -> Result<(), StoreError> {
+    async fn ping(&self) -> Result<Health, StoreError> {
         self.readers
             .read(|connection| {
                 // A question that has to look into the file.
                 connection
                     .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM restaurants LIMIT 1)")?
                     .query_row([], |_| Ok(()))?;
-                Ok(())
+                Ok(Health::default())
             })
             .await
     }

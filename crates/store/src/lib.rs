@@ -19,6 +19,7 @@ mod commit;
 pub mod conformance;
 pub mod encoding;
 mod error;
+mod health;
 mod hint;
 mod query;
 mod shards;
@@ -33,6 +34,7 @@ pub use commit::{
     IdempotencyKeyError, StockChange, StockShortage,
 };
 pub use error::StoreError;
+pub use health::Health;
 pub use hint::Hint;
 pub use query::{
     FeedCursor, FeedEntry, OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize,
@@ -46,8 +48,9 @@ pub use task::{ClaimedTask, NewTask, TaskLease, TaskStore};
 /// A whole store.
 #[async_trait::async_trait]
 pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore {
-    /// Whether the store answers, asked by a real question to it.
-    async fn ping(&self) -> Result<(), StoreError>;
+    /// How much of the store answers, asked by a real question to it. An error when nothing can be served
+    /// without what does not answer.
+    async fn ping(&self) -> Result<Health, StoreError>;
 
     /// Finishes what was begun and lets go of all resources. Later calls answer
     /// [`StoreError::Unavailable`].

@@ -15,8 +15,8 @@ use dabba_domain::{
 };
 use dabba_store::{
     Account, AccountCreation, AccountStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate,
-    ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Hint, IdempotencyKey, OrderPage,
-    OrderQuery, OrderStore, PageSize, StockLevel, Store, StoreError, TaskLease, TaskStore,
+    ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey,
+    OrderPage, OrderQuery, OrderStore, PageSize, StockLevel, Store, StoreError, TaskLease, TaskStore,
 };
 use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
@@ -298,7 +298,7 @@ impl Store for FaultyStore {
     fn shard_of(&self, bucket: Bucket) -> usize {
         self.inner.shard_of(bucket)
     }
-    async fn ping(&self) -> Result<(), StoreError> {
+    async fn ping(&self) -> Result<Health, StoreError> {
         self.inner.ping().await
     }
     async fn close(&self) {

@@ -8,6 +8,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use dabba_store::Health;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -29,6 +30,32 @@ struct HealthBody {
     status: &'static str,
 }
 
+/// How much of its work the server can do.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Readiness)]
+struct ReadinessBody {
+    status: ReadinessStatus,
+    /// The names of the shards that do not answer. There while it is degraded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    shards: Vec<String>,
+}
+
+/// `ok`: all of it. `degraded`: all but what concerns the restaurants of some shards.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ReadinessStatus {
+    Ok,
+    Degraded,
+}
+
+impl From<Health> for ReadinessBody {
+    fn from(health: Health) -> Self {
+        let status = if health.is_whole() { ReadinessStatus::Ok } else { ReadinessStatus::Degraded };
+        Self { status, shards: health.silent_shards }
+    }
+}
+
 /// Tells that the server runs
 #[utoipa::path(
     get, path = "/healthz", tag = "operations", operation_id = "get_health",
@@ -41,15 +68,16 @@ async fn healthz() -> Json<HealthBody> {
 
 /// Tells whether the server can work
 ///
-/// Its store is asked.
+/// Its store is asked, every shard of it. Without some shards the server is ready all the same: requests
+/// about their restaurants are refused and lists are incomplete, on every server alike. It is not ready
+/// when the store as a whole, or the shard that knows the accounts, does not answer.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations", operation_id = "get_readiness",
-    responses((status = 200, description = "It can.", body = HealthBody), Failures),
+    responses((status = 200, description = "It can, if need be in part.", body = ReadinessBody), Failures),
     security(()),
 )]
-async fn readyz(State(app): State<Arc<App>>) -> Result<Json<HealthBody>> {
-    app.engine.check_ready().await?;
-    Ok(Json(HealthBody { status: "ok" }))
+async fn readyz(State(app): State<Arc<App>>) -> Result<Json<ReadinessBody>> {
+    Ok(Json(app.engine.check_ready().await?.into()))
 }
 
 /// Shows what the server measures

@@ -16,6 +16,7 @@ mod placing;
 mod protocol;
 mod reading;
 mod restaurants;
+mod shards;
 mod shutdown;
 mod tokens;
 

@@ -15,13 +15,8 @@ use futures::{
     stream::{BoxStream, StreamExt as _, select_all},
 };
 
-use super::{
-    cursor::digest_of,
-    gather::gravest,
-    map::ShardMap,
-    shard::{Effect, Shard},
-};
-use crate::{Hint, Store, StoreError};
+use super::{cursor::digest_of, gather::gravest, map::ShardMap, shard::Shard};
+use crate::{Health, Hint, Store, StoreError};
 
 /// One store made of several, each of which holds a range of buckets. See the module's description for
 /// what is asked of whom.
@@ -59,6 +54,10 @@ pub enum ShardedStoreError {
 impl ShardedStore {
     /// How long a shard may take to answer what is asked of all shards, unless chosen otherwise.
     pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(2);
+
+    /// How long a ping waits for a shard that the others can do without. Whoever asks whether a server is
+    /// ready seldom waits for more than a second.
+    pub const PING_TIME_LIMIT: Duration = Duration::from_millis(500);
 
     /// Makes one store of those of a map, which stand in the map's order.
     pub fn new(map: ShardMap, stores: Vec<Arc<dyn Store>>) -> Result<Self, ShardedStoreError> {
@@ -119,17 +118,25 @@ impl std::fmt::Debug for ShardedStore {
 
 #[async_trait]
 impl Store for ShardedStore {
-    /// Every shard has to answer, also one that was mute a moment ago. The error names those that do
-    /// not.
-    async fn ping(&self) -> Result<(), StoreError> {
-        let answers = join_all(self.shards.iter().map(|shard| {
-            let call = shard.store().ping();
-            shard.answer_within(self.time_limit, Effect::None, call)
+    /// Asks every shard, also one that was mute a moment ago. The others can do without one, except for
+    /// the directory: without it nobody can log in, and no restaurant's staff is known, so that orders
+    /// would be taken which nobody can accept. Hence it is an error exactly when the directory does not
+    /// answer; its text names all who do not.
+    async fn ping(&self) -> Result<Health, StoreError> {
+        let answers = join_all(self.shards.iter().enumerate().map(|(index, shard)| {
+            let is_directory = index == self.directory;
+            let time_limit =
+                if is_directory { self.time_limit } else { self.time_limit.min(Self::PING_TIME_LIMIT) };
+            shard.ping_within(time_limit)
         }))
         .await;
         let failures: Vec<_> =
             (0..).zip(answers).filter_map(|(index, answer)| Some((index, answer.err()?))).collect();
-        if failures.is_empty() { Ok(()) } else { Err(gravest(failures)) }
+        if failures.iter().any(|(index, _)| *index == self.directory) {
+            return Err(gravest(failures));
+        }
+        let name = |(index, _): (usize, StoreError)| self.shards[index].name().to_owned();
+        Ok(Health { silent_shards: failures.into_iter().map(name).collect() })
     }
 
     /// Closes all shards at once. One that takes its time holds up the return, not the others.

@@ -17,11 +17,11 @@ const REST: Duration = Duration::from_secs(5);
 pub(super) struct Shard {
     name: String,
     store: Arc<dyn Store>,
-    health: Mutex<Health>,
+    condition: Mutex<Condition>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Health {
+enum Condition {
     Answering,
     /// It says at once that it cannot: asking it costs nothing.
     Failing,
@@ -40,7 +40,11 @@ pub(super) enum Effect {
 
 impl Shard {
     pub(super) fn new(name: String, store: Arc<dyn Store>) -> Self {
-        Self { name, store, health: Mutex::new(Health::Answering) }
+        Self { name, store, condition: Mutex::new(Condition::Answering) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn store(&self) -> &dyn Store {
@@ -49,8 +53,8 @@ impl Shard {
 
     /// Whether it was mute a short while ago.
     pub(super) fn rests(&self) -> bool {
-        let health = *self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(health, Health::MuteUntil(until) if Instant::now() < until)
+        let condition = *self.condition.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(condition, Condition::MuteUntil(until) if Instant::now() < until)
     }
 
     pub(super) fn resting_error(&self) -> StoreError {
@@ -78,32 +82,46 @@ impl Shard {
                 Effect::None => StoreError::Unavailable(error),
                 Effect::Possible => StoreError::OutcomeUnknown(error),
             });
-            self.is_now(Health::MuteUntil(Instant::now() + REST), Some(&error));
+            self.is_now(Condition::MuteUntil(Instant::now() + REST), Some(&error));
             return Err(error);
         };
+        self.hear(answer)
+    }
+
+    /// Waits so long to hear that it is there. One that takes longer may still do its work, so it is not
+    /// left alone for that.
+    pub(super) async fn ping_within(&self, time_limit: Duration) -> Result<(), StoreError> {
+        match tokio::time::timeout(time_limit, self.store.ping()).await {
+            Ok(answer) => self.hear(answer).map(drop),
+            Err(_) => Err(self.named(StoreError::Unavailable(format!("no answer within {time_limit:?}")))),
+        }
+    }
+
+    /// Takes an answer, which says how the shard is.
+    fn hear<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         match answer.map_err(|error| self.named(error)) {
             Err(error @ StoreError::Corrupt(_)) => {
                 // Not a passing fault: it is told each time.
                 tracing::error!(shard = self.name, %error, "a shard is left out");
-                self.is_now(Health::Failing, None);
+                self.is_now(Condition::Failing, None);
                 Err(error)
             }
             Err(error) => {
-                self.is_now(Health::Failing, Some(&error));
+                self.is_now(Condition::Failing, Some(&error));
                 Err(error)
             }
             Ok(answer) => {
-                self.is_now(Health::Answering, None);
+                self.is_now(Condition::Answering, None);
                 Ok(answer)
             }
         }
     }
 
     /// Remembers how it is, and logs when that changes: a shard may be asked many times a second.
-    fn is_now(&self, health: Health, error: Option<&StoreError>) {
+    fn is_now(&self, condition: Condition, error: Option<&StoreError>) {
         let before =
-            std::mem::replace(&mut *self.health.lock().unwrap_or_else(PoisonError::into_inner), health);
-        match (before == Health::Answering, health == Health::Answering) {
+            std::mem::replace(&mut *self.condition.lock().unwrap_or_else(PoisonError::into_inner), condition);
+        match (before == Condition::Answering, condition == Condition::Answering) {
             (true, false) => {
                 if let Some(error) = error {
                     tracing::warn!(shard = self.name, %error, "a shard is left out until it answers");

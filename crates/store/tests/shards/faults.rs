@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use dabba_domain::OrderId;
 use dabba_store::{
-    CatalogueStore, CommitOutcome, FeedCursor, OrderScope, OrderStore, PageSize, Store, StoreError,
-    conformance::builders::menu,
+    CatalogueStore, CommitOutcome, FeedCursor, Health, OrderScope, OrderStore, PageSize, ShardedStore, Store,
+    StoreError, conformance::builders::menu,
 };
 use tokio::time::Instant;
 
@@ -242,16 +242,57 @@ async fn revisions_of_a_dead_shard_are_missing() {
     }
 }
 
-/// A server is ready when all its shards are; the text says which is not.
+/// A router without some of its shards is well enough to be used, and names them.
 #[tokio::test(start_paused = true)]
 async fn a_ping_names_who_does_not_answer() {
+    for fault in faults() {
+        let fixture = Fixture::new();
+        assert_eq!(fixture.router.ping().await, Ok(Health::default()));
+        fixture.break_shard(2, &fault);
+        let without =
+            |names: &[&str]| Health { silent_shards: names.iter().map(|name| (*name).to_owned()).collect() };
+        assert_eq!(fixture.router.ping().await, Ok(without(&["c"])));
+        fixture.break_shard(1, &fault);
+        assert_eq!(fixture.router.ping().await, Ok(without(&["b", "c"])));
+        fixture.break_shard(2, &Fault::None);
+        assert_eq!(fixture.router.ping().await, Ok(without(&["b"])));
+        fixture.break_shard(1, &Fault::None);
+        assert!(fixture.router.ping().await.unwrap().is_whole());
+    }
+}
+
+/// Without the directory nothing can be served, wherever it is; the error names all who do not answer.
+#[tokio::test(start_paused = true)]
+async fn a_ping_without_the_directory_is_an_error() {
+    for (directory, others) in [("a", [1, 2]), ("b", [0, 2])] {
+        let mut fixture = Fixture::new();
+        fixture.router = fixture.router.with_directory(directory).unwrap();
+        for shard in others {
+            fixture.break_shard(shard, &Fault::Fail(unavailable()));
+        }
+        assert_eq!(fixture.router.ping().await.unwrap().silent_shards.len(), 2);
+        fixture.break_shard(others[1], &Fault::None);
+        fixture.break_shard(usize::from(directory == "b"), &Fault::Hang);
+        let text = match directory {
+            "a" => "shard a: no answer within 300ms; shard b: as the test says",
+            _ => "shard a: as the test says; shard b: no answer within 300ms",
+        };
+        assert_eq!(fixture.router.ping().await, Err(StoreError::Unavailable(text.to_owned())));
+    }
+}
+
+/// A ping is answered soon although a shard is mute, and does not count one that is only slow as mute:
+/// its orders are still listed.
+#[tokio::test(start_paused = true)]
+async fn a_ping_waits_less_than_a_list() {
     let fixture = Fixture::new();
-    fixture.break_shard(2, &Fault::Hang);
-    let expected = StoreError::Unavailable("shard c: no answer within 300ms".to_owned());
-    assert_eq!(fixture.router.ping().await, Err(expected));
-    fixture.break_shard(0, &Fault::Fail(unavailable()));
-    let expected = "shard a: as the test says; shard c: no answer within 300ms";
-    assert_eq!(fixture.router.ping().await, Err(StoreError::Unavailable(expected.to_owned())));
+    let router = fixture.router.with_time_limit(ShardedStore::PING_TIME_LIMIT * 4);
+    fixture.shards[1].set(Fault::Hang);
+    let began = Instant::now();
+    assert_eq!(router.ping().await.unwrap().silent_shards, ["b"]);
+    assert_eq!(began.elapsed().as_millis(), ShardedStore::PING_TIME_LIMIT.as_millis());
+    fixture.shards[1].set(Fault::None);
+    assert!(!router.list_orders(&query(OrderScope::All, 50)).await.unwrap().incomplete);
 }
 
 /// A mixed batch of which a part is written has an unknown outcome: nobody may believe that nothing

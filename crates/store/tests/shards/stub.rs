@@ -15,7 +15,7 @@ use dabba_domain::{
 };
 use dabba_store::{
     Account, AccountCreation, AccountStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate,
-    ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Hint, IdempotencyKey,
+    ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey,
     OrderCursor, OrderPage, OrderQuery, OrderStore, PageSize, StockLevel, Store, StoreError, TaskLease,
     TaskStore,
 };
@@ -260,8 +260,9 @@ impl AccountStore for Stub {
 
 #[async_trait]
 impl Store for Stub {
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.enter("ping").await
+    async fn ping(&self) -> Result<Health, StoreError> {
+        self.enter("ping").await?;
+        Ok(Health::default())
     }
     async fn close(&self) {
         self.calls.lock().unwrap().push("close");
