@@ -129,7 +129,7 @@ impl Administration {
     pub async fn ownership(&self) -> Result<Option<Ownership>, StoreError> {
         self.run(async |connection| {
             crate::migrate::check_schema(connection).await?;
-            find_ownership(connection).await
+            find_ownership(connection.client()?).await
         })
         .await
     }
@@ -216,7 +216,7 @@ impl Administration {
             );
             let change = async {
                 client.batch_execute(&fence).await?;
-                let found = find_ownership(connection).await?;
+                let found = find_ownership(client).await?;
                 if found.as_ref() != Some(from) {
                     let found = found.map_or_else(|| "in no map".to_owned(), |found| found.to_string());
                     let text = format!("the database is {found}, not {from}");

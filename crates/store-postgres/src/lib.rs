@@ -97,12 +97,7 @@ impl PostgresStore {
     /// Several processes may do this at once: they wait for each other. Fails as unavailable, with a text
     /// for the operator, when the database cannot be reached or says that it is something else.
     pub async fn migrate(url: &str, ownership: &Ownership) -> Result<usize, StoreError> {
-        let applied = migrate::migrate(url).await?;
-        let options = PostgresOptions { pool_size: 1, ..PostgresOptions::default() };
-        let connections = Connections::new(Target::parse(url)?, &options)?;
-        let claim = async { shard::claim(&connections.get().await?, ownership).await };
-        claim.await.map_err(Failure::into_store_error)?;
-        Ok(applied)
+        migrate::migrate(url, ownership).await
     }
 
     /// Opens the database at `url`, which must have the newest schema and be what `ownership` says: else
@@ -162,7 +157,7 @@ impl PostgresStore {
         let connection = self.connections.get().await?;
         if !self.is_verified.load(Ordering::Relaxed) {
             migrate::check_schema(&connection).await?;
-            shard::check(&connection, self.held.expected()).await?;
+            shard::check(connection.client()?, self.held.expected()).await?;
             self.is_verified.store(true, Ordering::Relaxed);
         }
         Ok(connection)

@@ -8,10 +8,11 @@ use refinery::{Migration, Runner};
 use tokio_postgres::Client;
 
 use crate::{
-    PostgresOptions,
+    Ownership, PostgresOptions,
     failure::{Failure, describe},
     hosts::Hosts,
     pool::Connection,
+    shard,
     tls::Target,
 };
 
@@ -39,8 +40,8 @@ const VERSION: &str = "SELECT max(version)::bigint FROM refinery_schema_history"
 const IS_FROM_THE_FUTURE: &str = "\
     SELECT EXISTS (SELECT FROM order_events WHERE transaction_id >= pg_snapshot_xmax(pg_current_snapshot()))";
 
-/// Brings a database to the newest schema. Answers how many migrations were needed.
-pub(crate) async fn migrate(url: &str) -> Result<usize, StoreError> {
+/// Brings a database to the newest schema and takes it into its map. Answers how many migrations were needed.
+pub(crate) async fn migrate(url: &str, ownership: &Ownership) -> Result<usize, StoreError> {
     let mut target = Target::parse(url)?;
     target.config.application_name("dabba migrate");
     let time = PostgresOptions::DEFAULT_CONNECT_TIMEOUT;
@@ -49,7 +50,12 @@ pub(crate) async fn migrate(url: &str) -> Result<usize, StoreError> {
         .await
         .map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))?
         .map_err(|error| StoreError::Unavailable(describe(&error)))?;
-    let applied = apply(&mut client).await;
+    let applied = async {
+        let applied = apply(&mut client).await?;
+        shard::claim(&client, ownership).await.map_err(Failure::into_store_error)?;
+        Ok(applied)
+    };
+    let applied = applied.await;
     // The end of the session gives the lock back, whatever happened in between.
     drop(client);
     // An error here came to light above, where it mattered.
@@ -71,7 +77,7 @@ async fn apply(client: &mut Client) -> Result<usize, StoreError> {
         .set_grouped(true)
         .run_async(client)
         .await
-        .map_err(|error| StoreError::Unavailable(format!("the database was not migrated: {error}")))?;
+        .map_err(|error| StoreError::Unfit(format!("the database was not migrated: {error}")))?;
     Ok(report.applied_migrations().len())
 }
 

@@ -23,7 +23,7 @@ use std::{
 
 use dabba_domain::Bucket;
 use dabba_store::{BucketRange, StoreError};
-use tokio_postgres::Row;
+use tokio_postgres::{Client, Row};
 
 use crate::{codec::read, failure::Failure, pool::Connection};
 
@@ -74,8 +74,8 @@ impl fmt::Display for Ownership {
 }
 
 /// What the database says of itself; `None` when it belongs to no map yet.
-pub(crate) async fn find_ownership(connection: &Connection) -> Result<Option<Ownership>, Failure> {
-    connection.query(FIND_OWNERSHIP, &[]).await?.first().map(ownership_of).transpose()
+pub(crate) async fn find_ownership(client: &Client) -> Result<Option<Ownership>, Failure> {
+    client.query_opt(FIND_OWNERSHIP, &[]).await?.as_ref().map(ownership_of).transpose()
 }
 
 /// The ownership in a row of [`FIND_OWNERSHIP`].
@@ -107,22 +107,22 @@ fn belongs_to_no_map() -> Failure {
 
 /// Takes a database into a map, if it is in none, and makes sure that it is what the map says. Answers
 /// whether it was taken just now.
-pub(crate) async fn claim(connection: &Connection, expected: &Ownership) -> Result<bool, Failure> {
+pub(crate) async fn claim(client: &Client, expected: &Ownership) -> Result<bool, Failure> {
     let Ownership { name, buckets, is_directory } = expected;
     let (first, last) = numbers(*buckets);
-    let claimed = connection.execute(CLAIM, &[name, &first, &last, is_directory]).await?;
-    if claimed == 0 && find_ownership(connection).await?.is_none() {
+    let claimed = client.execute(CLAIM, &[name, &first, &last, is_directory]).await?;
+    if claimed == 0 && find_ownership(client).await?.is_none() {
         return Err(Failure::Store(StoreError::Unfit(format!(
             "the database holds restaurants of other buckets than {buckets}"
         ))));
     }
-    check(connection, expected).await?;
+    check(client, expected).await?;
     Ok(claimed == 1)
 }
 
 /// Makes sure that a database is what the map says.
-pub(crate) async fn check(connection: &Connection, expected: &Ownership) -> Result<(), Failure> {
-    match find_ownership(connection).await? {
+pub(crate) async fn check(client: &Client, expected: &Ownership) -> Result<(), Failure> {
+    match find_ownership(client).await? {
         None => Err(belongs_to_no_map()),
         Some(found) if found == *expected => Ok(()),
         Some(found) => Err(Failure::Store(StoreError::Unfit(format!(

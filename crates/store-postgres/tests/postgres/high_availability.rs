@@ -90,7 +90,9 @@ async fn nothing_acknowledged_is_lost_with_the_primary() {
     stop.store(true, Ordering::Relaxed);
     let (mut followed, cursor) = follower.await.unwrap();
 
-    assert!(failures > 0, "nobody noticed anything, so nothing was shown");
+    // What was under way is found out about by the store itself, so perhaps no writer saw an error.
+    let unknown = store.metrics().unknown_outcomes.get();
+    assert!(failures > 0 || unknown > 0, "nobody noticed anything, so nothing was shown");
     assert_kept(&store, &acknowledged).await;
     assert_only(&standby, acknowledged.len());
     followed.extend(feed_after(&store, cursor).await);

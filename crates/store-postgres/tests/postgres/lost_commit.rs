@@ -74,19 +74,19 @@ impl Scene {
 
     /// What the store makes of a batch whose connections are cut there.
     async fn commit_cut(&self, cuts: &[Cut], batch: Vec<Commit>) -> Outcomes {
-        self.proxy.cut(cuts, Gate::Open);
+        let cut = self.proxy.cut(cuts, Gate::Open);
         let outcomes = self.store.commit(batch).await;
-        self.proxy.has_cut(cuts.len()).await;
+        self.proxy.has_cut(cut).await;
         outcomes
     }
 
     /// The same in the background; new connections wait after the first cut, which has been made when
     /// this returns.
     async fn begin_cut(&self, cut: Cut, batch: Vec<Commit>) -> JoinHandle<Outcomes> {
-        self.proxy.cut(&[cut], Gate::Waiting);
+        let cut = self.proxy.cut(&[cut], Gate::Waiting);
         let store = Arc::clone(&self.store);
         let running = tokio::spawn(async move { store.commit(batch).await });
-        self.proxy.has_cut(1).await;
+        self.proxy.has_cut(cut).await;
         running
     }
 

@@ -142,22 +142,27 @@ async fn to_give_away_waits_for_the_writes_that_have_begun() {
     let restaurant = restaurant_that(false, &mut world);
     let customer = world.account_id();
     let (first, second) = (world.place(restaurant, customer), world.place(restaurant, customer));
-    // The write stands still in the middle.
+    // The write stands still in the middle: somebody else is about to claim its key.
+    let claim = first.claim.clone().unwrap();
     let blocker = session(&url).await;
-    blocker.batch_execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    blocker.batch_execute("BEGIN").await.unwrap();
+    let insert = "INSERT INTO idempotency_keys VALUES ($1, $2, gen_random_uuid(), 1, 0, $3, $4)";
+    let (account, scope, key) = (claim.account_id.uuid(), restaurant.uuid(), claim.key.as_str());
+    blocker.execute(insert, &[&account, &scope, &key, &vec![0_u8; 32]]).await.unwrap();
+    let watcher = session(&url).await;
+    let waiting = async |count: i64| {
+        let sql = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        // The store's own look at its buckets may wait too.
+        eventually("so many wait", || async {
+            watcher.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) >= count
+        })
+        .await;
+    };
     let writing = tokio::spawn({
         let store = store.clone();
         async move { store.commit(vec![first]).await }
     });
-    let waiting = async |count: i64| {
-        let sql = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database \
-                   WHERE datname = current_database() AND NOT granted";
-        // The store's own look at its buckets may wait too.
-        eventually("so many wait", || async {
-            blocker.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) >= count
-        })
-        .await;
-    };
     waiting(1).await;
     let giving = tokio::spawn({
         let url = url.clone();
@@ -166,7 +171,7 @@ async fn to_give_away_waits_for_the_writes_that_have_begun() {
     waiting(2).await;
     let late = tokio::spawn(async move { store.commit(vec![second]).await });
     waiting(3).await;
-    blocker.batch_execute("COMMIT").await.unwrap();
+    blocker.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(writing.await.unwrap().unwrap(), [CommitOutcome::Committed]);
     giving.await.unwrap();
     assert_eq!(late.await.unwrap().unwrap(), [CommitOutcome::Moved]);

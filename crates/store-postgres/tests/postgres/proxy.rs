@@ -83,13 +83,15 @@ impl Proxy {
         format!("postgresql://{}@127.0.0.1:{}/{database}", Cluster::shared().unwrap().user(), self.port)
     }
 
-    /// Cuts at each of these moments once, in this order. After the first, the gate stands so.
-    pub(crate) fn cut(&self, cuts: &[Cut], gate: Gate) {
+    /// Cuts at each of these moments once, in this order. After the first, the gate stands so. Answers how
+    /// many cuts will have been made then, for [`Proxy::has_cut`].
+    pub(crate) fn cut(&self, cuts: &[Cut], gate: Gate) -> usize {
         *self.state.gate_then.lock().unwrap() = gate;
         self.state.cuts.lock().unwrap().extend(cuts);
+        *self.state.cuts_made.borrow() + cuts.len()
     }
 
-    /// Waits until so many cuts were made.
+    /// Waits until so many cuts have been made in all.
     pub(crate) async fn has_cut(&self, count: usize) {
         let mut made = self.state.cuts_made.subscribe();
         tokio::time::timeout(PATIENCE, made.wait_for(|made| *made >= count)).await.unwrap().unwrap();
