@@ -2,7 +2,8 @@
 //!
 //! [`Cluster::shared`] is one cluster for a whole test process; [`Cluster::start`] makes one of one's
 //! own, to stop, start again or crash. A database for a test is a copy of a template that is prepared
-//! once ([`Cluster::database_from`]), which takes some tens of milliseconds.
+//! once ([`Cluster::database_from`]), which takes some tens of milliseconds; [`block_on`] waits for
+//! migrations that are async.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), dabba_pg_cluster::ClusterError> {
@@ -42,9 +43,11 @@ mod install;
 mod options;
 mod process;
 mod replication;
+mod runtime;
 
 pub use crate::{
     cluster::{Cluster, StopMode},
     error::ClusterError,
     options::{ClusterOptions, Durability},
+    runtime::block_on,
 };

@@ -21,7 +21,8 @@ const WRITTEN: &str = "SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint";
 /// Looks until the task is aborted. A database that does not answer is somebody else's to tell: whoever
 /// needs it learns it soon enough.
 pub(crate) async fn run(connections: Arc<Connections>, held: Arc<Held>, replica: Option<Arc<Replica>>) {
-    let mut interval = tokio::time::interval(INTERVAL);
+    // Not at once: whoever opens the store has just looked, and connects one after the other.
+    let mut interval = tokio::time::interval_at(Instant::now() + INTERVAL, INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;

@@ -10,8 +10,8 @@
 //! # }
 //! ```
 //!
-//! The store is made by a [`StoreFactory`], which is called again when the server is restarted; with
-//! another factory the same tests run on another store.
+//! The store is made by a [`StoreFactory`], which is called again when the server is restarted: an `SQLite`
+//! file by default. With another factory, such as [`postgres`], the same tests run on another store.
 
 #![expect(
     clippy::expect_used,
@@ -23,7 +23,9 @@
 mod client;
 mod people;
 mod server;
+mod stores;
 
 pub use client::{Answer, Request};
 pub use people::{PASSWORD, Person};
-pub use server::{StoreFactory, TestServer, TestServerBuilder, menu, settings, sqlite_in};
+pub use server::{TestServer, TestServerBuilder, menu, settings};
+pub use stores::{StoreFactory, postgres, sqlite_in};

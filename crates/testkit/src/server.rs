@@ -1,37 +1,22 @@
 //! The server under test.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use dabba_domain::{RestaurantId, Role, Timestamp, menu::MenuDocument};
 use dabba_engine::{Engine, EngineConfig, ManualClock, PasswordCost, SeededRandom};
 use dabba_http::{HttpConfig, RateLimits, Registry, SigningKey, app, serve};
-use dabba_store::Store;
-use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::{Answer, Person, Request};
-
-/// Opens the store of a server: an empty one at first, the same one with all that is in it after a
-/// restart.
-pub type StoreFactory = Arc<dyn Fn() -> Arc<dyn Store> + Send + Sync>;
+use crate::{Answer, Person, Request, StoreFactory, sqlite_in};
 
 /// When the clock of every server stands at first: noon on a Monday.
 const START: &str = "2026-06-01T12:00:00Z";
 /// How long a server that is stopped has for its requests in flight, and then for its writes.
 const GRACE: Duration = Duration::from_secs(20);
-
-/// Stores in an `SQLite` file in this directory.
-pub fn sqlite_in(directory: &Path) -> StoreFactory {
-    let path = directory.join("dabba.db");
-    Arc::new(move || {
-        SqliteStore::migrate(&path).expect("the database can be migrated");
-        Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).expect("the database can be opened"))
-    })
-}
 
 /// How a server under test is set up.
 pub struct TestServerBuilder {
@@ -153,7 +138,7 @@ impl Running {
         http: &HttpConfig,
     ) -> Self {
         let engine =
-            Engine::start(factory(), Arc::clone(clock) as _, Arc::clone(random) as _, engine.clone());
+            Engine::start(factory().await, Arc::clone(clock) as _, Arc::clone(random) as _, engine.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopped) = oneshot::channel::<()>();

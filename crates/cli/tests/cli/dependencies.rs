@@ -14,7 +14,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("dabba-http", &["dabba-domain", "dabba-store", "dabba-engine"]),
     ("dabba-sim", &["dabba-domain", "dabba-store", "dabba-engine"]),
     ("dabba-cli", ALL_BUT_TESTS),
-    ("dabba-testkit", ALL_BUT_TESTS),
+    ("dabba-testkit", ALL_AND_CLUSTERS),
     ("dabba-pg-cluster", &[]),
 ];
 /// Everything below the binary.
@@ -26,6 +26,17 @@ const ALL_BUT_TESTS: &[&str] = &[
     "dabba-engine",
     "dabba-http",
     "dabba-sim",
+];
+/// The same, and what only tests need.
+const ALL_AND_CLUSTERS: &[&str] = &[
+    "dabba-domain",
+    "dabba-store",
+    "dabba-store-sqlite",
+    "dabba-store-postgres",
+    "dabba-engine",
+    "dabba-http",
+    "dabba-sim",
+    "dabba-pg-cluster",
 ];
 /// Crates that are, or speak to, a database. Only the stores may name one.
 const DATABASES: [&str; 7] =

@@ -3,14 +3,14 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use dabba_http::Rate;
-use dabba_testkit::{PASSWORD, TestServer};
+use dabba_testkit::PASSWORD;
 use jiff::SignedDuration;
 use serde_json::json;
 
 /// Proves that one registers, logs in, and is who one is.
 #[tokio::test]
 async fn a_customer_registers_and_logs_in() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let registration = json!({"email": "Asha@Example.org", "name": "Asha", "password": PASSWORD});
     let registered = server.post("/v1/accounts", None, &registration).send().await.expect(201);
     assert_eq!((&registered["email"], &registered["role"]), (&json!("asha@example.org"), &json!("customer")));
@@ -36,7 +36,7 @@ async fn a_customer_registers_and_logs_in() {
 /// Proves that only an admin makes accounts with power, and that a bad token is not overlooked.
 #[tokio::test]
 async fn only_an_admin_makes_other_roles() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let body = json!({"email": "a@b.c", "name": "A", "password": PASSWORD, "role": "courier"});
     server.post("/v1/accounts", None, &body).send().await.problem(403, "forbidden");
     server.post("/v1/accounts", Some(&server.staff), &body).send().await.problem(403, "forbidden");
@@ -47,7 +47,7 @@ async fn only_an_admin_makes_other_roles() {
 /// Proves that everything wrong with a registration is listed.
 #[tokio::test]
 async fn a_registration_is_checked() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let body = json!({"email": "nobody", "name": " ", "password": "short"});
     let answer = server.post("/v1/accounts", None, &body).send().await;
     assert_eq!(answer.pointers(), ["/email", "/name", "/password"]);
@@ -60,7 +60,7 @@ fn rate(requests: u32) -> Rate {
 /// Proves that passwords can be guessed for one address a few times only, and after a wait again.
 #[tokio::test]
 async fn guessing_a_password_is_slow() {
-    let server = TestServer::builder().http(|http| http.rate_limits.tokens_per_email = rate(3)).start().await;
+    let server = crate::builder().http(|http| http.rate_limits.tokens_per_email = rate(3)).start().await;
     let login =
         |email: &str| server.post("/v1/tokens", None, &json!({"email": email, "password": "wrong"})).send();
     for _ in 0..3 {
@@ -78,7 +78,7 @@ async fn guessing_a_password_is_slow() {
 /// Proves that one client's logins and registrations are limited, whatever names they use.
 #[tokio::test]
 async fn one_address_asks_only_so_often() {
-    let server = TestServer::builder()
+    let server = crate::builder()
         .http(|http| {
             http.rate_limits.tokens_per_address = rate(2);
             http.rate_limits.accounts_per_address = rate(2);

@@ -101,7 +101,7 @@ fn the_table_names_every_operation() {
 /// Proves each cell of the table by a real request.
 #[tokio::test]
 async fn every_caller_gets_what_is_theirs_and_nothing_else() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let colleague = colleague(&server).await;
     let mut wrong = Vec::new();
     for (row, (method, path, scene, expected)) in TABLE.iter().enumerate() {

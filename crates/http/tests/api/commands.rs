@@ -8,7 +8,7 @@ use crate::{allowed, walk_to};
 /// Proves that a command that does not fit is refused with what would fit.
 #[tokio::test]
 async fn an_illegal_move_names_what_is_possible() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     let refused =
         server.command(&order, "ready", &server.staff, &json!({})).send().await.problem(409, "illegal_move");
@@ -27,7 +27,7 @@ async fn an_illegal_move_names_what_is_possible() {
 /// Proves that wrong bodies of commands are refused with the place of what is wrong.
 #[tokio::test]
 async fn the_body_of_a_command_is_checked() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     for (command, body, pointer) in [
         ("accept", json!({"preparation_minutes": 1_441}), "/preparation_minutes"),
@@ -46,7 +46,7 @@ async fn the_body_of_a_command_is_checked() {
 /// Proves that a command with a condition is carried out on that version or not at all.
 #[tokio::test]
 async fn a_command_can_insist_on_a_version() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     let accept = |if_match: &str| {
         let body = json!({"preparation_minutes": 5});
@@ -66,7 +66,7 @@ async fn a_command_can_insist_on_a_version() {
 /// Proves that money goes back in parts, within the restaurant's limit, and not beyond what was paid.
 #[tokio::test]
 async fn refunds_have_limits() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     let refund = |person, body| server.command(&order, "refund", person, &body).send();
     refund(&server.staff, json!({"reason": "late"})).await.problem(409, "illegal_move");
@@ -84,7 +84,7 @@ async fn refunds_have_limits() {
 /// Proves that an order for collection is handed over by the restaurant, and has no courier.
 #[tokio::test]
 async fn a_customer_can_collect() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let order = server.place("1", &TestServer::collection()).await;
     server.command(&order, "assign", &server.courier, &json!({})).send().await.problem(404, "not_found");
     let accept = json!({"preparation_minutes": 0});
@@ -97,7 +97,7 @@ async fn a_customer_can_collect() {
 /// Proves who can give an order to which courier.
 #[tokio::test]
 async fn a_courier_is_assigned() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     let assign = |person, body| server.command(&order, "assign", person, &body).send();
     assert_eq!(assign(&server.admin, json!({})).await.pointers(), ["/courier_id"]);

@@ -12,7 +12,7 @@ use crate::{ids, walk_to};
 /// told of it in the same words.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_clients_with_one_key_place_one_order() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let order = TestServer::order();
     let clients = (0..64).map(|_| {
         server.post(&server.orders_path(), Some(&server.customer), &order).key("\"the same\"").send()
@@ -30,7 +30,7 @@ async fn sixty_four_clients_with_one_key_place_one_order() {
 /// Proves that a key stands for one request, and that both ways to write it are the same key.
 #[tokio::test]
 async fn a_key_is_for_one_request() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let path = server.orders_path();
     let place = |order: &serde_json::Value, key: &str| {
         server.post(&path, Some(&server.customer), order).key(key).send()
@@ -57,7 +57,7 @@ async fn a_key_is_for_one_request() {
 /// Proves that a key is demanded where it is needed, and has to be readable.
 #[tokio::test]
 async fn a_missing_or_unreadable_key_is_refused() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let place = || server.post(&server.orders_path(), Some(&server.customer), &TestServer::order());
     place().send().await.problem(400, "idempotency_key_missing");
     for key in ["", "two words", "\"unclosed", "\"\"", "a;b=1", &"k".repeat(256)] {
@@ -70,7 +70,7 @@ async fn a_missing_or_unreadable_key_is_refused() {
 /// moved on, and that without a key it is answered as done while it is the latest.
 #[tokio::test]
 async fn a_repeated_command_is_answered_as_done() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     let accept = |minutes: u32| {
         server.command(&order, "accept", &server.staff, &json!({"preparation_minutes": minutes}))
@@ -95,7 +95,7 @@ async fn a_repeated_command_is_answered_as_done() {
 /// Proves that a refund under a key moves money once.
 #[tokio::test]
 async fn a_refund_under_a_key_happens_once() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     walk_to(&server, &order, "deliver").await;
     let refund = json!({"amount": 100, "reason": "late"});

@@ -1,6 +1,5 @@
 //! Menus and stock.
 
-use dabba_testkit::TestServer;
 use serde_json::{Value, json};
 
 fn one_item(name: &str) -> Value {
@@ -10,7 +9,7 @@ fn one_item(name: &str) -> Value {
 /// Proves that a menu is sent once for each revision.
 #[tokio::test]
 async fn an_unchanged_menu_is_not_sent_again() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let path = server.restaurant_path("/menu");
     let get = |tag: &str| server.request(reqwest::Method::GET, &path).header("if-none-match", tag).send();
     let first = server.get(&path, None).await;
@@ -32,7 +31,7 @@ async fn an_unchanged_menu_is_not_sent_again() {
 /// Proves that a menu is replaced knowingly or not at all.
 #[tokio::test]
 async fn a_menu_is_replaced_under_a_condition() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let put = || server.put(&server.restaurant_path("/menu"), Some(&server.staff), &one_item("Soup"));
     put().send().await.problem(428, "precondition_required");
     let stale = put().header("if-match", "\"9\"").send().await.problem(412, "precondition_failed");
@@ -48,7 +47,7 @@ async fn a_menu_is_replaced_under_a_condition() {
 /// Proves that everything wrong with a menu is listed.
 #[tokio::test]
 async fn a_menu_is_checked() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let put = |menu: Value| {
         server
             .put(&server.restaurant_path("/menu"), Some(&server.staff), &menu)
@@ -71,7 +70,7 @@ async fn a_menu_is_checked() {
 /// Proves that a menu may be larger than other bodies, and not as large as it likes.
 #[tokio::test]
 async fn a_menu_may_be_large() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let put = |menu: String| {
         let request =
             server.request(reqwest::Method::PUT, &server.restaurant_path("/menu")).by(&server.staff);
@@ -90,7 +89,7 @@ async fn a_menu_may_be_large() {
 /// Proves that availability and stock are of items that are on the menu, and are said in full.
 #[tokio::test]
 async fn items_have_availability_and_stock() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let path = |item: &str, what: &str| server.restaurant_path(&format!("/menu/items/{item}/{what}"));
     let put = |item: &str, what: &str, body: Value| {
         server.put(&path(item, what), Some(&server.staff), &body).send()

@@ -11,7 +11,7 @@ use crate::{allowed, ids};
 /// Proves that an order goes its whole way, and that each step is answered with what comes next.
 #[tokio::test]
 async fn an_order_goes_from_the_kitchen_to_the_door() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let TestServer { customer, staff, courier, .. } = &server;
     let placed =
         server.post(&server.orders_path(), Some(customer), &TestServer::order()).key("life").send().await;
@@ -83,7 +83,7 @@ async fn an_order_goes_from_the_kitchen_to_the_door() {
 /// Proves that what the customer was shown is what they pay, or nothing is ordered.
 #[tokio::test]
 async fn an_expected_total_is_kept_or_the_order_is_refused() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let mut menu = server.get(&server.restaurant_path("/menu"), None).await.expect(200);
     let place = |total: Option<i64>, key: &'static str| {
         let mut order = TestServer::order();
@@ -122,7 +122,7 @@ fn strip_stock(menu: &serde_json::Value) -> serde_json::Value {
 /// Proves that a paused restaurant and a closed one take no orders, and say until when.
 #[tokio::test]
 async fn a_restaurant_takes_orders_when_it_says_so() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let order = TestServer::order();
     let place = |key: &'static str| {
         server.post(&server.orders_path(), Some(&server.customer), &order).key(key).send()
@@ -158,7 +158,7 @@ async fn a_restaurant_takes_orders_when_it_says_so() {
 /// Proves that the minimum holds for deliveries and not for collections.
 #[tokio::test]
 async fn a_small_order_is_not_delivered() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let mut order = TestServer::order();
     order["lines"] = json!([{"item": "naan", "quantity": 3}]);
     let place = |order: &serde_json::Value| {
@@ -172,7 +172,7 @@ async fn a_small_order_is_not_delivered() {
 /// Proves that an item that is marked as unavailable cannot be ordered until it is back.
 #[tokio::test]
 async fn an_unavailable_item_is_named() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let path = server.restaurant_path("/menu/items/chicken-tikka/availability");
     let body = json!({"status": "unavailable", "until": "2026-06-01T13:00:00Z"});
     let set = server.put(&path, Some(&server.staff), &body).send().await.expect(200);
@@ -190,7 +190,7 @@ async fn an_unavailable_item_is_named() {
 async fn limited_stock_is_sold_out_and_never_oversold() {
     const STOCK: usize = 10;
     const BUYERS: usize = 32;
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let path = server.restaurant_path("/menu/items/naan/stock");
     server.put(&path, Some(&server.staff), &json!({"remaining": STOCK})).send().await.expect(200);
     let order = TestServer::collection();
@@ -224,7 +224,7 @@ async fn limited_stock_is_sold_out_and_never_oversold() {
 /// Proves that everything wrong with an order is listed at once, each with its place.
 #[tokio::test]
 async fn what_is_wrong_with_an_order_is_said_with_its_place() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let place = |change: serde_json::Value| {
         let mut order = TestServer::order();
         order.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -276,7 +276,7 @@ async fn what_is_wrong_with_an_order_is_said_with_its_place() {
 /// Proves that a quote prices as an order does, and names what stands in its way.
 #[tokio::test]
 async fn a_quote_tells_the_price_and_the_obstacles() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let path = server.restaurant_path("/quotes");
     let quote = |body: serde_json::Value| server.post(&path, None, &body).send();
     let cart = json!({"lines": [{"item": "naan", "quantity": 4}], "fulfilment": "delivery", "tip": 100});

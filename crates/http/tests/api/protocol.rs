@@ -9,7 +9,7 @@ use serde_json::json;
 /// Proves that what is not there is a problem as any other, also where an id is none.
 #[tokio::test]
 async fn what_is_not_there_is_not_found() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let unknown = "0198b2f4-0000-7000-8000-000000000000";
     for path in ["/", "/v1", "/v2/orders", "/v1/orders/x/accept/now", "/docs/nothing.js"] {
         server.get(path, None).await.problem(404, "not_found");
@@ -23,7 +23,7 @@ async fn what_is_not_there_is_not_found() {
 /// Proves that a method that a path does not know is refused with those that it knows.
 #[tokio::test]
 async fn an_unknown_method_is_answered_with_the_known_ones() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     for (method, path, allow) in [
         (Method::PUT, "/v1/orders".to_owned(), "GET,HEAD"),
         (Method::DELETE, server.orders_path(), "GET,HEAD,POST"),
@@ -42,7 +42,7 @@ async fn an_unknown_method_is_answered_with_the_known_ones() {
 /// own way.
 #[tokio::test]
 async fn bodies_are_refused_for_what_is_wrong_with_them() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let send = |media_type: Option<&str>, body: String| {
         let request = server.request(Method::POST, &server.orders_path()).by(&server.customer).key("1");
         request.body(media_type, body).send()
@@ -76,7 +76,7 @@ async fn bodies_are_refused_for_what_is_wrong_with_them() {
 /// Proves that a request keeps the id that it came with, if that is one, and gets one otherwise.
 #[tokio::test]
 async fn every_answer_names_its_request() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let get = |id: &str| server.request(Method::GET, "/nowhere").header("x-request-id", id).send();
     let named = get("abc-123").await;
     assert_eq!(named.header("x-request-id"), "abc-123");
@@ -95,7 +95,7 @@ async fn every_answer_names_its_request() {
 #[tokio::test]
 async fn a_request_has_a_time_limit() {
     let server =
-        TestServer::builder().http(|http| http.request_timeout = Duration::from_millis(200)).start().await;
+        crate::builder().http(|http| http.request_timeout = Duration::from_millis(200)).start().await;
     let head = format!(
         "POST {} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nidempotency-key: 1\r\n\
          content-type: application/json\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{{",
@@ -120,7 +120,7 @@ async fn raw(server: &TestServer, bytes: &str) -> String {
 /// Proves that a body that is not wanted does no harm.
 #[tokio::test]
 async fn a_superfluous_body_is_ignored() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let request = server.request(Method::GET, "/healthz").json(&json!({"x": 1}));
     request.send().await.expect(200);
 }

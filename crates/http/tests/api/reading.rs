@@ -11,7 +11,7 @@ use crate::{ids, walk_to};
 /// Proves that an order is not sent again to who has it.
 #[tokio::test]
 async fn an_unchanged_order_is_not_sent_again() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     let path = format!("/v1/orders/{}", order["id"].as_str().unwrap());
     let get = |tags: &str| {
@@ -30,7 +30,7 @@ async fn an_unchanged_order_is_not_sent_again() {
 /// Proves that pages hold every order once, in their order, while more orders come in.
 #[tokio::test]
 async fn pages_hold_every_order_once() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     for number in 0..7 {
         server.place(&format!("k{number}"), &TestServer::collection()).await;
         server.advance(SignedDuration::from_secs(1));
@@ -58,7 +58,7 @@ async fn pages_hold_every_order_once() {
 /// Proves that a restaurant's list begins with what is to be done, and that lists can be filtered.
 #[tokio::test]
 async fn a_restaurant_sees_open_orders_first() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let old = server.place("old", &TestServer::order()).await;
     server.advance(SignedDuration::from_secs(1));
     let done = server.place("done", &TestServer::order()).await;
@@ -83,7 +83,7 @@ async fn a_restaurant_sees_open_orders_first() {
 /// Proves that wrong parameters are refused with their name, unknown and repeated ones included.
 #[tokio::test]
 async fn wrong_parameters_are_named() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     for (query, name) in [
         ("limit=0", "limit"),
         ("limit=101", "limit"),
@@ -101,7 +101,7 @@ async fn wrong_parameters_are_named() {
 /// Proves that a history is read in parts without a gap.
 #[tokio::test]
 async fn a_history_is_read_in_parts() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     walk_to(&server, &order, "deliver").await;
     let mut versions = Vec::new();
@@ -120,7 +120,7 @@ async fn a_history_is_read_in_parts() {
 /// Proves that orders, histories and keys are there after a restart.
 #[tokio::test]
 async fn a_restart_keeps_everything() {
-    let mut server = TestServer::start().await;
+    let mut server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     let accepted = walk_to(&server, &order, "accept").await;
     let path = format!("/v1/orders/{}", order["id"].as_str().unwrap());

@@ -9,7 +9,7 @@ use serde_json::json;
 /// Proves that an admin registers a restaurant, which then is where it says.
 #[tokio::test]
 async fn an_admin_registers_a_restaurant() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let created = server.post("/v1/restaurants", Some(&server.admin), &settings("Dosa House")).send().await;
     assert_eq!((created.status, created.header("etag")), (201, "\"1\""), "{}", created.text);
     let path = created.header("location").to_owned();
@@ -27,7 +27,7 @@ async fn an_admin_registers_a_restaurant() {
 /// Proves that settings are replaced knowingly, and that the currency stays.
 #[tokio::test]
 async fn settings_are_replaced_under_a_condition() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let path = server.restaurant_path("");
     let put = |settings: &serde_json::Value| server.put(&path, Some(&server.staff), settings);
     let renamed = settings("Curry Mile Canteen");
@@ -51,7 +51,7 @@ async fn settings_are_replaced_under_a_condition() {
 /// Proves that a pause cannot end before it begins.
 #[tokio::test]
 async fn a_pause_ends_in_the_future() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let pause = |body| server.post(&server.restaurant_path("/pause"), Some(&server.staff), &body).send();
     assert_eq!(pause(json!({"until": "2026-06-01T12:00:00Z"})).await.pointers(), ["/until"]);
     assert_eq!(pause(json!({"until": "tomorrow"})).await.pointers(), ["/until"]);
@@ -62,7 +62,7 @@ async fn a_pause_ends_in_the_future() {
 /// Proves that everyone finds every restaurant, page by page.
 #[tokio::test]
 async fn restaurants_are_listed() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     for name in ["A", "B", "C"] {
         server.post("/v1/restaurants", Some(&server.admin), &settings(name)).send().await.expect(201);
     }
@@ -82,7 +82,7 @@ async fn restaurants_are_listed() {
 /// Proves that staff come and go, and that it holds at once.
 #[tokio::test]
 async fn staff_come_and_go() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let member = |id| server.restaurant_path(&format!("/members/{id}"));
     let put = |id| server.request(Method::PUT, &member(id)).by(&server.staff).send();
     let path = server.restaurant_path("/orders");

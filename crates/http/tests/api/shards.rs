@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dabba_store::{ShardMap, ShardRange, ShardedStore, Store};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use dabba_testkit::TestServer;
+use futures::FutureExt as _;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -32,7 +33,10 @@ impl Sharded {
         let map = ShardMap::new([("north", "0-2047"), ("south", "2048-4095")].map(range).into()).unwrap();
         let router = ShardedStore::new(map, vec![Arc::clone(&north), Arc::clone(&south)]).unwrap();
         let router: Arc<dyn Store> = Arc::new(router);
-        let server = TestServer::builder().store(Arc::new(move || Arc::clone(&router))).start().await;
+        let server = TestServer::builder()
+            .store(Arc::new(move || std::future::ready(Arc::clone(&router)).boxed()))
+            .start()
+            .await;
         Self { server, north, south, _directory: directory }
     }
 }

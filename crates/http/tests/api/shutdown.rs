@@ -11,7 +11,7 @@ use crate::ids;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_loses_no_order_that_was_acknowledged() {
     const CLIENTS: usize = 64;
-    let mut server = TestServer::start().await;
+    let mut server = crate::start().await;
     let order = TestServer::collection();
     let place = |server: &TestServer, client: usize| {
         server.post(&server.orders_path(), Some(&server.customer), &order).key(format!("client-{client}"))

@@ -5,7 +5,6 @@ use std::time::Duration;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use dabba_domain::Role;
 use dabba_http::{SigningKey, issue_token};
-use dabba_testkit::TestServer;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -18,7 +17,7 @@ fn forge(header: &Value, claims: &Value, signature: &str) -> String {
 /// Proves that only tokens signed with the server's key and algorithm let anyone in.
 #[tokio::test]
 async fn forged_tokens_are_refused() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let customer = &server.customer;
     let good = customer.token.clone();
     let signature = good.rsplit('.').next().unwrap();
@@ -52,7 +51,7 @@ async fn forged_tokens_are_refused() {
 /// Proves that a token ends when it says, on the server's clock, also when it is remembered.
 #[tokio::test]
 async fn a_token_expires() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     server.advance(SignedDuration::from_secs(12 * 60 * 60 - 1));
     server.get("/v1/orders", Some(&server.customer)).await.expect(200);
     server.advance(SignedDuration::from_secs(1));
@@ -65,7 +64,7 @@ async fn a_token_expires() {
 /// Proves that claims of another shape are refused, even under the right key.
 #[tokio::test]
 async fn claims_are_checked() {
-    let server = TestServer::start().await;
+    let server = crate::start().await;
     let now = server.now().as_second();
     let sub = server.customer.id.to_string();
     let sign = |claims: Value| {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use dabba_domain::RestaurantId;
-use dabba_pg_cluster::{Cluster, ClusterOptions};
+use dabba_pg_cluster::{Cluster, ClusterOptions, block_on};
 use dabba_store::{
     CatalogueStore as _, FeedCursor, FeedEntry, OrderStore as _,
     conformance::builders::{World, menu, slug},
@@ -17,15 +17,9 @@ use dabba_store::{
 use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore, Randomness};
 use tokio_postgres::{Client, NoTls};
 
-/// Brings a database to the newest schema, from a thread that may or may not have a runtime.
+/// Brings a database to the newest schema.
 fn migrate(url: &str) {
-    // Not on this thread: a runtime cannot wait inside another one.
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(PostgresStore::migrate(url, &Ownership::sole())).unwrap();
-        });
-    });
+    block_on(PostgresStore::migrate(url, &Ownership::sole())).unwrap().unwrap();
 }
 
 /// A new database in this process's cluster.

@@ -1,0 +1,66 @@
+//! Every test of the API that touches a store, and what the tests share. Each target that includes this
+//! names a store: `crate::builder()` gives a server on it.
+
+mod accounts;
+mod authorization;
+mod commands;
+mod idempotency;
+mod menus;
+mod operations;
+mod placing;
+mod protocol;
+mod reading;
+mod restaurants;
+mod shutdown;
+mod tokens;
+
+use dabba_testkit::{Answer, TestServer};
+use serde_json::{Value, json};
+
+/// Moves an order on by commands, up to and with the given one.
+pub(crate) async fn walk_to(server: &TestServer, order: &Value, last: &str) -> Value {
+    let TestServer { staff, courier, .. } = server;
+    let nothing = json!({});
+    let steps = [
+        ("accept", staff, json!({"preparation_minutes": 20})),
+        ("assign", courier, nothing.clone()),
+        ("ready", staff, nothing.clone()),
+        ("pick-up", courier, nothing.clone()),
+        ("deliver", courier, nothing),
+    ];
+    for (command, person, body) in steps {
+        let order = server.command(order, command, person, &body).send().await.expect(200);
+        if command == last {
+            return order;
+        }
+    }
+    panic!("there is no step {last}");
+}
+
+/// The commands that a caller may give by now, as an order lists them.
+pub(crate) fn allowed(order: &Value) -> Vec<&str> {
+    let actions = order["allowed_actions"].as_array().unwrap();
+    actions.iter().map(|action| action["command"].as_str().unwrap()).collect()
+}
+
+/// The ids in a list of orders.
+pub(crate) fn ids(orders: &Value) -> Vec<String> {
+    orders["orders"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|order| order["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// The values of a counter in the metrics, by a text that its line contains.
+pub(crate) fn metric(metrics: &Answer, line_contains: &str) -> u64 {
+    let line = metrics.text.lines().find(|line| !line.starts_with('#') && line.contains(line_contains));
+    let line = line.unwrap_or_else(|| panic!("no {line_contains} in\n{}", metrics.text));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// A server as it is by default, on this target's store.
+pub(crate) async fn start() -> TestServer {
+    crate::builder().start().await
+}
