@@ -9,7 +9,7 @@ use dabba_domain::{
     restaurant::{Pause, Restaurant, Revision, SettingsDocument},
     text::Slug,
 };
-use dabba_store::{CatalogueUpdate, PageSize, StockLevel};
+use dabba_store::{CatalogueUpdate, PageSize, RestaurantPage, StockLevel};
 
 use crate::{CatalogueEntry, Conflict, Engine, Error, Principal};
 
@@ -44,7 +44,7 @@ impl Engine {
         &self,
         after: Option<RestaurantId>,
         limit: PageSize,
-    ) -> Result<Vec<Restaurant>, Error> {
+    ) -> Result<RestaurantPage, Error> {
         Ok(self.store.restaurants(after, limit).await?)
     }
 

@@ -61,7 +61,8 @@ fn description() -> String {
          text. Keys belong to a caller and a restaurant and are remembered for {retention_days} days, unless the server \
          is set up otherwise. The same key with another request is refused.\n\
          - `ETag` is a version; `If-Match` makes a change conditional on it.\n\
-         - Lists come in pages of at most 100 entries; `next_cursor` leads to the next page.\n\
+         - Lists come in pages of at most 100 entries; `next_cursor` leads to the next page. Where \
+         something may be missing in a page, `incomplete` says so, and so does `Dabba-Incomplete: true`.\n\
          - Unknown members in a body and unknown parameters in a query are refused.\n\
          - Bodies have at most {body_kib} KiB, menus 4 MiB.\n\
          - `X-Request-Id` is answered as sent, or made; it names the request in the server's log.\n\

@@ -3,6 +3,7 @@
 mod accounts;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod commands;
+mod lists;
 mod menus;
 mod operations;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]

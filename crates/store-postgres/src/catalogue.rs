@@ -1,5 +1,7 @@
 //! Restaurants, menus and stock.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use dabba_domain::{
     RestaurantId,
@@ -10,8 +12,8 @@ use dabba_domain::{
 };
 use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{
-    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError,
-    check_revisions_asked,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockLevel,
+    StoreError, check_revisions_asked,
 };
 use futures::FutureExt as _;
 use tokio_postgres::Row;
@@ -154,16 +156,17 @@ impl CatalogueStore for PostgresStore {
         &self,
         after: Option<RestaurantId>,
         limit: PageSize,
-    ) -> Result<Vec<Restaurant>, StoreError> {
+    ) -> Result<RestaurantPage, StoreError> {
         let is_behind_the_first_page = after.is_some();
         let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
         let (first, last) = shard::numbers(self.held.buckets());
-        self.read_perhaps_calmly(is_behind_the_first_page, |connection| async move {
+        let list = |connection: Arc<Connection>| async move {
             let limit = i64::from(limit.get());
             let rows = connection.query(LIST_RESTAURANTS, &[&after, &limit, &first, &last]).await?;
             rows.iter().map(restaurant_of).collect()
-        })
-        .await
+        };
+        let restaurants = self.read_perhaps_calmly(is_behind_the_first_page, list).await?;
+        Ok(RestaurantPage { restaurants, incomplete: !self.held.is_as_expected() })
     }
 
     async fn update_restaurant(

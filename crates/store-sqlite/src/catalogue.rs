@@ -11,8 +11,8 @@ use dabba_domain::{
 };
 use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{
-    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError,
-    check_revisions_asked,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockLevel,
+    StoreError, check_revisions_asked,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
@@ -102,7 +102,7 @@ impl CatalogueStore for SqliteStore {
         &self,
         after: Option<RestaurantId>,
         limit: PageSize,
-    ) -> Result<Vec<Restaurant>, StoreError> {
+    ) -> Result<RestaurantPage, StoreError> {
         self.readers
             .read(move |connection| {
                 let after = after.map_or(BELOW_EVERY_ID, id_bytes);
@@ -112,7 +112,7 @@ impl CatalogueStore for SqliteStore {
                 while let Some(row) = rows.next()? {
                     restaurants.push(restaurant_of(row)?);
                 }
-                Ok(restaurants)
+                Ok(RestaurantPage { restaurants, incomplete: false })
             })
             .await
     }

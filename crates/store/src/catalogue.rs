@@ -33,13 +33,12 @@ pub trait CatalogueStore: Send + Sync {
         ids: &[RestaurantId],
     ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError>;
 
-    /// A page of restaurants behind the given one, by id, oldest first. Those on a shard that does not
-    /// answer are left out: they cannot take an order either.
+    /// A page of restaurants behind the given one, by id, oldest first.
     async fn restaurants(
         &self,
         after: Option<RestaurantId>,
         limit: PageSize,
-    ) -> Result<Vec<Restaurant>, StoreError>;
+    ) -> Result<RestaurantPage, StoreError>;
 
     /// Replaces the settings and the pause of a restaurant that is at revision `expected`. The
     /// restaurant's own `revision` is not looked at; the new one is `expected + 1`.
@@ -97,6 +96,16 @@ impl Catalogue {
     pub const fn guard(&self) -> CatalogueGuard {
         CatalogueGuard { restaurant_revision: self.restaurant.revision, menu_revision: self.menu_revision }
     }
+}
+
+/// A page of restaurants.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RestaurantPage {
+    /// The restaurants.
+    pub restaurants: Vec<Restaurant>,
+    /// Whether restaurants may be missing here because a shard did not answer in time; they cannot take an
+    /// order either. They are not on a later page: whoever needs them asks for this page again.
+    pub incomplete: bool,
 }
 
 /// How a change of the catalogue ended.

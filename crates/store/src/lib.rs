@@ -27,7 +27,8 @@ mod task;
 
 pub use account::{Account, AccountCreation, AccountStore};
 pub use catalogue::{
-    Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, StockLevel, check_revisions_asked,
+    Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, RestaurantPage, StockLevel,
+    check_revisions_asked,
 };
 pub use commit::{
     CatalogueGuard, Change, Claim, ClaimRecord, Commit, CommitOutcome, Fingerprint, IdempotencyKey,

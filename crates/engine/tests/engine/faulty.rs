@@ -16,7 +16,8 @@ use dabba_domain::{
 use dabba_store::{
     Account, AccountCreation, AccountStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate,
     ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey,
-    OrderPage, OrderQuery, OrderStore, PageSize, StockLevel, Store, StoreError, TaskLease, TaskStore,
+    OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, StockLevel, Store, StoreError, TaskLease,
+    TaskStore,
 };
 use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
@@ -225,7 +226,7 @@ impl CatalogueStore for FaultyStore {
         &self,
         after: Option<RestaurantId>,
         limit: PageSize,
-    ) -> Result<Vec<Restaurant>, StoreError> {
+    ) -> Result<RestaurantPage, StoreError> {
         self.inner.restaurants(after, limit).await
     }
     async fn update_restaurant(

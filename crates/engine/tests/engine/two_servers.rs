@@ -8,7 +8,7 @@ use std::{
 use dabba_engine::{Engine, EngineConfig, Random as _, SeededRandom};
 use dabba_pg_cluster::Cluster;
 use dabba_store::Store;
-use dabba_store_postgres::{PostgresOptions, PostgresStore};
+use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -22,7 +22,9 @@ const BOUND: Duration = Duration::from_secs(1);
 async fn open(url: &str) -> Arc<PostgresStore> {
     let random = SeededRandom::new(9);
     let randomness = Arc::new(move || random.next_u64());
-    Arc::new(PostgresStore::open(url, &PostgresOptions::default(), randomness).await.unwrap())
+    Arc::new(
+        PostgresStore::open(url, &Ownership::sole(), &PostgresOptions::default(), randomness).await.unwrap(),
+    )
 }
 
 /// The longest time from when a server was asked to change a menu to when the other one shows it.
@@ -30,7 +32,7 @@ async fn longest_delay(config: EngineConfig, with_hints: bool) -> Duration {
     let cluster = Cluster::shared().unwrap();
     let database = cluster.create_database().unwrap();
     let url = cluster.url(&database);
-    PostgresStore::migrate(&url).await.unwrap();
+    PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap();
     let world = World::on(open(&url).await, config.clone()).await;
     let store = Arc::new(FaultyStore::new(open(&url).await));
     store.hides_hints.store(!with_hints, Ordering::SeqCst);

@@ -23,6 +23,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::lists;
 use crate::{
     App,
     extract::{
@@ -303,7 +304,7 @@ async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response
     }
     let next_cursor = page.next.map(|cursor| cursor.write());
     let incomplete = page.incomplete;
-    Ok(Json(OrderListBody { orders, next_cursor, incomplete }).into_response())
+    Ok(lists::answer(OrderListBody { orders, next_cursor, incomplete }, incomplete))
 }
 
 /// Lists the caller's orders
@@ -314,7 +315,9 @@ async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response
     get, path = "/v1/orders", tag = "orders", operation_id = "list_orders",
     params(OrderListQuery),
     responses(
-        (status = 200, description = "A page of orders.", body = OrderListBody),
+        (status = 200, description = "A page of orders.", body = OrderListBody, headers(
+            ("Dabba-Incomplete" = String, description = "`true` when orders may be missing, as `incomplete` says."),
+        )),
         NotSignedIn, NotAllowed, BadParameter, Failures,
     ),
     security(("bearer" = [])),
@@ -336,7 +339,9 @@ async fn list_orders(
     get, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders", operation_id = "list_restaurant_orders",
     params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), OrderListQuery),
     responses(
-        (status = 200, description = "A page of orders.", body = OrderListBody),
+        (status = 200, description = "A page of orders.", body = OrderListBody, headers(
+            ("Dabba-Incomplete" = String, description = "`true` when orders may be missing, as `incomplete` says."),
+        )),
         NotSignedIn, NotAllowed, Missing, BadParameter, Failures,
     ),
     security(("bearer" = [])),

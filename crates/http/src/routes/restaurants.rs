@@ -17,12 +17,12 @@ use dabba_domain::{
     text::Name,
 };
 use dabba_engine::CatalogueEntry;
-use dabba_store::PageSize;
+use dabba_store::{PageSize, RestaurantPage};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::accounts::AccountBody;
+use super::{accounts::AccountBody, lists};
 use crate::{
     App,
     extract::{
@@ -215,6 +215,12 @@ struct RestaurantListBody<'a> {
     restaurants: Vec<RestaurantBody<'a>>,
     /// Where the next page begins; `null` when there is nothing behind this one.
     next_cursor: Option<String>,
+    /// There, and true, when restaurants may be missing here because a part of the store did not answer
+    /// in time. They cannot take an order either, and they are not on a later page; ask for this page
+    /// again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    incomplete: bool,
 }
 
 /// Lists restaurants
@@ -224,7 +230,9 @@ struct RestaurantListBody<'a> {
     get, path = "/v1/restaurants", tag = "restaurants", operation_id = "list_restaurants",
     params(PageParameters),
     responses(
-        (status = 200, description = "A page of restaurants.", body = RestaurantListBody),
+        (status = 200, description = "A page of restaurants.", body = RestaurantListBody, headers(
+            ("Dabba-Incomplete" = String, description = "`true` when restaurants may be missing, as `incomplete` says."),
+        )),
         BadParameter, Failures,
     ),
     security(()),
@@ -233,11 +241,12 @@ async fn list_restaurants(
     State(app): State<Arc<App>>,
     QueryOf(query): QueryOf<PageQuery<RestaurantId>>,
 ) -> Result<Response> {
-    let restaurants = app.engine.restaurants(query.cursor, query.limit).await?;
+    let RestaurantPage { restaurants, incomplete } =
+        app.engine.restaurants(query.cursor, query.limit).await?;
     let now = app.engine.now();
     let next_cursor = next_cursor(restaurants.len(), query.limit, restaurants.last().map(|last| last.id));
     let restaurants = restaurants.iter().map(|restaurant| RestaurantBody::new(restaurant, now)).collect();
-    Ok(Json(RestaurantListBody { restaurants, next_cursor }).into_response())
+    Ok(lists::answer(RestaurantListBody { restaurants, next_cursor, incomplete }, incomplete))
 }
 
 /// Reads a restaurant

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use dabba_domain::{Bucket, RestaurantId};
 use dabba_store::{ShardMap, ShardRange, ShardedStore, Store};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
-use dabba_testkit::TestServer;
+use dabba_testkit::{Answer, TestServer, menu, settings};
 use futures::FutureExt as _;
 use serde_json::json;
 use tempfile::TempDir;
+
+/// The first bucket of the southern shard, which has the upper half.
+const SOUTH: u16 = Bucket::COUNT / 2;
 
 /// A server on two shards: `north`, which knows the accounts, and `south`.
 struct Sharded {
@@ -26,11 +30,14 @@ impl Sharded {
             Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap())
         };
         let (north, south) = (open("north.db"), open("south.db"));
-        let range = |(name, buckets): (&str, &str)| ShardRange {
+        let range = |(name, buckets): (&str, String)| ShardRange {
             name: name.to_owned(),
             buckets: buckets.parse().unwrap(),
         };
-        let map = ShardMap::new([("north", "0-2047"), ("south", "2048-4095")].map(range).into()).unwrap();
+        let map = ShardMap::new(
+            [("north", format!("0-{}", SOUTH - 1)), ("south", format!("{SOUTH}-4095"))].map(range).into(),
+        )
+        .unwrap();
         let router = ShardedStore::new(map, vec![Arc::clone(&north), Arc::clone(&south)]).unwrap();
         let router: Arc<dyn Store> = Arc::new(router);
         let server = TestServer::builder()
@@ -39,6 +46,73 @@ impl Sharded {
             .await;
         Self { server, north, south, _directory: directory }
     }
+
+    /// Makes restaurants until there is one on either shard. Answers their ids: north, south.
+    async fn restaurants(&self) -> [String; 2] {
+        /// Each shard has half of the buckets, and a restaurant's is drawn at random.
+        const MAX_ATTEMPTS: usize = 100;
+        let (server, mut found) = (&self.server, [None, None]);
+        for _ in 0..MAX_ATTEMPTS {
+            if let [Some(north), Some(south)] = found {
+                return [north, south];
+            }
+            let made =
+                server.post("/v1/restaurants", Some(&server.admin), &settings("Dosa House")).send().await;
+            let id = made.text_at("/id");
+            let menu_path = format!("/v1/restaurants/{id}/menu");
+            let menu = server.put(&menu_path, Some(&server.admin), &menu()).header("if-match", "*");
+            menu.send().await.expect(200);
+            let bucket = id.parse::<RestaurantId>().unwrap().bucket().number();
+            found[usize::from(bucket >= SOUTH)] = Some(id);
+        }
+        panic!("all restaurants are on one shard");
+    }
+}
+
+/// Insists that a list says whether something is missing in it, in its body and in its header. Gives the
+/// ids of what it holds.
+#[track_caller]
+fn listed(answer: Answer, name: &str, is_incomplete: bool) -> Vec<String> {
+    assert_eq!(answer.header("dabba-incomplete"), if is_incomplete { "true" } else { "" });
+    let body = answer.expect(200);
+    assert_eq!(body.get("incomplete"), is_incomplete.then_some(&json!(true)));
+    let entries = body[name].as_array().unwrap();
+    entries.iter().map(|entry| entry["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Proves that what is on a shard that does not answer is refused, that all else goes on, and that lists
+/// say that they are incomplete.
+#[tokio::test]
+async fn lists_without_a_shard_say_that_they_are_incomplete() {
+    let sharded = Sharded::start().await;
+    let restaurants = sharded.restaurants().await;
+    let Sharded { server, south, .. } = &sharded;
+    let place = |restaurant: &str, key: &str| {
+        let path = format!("/v1/restaurants/{restaurant}/orders");
+        server.post(&path, Some(&server.customer), &TestServer::collection()).key(key).send()
+    };
+    let mut orders = Vec::new();
+    for restaurant in &restaurants {
+        orders.push(place(restaurant, "before").await.text_at("/id"));
+    }
+    let restaurant_list = || server.get("/v1/restaurants?limit=100", None);
+    let order_list = || server.get("/v1/orders", Some(&server.customer));
+    let all = listed(restaurant_list().await, "restaurants", false);
+    assert!(restaurants.iter().all(|id| all.contains(id)));
+    assert_eq!(listed(order_list().await, "orders", false).len(), 2);
+
+    south.close().await;
+    let rest = listed(restaurant_list().await, "restaurants", true);
+    assert!(rest.contains(&restaurants[0]) && !rest.contains(&restaurants[1]));
+    assert_eq!(listed(order_list().await, "orders", true), orders[..1]);
+    let of_restaurant = async |id: &str| {
+        let path = format!("/v1/restaurants/{id}/orders");
+        server.get(&path, Some(&server.admin)).await
+    };
+    assert_eq!(listed(of_restaurant(&restaurants[0]).await, "orders", false), orders[..1]);
+    of_restaurant(&restaurants[1]).await.problem(503, "unavailable");
+    place(&restaurants[0], "after").await.expect(201);
+    place(&restaurants[1], "after").await.problem(503, "unavailable");
 }
 
 /// Proves that a server without one of its shards stays ready, says which is missing, and is not ready

@@ -10,7 +10,8 @@ use dabba_domain::{
 
 use super::builders::{World, menu, name, slug};
 use crate::{
-    Catalogue, CatalogueGuard, CatalogueUpdate, MAX_REVISIONS, PageSize, StockLevel, Store, StoreError,
+    Catalogue, CatalogueGuard, CatalogueUpdate, MAX_REVISIONS, PageSize, RestaurantPage, StockLevel, Store,
+    StoreError,
 };
 
 const fn done(revision: u32) -> CatalogueUpdate {
@@ -64,10 +65,15 @@ pub async fn restaurants_are_read_in_pages(store: Arc<dyn Store>) {
     }
     created.sort_by_key(|restaurant| restaurant.id);
     let limit = PageSize::new(3).unwrap();
-    assert_eq!(store.restaurants(None, limit).await.unwrap(), created[..3]);
-    assert_eq!(store.restaurants(Some(created[2].id), limit).await.unwrap(), created[3..6]);
-    assert_eq!(store.restaurants(Some(created[5].id), limit).await.unwrap(), created[6..]);
-    assert_eq!(store.restaurants(Some(created[6].id), limit).await.unwrap(), []);
+    for (after, expected) in [
+        (None, &created[..3]),
+        (Some(created[2].id), &created[3..6]),
+        (Some(created[5].id), &created[6..]),
+        (Some(created[6].id), &[]),
+    ] {
+        let page = RestaurantPage { restaurants: expected.to_vec(), incomplete: false };
+        assert_eq!(store.restaurants(after, limit).await.unwrap(), page);
+    }
 }
 
 /// Settings and pause are replaced; when it was created, and its menu, are not. Who decided on an older
@@ -175,7 +181,7 @@ pub async fn an_unknown_restaurant_is_not_found(store: Arc<dyn Store>) {
     assert_eq!(store.set_stock(id, &slug("naan"), None).await.unwrap(), not_found);
     assert_eq!(store.catalogue(id).await.unwrap(), None);
     assert_eq!(store.stock(id).await.unwrap(), []);
-    assert_eq!(store.restaurants(None, PageSize::DEFAULT).await.unwrap(), []);
+    assert_eq!(store.restaurants(None, PageSize::DEFAULT).await.unwrap(), RestaurantPage::default());
 }
 
 /// Of changes that were all decided on the same revision, one is made.

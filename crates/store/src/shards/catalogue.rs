@@ -10,8 +10,8 @@ use dabba_domain::{
 
 use super::{orders::merge, router::ShardedStore, shard::Effect};
 use crate::{
-    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, StockLevel, StoreError,
-    check_revisions_asked,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockLevel,
+    StoreError, check_revisions_asked,
 };
 
 #[async_trait]
@@ -50,9 +50,14 @@ impl CatalogueStore for ShardedStore {
         &self,
         after: Option<RestaurantId>,
         limit: PageSize,
-    ) -> Result<Vec<Restaurant>, StoreError> {
-        let pages = self.ask_all(|store| store.restaurants(after, limit)).await.any()?;
-        Ok(merge(pages, limit.get() as usize, |restaurant| restaurant.id).0)
+    ) -> Result<RestaurantPage, StoreError> {
+        let gathered = self.ask_all(|store| store.restaurants(after, limit)).await;
+        let is_any_missing = !gathered.failures.is_empty();
+        let pages = gathered.any()?;
+        let incomplete = is_any_missing || pages.iter().any(|page| page.incomplete);
+        let lists = pages.into_iter().map(|page| page.restaurants).collect();
+        let (restaurants, _) = merge(lists, limit.get() as usize, |restaurant| restaurant.id);
+        Ok(RestaurantPage { restaurants, incomplete })
     }
 
     async fn update_restaurant(

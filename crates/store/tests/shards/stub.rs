@@ -16,8 +16,8 @@ use dabba_domain::{
 use dabba_store::{
     Account, AccountCreation, AccountStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate,
     ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey,
-    OrderCursor, OrderPage, OrderQuery, OrderStore, PageSize, StockLevel, Store, StoreError, TaskLease,
-    TaskStore,
+    OrderCursor, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, StockLevel, Store, StoreError,
+    TaskLease, TaskStore,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -186,13 +186,13 @@ impl CatalogueStore for Stub {
         &self,
         after: Option<RestaurantId>,
         limit: PageSize,
-    ) -> Result<Vec<Restaurant>, StoreError> {
+    ) -> Result<RestaurantPage, StoreError> {
         self.enter("restaurants").await?;
         let mut restaurants = self.restaurants.lock().unwrap().clone();
         restaurants.retain(|restaurant| after.is_none_or(|after| restaurant.id > after));
         restaurants.sort_by_key(|restaurant| restaurant.id);
         restaurants.truncate(limit.get() as usize);
-        Ok(restaurants)
+        Ok(RestaurantPage { restaurants, incomplete: false })
     }
     async fn update_restaurant(&self, _: &Restaurant, _: Revision) -> Result<CatalogueUpdate, StoreError> {
         self.enter("update_restaurant").await?;
