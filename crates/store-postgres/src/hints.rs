@@ -197,11 +197,11 @@ impl Connector {
 
 /// Passes a notification on, if it is one of ours.
 fn tell(hints: &broadcast::Sender<Hint>, notification: &Notification) {
-    if let Ok(id) = notification.payload().parse() {
-        // It fails when nobody listens at the moment.
-        drop(hints.send(Hint::Catalogue(id)));
-    } else {
+    let Ok(id) = notification.payload().parse() else {
         // Whoever can connect can notify.
         tracing::debug!(payload = notification.payload(), "a notification names no restaurant");
-    }
+        return;
+    };
+    // It fails when nobody listens at the moment.
+    drop(hints.send(Hint::Catalogue(id)));
 }

@@ -84,6 +84,8 @@ pub(crate) struct FaultyStore {
     /// The sizes of the batches that were begun.
     pub(crate) batches: Mutex<Vec<usize>>,
     pub(crate) catalogue_loads: AtomicU64,
+    /// Through which every question for revisions passes.
+    pub(crate) revisions_gate: Gate,
     /// How many revisions each question was about.
     pub(crate) revisions_asked: Mutex<Vec<usize>>,
     /// Whether questions for revisions fail.
@@ -102,6 +104,7 @@ impl FaultyStore {
             catalogue_gate: Gate::new(),
             batches: Mutex::default(),
             catalogue_loads: AtomicU64::new(0),
+            revisions_gate: Gate::new(),
             revisions_asked: Mutex::default(),
             hides_revisions: AtomicBool::new(false),
             hides_hints: AtomicBool::new(false),
@@ -217,6 +220,7 @@ impl CatalogueStore for FaultyStore {
         ids: &[RestaurantId],
     ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError> {
         self.revisions_asked.lock().unwrap().push(ids.len());
+        self.revisions_gate.pass().await;
         if self.hides_revisions.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("as the test says".into()));
         }

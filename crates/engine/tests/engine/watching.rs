@@ -7,10 +7,13 @@ use std::{
 
 use dabba_domain::{menu::Availability, text::Slug};
 use dabba_engine::{CatalogueEntry, Engine, EngineConfig};
-use dabba_store::{Hint, MAX_REVISIONS};
+use dabba_store::{Hint, MAX_REVISIONS, ShardMap, ShardRange, ShardedStore, Store};
 use tokio::task::JoinSet;
 
-use crate::world::{World, config, menu_with_dal_at, settings};
+use crate::{
+    faulty::FaultyStore,
+    world::{World, config, embedded_store, menu_with_dal_at, settings},
+};
 
 /// How long a condition is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,7 +43,7 @@ impl Watching {
     /// Waits until what it remembers of the world's restaurant is so.
     async fn sees(&self, world: &World, is_so: impl Fn(&CatalogueEntry) -> bool) {
         let wait = async {
-            while !is_so(&*self.engine.catalogue(world.restaurant_id).await.unwrap()) {
+            while !is_so(&self.engine.catalogue(world.restaurant_id).await.unwrap()) {
                 tokio::task::yield_now().await;
             }
         };
@@ -68,7 +71,7 @@ async fn questions(world: &World, count: usize) -> Vec<usize> {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.expect("the store is asked again and again")
+    tokio::time::timeout(PATIENCE, wait).await.unwrap()
 }
 
 /// Whatever another server changes is seen without a hint.
@@ -195,5 +198,38 @@ async fn nobody_waits_for_a_catalogue_that_is_loaded_again() {
     world.store.catalogue_gate.somebody_waits().await;
     assert_eq!(world.price_of_dal(&watching.engine).await, 500);
     world.store.catalogue_gate.open();
+    watching.sees_menu(&world, 2).await;
+}
+
+/// A shard that hangs keeps nobody from seeing what changes on another.
+#[tokio::test]
+async fn a_shard_that_hangs_holds_up_only_its_own_restaurants() {
+    let (_directories, shards): (Vec<_>, Vec<_>) = (0..2)
+        .map(|_| embedded_store())
+        .map(|(directory, store)| (directory, Arc::new(FaultyStore::new(store))))
+        .unzip();
+    let range = |(name, buckets): (&str, &str)| ShardRange {
+        name: name.to_owned(),
+        buckets: buckets.parse().unwrap(),
+    };
+    let map = ShardMap::new([("a", "0-2047"), ("b", "2048-4095")].map(range).into()).unwrap();
+    let stores = shards.iter().map(|shard| Arc::clone(shard) as Arc<dyn Store>).collect();
+    let router = ShardedStore::new(map, stores).unwrap().with_time_limit(NEVER);
+    let world = World::on(Arc::new(router), config()).await;
+    let watching = Watching::start(&world, OFTEN).await;
+    let hanging = 1 - world.store.shard_of(world.restaurant_id.bucket());
+    let mut is_any_there = false;
+    for _ in 0..100 {
+        let made =
+            watching.engine.create_restaurant(&world.admin, settings(), menu_with_dal_at(1)).await.unwrap();
+        is_any_there |= world.store.shard_of(made.restaurant().id.bucket()) == hanging;
+        if is_any_there {
+            break;
+        }
+    }
+    assert!(is_any_there, "all restaurants are on one shard");
+    shards[hanging].revisions_gate.shut();
+    shards[hanging].revisions_gate.somebody_waits().await;
+    change_price(&world, 600).await;
     watching.sees_menu(&world, 2).await;
 }

@@ -44,6 +44,15 @@ pub(crate) fn key(text: &str) -> IdempotencyKey {
     IdempotencyKey::new(text).unwrap()
 }
 
+/// A new embedded store, and the directory in which it is.
+pub(crate) fn embedded_store() -> (TempDir, Arc<dyn Store>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dabba.db");
+    SqliteStore::migrate(&path).unwrap();
+    let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+    (directory, Arc::new(store))
+}
+
 pub(crate) fn settings() -> SettingsDocument {
     let document = json!({"name": "Tiffin Room", "currency": "GBP", "time_zone": "Europe/London"});
     serde_json::from_value(document).unwrap()
@@ -69,11 +78,8 @@ impl World {
     }
 
     pub(crate) async fn with(config: EngineConfig) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("dabba.db");
-        SqliteStore::migrate(&path).unwrap();
-        let inner = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
-        Self { directory: Some(directory), ..Self::on(Arc::new(inner), config).await }
+        let (directory, inner) = embedded_store();
+        Self { directory: Some(directory), ..Self::on(inner, config).await }
     }
 
     /// On another store, which is empty.

@@ -15,12 +15,13 @@ use crate::common::{eventually, fresh_database, open, restaurant, session};
 /// How long a hint is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The next hint, or the end of the stream.
 async fn next(hints: &mut BoxStream<'static, Hint>) -> Option<Hint> {
-    tokio::time::timeout(PATIENCE, hints.next()).await.expect("a hint, or the end")
+    tokio::time::timeout(PATIENCE, hints.next()).await.unwrap()
 }
 
 async fn next_restaurant(hints: &mut BoxStream<'static, Hint>) -> RestaurantId {
-    let Some(Hint::Catalogue(id)) = next(hints).await else { panic!("the stream has ended") };
+    let Hint::Catalogue(id) = next(hints).await.unwrap();
     id
 }
 
