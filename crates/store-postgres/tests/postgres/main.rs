@@ -1,12 +1,7 @@
 //! Tests of the store against a real server. One program, so that they share one cluster when they
 //! share a process.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "what cannot be done ends the test"
-)]
+#![expect(clippy::unwrap_used, reason = "what cannot be done ends the test")]
 
 mod collisions;
 mod common;
