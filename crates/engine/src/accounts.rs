@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher as _, PasswordVerifier as _, Version};
 use dabba_domain::{AccountId, Problems, RestaurantId, Role, text::Name};
-use dabba_store::{Account, AccountCreation, PageSize};
-use moka::future::Cache;
-use tokio::sync::Semaphore;
+use dabba_store::{Account, AccountCreation, PageSize, Store, StoreError};
+use moka::{future::Cache, ops::compute::Op};
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{Conflict, Engine, EngineConfig, Error, PasswordCost, Principal, Random};
 
@@ -129,8 +129,7 @@ impl Engine {
 
     /// The restaurants for which an account works.
     pub async fn memberships(&self, account_id: AccountId) -> Result<Arc<[RestaurantId]>, Error> {
-        let load = async { self.store.memberships(account_id).await.map(Arc::from) };
-        self.memberships.0.try_get_with(account_id, load).await.map_err(|error| (*error).clone().into())
+        Ok(self.memberships.get(account_id, &*self.store).await?)
     }
 
     pub(crate) async fn works_for(&self, account_id: AccountId, id: RestaurantId) -> Result<bool, Error> {
@@ -146,20 +145,78 @@ impl Engine {
     }
 }
 
-/// Memberships in memory, for a short time.
-pub(crate) struct MembershipCache(Cache<AccountId, Arc<[RestaurantId]>>);
+/// Memberships in memory: for a short time, and for longer while they cannot be looked up.
+pub(crate) struct MembershipCache {
+    entries: Cache<AccountId, Memberships>,
+    max_age: Duration,
+    max_stale_age: Duration,
+}
+
+#[derive(Clone)]
+struct Memberships {
+    restaurants: Arc<[RestaurantId]>,
+    looked_up_at: Instant,
+    /// Until when they are used without looking.
+    good_until: Instant,
+}
+
+impl Memberships {
+    fn are_good(&self) -> bool {
+        Instant::now() < self.good_until
+    }
+}
 
 impl MembershipCache {
     pub(crate) fn new(config: &EngineConfig) -> Self {
-        let cache = Cache::builder()
+        let (max_age, max_stale_age) =
+            (config.membership_max_age, config.membership_max_stale_age.max(config.membership_max_age));
+        let entries = Cache::builder()
             .max_capacity(REMEMBERED_MEMBERSHIPS)
-            .time_to_live(config.membership_max_age.max(Duration::from_millis(1)))
+            .time_to_live(max_stale_age.max(Duration::from_millis(1)))
             .build();
-        Self(cache)
+        Self { entries, max_age, max_stale_age }
+    }
+
+    /// The restaurants for which an account works, looked up when they are not remembered.
+    async fn get(&self, account_id: AccountId, store: &dyn Store) -> Result<Arc<[RestaurantId]>, StoreError> {
+        if let Some(remembered) = self.entries.get(&account_id).await.filter(Memberships::are_good) {
+            return Ok(remembered.restaurants);
+        }
+        let entry = self.entries.entry(account_id);
+        let looked_up = entry.and_try_compute_with(async |remembered| {
+            let remembered = remembered.map(moka::Entry::into_value);
+            if remembered.as_ref().is_some_and(Memberships::are_good) {
+                return Ok(Op::Nop); // Someone else looked while this call waited for its turn.
+            }
+            self.look_up(account_id, remembered, store).await.map(Op::Put)
+        });
+        let entry = looked_up.await?.into_entry();
+        Ok(entry.map(|entry| entry.into_value().restaurants).unwrap_or_default())
+    }
+
+    async fn look_up(
+        &self,
+        account_id: AccountId,
+        remembered: Option<Memberships>,
+        store: &dyn Store,
+    ) -> Result<Memberships, StoreError> {
+        let looked_up = store.memberships(account_id).await;
+        let now = Instant::now();
+        let good_until = now + self.max_age;
+        match (looked_up, remembered) {
+            (Ok(restaurants), _) => {
+                Ok(Memberships { restaurants: restaurants.into(), looked_up_at: now, good_until })
+            }
+            (Err(error), Some(stale)) if now.duration_since(stale.looked_up_at) < self.max_stale_age => {
+                tracing::warn!(%error, "memberships cannot be looked up; what is remembered is used");
+                Ok(Memberships { good_until, ..stale })
+            }
+            (Err(error), _) => Err(error),
+        }
     }
 
     async fn forget(&self, account_id: AccountId) {
-        self.0.invalidate(&account_id).await;
+        self.entries.invalidate(&account_id).await;
     }
 }
 

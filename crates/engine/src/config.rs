@@ -29,6 +29,9 @@ pub struct EngineConfig {
     pub maintenance_interval: Duration,
     /// How old a remembered membership may be. Changes by this server are seen at once.
     pub membership_max_age: Duration,
+    /// How old it may be while it cannot be looked up, so that staff goes on working when the shard that
+    /// knows the accounts is away.
+    pub membership_max_stale_age: Duration,
     /// Passwords hashed side by side; each takes a core and [`PasswordCost::memory_kib`].
     pub concurrent_password_hashes: usize,
     /// What hashing a password costs.
@@ -69,6 +72,7 @@ impl Default for EngineConfig {
             key_retention: SignedDuration::from_hours(7 * 24),
             maintenance_interval: Duration::from_mins(1),
             membership_max_age: Duration::from_secs(5),
+            membership_max_stale_age: Duration::from_hours(1),
             concurrent_password_hashes: 2,
             password_cost: PasswordCost::default(),
         }

@@ -31,7 +31,7 @@ const FILL: &str = "\
     ANALYZE";
 
 /// Proves that the plan of every statement uses indexes alone, with a hundred thousand orders, and that
-/// no list of orders is sorted.
+/// neither a list of orders nor the feed is sorted.
 #[tokio::test]
 async fn every_read_uses_an_index() {
     let cluster = Cluster::shared().unwrap();

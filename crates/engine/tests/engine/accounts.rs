@@ -1,9 +1,11 @@
 //! Accounts and passwords.
 
-use dabba_domain::Role;
-use dabba_engine::{Conflict, Error, Registration};
+use std::{sync::atomic::Ordering, time::Duration};
 
-use crate::world::World;
+use dabba_domain::Role;
+use dabba_engine::{Conflict, EngineConfig, Error, Registration};
+
+use crate::world::{World, config};
 
 fn registration(email: &str, role: Role) -> Registration {
     Registration { email: email.into(), name: "Ada".into(), password: "correct horse".into(), role }
@@ -68,4 +70,25 @@ async fn a_membership_opens_one_restaurant_and_ends_at_once() {
     assert!(matches!(engine.pause(&world.staff, id, None).await, Err(Error::Forbidden(_))));
     let again = engine.remove_member(&world.admin, id, world.staff.account_id).await;
     assert!(matches!(again, Err(Error::NotFound("member"))));
+}
+
+/// Proves that staff that was at work goes on when nobody can look up who works where, and that this has an
+/// end; who is not remembered does not get in.
+#[tokio::test]
+async fn memberships_are_remembered_while_they_cannot_be_looked_up() {
+    let at_once = EngineConfig { membership_max_age: Duration::ZERO, ..config() };
+    let world = World::with(at_once.clone()).await;
+    let id = world.restaurant_id;
+    world.engine.pause(&world.staff, id, None).await.unwrap();
+    world.store.hides_accounts.store(true, Ordering::SeqCst);
+    world.engine.resume(&world.staff, id).await.unwrap();
+    let other = world.second_engine_with(at_once.clone());
+    assert!(matches!(other.pause(&world.staff, id, None).await, Err(Error::Unavailable)));
+
+    world.store.hides_accounts.store(false, Ordering::SeqCst);
+    let forgetful =
+        world.second_engine_with(EngineConfig { membership_max_stale_age: Duration::ZERO, ..at_once });
+    forgetful.pause(&world.staff, id, None).await.unwrap();
+    world.store.hides_accounts.store(true, Ordering::SeqCst);
+    assert!(matches!(forgetful.pause(&world.staff, id, None).await, Err(Error::Unavailable)));
 }

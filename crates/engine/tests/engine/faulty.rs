@@ -92,6 +92,8 @@ pub(crate) struct FaultyStore {
     pub(crate) hides_revisions: AtomicBool,
     /// Whether what the real store hints at is passed on.
     pub(crate) hides_hints: AtomicBool,
+    /// Whether what knows the accounts is away.
+    pub(crate) hides_accounts: AtomicBool,
     listeners: Mutex<Vec<UnboundedSender<Hint>>>,
 }
 
@@ -108,6 +110,7 @@ impl FaultyStore {
             revisions_asked: Mutex::default(),
             hides_revisions: AtomicBool::new(false),
             hides_hints: AtomicBool::new(false),
+            hides_accounts: AtomicBool::new(false),
             listeners: Mutex::default(),
         }
     }
@@ -291,6 +294,9 @@ impl AccountStore for FaultyStore {
         self.inner.members(restaurant_id, after, limit).await
     }
     async fn memberships(&self, account_id: AccountId) -> Result<Vec<RestaurantId>, StoreError> {
+        if self.hides_accounts.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("as the test says".to_owned()));
+        }
         self.inner.memberships(account_id).await
     }
 }

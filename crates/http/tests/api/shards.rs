@@ -116,7 +116,7 @@ async fn lists_without_a_shard_say_that_they_are_incomplete() {
 }
 
 /// Proves that a server without one of its shards stays ready, says which is missing, and is not ready
-/// without the one that knows the accounts.
+/// without any.
 #[tokio::test]
 async fn a_server_without_a_shard_is_ready_and_says_so() {
     let Sharded { server, north, south, .. } = Sharded::start().await;
