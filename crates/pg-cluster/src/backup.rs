@@ -53,7 +53,11 @@ impl Cluster {
                 ("recovery_target_action", "promote"),
             ]))
         })?;
-        restored.eventually("the cluster is restored", || Ok(!restored.is_in_recovery()?))?;
+        restored.eventually("the cluster is restored", || {
+            // A server that cannot be restored to that time ends. Its log says why, which a client cannot.
+            let gone = |_| ClusterError::Program { program: "postgres".to_owned(), output: restored.log() };
+            Ok(!restored.is_in_recovery().map_err(gone)?)
+        })?;
         Ok(restored)
     }
 

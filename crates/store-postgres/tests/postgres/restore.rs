@@ -19,6 +19,13 @@ const ORDERS: usize = 200;
 /// The environment variable whose number takes the place of [`ORDERS`], to measure with.
 const ORDERS_VARIABLE: &str = "DABBA_RESTORE_ORDERS";
 
+/// What `docs/operations/backup.md` tells one to look for after a restore: each counts what must not be.
+const DOCUMENTED_CHECKS: [&str; 3] = [
+    "SELECT count(*) FROM orders WHERE version <> (SELECT count(*) FROM order_events WHERE order_id = orders.id)",
+    "SELECT count(*) FROM idempotency_keys WHERE NOT EXISTS (SELECT FROM orders WHERE orders.id = order_id)",
+    "SELECT count(*) FROM order_events WHERE NOT EXISTS (SELECT FROM orders WHERE orders.id = order_id)",
+];
+
 fn count(cluster: &Cluster, table: &str) -> usize {
     cluster.execute("postgres", &format!("SELECT count(*) FROM {table}")).unwrap().parse().unwrap()
 }
@@ -55,6 +62,9 @@ async fn a_moment_comes_back_from_a_backup_and_the_archive() {
     assert_kept(&store, &before).await;
     let there = count(&restored, "orders");
     assert_only(&restored, there);
+    for check in DOCUMENTED_CHECKS {
+        assert_eq!(restored.execute("postgres", check).unwrap(), "0", "{check}");
+    }
     let after: Vec<&Acknowledged> = all.iter().filter(|one| one.begun > noted).collect();
     assert!(!after.is_empty());
     // Those that were on their way at the moment may be there.
