@@ -116,6 +116,7 @@ fn options(shard: &Shard<'_>, settings: &Settings) -> PostgresOptions {
             .unwrap_or(settings.statement_timeout_milliseconds)
             .milliseconds(),
         replica_url: shard.replica_url.map(|url| url.as_str().to_owned()),
+        resolve_timeout: settings.resolve_timeout_milliseconds.milliseconds(),
         max_replica_lag: settings.replica_lag_limit_milliseconds.milliseconds(),
         application_name: settings.application_name.clone(),
         max_attempts: settings.transaction_attempts.small(),

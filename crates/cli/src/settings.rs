@@ -99,6 +99,12 @@ pub(crate) struct Settings {
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) transaction_attempts: Bounded<1, 1_000>,
 
+    /// Longest time for finding out what became of a transaction whose connection was lost at COMMIT, in
+    /// milliseconds. Then the answer is 503 `outcome_unknown`.
+    #[config(env = "DABBA_RESOLVE_TIMEOUT_MILLISECONDS", default = 3000)]
+    #[config(layer_attr(arg(long, value_name = "MILLISECONDS")))]
+    pub(crate) resolve_timeout_milliseconds: Milliseconds,
+
     /// How far a replica may be behind, in milliseconds. When it is further, it is not used.
     #[config(env = "DABBA_REPLICA_LAG_LIMIT_MILLISECONDS", default = 2000)]
     #[config(layer_attr(arg(long, value_name = "MILLISECONDS")))]

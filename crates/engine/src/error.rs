@@ -8,7 +8,7 @@ use dabba_domain::{
 };
 use dabba_store::{StockShortage, StoreError};
 
-use crate::Quote;
+use crate::{Quote, sparse::Sparse};
 
 /// Why a use case was not carried out.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -94,15 +94,24 @@ pub enum Conflict {
     EmailTaken,
 }
 
+/// While a store is away, every request says so.
+static UNAVAILABLE: Sparse = Sparse::new();
+/// While a store cannot be used, every request says so.
+static UNFIT: Sparse = Sparse::new();
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(reason) | StoreError::Contention(reason) => {
-                tracing::warn!(reason, "the store is unavailable");
+                if let Some(more) = UNAVAILABLE.pass() {
+                    tracing::warn!(reason, more, "the store is unavailable");
+                }
                 Self::Unavailable
             }
             StoreError::Unfit(reason) => {
-                tracing::error!(reason, "the store cannot be used as it is");
+                if let Some(more) = UNFIT.pass() {
+                    tracing::error!(reason, more, "the store cannot be used as it is");
+                }
                 Self::Unavailable
             }
             StoreError::OutcomeUnknown(reason) => {

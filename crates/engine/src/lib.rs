@@ -17,6 +17,7 @@ mod maintenance;
 mod metrics;
 mod orders;
 mod restaurants;
+mod sparse;
 mod watch;
 
 use std::{sync::Arc, time::Duration};

@@ -52,7 +52,7 @@ use std::{
 use async_trait::async_trait;
 use dabba_store::{Health, Hint, Store, StoreError};
 use futures::stream::BoxStream;
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle};
 
 pub use crate::{
     catalogue::MENUS_KEPT, metrics::PostgresMetrics, options::PostgresOptions, retry::Randomness,
@@ -82,6 +82,8 @@ pub struct PostgresStore {
     held: Arc<Held>,
     /// Whether the database has been found to be what it should be.
     is_verified: AtomicBool,
+    /// Told when it has.
+    verified: Arc<Notify>,
     monitor: JoinHandle<()>,
     listener: Listener,
     retry: Retry,
@@ -132,7 +134,9 @@ impl PostgresStore {
             None => None,
         };
         let held = Arc::new(Held::new(ownership.clone()));
-        let monitor = monitor::run(Arc::clone(&connections), Arc::clone(&held), replica.clone());
+        let verified = Arc::new(Notify::new());
+        let monitor =
+            monitor::run(Arc::clone(&verified), Arc::clone(&connections), Arc::clone(&held), replica.clone());
         let metrics = PostgresMetrics::default();
         Ok(Self {
             monitor: tokio::spawn(monitor),
@@ -143,6 +147,7 @@ impl PostgresStore {
             replica,
             held,
             is_verified: AtomicBool::new(false),
+            verified,
             metrics,
         })
     }
@@ -159,6 +164,7 @@ impl PostgresStore {
             migrate::check_schema(&connection).await?;
             shard::check(connection.client()?, self.held.expected()).await?;
             self.is_verified.store(true, Ordering::Relaxed);
+            self.verified.notify_one();
         }
         Ok(connection)
     }

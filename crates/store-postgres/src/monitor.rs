@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     failure::Failure,
@@ -18,11 +18,16 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
 /// Up to where the primary has written its log, in bytes since its beginning.
 const WRITTEN: &str = "SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint";
 
-/// Looks until the task is aborted. A database that does not answer is somebody else's to tell: whoever
-/// needs it learns it soon enough.
-pub(crate) async fn run(connections: Arc<Connections>, held: Arc<Held>, replica: Option<Arc<Replica>>) {
-    // Not at once: whoever opens the store has just looked, and connects one after the other.
-    let mut interval = tokio::time::interval_at(Instant::now() + INTERVAL, INTERVAL);
+/// Looks until the task is aborted, from the moment on at which the database has been verified. One that
+/// does not answer is somebody else's to tell: whoever needs it learns it soon enough.
+pub(crate) async fn run(
+    verified: Arc<Notify>,
+    connections: Arc<Connections>,
+    held: Arc<Held>,
+    replica: Option<Arc<Replica>>,
+) {
+    verified.notified().await;
+    let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;

@@ -13,6 +13,7 @@ mod lost_commit;
 mod outages;
 mod ownership;
 mod proxy;
+mod replica;
 mod restore;
 mod router;
 mod schema;

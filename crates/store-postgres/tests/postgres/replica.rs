@@ -1,0 +1,83 @@
+//! A replica takes over reads that need not be of this very moment, for as long as it keeps up.
+
+use std::time::Duration;
+
+use dabba_domain::OrderId;
+use dabba_pg_cluster::{ClusterOptions, StopMode};
+use dabba_store::{
+    OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore as _, PageSize, conformance::builders::World,
+};
+use dabba_store_postgres::{PostgresOptions, PostgresStore};
+
+use crate::common::{eventually, open_with, own_cluster};
+
+async fn page(store: &PostgresStore, after: Option<OrderCursor>) -> OrderPage {
+    let limit = PageSize::new(2).unwrap();
+    let query = OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after, limit };
+    store.list_orders(&query).await.unwrap()
+}
+
+/// All orders, page by page.
+async fn leaf_through(store: &PostgresStore) -> Vec<OrderId> {
+    let (mut ids, mut after) = (Vec::new(), None);
+    loop {
+        let page = page(store, after).await;
+        ids.extend(page.orders.iter().map(|order| order.id));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return ids,
+        }
+    }
+}
+
+/// Proves that pages behind the first come from the replica, and no others; that one which is too far behind
+/// or gone is left out without anybody noticing; and that it is used again when it has caught up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_is_used_while_it_keeps_up() {
+    let (primary, url) = own_cluster(&ClusterOptions::default());
+    let standby = primary.start_standby("replica", &ClusterOptions::default()).unwrap();
+    let options = PostgresOptions {
+        replica_url: Some(standby.url("postgres")),
+        max_replica_lag: Duration::from_millis(700),
+        ..PostgresOptions::default()
+    };
+    let store = open_with(&url, &options).await;
+    let mut world = World::new(1);
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    let mut place = || (0..4).map(|_| world.place(restaurant, customer)).collect::<Vec<_>>();
+    let mut placed: Vec<OrderId> = Vec::new();
+    for commit in place() {
+        placed.insert(0, commit.order_id);
+        store.commit(vec![commit]).await.unwrap();
+    }
+    let reads = || store.metrics().replica_reads.get();
+    let uses_it = async || {
+        let before = reads();
+        leaf_through(&store).await;
+        reads() > before
+    };
+    eventually("the replica is used", || async { uses_it().await && leaf_through(&store).await == placed })
+        .await;
+    let before = reads();
+    for _ in 0..3 {
+        page(&store, None).await;
+        store.order(placed[0]).await.unwrap().unwrap();
+    }
+    assert_eq!(reads(), before, "what is of this moment comes from the primary");
+
+    standby.execute("postgres", "SELECT pg_wal_replay_pause()").unwrap();
+    for commit in place() {
+        placed.insert(0, commit.order_id);
+        store.commit(vec![commit]).await.unwrap();
+    }
+    eventually("it is left out", || async { !uses_it().await }).await;
+    assert_eq!(leaf_through(&store).await, placed);
+    standby.execute("postgres", "SELECT pg_wal_replay_resume()").unwrap();
+    eventually("it is used again", || async { uses_it().await && leaf_through(&store).await == placed })
+        .await;
+
+    standby.stop(StopMode::Immediate).unwrap();
+    assert_eq!(leaf_through(&store).await, placed, "the primary stands in at once");
+    eventually("it is left out", || async { !uses_it().await }).await;
+    assert_eq!(leaf_through(&store).await, placed);
+}
