@@ -1,11 +1,18 @@
 //! `dabba` on PostgreSQL: one database, and several.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
 use serde_json::{Value, json};
 
-use super::support::{Server, block_on, failure, stdout};
+use super::support::{PATIENCE, Server, block_on, failure, stdout};
+
+/// A refusal that nobody has to wait for, on a busy machine.
+const FAST: Duration = Duration::from_secs(3);
 
 /// A file that lists shards, each with a third of the buckets.
 pub(crate) fn write_shards(path: &Path, urls: [&str; 3]) {
@@ -172,9 +179,73 @@ fn a_server_starts_without_one_of_its_databases() {
         assert!(place_at(&server, &restaurants[0], "while-away", &order()).await.is_ok());
         assert_eq!(place_at(&server, &restaurants[2], "while-away", &order()).await, Err(503));
         own.start_again().unwrap();
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         while place_at(&server, &restaurants[2], "when-back", &order()).await.is_err() {
-            assert!(begun.elapsed() < super::support::PATIENCE, "the shard is not served again");
+            assert!(begun.elapsed() < PATIENCE, "the shard is not served again");
         }
     });
+}
+
+/// Proves that a server whose database goes away says so and refuses fast, and that all goes on by itself when
+/// it is back, with what was acknowledged.
+#[test]
+fn a_server_outlives_its_database() {
+    let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--database", &url]);
+    let restaurant = server.said("/restaurant_id");
+    let place = async |key| place_at(&server, &restaurant, key, &server.announcement["order"]).await;
+    let readiness = async || {
+        let answer = reqwest::get(format!("{}/readyz", server.said("/address"))).await.unwrap();
+        answer.status().as_u16()
+    };
+    block_on(async {
+        let before = place("before").await.unwrap();
+        assert_eq!(readiness().await, 200);
+        cluster.stop(StopMode::Immediate).unwrap();
+        let begun = Instant::now();
+        assert_eq!(place("while-away").await, Err(503));
+        assert_eq!(readiness().await, 503);
+        assert!(begun.elapsed() < FAST, "{:?}", begun.elapsed());
+        cluster.start_again().unwrap();
+        while place("while-away").await.is_err() || readiness().await != 200 {
+            assert!(begun.elapsed() < PATIENCE, "the server does not go on");
+        }
+        assert_eq!(place("before").await.unwrap()["id"], before["id"]);
+    });
+}
+
+/// Proves that `dabba shards` tells how far behind a replica is, and when it is none.
+#[test]
+fn replicas_are_shown_with_their_lag() {
+    let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
+    let other = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("shards.toml");
+    let shown = |replica: &str| -> Value {
+        let url = cluster.url(&database);
+        let text = format!(
+            "[[shard]]\nname = \"main\"\nbuckets = \"0-4095\"\nurl = \"{url}\"\nreplica_url = \"{replica}\"\n"
+        );
+        fs::write(&file, text).unwrap();
+        let arguments = ["--shards", file.to_str().unwrap()];
+        stdout(directory.path(), &["migrate", arguments[0], arguments[1]]);
+        let shown = stdout(directory.path(), &["shards", "--json", arguments[0], arguments[1]]);
+        serde_json::from_str(&shown).unwrap()
+    };
+    let none = shown(&other.url("postgres"));
+    // Copies of one fresh cluster: this one follows nobody.
+    assert_eq!(none["replica"]["problem"], "follows nobody any more", "{none}");
+    let standby = cluster.start_standby("replica", &ClusterOptions::default()).unwrap();
+    standby.execute("postgres", "SELECT pg_wal_replay_pause()").unwrap();
+    cluster.execute(&database, "CREATE TABLE more AS SELECT generate_series(1, 1000)").unwrap();
+    let behind = shown(&standby.url(&database));
+    assert!(behind["replica"]["lag_bytes"].as_u64() > Some(0), "{behind}");
+    standby.execute("postgres", "SELECT pg_wal_replay_resume()").unwrap();
+    let begun = Instant::now();
+    while shown(&standby.url(&database))["replica"]["lag_bytes"] != 0 {
+        assert!(begun.elapsed() < PATIENCE, "the replica does not follow");
+    }
 }
