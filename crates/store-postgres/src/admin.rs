@@ -5,7 +5,7 @@
 //! everything already, so nothing is copied while anyone waits.
 //!
 //! 1. [`Administration::give_away`]: the database holds only what it keeps. From here on nothing is
-//!    written for what moves ([`crate::shard`] says why that is certain).
+//!    written for what moves (the module `shard` says why that is certain).
 //! 2. The replica follows up to that moment, which is where its log has come to
 //!    [`Administration::position`].
 //! 3. [`Administration::promote`], and [`Administration::take_over`]: the replica is a database of its own,
