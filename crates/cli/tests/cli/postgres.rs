@@ -93,7 +93,11 @@ fn a_server_on_one_database_walks_an_order_to_the_door() {
         (&json!("main"), &json!(1), &json!(3))
     );
     let shown = stdout(data.path(), &["shards", "--database", &url]);
-    assert!(shown.contains("main (directory)") && shown.contains("well"), "{shown}");
+    for part in ["main (directory)", "shard \"main\" with the buckets 0-4095, the directory", "well"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let text = failure(data.path(), &["shards"]);
+    assert!(text.contains("the embedded database has no shards"), "{text}");
 
     let server = Server::start(data.path(), &["--database", &url]);
     block_on(async {
