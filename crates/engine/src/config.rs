@@ -36,6 +36,43 @@ pub struct EngineConfig {
     pub concurrent_password_hashes: usize,
     /// What hashing a password costs.
     pub password_cost: PasswordCost,
+    /// How tasks are worked.
+    pub tasks: TaskConfig,
+}
+
+/// How tasks are worked.
+#[derive(Clone, Debug)]
+pub struct TaskConfig {
+    /// Most tasks claimed at once.
+    pub batch_size: usize,
+    /// Most tasks worked side by side. No more are claimed than can be begun at once.
+    pub concurrency: usize,
+    /// For how long a claimed task is nobody else's. A task that takes longer is broken off: another
+    /// worker may have taken it over by then.
+    pub lease: Duration,
+    /// How often it is looked for tasks that are due: a task is begun after this time at the latest, when
+    /// there is room.
+    pub poll_interval: Duration,
+    /// Longest pause after the first failure of a task. It doubles with each failure.
+    pub base_backoff: Duration,
+    /// Longest pause after any failure.
+    pub max_backoff: Duration,
+    /// How long a task rests that has failed as often as one of its kind may. It is not forgotten.
+    pub rest_after_giving_up: Duration,
+}
+
+impl Default for TaskConfig {
+    fn default() -> Self {
+        Self {
+            batch_size: 32,
+            concurrency: 64,
+            lease: Duration::from_secs(30),
+            poll_interval: Duration::from_secs(1),
+            base_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_mins(5),
+            rest_after_giving_up: Duration::from_hours(1),
+        }
+    }
 }
 
 /// The cost of hashing a password with Argon2id (RFC 9106).
@@ -75,6 +112,7 @@ impl Default for EngineConfig {
             membership_max_stale_age: Duration::from_hours(1),
             concurrent_password_hashes: 2,
             password_cost: PasswordCost::default(),
+            tasks: TaskConfig::default(),
         }
     }
 }

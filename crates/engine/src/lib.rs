@@ -5,12 +5,16 @@
 //! let the domain decide, hand the decision to a committer, and answer from its outcome. A
 //! decision that was made on a stale version is made again, a bounded number of times.
 //!
+//! What has to be done later, with nobody waiting, is written as a task with the decision from which it
+//! follows. [`Engine::work`] does it when its time has come, in the same way as any other write.
+//!
 //! Time and randomness are ports ([`Clock`], [`Random`]); a test drives both.
 
 mod accounts;
 mod catalogue;
 mod clock;
 mod committer;
+mod condition;
 mod config;
 mod error;
 mod maintenance;
@@ -18,6 +22,7 @@ mod metrics;
 mod orders;
 mod restaurants;
 mod sparse;
+mod tasks;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -28,9 +33,9 @@ use dabba_store::{Health, Store};
 pub use accounts::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Registration};
 pub use catalogue::CatalogueEntry;
 pub use clock::{Clock, ManualClock, Random, SeededRandom, SystemClock, SystemRandom};
-pub use config::{EngineConfig, PasswordCost};
+pub use config::{EngineConfig, PasswordCost, TaskConfig};
 pub use error::{Conflict, Error};
-pub use metrics::EngineMetrics;
+pub use metrics::{EngineMetrics, StatusLabel, TaskLabel, TaskOutcome, TaskOutcomeLabel};
 pub use orders::{Answer, CommandRequest, Quote};
 
 /// Who is calling: an account and its role, as a verified token says.

@@ -1,6 +1,6 @@
 //! What the engine measures about itself.
 
-use dabba_domain::order::OrderStatus;
+use dabba_domain::order::{OrderStatus, TaskKind};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -17,6 +17,50 @@ use prometheus_client::{
 pub struct StatusLabel {
     /// Its name.
     pub status: &'static str,
+}
+
+/// The kind of tasks.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct TaskLabel {
+    /// Its name.
+    pub kind: &'static str,
+}
+
+/// The kind of tasks, and what became of them.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct TaskOutcomeLabel {
+    /// The kind's name.
+    pub kind: &'static str,
+    /// What became of them.
+    pub outcome: &'static str,
+}
+
+/// What became of a task that was claimed.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum TaskOutcome {
+    /// It is done, together with what followed from it.
+    Completed,
+    /// It is to be done later: its time had not come, or it failed.
+    Postponed,
+    /// Somebody else has taken it over.
+    LeaseLost,
+    /// It is not known what became of it; it comes back when its lease runs out, unless it is done.
+    Left,
+    /// It failed as often as one of its kind may. It rests for long, and an operator should look at why.
+    GivenUp,
+}
+
+impl TaskOutcome {
+    /// Its name in the metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Postponed => "postponed",
+            Self::LeaseLost => "lease_lost",
+            Self::Left => "left",
+            Self::GivenUp => "given_up",
+        }
+    }
 }
 
 /// What the engine measures about itself.
@@ -38,6 +82,10 @@ pub struct EngineMetrics {
     pub orders: Family<StatusLabel, Counter>,
     /// Idempotency keys forgotten for their age.
     pub keys_forgotten: Counter,
+    /// Tasks that were claimed, by kind.
+    pub tasks_claimed: Family<TaskLabel, Counter>,
+    /// What became of them.
+    pub tasks: Family<TaskOutcomeLabel, Counter>,
 }
 
 impl Default for EngineMetrics {
@@ -51,6 +99,8 @@ impl Default for EngineMetrics {
             replays: Counter::default(),
             orders: Family::default(),
             keys_forgotten: Counter::default(),
+            tasks_claimed: Family::default(),
+            tasks: Family::default(),
         }
     }
 }
@@ -82,10 +132,22 @@ impl EngineMetrics {
             "Idempotency keys forgotten for their age",
             self.keys_forgotten.clone(),
         );
+        registry.register("dabba_tasks_claimed", "Tasks claimed", self.tasks_claimed.clone());
+        registry.register("dabba_tasks", "What became of claimed tasks", self.tasks.clone());
     }
 
     /// Counts an order that came to a status.
     pub fn count_order(&self, status: OrderStatus) {
         self.orders.get_or_create(&StatusLabel { status: status.as_str() }).inc();
+    }
+
+    /// How many tasks of a kind have been claimed.
+    pub fn tasks_claimed(&self, kind: TaskKind) -> Counter {
+        self.tasks_claimed.get_or_create_owned(&TaskLabel { kind: kind.as_str() })
+    }
+
+    /// Of how many claimed tasks of a kind this became.
+    pub fn tasks(&self, kind: TaskKind, outcome: TaskOutcome) -> Counter {
+        self.tasks.get_or_create_owned(&TaskOutcomeLabel { kind: kind.as_str(), outcome: outcome.as_str() })
     }
 }

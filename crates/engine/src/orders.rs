@@ -7,10 +7,11 @@ mod read;
 
 use dabba_domain::{
     OrderId, RestaurantId, TaskId,
-    order::{Decision, Order, Version, fold},
+    order::{Decision, Order, OrderStatus, Version, fold},
 };
 use dabba_store::{
     CatalogueGuard, Change, Claim, Commit, CommitOutcome, Fingerprint, IdempotencyKey, NewTask, StockChange,
+    TaskLease,
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -37,50 +38,61 @@ enum Conclusion {
 }
 
 impl Engine {
-    /// Writes a decision.
+    /// Writes a decision for somebody who waits for the answer.
     async fn submit(&self, decision: Decision, conditions: Conditions) -> Result<Conclusion, Error> {
-        let status_before = conditions.status_before;
-        let mut tasks = Vec::with_capacity(decision.tasks.len());
-        for task in &decision.tasks {
-            let id = TaskId::generate(self.now(), decision.order.id.bucket(), self.random.next_u64());
-            tasks.push(NewTask { id, order_id: decision.order.id, kind: task.kind, run_at: task.run_at });
-        }
-        let order = decision.order;
-        let mut stock = conditions.stock;
-        stock.extend(decision.stock_returned.into_iter().map(StockChange::Return));
-        let changes = !decision.events.is_empty();
-        let commit = Commit {
-            order_id: order.id,
-            restaurant_id: order.details.restaurant_id,
-            at: self.now(),
-            expected_version: conditions.expected_version,
-            change: changes.then(|| Change { order: order.clone(), events: decision.events }),
-            claim: conditions.claim,
-            catalogue: conditions.catalogue,
-            stock,
-            tasks,
-            completes: None,
-        };
-        match self.committers.submit(commit).await? {
-            CommitOutcome::Committed => {
-                if status_before != Some(order.status) {
-                    self.metrics.count_order(order.status);
-                }
-                Ok(Conclusion::Answered(Box::new(Answer { order, replayed: false })))
-            }
+        let order = decision.order.clone();
+        match self.write(decision, conditions).await? {
+            CommitOutcome::Committed => Ok(Conclusion::Answered(Box::new(Answer { order, replayed: false }))),
             CommitOutcome::Replayed { order_id, version } => {
                 self.replay(order_id, version).await.map(Box::new).map(Conclusion::Answered)
             }
-            CommitOutcome::VersionConflict { .. } | CommitOutcome::CatalogueChanged => {
-                self.metrics.decision_retries.inc();
-                Ok(Conclusion::Stale)
-            }
+            CommitOutcome::VersionConflict { .. } | CommitOutcome::CatalogueChanged => Ok(Conclusion::Stale),
             CommitOutcome::KeyReused => Err(Error::KeyReused),
             CommitOutcome::OutOfStock(shortages) => Err(Conflict::OutOfStock(shortages).into()),
             // Another process that knows the new map will take it.
             CommitOutcome::Moved => Err(Error::Unavailable),
             CommitOutcome::LeaseLost => Err(Error::Internal("a lease was lost that was never held".into())),
         }
+    }
+
+    /// Writes a decision, whoever made it, and counts what comes of it.
+    pub(crate) async fn write(
+        &self,
+        decision: Decision,
+        conditions: Conditions,
+    ) -> Result<CommitOutcome, Error> {
+        let mut tasks = Vec::with_capacity(decision.tasks.len());
+        for task in &decision.tasks {
+            let id = TaskId::generate(self.now(), decision.order.id.bucket(), self.random.next_u64());
+            tasks.push(NewTask { id, order_id: decision.order.id, kind: task.kind, run_at: task.run_at });
+        }
+        let order = decision.order;
+        let status = order.status;
+        let mut stock = conditions.stock;
+        stock.extend(decision.stock_returned.into_iter().map(StockChange::Return));
+        let commit = Commit {
+            order_id: order.id,
+            restaurant_id: order.details.restaurant_id,
+            at: self.now(),
+            expected_version: conditions.expected_version,
+            change: (!decision.events.is_empty()).then_some(Change { order, events: decision.events }),
+            claim: conditions.claim,
+            catalogue: conditions.catalogue,
+            stock,
+            tasks,
+            completes: conditions.completes,
+        };
+        let outcome = self.committers.submit(commit).await?;
+        match &outcome {
+            CommitOutcome::Committed if conditions.status_before != Some(status) => {
+                self.metrics.count_order(status);
+            }
+            CommitOutcome::VersionConflict { .. } | CommitOutcome::CatalogueChanged => {
+                self.metrics.decision_retries.inc();
+            }
+            _ => {}
+        }
+        Ok(outcome)
     }
 
     /// The answer that a key got when it was first used, or `refusal` when it was not: a request
@@ -114,13 +126,33 @@ impl Engine {
 }
 
 /// Upon what a decision holds.
-struct Conditions {
+pub(crate) struct Conditions {
     expected_version: Version,
     /// The order's status before the decision, to count the moves.
-    status_before: Option<dabba_domain::order::OrderStatus>,
+    status_before: Option<OrderStatus>,
     claim: Option<Claim>,
     catalogue: Option<CatalogueGuard>,
     stock: Vec<StockChange>,
+    completes: Option<TaskLease>,
+}
+
+impl Conditions {
+    /// That the order is as it was when it was decided.
+    pub(crate) fn on(order: &Order) -> Self {
+        Self {
+            expected_version: order.version,
+            status_before: Some(order.status),
+            claim: None,
+            catalogue: None,
+            stock: Vec::new(),
+            completes: None,
+        }
+    }
+
+    /// And that a task is still leased, which is done by that.
+    pub(crate) fn completing(self, lease: TaskLease) -> Self {
+        Self { completes: Some(lease), ..self }
+    }
 }
 
 /// The claim on a key for a request. The fingerprint is of the request as understood, so that white

@@ -18,7 +18,10 @@ use futures::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::Engine;
+use crate::{
+    Engine,
+    condition::{Condition, News},
+};
 
 /// Catalogues that are loaded at the same time, so that requests find room in the store.
 const LOADS_AT_ONCE: usize = 4;
@@ -48,7 +51,7 @@ impl Engine {
             interval.tick().await;
             let mut remembered = self.catalogues.remembered();
             remembered.retain(|id| self.store.shard_of(id.bucket()) == shard);
-            condition.log(self.keep_up(&remembered).await);
+            log(&mut condition, self.keep_up(&remembered).await);
         }
     }
 
@@ -61,7 +64,7 @@ impl Engine {
                 hints.into_iter().map(|Hint::Catalogue(id)| id).collect();
             changed.retain(|id| self.catalogues.remembers(*id));
             let changed: Vec<_> = changed.into_iter().collect();
-            condition.log(self.keep_up(&changed).await);
+            log(&mut condition, self.keep_up(&changed).await);
         }
     }
 
@@ -81,53 +84,13 @@ impl Engine {
     }
 }
 
-/// Whether keeping up works, so that the log says when that changes and not each time.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Condition {
-    is_failing: bool,
-}
-
-/// What the log is told.
-#[derive(Debug, PartialEq, Eq)]
-enum News {
-    Fails(StoreError),
-    WorksAgain,
-}
-
-impl Condition {
-    fn log(&mut self, outcome: Result<(), StoreError>) {
-        match self.news(outcome) {
-            Some(News::Fails(error)) => {
-                tracing::warn!(%error, "changes of menus by other servers are not seen until the store answers");
-            }
-            Some(News::WorksAgain) => tracing::info!("changes of menus by other servers are seen again"),
-            None => {}
+/// Tells the log when keeping up begins to fail, and when it works again.
+fn log(condition: &mut Condition, outcome: Result<(), StoreError>) {
+    match condition.news(outcome) {
+        Some(News::Fails(error)) => {
+            tracing::warn!(%error, "changes of menus by other servers are not seen until the store answers");
         }
-    }
-
-    fn news(&mut self, outcome: Result<(), StoreError>) -> Option<News> {
-        let was_failing = std::mem::replace(&mut self.is_failing, outcome.is_err());
-        match outcome {
-            Err(error) => (!was_failing).then_some(News::Fails(error)),
-            Ok(()) => was_failing.then_some(News::WorksAgain),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// However long a fault lasts, it is told once, and its end too.
-    #[test]
-    fn a_change_for_better_or_worse_is_told_once() {
-        let error = StoreError::Unavailable("as the test says".into());
-        let mut condition = Condition::default();
-        assert_eq!(condition.news(Ok(())), None);
-        assert_eq!(condition.news(Err(error.clone())), Some(News::Fails(error.clone())));
-        assert_eq!(condition.news(Err(error.clone())), None);
-        assert_eq!(condition.news(Ok(())), Some(News::WorksAgain));
-        assert_eq!(condition.news(Ok(())), None);
-        assert_eq!(condition.news(Err(error.clone())), Some(News::Fails(error)));
+        Some(News::WorksAgain) => tracing::info!("changes of menus by other servers are seen again"),
+        None => {}
     }
 }

@@ -307,7 +307,8 @@ fn after(now: Timestamp, duration: SignedDuration) -> Timestamp {
 }
 
 impl Decision {
-    fn unchanged(order: &Order) -> Self {
+    /// That nothing follows: the order stays as it is.
+    pub fn unchanged(order: &Order) -> Self {
         Self { order: order.clone(), events: Vec::new(), tasks: Vec::new(), stock_returned: Vec::new() }
     }
 

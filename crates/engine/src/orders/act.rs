@@ -58,13 +58,7 @@ impl Engine {
             {
                 self.check_courier(*courier_id).await?;
             }
-            let conditions = Conditions {
-                expected_version: order.version,
-                status_before: Some(order.status),
-                claim: claim.clone(),
-                catalogue: None,
-                stock: Vec::new(),
-            };
+            let conditions = Conditions { claim: claim.clone(), ..Conditions::on(&order) };
             if let Conclusion::Answered(answer) = self.submit(decision, conditions).await? {
                 return Ok(*answer);
             }

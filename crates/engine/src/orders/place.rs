@@ -44,6 +44,7 @@ impl Engine {
                 claim: Some(claim.clone()),
                 catalogue: Some(entry.catalogue.guard()),
                 stock,
+                completes: None,
             };
             match self.submit(decision, conditions).await? {
                 Conclusion::Answered(answer) => return Ok(*answer),

@@ -80,7 +80,7 @@ async fn a_full_queue_refuses_at_once_and_recovers() {
 #[tokio::test]
 async fn a_store_that_is_away_leaves_nothing_behind() {
     let world = World::new().await;
-    world.store.fail_once(Fault::Before);
+    world.store.commits.fail_once(Fault::Before);
     assert!(matches!(world.place(&dal(1), "a").await, Err(Error::Unavailable)));
     assert!(world.orders().await.is_empty());
     assert!(!world.place(&dal(1), "a").await.unwrap().replayed);
@@ -89,7 +89,7 @@ async fn a_store_that_is_away_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_lost_answer_is_found_again_by_its_key() {
     let world = World::new().await;
-    world.store.fail_once(Fault::After);
+    world.store.commits.fail_once(Fault::After);
     assert!(matches!(world.place(&dal(1), "a").await, Err(Error::OutcomeUnknown)));
     let answer = world.place(&dal(1), "a").await.unwrap();
     assert!(answer.replayed);
@@ -148,14 +148,14 @@ async fn shutting_down_gives_up_on_a_store_that_hangs() {
 async fn a_stale_decision_is_made_again_a_bounded_number_of_times() {
     let world = World::with(EngineConfig { max_decision_attempts: 5, ..config() }).await;
     let order_id = world.place(&dal(1), "a").await.unwrap().order.id;
-    world.store.fail_once(Fault::Conflict);
+    world.store.commits.fail_once(Fault::Conflict);
     assert_eq!(
         world.act(&world.staff, order_id, accept()).await.unwrap().order.status,
         OrderStatus::Preparing
     );
     assert_eq!(world.engine.metrics().decision_retries.get(), 1);
     world.store.batches.lock().unwrap().clear();
-    world.store.plan(|| Fault::Conflict);
+    world.store.commits.plan(|| Fault::Conflict);
     let stuck = world.act(&world.staff, order_id, dabba_domain::order::Command::MarkReady).await;
     assert!(matches!(stuck, Err(Error::Conflict(Conflict::TooManyChanges))));
     assert_eq!(world.store.batches.lock().unwrap().len(), 5);

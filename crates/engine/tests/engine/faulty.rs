@@ -1,8 +1,11 @@
 //! A store that passes everything on to a real one, and fails where a test says.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -25,17 +28,66 @@ use futures::{
 };
 use tokio::sync::Semaphore;
 
-/// What happens to a batch.
+/// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nothing: it is committed.
+    /// Nothing: it is carried out.
     None,
-    /// The store is away: nothing is written.
+    /// The store is away: nothing is done.
     Before,
-    /// It is written, and the answer is lost.
+    /// It is carried out, and the answer is lost.
     After,
-    /// Every commit in it is answered as if its order had changed.
+    /// Every commit of a batch is answered as if its order had changed. For batches only.
     Conflict,
+    /// The store finds that it is damaged.
+    Damage,
+}
+
+type FaultPlan = Box<dyn FnMut() -> Fault + Send>;
+
+/// What happens to the calls of one kind.
+pub(crate) struct Faults(Mutex<FaultPlan>);
+
+impl Faults {
+    fn none() -> Self {
+        Self(Mutex::new(Box::new(|| Fault::None)))
+    }
+
+    /// From now on, each call asks `plan` what happens to it.
+    pub(crate) fn plan(&self, plan: impl FnMut() -> Fault + Send + 'static) {
+        *self.0.lock().unwrap() = Box::new(plan);
+    }
+
+    /// The next call fails like this; the ones after it do not.
+    pub(crate) fn fail_once(&self, fault: Fault) {
+        let mut next = Some(fault);
+        self.plan(move || next.take().unwrap_or(Fault::None));
+    }
+
+    fn next(&self) -> Fault {
+        (self.0.lock().unwrap())()
+    }
+
+    /// Makes the next call.
+    async fn around<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        Self::apply(self.next(), call).await
+    }
+
+    async fn apply<T>(
+        fault: Fault,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let text = "as the test says".to_owned();
+        match fault {
+            Fault::None | Fault::Conflict => call.await,
+            Fault::Before => Err(StoreError::Unavailable(text)),
+            Fault::After => {
+                call.await?;
+                Err(StoreError::OutcomeUnknown(text))
+            }
+            Fault::Damage => Err(StoreError::Corrupt(text)),
+        }
+    }
 }
 
 /// Where calls wait while it is shut.
@@ -71,12 +123,21 @@ impl Gate {
     }
 }
 
-type FaultPlan = Box<dyn FnMut() -> Fault + Send>;
-
 /// See the module's description.
 pub(crate) struct FaultyStore {
     inner: Arc<dyn Store>,
-    plan: Mutex<FaultPlan>,
+    /// What happens to batches.
+    pub(crate) commits: Faults,
+    /// What happens when an order is read.
+    pub(crate) loads: Faults,
+    /// What happens when tasks are claimed.
+    pub(crate) claims: Faults,
+    /// What happens when a task is given back.
+    pub(crate) postponements: Faults,
+    /// Orders at which whoever reads them panics.
+    pub(crate) poisoned: Mutex<HashSet<OrderId>>,
+    /// How often tasks were asked for.
+    pub(crate) claims_begun: AtomicU64,
     /// Through which every batch passes.
     pub(crate) batch_gate: Gate,
     /// Through which every load of a catalogue passes.
@@ -101,7 +162,12 @@ impl FaultyStore {
     pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
         Self {
             inner,
-            plan: Mutex::new(Box::new(|| Fault::None)),
+            commits: Faults::none(),
+            loads: Faults::none(),
+            claims: Faults::none(),
+            postponements: Faults::none(),
+            poisoned: Mutex::default(),
+            claims_begun: AtomicU64::new(0),
             batch_gate: Gate::new(),
             catalogue_gate: Gate::new(),
             batches: Mutex::default(),
@@ -115,15 +181,9 @@ impl FaultyStore {
         }
     }
 
-    /// From now on, each batch asks `plan` what happens to it.
-    pub(crate) fn plan(&self, plan: impl FnMut() -> Fault + Send + 'static) {
-        *self.plan.lock().unwrap() = Box::new(plan);
-    }
-
-    /// The next batch fails like this; the ones after it do not.
-    pub(crate) fn fail_once(&self, fault: Fault) {
-        let mut next = Some(fault);
-        self.plan(move || next.take().unwrap_or(Fault::None));
+    /// The same store without faults or gates, as another server has it.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(Arc::clone(&self.inner))
     }
 
     /// Hints at something, once somebody listens.
@@ -147,19 +207,14 @@ impl OrderStore for FaultyStore {
     async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
         self.batches.lock().unwrap().push(batch.len());
         self.batch_gate.pass().await;
-        let fault = (self.plan.lock().unwrap())();
-        match fault {
-            Fault::None => self.inner.commit(batch).await,
-            Fault::Before => Err(StoreError::Unavailable("as the test says".into())),
-            Fault::After => {
-                self.inner.commit(batch).await?;
-                Err(StoreError::OutcomeUnknown("as the test says".into()))
-            }
+        match self.commits.next() {
             Fault::Conflict => Ok(vec![CommitOutcome::VersionConflict { current: 0 }; batch.len()]),
+            fault => Faults::apply(fault, self.inner.commit(batch)).await,
         }
     }
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
-        self.inner.order(id).await
+        assert!(!self.poisoned.lock().unwrap().contains(&id), "as the test says");
+        self.loads.around(self.inner.order(id)).await
     }
     async fn events(
         &self,
@@ -196,7 +251,8 @@ impl TaskStore for FaultyStore {
         lease_until: Timestamp,
         limit: u32,
     ) -> Result<Vec<ClaimedTask>, StoreError> {
-        self.inner.claim_due_tasks(now, lease_until, limit).await
+        self.claims_begun.fetch_add(1, Ordering::SeqCst);
+        self.claims.around(self.inner.claim_due_tasks(now, lease_until, limit)).await
     }
     async fn postpone_task(
         &self,
@@ -204,7 +260,7 @@ impl TaskStore for FaultyStore {
         run_at: Timestamp,
         error: &str,
     ) -> Result<bool, StoreError> {
-        self.inner.postpone_task(lease, run_at, error).await
+        self.postponements.around(self.inner.postpone_task(lease, run_at, error)).await
     }
 }
 

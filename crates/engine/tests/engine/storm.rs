@@ -18,7 +18,7 @@ async fn every_key_has_exactly_one_order_whatever_fails() {
     for seed in 0..5 {
         let world = Arc::new(World::new().await);
         let random = SeededRandom::new(seed);
-        world.store.plan(move || match random.next_u64() % 8 {
+        world.store.commits.plan(move || match random.next_u64() % 8 {
             0 | 1 => Fault::Before,
             2 | 3 => Fault::After,
             _ => Fault::None,

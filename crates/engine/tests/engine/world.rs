@@ -114,8 +114,13 @@ impl World {
     }
 
     pub(crate) fn second_engine_with(&self, config: EngineConfig) -> Arc<Engine> {
+        self.engine_on(Arc::clone(&self.store) as _, config)
+    }
+
+    /// An engine on another store, by the same clock.
+    pub(crate) fn engine_on(&self, store: Arc<dyn Store>, config: EngineConfig) -> Arc<Engine> {
         let random = Arc::new(SeededRandom::new(8));
-        Engine::start(Arc::clone(&self.store) as Arc<dyn Store>, Arc::clone(&self.clock) as _, random, config)
+        Engine::start(store, Arc::clone(&self.clock) as _, random, config)
     }
 
     /// What dal costs, as an engine remembers it.

@@ -1,0 +1,56 @@
+//! How long to wait after a failure: exponential backoff with full jitter.
+
+use std::time::Duration;
+
+/// Where 2^n is far above every limit; it keeps the shift from overflowing.
+const MAX_DOUBLINGS: u32 = 20;
+
+/// The limits of pauses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backoff {
+    /// The longest pause after the first failure. It doubles with each.
+    pub(crate) base: Duration,
+    /// The longest pause after any.
+    pub(crate) longest: Duration,
+}
+
+impl Backoff {
+    /// A pause after so many attempts: anything from nothing to the limit, so that what failed together
+    /// does not come back together. `random` is any 64 random bits.
+    pub(crate) fn pause(self, attempts: u32, random: u64) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(MAX_DOUBLINGS);
+        let limit = self.base.saturating_mul(1 << doublings).min(self.longest);
+        let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(random % limit_ns.saturating_add(1).max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The limit of a pause doubles up to the longest; the pause is anything up to the limit.
+    #[test]
+    fn pauses_are_drawn_below_a_limit_that_doubles() {
+        let seconds = Duration::from_secs;
+        let backoff = Backoff { base: seconds(1), longest: seconds(300) };
+        for (attempts, limit) in [(0, 1), (1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (u32::MAX, 300)] {
+            let limit_ns = u64::try_from(seconds(limit).as_nanos()).unwrap();
+            assert_eq!(backoff.pause(attempts, 0), Duration::ZERO);
+            assert_eq!(backoff.pause(attempts, limit_ns), seconds(limit));
+            assert_eq!(backoff.pause(attempts, limit_ns + 1), Duration::ZERO);
+        }
+    }
+
+    /// No limits of pauses make it overflow.
+    #[test]
+    fn limits_may_be_anything() {
+        for (base, longest) in [
+            (Duration::ZERO, Duration::ZERO),
+            (Duration::MAX, Duration::MAX),
+            (Duration::MAX, Duration::ZERO),
+        ] {
+            assert!(Backoff { base, longest }.pause(u32::MAX, u64::MAX - 1) <= longest);
+        }
+    }
+}

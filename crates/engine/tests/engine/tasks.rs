@@ -1,0 +1,196 @@
+//! Tasks that nobody disturbs: who works them, and when.
+
+use std::{sync::Arc, time::Duration};
+
+use dabba_domain::{
+    Actor, TaskId,
+    order::{OrderStatus, TaskKind},
+};
+use dabba_engine::TaskOutcome;
+use dabba_store::{Commit, CommitOutcome, NewTask, OrderStore as _, Store, TaskStore as _};
+use dabba_store_sqlite::{SqliteOptions, SqliteStore};
+use jiff::SignedDuration;
+
+use crate::{
+    working::{STOCK, Worker, eventually, with_tasks, working_config},
+    world::{World, accept, cancel},
+};
+
+const MOMENT: SignedDuration = SignedDuration::from_nanos(1);
+
+/// Proves that an order that nobody accepts expires at its deadline, not a nanosecond before, by the
+/// system's hand, and that its stock goes back.
+#[tokio::test]
+async fn an_order_that_nobody_accepts_expires_at_its_deadline() {
+    let world = World::with_stock(working_config()).await;
+    let order = world.place_two("a").await;
+    assert_eq!(world.stock_of_dal().await, STOCK - 2);
+    let worker = Worker::start(&world.engine);
+    world.advance_to_deadline(&order);
+    world.clock.advance(-MOMENT);
+    world.looked().await;
+    assert_eq!((worker.claimed(), world.read(order.id).await), (0, order.clone()));
+
+    world.clock.advance(MOMENT);
+    eventually("it expires", || worker.count(TaskOutcome::Completed) == 1).await;
+    world.check_expired_once(order.id).await;
+    let history = world.store.events(order.id, order.version, 10).await.unwrap();
+    assert_eq!((history[0].actor, Some(history[0].at)), (Actor::System, order.acceptance_deadline));
+    assert_eq!(world.stock_of_dal().await, STOCK);
+    world.check_histories().await;
+    let orders = world.engine.metrics().orders.clone();
+    let cancelled = orders.get_or_create(&dabba_engine::StatusLabel { status: "cancelled" }).get();
+    assert_eq!(cancelled, 1, "it is counted like any other");
+}
+
+/// Proves that what has moved on is left as it is, and that its task is done by that.
+#[tokio::test]
+async fn an_order_that_has_moved_on_is_left_alone() {
+    let world = World::with_stock(working_config()).await;
+    let (accepted, cancelled) = (world.place_two("a").await, world.place_two("b").await);
+    let accepted = world.act(&world.staff, accepted.id, accept()).await.unwrap().order;
+    let cancelled = world.act(&world.customer, cancelled.id, cancel()).await.unwrap().order;
+    let worker = Worker::start(&world.engine);
+    world.clock.advance(SignedDuration::from_hours(1));
+    eventually("both tasks are done", || worker.count(TaskOutcome::Completed) == 2).await;
+    assert_eq!(world.read(accepted.id).await, accepted);
+    assert_eq!(world.read(cancelled.id).await, cancelled);
+    world.until_no_tasks(&worker).await;
+    assert_eq!((worker.claimed(), worker.count(TaskOutcome::Completed)), (2, 2));
+    assert_eq!(world.stock_of_dal().await, STOCK - 2, "only the cancelled one gave its stock back");
+}
+
+/// Proves that a task which comes too early waits for the deadline, and that of two tasks for the same
+/// expiry the second finds it done.
+#[tokio::test]
+async fn a_task_that_comes_too_early_waits() {
+    let world = World::with_stock(working_config()).await;
+    let order = world.place_two("a").await;
+    let now = world.engine.now();
+    let task = NewTask {
+        id: TaskId::generate(now, order.id.bucket(), 42),
+        order_id: order.id,
+        kind: TaskKind::ExpireUnaccepted,
+        run_at: now,
+    };
+    let commit = Commit {
+        order_id: order.id,
+        restaurant_id: world.restaurant_id,
+        at: now,
+        expected_version: order.version,
+        change: None,
+        claim: None,
+        catalogue: None,
+        stock: Vec::new(),
+        tasks: vec![task],
+        completes: None,
+    };
+    assert_eq!(world.store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+    let worker = Worker::start(&world.engine);
+    eventually("it is put off", || worker.count(TaskOutcome::Postponed) == 1).await;
+    world.advance_to_deadline(&order);
+    world.clock.advance(-MOMENT);
+    world.looked().await;
+    assert_eq!((worker.claimed(), world.read(order.id).await), (1, order.clone()));
+    world.clock.advance(MOMENT);
+    eventually("both are done", || worker.count(TaskOutcome::Completed) == 2).await;
+    world.check_expired_once(order.id).await;
+    assert_eq!(world.stock_of_dal().await, STOCK);
+}
+
+/// Proves that an expiry waits in the store, not in a process: the order was placed before a restart.
+#[tokio::test]
+async fn an_expiry_survives_a_restart() {
+    let world = World::with_stock(working_config()).await;
+    let order = world.place_two("a").await;
+    let worker = Worker::start(&world.engine);
+    world.looked().await;
+    worker.stop().await;
+    assert!(world.engine.shut_down(Duration::from_mins(1)).await);
+    world.advance_to_deadline(&order);
+
+    let path = world.directory().join("dabba.db");
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap());
+    let engine = world.engine_on(store, working_config());
+    let worker = Worker::start(&engine);
+    eventually("it expires", || worker.count(TaskOutcome::Completed) == 1).await;
+    let expired = engine.order(&world.customer, order.id).await.unwrap();
+    assert_eq!(expired.status, OrderStatus::Cancelled);
+}
+
+/// Proves that two servers share the tasks between them: each is claimed once and done once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_never_do_the_same_task() {
+    const ORDERS: u64 = 100;
+    let config = with_tasks(|tasks| tasks.batch_size = 3);
+    let world = World::with_stock(config.clone()).await;
+    let mut placed = Vec::new();
+    for number in 0..ORDERS {
+        placed.push(world.place_two(&number.to_string()).await);
+    }
+    let other = world.second_engine_with(config);
+    let workers = [Worker::start(&world.engine), Worker::start(&other)];
+    world.advance_to_deadline(&placed[0]);
+    let sum = |outcome| workers.iter().map(|worker| worker.count(outcome)).sum::<u64>();
+    eventually("all are done", || sum(TaskOutcome::Completed) == ORDERS).await;
+    for order in &placed {
+        world.check_expired_once(order.id).await;
+    }
+    assert_eq!(workers.iter().map(Worker::claimed).sum::<u64>(), ORDERS);
+    assert_eq!(world.stock_of_dal().await, STOCK);
+    let [first, second] = workers;
+    tokio::join!(first.stop(), second.stop());
+}
+
+/// Proves that a worker holds no more tasks than it may, leaves the others to whoever has room, and goes
+/// on when it has room again.
+#[tokio::test]
+async fn no_more_are_in_hand_than_may_be() {
+    let config = with_tasks(|tasks| {
+        tasks.batch_size = 2;
+        tasks.concurrency = 3;
+    });
+    let world = World::with_stock(config).await;
+    let mut last = None;
+    for number in 0..10 {
+        last = Some(world.place_two(&number.to_string()).await);
+    }
+    world.store.batch_gate.shut();
+    world.advance_to_deadline(&last.unwrap());
+    let worker = Worker::start(&world.engine);
+    eventually("it has its hands full", || worker.claimed() == 3).await;
+    world.store.batch_gate.somebody_waits().await;
+    let (now, until) = (world.engine.now(), world.engine.now() + SignedDuration::from_secs(1));
+    let others = world.store.claim_due_tasks(now, until, 100).await.unwrap();
+    assert_eq!(others.len(), 7);
+    world.clock.advance(SignedDuration::from_secs(1));
+    world.store.batch_gate.open();
+    eventually("all are done", || worker.count(TaskOutcome::Completed) == 10).await;
+    assert_eq!(worker.claimed(), 10);
+    assert_eq!(world.stock_of_dal().await, STOCK);
+}
+
+/// Proves that a worker that is told to stop finishes what it has in hand, and takes nothing more.
+#[tokio::test]
+async fn stopping_finishes_what_is_in_hand() {
+    let world = World::with_stock(with_tasks(|tasks| tasks.concurrency = 1)).await;
+    let (first, second) = (world.place_two("a").await, world.place_two("b").await);
+    world.store.batch_gate.shut();
+    world.advance_to_deadline(&second);
+    let mut worker = Worker::start(&world.engine);
+    world.store.batch_gate.somebody_waits().await;
+    worker.tell_to_stop();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(worker.is_running());
+    world.store.batch_gate.open();
+    let engine = Arc::clone(&world.engine);
+    worker.ended().await;
+    let done = |outcome| engine.metrics().tasks(TaskKind::ExpireUnaccepted, outcome).get();
+    assert_eq!(done(TaskOutcome::Completed), 1);
+    let statuses = [world.read(first.id).await.status, world.read(second.id).await.status];
+    assert_eq!(statuses.iter().filter(|status| **status == OrderStatus::Cancelled).count(), 1);
+    let now = world.engine.now();
+    assert_eq!(world.store.claim_due_tasks(now, now, 10).await.unwrap().len(), 1, "nobody holds the other");
+}

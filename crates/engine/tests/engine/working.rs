@@ -1,0 +1,180 @@
+//! Engines that work tasks, and waiting for what they do.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use dabba_domain::{
+    OrderId,
+    order::{Closure, Event, Order, OrderStatus, TaskKind},
+    text::Slug,
+};
+use dabba_engine::{Engine, EngineConfig, TaskConfig, TaskOutcome};
+use dabba_store::OrderStore as _;
+use jiff::SignedDuration;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::world::{World, config, dal};
+
+/// Longest time to wait for what has to happen.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Most seconds of the world's clock until everything is as it should be: pauses after failures and
+/// leases that run out are far shorter.
+const MAX_SECONDS: u32 = 20_000;
+
+/// Of so many dal in stock, each order takes two.
+pub(crate) const STOCK: u32 = 1_000;
+
+/// With tasks that are looked for often.
+pub(crate) fn working_config() -> EngineConfig {
+    with_tasks(|_| {})
+}
+
+/// And other changes.
+pub(crate) fn with_tasks(change: impl FnOnce(&mut TaskConfig)) -> EngineConfig {
+    let mut tasks = TaskConfig { poll_interval: Duration::from_millis(1), ..TaskConfig::default() };
+    change(&mut tasks);
+    EngineConfig { tasks, ..config() }
+}
+
+/// A worker on an engine. Broken off when dropped.
+pub(crate) struct Worker {
+    engine: Arc<Engine>,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+}
+
+impl Worker {
+    pub(crate) fn start(engine: &Arc<Engine>) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async {
+            stopped.await.unwrap();
+        };
+        Self {
+            engine: Arc::clone(engine),
+            stop: Some(stop),
+            running: tokio::spawn(Arc::clone(engine).work(stopped)),
+        }
+    }
+
+    /// Says that it should stop.
+    pub(crate) fn tell_to_stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn ended(mut self) {
+        tokio::time::timeout(PATIENCE, &mut self.running).await.unwrap().unwrap();
+    }
+
+    /// Stops it in order.
+    pub(crate) async fn stop(mut self) {
+        self.tell_to_stop();
+        self.ended().await;
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        !self.running.is_finished()
+    }
+
+    /// How many of the tasks that it claimed ended so.
+    pub(crate) fn count(&self, outcome: TaskOutcome) -> u64 {
+        self.engine.metrics().tasks(TaskKind::ExpireUnaccepted, outcome).get()
+    }
+
+    /// How many tasks it claimed.
+    pub(crate) fn claimed(&self) -> u64 {
+        self.engine.metrics().tasks_claimed(TaskKind::ExpireUnaccepted).get()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+/// Waits until it is so.
+pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "never: {what}");
+}
+
+impl World {
+    /// One with limited stock, whose restaurants have the default time to accept.
+    pub(crate) async fn with_stock(config: EngineConfig) -> Self {
+        let world = Self::with(config).await;
+        let dal = Slug::new("dal").unwrap();
+        world.engine.set_stock(&world.staff, world.restaurant_id, &dal, Some(STOCK)).await.unwrap();
+        world
+    }
+
+    /// Places an order of two dal.
+    pub(crate) async fn place_two(&self, name: &str) -> Order {
+        self.place(&dal(2), name).await.unwrap().order
+    }
+
+    /// How many dal are left.
+    pub(crate) async fn stock_of_dal(&self) -> u32 {
+        self.engine.stock(&self.staff, self.restaurant_id).await.unwrap()[0].remaining
+    }
+
+    /// Moves the clock to the order's deadline.
+    pub(crate) fn advance_to_deadline(&self, order: &Order) {
+        let deadline = order.acceptance_deadline.unwrap();
+        self.clock.advance(deadline.duration_since(self.engine.now()));
+    }
+
+    /// Waits until workers have looked for tasks, at the time that it is by now.
+    pub(crate) async fn looked(&self) {
+        let before = self.store.claims_begun.load(Ordering::SeqCst);
+        // The first of them may have begun before.
+        eventually("tasks are looked for", || self.store.claims_begun.load(Ordering::SeqCst) >= before + 2)
+            .await;
+    }
+
+    /// Lets time pass, second by second, until no order waits to be accepted.
+    pub(crate) async fn until_none_waits(&self) {
+        for _ in 0..MAX_SECONDS {
+            if self.orders().await.iter().all(|order| order.status != OrderStatus::Confirmed) {
+                return;
+            }
+            self.looked().await;
+            self.clock.advance(SignedDuration::from_secs(1));
+        }
+        panic!("an order still waits: {:?}", self.orders().await);
+    }
+
+    /// Lets time pass in the same way until there are no tasks left.
+    pub(crate) async fn until_no_tasks(&self, worker: &Worker) {
+        for _ in 0..MAX_SECONDS {
+            self.looked().await;
+            self.clock.advance(SignedDuration::from_mins(10));
+            let before = worker.claimed();
+            self.looked().await;
+            if worker.claimed() == before {
+                return;
+            }
+        }
+        panic!("tasks are still claimed");
+    }
+
+    pub(crate) async fn read(&self, id: OrderId) -> Order {
+        self.engine.order(&self.admin, id).await.unwrap()
+    }
+
+    /// That the order has expired, and not twice.
+    pub(crate) async fn check_expired_once(&self, id: OrderId) {
+        let order = self.read(id).await;
+        assert_eq!((order.status, order.closure), (OrderStatus::Cancelled, Some(Closure::Expired)));
+        let history = self.store.events(id, 0, u32::MAX).await.unwrap();
+        let expiries = history.iter().filter(|event| matches!(event.event, Event::Expired { .. }));
+        assert_eq!(expiries.count(), 1, "{history:?}");
+    }
+}
