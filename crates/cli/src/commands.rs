@@ -9,6 +9,7 @@ pub(crate) mod settings;
 pub(crate) mod shards;
 pub(crate) mod token;
 pub(crate) mod version;
+pub(crate) mod work;
 
 use std::{future::Future, path::PathBuf, time::Duration};
 
@@ -35,6 +36,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Serves the API.
     Serve(Box<serve::Arguments>),
+    /// Works the tasks of the database, beside its servers or without: what is due is done.
+    Work(work::Arguments),
     /// Walks one order from the kitchen to the door, on a server of its own, and shows each step.
     Demo(demo::Arguments),
     /// Brings the database to the newest schema.
@@ -58,6 +61,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Serve(arguments) => serve::run(*arguments),
+            Command::Work(arguments) => work::run(arguments),
             Command::Demo(arguments) => demo::run(&arguments),
             Command::Migrate(arguments) => migrate::run(arguments),
             Command::Shards(arguments) => shards::run(*arguments),

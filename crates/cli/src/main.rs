@@ -3,6 +3,7 @@
 //! Each command is a file in `commands`. To add one: such a file, its variant in
 //! `commands::Command`, and a line in the README.
 
+mod background;
 mod commands;
 mod data;
 mod databases;
@@ -11,6 +12,7 @@ mod failure;
 mod logging;
 mod output;
 mod settings;
+mod signals;
 mod signing_key;
 
 use std::process::ExitCode;

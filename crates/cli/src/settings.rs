@@ -115,6 +115,12 @@ pub(crate) struct Settings {
     #[config(layer_attr(arg(long, value_name = "true|false")))]
     pub(crate) migrate: bool,
 
+    /// Whether the server works tasks as well, such as expiring orders that nobody accepts. With `false`,
+    /// processes with `dabba work` have to.
+    #[config(env = "DABBA_WORK", default = true)]
+    #[config(layer_attr(arg(long, value_name = "true|false")))]
+    pub(crate) work: bool,
+
     /// What to log: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels per module as in
     /// `info,dabba_engine=debug`.
     #[config(env = "DABBA_LOG", default = "info")]

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first ends the server in order, the second at once.
+//! SIGINT and SIGTERM: the first ends what runs until it is told to stop in order, the second at once.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -16,14 +16,14 @@ use crate::failure::Failure;
 const INTERRUPTED: i32 = 130;
 
 /// Waits for signals from the moment it is made.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     first: oneshot::Receiver<()>,
     stopping_since: Arc<OnceLock<Instant>>,
 }
 
 impl Signals {
     /// Takes the signals over.
-    pub(super) fn listen() -> Result<Self, Failure> {
+    pub(crate) fn listen() -> Result<Self, Failure> {
         let during = "listening for signals";
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::during(during))?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::during(during))?;
@@ -43,12 +43,12 @@ impl Signals {
     }
 
     /// When the first signal came.
-    pub(super) fn stopping_since(&self) -> Arc<OnceLock<Instant>> {
+    pub(crate) fn stopping_since(&self) -> Arc<OnceLock<Instant>> {
         Arc::clone(&self.stopping_since)
     }
 
     /// Waits for the first signal.
-    pub(super) async fn first(self) {
+    pub(crate) async fn first(self) {
         // The sender lives until it has sent.
         let _ = self.first.await;
     }

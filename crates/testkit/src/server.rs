@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use dabba_domain::{RestaurantId, Role, Timestamp, menu::MenuDocument};
 use dabba_engine::{Engine, EngineConfig, ManualClock, PasswordCost, SeededRandom};
 use dabba_http::{HttpConfig, RateLimits, Registry, SigningKey, app, serve};
+use futures::FutureExt as _;
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -127,6 +128,8 @@ struct Running {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
+    stop_working: oneshot::Sender<()>,
+    working: JoinHandle<()>,
 }
 
 impl Running {
@@ -142,12 +145,15 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopped) = oneshot::channel::<()>();
-        let shutdown = async move {
-            // A server that is dropped stops as well.
-            let _ = stopped.await;
-        };
-        let serve =
-            serve(listener, app(Arc::clone(&engine), http.clone(), Registry::default()), shutdown, GRACE);
+        let (stop_working, working_stopped) = oneshot::channel::<()>();
+        // A server that is dropped stops as well.
+        let told = |stopped: oneshot::Receiver<()>| stopped.map(drop);
+        let serve = serve(
+            listener,
+            app(Arc::clone(&engine), http.clone(), Registry::default()),
+            told(stopped),
+            GRACE,
+        );
         let watch = Arc::clone(&engine).watch_catalogues();
         let serving = tokio::spawn(async {
             tokio::select! {
@@ -155,13 +161,17 @@ impl Running {
                 () = watch => unreachable!("an engine watches for as long as it is asked to"),
             }
         });
-        Self { engine, address, stop, serving }
+        // What is due is so by the manual clock: nothing, while no test moves it.
+        let working = tokio::spawn(Arc::clone(&engine).work(told(working_stopped)));
+        Self { engine, address, stop, serving, stop_working, working }
     }
 
     async fn stop(self) {
         // When it does not listen any more it has stopped by itself; joining it tells why.
         let _ = self.stop.send(());
         self.serving.await.expect("serving should not panic").expect("serving should not fail");
+        let _ = self.stop_working.send(());
+        self.working.await.expect("working should not panic");
         assert!(self.engine.shut_down(GRACE).await, "the engine should finish what is queued");
     }
 }

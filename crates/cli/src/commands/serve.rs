@@ -1,32 +1,24 @@
 //! `dabba serve`
 
 mod announcement;
-mod signals;
 
-use std::{
-    net::SocketAddr,
-    num::NonZeroU32,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use dabba_http::{HttpConfig, Rate, RateLimits, SigningKey};
 use tokio::net::TcpListener;
 
-use self::{announcement::Announcement, signals::Signals};
+use self::announcement::Announcement;
 use crate::{
+    background::Background,
     data,
     databases::{Databases, Opened},
     demo_data,
     failure::Failure,
     logging,
     settings::{Bounded, Layer, Settings},
+    signals::Signals,
     signing_key,
 };
-
-/// Time that the store has to close, however long the requests took to finish.
-const LEAST_CLOSING_TIME: Duration = Duration::from_secs(1);
 
 /// What the command takes.
 #[derive(clap::Args)]
@@ -81,20 +73,11 @@ async fn serve(settings: Settings, with_demo: bool, json: bool) -> Result<(), Fa
     tracing::info!(%address, place, "serving");
 
     let grace = settings.shutdown_grace_seconds.seconds();
-    let maintenance = tokio::spawn(Arc::clone(&engine).maintain());
-    let app = dabba_http::app(Arc::clone(&engine), http_config(&settings, signing_key), metrics);
-    let watching = tokio::spawn(Arc::clone(&engine).watch_catalogues());
+    let background = Background::start(&engine, settings.work);
+    let app = dabba_http::app(engine, http_config(&settings, signing_key), metrics);
     let stopping_since = signals.stopping_since();
     dabba_http::serve(listener, app, signals.first(), grace).await.map_err(Failure::during("serving"))?;
-    maintenance.abort();
-    watching.abort();
-    let spent = stopping_since.get().map_or(Duration::ZERO, Instant::elapsed);
-    if engine.shut_down(grace.saturating_sub(spent).max(LEAST_CLOSING_TIME)).await {
-        tracing::info!("stopped");
-        Ok(())
-    } else {
-        Err(Failure::new("the store did not close in time; nothing that was acknowledged is lost"))
-    }
+    background.close(grace, &stopping_since).await
 }
 
 /// The address under which this machine reaches a server that listens on all addresses.

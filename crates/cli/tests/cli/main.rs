@@ -15,3 +15,4 @@ mod settings;
 mod split;
 mod support;
 mod token;
+mod work;

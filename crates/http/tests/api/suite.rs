@@ -4,6 +4,7 @@
 mod accounts;
 mod authorization;
 mod commands;
+mod expiry;
 mod idempotency;
 mod menus;
 mod operations;

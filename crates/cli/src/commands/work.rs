@@ -1,0 +1,41 @@
+//! `dabba work`
+
+use crate::{
+    background::Background,
+    commands::{DataArguments, block_on},
+    data,
+    databases::{Databases, Opened},
+    failure::Failure,
+    logging, output,
+    settings::Settings,
+    signals::Signals,
+};
+
+/// What the command takes.
+#[derive(clap::Args)]
+#[command(after_help = "Any number of processes may work on the same PostgreSQL databases, beside servers. \
+                        The embedded database serves one process at a time, so its tasks are worked by its \
+                        server, and by this command only while no server runs.")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    settings: DataArguments,
+}
+
+/// Works tasks until a signal says to stop.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let settings = arguments.settings.load()?;
+    logging::start(&settings)?;
+    block_on(work(settings))
+}
+
+async fn work(settings: Settings) -> Result<(), Failure> {
+    let signals = Signals::listen()?;
+    let databases = Databases::from_settings(&settings)?;
+    let Opened { store, place, .. } = databases.open(&settings).await?;
+    let background = Background::start(&data::start_engine(&store, &databases, &settings), true);
+    output::line(format_args!("Dabba works the tasks, {place}\nStop with Ctrl-C."))?;
+    tracing::info!(place, "working");
+    let stopping_since = signals.stopping_since();
+    signals.first().await;
+    background.close(settings.shutdown_grace_seconds.seconds(), &stopping_since).await
+}
