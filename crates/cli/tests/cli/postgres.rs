@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::support::{PATIENCE, Server, block_on, failure, stdout};
 
 /// A refusal that nobody has to wait for, on a busy machine.
-const FAST: Duration = Duration::from_secs(3);
+const FAST: Duration = Duration::from_secs(10);
 
 /// A file that lists shards, each with a third of the buckets.
 pub(crate) fn write_shards(path: &Path, urls: [&str; 3]) {
