@@ -210,13 +210,12 @@ impl Administration {
     /// says something else than `from`, which is [`StoreError::Unfit`].
     async fn change(&self, from: &Ownership, to: &Ownership) -> Result<(), StoreError> {
         self.run(async |connection| {
-            let client = connection.client()?;
             let fence = format!(
                 "BEGIN; SET LOCAL lock_timeout = {FENCE_TIMEOUT_MS}; LOCK TABLE shard IN ACCESS EXCLUSIVE MODE"
             );
             let change = async {
-                client.batch_execute(&fence).await?;
-                let found = find_ownership(client).await?;
+                connection.begin(&fence).await?;
+                let found = find_ownership(connection.client()?).await?;
                 if found.as_ref() != Some(from) {
                     let found = found.map_or_else(|| "in no map".to_owned(), |found| found.to_string());
                     let text = format!("the database is {found}, not {from}");
@@ -224,8 +223,7 @@ impl Administration {
                 }
                 let (first, last) = numbers(to.buckets);
                 connection.execute(UPDATE_SHARD, &[&to.name, &first, &last, &to.is_directory]).await?;
-                client.batch_execute("COMMIT").await?;
-                Ok(())
+                connection.commit().await
             };
             let changed = change.await;
             if changed.is_err() {

@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -108,7 +108,12 @@ impl Connections {
         let closed = |_| Failure::Store(StoreError::Unavailable("the store is closed".to_owned()));
         let permit = Arc::clone(&self.lent).acquire_owned().await.map_err(closed)?;
         let client = self.pool.get().await?;
-        Ok(Connection { client: Some(client), is_in_transaction: AtomicBool::new(false), _permit: permit })
+        Ok(Connection {
+            client: Some(client),
+            is_in_transaction: AtomicBool::new(false),
+            unanswered: AtomicU32::new(0),
+            _permit: permit,
+        })
     }
 
     /// Whether new calls are refused.
@@ -168,17 +173,20 @@ async fn reap(pool: Pool, max_idle: Duration) {
 
 /// A connection, lent.
 ///
-/// One that is dropped in the middle of a transaction, because of an error or because the caller
-/// stopped waiting, is closed, which rolls the transaction back: it must not go back to the others.
+/// One that is dropped in the middle of a transaction or of a statement, because of an error or because the
+/// caller stopped waiting, is closed, which rolls the transaction back: it must not go back to the others,
+/// who would find themselves in that transaction, or wait behind that statement.
 pub(crate) struct Connection {
     client: Option<Object>,
     is_in_transaction: AtomicBool,
+    /// Statements that have been sent and not answered.
+    unanswered: AtomicU32,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if *self.is_in_transaction.get_mut()
+        if (*self.is_in_transaction.get_mut() || *self.unanswered.get_mut() > 0)
             && let Some(client) = self.client.take()
         {
             drop(Object::take(client));
@@ -195,6 +203,14 @@ impl Connection {
         self.is_in_transaction.store(is_in_transaction, Ordering::Relaxed);
     }
 
+    /// Waits for an answer, and remembers that one is out until it has come.
+    async fn answer<T>(&self, call: impl Future<Output = T>) -> T {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        let answer = call.await;
+        self.unanswered.fetch_sub(1, Ordering::Relaxed);
+        answer
+    }
+
     /// Runs a statement by itself.
     pub(crate) async fn query(
         &self,
@@ -203,7 +219,7 @@ impl Connection {
     ) -> Result<Vec<Row>, Failure> {
         let client = self.client()?;
         let statement = client.prepare_cached(sql).await?;
-        Ok(client.query(&statement, parameters).await?)
+        Ok(self.answer(client.query(&statement, parameters)).await?)
     }
 
     /// Runs a statement that answers one number.
@@ -220,7 +236,7 @@ impl Connection {
     ) -> Result<u64, Failure> {
         let client = self.client()?;
         let statement = client.prepare_cached(sql).await?;
-        Ok(client.execute(&statement, parameters).await?)
+        Ok(self.answer(client.execute(&statement, parameters)).await?)
     }
 
     /// Prepares statements that this connection has not met yet, all at once.
@@ -229,6 +245,12 @@ impl Connection {
         let statements = join_all(sql.map(|sql| client.prepare_cached(sql))).await;
         let statements = statements.into_iter().collect::<Result<Vec<_>, Error>>()?;
         <[Statement; N]>::try_from(statements).map_err(|_| Failure::corrupt("a statement went missing"))
+    }
+
+    /// Begins a transaction.
+    pub(crate) async fn begin(&self, begin: &str) -> Result<(), Failure> {
+        self.set_in_transaction(true);
+        Ok(self.client()?.batch_execute(begin).await?)
     }
 
     /// Begins a transaction and sends all steps behind it without waiting for any answer. On an error

@@ -58,6 +58,35 @@ async fn a_caller_that_stops_waiting_leaves_nothing_behind() {
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
 }
 
+/// A caller that stops waiting for a read leaves a connection on which the statement still runs. Nobody gets
+/// that one, to wait behind the statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_nobody_waits_for_holds_nobody_up() {
+    let url = fresh_database();
+    let options = PostgresOptions { pool_size: 1, ..PostgresOptions::default() };
+    let store = open_with(&url, &options).await;
+    let mut world = World::new(5);
+    let commit = world.place(world.clone().restaurant_id(), world.clone().account_id());
+    // Once, so that it is prepared and the next one is sent at once.
+    assert_eq!(store.order(commit.order_id).await.unwrap(), None);
+    let blocker = session(&url).await;
+    blocker.batch_execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    let somebody_waits = eventually("the read waits for the lock", || async {
+        blocker.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0
+    });
+    tokio::select! {
+        read = store.order(commit.order_id) => panic!("it was not held up: {read:?}"),
+        () = somebody_waits => {}
+    }
+    // The pool has room for one: this is a new one.
+    let key = commit.claim.clone().unwrap();
+    let found = store.find_claim(key.account_id, commit.restaurant_id, &key.key);
+    let found = tokio::time::timeout(PostgresOptions::DEFAULT_POOL_WAIT_TIMEOUT, found).await;
+    assert_eq!(found.unwrap().unwrap(), None);
+    blocker.batch_execute("COMMIT").await.unwrap();
+}
+
 /// A statement that takes too long is ended by the server, and the store goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_takes_too_long_is_unavailable() {
