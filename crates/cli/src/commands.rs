@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod audit;
 pub(crate) mod demo;
 pub(crate) mod import_menu;
 pub(crate) mod migrate;
@@ -44,6 +45,9 @@ enum Command {
     Migrate(migrate::Arguments),
     /// Shows the shards: what each database is and holds. Its subcommands split a shard.
     Shards(Box<shards::Arguments>),
+    /// Reads all orders and reports what is wrong with them. The embedded database must not be served
+    /// meanwhile.
+    Audit(audit::Arguments),
     /// Registers the restaurants in a file with their menus, or replaces a restaurant's menu.
     ImportMenu(import_menu::Arguments),
     /// Prints a bearer token, signed with the data directory's key. Also while a server runs.
@@ -65,6 +69,7 @@ impl Cli {
             Command::Demo(arguments) => demo::run(&arguments),
             Command::Migrate(arguments) => migrate::run(arguments),
             Command::Shards(arguments) => shards::run(*arguments),
+            Command::Audit(arguments) => audit::run(arguments),
             Command::ImportMenu(arguments) => import_menu::run(arguments),
             Command::Token(arguments) => token::run(arguments),
             Command::Settings => settings::run(),

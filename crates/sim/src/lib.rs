@@ -1,15 +1,18 @@
-//! Driving a running server over HTTP: a small client, and workloads that measure.
+//! Driving a running server over HTTP, and auditing what it has stored.
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`mod@audit`] | reads a store and reports what breaks an invariant: tests, `dabba audit` |
 //! | [`client`] | one request at a time, answers and problems as values: walks and tests |
 //! | [`workload`] | many orders at once over kept connections: measurements |
 //!
 //! The workload does not use the client: it shares its cores with the server that it measures, so it
 //! speaks HTTP/1.1 with as little work as it can.
 
+pub mod audit;
 pub mod client;
 pub mod workload;
 
+pub use audit::{AuditError, AuditOptions, audit};
 pub use client::{Answer, Client, ClientError, ProblemAnswer};
 pub use workload::{LoadError, PlaceLoad, Report, place_orders};

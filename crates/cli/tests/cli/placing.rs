@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dabba_domain::order::fold;
-use dabba_sim::Client;
+use dabba_domain::{Timestamp, order::fold};
+use dabba_sim::{AuditOptions, Client, audit};
 use dabba_store::{OrderQuery, OrderScope, PageSize, Store};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -121,8 +121,10 @@ async fn place(client: &Client, path: &str, key: &str, order: &Value, stop: &Ato
 }
 
 /// Proves of every order in a store that it is whole: its events are numbered without a gap and make it
-/// what it is. Answers the orders' ids.
+/// what it is, and the auditor has nothing to say against it. Answers the orders' ids.
 pub(crate) async fn whole_orders(store: &dyn Store) -> Vec<String> {
+    let report = audit(store, &AuditOptions::at(Timestamp::MIN)).await.unwrap();
+    assert!(report.is_clean(), "{report}");
     let mut query =
         OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after: None, limit: PageSize::DEFAULT };
     let mut ids = Vec::new();
@@ -135,6 +137,7 @@ pub(crate) async fn whole_orders(store: &dyn Store) -> Vec<String> {
             ids.push(order.id.to_string());
         }
         if page.next.is_none() {
+            assert_eq!(report.orders, ids.len() as u64);
             return ids;
         }
         query.after = page.next;

@@ -1,0 +1,118 @@
+//! `dabba audit`, on what a server has left behind.
+
+use dabba_pg_cluster::Cluster;
+use serde_json::{Value, json};
+
+use super::{
+    postgres::write_shards,
+    support::{Server, block_on, failure, run, stdout},
+};
+
+/// Places so many orders; the first is accepted, the second cancelled. Answers their ids.
+fn place(server: &Server, count: usize) -> Vec<String> {
+    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+    let (customer, kitchen) = (server.client("customer"), server.client("restaurant"));
+    let order = &server.announcement["order"];
+    block_on(async {
+        let mut ids = Vec::new();
+        for number in 0..count {
+            let key = format!("audit-{number}");
+            let placed = customer.post(&path).idempotency_key(&key).json(order).send().await.unwrap();
+            ids.push(placed.body["id"].as_str().unwrap().to_owned());
+        }
+        let minutes = json!({"preparation_minutes": 10});
+        kitchen.post(&format!("/v1/orders/{}/accept", ids[0])).json(&minutes).send().await.unwrap();
+        let reason = json!({"reason": "changed_mind"});
+        customer.post(&format!("/v1/orders/{}/cancel", ids[1])).json(&reason).send().await.unwrap();
+        ids
+    })
+}
+
+/// Proves that the orders of a demo are clean in the embedded store, for people and for programs; and that
+/// the store has to be free, and there.
+#[test]
+fn the_embedded_store_is_audited_when_no_server_uses_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let arguments = ["audit", "--data", data.to_str().unwrap()];
+    assert!(failure(directory.path(), &arguments).contains("there is no database"));
+    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0, "an audit makes nothing");
+
+    let server = Server::start(&data, &[]);
+    place(&server, 3);
+    assert!(failure(directory.path(), &arguments).contains("one process at a time"));
+    server.stop();
+
+    let text = stdout(directory.path(), &arguments);
+    assert_eq!(text, "3 orders with 8 events: 0 breaches, 0 warnings\n");
+    let report = stdout(directory.path(), &[&arguments[..], &["--json"]].concat());
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(
+        (&report["orders"], &report["breaches"], &report["counts"]),
+        (&json!(3), &json!(0), &json!({}))
+    );
+}
+
+/// Proves that a database that somebody has changed by hand, beside a server that runs, is reported order by
+/// order, with what is stored and what should be, and with an exit code that scripts see; and that one that cannot be
+/// read at all fails the audit, which says where it is.
+#[test]
+fn what_was_changed_by_hand_is_found_in_postgresql() {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &["--database", &url]);
+    let ids = place(&server, 3);
+    let arguments = ["audit", "--database", &url];
+    assert_eq!(stdout(directory.path(), &arguments), "3 orders with 8 events: 0 breaches, 0 warnings\n");
+
+    let (moved, unpaid) = (&ids[0], &ids[1]);
+    let sql = format!("UPDATE orders SET status = 'ready_for_pickup' WHERE id = '{moved}'");
+    cluster.execute(&database, &sql).unwrap();
+    let sql = format!("UPDATE orders SET payment_status = 'captured' WHERE id = '{unpaid}'");
+    cluster.execute(&database, &sql).unwrap();
+    let output = run(directory.path(), &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = |id: &str| text.lines().find(|line| line.contains(id)).unwrap();
+    assert!(line(moved).contains("state_differs") && line(moved).contains("Preparing"), "{text}");
+    assert!(line(unpaid).contains("payment_status") && line(unpaid).contains("should be voided"), "{text}");
+    assert!(text.ends_with("3 orders with 8 events: 2 breaches, 0 warnings\n"), "{text}");
+
+    let output = run(directory.path(), &[&arguments[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["counts"], json!({"state_differs": 1, "payment_status": 1}));
+    assert_eq!(report["findings"][0]["severity"], "breach");
+
+    // Newest first, and a page looks one order ahead: the one that cannot be read is one of the two behind.
+    cluster.execute(&database, &format!("UPDATE orders SET status = 'eaten' WHERE id = '{moved}'")).unwrap();
+    let output = run(directory.path(), &arguments);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{errors}");
+    assert!(errors.contains(&format!("older than {}", ids[2])) && errors.contains("eaten"), "{errors}");
+    server.stop();
+}
+
+/// Proves that an audit of several shards, one of which does not answer, is a failure and no report.
+#[test]
+fn a_shard_that_is_away_fails_the_audit() {
+    let cluster = Cluster::shared().unwrap();
+    let urls = [(); 3].map(|()| cluster.url(&cluster.create_database().unwrap()));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("shards.toml");
+    let arguments = ["audit", "--shards", file.to_str().unwrap()];
+    write_shards(&file, urls.each_ref().map(String::as_str));
+    stdout(directory.path(), &["migrate", "--shards", file.to_str().unwrap()]);
+    let empty = "0 orders with 0 events: 0 breaches, 0 warnings\n";
+    assert_eq!(stdout(directory.path(), &arguments), empty);
+
+    // Nobody listens on the port of discarded packets.
+    write_shards(&file, [&urls[0], "postgres://dabba@127.0.0.1:9/dabba", &urls[2]]);
+    let output = run(directory.path(), &arguments);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{errors}");
+    assert!(errors.contains("could not look at everything"), "{errors}");
+}

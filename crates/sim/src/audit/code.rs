@@ -1,0 +1,141 @@
+//! What an audit can find, each kind with a code that scripts and people can rely on.
+
+use std::fmt::{self, Write as _};
+
+use serde::{Serialize, Serializer};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Something is stored that must never be.
+    Breach,
+    /// What is stored may be, but somebody should look at it.
+    Warning,
+}
+
+impl Severity {
+    /// Its name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Breach => "breach",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[doc = $meaning:literal])+ $variant:ident $name:literal $severity:ident $invariant:literal,)+) => {
+        /// A kind of finding.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Code {
+            $($(#[doc = $meaning])+ $variant,)+
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The code as it is written. It never changes its meaning.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// Whether it is a breach or a warning.
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity),+ }
+            }
+
+            /// The invariant that is broken, by its number in `docs/ARCHITECTURE.md`; empty for a warning.
+            pub const fn invariant(self) -> &'static str {
+                match self { $(Self::$variant => $invariant),+ }
+            }
+
+            /// What it means, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($meaning),+).trim_start()),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The order has no events.
+    HistoryMissing "history_missing" Breach "I4",
+    /// The stored events cannot be decoded.
+    HistoryUnreadable "history_unreadable" Breach "I4",
+    /// The events are not numbered 1, 2, 3, … without a gap.
+    HistoryNumbering "history_numbering" Breach "I4",
+    /// An event among the order's own says that it is another order's.
+    HistoryForeign "history_foreign" Breach "I4",
+    /// The first event is not that it was placed, or a later one is.
+    HistoryStart "history_start" Breach "I4",
+    /// The order's version is not the number of its events.
+    HistoryVersion "history_version" Breach "I4",
+    /// An event is earlier than the one before it.
+    HistoryTime "history_time" Breach "I4",
+    /// The order is not what its events make it.
+    StateDiffers "state_differs" Breach "I4",
+    /// The order is not in its restaurant's bucket.
+    WrongBucket "wrong_bucket" Breach "I3",
+    /// A move that does not exist from the status in which the order was.
+    IllegalMove "illegal_move" Breach "I5",
+    /// A move by somebody who may not make it in that status.
+    IllegalActor "illegal_actor" Breach "I5",
+    /// Something other than a refund happened after the order had come to its end.
+    MovedAfterEnd "moved_after_end" Breach "I5",
+    /// It expired before its acceptance deadline.
+    ExpiredEarly "expired_early" Breach "I5",
+    /// A line's total is not its quantity times its unit price, or its options cost more than the whole.
+    LineTotal "line_total" Breach "I6",
+    /// The subtotal is not the sum of the lines.
+    Subtotal "subtotal" Breach "I6",
+    /// The total is not subtotal + tax + delivery fee + tip − discount.
+    Total "total" Breach "I6",
+    /// The money was collected more than once.
+    CapturedTwice "captured_twice" Breach "I8",
+    /// Cash was collected before the food was handed over.
+    CapturedEarly "captured_early" Breach "I8",
+    /// More was collected than the total.
+    CapturedTooMuch "captured_too_much" Breach "I8",
+    /// The food was handed over, and less was collected than the total.
+    CapturedTooLittle "captured_too_little" Breach "I8",
+    /// More was given back than was collected.
+    RefundedTooMuch "refunded_too_much" Breach "I8",
+    /// The order ended before the customer had it, and money of theirs is still here.
+    MoneyKept "money_kept" Breach "I8",
+    /// The payment status does not fit what was collected and given back.
+    PaymentStatus "payment_status" Breach "I8",
+    /// It waits for the restaurant, long after the time for an answer.
+    Unanswered "unanswered" Warning "",
+    /// The kitchen has been at it for long.
+    Unready "unready" Warning "",
+    /// It has been ready for long, and nobody came for it.
+    NotPickedUp "not_picked_up" Warning "",
+    /// It has been on its way for long.
+    Undelivered "undelivered" Warning "",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// The codes as a Markdown table, for the documentation.
+pub fn table() -> String {
+    let mut text = String::from("| code | | invariant | meaning |\n|---|---|---|---|\n");
+    for code in Code::ALL {
+        let (severity, invariant) = (code.severity().as_str(), code.invariant());
+        let invariant = if invariant.is_empty() { "–" } else { invariant };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "| `{code}` | {severity} | {invariant} | {} |", code.meaning());
+    }
+    text
+}

@@ -1,0 +1,112 @@
+//! Whether the amounts of an order add up, and the money that moved fits them.
+//!
+//! All sums are made in `i128`, where what fits an amount cannot overflow. That amounts are not negative
+//! and that there is a currency, their types say: a store cannot read an order without it.
+
+use dabba_domain::{
+    Amount,
+    order::{Order, OrderStatus, PaymentMethod, PaymentStatus},
+};
+
+use super::{Code, Findings};
+
+fn wide(amount: Amount) -> i128 {
+    i128::from(amount.minor())
+}
+
+pub(super) fn check(order: &Order, findings: &mut Findings) {
+    check_lines(order, findings);
+    check_total(order, findings);
+    let found = findings.all.len();
+    check_moved(order, findings);
+    // Where the amounts are wrong, no payment status fits them.
+    if findings.all.len() == found {
+        check_payment_status(order, findings);
+    }
+}
+
+fn check_lines(order: &Order, findings: &mut Findings) {
+    for (index, line) in order.details.lines.iter().enumerate() {
+        let (unit_price, total) = (wide(line.unit_price), wide(line.total));
+        let expected = unit_price * i128::from(line.quantity);
+        let options: i128 = line.options.iter().map(|option| wide(option.price)).sum();
+        let place = format_args!("line {} ({})", index + 1, line.item);
+        if total != expected {
+            let text =
+                format!("{place} has the total {total}; {} at {unit_price} make {expected}", line.quantity);
+            findings.add(Code::LineTotal, text);
+        }
+        if options > unit_price {
+            let text = format!("{place}: one costs {unit_price}, its options alone {options}");
+            findings.add(Code::LineTotal, text);
+        }
+    }
+}
+
+fn check_total(order: &Order, findings: &mut Findings) {
+    let amounts = &order.details.amounts;
+    let lines: i128 = order.details.lines.iter().map(|line| wide(line.total)).sum();
+    let subtotal = wide(amounts.subtotal);
+    if subtotal != lines {
+        findings.add(Code::Subtotal, format!("the subtotal is {subtotal}; the lines make {lines}"));
+    }
+    let total = wide(amounts.total);
+    let parts = subtotal + wide(amounts.tax) + wide(amounts.delivery_fee) + wide(amounts.tip)
+        - wide(amounts.discount);
+    if total != parts {
+        findings.add(Code::Total, format!("the total is {total}; its parts make {parts}"));
+    }
+}
+
+/// Whether what was collected and given back fits the total and the status.
+fn check_moved(order: &Order, findings: &mut Findings) {
+    let total = wide(order.details.amounts.total);
+    let (captured, refunded) = (wide(order.captured), wide(order.refunded));
+    if captured > total {
+        findings.add(Code::CapturedTooMuch, format!("{captured} was collected; the total is {total}"));
+    }
+    if refunded > captured {
+        let text = format!("{refunded} was given back; only {captured} was collected");
+        findings.add(Code::RefundedTooMuch, text);
+    }
+    let ended_early = order.closure.is_some();
+    match order.details.payment_method {
+        // Whoever hands the food over collects it, all of it.
+        PaymentMethod::Cash => {
+            let handed_over =
+                matches!(order.status, OrderStatus::Delivered | OrderStatus::Refunded) && !ended_early;
+            if handed_over && captured < total {
+                let text = format!("it is {}, and {captured} of {total} was collected", order.status);
+                findings.add(Code::CapturedTooLittle, text);
+            }
+        }
+    }
+    if ended_early && captured > refunded {
+        let kept = captured - refunded;
+        findings.add(Code::MoneyKept, format!("it was not delivered, and {kept} has to be given back"));
+    }
+}
+
+fn check_payment_status(order: &Order, findings: &mut Findings) {
+    let (captured, refunded) = (wide(order.captured), wide(order.refunded));
+    let handed_over = order.status == OrderStatus::Delivered;
+    let expected = if captured == 0 && order.closure.is_some() {
+        PaymentStatus::Voided
+    } else if captured == 0 && !handed_over {
+        PaymentStatus::Pending
+    } else if refunded == 0 {
+        PaymentStatus::Captured // Nothing too, where the total is nothing.
+    } else if refunded < captured {
+        PaymentStatus::PartiallyRefunded
+    } else {
+        PaymentStatus::Refunded
+    };
+    if order.payment_status != expected {
+        let text = format!(
+            "its payment is {}; with {captured} collected, {refunded} given back and the order {} it should \
+             be {expected}",
+            order.payment_status, order.status
+        );
+        findings.add(Code::PaymentStatus, text);
+    }
+}

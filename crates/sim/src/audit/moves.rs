@@ -1,0 +1,123 @@
+//! Which moves are legal and who may make them: the auditor's own table, written down from the
+//! documentation and not from the code that it is held against.
+
+use dabba_domain::{
+    AccountId, Actor,
+    order::{Event, OrderDetails, OrderStatus},
+    pricing::FulfilmentKind,
+};
+
+use OrderStatus::{Cancelled, Confirmed, Created, Delivered, OutForDelivery, Preparing, ReadyForPickup};
+
+/// Somebody's part in an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// The customer whose order it is.
+    Customer,
+    /// Staff of the restaurant that cooks it.
+    Staff,
+    /// The courier to whom it is assigned.
+    Courier,
+    /// A courier who takes it for themselves while it is no other's.
+    Taker,
+    Admin,
+    System,
+}
+
+/// A legal move.
+struct Move {
+    /// The event's name.
+    event: &'static str,
+    from: &'static [OrderStatus],
+    by: &'static [Part],
+    /// For which kind of order; both, when `None`.
+    only: Option<FulfilmentKind>,
+}
+
+const fn legal(event: &'static str, from: &'static [OrderStatus], by: &'static [Part]) -> Move {
+    Move { event, from, by, only: None }
+}
+
+const fn legal_for(
+    kind: FulfilmentKind,
+    event: &'static str,
+    from: &'static [OrderStatus],
+    by: &'static [Part],
+) -> Move {
+    Move { event, from, by, only: Some(kind) }
+}
+
+/// All legal moves of an order that has been placed. When its money is collected is judged elsewhere.
+const MOVES: &[Move] = &[
+    legal("confirmed", &[Created], &[Part::System]),
+    legal("accepted", &[Confirmed], &[Part::Staff]),
+    legal("rejected", &[Confirmed], &[Part::Staff]),
+    legal("expired", &[Confirmed], &[Part::System]),
+    legal("marked_ready", &[Preparing], &[Part::Staff]),
+    legal_for(
+        FulfilmentKind::Delivery,
+        "courier_assigned",
+        &[Confirmed, Preparing, ReadyForPickup],
+        &[Part::Taker, Part::Admin, Part::System],
+    ),
+    legal_for(FulfilmentKind::Delivery, "picked_up", &[ReadyForPickup], &[Part::Courier]),
+    legal_for(FulfilmentKind::Delivery, "delivered", &[OutForDelivery], &[Part::Courier]),
+    legal_for(FulfilmentKind::Collection, "delivered", &[ReadyForPickup], &[Part::Staff]),
+    legal("cancelled", &[Created, Confirmed], &[Part::Customer, Part::Staff, Part::Admin]),
+    legal("cancelled", &[Preparing, ReadyForPickup], &[Part::Staff, Part::Admin]),
+    legal("cancelled", &[OutForDelivery], &[Part::Admin]),
+    legal("refunded", &[Delivered, Cancelled], &[Part::Staff, Part::Admin]),
+];
+
+/// What a move breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Illegal {
+    /// There is no such move from there.
+    Move,
+    /// There is, but not for whoever made it.
+    Actor,
+    /// The order was at its end.
+    AfterEnd,
+}
+
+/// An order as far as it matters to who may move it.
+pub(super) struct Position<'a> {
+    pub(super) details: &'a OrderDetails,
+    pub(super) status: OrderStatus,
+    pub(super) courier_id: Option<AccountId>,
+}
+
+impl Position<'_> {
+    /// Whether this may happen now, and through this actor.
+    pub(super) fn judge(&self, event: &Event, actor: &Actor) -> Result<(), Illegal> {
+        let kind = self.details.fulfilment.kind();
+        let mut from_here = MOVES
+            .iter()
+            .filter(|legal| legal.event == event.name() && legal.from.contains(&self.status))
+            .filter(|legal| legal.only.is_none_or(|only| only == kind))
+            .peekable();
+        if from_here.peek().is_none() {
+            let at_end = matches!(self.status, Delivered | Cancelled | OrderStatus::Refunded);
+            return Err(if at_end { Illegal::AfterEnd } else { Illegal::Move });
+        }
+        let is_theirs = from_here.any(|legal| legal.by.iter().any(|part| self.plays(*part, event, actor)));
+        if is_theirs { Ok(()) } else { Err(Illegal::Actor) }
+    }
+
+    fn plays(&self, part: Part, event: &Event, actor: &Actor) -> bool {
+        match (part, actor) {
+            (Part::Customer, Actor::Customer { account_id }) => *account_id == self.details.customer_id,
+            (Part::Staff, Actor::Restaurant { restaurant_id, .. }) => {
+                *restaurant_id == self.details.restaurant_id
+            }
+            (Part::Courier, Actor::Courier { account_id }) => self.courier_id == Some(*account_id),
+            (Part::Taker, Actor::Courier { account_id }) => {
+                let takes =
+                    matches!(event, Event::CourierAssigned { courier_id } if courier_id == account_id);
+                takes && self.courier_id.is_none_or(|courier_id| courier_id == *account_id)
+            }
+            (Part::Admin, Actor::Admin { .. }) | (Part::System, Actor::System) => true,
+            _ => false,
+        }
+    }
+}

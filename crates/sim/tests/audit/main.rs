@@ -1,0 +1,31 @@
+//! The auditor finds nothing in what Dabba writes, and everything that a test has planted.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod lives;
+mod planted;
+mod random;
+mod running;
+mod tampering;
+
+use std::sync::Arc;
+
+use dabba_sim::audit;
+use dabba_store::Store;
+use dabba_testkit::sqlite_in;
+use tempfile::TempDir;
+
+/// An empty embedded store.
+async fn embedded() -> (Arc<dyn Store>, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = sqlite_in(directory.path())().await;
+    (store, directory)
+}
+
+/// Proves that the documentation lists the codes as they are.
+#[test]
+fn the_documentation_lists_every_code() {
+    let documentation = include_str!("../../../../docs/operations/audit.md");
+    let table = audit::table();
+    assert!(documentation.contains(&table), "docs/operations/audit.md should contain this table:\n\n{table}");
+}

@@ -1,0 +1,253 @@
+//! Every code has what leads to it, planted in a store that is sound.
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    Actor, Amount, Bucket, OrderId, RestaurantId, Timestamp,
+    order::{
+        CancelReason, Event, Order, OrderDetails, OrderStatus, PaymentStatus, RecordedEvent, RefundReason,
+    },
+};
+use dabba_sim::audit::{AuditOptions, Code, Severity, audit};
+use dabba_store::conformance::builders::{World, amount, changed, customer, staff};
+use jiff::SignedDuration;
+
+use crate::{
+    embedded,
+    lives::{Stage, put},
+    tampering::{Stored, Tamper, Tampering},
+};
+
+/// What leads to a code: an order at this stage, tampered with like this, and looked at so much later.
+struct Planted {
+    code: Code,
+    stage: Stage,
+    later: SignedDuration,
+    tamper: Tamper,
+}
+
+const SOON: SignedDuration = SignedDuration::from_mins(1);
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+const fn plant(code: Code, stage: Stage, tamper: Tamper) -> Planted {
+    Planted { code, stage, later: SOON, tamper }
+}
+
+const fn wait(code: Code, stage: Stage) -> Planted {
+    Planted { code, stage, later: DAY, tamper: |_| {} }
+}
+
+/// Lets something more happen to an order, allowed or not.
+fn happen(stored: &mut Stored, actor: Actor, event: Event) {
+    let last = stored.events.last().unwrap();
+    let (order_id, version) = (last.order_id, last.version + 1);
+    let at = last.at + SignedDuration::from_secs(1);
+    stored.events.push(RecordedEvent { order_id, version, at, actor, event });
+    stored.refold();
+}
+
+/// Changes what was agreed, everywhere.
+fn agree(stored: &mut Stored, change: impl FnOnce(&mut OrderDetails)) {
+    let details = Arc::new(changed(&stored.order.details, change));
+    stored.events[0].event = Event::Placed(details);
+    stored.refold();
+}
+
+fn admin(order: &Order) -> Actor {
+    Actor::Admin { account_id: order.details.customer_id }
+}
+
+fn more_than(amount: Amount) -> Amount {
+    Amount::from_minor(amount.minor() + 1).unwrap()
+}
+
+fn total(stored: &Stored) -> Amount {
+    stored.order.details.amounts.total
+}
+
+fn collect(stored: &mut Stored) {
+    let amount = total(stored);
+    happen(stored, Actor::System, Event::PaymentCaptured { amount });
+}
+
+fn mark_ready(stored: &mut Stored) {
+    let actor = staff(&stored.order);
+    happen(stored, actor, Event::MarkedReady);
+}
+
+fn cancel(stored: &mut Stored) {
+    let actor = customer(&stored.order);
+    let event = Event::Cancelled { reason: CancelReason::ChangedMind, note: None, stock_returned: false };
+    happen(stored, actor, event);
+}
+
+fn refund(stored: &mut Stored, amount: Amount) {
+    let actor = admin(&stored.order);
+    happen(stored, actor, Event::Refunded { amount, reason: RefundReason::Late, note: None });
+}
+
+const PLANTED: &[Planted] = &[
+    plant(Code::HistoryMissing, Stage::Delivered, |stored| stored.events.clear()),
+    plant(Code::HistoryUnreadable, Stage::Delivered, |stored| stored.is_unreadable = true),
+    plant(Code::HistoryNumbering, Stage::Delivered, |stored| {
+        stored.events.remove(1);
+    }),
+    plant(Code::HistoryNumbering, Stage::Delivered, |stored| stored.events[3].version = 3),
+    plant(Code::HistoryNumbering, Stage::Delivered, |stored| stored.events.swap(2, 3)),
+    plant(Code::HistoryForeign, Stage::Delivered, |stored| {
+        let Stored { order, events, .. } = stored;
+        let random = 1;
+        events[2].order_id = OrderId::generate(order.placed_at, order.id.bucket(), random);
+    }),
+    plant(Code::HistoryStart, Stage::Delivered, |stored| stored.events[0].event = Event::MarkedReady),
+    plant(Code::HistoryStart, Stage::Delivered, |stored| {
+        stored.events[1].event = stored.events[0].event.clone();
+    }),
+    plant(Code::HistoryVersion, Stage::Delivered, |stored| {
+        stored.events.pop();
+    }),
+    plant(Code::HistoryVersion, Stage::Confirmed, |stored| stored.order.version = 1),
+    plant(Code::HistoryTime, Stage::Confirmed, |stored| {
+        stored.events[1].at -= SOON;
+        stored.refold();
+    }),
+    plant(Code::StateDiffers, Stage::Delivered, |stored| stored.order.courier_id = None),
+    plant(Code::StateDiffers, Stage::Confirmed, |stored| stored.order.acceptance_deadline = None),
+    plant(Code::StateDiffers, Stage::Confirmed, |stored| stored.order.status = OrderStatus::Created),
+    plant(Code::StateDiffers, Stage::Preparing, |stored| stored.order.ready_by = None),
+    plant(Code::StateDiffers, Stage::Preparing, |stored| stored.order.updated_at += SOON),
+    plant(Code::StateDiffers, Stage::Preparing, |stored| stored.order.placed_at -= SOON),
+    plant(Code::StateDiffers, Stage::Confirmed, |stored| {
+        stored.order.details = Arc::new(changed(&stored.order.details, |details| details.note = None));
+    }),
+    plant(Code::StateDiffers, Stage::Delivered, |stored| {
+        stored.order.refunded = amount(1);
+        stored.order.payment_status = PaymentStatus::PartiallyRefunded;
+    }),
+    plant(Code::WrongBucket, Stage::Confirmed, |stored| {
+        let restaurant_id = stored.order.details.restaurant_id;
+        let number = restaurant_id.bucket().number();
+        let bucket = Bucket::new(number ^ 1).unwrap();
+        let other = RestaurantId::generate(restaurant_id.created_at(), bucket, 1);
+        agree(stored, |details| details.restaurant_id = other);
+    }),
+    plant(Code::IllegalMove, Stage::Confirmed, mark_ready),
+    plant(Code::IllegalMove, Stage::OutForDelivery, mark_ready),
+    plant(Code::IllegalActor, Stage::Confirmed, |stored| {
+        let (actor, ready_by) = (customer(&stored.order), stored.order.updated_at + DAY);
+        happen(stored, actor, Event::Accepted { preparation_minutes: 20, ready_by });
+    }),
+    plant(Code::IllegalActor, Stage::Confirmed, |stored| {
+        // A courier may take an order for themselves only.
+        let Actor::Restaurant { account_id, .. } = staff(&stored.order) else { unreachable!() };
+        let other = World::new(77).account_id();
+        happen(stored, Actor::Courier { account_id }, Event::CourierAssigned { courier_id: other });
+    }),
+    plant(Code::IllegalActor, Stage::Preparing, cancel),
+    plant(Code::IllegalActor, Stage::Confirmed, |stored| stored.events[0].actor = Actor::System),
+    plant(Code::MovedAfterEnd, Stage::Cancelled, |stored| {
+        let (actor, courier_id) = (admin(&stored.order), stored.order.details.customer_id);
+        happen(stored, actor, Event::CourierAssigned { courier_id });
+    }),
+    plant(Code::ExpiredEarly, Stage::Confirmed, |stored| {
+        happen(stored, Actor::System, Event::Expired { stock_returned: false });
+    }),
+    plant(Code::LineTotal, Stage::Delivered, |stored| {
+        agree(stored, |details| details.lines[0].quantity += 1);
+    }),
+    plant(Code::LineTotal, Stage::Delivered, |stored| {
+        agree(stored, |details| {
+            let line = &mut details.lines[0];
+            line.options[0].price = more_than(line.unit_price);
+        });
+    }),
+    plant(Code::Subtotal, Stage::Delivered, |stored| {
+        agree(stored, |details| {
+            details.lines.pop();
+        });
+    }),
+    plant(Code::Total, Stage::Delivered, |stored| agree(stored, |details| details.amounts.tax = amount(0))),
+    plant(Code::Total, Stage::Delivered, |stored| {
+        agree(stored, |details| details.amounts.discount = amount(9));
+    }),
+    plant(Code::CapturedTwice, Stage::Delivered, collect),
+    plant(Code::CapturedEarly, Stage::Preparing, collect),
+    plant(Code::CapturedTooMuch, Stage::Delivered, |stored| {
+        let amount = more_than(total(stored));
+        stored.events.last_mut().unwrap().event = Event::PaymentCaptured { amount };
+        stored.refold();
+    }),
+    plant(Code::CapturedTooLittle, Stage::Delivered, |stored| {
+        stored.events.pop();
+        stored.refold();
+    }),
+    plant(Code::RefundedTooMuch, Stage::Delivered, |stored| refund(stored, more_than(total(stored)))),
+    plant(Code::MoneyKept, Stage::Confirmed, |stored| {
+        collect(stored);
+        cancel(stored);
+        refund(stored, amount(1));
+    }),
+    plant(Code::PaymentStatus, Stage::Delivered, |stored| {
+        stored.order.payment_status = PaymentStatus::Pending;
+    }),
+    plant(Code::PaymentStatus, Stage::Cancelled, |stored| {
+        stored.order.payment_status = PaymentStatus::Pending;
+    }),
+    wait(Code::Unanswered, Stage::Confirmed),
+    Planted {
+        code: Code::Unanswered,
+        stage: Stage::Confirmed,
+        later: DAY,
+        tamper: |stored| {
+            stored.events.pop();
+            stored.refold();
+        },
+    },
+    wait(Code::Unready, Stage::Preparing),
+    wait(Code::NotPickedUp, Stage::Ready),
+    wait(Code::Undelivered, Stage::OutForDelivery),
+];
+
+/// Proves of every code that what it stands for is found, told with a text, and not taken for anything else.
+#[tokio::test]
+async fn every_code_is_found_where_it_is_planted_and_no_other_is() {
+    for (number, Planted { code, stage, later, tamper }) in PLANTED.iter().enumerate() {
+        let (store, _directory) = embedded().await;
+        let mut world = World::new(u64::try_from(number).unwrap());
+        let order = put(&*store, &mut world, *stage).await;
+        let options = AuditOptions::at(world.now() + *later);
+        let report = audit(&Tampering::new(store, *tamper), &options).await.unwrap();
+        let found: Vec<Code> = report.findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(found, [*code], "case {number}: {report}");
+        let finding = &report.findings[0];
+        assert_eq!(finding.order_id, order.id);
+        assert!(!finding.text.is_empty());
+        assert_eq!((report.orders, report.counts[code]), (1, 1));
+        assert_eq!(report.is_clean(), code.severity() == Severity::Warning, "{report}");
+        assert!(report.to_string().contains(code.as_str()));
+    }
+}
+
+/// Proves that no code was forgotten above.
+#[test]
+fn every_code_is_planted() {
+    for code in Code::ALL {
+        assert!(PLANTED.iter().any(|planted| planted.code == *code), "{code} is not planted anywhere");
+    }
+}
+
+/// Proves that what is unusual and right is not called a breach: money that was collected of an order that
+/// was cancelled, and is back.
+#[tokio::test]
+async fn money_that_is_back_is_not_a_breach() {
+    let (store, _directory) = embedded().await;
+    let mut world = World::new(9);
+    put(&*store, &mut world, Stage::Confirmed).await;
+    let tamper: Tamper = |stored| {
+        collect(stored);
+        cancel(stored);
+        refund(stored, total(stored));
+    };
+    let report = audit(&Tampering::new(store, tamper), &AuditOptions::at(Timestamp::MIN)).await.unwrap();
+    assert_eq!((report.breaches, report.warnings), (0, 0), "{report}");
+}

@@ -1,0 +1,96 @@
+//! Orders that live as the domain lets them, at random.
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    AccountId, Actor, Amount,
+    order::{CancelReason, Command, CommandKind, Order, RefundReason, RejectReason, allowed_actions},
+};
+use dabba_sim::audit::{AuditOptions, Report, audit};
+use dabba_store::{
+    Commit, CommitOutcome, FeedCursor, Store,
+    conformance::builders::{World, customer, order_of, staff},
+};
+
+/// Orders in a store: more than two pages of the audit.
+pub(crate) const ORDERS: usize = 230;
+
+/// Fills a store and audits it. Answers the report, and how many events there are.
+pub(crate) async fn audit_of_lives(store: Arc<dyn Store>) -> (Report, u64) {
+    let mut world = World::new(20_261_125);
+    fill(&store, &mut world, ORDERS).await;
+    let events = store.feed(&FeedCursor::start(), 100_000).await.unwrap().len();
+    let report = audit(&*store, &AuditOptions::at(world.now())).await.unwrap();
+    (report, events.try_into().unwrap())
+}
+
+/// Panics when the auditor has something to say, or has not looked at everything.
+pub(crate) fn assert_sound((report, events): &(Report, u64)) {
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.orders, report.warnings, report.rereads), (ORDERS as u64, 0, 0), "{report}");
+    assert_eq!(report.events, *events, "every event is looked at, once");
+}
+
+/// Fills a store with so many orders, each of which goes a random way.
+pub(crate) async fn fill(store: &Arc<dyn Store>, world: &mut World, orders: usize) {
+    /// Most commands on one order.
+    const MAX_COMMANDS: usize = 9;
+    for _ in 0..orders {
+        let (restaurant_id, customer_id) = (world.restaurant_id(), world.account_id());
+        let commit = world.place(restaurant_id, customer_id);
+        let mut order = write(&**store, commit).await;
+        let [courier, admin] = [world.account_id(), world.account_id()];
+        for _ in 0..world.below(MAX_COMMANDS) {
+            let actors = [
+                customer(&order),
+                staff(&order),
+                staff(&order),
+                Actor::Courier { account_id: courier },
+                Actor::Admin { account_id: admin },
+                Actor::System,
+            ];
+            let actor = actors[world.below(actors.len())];
+            let actions = allowed_actions(&order, &actor, Amount::from_minor(100_000).unwrap());
+            // An order does not expire before its time, and the clock of this world hardly moves.
+            let kinds: Vec<_> = actions
+                .iter()
+                .map(|action| action.command)
+                .filter(|kind| *kind != CommandKind::Expire)
+                .collect();
+            if kinds.is_empty() {
+                continue;
+            }
+            let command = command(kinds[world.below(kinds.len())], courier);
+            let commit = world.act(&order, &command, &actor);
+            if commit.change.is_some() {
+                order = write(&**store, commit).await;
+            }
+        }
+    }
+}
+
+fn command(kind: CommandKind, courier_id: AccountId) -> Command {
+    match kind {
+        CommandKind::Confirm => Command::Confirm,
+        CommandKind::Accept => Command::Accept { preparation_minutes: 25 },
+        CommandKind::Reject => Command::Reject { reason: RejectReason::TooBusy, note: None },
+        CommandKind::MarkReady => Command::MarkReady,
+        CommandKind::AssignCourier => Command::AssignCourier { courier_id },
+        CommandKind::PickUp => Command::PickUp,
+        CommandKind::Deliver => Command::Deliver,
+        CommandKind::Cancel => Command::Cancel { reason: CancelReason::TooSlow, note: None },
+        CommandKind::Expire => Command::Expire,
+        CommandKind::Refund => Command::Refund {
+            amount: Some(Amount::from_minor(700).unwrap()),
+            reason: RefundReason::Late,
+            note: None,
+        },
+    }
+}
+
+/// Writes what changes an order. Answers the order after it.
+pub(crate) async fn write(store: &dyn Store, commit: Commit) -> Order {
+    let order = order_of(&commit);
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+    order
+}
