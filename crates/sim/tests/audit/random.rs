@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use dabba_domain::{
     AccountId, Actor, Amount,
-    order::{CancelReason, Command, CommandKind, Order, RefundReason, RejectReason, allowed_actions},
+    order::{
+        CancelReason, Command, CommandKind, Fulfilment, Order, RefundReason, RejectReason, allowed_actions,
+    },
 };
 use dabba_sim::audit::{AuditOptions, Report, audit};
 use dabba_store::{
@@ -37,7 +39,11 @@ pub(crate) async fn fill(store: &Arc<dyn Store>, world: &mut World, orders: usiz
     const MAX_COMMANDS: usize = 9;
     for _ in 0..orders {
         let (restaurant_id, customer_id) = (world.restaurant_id(), world.account_id());
-        let commit = world.place(restaurant_id, customer_id);
+        let mut details = world.details(restaurant_id, customer_id);
+        if world.below(3) == 0 {
+            details.fulfilment = Fulfilment::Collection;
+        }
+        let commit = world.place_with(details);
         let mut order = write(&**store, commit).await;
         let [courier, admin] = [world.account_id(), world.account_id()];
         for _ in 0..world.below(MAX_COMMANDS) {
@@ -69,7 +75,8 @@ pub(crate) async fn fill(store: &Arc<dyn Store>, world: &mut World, orders: usiz
     }
 }
 
-fn command(kind: CommandKind, courier_id: AccountId) -> Command {
+/// A command of a kind, with the content that fits these orders.
+pub(crate) fn command(kind: CommandKind, courier_id: AccountId) -> Command {
     match kind {
         CommandKind::Confirm => Command::Confirm,
         CommandKind::Accept => Command::Accept { preparation_minutes: 25 },

@@ -73,7 +73,8 @@ async fn an_incomplete_page_or_a_store_that_is_away_fails_the_audit() {
     let mut world = World::new(4);
     let order = put(&*store, &mut world, Stage::Delivered).await;
     let options = AuditOptions::at(world.now());
-    let incomplete = Tampering { is_incomplete: true, ..Tampering::new(Arc::clone(&store), |_| {}) };
+    let mut incomplete = Tampering::new(Arc::clone(&store), |_| {});
+    incomplete.is_incomplete = true;
     let error = audit(&incomplete, &options).await.unwrap_err();
     assert_eq!(error, AuditError::Incomplete { behind: None });
 

@@ -31,17 +31,20 @@ impl Stored {
 /// What is done to each order.
 pub(crate) type Tamper = fn(&mut Stored);
 
+/// The same with what a test has at hand.
+type AnyTamper = Box<dyn Fn(&mut Stored) + Send + Sync>;
+
 /// See the module.
 pub(crate) struct Tampering {
-    pub(crate) inner: Arc<dyn Store>,
-    pub(crate) tamper: Tamper,
+    inner: Arc<dyn Store>,
+    tamper: AnyTamper,
     /// Whether pages say that orders are missing.
     pub(crate) is_incomplete: bool,
 }
 
 impl Tampering {
-    pub(crate) fn new(inner: Arc<dyn Store>, tamper: Tamper) -> Self {
-        Self { inner, tamper, is_incomplete: false }
+    pub(crate) fn new(inner: Arc<dyn Store>, tamper: impl Fn(&mut Stored) + Send + Sync + 'static) -> Self {
+        Self { inner, tamper: Box::new(tamper), is_incomplete: false }
     }
 
     async fn stored(&self, order: Order) -> Stored {
