@@ -32,13 +32,17 @@ mod reader;
 mod tasks;
 mod writer;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use dabba_store::{Health, Store, StoreError};
 
 pub use crate::{catalogue::MENUS_KEPT, options::SqliteOptions};
 use crate::{failure::Failure, lock::DatabaseLock, reader::Readers, writer::Writer};
+
+/// How long a database that is held is waited for: whoever migrates, and a process that begins another one while
+/// it lets go of the database, holds it for a moment longer.
+const OPEN_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A store in one `SQLite` file. Only one can be open on a file at a time, in all processes.
 ///
@@ -64,7 +68,7 @@ impl SqliteStore {
     /// Fails as unavailable, with a text for the operator, when the schema is not the newest or when
     /// another process serves the database.
     pub fn open(path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
-        let lock = DatabaseLock::try_take(path)?.ok_or_else(|| {
+        let lock = DatabaseLock::take_within(path, OPEN_PATIENCE)?.ok_or_else(|| {
             StoreError::Unavailable(format!("another process serves or migrates {}", path.display()))
         })?;
         // Under the lock, so that nobody migrates it any more.

@@ -8,9 +8,14 @@ use std::{
     ffi::OsString,
     fs::{File, OpenOptions, TryLockError},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use dabba_store::StoreError;
+
+/// How often to look whether another still holds the lock.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Holds the database for this process until it is dropped.
 #[derive(Debug)]
@@ -20,6 +25,18 @@ pub(crate) struct DatabaseLock {
 }
 
 impl DatabaseLock {
+    /// Takes the lock, or answers `None` when another still holds it after a time. Blocks the thread.
+    pub(crate) fn take_within(database: &Path, time: Duration) -> Result<Option<Self>, StoreError> {
+        let begun = Instant::now();
+        loop {
+            let lock = Self::try_take(database)?;
+            if lock.is_some() || begun.elapsed() > time {
+                return Ok(lock);
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+
     /// Takes the lock, or answers `None` when another holds it.
     pub(crate) fn try_take(database: &Path) -> Result<Option<Self>, StoreError> {
         let path = lock_path(database);

@@ -3,11 +3,7 @@
 //! To change the schema, add a file to `migrations/` and its line to [`MIGRATIONS`]. A file that has
 //! been released is never edited: its checksum is kept in each database.
 
-use std::{
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Duration};
 
 use dabba_store::StoreError;
 use refinery::{Migration, Runner};
@@ -23,9 +19,6 @@ const NEWEST: u32 = 1;
 
 /// How long to wait for another process that holds the database; it may be migrating it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How often to look whether it still does.
-const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Brings a database to the newest schema, and makes it when there is none. Answers how many
 /// migrations were needed.
@@ -76,19 +69,12 @@ fn read_schema_version(path: &Path) -> Result<Option<u32>, Failure> {
 }
 
 fn wait_for_lock(path: &Path) -> Result<DatabaseLock, StoreError> {
-    let begun = Instant::now();
-    loop {
-        if let Some(lock) = DatabaseLock::try_take(path)? {
-            return Ok(lock);
-        }
-        if begun.elapsed() > LOCK_TIMEOUT {
-            return Err(StoreError::Unavailable(format!(
-                "{} has to be migrated, but another process is using it: stop that first",
-                path.display()
-            )));
-        }
-        thread::sleep(LOCK_POLL_INTERVAL);
-    }
+    DatabaseLock::take_within(path, LOCK_TIMEOUT)?.ok_or_else(|| {
+        StoreError::Unavailable(format!(
+            "{} has to be migrated, but another process is using it: stop that first",
+            path.display()
+        ))
+    })
 }
 
 fn apply(path: &Path) -> Result<usize, StoreError> {
@@ -120,6 +106,8 @@ fn prepare(path: &Path) -> Result<Connection, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]
