@@ -8,6 +8,7 @@ pub(crate) mod openapi;
 pub(crate) mod serve;
 pub(crate) mod settings;
 pub(crate) mod shards;
+pub(crate) mod tasks;
 pub(crate) mod token;
 pub(crate) mod version;
 pub(crate) mod work;
@@ -50,6 +51,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Registers the restaurants in a file with their menus, or replaces a restaurant's menu.
     ImportMenu(import_menu::Arguments),
+    /// Lists the tasks that have failed too often. Its subcommands have one tried again, or put it away.
+    Tasks(Box<tasks::Arguments>),
     /// Prints a bearer token, signed with the data directory's key. Also while a server runs.
     Token(token::Arguments),
     /// Prints a settings file to begin with: every setting with its description and default.
@@ -71,6 +74,7 @@ impl Cli {
             Command::Shards(arguments) => shards::run(*arguments),
             Command::Audit(arguments) => audit::run(arguments),
             Command::ImportMenu(arguments) => import_menu::run(arguments),
+            Command::Tasks(arguments) => tasks::run(*arguments),
             Command::Token(arguments) => token::run(arguments),
             Command::Settings => settings::run(),
             Command::Openapi => openapi::run(),

@@ -57,8 +57,6 @@ pub struct TaskConfig {
     pub base_backoff: Duration,
     /// Longest pause after any failure.
     pub max_backoff: Duration,
-    /// How long a task rests that has failed as often as one of its kind may. It is not forgotten.
-    pub rest_after_giving_up: Duration,
 }
 
 impl Default for TaskConfig {
@@ -70,7 +68,6 @@ impl Default for TaskConfig {
             poll_interval: Duration::from_secs(1),
             base_backoff: Duration::from_secs(1),
             max_backoff: Duration::from_mins(5),
-            rest_after_giving_up: Duration::from_hours(1),
         }
     }
 }

@@ -46,7 +46,7 @@ pub enum TaskOutcome {
     LeaseLost,
     /// It is not known what became of it; it comes back when its lease runs out, unless it is done.
     Left,
-    /// It failed as often as one of its kind may. It rests for long, and an operator should look at why.
+    /// It failed as often as one of its kind may. It is parked: an operator has to see to it.
     GivenUp,
 }
 

@@ -17,27 +17,28 @@
 //! | another worker has taken over | nothing |
 //! | the store is away or overloaded | the task comes back after a pause; after its lease at the latest |
 //! | the outcome is unknown | the task comes back when its lease has run out, unless it is done |
-//! | anything else, a panic too | it comes back after a pause, and when it has failed too often, after a long one |
+//! | anything else, a panic too | it comes back after a pause; when it has failed too often, it is parked until an admin sees to it |
 //!
 //! To add a kind: a variant of `TaskKind`, a file here that carries it out, and its arms below.
 
 mod backoff;
 mod expire;
+mod parked;
 
 use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use dabba_domain::{Timestamp, order::TaskKind};
-use dabba_store::{ClaimedTask, StoreError};
+use dabba_store::{ClaimedTask, StoreError, TaskFailure};
 use futures::FutureExt as _;
 use tokio::{task::JoinSet, time::timeout};
 
 use self::backoff::Backoff;
 use crate::{
-    Conflict, Engine, Error, TaskOutcome,
+    Conflict, Engine, Error, TaskConfig, TaskOutcome,
     condition::{Condition, News},
 };
 
-/// How often an expiry is tried before it rests: with the default pauses, for about half an hour.
+/// How often an expiry is tried before it is parked: with the default pauses, for about half an hour.
 const MAX_EXPIRY_ATTEMPTS: u32 = 16;
 
 /// The shortest interval at which it is looked for tasks.
@@ -56,7 +57,7 @@ enum Progress {
     NotBefore(Timestamp),
 }
 
-/// How often a task may fail before it rests.
+/// How often a task may be tried before it is parked.
 const fn max_attempts(kind: TaskKind) -> u32 {
     match kind {
         TaskKind::ExpireUnaccepted => MAX_EXPIRY_ATTEMPTS,
@@ -140,7 +141,8 @@ impl Engine {
             Ok(Progress::Completed) => TaskOutcome::Completed,
             Ok(Progress::LeaseLost) => TaskOutcome::LeaseLost,
             Ok(Progress::NotBefore(run_at)) => {
-                self.postpone(claimed, run_at, "its time had not come", TaskOutcome::Postponed).await
+                let postponed = self.store.postpone_task(claimed.lease, run_at, None).await;
+                given_back(claimed, postponed, TaskOutcome::Postponed)
             }
             Err(Error::OutcomeUnknown) => TaskOutcome::Left,
             Err(error) => self.fail(claimed, &error).await,
@@ -153,42 +155,43 @@ impl Engine {
         }
     }
 
-    /// Gives a task back that failed.
+    /// Gives a task back that failed: to be tried again, or to be seen to.
     async fn fail(&self, claimed: &ClaimedTask, error: &Error) -> TaskOutcome {
-        let config = &self.config.tasks;
-        let (task, attempts) = (&claimed.task, claimed.attempts);
+        let (task, attempts, now) = (&claimed.task, claimed.attempts, self.now());
+        let (order_id, kind) = (task.order_id, task.kind.as_str());
+        let mut text = error.to_string();
+        text.truncate(text.floor_char_boundary(MAX_ERROR_LENGTH));
+        let failure = TaskFailure { at: now, error: text };
         let passes_by_itself = matches!(
             error,
             Error::Unavailable | Error::Overloaded | Error::Conflict(Conflict::TooManyChanges)
         );
-        let (pause, outcome) = if !passes_by_itself && attempts >= max_attempts(task.kind) {
-            tracing::error!(order_id = %task.order_id, kind = task.kind.as_str(), attempts, %error, "a task keeps failing");
-            (config.rest_after_giving_up, TaskOutcome::GivenUp)
-        } else {
-            tracing::warn!(order_id = %task.order_id, kind = task.kind.as_str(), attempts, %error, "a task failed");
-            let backoff = Backoff { base: config.base_backoff, longest: config.max_backoff };
-            (backoff.pause(attempts, self.random.next_u64()), TaskOutcome::Postponed)
-        };
-        self.postpone(claimed, after(self.now(), pause), &error.to_string(), outcome).await
+        if !passes_by_itself && attempts >= max_attempts(task.kind) {
+            tracing::error!(%order_id, kind, attempts, %error, "a task keeps failing and is parked");
+            let parked = self.store.park_task(claimed.lease, &failure).await;
+            return given_back(claimed, parked, TaskOutcome::GivenUp);
+        }
+        tracing::warn!(%order_id, kind, attempts, %error, "a task failed");
+        let TaskConfig { base_backoff: base, max_backoff: longest, .. } = self.config.tasks;
+        let pause = Backoff { base, longest }.pause(attempts, self.random.next_u64());
+        let postponed = self.store.postpone_task(claimed.lease, after(now, pause), Some(&failure)).await;
+        given_back(claimed, postponed, TaskOutcome::Postponed)
     }
+}
 
-    /// Gives a task back until then. Answers `outcome`, when that could be done.
-    async fn postpone(
-        &self,
-        claimed: &ClaimedTask,
-        run_at: Timestamp,
-        error: &str,
-        outcome: TaskOutcome,
-    ) -> TaskOutcome {
-        let error = &error[..error.floor_char_boundary(MAX_ERROR_LENGTH)];
-        match self.store.postpone_task(claimed.lease, run_at, error).await {
-            Ok(true) => outcome,
-            Ok(false) => TaskOutcome::LeaseLost,
-            // It comes back when its lease runs out.
-            Err(error) => {
-                tracing::warn!(task_id = %claimed.task.id, %error, "a task could not be postponed");
-                TaskOutcome::Left
-            }
+/// What became of a task that was given back, when `outcome` is what was meant.
+fn given_back(
+    claimed: &ClaimedTask,
+    given_back: Result<bool, StoreError>,
+    outcome: TaskOutcome,
+) -> TaskOutcome {
+    match given_back {
+        Ok(true) => outcome,
+        Ok(false) => TaskOutcome::LeaseLost,
+        // It comes back when its lease runs out.
+        Err(error) => {
+            tracing::warn!(task_id = %claimed.task.id, %error, "a task could not be given back");
+            TaskOutcome::Left
         }
     }
 }

@@ -33,6 +33,7 @@ use crate::{App, MAX_BODY_BYTES, problem::ProblemDocument};
         (name = "menus", description = "What can be ordered, and how much of it there is."),
         (name = "orders", description = "What is ordered."),
         (name = "commands", description = "What is done with an order. Each answers with the order after it."),
+        (name = "tasks", description = "What is done later, with nobody waiting, and failed too often."),
         (name = "operations", description = "For those who run the server."),
     ),
 )]

@@ -12,6 +12,8 @@ mod quotes;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod restaurants;
 mod stock;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod tasks;
 mod tokens;
 
 use std::sync::Arc;
@@ -33,5 +35,6 @@ pub(crate) fn router() -> OpenApiRouter<Arc<App>> {
         .merge(quotes::router())
         .merge(orders::router())
         .merge(commands::router())
+        .merge(tasks::router())
         .merge(operations::router())
 }

@@ -20,10 +20,11 @@ use crate::{
 const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__initial", include_str!("../migrations/V1__initial.sql")),
     ("V2__shard", include_str!("../migrations/V2__shard.sql")),
+    ("V3__parked_tasks", include_str!("../migrations/V3__parked_tasks.sql")),
 ];
 
 /// The version of the newest migration.
-const NEWEST: i64 = 2;
+const NEWEST: i64 = 3;
 
 /// The name, as a number, of the lock that a migrating server holds on its database: `dabba` in ASCII.
 const LOCK: i64 = 0x64_61_62_62_61;

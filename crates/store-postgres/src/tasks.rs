@@ -1,15 +1,19 @@
-//! Tasks: handing them out and taking them back. Each call is one statement.
+//! Tasks: handing them out and taking them back. Each call of a worker is one statement.
 
 use async_trait::async_trait;
-use dabba_domain::{Timestamp, order::TaskKind};
-use dabba_store::encoding::{clamped_nanoseconds, exact_nanoseconds};
-use dabba_store::{ClaimedTask, NewTask, StoreError, TaskLease, TaskStore};
+use dabba_domain::{TaskId, Timestamp, ids::Id, order::TaskKind};
+use dabba_store::{
+    ClaimedTask, MAX_TASK_FAILURES, NewTask, PageSize, ParkedTask, StoreError, TaskFailure, TaskLease,
+    TaskPage, TaskResolution, TaskStore,
+    encoding::{clamped_nanoseconds, decode_task_failures, encode_task_failure, exact_nanoseconds},
+};
 use tokio_postgres::Row;
 
 use crate::{
     PostgresStore,
-    codec::{read, read_id, read_name, read_number, read_timestamp, storable_text},
+    codec::{BELOW_EVERY_ID, read, read_id, read_name, read_number, read_timestamp, storable_text},
     failure::Failure,
+    shard,
 };
 
 /// Several workers may ask at once: each passes over what another is taking just now. At READ
@@ -18,7 +22,7 @@ use crate::{
 const CLAIM_DUE: &str = "\
     WITH due AS ( \
         SELECT id FROM tasks \
-        WHERE run_at_ns <= $1 AND (leased_until_ns IS NULL OR leased_until_ns <= $1) \
+        WHERE parked_at_ns IS NULL AND run_at_ns <= $1 AND (leased_until_ns IS NULL OR leased_until_ns <= $1) \
             AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
                 AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
         ORDER BY run_at_ns, id LIMIT $3 FOR UPDATE SKIP LOCKED) \
@@ -26,13 +30,45 @@ const CLAIM_DUE: &str = "\
     FROM due WHERE tasks.id = due.id \
     RETURNING tasks.id, order_id, kind, run_at_ns, attempts, last_error";
 
+/// Nothing went wrong, so nothing is said of that.
 const POSTPONE: &str = "\
-    UPDATE tasks SET run_at_ns = $3, last_error = $4, leased_until_ns = NULL \
+    UPDATE tasks SET run_at_ns = $3, leased_until_ns = NULL \
     WHERE id = $1 AND attempts = $2 AND leased_until_ns IS NOT NULL";
+
+/// Parks it as well, when a time is given for that; keeps its due time, when none is given.
+const FAIL: &str = "\
+    UPDATE tasks SET run_at_ns = coalesce($3, run_at_ns), parked_at_ns = $4, last_error = $5, \
+        failures = CASE WHEN jsonb_array_length(failures) >= $7 THEN failures - 0 ELSE failures END \
+            || jsonb_build_array($6::text::jsonb), \
+        leased_until_ns = NULL \
+    WHERE id = $1 AND attempts = $2 AND leased_until_ns IS NOT NULL";
+
+/// Those of orders that have been given to another database are shown there.
+const PARKED: &str = "\
+    SELECT id, order_id, kind, run_at_ns, attempts, parked_at_ns, failures::text FROM tasks \
+    WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > $1 \
+        AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
+            AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
+    ORDER BY id LIMIT $2";
+
+const RETRY: &str = "\
+    UPDATE tasks SET parked_at_ns = NULL, run_at_ns = $2 \
+    WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
+
+const RESOLVE: &str = "\
+    UPDATE tasks SET resolved_at_ns = $2, resolved_by = $3, resolution = $4 \
+    WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 /// Every statement of this part, for the test that looks at their plans.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[(&str, &str)] = &[("claim_due", CLAIM_DUE), ("postpone", POSTPONE)];
+pub(crate) const STATEMENTS: &[(&str, &str)] = &[
+    ("claim_due", CLAIM_DUE),
+    ("postpone", POSTPONE),
+    ("fail", FAIL),
+    ("parked", PARKED),
+    ("retry", RETRY),
+    ("resolve", RESOLVE),
+];
 
 #[async_trait]
 impl TaskStore for PostgresStore {
@@ -57,27 +93,100 @@ impl TaskStore for PostgresStore {
         &self,
         lease: TaskLease,
         run_at: Timestamp,
-        error: &str,
+        failure: Option<&TaskFailure>,
     ) -> Result<bool, StoreError> {
         let run_at_ns = exact_nanoseconds(run_at)?;
-        let error = storable_text(error);
+        if let Some(failure) = failure {
+            return self.fail(lease, Some(run_at_ns), None, failure).await;
+        }
         self.read(async |connection| {
             let token = i64::from(lease.token);
-            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-                [&lease.task_id.uuid(), &token, &run_at_ns, &error];
-            Ok(connection.execute(POSTPONE, &parameters).await? == 1)
+            Ok(connection.execute(POSTPONE, &[&lease.task_id.uuid(), &token, &run_at_ns]).await? == 1)
+        })
+        .await
+    }
+
+    async fn park_task(&self, lease: TaskLease, failure: &TaskFailure) -> Result<bool, StoreError> {
+        self.fail(lease, None, Some(exact_nanoseconds(failure.at)?), failure).await
+    }
+
+    async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError> {
+        let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
+        self.read(async |connection| {
+            let rows = connection.query(PARKED, &[&after, &i64::from(limit.get())]).await?;
+            let tasks = rows.iter().map(parked_task_of).collect::<Result<_, _>>()?;
+            Ok(TaskPage { tasks, incomplete: false })
+        })
+        .await
+    }
+
+    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<bool, StoreError> {
+        let run_at_ns = exact_nanoseconds(run_at)?;
+        // Whoever asked for it is told that it is so: it has to be the database that holds the task.
+        self.in_transaction(|connection| async move {
+            shard::require(&connection, id.bucket()).await?;
+            Ok(connection.execute(RETRY, &[&id.uuid(), &run_at_ns]).await? == 1)
+        })
+        .await
+    }
+
+    async fn resolve_task(&self, id: TaskId, resolution: &TaskResolution) -> Result<bool, StoreError> {
+        let at_ns = exact_nanoseconds(resolution.at)?;
+        let (by, reason) = (resolution.by.uuid(), storable_text(&resolution.reason));
+        self.in_transaction(|connection| {
+            let reason = reason.clone();
+            async move {
+                shard::require(&connection, id.bucket()).await?;
+                Ok(connection.execute(RESOLVE, &[&id.uuid(), &at_ns, &by, &reason]).await? == 1)
+            }
         })
         .await
     }
 }
 
-fn claimed_task_of(row: &Row) -> Result<ClaimedTask, Failure> {
-    let task = NewTask {
+impl PostgresStore {
+    /// Gives a leased task back with what went wrong: to be done then, or parked.
+    async fn fail(
+        &self,
+        lease: TaskLease,
+        run_at_ns: Option<i64>,
+        parked_at_ns: Option<i64>,
+        failure: &TaskFailure,
+    ) -> Result<bool, StoreError> {
+        let failure = TaskFailure { at: failure.at, error: storable_text(&failure.error) };
+        let entry = encode_task_failure(lease.token, &failure)?;
+        self.read(async |connection| {
+            let (token, most) =
+                (i64::from(lease.token), i32::try_from(MAX_TASK_FAILURES).unwrap_or(i32::MAX));
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+                [&lease.task_id.uuid(), &token, &run_at_ns, &parked_at_ns, &failure.error, &entry, &most];
+            Ok(connection.execute(FAIL, &parameters).await? == 1)
+        })
+        .await
+    }
+}
+
+/// The task in the first columns.
+fn task_of(row: &Row) -> Result<NewTask, Failure> {
+    Ok(NewTask {
         id: read_id(row, 0)?,
         order_id: read_id(row, 1)?,
         kind: read_name(row, 2, TaskKind::from_name)?,
         run_at: read_timestamp(row, 3)?,
-    };
+    })
+}
+
+fn parked_task_of(row: &Row) -> Result<ParkedTask, Failure> {
+    Ok(ParkedTask {
+        task: task_of(row)?,
+        attempts: read_number(row, 4)?,
+        parked_at: read_timestamp(row, 5)?,
+        failures: decode_task_failures(read(row, 6)?)?,
+    })
+}
+
+fn claimed_task_of(row: &Row) -> Result<ClaimedTask, Failure> {
+    let task = task_of(row)?;
     let attempts = read_number(row, 4)?;
     let lease = TaskLease { task_id: task.id, token: attempts };
     Ok(ClaimedTask { task, attempts, last_error: read(row, 5)?, lease })

@@ -12,10 +12,13 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use crate::{failure::Failure, lock::DatabaseLock};
 
 /// Every migration, by name, in order.
-const MIGRATIONS: &[(&str, &str)] = &[("V1__initial", include_str!("../migrations/V1__initial.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("V1__initial", include_str!("../migrations/V1__initial.sql")),
+    ("V2__parked_tasks", include_str!("../migrations/V2__parked_tasks.sql")),
+];
 
 /// The version of the newest migration.
-const NEWEST: u32 = 1;
+const NEWEST: u32 = 2;
 
 /// How long to wait for another process that holds the database; it may be migrating it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);

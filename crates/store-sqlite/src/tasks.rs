@@ -1,14 +1,20 @@
 //! Tasks: handing them out and taking them back.
 
 use async_trait::async_trait;
-use dabba_domain::{Timestamp, order::TaskKind};
-use dabba_store::encoding::{clamped_nanoseconds, exact_nanoseconds};
-use dabba_store::{ClaimedTask, NewTask, StoreError, TaskLease, TaskStore};
+use dabba_domain::{TaskId, Timestamp, order::TaskKind};
+use dabba_store::{
+    ClaimedTask, MAX_TASK_FAILURES, NewTask, PageSize, ParkedTask, StoreError, TaskFailure, TaskLease,
+    TaskPage, TaskResolution, TaskStore,
+    encoding::{clamped_nanoseconds, decode_task_failures, encode_task_failure, exact_nanoseconds},
+};
 use rusqlite::{Row, Transaction, params};
 
 use crate::{
     SqliteStore,
-    codec::{id_bytes, read_id, read_name, read_number, read_optional_text, read_timestamp},
+    codec::{
+        BELOW_EVERY_ID, id_bytes, read_id, read_name, read_number, read_optional_text, read_text,
+        read_timestamp,
+    },
     failure::Failure,
 };
 
@@ -16,13 +22,35 @@ pub(crate) const CLAIM_DUE: &str = "\
     UPDATE tasks SET leased_until_ns = ?2, attempts = attempts + 1 \
     WHERE id IN ( \
         SELECT id FROM tasks \
-        WHERE run_at_ns <= ?1 AND (leased_until_ns IS NULL OR leased_until_ns <= ?1) \
+        WHERE parked_at_ns IS NULL AND run_at_ns <= ?1 AND (leased_until_ns IS NULL OR leased_until_ns <= ?1) \
         ORDER BY run_at_ns, id LIMIT ?3) \
     RETURNING id, order_id, kind, run_at_ns, attempts, last_error";
 
+/// Nothing went wrong, so nothing is said of that.
 pub(crate) const POSTPONE: &str = "\
-    UPDATE tasks SET run_at_ns = ?3, last_error = ?4, leased_until_ns = NULL \
+    UPDATE tasks SET run_at_ns = ?3, leased_until_ns = NULL \
     WHERE id = ?1 AND attempts = ?2 AND leased_until_ns IS NOT NULL";
+
+/// Parks it as well, when a time is given for that; keeps its due time, when none is given.
+pub(crate) const FAIL: &str = "\
+    UPDATE tasks SET run_at_ns = coalesce(?3, run_at_ns), parked_at_ns = ?4, last_error = ?5, \
+        failures = json_insert( \
+            iif(json_array_length(failures) >= ?7, json_remove(failures, '$[0]'), failures), \
+            '$[#]', json(?6)), \
+        leased_until_ns = NULL \
+    WHERE id = ?1 AND attempts = ?2 AND leased_until_ns IS NOT NULL";
+
+pub(crate) const PARKED: &str = "\
+    SELECT id, order_id, kind, run_at_ns, attempts, parked_at_ns, failures FROM tasks \
+    WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > ?1 ORDER BY id LIMIT ?2";
+
+pub(crate) const RETRY: &str = "\
+    UPDATE tasks SET parked_at_ns = NULL, run_at_ns = ?2 \
+    WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
+
+pub(crate) const RESOLVE: &str = "\
+    UPDATE tasks SET resolved_at_ns = ?2, resolved_by = ?3, resolution = ?4 \
+    WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 #[async_trait]
 impl TaskStore for SqliteStore {
@@ -40,15 +68,78 @@ impl TaskStore for SqliteStore {
         &self,
         lease: TaskLease,
         run_at: Timestamp,
-        error: &str,
+        failure: Option<&TaskFailure>,
     ) -> Result<bool, StoreError> {
         let run_at_ns = exact_nanoseconds(run_at)?;
-        let error = error.to_owned();
+        if let Some(failure) = failure {
+            return self.fail(lease, Some(run_at_ns), None, failure).await;
+        }
         self.writer
             .write(move |transaction| {
-                let mut statement = transaction.prepare_cached(POSTPONE)?;
-                let parameters = params![id_bytes(lease.task_id), lease.token, run_at_ns, error];
-                Ok(statement.execute(parameters)? == 1)
+                let parameters = params![id_bytes(lease.task_id), lease.token, run_at_ns];
+                Ok(transaction.prepare_cached(POSTPONE)?.execute(parameters)? == 1)
+            })
+            .await
+    }
+
+    async fn park_task(&self, lease: TaskLease, failure: &TaskFailure) -> Result<bool, StoreError> {
+        self.fail(lease, None, Some(exact_nanoseconds(failure.at)?), failure).await
+    }
+
+    async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError> {
+        let after = after.map_or(BELOW_EVERY_ID, id_bytes);
+        self.readers
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(PARKED)?;
+                let mut rows = statement.query(params![after, limit.get()])?;
+                let mut tasks = Vec::new();
+                while let Some(row) = rows.next()? {
+                    tasks.push(parked_task_of(row)?);
+                }
+                Ok(TaskPage { tasks, incomplete: false })
+            })
+            .await
+    }
+
+    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<bool, StoreError> {
+        let run_at_ns = exact_nanoseconds(run_at)?;
+        self.writer
+            .write(move |transaction| {
+                let parameters = params![id_bytes(id), run_at_ns];
+                Ok(transaction.prepare_cached(RETRY)?.execute(parameters)? == 1)
+            })
+            .await
+    }
+
+    async fn resolve_task(&self, id: TaskId, resolution: &TaskResolution) -> Result<bool, StoreError> {
+        let TaskResolution { at, by, reason } = resolution.clone();
+        let at_ns = exact_nanoseconds(at)?;
+        self.writer
+            .write(move |transaction| {
+                let parameters = params![id_bytes(id), at_ns, id_bytes(by), reason];
+                Ok(transaction.prepare_cached(RESOLVE)?.execute(parameters)? == 1)
+            })
+            .await
+    }
+}
+
+impl SqliteStore {
+    /// Gives a leased task back with what went wrong: to be done then, or parked.
+    async fn fail(
+        &self,
+        lease: TaskLease,
+        run_at_ns: Option<i64>,
+        parked_at_ns: Option<i64>,
+        failure: &TaskFailure,
+    ) -> Result<bool, StoreError> {
+        let entry = encode_task_failure(lease.token, failure)?;
+        let error = failure.error.clone();
+        self.writer
+            .write(move |transaction| {
+                let id = id_bytes(lease.task_id);
+                let parameters =
+                    params![id, lease.token, run_at_ns, parked_at_ns, error, entry, MAX_TASK_FAILURES];
+                Ok(transaction.prepare_cached(FAIL)?.execute(parameters)? == 1)
             })
             .await
     }
@@ -71,13 +162,27 @@ fn claim_due(
     Ok(claimed)
 }
 
-fn claimed_task_of(row: &Row<'_>) -> Result<ClaimedTask, Failure> {
-    let task = NewTask {
+/// The task in the first columns.
+fn task_of(row: &Row<'_>) -> Result<NewTask, Failure> {
+    Ok(NewTask {
         id: read_id(row, 0)?,
         order_id: read_id(row, 1)?,
         kind: read_name(row, 2, TaskKind::from_name)?,
         run_at: read_timestamp(row, 3)?,
-    };
+    })
+}
+
+fn parked_task_of(row: &Row<'_>) -> Result<ParkedTask, Failure> {
+    Ok(ParkedTask {
+        task: task_of(row)?,
+        attempts: read_number(row, 4)?,
+        parked_at: read_timestamp(row, 5)?,
+        failures: decode_task_failures(read_text(row, 6)?)?,
+    })
+}
+
+fn claimed_task_of(row: &Row<'_>) -> Result<ClaimedTask, Failure> {
+    let task = task_of(row)?;
     let attempts = read_number(row, 4)?;
     let lease = TaskLease { task_id: task.id, token: attempts };
     Ok(ClaimedTask { task, attempts, last_error: read_optional_text(row, 5)?.map(str::to_owned), lease })

@@ -2,7 +2,7 @@
 //! nanoseconds since 1970. What comes out is exactly what went in, or the fold of an order's events
 //! would not be its row (I4).
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use dabba_domain::{
     Timestamp,
@@ -10,7 +10,7 @@ use dabba_domain::{
 };
 use serde_json::value::RawValue;
 
-use crate::{Change, Commit, StoreError};
+use crate::{Change, Commit, RecordedTaskFailure, StoreError, TaskFailure};
 
 /// A [`Commit`] with all that takes time and needs no database done.
 pub struct EncodedCommit {
@@ -146,6 +146,30 @@ pub fn decode_event(name: &str, data: Option<&str>) -> Result<Event, StoreError>
 /// What was agreed, from its JSON.
 pub fn decode_details(json: &str) -> Result<Arc<OrderDetails>, StoreError> {
     serde_json::from_str(json).map(Arc::new).map_err(corrupt)
+}
+
+/// A failure of a task as it is kept, in a list of such.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct TaskFailureDocument<'a> {
+    attempt: u32,
+    at_ns: i64,
+    error: Cow<'a, str>,
+}
+
+/// A failure of a task as JSON, to be put at the end of the task's list.
+pub fn encode_task_failure(attempt: u32, failure: &TaskFailure) -> Result<String, StoreError> {
+    let at_ns = exact_nanoseconds(failure.at)?;
+    to_json(&TaskFailureDocument { attempt, at_ns, error: failure.error.as_str().into() })
+}
+
+/// The failures in a task's list.
+pub fn decode_task_failures(json: &str) -> Result<Vec<RecordedTaskFailure>, StoreError> {
+    let documents: Vec<TaskFailureDocument<'_>> = serde_json::from_str(json).map_err(corrupt)?;
+    let decode = |document: TaskFailureDocument<'_>| {
+        let failure = TaskFailure { at: timestamp_of(document.at_ns)?, error: document.error.into_owned() };
+        Ok(RecordedTaskFailure { attempt: document.attempt, failure })
+    };
+    documents.into_iter().map(decode).collect()
 }
 
 /// A time to be kept. It has to come out exactly as it went in, so a time outside the years 1677

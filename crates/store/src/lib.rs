@@ -44,7 +44,10 @@ pub use shards::{
     BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
     ShardedStore, ShardedStoreError,
 };
-pub use task::{ClaimedTask, NewTask, TaskLease, TaskStore};
+pub use task::{
+    ClaimedTask, MAX_TASK_FAILURES, NewTask, ParkedTask, RecordedTaskFailure, TaskFailure, TaskLease,
+    TaskPage, TaskResolution, TaskStore,
+};
 
 /// A whole store.
 #[async_trait::async_trait]

@@ -1,9 +1,12 @@
 //! Work that waits for its time, and for a worker.
 
 use async_trait::async_trait;
-use dabba_domain::{OrderId, TaskId, Timestamp, order::TaskKind};
+use dabba_domain::{AccountId, OrderId, TaskId, Timestamp, order::TaskKind};
 
-use crate::StoreError;
+use crate::{PageSize, StoreError};
+
+/// Most failures that are kept of one task. Beyond that the oldest is forgotten.
+pub const MAX_TASK_FAILURES: u32 = 100;
 
 /// Hands out tasks. They are written, and completed, by [`crate::OrderStore::commit`].
 #[async_trait]
@@ -19,13 +22,28 @@ pub trait TaskStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<ClaimedTask>, StoreError>;
 
-    /// Gives a leased task back, to be done from `run_at` on. `false` when the lease was lost.
+    /// Gives a leased task back, to be done from `run_at` on, with what went wrong, if anything did.
+    /// `false` when the lease was lost.
     async fn postpone_task(
         &self,
         lease: TaskLease,
         run_at: Timestamp,
-        error: &str,
+        failure: Option<&TaskFailure>,
     ) -> Result<bool, StoreError>;
+
+    /// Puts a leased task aside, since it has failed too often: it is handed out no more, until somebody
+    /// says so. `false` when the lease was lost.
+    async fn park_task(&self, lease: TaskLease, failure: &TaskFailure) -> Result<bool, StoreError>;
+
+    /// At most `limit` parked tasks behind an id, by id. Fewer, when there are no more.
+    async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError>;
+
+    /// Has a parked task handed out again, from `run_at` on. `false` when it is not parked.
+    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<bool, StoreError>;
+
+    /// Puts a parked task away for good. What it was, what went wrong and who resolved it how is kept.
+    /// `false` when it is not parked.
+    async fn resolve_task(&self, id: TaskId, resolution: &TaskResolution) -> Result<bool, StoreError>;
 }
 
 /// A task to be written.
@@ -62,4 +80,56 @@ pub struct TaskLease {
     pub task_id: TaskId,
     /// The fencing token.
     pub token: u32,
+}
+
+/// What went wrong with a task, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskFailure {
+    /// When.
+    pub at: Timestamp,
+    /// What. For operators only.
+    pub error: String,
+}
+
+/// A failure in the history of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedTaskFailure {
+    /// Which time that it was claimed.
+    pub attempt: u32,
+    /// What went wrong.
+    pub failure: TaskFailure,
+}
+
+/// A task that has been put aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedTask {
+    /// The task; `run_at` as last postponed.
+    pub task: NewTask,
+    /// How often it was claimed.
+    pub attempts: u32,
+    /// When it was put aside.
+    pub parked_at: Timestamp,
+    /// All that went wrong, the oldest first; the last [`MAX_TASK_FAILURES`].
+    pub failures: Vec<RecordedTaskFailure>,
+}
+
+/// A page of parked tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskPage {
+    /// The tasks.
+    pub tasks: Vec<ParkedTask>,
+    /// Whether tasks may be missing here because a shard did not answer in time. They are not on a later
+    /// page either: whoever needs them asks for this page again.
+    pub incomplete: bool,
+}
+
+/// How a parked task was resolved, by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskResolution {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: AccountId,
+    /// Why it need not be done any more.
+    pub reason: String,
 }

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use dabba_domain::{RestaurantId, Role, Timestamp, menu::MenuDocument};
 use dabba_engine::{Engine, EngineConfig, ManualClock, PasswordCost, SeededRandom};
 use dabba_http::{HttpConfig, RateLimits, Registry, SigningKey, app, serve};
+use dabba_store::Store;
 use futures::FutureExt as _;
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -124,6 +125,7 @@ pub struct TestServer {
 }
 
 struct Running {
+    store: Arc<dyn Store>,
     engine: Arc<Engine>,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -140,8 +142,9 @@ impl Running {
         engine: &EngineConfig,
         http: &HttpConfig,
     ) -> Self {
-        let engine =
-            Engine::start(factory().await, Arc::clone(clock) as _, Arc::clone(random) as _, engine.clone());
+        let store = factory().await;
+        let (clock, random) = (Arc::clone(clock) as _, Arc::clone(random) as _);
+        let engine = Engine::start(Arc::clone(&store), clock, random, engine.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopped) = oneshot::channel::<()>();
@@ -163,7 +166,7 @@ impl Running {
         });
         // What is due is so by the manual clock: nothing, while no test moves it.
         let working = tokio::spawn(Arc::clone(&engine).work(told(working_stopped)));
-        Self { engine, address, stop, serving, stop_working, working }
+        Self { store, engine, address, stop, serving, stop_working, working }
     }
 
     async fn stop(self) {
@@ -193,6 +196,11 @@ impl TestServer {
     /// The engine behind the API.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.running().engine
+    }
+
+    /// The store behind the engine.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.running().store
     }
 
     /// Where it listens.

@@ -10,7 +10,7 @@ use std::{
 use dabba_pg_cluster::Cluster;
 use serde_json::{Value, json};
 
-use super::support::{PATIENCE, Server, block_on, dabba, failure, pause};
+use super::support::{PATIENCE, Server, block_on, dabba, failure, pause, stdout};
 
 /// A process that works. Killed when dropped.
 struct Working(Child);
@@ -106,5 +106,59 @@ fn the_embedded_database_is_worked_by_one_process_at_a_time() {
     let server = Server::start(data.path(), &[]);
     let text = failure(data.path(), &["work", "--data", data.path().to_str().unwrap()]);
     assert!(text.contains("dabba.db") && text.contains("one process at a time"), "{text}");
+    server.stop();
+}
+
+/// Proves that `dabba tasks` shows what is parked, with all that went wrong, has one tried again and puts
+/// another away with a reason; in the database itself and through a server alike.
+#[test]
+fn parked_tasks_are_seen_to() {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--database", &url, "--work", "false"]);
+    block_on(async {
+        for key in ["one", "two"] {
+            place(&server, key).await;
+        }
+    });
+    cluster
+        .execute(
+            &database,
+            "UPDATE tasks SET attempts = 16, parked_at_ns = 1780315200000000000, failures = \
+             '[{\"attempt\": 15, \"at_ns\": 1, \"error\": \"first\"}, {\"attempt\": 16, \"at_ns\": 2, \"error\": \"last\"}]'",
+        )
+        .unwrap();
+
+    let at_database = ["--database", &url];
+    let (address, token) = (server.said("/address"), server.said("/tokens/admin"));
+    let at_server = ["--server", &address, "--token", &token];
+    let tasks =
+        |arguments: &[&str], place: &[&str]| stdout(data.path(), &[&["tasks"], arguments, place].concat());
+    let listed = tasks(&["--json"], &at_database);
+    assert_eq!(listed, tasks(&["--json"], &at_server));
+    let listed: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let id = |index: usize| listed[index]["id"].as_str().unwrap();
+    assert_eq!((listed.len(), &listed[0]["attempts"]), (2, &json!(16)));
+    assert_eq!(listed[0]["parked_at"], "2026-06-01T12:00:00Z");
+    assert_eq!(listed[0]["failures"][0]["error"], "first");
+    let table = tasks(&[], &at_database);
+    assert!(table.contains(id(0)) && table.contains("last") && !table.contains("first"), "{table}");
+
+    let unknown =
+        failure(data.path(), &["tasks", "resolve", id(0), at_server[0], at_server[1], at_server[2], &token]);
+    assert!(unknown.contains("--reason"), "{unknown}");
+    assert!(tasks(&["resolve", id(0), "--reason", "rang them up"], &at_server).contains("is resolved"));
+    becomes(&database, "SELECT resolution FROM tasks WHERE resolved_at_ns IS NOT NULL", "rang them up");
+    assert!(tasks(&["retry", id(1)], &at_database).contains("is tried again"));
+    assert_eq!(tasks(&[], &at_database).trim(), "no task is parked");
+    let text = failure(data.path(), &[&["tasks", "retry", id(1)], &at_server[..]].concat());
+    assert!(text.contains("not_found"), "{text}");
+    // Its time has not come: the worker puts it off, with no failure more.
+    let working = Working::start(data.path(), &["--database", &url]);
+    let sql = "SELECT attempts, jsonb_array_length(failures) FROM tasks WHERE parked_at_ns IS NULL";
+    becomes(&database, sql, "17|2");
+    working.stop("TERM");
     server.stop();
 }

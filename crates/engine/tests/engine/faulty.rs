@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, Bucket, OrderId, RestaurantId, Timestamp,
+    AccountId, Bucket, OrderId, RestaurantId, TaskId, Timestamp,
     menu::Menu,
     order::{Order, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
@@ -19,8 +19,8 @@ use dabba_domain::{
 use dabba_store::{
     Account, AccountCreation, AccountStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate,
     ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey,
-    OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, StockLevel, Store, StoreError, TaskLease,
-    TaskStore,
+    OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, StockLevel, Store, StoreError, TaskFailure,
+    TaskLease, TaskPage, TaskResolution, TaskStore,
 };
 use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
@@ -134,6 +134,8 @@ pub(crate) struct FaultyStore {
     pub(crate) claims: Faults,
     /// What happens when a task is given back.
     pub(crate) postponements: Faults,
+    /// What happens when a task is parked.
+    pub(crate) parkings: Faults,
     /// Orders at which whoever reads them panics.
     pub(crate) poisoned: Mutex<HashSet<OrderId>>,
     /// How often tasks were asked for.
@@ -166,6 +168,7 @@ impl FaultyStore {
             loads: Faults::none(),
             claims: Faults::none(),
             postponements: Faults::none(),
+            parkings: Faults::none(),
             poisoned: Mutex::default(),
             claims_begun: AtomicU64::new(0),
             batch_gate: Gate::new(),
@@ -258,9 +261,21 @@ impl TaskStore for FaultyStore {
         &self,
         lease: TaskLease,
         run_at: Timestamp,
-        error: &str,
+        failure: Option<&TaskFailure>,
     ) -> Result<bool, StoreError> {
-        self.postponements.around(self.inner.postpone_task(lease, run_at, error)).await
+        self.postponements.around(self.inner.postpone_task(lease, run_at, failure)).await
+    }
+    async fn park_task(&self, lease: TaskLease, failure: &TaskFailure) -> Result<bool, StoreError> {
+        self.parkings.around(self.inner.park_task(lease, failure)).await
+    }
+    async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError> {
+        self.inner.parked_tasks(after, limit).await
+    }
+    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<bool, StoreError> {
+        self.inner.retry_task(id, run_at).await
+    }
+    async fn resolve_task(&self, id: TaskId, resolution: &TaskResolution) -> Result<bool, StoreError> {
+        self.inner.resolve_task(id, resolution).await
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_domain::order::OrderStatus;
-use dabba_engine::{CommandRequest, Random as _, SeededRandom, TaskConfig, TaskOutcome};
-use dabba_store::TaskStore as _;
+use dabba_domain::{order::OrderStatus, text::Note};
+use dabba_engine::{CommandRequest, Error, Random as _, SeededRandom, TaskConfig, TaskOutcome};
+use dabba_store::{PageSize, ParkedTask, TaskStore as _};
 use jiff::SignedDuration;
 
 use crate::{
@@ -164,30 +164,85 @@ async fn a_poisoned_task_holds_up_nobody() {
     assert_eq!(world.stock_of_dal().await, STOCK);
 }
 
-/// Proves that a task which keeps failing is given up after a bounded number of attempts, says why, rests
-/// for as long as it is told, and is done when what was wrong is mended.
+/// Lets time pass until the one task that there is has failed too often.
+async fn until_parked(world: &World, worker: &Worker, times: u64) {
+    while worker.count(TaskOutcome::GivenUp) < times {
+        world.looked().await;
+        assert!(worker.claimed() <= 40, "a task is tried a bounded number of times");
+        world.clock.advance(SignedDuration::from_secs(5));
+    }
+}
+
+async fn parked(world: &World) -> Vec<ParkedTask> {
+    let page = world.engine.parked_tasks(&world.admin, None, PageSize::DEFAULT).await.unwrap();
+    assert!(!page.incomplete);
+    page.tasks
+}
+
+/// Proves that a task which keeps failing is parked after a bounded number of attempts and left alone; that
+/// it says all that went wrong; that it is tried again when an admin says so, once; and that it is done when
+/// what was wrong is mended.
 #[tokio::test]
-async fn a_task_that_keeps_failing_rests_and_is_not_forgotten() {
+async fn a_task_that_keeps_failing_is_parked_until_an_admin_sees_to_it() {
     let world = World::with_stock(working_config()).await;
     let order = world.place_two("a").await;
     world.advance_to_deadline(&order);
     world.store.loads.plan(|| Fault::Damage);
+    // That it cannot be parked at once does not matter either.
+    world.store.parkings.fail_once(Fault::Before);
     let worker = Worker::start(&world.engine);
-    while worker.count(TaskOutcome::GivenUp) == 0 {
-        world.looked().await;
-        assert!(worker.claimed() <= 16, "it is given up after so many attempts");
-        world.clock.advance(SignedDuration::from_secs(5));
-    }
-    assert_eq!((worker.claimed(), worker.count(TaskOutcome::Postponed)), (16, 15));
-    let given_up_at = world.engine.now();
-    world.clock.advance(SignedDuration::from_mins(59));
+    until_parked(&world, &worker, 1).await;
+    assert_eq!((worker.claimed(), worker.count(TaskOutcome::Postponed)), (17, 15));
+    world.clock.advance(SignedDuration::from_hours(24 * 365));
     world.looked().await;
-    assert_eq!(worker.claimed(), 16, "it rests");
+    assert_eq!(worker.claimed(), 17, "it is left alone");
+
+    let task = parked(&world).await.remove(0);
+    assert_eq!((task.task.order_id, task.attempts), (order.id, 17));
+    // The sixteenth could not be told.
+    let attempts: Vec<u32> = task.failures.iter().map(|failed| failed.attempt).collect();
+    assert_eq!(attempts, (1..=15).chain([17]).collect::<Vec<_>>());
+    assert!(task.failures.iter().all(|failed| failed.failure.error.contains("as the test says")));
+    assert!(task.failures.is_sorted_by_key(|failed| failed.failure.at));
+
+    world.engine.retry_task(&world.admin, task.task.id).await.unwrap();
+    until_parked(&world, &worker, 2).await;
+    assert_eq!((worker.claimed(), parked(&world).await[0].failures.len()), (18, 17));
     world.store.loads.plan(|| Fault::None);
+    world.engine.retry_task(&world.admin, task.task.id).await.unwrap();
     check_end(&world, &worker, "mended").await;
-    let rested = world.read(order.id).await.updated_at.duration_since(given_up_at);
-    assert!(rested >= SignedDuration::from_mins(59), "{rested}");
-    assert_eq!(worker.claimed(), 17);
+    assert_eq!((worker.claimed(), parked(&world).await), (19, vec![]));
+}
+
+/// Proves that an admin puts a parked task away for good, and that nobody else may see or move one.
+#[tokio::test]
+async fn a_parked_task_is_resolved_by_admins_only() {
+    let world = World::with_stock(working_config()).await;
+    let order = world.place_two("a").await;
+    world.advance_to_deadline(&order);
+    world.store.poisoned.lock().unwrap().insert(order.id);
+    let worker = Worker::start(&world.engine);
+    until_parked(&world, &worker, 1).await;
+    let task = parked(&world).await.remove(0);
+    assert!(task.failures[0].failure.error.contains("panicked: as the test says"), "{task:?}");
+    let (id, engine) = (task.task.id, &world.engine);
+    let reason = Note::new("done by hand").unwrap();
+    for somebody in [&world.customer, &world.staff] {
+        let listed = engine.parked_tasks(somebody, None, PageSize::DEFAULT).await;
+        assert!(matches!(listed, Err(Error::Forbidden(_))));
+        assert!(matches!(engine.retry_task(somebody, id).await, Err(Error::Forbidden(_))));
+        assert!(matches!(engine.resolve_task(somebody, id, &reason).await, Err(Error::Forbidden(_))));
+    }
+    engine.resolve_task(&world.admin, id, &reason).await.unwrap();
+    assert_eq!(parked(&world).await, []);
+    for again in
+        [engine.resolve_task(&world.admin, id, &reason).await, engine.retry_task(&world.admin, id).await]
+    {
+        assert!(matches!(again, Err(Error::NotFound(_))), "{again:?}");
+    }
+    world.store.poisoned.lock().unwrap().clear();
+    world.until_no_tasks(&worker).await;
+    assert_eq!(world.read(order.id).await, order, "nobody tries it again");
 }
 
 /// Proves that a store that is away for long uses up nobody's attempts: nothing is given up.

@@ -202,12 +202,6 @@ impl<T: Cursor> FromParameters for PageQuery<T> {
     }
 }
 
-/// Where the next page begins, when this one is full.
-fn next_cursor<T: Cursor>(length: usize, limit: PageSize, last: Option<T>) -> Option<String> {
-    let is_full = u32::try_from(length) == Ok(limit.get());
-    last.filter(|_| is_full).map(|last| last.write())
-}
-
 /// A page of restaurants.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RestaurantList)]
@@ -244,7 +238,8 @@ async fn list_restaurants(
     let RestaurantPage { restaurants, incomplete } =
         app.engine.restaurants(query.cursor, query.limit).await?;
     let now = app.engine.now();
-    let next_cursor = next_cursor(restaurants.len(), query.limit, restaurants.last().map(|last| last.id));
+    let next_cursor =
+        lists::next_cursor(restaurants.len(), query.limit, restaurants.last().map(|last| last.id));
     let restaurants = restaurants.iter().map(|restaurant| RestaurantBody::new(restaurant, now)).collect();
     Ok(lists::answer(RestaurantListBody { restaurants, next_cursor, incomplete }, incomplete))
 }
@@ -369,7 +364,7 @@ async fn list_members(
     QueryOf(query): QueryOf<PageQuery<AccountId>>,
 ) -> Result<Json<MemberListBody>> {
     let members = app.engine.members(&caller, id, query.cursor, query.limit).await?;
-    let next_cursor = next_cursor(members.len(), query.limit, members.last().map(|last| last.id));
+    let next_cursor = lists::next_cursor(members.len(), query.limit, members.last().map(|last| last.id));
     Ok(Json(MemberListBody { members: members.into_iter().map(AccountBody::from).collect(), next_cursor }))
 }
 

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use dabba_domain::Timestamp;
+use dabba_store::TaskFailure;
 use dabba_testkit::TestServer;
 use jiff::SignedDuration;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{allowed, metric};
@@ -82,4 +85,58 @@ async fn an_order_expires_after_a_restart() {
     server.restart().await;
     completed(&server, 1).await;
     assert_eq!(read(&server, &order).await["status"], "cancelled");
+}
+
+/// Parks the task of an order, as if it had failed too often. Answers the task's id.
+async fn park(server: &TestServer, order: &Value) -> String {
+    let deadline: Timestamp = order["acceptance_deadline"].as_str().unwrap().parse().unwrap();
+    let minute = SignedDuration::from_mins(1);
+    // The server's own worker does not see it before its time.
+    let claimed = server.store().claim_due_tasks(deadline, deadline + minute, 1).await.unwrap().remove(0);
+    assert_eq!(claimed.task.order_id.to_string(), order["id"].as_str().unwrap());
+    let failure = TaskFailure { at: server.now(), error: "the gateway said no".to_owned() };
+    assert!(server.store().park_task(claimed.lease, &failure).await.unwrap());
+    claimed.task.id.to_string()
+}
+
+/// Proves that an admin sees why tasks are parked, page by page, has one tried again, which is done, and
+/// resolves another, which has to have a reason.
+#[tokio::test]
+async fn an_admin_sees_to_parked_tasks() {
+    let server = start().await;
+    let first = server.place("1", &TestServer::order()).await;
+    let first_task = park(&server, &first).await;
+    server.advance(SignedDuration::from_secs(1));
+    let second = server.place("2", &TestServer::order()).await;
+    let second_task = park(&server, &second).await;
+
+    let admin = Some(&server.admin);
+    let page = server.get("/v1/tasks?state=parked&limit=1", admin).await.expect(200);
+    let listed = json!({
+        "id": first_task, "order_id": first["id"], "kind": "expire_unaccepted", "attempts": 1,
+        "parked_at": "2026-06-01T12:00:00Z",
+        "failures": [{"attempt": 1, "at": "2026-06-01T12:00:00Z", "error": "the gateway said no"}],
+    });
+    assert_eq!(page["tasks"], json!([listed]));
+    let path = format!("/v1/tasks?limit=1&cursor={}", page["next_cursor"].as_str().unwrap());
+    let page = server.get(&path, admin).await.expect(200);
+    assert_eq!(page["tasks"][0]["id"], second_task);
+    server.get("/v1/tasks?state=done", admin).await.problem(400, "bad_request");
+
+    server.advance(SignedDuration::from_hours(1));
+    let (retry, resolve) =
+        (format!("/v1/tasks/{first_task}/retry"), format!("/v1/tasks/{second_task}/resolve"));
+    server.request(Method::POST, &retry).by(&server.admin).send().await.expect(204);
+    completed(&server, 1).await;
+    assert_eq!(read(&server, &first).await["status"], "cancelled");
+    server.request(Method::POST, &retry).by(&server.admin).send().await.problem(404, "not_found");
+
+    for body in [json!({}), json!({"reason": " "}), json!({"reason": "x", "because": "y"})] {
+        let refused = server.post(&resolve, admin, &body).send().await;
+        assert!([400, 422].contains(&refused.status), "{body}: {}", refused.text);
+    }
+    server.post(&resolve, admin, &json!({"reason": "they rang us up"})).send().await.expect(204);
+    let page = server.get("/v1/tasks", admin).await.expect(200);
+    assert_eq!(page, json!({"tasks": [], "next_cursor": null}));
+    assert_eq!(read(&server, &second).await["status"], "confirmed", "nobody tries it again");
 }

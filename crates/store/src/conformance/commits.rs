@@ -211,7 +211,7 @@ pub async fn a_failed_commit_writes_nothing(store: Arc<dyn Store>) {
         assert_eq!(levels, [9, 1], "{expected:?}");
     }
     assert_eq!(store.feed(&FeedCursor::start(), 100).await.unwrap(), before);
-    assert!(store.postpone_task(lease, far, "still held").await.unwrap());
+    assert!(store.postpone_task(lease, far, None).await.unwrap());
 }
 
 /// Where several conditions fail, the first of claim, lease, version, catalogue, stock is answered.

@@ -129,6 +129,13 @@ properties! { $
         a_lease_that_ran_out_but_was_not_taken_over_still_completes,
         a_postponed_task_comes_back_with_its_error,
         a_task_is_postponed_only_by_its_holder,
+        a_task_given_back_without_an_error_keeps_what_was_said,
+        a_parked_task_is_put_aside_with_its_whole_history,
+        a_task_is_parked_only_by_its_holder,
+        parked_tasks_are_listed_by_id,
+        a_parked_task_is_tried_again_when_somebody_says_so,
+        a_resolved_task_is_gone_for_good,
+        the_history_of_a_task_is_bounded,
     }
     catalogue {
         a_restaurant_comes_back_as_it_was_created,

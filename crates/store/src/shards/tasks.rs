@@ -1,10 +1,10 @@
 //! Tasks: an equal share from each shard, and back to the one that its id names.
 
 use async_trait::async_trait;
-use dabba_domain::Timestamp;
+use dabba_domain::{TaskId, Timestamp};
 
-use super::router::ShardedStore;
-use crate::{ClaimedTask, StoreError, TaskLease, TaskStore};
+use super::{orders::merge, router::ShardedStore};
+use crate::{ClaimedTask, PageSize, StoreError, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskStore};
 
 #[async_trait]
 impl TaskStore for ShardedStore {
@@ -27,9 +27,34 @@ impl TaskStore for ShardedStore {
         &self,
         lease: TaskLease,
         run_at: Timestamp,
-        error: &str,
+        failure: Option<&TaskFailure>,
     ) -> Result<bool, StoreError> {
         let shard = self.shard(lease.task_id.bucket());
-        shard.answer(shard.store().postpone_task(lease, run_at, error)).await
+        shard.answer(shard.store().postpone_task(lease, run_at, failure)).await
+    }
+
+    async fn park_task(&self, lease: TaskLease, failure: &TaskFailure) -> Result<bool, StoreError> {
+        let shard = self.shard(lease.task_id.bucket());
+        shard.answer(shard.store().park_task(lease, failure)).await
+    }
+
+    async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError> {
+        let gathered = self.ask_all(|store| store.parked_tasks(after, limit)).await;
+        let is_any_missing = !gathered.failures.is_empty();
+        let pages = gathered.any()?;
+        let incomplete = is_any_missing || pages.iter().any(|page| page.incomplete);
+        let lists = pages.into_iter().map(|page| page.tasks).collect();
+        let (tasks, _) = merge(lists, limit.get() as usize, |parked| parked.task.id);
+        Ok(TaskPage { tasks, incomplete })
+    }
+
+    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<bool, StoreError> {
+        let shard = self.shard(id.bucket());
+        shard.answer(shard.store().retry_task(id, run_at)).await
+    }
+
+    async fn resolve_task(&self, id: TaskId, resolution: &TaskResolution) -> Result<bool, StoreError> {
+        let shard = self.shard(id.bucket());
+        shard.answer(shard.store().resolve_task(id, resolution)).await
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use dabba_domain::{OrderId, restaurant::Restaurant};
 use dabba_store::{
     CatalogueStore, CommitOutcome, FeedCursor, Health, OrderScope, OrderStore, PageSize, RestaurantPage,
-    ShardedStore, Store, StoreError, conformance::builders::menu,
+    ShardedStore, Store, StoreError, TaskPage, TaskStore, conformance::builders::menu,
 };
 use tokio::time::Instant;
 
@@ -338,4 +338,17 @@ async fn a_defect_is_found_before_anything_is_written() {
     let result = fixture.router.commit(vec![good, bad]).await;
     assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
     assert_eq!(fixture.calls().concat().len(), 0);
+}
+
+/// Parked tasks of a dead shard are missed, and the page says so; without any shard there is no page.
+#[tokio::test]
+async fn parked_tasks_of_a_dead_shard_are_missed() {
+    let fixture = Fixture::new();
+    let list = || fixture.router.parked_tasks(None, PageSize::DEFAULT);
+    assert_eq!(list().await.unwrap(), TaskPage { tasks: Vec::new(), incomplete: false });
+    fixture.break_shard(1, &Fault::Fail(unavailable()));
+    assert!(list().await.unwrap().incomplete);
+    fixture.break_shard(0, &Fault::Fail(unavailable()));
+    fixture.break_shard(2, &Fault::Fail(unavailable()));
+    assert!(matches!(list().await, Err(StoreError::Unavailable(_))));
 }

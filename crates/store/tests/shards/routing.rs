@@ -5,7 +5,8 @@ use std::{collections::HashSet, sync::Arc};
 use dabba_domain::{RestaurantId, Role};
 use dabba_store::{
     AccountStore, CatalogueStore, CommitOutcome, FeedCursor, Hint, MAX_REVISIONS, OrderScope, OrderStore,
-    PageSize, ShardedStore, ShardedStoreError, Store, StoreError, TaskLease, TaskStore,
+    PageSize, ShardedStore, ShardedStoreError, Store, StoreError, TaskFailure, TaskLease, TaskResolution,
+    TaskStore,
     conformance::builders::{menu, slug},
 };
 use futures::StreamExt as _;
@@ -38,7 +39,12 @@ async fn what_concerns_a_restaurant_is_asked_of_its_shard_only() {
     assert_eq!(router.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
     router.find_claim(account, id, &key).await.unwrap();
     assert_eq!(router.list_orders(&query(OrderScope::Restaurant(id), 5)).await.unwrap().orders.len(), 1);
-    router.postpone_task(lease, now, "").await.unwrap();
+    router.postpone_task(lease, now, None).await.unwrap();
+    let failure = TaskFailure { at: now, error: "as the test says".to_owned() };
+    router.park_task(lease, &failure).await.unwrap();
+    router.retry_task(lease.task_id, now).await.unwrap();
+    let resolution = TaskResolution { at: now, by: account, reason: "as the test says".to_owned() };
+    router.resolve_task(lease.task_id, &resolution).await.unwrap();
     router.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
     router.catalogue(id).await.unwrap();
     router.update_restaurant(&restaurant, 1).await.unwrap();
@@ -50,6 +56,9 @@ async fn what_concerns_a_restaurant_is_asked_of_its_shard_only() {
         "find_claim",
         "list_orders",
         "postpone_task",
+        "park_task",
+        "retry_task",
+        "resolve_task",
         "create_restaurant",
         "catalogue",
         "update_restaurant",

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, OrderId, RestaurantId, Timestamp,
+    AccountId, OrderId, RestaurantId, TaskId, Timestamp,
     menu::Menu,
     order::{Order, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
@@ -17,7 +17,7 @@ use dabba_store::{
     Account, AccountCreation, AccountStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate,
     ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey,
     OrderCursor, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, StockLevel, Store, StoreError,
-    TaskLease, TaskStore,
+    TaskFailure, TaskLease, TaskPage, TaskResolution, TaskStore,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -153,8 +153,29 @@ impl TaskStore for Stub {
         let count = tasks.len().min(limit as usize);
         Ok(tasks.drain(..count).collect())
     }
-    async fn postpone_task(&self, _: TaskLease, _: Timestamp, _: &str) -> Result<bool, StoreError> {
+    async fn postpone_task(
+        &self,
+        _: TaskLease,
+        _: Timestamp,
+        _: Option<&TaskFailure>,
+    ) -> Result<bool, StoreError> {
         self.enter("postpone_task").await?;
+        Ok(true)
+    }
+    async fn park_task(&self, _: TaskLease, _: &TaskFailure) -> Result<bool, StoreError> {
+        self.enter("park_task").await?;
+        Ok(true)
+    }
+    async fn parked_tasks(&self, _: Option<TaskId>, _: PageSize) -> Result<TaskPage, StoreError> {
+        self.enter("parked_tasks").await?;
+        Ok(TaskPage::default())
+    }
+    async fn retry_task(&self, _: TaskId, _: Timestamp) -> Result<bool, StoreError> {
+        self.enter("retry_task").await?;
+        Ok(true)
+    }
+    async fn resolve_task(&self, _: TaskId, _: &TaskResolution) -> Result<bool, StoreError> {
+        self.enter("resolve_task").await?;
         Ok(true)
     }
 }

@@ -1,0 +1,262 @@
+//! `dabba tasks`: what has failed too often, and what to do about it.
+
+use comfy_table::{Table, presets::NOTHING};
+use dabba_domain::{OrderId, Role, TaskId, Timestamp, text::Note};
+use dabba_engine::{Engine, Principal};
+use dabba_sim::Client;
+use dabba_store::{PageSize, ParkedTask};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    commands::{DataArguments, block_on},
+    data,
+    databases::{Databases, Opened},
+    demo_data,
+    failure::Failure,
+    logging, output,
+};
+
+/// Time for the store to close afterwards.
+const CLOSING_TIME: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What the command takes. Without a subcommand it lists the parked tasks.
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    list: ListArguments,
+}
+
+#[derive(clap::Args)]
+struct ListArguments {
+    /// Prints JSON, one object for each task.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Has a parked task tried once more.
+    Retry {
+        /// The task.
+        id: TaskId,
+        #[command(flatten)]
+        place: PlaceArguments,
+    },
+    /// Puts a parked task away for good.
+    Resolve {
+        /// The task.
+        id: TaskId,
+        /// What was done instead. It is kept with the task.
+        #[arg(long, value_parser = note)]
+        reason: Note,
+        #[command(flatten)]
+        place: PlaceArguments,
+    },
+}
+
+/// Where the tasks are: behind a server, or in databases.
+#[derive(clap::Args)]
+struct PlaceArguments {
+    /// Asks a running server, for example `http://127.0.0.1:8080`.
+    #[arg(long, value_name = "URL", requires = "token")]
+    server: Option<String>,
+    /// An admin's token for that server.
+    #[arg(long, requires = "server")]
+    token: Option<String>,
+    #[command(flatten)]
+    settings: DataArguments,
+}
+
+/// What is to be done.
+enum Action {
+    List { json: bool },
+    Retry { id: TaskId },
+    Resolve { id: TaskId, reason: Note },
+}
+
+fn note(text: &str) -> Result<Note, String> {
+    Note::new(text).map_err(|error| error.to_string())
+}
+
+/// A parked task, as the API shows it too.
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    id: TaskId,
+    order_id: OrderId,
+    kind: String,
+    attempts: u32,
+    parked_at: Timestamp,
+    failures: Vec<FailureRow>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FailureRow {
+    attempt: u32,
+    at: Timestamp,
+    error: String,
+}
+
+impl From<ParkedTask> for Row {
+    fn from(parked: ParkedTask) -> Self {
+        let failures = parked.failures.into_iter().map(|recorded| FailureRow {
+            attempt: recorded.attempt,
+            at: recorded.failure.at,
+            error: recorded.failure.error,
+        });
+        Self {
+            id: parked.task.id,
+            order_id: parked.task.order_id,
+            kind: parked.task.kind.as_str().to_owned(),
+            attempts: parked.attempts,
+            parked_at: parked.parked_at,
+            failures: failures.collect(),
+        }
+    }
+}
+
+/// A page as the API gives it.
+#[derive(Deserialize)]
+struct Page {
+    tasks: Vec<Row>,
+    next_cursor: Option<String>,
+    #[serde(default)]
+    incomplete: bool,
+}
+
+/// Lists parked tasks, or does something with one of them.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let (action, place) = match arguments.command {
+        None => (Action::List { json: arguments.list.json }, arguments.list.place),
+        Some(Command::Retry { id, place }) => (Action::Retry { id }, place),
+        Some(Command::Resolve { id, reason, place }) => (Action::Resolve { id, reason }, place),
+    };
+    let PlaceArguments { server, token, settings } = place;
+    if let (Some(server), Some(token)) = (server, token) {
+        let client = Client::new(&server).map_err(Failure::during("--server"))?.with_token(&token);
+        return block_on(through(&client, action));
+    }
+    let settings = settings.load()?;
+    logging::start(&settings)?;
+    block_on(async {
+        let databases = Databases::from_settings(&settings)?;
+        let opened = databases.open(&settings).await;
+        let Opened { store, .. } = opened.map_err(|failure| match databases {
+            Databases::Postgres(_) => failure,
+            Databases::Embedded(_) => Failure::new(format!(
+                "{failure}\nWhile a server runs on this data directory, ask it: \
+                 --server URL --token TOKEN (`dabba token --role admin` prints one)"
+            )),
+        })?;
+        let engine = data::start_engine(&store, &databases, &settings);
+        let result = within(&engine, action).await;
+        engine.shut_down(CLOSING_TIME).await;
+        result
+    })
+}
+
+/// In the databases themselves.
+async fn within(engine: &Engine, action: Action) -> Result<(), Failure> {
+    let admin = Principal { account_id: demo_data::fresh_account_id(engine), role: Role::Admin };
+    match action {
+        Action::List { json } => {
+            let (mut after, mut is_incomplete) = (None, false);
+            let mut table = new_table();
+            loop {
+                let page = engine.parked_tasks(&admin, after, PageSize::DEFAULT).await;
+                let page = page.map_err(Failure::during("listing tasks"))?;
+                is_incomplete |= page.incomplete;
+                let is_last = page.tasks.len() < PageSize::DEFAULT.get() as usize;
+                after = page.tasks.last().map(|last| last.task.id);
+                show(page.tasks.into_iter().map(Row::from).collect(), &mut table, json)?;
+                if is_last {
+                    return finish(&table, is_incomplete, json);
+                }
+            }
+        }
+        Action::Retry { id } => {
+            engine.retry_task(&admin, id).await.map_err(Failure::during(id))?;
+            output::line(format_args!("{id} is tried again"))
+        }
+        Action::Resolve { id, reason } => {
+            engine.resolve_task(&admin, id, &reason).await.map_err(Failure::during(id))?;
+            output::line(format_args!("{id} is resolved"))
+        }
+    }
+}
+
+/// Through a server.
+async fn through(client: &Client, action: Action) -> Result<(), Failure> {
+    match action {
+        Action::List { json } => {
+            let (mut cursor, mut is_incomplete) = (String::new(), false);
+            let mut table = new_table();
+            loop {
+                let path = format!("/v1/tasks?state=parked{cursor}");
+                let answer = client.get(&path).send().await.map_err(Failure::during("listing tasks"))?;
+                let page: Page =
+                    serde_json::from_value(answer.body).map_err(Failure::during("listing tasks"))?;
+                is_incomplete |= page.incomplete;
+                show(page.tasks, &mut table, json)?;
+                match page.next_cursor {
+                    Some(next) => cursor = format!("&cursor={next}"),
+                    None => return finish(&table, is_incomplete, json),
+                }
+            }
+        }
+        Action::Retry { id } => {
+            let retried = client.post(&format!("/v1/tasks/{id}/retry")).send().await;
+            retried.map_err(Failure::during(id))?;
+            output::line(format_args!("{id} is tried again"))
+        }
+        Action::Resolve { id, reason } => {
+            let call = client.post(&format!("/v1/tasks/{id}/resolve"));
+            call.json(&json!({"reason": reason})).send().await.map_err(Failure::during(id))?;
+            output::line(format_args!("{id} is resolved"))
+        }
+    }
+}
+
+fn new_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(["task", "order", "kind", "parked at", "attempts", "last error"]);
+    table
+}
+
+/// Prints tasks as JSON, or adds them to the table.
+fn show(rows: Vec<Row>, table: &mut Table, json: bool) -> Result<(), Failure> {
+    for row in rows {
+        if json {
+            output::json(&row)?;
+            continue;
+        }
+        let last_error = row.failures.last().map_or("", |last| &last.error).to_owned();
+        table.add_row([
+            row.id.to_string(),
+            row.order_id.to_string(),
+            row.kind,
+            row.parked_at.to_string(),
+            row.attempts.to_string(),
+            last_error,
+        ]);
+    }
+    Ok(())
+}
+
+/// Prints the table. Fails when something may be missing in the list.
+fn finish(table: &Table, is_incomplete: bool, json: bool) -> Result<(), Failure> {
+    match (json, table.is_empty()) {
+        (true, _) => {}
+        (false, true) => output::line("no task is parked")?,
+        (false, false) => output::line(table)?,
+    }
+    if is_incomplete {
+        return Err(Failure::new("a shard did not answer: tasks of its orders are missing"));
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Tasks that have failed too often, and what admins do with them.
+
+use dabba_domain::{Role, TaskId, text::Note};
+use dabba_store::{PageSize, TaskPage, TaskResolution};
+
+use crate::{Engine, Error, Principal};
+
+impl Engine {
+    /// A page of the parked tasks behind the given one, by id, with all that went wrong with them. For
+    /// admins.
+    pub async fn parked_tasks(
+        &self,
+        principal: &Principal,
+        after: Option<TaskId>,
+        limit: PageSize,
+    ) -> Result<TaskPage, Error> {
+        check_admin(principal)?;
+        Ok(self.store.parked_tasks(after, limit).await?)
+    }
+
+    /// Has a parked task tried once more, at once. When that fails, it is parked again. For admins.
+    pub async fn retry_task(&self, principal: &Principal, id: TaskId) -> Result<(), Error> {
+        check_admin(principal)?;
+        found(self.store.retry_task(id, self.now()).await?)?;
+        tracing::info!(task_id = %id, by = %principal.account_id, "a parked task is tried again");
+        Ok(())
+    }
+
+    /// Puts a parked task away for good, for a reason that is kept with it. For admins.
+    pub async fn resolve_task(&self, principal: &Principal, id: TaskId, reason: &Note) -> Result<(), Error> {
+        check_admin(principal)?;
+        let resolution =
+            TaskResolution { at: self.now(), by: principal.account_id, reason: reason.as_str().to_owned() };
+        found(self.store.resolve_task(id, &resolution).await?)?;
+        tracing::info!(task_id = %id, by = %principal.account_id, "a parked task is resolved");
+        Ok(())
+    }
+}
+
+fn check_admin(principal: &Principal) -> Result<(), Error> {
+    match principal.role {
+        Role::Admin => Ok(()),
+        _ => Err(Error::Forbidden("only an admin sees to parked tasks".into())),
+    }
+}
+
+const fn found(is_parked: bool) -> Result<(), Error> {
+    if is_parked { Ok(()) } else { Err(Error::NotFound("parked task")) }
+}

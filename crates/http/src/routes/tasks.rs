@@ -1,0 +1,196 @@
+//! Parked tasks: what failed too often, and what admins do about it.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use dabba_domain::{OrderId, TaskId, Timestamp, text::Note};
+use dabba_store::{PageSize, ParkedTask, RecordedTaskFailure, TaskFailure, TaskPage};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::lists;
+use crate::{
+    App,
+    extract::{Caller, FromParameters, InPath, JsonBody, Parameters, QueryOf},
+    problem::{BadBody, BadParameter, Failures, Missing, NotAllowed, NotSignedIn, Result},
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list_tasks)).routes(routes!(retry_task)).routes(routes!(resolve_task))
+}
+
+/// A task that has failed too often and waits for somebody to see to it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ParkedTask)]
+struct ParkedTaskBody {
+    id: TaskId,
+    /// The order that it is about.
+    order_id: OrderId,
+    /// What it does.
+    #[schema(value_type = String, example = "expire_unaccepted")]
+    kind: &'static str,
+    /// How often it was tried.
+    attempts: u32,
+    parked_at: Timestamp,
+    /// All that went wrong, the oldest first; the last hundred.
+    failures: Vec<TaskFailureBody>,
+}
+
+/// What went wrong with a task.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TaskFailure)]
+struct TaskFailureBody {
+    /// Which time that it was tried.
+    attempt: u32,
+    at: Timestamp,
+    error: String,
+}
+
+impl From<ParkedTask> for ParkedTaskBody {
+    fn from(parked: ParkedTask) -> Self {
+        let ParkedTask { task, attempts, parked_at, failures } = parked;
+        let failures = failures.into_iter().map(|recorded| {
+            let RecordedTaskFailure { attempt, failure: TaskFailure { at, error } } = recorded;
+            TaskFailureBody { attempt, at, error }
+        });
+        Self {
+            id: task.id,
+            order_id: task.order_id,
+            kind: task.kind.as_str(),
+            attempts,
+            parked_at,
+            failures: failures.collect(),
+        }
+    }
+}
+
+/// A page of parked tasks.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TaskList)]
+struct TaskListBody {
+    tasks: Vec<ParkedTaskBody>,
+    /// Where the next page begins; `null` when there is nothing behind this one.
+    next_cursor: Option<String>,
+    /// There, and true, when tasks may be missing here because a part of the store did not answer in
+    /// time. They are not on a later page either; ask for this page again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    incomplete: bool,
+}
+
+/// How far a task is.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it describes what TaskListQuery reads")]
+enum TaskState {
+    /// It has failed too often and waits for somebody to see to it.
+    Parked,
+}
+
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct TaskListQuery {
+    /// Only tasks in this state, which is the only one that is listed, and the default.
+    #[param(value_type = Option<TaskState>)]
+    #[expect(dead_code, reason = "there is one only")]
+    state: (),
+    /// Most tasks in the page. 50, when absent.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: PageSize,
+    /// The `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<TaskId>,
+}
+
+impl FromParameters for TaskListQuery {
+    fn take_from(parameters: &mut Parameters) -> Result<Self> {
+        let state = parameters.take("state", |value| match value {
+            "parked" => Ok(()),
+            _ => Err("must be parked".to_owned()),
+        })?;
+        Ok(Self {
+            state: state.unwrap_or_default(),
+            limit: parameters.take_limit()?,
+            cursor: parameters.take_cursor()?,
+        })
+    }
+}
+
+/// Lists parked tasks
+///
+/// Those that have failed too often, with all that went wrong; the oldest first. For admins.
+#[utoipa::path(
+    get, path = "/v1/tasks", tag = "tasks", operation_id = "list_tasks",
+    params(TaskListQuery),
+    responses(
+        (status = 200, description = "A page of tasks.", body = TaskListBody, headers(
+            ("Dabba-Incomplete" = String, description = "`true` when tasks may be missing, as `incomplete` says."),
+        )),
+        NotSignedIn, NotAllowed, BadParameter, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn list_tasks(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    QueryOf(query): QueryOf<TaskListQuery>,
+) -> Result<Response> {
+    let TaskPage { tasks, incomplete } = app.engine.parked_tasks(&caller, query.cursor, query.limit).await?;
+    let next_cursor = lists::next_cursor(tasks.len(), query.limit, tasks.last().map(|last| last.task.id));
+    let tasks = tasks.into_iter().map(Into::into).collect();
+    Ok(lists::answer(TaskListBody { tasks, next_cursor, incomplete }, incomplete))
+}
+
+/// Has a parked task tried again
+///
+/// Once, at once. When that fails, it is parked again. For admins.
+#[utoipa::path(
+    post, path = "/v1/tasks/{task_id}/retry", tag = "tasks", operation_id = "retry_task",
+    params(("task_id" = TaskId, Path, description = "The task.")),
+    responses(
+        (status = 204, description = "It is tried again."),
+        NotSignedIn, NotAllowed, Missing, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn retry_task(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(task_id): InPath<TaskId>,
+) -> Result<StatusCode> {
+    app.engine.retry_task(&caller, task_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Why a task need not be done any more.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = TaskResolution)]
+#[serde(deny_unknown_fields)]
+struct ResolutionBody {
+    /// What was done instead, in words for those who come after.
+    reason: Note,
+}
+
+/// Resolves a parked task
+///
+/// It is put away for good, and the reason is kept with it. For admins.
+#[utoipa::path(
+    post, path = "/v1/tasks/{task_id}/resolve", tag = "tasks", operation_id = "resolve_task",
+    params(("task_id" = TaskId, Path, description = "The task.")),
+    request_body = ResolutionBody,
+    responses(
+        (status = 204, description = "It is resolved."),
+        NotSignedIn, NotAllowed, Missing, BadBody, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn resolve_task(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(task_id): InPath<TaskId>,
+    JsonBody(body): JsonBody<ResolutionBody>,
+) -> Result<StatusCode> {
+    app.engine.resolve_task(&caller, task_id, &body.reason).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
