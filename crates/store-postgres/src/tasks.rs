@@ -115,7 +115,7 @@ impl TaskStore for PostgresStore {
         self.read(async |connection| {
             let rows = connection.query(PARKED, &[&after, &i64::from(limit.get())]).await?;
             let tasks = rows.iter().map(parked_task_of).collect::<Result<_, _>>()?;
-            Ok(TaskPage { tasks, incomplete: false })
+            Ok(TaskPage { tasks, incomplete: !self.held.is_as_expected() })
         })
         .await
     }
