@@ -38,7 +38,7 @@ use crate::{
     condition::{Condition, News},
 };
 
-/// How often an expiry is tried before it is parked: with the default pauses, for about half an hour.
+/// How often an expiry is tried before it is parked: with the default pauses, for about twenty minutes.
 const MAX_EXPIRY_ATTEMPTS: u32 = 16;
 
 /// The shortest interval at which it is looked for tasks.
