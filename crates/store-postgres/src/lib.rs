@@ -161,8 +161,11 @@ impl PostgresStore {
     async fn connection(&self) -> Result<Connection, Failure> {
         let connection = self.connections.get().await?;
         if !self.is_verified.load(Ordering::Relaxed) {
-            migrate::check_schema(&connection).await?;
-            shard::check(connection.client()?, self.held.expected()).await?;
+            let check = async {
+                migrate::check_schema(&connection).await?;
+                shard::check(connection.client()?, self.held.expected()).await
+            };
+            connection.answer(check).await?;
             self.is_verified.store(true, Ordering::Relaxed);
             self.verified.notify_one();
         }

@@ -179,7 +179,7 @@ async fn reap(pool: Pool, max_idle: Duration) {
 pub(crate) struct Connection {
     client: Option<Object>,
     is_in_transaction: AtomicBool,
-    /// Statements that have been sent and not answered.
+    /// Statements that have been sent, to be prepared or run, and not answered.
     unanswered: AtomicU32,
     _permit: OwnedSemaphorePermit,
 }
@@ -204,7 +204,7 @@ impl Connection {
     }
 
     /// Waits for an answer, and remembers that one is out until it has come.
-    async fn answer<T>(&self, call: impl Future<Output = T>) -> T {
+    pub(crate) async fn answer<T>(&self, call: impl Future<Output = T>) -> T {
         self.unanswered.fetch_add(1, Ordering::Relaxed);
         let answer = call.await;
         self.unanswered.fetch_sub(1, Ordering::Relaxed);
@@ -218,8 +218,8 @@ impl Connection {
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Failure> {
         let client = self.client()?;
-        let statement = client.prepare_cached(sql).await?;
-        Ok(self.answer(client.query(&statement, parameters)).await?)
+        let run = async { client.query(&client.prepare_cached(sql).await?, parameters).await };
+        Ok(self.answer(run).await?)
     }
 
     /// Runs a statement that answers one number.
@@ -235,14 +235,14 @@ impl Connection {
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, Failure> {
         let client = self.client()?;
-        let statement = client.prepare_cached(sql).await?;
-        Ok(self.answer(client.execute(&statement, parameters)).await?)
+        let run = async { client.execute(&client.prepare_cached(sql).await?, parameters).await };
+        Ok(self.answer(run).await?)
     }
 
     /// Prepares statements that this connection has not met yet, all at once.
     pub(crate) async fn prepare<const N: usize>(&self, sql: [&str; N]) -> Result<[Statement; N], Failure> {
         let client = self.client()?;
-        let statements = join_all(sql.map(|sql| client.prepare_cached(sql))).await;
+        let statements = self.answer(join_all(sql.map(|sql| client.prepare_cached(sql)))).await;
         let statements = statements.into_iter().collect::<Result<Vec<_>, Error>>()?;
         <[Statement; N]>::try_from(statements).map_err(|_| Failure::corrupt("a statement went missing"))
     }

@@ -62,13 +62,25 @@ async fn a_caller_that_stops_waiting_leaves_nothing_behind() {
 /// that one, to wait behind the statement.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_nobody_waits_for_holds_nobody_up() {
+    abandon_a_read(true).await;
+}
+
+/// The same for one that is still to be prepared, for which the server locks its tables too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_whose_preparation_nobody_waits_for_holds_nobody_up() {
+    abandon_a_read(false).await;
+}
+
+async fn abandon_a_read(is_prepared: bool) {
     let url = fresh_database();
     let options = PostgresOptions { pool_size: 1, ..PostgresOptions::default() };
     let store = open_with(&url, &options).await;
     let mut world = World::new(5);
     let commit = world.place(world.clone().restaurant_id(), world.clone().account_id());
-    // Once, so that it is prepared and the next one is sent at once.
-    assert_eq!(store.order(commit.order_id).await.unwrap(), None);
+    if is_prepared {
+        // Once, so that the next one is sent at once.
+        assert_eq!(store.order(commit.order_id).await.unwrap(), None);
+    }
     let blocker = session(&url).await;
     blocker.batch_execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
