@@ -21,18 +21,16 @@
 //!
 //! To add a kind: a variant of `TaskKind`, a file here that carries it out, and its arms below.
 
-mod backoff;
 mod expire;
 mod parked;
 
 use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use dabba_domain::{Timestamp, order::TaskKind};
-use dabba_store::{ClaimedTask, StoreError, TaskFailure};
+use dabba_store::{Backoff, ClaimedTask, StoreError, TaskFailure};
 use futures::FutureExt as _;
 use tokio::{task::JoinSet, time::timeout};
 
-use self::backoff::Backoff;
 use crate::{
     Conflict, Engine, Error, TaskConfig, TaskOutcome,
     condition::{Condition, News},

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use dabba_store::Hint;
+use dabba_store::{Backoff, Hint};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::{
     sync::broadcast::{self, error::RecvError},
@@ -26,10 +26,7 @@ use tokio::{
 use tokio_postgres::{AsyncMessage, Config, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{
-    PostgresMetrics, PostgresOptions, Randomness, failure::describe, pool::configure, retry::Retry,
-    tls::Target,
-};
+use crate::{PostgresOptions, Randomness, failure::describe, pool::configure, tls::Target};
 
 /// Where changes of catalogues are notified; the payload is the restaurant's id. For statements and
 /// for [`LISTEN`].
@@ -45,17 +42,8 @@ const LISTEN: &str = concat!("LISTEN ", catalogue_channel!());
 /// Hints that are kept for one who is slow to take them. What comes beyond takes the place of the oldest.
 const MAX_WAITING_HINTS: usize = 1_024;
 
-/// The longest pause before the second attempt to connect again; it doubles with each.
-const BASE_RECONNECT_BACKOFF: Duration = Duration::from_millis(100);
-
-/// The longest pause before any attempt to connect again.
-const MAX_RECONNECT_BACKOFF: Duration = Duration::from_secs(5);
-
-/// After so long without a word the server's machine is asked whether it is still there, so often, that
-/// many times. A connection that only listens would not notice otherwise.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_RETRIES: u32 = 3;
+/// The pauses before attempts to connect again.
+const RECONNECT: Backoff = Backoff { base: Duration::from_millis(100), longest: Duration::from_secs(5) };
 
 /// What is added to the application's name where the connections are shown.
 const NAME_SUFFIX: &str = " hints";
@@ -80,18 +68,8 @@ impl Listener {
     pub(crate) fn new(target: &Target, options: &PostgresOptions, randomness: Randomness) -> Self {
         let Target { mut config, tls } = target.clone();
         configure(&mut config, options);
-        config
-            .application_name(format!("{}{NAME_SUFFIX}", options.application_name))
-            .keepalives_idle(KEEPALIVE_IDLE)
-            .keepalives_interval(KEEPALIVE_INTERVAL)
-            .keepalives_retries(KEEPALIVE_RETRIES);
-        let options = PostgresOptions {
-            base_backoff: BASE_RECONNECT_BACKOFF,
-            max_backoff: MAX_RECONNECT_BACKOFF,
-            ..options.clone()
-        };
-        let retry = Retry::new(&options, randomness, PostgresMetrics::default());
-        let connector = Connector { config, tls, time_limit: options.connect_timeout, retry };
+        config.application_name(format!("{}{NAME_SUFFIX}", options.application_name));
+        let connector = Connector { config, tls, time_limit: options.connect_timeout, randomness };
         Self { connector: Arc::new(connector), state: Mutex::new(State::Idle) }
     }
 
@@ -142,7 +120,7 @@ struct Connector {
     tls: MakeRustlsConnect,
     /// For connecting, and again for beginning to listen.
     time_limit: Duration,
-    retry: Retry,
+    randomness: Randomness,
 }
 
 impl Connector {
@@ -158,7 +136,7 @@ impl Connector {
                     "changes by other servers are not announced; they are still asked for"
                 );
             }
-            tokio::time::sleep(self.retry.pause(failed_attempts)).await;
+            tokio::time::sleep(RECONNECT.pause(failed_attempts, (self.randomness)())).await;
         }
     }
 

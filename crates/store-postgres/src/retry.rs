@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_store::StoreError;
+use dabba_store::{Backoff, StoreError};
 
 use crate::{
     PostgresMetrics, PostgresOptions,
@@ -15,8 +15,7 @@ pub type Randomness = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// What is needed to try again.
 pub(crate) struct Retry {
     max_attempts: u32,
-    base_backoff: Duration,
-    max_backoff: Duration,
+    backoff: Backoff,
     randomness: Randomness,
     metrics: PostgresMetrics,
 }
@@ -31,8 +30,7 @@ impl Retry {
     pub(crate) fn new(options: &PostgresOptions, randomness: Randomness, metrics: PostgresMetrics) -> Self {
         Self {
             max_attempts: options.max_attempts.max(1),
-            base_backoff: options.base_backoff,
-            max_backoff: options.max_backoff,
+            backoff: Backoff { base: options.base_backoff, longest: options.max_backoff },
             randomness,
             metrics,
         }
@@ -55,12 +53,7 @@ impl Retry {
     /// A pause before the attempt after so many: anything from nothing to the limit, so that those who
     /// collided once do not meet again.
     pub(crate) fn pause(&self, attempts: u32) -> Duration {
-        /// Where 2^n is far above every limit; it keeps the shift from overflowing.
-        const MAX_DOUBLINGS: u32 = 20;
-        let doublings = attempts.saturating_sub(1).min(MAX_DOUBLINGS);
-        let limit = self.base_backoff.saturating_mul(1 << doublings).min(self.max_backoff);
-        let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos((self.randomness)() % limit_ns.saturating_add(1).max(1))
+        self.backoff.pause(attempts, (self.randomness)())
     }
 }
 

@@ -6,18 +6,18 @@ use std::time::Duration;
 const MAX_DOUBLINGS: u32 = 20;
 
 /// The limits of pauses.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Backoff {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
     /// The longest pause after the first failure. It doubles with each.
-    pub(crate) base: Duration,
+    pub base: Duration,
     /// The longest pause after any.
-    pub(crate) longest: Duration,
+    pub longest: Duration,
 }
 
 impl Backoff {
     /// A pause after so many attempts: anything from nothing to the limit, so that what failed together
     /// does not come back together. `random` is any 64 random bits.
-    pub(crate) fn pause(self, attempts: u32, random: u64) -> Duration {
+    pub fn pause(self, attempts: u32, random: u64) -> Duration {
         let doublings = attempts.saturating_sub(1).min(MAX_DOUBLINGS);
         let limit = self.base.saturating_mul(1 << doublings).min(self.longest);
         let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);

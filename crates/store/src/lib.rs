@@ -13,6 +13,7 @@ use dabba_domain::Bucket;
 use futures::stream::{BoxStream, StreamExt as _};
 
 mod account;
+mod backoff;
 mod catalogue;
 mod commit;
 #[cfg(feature = "conformance")]
@@ -26,6 +27,7 @@ mod shards;
 mod task;
 
 pub use account::{Account, AccountCreation, AccountStore};
+pub use backoff::Backoff;
 pub use catalogue::{
     Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, RestaurantPage, StockLevel,
     check_revisions_asked,
