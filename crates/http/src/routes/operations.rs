@@ -70,7 +70,7 @@ async fn healthz() -> Json<HealthBody> {
 ///
 /// Its store is asked, every shard of it. Without some shards the server is ready all the same: requests
 /// about their restaurants are refused and lists are incomplete, on every server alike. It is not ready
-/// when the store as a whole, or the shard that knows the accounts, does not answer.
+/// when no shard answers.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations", operation_id = "get_readiness",
     responses((status = 200, description = "It can, if need be in part.", body = ReadinessBody), Failures),

@@ -55,8 +55,8 @@ impl ShardedStore {
     /// How long a shard may take to answer what is asked of all shards, unless chosen otherwise.
     pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(2);
 
-    /// How long a ping waits for a shard. Whoever asks whether a server is
-    /// ready seldom waits for more than a second.
+    /// How long a ping waits for a shard. Whoever asks whether a server is ready seldom waits for more than
+    /// a second.
     pub const PING_TIME_LIMIT: Duration = Duration::from_millis(500);
 
     /// Makes one store of those of a map, which stand in the map's order.
