@@ -26,6 +26,9 @@ use crate::{
 /// Time for what runs in the background to end when a command has ended.
 const RUNTIME_SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
 
+/// Time for the store to close after a command that changes something through an engine of its own.
+const CLOSING_TIME: Duration = Duration::from_secs(30);
+
 /// Order management for food delivery: takes an order exactly once and walks it to the door.
 #[derive(Parser)]
 #[command(name = "dabba", version, arg_required_else_help = true)]

@@ -8,7 +8,7 @@ use dabba_sim::Client;
 use serde::Serialize;
 
 use crate::{
-    commands::{DataArguments, block_on},
+    commands::{CLOSING_TIME, DataArguments, block_on},
     data,
     databases::{Databases, Opened},
     demo_data,
@@ -16,9 +16,6 @@ use crate::{
     logging, output,
     settings::Settings,
 };
-
-/// Time for the store to close after an import.
-const CLOSING_TIME: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// What the command takes.
 #[derive(clap::Args)]

@@ -9,16 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    commands::{DataArguments, block_on},
+    commands::{CLOSING_TIME, DataArguments, block_on},
     data,
     databases::{Databases, Opened},
     demo_data,
     failure::Failure,
     logging, output,
 };
-
-/// Time for the store to close afterwards.
-const CLOSING_TIME: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// What the command takes. Without a subcommand it lists the parked tasks.
 #[derive(clap::Args)]

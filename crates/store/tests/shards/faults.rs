@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use dabba_domain::{OrderId, restaurant::Restaurant};
 use dabba_store::{
     CatalogueStore, CommitOutcome, FeedCursor, Health, OrderScope, OrderStore, PageSize, RestaurantPage,
-    ShardedStore, Store, StoreError, TaskPage, TaskStore, conformance::builders::menu,
+    ShardedStore, Store, StoreError, TaskPage, TaskStore,
 };
 use tokio::time::Instant;
 
@@ -205,12 +205,7 @@ async fn the_feed_goes_on_and_catches_up() {
 async fn restaurants_of_a_dead_shard_are_missed() {
     for fault in faults() {
         let mut fixture = Fixture::new();
-        let mut created = Vec::new();
-        for _ in 0..6 {
-            let restaurant = fixture.world.restaurant();
-            fixture.router.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
-            created.push(restaurant);
-        }
+        let mut created = fixture.create_restaurants(6).await;
         let whole = RestaurantPage { restaurants: created.clone(), incomplete: false };
         assert_eq!(fixture.router.restaurants(None, PageSize::DEFAULT).await.unwrap(), whole);
         fixture.break_shard(1, &fault);
@@ -236,12 +231,8 @@ async fn restaurants_of_a_dead_shard_are_missed() {
 async fn revisions_of_a_dead_shard_are_missing() {
     for fault in faults() {
         let mut fixture = Fixture::new();
-        let mut created = Vec::new();
-        for _ in 0..6 {
-            let restaurant = fixture.world.restaurant();
-            fixture.router.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
-            created.push(restaurant.id);
-        }
+        let created =
+            fixture.create_restaurants(6).await.iter().map(|restaurant| restaurant.id).collect::<Vec<_>>();
         fixture.break_shard(1, &fault);
         let (dead, alive): (Vec<_>, Vec<_>) =
             created.iter().copied().partition(|id| fixture.router.shard_of(id.bucket()) == 1);

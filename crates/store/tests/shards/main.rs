@@ -10,10 +10,11 @@ mod stub;
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_domain::{AccountId, RestaurantId};
+use dabba_domain::{AccountId, RestaurantId, restaurant::Restaurant};
 use dabba_store::{
-    OrderQuery, OrderScope, PageSize, ShardMap, ShardRange, ShardedStore, Store, StoreError,
-    conformance::builders::World,
+    CatalogueStore as _, OrderQuery, OrderScope, PageSize, ShardMap, ShardRange, ShardedStore, Store,
+    StoreError,
+    conformance::builders::{World, menu},
 };
 
 use self::stub::Stub;
@@ -42,6 +43,17 @@ impl Fixture {
         }
         let account = world.account_id();
         Self { router, shards, restaurants, account, world }
+    }
+
+    /// Creates so many restaurants through the router, which puts them on all shards in turn.
+    async fn create_restaurants(&mut self, count: usize) -> Vec<Restaurant> {
+        let mut created = Vec::new();
+        for _ in 0..count {
+            let restaurant = self.world.restaurant();
+            self.router.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
+            created.push(restaurant);
+        }
+        created
     }
 
     /// What each shard was asked since the last time.

@@ -115,12 +115,8 @@ async fn what_is_spread_is_asked_of_all() {
 #[tokio::test]
 async fn revisions_are_asked_where_the_restaurants_are() {
     let mut fixture = Fixture::new();
-    let mut created = Vec::new();
-    for _ in 0..6 {
-        let restaurant = fixture.world.restaurant();
-        fixture.router.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
-        created.push(restaurant.id);
-    }
+    let created =
+        fixture.create_restaurants(6).await.iter().map(|restaurant| restaurant.id).collect::<Vec<_>>();
     fixture.calls();
     let router = &fixture.router;
     assert_eq!(router.revisions(&[]).await.unwrap(), []);
