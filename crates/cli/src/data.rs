@@ -2,7 +2,10 @@
 
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, sync::Arc};
 
-use dabba_engine::{Engine, EngineConfig, SystemClock, SystemRandom};
+use dabba_engine::{
+    BreakerConfig, Clock, Engine, EngineConfig, PaymentConfig, PaymentGateway, Ports, SystemRandom,
+    TaskConfig,
+};
 use dabba_store::Store;
 use jiff::SignedDuration;
 
@@ -18,9 +21,11 @@ pub(crate) fn make_directory(settings: &Settings) -> Result<(), Failure> {
     made.map_err(Failure::during(format_args!("making the data directory {}", settings.data.display())))
 }
 
-/// Starts the engine on a store of these databases.
+/// Starts the engine on a store of these databases, by this clock. With a payment provider it takes cards.
 pub(crate) fn start_engine(
     store: &Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    gateway: Option<Arc<dyn PaymentGateway>>,
     databases: &Databases,
     settings: &Settings,
 ) -> Arc<Engine> {
@@ -30,7 +35,23 @@ pub(crate) fn start_engine(
         max_batch: settings.commit_batch_limit.size(),
         max_queued: settings.commit_queue_limit.size(),
         key_retention: SignedDuration::from_secs(retention),
+        tasks: TaskConfig {
+            concurrency: settings.task_concurrency.size(),
+            poll_interval: settings.task_poll_milliseconds.milliseconds(),
+            ..TaskConfig::default()
+        },
+        payments: PaymentConfig {
+            deadline: settings.payment_deadline_seconds.seconds(),
+            call_timeout: settings.payment_timeout_seconds.seconds(),
+            breaker: BreakerConfig {
+                failure_threshold: settings.payment_breaker_failures.small(),
+                open_for: settings.payment_breaker_open_milliseconds.milliseconds(),
+                probes: settings.payment_breaker_probes.size(),
+            },
+            ..PaymentConfig::default()
+        },
         ..EngineConfig::default()
     };
-    Engine::start(Arc::clone(store), Arc::new(SystemClock), Arc::new(SystemRandom), config)
+    let ports = Ports { store: Arc::clone(store), clock, random: Arc::new(SystemRandom), gateway };
+    Engine::start(ports, config)
 }

@@ -11,6 +11,8 @@ mod demo_data;
 mod failure;
 mod logging;
 mod output;
+mod payments;
+mod sandbox;
 mod settings;
 mod signals;
 mod signing_key;

@@ -16,7 +16,10 @@ use confique::{Config, File, FileFormat};
 
 pub(crate) use self::{
     documentation::template,
-    values::{Bounded, DatabaseUrl, LogFilter, LogFormat, Milliseconds, PoolSeconds, PoolSize},
+    values::{
+        Bounded, DatabaseUrl, LogFilter, LogFormat, Milliseconds, PaymentGatewayName, PoolSeconds, PoolSize,
+        WebUrl,
+    },
 };
 use crate::failure::Failure;
 
@@ -120,6 +123,65 @@ pub(crate) struct Settings {
     #[config(env = "DABBA_WORK", default = true)]
     #[config(layer_attr(arg(long, value_name = "true|false")))]
     pub(crate) work: bool,
+
+    /// Tasks of a kind (deadlines, payments) that are worked side by side.
+    #[config(env = "DABBA_TASK_CONCURRENCY", default = 64)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) task_concurrency: Bounded<1, 10_000>,
+
+    /// How often it is looked for tasks that are due, in milliseconds. What a server has to do at once for
+    /// its own orders, it does not wait for.
+    #[config(env = "DABBA_TASK_POLL_MILLISECONDS", default = 1000)]
+    #[config(layer_attr(arg(long, value_name = "MILLISECONDS")))]
+    pub(crate) task_poll_milliseconds: Milliseconds,
+
+    /// Who moves the money of payments by card: `stripe`, or `simulated`, which moves none. No cards are
+    /// taken, when absent.
+    #[config(env = "DABBA_PAYMENT_GATEWAY")]
+    #[config(layer_attr(arg(long, value_name = "stripe|simulated")))]
+    pub(crate) payment_gateway: Option<PaymentGatewayName>,
+
+    /// Where the payment provider is. Stripe itself, or a simulation within the server, when absent.
+    #[config(env = "DABBA_PAYMENT_URL")]
+    #[config(layer_attr(arg(long, value_name = "URL")))]
+    pub(crate) payment_url: Option<WebUrl>,
+
+    /// File with the secret key for the payment provider. Needed for `stripe`.
+    #[config(env = "DABBA_PAYMENT_KEY_FILE")]
+    #[config(layer_attr(arg(long, value_name = "FILE")))]
+    pub(crate) payment_key_file: Option<PathBuf>,
+
+    /// File with the secret with which the payment provider signs what it posts to
+    /// `/v1/webhooks/payments`. Nothing can be posted there, when absent.
+    #[config(env = "DABBA_PAYMENT_WEBHOOK_SECRET_FILE")]
+    #[config(layer_attr(arg(long, value_name = "FILE")))]
+    pub(crate) payment_webhook_secret_file: Option<PathBuf>,
+
+    /// How long after placing an order its payment by card has to be certain, in seconds. Then the order is
+    /// cancelled.
+    #[config(env = "DABBA_PAYMENT_DEADLINE_SECONDS", default = 600)]
+    #[config(layer_attr(arg(long, value_name = "SECONDS")))]
+    pub(crate) payment_deadline_seconds: Bounded<10, 86_400>,
+
+    /// Longest time for one call of the payment provider, in seconds.
+    #[config(env = "DABBA_PAYMENT_TIMEOUT_SECONDS", default = 15)]
+    #[config(layer_attr(arg(long, value_name = "SECONDS")))]
+    pub(crate) payment_timeout_seconds: Bounded<1, 25>,
+
+    /// So many calls in a row without an answer, and the payment provider is left alone for a while.
+    #[config(env = "DABBA_PAYMENT_BREAKER_FAILURES", default = 5)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) payment_breaker_failures: Bounded<1, 1_000>,
+
+    /// For how long, in milliseconds.
+    #[config(env = "DABBA_PAYMENT_BREAKER_OPEN_MILLISECONDS", default = 5000)]
+    #[config(layer_attr(arg(long, value_name = "MILLISECONDS")))]
+    pub(crate) payment_breaker_open_milliseconds: Milliseconds,
+
+    /// How many calls are tried side by side after that.
+    #[config(env = "DABBA_PAYMENT_BREAKER_PROBES", default = 2)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) payment_breaker_probes: Bounded<1, 100>,
 
     /// What to log: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels per module as in
     /// `info,dabba_engine=debug`.

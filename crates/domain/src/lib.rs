@@ -10,6 +10,7 @@
 //! | [`menu`] | categories, items, options, and the validation of a whole menu |
 //! | [`pricing`] | from a cart to itemised amounts |
 //! | [`order`] | the lifecycle: commands, events, who may do what and when |
+//! | [`ledger`] | whose an order's money is, from its events |
 //! | [`account`] | roles and actors |
 //! | [`import`] | restaurants read from a file |
 //!
@@ -19,6 +20,7 @@
 pub mod account;
 pub mod ids;
 pub mod import;
+pub mod ledger;
 pub mod limits;
 pub mod menu;
 pub mod money;

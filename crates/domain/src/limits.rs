@@ -21,6 +21,11 @@ pub const MAX_TAGS: usize = 32;
 pub const MAX_OPENING_INTERVALS: usize = 70;
 /// Longest identifier in a menu, in characters.
 pub const MAX_SLUG_LENGTH: usize = 64;
+/// Longest token or reference of a payment provider, in characters.
+pub const MAX_PAYMENT_TEXT_LENGTH: usize = 255;
+/// Longest time before the acceptance deadline at which the restaurant is warned, in seconds. Where the
+/// restaurant has less than twice as long, it is warned at half of its time.
+pub const MAX_WARNING_LEAD_SECONDS: u32 = 120;
 /// Longest name (restaurant, item, person), in characters.
 pub const MAX_NAME_LENGTH: usize = 120;
 /// Longest description, note or free text, in characters.
@@ -40,5 +45,6 @@ pub const DEFAULT_ACCEPTANCE_DEADLINE_SECONDS: u32 = 480;
 pub const MAX_PREPARATION_MINUTES: u32 = 1_440;
 /// Most of an item that can be in stock.
 pub const MAX_STOCK: u32 = 1_000_000;
-/// Most events of one order. Reached only by endless partial refunds or reassignments.
+/// Most events of one order, beyond which no command is taken. Reached only by endless partial refunds or
+/// reassignments. What a payment provider still has to say of it is recorded all the same.
 pub const MAX_ORDER_VERSION: u32 = 1_000;

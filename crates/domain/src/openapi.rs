@@ -13,7 +13,8 @@ use utoipa::{
 use crate::{
     Amount, Currency,
     ids::{Id, IdKind},
-    limits::{MAX_AMOUNT, MAX_NAME_LENGTH, MAX_SLUG_LENGTH, MAX_TEXT_LENGTH},
+    limits::{MAX_AMOUNT, MAX_NAME_LENGTH, MAX_PAYMENT_TEXT_LENGTH, MAX_SLUG_LENGTH, MAX_TEXT_LENGTH},
+    order::{PaymentReference, PaymentToken},
     restaurant::ClockTime,
     text::{Slug, Text},
 };
@@ -121,3 +122,28 @@ impl PartialSchema for ClockTime {
     }
 }
 impl ToSchema for ClockTime {}
+
+/// What a payment provider hands out.
+fn payment_text(description: &str) -> RefOr<Schema> {
+    done(
+        string()
+            .min_length(Some(1))
+            .max_length(Some(MAX_PAYMENT_TEXT_LENGTH))
+            .pattern(Some("^[A-Za-z0-9_-]+$"))
+            .description(Some(description)),
+    )
+}
+
+impl PartialSchema for PaymentToken {
+    fn schema() -> RefOr<Schema> {
+        payment_text("What the payment provider gave in exchange for the customer's card.")
+    }
+}
+impl ToSchema for PaymentToken {}
+
+impl PartialSchema for PaymentReference {
+    fn schema() -> RefOr<Schema> {
+        payment_text("What the payment provider calls a payment.")
+    }
+}
+impl ToSchema for PaymentReference {}

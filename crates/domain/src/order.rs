@@ -1,19 +1,26 @@
 //! The order and its life.
 //!
-//! An order is what its events say: [`evolve`] is the only way a state changes, [`decide()`] and
-//! [`place()`] the only way events come about. What is allowed stands in one table,
+//! An order is what its events say: [`evolve`] is the only way a state changes; [`place()`], [`decide()`]
+//! and, for what a payment provider says, [`settle`] are the only way events come about. What is allowed stands in one table,
 //! [`lifecycle::RULES`]; [`lifecycle::table`] prints it and `docs/lifecycle.md` is that print.
 
 mod command;
 mod decide;
 mod event;
 pub mod lifecycle;
+mod payment;
+mod refund;
 mod state;
+mod task;
 
 pub use command::{CancelReason, Command, CommandKind, OrderRequest, RefundReason, RejectReason};
 pub use decide::{AllowedAction, Decision, Rejection, TaskSpec, allowed_actions, decide, place};
 pub use event::{Event, RecordedEvent, evolve, fold};
+pub use payment::{DeclineReason, PaymentReference, PaymentReport, PaymentTextError, PaymentToken, settle};
+pub(crate) use refund::share;
+pub use refund::{Refund, RefundBearer, RefundLine, RefundNumber, RefundRequest, RefundState, RefundStatus};
 pub use state::{
-    Address, Closure, Contact, Fulfilment, Order, OrderDetails, OrderStatus, PaymentMethod, PaymentStatus,
-    StockDraw, TaskKind, Version,
+    Address, Awaited, Closure, Contact, Fulfilment, Order, OrderDetails, OrderStatus, PaymentMethod,
+    PaymentStatus, StockDraw, Version,
 };
+pub use task::{Task, TaskKind, TaskQueue};

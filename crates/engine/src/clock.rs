@@ -15,6 +15,12 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
+/// A clock that can be put forward: for sandboxes and tests.
+pub trait AdjustableClock: Clock {
+    /// Puts it forward, and answers the time that it is then. An error says why it was left as it was.
+    fn put_forward(&self, by: SignedDuration) -> Result<Timestamp, String>;
+}
+
 /// The machine's clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
@@ -40,6 +46,13 @@ impl ManualClock {
     pub fn advance(&self, by: SignedDuration) {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *now = now.saturating_add(by).unwrap_or(Timestamp::MAX);
+    }
+}
+
+impl AdjustableClock for ManualClock {
+    fn put_forward(&self, by: SignedDuration) -> Result<Timestamp, String> {
+        self.advance(by);
+        Ok(self.now())
     }
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use crate::PaymentConfig;
+
 /// How the engine is set up.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -38,6 +40,8 @@ pub struct EngineConfig {
     pub password_cost: PasswordCost,
     /// How tasks are worked.
     pub tasks: TaskConfig,
+    /// How payments are made.
+    pub payments: PaymentConfig,
 }
 
 /// How tasks are worked.
@@ -45,7 +49,7 @@ pub struct EngineConfig {
 pub struct TaskConfig {
     /// Most tasks claimed at once.
     pub batch_size: usize,
-    /// Most tasks worked side by side. No more are claimed than can be begun at once.
+    /// Most tasks of a queue that are worked side by side. No more are claimed than can be begun at once.
     pub concurrency: usize,
     /// For how long a claimed task is nobody else's. A task that takes longer is broken off: another
     /// worker may have taken it over by then.
@@ -110,6 +114,7 @@ impl Default for EngineConfig {
             concurrent_password_hashes: 2,
             password_cost: PasswordCost::default(),
             tasks: TaskConfig::default(),
+            payments: PaymentConfig::default(),
         }
     }
 }

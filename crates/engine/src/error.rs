@@ -8,7 +8,7 @@ use dabba_domain::{
 };
 use dabba_store::{StockShortage, StoreError};
 
-use crate::{Quote, sparse::Sparse};
+use crate::{GatewayError, Quote, sparse::Sparse};
 
 /// Why a use case was not carried out.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -47,6 +47,9 @@ pub enum Error {
     /// and tells.
     #[error("the outcome is unknown; repeat the request with the same idempotency key")]
     OutcomeUnknown,
+    /// The payment provider did not do it. Happens to tasks only.
+    #[error(transparent)]
+    Payment(#[from] GatewayError),
     /// A defect or damage. The text is for the log only.
     #[error("internal error: {0}")]
     Internal(String),

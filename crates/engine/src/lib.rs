@@ -8,7 +8,8 @@
 //! What has to be done later, with nobody waiting, is written as a task with the decision from which it
 //! follows. [`Engine::work`] does it when its time has come, in the same way as any other write.
 //!
-//! Time and randomness are ports ([`Clock`], [`Random`]); a test drives both.
+//! Time, randomness and the payment provider are ports ([`Clock`], [`Random`], [`PaymentGateway`]); a test
+//! drives all of them.
 
 mod accounts;
 mod catalogue;
@@ -19,7 +20,9 @@ mod config;
 mod error;
 mod maintenance;
 mod metrics;
+mod nudge;
 mod orders;
+mod payments;
 mod restaurants;
 mod sparse;
 mod tasks;
@@ -32,11 +35,17 @@ use dabba_store::{Health, Store};
 
 pub use accounts::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Registration};
 pub use catalogue::CatalogueEntry;
-pub use clock::{Clock, ManualClock, Random, SeededRandom, SystemClock, SystemRandom};
+pub use clock::{AdjustableClock, Clock, ManualClock, Random, SeededRandom, SystemClock, SystemRandom};
 pub use config::{EngineConfig, PasswordCost, TaskConfig};
 pub use error::{Conflict, Error};
-pub use metrics::{EngineMetrics, StatusLabel, TaskLabel, TaskOutcome, TaskOutcomeLabel};
+pub use metrics::{
+    CallLabel, EngineMetrics, StateLabel, StatusLabel, StepLabel, TaskLabel, TaskOutcome, TaskOutcomeLabel,
+};
 pub use orders::{Answer, CommandRequest, Quote};
+pub use payments::{
+    BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment, PaymentConfig, PaymentGateway,
+    WebhookError, WebhookReader,
+};
 
 /// Who is calling: an account and its role, as a verified token says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,23 +66,37 @@ pub struct Engine {
     catalogues: catalogue::CatalogueCache,
     passwords: accounts::Passwords,
     memberships: accounts::MembershipCache,
+    gateway: Option<payments::Gateway>,
+    nudges: nudge::Nudges,
     metrics: Arc<EngineMetrics>,
+}
+
+/// What an engine stands on.
+pub struct Ports {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where random bits come from.
+    pub random: Arc<dyn Random>,
+    /// Who moves the money of payments by card. Without it none are taken, and none are worked.
+    pub gateway: Option<Arc<dyn PaymentGateway>>,
 }
 
 impl Engine {
     /// Starts the committers on the current Tokio runtime.
-    pub fn start(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        random: Arc<dyn Random>,
-        config: EngineConfig,
-    ) -> Arc<Self> {
+    pub fn start(ports: Ports, config: EngineConfig) -> Arc<Self> {
+        let Ports { store, clock, random, gateway } = ports;
+        let breaker = || payments::Breaker::new(config.payments.breaker);
+        let gateway = gateway.map(|port| payments::Gateway { port, breaker: breaker() });
         let metrics = Arc::new(EngineMetrics::default());
         Arc::new(Self {
             committers: committer::Committers::start(&store, &config, &metrics),
             catalogues: catalogue::CatalogueCache::new(Arc::clone(&store), config.cached_catalogues),
             passwords: accounts::Passwords::new(&config, Arc::clone(&random)),
             memberships: accounts::MembershipCache::new(&config),
+            gateway,
+            nudges: nudge::Nudges::default(),
             store,
             clock,
             random,
@@ -105,6 +128,16 @@ impl Engine {
     /// The time, as the use cases see it.
     pub fn now(&self) -> dabba_domain::Timestamp {
         self.clock.now()
+    }
+
+    /// Whether orders can be paid by card.
+    pub const fn takes_cards(&self) -> bool {
+        self.gateway.is_some()
+    }
+
+    /// Whether the payment provider is called, or left alone for a while; `None` without one.
+    pub fn breaker_state(&self) -> Option<BreakerState> {
+        self.gateway.as_ref().map(|gateway| gateway.breaker.state(self.now()))
     }
 
     /// Random bits, for what is named around the use cases: request ids.

@@ -1,5 +1,6 @@
 //! What the engine measures about itself.
 
+use crate::BreakerState;
 use dabba_domain::order::{OrderStatus, TaskKind};
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -17,6 +18,35 @@ use prometheus_client::{
 pub struct StatusLabel {
     /// Its name.
     pub status: &'static str,
+}
+
+/// A state of the circuit breaker before a payment provider.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct StateLabel {
+    /// The provider's name.
+    pub gateway: &'static str,
+    /// The state's name.
+    pub state: &'static str,
+}
+
+/// A step of payments.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct StepLabel {
+    /// The provider's name.
+    pub gateway: &'static str,
+    /// The name of the kind of task.
+    pub step: &'static str,
+}
+
+/// A step of payments, and how a call for it ended.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct CallLabel {
+    /// The provider's name.
+    pub gateway: &'static str,
+    /// The name of the kind of task.
+    pub step: &'static str,
+    /// `answered`, `pending`, `unavailable` or `refused`.
+    pub outcome: &'static str,
 }
 
 /// The kind of tasks.
@@ -86,6 +116,12 @@ pub struct EngineMetrics {
     pub tasks_claimed: Family<TaskLabel, Counter>,
     /// What became of them.
     pub tasks: Family<TaskOutcomeLabel, Counter>,
+    /// Calls of payment providers, by how they ended.
+    pub gateway_calls: Family<CallLabel, Counter>,
+    /// Time of a call of a payment provider, in seconds.
+    pub gateway_seconds: Family<StepLabel, Histogram>,
+    /// 1 for the state in which a circuit breaker is, 0 for the others.
+    pub breaker_state: Family<StateLabel, Gauge>,
 }
 
 impl Default for EngineMetrics {
@@ -101,6 +137,11 @@ impl Default for EngineMetrics {
             keys_forgotten: Counter::default(),
             tasks_claimed: Family::default(),
             tasks: Family::default(),
+            gateway_calls: Family::default(),
+            gateway_seconds: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.001, 2.0, 15))
+            }),
+            breaker_state: Family::default(),
         }
     }
 }
@@ -134,11 +175,34 @@ impl EngineMetrics {
         );
         registry.register("dabba_tasks_claimed", "Tasks claimed", self.tasks_claimed.clone());
         registry.register("dabba_tasks", "What became of claimed tasks", self.tasks.clone());
+        registry.register(
+            "dabba_payment_calls",
+            "Calls of payment providers, by how they ended",
+            self.gateway_calls.clone(),
+        );
+        registry.register(
+            "dabba_payment_call_seconds",
+            "Time of a call of a payment provider",
+            self.gateway_seconds.clone(),
+        );
+        registry.register(
+            "dabba_payment_breaker",
+            "1 for the state in which the circuit breaker is",
+            self.breaker_state.clone(),
+        );
     }
 
     /// Counts an order that came to a status.
     pub fn count_order(&self, status: OrderStatus) {
         self.orders.get_or_create(&StatusLabel { status: status.as_str() }).inc();
+    }
+
+    /// Shows in which state a circuit breaker is.
+    pub(crate) fn show_breaker(&self, gateway: &'static str, current: BreakerState) {
+        for state in BreakerState::ALL {
+            let label = StateLabel { gateway, state: state.as_str() };
+            self.breaker_state.get_or_create(&label).set(i64::from(state == current));
+        }
     }
 
     /// How many tasks of a kind have been claimed.

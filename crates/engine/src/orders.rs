@@ -62,9 +62,10 @@ impl Engine {
         conditions: Conditions,
     ) -> Result<CommitOutcome, Error> {
         let mut tasks = Vec::with_capacity(decision.tasks.len());
-        for task in &decision.tasks {
+        let due = self.due_queues(&decision.tasks);
+        for task in decision.tasks {
             let id = TaskId::generate(self.now(), decision.order.id.bucket(), self.random.next_u64());
-            tasks.push(NewTask { id, order_id: decision.order.id, kind: task.kind, run_at: task.run_at });
+            tasks.push(NewTask { id, order_id: decision.order.id, task: task.task, run_at: task.run_at });
         }
         let order = decision.order;
         let status = order.status;
@@ -84,8 +85,11 @@ impl Engine {
         };
         let outcome = self.committers.submit(commit).await?;
         match &outcome {
-            CommitOutcome::Committed if conditions.status_before != Some(status) => {
-                self.metrics.count_order(status);
+            CommitOutcome::Committed => {
+                self.nudges.nudge(&due);
+                if conditions.status_before != Some(status) {
+                    self.metrics.count_order(status);
+                }
             }
             CommitOutcome::VersionConflict { .. } | CommitOutcome::CatalogueChanged => {
                 self.metrics.decision_retries.inc();

@@ -19,25 +19,38 @@
 //! | the outcome is unknown | the task comes back when its lease has run out, unless it is done |
 //! | anything else, a panic too | it comes back after a pause; when it has failed too often, it is parked until an admin sees to it |
 //!
-//! To add a kind: a variant of `TaskKind`, a file here that carries it out, and its arms below.
+//! Each queue is worked by itself, so that what waits for a payment provider holds up no deadline.
+//!
+//! To add a kind: a variant of `Task`, a file here that carries it out, and its arms below.
 
-mod expire;
+mod deadlines;
 mod parked;
+mod payments;
 
 use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use dabba_domain::{Timestamp, order::TaskKind};
-use dabba_store::{Backoff, ClaimedTask, StoreError, TaskFailure};
-use futures::FutureExt as _;
+use dabba_domain::{
+    OrderId, Timestamp,
+    order::{Decision, Order, TaskKind, TaskQueue},
+    restaurant::Settings,
+};
+use dabba_store::{Backoff, ClaimedTask, CommitOutcome, StoreError, TaskFailure};
+use futures::{FutureExt as _, future::join_all};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
-    Conflict, Engine, Error, TaskConfig, TaskOutcome,
+    CatalogueEntry, Conflict, Engine, Error, TaskConfig, TaskOutcome,
     condition::{Condition, News},
+    orders::Conditions,
 };
 
-/// How often an expiry is tried before it is parked: with the default pauses, for about twenty minutes.
-const MAX_EXPIRY_ATTEMPTS: u32 = 16;
+/// How often a deadline's task fails before it is parked: with the default pauses, within about twenty
+/// minutes.
+const MAX_DEADLINE_FAILURES: u32 = 16;
+
+/// How often a payment provider's task fails before it is parked: with the default pauses, within about
+/// half an hour, in which the provider answers others.
+const MAX_PAYMENT_FAILURES: u32 = 20;
 
 /// The shortest interval at which it is looked for tasks.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
@@ -55,10 +68,19 @@ enum Progress {
     NotBefore(Timestamp),
 }
 
-/// How often a task may be tried before it is parked.
-const fn max_attempts(kind: TaskKind) -> u32 {
-    match kind {
-        TaskKind::ExpireUnaccepted => MAX_EXPIRY_ATTEMPTS,
+/// How a task comes out on its order as it is.
+enum Verdict {
+    /// With this decision, which may change nothing.
+    Write(Decision),
+    /// Its time has not come.
+    NotBefore(Timestamp),
+}
+
+/// How often a task may fail before it is parked.
+const fn max_failures(kind: TaskKind) -> u32 {
+    match kind.queue() {
+        TaskQueue::Deadlines => MAX_DEADLINE_FAILURES,
+        TaskQueue::Payments => MAX_PAYMENT_FAILURES,
     }
 }
 
@@ -69,13 +91,30 @@ impl Engine {
     ///
     /// To be stopped before [`Engine::shut_down`], or what is in hand cannot be written.
     pub async fn work(self: Arc<Self>, stop: impl Future<Output = ()>) {
+        let stop = stop.shared();
+        let queues = TaskQueue::ALL.iter().map(|queue| Arc::clone(&self).work_queue(*queue, stop.clone()));
+        join_all(queues).await;
+    }
+
+    /// Works the task of a queue that has been due longest, if one is due and may be begun now, and says
+    /// whether there was one. For those who decide themselves when something happens: simulations and tests.
+    pub async fn work_next(&self, queue: TaskQueue) -> Result<bool, Error> {
+        let claimed = self.claim(queue, self.room(queue, 1).min(1)).await?;
+        for task in &claimed {
+            self.work_one(task).await;
+        }
+        Ok(!claimed.is_empty())
+    }
+
+    async fn work_queue(self: Arc<Self>, queue: TaskQueue, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
         let mut in_hand = JoinSet::new();
         let mut condition = Condition::default();
         let concurrency = self.config.tasks.concurrency.max(1);
         loop {
-            let asked = self.config.tasks.batch_size.clamp(1, concurrency - in_hand.len());
-            let claimed = match self.claim(asked).await {
+            let room = self.room(queue, concurrency).saturating_sub(in_hand.len());
+            let asked = self.config.tasks.batch_size.max(1).min(room);
+            let claimed = match self.claim(queue, asked).await {
                 Ok(claimed) => {
                     log(&mut condition, Ok(()));
                     claimed
@@ -85,13 +124,16 @@ impl Engine {
                     Vec::new()
                 }
             };
-            let there_may_be_more = claimed.len() >= asked;
+            let there_may_be_more = asked > 0 && claimed.len() >= asked;
             for task in claimed {
-                in_hand.spawn(Arc::clone(&self).work_one(task));
+                let engine = Arc::clone(&self);
+                in_hand.spawn(async move { engine.work_one(&task).await });
             }
             let pause = async {
                 if !there_may_be_more {
-                    tokio::time::sleep(self.config.tasks.poll_interval.max(MIN_POLL_INTERVAL)).await;
+                    let interval = self.config.tasks.poll_interval.max(MIN_POLL_INTERVAL);
+                    // Sooner, when there is something to do at once.
+                    let _ = timeout(interval, self.nudges.nudged(queue)).await;
                 }
                 room_for_more(&mut in_hand, concurrency).await;
             };
@@ -106,28 +148,41 @@ impl Engine {
         }
     }
 
+    /// How many tasks of a queue may be in hand.
+    fn room(&self, queue: TaskQueue, concurrency: usize) -> usize {
+        match queue {
+            TaskQueue::Deadlines => concurrency,
+            TaskQueue::Payments => {
+                self.payment_room(self.now()).map_or(concurrency, |room| room.min(concurrency))
+            }
+        }
+    }
+
     /// Leases tasks that are due, at most so many.
-    async fn claim(&self, limit: usize) -> Result<Vec<ClaimedTask>, StoreError> {
+    async fn claim(&self, queue: TaskQueue, limit: usize) -> Result<Vec<ClaimedTask>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
         let lease = self.config.tasks.lease;
         let now = self.now();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let claim = self.store.claim_due_tasks(now, after(now, lease), limit);
+        let claim = self.store.claim_due_tasks(queue, now, after(now, lease), limit);
         // What comes later than this is no longer leased.
         let claimed = timeout(lease, claim)
             .await
             .unwrap_or_else(|_| Err(StoreError::Unavailable("it does not hand out tasks in time".into())))?;
         for task in &claimed {
-            self.metrics.tasks_claimed(task.task.kind).inc();
+            self.metrics.tasks_claimed(task.task.task.kind()).inc();
         }
         Ok(claimed)
     }
 
     /// Works one task and counts what became of it. Does not panic, whatever happens in it.
-    async fn work_one(self: Arc<Self>, claimed: ClaimedTask) {
+    async fn work_one(&self, claimed: &ClaimedTask) {
         // Longer than for its lease nobody keeps it from others.
-        let worked = timeout(self.config.tasks.lease, self.work_to_an_end(&claimed)).await;
+        let worked = timeout(self.config.tasks.lease, self.work_to_an_end(claimed)).await;
         let outcome = worked.unwrap_or(TaskOutcome::Left);
-        self.metrics.tasks(claimed.task.kind, outcome).inc();
+        self.metrics.tasks(claimed.task.task.kind(), outcome).inc();
     }
 
     async fn work_to_an_end(&self, claimed: &ClaimedTask) -> TaskOutcome {
@@ -148,15 +203,50 @@ impl Engine {
     }
 
     async fn carry_out(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
-        match claimed.task.kind {
-            TaskKind::ExpireUnaccepted => self.expire(claimed).await,
+        match claimed.task.task.kind().queue() {
+            TaskQueue::Deadlines => self.keep_deadline(claimed).await,
+            TaskQueue::Payments => self.move_money(claimed).await,
         }
+    }
+
+    /// Writes how a task comes out, together with its completion. When the order changes between deciding
+    /// and writing, it is decided again.
+    async fn conclude(
+        &self,
+        claimed: &ClaimedTask,
+        verdict: impl Fn(&Order, &Settings, Timestamp) -> Result<Verdict, Error>,
+    ) -> Result<Progress, Error> {
+        for _ in 0..self.config.max_decision_attempts {
+            let (order, entry) = self.order_with_catalogue(claimed.task.order_id).await?;
+            let decision = match verdict(&order, &entry.restaurant().settings, self.now())? {
+                Verdict::Write(decision) => decision,
+                Verdict::NotBefore(run_at) => return Ok(Progress::NotBefore(run_at)),
+            };
+            let conditions = Conditions::on(&order).completing(claimed.lease);
+            match self.write(decision, conditions).await? {
+                CommitOutcome::Committed => return Ok(Progress::Completed),
+                CommitOutcome::LeaseLost => return Ok(Progress::LeaseLost),
+                CommitOutcome::VersionConflict { .. } => {}
+                // Another process that knows the new map will do it.
+                CommitOutcome::Moved => return Err(Error::Unavailable),
+                outcome => return Err(Error::Internal(format!("a task was answered with {outcome:?}"))),
+            }
+        }
+        Err(Conflict::TooManyChanges.into())
+    }
+
+    /// An order, and what holds at its restaurant.
+    async fn order_with_catalogue(&self, id: OrderId) -> Result<(Order, Arc<CatalogueEntry>), Error> {
+        let order = self.store.order(id).await?.ok_or(Error::NotFound("order"))?;
+        let entry = self.catalogues.get(order.details.restaurant_id).await?;
+        Ok((order, entry))
     }
 
     /// Gives a task back that failed: to be tried again, or to be seen to.
     async fn fail(&self, claimed: &ClaimedTask, error: &Error) -> TaskOutcome {
         let (task, attempts, now) = (&claimed.task, claimed.attempts, self.now());
-        let (order_id, kind) = (task.order_id, task.kind.as_str());
+        let (order_id, kind) = (task.order_id, task.task.kind());
+        let failures = claimed.failures.saturating_add(1);
         let mut text = error.to_string();
         text.truncate(text.floor_char_boundary(MAX_ERROR_LENGTH));
         let failure = TaskFailure { at: now, error: text };
@@ -164,14 +254,14 @@ impl Engine {
             error,
             Error::Unavailable | Error::Overloaded | Error::Conflict(Conflict::TooManyChanges)
         );
-        if !passes_by_itself && attempts >= max_attempts(task.kind) {
-            tracing::error!(%order_id, kind, attempts, %error, "a task keeps failing and is parked");
+        if !passes_by_itself && failures >= max_failures(kind) {
+            tracing::error!(%order_id, %kind, attempts, %error, "a task keeps failing and is parked");
             let parked = self.store.park_task(claimed.lease, &failure).await;
             return given_back(claimed, parked, TaskOutcome::GivenUp);
         }
-        tracing::warn!(%order_id, kind, attempts, %error, "a task failed");
+        tracing::warn!(%order_id, %kind, attempts, %error, "a task failed");
         let TaskConfig { base_backoff: base, max_backoff: longest, .. } = self.config.tasks;
-        let pause = Backoff { base, longest }.pause(attempts, self.random.next_u64());
+        let pause = Backoff { base, longest }.pause(failures, self.random.next_u64());
         let postponed = self.store.postpone_task(claimed.lease, after(now, pause), Some(&failure)).await;
         given_back(claimed, postponed, TaskOutcome::Postponed)
     }

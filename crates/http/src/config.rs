@@ -1,6 +1,8 @@
 //! How the API is set up, with its limits and their defaults.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+
+use dabba_engine::{AdjustableClock, WebhookReader};
 
 use crate::SigningKey;
 
@@ -10,7 +12,7 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 pub const MAX_MENU_BYTES: usize = 4 * 1024 * 1024;
 
 /// How the API is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpConfig {
     /// Signs bearer tokens, and verifies them.
     pub signing_key: SigningKey,
@@ -24,6 +26,22 @@ pub struct HttpConfig {
     /// connection's. To be set behind a proxy that writes this header, and only there: anyone else
     /// could write in it what they like. Off.
     pub trust_forwarded_for: bool,
+    /// Reads what the payment provider posts. None, and nothing can be posted.
+    pub webhooks: Option<Arc<dyn WebhookReader>>,
+    /// The engine's clock, where admins may put it forward: in a sandbox. None, and nobody can.
+    pub sandbox: Option<Arc<dyn AdjustableClock>>,
+}
+
+impl fmt::Debug for HttpConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("HttpConfig")
+            .field("token_lifetime", &self.token_lifetime)
+            .field("request_timeout", &self.request_timeout)
+            .field("rate_limits", &self.rate_limits)
+            .field("trust_forwarded_for", &self.trust_forwarded_for)
+            .finish_non_exhaustive()
+    }
 }
 
 impl HttpConfig {
@@ -35,6 +53,8 @@ impl HttpConfig {
             request_timeout: Duration::from_secs(30),
             rate_limits: RateLimits::default(),
             trust_forwarded_for: false,
+            webhooks: None,
+            sandbox: None,
         }
     }
 }

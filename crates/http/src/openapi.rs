@@ -34,6 +34,8 @@ use crate::{App, MAX_BODY_BYTES, problem::ProblemDocument};
         (name = "orders", description = "What is ordered."),
         (name = "commands", description = "What is done with an order. Each answers with the order after it."),
         (name = "tasks", description = "What is done later, with nobody waiting, and failed too often."),
+        (name = "payments", description = "What payment providers report."),
+        (name = "sandbox", description = "For trying things out, on a server that is set up for that."),
         (name = "operations", description = "For those who run the server."),
     ),
 )]

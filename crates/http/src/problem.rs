@@ -268,6 +268,7 @@ impl From<Error> for Problem {
             Error::Overloaded => Self::new(Code::Overloaded, text),
             Error::Unavailable => Self::new(Code::Unavailable, text),
             Error::OutcomeUnknown => Self::new(Code::OutcomeUnknown, text),
+            Error::Payment(error) => Self::internal(error.to_string()),
             Error::Internal(text) => Self::internal(text),
         }
     }

@@ -11,10 +11,12 @@ mod orders;
 mod quotes;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod restaurants;
+mod sandbox;
 mod stock;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod tasks;
 mod tokens;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -36,5 +38,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<App>> {
         .merge(orders::router())
         .merge(commands::router())
         .merge(tasks::router())
+        .merge(webhooks::router())
+        .merge(sandbox::router())
         .merge(operations::router())
 }

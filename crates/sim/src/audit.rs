@@ -2,7 +2,7 @@
 //!
 //! It asks the store what is there and believes nothing else. What the rest of Dabba computes when it
 //! writes, the auditor computes again in its own way: it has a table of legal moves of its own
-//! (`moves`), replays histories itself (`history`) and adds amounts up in wide integers (`money`). A
+//! (`moves`), replays histories itself (`history`, `payment`) and adds amounts up in wide integers (`money`). A
 //! defect in the domain therefore does not hide itself.
 //!
 //! To add a check: a [`Code`], the check where it belongs, a line in `docs/operations/audit.md`, and a
@@ -15,6 +15,7 @@ mod code;
 mod history;
 mod money;
 mod moves;
+mod payment;
 mod report;
 mod waiting;
 
@@ -54,15 +55,18 @@ pub struct AuditOptions {
     /// How long an order may be without any change on its way from the kitchen to the door; in the
     /// kitchen, after the time for which it was promised.
     pub stuck_after: SignedDuration,
+    /// How long after an order's end its payment may be open.
+    pub payment_open_after: SignedDuration,
 }
 
 impl AuditOptions {
-    /// The thresholds that fit most: 15 minutes for an answer, 4 hours on the way.
+    /// The thresholds that fit most: 15 minutes for an answer, 4 hours on the way, an hour for a payment.
     pub const fn at(now: Timestamp) -> Self {
         Self {
             now,
             unanswered_after: SignedDuration::from_mins(15),
             stuck_after: SignedDuration::from_hours(4),
+            payment_open_after: SignedDuration::from_hours(1),
         }
     }
 }

@@ -27,7 +27,9 @@ const FILL: &str = "\
         SELECT id_of(3, n), v, n, 'placed', '{}', '{}' FROM generate_series(1, 100000) n, generate_series(1, 2) v; \
     INSERT INTO idempotency_keys SELECT id_of(2, n % 1000), id_of(1, n % 100), id_of(3, n), 2, n, 'key-' || n, \
         decode(repeat('00', 32), 'hex') FROM generate_series(1, 100000) n; \
-    INSERT INTO tasks SELECT id_of(4, n), id_of(3, n), n, NULL, 0, 'expire_unaccepted' FROM generate_series(1, 100000) n; \
+    INSERT INTO tasks (id, order_id, run_at_ns, queue, kind) \
+        SELECT id_of(4, n), id_of(3, n), n, CASE WHEN n % 2 = 0 THEN 'payments' ELSE 'deadlines' END, \
+        CASE WHEN n % 2 = 0 THEN 'capture_payment' ELSE 'warn_unaccepted' END FROM generate_series(1, 100000) n; \
     ANALYZE";
 
 /// Proves that the plan of every statement uses indexes alone, with a hundred thousand orders, and that

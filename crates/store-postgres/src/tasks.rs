@@ -1,17 +1,19 @@
 //! Tasks: handing them out and taking them back. Each call of a worker is one statement.
 
 use async_trait::async_trait;
-use dabba_domain::{TaskId, Timestamp, ids::Id, order::TaskKind};
+use dabba_domain::{TaskId, Timestamp, ids::Id, order::TaskQueue};
 use dabba_store::{
     ClaimedTask, MAX_TASK_FAILURES, NewTask, PageSize, ParkedTask, StoreError, TaskFailure, TaskLease,
     TaskPage, TaskResolution, TaskStore,
-    encoding::{clamped_nanoseconds, decode_task_failures, encode_task_failure, exact_nanoseconds},
+    encoding::{
+        clamped_nanoseconds, decode_task, decode_task_failures, encode_task_failure, exact_nanoseconds,
+    },
 };
 use tokio_postgres::Row;
 
 use crate::{
     PostgresStore,
-    codec::{BELOW_EVERY_ID, read, read_id, read_name, read_number, read_timestamp, storable_text},
+    codec::{BELOW_EVERY_ID, read, read_id, read_number, read_timestamp, storable_text},
     failure::Failure,
     shard,
 };
@@ -22,13 +24,15 @@ use crate::{
 const CLAIM_DUE: &str = "\
     WITH due AS ( \
         SELECT id FROM tasks \
-        WHERE parked_at_ns IS NULL AND run_at_ns <= $1 AND (leased_until_ns IS NULL OR leased_until_ns <= $1) \
+        WHERE parked_at_ns IS NULL AND queue = $4 AND run_at_ns <= $1 \
+            AND (leased_until_ns IS NULL OR leased_until_ns <= $1) \
             AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
                 AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
         ORDER BY run_at_ns, id LIMIT $3 FOR UPDATE SKIP LOCKED) \
     UPDATE tasks SET leased_until_ns = $2, attempts = tasks.attempts + 1 \
     FROM due WHERE tasks.id = due.id \
-    RETURNING tasks.id, order_id, kind, run_at_ns, attempts, last_error";
+    RETURNING tasks.id, order_id, kind, payload::text, run_at_ns, attempts, \
+        jsonb_array_length(failures)::bigint, last_error";
 
 /// Nothing went wrong, so nothing is said of that.
 const POSTPONE: &str = "\
@@ -45,7 +49,7 @@ const FAIL: &str = "\
 
 /// Those of orders that have been given to another database are shown there.
 const PARKED: &str = "\
-    SELECT id, order_id, kind, run_at_ns, attempts, parked_at_ns, failures::text FROM tasks \
+    SELECT id, order_id, kind, payload::text, run_at_ns, attempts, parked_at_ns, failures::text FROM tasks \
     WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > $1 \
         AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
             AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
@@ -74,13 +78,16 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
 impl TaskStore for PostgresStore {
     async fn claim_due_tasks(
         &self,
+        queue: TaskQueue,
         now: Timestamp,
         lease_until: Timestamp,
         limit: u32,
     ) -> Result<Vec<ClaimedTask>, StoreError> {
         let (now, lease_until) = (clamped_nanoseconds(now), clamped_nanoseconds(lease_until));
         self.read(async |connection| {
-            let rows = connection.query(CLAIM_DUE, &[&now, &lease_until, &i64::from(limit)]).await?;
+            let rows = connection
+                .query(CLAIM_DUE, &[&now, &lease_until, &i64::from(limit), &queue.as_str()])
+                .await?;
             let mut claimed = rows.iter().map(claimed_task_of).collect::<Result<Vec<_>, _>>()?;
             // Updated rows come in no order that is promised.
             claimed.sort_unstable_by_key(|claimed| (claimed.task.run_at, claimed.task.id));
@@ -171,23 +178,23 @@ fn task_of(row: &Row) -> Result<NewTask, Failure> {
     Ok(NewTask {
         id: read_id(row, 0)?,
         order_id: read_id(row, 1)?,
-        kind: read_name(row, 2, TaskKind::from_name)?,
-        run_at: read_timestamp(row, 3)?,
+        task: decode_task(read(row, 2)?, read(row, 3)?)?,
+        run_at: read_timestamp(row, 4)?,
     })
 }
 
 fn parked_task_of(row: &Row) -> Result<ParkedTask, Failure> {
     Ok(ParkedTask {
         task: task_of(row)?,
-        attempts: read_number(row, 4)?,
-        parked_at: read_timestamp(row, 5)?,
-        failures: decode_task_failures(read(row, 6)?)?,
+        attempts: read_number(row, 5)?,
+        parked_at: read_timestamp(row, 6)?,
+        failures: decode_task_failures(read(row, 7)?)?,
     })
 }
 
 fn claimed_task_of(row: &Row) -> Result<ClaimedTask, Failure> {
     let task = task_of(row)?;
-    let attempts = read_number(row, 4)?;
+    let (attempts, failures) = (read_number(row, 5)?, read_number(row, 6)?);
     let lease = TaskLease { task_id: task.id, token: attempts };
-    Ok(ClaimedTask { task, attempts, last_error: read(row, 5)?, lease })
+    Ok(ClaimedTask { task, attempts, failures, last_error: read(row, 7)?, lease })
 }

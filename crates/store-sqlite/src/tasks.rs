@@ -1,20 +1,19 @@
 //! Tasks: handing them out and taking them back.
 
 use async_trait::async_trait;
-use dabba_domain::{TaskId, Timestamp, order::TaskKind};
+use dabba_domain::{TaskId, Timestamp, order::TaskQueue};
 use dabba_store::{
     ClaimedTask, MAX_TASK_FAILURES, NewTask, PageSize, ParkedTask, StoreError, TaskFailure, TaskLease,
     TaskPage, TaskResolution, TaskStore,
-    encoding::{clamped_nanoseconds, decode_task_failures, encode_task_failure, exact_nanoseconds},
+    encoding::{
+        clamped_nanoseconds, decode_task, decode_task_failures, encode_task_failure, exact_nanoseconds,
+    },
 };
 use rusqlite::{Row, Transaction, params};
 
 use crate::{
     SqliteStore,
-    codec::{
-        BELOW_EVERY_ID, id_bytes, read_id, read_name, read_number, read_optional_text, read_text,
-        read_timestamp,
-    },
+    codec::{BELOW_EVERY_ID, id_bytes, read_id, read_number, read_optional_text, read_text, read_timestamp},
     failure::Failure,
 };
 
@@ -22,9 +21,10 @@ pub(crate) const CLAIM_DUE: &str = "\
     UPDATE tasks SET leased_until_ns = ?2, attempts = attempts + 1 \
     WHERE id IN ( \
         SELECT id FROM tasks \
-        WHERE parked_at_ns IS NULL AND run_at_ns <= ?1 AND (leased_until_ns IS NULL OR leased_until_ns <= ?1) \
+        WHERE parked_at_ns IS NULL AND queue = ?4 AND run_at_ns <= ?1 \
+            AND (leased_until_ns IS NULL OR leased_until_ns <= ?1) \
         ORDER BY run_at_ns, id LIMIT ?3) \
-    RETURNING id, order_id, kind, run_at_ns, attempts, last_error";
+    RETURNING id, order_id, kind, payload, run_at_ns, attempts, json_array_length(failures), last_error";
 
 /// Nothing went wrong, so nothing is said of that.
 pub(crate) const POSTPONE: &str = "\
@@ -41,7 +41,7 @@ pub(crate) const FAIL: &str = "\
     WHERE id = ?1 AND attempts = ?2 AND leased_until_ns IS NOT NULL";
 
 pub(crate) const PARKED: &str = "\
-    SELECT id, order_id, kind, run_at_ns, attempts, parked_at_ns, failures FROM tasks \
+    SELECT id, order_id, kind, payload, run_at_ns, attempts, parked_at_ns, failures FROM tasks \
     WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > ?1 ORDER BY id LIMIT ?2";
 
 pub(crate) const RETRY: &str = "\
@@ -56,12 +56,13 @@ pub(crate) const RESOLVE: &str = "\
 impl TaskStore for SqliteStore {
     async fn claim_due_tasks(
         &self,
+        queue: TaskQueue,
         now: Timestamp,
         lease_until: Timestamp,
         limit: u32,
     ) -> Result<Vec<ClaimedTask>, StoreError> {
         let (now, lease_until) = (clamped_nanoseconds(now), clamped_nanoseconds(lease_until));
-        self.writer.write(move |transaction| claim_due(transaction, now, lease_until, limit)).await
+        self.writer.write(move |transaction| claim_due(transaction, queue, now, lease_until, limit)).await
     }
 
     async fn postpone_task(
@@ -147,12 +148,13 @@ impl SqliteStore {
 
 fn claim_due(
     transaction: &Transaction<'_>,
+    queue: TaskQueue,
     now_ns: i64,
     lease_until_ns: i64,
     limit: u32,
 ) -> Result<Vec<ClaimedTask>, Failure> {
     let mut statement = transaction.prepare_cached(CLAIM_DUE)?;
-    let mut rows = statement.query(params![now_ns, lease_until_ns, limit])?;
+    let mut rows = statement.query(params![now_ns, lease_until_ns, limit, queue.as_str()])?;
     let mut claimed = Vec::new();
     while let Some(row) = rows.next()? {
         claimed.push(claimed_task_of(row)?);
@@ -167,23 +169,24 @@ fn task_of(row: &Row<'_>) -> Result<NewTask, Failure> {
     Ok(NewTask {
         id: read_id(row, 0)?,
         order_id: read_id(row, 1)?,
-        kind: read_name(row, 2, TaskKind::from_name)?,
-        run_at: read_timestamp(row, 3)?,
+        task: decode_task(read_text(row, 2)?, read_optional_text(row, 3)?)?,
+        run_at: read_timestamp(row, 4)?,
     })
 }
 
 fn parked_task_of(row: &Row<'_>) -> Result<ParkedTask, Failure> {
     Ok(ParkedTask {
         task: task_of(row)?,
-        attempts: read_number(row, 4)?,
-        parked_at: read_timestamp(row, 5)?,
-        failures: decode_task_failures(read_text(row, 6)?)?,
+        attempts: read_number(row, 5)?,
+        parked_at: read_timestamp(row, 6)?,
+        failures: decode_task_failures(read_text(row, 7)?)?,
     })
 }
 
 fn claimed_task_of(row: &Row<'_>) -> Result<ClaimedTask, Failure> {
     let task = task_of(row)?;
-    let attempts = read_number(row, 4)?;
+    let (attempts, failures) = (read_number(row, 5)?, read_number(row, 6)?);
     let lease = TaskLease { task_id: task.id, token: attempts };
-    Ok(ClaimedTask { task, attempts, last_error: read_optional_text(row, 5)?.map(str::to_owned), lease })
+    let last_error = read_optional_text(row, 7)?.map(str::to_owned);
+    Ok(ClaimedTask { task, attempts, failures, last_error, lease })
 }

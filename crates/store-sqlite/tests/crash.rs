@@ -20,7 +20,7 @@ use std::{
 
 use dabba_domain::{
     OrderId, RestaurantId,
-    order::{self, CancelReason, Event, RecordedEvent, fold},
+    order::{self, CancelReason, Event, RecordedEvent, TaskQueue, fold},
 };
 use dabba_store::{
     CatalogueStore as _, Commit, CommitOutcome, FeedCursor, IdempotencyKey, OrderStore as _, Store as _,
@@ -170,7 +170,7 @@ impl Inspector {
     async fn inspect_tasks(&self, store: &SqliteStore) {
         let far = World::new(0).in_seconds(100_000_000);
         let mut with_task: Vec<OrderId> = store
-            .claim_due_tasks(far, far, u32::MAX)
+            .claim_due_tasks(TaskQueue::Deadlines, far, far, u32::MAX)
             .await
             .unwrap()
             .iter()

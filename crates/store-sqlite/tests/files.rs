@@ -8,6 +8,7 @@ use std::{
 };
 
 use dabba_domain::Role;
+use dabba_domain::order::TaskQueue;
 use dabba_store::{
     AccountStore as _, CatalogueStore as _, CommitOutcome, FeedCursor, OrderStore as _, Store as _,
     StoreError, TaskStore as _,
@@ -62,7 +63,7 @@ async fn everything_is_there_after_closing_and_opening_again() {
     let replayed = CommitOutcome::Replayed { order_id: order.id, version: order.version };
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [replayed]);
     let far = world.in_seconds(1_000_000);
-    assert_eq!(store.claim_due_tasks(far, far, 10).await.unwrap().len(), 1);
+    assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap().len(), 1);
     store.close().await;
 }
 

@@ -6,11 +6,11 @@ use std::{borrow::Cow, sync::Arc};
 
 use dabba_domain::{
     Timestamp,
-    order::{Event, OrderDetails, RecordedEvent},
+    order::{Event, OrderDetails, RecordedEvent, RefundState, Task},
 };
 use serde_json::value::RawValue;
 
-use crate::{Change, Commit, RecordedTaskFailure, StoreError, TaskFailure};
+use crate::{Change, Commit, NewTask, RecordedTaskFailure, StoreError, TaskFailure};
 
 /// A [`Commit`] with all that takes time and needs no database done.
 pub struct EncodedCommit {
@@ -20,8 +20,16 @@ pub struct EncodedCommit {
     pub at_ns: i64,
     /// What changes.
     pub change: Option<EncodedChange>,
-    /// When each of the commit's tasks is due.
-    pub run_at_ns: Vec<i64>,
+    /// The columns of the commit's tasks, in their order.
+    pub tasks: Vec<EncodedTask>,
+}
+
+/// The columns of a task that are not simply numbers and names.
+pub struct EncodedTask {
+    /// When it is due.
+    pub run_at_ns: i64,
+    /// What it needs beside the order, as JSON.
+    pub payload: Option<String>,
 }
 
 /// The columns of a [`Change`] that are not simply numbers and names.
@@ -30,6 +38,8 @@ pub struct EncodedChange {
     pub details: Option<String>,
     /// How the order ended early, as JSON.
     pub closure: Option<String>,
+    /// What is given back, as JSON; `None` when nothing is.
+    pub refunds: Option<String>,
     /// Until when the restaurant has to accept.
     pub acceptance_deadline_ns: Option<i64>,
     /// When the food is expected to be ready.
@@ -72,9 +82,12 @@ impl EncodedCommit {
 
     fn encode(commit: Commit) -> Result<Self, StoreError> {
         let change = commit.change.as_ref().map(EncodedChange::new).transpose()?;
-        let run_at_ns =
-            commit.tasks.iter().map(|task| exact_nanoseconds(task.run_at)).collect::<Result<_, _>>()?;
-        Ok(Self { at_ns: exact_nanoseconds(commit.at)?, change, run_at_ns, commit })
+        let encode_task = |task: &NewTask| {
+            let run_at_ns = exact_nanoseconds(task.run_at)?;
+            Ok(EncodedTask { run_at_ns, payload: content_of(&task.task)? })
+        };
+        let tasks = commit.tasks.iter().map(encode_task).collect::<Result<_, StoreError>>()?;
+        Ok(Self { at_ns: exact_nanoseconds(commit.at)?, change, tasks, commit })
     }
 }
 
@@ -84,6 +97,7 @@ impl EncodedChange {
         let is_new = events.iter().any(|recorded| matches!(recorded.event, Event::Placed(_)));
         Ok(Self {
             details: is_new.then(|| to_json(&order.details)).transpose()?,
+            refunds: (!order.refunds.is_empty()).then(|| to_json(&order.refunds)).transpose()?,
             closure: order.closure.as_ref().map(to_json).transpose()?,
             acceptance_deadline_ns: order.acceptance_deadline.map(exact_nanoseconds).transpose()?,
             ready_by_ns: order.ready_by.map(exact_nanoseconds).transpose()?,
@@ -117,16 +131,31 @@ impl EncodedEvent {
     }
 }
 
-/// The content of an event without its name, which has a column of its own.
-fn content_of(event: &Event) -> Result<Option<String>, StoreError> {
+/// The content of an event or a task without its name, which has a column of its own.
+fn content_of<T: serde::Serialize>(value: &T) -> Result<Option<String>, StoreError> {
     #[derive(serde::Deserialize)]
     struct Tagged<'json> {
-        #[serde(borrow)]
+        #[serde(borrow, alias = "payload")]
         data: Option<&'json RawValue>,
     }
-    let json = to_json(event)?;
+    let json = to_json(value)?;
     let tagged: Tagged<'_> = serde_json::from_str(&json).map_err(corrupt)?;
     Ok(tagged.data.map(|data| data.get().to_owned()))
+}
+
+/// The task with this name and content.
+pub fn decode_task(kind: &str, payload: Option<&str>) -> Result<Task, StoreError> {
+    let kind = to_json(&kind)?;
+    let json = match payload {
+        Some(payload) => format!(r#"{{"kind":{kind},"payload":{payload}}}"#),
+        None => format!(r#"{{"kind":{kind}}}"#),
+    };
+    serde_json::from_str(&json).map_err(corrupt)
+}
+
+/// What is given back of an order, from its JSON.
+pub fn decode_refunds(json: Option<&str>) -> Result<Vec<RefundState>, StoreError> {
+    json.map_or(Ok(Vec::new()), |json| serde_json::from_str(json).map_err(corrupt))
 }
 
 /// The event with this name and content.

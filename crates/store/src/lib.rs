@@ -22,6 +22,7 @@ pub mod encoding;
 mod error;
 mod health;
 mod hint;
+pub mod intercept;
 mod query;
 mod shards;
 mod task;

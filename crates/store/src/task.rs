@@ -1,7 +1,10 @@
 //! Work that waits for its time, and for a worker.
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, OrderId, TaskId, Timestamp, order::TaskKind};
+use dabba_domain::{
+    AccountId, OrderId, TaskId, Timestamp,
+    order::{Task, TaskQueue},
+};
 
 use crate::{PageSize, StoreError};
 
@@ -11,12 +14,13 @@ pub const MAX_TASK_FAILURES: u32 = 100;
 /// Hands out tasks. They are written, and completed, by [`crate::OrderStore::commit`].
 #[async_trait]
 pub trait TaskStore: Send + Sync {
-    /// Leases at most `limit` tasks whose time has come and that nobody holds at `now`, from each shard
+    /// Leases at most `limit` tasks of a queue whose time has come and that nobody holds at `now`, from each shard
     /// those due longest. Until `lease_until` no one else gets them. They are answered by the time at
     /// which they were due. Shards get an equal share of the limit, so that a long queue on one does
     /// not starve the others; what one does not use goes to the rest.
     async fn claim_due_tasks(
         &self,
+        queue: TaskQueue,
         now: Timestamp,
         lease_until: Timestamp,
         limit: u32,
@@ -47,14 +51,14 @@ pub trait TaskStore: Send + Sync {
 }
 
 /// A task to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTask {
     /// Its id.
     pub id: TaskId,
     /// The order that it is about.
     pub order_id: OrderId,
     /// What to do.
-    pub kind: TaskKind,
+    pub task: Task,
     /// When, at the earliest.
     pub run_at: Timestamp,
 }
@@ -66,6 +70,8 @@ pub struct ClaimedTask {
     pub task: NewTask,
     /// How often it has been claimed, this time included.
     pub attempts: u32,
+    /// How often it has failed; never more than [`MAX_TASK_FAILURES`].
+    pub failures: u32,
     /// What went wrong the last time, if anything did.
     pub last_error: Option<String>,
     /// The right to complete it.

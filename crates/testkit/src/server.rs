@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use dabba_domain::{RestaurantId, Role, Timestamp, menu::MenuDocument};
-use dabba_engine::{Engine, EngineConfig, ManualClock, PasswordCost, SeededRandom};
+use dabba_engine::{Engine, EngineConfig, ManualClock, PasswordCost, PaymentGateway, Ports, SeededRandom};
 use dabba_http::{HttpConfig, RateLimits, Registry, SigningKey, app, serve};
 use dabba_store::Store;
 use futures::FutureExt as _;
@@ -26,9 +26,16 @@ pub struct TestServerBuilder {
     engine: EngineConfig,
     http: HttpConfig,
     seed: u64,
+    gateway: Option<Arc<dyn PaymentGateway>>,
 }
 
 impl TestServerBuilder {
+    /// With somebody who moves the money of payments by card.
+    pub fn gateway(mut self, gateway: Arc<dyn PaymentGateway>) -> Self {
+        self.gateway = Some(gateway);
+        self
+    }
+
     /// On another store than `SQLite` in a directory of its own.
     pub fn store(mut self, factory: StoreFactory) -> Self {
         self.store = Some(factory);
@@ -59,7 +66,8 @@ impl TestServerBuilder {
         let factory = self.store.unwrap_or_else(|| sqlite_in(directory.path()));
         let clock = Arc::new(ManualClock::new(START.parse().expect("a time")));
         let random = Arc::new(SeededRandom::new(self.seed));
-        let running = Running::start(&factory, &clock, &random, &self.engine, &self.http).await;
+        let running =
+            Running::start(&factory, &clock, &random, &self.gateway, &self.engine, &self.http).await;
         let engine = &running.engine;
 
         let lifetime = self.http.token_lifetime;
@@ -85,6 +93,7 @@ impl TestServerBuilder {
             config: self.http,
             engine_config: self.engine,
             random,
+            gateway: self.gateway,
             factory,
             running: Some(running),
             _directory: directory,
@@ -119,6 +128,7 @@ pub struct TestServer {
     engine_config: EngineConfig,
     client: reqwest::Client,
     random: Arc<SeededRandom>,
+    gateway: Option<Arc<dyn PaymentGateway>>,
     factory: StoreFactory,
     running: Option<Running>,
     _directory: TempDir,
@@ -139,12 +149,18 @@ impl Running {
         factory: &StoreFactory,
         clock: &Arc<ManualClock>,
         random: &Arc<SeededRandom>,
+        gateway: &Option<Arc<dyn PaymentGateway>>,
         engine: &EngineConfig,
         http: &HttpConfig,
     ) -> Self {
         let store = factory().await;
-        let (clock, random) = (Arc::clone(clock) as _, Arc::clone(random) as _);
-        let engine = Engine::start(Arc::clone(&store), clock, random, engine.clone());
+        let ports = Ports {
+            store: Arc::clone(&store),
+            clock: Arc::clone(clock) as _,
+            random: Arc::clone(random) as _,
+            gateway: gateway.clone(),
+        };
+        let engine = Engine::start(ports, engine.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopped) = oneshot::channel::<()>();
@@ -190,7 +206,7 @@ impl TestServer {
         let key = SigningKey::from_bytes(&[7; SigningKey::MIN_BYTES]).expect("a key of the right length");
         let http = HttpConfig { rate_limits: RateLimits::unlimited(), ..HttpConfig::new(key) };
         let engine = EngineConfig { password_cost: PasswordCost::LEAST, ..EngineConfig::default() };
-        TestServerBuilder { store: None, engine, http, seed: 1 }
+        TestServerBuilder { store: None, engine, http, seed: 1, gateway: None }
     }
 
     /// The engine behind the API.
@@ -232,8 +248,15 @@ impl TestServer {
     /// Stops it, and starts it again on what it has stored.
     pub async fn restart(&mut self) {
         self.stop().await;
-        let running =
-            Running::start(&self.factory, &self.clock, &self.random, &self.engine_config, &self.config).await;
+        let running = Running::start(
+            &self.factory,
+            &self.clock,
+            &self.random,
+            &self.gateway,
+            &self.engine_config,
+            &self.config,
+        )
+        .await;
         self.running = Some(running);
     }
 

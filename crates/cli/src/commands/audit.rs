@@ -1,13 +1,12 @@
 //! `dabba audit`
 
-use dabba_engine::{Clock as _, SystemClock};
 use dabba_sim::{AuditOptions, audit};
 
 use crate::{
     commands::{DataArguments, block_on},
     databases::Databases,
     failure::Failure,
-    logging, output,
+    logging, output, sandbox,
 };
 
 /// What the command takes.
@@ -27,6 +26,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     settings.migrate = false;
     logging::start(&settings)?;
     let databases = Databases::from_settings(&settings)?;
+    let clock = sandbox::clock_of(&settings, &databases)?;
     if let Databases::Embedded(file) = &databases
         && !file.exists()
     {
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     block_on(async {
         let store = databases.open(&settings).await?.store;
-        let audited = audit(&*store, &AuditOptions::at(SystemClock.now())).await;
+        let audited = audit(&*store, &AuditOptions::at(clock.now())).await;
         store.close().await;
         let report = audited.map_err(Failure::during("the audit could not look at everything"))?;
         if arguments.json {

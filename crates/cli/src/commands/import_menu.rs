@@ -13,7 +13,7 @@ use crate::{
     databases::{Databases, Opened},
     demo_data,
     failure::Failure,
-    logging, output,
+    logging, output, sandbox,
     settings::Settings,
 };
 
@@ -132,7 +132,8 @@ async fn import_into(
              --server URL --token TOKEN (`dabba token --role admin` prints one)"
         )),
     })?;
-    let engine = data::start_engine(&store, &databases, settings);
+    let clock = sandbox::clock_of(settings, &databases)?;
+    let engine = data::start_engine(&store, clock, None, &databases, settings);
     let admin = Principal { account_id: demo_data::fresh_account_id(&engine), role: Role::Admin };
     let result = async {
         for document in documents {

@@ -2,8 +2,9 @@
 
 mod announcement;
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc};
 
+use dabba_engine::{AdjustableClock, Clock, SystemClock};
 use dabba_http::{HttpConfig, Rate, RateLimits, SigningKey};
 use tokio::net::TcpListener;
 
@@ -15,6 +16,8 @@ use crate::{
     demo_data,
     failure::Failure,
     logging,
+    payments::Payments,
+    sandbox,
     settings::{Bounded, Layer, Settings},
     signals::Signals,
     signing_key,
@@ -28,6 +31,10 @@ pub(crate) struct Arguments {
     /// Adds a demo if there is none: restaurants, accounts, and tokens for them.
     #[arg(long)]
     demo: bool,
+    /// Serves a sandbox, whose clock an admin can put forward (`POST /v1/sandbox/clock/advance`). Only for
+    /// data that was begun as one, in an embedded database.
+    #[arg(long)]
+    sandbox: bool,
     /// Prints where it serves as one JSON object on standard output, with the demo's tokens and an
     /// order.
     #[arg(long)]
@@ -41,19 +48,30 @@ pub(crate) struct Arguments {
 
 /// Serves until a signal says to stop.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { demo, json, config, settings } = arguments;
+    let Arguments { demo, sandbox, json, config, settings } = arguments;
     let settings = Settings::load(settings, config.as_deref())?;
     logging::start(&settings)?;
-    super::block_on(serve(settings, demo, json))
+    super::block_on(serve(settings, demo, sandbox, json))
 }
 
-async fn serve(settings: Settings, with_demo: bool, json: bool) -> Result<(), Failure> {
+async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool) -> Result<(), Failure> {
     let signals = Signals::listen()?;
     data::make_directory(&settings)?;
     let databases = Databases::from_settings(&settings)?;
+    let sandbox_clock = if is_sandbox {
+        Some(sandbox::open(&settings, &databases)?)
+    } else {
+        sandbox::refuse(&settings, &databases)?;
+        None
+    };
+    let clock: Arc<dyn Clock> = match &sandbox_clock {
+        Some(clock) => Arc::clone(clock) as _,
+        None => Arc::new(SystemClock),
+    };
+    let payments = Payments::for_server(&settings, &clock, with_demo, is_sandbox)?;
     let Opened { store, metrics, place } = databases.open(&settings).await?;
     let signing_key = signing_key::read_or_make(&settings)?;
-    let engine = data::start_engine(&store, &databases, &settings);
+    let engine = data::start_engine(&store, clock, payments.gateway, &databases, &settings);
     let demo = if with_demo { Some(demo_data::ensure(&engine, &*store).await?) } else { None };
 
     let listener = TcpListener::bind(settings.listen)
@@ -74,7 +92,12 @@ async fn serve(settings: Settings, with_demo: bool, json: bool) -> Result<(), Fa
 
     let grace = settings.shutdown_grace_seconds.seconds();
     let background = Background::start(&engine, settings.work);
-    let app = dabba_http::app(engine, http_config(&settings, signing_key), metrics);
+    let http = HttpConfig {
+        webhooks: payments.webhooks,
+        sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
+        ..http_config(&settings, signing_key)
+    };
+    let app = dabba_http::app(engine, http, metrics);
     let stopping_since = signals.stopping_since();
     dabba_http::serve(listener, app, signals.first(), grace).await.map_err(Failure::during("serving"))?;
     background.close(grace, &stopping_since).await

@@ -14,7 +14,7 @@ use crate::{
     databases::{Databases, Opened},
     demo_data,
     failure::Failure,
-    logging, output,
+    logging, output, sandbox,
 };
 
 /// What the command takes. Without a subcommand it lists the parked tasks.
@@ -109,7 +109,7 @@ impl From<ParkedTask> for Row {
         Self {
             id: parked.task.id,
             order_id: parked.task.order_id,
-            kind: parked.task.kind.as_str().to_owned(),
+            kind: parked.task.task.kind().to_string(),
             attempts: parked.attempts,
             parked_at: parked.parked_at,
             failures: failures.collect(),
@@ -150,7 +150,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
                  --server URL --token TOKEN (`dabba token --role admin` prints one)"
             )),
         })?;
-        let engine = data::start_engine(&store, &databases, &settings);
+        let clock = sandbox::clock_of(&settings, &databases)?;
+        let engine = data::start_engine(&store, clock, None, &databases, &settings);
         let result = within(&engine, action).await;
         engine.shut_down(CLOSING_TIME).await;
         result

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use dabba_domain::{AccountId, Bucket, Role, Timestamp};
-use dabba_engine::{Clock as _, Random as _, SystemClock, SystemRandom};
+use dabba_engine::{Random as _, SystemRandom};
 
-use crate::{commands::DataArguments, failure::Failure, output, settings::Bounded, signing_key};
+use crate::{
+    commands::DataArguments, databases::Databases, failure::Failure, output, sandbox, settings::Bounded,
+    signing_key,
+};
 
 /// What the command takes.
 #[derive(clap::Args)]
@@ -36,7 +39,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         flags.signing_key_file = arguments.signing_key_file;
         flags.token_lifetime_seconds = arguments.lifetime_seconds;
     })?;
-    let now = SystemClock.now();
+    let now = sandbox::clock_of(&settings, &Databases::from_settings(&settings)?)?.now();
     let account_id = match (arguments.account, arguments.role) {
         (Some(account_id), _) => account_id,
         (None, Role::Admin) => fresh_account_id(now),

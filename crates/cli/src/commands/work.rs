@@ -7,6 +7,8 @@ use crate::{
     databases::{Databases, Opened},
     failure::Failure,
     logging, output,
+    payments::Payments,
+    sandbox,
     settings::Settings,
     signals::Signals,
 };
@@ -32,7 +34,10 @@ async fn work(settings: Settings) -> Result<(), Failure> {
     let signals = Signals::listen()?;
     let databases = Databases::from_settings(&settings)?;
     let Opened { store, place, .. } = databases.open(&settings).await?;
-    let background = Background::start(&data::start_engine(&store, &databases, &settings), true);
+    let clock = sandbox::clock_of(&settings, &databases)?;
+    let gateway = Payments::for_workers(&settings)?.gateway;
+    let engine = data::start_engine(&store, clock, gateway, &databases, &settings);
+    let background = Background::start(&engine, true);
     output::line(format_args!("Dabba works the tasks, {place}\nStop with Ctrl-C."))?;
     tracing::info!(place, "working");
     let stopping_since = signals.stopping_since();

@@ -171,6 +171,63 @@ impl<'de> Deserialize<'de> for LogFormat {
     }
 }
 
+/// Who moves the money of payments by card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PaymentGatewayName {
+    /// Stripe.
+    Stripe,
+    /// Nobody: it is only played.
+    Simulated,
+}
+
+impl FromStr for PaymentGatewayName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "stripe" => Ok(Self::Stripe),
+            "simulated" => Ok(Self::Simulated),
+            _ => Err(format!("must be stripe or simulated, not {text}")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for PaymentGatewayName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Where a service is that speaks HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WebUrl(String);
+
+impl WebUrl {
+    /// The URL.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for WebUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match reqwest::Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err("must be a URL that begins with https:// or http://".to_owned()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for WebUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

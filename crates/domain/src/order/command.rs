@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::state::named_variants;
 use crate::{
-    AccountId, Amount,
-    order::{Contact, Fulfilment, PaymentMethod},
+    AccountId, Amount, Problems,
+    order::{Contact, Fulfilment, PaymentMethod, PaymentToken, RefundRequest},
     pricing::{CartLine, CartRef},
     text::Note,
 };
@@ -24,6 +24,9 @@ pub struct OrderRequest {
     pub tip: Amount,
     /// How it is paid.
     pub payment_method: PaymentMethod,
+    /// What the payment provider gave in exchange for the card. Needed for a card, and for nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_token: Option<PaymentToken>,
     /// Whom to ask for.
     #[serde(default)]
     pub contact: Option<Contact>,
@@ -40,6 +43,20 @@ impl OrderRequest {
     /// The part that has a price.
     pub fn cart(&self) -> CartRef<'_> {
         CartRef { lines: &self.lines, fulfilment: self.fulfilment.kind(), tip: self.tip }
+    }
+
+    /// What is paid with, by card; `None` when it is paid in cash.
+    pub fn card(&self) -> Result<Option<&PaymentToken>, Problems> {
+        match (self.payment_method, &self.payment_token) {
+            (PaymentMethod::Cash, None) => Ok(None),
+            (PaymentMethod::Card, Some(token)) => Ok(Some(token)),
+            (PaymentMethod::Cash, Some(_)) => {
+                Err(Problems::one("/payment_token", "there is none for a payment in cash"))
+            }
+            (PaymentMethod::Card, None) => {
+                Err(Problems::one("/payment_token", "a payment by card needs one"))
+            }
+        }
     }
 }
 
@@ -79,17 +96,12 @@ pub enum Command {
         /// Why, in their own words.
         note: Option<Note>,
     },
-    /// The acceptance deadline has passed.
+    /// The restaurant's time to accept runs out.
+    Warn,
+    /// What was waited for did not come in time.
     Expire,
     /// The customer gets money back.
-    Refund {
-        /// How much; all that is left, when absent.
-        amount: Option<Amount>,
-        /// Why.
-        reason: RefundReason,
-        /// Why, in their own words.
-        note: Option<Note>,
-    },
+    Refund(RefundRequest),
 }
 
 impl Command {
@@ -104,8 +116,9 @@ impl Command {
             Self::PickUp => CommandKind::PickUp,
             Self::Deliver => CommandKind::Deliver,
             Self::Cancel { .. } => CommandKind::Cancel,
+            Self::Warn => CommandKind::Warn,
             Self::Expire => CommandKind::Expire,
-            Self::Refund { .. } => CommandKind::Refund,
+            Self::Refund(_) => CommandKind::Refund,
         }
     }
 }
@@ -124,6 +137,7 @@ pub enum CommandKind {
     PickUp,
     Deliver,
     Cancel,
+    Warn,
     Expire,
     Refund,
 }
@@ -137,6 +151,7 @@ named_variants!(CommandKind {
     PickUp => "pick_up",
     Deliver => "deliver",
     Cancel => "cancel",
+    Warn => "warn",
     Expire => "expire",
     Refund => "refund",
 });
@@ -235,6 +250,8 @@ pub enum RefundReason {
     Late,
     /// It never came.
     NotDelivered,
+    /// The order ended before the customer had it.
+    OrderEnded,
     /// See the note.
     Other,
 }
@@ -245,5 +262,6 @@ named_variants!(RefundReason {
     Quality => "quality",
     Late => "late",
     NotDelivered => "not_delivered",
+    OrderEnded => "order_ended",
     Other => "other",
 });

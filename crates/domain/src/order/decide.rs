@@ -6,15 +6,16 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CancelReason, Command, CommandKind, Event, Order, OrderDetails, OrderStatus, PaymentMethod,
-    RecordedEvent, RejectReason, StockDraw, TaskKind,
+    Awaited, CancelReason, Command, CommandKind, Event, Order, OrderDetails, OrderStatus, PaymentMethod,
+    PaymentStatus, PaymentToken, RecordedEvent, RefundBearer, RejectReason, StockDraw, Task,
     event::HistoryError,
     evolve,
     lifecycle::{Who, is_done, rules_of},
+    refund::{refund_of, refundable_by},
 };
 use crate::{
-    AccountId, Actor, Amount, OrderId, Timestamp,
-    limits::{MAX_ORDER_VERSION, MAX_PREPARATION_MINUTES},
+    AccountId, Actor, Amount, OrderId, Problems, Timestamp,
+    limits::{MAX_ORDER_VERSION, MAX_PREPARATION_MINUTES, MAX_WARNING_LEAD_SECONDS},
     restaurant::Settings,
 };
 
@@ -32,10 +33,10 @@ pub struct Decision {
 }
 
 /// Work that has to be done later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskSpec {
     /// What.
-    pub kind: TaskKind,
+    pub task: Task,
     /// When, at the earliest.
     pub run_at: Timestamp,
 }
@@ -75,6 +76,12 @@ pub enum Rejection {
         /// The limit, in minor units.
         limit: Amount,
     },
+    /// The restaurant's staff spends its own money only.
+    #[error("the restaurant bears what its staff refunds; only an admin says otherwise")]
+    BearerNotAllowed,
+    /// What is to be refunded does not fit the order.
+    #[error("{0}")]
+    RefundNotUnderstood(Problems),
     /// A courier may assign an order to themselves only.
     #[error("a courier may assign an order to themselves only")]
     AnotherCourier,
@@ -98,15 +105,17 @@ pub struct AllowedAction {
 }
 
 /// Places an order that has been priced. `system` events follow at once where nothing has to be
-/// waited for: an order paid in cash is confirmed.
+/// waited for: an order paid in cash is confirmed. One that is paid by card, with `card`, has until its
+/// payment deadline to be authorized.
 pub fn place(
     id: OrderId,
     details: OrderDetails,
+    card: Option<&PaymentToken>,
     settings: &Settings,
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
     let customer = Actor::Customer { account_id: details.customer_id };
-    let paid_in_cash = details.payment_method == PaymentMethod::Cash;
+    let payment_deadline = details.payment_deadline;
     let placed = RecordedEvent {
         order_id: id,
         version: 1,
@@ -117,8 +126,14 @@ pub fn place(
     let order = evolve(None, &placed)?;
     let mut decision =
         Decision { order, events: vec![placed], tasks: Vec::new(), stock_returned: Vec::new() };
-    if paid_in_cash {
-        decision.confirm(settings.acceptance_deadline(), now)?;
+    match card {
+        None => decision.confirm(settings.acceptance_deadline(), now)?,
+        Some(token) => {
+            decision.tasks_at(now, [Task::AuthorizePayment { token: token.clone() }]);
+            if let Some(deadline) = payment_deadline {
+                decision.tasks_at(deadline, [Task::ExpireUnpaid]);
+            }
+        }
     }
     Ok(decision)
 }
@@ -144,6 +159,9 @@ pub fn decide(
     }
     let mut decision = Decision::unchanged(order);
     match command {
+        Command::Confirm if order.awaits_payment() => {
+            return Err(Rejection::IllegalMove { command: CommandKind::Confirm, status: order.status });
+        }
         Command::Confirm => decision.confirm(settings.acceptance_deadline(), now)?,
         Command::Accept { preparation_minutes } => {
             if *preparation_minutes > MAX_PREPARATION_MINUTES {
@@ -152,6 +170,9 @@ pub fn decide(
             let ready_by = after(now, SignedDuration::from_mins(i64::from(*preparation_minutes)));
             let preparation_minutes = *preparation_minutes;
             decision.record(actor, now, Event::Accepted { preparation_minutes, ready_by })?;
+            if order.payment_status == PaymentStatus::Authorized {
+                decision.tasks_at(now, [Task::CapturePayment]);
+            }
         }
         Command::Reject { reason, note } => {
             let stock_returned = decision.return_stock(RejectReason::returns_stock(*reason));
@@ -160,6 +181,7 @@ pub fn decide(
                 now,
                 Event::Rejected { reason: *reason, note: note.clone(), stock_returned },
             )?;
+            decision.unwind_payment(actor, RefundBearer::Everyone, now)?;
         }
         Command::MarkReady => decision.record(actor, now, Event::MarkedReady)?,
         Command::AssignCourier { courier_id } => decision.assign(actor, *courier_id, now)?,
@@ -178,17 +200,26 @@ pub fn decide(
                 now,
                 Event::Cancelled { reason: *reason, note: note.clone(), stock_returned },
             )?;
+            decision.unwind_payment(actor, bearer_of_cancellation(order, actor), now)?;
+        }
+        Command::Warn => {
+            if let Some(acceptance_deadline) = order.acceptance_deadline {
+                decision.record(actor, now, Event::AcceptanceDue { acceptance_deadline })?;
+                decision.tasks_at(acceptance_deadline, [Task::ExpireUnaccepted]);
+            }
         }
         Command::Expire => {
-            if order.acceptance_deadline.is_none_or(|deadline| now < deadline) {
+            if order.deadline().is_none_or(|deadline| now < deadline) {
                 return Err(Rejection::IllegalMove { command: CommandKind::Expire, status: order.status });
             }
+            let waited_for = if order.awaits_payment() { Awaited::Payment } else { Awaited::Restaurant };
             let stock_returned = decision.return_stock(true);
-            decision.record(actor, now, Event::Expired { stock_returned })?;
+            decision.record(actor, now, Event::Expired { waited_for, stock_returned })?;
+            decision.unwind_payment(actor, RefundBearer::Everyone, now)?;
         }
-        Command::Refund { amount, reason, note } => {
-            let amount = refund_amount(order, *amount, actor, settings.refund_limit)?;
-            decision.record(actor, now, Event::Refunded { amount, reason: *reason, note: note.clone() })?;
+        Command::Refund(request) => {
+            let refund = refund_of(order, request, actor, settings.refund_limit)?;
+            decision.request_refund(actor, refund, now)?;
         }
     }
     Ok(decision)
@@ -199,6 +230,9 @@ pub fn decide(
 /// `refund_limit` is the restaurant's; it matters to its staff only. `decide` refuses a command that is
 /// listed only for its content (an amount, a courier).
 pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Vec<AllowedAction> {
+    if order.version >= MAX_ORDER_VERSION {
+        return Vec::new();
+    }
     CommandKind::ALL
         .iter()
         .copied()
@@ -207,12 +241,14 @@ pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Ve
             CommandKind::Refund => refundable_by(order, actor, refund_limit) > Amount::ZERO,
             // Who carries the order already has nothing to take over.
             CommandKind::AssignCourier => !Who::AssignedCourier.is(actor, order),
-            _ => order.version < MAX_ORDER_VERSION,
+            CommandKind::Confirm => !order.awaits_payment(),
+            _ => true,
         })
         .map(|command| {
-            let waits_for_the_restaurant =
-                matches!(command, CommandKind::Accept | CommandKind::Reject | CommandKind::Expire);
-            let deadline = if waits_for_the_restaurant { order.acceptance_deadline } else { None };
+            let deadline = match command {
+                CommandKind::Accept | CommandKind::Reject | CommandKind::Expire => order.deadline(),
+                _ => None,
+            };
             AllowedAction { command, deadline }
         })
         .collect()
@@ -270,35 +306,30 @@ impl Order {
         is_theirs(self, actor)
     }
 
-    /// What has been collected and not been given back.
-    pub fn refundable(&self) -> Amount {
-        self.captured.minus(self.refunded).unwrap_or(Amount::ZERO)
+    /// Whether it cannot go on before a payment provider says that the money is set aside.
+    pub fn awaits_payment(&self) -> bool {
+        self.status == OrderStatus::Created && self.details.payment_method == PaymentMethod::Card
+    }
+
+    /// Until when something has to happen, or the order expires.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match self.status {
+            OrderStatus::Created => self.details.payment_deadline,
+            OrderStatus::Confirmed => self.acceptance_deadline,
+            _ => None,
+        }
     }
 }
 
-fn refundable_by(order: &Order, actor: &Actor, refund_limit: Amount) -> Amount {
-    let left = order.refundable();
+/// Who pays when collected money goes back because an order is cancelled. Where nothing was cooked, the
+/// sale is undone. Where the restaurant gives up what it has begun, so is it. Where somebody else does,
+/// the restaurant is paid for its work.
+fn bearer_of_cancellation(order: &Order, actor: &Actor) -> RefundBearer {
+    let is_begun = !matches!(order.status, OrderStatus::Created | OrderStatus::Confirmed);
     match actor {
-        Actor::Restaurant { .. } => left.min(refund_limit.minus(order.refunded).unwrap_or(Amount::ZERO)),
-        _ => left,
+        Actor::Admin { .. } if is_begun => RefundBearer::Platform,
+        _ => RefundBearer::Everyone,
     }
-}
-
-fn refund_amount(
-    order: &Order,
-    requested: Option<Amount>,
-    actor: &Actor,
-    refund_limit: Amount,
-) -> Result<Amount, Rejection> {
-    let refundable = order.refundable();
-    let amount = requested.unwrap_or(refundable);
-    if amount.is_zero() || amount > refundable {
-        return Err(Rejection::AmountNotRefundable { refundable });
-    }
-    if amount > refundable_by(order, actor, refund_limit) {
-        return Err(Rejection::RefundLimit { limit: refund_limit });
-    }
-    Ok(amount)
 }
 
 /// `duration` after `now`; the last moment there is, when that is beyond it.
@@ -312,7 +343,12 @@ impl Decision {
         Self { order: order.clone(), events: Vec::new(), tasks: Vec::new(), stock_returned: Vec::new() }
     }
 
-    fn record(&mut self, actor: &Actor, now: Timestamp, event: Event) -> Result<(), Rejection> {
+    /// Adds work that is to be done from then on.
+    pub(super) fn tasks_at(&mut self, run_at: Timestamp, tasks: impl IntoIterator<Item = Task>) {
+        self.tasks.extend(tasks.into_iter().map(|task| TaskSpec { task, run_at }));
+    }
+
+    pub(super) fn record(&mut self, actor: &Actor, now: Timestamp, event: Event) -> Result<(), Rejection> {
         // Time never runs backwards within an order, even where a server's clock does.
         let at = now.max(self.order.updated_at);
         let version = self.order.version + 1;
@@ -322,9 +358,16 @@ impl Decision {
         Ok(())
     }
 
-    fn confirm(&mut self, acceptance_deadline: SignedDuration, now: Timestamp) -> Result<(), Rejection> {
-        let acceptance_deadline = after(now, acceptance_deadline);
-        self.tasks.push(TaskSpec { kind: TaskKind::ExpireUnaccepted, run_at: acceptance_deadline });
+    pub(super) fn confirm(
+        &mut self,
+        time_to_accept: SignedDuration,
+        now: Timestamp,
+    ) -> Result<(), Rejection> {
+        let longest_lead = SignedDuration::from_secs(i64::from(MAX_WARNING_LEAD_SECONDS));
+        let lead = longest_lead.min(time_to_accept / 2);
+        let acceptance_deadline = after(now, time_to_accept);
+        // The warning is followed by the expiry.
+        self.tasks_at(after(now, time_to_accept - lead), [Task::WarnUnaccepted]);
         self.record(&Actor::System, now, Event::Confirmed { acceptance_deadline })
     }
 
@@ -342,7 +385,7 @@ impl Decision {
 
     /// Gives back what the order took from limited stock, unless the food has been begun or the
     /// reason says that it is not there. Answers whether anything went back.
-    fn return_stock(&mut self, is_there: bool) -> bool {
+    pub(super) fn return_stock(&mut self, is_there: bool) -> bool {
         let unbegun = matches!(self.order.status, OrderStatus::Created | OrderStatus::Confirmed);
         if is_there && unbegun {
             self.stock_returned.clone_from(&self.order.details.stock_drawn);

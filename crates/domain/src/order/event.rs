@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AccountId, Actor, Amount, OrderId, Timestamp,
     order::{
-        CancelReason, Closure, Order, OrderDetails, OrderStatus, PaymentStatus, RefundReason, RejectReason,
+        Awaited, CancelReason, Closure, DeclineReason, Order, OrderDetails, OrderStatus, PaymentMethod,
+        PaymentReference, PaymentStatus, Refund, RefundNumber, RefundState, RefundStatus, RejectReason,
         Version,
     },
     text::Note,
@@ -64,8 +65,16 @@ pub enum Event {
         /// Whether what it took from stock went back.
         stock_returned: bool,
     },
-    /// The restaurant did not answer in time.
+    /// The restaurant's time to accept runs out.
+    AcceptanceDue {
+        /// Until when it has to accept.
+        acceptance_deadline: Timestamp,
+    },
+    /// Something was waited for in vain.
     Expired {
+        /// For what.
+        #[serde(default)]
+        waited_for: Awaited,
         /// Whether what it took from stock went back.
         stock_returned: bool,
     },
@@ -74,16 +83,30 @@ pub enum Event {
         /// How much.
         amount: Amount,
     },
-    /// The customer got money back.
-    Refunded {
-        /// How much this time.
-        amount: Amount,
-        /// Why.
-        reason: RefundReason,
-        /// Why, in their own words.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        note: Option<Note>,
+    /// The payment provider has set the money aside.
+    PaymentAuthorized {
+        /// What the provider calls the payment.
+        reference: PaymentReference,
     },
+    /// The payment did not come about. An order that waits for it ends by that.
+    PaymentFailed {
+        /// Why.
+        reason: DeclineReason,
+        /// Whether what it took from stock went back.
+        stock_returned: bool,
+    },
+    /// The money that was set aside is free again, or never was.
+    PaymentVoided,
+    /// The payment provider is to give the customer money back.
+    RefundRequested(Refund),
+    /// The payment provider refused to.
+    RefundFailed {
+        /// Which of the order's refunds it is.
+        #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
+        number: RefundNumber,
+    },
+    /// The customer got money back.
+    Refunded(Refund),
 }
 
 impl Event {
@@ -101,7 +124,13 @@ impl Event {
             Self::Cancelled { .. } => "cancelled",
             Self::Expired { .. } => "expired",
             Self::PaymentCaptured { .. } => "payment_captured",
-            Self::Refunded { .. } => "refunded",
+            Self::AcceptanceDue { .. } => "acceptance_due",
+            Self::PaymentAuthorized { .. } => "payment_authorized",
+            Self::PaymentFailed { .. } => "payment_failed",
+            Self::PaymentVoided => "payment_voided",
+            Self::RefundRequested(_) => "refund_requested",
+            Self::RefundFailed { .. } => "refund_failed",
+            Self::Refunded(_) => "refunded",
         }
     }
 }
@@ -173,13 +202,39 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
         Event::Cancelled { reason, note, .. } => {
             close(&mut order, Closure::Cancelled { by: recorded.actor, reason: *reason, note: note.clone() });
         }
-        Event::Expired { .. } => close(&mut order, Closure::Expired),
+        Event::AcceptanceDue { .. } => {}
+        Event::Expired { waited_for, .. } => close(&mut order, Closure::Expired { waited_for: *waited_for }),
+        Event::PaymentAuthorized { reference } => {
+            order.payment_status = PaymentStatus::Authorized;
+            order.payment_reference = Some(reference.clone());
+        }
+        Event::PaymentFailed { reason, .. } => {
+            order.payment_status = PaymentStatus::Failed;
+            if !order.status.is_terminal() {
+                close(&mut order, Closure::PaymentFailed { reason: *reason });
+            }
+        }
+        Event::PaymentVoided => order.payment_status = PaymentStatus::Voided,
         Event::PaymentCaptured { amount } => {
             order.payment_status = PaymentStatus::Captured;
             order.captured = *amount;
         }
-        Event::Refunded { amount, .. } => {
-            order.refunded = order.refunded.plus(*amount).map_err(|_| misfit(order.version))?;
+        Event::RefundRequested(refund) => {
+            order.refunds.push(RefundState { status: RefundStatus::Pending, refund: refund.clone() });
+        }
+        Event::RefundFailed { number } => {
+            let state = order.refunds.iter_mut().find(|state| state.refund.number == *number);
+            state.ok_or_else(|| misfit(recorded.version - 1))?.status = RefundStatus::Failed;
+        }
+        Event::Refunded(refund) => {
+            order.refunded = order.refunded.plus(refund.amount).map_err(|_| misfit(order.version))?;
+            let requested = order.refunds.iter_mut().find(|state| state.refund.number == refund.number);
+            match requested {
+                Some(state) => state.status = RefundStatus::Paid,
+                None => {
+                    order.refunds.push(RefundState { status: RefundStatus::Paid, refund: refund.clone() });
+                }
+            }
             if order.refunded == order.captured {
                 order.payment_status = PaymentStatus::Refunded;
                 order.status = OrderStatus::Refunded;
@@ -202,6 +257,8 @@ fn placed(recorded: &RecordedEvent, details: &Arc<OrderDetails>) -> Order {
         payment_status: PaymentStatus::Pending,
         captured: Amount::ZERO,
         refunded: Amount::ZERO,
+        payment_reference: None,
+        refunds: Vec::new(),
         courier_id: None,
         acceptance_deadline: None,
         ready_by: None,
@@ -214,7 +271,9 @@ fn placed(recorded: &RecordedEvent, details: &Arc<OrderDetails>) -> Order {
 fn close(order: &mut Order, closure: Closure) {
     order.status = OrderStatus::Cancelled;
     order.closure = Some(closure);
-    if order.payment_status == PaymentStatus::Pending {
+    // A payment by card may be under way; what became of it, the provider says.
+    let nothing_under_way = order.details.payment_method == PaymentMethod::Cash;
+    if nothing_under_way && order.payment_status == PaymentStatus::Pending {
         order.payment_status = PaymentStatus::Voided;
     }
 }

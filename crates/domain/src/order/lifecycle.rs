@@ -127,7 +127,8 @@ pub const RULES: &[Rule] = &[
         Target::Status(S::Cancelled),
         &[Who::Admin],
     ),
-    rule(C::Expire, &[S::Confirmed], Target::Status(S::Cancelled), &[Who::System]),
+    rule(C::Warn, &[S::Confirmed], Target::Unchanged, &[Who::System]),
+    rule(C::Expire, &[S::Created, S::Confirmed], Target::Status(S::Cancelled), &[Who::System]),
     rule(
         C::Refund,
         &[S::Delivered, S::Cancelled],
@@ -164,9 +165,10 @@ pub(super) fn is_done(command: CommandKind, order: &Order) -> bool {
         C::Deliver => order.status == S::Delivered,
         C::Reject => matches!(order.closure, Some(Closure::Rejected { .. })),
         C::Cancel => matches!(order.closure, Some(Closure::Cancelled { .. })),
-        C::Expire => matches!(order.closure, Some(Closure::Expired)),
+        C::Expire => matches!(order.closure, Some(Closure::Expired { .. })),
         C::Refund => order.status == S::Refunded,
-        C::AssignCourier => false, // It changes no status: whether it is done depends on the courier.
+        // They change no status.
+        C::AssignCourier | C::Warn => false,
     }
 }
 

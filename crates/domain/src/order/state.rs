@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, Actor, Amount, Currency, OrderId, RestaurantId, Timestamp,
-    order::{CancelReason, RejectReason},
+    order::{CancelReason, DeclineReason, PaymentReference, RefundState, RejectReason},
     pricing::{Amounts, FulfilmentKind, OrderLine},
     restaurant::{Location, Revision},
     text::{Name, Note, Slug},
@@ -89,8 +89,12 @@ impl OrderStatus {
 pub enum PaymentStatus {
     /// Nothing has been paid yet.
     Pending,
+    /// The payment provider has set the money aside.
+    Authorized,
     /// The money has been collected.
     Captured,
+    /// The payment was refused.
+    Failed,
     /// Nothing was collected, and nothing will be.
     Voided,
     /// A part is back with the customer.
@@ -101,7 +105,9 @@ pub enum PaymentStatus {
 
 named_variants!(PaymentStatus {
     Pending => "pending",
+    Authorized => "authorized",
     Captured => "captured",
+    Failed => "failed",
     Voided => "voided",
     PartiallyRefunded => "partially_refunded",
     Refunded => "refunded",
@@ -114,6 +120,8 @@ named_variants!(PaymentStatus {
 pub enum PaymentMethod {
     /// In cash, to whoever hands the food over.
     Cash,
+    /// By card, through a payment provider.
+    Card,
 }
 
 /// What was agreed when the order was placed. Never changes.
@@ -139,6 +147,9 @@ pub struct OrderDetails {
     pub contact: Option<Contact>,
     /// How it is paid.
     pub payment_method: PaymentMethod,
+    /// Until when a payment by card has to be certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_deadline: Option<Timestamp>,
     /// A wish for the restaurant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
@@ -259,6 +270,10 @@ pub struct Order {
     pub captured: Amount,
     /// What of it is back with the customer.
     pub refunded: Amount,
+    /// What the payment provider calls the payment. Set when it is authorized.
+    pub payment_reference: Option<PaymentReference>,
+    /// What has been or is to be given back, in the order in which it was asked for.
+    pub refunds: Vec<RefundState>,
     /// Who carries it.
     pub courier_id: Option<AccountId>,
     /// Until when the restaurant has to accept it. Set when it is confirmed.
@@ -296,18 +311,27 @@ pub enum Closure {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
     },
-    /// The restaurant did not answer in time.
-    Expired,
+    /// Something was waited for in vain.
+    Expired {
+        /// For what.
+        #[serde(default)]
+        waited_for: Awaited,
+    },
+    /// The payment did not come about.
+    PaymentFailed {
+        /// Why.
+        reason: DeclineReason,
+    },
 }
 
-/// Work that has to be done for an order at some time, with nobody waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// For what an order waits until a deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum TaskKind {
-    /// Give the command `expire` when the acceptance deadline has passed.
-    ExpireUnaccepted,
+pub enum Awaited {
+    /// That the restaurant accepts it.
+    #[default]
+    Restaurant,
+    /// That its payment is certain.
+    Payment,
 }
-
-named_variants!(TaskKind {
-    ExpireUnaccepted => "expire_unaccepted",
-});

@@ -3,11 +3,14 @@
 use dabba_domain::{
     AccountId, Actor, Amount, Bucket, OrderId, RestaurantId, Timestamp,
     menu::{Menu, MenuDocument},
-    order::{Address, Decision, Fulfilment, Order, OrderDetails, PaymentMethod, StockDraw, place},
+    order::{
+        Address, Decision, Fulfilment, Order, OrderDetails, PaymentMethod, PaymentToken, StockDraw, place,
+    },
     pricing::{Amounts, OrderLine},
     restaurant::{Settings, SettingsDocument},
     text::{Name, Slug},
 };
+use jiff::SignedDuration;
 use serde_json::json;
 
 pub(crate) fn now() -> Timestamp {
@@ -108,15 +111,38 @@ pub(crate) fn details(fulfilment: Fulfilment) -> OrderDetails {
         fulfilment,
         contact: None,
         payment_method: PaymentMethod::Cash,
+        payment_deadline: None,
         note: None,
         menu_revision: 1,
         stock_drawn: vec![StockDraw { item: Slug::new("dal").unwrap(), quantity: 2 }],
     }
 }
 
-pub(crate) fn placed(fulfilment: Fulfilment) -> Decision {
+/// How long a payment by card may take.
+pub(crate) const PAYMENT_TIME: SignedDuration = SignedDuration::from_mins(10);
+
+pub(crate) fn token() -> PaymentToken {
+    PaymentToken::new("tok_4242").unwrap()
+}
+
+/// Places an order with these details: by card where they say so.
+pub(crate) fn placed_with(details: OrderDetails) -> Decision {
     let id = OrderId::generate(now(), restaurant(1).bucket(), 99);
-    place(id, details(fulfilment), &settings(), now()).unwrap()
+    let token = token();
+    let card = (details.payment_method == PaymentMethod::Card).then_some(&token);
+    place(id, details, card, &settings(), now()).unwrap()
+}
+
+pub(crate) fn placed(fulfilment: Fulfilment) -> Decision {
+    placed_with(details(fulfilment))
+}
+
+pub(crate) fn placed_by_card(fulfilment: Fulfilment) -> Decision {
+    placed_with(OrderDetails {
+        payment_method: PaymentMethod::Card,
+        payment_deadline: Some(now() + PAYMENT_TIME),
+        ..details(fulfilment)
+    })
 }
 
 pub(crate) fn order(fulfilment: Fulfilment) -> Order {

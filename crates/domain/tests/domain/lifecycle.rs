@@ -2,59 +2,22 @@
 
 use std::fmt::Write as _;
 
-use crate::common::{
-    COURIER, STRANGER, account, admin, amount, courier, customer, delivery, now, order, placed, restaurant,
-    settings, staff,
+use crate::{
+    common::{
+        account, admin, amount, courier, customer, delivery, now, order, placed, placed_by_card, settings,
+        staff,
+    },
+    moves::{accept, act, any_command, assign, cancel, command, everyone, must, refund, reject},
 };
 use dabba_domain::{
     Actor, Amount,
     order::{
-        CancelReason, Closure, Command, CommandKind, Decision, Event, Fulfilment, Order, OrderStatus,
-        PaymentStatus, RefundReason, RejectReason, Rejection, TaskKind, allowed_actions, decide, fold,
+        Awaited, CancelReason, Closure, Command, CommandKind, Decision, Event, Fulfilment, Order,
+        OrderStatus, PaymentStatus, RejectReason, Rejection, Task, allowed_actions, decide, fold,
     },
 };
 use jiff::SignedDuration;
 use proptest::prelude::*;
-
-fn act(order: &Order, actor: &Actor, command: &Command) -> Result<Decision, Rejection> {
-    decide(order, command, actor, &settings(), now())
-}
-
-fn must(order: &Order, actor: &Actor, command: &Command) -> Order {
-    act(order, actor, command).unwrap_or_else(|rejection| panic!("{command:?}: {rejection}")).order
-}
-
-fn accept() -> Command {
-    Command::Accept { preparation_minutes: 20 }
-}
-fn cancel() -> Command {
-    Command::Cancel { reason: CancelReason::ChangedMind, note: None }
-}
-fn reject() -> Command {
-    Command::Reject { reason: RejectReason::TooBusy, note: None }
-}
-fn assign() -> Command {
-    Command::AssignCourier { courier_id: account(COURIER) }
-}
-fn refund(minor: Option<i64>) -> Command {
-    Command::Refund { amount: minor.map(amount), reason: RefundReason::Quality, note: None }
-}
-
-/// One command of each kind, with content that fits.
-fn command(kind: CommandKind) -> Command {
-    match kind {
-        CommandKind::Confirm => Command::Confirm,
-        CommandKind::Accept => accept(),
-        CommandKind::Reject => reject(),
-        CommandKind::MarkReady => Command::MarkReady,
-        CommandKind::AssignCourier => assign(),
-        CommandKind::PickUp => Command::PickUp,
-        CommandKind::Deliver => Command::Deliver,
-        CommandKind::Cancel => cancel(),
-        CommandKind::Expire => Command::Expire,
-        CommandKind::Refund => refund(Some(100)),
-    }
-}
 
 /// An order for delivery in each status, with its courier where it can have one.
 fn delivered_life() -> Vec<Order> {
@@ -77,25 +40,20 @@ fn collected_life() -> Vec<Order> {
     vec![confirmed, preparing, ready, delivered]
 }
 
-fn everyone() -> Vec<(&'static str, Actor)> {
-    let stranger = account(STRANGER);
-    vec![
-        ("customer", customer()),
-        ("staff", staff()),
-        ("courier", courier()),
-        ("admin", admin()),
-        ("system", Actor::System),
-        ("other customer", Actor::Customer { account_id: stranger }),
-        ("other staff", Actor::Restaurant { account_id: stranger, restaurant_id: restaurant(2) }),
-        ("other courier", Actor::Courier { account_id: stranger }),
-    ]
+/// An order by card while its payment is not certain. From then on its life is that of any other.
+fn unpaid_life() -> Vec<Order> {
+    vec![placed_by_card(delivery()).order]
+}
+
+fn every_life() -> [(&'static str, Vec<Order>); 3] {
+    [("by card", unpaid_life()), ("delivery", delivered_life()), ("collection", collected_life())]
 }
 
 /// What everyone may do in every status, as a text that a person can check.
 #[test]
 fn what_is_allowed_to_whom() {
     let mut text = String::new();
-    for (kind, life) in [("delivery", delivered_life()), ("collection", collected_life())] {
+    for (kind, life) in every_life() {
         for order in life {
             let carried = if order.courier_id.is_some() { ", with courier" } else { "" };
             writeln!(text, "{kind}, {}{carried}", order.status).unwrap();
@@ -116,7 +74,7 @@ fn what_is_allowed_to_whom() {
 #[test]
 fn what_is_listed_as_allowed_is_carried_out() {
     let late = now() + SignedDuration::from_hours(1);
-    for order in delivered_life().into_iter().chain(collected_life()) {
+    for order in every_life().into_iter().flat_map(|(_, life)| life) {
         for (name, actor) in everyone() {
             let allowed = allowed_actions(&order, &actor, settings().refund_limit);
             for kind in CommandKind::ALL {
@@ -146,8 +104,8 @@ fn an_order_in_cash_is_confirmed_as_it_is_placed() {
     let deadline = now() + SignedDuration::from_mins(8);
     assert_eq!(decision.order.acceptance_deadline, Some(deadline));
     assert_eq!(decision.tasks.len(), 1);
-    assert_eq!(decision.tasks[0].kind, TaskKind::ExpireUnaccepted);
-    assert_eq!(decision.tasks[0].run_at, deadline);
+    assert_eq!(decision.tasks[0].task, Task::WarnUnaccepted);
+    assert_eq!(decision.tasks[0].run_at, deadline - SignedDuration::from_mins(2));
 }
 
 #[test]
@@ -260,7 +218,8 @@ fn an_order_expires_only_after_its_deadline() {
     let just_before = deadline - SignedDuration::from_nanos(1);
     assert!(matches!(expire(just_before), Err(Rejection::IllegalMove { .. })));
     let expired = expire(deadline).unwrap().order;
-    assert_eq!((expired.status, expired.closure), (OrderStatus::Cancelled, Some(Closure::Expired)));
+    let closure = Closure::Expired { waited_for: Awaited::Restaurant };
+    assert_eq!((expired.status, expired.closure), (OrderStatus::Cancelled, Some(closure)));
     let accepted = must(&order, &staff(), &accept());
     let late = decide(&accepted, &Command::Expire, &Actor::System, &settings(), deadline);
     assert!(matches!(late, Err(Rejection::IllegalMove { .. })), "accepted in time");
@@ -311,6 +270,7 @@ fn an_order_has_a_bounded_history() {
             Err(rejection) => {
                 assert_eq!(rejection, Rejection::HistoryFull);
                 assert_eq!(order.version, dabba_domain::limits::MAX_ORDER_VERSION);
+                assert_eq!(allowed_actions(&order, &admin(), settings().refund_limit), []);
                 return;
             }
         }
@@ -334,24 +294,6 @@ fn a_history_that_does_not_hold_together_is_refused() {
     assert!(fold(&history).is_err(), "with a gap");
     let twice = [history[0].clone(), history[0].clone()];
     assert!(fold(&twice).is_err(), "placed twice");
-}
-
-fn any_command() -> impl Strategy<Value = Command> {
-    let amount = prop_oneof![Just(None), (0_i64..2_000).prop_map(|minor| Some(amount(minor)))];
-    let cancel_reason = proptest::sample::select(CancelReason::ALL);
-    let reject_reason = proptest::sample::select(RejectReason::ALL);
-    prop_oneof![
-        Just(Command::Confirm),
-        (0_u32..2_000).prop_map(|preparation_minutes| Command::Accept { preparation_minutes }),
-        reject_reason.prop_map(|reason| Command::Reject { reason, note: None }),
-        Just(Command::MarkReady),
-        (COURIER..7).prop_map(|number| Command::AssignCourier { courier_id: account(number) }),
-        Just(Command::PickUp),
-        Just(Command::Deliver),
-        cancel_reason.prop_map(|reason| Command::Cancel { reason, note: None }),
-        Just(Command::Expire),
-        amount.prop_map(|amount| Command::Refund { amount, reason: RefundReason::Late, note: None }),
-    ]
 }
 
 /// The moves of DESIGN.md section 5, written a second time, so that the table cannot vouch for
@@ -406,8 +348,8 @@ proptest! {
             prop_assert_eq!(order.details.amounts.sum().unwrap(), order.details.amounts.total);
             prop_assert!(order.captured <= order.details.amounts.total);
             prop_assert!(order.refunded <= order.captured);
-            let refunds = history.iter().filter_map(|recorded| match recorded.event {
-                Event::Refunded { amount, .. } => Some(amount),
+            let refunds = history.iter().filter_map(|recorded| match &recorded.event {
+                Event::Refunded(refund) => Some(refund.amount),
                 _ => None,
             });
             prop_assert_eq!(Amount::sum(refunds).unwrap(), order.refunded);

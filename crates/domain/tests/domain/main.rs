@@ -4,4 +4,6 @@
 
 mod common;
 mod lifecycle;
+mod moves;
+mod payments;
 mod pricing;

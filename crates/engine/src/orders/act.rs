@@ -94,6 +94,8 @@ fn refusal(rejection: Rejection, order: &Order, actor: &Actor, settings: &Settin
             Error::Invalid(Problems::one("/preparation_minutes", rejection.to_string()))
         }
         Rejection::AnotherCourier => Error::Invalid(Problems::one("/courier_id", rejection.to_string())),
+        Rejection::BearerNotAllowed => Error::Invalid(Problems::one("/borne_by", rejection.to_string())),
+        Rejection::RefundNotUnderstood(problems) => Error::Invalid(problems.clone()),
         Rejection::History(error) => Error::Internal(error.to_string()),
         Rejection::IllegalMove { .. }
         | Rejection::AmountNotRefundable { .. }

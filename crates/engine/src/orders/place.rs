@@ -1,8 +1,8 @@
 //! Placing an order.
 
 use dabba_domain::{
-    OrderId, Problems, RestaurantId, Role, Timestamp,
-    order::{Fulfilment, OrderDetails, OrderRequest, PaymentMethod, place},
+    Amount, OrderId, Problems, RestaurantId, Role, Timestamp,
+    order::{Fulfilment, OrderDetails, OrderRequest, place},
     pricing::{check_minimum, price},
 };
 use dabba_store::{Catalogue, IdempotencyKey, StockChange};
@@ -30,13 +30,14 @@ impl Engine {
         let mut entry = self.catalogues.get(restaurant_id).await?;
         for _ in 0..self.config.max_decision_attempts {
             let now = self.now();
-            let details = match details(principal, &entry.catalogue, request, now) {
+            let details = match self.details(principal, &entry.catalogue, request, now) {
                 Ok(details) => details,
                 Err(error) => return self.replay_or(error, restaurant_id, Some(&claim)).await,
             };
             let stock = details.stock_drawn.iter().cloned().map(StockChange::Take).collect();
             let id = OrderId::generate(now, restaurant_id.bucket(), self.random.next_u64());
-            let decision = place(id, details, &entry.restaurant().settings, now)
+            let card = request.payment_token.as_ref();
+            let decision = place(id, details, card, &entry.restaurant().settings, now)
                 .map_err(|rejection| Error::Internal(rejection.to_string()))?;
             let conditions = Conditions {
                 expected_version: 0,
@@ -53,43 +54,62 @@ impl Engine {
         }
         Err(Conflict::TooManyChanges.into())
     }
-}
 
-/// Prices a request and checks everything that does not need the store.
-fn details(
-    principal: &Principal,
-    catalogue: &Catalogue,
-    request: &OrderRequest,
-    now: Timestamp,
-) -> Result<OrderDetails, Error> {
-    let settings = &catalogue.restaurant.settings;
-    check_address(request)?;
-    let cart = request.cart();
-    let priced = price(settings, &catalogue.menu, cart, now)?;
-    catalogue.restaurant.check_accepting(now).map_err(Conflict::NotAccepting)?;
-    check_minimum(settings, cart.fulfilment, priced.amounts.subtotal).map_err(Conflict::BelowMinimum)?;
-    if request.expected_total.is_some_and(|expected| expected != priced.amounts.total) {
-        let quote = quote::quote(catalogue, cart, priced, now);
-        return Err(Conflict::PriceChanged(Box::new(quote)).into());
+    /// Prices a request and checks everything that does not need the store.
+    fn details(
+        &self,
+        principal: &Principal,
+        catalogue: &Catalogue,
+        request: &OrderRequest,
+        now: Timestamp,
+    ) -> Result<OrderDetails, Error> {
+        let settings = &catalogue.restaurant.settings;
+        check_address(request)?;
+        let cart = request.cart();
+        let priced = price(settings, &catalogue.menu, cart, now)?;
+        catalogue.restaurant.check_accepting(now).map_err(Conflict::NotAccepting)?;
+        check_minimum(settings, cart.fulfilment, priced.amounts.subtotal).map_err(Conflict::BelowMinimum)?;
+        if request.expected_total.is_some_and(|expected| expected != priced.amounts.total) {
+            let quote = quote::quote(catalogue, cart, priced, now);
+            return Err(Conflict::PriceChanged(Box::new(quote)).into());
+        }
+        let payment_deadline = self.payment_deadline(request, priced.amounts.total, now)?;
+        Ok(OrderDetails {
+            restaurant_id: catalogue.restaurant.id,
+            restaurant_name: settings.name.clone(),
+            customer_id: principal.account_id,
+            stock_drawn: quote::limited_draws(catalogue, &priced.lines),
+            lines: priced.lines,
+            currency: settings.currency,
+            amounts: priced.amounts,
+            fulfilment: request.fulfilment.clone(),
+            contact: request.contact.clone(),
+            payment_method: request.payment_method,
+            payment_deadline,
+            note: request.note.clone(),
+            menu_revision: catalogue.menu_revision,
+        })
     }
-    // Named one by one, so that a new method has to be thought of here.
-    match request.payment_method {
-        PaymentMethod::Cash => {}
+
+    /// Until when the payment has to be certain; `None` for one in cash.
+    fn payment_deadline(
+        &self,
+        request: &OrderRequest,
+        total: Amount,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Error> {
+        if request.card().map_err(Error::Invalid)?.is_none() {
+            return Ok(None);
+        }
+        let invalid = |detail: &str| Err(Error::Invalid(Problems::one("/payment_method", detail)));
+        if !self.takes_cards() {
+            return invalid("no cards are taken here");
+        }
+        if total.is_zero() {
+            return invalid("there is nothing to pay, so no card is needed");
+        }
+        Ok(Some(now.checked_add(self.config.payments.deadline).unwrap_or(Timestamp::MAX)))
     }
-    Ok(OrderDetails {
-        restaurant_id: catalogue.restaurant.id,
-        restaurant_name: settings.name.clone(),
-        customer_id: principal.account_id,
-        stock_drawn: quote::limited_draws(catalogue, &priced.lines),
-        lines: priced.lines,
-        currency: settings.currency,
-        amounts: priced.amounts,
-        fulfilment: request.fulfilment.clone(),
-        contact: request.contact.clone(),
-        payment_method: request.payment_method,
-        note: request.note.clone(),
-        menu_revision: catalogue.menu_revision,
-    })
 }
 
 fn check_address(request: &OrderRequest) -> Result<(), Error> {

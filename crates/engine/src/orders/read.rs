@@ -2,6 +2,7 @@
 
 use dabba_domain::{
     Actor, Amount, OrderId, RestaurantId, Role,
+    ledger::{LedgerPosting, ledger},
     order::{AllowedAction, Order, OrderStatus, RecordedEvent, Version, allowed_actions},
 };
 use dabba_store::{OrderCursor, OrderPage, OrderQuery, OrderScope, PageSize};
@@ -24,6 +25,20 @@ impl Engine {
     ) -> Result<Vec<RecordedEvent>, Error> {
         self.visible_order(principal, id).await?;
         Ok(self.store.events(id, after, limit.get()).await?)
+    }
+
+    /// An order with its ledger, for its restaurant's staff and for admins.
+    pub async fn ledger(
+        &self,
+        principal: &Principal,
+        id: OrderId,
+    ) -> Result<(Order, Vec<LedgerPosting>), Error> {
+        if !matches!(principal.role, Role::Restaurant | Role::Admin) {
+            return Err(Error::Forbidden("the ledger is for the restaurant and for admins".into()));
+        }
+        let (order, _) = self.visible_order(principal, id).await?;
+        let history = self.store.events(id, 0, order.version).await?;
+        Ok((order, ledger(&history)))
     }
 
     /// What the caller may do with an order of theirs now.

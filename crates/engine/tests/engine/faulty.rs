@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use dabba_domain::{
     AccountId, Bucket, OrderId, RestaurantId, TaskId, Timestamp,
     menu::Menu,
-    order::{Order, RecordedEvent, Version},
+    order::{Order, RecordedEvent, TaskQueue, Version},
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
@@ -97,7 +97,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { open: Semaphore::const_new(Semaphore::MAX_PERMITS), waiting: Semaphore::const_new(0) }
     }
 
@@ -115,7 +115,7 @@ impl Gate {
         self.waiting.acquire().await.unwrap().forget();
     }
 
-    async fn pass(&self) {
+    pub(crate) async fn pass(&self) {
         if self.open.available_permits() == 0 {
             self.waiting.add_permits(1);
         }
@@ -250,12 +250,13 @@ impl OrderStore for FaultyStore {
 impl TaskStore for FaultyStore {
     async fn claim_due_tasks(
         &self,
+        queue: TaskQueue,
         now: Timestamp,
         lease_until: Timestamp,
         limit: u32,
     ) -> Result<Vec<ClaimedTask>, StoreError> {
         self.claims_begun.fetch_add(1, Ordering::SeqCst);
-        self.claims.around(self.inner.claim_due_tasks(now, lease_until, limit)).await
+        self.claims.around(self.inner.claim_due_tasks(queue, now, lease_until, limit)).await
     }
     async fn postpone_task(
         &self,

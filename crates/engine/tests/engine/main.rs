@@ -7,6 +7,8 @@ mod committing;
 mod faulty;
 mod idempotency;
 mod menus;
+mod paying;
+mod payments;
 mod storm;
 mod task_faults;
 mod tasks;

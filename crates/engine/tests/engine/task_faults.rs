@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_domain::{order::OrderStatus, text::Note};
+use dabba_domain::{order::OrderStatus, order::TaskQueue, text::Note};
 use dabba_engine::{CommandRequest, Error, Random as _, SeededRandom, TaskConfig, TaskOutcome};
 use dabba_store::{PageSize, ParkedTask, TaskStore as _};
 use jiff::SignedDuration;
@@ -83,7 +83,7 @@ async fn who_has_lost_the_lease_changes_nothing() {
     // is not there to see it: it has stopped claiming.
     let lease = SignedDuration::try_from(TaskConfig::default().lease).unwrap();
     let now = world.engine.now() + lease;
-    let taken_over = world.store.claim_due_tasks(now, now + lease, 10).await.unwrap();
+    let taken_over = world.store.claim_due_tasks(TaskQueue::Deadlines, now, now + lease, 10).await.unwrap();
     assert_eq!((taken_over.len(), taken_over[0].attempts), (1, 2));
     world.store.batch_gate.open();
     eventually("the first is refused", || worker.count(TaskOutcome::LeaseLost) == 1).await;

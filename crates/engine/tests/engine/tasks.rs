@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{
     Actor, TaskId,
-    order::{OrderStatus, TaskKind},
+    limits::MAX_WARNING_LEAD_SECONDS,
+    order::{OrderStatus, Task, TaskKind, TaskQueue},
 };
 use dabba_engine::TaskOutcome;
 use dabba_store::{Commit, CommitOutcome, NewTask, OrderStore as _, Store, TaskStore as _};
@@ -18,24 +19,35 @@ use crate::{
 
 const MOMENT: SignedDuration = SignedDuration::from_nanos(1);
 
-/// Proves that an order that nobody accepts expires at its deadline, not a nanosecond before, by the
-/// system's hand, and that its stock goes back.
+/// Proves that the restaurant is warned two minutes before the deadline, once, and that an order that nobody
+/// accepts expires at it, not a nanosecond before, by the system's hand, and that its stock goes back.
 #[tokio::test]
 async fn an_order_that_nobody_accepts_expires_at_its_deadline() {
     let world = World::with_stock(working_config()).await;
     let order = world.place_two("a").await;
     assert_eq!(world.stock_of_dal().await, STOCK - 2);
     let worker = Worker::start(&world.engine);
+    let lead = SignedDuration::from_secs(MAX_WARNING_LEAD_SECONDS.into());
     world.advance_to_deadline(&order);
-    world.clock.advance(-MOMENT);
+    world.clock.advance(-lead - MOMENT);
     world.looked().await;
     assert_eq!((worker.claimed(), world.read(order.id).await), (0, order.clone()));
 
     world.clock.advance(MOMENT);
-    eventually("it expires", || worker.count(TaskOutcome::Completed) == 1).await;
+    eventually("it is warned", || worker.count(TaskOutcome::Completed) == 1).await;
+    world.clock.advance(lead - MOMENT);
+    world.looked().await;
+    let warned = world.read(order.id).await;
+    assert_eq!((worker.claimed(), warned.status, warned.version), (1, OrderStatus::Confirmed, 3));
+
+    world.clock.advance(MOMENT);
+    eventually("it expires", || worker.count(TaskOutcome::Completed) == 2).await;
     world.check_expired_once(order.id).await;
     let history = world.store.events(order.id, order.version, 10).await.unwrap();
-    assert_eq!((history[0].actor, Some(history[0].at)), (Actor::System, order.acceptance_deadline));
+    let names: Vec<_> = history.iter().map(|recorded| recorded.event.name()).collect();
+    assert_eq!(names, ["acceptance_due", "expired"]);
+    assert_eq!(Some(history[0].at + lead), order.acceptance_deadline);
+    assert_eq!((history[1].actor, Some(history[1].at)), (Actor::System, order.acceptance_deadline));
     assert_eq!(world.stock_of_dal().await, STOCK);
     world.check_histories().await;
     let orders = world.engine.metrics().orders.clone();
@@ -70,7 +82,7 @@ async fn a_task_that_comes_too_early_waits() {
     let task = NewTask {
         id: TaskId::generate(now, order.id.bucket(), 42),
         order_id: order.id,
-        kind: TaskKind::ExpireUnaccepted,
+        task: Task::ExpireUnaccepted,
         run_at: now,
     };
     let commit = Commit {
@@ -90,10 +102,11 @@ async fn a_task_that_comes_too_early_waits() {
     eventually("it is put off", || worker.count(TaskOutcome::Postponed) == 1).await;
     world.advance_to_deadline(&order);
     world.clock.advance(-MOMENT);
+    eventually("the warning is given", || worker.count(TaskOutcome::Completed) == 1).await;
     world.looked().await;
-    assert_eq!((worker.claimed(), world.read(order.id).await), (1, order.clone()));
+    assert_eq!((worker.claimed(), world.read(order.id).await.status), (2, OrderStatus::Confirmed));
     world.clock.advance(MOMENT);
-    eventually("both are done", || worker.count(TaskOutcome::Completed) == 2).await;
+    eventually("all are done", || worker.count(TaskOutcome::Completed) == 3).await;
     world.check_expired_once(order.id).await;
     assert_eq!(world.stock_of_dal().await, STOCK);
 }
@@ -161,7 +174,7 @@ async fn no_more_are_in_hand_than_may_be() {
     eventually("it has its hands full", || worker.claimed() == 3).await;
     world.store.batch_gate.somebody_waits().await;
     let (now, until) = (world.engine.now(), world.engine.now() + SignedDuration::from_secs(1));
-    let others = world.store.claim_due_tasks(now, until, 100).await.unwrap();
+    let others = world.store.claim_due_tasks(TaskQueue::Deadlines, now, until, 100).await.unwrap();
     assert_eq!(others.len(), 7);
     world.clock.advance(SignedDuration::from_secs(1));
     world.store.batch_gate.open();
@@ -187,10 +200,14 @@ async fn stopping_finishes_what_is_in_hand() {
     world.store.batch_gate.open();
     let engine = Arc::clone(&world.engine);
     worker.ended().await;
-    let done = |outcome| engine.metrics().tasks(TaskKind::ExpireUnaccepted, outcome).get();
+    let done = |outcome| engine.metrics().tasks(TaskKind::WarnUnaccepted, outcome).get();
     assert_eq!(done(TaskOutcome::Completed), 1);
     let statuses = [world.read(first.id).await.status, world.read(second.id).await.status];
     assert_eq!(statuses.iter().filter(|status| **status == OrderStatus::Cancelled).count(), 1);
     let now = world.engine.now();
-    assert_eq!(world.store.claim_due_tasks(now, now, 10).await.unwrap().len(), 1, "nobody holds the other");
+    assert_eq!(
+        world.store.claim_due_tasks(TaskQueue::Deadlines, now, now, 10).await.unwrap().len(),
+        1,
+        "nobody holds the other"
+    );
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dabba_engine::{Engine, EngineConfig, Random as _, SeededRandom};
+use dabba_engine::{Engine, EngineConfig, Ports, Random as _, SeededRandom};
 use dabba_pg_cluster::Cluster;
 use dabba_store::Store;
 use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
@@ -41,8 +41,13 @@ async fn delays(config: EngineConfig, with_hints: bool) -> Vec<Duration> {
     let store = Arc::new(FaultyStore::new(open(&url).await));
     store.hides_hints.store(!with_hints, Ordering::SeqCst);
     let random = Arc::new(SeededRandom::new(10));
-    let other =
-        Engine::start(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&world.clock) as _, random, config);
+    let ports = Ports {
+        store: Arc::clone(&store) as Arc<dyn Store>,
+        clock: Arc::clone(&world.clock) as _,
+        random,
+        gateway: None,
+    };
+    let other = Engine::start(ports, config);
     let mut watching = JoinSet::new();
     watching.spawn(Arc::clone(&other).watch_catalogues());
     assert_eq!(world.price_of_dal(&other).await, 500);

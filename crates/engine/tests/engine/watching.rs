@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     faulty::FaultyStore,
+    working::eventually,
     world::{World, config, embedded_store, menu_with_dal_at, settings},
 };
 
@@ -167,6 +168,9 @@ async fn many_catalogues_are_asked_for_in_bounded_numbers() {
     for _ in 1..remembered {
         watching.engine.create_restaurant(&world.admin, settings(), menu_with_dal_at(1)).await.unwrap();
     }
+    // Once all are known to be remembered.
+    let are_all = |asked: &[usize]| asked.windows(2).any(|pair| pair == [MAX_REVISIONS, 3]);
+    eventually("all are asked for", || are_all(&world.store.revisions_asked.lock().unwrap())).await;
     world.store.revisions_asked.lock().unwrap().clear();
     change_price(&world, 600).await;
     watching.sees_menu(&world, 2).await;

@@ -7,7 +7,7 @@ use std::{
 
 use dabba_domain::{
     OrderId,
-    order::{Closure, Event, Order, OrderStatus, TaskKind},
+    order::{Awaited, Closure, Event, Order, OrderStatus, TaskKind},
     text::Slug,
 };
 use dabba_engine::{Engine, EngineConfig, TaskConfig, TaskOutcome};
@@ -81,12 +81,12 @@ impl Worker {
 
     /// How many of the tasks that it claimed ended so.
     pub(crate) fn count(&self, outcome: TaskOutcome) -> u64 {
-        self.engine.metrics().tasks(TaskKind::ExpireUnaccepted, outcome).get()
+        TaskKind::ALL.iter().map(|kind| self.engine.metrics().tasks(*kind, outcome).get()).sum()
     }
 
     /// How many tasks it claimed.
     pub(crate) fn claimed(&self) -> u64 {
-        self.engine.metrics().tasks_claimed(TaskKind::ExpireUnaccepted).get()
+        TaskKind::ALL.iter().map(|kind| self.engine.metrics().tasks_claimed(*kind).get()).sum()
     }
 }
 
@@ -172,7 +172,10 @@ impl World {
     /// That the order has expired, and not twice.
     pub(crate) async fn check_expired_once(&self, id: OrderId) {
         let order = self.read(id).await;
-        assert_eq!((order.status, order.closure), (OrderStatus::Cancelled, Some(Closure::Expired)));
+        assert_eq!(
+            (order.status, order.closure),
+            (OrderStatus::Cancelled, Some(Closure::Expired { waited_for: Awaited::Restaurant }))
+        );
         let history = self.store.events(id, 0, u32::MAX).await.unwrap();
         let expiries = history.iter().filter(|event| matches!(event.event, Event::Expired { .. }));
         assert_eq!(expiries.count(), 1, "{history:?}");

@@ -9,8 +9,8 @@ use dabba_domain::{
     restaurant::SettingsDocument,
 };
 use dabba_engine::{
-    Answer, CommandRequest, Engine, EngineConfig, Error, ManualClock, PasswordCost, Principal, Registration,
-    SeededRandom,
+    Answer, CommandRequest, Engine, EngineConfig, Error, ManualClock, PasswordCost, PaymentGateway, Ports,
+    Principal, Registration, SeededRandom,
 };
 use dabba_store::{IdempotencyKey, OrderStore as _, PageSize, Store};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
@@ -28,6 +28,7 @@ pub(crate) struct World {
     pub(crate) customer: Principal,
     pub(crate) staff: Principal,
     pub(crate) admin: Principal,
+    gateway: Option<Arc<dyn PaymentGateway>>,
     /// Of the embedded store.
     directory: Option<TempDir>,
 }
@@ -84,11 +85,25 @@ impl World {
 
     /// On another store, which is empty.
     pub(crate) async fn on(inner: Arc<dyn Store>, config: EngineConfig) -> Self {
+        Self::paying(inner, None, config).await
+    }
+
+    /// And with somebody who moves the money of payments by card.
+    pub(crate) async fn paying(
+        inner: Arc<dyn Store>,
+        gateway: Option<Arc<dyn PaymentGateway>>,
+        config: EngineConfig,
+    ) -> Self {
         let store = Arc::new(FaultyStore::new(inner));
         let clock = Arc::new(ManualClock::new(start_of_time()));
         let random = Arc::new(SeededRandom::new(7));
-        let engine =
-            Engine::start(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&clock) as _, random, config);
+        let ports = Ports {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            clock: Arc::clone(&clock) as _,
+            random,
+            gateway: gateway.clone(),
+        };
+        let engine = Engine::start(ports, config);
         let account = |number: u64| {
             AccountId::generate(start_of_time(), dabba_domain::Bucket::from_random(0), number << 2)
         };
@@ -105,7 +120,12 @@ impl World {
         let account = engine.register(Some(&admin), registration).await.unwrap();
         engine.add_member(&admin, restaurant_id, account.id).await.unwrap();
         let staff = Principal { account_id: account.id, role: Role::Restaurant };
-        Self { engine, store, clock, restaurant_id, customer, staff, admin, directory: None }
+        Self { engine, store, clock, restaurant_id, customer, staff, admin, gateway, directory: None }
+    }
+
+    /// Keeps this directory until the world ends.
+    pub(crate) fn keeping(self, directory: TempDir) -> Self {
+        Self { directory: Some(directory), ..self }
     }
 
     /// Another engine on the same store, as another server process would be.
@@ -120,7 +140,9 @@ impl World {
     /// An engine on another store, by the same clock.
     pub(crate) fn engine_on(&self, store: Arc<dyn Store>, config: EngineConfig) -> Arc<Engine> {
         let random = Arc::new(SeededRandom::new(8));
-        Engine::start(store, Arc::clone(&self.clock) as _, random, config)
+        let ports =
+            Ports { store, clock: Arc::clone(&self.clock) as _, random, gateway: self.gateway.clone() };
+        Engine::start(ports, config)
     }
 
     /// What dal costs, as an engine remembers it.

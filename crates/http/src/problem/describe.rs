@@ -144,6 +144,8 @@ refusals! {
     NotRefunded: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
         Invalid IdempotencyKeyReused IllegalMove NothingRefundable RefundLimit TooManyChanges
         PreconditionFailed;
+    /// Of a report by a payment provider.
+    NotReported: BadRequest PayloadTooLarge;
     /// Of a price without an order.
     NotPriced: ItemsUnavailable;
     /// Of changes that have to name what they replace.

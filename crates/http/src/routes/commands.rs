@@ -12,7 +12,7 @@ use axum::{
 };
 use dabba_domain::{
     AccountId, Amount, OrderId, Problems, Role,
-    order::{CancelReason, Command, RefundReason, RejectReason},
+    order::{CancelReason, Command, RefundBearer, RefundLine, RefundReason, RefundRequest, RejectReason},
     text::Note,
 };
 use dabba_engine::{CommandRequest, Principal};
@@ -285,18 +285,25 @@ async fn cancel_order(
 #[schema(as = Refund)]
 #[serde(deny_unknown_fields)]
 struct RefundBody {
-    /// How much; all that is left, when absent.
+    /// How much; all that is left, when neither this nor lines are given.
     #[serde(default)]
     amount: Option<Amount>,
+    /// For which lines, with the tax on them; instead of an amount.
+    #[serde(default)]
+    lines: Vec<RefundLine>,
     reason: RefundReason,
     /// Why, in their own words.
     #[serde(default)]
     note: Option<Note>,
+    /// Out of whose pocket: the restaurant's, when absent. Only an admin says otherwise.
+    #[serde(default)]
+    borne_by: Option<RefundBearer>,
 }
 
 /// Gives money back
 ///
-/// For admins, and for the restaurant's staff up to its limit; in parts, too. Send an idempotency key:
+/// For admins, and for the restaurant's staff up to its limit; in parts, too, by amount or by lines. What was
+/// paid by card is given back by the payment provider, in the background. Send an idempotency key:
 /// without one, a repeated request gives back another part.
 #[utoipa::path(
     post, path = "/v1/orders/{order_id}/refund", tag = "commands", operation_id = "refund_order",
@@ -314,6 +321,6 @@ async fn refund_order(
     envelope: Envelope,
     JsonBody(body): JsonBody<RefundBody>,
 ) -> Result<Response> {
-    let RefundBody { amount, reason, note } = body;
-    act(&app, envelope, Command::Refund { amount, reason, note }).await
+    let RefundBody { amount, lines, reason, note, borne_by } = body;
+    act(&app, envelope, Command::Refund(RefundRequest { amount, lines, reason, note, borne_by })).await
 }

@@ -10,9 +10,10 @@ use axum::{
 };
 use dabba_domain::{
     AccountId, Actor, Amount, Currency, OrderId, RestaurantId, Timestamp,
+    ledger::LedgerPosting,
     order::{
         AllowedAction, Closure, Contact, Event, Fulfilment, Order, OrderRequest, OrderStatus, PaymentMethod,
-        PaymentStatus, RecordedEvent,
+        PaymentReference, PaymentStatus, RecordedEvent, RefundState,
     },
     pricing::{Amounts, OrderLine},
     text::{Name, Note},
@@ -41,6 +42,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(list_orders))
         .routes(routes!(get_order))
         .routes(routes!(list_events))
+        .routes(routes!(get_ledger))
 }
 
 /// An order at one version, as its caller may see it.
@@ -60,7 +62,7 @@ pub(crate) struct OrderBody<'a> {
     /// The number of its latest event. It is the order's `ETag`, too.
     #[schema(minimum = 1)]
     version: u32,
-    payment: PaymentBody,
+    payment: PaymentBody<'a>,
     /// The currency of every amount.
     currency: Currency,
     amounts: Amounts,
@@ -93,13 +95,23 @@ pub(crate) struct OrderBody<'a> {
 /// How an order is paid, and how far that is.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Payment)]
-struct PaymentBody {
+struct PaymentBody<'a> {
     method: PaymentMethod,
     status: PaymentStatus,
+    /// Until when a payment by card has to be certain, while that is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<Timestamp>,
+    /// What the payment provider calls the payment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<&'a PaymentReference>,
     /// What has been collected.
     captured: Amount,
     /// What of it is back with the customer.
     refunded: Amount,
+    /// What has been or is to be given back, the oldest first.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(required = false)]
+    refunds: &'a [RefundState],
 }
 
 impl<'a> OrderBody<'a> {
@@ -116,8 +128,11 @@ impl<'a> OrderBody<'a> {
             payment: PaymentBody {
                 method: details.payment_method,
                 status: order.payment_status,
+                deadline: details.payment_deadline.filter(|_| order.awaits_payment()),
+                reference: order.payment_reference.as_ref(),
                 captured: order.captured,
                 refunded: order.refunded,
+                refunds: &order.refunds,
             },
             currency: details.currency,
             amounts: details.amounts,
@@ -428,4 +443,35 @@ async fn list_events(
     let is_full = u32::try_from(events.len()) == Ok(query.limit.get());
     let next_after = events.last().filter(|_| is_full).map(|event| event.version);
     Ok(Json(EventListBody { events: events.into_iter().map(EventBody::from).collect(), next_after }))
+}
+
+/// Whose the money of an order is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Ledger)]
+struct LedgerBody {
+    /// The currency of every amount.
+    currency: Currency,
+    /// One for each event that moved money, the oldest first. The entries of each sum to zero.
+    postings: Vec<LedgerPosting>,
+}
+
+/// Reads an order's ledger
+///
+/// Whose the money is that the customer paid, by double entry. For the restaurant's staff and for admins.
+#[utoipa::path(
+    get, path = "/v1/orders/{order_id}/ledger", tag = "orders", operation_id = "get_ledger",
+    params(("order_id" = OrderId, Path, description = "The order.")),
+    responses(
+        (status = 200, description = "The ledger.", body = LedgerBody),
+        NotSignedIn, NotAllowed, Missing, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn get_ledger(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(order_id): InPath<OrderId>,
+) -> Result<Json<LedgerBody>> {
+    let (order, postings) = app.engine.ledger(&caller, order_id).await?;
+    Ok(Json(LedgerBody { currency: order.details.currency, postings }))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::Response};
-use dabba_domain::{OrderId, TaskId, Timestamp, text::Note};
+use dabba_domain::{OrderId, TaskId, Timestamp, order::TaskKind, text::Note};
 use dabba_store::{PageSize, ParkedTask, RecordedTaskFailure, TaskFailure, TaskPage};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -28,8 +28,7 @@ struct ParkedTaskBody {
     /// The order that it is about.
     order_id: OrderId,
     /// What it does.
-    #[schema(value_type = String, example = "expire_unaccepted")]
-    kind: &'static str,
+    kind: TaskKind,
     /// How often it was tried.
     attempts: u32,
     parked_at: Timestamp,
@@ -57,7 +56,7 @@ impl From<ParkedTask> for ParkedTaskBody {
         Self {
             id: task.id,
             order_id: task.order_id,
-            kind: task.kind.as_str(),
+            kind: task.task.kind(),
             attempts,
             parked_at,
             failures: failures.collect(),

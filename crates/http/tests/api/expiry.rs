@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dabba_domain::Timestamp;
+use dabba_domain::order::TaskQueue;
 use dabba_store::TaskFailure;
 use dabba_testkit::TestServer;
 use jiff::SignedDuration;
@@ -92,7 +93,12 @@ async fn park(server: &TestServer, order: &Value) -> String {
     let deadline: Timestamp = order["acceptance_deadline"].as_str().unwrap().parse().unwrap();
     let minute = SignedDuration::from_mins(1);
     // The server's own worker does not see it before its time.
-    let claimed = server.store().claim_due_tasks(deadline, deadline + minute, 1).await.unwrap().remove(0);
+    let claimed = server
+        .store()
+        .claim_due_tasks(TaskQueue::Deadlines, deadline, deadline + minute, 1)
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(claimed.task.order_id.to_string(), order["id"].as_str().unwrap());
     let failure = TaskFailure { at: server.now(), error: "the gateway said no".to_owned() };
     assert!(server.store().park_task(claimed.lease, &failure).await.unwrap());

@@ -82,38 +82,60 @@ codes! {
     IllegalMove "illegal_move" Breach "I5",
     /// A move by somebody who may not make it in that status.
     IllegalActor "illegal_actor" Breach "I5",
-    /// Something other than a refund happened after the order had come to its end.
+    /// Something other than a step of its payment happened after the order had come to its end.
     MovedAfterEnd "moved_after_end" Breach "I5",
-    /// It expired before its acceptance deadline.
+    /// It expired before its deadline, to be paid or to be accepted.
     ExpiredEarly "expired_early" Breach "I5",
+    /// It is paid by card, and was confirmed while the money was not set aside.
+    ConfirmedUnpaid "confirmed_unpaid" Breach "I5",
+    /// A step of the payment by card that does not follow from where the payment was.
+    IllegalPayment "illegal_payment" Breach "I5",
     /// A line's total is not its quantity times its unit price, or its options cost more than the whole.
     LineTotal "line_total" Breach "I6",
     /// The subtotal is not the sum of the lines.
     Subtotal "subtotal" Breach "I6",
     /// The total is not subtotal + tax + delivery fee + tip − discount.
     Total "total" Breach "I6",
+    /// The money was set aside more than once.
+    AuthorizedTwice "authorized_twice" Breach "I8",
+    /// Money was collected by card that was not set aside.
+    CapturedUnauthorized "captured_unauthorized" Breach "I8",
     /// The money was collected more than once.
     CapturedTwice "captured_twice" Breach "I8",
     /// Cash was collected before the food was handed over.
     CapturedEarly "captured_early" Breach "I8",
     /// More was collected than the total.
     CapturedTooMuch "captured_too_much" Breach "I8",
-    /// The food was handed over, and less was collected than the total.
+    /// Less was collected than the total: by card at any time, in cash when the food was handed over.
     CapturedTooLittle "captured_too_little" Breach "I8",
-    /// More was given back than was collected.
+    /// More was given back than was collected, or is more with what is about to be.
     RefundedTooMuch "refunded_too_much" Breach "I8",
-    /// The order ended before the customer had it, and money of theirs is still here.
+    /// A refund does not have the next number.
+    RefundNumber "refund_number" Breach "I8",
+    /// A refund by card was paid or refused that was not waiting for that, or is not the one that was.
+    RefundUnrequested "refund_unrequested" Breach "I8",
+    /// Refunds are for more of a line than was ordered, for none of it, or for a line that is not there.
+    RefundLines "refund_lines" Breach "I8",
+    /// The order ended before the customer had it, and money of theirs is still here, with no refund on its way.
     MoneyKept "money_kept" Breach "I8",
     /// The payment status does not fit what was collected and given back.
     PaymentStatus "payment_status" Breach "I8",
     /// It waits for the restaurant, long after the time for an answer.
     Unanswered "unanswered" Warning "",
+    /// It waits for its payment by card, long after the time for it.
+    Unpaid "unpaid" Warning "",
     /// The kitchen has been at it for long.
     Unready "unready" Warning "",
     /// It has been ready for long, and nobody came for it.
     NotPickedUp "not_picked_up" Warning "",
     /// It has been on its way for long.
     Undelivered "undelivered" Warning "",
+    /// It ended early, and long after that it is not certain that no money is set aside for it.
+    PaymentOpen "payment_open" Warning "",
+    /// It was delivered long ago, and its payment by card has not been collected.
+    Uncaptured "uncaptured" Warning "",
+    /// It ended early, and the payment provider refused to give the money back: somebody else has to.
+    RefundRefused "refund_refused" Warning "",
 }
 
 impl fmt::Display for Code {

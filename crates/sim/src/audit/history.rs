@@ -4,12 +4,13 @@ use std::{fmt, sync::Arc};
 
 use dabba_domain::{
     AccountId, Actor, Timestamp,
-    order::{Closure, Event, Order, OrderDetails, OrderStatus, RecordedEvent},
+    order::{Awaited, Closure, Event, Order, OrderDetails, OrderStatus, PaymentMethod, RecordedEvent},
 };
 
 use super::{
     Code, Findings,
     moves::{Illegal, Position},
+    payment::Payment,
 };
 
 pub(super) fn check(order: &Order, events: &[RecordedEvent], findings: &mut Findings) {
@@ -27,7 +28,7 @@ pub(super) fn check(order: &Order, events: &[RecordedEvent], findings: &mut Find
     for recorded in &events[1..] {
         replay.step(recorded, findings);
     }
-    replay.finish(findings);
+    replay.payment.finish(replay.closure.is_some(), findings);
     let version_fits = u32::try_from(events.len()) == Ok(order.version);
     if version_fits {
         replay.compare(order, findings);
@@ -79,15 +80,13 @@ struct Replay<'a> {
     acceptance_deadline: Option<Timestamp>,
     ready_by: Option<Timestamp>,
     closure: Option<Closure>,
-    captured: i128,
-    refunded: i128,
-    /// How often money was collected, and the event that did so before the food was handed over.
-    captures: u32,
-    early_capture: Option<u32>,
+    /// Who ended the order with the last event, if that did.
+    just_ended_by: Option<Actor>,
+    payment: Payment,
 }
 
 impl<'a> Replay<'a> {
-    const fn new(first: &RecordedEvent, details: &'a Arc<OrderDetails>) -> Self {
+    fn new(first: &RecordedEvent, details: &'a Arc<OrderDetails>) -> Self {
         Self {
             details,
             placed_at: first.at,
@@ -97,10 +96,8 @@ impl<'a> Replay<'a> {
             acceptance_deadline: None,
             ready_by: None,
             closure: None,
-            captured: 0,
-            refunded: 0,
-            captures: 0,
-            early_capture: None,
+            just_ended_by: None,
+            payment: Payment::new(details),
         }
     }
 
@@ -111,21 +108,26 @@ impl<'a> Replay<'a> {
             let text = format!("event {version} is of {at}, the one before it of {}", self.updated_at);
             findings.add(Code::HistoryTime, text);
         }
-        if let Event::PaymentCaptured { .. } = event {
-            self.captures += 1;
-            if self.status != OrderStatus::Delivered {
-                self.early_capture.get_or_insert(*version);
-            }
-        } else {
+        let in_cash = self.details.payment_method == PaymentMethod::Cash;
+        // When and by whom cash is collected is judged by when the food was handed over.
+        if !(in_cash && matches!(event, Event::PaymentCaptured { .. })) {
             self.judge(recorded, findings);
         }
+        self.payment.step(recorded, self.status, findings);
         self.updated_at = *at;
+        let was_open = self.closure.is_none();
         self.take(event, actor);
+        self.just_ended_by = (was_open && self.closure.is_some()).then_some(*actor);
     }
 
     fn judge(&self, recorded: &RecordedEvent, findings: &mut Findings) {
         let RecordedEvent { version, at, actor, event, .. } = recorded;
-        let position = Position { details: self.details, status: self.status, courier_id: self.courier_id };
+        let position = Position {
+            details: self.details,
+            status: self.status,
+            courier_id: self.courier_id,
+            just_ended_by: self.just_ended_by,
+        };
         let (name, by, status) = (event.name(), name(actor), self.status);
         match position.judge(event, actor) {
             Ok(()) => {}
@@ -142,18 +144,56 @@ impl<'a> Replay<'a> {
                 findings.add(Code::MovedAfterEnd, text);
             }
         }
-        if let (Event::Expired { .. }, Some(deadline)) = (event, self.acceptance_deadline)
-            && *at < deadline
-        {
-            let text = format!("it expired at {at}; the restaurant had time until {deadline}");
-            findings.add(Code::ExpiredEarly, text);
+        self.judge_deadline(*version, *at, event, findings);
+    }
+
+    /// Whether an event that is about a deadline is about the one that holds, and not before its time.
+    fn judge_deadline(&self, version: u32, at: Timestamp, event: &Event, findings: &mut Findings) {
+        let status = self.status;
+        let (deadline, awaited) = match status {
+            OrderStatus::Created => (self.details.payment_deadline, Awaited::Payment),
+            OrderStatus::Confirmed => (self.acceptance_deadline, Awaited::Restaurant),
+            // There is no such move from anywhere else.
+            _ => return,
+        };
+        match event {
+            Event::AcceptanceDue { acceptance_deadline } if deadline != Some(*acceptance_deadline) => {
+                let text =
+                    format!("event {version} warns of the deadline {acceptance_deadline}, not of its own");
+                findings.add(Code::IllegalMove, text);
+            }
+            Event::Expired { waited_for, .. } if *waited_for != awaited => {
+                let text = format!(
+                    "event {version} says that it waited for the {waited_for:?} while it was {status}"
+                );
+                findings.add(Code::IllegalMove, text);
+            }
+            Event::Expired { .. } => match deadline {
+                Some(deadline) if at >= deadline => {}
+                Some(deadline) => {
+                    let text = format!("it expired at {at}; there was time until {deadline}");
+                    findings.add(Code::ExpiredEarly, text);
+                }
+                None => {
+                    let text =
+                        format!("event {version} lets it expire, and it has no deadline while {status}");
+                    findings.add(Code::IllegalMove, text);
+                }
+            },
+            _ => {}
         }
     }
 
     fn take(&mut self, event: &Event, actor: &Actor) {
         let ended = |closure| (OrderStatus::Cancelled, Some(closure));
         match event {
-            Event::Placed(_) => {}
+            Event::Placed(_)
+            | Event::AcceptanceDue { .. }
+            | Event::PaymentAuthorized { .. }
+            | Event::PaymentVoided
+            | Event::PaymentCaptured { .. }
+            | Event::RefundRequested(_)
+            | Event::RefundFailed { .. } => {}
             Event::Confirmed { acceptance_deadline } => {
                 (self.status, self.acceptance_deadline) =
                     (OrderStatus::Confirmed, Some(*acceptance_deadline));
@@ -173,37 +213,35 @@ impl<'a> Replay<'a> {
                 (self.status, self.closure) =
                     ended(Closure::Cancelled { by: *actor, reason: *reason, note: note.clone() });
             }
-            Event::Expired { .. } => (self.status, self.closure) = ended(Closure::Expired),
-            Event::PaymentCaptured { amount } => self.captured = amount.minor().into(),
-            Event::Refunded { amount, .. } => {
-                self.refunded += i128::from(amount.minor());
-                if self.refunded == self.captured {
+            Event::Expired { waited_for, .. } => {
+                (self.status, self.closure) = ended(Closure::Expired { waited_for: *waited_for });
+            }
+            // A refusal may come after the end, which then stays as it was.
+            Event::PaymentFailed { reason, .. } => {
+                if !matches!(
+                    self.status,
+                    OrderStatus::Delivered | OrderStatus::Cancelled | OrderStatus::Refunded
+                ) {
+                    (self.status, self.closure) = ended(Closure::PaymentFailed { reason: *reason });
+                }
+            }
+            Event::Refunded(_) => {
+                if self.payment.refunded == self.payment.captured {
                     self.status = OrderStatus::Refunded;
                 }
             }
         }
     }
 
-    fn finish(&self, findings: &mut Findings) {
-        if self.captures > 1 {
-            let text = format!("its money was collected {} times", self.captures);
-            findings.add(Code::CapturedTwice, text);
-        }
-        // Of an order that ended early it only matters that the money is back.
-        if let (Some(version), None) = (self.early_capture, &self.closure) {
-            let text = format!("event {version} collects the money before the food was handed over");
-            findings.add(Code::CapturedEarly, text);
-        }
-    }
-
-    /// Compares with the order that is stored. The payment status follows from the rest, and is judged
-    /// with the money.
+    /// Compares with the order that is stored. The status of a payment in cash follows from the rest, and is
+    /// judged with the money.
     fn compare(&self, order: &Order, findings: &mut Findings) {
         let (captured, refunded) = (order.captured.minor().into(), order.refunded.minor().into());
         let mut differences: Vec<String> = [
             difference("status", &order.status, &self.status),
-            difference("captured", &captured, &self.captured),
-            difference("refunded", &refunded, &self.refunded),
+            difference("captured", &captured, &self.payment.captured),
+            difference("refunded", &refunded, &self.payment.refunded),
+            difference("payment_reference", &order.payment_reference, &self.payment.reference),
             difference("courier_id", &order.courier_id, &self.courier_id),
             difference("acceptance_deadline", &order.acceptance_deadline, &self.acceptance_deadline),
             difference("ready_by", &order.ready_by, &self.ready_by),
@@ -219,6 +257,14 @@ impl<'a> Replay<'a> {
         }
         if order.details != *self.details {
             differences.push("details are not those with which it was placed".to_owned());
+        }
+        if order.refunds != self.payment.refunds {
+            differences.push("refunds are not those of its events".to_owned());
+        }
+        let (payment, replayed) = (order.payment_status, self.payment.status());
+        if self.details.payment_method == PaymentMethod::Card && payment != replayed {
+            let text = format!("its payment is {payment}, its events make it {replayed}");
+            findings.add(Code::PaymentStatus, text);
         }
         if !differences.is_empty() {
             findings.add(Code::StateDiffers, differences.join("; "));

@@ -5,7 +5,7 @@
 
 use dabba_domain::{
     Amount,
-    order::{Order, OrderStatus, PaymentMethod, PaymentStatus},
+    order::{Order, OrderStatus, PaymentMethod, PaymentStatus, RefundLine, RefundState, RefundStatus},
 };
 
 use super::{Code, Findings};
@@ -19,8 +19,11 @@ pub(super) fn check(order: &Order, findings: &mut Findings) {
     check_total(order, findings);
     let found = findings.all.len();
     check_moved(order, findings);
-    // Where the amounts are wrong, no payment status fits them.
-    if findings.all.len() == found {
+    check_refunded_lines(order, findings);
+    // Where the amounts are wrong, no payment status fits them. That of a payment by card is more than
+    // amounts say: it is judged by the events.
+    let is_in_cash = order.details.payment_method == PaymentMethod::Cash;
+    if is_in_cash && findings.all.len() == found {
         check_payment_status(order, findings);
     }
 }
@@ -62,28 +65,71 @@ fn check_total(order: &Order, findings: &mut Findings) {
 fn check_moved(order: &Order, findings: &mut Findings) {
     let total = wide(order.details.amounts.total);
     let (captured, refunded) = (wide(order.captured), wide(order.refunded));
+    let waiting = sum_of(order, RefundStatus::Pending);
     if captured > total {
         findings.add(Code::CapturedTooMuch, format!("{captured} was collected; the total is {total}"));
     }
-    if refunded > captured {
-        let text = format!("{refunded} was given back; only {captured} was collected");
+    if refunded + waiting > captured {
+        let text = format!("{refunded} was given back, {waiting} is about to be; {captured} was collected");
         findings.add(Code::RefundedTooMuch, text);
     }
     let ended_early = order.closure.is_some();
-    match order.details.payment_method {
+    let has_to_be_there = match order.details.payment_method {
         // Whoever hands the food over collects it, all of it.
         PaymentMethod::Cash => {
-            let handed_over =
-                matches!(order.status, OrderStatus::Delivered | OrderStatus::Refunded) && !ended_early;
-            if handed_over && captured < total {
-                let text = format!("it is {}, and {captured} of {total} was collected", order.status);
-                findings.add(Code::CapturedTooLittle, text);
-            }
+            matches!(order.status, OrderStatus::Delivered | OrderStatus::Refunded) && !ended_early
+        }
+        PaymentMethod::Card => matches!(
+            order.payment_status,
+            PaymentStatus::Captured | PaymentStatus::PartiallyRefunded | PaymentStatus::Refunded
+        ),
+    };
+    if has_to_be_there && captured < total {
+        let text = format!("it is {}, and {captured} of {total} was collected", order.status);
+        findings.add(Code::CapturedTooLittle, text);
+    }
+    let kept = captured - refunded - waiting;
+    if ended_early && kept > 0 {
+        let refused = sum_of(order, RefundStatus::Failed);
+        if kept <= refused {
+            let text =
+                format!("it was not delivered, {kept} has to be given back, and {refused} was refused");
+            findings.add(Code::RefundRefused, text);
+        } else {
+            findings.add(Code::MoneyKept, format!("it was not delivered, and {kept} has to be given back"));
         }
     }
-    if ended_early && captured > refunded {
-        let kept = captured - refunded;
-        findings.add(Code::MoneyKept, format!("it was not delivered, and {kept} has to be given back"));
+}
+
+/// What the refunds come to that are this far.
+fn sum_of(order: &Order, status: RefundStatus) -> i128 {
+    let refunds = order.refunds.iter().filter(|state| state.status == status);
+    refunds.map(|state| wide(state.refund.amount)).sum()
+}
+
+/// Whether refunds of certain lines are of what was ordered. What was refused does not count.
+fn check_refunded_lines(order: &Order, findings: &mut Findings) {
+    let ordered = &order.details.lines;
+    let mut refunded = vec![0_i128; ordered.len()];
+    let refunds = order.refunds.iter().filter(|state| state.status != RefundStatus::Failed);
+    for RefundState { refund, .. } in refunds {
+        let number = refund.number;
+        for RefundLine { line, quantity } in &refund.lines {
+            let place = usize::try_from(*line).unwrap_or(usize::MAX);
+            let Some((ordered, refunded)) = ordered.get(place).zip(refunded.get_mut(place)) else {
+                let text = format!("refund {number} is for line {line}, counted from 0; there is none");
+                findings.add(Code::RefundLines, text);
+                continue;
+            };
+            *refunded += i128::from(*quantity);
+            if *quantity == 0 || *refunded > i128::from(ordered.quantity) {
+                let text = format!(
+                    "refund {number} is for {quantity} of line {line}; that makes {refunded} of {} ordered",
+                    ordered.quantity
+                );
+                findings.add(Code::RefundLines, text);
+            }
+        }
     }
 }
 

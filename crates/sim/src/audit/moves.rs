@@ -3,11 +3,12 @@
 
 use dabba_domain::{
     AccountId, Actor,
-    order::{Event, OrderDetails, OrderStatus},
+    order::{Event, OrderDetails, OrderStatus, PaymentMethod},
     pricing::FulfilmentKind,
 };
 
 use OrderStatus::{Cancelled, Confirmed, Created, Delivered, OutForDelivery, Preparing, ReadyForPickup};
+use PaymentMethod::{Card, Cash};
 
 /// Somebody's part in an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ enum Part {
     Taker,
     Admin,
     System,
+    /// Whoever has just ended the order: what was paid goes back with that.
+    Ender,
 }
 
 /// A legal move.
@@ -32,10 +35,12 @@ struct Move {
     by: &'static [Part],
     /// For which kind of order; both, when `None`.
     only: Option<FulfilmentKind>,
+    /// For which way to pay; both, when `None`.
+    paid: Option<PaymentMethod>,
 }
 
 const fn legal(event: &'static str, from: &'static [OrderStatus], by: &'static [Part]) -> Move {
-    Move { event, from, by, only: None }
+    Move { event, from, by, only: None, paid: None }
 }
 
 const fn legal_for(
@@ -44,15 +49,27 @@ const fn legal_for(
     from: &'static [OrderStatus],
     by: &'static [Part],
 ) -> Move {
-    Move { event, from, by, only: Some(kind) }
+    Move { event, from, by, only: Some(kind), paid: None }
 }
 
-/// All legal moves of an order that has been placed. When its money is collected is judged elsewhere.
+const fn legal_when_paid(
+    by_method: PaymentMethod,
+    event: &'static str,
+    from: &'static [OrderStatus],
+    by: &'static [Part],
+) -> Move {
+    Move { event, from, by, only: None, paid: Some(by_method) }
+}
+
+/// All legal moves of an order that has been placed. What a payment allows, beside the order's status, is
+/// judged elsewhere, and so is when cash is collected.
 const MOVES: &[Move] = &[
     legal("confirmed", &[Created], &[Part::System]),
     legal("accepted", &[Confirmed], &[Part::Staff]),
     legal("rejected", &[Confirmed], &[Part::Staff]),
+    legal("acceptance_due", &[Confirmed], &[Part::System]),
     legal("expired", &[Confirmed], &[Part::System]),
+    legal_when_paid(Card, "expired", &[Created], &[Part::System]),
     legal("marked_ready", &[Preparing], &[Part::Staff]),
     legal_for(
         FulfilmentKind::Delivery,
@@ -66,7 +83,29 @@ const MOVES: &[Move] = &[
     legal("cancelled", &[Created, Confirmed], &[Part::Customer, Part::Staff, Part::Admin]),
     legal("cancelled", &[Preparing, ReadyForPickup], &[Part::Staff, Part::Admin]),
     legal("cancelled", &[OutForDelivery], &[Part::Admin]),
-    legal("refunded", &[Delivered, Cancelled], &[Part::Staff, Part::Admin]),
+    legal_when_paid(Card, "payment_authorized", &[Created, Cancelled], &[Part::System]),
+    legal_when_paid(Card, "payment_failed", &[Created, Confirmed, Cancelled], &[Part::System]),
+    legal_when_paid(
+        Card,
+        "payment_voided",
+        &[Preparing, ReadyForPickup, OutForDelivery, Delivered, Cancelled],
+        &[Part::System],
+    ),
+    legal_when_paid(
+        Card,
+        "payment_captured",
+        &[Confirmed, Preparing, ReadyForPickup, OutForDelivery, Delivered, Cancelled],
+        &[Part::System],
+    ),
+    legal_when_paid(
+        Card,
+        "refund_requested",
+        &[Delivered, Cancelled],
+        &[Part::Staff, Part::Admin, Part::System, Part::Ender],
+    ),
+    legal_when_paid(Card, "refund_failed", &[Delivered, Cancelled], &[Part::System]),
+    legal_when_paid(Card, "refunded", &[Delivered, Cancelled], &[Part::System]),
+    legal_when_paid(Cash, "refunded", &[Delivered, Cancelled], &[Part::Staff, Part::Admin]),
 ];
 
 /// What a move breaks.
@@ -85,6 +124,8 @@ pub(super) struct Position<'a> {
     pub(super) details: &'a OrderDetails,
     pub(super) status: OrderStatus,
     pub(super) courier_id: Option<AccountId>,
+    /// Who ended it with the event before, if that did.
+    pub(super) just_ended_by: Option<Actor>,
 }
 
 impl Position<'_> {
@@ -95,6 +136,7 @@ impl Position<'_> {
             .iter()
             .filter(|legal| legal.event == event.name() && legal.from.contains(&self.status))
             .filter(|legal| legal.only.is_none_or(|only| only == kind))
+            .filter(|legal| legal.paid.is_none_or(|paid| paid == self.details.payment_method))
             .peekable();
         if from_here.peek().is_none() {
             let at_end = matches!(self.status, Delivered | Cancelled | OrderStatus::Refunded);
@@ -106,6 +148,7 @@ impl Position<'_> {
 
     fn plays(&self, part: Part, event: &Event, actor: &Actor) -> bool {
         match (part, actor) {
+            (Part::Ender, actor) => self.just_ended_by == Some(*actor),
             (Part::Customer, Actor::Customer { account_id }) => *account_id == self.details.customer_id,
             (Part::Staff, Actor::Restaurant { restaurant_id, .. }) => {
                 *restaurant_id == self.details.restaurant_id

@@ -2,16 +2,53 @@
 
 use dabba_domain::{
     Timestamp,
-    order::{Order, OrderStatus},
+    order::{Order, OrderStatus, PaymentMethod, PaymentStatus},
 };
 use jiff::SignedDuration;
 
 use super::{AuditOptions, Code, Findings};
 
 pub(super) fn check(order: &Order, options: &AuditOptions, findings: &mut Findings) {
+    let by_card = order.details.payment_method == PaymentMethod::Card;
+    let waits = match order.status {
+        OrderStatus::Delivered | OrderStatus::Cancelled | OrderStatus::Refunded => {
+            by_card.then(|| payment(order, options)).flatten()
+        }
+        _ => Some(food(order, options, by_card)),
+    };
+    let Some(Wait { code, since, allowed, advice }) = waits else { return };
+    let waiting = options.now.duration_since(since);
+    if waiting > allowed {
+        let (minutes, status, payment) = (waiting.as_mins(), order.status, order.payment_status);
+        let text = format!(
+            "it is {status}, its payment {payment}, and that has been due for {minutes} minutes; {advice}"
+        );
+        findings.add(code, text);
+    }
+}
+
+/// What an order waits for.
+struct Wait {
+    code: Code,
+    /// Since when.
+    since: Timestamp,
+    /// How long it may.
+    allowed: SignedDuration,
+    /// What to do when it waits for longer.
+    advice: &'static str,
+}
+
+/// What the food waits for, on its way to the customer.
+fn food(order: &Order, options: &AuditOptions, by_card: bool) -> Wait {
     let AuditOptions { unanswered_after, stuck_after, .. } = *options;
     let changed_at = order.updated_at;
     let (code, since, allowed, advice) = match order.status {
+        OrderStatus::Created if by_card => (
+            Code::Unpaid,
+            order.details.payment_deadline.unwrap_or(order.placed_at),
+            unanswered_after,
+            "it should have expired: see whether tasks are carried out",
+        ),
         OrderStatus::Created => (Code::Unanswered, order.placed_at, unanswered_after, "confirm or cancel it"),
         OrderStatus::Confirmed => (
             Code::Unanswered,
@@ -28,17 +65,26 @@ pub(super) fn check(order: &Order, options: &AuditOptions, findings: &mut Findin
         OrderStatus::ReadyForPickup => {
             (Code::NotPickedUp, changed_at, stuck_after, "ask the restaurant and the courier")
         }
-        OrderStatus::OutForDelivery => (Code::Undelivered, changed_at, stuck_after, "ask the courier"),
-        OrderStatus::Delivered | OrderStatus::Cancelled | OrderStatus::Refunded => return,
+        _ => (Code::Undelivered, changed_at, stuck_after, "ask the courier"),
     };
-    let waiting = waiting(since, options.now);
-    if waiting > allowed {
-        let (minutes, status) = (waiting.as_mins(), order.status);
-        findings.add(code, format!("it is {status}, and has been due for {minutes} minutes; {advice}"));
-    }
+    Wait { code, since, allowed, advice }
 }
 
-/// How long ago that was; less than nothing when it is to come.
-fn waiting(since: Timestamp, now: Timestamp) -> SignedDuration {
-    now.duration_since(since)
+/// What the payment by card of an order waits for that has come to its end.
+fn payment(order: &Order, options: &AuditOptions) -> Option<Wait> {
+    let (since, allowed) = (order.updated_at, options.payment_open_after);
+    let (code, advice) = match (order.status, order.payment_status) {
+        (OrderStatus::Cancelled, PaymentStatus::Pending | PaymentStatus::Authorized) => {
+            (Code::PaymentOpen, "see whether its tasks are carried out, and what the payment provider has")
+        }
+        (
+            OrderStatus::Delivered,
+            PaymentStatus::Pending
+            | PaymentStatus::Authorized
+            | PaymentStatus::Failed
+            | PaymentStatus::Voided,
+        ) => (Code::Uncaptured, "see whether its tasks are carried out, or ask the customer for the money"),
+        _ => return None,
+    };
+    Some(Wait { code, since, allowed, advice })
 }

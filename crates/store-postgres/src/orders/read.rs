@@ -2,9 +2,9 @@
 
 use dabba_domain::{
     AccountId, Amount, OrderId, RestaurantId,
-    order::{Order, OrderStatus, PaymentStatus, RecordedEvent, Version},
+    order::{Order, OrderStatus, PaymentReference, PaymentStatus, RecordedEvent, Version},
 };
-use dabba_store::encoding::{decode_details, decode_event};
+use dabba_store::encoding::{decode_details, decode_event, decode_refunds};
 use dabba_store::{ClaimRecord, IdempotencyKey};
 use tokio_postgres::Row;
 
@@ -22,7 +22,8 @@ use crate::{
 macro_rules! select_orders {
     () => {
         "SELECT orders.id, orders.version, placed.data::text, status, payment_status, captured, refunded, \
-            courier_id, acceptance_deadline_ns, ready_by_ns, closure::text, placed_at_ns, updated_at_ns \
+            courier_id, payment_reference, refunds::text, acceptance_deadline_ns, ready_by_ns, closure::text, \
+            placed_at_ns, updated_at_ns \
          FROM orders JOIN order_events AS placed ON placed.order_id = orders.id AND placed.version = 1 "
     };
 }
@@ -61,7 +62,8 @@ pub(super) async fn order(connection: &Connection, id: OrderId) -> Result<Option
 
 /// An order from a row of [`select_orders`].
 pub(super) fn order_of(row: &Row) -> Result<Order, Failure> {
-    let closure: Option<&str> = read(row, 10)?;
+    let reference: Option<&str> = read(row, 8)?;
+    let closure: Option<&str> = read(row, 12)?;
     Ok(Order {
         id: read_id(row, 0)?,
         version: read_number(row, 1)?,
@@ -71,12 +73,18 @@ pub(super) fn order_of(row: &Row) -> Result<Order, Failure> {
         captured: read_amount(row, 5)?,
         refunded: read_amount(row, 6)?,
         courier_id: read_optional_id(row, 7)?,
-        acceptance_deadline: read_optional_timestamp(row, 8)?,
-        ready_by: read_optional_timestamp(row, 9)?,
+        payment_reference: reference.map(read_reference).transpose()?,
+        refunds: decode_refunds(read(row, 9)?)?,
+        acceptance_deadline: read_optional_timestamp(row, 10)?,
+        ready_by: read_optional_timestamp(row, 11)?,
         closure: closure.map(serde_json::from_str).transpose()?,
-        placed_at: read_timestamp(row, 11)?,
-        updated_at: read_timestamp(row, 12)?,
+        placed_at: read_timestamp(row, 13)?,
+        updated_at: read_timestamp(row, 14)?,
     })
+}
+
+fn read_reference(text: &str) -> Result<PaymentReference, Failure> {
+    PaymentReference::new(text).map_err(|error| Failure::corrupt(error.to_string()))
 }
 
 fn read_amount(row: &Row, column: usize) -> Result<Amount, Failure> {

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use dabba_domain::{ids::Id, order::Order};
+use dabba_domain::{
+    ids::Id,
+    order::{Order, PaymentReference},
+};
 use deadpool_postgres::ClientWrapper;
 use futures::FutureExt as _;
 use tokio_postgres::{Row, Statement, types::ToSql};
@@ -38,16 +41,16 @@ macro_rules! proposed_orders {
     () => {
         "INSERT INTO orders (id, restaurant_id, customer_id, courier_id, version, total, captured, refunded, \
             acceptance_deadline_ns, ready_by_ns, placed_at_ns, updated_at_ns, is_terminal, status, \
-            payment_status, currency, closure) \
+            payment_status, currency, closure, payment_reference, refunds) \
          SELECT id, restaurant_id, customer_id, courier_id, version, total, captured, refunded, \
             acceptance_deadline_ns, ready_by_ns, placed_at_ns, updated_at_ns, is_terminal, status, \
-            payment_status, currency, closure::json \
+            payment_status, currency, closure::json, payment_reference, refunds::json \
          FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::bigint[], \
             $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::text[], \
-            $15::text[], $16::text[], $17::text[]) \
+            $15::text[], $16::text[], $17::text[], $18::text[], $19::text[]) \
          AS proposed (id, restaurant_id, customer_id, courier_id, version, total, captured, refunded, \
             acceptance_deadline_ns, ready_by_ns, placed_at_ns, updated_at_ns, is_terminal, status, \
-            payment_status, currency, closure) "
+            payment_status, currency, closure, payment_reference, refunds) "
     };
 }
 
@@ -67,8 +70,9 @@ pub(crate) const UPDATE_ORDERS: &str = concat!(
         refunded = excluded.refunded, acceptance_deadline_ns = excluded.acceptance_deadline_ns, \
         ready_by_ns = excluded.ready_by_ns, updated_at_ns = excluded.updated_at_ns, \
         is_terminal = excluded.is_terminal, status = excluded.status, \
-        payment_status = excluded.payment_status, closure = excluded.closure \
-     WHERE orders.version = ($18::bigint[])[array_position($1::uuid[], orders.id)] \
+        payment_status = excluded.payment_status, closure = excluded.closure, \
+        payment_reference = excluded.payment_reference, refunds = excluded.refunds \
+     WHERE orders.version = ($20::bigint[])[array_position($1::uuid[], orders.id)] \
      RETURNING currency <> ''"
 );
 
@@ -91,8 +95,11 @@ pub(crate) const INSERT_EVENTS: &str = "\
     ON CONFLICT (order_id, version) DO NOTHING";
 
 pub(crate) const INSERT_TASKS: &str = "\
-    INSERT INTO tasks (id, order_id, kind, run_at_ns) \
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[]) ON CONFLICT (id) DO NOTHING";
+    INSERT INTO tasks (id, order_id, queue, kind, payload, run_at_ns) \
+    SELECT id, order_id, queue, kind, payload::json, run_at_ns \
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[]) \
+        AS task (id, order_id, queue, kind, payload, run_at_ns) \
+    ON CONFLICT (id) DO NOTHING";
 
 /// Writes a plan. `false` when something that it relies upon is not so; then nothing is written.
 pub(super) async fn write(connection: &Connection, plan: &Plan<'_>) -> Result<bool, Failure> {
@@ -300,6 +307,8 @@ struct OrderColumns<'b> {
     payment_statuses: Vec<&'static str>,
     currencies: Vec<&'b str>,
     closures: Vec<Option<&'b str>>,
+    payment_references: Vec<Option<&'b str>>,
+    refunds: Vec<Option<&'b str>>,
 }
 
 impl<'b> OrderColumns<'b> {
@@ -307,7 +316,13 @@ impl<'b> OrderColumns<'b> {
         let (Some(change), Some(columns)) = (&encoded.commit.change, &encoded.change) else { return };
         let order = &change.order;
         let EncodedChange {
-            closure, acceptance_deadline_ns, ready_by_ns, placed_at_ns, updated_at_ns, ..
+            refunds,
+            closure,
+            acceptance_deadline_ns,
+            ready_by_ns,
+            placed_at_ns,
+            updated_at_ns,
+            ..
         } = columns;
         self.ids.push(order.id.uuid());
         self.restaurants.push(order.details.restaurant_id.uuid());
@@ -326,9 +341,11 @@ impl<'b> OrderColumns<'b> {
         self.payment_statuses.push(order.payment_status.as_str());
         self.currencies.push(currency(order));
         self.closures.push(closure.as_deref());
+        self.payment_references.push(order.payment_reference.as_ref().map(PaymentReference::as_str));
+        self.refunds.push(refunds.as_deref());
     }
 
-    fn parameters(&self) -> [&(dyn ToSql + Sync); 17] {
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 19] {
         [
             &self.ids,
             &self.restaurants,
@@ -347,6 +364,8 @@ impl<'b> OrderColumns<'b> {
             &self.payment_statuses,
             &self.currencies,
             &self.closures,
+            &self.payment_references,
+            &self.refunds,
         ]
     }
 }
@@ -370,14 +389,19 @@ async fn insert_events(client: &ClientWrapper, sql: &Statement, plan: &Plan<'_>)
 }
 
 async fn insert_tasks(client: &ClientWrapper, sql: &Statement, plan: &Plan<'_>) -> Result<bool, Failure> {
-    let (mut ids, mut orders, mut kinds, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for EncodedCommit { commit, run_at_ns, .. } in &plan.committed {
-        for (task, run_at_ns) in commit.tasks.iter().zip(run_at_ns) {
+    let (mut ids, mut orders, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut queues, mut kinds, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
+    for EncodedCommit { commit, tasks, .. } in &plan.committed {
+        for (task, columns) in commit.tasks.iter().zip(tasks) {
+            let kind = task.task.kind();
             ids.push(task.id.uuid());
             orders.push(task.order_id.uuid());
-            kinds.push(task.kind.as_str());
-            times.push(*run_at_ns);
+            queues.push(kind.queue().as_str());
+            kinds.push(kind.as_str());
+            payloads.push(columns.payload.as_deref());
+            times.push(columns.run_at_ns);
         }
     }
-    Ok(is_all(client.execute(sql, &[&ids, &orders, &kinds, &times]).await?, ids.len()))
+    let parameters: [&(dyn ToSql + Sync); 6] = [&ids, &orders, &queues, &kinds, &payloads, &times];
+    Ok(is_all(client.execute(sql, &parameters).await?, ids.len()))
 }

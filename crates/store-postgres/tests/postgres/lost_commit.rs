@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dabba_domain::{RestaurantId, TaskId, order::Command};
+use dabba_domain::{RestaurantId, TaskId, order::Command, order::TaskQueue};
 use dabba_store::{
     CatalogueStore as _, CatalogueUpdate, Commit, CommitOutcome, OrderStore as _, StockChange, StockShortage,
     StoreError, TaskStore as _,
@@ -302,7 +302,7 @@ async fn a_task_is_completed_by_whoever_held_it() {
         let claim = async |seconds: i64| {
             let until = scene.world.in_seconds(100_000 + seconds + 10);
             let now = scene.world.in_seconds(100_000 + seconds);
-            scene.other.claim_due_tasks(now, until, 10).await.unwrap()
+            scene.other.claim_due_tasks(TaskQueue::Deadlines, now, until, 10).await.unwrap()
         };
         let [claimed] = &claim(0).await[..] else { panic!("one task is due at {due}") };
         let task_id: TaskId = claimed.task.id;

@@ -1,6 +1,6 @@
 //! A database holds the buckets that it says, and whoever thinks otherwise is refused.
 
-use dabba_domain::{Bucket, OrderId, RestaurantId, Timestamp, restaurant::Restaurant};
+use dabba_domain::{Bucket, OrderId, RestaurantId, Timestamp, order::TaskQueue, restaurant::Restaurant};
 use dabba_store::{
     CatalogueStore as _, Commit, CommitOutcome, FeedCursor, OrderQuery, OrderScope, OrderStore as _,
     PageSize, StoreError, TaskStore as _,
@@ -115,7 +115,7 @@ async fn what_was_given_away_is_neither_written_nor_shown() {
     assert_eq!(orders_of(&store, OrderScope::Customer(customer)).await, (kept.to_vec(), true));
     let feed = store.feed(&FeedCursor::start(), 100).await.unwrap();
     assert!(feed.iter().all(|entry| kept.contains(&entry.event.order_id)), "{feed:?}");
-    let due = store.claim_due_tasks(Timestamp::MAX, Timestamp::MAX, 100).await.unwrap();
+    let due = store.claim_due_tasks(TaskQueue::Deadlines, Timestamp::MAX, Timestamp::MAX, 100).await.unwrap();
     assert!(!due.is_empty() && due.iter().all(|claimed| kept.contains(&claimed.task.order_id)), "{due:?}");
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dabba_domain::{AccountId, OrderId, RestaurantId};
+use dabba_domain::{AccountId, OrderId, RestaurantId, order::TaskQueue};
 use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
 use dabba_store::{
     Commit, CommitOutcome, OrderQuery, OrderScope, OrderStore as _, PageSize, ShardMap, ShardRange,
@@ -218,7 +218,7 @@ async fn a_slow_shard_is_slow_alone() {
     let begun_again = Instant::now();
     scene.the_list_is_incomplete().await;
     let far = scene.world.in_seconds(1_000_000);
-    let claimed = scene.router.claim_due_tasks(far, far, 100).await.unwrap();
+    let claimed = scene.router.claim_due_tasks(TaskQueue::Deadlines, far, far, 100).await.unwrap();
     let mut of_orders: Vec<_> = claimed.iter().map(|claimed| claimed.task.order_id).collect();
     of_orders.sort_unstable();
     assert_eq!(of_orders, scene.expected(&HEALTHY));

@@ -9,6 +9,7 @@ use std::{
 };
 
 use dabba_domain::TaskId;
+use dabba_domain::order::TaskQueue;
 use dabba_store::{
     Commit, CommitOutcome, OrderStore as _, TaskStore as _,
     conformance::builders::{World, order_of},
@@ -52,7 +53,7 @@ async fn a_task_is_handed_to_one_of_several_servers() {
             together.wait().await;
             // Nothing to be had may mean that the others hold what is left just now.
             while handed_out.load(Ordering::SeqCst) < TASKS {
-                let claimed = store.claim_due_tasks(now, until, CLAIM).await.unwrap();
+                let claimed = store.claim_due_tasks(TaskQueue::Deadlines, now, until, CLAIM).await.unwrap();
                 handed_out.fetch_add(claimed.len(), Ordering::SeqCst);
                 let completing = claimed.iter().map(|claimed| {
                     let order = orders.iter().find(|order| order.id == claimed.task.order_id).unwrap();
@@ -74,5 +75,5 @@ async fn a_task_is_handed_to_one_of_several_servers() {
     done.sort_unstable();
     assert_eq!(done, expected, "each once, and none left out");
     let later = until + Duration::from_secs(1);
-    assert_eq!(store.claim_due_tasks(later, later, 10).await.unwrap(), []);
+    assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, later, later, 10).await.unwrap(), []);
 }

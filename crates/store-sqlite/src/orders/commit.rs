@@ -5,7 +5,10 @@
 
 use std::collections::HashMap;
 
-use dabba_domain::{AccountId, RestaurantId, order::Version};
+use dabba_domain::{
+    AccountId, RestaurantId,
+    order::{PaymentReference, Version},
+};
 use dabba_store::{
     CatalogueGuard, Change, Claim, ClaimRecord, CommitOutcome, Fingerprint, IdempotencyKey, StockChange,
     StockShortage, TaskLease,
@@ -45,7 +48,8 @@ const INSERT_CLAIM: &str = "\
 
 pub(crate) const DELETE_TASK: &str = "DELETE FROM tasks WHERE id = ?1";
 
-const INSERT_TASK: &str = "INSERT INTO tasks (id, order_id, kind, run_at_ns) VALUES (?1, ?2, ?3, ?4)";
+const INSERT_TASK: &str = "\
+    INSERT INTO tasks (id, order_id, queue, kind, payload, run_at_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 /// The condition cannot fail after the check; should it ever, the affected rows tell.
 pub(crate) const TAKE_STOCK: &str = "\
@@ -59,13 +63,13 @@ pub(crate) const RETURN_STOCK: &str = "\
 const INSERT_ORDER: &str = "\
     INSERT INTO orders (id, restaurant_id, customer_id, courier_id, status, is_terminal, payment_status, \
         version, currency, total, captured, refunded, acceptance_deadline_ns, ready_by_ns, closure, \
-        placed_at_ns, updated_at_ns, details) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+        placed_at_ns, updated_at_ns, details, payment_reference, refunds) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
 
 pub(crate) const UPDATE_ORDER: &str = "\
     UPDATE orders SET courier_id = ?3, status = ?4, is_terminal = ?5, payment_status = ?6, version = ?7, \
         captured = ?8, refunded = ?9, acceptance_deadline_ns = ?10, ready_by_ns = ?11, closure = ?12, \
-        updated_at_ns = ?13 \
+        updated_at_ns = ?13, payment_reference = ?14, refunds = ?15 \
     WHERE id = ?1 AND version = ?2";
 
 const INSERT_EVENT: &str = "\
@@ -219,12 +223,15 @@ fn write(transaction: &Transaction<'_>, encoded: &EncodedCommit) -> Result<(), F
         let deleted = transaction.prepare_cached(DELETE_TASK)?.execute([id_bytes(lease.task_id)])?;
         expect_one(deleted, "the completed task")?;
     }
-    for (task, run_at_ns) in commit.tasks.iter().zip(&encoded.run_at_ns) {
+    for (task, columns) in commit.tasks.iter().zip(&encoded.tasks) {
+        let kind = task.task.kind();
         transaction.prepare_cached(INSERT_TASK)?.execute(params![
             id_bytes(task.id),
             id_bytes(task.order_id),
-            task.kind.as_str(),
-            run_at_ns,
+            kind.queue().as_str(),
+            kind.as_str(),
+            columns.payload,
+            columns.run_at_ns,
         ])?;
     }
     Ok(())
@@ -275,6 +282,8 @@ fn insert_order(
         columns.placed_at_ns,
         columns.updated_at_ns,
         columns.details,
+        order.payment_reference.as_ref().map(PaymentReference::as_str),
+        columns.refunds,
     ])?;
     Ok(())
 }
@@ -300,6 +309,8 @@ fn update_order(
         columns.ready_by_ns,
         columns.closure,
         columns.updated_at_ns,
+        order.payment_reference.as_ref().map(PaymentReference::as_str),
+        columns.refunds,
     ])?;
     expect_one(updated, "the order")
 }

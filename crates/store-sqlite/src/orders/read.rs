@@ -2,9 +2,9 @@
 
 use dabba_domain::{
     Amount, OrderId,
-    order::{Order, OrderStatus, PaymentStatus, RecordedEvent, Version},
+    order::{Order, OrderStatus, PaymentReference, PaymentStatus, RecordedEvent, Version},
 };
-use dabba_store::encoding::{decode_details, decode_event};
+use dabba_store::encoding::{decode_details, decode_event, decode_refunds};
 use dabba_store::{FeedCursor, FeedEntry, StoreError};
 use rusqlite::{Connection, Row, params};
 
@@ -20,7 +20,7 @@ use crate::{
 macro_rules! order_columns {
     () => {
         "id, version, details, status, payment_status, captured, refunded, courier_id, \
-         acceptance_deadline_ns, ready_by_ns, closure, placed_at_ns, updated_at_ns"
+         payment_reference, refunds, acceptance_deadline_ns, ready_by_ns, closure, placed_at_ns, updated_at_ns"
     };
 }
 pub(super) use order_columns;
@@ -60,12 +60,18 @@ pub(super) fn order_of(row: &Row<'_>) -> Result<Order, Failure> {
         captured: read_amount(row, 5)?,
         refunded: read_amount(row, 6)?,
         courier_id: read_optional_id(row, 7)?,
-        acceptance_deadline: read_optional_timestamp(row, 8)?,
-        ready_by: read_optional_timestamp(row, 9)?,
-        closure: read_optional_text(row, 10)?.map(serde_json::from_str).transpose()?,
-        placed_at: read_timestamp(row, 11)?,
-        updated_at: read_timestamp(row, 12)?,
+        payment_reference: read_optional_text(row, 8)?.map(read_reference).transpose()?,
+        refunds: decode_refunds(read_optional_text(row, 9)?)?,
+        acceptance_deadline: read_optional_timestamp(row, 10)?,
+        ready_by: read_optional_timestamp(row, 11)?,
+        closure: read_optional_text(row, 12)?.map(serde_json::from_str).transpose()?,
+        placed_at: read_timestamp(row, 13)?,
+        updated_at: read_timestamp(row, 14)?,
     })
+}
+
+fn read_reference(text: &str) -> Result<PaymentReference, Failure> {
+    PaymentReference::new(text).map_err(|error| Failure::corrupt(error.to_string()))
 }
 
 fn read_amount(row: &Row<'_>, column: usize) -> Result<Amount, Failure> {

@@ -151,6 +151,7 @@ impl World {
             fulfilment: Fulfilment::Delivery { address: self.address() },
             contact: Some(Contact { name: name("Zoë"), phone: Some(name("+44 20 7946 0000")) }),
             payment_method: PaymentMethod::Cash,
+            payment_deadline: None,
             note: Some(Note::new("line one\nline \\two\\ \"quoted\" 🍛").unwrap()),
             menu_revision: 1,
             stock_drawn: Vec::new(),
@@ -195,7 +196,7 @@ impl World {
         let id = self.order_id(details.restaurant_id);
         let customer_id = details.customer_id;
         let stock = details.stock_drawn.iter().cloned().map(StockChange::Take).collect();
-        let decision = place(id, details, &settings(), self.now).unwrap();
+        let decision = place(id, details, None, &settings(), self.now).unwrap();
         let claim = self.claim(customer_id);
         Commit { claim: Some(claim), stock, ..self.commit(decision, 0) }
     }
@@ -232,7 +233,7 @@ impl World {
         let tasks = decision.tasks.iter().map(|task| NewTask {
             id: self.task_id(order.id),
             order_id: order.id,
-            kind: task.kind,
+            task: task.task.clone(),
             run_at: task.run_at,
         });
         Commit {

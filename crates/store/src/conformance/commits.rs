@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dabba_domain::{
     Bucket, OrderId, RestaurantId, TaskId, Timestamp,
-    order::{CancelReason, Command, Event, place},
+    order::{CancelReason, Command, Event, TaskQueue, place},
 };
 
 use super::builders::{World, amount, changed, customer, menu, order_of, settings, slug, staff};
@@ -173,7 +173,7 @@ pub async fn a_failed_commit_writes_nothing(store: Arc<dyn Store>) {
     let held = world.place(restaurant.id, account);
     store.commit(vec![held.clone()]).await.unwrap();
     let far = world.in_seconds(100_000);
-    let lease = store.claim_due_tasks(far, far, 10).await.unwrap().remove(0).lease;
+    let lease = store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap().remove(0).lease;
     let before = store.feed(&FeedCursor::start(), 100).await.unwrap();
 
     let mut failing = Vec::new();
@@ -203,7 +203,10 @@ pub async fn a_failed_commit_writes_nothing(store: Arc<dyn Store>) {
         let found = store.find_claim(claim.account_id, restaurant.id, &claim.key).await.unwrap();
         assert_eq!(found, None, "{expected:?}");
         assert_eq!(
-            store.claim_due_tasks(far - std::time::Duration::from_nanos(1), far, 10).await.unwrap(),
+            store
+                .claim_due_tasks(TaskQueue::Deadlines, far - std::time::Duration::from_nanos(1), far, 10)
+                .await
+                .unwrap(),
             []
         );
         let levels: Vec<u32> =
@@ -275,12 +278,12 @@ pub async fn a_commit_that_breaks_the_history_is_refused_with_its_batch(store: A
         commit.change.as_mut().unwrap().events[0].event = Event::Placed(details);
     });
     add("another order's task", &|commit| {
-        let mut task = placed.tasks[0];
+        let mut task = placed.tasks[0].clone();
         task.order_id = placed.order_id_beside();
         commit.tasks.push(task);
     });
     add("a task out of the order's bucket", &|commit| {
-        let mut task = placed.tasks[0];
+        let mut task = placed.tasks[0].clone();
         task.id = TaskId::generate(placed.at, bucket_beside(restaurant), 42);
         commit.tasks.push(task);
     });
@@ -299,7 +302,7 @@ pub async fn a_commit_that_breaks_the_history_is_refused_with_its_batch(store: A
 
     let id = OrderId::generate(placed.at, bucket_beside(restaurant), 42);
     let details = world.details(restaurant, account);
-    let decision = place(id, details, &settings(), placed.at).unwrap();
+    let decision = place(id, details, None, &settings(), placed.at).unwrap();
     broken.push(("out of the restaurant's bucket", world.commit(decision, 0)));
 
     for (what, commit) in broken {

@@ -5,8 +5,8 @@ use std::{collections::HashSet, sync::Arc};
 use dabba_domain::{
     AccountId, Actor, OrderId, RestaurantId,
     order::{
-        CancelReason, Command, CommandKind, Fulfilment, Order, RecordedEvent, RefundReason, RejectReason,
-        allowed_actions, fold,
+        CancelReason, Command, CommandKind, Fulfilment, Order, RecordedEvent, RefundReason, RefundRequest,
+        RejectReason, allowed_actions, fold,
     },
     text::Note,
 };
@@ -49,7 +49,12 @@ pub async fn the_events_of_every_way_to_an_end_make_the_stored_order(store: Arc<
     let note = Some(Note::new("it's \"cold\"\n\\ 🥶").unwrap());
     let accept = Command::Accept { preparation_minutes: 25 };
     let cancel = Command::Cancel { reason: CancelReason::Other, note: note.clone() };
-    let refund = |amount| Command::Refund { amount, reason: RefundReason::Quality, note: note.clone() };
+    let refund = |amount| {
+        Command::Refund(RefundRequest {
+            note: note.clone(),
+            ..RefundRequest::new(amount, RefundReason::Quality)
+        })
+    };
     let mut placed = Vec::new();
     for _ in 0..6 {
         let commit = world.place(restaurant, account);
@@ -144,11 +149,12 @@ fn command_of(world: &mut World, kind: CommandKind, order: &Order, courier_id: A
         CommandKind::PickUp => Command::PickUp,
         CommandKind::Deliver => Command::Deliver,
         CommandKind::Cancel => Command::Cancel { reason: CancelReason::NoCourier, note: None },
+        CommandKind::Warn => Command::Warn,
         CommandKind::Expire => Command::Expire,
         CommandKind::Refund => {
             let part = order.refundable().minor() / 3;
             let amount = (part > 0 && world.below(2) == 0).then(|| amount(part));
-            Command::Refund { amount, reason: RefundReason::Late, note: None }
+            Command::Refund(RefundRequest::new(amount, RefundReason::Late))
         }
     }
 }

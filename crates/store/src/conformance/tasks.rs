@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use dabba_domain::{RestaurantId, TaskId, Timestamp};
+use dabba_domain::{RestaurantId, TaskId, Timestamp, order::TaskQueue};
 
 use super::builders::World;
 use crate::{
@@ -29,13 +29,13 @@ async fn add_task_of(
     let mut commit = world.place(restaurant, account);
     commit.tasks.truncate(1);
     commit.tasks[0].run_at = run_at;
-    let task = commit.tasks[0];
+    let task = commit.tasks[0].clone();
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
     task
 }
 
 /// A commit that does nothing but complete a task.
-async fn completing(store: &Arc<dyn Store>, world: &mut World, lease: TaskLease, task: NewTask) -> Commit {
+async fn completing(store: &Arc<dyn Store>, world: &mut World, lease: TaskLease, task: &NewTask) -> Commit {
     let order = store.order(task.order_id).await.unwrap().unwrap();
     let repeated = world.repeat(&order, order.details.customer_id);
     Commit { claim: None, completes: Some(lease), ..repeated }
@@ -63,7 +63,8 @@ async fn parked(store: &Arc<dyn Store>, page_size: u32) -> Vec<ParkedTask> {
 /// Adds a task that is due then and claims it, with whatever else is due.
 async fn add_and_claim(store: &Arc<dyn Store>, world: &mut World, due: Timestamp) -> ClaimedTask {
     let task = add_task(store, world, due).await;
-    let claimed = store.claim_due_tasks(due, due + Duration::from_mins(1), 10).await.unwrap();
+    let claimed =
+        store.claim_due_tasks(TaskQueue::Deadlines, due, due + Duration::from_mins(1), 10).await.unwrap();
     claimed.into_iter().find(|claimed| claimed.task.id == task.id).unwrap()
 }
 
@@ -76,10 +77,13 @@ pub async fn a_task_is_not_handed_out_before_its_time(store: Arc<dyn Store>) {
     let mut world = World::new(51);
     let due = world.in_seconds(60);
     let task = add_task(&store, &mut world, due).await;
-    assert_eq!(store.claim_due_tasks(due - MOMENT, world.in_seconds(90), 10).await.unwrap(), []);
-    let claimed = store.claim_due_tasks(due, world.in_seconds(90), 10).await.unwrap();
+    assert_eq!(
+        store.claim_due_tasks(TaskQueue::Deadlines, due - MOMENT, world.in_seconds(90), 10).await.unwrap(),
+        []
+    );
+    let claimed = store.claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(90), 10).await.unwrap();
     assert_eq!(claimed.len(), 1);
-    assert_eq!((claimed[0].task, claimed[0].attempts), (task, 1));
+    assert_eq!((&claimed[0].task, claimed[0].attempts), (&task, 1));
     assert_eq!(claimed[0].last_error, None);
     assert_eq!(claimed[0].lease.task_id, task.id);
 }
@@ -97,10 +101,16 @@ pub async fn tasks_are_handed_out_by_due_time_in_bounded_number(store: Arc<dyn S
     expected.sort_by_key(|task| task.run_at);
     let expected: Vec<TaskId> = expected.iter().map(|task| task.id).collect();
     let (now, until) = (world.in_seconds(1_000), world.in_seconds(2_000));
-    assert_eq!(store.claim_due_tasks(now, until, 0).await.unwrap(), []);
-    assert_eq!(ids(&store.claim_due_tasks(now, until, 2).await.unwrap()), expected[..2]);
-    assert_eq!(ids(&store.claim_due_tasks(now, until, 10).await.unwrap()), expected[2..]);
-    assert_eq!(store.claim_due_tasks(now, until, 10).await.unwrap(), []);
+    assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, now, until, 0).await.unwrap(), []);
+    assert_eq!(
+        ids(&store.claim_due_tasks(TaskQueue::Deadlines, now, until, 2).await.unwrap()),
+        expected[..2]
+    );
+    assert_eq!(
+        ids(&store.claim_due_tasks(TaskQueue::Deadlines, now, until, 10).await.unwrap()),
+        expected[2..]
+    );
+    assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, now, until, 10).await.unwrap(), []);
 }
 
 /// Of many restaurants too, no more are handed out than asked for, and as many as that for as long as
@@ -118,7 +128,7 @@ pub async fn tasks_of_many_restaurants_are_handed_out_in_bounded_number(store: A
     let (now, until) = (world.in_seconds(1_000), world.in_seconds(2_000));
     let mut handed_out = HashSet::new();
     for (limit, expected) in [(1, 1), (2, 2), (10, 10), (4, 4), (10, 3), (10, 0)] {
-        let claimed = store.claim_due_tasks(now, until, limit).await.unwrap();
+        let claimed = store.claim_due_tasks(TaskQueue::Deadlines, now, until, limit).await.unwrap();
         assert_eq!(claimed.len(), expected);
         assert!(claimed.is_sorted_by_key(|claimed| claimed.task.run_at));
         handed_out.extend(ids(&claimed));
@@ -131,10 +141,16 @@ pub async fn a_leased_task_is_not_handed_out(store: Arc<dyn Store>) {
     let mut world = World::new(53);
     let (due, until) = (world.in_seconds(10), world.in_seconds(40));
     let task = add_task(&store, &mut world, due).await;
-    assert_eq!(ids(&store.claim_due_tasks(due, until, 10).await.unwrap()), [task.id]);
-    assert_eq!(store.claim_due_tasks(due, until, 10).await.unwrap(), []);
-    assert_eq!(store.claim_due_tasks(until - MOMENT, world.in_seconds(90), 10).await.unwrap(), []);
-    assert_eq!(ids(&store.claim_due_tasks(until, world.in_seconds(90), 10).await.unwrap()), [task.id]);
+    assert_eq!(ids(&store.claim_due_tasks(TaskQueue::Deadlines, due, until, 10).await.unwrap()), [task.id]);
+    assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, due, until, 10).await.unwrap(), []);
+    assert_eq!(
+        store.claim_due_tasks(TaskQueue::Deadlines, until - MOMENT, world.in_seconds(90), 10).await.unwrap(),
+        []
+    );
+    assert_eq!(
+        ids(&store.claim_due_tasks(TaskQueue::Deadlines, until, world.in_seconds(90), 10).await.unwrap()),
+        [task.id]
+    );
 }
 
 /// Workers that ask at the same time share the tasks among them.
@@ -151,7 +167,7 @@ pub async fn a_task_goes_to_one_of_many_workers(store: Arc<dyn Store>) {
         workers.spawn(async move {
             let mut mine = Vec::new();
             loop {
-                let claimed = store.claim_due_tasks(due, until, 3).await.unwrap();
+                let claimed = store.claim_due_tasks(TaskQueue::Deadlines, due, until, 3).await.unwrap();
                 if claimed.is_empty() {
                     return mine;
                 }
@@ -172,7 +188,8 @@ pub async fn a_lease_that_ran_out_is_taken_over(store: Arc<dyn Store>) {
     let mut last_token = 0;
     for attempt in 1..=4 {
         let now = world.in_seconds(i64::from(attempt) * 60);
-        let claimed = store.claim_due_tasks(now, now + Duration::from_mins(1), 10).await.unwrap();
+        let claimed =
+            store.claim_due_tasks(TaskQueue::Deadlines, now, now + Duration::from_mins(1), 10).await.unwrap();
         assert_eq!(ids(&claimed), [task.id]);
         assert_eq!(claimed[0].attempts, attempt);
         assert!(claimed[0].lease.token > last_token, "attempt {attempt}");
@@ -185,13 +202,14 @@ pub async fn a_commit_completes_a_task(store: Arc<dyn Store>) {
     let mut world = World::new(56);
     let due = world.in_seconds(10);
     let task = add_task(&store, &mut world, due).await;
-    let claimed = store.claim_due_tasks(due, world.in_seconds(40), 10).await.unwrap().remove(0);
-    let commit = completing(&store, &mut world, claimed.lease, task).await;
+    let claimed =
+        store.claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(40), 10).await.unwrap().remove(0);
+    let commit = completing(&store, &mut world, claimed.lease, &task).await;
     let twice = commit.clone();
     let outcomes = store.commit(vec![commit, twice]).await.unwrap();
     assert_eq!(outcomes, [CommitOutcome::Committed, CommitOutcome::LeaseLost]);
     let far = world.in_seconds(1_000_000);
-    assert_eq!(store.claim_due_tasks(far, far, 10).await.unwrap(), []);
+    assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap(), []);
     assert!(!store.postpone_task(claimed.lease, far, None).await.unwrap());
 }
 
@@ -200,15 +218,17 @@ pub async fn a_commit_with_a_lost_lease_is_refused(store: Arc<dyn Store>) {
     let mut world = World::new(57);
     let due = world.in_seconds(10);
     let task = add_task(&store, &mut world, due).await;
-    let late = store.claim_due_tasks(due, world.in_seconds(40), 10).await.unwrap().remove(0);
+    let late =
+        store.claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(40), 10).await.unwrap().remove(0);
     let now = world.in_seconds(50);
-    let holder = store.claim_due_tasks(now, world.in_seconds(90), 10).await.unwrap().remove(0);
-    let commit = completing(&store, &mut world, late.lease, task).await;
+    let holder =
+        store.claim_due_tasks(TaskQueue::Deadlines, now, world.in_seconds(90), 10).await.unwrap().remove(0);
+    let commit = completing(&store, &mut world, late.lease, &task).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost]);
     let never = TaskLease { task_id: world.task_id(task.order_id), token: 1 };
-    let commit = completing(&store, &mut world, never, task).await;
+    let commit = completing(&store, &mut world, never, &task).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost]);
-    let commit = completing(&store, &mut world, holder.lease, task).await;
+    let commit = completing(&store, &mut world, holder.lease, &task).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
 }
 
@@ -217,8 +237,9 @@ pub async fn a_lease_that_ran_out_but_was_not_taken_over_still_completes(store: 
     let mut world = World::new(58);
     let due = world.in_seconds(10);
     let task = add_task(&store, &mut world, due).await;
-    let claimed = store.claim_due_tasks(due, world.in_seconds(40), 10).await.unwrap().remove(0);
-    let mut commit = completing(&store, &mut world, claimed.lease, task).await;
+    let claimed =
+        store.claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(40), 10).await.unwrap().remove(0);
+    let mut commit = completing(&store, &mut world, claimed.lease, &task).await;
     commit.at = world.in_seconds(4_000);
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
 }
@@ -232,12 +253,16 @@ pub async fn a_postponed_task_comes_back_with_its_error(store: Arc<dyn Store>) {
     let between = world.in_seconds(200);
     let other = add_task(&store, &mut world, between).await;
     let until = world.in_seconds(40);
-    let claimed = store.claim_due_tasks(due, until, 10).await.unwrap().remove(0);
+    let claimed = store.claim_due_tasks(TaskQueue::Deadlines, due, until, 10).await.unwrap().remove(0);
     let failure = failure(due, "the gateway said: \"no\" ✗");
     assert!(store.postpone_task(claimed.lease, later, Some(&failure)).await.unwrap());
-    assert_eq!(store.claim_due_tasks(later - MOMENT, until, 10).await.unwrap().len(), 1, "the other");
+    assert_eq!(
+        store.claim_due_tasks(TaskQueue::Deadlines, later - MOMENT, until, 10).await.unwrap().len(),
+        1,
+        "the other"
+    );
     let now = world.in_seconds(301);
-    let again = store.claim_due_tasks(now, world.in_seconds(400), 10).await.unwrap();
+    let again = store.claim_due_tasks(TaskQueue::Deadlines, now, world.in_seconds(400), 10).await.unwrap();
     assert_eq!(ids(&again), [other.id, task.id]);
     assert_eq!(again[1].task, NewTask { run_at: later, ..task });
     assert_eq!(again[1].attempts, 2);
@@ -250,15 +275,18 @@ pub async fn a_task_is_postponed_only_by_its_holder(store: Arc<dyn Store>) {
     let mut world = World::new(60);
     let due = world.in_seconds(10);
     let task = add_task(&store, &mut world, due).await;
-    let first = store.claim_due_tasks(due, world.in_seconds(20), 10).await.unwrap().remove(0);
+    let first =
+        store.claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(20), 10).await.unwrap().remove(0);
     let now = world.in_seconds(30);
-    let second = store.claim_due_tasks(now, world.in_seconds(40), 10).await.unwrap().remove(0);
+    let second =
+        store.claim_due_tasks(TaskQueue::Deadlines, now, world.in_seconds(40), 10).await.unwrap().remove(0);
     assert!(!store.postpone_task(first.lease, now, Some(&failure(now, "too late"))).await.unwrap());
     assert!(store.postpone_task(second.lease, now, Some(&failure(now, "first time"))).await.unwrap());
     assert!(!store.postpone_task(second.lease, now, Some(&failure(now, "second time"))).await.unwrap());
-    let commit = completing(&store, &mut world, second.lease, task).await;
+    let commit = completing(&store, &mut world, second.lease, &task).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost], "it was given back");
-    let third = store.claim_due_tasks(now, world.in_seconds(40), 10).await.unwrap().remove(0);
+    let third =
+        store.claim_due_tasks(TaskQueue::Deadlines, now, world.in_seconds(40), 10).await.unwrap().remove(0);
     assert_eq!(third.last_error.as_deref(), Some("first time"));
     let never = TaskLease { task_id: world.task_id(task.order_id), token: 1 };
     assert!(!store.postpone_task(never, now, Some(&failure(now, "never"))).await.unwrap());
@@ -270,11 +298,13 @@ pub async fn a_task_given_back_without_an_error_keeps_what_was_said(store: Arc<d
     let due = world.in_seconds(10);
     let first = add_and_claim(&store, &mut world, due).await;
     assert!(store.postpone_task(first.lease, due, Some(&failure(due, "no"))).await.unwrap());
-    let second = store.claim_due_tasks(due, world.in_seconds(20), 10).await.unwrap().remove(0);
+    let second =
+        store.claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(20), 10).await.unwrap().remove(0);
     let later = world.in_seconds(30);
     assert!(store.postpone_task(second.lease, later, None).await.unwrap());
-    assert_eq!(store.claim_due_tasks(later - MOMENT, later, 10).await.unwrap(), []);
-    let third = store.claim_due_tasks(later, world.in_seconds(40), 10).await.unwrap().remove(0);
+    assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, later - MOMENT, later, 10).await.unwrap(), []);
+    let third =
+        store.claim_due_tasks(TaskQueue::Deadlines, later, world.in_seconds(40), 10).await.unwrap().remove(0);
     assert_eq!((third.attempts, third.last_error.as_deref()), (3, Some("no")));
     assert!(store.park_task(third.lease, &failure(later, "never")).await.unwrap());
     let attempts: Vec<u32> =
@@ -292,7 +322,11 @@ pub async fn a_parked_task_is_put_aside_with_its_whole_history(store: Arc<dyn St
     let mut last = None;
     for (attempt, error) in (1..).zip(errors) {
         let now = due + Duration::from_secs(u64::from(attempt));
-        let claimed = store.claim_due_tasks(now, now + Duration::from_mins(1), 10).await.unwrap().remove(0);
+        let claimed = store
+            .claim_due_tasks(TaskQueue::Deadlines, now, now + Duration::from_mins(1), 10)
+            .await
+            .unwrap()
+            .remove(0);
         let failure = failure(now + MOMENT, error);
         expected.push(RecordedTaskFailure { attempt, failure: failure.clone() });
         if attempt < 3 {
@@ -305,11 +339,14 @@ pub async fn a_parked_task_is_put_aside_with_its_whole_history(store: Arc<dyn St
         }
     }
     let (lease, parked_at) = last.unwrap();
-    assert_eq!(parked(&store, 10).await, [ParkedTask { task, attempts: 3, parked_at, failures: expected }]);
+    assert_eq!(
+        parked(&store, 10).await,
+        [ParkedTask { task: task.clone(), attempts: 3, parked_at, failures: expected }]
+    );
     let far = world.in_seconds(1_000_000);
-    assert_eq!(store.claim_due_tasks(far, far, 10).await.unwrap(), []);
+    assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap(), []);
     assert!(!store.postpone_task(lease, far, None).await.unwrap());
-    let commit = completing(&store, &mut world, lease, task).await;
+    let commit = completing(&store, &mut world, lease, &task).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost]);
 }
 
@@ -319,11 +356,12 @@ pub async fn a_task_is_parked_only_by_its_holder(store: Arc<dyn Store>) {
     let due = world.in_seconds(10);
     let first = add_and_claim(&store, &mut world, due).await;
     let now = world.in_seconds(600);
-    let second = store.claim_due_tasks(now, world.in_seconds(700), 10).await.unwrap().remove(0);
+    let second =
+        store.claim_due_tasks(TaskQueue::Deadlines, now, world.in_seconds(700), 10).await.unwrap().remove(0);
     let failure = failure(now, "too late");
     assert!(!store.park_task(first.lease, &failure).await.unwrap());
     assert_eq!(parked(&store, 10).await, []);
-    let commit = completing(&store, &mut world, second.lease, second.task).await;
+    let commit = completing(&store, &mut world, second.lease, &second.task).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
     let never = TaskLease { task_id: world.task_id(second.task.order_id), token: 1 };
     assert!(!store.park_task(never, &failure).await.unwrap());
@@ -359,8 +397,12 @@ pub async fn a_parked_task_is_tried_again_when_somebody_says_so(store: Arc<dyn S
     assert!(store.retry_task(id, later).await.unwrap());
     assert!(!store.retry_task(id, due).await.unwrap(), "it is not parked any more");
     assert_eq!(parked(&store, 10).await, []);
-    assert_eq!(store.claim_due_tasks(later - MOMENT, later, 10).await.unwrap(), []);
-    let again = store.claim_due_tasks(later, world.in_seconds(400), 10).await.unwrap().remove(0);
+    assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, later - MOMENT, later, 10).await.unwrap(), []);
+    let again = store
+        .claim_due_tasks(TaskQueue::Deadlines, later, world.in_seconds(400), 10)
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!((again.task.id, again.attempts, again.last_error.as_deref()), (id, 2, Some("no")));
     assert!(again.lease.token > claimed.lease.token);
     assert!(store.park_task(again.lease, &failure(later, "no again")).await.unwrap());
@@ -389,7 +431,7 @@ pub async fn a_resolved_task_is_gone_for_good(store: Arc<dyn Store>) {
     assert!(!store.retry_task(id, due).await.unwrap());
     assert_eq!(parked(&store, 10).await, []);
     let far = world.in_seconds(1_000_000);
-    assert_eq!(store.claim_due_tasks(far, far, 10).await.unwrap(), []);
+    assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap(), []);
 }
 
 /// However often a task fails, what is kept of that is bounded: the latest.
@@ -399,10 +441,15 @@ pub async fn the_history_of_a_task_is_bounded(store: Arc<dyn Store>) {
     add_task(&store, &mut world, due).await;
     let most = MAX_TASK_FAILURES;
     for _ in 0..most + 2 {
-        let claimed = store.claim_due_tasks(due, world.in_seconds(60), 10).await.unwrap().remove(0);
+        let claimed = store
+            .claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(60), 10)
+            .await
+            .unwrap()
+            .remove(0);
         assert!(store.postpone_task(claimed.lease, due, Some(&failure(due, "no"))).await.unwrap());
     }
-    let claimed = store.claim_due_tasks(due, world.in_seconds(60), 10).await.unwrap().remove(0);
+    let claimed =
+        store.claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(60), 10).await.unwrap().remove(0);
     assert!(store.park_task(claimed.lease, &failure(due, "the last")).await.unwrap());
     let failures = parked(&store, 10).await.remove(0).failures;
     let attempts: Vec<u32> = failures.iter().map(|failed| failed.attempt).collect();

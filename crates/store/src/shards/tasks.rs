@@ -1,7 +1,7 @@
 //! Tasks: an equal share from each shard, and back to the one that its id names.
 
 use async_trait::async_trait;
-use dabba_domain::{TaskId, Timestamp};
+use dabba_domain::{TaskId, Timestamp, order::TaskQueue};
 
 use super::{orders::merge, router::ShardedStore};
 use crate::{ClaimedTask, PageSize, StoreError, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskStore};
@@ -12,11 +12,12 @@ impl TaskStore for ShardedStore {
     /// of a worker that died.
     async fn claim_due_tasks(
         &self,
+        queue: TaskQueue,
         now: Timestamp,
         lease_until: Timestamp,
         limit: u32,
     ) -> Result<Vec<ClaimedTask>, StoreError> {
-        let claim = |store, limit| TaskStore::claim_due_tasks(store, now, lease_until, limit);
+        let claim = |store, limit| TaskStore::claim_due_tasks(store, queue, now, lease_until, limit);
         let count = |claimed: &Vec<ClaimedTask>| u32::try_from(claimed.len()).unwrap_or(u32::MAX);
         let mut claimed = self.take(limit, claim, count).await?.concat();
         claimed.sort_unstable_by_key(|claimed| (claimed.task.run_at, claimed.task.id));

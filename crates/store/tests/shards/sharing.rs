@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use dabba_domain::{OrderId, order::TaskKind};
+use dabba_domain::{
+    OrderId,
+    order::{Task, TaskQueue},
+};
 use dabba_store::{
     CatalogueStore, ClaimedTask, FeedCursor, NewTask, OrderScope, OrderStore, StoreError, TaskLease,
     TaskStore,
@@ -19,9 +22,9 @@ impl Fixture {
             let order_id = self.world.order_id(self.restaurants[shard]);
             let task_id = self.world.task_id(order_id);
             let task =
-                NewTask { id: task_id, order_id, kind: TaskKind::ExpireUnaccepted, run_at: self.world.now() };
+                NewTask { id: task_id, order_id, task: Task::ExpireUnaccepted, run_at: self.world.now() };
             let lease = TaskLease { task_id, token: 1 };
-            let claimed = ClaimedTask { task, attempts: 1, last_error: None, lease };
+            let claimed = ClaimedTask { task, attempts: 1, failures: 0, last_error: None, lease };
             self.shards[shard].tasks.lock().unwrap().push_back(claimed);
         }
     }
@@ -29,7 +32,7 @@ impl Fixture {
     /// Claims tasks; answers how many of each shard.
     pub(crate) async fn claim(&self, limit: u32) -> Result<[usize; 3], StoreError> {
         let now = self.world.now();
-        let claimed = self.router.claim_due_tasks(now, now, limit).await?;
+        let claimed = self.router.claim_due_tasks(TaskQueue::Deadlines, now, now, limit).await?;
         assert!(claimed.len() <= limit as usize);
         assert!(claimed.is_sorted_by_key(|claimed| (claimed.task.run_at, claimed.task.id)));
         let mut counts = [0; 3];

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use dabba_domain::{
     AccountId, OrderId, RestaurantId, TaskId, Timestamp,
     menu::Menu,
-    order::{Order, RecordedEvent, Version},
+    order::{Order, RecordedEvent, TaskQueue, Version},
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
@@ -144,6 +144,7 @@ impl OrderStore for Stub {
 impl TaskStore for Stub {
     async fn claim_due_tasks(
         &self,
+        _queue: TaskQueue,
         _: Timestamp,
         _: Timestamp,
         limit: u32,

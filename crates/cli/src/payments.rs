@@ -1,0 +1,132 @@
+//! The payment provider, as the settings name it.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use dabba_engine::{Clock, PaymentGateway, SystemRandom, WebhookReader};
+use dabba_gateways::{
+    SimulatedWebhooks, StripeWebhooks,
+    simulated::{InProcessGateway, Provider, SimulatedGateway, WebhookSecret},
+    stripe::{StripeConfig, StripeGateway, is_live_key},
+};
+
+use crate::{
+    failure::Failure,
+    settings::{PaymentGatewayName, Settings},
+};
+
+/// Longest time for connecting to a payment provider.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The payment provider, both ways.
+#[derive(Default)]
+pub(crate) struct Payments {
+    /// Whom to tell what to do. None, and no cards are taken.
+    pub(crate) gateway: Option<Arc<dyn PaymentGateway>>,
+    /// Who reads what is posted. None, and nothing can be posted.
+    pub(crate) webhooks: Option<Arc<dyn WebhookReader>>,
+}
+
+impl Payments {
+    /// For a server. One with a demo plays the provider itself when the settings name none. A sandbox moves
+    /// no real money.
+    pub(crate) fn for_server(
+        settings: &Settings,
+        clock: &Arc<dyn Clock>,
+        with_demo: bool,
+        is_sandbox: bool,
+    ) -> Result<Self, Failure> {
+        let default = with_demo.then_some(PaymentGatewayName::Simulated);
+        let Some(name) = settings.payment_gateway.or(default) else { return Self::none(settings) };
+        let gateway: Arc<dyn PaymentGateway> = match (name, &settings.payment_url) {
+            (PaymentGatewayName::Simulated, None) => {
+                tracing::info!("payments by card are only played: no money is moved");
+                let provider = Arc::new(Provider::new(Arc::new(SystemRandom)));
+                Arc::new(InProcessGateway::new(provider, Arc::clone(clock)))
+            }
+            _ => client(name, settings, is_sandbox)?,
+        };
+        Ok(Self { gateway: Some(gateway), webhooks: webhooks(name, settings)? })
+    }
+
+    /// For workers without a server, which have to share the provider with one.
+    pub(crate) fn for_workers(settings: &Settings) -> Result<Self, Failure> {
+        let Some(name) = settings.payment_gateway else { return Self::none(settings) };
+        if name == PaymentGatewayName::Simulated && settings.payment_url.is_none() {
+            return Err(Failure::new(
+                "a provider that is played within a server is that server's alone: name one for all with \
+                 payment_url (`dabba simulate-payments` starts one)",
+            ));
+        }
+        Ok(Self { gateway: Some(client(name, settings, false)?), webhooks: None })
+    }
+
+    fn none(settings: &Settings) -> Result<Self, Failure> {
+        for (setting, is_given) in [
+            ("payment_url", settings.payment_url.is_some()),
+            ("payment_key_file", settings.payment_key_file.is_some()),
+            ("payment_webhook_secret_file", settings.payment_webhook_secret_file.is_some()),
+        ] {
+            if is_given {
+                let text = format!("the setting {setting} means nothing without payment_gateway");
+                return Err(Failure::new(text));
+            }
+        }
+        Ok(Self::default())
+    }
+}
+
+/// A provider that is somewhere else.
+fn client(
+    name: PaymentGatewayName,
+    settings: &Settings,
+    is_sandbox: bool,
+) -> Result<Arc<dyn PaymentGateway>, Failure> {
+    let url = settings.payment_url.as_ref();
+    match name {
+        PaymentGatewayName::Simulated => {
+            let url = url.ok_or_else(|| Failure::new("payment_url is missing"))?;
+            let gateway = SimulatedGateway::new(url.as_str(), CONNECT_TIMEOUT);
+            Ok(Arc::new(gateway.map_err(Failure::during("setting up the payment provider"))?))
+        }
+        PaymentGatewayName::Stripe => {
+            let file = settings.payment_key_file.as_deref();
+            let file = file.ok_or_else(|| Failure::new("payment_gateway stripe needs payment_key_file"))?;
+            let key = secret(file)?;
+            if is_sandbox && is_live_key(&key) {
+                return Err(Failure::new("a sandbox takes no live key: it would move real money"));
+            }
+            let mut config = StripeConfig { connect_timeout: CONNECT_TIMEOUT, ..StripeConfig::new(key) };
+            if let Some(url) = url {
+                url.as_str().clone_into(&mut config.base_url);
+            }
+            let gateway = StripeGateway::new(config);
+            Ok(Arc::new(gateway.map_err(Failure::during("setting up the payment provider"))?))
+        }
+    }
+}
+
+fn webhooks(
+    name: PaymentGatewayName,
+    settings: &Settings,
+) -> Result<Option<Arc<dyn WebhookReader>>, Failure> {
+    let Some(file) = &settings.payment_webhook_secret_file else { return Ok(None) };
+    let secret = secret(file)?;
+    Ok(Some(match name {
+        PaymentGatewayName::Simulated => {
+            let secret = WebhookSecret::new(&secret)
+                .map_err(Failure::during("the setting payment_webhook_secret_file"))?;
+            Arc::new(SimulatedWebhooks::new(secret))
+        }
+        PaymentGatewayName::Stripe => Arc::new(StripeWebhooks::new(secret)),
+    }))
+}
+
+/// The secret in a file, without the white space around it.
+pub(crate) fn secret(file: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(file);
+    let text = text.map_err(Failure::during(format_args!("reading {}", file.display())))?;
+    match text.trim() {
+        "" => Err(Failure::new(format!("{} is empty", file.display()))),
+        secret => Ok(secret.to_owned()),
+    }
+}

@@ -1,0 +1,238 @@
+//! Refunds: how much, of what, who bears it, and how far it is.
+
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Order, RefundReason, Rejection, state::named_variants};
+use crate::{Actor, Amount, Problems, pricing::OrderLine, text::Note};
+
+/// Counts the refunds of an order: 1, 2, 3, …
+pub type RefundNumber = NonZeroU32;
+
+/// Money that goes back to the customer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Refund {
+    /// Which of the order's refunds it is.
+    #[serde(default = "first")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
+    pub number: RefundNumber,
+    /// How much this time.
+    pub amount: Amount,
+    /// For which lines it is, where it is for certain lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<RefundLine>,
+    /// Why.
+    pub reason: RefundReason,
+    /// Why, in their own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+    /// Out of whose pocket.
+    #[serde(default)]
+    pub borne_by: RefundBearer,
+}
+
+const fn first() -> RefundNumber {
+    RefundNumber::MIN
+}
+
+/// So many of a line of the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RefundLine {
+    /// The line's place in the order, from 0.
+    pub line: u32,
+    /// How many of it.
+    pub quantity: u32,
+}
+
+/// Out of whose pocket a refund is paid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RefundBearer {
+    /// The restaurant: it gives back what it got, with the tax on it.
+    #[default]
+    Restaurant,
+    /// The platform, out of goodwill: everybody else keeps what they got.
+    Platform,
+    /// Everyone gives back their share: the sale is undone.
+    Everyone,
+}
+
+named_variants!(RefundBearer {
+    Restaurant => "restaurant",
+    Platform => "platform",
+    Everyone => "everyone",
+});
+
+/// How far a refund is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RefundStatus {
+    /// The payment provider has to do it yet.
+    Pending,
+    /// The money is with the customer, or on its way there.
+    Paid,
+    /// The payment provider refused it.
+    Failed,
+}
+
+/// A refund of an order, and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RefundState {
+    /// How far it is.
+    pub status: RefundStatus,
+    /// What it is.
+    #[serde(flatten)]
+    pub refund: Refund,
+}
+
+/// What is asked for when money is to be given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundRequest {
+    /// How much; all that is left, when neither this nor lines are given.
+    pub amount: Option<Amount>,
+    /// For which lines, with the tax on them; instead of an amount.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<RefundLine>,
+    /// Why.
+    pub reason: RefundReason,
+    /// Why, in their own words.
+    pub note: Option<Note>,
+    /// Out of whose pocket; the restaurant's, when absent.
+    pub borne_by: Option<RefundBearer>,
+}
+
+impl RefundRequest {
+    /// So much, or all that is left, for a reason; nothing else is said.
+    pub const fn new(amount: Option<Amount>, reason: RefundReason) -> Self {
+        Self { amount, lines: Vec::new(), reason, note: None, borne_by: None }
+    }
+}
+
+impl Order {
+    /// What has been collected and is neither given back nor about to be.
+    pub fn refundable(&self) -> Amount {
+        let settled = self.captured.minus(self.refunded).unwrap_or(Amount::ZERO);
+        settled.minus(self.pending_refunds()).unwrap_or(Amount::ZERO)
+    }
+
+    /// What is about to be given back.
+    pub fn pending_refunds(&self) -> Amount {
+        let pending = self.refunds.iter().filter(|state| state.status == RefundStatus::Pending);
+        Amount::sum(pending.map(|state| state.refund.amount)).unwrap_or(Amount::ZERO)
+    }
+
+    /// The refund with this number, while the payment provider has to do it yet.
+    pub fn pending_refund(&self, number: RefundNumber) -> Option<&Refund> {
+        let state = self.refunds.iter().find(|state| state.refund.number == number)?;
+        (state.status == RefundStatus::Pending).then_some(&state.refund)
+    }
+
+    /// The number of a refund that comes now.
+    pub(super) fn next_refund_number(&self) -> RefundNumber {
+        self.refunds.last().map_or(RefundNumber::MIN, |state| state.refund.number.saturating_add(1))
+    }
+
+    /// How many of a line are given back, or about to be.
+    fn refunded_quantity(&self, line: u32) -> u32 {
+        let refunds = self.refunds.iter().filter(|state| state.status != RefundStatus::Failed);
+        let lines = refunds.flat_map(|state| &state.refund.lines).filter(|it| it.line == line);
+        lines.fold(0, |sum, it| sum.saturating_add(it.quantity))
+    }
+}
+
+/// What a request for a refund comes to, for this actor.
+pub(super) fn refund_of(
+    order: &Order,
+    request: &RefundRequest,
+    actor: &Actor,
+    refund_limit: Amount,
+) -> Result<Refund, Rejection> {
+    let borne_by = request.borne_by.unwrap_or_default();
+    if matches!(actor, Actor::Restaurant { .. }) && borne_by != RefundBearer::Restaurant {
+        return Err(Rejection::BearerNotAllowed);
+    }
+    let refundable = order.refundable();
+    let amount = match (request.amount, request.lines.as_slice()) {
+        (amount, []) => amount.unwrap_or(refundable),
+        (None, lines) => price_of(order, lines)?,
+        (Some(_), _) => {
+            let text = "an amount or lines, not both";
+            return Err(Rejection::RefundNotUnderstood(Problems::one("/amount", text)));
+        }
+    };
+    if amount.is_zero() || amount > refundable {
+        return Err(Rejection::AmountNotRefundable { refundable });
+    }
+    if amount > refundable_by(order, actor, refund_limit) {
+        return Err(Rejection::RefundLimit { limit: refund_limit });
+    }
+    Ok(Refund {
+        number: order.next_refund_number(),
+        amount,
+        lines: request.lines.clone(),
+        reason: request.reason,
+        note: request.note.clone(),
+        borne_by,
+    })
+}
+
+/// How much of an order this actor may give back.
+pub(super) fn refundable_by(order: &Order, actor: &Actor, refund_limit: Amount) -> Amount {
+    let left = order.refundable();
+    match actor {
+        Actor::Restaurant { .. } => {
+            let given = order.refunded.plus(order.pending_refunds()).unwrap_or(order.captured);
+            left.min(refund_limit.minus(given).unwrap_or(Amount::ZERO))
+        }
+        _ => left,
+    }
+}
+
+/// What these lines cost, with the tax on them. The tax is rounded over all that is given back by lines,
+/// so that the parts never make more or less than the whole.
+fn price_of(order: &Order, lines: &[RefundLine]) -> Result<Amount, Rejection> {
+    let mut problems = Problems::new();
+    let mut quantities: Vec<u32> =
+        (0..).take(order.details.lines.len()).map(|line| order.refunded_quantity(line)).collect();
+    let before = priced(&order.details.lines, &quantities);
+    for (index, RefundLine { line, quantity }) in lines.iter().enumerate() {
+        let place = usize::try_from(*line).unwrap_or(usize::MAX);
+        let Some((ordered, refunded)) = order.details.lines.get(place).zip(quantities.get_mut(place)) else {
+            let text = format!("the order has {} lines, counted from 0", order.details.lines.len());
+            problems.add(format!("/lines/{index}/line"), text);
+            continue;
+        };
+        let left = ordered.quantity.saturating_sub(*refunded);
+        if *quantity == 0 || *quantity > left {
+            let text = format!("must be from 1 to {left}, which is what is left of this line");
+            problems.add(format!("/lines/{index}/quantity"), text);
+            continue;
+        }
+        *refunded += quantity;
+    }
+    problems.into_result().map_err(Rejection::RefundNotUnderstood)?;
+    let after = priced(&order.details.lines, &quantities);
+    let amounts = &order.details.amounts;
+    let with_tax = |food: i128| food + share(amounts.tax, food, amounts.subtotal);
+    let price = with_tax(after) - with_tax(before);
+    let price = i64::try_from(price).ok().and_then(|minor| Amount::from_minor(minor).ok());
+    price.ok_or(Rejection::AmountNotRefundable { refundable: order.refundable() })
+}
+
+fn priced(lines: &[OrderLine], quantities: &[u32]) -> i128 {
+    let prices = lines.iter().zip(quantities);
+    prices.map(|(line, quantity)| i128::from(line.unit_price.minor()) * i128::from(*quantity)).sum()
+}
+
+/// The part of `amount` that belongs to `part` of `whole`, rounded half up to a whole minor unit.
+pub(crate) fn share(amount: Amount, part: i128, whole: Amount) -> i128 {
+    let (amount, whole) = (i128::from(amount.minor()), i128::from(whole.minor()));
+    if whole == 0 { 0 } else { (2 * amount * part + whole) / (2 * whole) }
+}

@@ -1,0 +1,102 @@
+//! Commands with content that fits, and who may give them.
+
+use dabba_domain::{
+    Actor,
+    order::{
+        CancelReason, Command, CommandKind, Decision, Order, RefundBearer, RefundLine, RefundReason,
+        RefundRequest, RejectReason, Rejection, decide,
+    },
+};
+
+use proptest::prelude::*;
+
+use crate::common::{
+    COURIER, STRANGER, account, admin, amount, courier, customer, now, restaurant, settings, staff,
+};
+
+pub(crate) fn act(order: &Order, actor: &Actor, command: &Command) -> Result<Decision, Rejection> {
+    decide(order, command, actor, &settings(), now())
+}
+
+pub(crate) fn must(order: &Order, actor: &Actor, command: &Command) -> Order {
+    act(order, actor, command).unwrap_or_else(|rejection| panic!("{command:?}: {rejection}")).order
+}
+
+pub(crate) fn accept() -> Command {
+    Command::Accept { preparation_minutes: 20 }
+}
+pub(crate) fn cancel() -> Command {
+    Command::Cancel { reason: CancelReason::ChangedMind, note: None }
+}
+pub(crate) fn reject() -> Command {
+    Command::Reject { reason: RejectReason::TooBusy, note: None }
+}
+pub(crate) fn assign() -> Command {
+    Command::AssignCourier { courier_id: account(COURIER) }
+}
+pub(crate) fn refund(minor: Option<i64>) -> Command {
+    Command::Refund(RefundRequest::new(minor.map(amount), RefundReason::Quality))
+}
+
+/// One command of each kind, with content that fits.
+pub(crate) fn command(kind: CommandKind) -> Command {
+    match kind {
+        CommandKind::Confirm => Command::Confirm,
+        CommandKind::Accept => accept(),
+        CommandKind::Reject => reject(),
+        CommandKind::MarkReady => Command::MarkReady,
+        CommandKind::AssignCourier => assign(),
+        CommandKind::PickUp => Command::PickUp,
+        CommandKind::Deliver => Command::Deliver,
+        CommandKind::Cancel => cancel(),
+        CommandKind::Warn => Command::Warn,
+        CommandKind::Expire => Command::Expire,
+        CommandKind::Refund => refund(Some(100)),
+    }
+}
+
+pub(crate) fn everyone() -> Vec<(&'static str, Actor)> {
+    let stranger = account(STRANGER);
+    vec![
+        ("customer", customer()),
+        ("staff", staff()),
+        ("courier", courier()),
+        ("admin", admin()),
+        ("system", Actor::System),
+        ("other customer", Actor::Customer { account_id: stranger }),
+        ("other staff", Actor::Restaurant { account_id: stranger, restaurant_id: restaurant(2) }),
+        ("other courier", Actor::Courier { account_id: stranger }),
+    ]
+}
+
+/// Any command, with content that may or may not fit.
+pub(crate) fn any_command() -> impl Strategy<Value = Command> {
+    let cancel_reason = proptest::sample::select(CancelReason::ALL);
+    let reject_reason = proptest::sample::select(RejectReason::ALL);
+    prop_oneof![
+        Just(Command::Confirm),
+        (0_u32..2_000).prop_map(|preparation_minutes| Command::Accept { preparation_minutes }),
+        reject_reason.prop_map(|reason| Command::Reject { reason, note: None }),
+        Just(Command::MarkReady),
+        (COURIER..7).prop_map(|number| Command::AssignCourier { courier_id: account(number) }),
+        Just(Command::PickUp),
+        Just(Command::Deliver),
+        cancel_reason.prop_map(|reason| Command::Cancel { reason, note: None }),
+        Just(Command::Warn),
+        Just(Command::Expire),
+        any_refund().prop_map(Command::Refund),
+    ]
+}
+
+/// By amount, by lines, by both, of all that is left; at anybody's cost.
+pub(crate) fn any_refund() -> impl Strategy<Value = RefundRequest> {
+    let amount = proptest::option::of((0_i64..2_000).prop_map(amount));
+    let line = (0_u32..3, 0_u32..3).prop_map(|(line, quantity)| RefundLine { line, quantity });
+    let lines = prop_oneof![3 => Just(Vec::new()), 2 => proptest::collection::vec(line, 1..3)];
+    let borne_by = proptest::option::of(proptest::sample::select(RefundBearer::ALL));
+    (amount, lines, borne_by).prop_map(|(amount, lines, borne_by)| RefundRequest {
+        lines,
+        borne_by,
+        ..RefundRequest::new(amount, RefundReason::Late)
+    })
+}

@@ -1,0 +1,306 @@
+//! Paying by card: what follows from each report of a payment provider, and what it is paid with.
+
+use std::fmt::Write as _;
+
+use dabba_domain::{
+    Problem,
+    limits::{MAX_ORDER_VERSION, MAX_PAYMENT_TEXT_LENGTH},
+    order::{
+        Command, DeclineReason, Fulfilment, Order, OrderRequest, OrderStatus, PaymentMethod,
+        PaymentReference, PaymentReport, PaymentStatus, PaymentTextError, PaymentToken, RefundNumber, Task,
+        settle,
+    },
+};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::{
+    common::{
+        account, admin, amount, courier, customer, delivery, now, order, placed_by_card, settings, staff,
+        token,
+    },
+    moves::{accept, act, assign, cancel, must, refund, reject},
+};
+
+/// The payment that the tests are about.
+pub(crate) fn reference() -> PaymentReference {
+    PaymentReference::new("pay_1").unwrap()
+}
+
+/// A payment of which nobody should have heard.
+fn other_reference() -> PaymentReference {
+    PaymentReference::new("pay_2").unwrap()
+}
+
+pub(crate) fn number(number: u32) -> RefundNumber {
+    RefundNumber::new(number).unwrap()
+}
+
+pub(crate) fn authorized() -> PaymentReport {
+    PaymentReport::Authorized { reference: reference() }
+}
+pub(crate) fn captured() -> PaymentReport {
+    PaymentReport::Captured { reference: reference() }
+}
+pub(crate) fn voided() -> PaymentReport {
+    PaymentReport::Voided { reference: reference() }
+}
+pub(crate) fn declined() -> PaymentReport {
+    PaymentReport::Declined { reason: DeclineReason::InsufficientFunds }
+}
+pub(crate) fn paid_back(refund: u32) -> PaymentReport {
+    PaymentReport::Refunded { number: number(refund) }
+}
+pub(crate) fn refused(refund: u32) -> PaymentReport {
+    PaymentReport::RefundRefused { number: number(refund) }
+}
+
+/// The order after a report.
+pub(crate) fn told(order: &Order, report: &PaymentReport) -> Order {
+    settle(order, report, &settings(), now()).unwrap().order
+}
+
+/// Every report, with the name under which the table shows it.
+fn every_report() -> Vec<(&'static str, PaymentReport)> {
+    let reference = other_reference();
+    vec![
+        ("authorized", authorized()),
+        ("authorized, another payment", PaymentReport::Authorized { reference: reference.clone() }),
+        ("declined", declined()),
+        ("captured", captured()),
+        ("captured, another payment", PaymentReport::Captured { reference: reference.clone() }),
+        ("voided", voided()),
+        ("voided, another payment", PaymentReport::Voided { reference }),
+        ("never requested", PaymentReport::NeverRequested),
+        ("refunded 1", paid_back(1)),
+        ("refunded 2", paid_back(2)),
+        ("refund refused 1", refused(1)),
+        ("refund refused 2", refused(2)),
+    ]
+}
+
+/// An order by card in every state of its payment, alive and ended.
+pub(crate) fn paid_lives() -> Vec<Order> {
+    let created = placed_by_card(delivery()).order;
+    let called_off = told(&created, &voided());
+    let confirmed = told(&created, &authorized());
+    let paid_early = told(&confirmed, &captured());
+    let preparing = must(&must(&confirmed, &courier(), &assign()), &staff(), &accept());
+    let paid = told(&preparing, &captured());
+    let unpaid = told(&preparing, &voided());
+    let delivered =
+        [(staff(), Command::MarkReady), (courier(), Command::PickUp), (courier(), Command::Deliver)]
+            .iter()
+            .fold(paid.clone(), |order, (actor, command)| must(&order, actor, command));
+    let owed = must(&delivered, &admin(), &refund(Some(100)));
+    let in_part = told(&owed, &paid_back(1));
+    let rejected_paid = must(&paid_early, &staff(), &reject());
+    vec![
+        must(&created, &customer(), &cancel()),
+        told(&created, &declined()),
+        called_off,
+        told(&must(&created, &customer(), &cancel()), &PaymentReport::NeverRequested),
+        must(&confirmed, &customer(), &cancel()),
+        told(&must(&confirmed, &customer(), &cancel()), &voided()),
+        must(&paid, &admin(), &cancel()),
+        told(&rejected_paid, &refused(1)),
+        told(&rejected_paid, &paid_back(1)),
+        told(&owed, &refused(1)),
+        must(&in_part, &admin(), &refund(None)),
+        told(&must(&in_part, &admin(), &refund(None)), &paid_back(2)),
+        created,
+        confirmed,
+        paid_early,
+        preparing,
+        paid,
+        unpaid,
+        delivered,
+        owed,
+        in_part,
+    ]
+}
+
+fn title(order: &Order) -> String {
+    let refunds: Vec<_> = order
+        .refunds
+        .iter()
+        .map(|state| {
+            format!("refund {} of {} {:?}", state.refund.number, state.refund.amount.minor(), state.status)
+        })
+        .collect();
+    let known = if order.payment_reference.is_some() { ", payment known" } else { "" };
+    let refunds = if refunds.is_empty() { String::new() } else { format!(", {}", refunds.join(", ")) };
+    format!("{}, {}{known}{refunds}", order.status, order.payment_status).to_lowercase()
+}
+
+/// What follows from every report in every state, as a text that a person can check.
+#[test]
+fn what_follows_from_a_report() {
+    let mut lives = paid_lives();
+    lives.sort_by_key(|order| {
+        let place = PaymentStatus::ALL.iter().position(|status| *status == order.payment_status);
+        (place, order.status.is_terminal(), order.version)
+    });
+    let mut text = String::new();
+    for order in lives {
+        writeln!(text, "{}", title(&order)).unwrap();
+        let mut nothing_new = Vec::new();
+        for (name, report) in every_report() {
+            let decision = settle(&order, &report, &settings(), now()).unwrap();
+            if decision.events.is_empty() {
+                assert_eq!((&decision.order, decision.tasks.len()), (&order, 0), "{name}");
+                nothing_new.push(name);
+                continue;
+            }
+            let events: Vec<_> = decision.events.iter().map(|recorded| recorded.event.name()).collect();
+            let tasks: Vec<_> = decision.tasks.iter().map(|spec| spec.task.kind().as_str()).collect();
+            let tasks =
+                if tasks.is_empty() { String::new() } else { format!("; to do: {}", tasks.join(", ")) };
+            let after = &decision.order;
+            writeln!(
+                text,
+                "  {name}: {}{tasks} ⇒ {}, {}",
+                events.join(", "),
+                after.status,
+                after.payment_status
+            )
+            .unwrap();
+        }
+        writeln!(text, "  nothing new: {}\n", nothing_new.join("; ")).unwrap();
+    }
+    insta::assert_snapshot!(text);
+}
+
+/// An order in cash has nothing to do with a payment provider.
+#[test]
+fn a_report_about_an_order_in_cash_says_nothing() {
+    let order = order(delivery());
+    for (name, report) in every_report() {
+        assert_eq!(told(&order, &report), order, "{name}");
+    }
+}
+
+/// A payment that a provider was asked for is not lost because an order has changed too often.
+#[test]
+fn a_report_is_heard_when_the_history_is_full() {
+    let mut order = told(&placed_by_card(delivery()).order, &authorized());
+    for version in order.version..MAX_ORDER_VERSION - 1 {
+        let courier_id = account(100 + u64::from(version));
+        order = must(&order, &admin(), &Command::AssignCourier { courier_id });
+    }
+    order = must(&order, &staff(), &accept());
+    assert_eq!(order.version, MAX_ORDER_VERSION);
+    assert_eq!(told(&order, &authorized()), order, "it is known");
+    assert_eq!(told(&order, &captured()).payment_status, PaymentStatus::Captured);
+}
+
+#[test]
+fn an_order_that_ends_gives_up_its_payment() {
+    let tasks = |order: &Order, actor, command: &Command| -> Vec<Task> {
+        act(order, &actor, command).unwrap().tasks.into_iter().map(|spec| spec.task).collect()
+    };
+    let created = placed_by_card(delivery()).order;
+    assert_eq!(tasks(&created, customer(), &cancel()), [], "whoever asks the provider will see");
+    let confirmed = told(&created, &authorized());
+    assert_eq!(tasks(&confirmed, customer(), &cancel()), [Task::VoidPayment]);
+    assert_eq!(tasks(&confirmed, staff(), &reject()), [Task::VoidPayment]);
+    assert_eq!(tasks(&confirmed, staff(), &accept()), [Task::CapturePayment]);
+    let paid = told(&must(&confirmed, &staff(), &accept()), &captured());
+    assert_eq!(tasks(&paid, staff(), &cancel()), [Task::RefundPayment { number: number(1) }]);
+    let paid_early = told(&confirmed, &captured());
+    assert_eq!(tasks(&paid_early, staff(), &accept()), [], "it is collected already");
+}
+
+#[test]
+fn an_order_by_card_is_placed_with_the_task_to_authorize_it() {
+    let decision = placed_by_card(Fulfilment::Collection);
+    assert_eq!(decision.events.len(), 1);
+    assert_eq!(
+        (decision.order.status, decision.order.payment_status),
+        (OrderStatus::Created, PaymentStatus::Pending)
+    );
+    let first = &decision.tasks[0];
+    assert_eq!((&first.task, first.run_at), (&Task::AuthorizePayment { token: token() }, now()));
+    let confirm = act(&decision.order, &dabba_domain::Actor::System, &Command::Confirm);
+    assert!(confirm.is_err(), "only the provider's word makes it certain");
+}
+
+#[test]
+fn texts_of_a_provider_are_checked() {
+    let longest = "x".repeat(MAX_PAYMENT_TEXT_LENGTH);
+    for good in ["tok_1", "pi_3MtwBwLkdIwHu7ix28a3tqPa", "A-1", "0", &longest] {
+        assert_eq!(PaymentToken::new(good).unwrap().as_str(), good);
+        let reference = PaymentReference::new(good).unwrap();
+        assert_eq!((reference.as_str(), reference.to_string()), (good, good.to_owned()));
+        assert_eq!(serde_json::from_value::<PaymentReference>(json!(good)).unwrap(), reference);
+        assert_eq!(serde_json::to_value(&reference).unwrap(), json!(good));
+    }
+    let too_long = "x".repeat(MAX_PAYMENT_TEXT_LENGTH + 1);
+    for bad in ["", " ", "a b", "a.b", "a/../b", "tok\n", "é", "4242 4242 4242 4242", "{\"a\":1}", &too_long]
+    {
+        assert_eq!(PaymentToken::new(bad), Err(PaymentTextError), "{bad}");
+        assert_eq!(PaymentReference::new(bad), Err(PaymentTextError), "{bad}");
+        assert!(serde_json::from_value::<PaymentToken>(json!(bad)).is_err(), "{bad}");
+    }
+}
+
+/// With a token money can be taken: it must not get into a log.
+#[test]
+fn a_token_is_not_shown() {
+    let secret = "tok_SECRET";
+    let token = PaymentToken::new(secret).unwrap();
+    let task = Task::AuthorizePayment { token: token.clone() };
+    for shown in [format!("{token:?}"), format!("{task:?}"), format!("{:#?}", Some(&task))] {
+        assert!(!shown.contains("SECRET"), "{shown}");
+    }
+    assert_eq!(format!("{:?}", reference()), "\"pay_1\"", "a reference is for people to look for");
+}
+
+#[test]
+fn a_card_needs_a_token_and_cash_has_none() {
+    let request = |method, token| OrderRequest {
+        lines: Vec::new(),
+        fulfilment: Fulfilment::Collection,
+        tip: amount(0),
+        payment_method: method,
+        payment_token: token,
+        contact: None,
+        note: None,
+        expected_total: None,
+    };
+    assert_eq!(request(PaymentMethod::Cash, None).card(), Ok(None));
+    assert_eq!(request(PaymentMethod::Card, Some(token())).card(), Ok(Some(&token())));
+    for (method, token) in [(PaymentMethod::Cash, Some(token())), (PaymentMethod::Card, None)] {
+        let problems = request(method, token).card().unwrap_err();
+        assert!(matches!(problems.as_slice(), [Problem { pointer, .. }] if pointer == "/payment_token"));
+    }
+}
+
+proptest! {
+    /// Late and doubled reports, in any order: an order that has ended stays as it ended but for what is
+    /// given back, its money is collected once at most, and its history makes its state.
+    #[test]
+    fn reports_in_any_order_leave_an_ended_order_ended(
+        life in 0_usize..21,
+        reports in proptest::collection::vec(0_usize..12, 1..30),
+    ) {
+        let mut order = paid_lives().swap_remove(life);
+        let mut ended = order.status.is_terminal();
+        for report in reports {
+            let (name, report) = every_report().swap_remove(report);
+            let decision = settle(&order, &report, &settings(), now()).unwrap();
+            let doubled = told(&decision.order, &report);
+            prop_assert_eq!(&doubled, &decision.order, "{} twice", name);
+            if decision.order.status != order.status && ended {
+                prop_assert!(matches!(report, PaymentReport::Refunded { .. }), "{}", name);
+                prop_assert_eq!(decision.order.status, OrderStatus::Refunded);
+                prop_assert_eq!(decision.order.refunded, order.captured);
+            }
+            if !order.captured.is_zero() {
+                prop_assert_eq!(decision.order.captured, order.captured, "{}", name);
+            }
+            order = decision.order;
+            ended = order.status.is_terminal();
+        }
+    }
+}

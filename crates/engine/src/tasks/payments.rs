@@ -1,0 +1,180 @@
+//! The tasks that have a payment provider move money.
+//!
+//! Each is one step of one order. The provider is called outside any transaction; what it answers is
+//! written together with the completion of the task. A task may be worked twice, and so may its call be
+//! made: the provider knows the step by its key.
+//!
+//! | the order meanwhile | what is done |
+//! |---|---|
+//! | does not need the step any more | the task is completed without a call |
+//! | ended before its payment was ever asked for | the payment is recorded as void, without a call |
+//! | ended while its payment may have been asked for | it is asked for again, which tells what became of it, and let go of |
+//! | ends while a call is under way | the answer is recorded, and what follows from it is a task again: to void, or to give back |
+
+use std::time::Duration;
+
+use dabba_domain::{
+    OrderId, Timestamp,
+    order::{Decision, Order, OrderStatus, PaymentReport, PaymentStatus, Task, TaskKind, settle},
+};
+use dabba_store::{ClaimedTask, CommitOutcome};
+use tokio::time::{Instant, timeout};
+
+use super::{Progress, Verdict, after};
+use crate::{
+    Conflict, Engine, Error, GatewayAnswer, GatewayError, Payment,
+    metrics::{CallLabel, StepLabel},
+    orders::Conditions,
+    payments::{Gateway, Step},
+};
+
+/// What a task has to do, as its order is.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// Nothing.
+    Nothing,
+    /// To record this.
+    Record(PaymentReport),
+    /// To call the provider.
+    Call(Step),
+}
+
+/// What a task has to do for an order. `is_first` says that it was never worked before, so the provider was
+/// never called for it.
+fn next(task: &Task, order: &Order, is_first: bool) -> Next {
+    let has_ended = order.status == OrderStatus::Cancelled;
+    match (task, order.payment_status) {
+        (Task::AuthorizePayment { .. }, PaymentStatus::Pending) if has_ended && is_first => {
+            Next::Record(PaymentReport::NeverRequested)
+        }
+        (Task::AuthorizePayment { .. }, PaymentStatus::Pending) => Next::Call(Step::Authorize),
+        (Task::CapturePayment, PaymentStatus::Authorized) if !has_ended => Next::Call(Step::Capture),
+        (Task::VoidPayment, PaymentStatus::Authorized) if has_ended => Next::Call(Step::Void),
+        (Task::RefundPayment { number }, _) => match order.pending_refund(*number) {
+            Some(refund) => Next::Call(Step::Refund(*number, refund.amount)),
+            None => Next::Nothing,
+        },
+        _ => Next::Nothing,
+    }
+}
+
+impl Engine {
+    /// Has the provider do the task's step, and records what it answers.
+    pub(super) async fn move_money(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
+        let Some(gateway) = &self.gateway else {
+            return Err(Error::Internal("no payment provider is set up here".into()));
+        };
+        let task = &claimed.task.task;
+        let order = self.store.order(claimed.task.order_id).await?.ok_or(Error::NotFound("order"))?;
+        let report = match next(task, &order, claimed.attempts <= 1) {
+            Next::Nothing => None,
+            Next::Record(report) => Some(report),
+            Next::Call(step) => match self.call(gateway, task, &order, step).await? {
+                GatewayAnswer::Report(report) => Some(report),
+                GatewayAnswer::Pending => {
+                    let pause = self.config.payments.pending_interval;
+                    return Ok(Progress::NotBefore(after(self.now(), pause)));
+                }
+            },
+        };
+        self.conclude(claimed, |order, settings, now| {
+            let Some(report) = &report else { return Ok(Verdict::Write(Decision::unchanged(order))) };
+            let decision = settle(order, report, settings, now)
+                .map_err(|rejection| Error::Internal(rejection.to_string()))?;
+            // What has no effect would otherwise be taken for done.
+            if decision.events.is_empty() && matches!(next(task, order, false), Next::Call(_)) {
+                let text = format!("{} was answered with {report:?}", task.kind());
+                return Err(GatewayError::Refused(text).into());
+            }
+            Ok(Verdict::Write(decision))
+        })
+        .await
+    }
+
+    async fn call(
+        &self,
+        gateway: &Gateway,
+        task: &Task,
+        order: &Order,
+        step: Step,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        let payment = Payment::new(order, step);
+        let limit = self.config.payments.call_timeout;
+        let started = Instant::now();
+        let call = async {
+            let port = &gateway.port;
+            let reference = || {
+                let missing = || GatewayError::Refused("the payment has no reference".into());
+                order.payment_reference.as_ref().ok_or_else(missing)
+            };
+            match (step, task) {
+                (Step::Authorize, Task::AuthorizePayment { token }) => port.authorize(&payment, token).await,
+                (Step::Capture, _) => port.capture(&payment, reference()?).await,
+                (Step::Void, _) => port.void(&payment, reference()?).await,
+                (Step::Refund(number, _), _) => port.refund(&payment, reference()?, number).await,
+                (Step::Authorize, _) => Err(GatewayError::Refused("there is nothing to pay with".into())),
+            }
+        };
+        let answer = timeout(limit, call)
+            .await
+            .unwrap_or_else(|_| Err(GatewayError::Unavailable(format!("no answer within {limit:?}"))));
+        self.note_call(gateway, task.kind(), &answer, started.elapsed());
+        answer
+    }
+
+    /// Tells the breaker and the metrics how a call went.
+    fn note_call(
+        &self,
+        gateway: &Gateway,
+        kind: TaskKind,
+        answer: &Result<GatewayAnswer, GatewayError>,
+        took: Duration,
+    ) {
+        let (name, step) = (gateway.port.name(), kind.as_str());
+        let outcome = match answer {
+            Ok(GatewayAnswer::Report(_)) => "answered",
+            Ok(GatewayAnswer::Pending) => "pending",
+            Err(GatewayError::Unavailable(_)) => "unavailable",
+            Err(GatewayError::Refused(_)) => "refused",
+        };
+        self.metrics.gateway_calls.get_or_create(&CallLabel { gateway: name, step, outcome }).inc();
+        let label = StepLabel { gateway: name, step };
+        self.metrics.gateway_seconds.get_or_create(&label).observe(took.as_secs_f64());
+        let now = self.now();
+        if let Err(GatewayError::Unavailable(reason)) = answer {
+            if gateway.breaker.failed(now) {
+                tracing::warn!(gateway = name, reason, "the payment provider is left alone for a while");
+            }
+        } else if gateway.breaker.answered() {
+            tracing::info!(gateway = name, "the payment provider answers again");
+        }
+        self.metrics.show_breaker(name, gateway.breaker.state(now));
+    }
+
+    /// Records what a payment provider says of its own accord. What is known already changes nothing.
+    pub async fn record_payment(&self, order_id: OrderId, report: &PaymentReport) -> Result<(), Error> {
+        for _ in 0..self.config.max_decision_attempts {
+            let (order, entry) = self.order_with_catalogue(order_id).await?;
+            let decision = settle(&order, report, &entry.restaurant().settings, self.now())
+                .map_err(|rejection| Error::Internal(rejection.to_string()))?;
+            if decision.events.is_empty() {
+                return Ok(());
+            }
+            match self.write(decision, Conditions::on(&order)).await? {
+                CommitOutcome::Committed => return Ok(()),
+                CommitOutcome::VersionConflict { .. } => {}
+                // Another process that knows the new map will do it.
+                CommitOutcome::Moved => return Err(Error::Unavailable),
+                outcome => return Err(Error::Internal(format!("a report was answered with {outcome:?}"))),
+            }
+        }
+        Err(Conflict::TooManyChanges.into())
+    }
+
+    /// How many payment tasks may be in hand at `now`; no limit, when `None`.
+    pub(super) fn payment_room(&self, now: Timestamp) -> Option<usize> {
+        let Some(gateway) = &self.gateway else { return Some(0) };
+        self.metrics.show_breaker(gateway.port.name(), gateway.breaker.state(now));
+        gateway.breaker.room(now)
+    }
+}

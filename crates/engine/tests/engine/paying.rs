@@ -1,0 +1,209 @@
+//! A world in which orders are paid by card, and a provider that fails where a test says.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use dabba_domain::{
+    OrderId,
+    order::{
+        Command, Order, OrderRequest, PaymentReference, PaymentToken, RefundNumber, RefundReason,
+        RefundRequest, TaskQueue,
+    },
+};
+use dabba_engine::{Engine, GatewayAnswer, GatewayError, Payment, PaymentGateway, SeededRandom, SystemClock};
+use dabba_gateways::simulated::{Health, InProcessGateway, Provider, ledger::Summary};
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::{
+    faulty::Gate,
+    working::working_config,
+    world::{World, accept, embedded_store},
+};
+
+/// Most seconds of the world's clock until a task that failed once is done: pauses after a failure and a
+/// lease that runs out are shorter.
+const MAX_SECONDS: u32 = 120;
+
+/// How a call of the provider goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallFault {
+    /// It never gets there.
+    Before,
+    /// It is carried out, and the answer is lost.
+    After,
+    /// Whoever calls dies meanwhile: the call is carried out and never returns.
+    Death,
+}
+
+/// A provider that passes everything on to a simulated one.
+pub(crate) struct TestGateway {
+    inner: InProcessGateway,
+    pub(crate) provider: Arc<Provider>,
+    next_fault: Mutex<Option<CallFault>>,
+    /// Calls wait here while it is shut, after they have been carried out.
+    pub(crate) gate: Gate,
+    /// Keys of all calls that got here.
+    pub(crate) keys: Mutex<Vec<String>>,
+}
+
+impl TestGateway {
+    fn new() -> Self {
+        let provider = Arc::new(Provider::new(Arc::new(SeededRandom::new(3))));
+        let inner = InProcessGateway::new(Arc::clone(&provider), Arc::new(SystemClock));
+        Self { inner, provider, next_fault: Mutex::default(), gate: Gate::new(), keys: Mutex::default() }
+    }
+
+    pub(crate) fn fail_once(&self, fault: CallFault) {
+        *self.next_fault.lock().unwrap() = Some(fault);
+    }
+
+    async fn around(
+        &self,
+        payment: &Payment,
+        call: impl Future<Output = Result<GatewayAnswer, GatewayError>>,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        let fault = self.next_fault.lock().unwrap().take();
+        let lost = || Err(GatewayError::Unavailable("as the test says".into()));
+        if fault == Some(CallFault::Before) {
+            return lost();
+        }
+        self.keys.lock().unwrap().push(payment.key.clone());
+        let answer = call.await;
+        self.gate.pass().await;
+        match fault {
+            None | Some(CallFault::Before) => answer,
+            Some(CallFault::After) => lost(),
+            Some(CallFault::Death) => std::future::pending().await,
+        }
+    }
+}
+
+#[async_trait]
+impl PaymentGateway for TestGateway {
+    fn name(&self) -> &'static str {
+        "test"
+    }
+    async fn authorize(
+        &self,
+        payment: &Payment,
+        token: &PaymentToken,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        self.around(payment, self.inner.authorize(payment, token)).await
+    }
+    async fn capture(
+        &self,
+        payment: &Payment,
+        reference: &PaymentReference,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        self.around(payment, self.inner.capture(payment, reference)).await
+    }
+    async fn void(
+        &self,
+        payment: &Payment,
+        reference: &PaymentReference,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        self.around(payment, self.inner.void(payment, reference)).await
+    }
+    async fn refund(
+        &self,
+        payment: &Payment,
+        reference: &PaymentReference,
+        number: RefundNumber,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        self.around(payment, self.inner.refund(payment, reference, number)).await
+    }
+}
+
+/// A world with its provider.
+pub(crate) struct PayingWorld {
+    pub(crate) world: World,
+    pub(crate) gateway: Arc<TestGateway>,
+}
+
+/// An order of so many dal, which cost 500 each, paid with this token.
+pub(crate) fn dal_by_card(quantity: u32, token: &str) -> OrderRequest {
+    serde_json::from_value(json!({
+        "lines": [{"item": "dal", "quantity": quantity}], "fulfilment": {"type": "collection"},
+        "payment_method": "card", "payment_token": token,
+    }))
+    .unwrap()
+}
+
+/// A refund of an amount, or of all.
+pub(crate) fn refund(minor: Option<i64>) -> Command {
+    let amount = minor.map(|minor| dabba_domain::Amount::from_minor(minor).unwrap());
+    Command::Refund(RefundRequest::new(amount, RefundReason::Quality))
+}
+
+impl PayingWorld {
+    pub(crate) async fn new() -> Self {
+        let (directory, inner) = embedded_store();
+        let gateway = Arc::new(TestGateway::new());
+        let port = Arc::clone(&gateway) as Arc<dyn PaymentGateway>;
+        let world = World::paying(inner, Some(port), working_config()).await.keeping(directory);
+        Self { world, gateway }
+    }
+
+    pub(crate) async fn place(&self, token: &str) -> Order {
+        self.world.place(&dal_by_card(2, token), token).await.unwrap().order
+    }
+
+    pub(crate) async fn read(&self, id: OrderId) -> Order {
+        self.world.engine.order(&self.world.admin, id).await.unwrap()
+    }
+
+    /// Works what is due at this moment, with this engine, whatever fails meanwhile.
+    pub(crate) async fn work_with(&self, engine: &Engine) {
+        for queue in TaskQueue::ALL {
+            while let Ok(true) = engine.work_next(*queue).await {}
+        }
+    }
+
+    /// Lets time pass, second by second, and works what is due, until the order is so.
+    pub(crate) async fn until(&self, id: OrderId, what: &str, is_so: impl Fn(&Order) -> bool) -> Order {
+        for _ in 0..MAX_SECONDS {
+            self.work_with(&self.world.engine).await;
+            // The store may still be failing.
+            if let Ok(order) = self.world.engine.order(&self.world.admin, id).await
+                && is_so(&order)
+            {
+                return order;
+            }
+            self.world.clock.advance(SignedDuration::from_secs(1));
+        }
+        panic!("never {what}: {:?}", self.read(id).await);
+    }
+
+    /// Lets some more time pass, in which nothing more may happen to the order.
+    pub(crate) async fn settle(&self, order: &Order) {
+        for _ in 0..40 {
+            self.world.clock.advance(SignedDuration::from_secs(1));
+            self.work_with(&self.world.engine).await;
+        }
+        assert_eq!(self.read(order.id).await, *order);
+    }
+
+    /// An order that has been paid, accepted, cooked and collected.
+    pub(crate) async fn delivered(&self, token: &str) -> Order {
+        let id = self.place(token).await.id;
+        self.until(id, "confirmed", |order| order.acceptance_deadline.is_some()).await;
+        for command in [accept(), Command::MarkReady, Command::Deliver] {
+            self.world.act(&self.world.staff, id, command).await.unwrap();
+        }
+        self.until(id, "captured", |order| !order.captured.is_zero()).await
+    }
+
+    /// That the provider's ledger agrees with the order, and that nothing was done twice (I8).
+    pub(crate) fn check_ledgers(&self, order: &Order, what: &str) {
+        let summary: Summary = self.gateway.provider.summary(order.id);
+        assert!(summary.authorizations <= 1 && summary.captures <= 1, "{what}: {summary:?}");
+        let money = (summary.captured, summary.refunded);
+        let recorded = (order.captured.minor(), order.refunded.minor());
+        assert_eq!(money, recorded, "{what}: {summary:?}");
+    }
+
+    pub(crate) fn set_health(&self, health: Health) {
+        self.gateway.provider.set_health(health);
+    }
+}

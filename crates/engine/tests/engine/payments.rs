@@ -1,0 +1,392 @@
+//! Payments by card: every step fails once, and is repeated once, at every place where it can; afterwards
+//! the order is where it should be, and the provider's ledger agrees with it (I8).
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    Amount,
+    order::{
+        Awaited, CancelReason, Closure, Command, DeclineReason, Order, OrderStatus, PaymentReport,
+        PaymentStatus, TaskQueue,
+    },
+};
+use dabba_engine::{BreakerState, CommandRequest, Error};
+use dabba_gateways::simulated::Health;
+use dabba_store::{OrderStore as _, TaskStore as _};
+use jiff::SignedDuration;
+
+use crate::{
+    faulty::{Fault, Faults, FaultyStore},
+    paying::{CallFault, PayingWorld, dal_by_card, refund},
+    world::{accept, cancel, dal},
+};
+
+/// A step of a payment: how to bring an order to it, and how it is after it.
+struct Step {
+    name: &'static str,
+    is_done: fn(&Order) -> bool,
+}
+
+const STEPS: [Step; 4] = [
+    Step { name: "authorize", is_done: |order| order.status == OrderStatus::Confirmed },
+    Step { name: "capture", is_done: |order| order.payment_status == PaymentStatus::Captured },
+    Step { name: "void", is_done: |order| order.payment_status == PaymentStatus::Voided },
+    Step { name: "refund", is_done: |order| order.payment_status == PaymentStatus::PartiallyRefunded },
+];
+
+/// An order for which a step is due.
+async fn before(world: &PayingWorld, step: &Step) -> Order {
+    if step.name == "refund" {
+        let delivered = world.delivered("tok_succeed").await;
+        return world.world.act(&world.world.admin, delivered.id, refund(Some(300))).await.unwrap().order;
+    }
+    let placed = world.place("tok_succeed").await;
+    if step.name == "authorize" {
+        return placed;
+    }
+    world.until(placed.id, "confirmed", |order| order.status == OrderStatus::Confirmed).await;
+    let (who, command) = match step.name {
+        "capture" => (&world.world.staff, accept()),
+        _ => (&world.world.customer, cancel()),
+    };
+    world.world.act(who, placed.id, command).await.unwrap().order
+}
+
+/// That the step came out as it should, and nothing more happens.
+async fn check(world: &PayingWorld, step: &Step, order: &Order, what: &str) {
+    let what = format!("{}, {what}", step.name);
+    let done = world.until(order.id, &what, step.is_done).await;
+    world.settle(&done).await;
+    world.check_ledgers(&done, &what);
+    world.world.check_histories().await;
+    let key_end = format!("-{}", step.name);
+    let mut keys = world.gateway.keys.lock().unwrap().clone();
+    keys.retain(|key| key.contains(&key_end));
+    keys.dedup();
+    assert_eq!(keys.len(), 1, "{what}: every repetition has the same key: {keys:?}");
+}
+
+type StoreFailure = (&'static str, fn(&FaultyStore) -> &Faults, Fault);
+
+const STORE_FAILURES: [StoreFailure; 10] = [
+    ("away at the claim", |store| &store.claims, Fault::Before),
+    ("the claim's answer is lost", |store| &store.claims, Fault::After),
+    ("damaged at the claim", |store| &store.claims, Fault::Damage),
+    ("away when the order is read", |store| &store.loads, Fault::Before),
+    ("the read order is lost", |store| &store.loads, Fault::After),
+    ("damaged when the order is read", |store| &store.loads, Fault::Damage),
+    ("away at the commit", |store| &store.commits, Fault::Before),
+    ("the commit's answer is lost", |store| &store.commits, Fault::After),
+    ("damaged at the commit", |store| &store.commits, Fault::Damage),
+    ("the order changes before the commit", |store| &store.commits, Fault::Conflict),
+];
+
+/// Proves that each step comes out once whatever the store does to it.
+#[tokio::test]
+async fn each_step_is_done_once_whatever_fails_in_the_store() {
+    for step in &STEPS {
+        for (what, faults, fault) in STORE_FAILURES {
+            let world = PayingWorld::new().await;
+            let order = before(&world, step).await;
+            faults(&world.world.store).fail_once(fault);
+            check(&world, step, &order, what).await;
+        }
+    }
+}
+
+/// Proves that each step comes out once when the call fails before or after it was carried out.
+#[tokio::test]
+async fn each_step_is_done_once_whatever_fails_at_the_provider() {
+    for step in &STEPS {
+        for fault in [CallFault::Before, CallFault::After] {
+            let world = PayingWorld::new().await;
+            let order = before(&world, step).await;
+            world.gateway.fail_once(fault);
+            check(&world, step, &order, &format!("{fault:?} the call")).await;
+        }
+    }
+}
+
+/// Proves the same when the worker dies between the call and the commit: another takes over when the lease
+/// has run out.
+#[tokio::test]
+async fn each_step_is_done_once_when_its_worker_dies_after_the_call() {
+    for step in &STEPS {
+        let world = PayingWorld::new().await;
+        let order = before(&world, step).await;
+        world.gateway.fail_once(CallFault::Death);
+        world.gateway.gate.shut();
+        let engine = Arc::clone(&world.world.engine);
+        let worker = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
+        world.gateway.gate.somebody_waits().await;
+        worker.abort();
+        world.gateway.gate.open();
+        check(&world, step, &order, "the worker dies").await;
+    }
+}
+
+/// Proves that a worker that comes back from its call after another has taken over and finished changes
+/// nothing.
+#[tokio::test]
+async fn who_comes_back_late_from_a_call_is_refused() {
+    for step in &STEPS {
+        let world = PayingWorld::new().await;
+        let order = before(&world, step).await;
+        world.gateway.gate.shut();
+        let engine = Arc::clone(&world.world.engine);
+        let late = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
+        world.gateway.gate.somebody_waits().await;
+        // The other one's lease is over, and the other one's call is not held up.
+        world.world.clock.advance(SignedDuration::from_secs(31));
+        let other = Arc::clone(&world.world.engine);
+        let overtaking = tokio::spawn(async move { other.work_next(TaskQueue::Payments).await });
+        world.gateway.gate.somebody_waits().await;
+        world.gateway.gate.open();
+        overtaking.await.unwrap().unwrap();
+        late.await.unwrap().unwrap();
+        check(&world, step, &order, "overtaken").await;
+    }
+}
+
+/// Proves that every token ends the order as it says, and the ledgers agree.
+#[tokio::test]
+async fn whatever_the_card_the_order_ends_where_it_should() {
+    let declined = [
+        ("tok_decline", DeclineReason::CardDeclined),
+        ("tok_insufficient_funds", DeclineReason::InsufficientFunds),
+        ("tok_expired_card", DeclineReason::ExpiredCard),
+        ("tok_fraud", DeclineReason::SuspectedFraud),
+        ("tok_nobody_knows", DeclineReason::InvalidToken),
+    ];
+    for (token, reason) in declined {
+        let world = PayingWorld::new().await;
+        let id = world.place(token).await.id;
+        let ended = world.until(id, "declined", |order| order.status.is_terminal()).await;
+        assert_eq!(ended.closure, Some(Closure::PaymentFailed { reason }), "{token}");
+        assert_eq!((ended.status, ended.payment_status), (OrderStatus::Cancelled, PaymentStatus::Failed));
+        world.settle(&ended).await;
+        world.check_ledgers(&ended, token);
+    }
+    for token in ["tok_succeed", "tok_error", "tok_error_after", "tok_error_after_all", "tok_flap"] {
+        let world = PayingWorld::new().await;
+        let delivered = world.delivered(token).await;
+        world.world.act(&world.world.admin, delivered.id, refund(None)).await.unwrap();
+        let refunded = world
+            .until(delivered.id, "refunded", |order| {
+                order.status.is_terminal() && order.payment_status == PaymentStatus::Refunded
+            })
+            .await;
+        assert_eq!(refunded.status, OrderStatus::Refunded, "{token}");
+        world.settle(&refunded).await;
+        world.check_ledgers(&refunded, token);
+    }
+}
+
+/// Proves that an order which is cancelled before its payment was ever asked for is never charged.
+#[tokio::test]
+async fn who_cancels_before_the_payment_is_asked_for_is_never_charged() {
+    let world = PayingWorld::new().await;
+    let placed = world.place("tok_succeed").await;
+    world.world.act(&world.world.customer, placed.id, cancel()).await.unwrap();
+    let ended = world.until(placed.id, "void", |order| order.payment_status == PaymentStatus::Voided).await;
+    world.settle(&ended).await;
+    assert!(world.gateway.keys.lock().unwrap().is_empty(), "nobody was called");
+}
+
+/// Proves that an order which is cancelled while its payment is under way is let go of, wherever the answer
+/// to the first call went.
+#[tokio::test]
+async fn who_cancels_while_the_payment_is_under_way_gets_it_back() {
+    for fault in [None, Some(CallFault::Before), Some(CallFault::After)] {
+        let world = PayingWorld::new().await;
+        let placed = world.place("tok_succeed").await;
+        if let Some(fault) = fault {
+            world.gateway.fail_once(fault);
+            world.work_with(&world.world.engine).await;
+            world.world.act(&world.world.customer, placed.id, cancel()).await.unwrap();
+        } else {
+            world.gateway.gate.shut();
+            let engine = Arc::clone(&world.world.engine);
+            let worker = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
+            world.gateway.gate.somebody_waits().await;
+            world.world.act(&world.world.customer, placed.id, cancel()).await.unwrap();
+            world.gateway.gate.open();
+            worker.await.unwrap().unwrap();
+        }
+        let is_void = |order: &Order| order.payment_status == PaymentStatus::Voided;
+        let ended = world.until(placed.id, "void", is_void).await;
+        assert_eq!(ended.status, OrderStatus::Cancelled, "{fault:?}");
+        world.settle(&ended).await;
+        let summary = world.gateway.provider.summary(placed.id);
+        assert_eq!((summary.authorizations, summary.voids, summary.captured), (1, 1, 0), "{fault:?}");
+    }
+}
+
+/// Proves that money which is collected while the order is cancelled is given back, all of it, once.
+#[tokio::test]
+async fn who_cancels_while_the_money_is_collected_gets_it_back() {
+    let world = PayingWorld::new().await;
+    let placed = world.place("tok_succeed").await;
+    world.until(placed.id, "confirmed", |order| order.status == OrderStatus::Confirmed).await;
+    world.world.act(&world.world.staff, placed.id, accept()).await.unwrap();
+    world.gateway.gate.shut();
+    let engine = Arc::clone(&world.world.engine);
+    let capturing = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
+    world.gateway.gate.somebody_waits().await;
+    let why = Command::Cancel { reason: CancelReason::KitchenClosed, note: None };
+    world.world.act(&world.world.staff, placed.id, why).await.unwrap();
+    world.gateway.gate.open();
+    capturing.await.unwrap().unwrap();
+    let is_back = |order: &Order| order.payment_status == PaymentStatus::Refunded;
+    let ended = world.until(placed.id, "given back", is_back).await;
+    assert_eq!((ended.status, ended.refunds.len()), (OrderStatus::Refunded, 1));
+    world.settle(&ended).await;
+    world.check_ledgers(&ended, "cancelled while captured");
+}
+
+/// Proves that reports of the provider may come twice, late and in any order, and change nothing that is
+/// decided.
+#[tokio::test]
+async fn late_and_doubled_reports_change_nothing() {
+    let world = PayingWorld::new().await;
+    let order = world.delivered("tok_succeed").await;
+    let reference = order.payment_reference.clone().unwrap();
+    let number = std::num::NonZeroU32::MIN;
+    for report in [
+        PaymentReport::Authorized { reference: reference.clone() },
+        PaymentReport::Captured { reference: reference.clone() },
+        PaymentReport::Voided { reference },
+        PaymentReport::Declined { reason: DeclineReason::CardDeclined },
+        PaymentReport::NeverRequested,
+        PaymentReport::Refunded { number },
+        PaymentReport::RefundRefused { number },
+    ] {
+        for _ in 0..2 {
+            world.world.engine.record_payment(order.id, &report).await.unwrap();
+            assert_eq!(world.read(order.id).await, order, "{report:?}");
+        }
+    }
+}
+
+/// Proves that a payment which is reported before its call has returned is recorded once.
+#[tokio::test]
+async fn a_report_may_overtake_the_answer() {
+    let world = PayingWorld::new().await;
+    let placed = world.place("tok_succeed").await;
+    world.gateway.gate.shut();
+    let engine = Arc::clone(&world.world.engine);
+    let worker = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
+    world.gateway.gate.somebody_waits().await;
+    let payment = world.gateway.provider.payments(placed.id).remove(0);
+    let report = PaymentReport::Authorized { reference: payment.reference };
+    world.world.engine.record_payment(placed.id, &report).await.unwrap();
+    let reported = world.read(placed.id).await;
+    assert_eq!(reported.status, OrderStatus::Confirmed);
+    world.gateway.gate.open();
+    worker.await.unwrap().unwrap();
+    world.settle(&reported).await;
+    world.check_ledgers(&reported, "reported first");
+}
+
+/// Proves that an order whose payment is not certain in its time is cancelled, and that money which is set
+/// aside afterwards is let go of.
+#[tokio::test]
+async fn a_payment_that_is_not_certain_in_time_cancels() {
+    let world = PayingWorld::new().await;
+    world.set_health(Health::Down);
+    let placed = world.place("tok_succeed").await;
+    let deadline = placed.details.payment_deadline.unwrap();
+    world.work_with(&world.world.engine).await;
+    world.world.clock.advance(deadline.duration_since(world.world.engine.now()));
+    let ended = world.until(placed.id, "expired", |order| order.status.is_terminal()).await;
+    assert_eq!(ended.closure, Some(Closure::Expired { waited_for: Awaited::Payment }));
+    assert_eq!(ended.payment_status, PaymentStatus::Pending, "nobody knows yet");
+    world.set_health(Health::Up);
+    world.world.clock.advance(SignedDuration::from_mins(6));
+    let is_void = |order: &Order| order.payment_status == PaymentStatus::Voided;
+    let ended = world.until(placed.id, "let go of", is_void).await;
+    world.settle(&ended).await;
+    world.check_ledgers(&ended, "late");
+}
+
+/// Proves that while the provider is dead it is left alone after a few calls, that orders are taken and
+/// deadlines kept as ever, and that all is worked off when it is back.
+#[tokio::test]
+async fn a_dead_provider_holds_up_nothing_else() {
+    let world = PayingWorld::new().await;
+    world.set_health(Health::Down);
+    let mut placed = Vec::new();
+    for number in 0..40 {
+        let request = dal_by_card(2, "tok_succeed");
+        placed.push(world.world.place(&request, &format!("card {number}")).await.unwrap().order);
+    }
+    let engine = &world.world.engine;
+    let cash = world.world.place(&dal(1), "cash").await.unwrap().order;
+    world.work_with(engine).await;
+    let calls = world.gateway.keys.lock().unwrap().len();
+    assert!(calls <= 5, "{calls} calls of a dead provider");
+    assert_eq!(engine.breaker_state(), Some(BreakerState::Open));
+    assert!(placed.iter().all(|order| order.status == OrderStatus::Created));
+
+    world.world.act(&world.world.staff, cash.id, accept()).await.unwrap();
+    for _ in 0..60 {
+        world.world.clock.advance(SignedDuration::from_secs(1));
+        world.work_with(engine).await;
+    }
+    let calls = world.gateway.keys.lock().unwrap().len();
+    assert!(calls <= 5 + 2 * 12, "a probe or two each time that it may be back, not {calls}");
+
+    world.set_health(Health::Up);
+    for order in &placed {
+        world.until(order.id, "confirmed", |order| order.status == OrderStatus::Confirmed).await;
+        world.check_ledgers(&world.read(order.id).await, "worked off");
+    }
+    assert_eq!(engine.breaker_state(), Some(BreakerState::Closed));
+}
+
+/// Proves that cards are refused where nobody moves their money, before anything is written.
+#[tokio::test]
+async fn without_a_provider_no_cards_are_taken() {
+    let world = crate::world::World::new().await;
+    let refused = world.place(&dal_by_card(1, "tok_succeed"), "a").await;
+    assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
+    assert!(world.orders().await.is_empty());
+}
+
+/// Proves that tasks for a provider which refuses to understand them end in the manual queue, with what it
+/// said, and that nobody's money has moved.
+#[tokio::test]
+async fn what_the_provider_keeps_refusing_is_parked() {
+    let world = PayingWorld::new().await;
+    let order = world.delivered("tok_succeed").await;
+    // A refund whose key was used for another amount: the provider will not do it.
+    let payment = world.gateway.provider.payments(order.id).remove(0);
+    let number = std::num::NonZeroU32::MIN;
+    let other = dabba_engine::Payment {
+        order_id: order.id,
+        key: format!("{}-refund-1", order.id),
+        amount: Amount::from_minor(1).unwrap(),
+        currency: order.details.currency,
+    };
+    let now = world.world.engine.now();
+    let _ = world.gateway.provider.refund(&other, &payment.reference, number, now);
+    world.world.act(&world.world.admin, order.id, refund(Some(300))).await.unwrap();
+    let limit = dabba_store::PageSize::DEFAULT;
+    let mut parked = Vec::new();
+    for _ in 0..200 {
+        world.world.clock.advance(SignedDuration::from_mins(1));
+        world.work_with(&world.world.engine).await;
+        parked = world.world.store.parked_tasks(None, limit).await.unwrap().tasks;
+        if !parked.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(parked.len(), 1);
+    assert!(parked[0].failures.iter().all(|failed| failed.failure.error.contains("refuses")), "{parked:?}");
+    assert_eq!(world.read(order.id).await.refunded, Amount::ZERO);
+    let request =
+        CommandRequest { order_id: order.id, command: refund(None), key: None, expected_version: None };
+    let rest = world.world.engine.act(&world.world.admin, &request).await.unwrap().order;
+    assert_eq!(rest.refundable(), Amount::ZERO, "what waits is not given twice");
+    assert_eq!(world.world.store.events(order.id, 0, 100).await.unwrap().len(), rest.version as usize);
+}

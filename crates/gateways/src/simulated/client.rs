@@ -1,0 +1,163 @@
+//! The engine's port, on a provider behind HTTP.
+//!
+//! | what comes back | what it means |
+//! |---|---|
+//! | 2xx with an answer | the answer |
+//! | no connection, no answer, an answer that cannot be read | `Unavailable`: it may have been done |
+//! | 5xx, 408, 429 | `Unavailable` |
+//! | any other status | `Refused`, with the detail of the problem |
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dabba_domain::order::{PaymentReference, PaymentToken, RefundNumber};
+use dabba_engine::{GatewayAnswer, GatewayError, Payment, PaymentGateway};
+use reqwest::{Client, Response, StatusCode, Url};
+use serde::Serialize;
+
+pub use super::http::AddressError;
+use super::{
+    NAME, http,
+    wire::{
+        Answer, AnswerBody, AuthorizationRequest, IDEMPOTENCY_KEY_HEADER, PaymentRequest, ProblemBody,
+        RefundRequest,
+    },
+};
+
+/// Longest answer that is read, in bytes. A provider's answers have a few hundred.
+const MAX_ANSWER_LENGTH: usize = 16 * 1024;
+/// Longest detail of a problem that is passed on, in bytes.
+const MAX_DETAIL_LENGTH: usize = 500;
+
+/// Speaks to a simulated provider over HTTP. Calls wait for an answer as long as the caller does, so
+/// whoever calls needs a limit of their own, as the engine has.
+#[derive(Clone)]
+pub struct SimulatedGateway {
+    client: Client,
+    authorizations: Url,
+    captures: Url,
+    voids: Url,
+    refunds: Url,
+}
+
+impl SimulatedGateway {
+    /// To the provider at this address, such as `http://127.0.0.1:9090`. It asks for no credentials, and
+    /// those in the address are left out. `connect_timeout` is the longest time for making a connection.
+    pub fn new(base_url: &str, connect_timeout: Duration) -> Result<Self, AddressError> {
+        let base = http::address(base_url)?;
+        let endpoint = |name: &str| {
+            let mut url = base.clone();
+            url.set_query(None);
+            url.set_fragment(None);
+            url.path_segments_mut().map_err(|()| AddressError::NotHttp)?.pop_if_empty().extend(["v1", name]);
+            Ok(url)
+        };
+        Ok(Self {
+            client: http::client(connect_timeout)?,
+            authorizations: endpoint("authorizations")?,
+            captures: endpoint("captures")?,
+            voids: endpoint("voids")?,
+            refunds: endpoint("refunds")?,
+        })
+    }
+
+    async fn call(
+        &self,
+        url: &Url,
+        payment: &Payment,
+        body: &(impl Serialize + Sync),
+    ) -> Result<GatewayAnswer, GatewayError> {
+        let request =
+            self.client.post(url.clone()).header(IDEMPOTENCY_KEY_HEADER, &payment.key).json(body).build();
+        let request = request.map_err(|error| GatewayError::Refused(http::describe(error)))?;
+        let response = self.client.execute(request).await.map_err(unavailable)?;
+        let status = response.status();
+        let body = read(response).await?;
+        if status.is_success() {
+            return match serde_json::from_slice::<AnswerBody>(&body) {
+                Ok(body) => Ok(Answer::from(body).into()),
+                Err(_) => Err(GatewayError::Unavailable("its answer cannot be understood".into())),
+            };
+        }
+        let text = format!("it answers {}{}", status.as_u16(), detail(&body));
+        let passes = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        if status.is_server_error() || passes {
+            Err(GatewayError::Unavailable(text))
+        } else {
+            Err(GatewayError::Refused(text))
+        }
+    }
+}
+
+#[async_trait]
+impl PaymentGateway for SimulatedGateway {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn authorize(
+        &self,
+        payment: &Payment,
+        token: &PaymentToken,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        let Payment { order_id, amount, currency, .. } = *payment;
+        let body = AuthorizationRequest { order_id, amount, currency, token: token.clone() };
+        self.call(&self.authorizations, payment, &body).await
+    }
+
+    async fn capture(
+        &self,
+        payment: &Payment,
+        reference: &PaymentReference,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        self.call(&self.captures, payment, &whole(payment, reference)).await
+    }
+
+    async fn void(
+        &self,
+        payment: &Payment,
+        reference: &PaymentReference,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        self.call(&self.voids, payment, &whole(payment, reference)).await
+    }
+
+    async fn refund(
+        &self,
+        payment: &Payment,
+        reference: &PaymentReference,
+        number: RefundNumber,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        let Payment { order_id, amount, currency, .. } = *payment;
+        let body = RefundRequest { order_id, reference: reference.clone(), number, amount, currency };
+        self.call(&self.refunds, payment, &body).await
+    }
+}
+
+fn whole(payment: &Payment, reference: &PaymentReference) -> PaymentRequest {
+    let Payment { order_id, amount, currency, .. } = *payment;
+    PaymentRequest { order_id, reference: reference.clone(), amount, currency }
+}
+
+/// The body of an answer, if it is no longer than answers are.
+async fn read(mut response: Response) -> Result<Vec<u8>, GatewayError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
+        if body.len() + chunk.len() > MAX_ANSWER_LENGTH {
+            return Err(GatewayError::Unavailable("its answer is too long".into()));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn unavailable(error: reqwest::Error) -> GatewayError {
+    GatewayError::Unavailable(http::describe(error))
+}
+
+/// What a problem says, to be added to a sentence; nothing, where it is none.
+fn detail(body: &[u8]) -> String {
+    let Ok(problem) = serde_json::from_slice::<ProblemBody>(body) else { return String::new() };
+    let mut text = problem.detail.replace(char::is_control, " ");
+    text.truncate(text.floor_char_boundary(MAX_DETAIL_LENGTH));
+    format!(": {text}")
+}

@@ -1,0 +1,79 @@
+//! The engine's port, on a provider in the same process.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dabba_domain::order::{PaymentReference, PaymentToken, RefundNumber};
+use dabba_engine::{Clock, GatewayAnswer, GatewayError, Payment, PaymentGateway};
+
+use super::{
+    NAME,
+    provider::{Outcome, Provider, Reply},
+};
+
+/// Calls a [`Provider`] directly. What it says of delays and lost answers is acted out: a lost answer is a
+/// call that never returns, so whoever calls needs a limit of their own, as the engine has.
+#[derive(Clone)]
+pub struct InProcessGateway {
+    provider: Arc<Provider>,
+    clock: Arc<dyn Clock>,
+}
+
+impl InProcessGateway {
+    /// On this provider, which may be shared with others, and by this clock.
+    pub fn new(provider: Arc<Provider>, clock: Arc<dyn Clock>) -> Self {
+        Self { provider, clock }
+    }
+}
+
+#[async_trait]
+impl PaymentGateway for InProcessGateway {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn authorize(
+        &self,
+        payment: &Payment,
+        token: &PaymentToken,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        act_out(self.provider.authorize(payment, token, self.clock.now())).await
+    }
+
+    async fn capture(
+        &self,
+        payment: &Payment,
+        reference: &PaymentReference,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        act_out(self.provider.capture(payment, reference, self.clock.now())).await
+    }
+
+    async fn void(
+        &self,
+        payment: &Payment,
+        reference: &PaymentReference,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        act_out(self.provider.void(payment, reference, self.clock.now())).await
+    }
+
+    async fn refund(
+        &self,
+        payment: &Payment,
+        reference: &PaymentReference,
+        number: RefundNumber,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        act_out(self.provider.refund(payment, reference, number, self.clock.now())).await
+    }
+}
+
+async fn act_out(outcome: Outcome) -> Result<GatewayAnswer, GatewayError> {
+    if !outcome.delay.is_zero() {
+        tokio::time::sleep(outcome.delay).await;
+    }
+    match outcome.reply {
+        Reply::Answer(answer) => Ok(answer.into()),
+        Reply::Refused(refusal) => Err(GatewayError::Refused(refusal.to_string())),
+        Reply::Failed(failure) => Err(GatewayError::Unavailable(failure.to_string())),
+        Reply::Silence => std::future::pending().await,
+    }
+}

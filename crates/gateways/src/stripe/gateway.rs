@@ -1,0 +1,282 @@
+//! The steps of a payment, as calls to Stripe, and what its answers mean.
+
+use async_trait::async_trait;
+use dabba_domain::order::{DeclineReason, PaymentReference, PaymentReport, PaymentToken, RefundNumber};
+use dabba_engine::{GatewayAnswer, GatewayError, Payment, PaymentGateway};
+use reqwest::StatusCode;
+
+use super::{
+    StripeGateway, amounts,
+    client::{Answer, Failure, read},
+    declines,
+    objects::{IntentStatus, ORDER_ID_KEY, Page, PaymentIntent, REFUND_KEY, Refund, RefundStatus},
+};
+
+/// How many refunds are asked for at once: as many as Stripe gives.
+const REFUND_PAGE_SIZE: usize = 100;
+
+/// How many pages of a payment's refunds are read at most. An order has fewer: its history ends before.
+const MAX_REFUND_PAGES: usize = 10;
+
+/// What Stripe's message says when a payment method was used up by an earlier payment. There is neither a
+/// code nor a parameter that says so.
+const USED_UP_TEXT: &str = "may not be used again";
+
+#[async_trait]
+impl PaymentGateway for StripeGateway {
+    fn name(&self) -> &'static str {
+        "stripe"
+    }
+
+    async fn authorize(
+        &self,
+        payment: &Payment,
+        token: &PaymentToken,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        let amount = amounts::units(payment.amount, payment.currency)?.to_string();
+        let currency = payment.currency.code().to_ascii_lowercase();
+        let order_id = payment.order_id.to_string();
+        let form = [
+            ("amount", amount.as_str()),
+            ("currency", &currency),
+            ("payment_method", token.as_str()),
+            ("payment_method_types[]", "card"),
+            ("capture_method", "manual"),
+            ("confirm", "true"),
+            ("error_on_requires_action", "true"),
+            (&metadata_field(ORDER_ID_KEY), &order_id),
+        ];
+        let Answer { is_replay, outcome } =
+            self.client.post("/v1/payment_intents", &form, Some(&payment.key)).await?;
+        match outcome {
+            Ok(body) => {
+                let mut intent: PaymentIntent = read(&body)?;
+                if is_replay {
+                    intent = self.intent(&intent.id).await?;
+                }
+                authorized(intent)
+            }
+            Err(failure) if failure.status == StatusCode::PAYMENT_REQUIRED => {
+                self.declined(failure, is_replay).await
+            }
+            Err(failure) if is_about_token(&failure) => Ok(declined(DeclineReason::InvalidToken)),
+            Err(failure) => Err(failure.into_error()),
+        }
+    }
+
+    async fn capture(
+        &self,
+        payment: &Payment,
+        reference: &PaymentReference,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        self.end_hold(payment, reference, "capture").await
+    }
+
+    async fn void(
+        &self,
+        payment: &Payment,
+        reference: &PaymentReference,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        self.end_hold(payment, reference, "cancel").await
+    }
+
+    async fn refund(
+        &self,
+        payment: &Payment,
+        reference: &PaymentReference,
+        number: RefundNumber,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        if let Some(refund) = self.find_refund(reference, number).await? {
+            return refunded(&refund, number);
+        }
+        let amount = amounts::units(payment.amount, payment.currency)?.to_string();
+        let (order_id, number_text) = (payment.order_id.to_string(), number.to_string());
+        let form = [
+            ("payment_intent", reference.as_str()),
+            ("amount", amount.as_str()),
+            (&metadata_field(ORDER_ID_KEY), &order_id),
+            (&metadata_field(REFUND_KEY), &number_text),
+        ];
+        let Answer { is_replay, outcome } =
+            self.client.post("/v1/refunds", &form, Some(&payment.key)).await?;
+        match outcome {
+            Ok(body) => {
+                let mut refund: Refund = read(&body)?;
+                if is_replay {
+                    refund = self.client.get(&format!("/v1/refunds/{}", refund.id)).await?;
+                }
+                refunded(&refund, number)
+            }
+            Err(failure) if nothing_left(&failure) => {
+                Ok(GatewayAnswer::Report(PaymentReport::RefundRefused { number }))
+            }
+            Err(failure) => Err(failure.into_error()),
+        }
+    }
+}
+
+impl StripeGateway {
+    async fn intent(&self, reference: &PaymentReference) -> Result<PaymentIntent, GatewayError> {
+        self.client.get(&format!("/v1/payment_intents/{reference}")).await
+    }
+
+    /// What follows from an authorization that was declined. When the decline is an old answer, somebody
+    /// may have had the payment confirmed since, at Stripe.
+    async fn declined(&self, failure: Failure, is_replay: bool) -> Result<GatewayAnswer, GatewayError> {
+        let reason = declines::reason(&failure.error);
+        if is_replay && let Some(intent) = failure.error.payment_intent {
+            let intent = self.intent(&intent.id).await?;
+            let holds_money = matches!(
+                intent.status,
+                IntentStatus::RequiresCapture | IntentStatus::Processing | IntentStatus::Succeeded
+            );
+            if holds_money {
+                return authorized(intent);
+            }
+        }
+        Ok(declined(reason))
+    }
+
+    /// Has the money that is set aside collected or let go of. `action` is the name of the call.
+    async fn end_hold(
+        &self,
+        payment: &Payment,
+        reference: &PaymentReference,
+        action: &str,
+    ) -> Result<GatewayAnswer, GatewayError> {
+        let path = format!("/v1/payment_intents/{reference}/{action}");
+        let mut answer = self.client.post(&path, &[], Some(&payment.key)).await?;
+        if answer.is_replay {
+            let intent = self.intent(reference).await?;
+            if intent.status != IntentStatus::RequiresCapture {
+                return held(intent);
+            }
+            // What is stored did not carry it out, and with this key nothing else will be answered. Stripe
+            // captures or cancels an intent only once, also without a key.
+            answer = self.client.post(&path, &[], None).await?;
+        }
+        let mut failure = match answer.outcome {
+            Ok(body) => return held(read(&body)?),
+            Err(failure) => failure,
+        };
+        // The usual cause is that the payment is further than expected (`payment_intent_unexpected_state`,
+        // `charge_expired_for_capture` and others): its state tells.
+        let is_about_state = matches!(failure.status, StatusCode::BAD_REQUEST | StatusCode::PAYMENT_REQUIRED);
+        if !is_about_state || failure.is_key_reused() || failure.is_unavailable() {
+            return Err(failure.into_error());
+        }
+        let intent = match failure.error.payment_intent.take() {
+            Some(intent) => intent,
+            None => self.intent(reference).await?,
+        };
+        if intent.status == IntentStatus::RequiresCapture {
+            return Err(failure.into_error());
+        }
+        held(intent)
+    }
+
+    /// The refund of a payment that has this number, if it was made.
+    async fn find_refund(
+        &self,
+        reference: &PaymentReference,
+        number: RefundNumber,
+    ) -> Result<Option<Refund>, GatewayError> {
+        let first = format!("/v1/refunds?payment_intent={reference}&limit={REFUND_PAGE_SIZE}");
+        let mut path = first.clone();
+        for _ in 0..MAX_REFUND_PAGES {
+            let mut page: Page<Refund> = self.client.get(&path).await?;
+            let found = page.data.iter().position(|it| it.metadata.refund_number() == Some(number));
+            if let Some(place) = found {
+                return Ok(Some(page.data.swap_remove(place)));
+            }
+            match page.data.last() {
+                Some(last) if page.has_more => path = format!("{first}&starting_after={}", last.id),
+                _ => return Ok(None),
+            }
+        }
+        let text = format!("the payment has more than {} refunds", MAX_REFUND_PAGES * REFUND_PAGE_SIZE);
+        Err(GatewayError::Refused(text))
+    }
+}
+
+/// The name of a form's field for an entry of an object's metadata.
+fn metadata_field(key: &str) -> String {
+    format!("metadata[{key}]")
+}
+
+/// What the state of an intent means to whoever asked for its authorization.
+fn authorized(intent: PaymentIntent) -> Result<GatewayAnswer, GatewayError> {
+    let reason = match intent.status {
+        IntentStatus::RequiresAction => DeclineReason::AuthenticationRequired,
+        IntentStatus::RequiresPaymentMethod | IntentStatus::RequiresConfirmation => {
+            intent.last_payment_error.as_deref().map_or(DeclineReason::Other, declines::reason)
+        }
+        _ => return held(intent),
+    };
+    Ok(declined(reason))
+}
+
+/// What the state of an intent means to whoever believes that it holds money.
+fn held(intent: PaymentIntent) -> Result<GatewayAnswer, GatewayError> {
+    let is_collected_whole = intent.is_collected_whole();
+    let PaymentIntent { id: reference, status, amount, amount_received, .. } = intent;
+    let report = match status {
+        IntentStatus::RequiresCapture => PaymentReport::Authorized { reference },
+        IntentStatus::Processing => return Ok(GatewayAnswer::Pending),
+        IntentStatus::Succeeded if !is_collected_whole => {
+            let received = amount_received.unwrap_or_default();
+            let text = format!("{received} of {amount} units of {reference} were collected, by hand");
+            return Err(GatewayError::Refused(text));
+        }
+        IntentStatus::Succeeded => PaymentReport::Captured { reference },
+        // Whatever was set aside is so no longer.
+        IntentStatus::Canceled
+        | IntentStatus::RequiresPaymentMethod
+        | IntentStatus::RequiresConfirmation
+        | IntentStatus::RequiresAction => PaymentReport::Voided { reference },
+        IntentStatus::Unknown => {
+            let text = format!("Stripe gives {reference} a status that is not known here");
+            return Err(GatewayError::Unavailable(text));
+        }
+    };
+    Ok(GatewayAnswer::Report(report))
+}
+
+/// What the state of a refund means. One that is on its way counts as made; should the customer's bank send
+/// it back after all, Stripe reports that by a webhook.
+fn refunded(refund: &Refund, number: RefundNumber) -> Result<GatewayAnswer, GatewayError> {
+    let report = match refund.status {
+        Some(RefundStatus::Succeeded | RefundStatus::Pending) => PaymentReport::Refunded { number },
+        Some(RefundStatus::Failed | RefundStatus::Canceled) => PaymentReport::RefundRefused { number },
+        Some(RefundStatus::RequiresAction) => return Ok(GatewayAnswer::Pending),
+        Some(RefundStatus::Unknown) | None => {
+            let text = format!("Stripe gives {} a status that is not known here", refund.id);
+            return Err(GatewayError::Unavailable(text));
+        }
+    };
+    Ok(GatewayAnswer::Report(report))
+}
+
+const fn declined(reason: DeclineReason) -> GatewayAnswer {
+    GatewayAnswer::Report(PaymentReport::Declined { reason })
+}
+
+/// Whether Stripe does not take what the customer's browser or app sent in: it does not exist, is not a
+/// card, or was used before.
+fn is_about_token(failure: &Failure) -> bool {
+    let is_used_up = || failure.error.message.as_deref().is_some_and(|text| text.contains(USED_UP_TEXT));
+    match failure.status {
+        StatusCode::NOT_FOUND => failure.is_about("payment_method"),
+        StatusCode::BAD_REQUEST => failure.is_about("payment_method") || is_used_up(),
+        _ => false,
+    }
+}
+
+/// Whether there is less left of a payment than was to be given back. For the amount alone there is no
+/// code that every version of the API gives.
+fn nothing_left(failure: &Failure) -> bool {
+    failure.status == StatusCode::BAD_REQUEST
+        && (failure.has_code("charge_already_refunded")
+            || failure.has_code("amount_too_large")
+            || failure.is_about("amount") && failure.error.code.is_none())
+}

@@ -1,0 +1,63 @@
+//! The readers of webhooks, behind the engine's port: each is a provider's way to sign, with a secret.
+
+use dabba_domain::{OrderId, Timestamp, order::PaymentReport};
+use dabba_engine::{WebhookError, WebhookReader};
+
+use crate::{simulated, stripe};
+
+/// Reads what Stripe posts.
+pub struct StripeWebhooks {
+    secret: String,
+}
+
+impl StripeWebhooks {
+    /// With the secret of the webhook endpoint (`whsec_…`), whole.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self { secret: secret.into() }
+    }
+}
+
+impl WebhookReader for StripeWebhooks {
+    fn signature_header(&self) -> &'static str {
+        stripe::SIGNATURE_HEADER
+    }
+
+    fn read(
+        &self,
+        signature: &str,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<(OrderId, PaymentReport)>, WebhookError> {
+        let read = stripe::read_webhook(&self.secret, signature, body, now);
+        let report = read.map_err(|error| WebhookError(error.to_string()))?;
+        Ok(report.map(|report| (report.order_id, report.report)))
+    }
+}
+
+/// Reads what the simulated provider posts.
+pub struct SimulatedWebhooks {
+    secret: simulated::WebhookSecret,
+}
+
+impl SimulatedWebhooks {
+    /// With the secret that the provider was started with.
+    pub const fn new(secret: simulated::WebhookSecret) -> Self {
+        Self { secret }
+    }
+}
+
+impl WebhookReader for SimulatedWebhooks {
+    fn signature_header(&self) -> &'static str {
+        simulated::signature::SIGNATURE_HEADER
+    }
+
+    fn read(
+        &self,
+        signature: &str,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<(OrderId, PaymentReport)>, WebhookError> {
+        let read = simulated::read_webhook(&self.secret, signature, body, now);
+        read.map(Some).map_err(|error| WebhookError(error.to_string()))
+    }
+}

@@ -1,0 +1,96 @@
+//! Putting the clock forward, on a server that is set up as a sandbox.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use dabba_domain::{Problems, Role, Timestamp};
+use dabba_engine::{AdjustableClock, Principal};
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    App,
+    extract::{Caller, JsonBody},
+    problem::{BadBody, Code, Failures, Missing, NotAllowed, NotSignedIn, Problem, Result},
+};
+
+/// Furthest that the clock can be put forward at once, in seconds (a year).
+const MAX_ADVANCE_SECONDS: u32 = 31_536_000;
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(get_clock)).routes(routes!(advance_clock))
+}
+
+/// What time it is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SandboxClock)]
+struct ClockBody {
+    now: Timestamp,
+}
+
+/// How far to put the clock forward.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ClockAdvance)]
+#[serde(deny_unknown_fields)]
+struct AdvanceBody {
+    /// How many seconds.
+    #[schema(minimum = 1, maximum = 31_536_000)]
+    seconds: u32,
+}
+
+/// The sandbox's clock, for admins. Anywhere else there is nothing here.
+fn clock_for<'a>(app: &'a App, caller: &Principal) -> Result<&'a Arc<dyn AdjustableClock>> {
+    let clock = app.config.sandbox.as_ref().ok_or_else(Problem::not_found)?;
+    match caller.role {
+        Role::Admin => Ok(clock),
+        _ => Err(Problem::new(Code::Forbidden, "only an admin has to do with the sandbox's clock")),
+    }
+}
+
+/// Reads the sandbox's clock
+///
+/// For admins, on a server that was started as a sandbox.
+#[utoipa::path(
+    get, path = "/v1/sandbox/clock", tag = "sandbox", operation_id = "get_sandbox_clock",
+    responses(
+        (status = 200, description = "The time.", body = ClockBody),
+        NotSignedIn, NotAllowed, Missing, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn get_clock(State(app): State<Arc<App>>, Caller(caller): Caller) -> Result<Json<ClockBody>> {
+    Ok(Json(ClockBody { now: clock_for(&app, &caller)?.now() }))
+}
+
+/// Puts the sandbox's clock forward
+///
+/// What is due by then is done at once, in the background: an order that nobody accepts expires in moments
+/// instead of minutes. Tokens grow old with the clock, too. For admins, on a server that was started as a
+/// sandbox.
+#[utoipa::path(
+    post, path = "/v1/sandbox/clock/advance", tag = "sandbox", operation_id = "advance_sandbox_clock",
+    request_body = AdvanceBody,
+    responses(
+        (status = 200, description = "The time that it is now.", body = ClockBody),
+        NotSignedIn, NotAllowed, Missing, BadBody, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn advance_clock(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    JsonBody(body): JsonBody<AdvanceBody>,
+) -> Result<Json<ClockBody>> {
+    let clock = clock_for(&app, &caller)?;
+    if !(1..=MAX_ADVANCE_SECONDS).contains(&body.seconds) {
+        let text = format!("must be from 1 to {MAX_ADVANCE_SECONDS}");
+        return Err(Problem::invalid(&Problems::one("/seconds", text)));
+    }
+    let by = SignedDuration::from_secs(body.seconds.into());
+    let put_forward = clock.put_forward(by);
+    let now = put_forward.map_err(|text| Problem::invalid(&Problems::one("/seconds", text)))?;
+    app.engine.nudge_workers();
+    Ok(Json(ClockBody { now }))
+}

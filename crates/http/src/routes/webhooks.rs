@@ -1,0 +1,57 @@
+//! What payment providers report of their own accord.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode},
+};
+use dabba_engine::Error;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    App,
+    problem::{Missing, NotReported, Problem, Result, WriteFailures},
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(report_payment))
+}
+
+/// Reports what has become of a payment
+///
+/// For the payment provider, which signs what it posts. It may post the same twice, late, and in any order.
+/// On a server without a webhook's secret there is nothing here.
+#[utoipa::path(
+    post, path = "/v1/webhooks/payments", tag = "payments", operation_id = "report_payment",
+    request_body(content_type = "application/json", description = "As the payment provider writes it."),
+    responses(
+        (status = 204, description = "It is recorded, or says nothing about an order here."),
+        NotReported, Missing, WriteFailures,
+    ),
+    security(()),
+)]
+async fn report_payment(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: std::result::Result<Bytes, BytesRejection>,
+) -> Result<StatusCode> {
+    let Some(reader) = &app.config.webhooks else { return Err(Problem::not_found()) };
+    let header = reader.signature_header();
+    let signature = headers.get(header).and_then(|value| value.to_str().ok());
+    let signature = signature.ok_or_else(|| Problem::bad_parameter(header, "is missing or not text"))?;
+    let body = body.map_err(|rejection| Problem::of_status(rejection.status()))?;
+    let read = reader.read(signature, &body, app.engine.now());
+    let report = read.map_err(|error| Problem::bad_parameter(header, error))?;
+    let Some((order_id, report)) = report else { return Ok(StatusCode::NO_CONTENT) };
+    match app.engine.record_payment(order_id, &report).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        // The provider's account may serve others as well. To refuse it would have it posted again.
+        Err(Error::NotFound(_)) => {
+            tracing::info!(%order_id, "a payment was reported of an order that is not here");
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

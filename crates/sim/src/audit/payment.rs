@@ -1,0 +1,191 @@
+//! An order's payment, step by step, as its events tell it.
+
+use std::num::NonZeroU32;
+
+use dabba_domain::order::{
+    Event, OrderDetails, OrderStatus, PaymentMethod, PaymentReference, PaymentStatus, RecordedEvent, Refund,
+    RefundState, RefundStatus,
+};
+
+use super::{Code, Findings};
+
+/// A payment in words that are the auditor's own, as the events make it.
+pub(super) struct Payment {
+    method: PaymentMethod,
+    /// How often the money was set aside.
+    authorizations: u32,
+    pub(super) reference: Option<PaymentReference>,
+    /// Where the payment is as long as nothing has been collected.
+    uncollected: PaymentStatus,
+    /// How often money was collected, and the event that did so before the food was handed over.
+    captures: u32,
+    early_capture: Option<u32>,
+    pub(super) captured: i128,
+    pub(super) refunded: i128,
+    pub(super) refunds: Vec<RefundState>,
+}
+
+impl Payment {
+    pub(super) fn new(details: &OrderDetails) -> Self {
+        Self {
+            method: details.payment_method,
+            authorizations: 0,
+            reference: None,
+            uncollected: PaymentStatus::Pending,
+            captures: 0,
+            early_capture: None,
+            captured: 0,
+            refunded: 0,
+            refunds: Vec::new(),
+        }
+    }
+
+    /// The status of a payment by card. One in cash is void when its order ends early, which is not told
+    /// here.
+    pub(super) fn status(&self) -> PaymentStatus {
+        if self.captures == 0 {
+            self.uncollected
+        } else if self.refunded == 0 {
+            PaymentStatus::Captured // Nothing too, where the total is nothing.
+        } else if self.refunded < self.captured {
+            PaymentStatus::PartiallyRefunded
+        } else {
+            PaymentStatus::Refunded
+        }
+    }
+
+    /// Judges an event by where the payment is, and takes it for what it says. `order` is the status in
+    /// which the order was.
+    pub(super) fn step(&mut self, recorded: &RecordedEvent, order: OrderStatus, findings: &mut Findings) {
+        let RecordedEvent { version, event, .. } = recorded;
+        if self.method == PaymentMethod::Card {
+            self.judge(*version, event, order, findings);
+        }
+        match event {
+            Event::PaymentAuthorized { reference } => {
+                self.authorizations += 1;
+                self.uncollected = PaymentStatus::Authorized;
+                self.reference = Some(reference.clone());
+            }
+            Event::PaymentFailed { .. } => self.uncollected = PaymentStatus::Failed,
+            Event::PaymentVoided => self.uncollected = PaymentStatus::Voided,
+            Event::PaymentCaptured { amount } => {
+                self.captures += 1;
+                self.captured = amount.minor().into();
+                if self.method == PaymentMethod::Cash && order != OrderStatus::Delivered {
+                    self.early_capture.get_or_insert(*version);
+                }
+            }
+            Event::RefundRequested(refund) => self.add(*version, refund, RefundStatus::Pending, findings),
+            Event::RefundFailed { number } => {
+                let is_known = self.conclude(*number, None, RefundStatus::Failed);
+                check_known(is_known, *version, "refused", *number, findings);
+            }
+            Event::Refunded(refund) => {
+                self.refunded += i128::from(refund.amount.minor());
+                self.pay(*version, refund, findings);
+            }
+            _ => {}
+        }
+    }
+
+    /// What a payment by card does not allow.
+    fn judge(&self, version: u32, event: &Event, order: OrderStatus, findings: &mut Findings) {
+        let status = self.status();
+        let is_open = match event {
+            Event::PaymentAuthorized { .. } if self.authorizations > 0 => {
+                let text = format!("event {version} sets the money aside again");
+                return findings.add(Code::AuthorizedTwice, text);
+            }
+            Event::Confirmed { .. } if status != PaymentStatus::Authorized => {
+                let text = format!("event {version} confirms it, and its payment was {status}");
+                return findings.add(Code::ConfirmedUnpaid, text);
+            }
+            Event::PaymentCaptured { .. } if self.captures == 0 && status != PaymentStatus::Authorized => {
+                let text = format!("event {version} collects the money, and the payment was {status}");
+                return findings.add(Code::CapturedUnauthorized, text);
+            }
+            // What is set aside for an order that has ended is let go of; the rest fails.
+            Event::PaymentFailed { .. } => {
+                status == PaymentStatus::Pending
+                    || (status == PaymentStatus::Authorized && order != OrderStatus::Cancelled)
+            }
+            Event::PaymentVoided => {
+                status == PaymentStatus::Authorized
+                    || (status == PaymentStatus::Pending && order == OrderStatus::Cancelled)
+            }
+            _ => true,
+        };
+        if !is_open {
+            let name = event.name();
+            let text = format!("event {version} is {name}, and the payment was {status}, the order {order}");
+            findings.add(Code::IllegalPayment, text);
+        }
+    }
+
+    /// A new refund.
+    fn add(&mut self, version: u32, refund: &Refund, status: RefundStatus, findings: &mut Findings) {
+        let (number, expected) = (refund.number, self.refunds.len() + 1);
+        // Refunds in cash once had no numbers. They read as the first, again and again.
+        let is_unnumbered =
+            self.method == PaymentMethod::Cash && number == NonZeroU32::MIN && self.refunds.len() == 1;
+        if usize::try_from(number.get()) != Ok(expected) && !is_unnumbered {
+            let text = format!("event {version} is of refund {number}; the next one is {expected}");
+            findings.add(Code::RefundNumber, text);
+        }
+        if let Some(known) = self.refunds.iter_mut().find(|known| known.refund.number == number) {
+            known.status = status;
+        } else {
+            self.refunds.push(RefundState { status, refund: refund.clone() });
+        }
+    }
+
+    /// A refund that reaches the customer: at once in cash, on request by card.
+    fn pay(&mut self, version: u32, refund: &Refund, findings: &mut Findings) {
+        match self.method {
+            PaymentMethod::Cash => self.add(version, refund, RefundStatus::Paid, findings),
+            PaymentMethod::Card => {
+                let is_known = self.conclude(refund.number, Some(refund), RefundStatus::Paid);
+                check_known(is_known, version, "paid", refund.number, findings);
+                if !is_known {
+                    self.refunds.push(RefundState { status: RefundStatus::Paid, refund: refund.clone() });
+                }
+            }
+        }
+    }
+
+    /// Ends a refund that waits, and is this one if it is known which. Answers whether there is one.
+    fn conclude(&mut self, number: NonZeroU32, refund: Option<&Refund>, status: RefundStatus) -> bool {
+        let requested = self.refunds.iter_mut().find(|state| {
+            state.refund.number == number
+                && state.status == RefundStatus::Pending
+                && refund.is_none_or(|refund| *refund == state.refund)
+        });
+        let is_there = requested.is_some();
+        if let Some(state) = requested {
+            state.status = status;
+        }
+        is_there
+    }
+
+    /// What can be said when all events are known. `ended_early` says that the customer did not get the food.
+    pub(super) fn finish(&self, ended_early: bool, findings: &mut Findings) {
+        if self.captures > 1 {
+            let text = format!("its money was collected {} times", self.captures);
+            findings.add(Code::CapturedTwice, text);
+        }
+        // Of an order that ended early it only matters that the money is back.
+        if let (Some(version), false) = (self.early_capture, ended_early) {
+            let text = format!("event {version} collects the money before the food was handed over");
+            findings.add(Code::CapturedEarly, text);
+        }
+    }
+}
+
+fn check_known(is_known: bool, version: u32, what: &str, number: NonZeroU32, findings: &mut Findings) {
+    if !is_known {
+        let text =
+            format!("event {version} says that refund {number} is {what}, and no such one was waiting");
+        findings.add(Code::RefundUnrequested, text);
+    }
+}

@@ -1,0 +1,248 @@
+//! A store that passes everything on to another, and lets somebody step in: for simulations and tests,
+//! which decide what fails and when.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dabba_domain::{
+    AccountId, Bucket, OrderId, RestaurantId, TaskId, Timestamp,
+    menu::Menu,
+    order::{Order, RecordedEvent, TaskQueue, Version},
+    restaurant::{Restaurant, Revision},
+    text::Slug,
+};
+use futures::stream::BoxStream;
+
+use crate::{
+    Account, AccountCreation, AccountStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate,
+    ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey,
+    OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, StockLevel, Store, StoreError, TaskFailure,
+    TaskLease, TaskPage, TaskResolution, TaskStore,
+};
+
+/// Steps in before and after calls of a store. What it answers before a call keeps the call from being made;
+/// what it answers after one takes the place of the call's own answer, as if that had been lost.
+#[async_trait]
+pub trait Interceptor: Send + Sync {
+    /// Before a call.
+    async fn before(&self, call: StoreCall) -> Result<(), StoreError>;
+
+    /// After a call that was carried out.
+    async fn after(&self, call: StoreCall) -> Result<(), StoreError>;
+
+    /// Changes a batch on its way into the store. It is passed on as it is, unless this is overridden.
+    fn change(&self, batch: Vec<Commit>) -> Vec<Commit> {
+        batch
+    }
+}
+
+/// Which call it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StoreCall {
+    /// [`OrderStore::commit`].
+    Commit,
+    /// A read of orders, events or keys.
+    Read,
+    /// [`TaskStore::claim_due_tasks`].
+    ClaimTasks,
+    /// A change of a task by the worker that holds it.
+    ReturnTask,
+    /// Everything else.
+    Other,
+}
+
+/// A store with somebody who steps in.
+pub struct InterceptedStore<I> {
+    inner: Arc<dyn Store>,
+    interceptor: I,
+}
+
+impl<I: Interceptor> InterceptedStore<I> {
+    /// Passes everything on to `inner`.
+    pub const fn new(inner: Arc<dyn Store>, interceptor: I) -> Self {
+        Self { inner, interceptor }
+    }
+
+    async fn around<T>(
+        &self,
+        call: StoreCall,
+        made: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.interceptor.before(call).await?;
+        let answer = made.await?;
+        self.interceptor.after(call).await?;
+        Ok(answer)
+    }
+}
+
+#[async_trait]
+impl<I: Interceptor> OrderStore for InterceptedStore<I> {
+    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        let batch = self.interceptor.change(batch);
+        self.around(StoreCall::Commit, self.inner.commit(batch)).await
+    }
+    async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
+        self.around(StoreCall::Read, self.inner.order(id)).await
+    }
+    async fn events(
+        &self,
+        id: OrderId,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.around(StoreCall::Read, self.inner.events(id, after, limit)).await
+    }
+    async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, StoreError> {
+        self.around(StoreCall::Read, self.inner.list_orders(query)).await
+    }
+    async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError> {
+        self.around(StoreCall::Read, self.inner.feed(after, limit)).await
+    }
+    async fn find_claim(
+        &self,
+        account_id: AccountId,
+        restaurant_id: RestaurantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ClaimRecord>, StoreError> {
+        self.around(StoreCall::Read, self.inner.find_claim(account_id, restaurant_id, key)).await
+    }
+    async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        self.around(StoreCall::Other, self.inner.forget_keys(claimed_before, limit)).await
+    }
+}
+
+#[async_trait]
+impl<I: Interceptor> TaskStore for InterceptedStore<I> {
+    async fn claim_due_tasks(
+        &self,
+        queue: TaskQueue,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ClaimedTask>, StoreError> {
+        let claimed = self.inner.claim_due_tasks(queue, now, lease_until, limit);
+        self.around(StoreCall::ClaimTasks, claimed).await
+    }
+    async fn postpone_task(
+        &self,
+        lease: TaskLease,
+        run_at: Timestamp,
+        failure: Option<&TaskFailure>,
+    ) -> Result<bool, StoreError> {
+        self.around(StoreCall::ReturnTask, self.inner.postpone_task(lease, run_at, failure)).await
+    }
+    async fn park_task(&self, lease: TaskLease, failure: &TaskFailure) -> Result<bool, StoreError> {
+        self.around(StoreCall::ReturnTask, self.inner.park_task(lease, failure)).await
+    }
+    async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError> {
+        self.around(StoreCall::Other, self.inner.parked_tasks(after, limit)).await
+    }
+    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<bool, StoreError> {
+        self.around(StoreCall::Other, self.inner.retry_task(id, run_at)).await
+    }
+    async fn resolve_task(&self, id: TaskId, resolution: &TaskResolution) -> Result<bool, StoreError> {
+        self.around(StoreCall::Other, self.inner.resolve_task(id, resolution)).await
+    }
+}
+
+#[async_trait]
+impl<I: Interceptor> CatalogueStore for InterceptedStore<I> {
+    async fn create_restaurant(&self, restaurant: &Restaurant, menu: &Menu) -> Result<bool, StoreError> {
+        self.around(StoreCall::Other, self.inner.create_restaurant(restaurant, menu)).await
+    }
+    async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
+        self.around(StoreCall::Other, self.inner.catalogue(id)).await
+    }
+    async fn revisions(
+        &self,
+        ids: &[RestaurantId],
+    ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError> {
+        self.around(StoreCall::Other, self.inner.revisions(ids)).await
+    }
+    async fn restaurants(
+        &self,
+        after: Option<RestaurantId>,
+        limit: PageSize,
+    ) -> Result<RestaurantPage, StoreError> {
+        self.around(StoreCall::Other, self.inner.restaurants(after, limit)).await
+    }
+    async fn update_restaurant(
+        &self,
+        restaurant: &Restaurant,
+        expected: Revision,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        self.around(StoreCall::Other, self.inner.update_restaurant(restaurant, expected)).await
+    }
+    async fn replace_menu(
+        &self,
+        id: RestaurantId,
+        menu: &Menu,
+        expected: Revision,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        self.around(StoreCall::Other, self.inner.replace_menu(id, menu, expected)).await
+    }
+    async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
+        self.around(StoreCall::Other, self.inner.stock(id)).await
+    }
+    async fn set_stock(
+        &self,
+        id: RestaurantId,
+        item: &Slug,
+        remaining: Option<u32>,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        self.around(StoreCall::Other, self.inner.set_stock(id, item, remaining)).await
+    }
+}
+
+#[async_trait]
+impl<I: Interceptor> AccountStore for InterceptedStore<I> {
+    async fn create_account(&self, account: &Account) -> Result<AccountCreation, StoreError> {
+        self.around(StoreCall::Other, self.inner.create_account(account)).await
+    }
+    async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
+        self.around(StoreCall::Other, self.inner.account(id)).await
+    }
+    async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
+        self.around(StoreCall::Other, self.inner.account_by_email(email)).await
+    }
+    async fn add_member(&self, restaurant_id: RestaurantId, account_id: AccountId) -> Result<(), StoreError> {
+        self.around(StoreCall::Other, self.inner.add_member(restaurant_id, account_id)).await
+    }
+    async fn remove_member(
+        &self,
+        restaurant_id: RestaurantId,
+        account_id: AccountId,
+    ) -> Result<bool, StoreError> {
+        self.around(StoreCall::Other, self.inner.remove_member(restaurant_id, account_id)).await
+    }
+    async fn members(
+        &self,
+        restaurant_id: RestaurantId,
+        after: Option<AccountId>,
+        limit: PageSize,
+    ) -> Result<Vec<Account>, StoreError> {
+        self.around(StoreCall::Other, self.inner.members(restaurant_id, after, limit)).await
+    }
+    async fn memberships(&self, account_id: AccountId) -> Result<Vec<RestaurantId>, StoreError> {
+        self.around(StoreCall::Other, self.inner.memberships(account_id)).await
+    }
+}
+
+#[async_trait]
+impl<I: Interceptor> Store for InterceptedStore<I> {
+    async fn ping(&self) -> Result<Health, StoreError> {
+        self.inner.ping().await
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+    fn hints(&self) -> BoxStream<'static, Hint> {
+        self.inner.hints()
+    }
+    fn shard_count(&self) -> usize {
+        self.inner.shard_count()
+    }
+    fn shard_of(&self, bucket: Bucket) -> usize {
+        self.inner.shard_of(bucket)
+    }
+}
