@@ -80,8 +80,9 @@ struct Replay<'a> {
     acceptance_deadline: Option<Timestamp>,
     ready_by: Option<Timestamp>,
     closure: Option<Closure>,
-    /// Who ended the order with the last event, if that did.
-    just_ended_by: Option<Actor>,
+    /// Who made it so, with the last event, that what is collected has to go back: by ending the order early,
+    /// or by collecting after that.
+    unwound_by: Option<Actor>,
     payment: Payment,
 }
 
@@ -96,7 +97,7 @@ impl<'a> Replay<'a> {
             acceptance_deadline: None,
             ready_by: None,
             closure: None,
-            just_ended_by: None,
+            unwound_by: None,
             payment: Payment::new(details),
         }
     }
@@ -115,9 +116,10 @@ impl<'a> Replay<'a> {
         }
         self.payment.step(recorded, self.status, findings);
         self.updated_at = *at;
-        let was_open = self.closure.is_none();
+        let had_ended = self.closure.is_some();
         self.take(event, actor);
-        self.just_ended_by = (was_open && self.closure.is_some()).then_some(*actor);
+        let unwinds = matches!(event, Event::PaymentCaptured { .. }) || !had_ended;
+        self.unwound_by = (unwinds && self.closure.is_some()).then_some(*actor);
     }
 
     fn judge(&self, recorded: &RecordedEvent, findings: &mut Findings) {
@@ -126,7 +128,7 @@ impl<'a> Replay<'a> {
             details: self.details,
             status: self.status,
             courier_id: self.courier_id,
-            just_ended_by: self.just_ended_by,
+            unwound_by: self.unwound_by,
         };
         let (name, by, status) = (event.name(), name(actor), self.status);
         match position.judge(event, actor) {

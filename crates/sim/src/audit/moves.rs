@@ -23,8 +23,8 @@ enum Part {
     Taker,
     Admin,
     System,
-    /// Whoever has just ended the order: what was paid goes back with that.
-    Ender,
+    /// Whoever made it so, with the event before, that what is collected has to go back.
+    Unwinder,
 }
 
 /// A legal move.
@@ -101,7 +101,7 @@ const MOVES: &[Move] = &[
         Card,
         "refund_requested",
         &[Delivered, Cancelled],
-        &[Part::Staff, Part::Admin, Part::System, Part::Ender],
+        &[Part::Staff, Part::Admin, Part::Unwinder],
     ),
     legal_when_paid(Card, "refund_failed", &[Delivered, Cancelled], &[Part::System]),
     legal_when_paid(Card, "refunded", &[Delivered, Cancelled], &[Part::System]),
@@ -124,8 +124,8 @@ pub(super) struct Position<'a> {
     pub(super) details: &'a OrderDetails,
     pub(super) status: OrderStatus,
     pub(super) courier_id: Option<AccountId>,
-    /// Who ended it with the event before, if that did.
-    pub(super) just_ended_by: Option<Actor>,
+    /// Who made it so, with the event before, that what is collected has to go back.
+    pub(super) unwound_by: Option<Actor>,
 }
 
 impl Position<'_> {
@@ -148,7 +148,7 @@ impl Position<'_> {
 
     fn plays(&self, part: Part, event: &Event, actor: &Actor) -> bool {
         match (part, actor) {
-            (Part::Ender, actor) => self.just_ended_by == Some(*actor),
+            (Part::Unwinder, actor) => self.unwound_by == Some(*actor),
             (Part::Customer, Actor::Customer { account_id }) => *account_id == self.details.customer_id,
             (Part::Staff, Actor::Restaurant { restaurant_id, .. }) => {
                 *restaurant_id == self.details.restaurant_id

@@ -147,25 +147,22 @@ impl Payment {
             PaymentMethod::Card => {
                 let is_known = self.conclude(refund.number, Some(refund), RefundStatus::Paid);
                 check_known(is_known, version, "paid", refund.number, findings);
-                if !is_known {
+                if self.refunds.iter().all(|state| state.refund.number != refund.number) {
                     self.refunds.push(RefundState { status: RefundStatus::Paid, refund: refund.clone() });
                 }
             }
         }
     }
 
-    /// Ends a refund that waits, and is this one if it is known which. Answers whether there is one.
+    /// Ends the refund with this number. Answers whether it was waiting for that, and is this one if it is
+    /// known which.
     fn conclude(&mut self, number: NonZeroU32, refund: Option<&Refund>, status: RefundStatus) -> bool {
-        let requested = self.refunds.iter_mut().find(|state| {
-            state.refund.number == number
-                && state.status == RefundStatus::Pending
-                && refund.is_none_or(|refund| *refund == state.refund)
-        });
-        let is_there = requested.is_some();
-        if let Some(state) = requested {
-            state.status = status;
-        }
-        is_there
+        let Some(state) = self.refunds.iter_mut().find(|state| state.refund.number == number) else {
+            return false;
+        };
+        let was_waiting = state.status == RefundStatus::Pending;
+        state.status = status;
+        was_waiting && refund.is_none_or(|refund| *refund == state.refund)
     }
 
     /// What can be said when all events are known. `ended_early` says that the customer did not get the food.

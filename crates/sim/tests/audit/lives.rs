@@ -2,18 +2,20 @@
 
 use dabba_domain::{
     Actor,
-    order::{CancelReason, Command, Fulfilment, Order, OrderDetails},
+    order::{CancelReason, Command, Fulfilment, Order, OrderDetails, PaymentMethod, PaymentReport},
 };
 use dabba_store::{
     Store,
-    conformance::builders::{World, customer, staff},
+    conformance::builders::{World, customer, reference_of, staff},
 };
 
-use crate::random::write;
+use crate::random::{report, write};
 
 /// How far an order has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// Only an order that is paid by card stays at that.
+    Created,
     Confirmed,
     Preparing,
     Ready,
@@ -29,16 +31,29 @@ pub(crate) async fn put(store: &dyn Store, world: &mut World, stage: Stage) -> O
     put_with(store, world, stage, details).await
 }
 
-/// The same with these details. One to be collected is not out for delivery at any time.
+/// Puts an order to be delivered, and paid by card, into a store, at a stage.
+pub(crate) async fn put_by_card(store: &dyn Store, world: &mut World, stage: Stage) -> Order {
+    let (restaurant_id, customer_id) = (world.restaurant_id(), world.account_id());
+    let details = world.details_by_card(restaurant_id, customer_id);
+    put_with(store, world, stage, details).await
+}
+
+/// The same with these details. What has to be done about a payment by card is done. One to be collected is not out for delivery at any time.
 pub(crate) async fn put_with(
     store: &dyn Store,
     world: &mut World,
     stage: Stage,
     details: OrderDetails,
 ) -> Order {
+    let by_card = details.payment_method == PaymentMethod::Card;
     let is_delivered = details.fulfilment != Fulfilment::Collection;
     let commit = world.place_with(details);
     let mut order = write(store, commit).await;
+    let reference = reference_of(&order);
+    if by_card && stage != Stage::Created {
+        order =
+            report(store, world, &order, &PaymentReport::Authorized { reference: reference.clone() }).await;
+    }
     let courier_id = world.account_id();
     let (kitchen, courier) = (staff(&order), Actor::Courier { account_id: courier_id });
     let way = [
@@ -51,13 +66,16 @@ pub(crate) async fn put_with(
     if stage == Stage::Cancelled {
         let command = Command::Cancel { reason: CancelReason::ChangedMind, note: None };
         let commit = world.act(&order, &command, &customer(&order));
-        return write(store, commit).await;
+        let order = write(store, commit).await;
+        return report(store, world, &order, &PaymentReport::Voided { reference }).await;
     }
     for (until, command, actor) in way {
         let is_couriers = matches!(command, Command::AssignCourier { .. } | Command::PickUp);
         if (until as u8) <= (stage as u8) && (is_delivered || !is_couriers) {
             let commit = world.act(&order, &command, &actor);
             order = write(store, commit).await;
+            let reference = reference.clone();
+            order = report(store, world, &order, &PaymentReport::Captured { reference }).await;
         }
     }
     order

@@ -1,11 +1,14 @@
 //! Every code has what leads to it, planted in a store that is sound.
 
+mod cards;
+
 use std::sync::Arc;
 
 use dabba_domain::{
     Actor, Amount, Bucket, OrderId, RestaurantId, Timestamp,
     order::{
-        CancelReason, Event, Order, OrderDetails, OrderStatus, PaymentStatus, RecordedEvent, RefundReason,
+        Awaited, CancelReason, Event, Order, OrderDetails, OrderStatus, PaymentStatus, RecordedEvent, Refund,
+        RefundBearer, RefundNumber, RefundReason,
     },
 };
 use dabba_sim::audit::{AuditOptions, Code, Severity, audit};
@@ -14,7 +17,7 @@ use jiff::SignedDuration;
 
 use crate::{
     embedded,
-    lives::{Stage, put},
+    lives::{Stage, put, put_by_card},
     tampering::{Stored, Tamper, Tampering},
 };
 
@@ -22,6 +25,7 @@ use crate::{
 struct Planted {
     code: Code,
     stage: Stage,
+    by_card: bool,
     later: SignedDuration,
     tamper: Tamper,
 }
@@ -30,20 +34,34 @@ const SOON: SignedDuration = SignedDuration::from_mins(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 const fn plant(code: Code, stage: Stage, tamper: Tamper) -> Planted {
-    Planted { code, stage, later: SOON, tamper }
+    Planted { code, stage, by_card: false, later: SOON, tamper }
 }
 
 const fn wait(code: Code, stage: Stage) -> Planted {
-    Planted { code, stage, later: DAY, tamper: |_| {} }
+    Planted { code, stage, by_card: false, later: DAY, tamper: |_| {} }
 }
 
 /// Lets something more happen to an order, allowed or not.
 fn happen(stored: &mut Stored, actor: Actor, event: Event) {
+    happen_after(stored, SignedDuration::from_secs(1), actor, event);
+}
+
+/// The same, so long after the last event.
+fn happen_after(stored: &mut Stored, pause: SignedDuration, actor: Actor, event: Event) {
     let last = stored.events.last().unwrap();
-    let (order_id, version) = (last.order_id, last.version + 1);
-    let at = last.at + SignedDuration::from_secs(1);
+    let (order_id, version, at) = (last.order_id, last.version + 1, last.at + pause);
     stored.events.push(RecordedEvent { order_id, version, at, actor, event });
     stored.refold();
+}
+
+const fn expired(waited_for: Awaited) -> Event {
+    Event::Expired { waited_for, stock_returned: false }
+}
+
+fn refund_of(number: u32, amount: Amount) -> Refund {
+    let number = RefundNumber::new(number).unwrap();
+    let (reason, borne_by) = (RefundReason::Late, RefundBearer::Restaurant);
+    Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by }
 }
 
 /// Changes what was agreed, everywhere.
@@ -83,7 +101,7 @@ fn cancel(stored: &mut Stored) {
 
 fn refund(stored: &mut Stored, amount: Amount) {
     let actor = admin(&stored.order);
-    happen(stored, actor, Event::Refunded { amount, reason: RefundReason::Late, note: None });
+    happen(stored, actor, Event::Refunded(refund_of(1, amount)));
 }
 
 const PLANTED: &[Planted] = &[
@@ -150,7 +168,7 @@ const PLANTED: &[Planted] = &[
         happen(stored, actor, Event::CourierAssigned { courier_id });
     }),
     plant(Code::ExpiredEarly, Stage::Confirmed, |stored| {
-        happen(stored, Actor::System, Event::Expired { stock_returned: false });
+        happen(stored, Actor::System, expired(Awaited::Restaurant));
     }),
     plant(Code::LineTotal, Stage::Delivered, |stored| {
         agree(stored, |details| details.lines[0].quantity += 1);
@@ -197,6 +215,7 @@ const PLANTED: &[Planted] = &[
     Planted {
         code: Code::Unanswered,
         stage: Stage::Confirmed,
+        by_card: false,
         later: DAY,
         tamper: |stored| {
             stored.events.pop();
@@ -211,10 +230,15 @@ const PLANTED: &[Planted] = &[
 /// Proves of every code that what it stands for is found, told with a text, and not taken for anything else.
 #[tokio::test]
 async fn every_code_is_found_where_it_is_planted_and_no_other_is() {
-    for (number, Planted { code, stage, later, tamper }) in PLANTED.iter().enumerate() {
+    let all = PLANTED.iter().chain(cards::PLANTED);
+    for (number, Planted { code, stage, by_card, later, tamper }) in all.enumerate() {
         let (store, _directory) = embedded().await;
         let mut world = World::new(u64::try_from(number).unwrap());
-        let order = put(&*store, &mut world, *stage).await;
+        let order = if *by_card {
+            put_by_card(&*store, &mut world, *stage).await
+        } else {
+            put(&*store, &mut world, *stage).await
+        };
         let options = AuditOptions::at(world.now() + *later);
         let report = audit(&Tampering::new(store, *tamper), &options).await.unwrap();
         let found: Vec<Code> = report.findings.iter().map(|finding| finding.code).collect();
@@ -232,7 +256,10 @@ async fn every_code_is_found_where_it_is_planted_and_no_other_is() {
 #[test]
 fn every_code_is_planted() {
     for code in Code::ALL {
-        assert!(PLANTED.iter().any(|planted| planted.code == *code), "{code} is not planted anywhere");
+        assert!(
+            PLANTED.iter().chain(cards::PLANTED).any(|planted| planted.code == *code),
+            "{code} is not planted anywhere"
+        );
     }
 }
 

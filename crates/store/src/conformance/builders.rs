@@ -6,8 +6,8 @@ use dabba_domain::{
     AccountId, Actor, Amount, Bucket, Currency, OrderId, RestaurantId, Role, TaskId, Timestamp,
     menu::{CategoryDocument, ItemDocument, Menu, MenuDocument},
     order::{
-        Address, Command, Contact, Decision, Fulfilment, Order, OrderDetails, PaymentMethod, StockDraw,
-        decide, place,
+        Address, Command, Contact, Decision, Fulfilment, Order, OrderDetails, PaymentMethod,
+        PaymentReference, PaymentReport, PaymentToken, StockDraw, decide, place, settle,
     },
     pricing::{Amounts, OrderLine, OrderLineOption},
     restaurant::{DeliveryTerms, Location, OpeningHours, Restaurant, Settings, Zone},
@@ -158,6 +158,15 @@ impl World {
         }
     }
 
+    /// The same, to be paid by card within a quarter of an hour.
+    pub fn details_by_card(&mut self, restaurant_id: RestaurantId, customer_id: AccountId) -> OrderDetails {
+        OrderDetails {
+            payment_method: PaymentMethod::Card,
+            payment_deadline: Some(self.in_seconds(900)),
+            ..self.details(restaurant_id, customer_id)
+        }
+    }
+
     /// An address whose coordinates use every bit that they have.
     fn address(&mut self) -> Address {
         Address {
@@ -191,12 +200,14 @@ impl World {
         self.place_with(details)
     }
 
-    /// Places an order with these details.
+    /// Places an order with these details, and with a token where it is paid by card.
     pub fn place_with(&mut self, details: OrderDetails) -> Commit {
         let id = self.order_id(details.restaurant_id);
         let customer_id = details.customer_id;
         let stock = details.stock_drawn.iter().cloned().map(StockChange::Take).collect();
-        let decision = place(id, details, None, &settings(), self.now).unwrap();
+        let card = PaymentToken::new("tok_visa").unwrap();
+        let card = (details.payment_method == PaymentMethod::Card).then_some(&card);
+        let decision = place(id, details, card, &settings(), self.now).unwrap();
         let claim = self.claim(customer_id);
         Commit { claim: Some(claim), stock, ..self.commit(decision, 0) }
     }
@@ -212,6 +223,13 @@ impl World {
     pub fn act(&mut self, order: &Order, command: &Command, actor: &Actor) -> Commit {
         self.tick();
         let decision = decide(order, command, actor, &settings(), self.now).unwrap();
+        self.commit(decision, order.version)
+    }
+
+    /// The commit of what a payment provider reports. It changes nothing when that is not new.
+    pub fn settle(&mut self, order: &Order, report: &PaymentReport) -> Commit {
+        self.tick();
+        let decision = settle(order, report, &settings(), self.now).unwrap();
         self.commit(decision, order.version)
     }
 
@@ -264,6 +282,11 @@ pub fn staff(order: &Order) -> Actor {
 /// The customer of an order.
 pub fn customer(order: &Order) -> Actor {
     Actor::Customer { account_id: order.details.customer_id }
+}
+
+/// What the payment provider calls the payment of an order.
+pub fn reference_of(order: &Order) -> PaymentReference {
+    PaymentReference::new(&format!("pay_{}", order.id)).unwrap()
 }
 
 /// Settings that allow everything.

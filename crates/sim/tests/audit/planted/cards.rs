@@ -1,0 +1,166 @@
+//! What can be wrong with an order that is paid by card.
+
+use dabba_domain::{
+    Actor,
+    order::{
+        Awaited, CancelReason, DeclineReason, Event, Order, PaymentStatus, Refund, RefundLine, RefundNumber,
+        RefundStatus,
+    },
+};
+use dabba_sim::audit::Code;
+use dabba_store::conformance::builders::{amount, customer, reference_of, staff};
+use jiff::SignedDuration;
+
+use super::{
+    DAY, Planted, SOON, cancel, collect, expired, happen, happen_after, more_than, refund_of, total,
+};
+use crate::{
+    lives::Stage,
+    tampering::{Stored, Tamper},
+};
+
+const fn plant(code: Code, stage: Stage, tamper: Tamper) -> Planted {
+    Planted { code, stage, by_card: true, later: SOON, tamper }
+}
+
+const fn wait(code: Code, stage: Stage, tamper: Tamper) -> Planted {
+    Planted { code, stage, by_card: true, later: DAY, tamper }
+}
+
+fn report(stored: &mut Stored, event: Event) {
+    happen(stored, Actor::System, event);
+}
+
+fn authorized(order: &Order) -> Event {
+    Event::PaymentAuthorized { reference: reference_of(order) }
+}
+
+const fn failed() -> Event {
+    Event::PaymentFailed { reason: DeclineReason::Other, stock_returned: false }
+}
+
+fn request(stored: &mut Stored, refund: Refund) {
+    let actor = staff(&stored.order);
+    happen(stored, actor, Event::RefundRequested(refund));
+}
+
+fn request_lines(stored: &mut Stored, number: u32, line: u32, quantity: u32) {
+    let lines = vec![RefundLine { line, quantity }];
+    request(stored, Refund { lines, ..refund_of(number, amount(100)) });
+}
+
+/// Removes the last event of a kind, as if it had never been.
+fn forget(stored: &mut Stored, name: &str) {
+    let place = stored.events.iter().rposition(|recorded| recorded.event.name() == name).unwrap();
+    stored.events.remove(place);
+    for (version, recorded) in (1..).zip(&mut stored.events) {
+        recorded.version = version;
+    }
+    stored.refold();
+}
+
+const QUARTER_OF_AN_HOUR: SignedDuration = SignedDuration::from_mins(16);
+
+pub(super) const PLANTED: &[Planted] = &[
+    plant(Code::StateDiffers, Stage::Confirmed, |stored| stored.order.payment_reference = None),
+    plant(Code::StateDiffers, Stage::Delivered, |stored| {
+        request(stored, refund_of(1, amount(1)));
+        stored.order.refunds.clear();
+    }),
+    plant(Code::StateDiffers, Stage::Delivered, |stored| {
+        request(stored, refund_of(1, amount(1)));
+        stored.order.refunds[0].status = RefundStatus::Failed;
+    }),
+    plant(Code::IllegalMove, Stage::Confirmed, |stored| {
+        let acceptance_deadline = stored.order.placed_at;
+        report(stored, Event::AcceptanceDue { acceptance_deadline });
+    }),
+    plant(Code::IllegalMove, Stage::Created, |stored| {
+        happen_after(stored, QUARTER_OF_AN_HOUR, Actor::System, expired(Awaited::Restaurant));
+        report(stored, Event::PaymentVoided);
+    }),
+    plant(Code::IllegalActor, Stage::Created, |stored| {
+        let actor = customer(&stored.order);
+        happen(stored, actor, failed());
+    }),
+    plant(Code::IllegalActor, Stage::Delivered, |stored| {
+        let actor = customer(&stored.order);
+        happen(stored, actor, Event::RefundRequested(refund_of(1, amount(1))));
+    }),
+    plant(Code::ExpiredEarly, Stage::Created, |stored| report(stored, expired(Awaited::Payment))),
+    plant(Code::MovedAfterEnd, Stage::Cancelled, |stored| {
+        let acceptance_deadline = stored.order.acceptance_deadline.unwrap();
+        report(stored, Event::AcceptanceDue { acceptance_deadline });
+    }),
+    plant(Code::ConfirmedUnpaid, Stage::Created, |stored| {
+        let acceptance_deadline = stored.order.placed_at + DAY;
+        report(stored, Event::Confirmed { acceptance_deadline });
+    }),
+    plant(Code::IllegalPayment, Stage::Cancelled, |stored| report(stored, failed())),
+    plant(Code::IllegalPayment, Stage::Cancelled, |stored| report(stored, Event::PaymentVoided)),
+    plant(Code::AuthorizedTwice, Stage::Cancelled, |stored| {
+        let event = authorized(&stored.order);
+        report(stored, event);
+    }),
+    plant(Code::CapturedUnauthorized, Stage::Cancelled, |stored| {
+        collect(stored);
+        let refund = refund_of(1, total(stored));
+        report(stored, Event::RefundRequested(refund));
+    }),
+    plant(Code::CapturedTwice, Stage::Delivered, collect),
+    plant(Code::CapturedTooLittle, Stage::Preparing, |stored| {
+        stored.events.last_mut().unwrap().event = Event::PaymentCaptured { amount: amount(1) };
+        stored.refold();
+    }),
+    plant(Code::RefundedTooMuch, Stage::Delivered, |stored| {
+        let amount = more_than(total(stored));
+        request(stored, refund_of(1, amount));
+    }),
+    plant(Code::RefundedTooMuch, Stage::Delivered, |stored| {
+        let all = total(stored);
+        request(stored, refund_of(1, amount(1)));
+        request(stored, refund_of(2, all));
+    }),
+    plant(Code::RefundNumber, Stage::Delivered, |stored| request(stored, refund_of(2, amount(1)))),
+    plant(Code::RefundUnrequested, Stage::Delivered, |stored| {
+        report(stored, Event::Refunded(refund_of(1, amount(1))));
+    }),
+    plant(Code::RefundUnrequested, Stage::Delivered, |stored| {
+        request(stored, refund_of(1, amount(1)));
+        report(stored, Event::Refunded(refund_of(1, amount(2))));
+    }),
+    plant(Code::RefundUnrequested, Stage::Delivered, |stored| {
+        request(stored, refund_of(1, amount(1)));
+        report(stored, Event::Refunded(refund_of(1, amount(1))));
+        report(stored, Event::RefundFailed { number: RefundNumber::MIN });
+    }),
+    plant(Code::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 0, 3)),
+    plant(Code::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 2, 1)),
+    plant(Code::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 0, 0)),
+    plant(Code::RefundLines, Stage::Delivered, |stored| {
+        request_lines(stored, 1, 1, 1);
+        request_lines(stored, 2, 1, 1);
+    }),
+    plant(Code::MoneyKept, Stage::Confirmed, |stored| {
+        collect(stored);
+        cancel(stored);
+    }),
+    plant(Code::PaymentStatus, Stage::Confirmed, |stored| {
+        stored.order.payment_status = PaymentStatus::Pending;
+    }),
+    wait(Code::Unpaid, Stage::Created, |_| {}),
+    wait(Code::PaymentOpen, Stage::Confirmed, cancel),
+    wait(Code::PaymentOpen, Stage::Created, |stored| {
+        let actor = customer(&stored.order);
+        let (reason, note) = (CancelReason::TooSlow, None);
+        happen(stored, actor, Event::Cancelled { reason, note, stock_returned: false });
+    }),
+    wait(Code::Uncaptured, Stage::Delivered, |stored| forget(stored, "payment_captured")),
+    plant(Code::RefundRefused, Stage::Confirmed, |stored| {
+        collect(stored);
+        cancel(stored);
+        let (actor, refund) = (customer(&stored.order), refund_of(1, total(stored)));
+        happen(stored, actor, Event::RefundRequested(refund));
+        report(stored, Event::RefundFailed { number: RefundNumber::MIN });
+    }),
+];
