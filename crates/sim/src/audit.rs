@@ -2,8 +2,8 @@
 //!
 //! It asks the store what is there and believes nothing else. What the rest of Dabba computes when it
 //! writes, the auditor computes again in its own way: it has a table of legal moves of its own
-//! (`moves`), replays histories itself (`history`, `payment`) and adds amounts up in wide integers (`money`). A
-//! defect in the domain therefore does not hide itself.
+//! (`moves`), replays histories itself (`history`, `payment`), adds amounts up in wide integers (`money`),
+//! and keeps books of its own (`ledger`). A defect in the domain therefore does not hide itself.
 //!
 //! To add a check: a [`Code`], the check where it belongs, a line in `docs/operations/audit.md`, and a
 //! test in `tests/audit` that plants it. The tests fail until all of these are there.
@@ -13,6 +13,7 @@
 
 mod code;
 mod history;
+mod ledger;
 mod money;
 mod moves;
 mod payment;
@@ -213,6 +214,10 @@ fn check(order: &Order, events: &[RecordedEvent], options: &AuditOptions) -> Vec
     let mut findings = Findings { order_id: order.id, all: Vec::new() };
     history::check(order, events, &mut findings);
     money::check(order, &mut findings);
+    // Where an order is wrong, so is its ledger.
+    if findings.all.iter().all(|finding| finding.severity == Severity::Warning) {
+        ledger::check(events, &mut findings);
+    }
     waiting::check(order, options, &mut findings);
     findings.all
 }

@@ -120,6 +120,10 @@ codes! {
     MoneyKept "money_kept" Breach "I8",
     /// The payment status does not fit what was collected and given back.
     PaymentStatus "payment_status" Breach "I8",
+    /// The entries of a posting of its ledger do not sum to zero.
+    LedgerSum "ledger_sum" Breach "I8",
+    /// Its ledger does not give everyone what its events make theirs.
+    LedgerDiffers "ledger_differs" Breach "I8",
     /// It waits for the restaurant, long after the time for an answer.
     Unanswered "unanswered" Warning "",
     /// It waits for its payment by card, long after the time for it.

@@ -252,14 +252,16 @@ async fn every_code_is_found_where_it_is_planted_and_no_other_is() {
     }
 }
 
+/// Codes of what is derived and not stored, so that no store can be tampered with. They are planted in tests
+/// beside what finds them.
+const DERIVED: &[Code] = &[Code::LedgerSum, Code::LedgerDiffers];
+
 /// Proves that no code was forgotten above.
 #[test]
 fn every_code_is_planted() {
+    let planted: Vec<Code> = PLANTED.iter().chain(cards::PLANTED).map(|planted| planted.code).collect();
     for code in Code::ALL {
-        assert!(
-            PLANTED.iter().chain(cards::PLANTED).any(|planted| planted.code == *code),
-            "{code} is not planted anywhere"
-        );
+        assert!(planted.contains(code) || DERIVED.contains(code), "{code} is not planted anywhere");
     }
 }
 
