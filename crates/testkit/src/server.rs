@@ -27,12 +27,19 @@ pub struct TestServerBuilder {
     http: HttpConfig,
     seed: u64,
     gateway: Option<Arc<dyn PaymentGateway>>,
+    clock: Option<Arc<ManualClock>>,
 }
 
 impl TestServerBuilder {
     /// With somebody who moves the money of payments by card.
     pub fn gateway(mut self, gateway: Arc<dyn PaymentGateway>) -> Self {
         self.gateway = Some(gateway);
+        self
+    }
+
+    /// By this clock, which the test has a hand on.
+    pub fn clock(mut self, clock: Arc<ManualClock>) -> Self {
+        self.clock = Some(clock);
         self
     }
 
@@ -64,7 +71,8 @@ impl TestServerBuilder {
     pub async fn start(self) -> TestServer {
         let directory = TempDir::new().expect("a directory for the store");
         let factory = self.store.unwrap_or_else(|| sqlite_in(directory.path()));
-        let clock = Arc::new(ManualClock::new(START.parse().expect("a time")));
+        let start = || Arc::new(ManualClock::new(START.parse().expect("a time")));
+        let clock = self.clock.unwrap_or_else(start);
         let random = Arc::new(SeededRandom::new(self.seed));
         let running =
             Running::start(&factory, &clock, &random, &self.gateway, &self.engine, &self.http).await;
@@ -206,7 +214,7 @@ impl TestServer {
         let key = SigningKey::from_bytes(&[7; SigningKey::MIN_BYTES]).expect("a key of the right length");
         let http = HttpConfig { rate_limits: RateLimits::unlimited(), ..HttpConfig::new(key) };
         let engine = EngineConfig { password_cost: PasswordCost::LEAST, ..EngineConfig::default() };
-        TestServerBuilder { store: None, engine, http, seed: 1, gateway: None }
+        TestServerBuilder { store: None, engine, http, seed: 1, gateway: None, clock: None }
     }
 
     /// The engine behind the API.

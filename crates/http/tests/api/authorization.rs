@@ -72,6 +72,7 @@ const TABLE: &[(&str, &str, Scene, [u16; 8])] = &[
     ("GET",    "/v1/orders",                                     Any,            [401, 200, 200, 403, 403, 200, 200, 200]),
     ("GET",    "/v1/orders/{order_id}",                          Confirmed,      [401, 200, 404, 200, 404, 200, 404, 200]),
     ("GET",    "/v1/orders/{order_id}/events",                   Confirmed,      [401, 200, 404, 200, 404, 200, 404, 200]),
+    ("GET",    "/v1/orders/{order_id}/ledger",                   Confirmed,      [401, 403, 403, 200, 404, 403, 403, 200]),
     ("POST",   "/v1/orders/{order_id}/accept",                   Confirmed,      [401, 403, 404, 200, 404, 403, 404, 403]),
     ("POST",   "/v1/orders/{order_id}/reject",                   Confirmed,      [401, 403, 404, 200, 404, 403, 404, 403]),
     ("POST",   "/v1/orders/{order_id}/ready",                    Preparing,      [401, 403, 404, 200, 404, 403, 404, 403]),
@@ -85,6 +86,10 @@ const TABLE: &[(&str, &str, Scene, [u16; 8])] = &[
     ("GET",    "/v1/tasks",                                      Any,            [401, 403, 403, 403, 403, 403, 403, 200]),
     ("POST",   "/v1/tasks/{task_id}/retry",                      Any,            [401, 403, 403, 403, 403, 403, 403, 404]),
     ("POST",   "/v1/tasks/{task_id}/resolve",                    Any,            [401, 403, 403, 403, 403, 403, 403, 404]),
+    // On a server that is no sandbox and that no payment provider reports to; payments.rs has others.
+    ("GET",    "/v1/sandbox/clock",                              Any,            [401, 404, 404, 404, 404, 404, 404, 404]),
+    ("POST",   "/v1/sandbox/clock/advance",                      Any,            [401, 404, 404, 404, 404, 404, 404, 404]),
+    ("POST",   "/v1/webhooks/payments",                          Any,            [404; 8]),
 ];
 
 /// Proves that the table has a row for every operation that there is, and for no other.
@@ -172,6 +177,7 @@ fn body(server: &TestServer, row: (&str, &str, Scene, [u16; 8]), name: &str) -> 
         ("POST", "accept") => json!({"preparation_minutes": 20}),
         ("POST", "reject") => json!({"reason": "too_busy"}),
         ("POST", "assign") => json!({"courier_id": server.courier.id.to_string()}),
+        ("POST", "advance") => json!({"seconds": 60}),
         ("POST", "resolve") => json!({"reason": "done by hand"}),
         ("POST", "cancel") => json!({"reason": "other"}),
         ("POST", "refund") => json!({"reason": "late", "amount": 100}),

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{allowed, metric};
+use crate::allowed;
 
 /// Longest time to wait for what has to happen.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -28,12 +28,14 @@ async fn read(server: &TestServer, order: &Value) -> Value {
 
 /// Waits until so many tasks have been completed.
 async fn completed(server: &TestServer, count: u64) {
-    let line = "dabba_tasks_total{kind=\"expire_unaccepted\",outcome=\"completed\"}";
     let wait = async {
         loop {
             let metrics = server.get("/metrics", None).await;
-            // There is no such line before the first.
-            if metrics.text.contains(line) && metric(&metrics, line) >= count {
+            let lines = metrics.text.lines().filter_map(|line| line.split_once(' '));
+            let of_tasks = lines.filter(|(name, _)| {
+                name.starts_with("dabba_tasks_total{") && name.contains("outcome=\"completed\"")
+            });
+            if of_tasks.map(|(_, value)| value.parse::<u64>().unwrap()).sum::<u64>() >= count {
                 return;
             }
         }
@@ -56,11 +58,16 @@ async fn an_order_that_nobody_accepts_is_cancelled() {
 
     server.advance(SignedDuration::from_mins(8) - SignedDuration::from_secs(1));
     assert_eq!(read(&server, &waiting).await["status"], "confirmed");
-    server.advance(SignedDuration::from_secs(1));
+    // The restaurant is warned by then, of the one that it has not accepted.
     completed(&server, 2).await;
+    server.advance(SignedDuration::from_secs(1));
+    completed(&server, 3).await;
 
     let expired = read(&server, &waiting).await;
-    assert_eq!((&expired["status"], &expired["closure"]), (&json!("cancelled"), &json!({"how": "expired"})));
+    assert_eq!(
+        (&expired["status"], &expired["closure"]),
+        (&json!("cancelled"), &json!({"how": "expired", "waited_for": "restaurant"}))
+    );
     assert_eq!(expired["payment"]["status"], "voided");
     assert_eq!(expired["updated_at"], "2026-06-01T12:08:00Z");
     assert_eq!(allowed(&expired), [""; 0], "nothing was captured, so not even a refund");
@@ -70,7 +77,8 @@ async fn an_order_that_nobody_accepts_is_cancelled() {
 
     let path = format!("/v1/orders/{}/events", waiting["id"].as_str().unwrap());
     let events = server.get(&path, Some(&server.customer)).await.expect(200);
-    let last = events["events"].as_array().unwrap().last().unwrap();
+    let (last, before) = events["events"].as_array().unwrap().split_last().unwrap();
+    assert_eq!(before.last().unwrap()["type"], "acceptance_due");
     assert_eq!((&last["type"], &last["actor"]["role"]), (&json!("expired"), &json!("system")), "{last}");
     let left = server.get(&server.restaurant_path("/stock"), Some(&server.staff)).await.expect(200);
     assert_eq!(left.to_string().matches("\"remaining\":9").count(), 1, "only one is sold: {left}");
@@ -119,7 +127,7 @@ async fn an_admin_sees_to_parked_tasks() {
     let admin = Some(&server.admin);
     let page = server.get("/v1/tasks?state=parked&limit=1", admin).await.expect(200);
     let listed = json!({
-        "id": first_task, "order_id": first["id"], "kind": "expire_unaccepted", "attempts": 1,
+        "id": first_task, "order_id": first["id"], "kind": "warn_unaccepted", "attempts": 1,
         "parked_at": "2026-06-01T12:00:00Z",
         "failures": [{"attempt": 1, "at": "2026-06-01T12:00:00Z", "error": "the gateway said no"}],
     });

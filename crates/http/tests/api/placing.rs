@@ -76,7 +76,8 @@ async fn an_order_goes_from_the_kitchen_to_the_door() {
         ]
     );
     assert_eq!(history["events"][8]["version"], 9);
-    assert_eq!(history["events"][8]["data"], json!({"amount": 300, "reason": "late"}));
+    let refund = json!({"number": 1, "amount": 300, "reason": "late", "borne_by": "restaurant"});
+    assert_eq!(history["events"][8]["data"], refund);
     assert_eq!(history["next_after"], json!(null));
 }
 

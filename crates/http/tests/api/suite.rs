@@ -8,6 +8,7 @@ mod expiry;
 mod idempotency;
 mod menus;
 mod operations;
+mod payments;
 mod placing;
 mod protocol;
 mod reading;

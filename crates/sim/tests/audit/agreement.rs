@@ -216,7 +216,8 @@ async fn the_auditor_and_the_domain_agree_on_every_step_of_a_payment() {
             let is_refund = matches!(step, Event::Refunded(_) | Event::RefundFailed { .. });
             let is_step = |settled: &Event| *settled == step || (!is_refund && settled.name() == step.name());
             if !settled.iter().any(|events| is_step(&events[0])) {
-                let (is_clean, report) = is_clean_with(&store, std::slice::from_ref(&step), Actor::System, at).await;
+                let (is_clean, report) =
+                    is_clean_with(&store, std::slice::from_ref(&step), Actor::System, at).await;
                 assert!(!is_clean, "{step:?} on {order:?}: {report}");
                 illegal += 1;
             }

@@ -1,0 +1,269 @@
+//! Payments by card: placed, moved by the provider, given back, reported, and put into the ledger.
+
+use std::{sync::Arc, time::Duration};
+
+use dabba_engine::{ManualClock, Random, SeededRandom, SystemClock};
+use dabba_gateways::{
+    SimulatedWebhooks,
+    simulated::{InProcessGateway, Provider, WebhookSecret, signature::SIGNATURE_HEADER},
+};
+use dabba_testkit::{Answer, TestServer};
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Longest time to wait for what has to happen.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+const SECRET: &str = "the provider and the server know this";
+
+fn secret() -> WebhookSecret {
+    WebhookSecret::new(SECRET).unwrap()
+}
+
+/// A server that takes cards, with the provider that moves no money.
+async fn start() -> (TestServer, Arc<Provider>) {
+    let random: Arc<dyn Random> = Arc::new(SeededRandom::new(5));
+    let provider = Arc::new(Provider::new(random));
+    let gateway = InProcessGateway::new(Arc::clone(&provider), Arc::new(SystemClock));
+    let server = crate::builder()
+        .gateway(Arc::new(gateway))
+        .http(|http| http.webhooks = Some(Arc::new(SimulatedWebhooks::new(secret()))))
+        .start()
+        .await;
+    (server, provider)
+}
+
+/// An order by card: twice 9.45, 20 % tax, 2.50 for the delivery, 1.00 for the courier.
+fn by_card(token: &str) -> Value {
+    let mut order = TestServer::order();
+    order["payment_method"] = json!("card");
+    order["payment_token"] = json!(token);
+    order["tip"] = json!(100);
+    order
+}
+
+async fn read(server: &TestServer, order: &Value) -> Value {
+    let path = format!("/v1/orders/{}", order["id"].as_str().unwrap());
+    server.get(&path, Some(&server.admin)).await.expect(200)
+}
+
+/// Waits until the order is so.
+async fn until(server: &TestServer, order: &Value, is_so: impl Fn(&Value) -> bool) -> Value {
+    let wait = async {
+        loop {
+            let order = read(server, order).await;
+            if is_so(&order) {
+                return order;
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, wait).await {
+        Ok(order) => order,
+        Err(_) => panic!("it never comes to that: {}", read(server, order).await),
+    }
+}
+
+/// An order that is paid by card and delivered.
+async fn delivered(server: &TestServer, key: &str) -> Value {
+    let order = server.place(key, &by_card("tok_succeed")).await;
+    until(server, &order, |order| order["status"] == "confirmed").await;
+    for (command, person, body) in [
+        ("assign", &server.courier, json!({})),
+        ("accept", &server.staff, json!({"preparation_minutes": 20})),
+        ("ready", &server.staff, json!({})),
+        ("pick-up", &server.courier, json!({})),
+        ("deliver", &server.courier, json!({})),
+    ] {
+        server.command(&order, command, person, &body).send().await.expect(200);
+    }
+    until(server, &order, |order| order["payment"]["status"] == "captured").await
+}
+
+/// The sum of every account in a ledger.
+fn balances(ledger: &Value) -> Value {
+    let mut sums = serde_json::Map::new();
+    for posting in ledger["postings"].as_array().unwrap() {
+        let entries = posting["entries"].as_array().unwrap();
+        let sum: i64 = entries.iter().map(|entry| entry["amount"].as_i64().unwrap()).sum();
+        assert_eq!(sum, 0, "{posting}");
+        for entry in entries {
+            let sum = sums.entry(entry["account"].as_str().unwrap()).or_insert(json!(0));
+            *sum = json!(sum.as_i64().unwrap() + entry["amount"].as_i64().unwrap());
+        }
+    }
+    Value::Object(sums)
+}
+
+/// Proves that a card is charged when the restaurant accepts, and not before; that the token is shown to
+/// nobody; and that the ledger says whose the money is.
+#[tokio::test]
+async fn a_card_is_charged_when_the_restaurant_accepts() {
+    let (server, provider) = start().await;
+    let placed = server.place("1", &by_card("tok_succeed")).await;
+    assert_eq!((&placed["status"], &placed["payment"]["status"]), (&json!("created"), &json!("pending")));
+    assert_eq!(placed["payment"]["deadline"], "2026-06-01T12:10:00Z");
+    let confirmed = until(&server, &placed, |order| order["status"] == "confirmed").await;
+    assert_eq!(confirmed["payment"]["status"], "authorized");
+    assert_eq!(confirmed["payment"].get("deadline"), None, "it is over");
+    let order_id = placed["id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(provider.summary(order_id).captured, 0);
+
+    let delivered = delivered(&server, "2").await;
+    let path = format!("/v1/orders/{}", delivered["id"].as_str().unwrap());
+    let events = server.get(&format!("{path}/events"), Some(&server.admin)).await.expect(200);
+    assert!(!events.to_string().contains("tok_succeed") && !delivered.to_string().contains("tok_succeed"));
+    let ledger = server.get(&format!("{path}/ledger"), Some(&server.staff)).await.expect(200);
+    let expected =
+        json!({"customer": -2618, "restaurant": 1890, "tax": 378, "platform": 250, "courier": 100});
+    assert_eq!((balances(&ledger), &ledger["currency"]), (expected, &json!("GBP")));
+}
+
+/// Proves that money is given back by amount and by lines until all is back, never more, that the provider
+/// agrees, and that the ledger says who bore it.
+#[tokio::test]
+async fn refunds_by_amount_and_by_lines_until_all_is_back() {
+    let (server, provider) = start().await;
+    let order = delivered(&server, "1").await;
+    let refund =
+        async |body: Value| -> Answer { server.command(&order, "refund", &server.admin, &body).send().await };
+    let asked = refund(json!({"reason": "missing_item", "lines": [{"line": 0, "quantity": 1}]})).await;
+    let asked = asked.expect(200);
+    assert_eq!(asked["payment"]["refunds"][0]["amount"], 945 + 189, "with its tax");
+    assert_eq!(asked["payment"]["refunds"][0]["status"], "pending");
+    let paid = until(&server, &order, |order| order["payment"]["refunds"][0]["status"] == "paid").await;
+    assert_eq!((&paid["payment"]["refunded"], &paid["status"]), (&json!(1134), &json!("delivered")));
+
+    let bad = json!({"reason": "late", "lines": [{"line": 0, "quantity": 2}, {"line": 7, "quantity": 1}]});
+    let problem = refund(bad).await.problem(422, "invalid");
+    let pointers: Vec<_> =
+        problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].clone()).collect();
+    assert_eq!(pointers, [json!("/lines/0/quantity"), json!("/lines/1/line")]);
+    let both = json!({"reason": "late", "amount": 1, "lines": [{"line": 0, "quantity": 1}]});
+    refund(both).await.problem(422, "invalid");
+    refund(json!({"reason": "late", "amount": 1485})).await.problem(409, "nothing_refundable");
+
+    refund(json!({"reason": "late", "amount": 84, "borne_by": "platform"})).await.expect(200);
+    refund(json!({"reason": "quality"})).await.expect(200);
+    let back = until(&server, &order, |order| order["payment"]["status"] == "refunded").await;
+    assert_eq!((&back["status"], &back["payment"]["refunded"]), (&json!("refunded"), &json!(2618)));
+    let summary = provider.summary(order["id"].as_str().unwrap().parse().unwrap());
+    assert_eq!((summary.captured, summary.refunded, summary.refunds), (2618, 2618, 3));
+    let path = format!("/v1/orders/{}/ledger", order["id"].as_str().unwrap());
+    let balances = balances(&server.get(&path, Some(&server.admin)).await.expect(200));
+    assert_eq!((&balances["customer"], &balances["refunds"]), (&json!(-2618), &json!(2618)));
+    assert_eq!((&balances["platform"], &balances["courier"]), (&json!(250 - 84), &json!(100)));
+}
+
+/// Proves that staff spend their own money only, and no more than their limit.
+#[tokio::test]
+async fn staff_refund_what_is_theirs() {
+    let (server, _) = start().await;
+    let order = delivered(&server, "1").await;
+    let refund =
+        async |body: Value| -> Answer { server.command(&order, "refund", &server.staff, &body).send().await };
+    let platform = json!({"reason": "late", "amount": 100, "borne_by": "platform"});
+    assert_eq!(refund(platform).await.problem(422, "invalid")["errors"][0]["pointer"], "/borne_by");
+    refund(json!({"reason": "late", "amount": 501})).await.problem(409, "refund_limit");
+    refund(json!({"reason": "late", "amount": 400})).await.expect(200);
+    refund(json!({"reason": "late", "amount": 101})).await.problem(409, "refund_limit");
+}
+
+/// Proves that a declined card cancels the order and says why.
+#[tokio::test]
+async fn a_declined_card_cancels_the_order() {
+    let (server, _) = start().await;
+    let placed = server.place("1", &by_card("tok_insufficient_funds")).await;
+    let ended = until(&server, &placed, |order| order["status"] == "cancelled").await;
+    assert_eq!(ended["closure"], json!({"how": "payment_failed", "reason": "insufficient_funds"}));
+    assert_eq!(ended["payment"]["status"], "failed");
+}
+
+/// Proves that method and token have to fit, and that a token is text of a provider.
+#[tokio::test]
+async fn a_card_needs_a_token_and_cash_has_none() {
+    let (server, _) = start().await;
+    for (method, token, pointer) in [
+        ("card", json!(null), "/payment_token"),
+        ("cash", json!("tok_succeed"), "/payment_token"),
+        ("card", json!("4242 4242"), "/payment_token"),
+        ("card", json!("x".repeat(256)), "/payment_token"),
+    ] {
+        let mut order = TestServer::order();
+        order["payment_method"] = json!(method);
+        order["payment_token"] = token.clone();
+        let path = server.orders_path();
+        let refused = server.post(&path, Some(&server.customer), &order).key("k").send().await;
+        let problem = refused.problem(422, "invalid");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{method} {token}");
+        assert!(!problem.to_string().contains("4242"), "what may be a card's number is not repeated");
+    }
+}
+
+/// Proves that a signed report is recorded, again and again without effect, and that one which is not the
+/// provider's, or old, is refused.
+#[tokio::test]
+async fn only_the_provider_reports_payments() {
+    let (server, _) = start().await;
+    let placed = server.place("1", &by_card("tok_succeed")).await;
+    let confirmed = until(&server, &placed, |order| order["status"] == "confirmed").await;
+    let reference = &confirmed["payment"]["reference"];
+    let post = async |body: &Value, signature: Option<String>| -> Answer {
+        let mut request = server.request(Method::POST, "/v1/webhooks/payments").json(body);
+        if let Some(signature) = signature {
+            request = request.header(SIGNATURE_HEADER, &signature);
+        }
+        request.send().await
+    };
+    let report =
+        |id: &Value, kind: &str| json!({"order_id": id, "report": {"type": kind, "reference": reference}});
+    let sign = |body: &Value| secret().sign(body.to_string().as_bytes(), server.now());
+
+    let captured = report(&placed["id"], "captured");
+    post(&captured, None).await.problem(400, "bad_request");
+    post(&captured, Some("t=1,v1=00".into())).await.problem(400, "bad_request");
+    post(&captured, Some(sign(&json!({"another": "body"})))).await.problem(400, "bad_request");
+    let old = secret().sign(captured.to_string().as_bytes(), server.now() - SignedDuration::from_mins(6));
+    post(&captured, Some(old)).await.problem(400, "bad_request");
+    assert_eq!(read(&server, &placed).await["version"], confirmed["version"]);
+
+    for kind in ["captured", "captured", "authorized", "captured"] {
+        let body = report(&placed["id"], kind);
+        post(&body, Some(sign(&body))).await.expect(204);
+    }
+    let now = read(&server, &placed).await;
+    assert_eq!((&now["payment"]["status"], &now["status"]), (&json!("captured"), &json!("confirmed")));
+    assert_eq!(now["version"], json!(confirmed["version"].as_u64().unwrap() + 1), "recorded once");
+
+    let stranger = report(&json!("019e830e-1a00-7bcb-bf6c-ac589075e35b"), "captured");
+    post(&stranger, Some(sign(&stranger))).await.expect(204);
+}
+
+/// Proves that in a sandbox an admin, and nobody else, puts the clock forward, and that what is due then is
+/// done at once.
+#[tokio::test]
+async fn a_sandboxs_clock_is_put_forward_by_admins() {
+    let clock = Arc::new(ManualClock::new("2026-06-01T12:00:00Z".parse().unwrap()));
+    let shared = Arc::clone(&clock);
+    let server = crate::builder()
+        .clock(clock)
+        .http(move |http| http.sandbox = Some(shared))
+        .engine(|engine| engine.tasks.poll_interval = Duration::from_hours(1))
+        .start()
+        .await;
+    let order = server.place("1", &TestServer::order()).await;
+    let advance = async |person, body: Value| -> Answer {
+        server.post("/v1/sandbox/clock/advance", Some(person), &body).send().await
+    };
+    advance(&server.staff, json!({"seconds": 480})).await.problem(403, "forbidden");
+    for seconds in [json!(0), json!(31_536_001_u32), json!(-1), json!("8 minutes")] {
+        let refused = advance(&server.admin, json!({"seconds": seconds})).await;
+        assert!([400, 422].contains(&refused.status), "{seconds}: {}", refused.text);
+    }
+    let now = advance(&server.admin, json!({"seconds": 480})).await.expect(200);
+    assert_eq!(now["now"], "2026-06-01T12:08:00Z");
+    let expired = until(&server, &order, |order| order["status"] == "cancelled").await;
+    assert_eq!(expired["closure"]["how"], "expired");
+    let read = server.get("/v1/sandbox/clock", Some(&server.admin)).await.expect(200);
+    assert_eq!(read["now"], "2026-06-01T12:08:00Z");
+}
