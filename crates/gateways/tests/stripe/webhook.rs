@@ -1,0 +1,216 @@
+//! What Stripe reports of its own accord.
+
+use dabba_domain::{
+    Timestamp,
+    order::{DeclineReason, PaymentReport, RefundNumber},
+};
+use dabba_gateways::stripe::{WEBHOOK_TOLERANCE, WebhookError, WebhookReport, read_webhook};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::SignedDuration;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::stub::{intent, order_id, reference};
+
+const SECRET: &str = "whsec_current";
+const FORMER_SECRET: &str = "whsec_former";
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+fn signature(secret: &str, sent_at: Timestamp, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(format!("{}.", sent_at.as_second()).as_bytes());
+    mac.update(body);
+    mac.finalize().into_bytes().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+fn header(secret: &str, sent_at: Timestamp, body: &[u8]) -> String {
+    format!("t={},v1={}", sent_at.as_second(), signature(secret, sent_at, body))
+}
+
+fn event(kind: &str, object: &Value) -> Vec<u8> {
+    let event = json!({
+        "id": "evt_1",
+        "object": "event",
+        "type": kind,
+        "livemode": false,
+        "data": { "object": object, "previous_attributes": {} },
+    });
+    event.to_string().into_bytes()
+}
+
+fn read(kind: &str, object: &Value) -> Result<Option<WebhookReport>, WebhookError> {
+    let body = event(kind, object);
+    read_webhook(SECRET, &header(SECRET, now(), &body), &body, now())
+}
+
+fn refund(status: &str) -> Value {
+    json!({ "id": "re_1", "status": status, "metadata": { "order_id": order_id(), "refund": "3" } })
+}
+
+/// Computed with `openssl dgst -sha256 -hmac whsec_current`.
+#[test]
+fn a_signature_from_elsewhere_fits() {
+    let body = br#"{"type":"charge.refunded","data":{"object":{}}}"#;
+    let header = "t=1800000000,v1=81f43108cd7fa6398c540cce909d578c7a0f15311b743b7feec3737defa13c4f";
+    assert_eq!(read_webhook(SECRET, header, body, now()), Ok(None));
+}
+
+#[test]
+fn events_say_what_has_become_of_a_payment() {
+    let reference = reference();
+    let mut failed = intent("requires_payment_method");
+    failed["last_payment_error"] = json!({ "code": "expired_card" });
+    let number = RefundNumber::new(3).unwrap();
+    let (made, refused) = (PaymentReport::Refunded { number }, PaymentReport::RefundRefused { number });
+    let authorized = PaymentReport::Authorized { reference: reference.clone() };
+    let captured = PaymentReport::Captured { reference: reference.clone() };
+    let voided = PaymentReport::Voided { reference };
+    let expired = PaymentReport::Declined { reason: DeclineReason::ExpiredCard };
+    let other = PaymentReport::Declined { reason: DeclineReason::Other };
+    let rows = [
+        ("payment_intent.amount_capturable_updated", intent("requires_capture"), Some(authorized)),
+        ("payment_intent.amount_capturable_updated", intent("succeeded"), None),
+        ("payment_intent.succeeded", intent("succeeded"), Some(captured)),
+        ("payment_intent.payment_failed", failed, Some(expired)),
+        ("payment_intent.payment_failed", intent("requires_payment_method"), Some(other)),
+        ("payment_intent.canceled", intent("canceled"), Some(voided)),
+        ("refund.created", refund("succeeded"), Some(made.clone())),
+        ("refund.created", refund("pending"), None),
+        ("refund.updated", refund("succeeded"), Some(made)),
+        ("refund.updated", refund("requires_action"), None),
+        ("refund.updated", refund("canceled"), Some(refused.clone())),
+        ("refund.failed", refund("failed"), Some(refused)),
+        ("payment_intent.created", intent("requires_confirmation"), None),
+        ("charge.refunded", json!({}), None),
+    ];
+    for (kind, object, report) in rows {
+        let expected = report.map(|report| WebhookReport { order_id: order_id(), report });
+        assert_eq!(read(kind, &object), Ok(expected), "{kind} {object}");
+    }
+}
+
+#[test]
+fn a_part_that_was_collected_by_hand_is_not_the_whole() {
+    let mut part = intent("succeeded");
+    part["amount_received"] = 1_000.into();
+    assert_eq!(read("payment_intent.succeeded", &part), Ok(None));
+}
+
+#[test]
+fn payments_of_others_say_nothing() {
+    for metadata in [json!({}), json!(null), json!({ "order_id": "6735" }), json!({ "refund": "1" })] {
+        let mut payment = intent("succeeded");
+        payment["metadata"] = metadata.clone();
+        if metadata.is_null() {
+            payment.as_object_mut().unwrap().remove("metadata");
+        }
+        assert_eq!(read("payment_intent.succeeded", &payment), Ok(None), "{metadata}");
+    }
+    for number in [json!(null), json!("0"), json!("first")] {
+        let mut made = refund("succeeded");
+        made["metadata"]["refund"] = number.clone();
+        assert_eq!(read("refund.updated", &made), Ok(None), "{number}");
+    }
+}
+
+#[test]
+fn what_is_signed_and_not_understood_is_an_error() {
+    assert_eq!(read("payment_intent.succeeded", &json!({ "id": "pi_1" })), Err(WebhookError::Body));
+    for body in ["", "[]", "{}", "{\"type\":\"payment_intent.succeeded\"}", "\u{feff}"] {
+        let answer = read_webhook(SECRET, &header(SECRET, now(), body.as_bytes()), body.as_bytes(), now());
+        assert_eq!(answer, Err(WebhookError::Body), "{body}");
+    }
+}
+
+#[test]
+fn only_what_is_signed_with_the_secret_is_taken() {
+    let body = event("payment_intent.succeeded", &intent("succeeded"));
+    let time = now().as_second();
+    let good = signature(SECRET, now(), &body);
+    let former = signature(FORMER_SECRET, now(), &body);
+    let is_taken = |header: &str| read_webhook(SECRET, header, &body, now()).map(|report| report.is_some());
+    let signature_error = Err(WebhookError::Signature);
+    let header_error = Err(WebhookError::Header);
+    let rows = [
+        (format!("t={time},v1={good}"), Ok(true)),
+        (format!("t={time}, v1={good}"), Ok(true)),
+        (format!("v1={good},t={time}"), Ok(true)),
+        (format!("t={time},v1={}", good.to_uppercase()), Ok(true)),
+        // While the secret is being replaced.
+        (format!("t={time},v1={former},v1={good}"), Ok(true)),
+        (format!("t={time},v1=junk,v1={good},v0={former}"), Ok(true)),
+        (format!("t={time},v1={former}"), signature_error),
+        (format!("t={},v1={good}", time + 1), signature_error),
+        (format!("t={time},v0={good}"), header_error),
+        (format!("t={time},v1={}", &good[1..]), header_error),
+        (format!("t={time}"), header_error),
+        (format!("v1={good}"), header_error),
+        (format!("t=,v1={good}"), header_error),
+        (format!("t={time},t={time},v1={good}"), header_error),
+        (format!("t={},v1={good}", i64::MAX), header_error),
+        (String::new(), header_error),
+    ];
+    for (header, expected) in rows {
+        assert_eq!(is_taken(&header), expected, "{header}");
+    }
+    let mut changed = body.clone();
+    *changed.last_mut().unwrap() = b' ';
+    let answer = read_webhook(SECRET, &header(SECRET, now(), &body), &changed, now());
+    assert_eq!(answer, Err(WebhookError::Signature));
+    let answer = read_webhook("", &header("", now(), &body), &body, now());
+    assert_eq!(answer, Err(WebhookError::Signature), "an endpoint without a secret");
+}
+
+#[test]
+fn only_what_was_sent_just_now_is_taken() {
+    let body = event("payment_intent.succeeded", &intent("succeeded"));
+    let second = SignedDuration::from_secs(1);
+    for (age, is_taken) in [
+        (SignedDuration::ZERO, true),
+        (WEBHOOK_TOLERANCE, true),
+        (-WEBHOOK_TOLERANCE, true),
+        (WEBHOOK_TOLERANCE + second, false),
+        (-WEBHOOK_TOLERANCE - second, false),
+        (SignedDuration::from_hours(24), false),
+    ] {
+        let header = header(SECRET, now() - age, &body);
+        let answer = read_webhook(SECRET, &header, &body, now());
+        assert_eq!(
+            answer.map(|report| report.is_some()),
+            is_taken.then_some(true).ok_or(WebhookError::Time),
+            "{age}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn junk_is_never_taken(header in any::<String>(), body in any::<Vec<u8>>()) {
+        prop_assert!(read_webhook(SECRET, &header, &body, now()).is_err());
+    }
+
+    /// Closer to what is looked for than what comes of nothing.
+    #[test]
+    fn a_header_that_is_almost_right_is_never_taken(
+        time in any::<i64>(),
+        names in proptest::collection::vec("(t|v1|v0|)", 0..12),
+        value in "[0-9a-fA-FéG=]{0,70}",
+    ) {
+        let parts = names.iter().map(|name| format!("{name}={value}"));
+        let header = parts.fold(format!("t={time}"), |header, part| format!("{header},{part}"));
+        let body = event("charge.refunded", &json!({}));
+        prop_assert!(read_webhook(SECRET, &header, &body, now()).is_err());
+    }
+
+    /// What is signed may still be anything.
+    #[test]
+    fn a_signed_body_is_read_or_refused(kind in "(payment_intent.succeeded|refund.updated)", text in any::<String>()) {
+        let body = event(&kind, &json!({ "id": text, "status": text, "amount": 1, "metadata": { "order_id": text } }));
+        let answer = read_webhook(SECRET, &header(SECRET, now(), &body), &body, now());
+        prop_assert!(matches!(answer, Ok(None) | Err(WebhookError::Body)));
+    }
+}
