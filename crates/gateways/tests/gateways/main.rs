@@ -1,0 +1,5 @@
+//! Payment providers, behind the engine's port.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod simulated;

@@ -1,0 +1,109 @@
+//! What the client makes of answers, whoever gives them.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::{Response, StatusCode, header},
+};
+use dabba_engine::{GatewayAnswer, GatewayError, PaymentGateway as _};
+use dabba_gateways::simulated::{SimulatedGateway, client::AddressError, wire::ProblemBody};
+use tokio::net::TcpListener;
+
+use super::world::{TOTAL, assert_refused, assert_unavailable, order, payment, serve, token};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+async fn ask(base_url: &str) -> Result<GatewayAnswer, GatewayError> {
+    let gateway = SimulatedGateway::new(base_url, CONNECT_TIMEOUT).unwrap();
+    gateway.authorize(&payment(order(1), "authorize", TOTAL), &token("tok_succeed")).await
+}
+
+/// What becomes of an answer like this to every request.
+async fn ask_one_that_answers(status: u16, body: impl Into<Bytes>) -> Result<GatewayAnswer, GatewayError> {
+    let body = body.into();
+    let app = Router::new().fallback(move || {
+        let response = Response::builder()
+            .status(StatusCode::from_u16(status).unwrap())
+            .header(header::LOCATION, "/elsewhere")
+            .body(Body::from(body.clone()));
+        async { response.unwrap() }
+    });
+    ask(&format!("http://{}", serve(app).await)).await
+}
+
+#[tokio::test]
+async fn what_a_status_means() {
+    for status in [408, 429, 500, 502, 503, 504] {
+        assert_unavailable(&ask_one_that_answers(status, "").await);
+    }
+    for status in [302, 400, 401, 403, 404, 405, 409, 413, 415, 422] {
+        assert_refused(&ask_one_that_answers(status, "").await);
+    }
+}
+
+/// It may have been done, so it is not taken for refused.
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_none() {
+    let texts =
+        ["", "ok", "{}x", r#"{"report": {"type": "stolen"}}"#, r#"{"report": {"type": "authorized"}}"#];
+    for text in texts {
+        assert_unavailable(&ask_one_that_answers(200, text).await);
+    }
+    assert_unavailable(&ask_one_that_answers(200, vec![b' '; 1024 * 1024]).await);
+    let pending = ask_one_that_answers(202, r#"{"report": null}"#).await;
+    assert_eq!(pending, Ok(GatewayAnswer::Pending));
+}
+
+#[tokio::test]
+async fn the_detail_of_a_problem_is_passed_on() {
+    let problem = |detail: &str| {
+        let (r#type, title) = ("urn:x".to_owned(), "A title".to_owned());
+        let body = ProblemBody { r#type, title, status: 422, detail: detail.to_owned() };
+        serde_json::to_vec(&body).unwrap()
+    };
+    let answer = ask_one_that_answers(422, problem("too\nmuch")).await;
+    assert_eq!(answer, Err(GatewayError::Refused("it answers 422: too much".into())));
+    let answer = ask_one_that_answers(500, problem("no luck")).await;
+    assert_eq!(answer, Err(GatewayError::Unavailable("it answers 500: no luck".into())));
+    let Err(GatewayError::Refused(text)) = ask_one_that_answers(422, problem(&"é".repeat(2_000))).await
+    else {
+        panic!("a 422 is a refusal")
+    };
+    assert!(text.len() < 600, "{} bytes", text.len());
+}
+
+#[tokio::test]
+async fn where_nobody_listens_nobody_answers() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let answer = ask(&format!("http://user:a-secret@{address}/?key=a-secret")).await;
+    assert_unavailable(&answer);
+    assert!(!format!("{answer:?}").contains("a-secret"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_base_address_may_have_a_path() {
+    let app = Router::new().route(
+        "/payments/v1/authorizations",
+        axum::routing::post(|headers: header::HeaderMap| async move {
+            assert!(!headers.contains_key(header::AUTHORIZATION));
+            r#"{"report": null}"#
+        }),
+    );
+    let address = serve(app).await;
+    for path in ["payments", "payments/"] {
+        let answer = ask(&format!("http://user:a-secret@{address}/{path}")).await;
+        assert_eq!(answer, Ok(GatewayAnswer::Pending), "{path}");
+    }
+}
+
+#[test]
+fn only_http_is_spoken() {
+    for text in ["", "127.0.0.1:80", "ftp://127.0.0.1", "mailto:a@b", "http://"] {
+        let error = SimulatedGateway::new(text, CONNECT_TIMEOUT).err();
+        assert_eq!(error, Some(AddressError::NotHttp), "{text}");
+    }
+}

@@ -1,0 +1,169 @@
+//! Every token does what the table says.
+
+use std::{collections::BTreeSet, pin::pin};
+
+use dabba_domain::{
+    OrderId,
+    order::{DeclineReason, PaymentReport},
+};
+use dabba_engine::GatewayAnswer;
+use dabba_gateways::simulated::{ledger::Operation, tokens};
+use tokio::time::{Instant, timeout};
+
+use super::world::{Step, TOTAL, World, assert_unavailable, order, reported};
+
+/// What the first calls of an authorization come to.
+#[derive(Clone, Copy)]
+enum Expected {
+    Authorized,
+    Declined(DeclineReason),
+    Late,
+    Pending,
+    Lost,
+    /// So many calls fail before anything is done.
+    FailsBefore(u32),
+    FailsAfter,
+    /// Sometimes one, sometimes the other.
+    Anything,
+}
+
+const TABLE: &[(&str, Expected)] = &[
+    ("tok_succeed", Expected::Authorized),
+    ("tok_decline", Expected::Declined(DeclineReason::CardDeclined)),
+    ("tok_insufficient_funds", Expected::Declined(DeclineReason::InsufficientFunds)),
+    ("tok_expired_card", Expected::Declined(DeclineReason::ExpiredCard)),
+    ("tok_fraud", Expected::Declined(DeclineReason::SuspectedFraud)),
+    ("tok_slow", Expected::Late),
+    ("tok_pending", Expected::Pending),
+    ("tok_timeout", Expected::Lost),
+    ("tok_timeout_all", Expected::Lost),
+    ("tok_error", Expected::FailsBefore(2)),
+    ("tok_error_after", Expected::FailsAfter),
+    ("tok_error_after_all", Expected::FailsAfter),
+    ("tok_flap", Expected::Anything),
+    ("tok_of_another_provider", Expected::Declined(DeclineReason::InvalidToken)),
+];
+
+#[test]
+fn the_table_has_every_token() {
+    let expected: BTreeSet<&str> = TABLE.iter().map(|(token, _)| *token).collect();
+    let known: BTreeSet<&str> = tokens::known().collect();
+    let missing: Vec<_> = known.difference(&expected).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert_eq!(TABLE.len(), known.len() + 1, "there is one token that is not known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_token_does_what_the_table_says() {
+    check_table(&World::in_process()).await;
+}
+
+#[tokio::test]
+async fn every_token_does_what_the_table_says_over_http() {
+    check_table(&World::over_http().await).await;
+}
+
+async fn check_table(world: &World) {
+    for (index, (token, expected)) in (0..).zip(TABLE) {
+        let order_id = order(index);
+        check_first_calls(world, order_id, token, *expected).await;
+        let report = world.insist(order_id, Step::Authorize(token)).await;
+        let (became, operation) = match *expected {
+            Expected::Declined(reason) => (PaymentReport::Declined { reason }, Operation::Decline),
+            _ => (authorized(world, order_id), Operation::Authorize),
+        };
+        assert_eq!(report, became, "{token}");
+        assert_eq!(world.done(order_id), [(operation, TOTAL)], "{token}");
+    }
+}
+
+async fn check_first_calls(world: &World, order_id: OrderId, token: &'static str, expected: Expected) {
+    let call = || world.call(order_id, Step::Authorize(token));
+    match expected {
+        Expected::Authorized => {
+            let answer = call().await;
+            assert_eq!(answer, reported(authorized(world, order_id)), "{token}");
+        }
+        Expected::Declined(reason) => {
+            assert_eq!(call().await, reported(PaymentReport::Declined { reason }), "{token}");
+        }
+        Expected::Late => {
+            let started = Instant::now();
+            let answer = call().await;
+            assert!(started.elapsed() >= world.delays.answer, "{token}: {:?}", started.elapsed());
+            assert_eq!(answer, reported(authorized(world, order_id)), "{token}");
+        }
+        Expected::Pending => {
+            assert_eq!(call().await, Ok(GatewayAnswer::Pending), "{token}");
+            assert_eq!(call().await, Ok(GatewayAnswer::Pending), "{token}");
+            assert_eq!(world.done(order_id), [], "{token}: not decided is not done");
+        }
+        Expected::Lost => {
+            let mut lost = pin!(call());
+            tokio::select! {
+                answer = &mut lost => panic!("{token} is answered: {answer:?}"),
+                () = world.until_done(order_id) => {}
+            }
+            assert!(timeout(world.patience, lost).await.is_err(), "{token} is answered");
+            assert_eq!(world.done(order_id), [(Operation::Authorize, TOTAL)], "{token}");
+            assert_eq!(call().await, reported(authorized(world, order_id)), "{token}");
+        }
+        Expected::FailsBefore(times) => {
+            for _ in 0..times {
+                assert_unavailable(&call().await);
+                assert_eq!(world.done(order_id), [], "{token}");
+            }
+            let answer = call().await;
+            assert_eq!(answer, reported(authorized(world, order_id)), "{token}");
+        }
+        Expected::FailsAfter => {
+            assert_unavailable(&call().await);
+            assert_eq!(world.done(order_id), [(Operation::Authorize, TOTAL)], "{token}");
+            assert_eq!(call().await, reported(authorized(world, order_id)), "{token}");
+        }
+        Expected::Anything => {}
+    }
+}
+
+fn authorized(world: &World, order_id: OrderId) -> PaymentReport {
+    PaymentReport::Authorized { reference: world.reference(order_id) }
+}
+
+/// Whether later steps go wrong is in the table, too.
+#[tokio::test(start_paused = true)]
+async fn only_some_tokens_go_wrong_at_later_steps() {
+    let world = World::in_process();
+    for (index, token) in (0..).zip(tokens::known()) {
+        let order_id = order(index);
+        if let PaymentReport::Declined { .. } = world.insist(order_id, Step::Authorize(token)).await {
+            continue;
+        }
+        let captured = timeout(world.patience, world.call(order_id, Step::Capture)).await;
+        let report = PaymentReport::Captured { reference: world.reference(order_id) };
+        match token {
+            "tok_flap" => {}
+            "tok_timeout_all" => assert!(captured.is_err(), "{captured:?}"),
+            "tok_error_after_all" => assert_unavailable(&captured.unwrap()),
+            _ => assert_eq!(captured.unwrap(), reported(report), "{token}"),
+        }
+        world.insist(order_id, Step::Capture).await;
+        let done = [(Operation::Authorize, TOTAL), (Operation::Capture, TOTAL)];
+        assert_eq!(world.done(order_id), done, "{token}");
+    }
+}
+
+/// One call in two, about half of them after they were done.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_flaps_fails_before_and_after() {
+    let world = World::in_process();
+    let (mut before, mut after) = (0, 0);
+    for index in 0..1_000 {
+        let order_id = order(index);
+        if world.call(order_id, Step::Authorize("tok_flap")).await.is_err() {
+            let count = if world.done(order_id).is_empty() { &mut before } else { &mut after };
+            *count += 1;
+        }
+    }
+    assert!((200..300).contains(&before), "{before} failed before");
+    assert!((200..300).contains(&after), "{after} failed after");
+}

@@ -1,0 +1,186 @@
+//! A provider, a way to it, and an order's calls as the engine makes them.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use dabba_domain::{
+    Amount, Bucket, Currency, OrderId, Timestamp,
+    order::{PaymentReference, PaymentReport, PaymentToken, RefundNumber},
+};
+use dabba_engine::{Clock, GatewayAnswer, GatewayError, ManualClock, Payment, PaymentGateway, SeededRandom};
+use dabba_gateways::simulated::{
+    InProcessGateway, Provider, SimulatedGateway,
+    ledger::{Entry, Operation},
+    provider::Delays,
+    router,
+};
+use tokio::{net::TcpListener, time::timeout};
+
+/// What every order costs, in minor units.
+pub(crate) const TOTAL: i64 = 2_500;
+/// How often a call is repeated until it is answered. That a token that flaps needs as many is out of the
+/// question.
+const MAX_ATTEMPTS: u32 = 200;
+/// Where everything is read.
+pub(crate) const WHOLE_LEDGER: usize = usize::MAX;
+
+pub(crate) fn start_of_time() -> Timestamp {
+    "2026-01-05T12:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn amount(minor: i64) -> Amount {
+    Amount::from_minor(minor).unwrap()
+}
+
+pub(crate) fn token(text: &str) -> PaymentToken {
+    PaymentToken::new(text).unwrap()
+}
+
+pub(crate) fn reference(text: &str) -> PaymentReference {
+    PaymentReference::new(text).unwrap()
+}
+
+pub(crate) fn number(number: u32) -> RefundNumber {
+    RefundNumber::new(number).unwrap()
+}
+
+pub(crate) fn order(number: u64) -> OrderId {
+    OrderId::generate(start_of_time(), Bucket::FIRST, number << 2)
+}
+
+/// What a call on an order says, with the key that the engine would give it.
+pub(crate) fn payment(order_id: OrderId, step: &str, minor: i64) -> Payment {
+    let currency = Currency::from_code("GBP").unwrap();
+    Payment { order_id, key: format!("{order_id}-{step}"), amount: amount(minor), currency }
+}
+
+pub(crate) fn provider(seed: u64) -> Arc<Provider> {
+    Arc::new(Provider::new(Arc::new(SeededRandom::new(seed))))
+}
+
+/// Serves on a port of this machine for as long as the test runs.
+pub(crate) async fn serve(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+/// A provider and a way to it.
+pub(crate) struct World {
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) gateway: Arc<dyn PaymentGateway>,
+    pub(crate) delays: Delays,
+    /// How long a call is waited for that is never answered.
+    pub(crate) patience: Duration,
+}
+
+/// A step of a payment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    Authorize(&'static str),
+    Capture,
+    Void,
+    Refund(u32, i64),
+}
+
+impl World {
+    /// In the process. For tests whose time is paused.
+    pub(crate) fn in_process() -> Self {
+        let clock = Arc::new(ManualClock::new(start_of_time()));
+        let provider = provider(1);
+        let gateway = InProcessGateway::new(Arc::clone(&provider), Arc::clone(&clock) as Arc<dyn Clock>);
+        let (delays, patience) = (Delays::default(), Duration::from_mins(1));
+        Self { provider, clock, gateway: Arc::new(gateway), delays, patience }
+    }
+
+    /// Over HTTP, where time passes by itself and waits are short.
+    pub(crate) async fn over_http() -> Self {
+        let delays = Delays { answer: Duration::from_millis(50), ..Delays::default() };
+        let clock = Arc::new(ManualClock::new(start_of_time()));
+        let provider = Arc::new(Provider::with_delays(Arc::new(SeededRandom::new(1)), delays));
+        let app = router(Arc::clone(&provider), Arc::clone(&clock) as Arc<dyn Clock>);
+        let base_url = format!("http://{}/", serve(app).await);
+        let gateway = Arc::new(SimulatedGateway::new(&base_url, Duration::from_secs(5)).unwrap());
+        Self { provider, clock, gateway, delays, patience: Duration::from_millis(200) }
+    }
+
+    /// Lets so much time pass that what is undecided is decided.
+    pub(crate) fn let_it_be_decided(&self) {
+        self.clock.advance(self.delays.decision.try_into().unwrap());
+    }
+
+    /// Makes a call once.
+    pub(crate) async fn call(&self, order_id: OrderId, step: Step) -> Result<GatewayAnswer, GatewayError> {
+        let gateway = &self.gateway;
+        match step {
+            Step::Authorize(name) => {
+                gateway.authorize(&payment(order_id, "authorize", TOTAL), &token(name)).await
+            }
+            Step::Capture => {
+                gateway.capture(&payment(order_id, "capture", TOTAL), &self.reference(order_id)).await
+            }
+            Step::Void => gateway.void(&payment(order_id, "void", TOTAL), &self.reference(order_id)).await,
+            Step::Refund(which, minor) => {
+                let payment = payment(order_id, &format!("refund-{which}"), minor);
+                gateway.refund(&payment, &self.reference(order_id), number(which)).await
+            }
+        }
+    }
+
+    /// Makes a call until it is answered, as the engine does.
+    pub(crate) async fn insist(&self, order_id: OrderId, step: Step) -> PaymentReport {
+        for _ in 0..MAX_ATTEMPTS {
+            match timeout(self.patience, self.call(order_id, step)).await {
+                Ok(Ok(GatewayAnswer::Report(report))) => return report,
+                Ok(Ok(GatewayAnswer::Pending)) => self.let_it_be_decided(),
+                Ok(Err(GatewayError::Unavailable(_))) | Err(_) => {}
+                Ok(Err(error)) => panic!("{step:?}: {error}"),
+            }
+        }
+        panic!("{step:?} is never answered");
+    }
+
+    /// The reference of an order's only payment.
+    pub(crate) fn reference(&self, order_id: OrderId) -> PaymentReference {
+        let payments = self.provider.payments(order_id);
+        assert_eq!(payments.len(), 1, "an order has one payment: {payments:?}");
+        payments[0].reference.clone()
+    }
+
+    /// What was done for an order, oldest first.
+    pub(crate) fn entries(&self, order_id: OrderId) -> Vec<Entry> {
+        let mut entries = self.provider.ledger(0, WHOLE_LEDGER);
+        entries.retain(|entry| entry.order_id == order_id);
+        entries
+    }
+
+    /// The same, as operations and minor units.
+    pub(crate) fn done(&self, order_id: OrderId) -> Vec<(Operation, i64)> {
+        self.entries(order_id).iter().map(|entry| (entry.operation, entry.amount.minor())).collect()
+    }
+
+    /// Returns when something was done for an order.
+    pub(crate) async fn until_done(&self, order_id: OrderId) {
+        while self.done(order_id).is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// What a call comes to that is answered with this report.
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with what a call comes to")]
+pub(crate) fn reported(report: PaymentReport) -> Result<GatewayAnswer, GatewayError> {
+    Ok(GatewayAnswer::Report(report))
+}
+
+#[track_caller]
+pub(crate) fn assert_unavailable(answer: &Result<GatewayAnswer, GatewayError>) {
+    assert!(matches!(answer, Err(GatewayError::Unavailable(_))), "{answer:?}");
+}
+
+#[track_caller]
+pub(crate) fn assert_refused(answer: &Result<GatewayAnswer, GatewayError>) {
+    assert!(matches!(answer, Err(GatewayError::Refused(_))), "{answer:?}");
+}
