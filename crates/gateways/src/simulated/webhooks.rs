@@ -26,7 +26,7 @@ use super::{
 const MAX_WAITING: usize = 10_000;
 /// Most reports that are being sent.
 const MAX_IN_HAND: usize = 256;
-/// How often it is tried to send a report: with the pauses below, for about two minutes.
+/// How often it is tried to send a report: with the pauses below, for about a minute and a half.
 const MAX_ATTEMPTS: u32 = 12;
 /// How long to wait after a failed attempt.
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), longest: Duration::from_secs(30) };
