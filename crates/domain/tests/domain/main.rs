@@ -7,3 +7,4 @@ mod lifecycle;
 mod moves;
 mod payments;
 mod pricing;
+mod provider;
