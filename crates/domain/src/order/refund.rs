@@ -139,10 +139,15 @@ impl Order {
         self.refunds.last().map_or(RefundNumber::MIN, |state| state.refund.number.saturating_add(1))
     }
 
+    /// What is given back of certain lines, or about to be.
+    fn refunds_of_lines(&self) -> impl Iterator<Item = &Refund> {
+        let refunds = self.refunds.iter().filter(|state| state.status != RefundStatus::Failed);
+        refunds.map(|state| &state.refund).filter(|refund| !refund.lines.is_empty())
+    }
+
     /// How many of a line are given back, or about to be.
     fn refunded_quantity(&self, line: u32) -> u32 {
-        let refunds = self.refunds.iter().filter(|state| state.status != RefundStatus::Failed);
-        let lines = refunds.flat_map(|state| &state.refund.lines).filter(|it| it.line == line);
+        let lines = self.refunds_of_lines().flat_map(|refund| &refund.lines).filter(|it| it.line == line);
         lines.fold(0, |sum, it| sum.saturating_add(it.quantity))
     }
 }
@@ -196,12 +201,13 @@ pub(super) fn refundable_by(order: &Order, actor: &Actor, refund_limit: Amount) 
 }
 
 /// What these lines cost, with the tax on them. The tax is rounded over all that is given back by lines,
-/// so that the parts never make more or less than the whole.
+/// so that the parts never make more or less than the whole. What has been given back is therefore taken as
+/// it was: priced anew, it would come out otherwise where a refund before it has failed since.
 fn price_of(order: &Order, lines: &[RefundLine]) -> Result<Amount, Rejection> {
     let mut problems = Problems::new();
     let mut quantities: Vec<u32> =
         (0..).take(order.details.lines.len()).map(|line| order.refunded_quantity(line)).collect();
-    let before = priced(&order.details.lines, &quantities);
+    let before: i128 = order.refunds_of_lines().map(|refund| i128::from(refund.amount.minor())).sum();
     for (index, RefundLine { line, quantity }) in lines.iter().enumerate() {
         let place = usize::try_from(*line).unwrap_or(usize::MAX);
         let Some((ordered, refunded)) = order.details.lines.get(place).zip(quantities.get_mut(place)) else {
@@ -211,7 +217,10 @@ fn price_of(order: &Order, lines: &[RefundLine]) -> Result<Amount, Rejection> {
         };
         let left = ordered.quantity.saturating_sub(*refunded);
         if *quantity == 0 || *quantity > left {
-            let text = format!("must be from 1 to {left}, which is what is left of this line");
+            let text = match left {
+                0 => "nothing is left of this line".to_owned(),
+                _ => format!("must be from 1 to {left}, which is what is left of this line"),
+            };
             problems.add(format!("/lines/{index}/quantity"), text);
             continue;
         }
@@ -220,8 +229,7 @@ fn price_of(order: &Order, lines: &[RefundLine]) -> Result<Amount, Rejection> {
     problems.into_result().map_err(Rejection::RefundNotUnderstood)?;
     let after = priced(&order.details.lines, &quantities);
     let amounts = &order.details.amounts;
-    let with_tax = |food: i128| food + share(amounts.tax, food, amounts.subtotal);
-    let price = with_tax(after) - with_tax(before);
+    let price = after + share(amounts.tax, after, amounts.subtotal) - before;
     let price = i64::try_from(price).ok().and_then(|minor| Amount::from_minor(minor).ok());
     price.ok_or(Rejection::AmountNotRefundable { refundable: order.refundable() })
 }
