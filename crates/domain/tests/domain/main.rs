@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod bill;
 mod common;
 mod lifecycle;
 mod moves;
 mod payments;
 mod pricing;
 mod provider;
+mod refunds;

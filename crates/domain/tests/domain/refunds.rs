@@ -1,0 +1,298 @@
+//! Giving money back: how much, of what, at whose cost, and how far it is.
+
+use std::fmt::Write as _;
+
+use dabba_domain::{
+    Amount,
+    order::{
+        Command, Event, Order, OrderStatus, PaymentMethod, PaymentStatus, RecordedEvent, RefundBearer,
+        RefundLine, RefundReason, RefundRequest, RefundStatus, Rejection, fold,
+    },
+};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::{
+    bill::{Bill, Life, any_bill, any_method},
+    common::{admin, amount, customer, delivery, now, placed_by_card, settings, staff},
+    moves::{accept, act, any_refund, cancel, must, refund, reject},
+    payments::{authorized, captured, number, paid_back, refused, told},
+};
+
+fn bill(method: PaymentMethod) -> Bill {
+    Bill {
+        lines: vec![(3, 333), (1, 1_050), (2, 95)],
+        tax_rate: 1_750,
+        delivery_fee: 250,
+        tip: 120,
+        discount: 0,
+        method,
+        collects: false,
+    }
+}
+
+fn lines(lines: &[(u32, u32)]) -> RefundRequest {
+    let lines = lines.iter().map(|(line, quantity)| RefundLine { line: *line, quantity: *quantity });
+    RefundRequest { lines: lines.collect(), ..RefundRequest::new(None, RefundReason::MissingItem) }
+}
+
+fn refused_with(order: &Order, request: RefundRequest) -> Rejection {
+    act(order, &admin(), &Command::Refund(request)).unwrap_err()
+}
+
+/// What the order's refunds come to, without those that failed.
+fn given(order: &Order) -> i64 {
+    let refunds = order.refunds.iter().filter(|state| state.status != RefundStatus::Failed);
+    refunds.map(|state| state.refund.amount.minor()).sum()
+}
+
+#[test]
+fn lines_are_given_back_with_the_tax_on_them() {
+    let mut life = bill(PaymentMethod::Cash).delivered();
+    let mut text = String::new();
+    for request in [lines(&[(0, 1)]), lines(&[(0, 1), (1, 1)]), lines(&[(2, 1)]), lines(&[(2, 1), (0, 1)])] {
+        life.give(&Command::Refund(request), &admin());
+        let refund = &life.order.refunds.last().unwrap().refund;
+        let of: Vec<_> =
+            refund.lines.iter().map(|it| format!("{} of line {}", it.quantity, it.line)).collect();
+        writeln!(text, "{}: {}", of.join(", "), refund.amount.minor()).unwrap();
+    }
+    let amounts = life.order.details.amounts;
+    let food = amounts.subtotal.plus(amounts.tax).unwrap();
+    writeln!(text, "subtotal {} and tax {}", amounts.subtotal.minor(), amounts.tax.minor()).unwrap();
+    insta::assert_snapshot!(text, @"
+    1 of line 0: 391
+    1 of line 0, 1 of line 1: 1625
+    1 of line 2: 112
+    1 of line 2, 1 of line 0: 503
+    subtotal 2239 and tax 392
+    ");
+    assert_eq!(life.order.refunded, food);
+    // The fee and the tip are left, and can be given back as an amount.
+    assert_eq!(life.order.refundable(), amount(370));
+    life.give(&refund(None), &admin());
+    assert_eq!(life.order.status, OrderStatus::Refunded);
+}
+
+#[test]
+fn lines_that_do_not_fit_are_all_named() {
+    let mut life = bill(PaymentMethod::Card).delivered();
+    life.give(&Command::Refund(lines(&[(0, 2), (1, 1)])), &admin());
+    let order = &life.order;
+    let wrong = lines(&[(0, 0), (0, 1), (0, 1), (3, 1), (1, 1), (2, 3), (u32::MAX, u32::MAX), (2, 2)]);
+    let Rejection::RefundNotUnderstood(problems) = refused_with(order, wrong) else { panic!() };
+    let text: Vec<_> =
+        problems.as_slice().iter().map(|it| format!("{}: {}", it.pointer, it.detail)).collect();
+    insta::assert_snapshot!(text.join("\n"), @"
+    /lines/0/quantity: must be from 1 to 1, which is what is left of this line
+    /lines/2/quantity: nothing is left of this line
+    /lines/3/line: the order has 3 lines, counted from 0
+    /lines/4/quantity: nothing is left of this line
+    /lines/5/quantity: must be from 1 to 2, which is what is left of this line
+    /lines/6/line: the order has 3 lines, counted from 0
+    ");
+    let both = RefundRequest { amount: Some(amount(1)), ..lines(&[(0, 1)]) };
+    let Rejection::RefundNotUnderstood(problems) = refused_with(order, both) else { panic!() };
+    assert_eq!(problems.to_string(), "/amount: an amount or lines, not both");
+}
+
+/// What costs nothing cannot be given back.
+#[test]
+fn a_line_that_was_free_is_not_given_back() {
+    let life = Bill { lines: vec![(1, 500), (1, 0)], ..bill(PaymentMethod::Cash) }.delivered();
+    let refundable = life.order.captured;
+    assert_eq!(refused_with(&life.order, lines(&[(1, 1)])), Rejection::AmountNotRefundable { refundable });
+}
+
+#[test]
+fn a_restaurant_gives_back_up_to_its_limit_and_at_its_own_cost() {
+    let order = bill(PaymentMethod::Card).delivered().order;
+    let by_staff = |order: &Order, request: RefundRequest| act(order, &staff(), &Command::Refund(request));
+    let limit = settings().refund_limit;
+    assert_eq!(limit, amount(500));
+    assert_eq!(by_staff(&order, lines(&[(1, 1)])), Err(Rejection::RefundLimit { limit }));
+    let pending = by_staff(&order, lines(&[(0, 1)])).unwrap().order;
+    assert_eq!(pending.pending_refunds(), amount(391));
+    // What is on its way counts, and what failed does not.
+    assert_eq!(by_staff(&pending, lines(&[(0, 1)])), Err(Rejection::RefundLimit { limit }));
+    assert!(by_staff(&told(&pending, &refused(1)), lines(&[(0, 1)])).is_ok());
+    assert!(
+        by_staff(&told(&pending, &paid_back(1)), RefundRequest::new(Some(amount(110)), RefundReason::Late))
+            .is_err()
+    );
+    for borne_by in [RefundBearer::Platform, RefundBearer::Everyone] {
+        let request = RefundRequest { borne_by: Some(borne_by), ..lines(&[(2, 1)]) };
+        assert_eq!(by_staff(&order, request.clone()), Err(Rejection::BearerNotAllowed));
+        let by_admin = must(&order, &admin(), &Command::Refund(request));
+        assert_eq!(by_admin.refunds[0].refund.borne_by, borne_by);
+    }
+    for actor in [staff(), admin()] {
+        let refunded = must(&order, &actor, &Command::Refund(lines(&[(2, 1)])));
+        assert_eq!(
+            refunded.refunds[0].refund.borne_by,
+            RefundBearer::Restaurant,
+            "unless somebody says otherwise"
+        );
+    }
+}
+
+/// Who gives up an order that is paid decides who pays for that.
+#[test]
+fn what_goes_back_when_an_order_ends_early_is_borne_by_whom() {
+    let confirmed = told(&told(&placed_by_card(delivery()).order, &authorized()), &captured());
+    let preparing = must(&confirmed, &staff(), &accept());
+    for (order, actor, command, borne_by) in [
+        (&confirmed, customer(), cancel(), RefundBearer::Everyone),
+        (&confirmed, staff(), reject(), RefundBearer::Everyone),
+        (&confirmed, admin(), cancel(), RefundBearer::Everyone),
+        (&preparing, staff(), cancel(), RefundBearer::Everyone),
+        (&preparing, admin(), cancel(), RefundBearer::Platform),
+    ] {
+        let ended = must(order, &actor, &command);
+        let refund = &ended.refunds[0].refund;
+        assert_eq!(
+            (refund.borne_by, refund.amount),
+            (borne_by, order.captured),
+            "{actor:?} {}",
+            order.status
+        );
+        assert_eq!((refund.reason, ended.refundable()), (RefundReason::OrderEnded, Amount::ZERO));
+    }
+}
+
+#[test]
+fn cash_goes_back_at_once() {
+    let life = bill(PaymentMethod::Cash).delivered();
+    let decision = act(&life.order, &staff(), &refund(Some(100))).unwrap();
+    assert!(decision.tasks.is_empty());
+    assert!(matches!(decision.events[..], [RecordedEvent { event: Event::Refunded(_), .. }]));
+    assert_eq!(decision.order.refunds[0].status, RefundStatus::Paid);
+    assert_eq!(decision.order.refunded, amount(100));
+}
+
+#[test]
+fn a_card_is_paid_back_by_the_provider_or_the_refund_is_asked_for_again() {
+    let mut life = bill(PaymentMethod::Card).delivered();
+    let captured = life.order.captured;
+    life.give(&refund(Some(100)), &admin());
+    assert_eq!((life.order.refunded, life.order.pending_refunds()), (Amount::ZERO, amount(100)));
+    assert_eq!(life.order.payment_status, PaymentStatus::Captured, "nothing is back yet");
+    assert_eq!(life.order.refundable(), captured.minus(amount(100)).unwrap());
+    life.hear(&refused(1));
+    assert_eq!(life.order.refunds[0].status, RefundStatus::Failed);
+    assert_eq!(life.order.refundable(), captured);
+    life.give(&refund(None), &admin());
+    assert_eq!(life.order.refunds[1].refund.number, number(2));
+    assert_eq!(life.order.status, OrderStatus::Delivered, "it is asked for, not done");
+    life.hear(&paid_back(1));
+    assert_eq!(life.order.refunded, Amount::ZERO, "that one failed for good");
+    life.hear(&paid_back(2));
+    assert_eq!(
+        (life.order.status, life.order.payment_status),
+        (OrderStatus::Refunded, PaymentStatus::Refunded)
+    );
+    let statuses: Vec<_> = life.order.refunds.iter().map(|state| state.status).collect();
+    assert_eq!(statuses, [RefundStatus::Failed, RefundStatus::Paid]);
+}
+
+/// Refunds once had no number, no lines and no bearer. They all read as the first.
+#[test]
+fn refunds_from_before_they_had_numbers_are_read() {
+    let mut life = bill(PaymentMethod::Cash).delivered();
+    for old in [
+        json!({"type": "refunded", "data": {"amount": 100, "reason": "late", "note": "sorry"}}),
+        json!({"type": "refunded", "data": {"amount": 50, "reason": "quality"}}),
+    ] {
+        let event: Event = serde_json::from_value(old).unwrap();
+        let Event::Refunded(refund) = &event else { panic!() };
+        assert_eq!((refund.number, refund.borne_by), (number(1), RefundBearer::Restaurant));
+        let version = life.order.version + 1;
+        life.history.push(RecordedEvent {
+            order_id: life.order.id,
+            version,
+            at: now(),
+            actor: staff(),
+            event,
+        });
+        life.order = fold(&life.history).unwrap().unwrap();
+    }
+    assert_eq!((life.order.refunded, life.order.refunds.len()), (amount(150), 1));
+    assert_eq!(life.order.refundable(), life.order.captured.minus(amount(150)).unwrap());
+    life.give(&refund(None), &admin());
+    assert_eq!(life.order.refunds[1].refund.number, number(2));
+    assert_eq!(life.order.status, OrderStatus::Refunded);
+}
+
+/// Has the provider answer what it was asked for last.
+fn answer(life: &mut Life, agrees: bool) {
+    let Some(state) = life.order.refunds.last().filter(|state| state.status == RefundStatus::Pending) else {
+        return;
+    };
+    let number = state.refund.number.get();
+    life.hear(&if agrees { paid_back(number) } else { refused(number) });
+}
+
+proptest! {
+    /// Given back one by one, in any order, the lines come to exactly what was paid for them, also when some
+    /// of the refunds fail and are asked for again.
+    #[test]
+    fn the_lines_come_to_the_whole(
+        bill in any_bill(Just(PaymentMethod::Card)).prop_map(|bill| Bill { discount: 0, ..bill }),
+        picks in proptest::collection::vec((0_usize..100, proptest::option::of(proptest::bool::weighted(0.7))), 1..20),
+    ) {
+        let mut life = bill.delivered();
+        let mut left: Vec<u32> =
+            (0..).zip(&bill.lines).flat_map(|(line, (quantity, _))| vec![line; *quantity as usize]).collect();
+        let mut picks = picks.into_iter();
+        while !left.is_empty() {
+            let (pick, agrees) = picks.next().unwrap_or((0, Some(true)));
+            let line = left.swap_remove(pick % left.len());
+            life.give(&Command::Refund(lines(&[(line, 1)])), &admin());
+            match agrees {
+                Some(true) => answer(&mut life, true),
+                Some(false) => {
+                    answer(&mut life, false);
+                    left.push(line);
+                }
+                None => {}
+            }
+            prop_assert!(given(&life.order) <= life.order.captured.minor());
+            // A refund that nobody has answered fails now and then after others have been asked for.
+            let first = life.order.refunds.iter().find(|state| state.status == RefundStatus::Pending).cloned();
+            if let Some(first) = first && pick % 3 == 0 {
+                life.hear(&refused(first.refund.number.get()));
+                left.push(first.refund.lines[0].line);
+            }
+        }
+        let amounts = bill.amounts();
+        prop_assert_eq!(given(&life.order), amounts.subtotal.minor() + amounts.tax.minor());
+    }
+
+    /// In any number of parts, by anyone, all can be given back, and never more.
+    #[test]
+    fn all_goes_back_and_never_more(
+        bill in any_bill(any_method()),
+        requests in proptest::collection::vec((any_refund(), any::<bool>(), any::<bool>()), 0..12),
+    ) {
+        let mut life = bill.delivered();
+        let mut numbers = 0;
+        for (request, by_staff, agrees) in requests {
+            let actor = if by_staff { staff() } else { admin() };
+            numbers += usize::from(life.try_to(&Command::Refund(request), &actor));
+            answer(&mut life, agrees);
+            prop_assert!(life.order.refunded <= life.order.captured);
+            prop_assert_eq!(fold(&life.history).unwrap(), Some(life.order.clone()));
+        }
+        if life.order.status != OrderStatus::Refunded {
+            life.give(&refund(None), &admin());
+            answer(&mut life, true);
+            numbers += 1;
+        }
+        prop_assert_eq!((life.order.status, life.order.refunded), (OrderStatus::Refunded, life.order.captured));
+        prop_assert_eq!(given(&life.order), life.order.captured.minor());
+        let counted: Vec<_> = life.order.refunds.iter().map(|state| state.refund.number.get() as usize).collect();
+        prop_assert_eq!(counted, (1..=numbers).collect::<Vec<_>>());
+        let again = act(&life.order, &admin(), &refund(Some(1))).unwrap();
+        prop_assert!(again.events.is_empty(), "it is done");
+    }
+}
