@@ -4,6 +4,8 @@
 
 mod bill;
 mod common;
+mod deadlines;
+mod ledger;
 mod lifecycle;
 mod moves;
 mod payments;

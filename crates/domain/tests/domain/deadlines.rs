@@ -1,0 +1,143 @@
+//! Until when something has to happen, who is warned before, and what follows when it has not.
+
+use dabba_domain::{
+    Actor, Timestamp,
+    order::{
+        Awaited, Closure, Command, CommandKind, Decision, Event, Fulfilment, Order, OrderStatus,
+        PaymentReport, PaymentStatus, Rejection, Task, TaskSpec, allowed_actions, decide, place, settle,
+    },
+    restaurant::Settings,
+};
+use jiff::SignedDuration;
+
+use crate::{
+    common::{
+        PAYMENT_TIME, admin, amount, customer, delivery, details, now, order, placed, placed_by_card,
+        settings, staff,
+    },
+    moves::{accept, cancel, must, reject},
+    payments::{authorized, captured, paid_lives, told},
+};
+
+fn with_time_to_accept(seconds: u32) -> Settings {
+    Settings { acceptance_deadline_seconds: seconds, ..settings() }
+}
+
+fn expire(order: &Order, at: Timestamp) -> Result<Decision, Rejection> {
+    decide(order, &Command::Expire, &Actor::System, &settings(), at)
+}
+
+/// Two minutes before the deadline, or at half of a short time.
+#[test]
+fn a_restaurant_is_warned_in_time() {
+    for (time_to_accept, warned_after) in
+        [(30, 15), (31, 15), (60, 30), (239, 119), (240, 120), (241, 121), (480, 360), (86_400, 86_280)]
+    {
+        let settings = with_time_to_accept(time_to_accept);
+        let confirmed = place(order(delivery()).id, details(delivery()), None, &settings, now()).unwrap();
+        let [TaskSpec { task: Task::WarnUnaccepted, run_at }] = confirmed.tasks[..] else { panic!() };
+        assert_eq!(run_at.duration_since(now()).as_secs(), warned_after, "{time_to_accept}");
+        assert!(run_at < confirmed.order.deadline().unwrap());
+    }
+}
+
+/// An order by card has the restaurant's whole time from when its payment is certain.
+#[test]
+fn the_time_to_accept_begins_with_the_confirmation() {
+    let created = placed_by_card(delivery()).order;
+    let later = now() + SignedDuration::from_mins(3);
+    let confirmed = settle(&created, &authorized(), &settings(), later).unwrap();
+    let deadline = later + SignedDuration::from_mins(8);
+    assert_eq!(confirmed.order.deadline(), Some(deadline));
+    let warning = TaskSpec { task: Task::WarnUnaccepted, run_at: deadline - SignedDuration::from_mins(2) };
+    assert_eq!(confirmed.tasks, [warning]);
+}
+
+#[test]
+fn the_warning_is_recorded_and_followed_by_the_expiry() {
+    let confirmed = order(delivery());
+    let deadline = confirmed.acceptance_deadline.unwrap();
+    let at = now() + SignedDuration::from_mins(6);
+    let warned = decide(&confirmed, &Command::Warn, &Actor::System, &settings(), at).unwrap();
+    assert_eq!(warned.events.len(), 1);
+    assert_eq!(warned.events[0].event, Event::AcceptanceDue { acceptance_deadline: deadline });
+    assert_eq!(warned.tasks, [TaskSpec { task: Task::ExpireUnaccepted, run_at: deadline }]);
+    assert_eq!(warned.order.status, OrderStatus::Confirmed, "it can still be accepted");
+    assert_eq!(warned.order.deadline(), Some(deadline));
+    let accepted = must(&warned.order, &staff(), &accept());
+    for order in [&accepted, &must(&confirmed, &customer(), &cancel()), &placed_by_card(delivery()).order] {
+        let late = decide(order, &Command::Warn, &Actor::System, &settings(), at);
+        assert!(matches!(late, Err(Rejection::IllegalMove { .. })), "{}", order.status);
+    }
+    let by_admin = decide(&confirmed, &Command::Warn, &admin(), &settings(), at);
+    assert_eq!(by_admin, Err(Rejection::RoleNotAllowed { command: CommandKind::Warn }));
+}
+
+#[test]
+fn an_order_that_is_not_paid_in_time_expires() {
+    let Decision { order: created, tasks, .. } = placed_by_card(Fulfilment::Collection);
+    let deadline = now() + PAYMENT_TIME;
+    assert_eq!(created.deadline(), Some(deadline));
+    assert_eq!(tasks[1], TaskSpec { task: Task::ExpireUnpaid, run_at: deadline });
+    let too_early = expire(&created, deadline - SignedDuration::from_nanos(1));
+    assert!(matches!(too_early, Err(Rejection::IllegalMove { .. })));
+    let expired = expire(&created, deadline).unwrap();
+    let order = &expired.order;
+    assert_eq!(order.closure, Some(Closure::Expired { waited_for: Awaited::Payment }));
+    assert_eq!((order.status, order.payment_status), (OrderStatus::Cancelled, PaymentStatus::Pending));
+    assert_eq!(expired.stock_returned, order.details.stock_drawn);
+    assert!(expired.tasks.is_empty(), "whoever asks the provider sees that it has ended");
+    assert!(expire(order, deadline).unwrap().events.is_empty(), "it is done");
+    let never = told(order, &PaymentReport::NeverRequested);
+    assert_eq!((never.status, never.payment_status), (OrderStatus::Cancelled, PaymentStatus::Voided));
+}
+
+/// What is recorded first holds: a payment that comes after its deadline but before the expiry.
+#[test]
+fn a_payment_that_is_late_is_in_time_until_the_order_expires() {
+    let created = placed_by_card(delivery()).order;
+    let late = now() + PAYMENT_TIME + SignedDuration::from_secs(1);
+    let confirmed = settle(&created, &authorized(), &settings(), late).unwrap().order;
+    assert_eq!(confirmed.status, OrderStatus::Confirmed);
+    assert!(expire(&confirmed, late).is_err(), "now the restaurant has its time");
+}
+
+#[test]
+fn money_of_an_order_that_expires_unaccepted_goes_back() {
+    let confirmed = told(&placed_by_card(delivery()).order, &authorized());
+    let deadline = confirmed.deadline().unwrap();
+    let set_aside = expire(&confirmed, deadline).unwrap();
+    assert_eq!(set_aside.tasks, [TaskSpec { task: Task::VoidPayment, run_at: deadline }]);
+    let collected = expire(&told(&confirmed, &captured()), deadline).unwrap();
+    assert_eq!(collected.order.pending_refunds(), amount(1_560));
+    assert_eq!(
+        collected.order.closure,
+        Some(Closure::Expired { waited_for: Awaited::Restaurant }),
+        "its payment was certain"
+    );
+}
+
+/// Only who is waited for has a deadline, and it is shown to them beside what they have to do.
+#[test]
+fn a_deadline_is_one_only_while_something_is_waited_for() {
+    let lives = paid_lives().into_iter().chain([placed(delivery()).order]);
+    for order in lives {
+        let expected = match order.status {
+            OrderStatus::Created => Some(now() + PAYMENT_TIME),
+            OrderStatus::Confirmed => order.acceptance_deadline,
+            _ => None,
+        };
+        assert_eq!(order.deadline(), expected, "{}", order.status);
+        assert_eq!(order.awaits_payment(), order.status == OrderStatus::Created);
+        for actor in [customer(), staff(), admin(), Actor::System] {
+            for action in allowed_actions(&order, &actor, settings().refund_limit) {
+                let has_deadline =
+                    matches!(action.command, CommandKind::Accept | CommandKind::Reject | CommandKind::Expire);
+                let expected = if has_deadline { order.deadline() } else { None };
+                assert_eq!(action.deadline, expected, "{} while {}", action.command, order.status);
+            }
+        }
+    }
+    let rejected = must(&order(delivery()), &staff(), &reject());
+    assert_eq!(rejected.deadline(), None);
+}
