@@ -12,6 +12,7 @@
 //! it takes. They may change meanwhile; see [`audit`].
 
 mod code;
+mod gateway;
 mod history;
 mod ledger;
 mod money;
@@ -23,7 +24,7 @@ mod waiting;
 use dabba_domain::{
     OrderId, Timestamp,
     limits::MAX_ORDER_VERSION,
-    order::{Order, RecordedEvent},
+    order::{Order, PaymentMethod, RecordedEvent},
 };
 use dabba_store::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize, StoreError};
 use futures::stream::{StreamExt as _, TryStreamExt as _, iter};
@@ -31,6 +32,7 @@ use jiff::SignedDuration;
 
 pub use self::{
     code::{Code, Severity, table},
+    gateway::{GatewayLedger, GatewaySummary},
     report::{Finding, Report},
 };
 
@@ -56,7 +58,8 @@ pub struct AuditOptions {
     /// How long an order may be without any change on its way from the kitchen to the door; in the
     /// kitchen, after the time for which it was promised.
     pub stuck_after: SignedDuration,
-    /// How long after an order's end its payment may be open.
+    /// How long after its last change an order that has ended may have an open payment, and any order not
+    /// know what its payment provider has done.
     pub payment_open_after: SignedDuration,
 }
 
@@ -92,6 +95,14 @@ pub enum AuditError {
         /// Why.
         error: StoreError,
     },
+    /// The payment provider did not say what it did for an order.
+    #[error("the payment provider does not say what it did for order {order_id}: {error}")]
+    Gateway {
+        /// The order.
+        order_id: OrderId,
+        /// Why, in the provider's words.
+        error: String,
+    },
     /// A part of the store did not answer, so that orders may be missing.
     #[error("a shard does not answer ({}), and its orders would be missing", place(*.behind))]
     Incomplete {
@@ -104,12 +115,17 @@ fn place(behind: Option<OrderId>) -> String {
     behind.map_or("the newest".to_owned(), |id| format!("those older than {id}"))
 }
 
-/// Looks at every order that is in the store when this begins, and at its events.
+/// Looks at every order that is in the store when this begins, and at its events; and at what the payment
+/// provider did for those that are paid by card, where it can be asked.
 ///
 /// Orders may be placed and changed meanwhile. One that seems wrong may only have been read while it
 /// changed; it is read again until it stands still, a bounded number of times, and judged then. An error
 /// means that not everything could be looked at.
-pub async fn audit<S: OrderStore + ?Sized>(store: &S, options: &AuditOptions) -> Result<Report, AuditError> {
+pub async fn audit<S: OrderStore + ?Sized>(
+    store: &S,
+    gateway: Option<&dyn GatewayLedger>,
+    options: &AuditOptions,
+) -> Result<Report, AuditError> {
     let mut report = Report::default();
     let (mut after, mut limit) = (None, ORDERS_LIMIT);
     loop {
@@ -122,7 +138,7 @@ pub async fn audit<S: OrderStore + ?Sized>(store: &S, options: &AuditOptions) ->
             }
             page => page?,
         };
-        let audits = page.orders.into_iter().map(|order| audit_order(store, order, options));
+        let audits = page.orders.into_iter().map(|order| audit_order(store, gateway, order, options));
         let mut audits = iter(audits).buffered(MAX_CONCURRENT_ORDERS);
         while let Some(Audited { findings, events, rereads }) = audits.try_next().await? {
             report.orders += 1;
@@ -162,25 +178,36 @@ struct Audited {
 
 async fn audit_order<S: OrderStore + ?Sized>(
     store: &S,
+    gateway: Option<&dyn GatewayLedger>,
     mut order: Order,
     options: &AuditOptions,
 ) -> Result<Audited, AuditError> {
     let order_id = order.id;
     let mut rereads = 0;
     loop {
-        let (findings, events) = match read_events(store, order_id).await {
+        let (mut findings, events) = match read_events(store, order_id).await {
             Ok(events) => (check(&order, &events, options), events.len()),
             Err(StoreError::Corrupt(text)) => {
-                (vec![Finding::new(Code::HistoryUnreadable, order_id, format!("its events: {text}"))], 0)
+                let mut findings = Findings::of(order_id);
+                findings.add(Code::HistoryUnreadable, format!("its events: {text}"));
+                (findings, 0)
             }
             Err(error) => return Err(AuditError::Order { order_id, error }),
         };
-        let audited =
-            Audited { findings, events: u64::try_from(events).unwrap_or(u64::MAX), rereads: rereads.into() };
+        if let (Some(gateway), PaymentMethod::Card) = (gateway, order.details.payment_method) {
+            let summary = gateway.summary(order_id).await;
+            let summary = summary.map_err(|error| AuditError::Gateway { order_id, error })?;
+            gateway::check(&order, summary, options, &mut findings);
+        }
+        let audited = Audited {
+            findings: findings.all,
+            events: u64::try_from(events).unwrap_or(u64::MAX),
+            rereads: rereads.into(),
+        };
         if audited.findings.is_empty() || rereads == MAX_REREADS {
             return Ok(audited);
         }
-        // The events were read after the order, and may have gone on since. If the order has as well,
+        // The rest was read after the order, and may have gone on since. If the order has as well,
         // the two are not of one moment, and what was found means nothing.
         let again = store.order(order_id).await;
         match again.map_err(|error| AuditError::Order { order_id, error })? {
@@ -210,8 +237,8 @@ async fn read_events<S: OrderStore + ?Sized>(
 }
 
 /// Everything that is wrong with an order and its events.
-fn check(order: &Order, events: &[RecordedEvent], options: &AuditOptions) -> Vec<Finding> {
-    let mut findings = Findings { order_id: order.id, all: Vec::new() };
+fn check(order: &Order, events: &[RecordedEvent], options: &AuditOptions) -> Findings {
+    let mut findings = Findings::of(order.id);
     history::check(order, events, &mut findings);
     money::check(order, &mut findings);
     // Where an order is wrong, so is its ledger.
@@ -219,7 +246,7 @@ fn check(order: &Order, events: &[RecordedEvent], options: &AuditOptions) -> Vec
         ledger::check(events, &mut findings);
     }
     waiting::check(order, options, &mut findings);
-    findings.all
+    findings
 }
 
 /// The findings of one order, as they come up.
@@ -229,6 +256,10 @@ struct Findings {
 }
 
 impl Findings {
+    const fn of(order_id: OrderId) -> Self {
+        Self { order_id, all: Vec::new() }
+    }
+
     fn add(&mut self, code: Code, text: impl Into<String>) {
         self.all.push(Finding::new(code, self.order_id, text));
     }

@@ -13,6 +13,6 @@ pub mod audit;
 pub mod client;
 pub mod workload;
 
-pub use audit::{AuditError, AuditOptions, audit};
+pub use audit::{AuditError, AuditOptions, GatewayLedger, GatewaySummary, audit};
 pub use client::{Answer, Client, ClientError, ProblemAnswer};
 pub use workload::{LoadError, PlaceLoad, Report, place_orders};

@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     block_on(async {
         let store = databases.open(&settings).await?.store;
-        let audited = audit(&*store, &AuditOptions::at(clock.now())).await;
+        let audited = audit(&*store, None, &AuditOptions::at(clock.now())).await;
         store.close().await;
         let report = audited.map_err(Failure::during("the audit could not look at everything"))?;
         if arguments.json {

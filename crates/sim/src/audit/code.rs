@@ -124,6 +124,12 @@ codes! {
     LedgerSum "ledger_sum" Breach "I8",
     /// Its ledger does not give everyone what its events make theirs.
     LedgerDiffers "ledger_differs" Breach "I8",
+    /// The payment provider has set money aside for the order more than once, or collected it.
+    GatewayTwice "gateway_twice" Breach "I8",
+    /// The payment provider has collected or given back what the order does not say, or knows no payment of it.
+    GatewayDiffers "gateway_differs" Breach "I8",
+    /// The order's payment is void or failed, and the payment provider still has money set aside for it.
+    GatewayHolds "gateway_holds" Breach "I8",
     /// It waits for the restaurant, long after the time for an answer.
     Unanswered "unanswered" Warning "",
     /// It waits for its payment by card, long after the time for it.
@@ -138,6 +144,8 @@ codes! {
     PaymentOpen "payment_open" Warning "",
     /// It was delivered long ago, and its payment by card has not been collected.
     Uncaptured "uncaptured" Warning "",
+    /// The payment provider has collected or given back money, and the order has not learnt of it for long.
+    GatewayAhead "gateway_ahead" Warning "",
     /// It ended early, and the payment provider refused to give the money back: somebody else has to.
     RefundRefused "refund_refused" Warning "",
 }

@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn found(events: &[RecordedEvent], postings: &[LedgerPosting]) -> Vec<Code> {
-        let mut findings = Findings { order_id: events[0].order_id, all: Vec::new() };
+        let mut findings = Findings::of(events[0].order_id);
         compare(events, postings, &mut findings);
         findings.all.iter().map(|finding| finding.code).collect()
     }

@@ -116,7 +116,7 @@ async fn is_clean_with(
         }
         stored.refold();
     });
-    let report = audit(&tampering, &AuditOptions::at(at)).await.unwrap();
+    let report = audit(&tampering, None, &AuditOptions::at(at)).await.unwrap();
     (report.is_clean(), report.to_string())
 }
 

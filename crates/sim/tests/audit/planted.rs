@@ -1,6 +1,7 @@
 //! Every code has what leads to it, planted in a store that is sound.
 
 mod cards;
+mod provider;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use jiff::SignedDuration;
 
 use crate::{
     embedded,
+    gateway::{Agreeing, Doctor},
     lives::{Stage, put, put_by_card},
     tampering::{Stored, Tamper, Tampering},
 };
@@ -28,17 +30,22 @@ struct Planted {
     by_card: bool,
     later: SignedDuration,
     tamper: Tamper,
+    /// What the payment provider did, beside what the orders say.
+    gateway: Doctor,
 }
+
+/// The payment provider did what the orders say.
+const AGREES: Doctor = |_| {};
 
 const SOON: SignedDuration = SignedDuration::from_mins(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 const fn plant(code: Code, stage: Stage, tamper: Tamper) -> Planted {
-    Planted { code, stage, by_card: false, later: SOON, tamper }
+    Planted { code, stage, by_card: false, later: SOON, tamper, gateway: AGREES }
 }
 
 const fn wait(code: Code, stage: Stage) -> Planted {
-    Planted { code, stage, by_card: false, later: DAY, tamper: |_| {} }
+    Planted { code, stage, by_card: false, later: DAY, tamper: |_| {}, gateway: AGREES }
 }
 
 /// Lets something more happen to an order, allowed or not.
@@ -221,17 +228,23 @@ const PLANTED: &[Planted] = &[
             stored.events.pop();
             stored.refold();
         },
+        gateway: AGREES,
     },
     wait(Code::Unready, Stage::Preparing),
     wait(Code::NotPickedUp, Stage::Ready),
     wait(Code::Undelivered, Stage::OutForDelivery),
 ];
 
+/// All of them.
+fn all() -> impl Iterator<Item = &'static Planted> {
+    PLANTED.iter().chain(cards::PLANTED).chain(provider::PLANTED)
+}
+
 /// Proves of every code that what it stands for is found, told with a text, and not taken for anything else.
 #[tokio::test]
 async fn every_code_is_found_where_it_is_planted_and_no_other_is() {
-    let all = PLANTED.iter().chain(cards::PLANTED);
-    for (number, Planted { code, stage, by_card, later, tamper }) in all.enumerate() {
+    for (number, planted) in all().enumerate() {
+        let Planted { code, stage, by_card, later, tamper, gateway } = planted;
         let (store, _directory) = embedded().await;
         let mut world = World::new(u64::try_from(number).unwrap());
         let order = if *by_card {
@@ -240,7 +253,9 @@ async fn every_code_is_found_where_it_is_planted_and_no_other_is() {
             put(&*store, &mut world, *stage).await
         };
         let options = AuditOptions::at(world.now() + *later);
-        let report = audit(&Tampering::new(store, *tamper), &options).await.unwrap();
+        let store = Tampering::new(store, *tamper);
+        let provider = Agreeing { store: &store, doctor: *gateway };
+        let report = audit(&store, Some(&provider), &options).await.unwrap();
         let found: Vec<Code> = report.findings.iter().map(|finding| finding.code).collect();
         assert_eq!(found, [*code], "case {number}: {report}");
         let finding = &report.findings[0];
@@ -259,7 +274,7 @@ const DERIVED: &[Code] = &[Code::LedgerSum, Code::LedgerDiffers];
 /// Proves that no code was forgotten above.
 #[test]
 fn every_code_is_planted() {
-    let planted: Vec<Code> = PLANTED.iter().chain(cards::PLANTED).map(|planted| planted.code).collect();
+    let planted: Vec<Code> = all().map(|planted| planted.code).collect();
     for code in Code::ALL {
         assert!(planted.contains(code) || DERIVED.contains(code), "{code} is not planted anywhere");
     }
@@ -277,6 +292,7 @@ async fn money_that_is_back_is_not_a_breach() {
         cancel(stored);
         refund(stored, total(stored));
     };
-    let report = audit(&Tampering::new(store, tamper), &AuditOptions::at(Timestamp::MIN)).await.unwrap();
+    let report =
+        audit(&Tampering::new(store, tamper), None, &AuditOptions::at(Timestamp::MIN)).await.unwrap();
     assert_eq!((report.breaches, report.warnings), (0, 0), "{report}");
 }

@@ -23,7 +23,7 @@ pub(crate) async fn audit_of_lives(store: Arc<dyn Store>) -> (Report, u64) {
     let mut world = World::new(20_261_125);
     fill(&store, &mut world, ORDERS).await;
     let events = store.feed(&FeedCursor::start(), 100_000).await.unwrap().len();
-    let report = audit(&*store, &AuditOptions::at(world.now())).await.unwrap();
+    let report = audit(&*store, None, &AuditOptions::at(world.now())).await.unwrap();
     (report, events.try_into().unwrap())
 }
 

@@ -18,7 +18,8 @@ use dabba_store::{
 
 use crate::{
     embedded,
-    lives::{Stage, put},
+    gateway::Silent,
+    lives::{Stage, put, put_by_card},
     random::{ORDERS, assert_sound, audit_of_lives, fill},
     tampering::Tampering,
 };
@@ -44,13 +45,13 @@ async fn an_audit_beside_living_orders_is_clean() {
     });
     let mut seen = 0;
     while done.load(Ordering::Relaxed) == 0 {
-        let report = audit(&*store, &options).await.unwrap();
+        let report = audit(&*store, None, &options).await.unwrap();
         assert!(report.is_clean(), "{report}");
         assert!(report.orders >= seen, "what was there is still there");
         seen = report.orders;
     }
     filled.await.unwrap();
-    assert_eq!(audit(&*store, &options).await.unwrap().orders, ORDERS as u64);
+    assert_eq!(audit(&*store, None, &options).await.unwrap().orders, ORDERS as u64);
 }
 
 /// Proves that a defect in every order is counted in full and kept in part.
@@ -60,7 +61,7 @@ async fn all_findings_are_counted_and_the_first_are_kept() {
     let mut world = World::new(3);
     fill(&store, &mut world, ORDERS).await;
     let tampering = Tampering::new(store, |stored| stored.events.clear());
-    let report = audit(&tampering, &AuditOptions::at(world.now())).await.unwrap();
+    let report = audit(&tampering, None, &AuditOptions::at(world.now())).await.unwrap();
     assert_eq!((report.breaches, report.counts[&Code::HistoryMissing]), (ORDERS as u64, ORDERS as u64));
     let kept = report.findings.iter().filter(|finding| finding.severity == Severity::Breach).count();
     assert_eq!(kept as u64, Report::MAX_KEPT);
@@ -76,15 +77,19 @@ async fn an_incomplete_page_or_a_store_that_is_away_fails_the_audit() {
     let options = AuditOptions::at(world.now());
     let mut incomplete = Tampering::new(Arc::clone(&store), |_| {});
     incomplete.is_incomplete = true;
-    let error = audit(&incomplete, &options).await.unwrap_err();
+    let error = audit(&incomplete, None, &options).await.unwrap_err();
     assert_eq!(error, AuditError::Incomplete { behind: None });
 
     let moving = Moving { inner: Arc::clone(&store), listed: 1, reads: AtomicU32::new(0), events_fail: true };
-    let error = audit(&moving, &options).await.unwrap_err();
+    let error = audit(&moving, None, &options).await.unwrap_err();
     assert!(matches!(error, AuditError::Order { order_id, .. } if order_id == order.id), "{error}");
 
+    let by_card = put_by_card(&*store, &mut world, Stage::Delivered).await;
+    let error = audit(&*store, Some(&Silent), &options).await.unwrap_err();
+    assert_eq!(error, AuditError::Gateway { order_id: by_card.id, error: "a test says so".to_owned() });
+
     store.close().await;
-    let error = audit(&*store, &options).await.unwrap_err();
+    let error = audit(&*store, None, &options).await.unwrap_err();
     assert!(matches!(error, AuditError::Orders { behind: None, .. }), "{error}");
 }
 
@@ -164,7 +169,7 @@ async fn an_order_that_changes_meanwhile_is_read_again() {
         let order = put(&*store, &mut world, Stage::Delivered).await;
         let listed = order.version as usize - behind;
         let moving = Moving { inner: store, listed, reads: AtomicU32::new(0), events_fail: false };
-        let report = audit(&moving, &AuditOptions::at(world.now())).await.unwrap();
+        let report = audit(&moving, None, &AuditOptions::at(world.now())).await.unwrap();
         assert_eq!((report.rereads, report.breaches), (rereads, breaches), "{behind} behind: {report}");
     }
 }

@@ -12,7 +12,7 @@ use dabba_store::conformance::builders::{amount, customer, reference_of, staff};
 use jiff::SignedDuration;
 
 use super::{
-    DAY, Planted, SOON, cancel, collect, expired, happen, happen_after, more_than, refund_of, total,
+    AGREES, DAY, Planted, SOON, cancel, collect, expired, happen, happen_after, more_than, refund_of, total,
 };
 use crate::{
     lives::Stage,
@@ -20,11 +20,11 @@ use crate::{
 };
 
 const fn plant(code: Code, stage: Stage, tamper: Tamper) -> Planted {
-    Planted { code, stage, by_card: true, later: SOON, tamper }
+    Planted { code, stage, by_card: true, later: SOON, tamper, gateway: AGREES }
 }
 
 const fn wait(code: Code, stage: Stage, tamper: Tamper) -> Planted {
-    Planted { code, stage, by_card: true, later: DAY, tamper }
+    Planted { code, stage, by_card: true, later: DAY, tamper, gateway: AGREES }
 }
 
 fn report(stored: &mut Stored, event: Event) {

@@ -1,0 +1,53 @@
+//! What a payment provider can have done beside an order.
+
+use dabba_domain::{Actor, order::Event};
+use dabba_sim::audit::Code;
+use dabba_store::conformance::builders::{amount, staff};
+use jiff::SignedDuration;
+
+use super::{Planted, SOON, happen, refund_of};
+use crate::{gateway::Doctor, lives::Stage, tampering::Tamper};
+
+const fn plant(code: Code, stage: Stage, gateway: Doctor) -> Planted {
+    Planted { code, stage, by_card: true, later: SOON, tamper: |_| {}, gateway }
+}
+
+/// The provider has done something, and hours later the order still does not know of it.
+const fn ahead(stage: Stage, tamper: Tamper, gateway: Doctor) -> Planted {
+    let later = SignedDuration::from_hours(2);
+    Planted { code: Code::GatewayAhead, stage, by_card: true, later, tamper, gateway }
+}
+
+pub(super) const PLANTED: &[Planted] = &[
+    plant(Code::GatewayTwice, Stage::Confirmed, |summary| {
+        summary.authorizations = 2;
+        summary.authorized *= 2;
+    }),
+    plant(Code::GatewayTwice, Stage::Delivered, |summary| summary.captures = 2),
+    plant(Code::GatewayDiffers, Stage::Confirmed, |summary| {
+        (summary.authorizations, summary.authorized) = (0, 0);
+    }),
+    plant(Code::GatewayDiffers, Stage::Delivered, |summary| summary.captured = 0),
+    plant(Code::GatewayDiffers, Stage::Delivered, |summary| summary.captured += 1),
+    plant(Code::GatewayDiffers, Stage::Delivered, |summary| summary.refunded = 1),
+    plant(Code::GatewayDiffers, Stage::Cancelled, |summary| {
+        (summary.captured, summary.captures, summary.voided) = (summary.voided, 1, 0);
+    }),
+    plant(Code::GatewayHolds, Stage::Cancelled, |summary| summary.voided = 0),
+    ahead(
+        Stage::Confirmed,
+        |stored| {
+            let (actor, ready_by) = (staff(&stored.order), stored.order.updated_at);
+            happen(stored, actor, Event::Accepted { preparation_minutes: 0, ready_by });
+        },
+        |summary| (summary.captured, summary.captures) = (summary.authorized, 1),
+    ),
+    ahead(
+        Stage::Delivered,
+        |stored| {
+            let actor = Actor::Admin { account_id: stored.order.details.customer_id };
+            happen(stored, actor, Event::RefundRequested(refund_of(1, amount(700))));
+        },
+        |summary| summary.refunded = 700,
+    ),
+];
