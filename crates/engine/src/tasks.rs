@@ -71,9 +71,16 @@ enum Progress {
 /// How a task comes out on its order as it is.
 enum Verdict {
     /// With this decision, which may change nothing.
-    Write(Decision),
+    Write(Box<Decision>),
     /// Its time has not come.
     NotBefore(Timestamp),
+}
+
+impl Verdict {
+    /// There is nothing to do.
+    fn unchanged(order: &Order) -> Self {
+        Self::Write(Box::new(Decision::unchanged(order)))
+    }
 }
 
 /// How often a task may fail before it is parked.
@@ -223,7 +230,7 @@ impl Engine {
                 Verdict::NotBefore(run_at) => return Ok(Progress::NotBefore(run_at)),
             };
             let conditions = Conditions::on(&order).completing(claimed.lease);
-            match self.write(decision, conditions).await? {
+            match self.write(*decision, conditions).await? {
                 CommitOutcome::Committed => return Ok(Progress::Completed),
                 CommitOutcome::LeaseLost => return Ok(Progress::LeaseLost),
                 CommitOutcome::VersionConflict { .. } => {}

@@ -75,7 +75,7 @@ impl TestServerBuilder {
         let clock = self.clock.unwrap_or_else(start);
         let random = Arc::new(SeededRandom::new(self.seed));
         let running =
-            Running::start(&factory, &clock, &random, &self.gateway, &self.engine, &self.http).await;
+            Running::start(&factory, &clock, &random, self.gateway.as_ref(), &self.engine, &self.http).await;
         let engine = &running.engine;
 
         let lifetime = self.http.token_lifetime;
@@ -157,7 +157,7 @@ impl Running {
         factory: &StoreFactory,
         clock: &Arc<ManualClock>,
         random: &Arc<SeededRandom>,
-        gateway: &Option<Arc<dyn PaymentGateway>>,
+        gateway: Option<&Arc<dyn PaymentGateway>>,
         engine: &EngineConfig,
         http: &HttpConfig,
     ) -> Self {
@@ -166,7 +166,7 @@ impl Running {
             store: Arc::clone(&store),
             clock: Arc::clone(clock) as _,
             random: Arc::clone(random) as _,
-            gateway: gateway.clone(),
+            gateway: gateway.map(Arc::clone),
         };
         let engine = Engine::start(ports, engine.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -260,7 +260,7 @@ impl TestServer {
             &self.factory,
             &self.clock,
             &self.random,
-            &self.gateway,
+            self.gateway.as_ref(),
             &self.engine_config,
             &self.config,
         )

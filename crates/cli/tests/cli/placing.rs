@@ -123,7 +123,7 @@ async fn place(client: &Client, path: &str, key: &str, order: &Value, stop: &Ato
 /// Proves of every order in a store that it is whole: its events are numbered without a gap and make it
 /// what it is, and the auditor has nothing to say against it. Answers the orders' ids.
 pub(crate) async fn whole_orders(store: &dyn Store) -> Vec<String> {
-    let report = audit(store, &AuditOptions::at(Timestamp::MIN)).await.unwrap();
+    let report = audit(store, None, &AuditOptions::at(Timestamp::MIN)).await.unwrap();
     assert!(report.is_clean(), "{report}");
     let mut query =
         OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after: None, limit: PageSize::DEFAULT };

@@ -203,6 +203,9 @@ pub fn decide(
             decision.unwind_payment(actor, bearer_of_cancellation(order, actor), now)?;
         }
         Command::Warn => {
+            if order.warning_time(settings).is_none_or(|time| now < time) {
+                return Err(Rejection::IllegalMove { command: CommandKind::Warn, status: order.status });
+            }
             if let Some(acceptance_deadline) = order.acceptance_deadline {
                 decision.record(actor, now, Event::AcceptanceDue { acceptance_deadline })?;
                 decision.tasks_at(acceptance_deadline, [Task::ExpireUnaccepted]);
@@ -311,6 +314,13 @@ impl Order {
         self.status == OrderStatus::Created && self.details.payment_method == PaymentMethod::Card
     }
 
+    /// From when on the restaurant can be warned that its time runs out, while it has to accept.
+    pub fn warning_time(&self, settings: &Settings) -> Option<Timestamp> {
+        let deadline = self.acceptance_deadline.filter(|_| self.status == OrderStatus::Confirmed)?;
+        let lead = warning_lead(settings.acceptance_deadline());
+        Some(deadline.checked_sub(lead).unwrap_or(Timestamp::MIN))
+    }
+
     /// Until when something has to happen, or the order expires.
     pub fn deadline(&self) -> Option<Timestamp> {
         match self.status {
@@ -319,6 +329,11 @@ impl Order {
             _ => None,
         }
     }
+}
+
+/// How long before its acceptance deadline a restaurant is warned that has so much time to accept.
+fn warning_lead(time_to_accept: SignedDuration) -> SignedDuration {
+    SignedDuration::from_secs(i64::from(MAX_WARNING_LEAD_SECONDS)).min(time_to_accept / 2)
 }
 
 /// Who pays when collected money goes back because an order is cancelled. Where nothing was cooked, the
@@ -363,11 +378,9 @@ impl Decision {
         time_to_accept: SignedDuration,
         now: Timestamp,
     ) -> Result<(), Rejection> {
-        let longest_lead = SignedDuration::from_secs(i64::from(MAX_WARNING_LEAD_SECONDS));
-        let lead = longest_lead.min(time_to_accept / 2);
         let acceptance_deadline = after(now, time_to_accept);
         // The warning is followed by the expiry.
-        self.tasks_at(after(now, time_to_accept - lead), [Task::WarnUnaccepted]);
+        self.tasks_at(after(now, time_to_accept - warning_lead(time_to_accept)), [Task::WarnUnaccepted]);
         self.record(&Actor::System, now, Event::Confirmed { acceptance_deadline })
     }
 

@@ -2,7 +2,7 @@
 
 use dabba_domain::{
     Actor, Timestamp,
-    order::{Command, Decision, Order, Rejection, TaskKind, decide},
+    order::{Command, Order, Rejection, TaskKind, decide},
     restaurant::Settings,
 };
 use dabba_store::ClaimedTask;
@@ -22,16 +22,16 @@ fn verdict(kind: TaskKind, order: &Order, settings: &Settings, now: Timestamp) -
     let is_about_payment = kind == TaskKind::ExpireUnpaid;
     let deadline = match order.deadline() {
         Some(deadline) if order.awaits_payment() == is_about_payment => deadline,
-        _ => return Ok(Verdict::Write(Decision::unchanged(order))),
+        _ => return Ok(Verdict::unchanged(order)),
     };
     // A warning that comes too late is none.
-    let command = match kind {
-        TaskKind::WarnUnaccepted if now < deadline => Command::Warn,
-        _ => Command::Expire,
+    let (command, time) = match (kind, order.warning_time(settings)) {
+        (TaskKind::WarnUnaccepted, Some(time)) if now < deadline => (Command::Warn, time),
+        _ => (Command::Expire, deadline),
     };
     match decide(order, &command, &Actor::System, settings, now) {
-        Ok(decision) => Ok(Verdict::Write(decision)),
-        Err(Rejection::IllegalMove { .. }) if now < deadline => Ok(Verdict::NotBefore(deadline)),
+        Ok(decision) => Ok(Verdict::Write(Box::new(decision))),
+        Err(Rejection::IllegalMove { .. }) if now < time => Ok(Verdict::NotBefore(time)),
         Err(rejection) => Err(Error::Internal(rejection.to_string())),
     }
 }

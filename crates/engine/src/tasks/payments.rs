@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use dabba_domain::{
     OrderId, Timestamp,
-    order::{Decision, Order, OrderStatus, PaymentReport, PaymentStatus, Task, TaskKind, settle},
+    order::{Order, OrderStatus, PaymentReport, PaymentStatus, Task, TaskKind, settle},
 };
 use dabba_store::{ClaimedTask, CommitOutcome};
 use tokio::time::{Instant, timeout};
@@ -78,7 +78,7 @@ impl Engine {
             },
         };
         self.conclude(claimed, |order, settings, now| {
-            let Some(report) = &report else { return Ok(Verdict::Write(Decision::unchanged(order))) };
+            let Some(report) = &report else { return Ok(Verdict::unchanged(order)) };
             let decision = settle(order, report, settings, now)
                 .map_err(|rejection| Error::Internal(rejection.to_string()))?;
             // What has no effect would otherwise be taken for done.
@@ -86,7 +86,7 @@ impl Engine {
                 let text = format!("{} was answered with {report:?}", task.kind());
                 return Err(GatewayError::Refused(text).into());
             }
-            Ok(Verdict::Write(decision))
+            Ok(Verdict::Write(Box::new(decision)))
         })
         .await
     }

@@ -58,10 +58,8 @@ async fn until(server: &TestServer, order: &Value, is_so: impl Fn(&Value) -> boo
             }
         }
     };
-    match tokio::time::timeout(PATIENCE, wait).await {
-        Ok(order) => order,
-        Err(_) => panic!("it never comes to that: {}", read(server, order).await),
-    }
+    let waited = tokio::time::timeout(PATIENCE, wait).await;
+    waited.unwrap_or_else(|_| panic!("it never comes to that: {order}"))
 }
 
 /// An order that is paid by card and delivered.
