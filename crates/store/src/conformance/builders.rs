@@ -191,6 +191,26 @@ impl World {
         self.place_with(details)
     }
 
+    /// Places an order by card: created, with the tasks to authorize its payment and to expire without it.
+    pub fn place_card(&mut self, restaurant_id: RestaurantId, customer_id: AccountId) -> Commit {
+        let details = OrderDetails {
+            payment_method: PaymentMethod::Card,
+            payment_deadline: Some(self.in_seconds(600)),
+            ..self.details(restaurant_id, customer_id)
+        };
+        self.place_with(details)
+    }
+
+    /// What a customer pays with, by card.
+    pub fn payment_token(&mut self) -> PaymentToken {
+        PaymentToken::new(&format!("tok_{:016x}-A", self.random())).unwrap()
+    }
+
+    /// What a payment provider calls a payment.
+    pub fn payment_reference(&mut self) -> PaymentReference {
+        PaymentReference::new(&format!("pay_{:016x}-Z", self.random())).unwrap()
+    }
+
     /// Places an order that takes from limited stock.
     pub fn place_taking(&mut self, restaurant_id: RestaurantId, draws: &[(&str, u32)]) -> Commit {
         let customer_id = self.account_id();
@@ -200,14 +220,13 @@ impl World {
         self.place_with(details)
     }
 
-    /// Places an order with these details, and with a token where it is paid by card.
+    /// Places an order with these details: by card where they say so.
     pub fn place_with(&mut self, details: OrderDetails) -> Commit {
         let id = self.order_id(details.restaurant_id);
         let customer_id = details.customer_id;
         let stock = details.stock_drawn.iter().cloned().map(StockChange::Take).collect();
-        let card = PaymentToken::new("tok_visa").unwrap();
-        let card = (details.payment_method == PaymentMethod::Card).then_some(&card);
-        let decision = place(id, details, card, &settings(), self.now).unwrap();
+        let card = (details.payment_method == PaymentMethod::Card).then(|| self.payment_token());
+        let decision = place(id, details, card.as_ref(), &settings(), self.now).unwrap();
         let claim = self.claim(customer_id);
         Commit { claim: Some(claim), stock, ..self.commit(decision, 0) }
     }

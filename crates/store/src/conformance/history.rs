@@ -13,18 +13,19 @@ use dabba_domain::{
 use jiff::SignedDuration;
 
 use super::builders::{World, amount, customer, order_of, settings, staff};
-use crate::{Commit, CommitOutcome, FeedCursor, FeedEntry, Store};
+use crate::{Change, Commit, CommitOutcome, FeedCursor, FeedEntry, Store};
 
 /// Events that an order of these tests never has.
 const MANY: u32 = 1_000;
 
-/// Commits, and makes sure that both the stored state and the fold of the stored events are the state
-/// that was decided.
-async fn commit_and_compare(store: &Arc<dyn Store>, commit: Commit) -> Order {
-    let decided = order_of(&commit);
+/// Commits, and makes sure that the events are stored as they were decided, and that both the stored state
+/// and the fold of the stored events are the state that was decided.
+pub(super) async fn commit_and_compare(store: &Arc<dyn Store>, commit: Commit) -> Order {
+    let Change { order: decided, events: added } = commit.change.clone().unwrap();
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
     let stored = store.order(decided.id).await.unwrap();
     let events = store.events(decided.id, 0, MANY).await.unwrap();
+    assert!(events.ends_with(&added), "{events:?} should end with {added:?}");
     assert_eq!(fold(&events).unwrap().as_ref(), Some(&decided));
     assert_eq!(stored.as_ref(), Some(&decided));
     decided

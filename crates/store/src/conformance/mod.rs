@@ -27,6 +27,8 @@ mod commits;
 mod history;
 mod keys;
 mod lists;
+mod payments;
+mod queues;
 mod stock;
 mod store;
 mod tasks;
@@ -106,6 +108,11 @@ properties! { $
         the_feed_of_many_restaurants_has_each_in_its_order,
         the_feed_of_concurrent_writers_skips_nothing,
     }
+    payments {
+        an_order_by_card_is_stored_exactly_through_its_whole_life,
+        an_order_by_card_that_ends_early_is_stored_exactly,
+        refunds_are_stored_exactly,
+    }
     lists {
         a_customer_sees_their_orders_newest_first,
         a_restaurant_sees_open_orders_first,
@@ -136,6 +143,12 @@ properties! { $
         a_parked_task_is_tried_again_when_somebody_says_so,
         a_resolved_task_is_gone_for_good,
         the_history_of_a_task_is_bounded,
+    }
+    queues {
+        a_task_of_each_kind_comes_out_exactly,
+        one_queue_is_never_handed_out_for_another,
+        a_long_queue_does_not_hold_up_another,
+        the_failures_of_a_task_are_counted,
     }
     catalogue {
         a_restaurant_comes_back_as_it_was_created,

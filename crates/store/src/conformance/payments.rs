@@ -1,0 +1,191 @@
+//! Orders by card: what a payment provider does is stored as exactly as all else (I4).
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    Actor,
+    order::{
+        CancelReason, Command, DeclineReason, Order, OrderStatus, PaymentReference, PaymentReport,
+        PaymentStatus, RefundBearer, RefundLine, RefundNumber, RefundReason, RefundRequest, RefundStatus,
+        decide,
+    },
+    text::Note,
+};
+
+use super::{
+    builders::{World, amount, customer, settings, staff},
+    history::commit_and_compare,
+};
+use crate::{OrderQuery, OrderScope, PageSize, Store};
+
+/// An order by card, and what the provider calls its payment.
+struct Scene<'a> {
+    store: &'a Arc<dyn Store>,
+    world: World,
+    order: Order,
+    reference: PaymentReference,
+}
+
+impl<'a> Scene<'a> {
+    async fn new(store: &'a Arc<dyn Store>, mut world: World) -> Self {
+        let (restaurant, account) = (world.restaurant_id(), world.account_id());
+        let placed = world.place_card(restaurant, account);
+        let reference = world.payment_reference();
+        let order = commit_and_compare(store, placed).await;
+        Self { store, world, order, reference }
+    }
+
+    /// An order whose payment is certain.
+    async fn confirmed(store: &'a Arc<dyn Store>, world: World) -> Self {
+        let mut scene = Self::new(store, world).await;
+        scene.hear(&scene.authorized()).await;
+        scene
+    }
+
+    /// An order that the customer has, and has paid.
+    async fn delivered(store: &'a Arc<dyn Store>, world: World) -> Self {
+        let mut scene = Self::confirmed(store, world).await;
+        scene.give(&accept(), &staff(&scene.order)).await;
+        scene.hear(&scene.captured()).await;
+        let courier_id = scene.world.account_id();
+        let courier = Actor::Courier { account_id: courier_id };
+        scene.give(&Command::AssignCourier { courier_id }, &courier).await;
+        scene.give(&Command::MarkReady, &staff(&scene.order)).await;
+        scene.give(&Command::PickUp, &courier).await;
+        scene.give(&Command::Deliver, &courier).await;
+        scene
+    }
+
+    fn authorized(&self) -> PaymentReport {
+        PaymentReport::Authorized { reference: self.reference.clone() }
+    }
+
+    fn captured(&self) -> PaymentReport {
+        PaymentReport::Captured { reference: self.reference.clone() }
+    }
+
+    fn voided(&self) -> PaymentReport {
+        PaymentReport::Voided { reference: self.reference.clone() }
+    }
+
+    fn admin(&self) -> Actor {
+        Actor::Admin { account_id: self.order.details.customer_id }
+    }
+
+    async fn hear(&mut self, report: &PaymentReport) {
+        let commit = self.world.settle(&self.order, report);
+        self.order = commit_and_compare(self.store, commit).await;
+    }
+
+    async fn give(&mut self, command: &Command, actor: &Actor) {
+        let commit = self.world.act(&self.order, command, actor);
+        self.order = commit_and_compare(self.store, commit).await;
+    }
+
+    async fn expire(&mut self) {
+        let deadline = self.order.deadline().unwrap();
+        let decision = decide(&self.order, &Command::Expire, &Actor::System, &settings(), deadline);
+        let commit = self.world.commit(decision.unwrap(), self.order.version);
+        self.order = commit_and_compare(self.store, commit).await;
+    }
+
+    fn ended(self, status: OrderStatus, payment_status: PaymentStatus) {
+        assert_eq!((self.order.status, self.order.payment_status), (status, payment_status));
+    }
+}
+
+fn accept() -> Command {
+    Command::Accept { preparation_minutes: 20 }
+}
+
+fn cancel() -> Command {
+    Command::Cancel { reason: CancelReason::TooSlow, note: None }
+}
+
+fn paid(number: u32) -> PaymentReport {
+    PaymentReport::Refunded { number: RefundNumber::new(number).unwrap() }
+}
+
+fn refused(number: u32) -> PaymentReport {
+    PaymentReport::RefundRefused { number: RefundNumber::new(number).unwrap() }
+}
+
+/// Placed, authorized, warned, accepted, captured, delivered, given back: after every step the stored
+/// order is the one that was decided, and the fold of its events; and lists show it so.
+pub async fn an_order_by_card_is_stored_exactly_through_its_whole_life(store: Arc<dyn Store>) {
+    let mut scene = Scene::confirmed(&store, World::new(91)).await;
+    scene.give(&Command::Warn, &Actor::System).await;
+    scene.give(&accept(), &staff(&scene.order)).await;
+    scene.hear(&scene.captured()).await;
+    scene.give(&cancel(), &scene.admin()).await;
+    assert_eq!(scene.order.refunds[0].status, RefundStatus::Pending);
+    let query = OrderQuery {
+        scope: OrderScope::Customer(scene.order.details.customer_id),
+        statuses: Vec::new(),
+        limit: PageSize::new(10).unwrap(),
+        after: None,
+    };
+    assert_eq!(store.list_orders(&query).await.unwrap().orders, [scene.order.clone()]);
+    scene.hear(&paid(1)).await;
+    assert_eq!(store.list_orders(&query).await.unwrap().orders, [scene.order.clone()]);
+    scene.ended(OrderStatus::Refunded, PaymentStatus::Refunded);
+}
+
+/// Refused, called off, let go of, never asked for, too late: each way to an end without the money.
+pub async fn an_order_by_card_that_ends_early_is_stored_exactly(store: Arc<dyn Store>) {
+    for reason in DeclineReason::ALL {
+        let world = World::new(920 + u64::from(*reason as u8));
+        let mut scene = Scene::new(&store, world).await;
+        scene.hear(&PaymentReport::Declined { reason: *reason }).await;
+        scene.ended(OrderStatus::Cancelled, PaymentStatus::Failed);
+    }
+    let mut scene = Scene::confirmed(&store, World::new(93)).await;
+    scene.hear(&scene.voided()).await;
+    scene.ended(OrderStatus::Cancelled, PaymentStatus::Failed);
+
+    let mut scene = Scene::confirmed(&store, World::new(94)).await;
+    scene.give(&cancel(), &customer(&scene.order)).await;
+    scene.hear(&scene.voided()).await;
+    scene.ended(OrderStatus::Cancelled, PaymentStatus::Voided);
+
+    let mut scene = Scene::confirmed(&store, World::new(95)).await;
+    scene.give(&accept(), &staff(&scene.order)).await;
+    scene.hear(&scene.voided()).await;
+    scene.ended(OrderStatus::Preparing, PaymentStatus::Voided);
+
+    let mut scene = Scene::new(&store, World::new(96)).await;
+    scene.expire().await;
+    scene.hear(&PaymentReport::NeverRequested).await;
+    scene.ended(OrderStatus::Cancelled, PaymentStatus::Voided);
+
+    // The money comes after the end, and goes back.
+    let mut scene = Scene::new(&store, World::new(97)).await;
+    scene.expire().await;
+    scene.hear(&scene.captured()).await;
+    scene.hear(&refused(1)).await;
+    scene.ended(OrderStatus::Cancelled, PaymentStatus::Captured);
+}
+
+/// With their lines, at anybody's cost, with what was said; pending, refused, asked for again, paid.
+pub async fn refunds_are_stored_exactly(store: Arc<dyn Store>) {
+    let mut scene = Scene::delivered(&store, World::new(98)).await;
+    let note = Some(Note::new("it's \"cold\"\n\\ 🥶").unwrap());
+    let (admin, staff) = (scene.admin(), staff(&scene.order));
+    let lines = vec![RefundLine { line: 1, quantity: 1 }, RefundLine { line: 0, quantity: 1 }];
+    let of_lines = RefundRequest { lines, note, ..RefundRequest::new(None, RefundReason::WrongItem) };
+    let mut number = 0;
+    for borne_by in RefundBearer::ALL {
+        let request = RefundRequest { borne_by: Some(*borne_by), ..of_lines.clone() };
+        scene.give(&Command::Refund(request), &admin).await;
+        number += 1;
+        scene.hear(&refused(number)).await;
+    }
+    scene.give(&Command::Refund(of_lines), &staff).await;
+    scene.give(&Command::Refund(RefundRequest::new(Some(amount(1)), RefundReason::Late)), &staff).await;
+    scene.hear(&paid(number + 2)).await;
+    scene.hear(&paid(number + 1)).await;
+    assert_eq!(scene.order.payment_status, PaymentStatus::PartiallyRefunded);
+    scene.give(&Command::Refund(RefundRequest::new(None, RefundReason::Other)), &admin).await;
+    scene.hear(&paid(number + 3)).await;
+    scene.ended(OrderStatus::Refunded, PaymentStatus::Refunded);
+}

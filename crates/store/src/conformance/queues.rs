@@ -1,0 +1,153 @@
+//! Queues of tasks: worked apart from each other, each task with what it needs.
+
+use std::{sync::Arc, time::Duration};
+
+use dabba_domain::{
+    RestaurantId, TaskId, Timestamp,
+    order::{RefundNumber, Task, TaskKind, TaskQueue},
+};
+
+use super::builders::World;
+use crate::{ClaimedTask, CommitOutcome, MAX_TASK_FAILURES, NewTask, PageSize, Store, TaskFailure};
+
+/// A task of this kind, with what it needs.
+fn task_of(world: &mut World, kind: TaskKind) -> Task {
+    match kind {
+        TaskKind::WarnUnaccepted => Task::WarnUnaccepted,
+        TaskKind::ExpireUnaccepted => Task::ExpireUnaccepted,
+        TaskKind::ExpireUnpaid => Task::ExpireUnpaid,
+        TaskKind::AuthorizePayment => Task::AuthorizePayment { token: world.payment_token() },
+        TaskKind::CapturePayment => Task::CapturePayment,
+        TaskKind::VoidPayment => Task::VoidPayment,
+        TaskKind::RefundPayment => {
+            let number = u32::try_from(world.below(1_000_000)).unwrap();
+            Task::RefundPayment { number: RefundNumber::MIN.saturating_add(number) }
+        }
+    }
+}
+
+/// Places an order with these tasks and no other.
+async fn add(
+    store: &Arc<dyn Store>,
+    world: &mut World,
+    restaurant: RestaurantId,
+    tasks: &[(TaskKind, Timestamp)],
+) -> Vec<NewTask> {
+    let account = world.account_id();
+    let mut commit = world.place_card(restaurant, account);
+    let new_task = |(kind, run_at): &(TaskKind, Timestamp)| NewTask {
+        id: world.task_id(commit.order_id),
+        order_id: commit.order_id,
+        task: task_of(world, *kind),
+        run_at: *run_at,
+    };
+    commit.tasks = tasks.iter().map(new_task).collect();
+    let tasks = commit.tasks.clone();
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+    tasks
+}
+
+fn ids<'a>(tasks: impl IntoIterator<Item = &'a NewTask>) -> Vec<TaskId> {
+    tasks.into_iter().map(|task| task.id).collect()
+}
+
+async fn claim(store: &Arc<dyn Store>, queue: TaskQueue, now: Timestamp, limit: u32) -> Vec<ClaimedTask> {
+    store.claim_due_tasks(queue, now, now + Duration::from_mins(1), limit).await.unwrap()
+}
+
+/// Handed out by its queue, and when it is parked.
+pub async fn a_task_of_each_kind_comes_out_exactly(store: Arc<dyn Store>) {
+    let mut world = World::new(81);
+    let restaurant = world.restaurant_id();
+    let due = world.in_seconds(10);
+    let limit = PageSize::new(10).unwrap();
+    for kind in TaskKind::ALL {
+        let added = add(&store, &mut world, restaurant, &[(*kind, due)]).await;
+        let claimed = claim(&store, kind.queue(), due, 10).await;
+        let tasks: Vec<NewTask> = claimed.iter().map(|claimed| claimed.task.clone()).collect();
+        assert_eq!(tasks, added);
+        let failure = TaskFailure { at: due, error: "no".to_owned() };
+        assert!(store.park_task(claimed[0].lease, &failure).await.unwrap());
+        let parked = store.parked_tasks(None, limit).await.unwrap().tasks;
+        assert_eq!(parked.last().unwrap().task, added[0]);
+        assert!(store.retry_task(added[0].id, due).await.unwrap());
+        let again = claim(&store, kind.queue(), due, 10).await;
+        assert_eq!(again[0].task, added[0]);
+    }
+}
+
+/// Whoever asks for one queue gets its tasks alone, by the time at which they were due; who has leased those
+/// holds none of another.
+pub async fn one_queue_is_never_handed_out_for_another(store: Arc<dyn Store>) {
+    let mut world = World::new(82);
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        let restaurant = world.restaurant_id();
+        let mut due = || {
+            let seconds = i64::try_from(world.below(100)).unwrap();
+            world.in_seconds(seconds)
+        };
+        let tasks: Vec<_> = TaskKind::ALL.iter().map(|kind| (*kind, due())).collect();
+        all.extend(add(&store, &mut world, restaurant, &tasks).await);
+    }
+    let now = world.in_seconds(1_000);
+    for queue in TaskQueue::ALL {
+        let mut expected = ids(all.iter().filter(|task| task.task.kind().queue() == *queue));
+        let claimed = claim(&store, *queue, now, 100).await;
+        assert!(claimed.is_sorted_by_key(|claimed| claimed.task.run_at));
+        let mut claimed = ids(claimed.iter().map(|claimed| &claimed.task));
+        claimed.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(claimed, expected, "{queue}");
+        assert_eq!(claim(&store, *queue, now, 100).await, [], "{queue}: they are leased");
+    }
+}
+
+/// However many wait in one queue, and for however long, the first of another is handed out at once.
+pub async fn a_long_queue_does_not_hold_up_another(store: Arc<dyn Store>) {
+    let mut world = World::new(83);
+    let restaurant = world.restaurant_id();
+    let (early, late) = (world.in_seconds(10), world.in_seconds(60));
+    let payments = [(TaskKind::CapturePayment, early); 30];
+    add(&store, &mut world, restaurant, &payments).await;
+    let deadline = add(&store, &mut world, restaurant, &[(TaskKind::WarnUnaccepted, late)]).await;
+    let claimed = claim(&store, TaskQueue::Deadlines, late, 1).await;
+    assert_eq!(ids(claimed.iter().map(|claimed| &claimed.task)), ids(&deadline));
+    assert_eq!(claim(&store, TaskQueue::Payments, late, 100).await.len(), 30);
+}
+
+/// How often a task has failed is told with it. What is given back without an error, or lost with its
+/// worker, has not failed; and what is tried again after it was parked has failed as often as before.
+pub async fn the_failures_of_a_task_are_counted(store: Arc<dyn Store>) {
+    let mut world = World::new(84);
+    let restaurant = world.restaurant_id();
+    let due = world.in_seconds(10);
+    add(&store, &mut world, restaurant, &[(TaskKind::AuthorizePayment, due)]).await;
+    let no = TaskFailure { at: due, error: "no".to_owned() };
+    let mut expected = 0;
+    for (attempt, failure) in (1..).zip([None, Some(&no), None, Some(&no), Some(&no)]) {
+        let claimed = claim(&store, TaskQueue::Payments, due, 10).await.remove(0);
+        assert_eq!((claimed.attempts, claimed.failures), (attempt, expected));
+        assert!(store.postpone_task(claimed.lease, due, failure).await.unwrap());
+        expected += u32::from(failure.is_some());
+    }
+    let lost = claim(&store, TaskQueue::Payments, due, 10).await.remove(0);
+    assert_eq!(lost.failures, expected);
+    let now = world.in_seconds(600);
+    let taken_over = claim(&store, TaskQueue::Payments, now, 10).await.remove(0);
+    assert_eq!((taken_over.attempts, taken_over.failures), (7, expected));
+    assert!(store.park_task(taken_over.lease, &no).await.unwrap());
+    assert!(store.retry_task(taken_over.task.id, now).await.unwrap());
+    expected += 1;
+    while expected < MAX_TASK_FAILURES {
+        let claimed = claim(&store, TaskQueue::Payments, now, 10).await.remove(0);
+        assert_eq!(claimed.failures, expected);
+        assert!(store.postpone_task(claimed.lease, now, Some(&no)).await.unwrap());
+        expected += 1;
+    }
+    for _ in 0..2 {
+        let claimed = claim(&store, TaskQueue::Payments, now, 10).await.remove(0);
+        assert_eq!(claimed.failures, MAX_TASK_FAILURES, "no more are kept");
+        assert!(store.postpone_task(claimed.lease, now, Some(&no)).await.unwrap());
+    }
+}
