@@ -29,6 +29,8 @@ mod hints;
 mod hosts;
 mod metrics;
 mod migrate;
+#[cfg(test)]
+mod migration_tests;
 mod monitor;
 mod options;
 mod orders;

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Every migration, by name, in order.
-const MIGRATIONS: &[(&str, &str)] = &[
+pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__initial", include_str!("../migrations/V1__initial.sql")),
     ("V2__shard", include_str!("../migrations/V2__shard.sql")),
     ("V3__parked_tasks", include_str!("../migrations/V3__parked_tasks.sql")),

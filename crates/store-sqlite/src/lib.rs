@@ -24,6 +24,8 @@ mod connection;
 mod failure;
 mod lock;
 mod migrate;
+#[cfg(test)]
+mod migration_tests;
 mod options;
 mod orders;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use crate::{failure::Failure, lock::DatabaseLock};
 
 /// Every migration, by name, in order.
-const MIGRATIONS: &[(&str, &str)] = &[
+pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__initial", include_str!("../migrations/V1__initial.sql")),
     ("V2__parked_tasks", include_str!("../migrations/V2__parked_tasks.sql")),
     ("V3__card_payments", include_str!("../migrations/V3__card_payments.sql")),

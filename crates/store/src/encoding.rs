@@ -229,6 +229,8 @@ fn corrupt(error: impl std::fmt::Display) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use dabba_domain::order::{Awaited, Closure, RefundBearer, RefundNumber};
+
     use super::*;
 
     #[test]
@@ -238,6 +240,34 @@ mod tests {
             assert_eq!(exact_nanoseconds(at).unwrap(), nanoseconds);
             assert_eq!(clamped_nanoseconds(at), nanoseconds);
         }
+    }
+
+    /// What was written before an order could wait for a payment had waited for its restaurant.
+    #[test]
+    fn what_expired_before_orders_were_paid_by_card_is_read() {
+        let expired = decode_event("expired", Some(r#"{"stock_returned":true}"#)).unwrap();
+        assert_eq!(expired, Event::Expired { waited_for: Awaited::Restaurant, stock_returned: true });
+        let closure: Closure = serde_json::from_str(r#"{"how":"expired"}"#).unwrap();
+        assert_eq!(closure, Closure::Expired { waited_for: Awaited::Restaurant });
+        let old = r#"{"amount":5,"reason":"late"}"#;
+        let Event::Refunded(refund) = decode_event("refunded", Some(old)).unwrap() else { panic!() };
+        assert_eq!((refund.number, refund.borne_by), (RefundNumber::MIN, RefundBearer::Restaurant));
+        assert_eq!(decode_refunds(None).unwrap(), []);
+        assert_eq!(decode_task("expire_unaccepted", None).unwrap(), Task::ExpireUnaccepted);
+    }
+
+    #[test]
+    fn what_is_not_a_task_is_refused() {
+        for (kind, payload) in [
+            ("dance", None),
+            ("authorize_payment", None),
+            ("authorize_payment", Some(r#"{"token":"not a token"}"#)),
+            ("refund_payment", Some(r#"{"number":0}"#)),
+            (r#"capture_payment","x":""#, None),
+        ] {
+            assert!(matches!(decode_task(kind, payload), Err(StoreError::Corrupt(_))), "{kind}");
+        }
+        assert!(decode_refunds(Some("{}")).is_err());
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod commits;
 mod history;
 mod keys;
 mod lists;
+pub mod past;
 mod payments;
 mod queues;
 mod stock;

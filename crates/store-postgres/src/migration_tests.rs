@@ -1,0 +1,115 @@
+//! Databases of older programs, migrated.
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    TaskId,
+    order::{PaymentStatus, Task, TaskQueue},
+};
+use dabba_pg_cluster::Cluster;
+use dabba_store::{
+    Store as _, TaskStore as _,
+    conformance::{
+        builders::World,
+        past::{PastOrder, past_orders, past_orders_are_whole},
+    },
+    encoding::exact_nanoseconds,
+};
+use refinery::{Migration, Runner, Target};
+use tokio_postgres::{Client, NoTls};
+
+use crate::{Ownership, PostgresOptions, PostgresStore, migrate::MIGRATIONS};
+
+/// The last version before an order could be paid by card.
+const BEFORE_CARD_PAYMENTS: i32 = 3;
+
+async fn database_at(url: &str, version: i32) -> Client {
+    let (mut client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let migrations: Vec<_> =
+        MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql).unwrap()).collect();
+    let runner = Runner::new(&migrations).set_target(Target::Version(version));
+    runner.run_async(&mut client).await.unwrap();
+    client
+}
+
+/// Writes an order as it was written before an order could be paid by card.
+async fn insert(client: &Client, past: &PastOrder) {
+    let PastOrder { order, closure, events, .. } = past;
+    let nanoseconds = |at| exact_nanoseconds(at).unwrap();
+    client
+        .execute(
+            "INSERT INTO orders (id, restaurant_id, customer_id, version, total, captured, refunded, \
+                acceptance_deadline_ns, ready_by_ns, placed_at_ns, updated_at_ns, is_terminal, status, \
+                payment_status, currency, closure) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16::text::json)",
+            &[
+                &order.id.uuid(),
+                &order.details.restaurant_id.uuid(),
+                &order.details.customer_id.uuid(),
+                &i64::from(order.version),
+                &order.details.amounts.total.minor(),
+                &order.captured.minor(),
+                &order.refunded.minor(),
+                &order.acceptance_deadline.map(nanoseconds),
+                &order.ready_by.map(nanoseconds),
+                &nanoseconds(order.placed_at),
+                &nanoseconds(order.updated_at),
+                &order.status.is_terminal(),
+                &order.status.as_str(),
+                &order.payment_status.as_str(),
+                &order.details.currency.code(),
+                closure,
+            ],
+        )
+        .await
+        .unwrap();
+    for event in events {
+        client
+            .execute(
+                "INSERT INTO order_events (order_id, version, at_ns, type, actor, data) \
+                 VALUES ($1, $2, $3, $4, $5::text::json, $6::text::json)",
+                &[
+                    &order.id.uuid(),
+                    &i64::from(event.version),
+                    &event.at_ns,
+                    &event.name,
+                    &event.actor,
+                    &event.data,
+                ],
+            )
+            .await
+            .unwrap();
+    }
+}
+
+/// Orders in cash, refunded or not, are what their events say after the migration, and the tasks that waited
+/// are still done.
+#[tokio::test]
+async fn orders_from_before_card_payments_are_whole_after_the_migration() {
+    let cluster = Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    let mut world = World::new(111);
+    let past = past_orders(&mut world);
+    assert!(past.iter().any(|past| past.order.payment_status == PaymentStatus::Refunded));
+    let task_id: TaskId = world.task_id(past[0].order.id);
+    let client = database_at(&url, BEFORE_CARD_PAYMENTS).await;
+    for past in &past {
+        insert(&client, past).await;
+    }
+    let old_task =
+        "INSERT INTO tasks (id, order_id, kind, run_at_ns) VALUES ($1, $2, 'expire_unaccepted', 1)";
+    client.execute(old_task, &[&task_id.uuid(), &past[0].order.id.uuid()]).await.unwrap();
+
+    assert_eq!(PostgresStore::migrate(&url, &Ownership::sole()).await, Ok(1));
+    let options = PostgresOptions::default();
+    let store = PostgresStore::open(&url, &Ownership::sole(), &options, Arc::new(|| 0)).await.unwrap();
+    let store = Arc::new(store);
+    past_orders_are_whole(store.clone(), &mut world, &past).await;
+    let (now, until) = (world.now(), world.in_seconds(60));
+    let tasks = store.claim_due_tasks(TaskQueue::Deadlines, now, until, 10).await.unwrap();
+    assert_eq!(tasks.len(), 1);
+    assert_eq!((tasks[0].task.id, &tasks[0].task.task), (task_id, &Task::ExpireUnaccepted));
+    assert_eq!(store.claim_due_tasks(TaskQueue::Payments, now, until, 10).await.unwrap(), []);
+    store.close().await;
+}

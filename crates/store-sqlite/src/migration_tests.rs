@@ -1,0 +1,105 @@
+//! Databases of older programs, migrated.
+
+use std::{path::Path, sync::Arc};
+
+use dabba_domain::{
+    TaskId,
+    order::{PaymentStatus, Task, TaskQueue},
+};
+use dabba_store::{
+    Store as _, TaskStore as _,
+    conformance::{
+        builders::World,
+        past::{PastOrder, past_orders, past_orders_are_whole},
+    },
+    encoding::exact_nanoseconds,
+};
+use refinery::{Migration, Runner, Target};
+use rusqlite::{Connection, params};
+
+use crate::{SqliteOptions, SqliteStore, codec::id_bytes, migrate::MIGRATIONS};
+
+/// The last version before an order could be paid by card.
+const BEFORE_CARD_PAYMENTS: i32 = 2;
+
+fn database_at(path: &Path, version: i32) -> Connection {
+    let mut connection = Connection::open(path).unwrap();
+    let migrations: Vec<_> =
+        MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql).unwrap()).collect();
+    Runner::new(&migrations).set_target(Target::Version(version)).run(&mut connection).unwrap();
+    connection
+}
+
+/// Writes an order as it was written before an order could be paid by card.
+fn insert(connection: &Connection, past: &PastOrder) {
+    let PastOrder { order, details, closure, events } = past;
+    connection
+        .execute(
+            "INSERT INTO orders (id, restaurant_id, customer_id, courier_id, status, is_terminal, payment_status, \
+                version, currency, total, captured, refunded, acceptance_deadline_ns, ready_by_ns, closure, \
+                placed_at_ns, updated_at_ns, details) \
+             VALUES (?1, ?2, ?3, NULL, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            params![
+                id_bytes(order.id),
+                id_bytes(order.details.restaurant_id),
+                id_bytes(order.details.customer_id),
+                order.status.as_str(),
+                order.status.is_terminal(),
+                order.payment_status.as_str(),
+                order.version,
+                order.details.currency.code(),
+                order.details.amounts.total.minor(),
+                order.captured.minor(),
+                order.refunded.minor(),
+                order.acceptance_deadline.map(|at| exact_nanoseconds(at).unwrap()),
+                order.ready_by.map(|at| exact_nanoseconds(at).unwrap()),
+                closure,
+                exact_nanoseconds(order.placed_at).unwrap(),
+                exact_nanoseconds(order.updated_at).unwrap(),
+                details,
+            ],
+        )
+        .unwrap();
+    for event in events {
+        connection
+            .execute(
+                "INSERT INTO order_events (order_id, version, type, data, actor, at_ns) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![id_bytes(order.id), event.version, event.name, event.data, event.actor, event.at_ns],
+            )
+            .unwrap();
+    }
+}
+
+/// Orders in cash, refunded or not, are what their events say after the migration, and the tasks that waited
+/// are still done.
+#[tokio::test]
+async fn orders_from_before_card_payments_are_whole_after_the_migration() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("old.db");
+    let mut world = World::new(111);
+    let past = past_orders(&mut world);
+    assert!(past.iter().any(|past| past.order.payment_status == PaymentStatus::Refunded));
+    let task_id: TaskId = world.task_id(past[0].order.id);
+    let connection = database_at(&path, BEFORE_CARD_PAYMENTS);
+    for past in &past {
+        insert(&connection, past);
+    }
+    connection
+        .execute(
+            "INSERT INTO tasks (id, order_id, kind, run_at_ns) VALUES (?1, ?2, 'expire_unaccepted', 1)",
+            params![id_bytes(task_id), id_bytes(past[0].order.id)],
+        )
+        .unwrap();
+    drop(connection);
+
+    assert_eq!(SqliteStore::migrate(&path), Ok(1));
+    let store = Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap());
+    past_orders_are_whole(store.clone(), &mut world, &past).await;
+    let (now, until) = (world.now(), world.in_seconds(60));
+    let tasks = store.claim_due_tasks(TaskQueue::Deadlines, now, until, 10).await.unwrap();
+    assert_eq!(tasks.len(), 1);
+    assert_eq!((tasks[0].task.id, &tasks[0].task.task), (task_id, &Task::ExpireUnaccepted));
+    assert_eq!(store.claim_due_tasks(TaskQueue::Payments, now, until, 10).await.unwrap(), []);
+    store.close().await;
+}

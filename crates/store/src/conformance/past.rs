@@ -1,0 +1,156 @@
+//! Orders as stores kept them before an order could be paid by card, for the tests of migrations.
+//!
+//! Refunds had no number then, no lines, and nobody else to bear them than the restaurant; what expired had
+//! waited for the restaurant.
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    Actor,
+    order::{
+        CancelReason, Command, Fulfilment, Order, OrderDetails, OrderStatus, RefundReason, RefundRequest,
+        Version, decide, fold,
+    },
+    text::Note,
+};
+use serde_json::Value;
+
+use super::builders::{World, amount, order_of, settings, staff};
+use crate::{Commit, CommitOutcome, Store, encoding::EncodedCommit};
+
+/// An order, and the text that was kept of it.
+#[derive(Clone, Debug)]
+pub struct PastOrder {
+    /// The order. The columns that are not texts were what they are now.
+    pub order: Order,
+    /// What was agreed.
+    pub details: String,
+    /// How it ended early.
+    pub closure: Option<String>,
+    /// What happened to it.
+    pub events: Vec<PastEvent>,
+}
+
+/// An event, and the text that was kept of it.
+#[derive(Clone, Debug)]
+pub struct PastEvent {
+    /// Its number.
+    pub version: Version,
+    /// Its name.
+    pub name: &'static str,
+    /// Its content.
+    pub data: Option<String>,
+    /// Who made it happen.
+    pub actor: String,
+    /// When it happened, in nanoseconds since 1970.
+    pub at_ns: i64,
+}
+
+impl PastOrder {
+    fn new(commits: &[Commit]) -> Self {
+        let mut events = Vec::new();
+        let (mut details, mut closure) = (None, None);
+        for commit in commits {
+            let encoded = EncodedCommit::new(commit.clone()).unwrap();
+            let change = encoded.change.unwrap();
+            for (recorded, event) in
+                commit.change.iter().flat_map(|change| &change.events).zip(&change.events)
+            {
+                events.push(PastEvent {
+                    version: recorded.version,
+                    name: event.name,
+                    data: change.data_of(event).map(as_it_was),
+                    actor: event.actor.clone(),
+                    at_ns: event.at_ns,
+                });
+            }
+            details = details.or(change.details);
+            closure = change.closure.as_deref().map(as_it_was);
+        }
+        Self { order: order_of(commits.last().unwrap()), details: details.unwrap(), closure, events }
+    }
+}
+
+/// A text without what was not in it then.
+fn as_it_was(json: &str) -> String {
+    let mut value: Value = serde_json::from_str(json).unwrap();
+    let members = value.as_object_mut().unwrap();
+    if members.contains_key("restaurant_id") {
+        return json.to_owned(); // What was agreed is as it was.
+    }
+    for since in ["number", "borne_by", "waited_for"] {
+        members.remove(since);
+    }
+    value.to_string()
+}
+
+/// Orders in cash: one that waits, one that expired, one that was cancelled, and some of which money was given
+/// back, once and twice, in part and in whole.
+pub fn past_orders(world: &mut World) -> Vec<PastOrder> {
+    let restaurant = world.restaurant_id();
+    let account = world.account_id();
+    let mut lives = Vec::new();
+    let waiting = world.place(restaurant, account);
+    lives.push(vec![waiting]);
+
+    let placed = world.place(restaurant, account);
+    let order = order_of(&placed);
+    let deadline = order.acceptance_deadline.unwrap();
+    let expiry = decide(&order, &Command::Expire, &Actor::System, &settings(), deadline).unwrap();
+    let expired = world.commit(expiry, order.version);
+    lives.push(vec![placed, expired]);
+
+    let placed = world.place(restaurant, account);
+    let order = order_of(&placed);
+    let cancel = Command::Cancel { reason: CancelReason::Other, note: None };
+    let cancelled = world.act(&order, &cancel, &staff(&order));
+    lives.push(vec![placed, cancelled]);
+
+    for parts in [&[Some(1)][..], &[None], &[Some(250), Some(99)], &[Some(1_000), None]] {
+        let details =
+            OrderDetails { fulfilment: Fulfilment::Collection, ..world.details(restaurant, account) };
+        let mut life = vec![world.place_with(details)];
+        let staff = staff(&order_of(&life[0]));
+        for command in [Command::Accept { preparation_minutes: 9 }, Command::MarkReady, Command::Deliver] {
+            let commit = world.act(&order_of(life.last().unwrap()), &command, &staff);
+            life.push(commit);
+        }
+        for part in parts {
+            let note = Some(Note::new("\"cold\" \\ 🥶").unwrap());
+            let request = RefundRequest { note, ..RefundRequest::new(part.map(amount), RefundReason::Late) };
+            let commit = world.act(&order_of(life.last().unwrap()), &Command::Refund(request), &staff);
+            life.push(commit);
+        }
+        lives.push(life);
+    }
+    lives.iter().map(|life| PastOrder::new(life)).collect()
+}
+
+/// Makes sure that a migrated store has these orders: each is what its events say (I4), with the money that it
+/// had, and goes on from there.
+pub async fn past_orders_are_whole(store: Arc<dyn Store>, world: &mut World, past: &[PastOrder]) {
+    for PastOrder { order: then, .. } in past {
+        let events = store.events(then.id, 0, 100).await.unwrap();
+        let order = store.order(then.id).await.unwrap().unwrap();
+        assert_eq!(fold(&events).unwrap().as_ref(), Some(&order));
+        assert_eq!(order.version, then.version);
+        assert_eq!((order.status, order.payment_status), (then.status, then.payment_status));
+        assert_eq!((order.captured, order.refunded), (then.captured, then.refunded));
+        assert_eq!((&order.closure, &order.details), (&then.closure, &then.details));
+        assert_eq!(order.refundable(), then.refundable());
+        assert_eq!(
+            order.refunds,
+            then.refunds[..usize::from(!then.refunds.is_empty())],
+            "the first stands for all"
+        );
+        let admin = Actor::Admin { account_id: order.details.customer_id };
+        let refund = Command::Refund(RefundRequest::new(Some(amount(1)), RefundReason::Other));
+        if order.status == OrderStatus::Delivered {
+            let commit = world.act(&order, &refund, &admin);
+            let after = order_of(&commit);
+            assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+            assert_eq!(store.order(order.id).await.unwrap().as_ref(), Some(&after));
+            assert_eq!(after.refunds.len(), 2);
+        }
+    }
+}
