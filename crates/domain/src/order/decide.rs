@@ -163,17 +163,7 @@ pub fn decide(
             return Err(Rejection::IllegalMove { command: CommandKind::Confirm, status: order.status });
         }
         Command::Confirm => decision.confirm(settings.acceptance_deadline(), now)?,
-        Command::Accept { preparation_minutes } => {
-            if *preparation_minutes > MAX_PREPARATION_MINUTES {
-                return Err(Rejection::PreparationTooLong);
-            }
-            let ready_by = after(now, SignedDuration::from_mins(i64::from(*preparation_minutes)));
-            let preparation_minutes = *preparation_minutes;
-            decision.record(actor, now, Event::Accepted { preparation_minutes, ready_by })?;
-            if order.payment_status == PaymentStatus::Authorized {
-                decision.tasks_at(now, [Task::CapturePayment]);
-            }
-        }
+        Command::Accept { preparation_minutes } => decision.accept(actor, *preparation_minutes, now)?,
         Command::Reject { reason, note } => {
             let stock_returned = decision.return_stock(RejectReason::returns_stock(*reason));
             decision.record(
@@ -211,15 +201,7 @@ pub fn decide(
                 decision.tasks_at(acceptance_deadline, [Task::ExpireUnaccepted]);
             }
         }
-        Command::Expire => {
-            if order.deadline().is_none_or(|deadline| now < deadline) {
-                return Err(Rejection::IllegalMove { command: CommandKind::Expire, status: order.status });
-            }
-            let waited_for = if order.awaits_payment() { Awaited::Payment } else { Awaited::Restaurant };
-            let stock_returned = decision.return_stock(true);
-            decision.record(actor, now, Event::Expired { waited_for, stock_returned })?;
-            decision.unwind_payment(actor, RefundBearer::Everyone, now)?;
-        }
+        Command::Expire => decision.expire(actor, now)?,
         Command::Refund(request) => {
             let refund = refund_of(order, request, actor, settings.refund_limit)?;
             decision.request_refund(actor, refund, now)?;
@@ -382,6 +364,29 @@ impl Decision {
         // The warning is followed by the expiry.
         self.tasks_at(after(now, time_to_accept - warning_lead(time_to_accept)), [Task::WarnUnaccepted]);
         self.record(&Actor::System, now, Event::Confirmed { acceptance_deadline })
+    }
+
+    fn accept(&mut self, actor: &Actor, preparation_minutes: u32, now: Timestamp) -> Result<(), Rejection> {
+        if preparation_minutes > MAX_PREPARATION_MINUTES {
+            return Err(Rejection::PreparationTooLong);
+        }
+        let ready_by = after(now, SignedDuration::from_mins(i64::from(preparation_minutes)));
+        self.record(actor, now, Event::Accepted { preparation_minutes, ready_by })?;
+        if self.order.payment_status == PaymentStatus::Authorized {
+            self.tasks_at(now, [Task::CapturePayment]);
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self, actor: &Actor, now: Timestamp) -> Result<(), Rejection> {
+        let status = self.order.status;
+        if self.order.deadline().is_none_or(|deadline| now < deadline) {
+            return Err(Rejection::IllegalMove { command: CommandKind::Expire, status });
+        }
+        let waited_for = if self.order.awaits_payment() { Awaited::Payment } else { Awaited::Restaurant };
+        let stock_returned = self.return_stock(true);
+        self.record(actor, now, Event::Expired { waited_for, stock_returned })?;
+        self.unwind_payment(actor, RefundBearer::Everyone, now)
     }
 
     fn assign(&mut self, actor: &Actor, courier_id: AccountId, now: Timestamp) -> Result<(), Rejection> {
