@@ -27,6 +27,7 @@ mod commits;
 mod history;
 mod keys;
 mod lists;
+mod parking;
 pub mod past;
 mod payments;
 mod queues;
@@ -138,6 +139,8 @@ properties! { $
         a_postponed_task_comes_back_with_its_error,
         a_task_is_postponed_only_by_its_holder,
         a_task_given_back_without_an_error_keeps_what_was_said,
+    }
+    parking {
         a_parked_task_is_put_aside_with_its_whole_history,
         a_task_is_parked_only_by_its_holder,
         parked_tasks_are_listed_by_id,

@@ -4,17 +4,14 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use dabba_domain::{RestaurantId, TaskId, Timestamp, order::TaskQueue};
 
-use super::builders::World;
-use crate::{
-    ClaimedTask, Commit, CommitOutcome, MAX_TASK_FAILURES, NewTask, PageSize, ParkedTask,
-    RecordedTaskFailure, Store, TaskFailure, TaskLease, TaskResolution,
-};
+use super::{builders::World, parking::parked};
+use crate::{ClaimedTask, Commit, CommitOutcome, NewTask, Store, TaskFailure, TaskLease};
 
 /// The smallest step of time.
-const MOMENT: Duration = Duration::from_nanos(1);
+pub(super) const MOMENT: Duration = Duration::from_nanos(1);
 
 /// Places an order of a new restaurant with a task that is due then; no other task.
-async fn add_task(store: &Arc<dyn Store>, world: &mut World, run_at: Timestamp) -> NewTask {
+pub(super) async fn add_task(store: &Arc<dyn Store>, world: &mut World, run_at: Timestamp) -> NewTask {
     let restaurant = world.restaurant_id();
     add_task_of(store, world, restaurant, run_at).await
 }
@@ -35,33 +32,23 @@ async fn add_task_of(
 }
 
 /// A commit that does nothing but complete a task.
-async fn completing(store: &Arc<dyn Store>, world: &mut World, lease: TaskLease, task: &NewTask) -> Commit {
+pub(super) async fn completing(
+    store: &Arc<dyn Store>,
+    world: &mut World,
+    lease: TaskLease,
+    task: &NewTask,
+) -> Commit {
     let order = store.order(task.order_id).await.unwrap().unwrap();
     let repeated = world.repeat(&order, order.details.customer_id);
     Commit { claim: None, completes: Some(lease), ..repeated }
 }
 
-fn failure(at: Timestamp, error: &str) -> TaskFailure {
+pub(super) fn failure(at: Timestamp, error: &str) -> TaskFailure {
     TaskFailure { at, error: error.to_owned() }
 }
 
-/// All parked tasks, read in pages of so many.
-async fn parked(store: &Arc<dyn Store>, page_size: u32) -> Vec<ParkedTask> {
-    let limit = PageSize::new(page_size).unwrap();
-    let mut parked = Vec::<ParkedTask>::new();
-    loop {
-        let page = store.parked_tasks(parked.last().map(|last| last.task.id), limit).await.unwrap();
-        assert!(!page.incomplete);
-        let is_last = page.tasks.len() < limit.get() as usize;
-        parked.extend(page.tasks);
-        if is_last {
-            return parked;
-        }
-    }
-}
-
 /// Adds a task that is due then and claims it, with whatever else is due.
-async fn add_and_claim(store: &Arc<dyn Store>, world: &mut World, due: Timestamp) -> ClaimedTask {
+pub(super) async fn add_and_claim(store: &Arc<dyn Store>, world: &mut World, due: Timestamp) -> ClaimedTask {
     let task = add_task(store, world, due).await;
     let claimed =
         store.claim_due_tasks(TaskQueue::Deadlines, due, due + Duration::from_mins(1), 10).await.unwrap();
@@ -310,149 +297,4 @@ pub async fn a_task_given_back_without_an_error_keeps_what_was_said(store: Arc<d
     let attempts: Vec<u32> =
         parked(&store, 1).await[0].failures.iter().map(|failed| failed.attempt).collect();
     assert_eq!(attempts, [1, 3]);
-}
-
-/// A parked task is handed out no more, its lease is gone, and it says all that went wrong, in order.
-pub async fn a_parked_task_is_put_aside_with_its_whole_history(store: Arc<dyn Store>) {
-    let mut world = World::new(62);
-    let due = world.in_seconds(10);
-    let task = add_task(&store, &mut world, due).await;
-    let errors = ["first: \"✗\"", "second\n", "third: \\u0041 {}"];
-    let mut expected = Vec::new();
-    let mut last = None;
-    for (attempt, error) in (1..).zip(errors) {
-        let now = due + Duration::from_secs(u64::from(attempt));
-        let claimed = store
-            .claim_due_tasks(TaskQueue::Deadlines, now, now + Duration::from_mins(1), 10)
-            .await
-            .unwrap()
-            .remove(0);
-        let failure = failure(now + MOMENT, error);
-        expected.push(RecordedTaskFailure { attempt, failure: failure.clone() });
-        if attempt < 3 {
-            assert!(store.postpone_task(claimed.lease, due, Some(&failure)).await.unwrap());
-        } else {
-            assert_eq!(parked(&store, 10).await, [], "it is still tried");
-            assert!(store.park_task(claimed.lease, &failure).await.unwrap());
-            assert!(!store.park_task(claimed.lease, &failure).await.unwrap(), "once");
-            last = Some((claimed.lease, failure.at));
-        }
-    }
-    let (lease, parked_at) = last.unwrap();
-    assert_eq!(
-        parked(&store, 10).await,
-        [ParkedTask { task: task.clone(), attempts: 3, parked_at, failures: expected }]
-    );
-    let far = world.in_seconds(1_000_000);
-    assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap(), []);
-    assert!(!store.postpone_task(lease, far, None).await.unwrap());
-    let commit = completing(&store, &mut world, lease, &task).await;
-    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost]);
-}
-
-/// Who has lost the lease parks nothing.
-pub async fn a_task_is_parked_only_by_its_holder(store: Arc<dyn Store>) {
-    let mut world = World::new(63);
-    let due = world.in_seconds(10);
-    let first = add_and_claim(&store, &mut world, due).await;
-    let now = world.in_seconds(600);
-    let second =
-        store.claim_due_tasks(TaskQueue::Deadlines, now, world.in_seconds(700), 10).await.unwrap().remove(0);
-    let failure = failure(now, "too late");
-    assert!(!store.park_task(first.lease, &failure).await.unwrap());
-    assert_eq!(parked(&store, 10).await, []);
-    let commit = completing(&store, &mut world, second.lease, &second.task).await;
-    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
-    let never = TaskLease { task_id: world.task_id(second.task.order_id), token: 1 };
-    assert!(!store.park_task(never, &failure).await.unwrap());
-}
-
-/// Leafed through in pages of any size, the parked tasks are one list by id, of all restaurants.
-pub async fn parked_tasks_are_listed_by_id(store: Arc<dyn Store>) {
-    let mut world = World::new(64);
-    let due = world.in_seconds(10);
-    let mut expected = Vec::new();
-    for _ in 0..7 {
-        let claimed = add_and_claim(&store, &mut world, due).await;
-        assert!(store.park_task(claimed.lease, &failure(due, "no")).await.unwrap());
-        expected.push(claimed.task.id);
-    }
-    add_task(&store, &mut world, due).await;
-    expected.sort_unstable();
-    for page_size in [1, 3, 7, 100] {
-        let found: Vec<TaskId> =
-            parked(&store, page_size).await.iter().map(|parked| parked.task.id).collect();
-        assert_eq!(found, expected, "{page_size}");
-    }
-}
-
-/// A parked task that is to be tried again is handed out then and not before, with its history.
-pub async fn a_parked_task_is_tried_again_when_somebody_says_so(store: Arc<dyn Store>) {
-    let mut world = World::new(65);
-    let (due, later) = (world.in_seconds(10), world.in_seconds(300));
-    let claimed = add_and_claim(&store, &mut world, due).await;
-    let id = claimed.task.id;
-    assert!(!store.retry_task(id, due).await.unwrap(), "it is not parked");
-    assert!(store.park_task(claimed.lease, &failure(due, "no")).await.unwrap());
-    assert!(store.retry_task(id, later).await.unwrap());
-    assert!(!store.retry_task(id, due).await.unwrap(), "it is not parked any more");
-    assert_eq!(parked(&store, 10).await, []);
-    assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, later - MOMENT, later, 10).await.unwrap(), []);
-    let again = store
-        .claim_due_tasks(TaskQueue::Deadlines, later, world.in_seconds(400), 10)
-        .await
-        .unwrap()
-        .remove(0);
-    assert_eq!((again.task.id, again.attempts, again.last_error.as_deref()), (id, 2, Some("no")));
-    assert!(again.lease.token > claimed.lease.token);
-    assert!(store.park_task(again.lease, &failure(later, "no again")).await.unwrap());
-    assert_eq!(parked(&store, 10).await[0].failures.len(), 2);
-    assert!(
-        !store.retry_task(world.task_id(claimed.task.order_id), due).await.unwrap(),
-        "there is no such task"
-    );
-}
-
-/// A parked task that is resolved is neither listed nor handed out nor resolved again.
-pub async fn a_resolved_task_is_gone_for_good(store: Arc<dyn Store>) {
-    let mut world = World::new(66);
-    let due = world.in_seconds(10);
-    let claimed = add_and_claim(&store, &mut world, due).await;
-    let resolution = TaskResolution {
-        at: world.in_seconds(20),
-        by: world.account_id(),
-        reason: "done by hand ✓".to_owned(),
-    };
-    let id = claimed.task.id;
-    assert!(!store.resolve_task(id, &resolution).await.unwrap(), "it is not parked");
-    assert!(store.park_task(claimed.lease, &failure(due, "no")).await.unwrap());
-    assert!(store.resolve_task(id, &resolution).await.unwrap());
-    assert!(!store.resolve_task(id, &resolution).await.unwrap(), "once");
-    assert!(!store.retry_task(id, due).await.unwrap());
-    assert_eq!(parked(&store, 10).await, []);
-    let far = world.in_seconds(1_000_000);
-    assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap(), []);
-}
-
-/// However often a task fails, what is kept of that is bounded: the latest.
-pub async fn the_history_of_a_task_is_bounded(store: Arc<dyn Store>) {
-    let mut world = World::new(67);
-    let due = world.in_seconds(10);
-    add_task(&store, &mut world, due).await;
-    let most = MAX_TASK_FAILURES;
-    for _ in 0..most + 2 {
-        let claimed = store
-            .claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(60), 10)
-            .await
-            .unwrap()
-            .remove(0);
-        assert!(store.postpone_task(claimed.lease, due, Some(&failure(due, "no"))).await.unwrap());
-    }
-    let claimed =
-        store.claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(60), 10).await.unwrap().remove(0);
-    assert!(store.park_task(claimed.lease, &failure(due, "the last")).await.unwrap());
-    let failures = parked(&store, 10).await.remove(0).failures;
-    let attempts: Vec<u32> = failures.iter().map(|failed| failed.attempt).collect();
-    assert_eq!(attempts, (4..=most + 3).collect::<Vec<_>>());
-    assert_eq!(failures.last().unwrap().failure.error, "the last");
 }
