@@ -8,6 +8,7 @@ pub(crate) mod openapi;
 pub(crate) mod serve;
 pub(crate) mod settings;
 pub(crate) mod shards;
+pub(crate) mod simulate;
 pub(crate) mod simulate_payments;
 pub(crate) mod tasks;
 pub(crate) mod token;
@@ -57,6 +58,9 @@ enum Command {
     ImportMenu(import_menu::Arguments),
     /// Lists the tasks that have failed too often. Its subcommands have one tried again, or put it away.
     Tasks(Box<tasks::Arguments>),
+    /// Simulates orders, people and failures from a seed, in a time of its own, and looks whether everything is
+    /// as it must be.
+    Simulate(simulate::Arguments),
     /// Plays a payment provider that moves no money, for trying out and for tests.
     SimulatePayments(simulate_payments::Arguments),
     /// Prints a bearer token, signed with the data directory's key. Also while a server runs.
@@ -81,6 +85,7 @@ impl Cli {
             Command::Audit(arguments) => audit::run(arguments),
             Command::ImportMenu(arguments) => import_menu::run(arguments),
             Command::Tasks(arguments) => tasks::run(*arguments),
+            Command::Simulate(arguments) => simulate::run(&arguments),
             Command::SimulatePayments(arguments) => simulate_payments::run(arguments),
             Command::Token(arguments) => token::run(arguments),
             Command::Settings => settings::run(),

@@ -1,0 +1,117 @@
+//! `dabba simulate`
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dabba_engine::{Random as _, SystemRandom};
+use dabba_sim::{Plant, SimulationOptions, SimulationReport, simulate};
+use dabba_store::Store as _;
+use dabba_store_sqlite::{SqliteOptions, SqliteStore};
+use serde::Serialize;
+use tempfile::TempDir;
+
+use crate::{failure::Failure, output};
+
+/// Where files are kept in memory, on systems that have it.
+const MEMORY: &str = "/dev/shm";
+
+/// What the command takes.
+#[derive(clap::Args)]
+#[command(
+    after_help = "A simulation that has found something prints its seed; with --seed it does the same again."
+)]
+pub(crate) struct Arguments {
+    /// The seed of the first simulation; random, when absent.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Orders in a simulation.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    orders: u32,
+    /// For how long to begin further simulations, each with the next seed. One only, when absent.
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<u64>,
+    /// A defect to put in, to see it found: forgotten-keys, lost-stock, lost-tasks or wrong-answers.
+    #[arg(long, value_parser = plant)]
+    plant: Option<Plant>,
+    /// Prints JSON, one object for each simulation.
+    #[arg(long)]
+    json: bool,
+}
+
+fn plant(name: &str) -> Result<Plant, String> {
+    Plant::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = Plant::ALL.into_iter().map(Plant::as_str).collect();
+        format!("must be one of {}", names.join(", "))
+    })
+}
+
+/// A simulation in which nothing was wrong, and how long it took.
+#[derive(Serialize)]
+struct Line {
+    #[serde(flatten)]
+    report: SimulationReport,
+    seconds: f64,
+    orders_per_second: f64,
+}
+
+/// Simulates until the time is over, or until something is wrong.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    // One thread, so that what is drawn in one order is done in one order.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::during("starting the runtime"))?;
+    let (begun, limit) = (Instant::now(), Duration::from_secs(arguments.seconds.unwrap_or(0)));
+    let mut seed = arguments.seed.unwrap_or_else(|| SystemRandom.next_u64() >> 32);
+    loop {
+        let options = SimulationOptions { seed, orders: arguments.orders, plant: arguments.plant };
+        tell(&runtime.block_on(one(&options))?, arguments.json)?;
+        if begun.elapsed() >= limit {
+            return Ok(());
+        }
+        seed = seed.wrapping_add(1);
+    }
+}
+
+async fn one(options: &SimulationOptions) -> Result<Line, Failure> {
+    let directory = directory().map_err(Failure::during("making a directory for the store"))?;
+    let path = directory.path().join("dabba.db");
+    SqliteStore::migrate(&path).map_err(Failure::during("making the store"))?;
+    let store = SqliteStore::open(&path, &SqliteOptions::default());
+    let store = Arc::new(store.map_err(Failure::during("opening the store"))?);
+    let begun = Instant::now();
+    let simulated = simulate(Arc::clone(&store) as _, options).await;
+    store.close().await;
+    let report = simulated.map_err(|error| Failure::new(error.to_string()))?;
+    let seconds = begun.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let orders_per_second = report.orders as f64 / seconds;
+    Ok(Line { report, seconds, orders_per_second })
+}
+
+/// A directory in memory where there is such a thing: nothing here has to survive.
+fn directory() -> std::io::Result<TempDir> {
+    let memory = Path::new(MEMORY);
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
+}
+
+fn tell(line: &Line, json: bool) -> Result<(), Failure> {
+    if json {
+        return output::json(line);
+    }
+    let Line { report, seconds, orders_per_second } = line;
+    output::line(format_args!(
+        "seed {}: {} orders ({} delivered, {} events) through {} failures, {} deaths, {} hangs and {} restarts; \
+         {} s of their time in {seconds:.1} s, {orders_per_second:.0} orders/s; nothing is wrong",
+        report.seed,
+        report.orders,
+        report.delivered,
+        report.events,
+        report.failures,
+        report.deaths,
+        report.hangs,
+        report.restarts,
+        report.simulated_seconds,
+    ))
+}

@@ -1,0 +1,277 @@
+//! How a simulation comes to rest, and what has to be so then.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{Arc, PoisonError},
+};
+
+use async_trait::async_trait;
+use dabba_domain::{
+    OrderId, RestaurantId,
+    order::{CommandKind, Event, Order, OrderStatus, PaymentStatus, RefundStatus, TaskQueue},
+};
+use dabba_engine::{Clock as _, Principal};
+use dabba_gateways::simulated::{Health, Provider};
+use dabba_store::{OrderQuery, OrderScope, PageSize};
+
+use super::{
+    Simulation, SimulationError, SimulationReport,
+    world::{LIMITED, STOCK, World},
+};
+use crate::audit::{AuditOptions, Finding, GatewayLedger, GatewaySummary, audit};
+
+/// Rounds until everything is at an end. A failed task comes back after five minutes at the longest, the
+/// longest deadline is an hour, and each round is half a minute.
+const MAX_ROUNDS: u32 = 400;
+/// How long a round is, in seconds.
+const ROUND_SECONDS: i64 = 30;
+/// Tasks that are worked in a round, at most.
+const MAX_TASKS_A_ROUND: u32 = 100_000;
+/// Problems that are told.
+const MAX_PROBLEMS: usize = 20;
+
+/// Whether nothing has to happen to an order any more.
+fn is_at_rest(order: &Order) -> bool {
+    let is_pending = order.refunds.iter().any(|state| state.status == RefundStatus::Pending);
+    let is_open = matches!(order.payment_status, PaymentStatus::Pending | PaymentStatus::Authorized);
+    order.status.is_terminal() && !is_pending && !is_open
+}
+
+/// The next thing that somebody does so that an order comes to its end.
+pub(super) fn next_command(order: &Order) -> Option<CommandKind> {
+    use dabba_domain::pricing::FulfilmentKind::Collection;
+    let is_collected = order.details.fulfilment.kind() == Collection;
+    match order.status {
+        OrderStatus::Confirmed => Some(CommandKind::Accept),
+        OrderStatus::Preparing => Some(CommandKind::MarkReady),
+        OrderStatus::ReadyForPickup if is_collected => Some(CommandKind::Deliver),
+        OrderStatus::ReadyForPickup if order.courier_id.is_none() => Some(CommandKind::AssignCourier),
+        OrderStatus::ReadyForPickup => Some(CommandKind::PickUp),
+        OrderStatus::OutForDelivery => Some(CommandKind::Deliver),
+        OrderStatus::Created | OrderStatus::Delivered | OrderStatus::Cancelled | OrderStatus::Refunded => {
+            None
+        }
+    }
+}
+
+impl Simulation {
+    /// Nothing fails any more, and everybody finishes what they have begun.
+    pub(super) async fn come_to_rest(&mut self) -> Result<(), SimulationError> {
+        self.world.chaos.set_calm(true);
+        self.world.provider.set_health(Health::Up);
+        self.finish_hanging().await;
+        let ids = self.world.open.iter().chain(&self.world.ended).copied().collect();
+        let mut unsettled = self.go_on_with(ids).await;
+        for _ in 0..MAX_ROUNDS {
+            self.deliver_reports().await;
+            self.work_off().await;
+            let ids = unsettled.iter().map(|order| order.id).collect();
+            unsettled = self.go_on_with(ids).await;
+            if unsettled.is_empty() {
+                return Ok(());
+            }
+            if let Err(error) = self.world.retry_parked().await {
+                return Err(self.error([format!("parked tasks cannot be listed: {error}")]));
+            }
+            self.pass(ROUND_SECONDS);
+        }
+        let describe = |order: &Order| {
+            format!(
+                "order {} never comes to rest: it is {}, its payment {}",
+                order.id, order.status, order.payment_status
+            )
+        };
+        let mut problems: Vec<String> = unsettled.iter().map(describe).collect();
+        problems.extend(self.audit().await);
+        Err(self.error(problems))
+    }
+
+    fn error(&self, problems: impl IntoIterator<Item = String>) -> SimulationError {
+        let problems = self.world.problems.iter().cloned().chain(problems).take(MAX_PROBLEMS).collect();
+        SimulationError { seed: self.options.seed, problems }
+    }
+
+    async fn deliver_reports(&mut self) {
+        let now = self.world.clock.now();
+        let mut reports =
+            std::mem::take(&mut *self.world.reports.lock().unwrap_or_else(PoisonError::into_inner));
+        reports.extend(self.world.provider.settle(now));
+        for report in reports {
+            self.world.report(report).await;
+        }
+    }
+
+    async fn work_off(&mut self) {
+        let engine = Arc::clone(&self.world.engines[0]);
+        for queue in TaskQueue::ALL {
+            for _ in 0..MAX_TASKS_A_ROUND {
+                match engine.work_next(*queue).await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        self.world.problems.push(format!("tasks are not handed out: {error}"));
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings these orders a step further, and gives those that are not at rest.
+    async fn go_on_with(&mut self, ids: Vec<OrderId>) -> Vec<Order> {
+        let mut unsettled = Vec::new();
+        for id in ids {
+            let Some(order) = self.world.look_at(id).await else { continue };
+            if let Some(kind) = next_command(&order)
+                && let Some(command) = self.world.command(kind, &order)
+            {
+                let who = self.world.whose_turn(kind, &order);
+                self.world.give(&who, id, command).await;
+            }
+            if !is_at_rest(&order) {
+                unsettled.push(order);
+            }
+        }
+        unsettled
+    }
+
+    /// Whether everything is as it must be.
+    pub(super) async fn judge(mut self) -> Result<SimulationReport, SimulationError> {
+        let orders = self.world.all_orders().await.map_err(|problem| self.error([problem]))?;
+        let mut problems = std::mem::take(&mut self.world.problems);
+        let known: HashSet<OrderId> = self.world.placed.values().copied().collect();
+        let strangers = orders.iter().filter(|order| !known.contains(&order.id));
+        problems.extend(strangers.map(|order| format!("order {} was placed by no known key", order.id)));
+        if known.len() != self.world.placed.len() {
+            problems.push("two keys stand for one order".to_owned());
+        }
+        problems.extend(self.audit().await);
+        problems.extend(self.check_stock(&orders).await);
+        if !problems.is_empty() {
+            problems.truncate(MAX_PROBLEMS);
+            return Err(SimulationError { seed: self.options.seed, problems });
+        }
+        let is_delivered = |order: &&Order| order.status == OrderStatus::Delivered;
+        self.report.orders = orders.len() as u64;
+        self.report.events = orders.iter().map(|order| u64::from(order.version)).sum();
+        self.report.delivered = orders.iter().filter(is_delivered).count() as u64;
+        self.report.failures = self.world.chaos.failures();
+        let passed = self.world.clock.now().duration_since(World::start());
+        self.report.simulated_seconds = passed.as_secs();
+        self.report.digest = digest(&orders);
+        Ok(self.report)
+    }
+
+    async fn audit(&self) -> Vec<String> {
+        let ledger = ProviderLedger(Arc::clone(&self.world.provider));
+        let options = AuditOptions::at(self.world.clock.now());
+        match audit(&*self.world.store, Some(&ledger), &options).await {
+            Ok(report) if report.findings.is_empty() => Vec::new(),
+            Ok(report) => report.findings.iter().map(describe).collect(),
+            Err(error) => vec![error.to_string()],
+        }
+    }
+
+    /// Whether of what is limited there is left what was not sold, or came back.
+    async fn check_stock(&self, orders: &[Order]) -> Vec<String> {
+        let mut sold: BTreeMap<RestaurantId, i64> = BTreeMap::new();
+        for order in orders {
+            let drawn = order.details.stock_drawn.iter().map(|draw| i64::from(draw.quantity)).sum::<i64>();
+            let came_back = match self.world.store.events(order.id, 0, order.version).await {
+                Ok(events) => events.iter().any(|recorded| returns_stock(&recorded.event)),
+                Err(error) => return vec![error.to_string()],
+            };
+            if !came_back {
+                *sold.entry(order.details.restaurant_id).or_default() += drawn;
+            }
+        }
+        let mut problems = Vec::new();
+        for place in &self.world.places {
+            let levels = self.world.store.stock(place.id).await.unwrap_or_default();
+            let left: HashMap<&str, u32> =
+                levels.iter().map(|level| (level.item.as_str(), level.remaining)).collect();
+            let expected = i64::from(STOCK) - sold.get(&place.id).copied().unwrap_or(0);
+            let found = left.get(LIMITED).map(|left| i64::from(*left));
+            if found != Some(expected) {
+                problems
+                    .push(format!("of {LIMITED} at {}, {expected} must be left, not {found:?}", place.id));
+            }
+        }
+        problems
+    }
+}
+
+const fn returns_stock(event: &Event) -> bool {
+    match event {
+        Event::Rejected { stock_returned, .. }
+        | Event::Cancelled { stock_returned, .. }
+        | Event::Expired { stock_returned, .. }
+        | Event::PaymentFailed { stock_returned, .. } => *stock_returned,
+        _ => false,
+    }
+}
+
+/// A number that is the same when every order went the same way.
+fn digest(orders: &[Order]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for order in orders {
+        (order.id.to_string(), order.version, order.status, order.payment_status).hash(&mut hasher);
+        (order.captured, order.refunded, order.updated_at.as_nanosecond()).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+impl World {
+    /// Who brings an order further.
+    pub(super) fn whose_turn(&self, kind: CommandKind, order: &Order) -> Principal {
+        let staff = self.places.iter().find(|place| place.id == order.details.restaurant_id);
+        let staff = staff.map_or(self.admin, |place| place.staff);
+        let carries = |courier: &&Principal| Some(courier.account_id) == order.courier_id;
+        match kind {
+            CommandKind::PickUp | CommandKind::Deliver => {
+                self.couriers.iter().find(carries).copied().unwrap_or(staff)
+            }
+            CommandKind::AssignCourier => self.admin,
+            _ => staff,
+        }
+    }
+
+    async fn all_orders(&self) -> Result<Vec<Order>, String> {
+        let mut orders = Vec::new();
+        let mut after = None;
+        loop {
+            let limit = PageSize::new(PageSize::MAX).unwrap_or(PageSize::DEFAULT);
+            let query = OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after, limit };
+            let page = self.store.list_orders(&query).await.map_err(|error| error.to_string())?;
+            orders.extend(page.orders);
+            after = page.next;
+            if after.is_none() {
+                return Ok(orders);
+            }
+        }
+    }
+}
+
+/// The simulated provider's books, for the auditor.
+struct ProviderLedger(Arc<Provider>);
+
+#[async_trait]
+impl GatewayLedger for ProviderLedger {
+    async fn summary(&self, order_id: OrderId) -> Result<Option<GatewaySummary>, String> {
+        let summary = self.0.summary(order_id);
+        let done = GatewaySummary {
+            authorized: summary.authorized,
+            captured: summary.captured,
+            refunded: summary.refunded,
+            voided: summary.voided,
+            authorizations: summary.authorizations,
+            captures: summary.captures,
+        };
+        Ok((done != GatewaySummary::default()).then_some(done))
+    }
+}
+
+fn describe(finding: &Finding) -> String {
+    format!("{} of order {}: {}", finding.code.as_str(), finding.order_id, finding.text)
+}
