@@ -22,6 +22,7 @@
 
 mod accounts;
 pub mod admin;
+mod audit;
 mod catalogue;
 mod codec;
 mod failure;

@@ -174,7 +174,7 @@ impl PostgresStore {
 }
 
 /// The task in the first columns.
-fn task_of(row: &Row) -> Result<NewTask, Failure> {
+pub(crate) fn task_of(row: &Row) -> Result<NewTask, Failure> {
     Ok(NewTask {
         id: read_id(row, 0)?,
         order_id: read_id(row, 1)?,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `writer`, `reader` | one thread that writes, a few connections that read |
 //! | `orders` | the commit of a batch, and the reads of orders, events and the feed |
-//! | `tasks`, `catalogue`, `accounts` | the other parts of the contract |
+//! | `tasks`, `catalogue`, `accounts`, `audit` | the other parts of the contract |
 //! | `migrate`, `lock` | the schema, and the one process that may serve it |
 //! | `codec`, `failure` | values in columns, and errors by result code |
 //!
@@ -18,6 +18,7 @@
 //! that does not hold costs no write at all.
 
 mod accounts;
+mod audit;
 mod catalogue;
 mod codec;
 mod connection;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 
 use crate::{
-    accounts, catalogue, migrate,
+    accounts, audit, catalogue, migrate,
     orders::{
         commit,
         list::Stretch,
@@ -21,6 +21,9 @@ const STATEMENTS: &[&str] = &[
     accounts::FIND_ACCOUNT_BY_EMAIL,
     accounts::FIND_MEMBERS,
     accounts::FIND_MEMBERSHIPS,
+    audit::ALL_CLAIMS,
+    audit::ALL_STOCK,
+    audit::ALL_TASKS,
     catalogue::DELETE_STOCK,
     catalogue::FIND_MENU,
     catalogue::FIND_MENU_REVISION,

@@ -165,7 +165,7 @@ fn claim_due(
 }
 
 /// The task in the first columns.
-fn task_of(row: &Row<'_>) -> Result<NewTask, Failure> {
+pub(crate) fn task_of(row: &Row<'_>) -> Result<NewTask, Failure> {
     Ok(NewTask {
         id: read_id(row, 0)?,
         order_id: read_id(row, 1)?,

@@ -1,9 +1,9 @@
 //! The storage contract: what a store of Dabba promises, in types.
 //!
 //! A store keeps orders with their history ([`OrderStore`]), the work that waits ([`TaskStore`]),
-//! restaurants with menus and stock ([`CatalogueStore`]), and accounts ([`AccountStore`]). Nothing
-//! here names a database; nothing above here may notice which one is used. Several stores become one
-//! with a [`ShardMap`] and a [`ShardedStore`].
+//! restaurants with menus and stock ([`CatalogueStore`]), and accounts ([`AccountStore`]); an audit reads
+//! all of it ([`AuditStore`]). Nothing here names a database; nothing above here may notice which one is
+//! used. Several stores become one with a [`ShardMap`] and a [`ShardedStore`].
 //!
 //! The promises that types cannot express are the `conformance` suite (feature `conformance`):
 //! one function per property, and a macro that runs them all. A store that passes it is a store.
@@ -13,6 +13,7 @@ use dabba_domain::Bucket;
 use futures::stream::{BoxStream, StreamExt as _};
 
 mod account;
+mod audit;
 mod backoff;
 mod catalogue;
 mod commit;
@@ -28,6 +29,7 @@ mod shards;
 mod task;
 
 pub use account::{Account, AccountCreation, AccountStore};
+pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_orders_asked};
 pub use backoff::Backoff;
 pub use catalogue::{
     Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, RestaurantPage, StockLevel,
@@ -54,7 +56,7 @@ pub use task::{
 
 /// A whole store.
 #[async_trait::async_trait]
-pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore {
+pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditStore {
     /// How much of the store answers, asked by a real question to it. An error when nothing can be served
     /// without what does not answer.
     async fn ping(&self) -> Result<Health, StoreError>;

@@ -17,10 +17,11 @@ use dabba_domain::{
     text::Slug,
 };
 use dabba_store::{
-    Account, AccountCreation, AccountStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate,
-    ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey,
-    OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, StockLevel, Store, StoreError, TaskFailure,
-    TaskLease, TaskPage, TaskResolution, TaskStore,
+    Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
+    CatalogueUpdate, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint,
+    IdempotencyKey, Listing, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, ScopedKey,
+    StockLevel, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
+    TaskResolution, TaskStore,
 };
 use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
@@ -370,6 +371,34 @@ impl AccountStore for FaultyStore {
             return Err(StoreError::Unavailable("as the test says".to_owned()));
         }
         self.inner.memberships(account_id).await
+    }
+}
+
+#[async_trait]
+impl AuditStore for FaultyStore {
+    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        self.inner.orders(ids).await
+    }
+    async fn all_tasks(
+        &self,
+        after: Option<TaskId>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredTask>, StoreError> {
+        self.inner.all_tasks(after, limit).await
+    }
+    async fn all_claims(
+        &self,
+        after: Option<&ScopedKey>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredClaim>, StoreError> {
+        self.inner.all_claims(after, limit).await
+    }
+    async fn all_stock(
+        &self,
+        after: Option<(RestaurantId, &Slug)>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredStock>, StoreError> {
+        self.inner.all_stock(after, limit).await
     }
 }
 

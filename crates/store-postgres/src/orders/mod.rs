@@ -63,7 +63,7 @@ mod list;
 mod plan;
 #[cfg(test)]
 mod plan_tests;
-mod read;
+pub(crate) mod read;
 mod resolve;
 pub(crate) mod view;
 mod write;

@@ -27,7 +27,7 @@ macro_rules! select_orders {
          FROM orders JOIN order_events AS placed ON placed.order_id = orders.id AND placed.version = 1 "
     };
 }
-pub(super) use select_orders;
+pub(crate) use select_orders;
 
 /// The columns that [`event_of`] reads, in its order.
 macro_rules! event_columns {
@@ -61,7 +61,7 @@ pub(super) async fn order(connection: &Connection, id: OrderId) -> Result<Option
 }
 
 /// An order from a row of [`select_orders`].
-pub(super) fn order_of(row: &Row) -> Result<Order, Failure> {
+pub(crate) fn order_of(row: &Row) -> Result<Order, Failure> {
     let reference: Option<&str> = read(row, 8)?;
     let closure: Option<&str> = read(row, 12)?;
     Ok(Order {

@@ -145,7 +145,7 @@ impl<'b> Asked<'b> {
 }
 
 /// The claim that a row of [`FIND_CLAIMS`] holds, behind the four columns before it.
-pub(super) fn claim_record_of(row: &Row, column: usize) -> Result<ClaimRecord, Failure> {
+pub(crate) fn claim_record_of(row: &Row, column: usize) -> Result<ClaimRecord, Failure> {
     let fingerprint: &[u8] = read(row, column)?;
     let fingerprint =
         fingerprint.try_into().map_err(|_| Failure::corrupt("a fingerprint of another length"))?;

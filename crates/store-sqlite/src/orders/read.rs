@@ -43,7 +43,7 @@ pub(crate) const FIND_EVENTS: &str = concat!(
 pub(crate) const READ_FEED: &str =
     concat!("SELECT ", event_columns!(), " FROM order_events WHERE sequence > ?1 ORDER BY sequence LIMIT ?2");
 
-pub(super) fn order(connection: &Connection, id: OrderId) -> Result<Option<Order>, Failure> {
+pub(crate) fn order(connection: &Connection, id: OrderId) -> Result<Option<Order>, Failure> {
     let mut statement = connection.prepare_cached(FIND_ORDER)?;
     let mut rows = statement.query([id_bytes(id)])?;
     rows.next()?.map(order_of).transpose()

@@ -21,6 +21,7 @@
 )]
 
 mod accounts;
+mod audit;
 pub mod builders;
 mod catalogue;
 mod commits;
@@ -177,6 +178,12 @@ properties! { $
         a_membership_is_added_and_removed_once,
         members_are_read_in_pages,
         an_account_works_for_several_restaurants,
+    }
+    audit {
+        orders_are_looked_up_together,
+        all_tasks_are_listed_until_they_are_done,
+        all_keys_are_listed_by_account_and_restaurant,
+        all_stock_is_listed_by_restaurant,
     }
     store {
         a_store_answers,

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use dabba_domain::{OrderId, restaurant::Restaurant};
 use dabba_store::{
-    CatalogueStore, CommitOutcome, FeedCursor, Health, OrderScope, OrderStore, PageSize, RestaurantPage,
-    ShardedStore, Store, StoreError, TaskPage, TaskStore,
+    AuditStore, CatalogueStore, CommitOutcome, FeedCursor, Health, OrderScope, OrderStore, PageSize,
+    RestaurantPage, ShardedStore, Store, StoreError, TaskPage, TaskStore,
 };
 use tokio::time::Instant;
 
@@ -342,4 +342,22 @@ async fn parked_tasks_of_a_dead_shard_are_missed() {
     fixture.break_shard(0, &Fault::Fail(unavailable()));
     fixture.break_shard(2, &Fault::Fail(unavailable()));
     assert!(matches!(list().await, Err(StoreError::Unavailable(_))));
+}
+
+/// What an audit lists of a dead shard is missed, and the page says so; an order of it cannot be left out, so
+/// looking several up fails.
+#[tokio::test]
+async fn what_an_audit_lists_of_a_dead_shard_is_missed() {
+    let mut fixture = Fixture::new();
+    let orders: Vec<OrderId> =
+        fixture.restaurants.clone().into_iter().map(|id| fixture.world.order_id(id)).collect();
+    fixture.break_shard(1, &Fault::Fail(unavailable()));
+    let limit = PageSize::DEFAULT;
+    assert!(fixture.router.all_tasks(None, limit).await.unwrap().incomplete);
+    assert!(fixture.router.all_claims(None, limit).await.unwrap().incomplete);
+    assert!(fixture.router.all_stock(None, limit).await.unwrap().incomplete);
+    assert!(matches!(fixture.router.orders(&orders).await, Err(StoreError::Unavailable(_))));
+    fixture.calls();
+    assert_eq!(fixture.router.orders(&orders[2..]).await.unwrap(), []);
+    assert_eq!(fixture.calls(), [Vec::new(), Vec::new(), vec!["orders"]]);
 }

@@ -14,10 +14,11 @@ use dabba_domain::{
     text::Slug,
 };
 use dabba_store::{
-    Account, AccountCreation, AccountStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate,
-    ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey,
-    OrderCursor, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, StockLevel, Store, StoreError,
-    TaskFailure, TaskLease, TaskPage, TaskResolution, TaskStore,
+    Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
+    CatalogueUpdate, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint,
+    IdempotencyKey, Listing, OrderCursor, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage,
+    ScopedKey, StockLevel, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease,
+    TaskPage, TaskResolution, TaskStore,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -277,6 +278,35 @@ impl AccountStore for Stub {
     async fn memberships(&self, _: AccountId) -> Result<Vec<RestaurantId>, StoreError> {
         self.enter("memberships").await?;
         Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl AuditStore for Stub {
+    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        self.enter("orders").await?;
+        let orders = self.orders.lock().unwrap();
+        Ok(orders.iter().filter(|order| ids.contains(&order.id)).cloned().collect())
+    }
+    async fn all_tasks(&self, _: Option<TaskId>, _: PageSize) -> Result<Listing<StoredTask>, StoreError> {
+        self.enter("all_tasks").await?;
+        Ok(Listing { entries: Vec::new(), incomplete: false })
+    }
+    async fn all_claims(
+        &self,
+        _: Option<&ScopedKey>,
+        _: PageSize,
+    ) -> Result<Listing<StoredClaim>, StoreError> {
+        self.enter("all_claims").await?;
+        Ok(Listing { entries: Vec::new(), incomplete: false })
+    }
+    async fn all_stock(
+        &self,
+        _: Option<(RestaurantId, &Slug)>,
+        _: PageSize,
+    ) -> Result<Listing<StoredStock>, StoreError> {
+        self.enter("all_stock").await?;
+        Ok(Listing { entries: Vec::new(), incomplete: false })
     }
 }
 

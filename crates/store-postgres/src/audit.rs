@@ -1,0 +1,142 @@
+//! What an audit reads: each list is a walk through the key of its table. All of it comes from the primary,
+//! so that what is read later is not older. Rows of what has been given to another database are read there.
+
+use async_trait::async_trait;
+use dabba_domain::{OrderId, RestaurantId, TaskId, ids::Id, order::Order, text::Slug};
+use dabba_store::{
+    AuditStore, IdempotencyKey, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock,
+    StoredTask, check_orders_asked,
+};
+use tokio_postgres::{Row, types::ToSql};
+use uuid::Uuid;
+
+use crate::{
+    PostgresStore,
+    codec::{BELOW_EVERY_ID, read, read_id, read_number, read_optional_timestamp},
+    failure::Failure,
+    orders::{
+        read::{order_of, select_orders},
+        view::claim_record_of,
+    },
+    tasks::task_of,
+};
+
+const FIND_ORDERS: &str = concat!(select_orders!(), "WHERE orders.id = ANY ($1)");
+
+const ALL_TASKS: &str = "\
+    SELECT id, order_id, kind, payload::text, run_at_ns, attempts, leased_until_ns, parked_at_ns, \
+        resolved_at_ns \
+    FROM tasks \
+    WHERE id > $1 \
+        AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
+            AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
+    ORDER BY id LIMIT $2";
+
+const ALL_CLAIMS: &str = "\
+    SELECT account_id, restaurant_id, key, fingerprint, order_id, version FROM idempotency_keys \
+    WHERE (account_id, restaurant_id, key) > ($1, $2, $3) \
+        AND bucket_of(restaurant_id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
+            AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
+    ORDER BY account_id, restaurant_id, key LIMIT $4";
+
+const ALL_STOCK: &str = "\
+    SELECT restaurant_id, item, remaining FROM stock \
+    WHERE (restaurant_id, item) > ($1, $2) \
+        AND bucket_of(restaurant_id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
+            AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
+    ORDER BY restaurant_id, item LIMIT $3";
+
+/// Every statement of this part, for the test that looks at their plans.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[(&str, &str)] = &[
+    ("find_orders", FIND_ORDERS),
+    ("all_tasks", ALL_TASKS),
+    ("all_claims", ALL_CLAIMS),
+    ("all_stock", ALL_STOCK),
+];
+
+#[async_trait]
+impl AuditStore for PostgresStore {
+    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        check_orders_asked(ids)?;
+        ids.iter().try_for_each(|id| self.held.check(id.bucket()))?;
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        self.read(async |connection| {
+            connection.query(FIND_ORDERS, &[&ids]).await?.iter().map(order_of).collect()
+        })
+        .await
+    }
+
+    async fn all_tasks(
+        &self,
+        after: Option<TaskId>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredTask>, StoreError> {
+        let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
+        self.list(ALL_TASKS, &[&after, &i64::from(limit.get())], stored_task_of).await
+    }
+
+    async fn all_claims(
+        &self,
+        after: Option<&ScopedKey>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredClaim>, StoreError> {
+        // No key is empty.
+        let (account, restaurant, key) = after.map_or((BELOW_EVERY_ID, BELOW_EVERY_ID, ""), |after| {
+            (after.account_id.uuid(), after.restaurant_id.uuid(), after.key.as_str())
+        });
+        let parameters: [&(dyn ToSql + Sync); 4] = [&account, &restaurant, &key, &i64::from(limit.get())];
+        self.list(ALL_CLAIMS, &parameters, stored_claim_of).await
+    }
+
+    async fn all_stock(
+        &self,
+        after: Option<(RestaurantId, &Slug)>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredStock>, StoreError> {
+        // No item's id is empty.
+        let (restaurant, item) =
+            after.map_or((BELOW_EVERY_ID, ""), |(restaurant_id, item)| (restaurant_id.uuid(), item.as_str()));
+        self.list(ALL_STOCK, &[&restaurant, &item, &i64::from(limit.get())], stored_stock_of).await
+    }
+}
+
+impl PostgresStore {
+    /// All rows of a statement.
+    async fn list<T>(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+        read: fn(&Row) -> Result<T, Failure>,
+    ) -> Result<Listing<T>, StoreError> {
+        self.read(async |connection| {
+            let rows = connection.query(sql, parameters).await?;
+            let entries = rows.iter().map(read).collect::<Result<_, _>>()?;
+            Ok(Listing { entries, incomplete: !self.held.is_as_expected() })
+        })
+        .await
+    }
+}
+
+fn stored_task_of(row: &Row) -> Result<StoredTask, Failure> {
+    Ok(StoredTask {
+        task: task_of(row)?,
+        attempts: read_number(row, 5)?,
+        leased_until: read_optional_timestamp(row, 6)?,
+        parked_at: read_optional_timestamp(row, 7)?,
+        resolved_at: read_optional_timestamp(row, 8)?,
+    })
+}
+
+fn stored_claim_of(row: &Row) -> Result<StoredClaim, Failure> {
+    let key = IdempotencyKey::new(read(row, 2)?).map_err(|error| Failure::corrupt(error.to_string()))?;
+    Ok(StoredClaim {
+        key: ScopedKey { account_id: read_id(row, 0)?, restaurant_id: read_id(row, 1)?, key },
+        record: claim_record_of(row, 3)?,
+    })
+}
+
+fn stored_stock_of(row: &Row) -> Result<StoredStock, Failure> {
+    let item = Slug::new(read(row, 1)?).map_err(|error| Failure::corrupt(error.to_string()))?;
+    Ok(StoredStock { restaurant_id: read_id(row, 0)?, item, remaining: read(row, 2)? })
+}

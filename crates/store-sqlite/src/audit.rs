@@ -1,0 +1,131 @@
+//! What an audit reads: each list is a walk through the key of its table.
+
+use async_trait::async_trait;
+use dabba_domain::{OrderId, RestaurantId, TaskId, order::Order, text::Slug};
+use dabba_store::{
+    AuditStore, ClaimRecord, Fingerprint, IdempotencyKey, Listing, PageSize, ScopedKey, StoreError,
+    StoredClaim, StoredStock, StoredTask, check_orders_asked,
+};
+use rusqlite::{Row, ToSql, params_from_iter};
+
+use crate::{
+    SqliteStore,
+    codec::{BELOW_EVERY_ID, id_bytes, read_id, read_number, read_optional_timestamp, read_text},
+    failure::Failure,
+    orders::read::order,
+    tasks::task_of,
+};
+
+pub(crate) const ALL_TASKS: &str = "\
+    SELECT id, order_id, kind, payload, run_at_ns, attempts, leased_until_ns, parked_at_ns, resolved_at_ns \
+    FROM tasks WHERE id > ?1 ORDER BY id LIMIT ?2";
+
+pub(crate) const ALL_CLAIMS: &str = "\
+    SELECT account_id, restaurant_id, key, fingerprint, order_id, version FROM idempotency_keys \
+    WHERE (account_id, restaurant_id, key) > (?1, ?2, ?3) \
+    ORDER BY account_id, restaurant_id, key LIMIT ?4";
+
+pub(crate) const ALL_STOCK: &str = "\
+    SELECT restaurant_id, item, remaining FROM stock \
+    WHERE (restaurant_id, item) > (?1, ?2) ORDER BY restaurant_id, item LIMIT ?3";
+
+#[async_trait]
+impl AuditStore for SqliteStore {
+    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        check_orders_asked(ids)?;
+        let ids = ids.to_vec();
+        self.readers
+            .read(move |connection| {
+                ids.into_iter().filter_map(|id| order(connection, id).transpose()).collect()
+            })
+            .await
+    }
+
+    async fn all_tasks(
+        &self,
+        after: Option<TaskId>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredTask>, StoreError> {
+        let after = after.map_or(BELOW_EVERY_ID, id_bytes);
+        let parameters: [Box<dyn ToSql + Send>; 2] = [Box::new(after), Box::new(limit.get())];
+        self.list(ALL_TASKS, parameters, stored_task_of).await
+    }
+
+    async fn all_claims(
+        &self,
+        after: Option<&ScopedKey>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredClaim>, StoreError> {
+        // No key is empty.
+        let (account, restaurant, key) =
+            after.map_or((BELOW_EVERY_ID, BELOW_EVERY_ID, String::new()), |after| {
+                (id_bytes(after.account_id), id_bytes(after.restaurant_id), after.key.as_str().to_owned())
+            });
+        let parameters: [Box<dyn ToSql + Send>; 4] =
+            [Box::new(account), Box::new(restaurant), Box::new(key), Box::new(limit.get())];
+        self.list(ALL_CLAIMS, parameters, stored_claim_of).await
+    }
+
+    async fn all_stock(
+        &self,
+        after: Option<(RestaurantId, &Slug)>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredStock>, StoreError> {
+        // No item's id is empty.
+        let (restaurant, item) = after.map_or((BELOW_EVERY_ID, String::new()), |(restaurant_id, item)| {
+            (id_bytes(restaurant_id), item.as_str().to_owned())
+        });
+        let parameters: [Box<dyn ToSql + Send>; 3] =
+            [Box::new(restaurant), Box::new(item), Box::new(limit.get())];
+        self.list(ALL_STOCK, parameters, stored_stock_of).await
+    }
+}
+
+impl SqliteStore {
+    /// All rows of a statement.
+    async fn list<T: Send + 'static, const N: usize>(
+        &self,
+        sql: &'static str,
+        parameters: [Box<dyn ToSql + Send>; N],
+        read: fn(&Row<'_>) -> Result<T, Failure>,
+    ) -> Result<Listing<T>, StoreError> {
+        self.readers
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query(params_from_iter(parameters))?;
+                let mut entries = Vec::new();
+                while let Some(row) = rows.next()? {
+                    entries.push(read(row)?);
+                }
+                Ok(Listing { entries, incomplete: false })
+            })
+            .await
+    }
+}
+
+fn stored_task_of(row: &Row<'_>) -> Result<StoredTask, Failure> {
+    Ok(StoredTask {
+        task: task_of(row)?,
+        attempts: read_number(row, 5)?,
+        leased_until: read_optional_timestamp(row, 6)?,
+        parked_at: read_optional_timestamp(row, 7)?,
+        resolved_at: read_optional_timestamp(row, 8)?,
+    })
+}
+
+fn stored_claim_of(row: &Row<'_>) -> Result<StoredClaim, Failure> {
+    let key = IdempotencyKey::new(read_text(row, 2)?).map_err(|error| Failure::corrupt(error.to_string()))?;
+    Ok(StoredClaim {
+        key: ScopedKey { account_id: read_id(row, 0)?, restaurant_id: read_id(row, 1)?, key },
+        record: ClaimRecord {
+            fingerprint: Fingerprint(row.get(3)?),
+            order_id: read_id(row, 4)?,
+            version: read_number(row, 5)?,
+        },
+    })
+}
+
+fn stored_stock_of(row: &Row<'_>) -> Result<StoredStock, Failure> {
+    let item = Slug::new(read_text(row, 1)?).map_err(|error| Failure::corrupt(error.to_string()))?;
+    Ok(StoredStock { restaurant_id: read_id(row, 0)?, item, remaining: row.get(2)? })
+}

@@ -1,0 +1,82 @@
+//! What an audit reads: gathered from all shards.
+
+use async_trait::async_trait;
+use dabba_domain::{OrderId, RestaurantId, TaskId, order::Order, text::Slug};
+use futures::future::try_join_all;
+
+use super::{gather::Gathered, orders::merge, router::ShardedStore};
+use crate::{
+    AuditStore, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock, StoredTask,
+    check_orders_asked,
+};
+
+#[async_trait]
+impl AuditStore for ShardedStore {
+    /// Each is asked of the one shard that its id names, and none may be missing.
+    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        check_orders_asked(ids)?;
+        let mut of_shards: Vec<Vec<OrderId>> = vec![Vec::new(); self.shards.len()];
+        for id in ids {
+            of_shards[self.map.shard_of(id.bucket())].push(*id);
+        }
+        let asked = self.shards.iter().zip(&of_shards).filter(|(_, ids)| !ids.is_empty());
+        let answers = asked.map(|(shard, ids)| shard.answer(shard.store().orders(ids)));
+        Ok(try_join_all(answers).await?.concat())
+    }
+
+    async fn all_tasks(
+        &self,
+        after: Option<TaskId>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredTask>, StoreError> {
+        let gathered = self.ask_all(|store| store.all_tasks(after, limit)).await;
+        one_listing(gathered, limit, |stored| stored.task.id)
+    }
+
+    /// A scope is on one shard, so the order of its keys is that of its shard.
+    async fn all_claims(
+        &self,
+        after: Option<&ScopedKey>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredClaim>, StoreError> {
+        let gathered = self
+            .ask_all(|store| {
+                let after = after.cloned();
+                Box::pin(async move { store.all_claims(after.as_ref(), limit).await })
+            })
+            .await;
+        one_listing(gathered, limit, |stored| (stored.key.account_id, stored.key.restaurant_id))
+    }
+
+    /// A restaurant is on one shard, so the order of its items is that of its shard.
+    async fn all_stock(
+        &self,
+        after: Option<(RestaurantId, &Slug)>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredStock>, StoreError> {
+        let gathered = self
+            .ask_all(|store| {
+                let after = after.map(|(restaurant_id, item)| (restaurant_id, item.clone()));
+                Box::pin(async move {
+                    let after = after.as_ref().map(|(restaurant_id, item)| (*restaurant_id, item));
+                    store.all_stock(after, limit).await
+                })
+            })
+            .await;
+        one_listing(gathered, limit, |stored| stored.restaurant_id)
+    }
+}
+
+/// Makes one page of those of all shards, which all begin behind the same place.
+fn one_listing<T, K: Ord>(
+    gathered: Gathered<Listing<T>>,
+    limit: PageSize,
+    key: impl Fn(&T) -> K,
+) -> Result<Listing<T>, StoreError> {
+    let is_any_missing = !gathered.failures.is_empty();
+    let pages = gathered.any()?;
+    let incomplete = is_any_missing || pages.iter().any(|page| page.incomplete);
+    let lists = pages.into_iter().map(|page| page.entries).collect();
+    let (entries, _) = merge(lists, limit.get() as usize, key);
+    Ok(Listing { entries, incomplete })
+}
