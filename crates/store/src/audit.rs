@@ -16,8 +16,8 @@ pub trait AuditStore: Send + Sync {
     /// [`PageSize::MAX`] at once.
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError>;
 
-    /// At most `limit` tasks behind an id, by id: all that are not done, be they in somebody's hands, parked or
-    /// resolved. Fewer, when there are no more.
+    /// At most `limit` tasks behind an id, by id: all that are not done, be they in somebody's hands,
+    /// parked or resolved. Fewer, when there are no more.
     async fn all_tasks(
         &self,
         after: Option<TaskId>,
@@ -54,8 +54,8 @@ pub fn check_orders_asked(ids: &[OrderId]) -> Result<(), StoreError> {
 pub struct Listing<T> {
     /// What was found.
     pub entries: Vec<T>,
-    /// Whether something may be missing here because a shard did not answer in time. It is not on a later page
-    /// either: whoever needs it asks for this page again.
+    /// Whether something may be missing here because a shard did not answer in time. It is not on a
+    /// later page either: whoever needs it asks for this page again.
     pub incomplete: bool,
 }
 

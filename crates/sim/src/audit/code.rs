@@ -116,7 +116,8 @@ codes! {
     RefundUnrequested "refund_unrequested" Breach "I8",
     /// Refunds are for more of a line than was ordered, for none of it, or for a line that is not there.
     RefundLines "refund_lines" Breach "I8",
-    /// The order ended before the customer had it, and money of theirs is still here, with no refund on its way.
+    /// The order ended before the customer had it, and money of theirs is still here, with no refund on
+    /// its way.
     MoneyKept "money_kept" Breach "I8",
     /// The payment status does not fit what was collected and given back.
     PaymentStatus "payment_status" Breach "I8",
@@ -126,10 +127,27 @@ codes! {
     LedgerDiffers "ledger_differs" Breach "I8",
     /// The payment provider has set money aside for the order more than once, or collected it.
     GatewayTwice "gateway_twice" Breach "I8",
-    /// The payment provider has collected or given back what the order does not say, or knows no payment of it.
+    /// The payment provider has collected or given back what the order does not say, or knows no payment
+    /// of it.
     GatewayDiffers "gateway_differs" Breach "I8",
     /// The order's payment is void or failed, and the payment provider still has money set aside for it.
     GatewayHolds "gateway_holds" Breach "I8",
+    /// There is a task for the order, and no such order.
+    TaskWithoutOrder "task_without_order" Breach "I3",
+    /// A task is not in its order's bucket.
+    TaskBucket "task_bucket" Breach "I3",
+    /// It waits for something, and there is no task that will do it.
+    TaskMissing "task_missing" Breach "I3",
+    /// A key names an order that there is not, or that is another restaurant's.
+    KeyOrder "key_order" Breach "I1",
+    /// A key names a version that the order has not had.
+    KeyVersion "key_version" Breach "I1",
+    /// A key placed the order, and is not its customer's.
+    KeyAccount "key_account" Breach "I1",
+    /// Two keys placed the same order.
+    PlacedTwice "placed_twice" Breach "I1",
+    /// Of a limited item there are fewer than none.
+    Oversold "oversold" Breach "I7",
     /// It waits for the restaurant, long after the time for an answer.
     Unanswered "unanswered" Warning "",
     /// It waits for its payment by card, long after the time for it.
@@ -148,6 +166,10 @@ codes! {
     GatewayAhead "gateway_ahead" Warning "",
     /// It ended early, and the payment provider refused to give the money back: somebody else has to.
     RefundRefused "refund_refused" Warning "",
+    /// A task should have been done long ago.
+    TaskOverdue "task_overdue" Warning "",
+    /// A task has failed too often and was put aside.
+    TaskParked "task_parked" Warning "",
 }
 
 impl fmt::Display for Code {

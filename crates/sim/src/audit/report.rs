@@ -14,15 +14,20 @@ pub struct Finding {
     pub code: Code,
     /// How bad.
     pub severity: Severity,
-    /// Of which order.
-    pub order_id: OrderId,
+    /// Of which order; none when it is not about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<OrderId>,
     /// What is stored and what should be.
     pub text: String,
 }
 
 impl Finding {
     pub(super) fn new(code: Code, order_id: OrderId, text: impl Into<String>) -> Self {
-        Self { code, severity: code.severity(), order_id, text: text.into() }
+        Self { code, severity: code.severity(), order_id: Some(order_id), text: text.into() }
+    }
+
+    pub(super) fn of_no_order(code: Code, text: impl Into<String>) -> Self {
+        Self { code, severity: code.severity(), order_id: None, text: text.into() }
     }
 }
 
@@ -33,6 +38,12 @@ pub struct Report {
     pub orders: u64,
     /// Events looked at.
     pub events: u64,
+    /// Tasks looked at.
+    pub tasks: u64,
+    /// Idempotency keys looked at.
+    pub keys: u64,
+    /// Limited items looked at.
+    pub items: u64,
     /// How often an order was read again, because it seemed wrong and might only have been changing.
     pub rereads: u64,
     /// Breaches found.
@@ -77,14 +88,19 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Finding { code, severity, order_id, text } in &self.findings {
-            writeln!(formatter, "{:<7} {code:<19} order {order_id}: {text}", severity.as_str())?;
+            write!(formatter, "{:<7} {code:<21} ", severity.as_str())?;
+            if let Some(order_id) = order_id {
+                write!(formatter, "order {order_id}: ")?;
+            }
+            writeln!(formatter, "{text}")?;
         }
         if self.left_out() > 0 {
             writeln!(formatter, "and {} more that are not shown:", self.left_out())?;
             for (code, count) in &self.counts {
-                writeln!(formatter, "        {code:<19} {count}")?;
+                writeln!(formatter, "        {code:<21} {count}")?;
             }
         }
+        writeln!(formatter, "{} tasks, {} keys, {} limited items", self.tasks, self.keys, self.items)?;
         write!(
             formatter,
             "{} orders with {} events: {} breaches, {} warnings",

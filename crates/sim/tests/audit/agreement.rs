@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use dabba_domain::{
-    AccountId, Actor, Amount, Timestamp,
+    AccountId, Actor, Amount, TaskId, Timestamp,
     order::{
-        Awaited, CancelReason, CommandKind, DeclineReason, Event, Fulfilment, Order, OrderStatus,
-        PaymentMethod, RecordedEvent, Refund, RefundBearer, RefundNumber, RefundReason, RefundStatus,
-        RejectReason, decide, settle,
+        Awaited, CancelReason, CommandKind, Decision, DeclineReason, Event, Fulfilment, Order, OrderStatus,
+        PaymentMethod, PaymentToken, RecordedEvent, Refund, RefundBearer, RefundNumber, RefundReason,
+        RefundStatus, RejectReason, Task, decide, settle,
     },
 };
 use dabba_sim::audit::{AuditOptions, audit};
 use dabba_store::{
-    Store,
+    NewTask, Store, StoredTask,
     conformance::builders::{World, amount, customer, reference_of, settings, staff},
 };
 use jiff::SignedDuration;
@@ -100,24 +100,51 @@ fn events(kind: CommandKind, order: &Order, courier_id: AccountId, at: Timestamp
     }
 }
 
-/// What the auditor would find breached if these happened too.
+/// Tasks that do whatever an order waits for: for what is not allowed, so that nothing else is found.
+fn every_task(order: &Order) -> Vec<Task> {
+    let last = order.refunds.last().map_or(RefundNumber::MIN, |last| last.refund.number);
+    let mut tasks = vec![
+        Task::WarnUnaccepted,
+        Task::AuthorizePayment { token: PaymentToken::new("tok").unwrap() },
+        Task::CapturePayment,
+        Task::VoidPayment,
+        Task::RefundPayment { number: last.saturating_add(1) },
+    ];
+    tasks.extend(order.refunds.iter().map(|state| Task::RefundPayment { number: state.refund.number }));
+    tasks
+}
+
+/// Whether nothing is breached when these happen too, and these tasks follow; and the report.
 async fn is_clean_with(
     store: &Arc<dyn Store>,
+    order: &Order,
     events: &[Event],
+    tasks: Vec<Task>,
     actor: Actor,
     at: Timestamp,
 ) -> (bool, String) {
-    let events = events.to_vec();
+    let (events, order_id) = (events.to_vec(), order.id);
     let tampering = Tampering::new(Arc::clone(store), move |stored| {
         for event in events.clone() {
             let version = stored.events.last().unwrap().version + 1;
-            let order_id = stored.order.id;
             stored.events.push(RecordedEvent { order_id, version, at, actor, event });
         }
         stored.refold();
+    })
+    .with_lists(move |lists| {
+        lists.tasks.extend((0..).zip(tasks.clone()).map(|(random, task)| {
+            let id = TaskId::generate(at, order_id.bucket(), random);
+            let task = NewTask { id, order_id, task, run_at: at };
+            StoredTask { task, attempts: 0, leased_until: None, parked_at: None, resolved_at: None }
+        }));
     });
     let report = audit(&tampering, None, &AuditOptions::at(at)).await.unwrap();
     (report.is_clean(), report.to_string())
+}
+
+/// The tasks that follow from a decision.
+fn tasks_of(decision: &Decision) -> Vec<Task> {
+    decision.tasks.iter().map(|spec| spec.task.clone()).collect()
 }
 
 /// Goes through every command by everybody on an order, and compares. Answers how many were legal, and how
@@ -134,7 +161,8 @@ async fn compare(store: &Arc<dyn Store>, world: &mut World, order: &Order) -> (u
                 continue; // Done before: nothing would be written.
             }
             let events = events(*kind, order, courier_id, at);
-            let (is_clean, report) = is_clean_with(store, &events, actor, at).await;
+            let tasks = decided.as_ref().map_or_else(|_| every_task(order), tasks_of);
+            let (is_clean, report) = is_clean_with(store, order, &events, tasks, actor, at).await;
             let case = format!("{kind} by {actor:?} on {order:?}: {decided:?}\n{report}");
             assert_eq!(is_clean, decided.is_ok(), "{case}");
             *(if decided.is_ok() { &mut legal } else { &mut illegal }) += 1;
@@ -201,23 +229,34 @@ async fn the_auditor_and_the_domain_agree_on_every_step_of_a_payment() {
         let (store, _directory) = embedded().await;
         let order = live(&*store, &mut world, true).await;
         let at = world.now();
-        let settled: Vec<Vec<Event>> = reports(&order)
+        let settled: Vec<(Vec<Event>, Vec<Task>)> = reports(&order)
             .iter()
             .map(|report| settle(&order, report, &settings(), at).unwrap())
-            .map(|decision| decision.events.into_iter().map(|recorded| recorded.event).collect())
-            .filter(|events: &Vec<Event>| !events.is_empty())
+            .filter(|decision| !decision.events.is_empty())
+            .map(|decision| {
+                let tasks = tasks_of(&decision);
+                (decision.events.into_iter().map(|recorded| recorded.event).collect(), tasks)
+            })
             .collect();
-        for events in &settled {
-            let (is_clean, report) = is_clean_with(&store, events, Actor::System, at).await;
+        for (events, tasks) in &settled {
+            let (is_clean, report) =
+                is_clean_with(&store, &order, events, tasks.clone(), Actor::System, at).await;
             assert!(is_clean, "{events:?} on {order:?}: {report}");
             legal += 1;
         }
         for step in payment_steps(&order) {
             let is_refund = matches!(step, Event::Refunded(_) | Event::RefundFailed { .. });
             let is_step = |settled: &Event| *settled == step || (!is_refund && settled.name() == step.name());
-            if !settled.iter().any(|events| is_step(&events[0])) {
-                let (is_clean, report) =
-                    is_clean_with(&store, std::slice::from_ref(&step), Actor::System, at).await;
+            if !settled.iter().any(|(events, _)| is_step(&events[0])) {
+                let (is_clean, report) = is_clean_with(
+                    &store,
+                    &order,
+                    std::slice::from_ref(&step),
+                    every_task(&order),
+                    Actor::System,
+                    at,
+                )
+                .await;
                 assert!(!is_clean, "{step:?} on {order:?}: {report}");
                 illegal += 1;
             }

@@ -38,7 +38,8 @@ pub(crate) async fn put_by_card(store: &dyn Store, world: &mut World, stage: Sta
     put_with(store, world, stage, details).await
 }
 
-/// The same with these details. What has to be done about a payment by card is done. One to be collected is not out for delivery at any time.
+/// The same with these details. What has to be done about a payment by card is done. One to be collected
+/// is not out for delivery at any time.
 pub(crate) async fn put_with(
     store: &dyn Store,
     world: &mut World,

@@ -1,26 +1,30 @@
 //! Every code has what leads to it, planted in a store that is sound.
 
 mod cards;
+mod lists;
 mod provider;
 
 use std::sync::Arc;
 
 use dabba_domain::{
-    Actor, Amount, Bucket, OrderId, RestaurantId, Timestamp,
+    Actor, Amount, Bucket, OrderId, RestaurantId, TaskId, Timestamp,
     order::{
         Awaited, CancelReason, Event, Order, OrderDetails, OrderStatus, PaymentStatus, RecordedEvent, Refund,
-        RefundBearer, RefundNumber, RefundReason,
+        RefundBearer, RefundNumber, RefundReason, Task,
     },
 };
 use dabba_sim::audit::{AuditOptions, Code, Severity, audit};
-use dabba_store::conformance::builders::{World, amount, changed, customer, staff};
+use dabba_store::{
+    NewTask, StoredTask,
+    conformance::builders::{World, amount, changed, customer, staff},
+};
 use jiff::SignedDuration;
 
 use crate::{
     embedded,
     gateway::{Agreeing, Doctor},
     lives::{Stage, put, put_by_card},
-    tampering::{Stored, Tamper, Tampering},
+    tampering::{Lists, Stored, Tamper, TamperLists, Tampering},
 };
 
 /// What leads to a code: an order at this stage, tampered with like this, and looked at so much later.
@@ -32,20 +36,43 @@ struct Planted {
     tamper: Tamper,
     /// What the payment provider did, beside what the orders say.
     gateway: Doctor,
+    lists: TamperLists,
 }
 
 /// The payment provider did what the orders say.
 const AGREES: Doctor = |_| {};
 
+/// Whatever the order waits for, there is a task that is not due, however late it is; and no key is
+/// there that could contradict what is planted.
+const UNHURRIED: TamperLists = |lists| {
+    for task in [Task::CapturePayment, Task::VoidPayment, Task::RefundPayment { number: RefundNumber::MIN }] {
+        add(lists, task);
+    }
+    for stored in &mut lists.tasks {
+        stored.task.run_at = Timestamp::MAX;
+    }
+    lists.claims.clear();
+};
+
+/// Adds a task for the order of the first one.
+fn add(lists: &mut Lists, task: Task) {
+    let first = &lists.tasks[0];
+    let random = u64::try_from(lists.tasks.len()).unwrap();
+    let id = TaskId::generate(first.task.id.created_at(), first.task.id.bucket(), random);
+    let task = NewTask { id, task, ..first.task.clone() };
+    let stored = StoredTask { task, ..first.clone() };
+    lists.tasks.push(stored);
+}
+
 const SOON: SignedDuration = SignedDuration::from_mins(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 const fn plant(code: Code, stage: Stage, tamper: Tamper) -> Planted {
-    Planted { code, stage, by_card: false, later: SOON, tamper, gateway: AGREES }
+    Planted { code, stage, by_card: false, later: SOON, tamper, gateway: AGREES, lists: UNHURRIED }
 }
 
 const fn wait(code: Code, stage: Stage) -> Planted {
-    Planted { code, stage, by_card: false, later: DAY, tamper: |_| {}, gateway: AGREES }
+    Planted { code, stage, by_card: false, later: DAY, tamper: |_| {}, gateway: AGREES, lists: UNHURRIED }
 }
 
 /// Lets something more happen to an order, allowed or not.
@@ -229,6 +256,7 @@ const PLANTED: &[Planted] = &[
             stored.refold();
         },
         gateway: AGREES,
+        lists: UNHURRIED,
     },
     wait(Code::Unready, Stage::Preparing),
     wait(Code::NotPickedUp, Stage::Ready),
@@ -237,14 +265,14 @@ const PLANTED: &[Planted] = &[
 
 /// All of them.
 fn all() -> impl Iterator<Item = &'static Planted> {
-    PLANTED.iter().chain(cards::PLANTED).chain(provider::PLANTED)
+    PLANTED.iter().chain(cards::PLANTED).chain(provider::PLANTED).chain(lists::PLANTED)
 }
 
 /// Proves of every code that what it stands for is found, told with a text, and not taken for anything else.
 #[tokio::test]
 async fn every_code_is_found_where_it_is_planted_and_no_other_is() {
     for (number, planted) in all().enumerate() {
-        let Planted { code, stage, by_card, later, tamper, gateway } = planted;
+        let Planted { code, stage, by_card, later, tamper, gateway, lists } = planted;
         let (store, _directory) = embedded().await;
         let mut world = World::new(u64::try_from(number).unwrap());
         let order = if *by_card {
@@ -253,13 +281,16 @@ async fn every_code_is_found_where_it_is_planted_and_no_other_is() {
             put(&*store, &mut world, *stage).await
         };
         let options = AuditOptions::at(world.now() + *later);
-        let store = Tampering::new(store, *tamper);
+        let store = Tampering::new(store, *tamper).with_lists(*lists);
         let provider = Agreeing { store: &store, doctor: *gateway };
         let report = audit(&store, Some(&provider), &options).await.unwrap();
         let found: Vec<Code> = report.findings.iter().map(|finding| finding.code).collect();
         assert_eq!(found, [*code], "case {number}: {report}");
         let finding = &report.findings[0];
-        assert_eq!(finding.order_id, order.id);
+        assert_eq!(finding.order_id.is_none(), *code == Code::Oversold, "{report}");
+        if !matches!(code, Code::TaskWithoutOrder | Code::KeyOrder | Code::Oversold) {
+            assert_eq!(finding.order_id, Some(order.id), "{report}");
+        }
         assert!(!finding.text.is_empty());
         assert_eq!((report.orders, report.counts[code]), (1, 1));
         assert_eq!(report.is_clean(), code.severity() == Severity::Warning, "{report}");
@@ -295,4 +326,17 @@ async fn money_that_is_back_is_not_a_breach() {
     let report =
         audit(&Tampering::new(store, tamper), None, &AuditOptions::at(Timestamp::MIN)).await.unwrap();
     assert_eq!((report.breaches, report.warnings), (0, 0), "{report}");
+}
+
+/// Proves that what is unusual with tasks and keys, and right, is not called a breach.
+#[tokio::test]
+async fn unusual_tasks_and_keys_are_not_a_breach() {
+    for (number, (stage, tamper, tamper_lists)) in lists::RIGHT.iter().enumerate() {
+        let (store, _directory) = embedded().await;
+        let mut world = World::new(10);
+        put_by_card(&*store, &mut world, *stage).await;
+        let store = Tampering::new(store, *tamper).with_lists(*tamper_lists);
+        let report = audit(&store, None, &AuditOptions::at(Timestamp::MIN)).await.unwrap();
+        assert_eq!((report.breaches, report.warnings), (0, 0), "case {number}: {report}");
+    }
 }

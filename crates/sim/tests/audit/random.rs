@@ -30,7 +30,8 @@ pub(crate) async fn audit_of_lives(store: Arc<dyn Store>) -> (Report, u64) {
 /// Panics when the auditor has something to say, or has not looked at everything.
 pub(crate) fn assert_sound((report, events): &(Report, u64)) {
     assert!(report.is_clean(), "{report}");
-    assert_eq!((report.orders, report.rereads), (ORDERS as u64, 0), "{report}");
+    assert_eq!((report.orders, report.keys, report.rereads), (ORDERS as u64, ORDERS as u64, 0), "{report}");
+    assert!(report.tasks > ORDERS as u64, "{report}");
     // A payment provider may refuse to give money back.
     assert!(report.counts.keys().all(|code| *code == Code::RefundRefused), "{report}");
     assert_eq!(report.events, *events, "every event is looked at, once");

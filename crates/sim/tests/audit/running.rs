@@ -7,13 +7,15 @@ use std::sync::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, OrderId, RestaurantId, Timestamp,
+    AccountId, OrderId, RestaurantId, TaskId, Timestamp,
     order::{Order, RecordedEvent, Version, fold},
+    text::Slug,
 };
 use dabba_sim::audit::{AuditError, AuditOptions, Code, Report, Severity, audit};
 use dabba_store::{
-    ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderPage, OrderQuery,
-    OrderStore, Store, StoreError, conformance::builders::World,
+    AuditStore, ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, Listing,
+    OrderPage, OrderQuery, OrderStore, PageSize, ScopedKey, Store, StoreError, StoredClaim, StoredStock,
+    StoredTask, conformance::builders::World,
 };
 
 use crate::{
@@ -79,6 +81,9 @@ async fn an_incomplete_page_or_a_store_that_is_away_fails_the_audit() {
     incomplete.is_incomplete = true;
     let error = audit(&incomplete, None, &options).await.unwrap_err();
     assert_eq!(error, AuditError::Incomplete { behind: None });
+    (incomplete.is_incomplete, incomplete.are_lists_incomplete) = (false, true);
+    let error = audit(&incomplete, None, &options).await.unwrap_err();
+    assert_eq!(error, AuditError::IncompleteList { what: "tasks" });
 
     let moving = Moving { inner: Arc::clone(&store), listed: 1, reads: AtomicU32::new(0), events_fail: true };
     let error = audit(&moving, None, &options).await.unwrap_err();
@@ -158,6 +163,37 @@ impl OrderStore for Moving {
     }
 }
 
+#[async_trait]
+impl AuditStore for Moving {
+    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        self.inner.orders(ids).await
+    }
+
+    async fn all_tasks(
+        &self,
+        after: Option<TaskId>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredTask>, StoreError> {
+        self.inner.all_tasks(after, limit).await
+    }
+
+    async fn all_claims(
+        &self,
+        after: Option<&ScopedKey>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredClaim>, StoreError> {
+        self.inner.all_claims(after, limit).await
+    }
+
+    async fn all_stock(
+        &self,
+        after: Option<(RestaurantId, &Slug)>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredStock>, StoreError> {
+        self.inner.all_stock(after, limit).await
+    }
+}
+
 /// Proves that an order that changes while it is looked at is read again until it stands still, and is not
 /// called a breach for that; and that this ends, when it never does.
 #[tokio::test]
@@ -171,5 +207,31 @@ async fn an_order_that_changes_meanwhile_is_read_again() {
         let moving = Moving { inner: store, listed, reads: AtomicU32::new(0), events_fail: false };
         let report = audit(&moving, None, &AuditOptions::at(world.now())).await.unwrap();
         assert_eq!((report.rereads, report.breaches), (rereads, breaches), "{behind} behind: {report}");
+    }
+}
+
+/// Proves that an order whose task was done between the looks at the two is not said to wait in vain;
+/// and that it is, when it stands still.
+#[tokio::test]
+async fn an_order_that_moves_on_before_its_task_is_looked_for_does_not_wait() {
+    for has_moved_on in [true, false] {
+        let (store, _directory) = embedded().await;
+        let mut world = World::new(13);
+        put(&*store, &mut world, Stage::Delivered).await;
+        // It is read when it has just been confirmed.
+        let mut tampering = Tampering::new(store, |stored| {
+            stored.events.truncate(2);
+            stored.refold();
+        })
+        .with_lists(|lists| lists.tasks.clear());
+        tampering.are_looked_up_later = has_moved_on;
+        let report = audit(&tampering, None, &AuditOptions::at(world.now())).await.unwrap();
+        let missing = report.counts.get(&Code::TaskMissing).copied();
+        assert_eq!(missing, (!has_moved_on).then_some(1), "{report}");
+        assert_eq!(
+            (report.breaches, report.rereads),
+            (missing.unwrap_or(0), has_moved_on.into()),
+            "{report}"
+        );
     }
 }

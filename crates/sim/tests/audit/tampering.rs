@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, OrderId, RestaurantId, Timestamp,
+    AccountId, OrderId, RestaurantId, TaskId, Timestamp,
     order::{Order, RecordedEvent, Version, fold},
+    text::Slug,
 };
 use dabba_store::{
-    ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderPage, OrderQuery,
-    OrderStore, Store, StoreError,
+    AuditStore, ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, Listing,
+    OrderPage, OrderQuery, OrderStore, PageSize, ScopedKey, Store, StoreError, StoredClaim, StoredStock,
+    StoredTask,
 };
 
 /// An order with its events, as a test wants them to be found.
@@ -34,17 +36,48 @@ pub(crate) type Tamper = fn(&mut Stored);
 /// The same with what a test has at hand.
 type AnyTamper = Box<dyn Fn(&mut Stored) + Send + Sync>;
 
+/// All tasks, keys and stock, as a test wants them to be found.
+pub(crate) struct Lists {
+    pub(crate) tasks: Vec<StoredTask>,
+    pub(crate) claims: Vec<StoredClaim>,
+    pub(crate) stock: Vec<StoredStock>,
+}
+
+/// What is done to them.
+pub(crate) type TamperLists = fn(&mut Lists);
+
+/// The same with what a test has at hand.
+type AnyTamperLists = Box<dyn Fn(&mut Lists) + Send + Sync>;
+
 /// See the module.
 pub(crate) struct Tampering {
     inner: Arc<dyn Store>,
     tamper: AnyTamper,
+    tamper_lists: AnyTamperLists,
+    /// Whether orders that are looked up for tasks and keys are as they really are.
+    pub(crate) are_looked_up_later: bool,
     /// Whether pages say that orders are missing.
     pub(crate) is_incomplete: bool,
+    /// Whether the lists of everything else say so.
+    pub(crate) are_lists_incomplete: bool,
 }
 
 impl Tampering {
     pub(crate) fn new(inner: Arc<dyn Store>, tamper: impl Fn(&mut Stored) + Send + Sync + 'static) -> Self {
-        Self { inner, tamper: Box::new(tamper), is_incomplete: false }
+        Self {
+            inner,
+            tamper: Box::new(tamper),
+            tamper_lists: Box::new(|_| {}),
+            are_looked_up_later: false,
+            is_incomplete: false,
+            are_lists_incomplete: false,
+        }
+    }
+
+    /// Tampers with the lists too.
+    pub(crate) fn with_lists(mut self, tamper: impl Fn(&mut Lists) + Send + Sync + 'static) -> Self {
+        self.tamper_lists = Box::new(tamper);
+        self
     }
 
     async fn stored(&self, order: Order) -> Stored {
@@ -52,6 +85,43 @@ impl Tampering {
         let mut stored = Stored { order, events, is_unreadable: false };
         (self.tamper)(&mut stored);
         stored
+    }
+
+    async fn lists(&self) -> Lists {
+        /// Reads a list to its end.
+        macro_rules! all {
+            (|$last:ident, $limit:ident| $list:expr) => {{
+                let $limit = PageSize::new(PageSize::MAX).unwrap();
+                let mut read = Vec::new();
+                loop {
+                    let page = {
+                        let $last = read.last();
+                        $list.await.unwrap().entries
+                    };
+                    let is_last = page.len() < $limit.get() as usize;
+                    read.extend(page);
+                    if is_last {
+                        break read;
+                    }
+                }
+            }};
+        }
+        let inner = &self.inner;
+        let mut lists = Lists {
+            tasks: all!(|last, limit| inner.all_tasks(last.map(|last: &StoredTask| last.task.id), limit)),
+            claims: all!(|last, limit| inner.all_claims(last.map(|last: &StoredClaim| &last.key), limit)),
+            stock: all!(|last, limit| inner
+                .all_stock(last.map(|last: &StoredStock| (last.restaurant_id, &last.item)), limit)),
+        };
+        (self.tamper_lists)(&mut lists);
+        lists
+    }
+
+    /// What is behind an entry, in the order in which it stands there.
+    fn page<T>(&self, all: Vec<T>, limit: PageSize, is_last: Option<impl Fn(&T) -> bool>) -> Listing<T> {
+        let first = is_last.map_or(0, |is_last| 1 + all.iter().position(is_last).unwrap());
+        let entries = all.into_iter().skip(first).take(limit.get() as usize).collect();
+        Listing { entries, incomplete: self.are_lists_incomplete }
     }
 }
 
@@ -105,5 +175,47 @@ impl OrderStore for Tampering {
 
     async fn forget_keys(&self, _: Timestamp, _: u32) -> Result<u32, StoreError> {
         panic!("an audit does not write");
+    }
+}
+
+#[async_trait]
+impl AuditStore for Tampering {
+    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        if self.are_looked_up_later {
+            return self.inner.orders(ids).await;
+        }
+        let mut orders = Vec::new();
+        for order in self.inner.orders(ids).await? {
+            orders.push(self.stored(order).await.order);
+        }
+        Ok(orders)
+    }
+
+    async fn all_tasks(
+        &self,
+        after: Option<TaskId>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredTask>, StoreError> {
+        let is_last = after.map(|after| move |stored: &StoredTask| stored.task.id == after);
+        Ok(self.page(self.lists().await.tasks, limit, is_last))
+    }
+
+    async fn all_claims(
+        &self,
+        after: Option<&ScopedKey>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredClaim>, StoreError> {
+        let is_last = after.map(|after| move |stored: &StoredClaim| stored.key == *after);
+        Ok(self.page(self.lists().await.claims, limit, is_last))
+    }
+
+    async fn all_stock(
+        &self,
+        after: Option<(RestaurantId, &Slug)>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredStock>, StoreError> {
+        let is_last =
+            after.map(|after| move |stored: &StoredStock| (stored.restaurant_id, &stored.item) == after);
+        Ok(self.page(self.lists().await.stock, limit, is_last))
     }
 }

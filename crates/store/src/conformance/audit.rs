@@ -64,8 +64,8 @@ pub async fn orders_are_looked_up_together(store: Arc<dyn Store>) {
     assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
 }
 
-/// Every task is listed as it is, until it is done: one that waits, one in somebody's hands, one that is parked and
-/// one that is resolved.
+/// Every task is listed as it is, until it is done: one that waits, one in somebody's hands, one that is
+/// parked and one that is resolved.
 pub async fn all_tasks_are_listed_until_they_are_done(store: Arc<dyn Store>) {
     let mut world = World::new(102);
     let placed = place(&store, &mut world, 7).await;
@@ -114,8 +114,8 @@ pub async fn all_tasks_are_listed_until_they_are_done(store: Arc<dyn Store>) {
     assert_eq!(read, expected);
 }
 
-/// Every key is listed with what it was claimed for, until it is forgotten; keys of one account together, and of
-/// these those of one restaurant.
+/// Every key is listed with what it was claimed for, until it is forgotten; keys of one account
+/// together, and of these those of one restaurant.
 pub async fn all_keys_are_listed_by_account_and_restaurant(store: Arc<dyn Store>) {
     let mut world = World::new(103);
     let placed = place(&store, &mut world, 23).await;

@@ -12,7 +12,8 @@ use dabba_store::conformance::builders::{amount, customer, reference_of, staff};
 use jiff::SignedDuration;
 
 use super::{
-    AGREES, DAY, Planted, SOON, cancel, collect, expired, happen, happen_after, more_than, refund_of, total,
+    AGREES, DAY, Planted, SOON, UNHURRIED, cancel, collect, expired, happen, happen_after, more_than,
+    refund_of, total,
 };
 use crate::{
     lives::Stage,
@@ -20,11 +21,11 @@ use crate::{
 };
 
 const fn plant(code: Code, stage: Stage, tamper: Tamper) -> Planted {
-    Planted { code, stage, by_card: true, later: SOON, tamper, gateway: AGREES }
+    Planted { code, stage, by_card: true, later: SOON, tamper, gateway: AGREES, lists: UNHURRIED }
 }
 
 const fn wait(code: Code, stage: Stage, tamper: Tamper) -> Planted {
-    Planted { code, stage, by_card: true, later: DAY, tamper, gateway: AGREES }
+    Planted { code, stage, by_card: true, later: DAY, tamper, gateway: AGREES, lists: UNHURRIED }
 }
 
 fn report(stored: &mut Stored, event: Event) {

@@ -5,17 +5,17 @@ use dabba_sim::audit::Code;
 use dabba_store::conformance::builders::{amount, staff};
 use jiff::SignedDuration;
 
-use super::{Planted, SOON, happen, refund_of};
+use super::{Planted, SOON, UNHURRIED, happen, refund_of};
 use crate::{gateway::Doctor, lives::Stage, tampering::Tamper};
 
 const fn plant(code: Code, stage: Stage, gateway: Doctor) -> Planted {
-    Planted { code, stage, by_card: true, later: SOON, tamper: |_| {}, gateway }
+    Planted { code, stage, by_card: true, later: SOON, tamper: |_| {}, gateway, lists: UNHURRIED }
 }
 
 /// The provider has done something, and hours later the order still does not know of it.
 const fn ahead(stage: Stage, tamper: Tamper, gateway: Doctor) -> Planted {
     let later = SignedDuration::from_hours(2);
-    Planted { code: Code::GatewayAhead, stage, by_card: true, later, tamper, gateway }
+    Planted { code: Code::GatewayAhead, stage, by_card: true, later, tamper, gateway, lists: UNHURRIED }
 }
 
 pub(super) const PLANTED: &[Planted] = &[

@@ -1,0 +1,93 @@
+//! What an audit remembers at most. Where there is more, it reads several times.
+
+/// How much is remembered at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Orders whose tasks are looked for, but for those of a page. Each takes about a hundred bytes.
+    pub(super) waiting: usize,
+    /// Orders of a customer at a restaurant that were placed under a key. Each takes about thirty bytes.
+    pub(super) placed: usize,
+}
+
+impl Bounds {
+    /// A few megabytes.
+    pub(super) const DEFAULT: Self = Self { waiting: 50_000, placed: 100_000 };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, sync::Arc, time::Duration};
+
+    use dabba_domain::{OrderId, order::TaskQueue};
+    use dabba_store::{
+        Commit, CommitOutcome, Store,
+        conformance::builders::{World, order_of},
+    };
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::audit::{Audit, AuditOptions, Code, Report};
+
+    /// A store in which every seventh order was placed under two keys, and every fifth one has lost its task.
+    async fn damaged(world: &mut World) -> (Arc<dyn Store>, TempDir, [HashSet<OrderId>; 2]) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = dabba_testkit::sqlite_in(directory.path())().await;
+        let restaurants = [world.restaurant_id(), world.restaurant_id()];
+        let customers = [world.account_id(), world.account_id()];
+        let (mut twice, mut taskless) = (HashSet::new(), HashSet::new());
+        for number in 0..240 {
+            let commit = world.place(restaurants[number % 2], customers[usize::from(number % 3 == 0)]);
+            let order = order_of(&commit);
+            assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+            if number % 7 == 0 {
+                let again = world.repeat(&order, order.details.customer_id);
+                assert_eq!(store.commit(vec![again]).await.unwrap(), [CommitOutcome::Committed]);
+                twice.insert(order.id);
+            }
+            if number % 5 == 0 {
+                taskless.insert(order.id);
+            }
+        }
+        let now = world.in_seconds(600);
+        let claimed = store.claim_due_tasks(TaskQueue::Deadlines, now, now + Duration::from_mins(1), 1_000);
+        for task in claimed.await.unwrap() {
+            if taskless.contains(&task.task.order_id) {
+                let order = store.order(task.task.order_id).await.unwrap().unwrap();
+                let done = world.repeat(&order, order.details.customer_id);
+                let done = Commit { claim: None, completes: Some(task.lease), ..done };
+                assert_eq!(store.commit(vec![done]).await.unwrap(), [CommitOutcome::Committed]);
+            }
+        }
+        (store, directory, [twice, taskless])
+    }
+
+    async fn audit_within(store: &dyn Store, world: &World, bounds: Bounds) -> Report {
+        let options = &AuditOptions::at(world.now());
+        let audit = Audit { store, gateway: None, options, bounds, report: Report::default() };
+        audit.run().await.unwrap()
+    }
+
+    /// Proves that what an audit finds does not depend on how much it remembers.
+    #[tokio::test]
+    async fn the_same_is_found_whatever_is_remembered() {
+        let mut world = World::new(41);
+        let (store, _directory, [twice, taskless]) = damaged(&mut world).await;
+        let bounds = [1, 2, 7, 50].map(|most| Bounds { waiting: most, placed: most });
+        for bounds in bounds.into_iter().chain([Bounds::DEFAULT]) {
+            let report = audit_within(&*store, &world, bounds).await;
+            let found = |code| -> Vec<OrderId> {
+                let findings = report.findings.iter().filter(|finding| finding.code == code);
+                findings.filter_map(|finding| finding.order_id).collect()
+            };
+            for (code, planted) in [(Code::PlacedTwice, &twice), (Code::TaskMissing, &taskless)] {
+                let found = found(code);
+                assert_eq!(found.len(), planted.len(), "{code}, {bounds:?}: {report}");
+                assert_eq!(found.into_iter().collect::<HashSet<_>>(), *planted, "{code}, {bounds:?}");
+            }
+            assert_eq!(report.counts.len(), 2, "{report}");
+            let counts =
+                [report.orders, report.tasks, report.keys].map(|count| usize::try_from(count).unwrap());
+            assert_eq!(counts, [240, 240 - taskless.len(), 240 + twice.len()]);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The walk through all orders, each with its events.
+
+use dabba_domain::{
+    OrderId,
+    limits::MAX_ORDER_VERSION,
+    order::{Order, PaymentMethod, RecordedEvent},
+};
+use dabba_store::{
+    AuditStore, OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize, StoreError,
+};
+use futures::stream::{StreamExt as _, TryStreamExt as _, iter};
+
+use super::{
+    Audit, AuditError, AuditOptions, Code, Finding, Findings, GatewayLedger, MAX_REREADS, PAGE, Severity,
+    gateway, history, ledger, money,
+    tasks::{self, Waiting},
+    waiting,
+};
+
+/// Orders read at once where a whole page of them cannot be decoded: the error then says where. A store may
+/// look one order ahead, so it is the first or the second behind the place that the error names.
+const PAGE_NEAR_DAMAGE: PageSize = PageSize::new(1).unwrap();
+/// Orders whose events are read at the same time.
+const MAX_CONCURRENT_ORDERS: usize = 8;
+/// Events read at once. Nearly every order has fewer, and so takes one question.
+const EVENTS_LIMIT: u32 = 100;
+
+impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
+    /// Looks at every order. Answers those that wait for a task, as far as they are not looked for yet.
+    pub(super) async fn walk_orders(&mut self) -> Result<Waiting, AuditError> {
+        let mut waiting = Waiting::default();
+        let (mut after, mut limit) = (None, PAGE);
+        loop {
+            let page = match self.orders_behind(after, limit).await {
+                Err(AuditError::Orders { error: StoreError::Corrupt(_), .. })
+                    if limit != PAGE_NEAR_DAMAGE =>
+                {
+                    limit = PAGE_NEAR_DAMAGE;
+                    continue;
+                }
+                page => page?,
+            };
+            let (store, gateway, options) = (self.store, self.gateway, self.options);
+            let audits = page.orders.into_iter().map(|order| audit_order(store, gateway, order, options));
+            let mut audits = iter(audits).buffered(MAX_CONCURRENT_ORDERS);
+            while let Some(Audited { order, findings, events, rereads }) = audits.try_next().await? {
+                self.report.orders += 1;
+                self.report.events += events;
+                self.report.rereads += rereads;
+                // What an order waits for that is wrong means nothing.
+                if findings.iter().all(|finding| finding.severity == Severity::Warning) {
+                    waiting.add(&order);
+                }
+                for finding in findings {
+                    self.report.add(finding);
+                }
+            }
+            if waiting.count() >= self.bounds.waiting {
+                self.find_tasks(std::mem::take(&mut waiting), tasks::Walk::Only).await?;
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(waiting);
+            }
+        }
+    }
+
+    async fn orders_behind(
+        &self,
+        after: Option<OrderCursor>,
+        limit: PageSize,
+    ) -> Result<OrderPage, AuditError> {
+        let query = OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after, limit };
+        let behind = after.map(|cursor| cursor.order_id);
+        match self.store.list_orders(&query).await {
+            Ok(page) if page.incomplete => Err(AuditError::Incomplete { behind }),
+            Ok(page) => Ok(page),
+            Err(error) => Err(AuditError::Orders { behind, error }),
+        }
+    }
+}
+
+/// What came of one order.
+struct Audited {
+    /// As it was judged.
+    order: Order,
+    findings: Vec<Finding>,
+    events: u64,
+    rereads: u64,
+}
+
+async fn audit_order<S: OrderStore + ?Sized>(
+    store: &S,
+    gateway: Option<&dyn GatewayLedger>,
+    mut order: Order,
+    options: &AuditOptions,
+) -> Result<Audited, AuditError> {
+    let order_id = order.id;
+    let mut rereads = 0;
+    loop {
+        let (mut findings, events) = match read_events(store, order_id).await {
+            Ok(events) => (check(&order, &events, options), events.len()),
+            Err(StoreError::Corrupt(text)) => {
+                let mut findings = Findings::of(order_id);
+                findings.add(Code::HistoryUnreadable, format!("its events: {text}"));
+                (findings, 0)
+            }
+            Err(error) => return Err(AuditError::Order { order_id, error }),
+        };
+        if let (Some(gateway), PaymentMethod::Card) = (gateway, order.details.payment_method) {
+            let summary = gateway.summary(order_id).await;
+            let summary = summary.map_err(|error| AuditError::Gateway { order_id, error })?;
+            gateway::check(&order, summary, options, &mut findings);
+        }
+        let findings = findings.all;
+        let is_final = findings.is_empty() || rereads == MAX_REREADS;
+        let audited = |order| Audited {
+            order,
+            findings,
+            events: u64::try_from(events).unwrap_or(u64::MAX),
+            rereads: rereads.into(),
+        };
+        if is_final {
+            return Ok(audited(order));
+        }
+        // The rest was read after the order, and may have gone on since. If the order has as well,
+        // the two are not of one moment, and what was found means nothing.
+        let again = store.order(order_id).await;
+        match again.map_err(|error| AuditError::Order { order_id, error })? {
+            Some(newer) if newer.version > order.version => order = newer,
+            _ => return Ok(audited(order)),
+        }
+        rereads += 1;
+    }
+}
+
+/// All events of an order, or one more than it may have.
+async fn read_events<S: OrderStore + ?Sized>(
+    store: &S,
+    order_id: OrderId,
+) -> Result<Vec<RecordedEvent>, StoreError> {
+    let mut events: Vec<RecordedEvent> = Vec::new();
+    loop {
+        let after = events.last().map_or(0, |event| event.version);
+        let page = store.events(order_id, after, EVENTS_LIMIT).await?;
+        let is_last = page.len() < usize::try_from(EVENTS_LIMIT).unwrap_or(usize::MAX);
+        events.extend(page);
+        // The limit also ends a history that turns in circles, which is then numbered wrongly.
+        if is_last || u32::try_from(events.len()).is_ok_and(|count| count > MAX_ORDER_VERSION) {
+            return Ok(events);
+        }
+    }
+}
+
+/// Everything that is wrong with an order and its events.
+fn check(order: &Order, events: &[RecordedEvent], options: &AuditOptions) -> Findings {
+    let mut findings = Findings::of(order.id);
+    history::check(order, events, &mut findings);
+    money::check(order, &mut findings);
+    // Where an order is wrong, so is its ledger.
+    if findings.all.iter().all(|finding| finding.severity == Severity::Warning) {
+        ledger::check(events, &mut findings);
+    }
+    waiting::check(order, options, &mut findings);
+    findings
+}

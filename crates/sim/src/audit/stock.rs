@@ -1,0 +1,28 @@
+//! Whether more was sold than there was.
+
+use dabba_domain::{RestaurantId, text::Slug};
+use dabba_store::{AuditStore, OrderStore, StoredStock};
+
+use super::{Audit, AuditError, Code, Finding, PAGE, is_full, whole};
+
+impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
+    /// Looks at every item of which there are only so many.
+    pub(super) async fn walk_stock(&mut self) -> Result<(), AuditError> {
+        let mut after: Option<(RestaurantId, Slug)> = None;
+        loop {
+            let behind = after.as_ref().map(|(restaurant_id, item)| (*restaurant_id, item));
+            let page = whole("stock", self.store.all_stock(behind, PAGE).await)?;
+            for StoredStock { restaurant_id, item, remaining } in &page {
+                self.report.items += 1;
+                if *remaining < 0 {
+                    let text = format!("restaurant {restaurant_id} has {remaining} left of {item}");
+                    self.report.add(Finding::of_no_order(Code::Oversold, text));
+                }
+            }
+            if !is_full(&page) {
+                return Ok(());
+            }
+            after = page.last().map(|last| (last.restaurant_id, last.item.clone()));
+        }
+    }
+}

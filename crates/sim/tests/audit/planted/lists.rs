@@ -1,0 +1,129 @@
+//! What can be wrong with the tasks, the keys and the stock of a store with one order.
+
+use dabba_domain::{
+    Bucket, OrderId, RestaurantId, TaskId,
+    order::{Event, RefundNumber, Task, TaskKind},
+};
+use dabba_sim::audit::Code;
+use dabba_store::{
+    StoredStock,
+    conformance::builders::{World, amount, slug, staff},
+};
+
+use super::{AGREES, DAY, Planted, SOON, add, cancel, happen, refund_of};
+use crate::{
+    lives::Stage,
+    tampering::{Lists, Tamper, TamperLists},
+};
+
+const fn plant(code: Code, stage: Stage, lists: TamperLists) -> Planted {
+    Planted { code, stage, by_card: true, later: SOON, tamper: |_| {}, gateway: AGREES, lists }
+}
+
+/// An order that waits, and its task is not there.
+const fn wait(stage: Stage, tamper: Tamper, lists: TamperLists) -> Planted {
+    let code = Code::TaskMissing;
+    Planted { code, stage, by_card: true, later: SOON, tamper, gateway: AGREES, lists }
+}
+
+/// Leaves only tasks of these kinds.
+fn keep(lists: &mut Lists, kinds: &[TaskKind]) {
+    lists.tasks.retain(|stored| kinds.contains(&stored.task.task.kind()));
+}
+
+/// The same bucket but for its last bit.
+fn beside(bucket: Bucket) -> Bucket {
+    Bucket::new(bucket.number() ^ 1).unwrap()
+}
+
+fn request(stored: &mut crate::tampering::Stored) {
+    let actor = staff(&stored.order);
+    happen(stored, actor, Event::RefundRequested(refund_of(1, amount(1))));
+}
+
+pub(super) const PLANTED: &[Planted] = &[
+    plant(Code::TaskWithoutOrder, Stage::Delivered, |lists| {
+        let task = &mut lists.tasks[0].task;
+        task.order_id = OrderId::generate(task.order_id.created_at(), task.order_id.bucket(), 7);
+    }),
+    plant(Code::TaskBucket, Stage::Delivered, |lists| {
+        let id = &mut lists.tasks[0].task.id;
+        *id = TaskId::generate(id.created_at(), beside(id.bucket()), 7);
+    }),
+    plant(Code::TaskParked, Stage::Created, |lists| {
+        lists.tasks[0].parked_at = Some(lists.tasks[0].task.id.created_at());
+    }),
+    Planted { later: DAY, ..plant(Code::TaskOverdue, Stage::Delivered, |lists| lists.tasks.truncate(1)) },
+    wait(Stage::Created, |_| {}, |lists| lists.tasks.clear()),
+    wait(Stage::Confirmed, |_| {}, |lists| keep(lists, &[TaskKind::ExpireUnpaid])),
+    wait(Stage::Confirmed, cancel, |lists| keep(lists, &[TaskKind::AuthorizePayment])),
+    wait(Stage::Created, cancel, |lists| keep(lists, &[TaskKind::ExpireUnpaid])),
+    wait(
+        Stage::Preparing,
+        |stored| {
+            stored.events.pop();
+            stored.refold();
+        },
+        |lists| keep(lists, &[TaskKind::WarnUnaccepted]),
+    ),
+    wait(Stage::Delivered, request, |_| {}),
+    wait(Stage::Delivered, request, |lists| {
+        add(lists, Task::RefundPayment { number: RefundNumber::new(2).unwrap() });
+    }),
+    plant(Code::KeyOrder, Stage::Created, |lists| {
+        let id = &mut lists.claims[0].record.order_id;
+        *id = OrderId::generate(id.created_at(), id.bucket(), 7);
+    }),
+    plant(Code::KeyOrder, Stage::Created, |lists| {
+        let id = &mut lists.claims[0].key.restaurant_id;
+        *id = RestaurantId::generate(id.created_at(), id.bucket(), 7);
+    }),
+    plant(Code::KeyVersion, Stage::Created, |lists| lists.claims[0].record.version = 2),
+    plant(Code::KeyVersion, Stage::Created, |lists| lists.claims[0].record.version = 0),
+    plant(Code::KeyAccount, Stage::Created, |lists| {
+        lists.claims[0].key.account_id = World::new(78).account_id();
+    }),
+    plant(Code::PlacedTwice, Stage::Created, |lists| {
+        let mut again = lists.claims[0].clone();
+        again.key.key = World::new(78).key();
+        lists.claims.push(again);
+    }),
+    plant(Code::Oversold, Stage::Created, |lists| {
+        let restaurant_id = lists.claims[0].key.restaurant_id;
+        lists.stock.push(StoredStock { restaurant_id, item: slug("naan"), remaining: -1 });
+    }),
+];
+
+/// What is unusual and right: a task that somebody has resolved is done, whatever its order waits for;
+/// one that is parked will be; one that was refused is not waited for.
+pub(super) const RIGHT: &[(Stage, Tamper, TamperLists)] = &[
+    (
+        Stage::Created,
+        |_| {},
+        |lists| {
+            keep(lists, &[TaskKind::AuthorizePayment]);
+            lists.tasks[0].resolved_at = Some(lists.tasks[0].task.run_at);
+        },
+    ),
+    (Stage::Created, |_| {}, |lists| keep(lists, &[TaskKind::ExpireUnpaid])),
+    (Stage::Delivered, request, |lists| add(lists, Task::RefundPayment { number: RefundNumber::MIN })),
+    (
+        Stage::Delivered,
+        |stored| {
+            request(stored);
+            happen(stored, dabba_domain::Actor::System, Event::RefundFailed { number: RefundNumber::MIN });
+        },
+        |lists| lists.tasks.clear(),
+    ),
+    // Another command under another key, that led it to the same version.
+    (
+        Stage::Delivered,
+        |_| {},
+        |lists| {
+            lists.claims[0].record.version = 4;
+            let mut again = lists.claims[0].clone();
+            again.key.key = World::new(78).key();
+            lists.claims.push(again);
+        },
+    ),
+];
