@@ -9,6 +9,7 @@ mod planted;
 mod random;
 mod running;
 mod tampering;
+mod workers;
 
 use std::sync::Arc;
 

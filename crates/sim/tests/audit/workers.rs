@@ -1,0 +1,112 @@
+//! An audit beside workers: what orders wait for is done while it is looked for.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use dabba_domain::{
+    Actor,
+    order::{Command, Decision, Order, PaymentReport, PaymentStatus, Task, TaskQueue, decide, settle},
+};
+use dabba_sim::audit::{AuditOptions, audit};
+use dabba_store::{
+    ClaimedTask, Commit, CommitOutcome, Store,
+    conformance::builders::{World, reference_of, settings},
+};
+use jiff::SignedDuration;
+
+use crate::{embedded, random::ORDERS};
+
+/// What a worker makes of a task on its order as it is: everybody pays and nobody cooks.
+fn carry_out(task: &Task, order: &Order) -> Decision {
+    let reference = reference_of(order);
+    let report = match task {
+        Task::WarnUnaccepted => return command(&Command::Warn, order),
+        Task::ExpireUnaccepted | Task::ExpireUnpaid => return command(&Command::Expire, order),
+        Task::AuthorizePayment { .. } => PaymentReport::Authorized { reference },
+        Task::CapturePayment if order.payment_status == PaymentStatus::Authorized => {
+            PaymentReport::Captured { reference }
+        }
+        Task::CapturePayment => return Decision::unchanged(order),
+        Task::VoidPayment => PaymentReport::Voided { reference },
+        Task::RefundPayment { number } => PaymentReport::Refunded { number: *number },
+    };
+    settle(order, &report, &settings(), order.updated_at).unwrap()
+}
+
+/// Gives a command at its deadline; nothing, when the order has moved on.
+fn command(command: &Command, order: &Order) -> Decision {
+    let now = order.deadline().unwrap_or(order.updated_at);
+    let decided = decide(order, command, &Actor::System, &settings(), now);
+    decided.unwrap_or_else(|_| Decision::unchanged(order))
+}
+
+async fn work_one(store: &dyn Store, world: &mut World, claimed: &ClaimedTask) {
+    loop {
+        let order = store.order(claimed.task.order_id).await.unwrap().unwrap();
+        let decision = carry_out(&claimed.task.task, &order);
+        let commit = Commit { completes: Some(claimed.lease), ..world.commit(decision, order.version) };
+        match &store.commit(vec![commit]).await.unwrap()[..] {
+            [CommitOutcome::Committed] => return,
+            [CommitOutcome::VersionConflict { .. }] => {}
+            outcomes => panic!("{outcomes:?}"),
+        }
+    }
+}
+
+/// Carries tasks out, each as soon as it is there, until it is told to stop.
+async fn work(store: Arc<dyn Store>, mut world: World, stop: Arc<AtomicBool>) {
+    const BATCH: u32 = 10;
+    let (now, until) = (world.in_seconds(100_000), world.in_seconds(100_060));
+    while !stop.load(Ordering::Relaxed) {
+        for queue in TaskQueue::ALL {
+            for claimed in store.claim_due_tasks(*queue, now, until, BATCH).await.unwrap() {
+                work_one(&*store, &mut world, &claimed).await;
+            }
+        }
+    }
+}
+
+/// Proves that orders whose tasks are done while the auditor looks for them are not called breaches.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_audit_beside_workers_is_clean() {
+    let (store, _directory) = embedded().await;
+    let mut world = World::new(14);
+    let mut options = AuditOptions::at(world.now());
+    // The tasks of this test are done long before their time.
+    options.now -= SignedDuration::from_hours(24);
+    let stop = Arc::new(AtomicBool::new(false));
+    let workers: Vec<_> = [15, 16]
+        .map(|seed| tokio::spawn(work(Arc::clone(&store), World::new(seed), Arc::clone(&stop))))
+        .into();
+    let mut audits = 0;
+    for number in 0..ORDERS {
+        let (restaurant_id, customer_id) = (world.restaurant_id(), world.account_id());
+        let details = if number % 2 == 0 {
+            world.details_by_card(restaurant_id, customer_id)
+        } else {
+            world.details(restaurant_id, customer_id)
+        };
+        let commit = world.place_with(details);
+        assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+        if number % 10 == 0 {
+            let report = audit(&*store, None, &options).await.unwrap();
+            assert!(report.is_clean(), "{report}");
+            audits += 1;
+        }
+    }
+    loop {
+        let report = audit(&*store, None, &options).await.unwrap();
+        assert!(report.is_clean(), "{report}");
+        audits += 1;
+        if report.tasks == 0 {
+            break;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    assert!(audits > 20);
+}
