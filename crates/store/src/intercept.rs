@@ -14,10 +14,11 @@ use dabba_domain::{
 use futures::stream::BoxStream;
 
 use crate::{
-    Account, AccountCreation, AccountStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate,
-    ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey,
-    OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, StockLevel, Store, StoreError, TaskFailure,
-    TaskLease, TaskPage, TaskResolution, TaskStore,
+    Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
+    CatalogueUpdate, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint,
+    IdempotencyKey, Listing, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, ScopedKey,
+    StockLevel, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
+    TaskResolution, TaskStore,
 };
 
 /// Steps in before and after calls of a store. What it answers before a call keeps the call from being made;
@@ -225,6 +226,34 @@ impl<I: Interceptor> AccountStore for InterceptedStore<I> {
     }
     async fn memberships(&self, account_id: AccountId) -> Result<Vec<RestaurantId>, StoreError> {
         self.around(StoreCall::Other, self.inner.memberships(account_id)).await
+    }
+}
+
+#[async_trait]
+impl<I: Interceptor> AuditStore for InterceptedStore<I> {
+    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        self.around(StoreCall::Other, self.inner.orders(ids)).await
+    }
+    async fn all_tasks(
+        &self,
+        after: Option<TaskId>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredTask>, StoreError> {
+        self.around(StoreCall::Other, self.inner.all_tasks(after, limit)).await
+    }
+    async fn all_claims(
+        &self,
+        after: Option<&ScopedKey>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredClaim>, StoreError> {
+        self.around(StoreCall::Other, self.inner.all_claims(after, limit)).await
+    }
+    async fn all_stock(
+        &self,
+        after: Option<(RestaurantId, &Slug)>,
+        limit: PageSize,
+    ) -> Result<Listing<StoredStock>, StoreError> {
+        self.around(StoreCall::Other, self.inner.all_stock(after, limit)).await
     }
 }
 

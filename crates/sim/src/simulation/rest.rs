@@ -166,11 +166,13 @@ impl Simulation {
     async fn audit(&self) -> Vec<String> {
         let ledger = ProviderLedger(Arc::clone(&self.world.provider));
         let options = AuditOptions::at(self.world.clock.now());
-        match audit(&*self.world.store, Some(&ledger), &options).await {
-            Ok(report) if report.findings.is_empty() => Vec::new(),
+        let mut problems = match audit(&*self.world.store, Some(&ledger), &options).await {
             Ok(report) => report.findings.iter().map(describe).collect(),
             Err(error) => vec![error.to_string()],
-        }
+        };
+        // The auditor keeps no order among them.
+        problems.sort_unstable();
+        problems
     }
 
     /// Whether of what is limited there is left what was not sold, or came back.
@@ -273,5 +275,8 @@ impl GatewayLedger for ProviderLedger {
 }
 
 fn describe(finding: &Finding) -> String {
-    format!("{} of order {}: {}", finding.code.as_str(), finding.order_id, finding.text)
+    match finding.order_id {
+        Some(id) => format!("{} of order {id}: {}", finding.code.as_str(), finding.text),
+        None => format!("{}: {}", finding.code.as_str(), finding.text),
+    }
 }
