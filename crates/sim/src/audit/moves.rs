@@ -83,7 +83,12 @@ const MOVES: &[Move] = &[
     legal("cancelled", &[Created, Confirmed], &[Part::Customer, Part::Staff, Part::Admin]),
     legal("cancelled", &[Preparing, ReadyForPickup], &[Part::Staff, Part::Admin]),
     legal("cancelled", &[OutForDelivery], &[Part::Admin]),
-    legal_when_paid(Card, "payment_authorized", &[Created, Cancelled], &[Part::System]),
+    legal_when_paid(
+        Card,
+        "payment_authorized",
+        &[Created, Preparing, ReadyForPickup, OutForDelivery, Delivered, Cancelled],
+        &[Part::System],
+    ),
     legal_when_paid(Card, "payment_failed", &[Created, Confirmed, Cancelled], &[Part::System]),
     legal_when_paid(
         Card,

@@ -24,6 +24,9 @@ const PAGE_NEAR_DAMAGE: PageSize = PageSize::new(1).unwrap();
 const MAX_CONCURRENT_ORDERS: usize = 8;
 /// Events read at once. Nearly every order has fewer, and so takes one question.
 const EVENTS_LIMIT: u32 = 100;
+/// Most events of an order that are read: so many as commands may lead to, and as many again for what its
+/// payment provider has to say of them.
+const MAX_EVENTS: u32 = 2 * MAX_ORDER_VERSION;
 
 impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
     /// Looks at every order. Answers those that wait for a task, as far as they are not looked for yet.
@@ -134,7 +137,7 @@ async fn audit_order<S: OrderStore + ?Sized>(
     }
 }
 
-/// All events of an order, or one more than it may have.
+/// All events of an order, or more than it can have.
 async fn read_events<S: OrderStore + ?Sized>(
     store: &S,
     order_id: OrderId,
@@ -146,7 +149,7 @@ async fn read_events<S: OrderStore + ?Sized>(
         let is_last = page.len() < usize::try_from(EVENTS_LIMIT).unwrap_or(usize::MAX);
         events.extend(page);
         // The limit also ends a history that turns in circles, which is then numbered wrongly.
-        if is_last || u32::try_from(events.len()).is_ok_and(|count| count > MAX_ORDER_VERSION) {
+        if is_last || u32::try_from(events.len()).is_ok_and(|count| count > MAX_EVENTS) {
             return Ok(events);
         }
     }

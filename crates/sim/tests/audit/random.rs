@@ -76,9 +76,10 @@ pub(crate) async fn live(store: &dyn Store, world: &mut World, by_card: bool) ->
         ];
         let actor = actors[world.below(actors.len())];
         let actions = allowed_actions(&order, &actor, Amount::from_minor(100_000).unwrap());
-        // An order does not expire before its time, and the clock of this world hardly moves.
+        // Nobody is warned and nothing expires before its time, and the clock of this world hardly moves.
+        let is_timed = |kind| matches!(kind, CommandKind::Warn | CommandKind::Expire);
         let kinds: Vec<_> =
-            actions.iter().map(|action| action.command).filter(|kind| *kind != CommandKind::Expire).collect();
+            actions.iter().map(|action| action.command).filter(|kind| !is_timed(*kind)).collect();
         if kinds.is_empty() {
             continue;
         }

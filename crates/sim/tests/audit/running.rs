@@ -39,14 +39,10 @@ async fn an_audit_beside_living_orders_is_clean() {
     let (store, _directory) = embedded().await;
     let mut world = World::new(11);
     let options = AuditOptions::at(world.now());
-    let (filling, done) = (Arc::clone(&store), Arc::new(AtomicU32::new(0)));
-    let ends = Arc::clone(&done);
-    let filled = tokio::spawn(async move {
-        fill(&filling, &mut world, ORDERS).await;
-        ends.store(1, Ordering::Relaxed);
-    });
+    let filling = Arc::clone(&store);
+    let filled = tokio::spawn(async move { fill(&filling, &mut world, ORDERS).await });
     let mut seen = 0;
-    while done.load(Ordering::Relaxed) == 0 {
+    while !filled.is_finished() {
         let report = audit(&*store, None, &options).await.unwrap();
         assert!(report.is_clean(), "{report}");
         assert!(report.orders >= seen, "what was there is still there");

@@ -103,6 +103,7 @@ async fn an_audit_beside_workers_is_clean() {
         if report.tasks == 0 {
             break;
         }
+        assert!(!workers.iter().any(tokio::task::JoinHandle::is_finished), "a worker gave up");
     }
     stop.store(true, Ordering::Relaxed);
     for worker in workers {

@@ -103,6 +103,13 @@ pub(super) const PLANTED: &[Planted] = &[
         let event = authorized(&stored.order);
         report(stored, event);
     }),
+    plant(Code::AuthorizedTwice, Stage::Confirmed, |stored| {
+        let (actor, ready_by) = (staff(&stored.order), stored.order.updated_at + DAY);
+        happen(stored, actor, Event::Accepted { preparation_minutes: 20, ready_by });
+        report(stored, Event::PaymentVoided);
+        let event = authorized(&stored.order);
+        report(stored, event);
+    }),
     plant(Code::CapturedUnauthorized, Stage::Cancelled, |stored| {
         collect(stored);
         let refund = refund_of(1, total(stored));
