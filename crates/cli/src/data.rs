@@ -37,6 +37,7 @@ pub(crate) fn start_engine(
         key_retention: SignedDuration::from_secs(retention),
         tasks: TaskConfig {
             concurrency: settings.task_concurrency.size(),
+            lease: settings.task_lease_seconds.seconds(),
             poll_interval: settings.task_poll_milliseconds.milliseconds(),
             ..TaskConfig::default()
         },

@@ -135,6 +135,12 @@ pub(crate) struct Settings {
     #[config(layer_attr(arg(long, value_name = "MILLISECONDS")))]
     pub(crate) task_poll_milliseconds: Milliseconds,
 
+    /// For how long a task that a process has taken is nobody else's, in seconds. The tasks of one that dies
+    /// are taken over after this time. Longer than `payment_timeout_seconds`.
+    #[config(env = "DABBA_TASK_LEASE_SECONDS", default = 30)]
+    #[config(layer_attr(arg(long, value_name = "SECONDS")))]
+    pub(crate) task_lease_seconds: Bounded<1, 600>,
+
     /// Who moves the money of payments by card: `stripe`, or `simulated`, which moves none. No cards are
     /// taken, when absent.
     #[config(env = "DABBA_PAYMENT_GATEWAY")]
@@ -277,7 +283,21 @@ impl Settings {
             None => File::with_format(DEFAULT_FILE, FileFormat::Toml),
         };
         let file_layer: Layer = source.load().map_err(wrong)?;
-        Self::builder().preloaded(flags).env().preloaded(file_layer).load().map_err(wrong)
+        let settings = Self::builder().preloaded(flags).env().preloaded(file_layer).load().map_err(wrong)?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Refuses what does not fit together.
+    fn check(&self) -> Result<(), Failure> {
+        let (timeout, lease) = (self.payment_timeout_seconds.get(), self.task_lease_seconds.get());
+        if timeout >= lease {
+            return Err(Failure::new(format!(
+                "wrong settings: payment_timeout_seconds ({timeout}) has to be less than task_lease_seconds \
+                 ({lease}), or a slow call is made again by others before it has been answered"
+            )));
+        }
+        Ok(())
     }
 
     /// The file of the embedded database.
