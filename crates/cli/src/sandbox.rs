@@ -85,6 +85,11 @@ fn mark_of(settings: &Settings, databases: &Databases) -> Option<PathBuf> {
     (matches!(databases, Databases::Embedded(_)) && mark.exists()).then_some(mark)
 }
 
+/// Whether this place is a sandbox.
+pub(crate) fn is_one(settings: &Settings, databases: &Databases) -> bool {
+    mark_of(settings, databases).is_some()
+}
+
 /// The clock by which commands on this place go.
 pub(crate) fn clock_of(settings: &Settings, databases: &Databases) -> Result<Arc<dyn Clock>, Failure> {
     match mark_of(settings, databases) {
@@ -116,11 +121,11 @@ pub(crate) fn open(settings: &Settings, databases: &Databases) -> Result<Arc<San
 
 /// Refuses to serve a sandbox as if it were none.
 pub(crate) fn refuse(settings: &Settings, databases: &Databases) -> Result<(), Failure> {
-    match mark_of(settings, databases) {
-        Some(_) => Err(Failure::new(format!(
+    if is_one(settings, databases) {
+        return Err(Failure::new(format!(
             "{} is a sandbox, whose clock is not the machine's; serve it with --sandbox",
             settings.data.display()
-        ))),
-        None => Ok(()),
+        )));
     }
+    Ok(())
 }

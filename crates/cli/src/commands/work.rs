@@ -33,9 +33,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 async fn work(settings: Settings) -> Result<(), Failure> {
     let signals = Signals::listen()?;
     let databases = Databases::from_settings(&settings)?;
-    let Opened { store, place, .. } = databases.open(&settings).await?;
     let clock = sandbox::clock_of(&settings, &databases)?;
-    let gateway = Payments::for_workers(&settings)?.gateway;
+    let gateway = Payments::for_workers(&settings, sandbox::is_one(&settings, &databases))?.gateway;
+    let Opened { store, place, .. } = databases.open(&settings).await?;
     let engine = data::start_engine(&store, clock, gateway, &databases, &settings);
     let background = Background::start(&engine, true);
     output::line(format_args!("Dabba works the tasks, {place}\nStop with Ctrl-C."))?;
