@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dabba_pg_cluster::Cluster;
 use dabba_sim::Client;
 use serde_json::Value;
 
@@ -46,9 +47,80 @@ pub(crate) fn failure(directory: &Path, arguments: &[&str]) -> String {
     text
 }
 
-/// A running server; killed when dropped.
+/// A process that goes on until it is told to stop. Killed when dropped.
+struct Process(Child);
+
+impl Process {
+    /// Starts one, and waits for the first line that it prints.
+    fn start(directory: &Path, arguments: &[&str]) -> (Self, String) {
+        let mut child = dabba(directory, arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (Self(child), line)
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "the process does not end");
+            pause();
+        }
+    }
+
+    fn stop(mut self, signal: &str) {
+        self.signal(signal);
+        let status = self.wait();
+        assert!(status.success(), "{status}");
+    }
+
+    fn kill(mut self) {
+        self.signal("KILL");
+        self.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A process that works tasks. Killed when dropped.
+pub(crate) struct Working(Process);
+
+impl Working {
+    /// Starts one, and waits until it says that it works.
+    pub(crate) fn start(data: &Path, more: &[&str]) -> Self {
+        let arguments = [&["work", "--data", data.to_str().unwrap()], more].concat();
+        let (process, line) = Process::start(data, &arguments);
+        assert!(line.starts_with("Dabba works the tasks"), "{line:?}");
+        Self(process)
+    }
+
+    /// Ends it in order.
+    pub(crate) fn stop(self, signal: &str) {
+        self.0.stop(signal);
+    }
+
+    /// Ends it with no chance to finish anything.
+    pub(crate) fn kill(self) {
+        self.0.kill();
+    }
+}
+
+/// A running server. Killed when dropped.
 pub(crate) struct Server {
-    child: Child,
+    process: Process,
     /// What it said when it was ready.
     pub(crate) announcement: Value,
 }
@@ -61,27 +133,28 @@ impl Server {
 
     /// The same at a certain address, so that clients find it again after a restart.
     pub(crate) fn start_at(address: &str, data: &Path, more: &[&str]) -> Self {
-        Self::spawn(&["serve", "--demo", "--json", "--listen", address, "--log", "warn"], data, more)
+        Self::serve(&["--demo", "--listen", address, "--log", "warn"], data, more)
     }
 
     /// A server without a demo on data that had one before: `before` is what that server said. Its tokens
     /// are still good.
     pub(crate) fn start_without_demo(before: &Value, data: &Path, more: &[&str]) -> Self {
-        let mut server =
-            Self::spawn(&["serve", "--json", "--listen", "127.0.0.1:0", "--log", "warn"], data, more);
+        let mut server = Self::serve(&["--listen", "127.0.0.1:0", "--log", "warn"], data, more);
         let address = std::mem::replace(&mut server.announcement, before.clone())["address"].take();
         server.announcement["address"] = address;
         server
     }
 
-    fn spawn(command: &[&str], data: &Path, more: &[&str]) -> Self {
-        let arguments = [command, &["--data", data.to_str().unwrap()], more].concat();
-        let mut child = dabba(data, &arguments).current_dir("/").stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    fn serve(arguments: &[&str], data: &Path, more: &[&str]) -> Self {
+        Self::spawn(&[&["serve", "--json", "--data", data.to_str().unwrap()], arguments, more].concat())
+    }
+
+    /// Starts a command that prints where it serves, as JSON.
+    pub(crate) fn spawn(arguments: &[&str]) -> Self {
+        let (process, line) = Process::start(Path::new("/"), arguments);
         let announcement = serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("{error} in what serve said: {line:?}"));
-        Self { child, announcement }
+            .unwrap_or_else(|error| panic!("{error} in what {arguments:?} said: {line:?}"));
+        Self { process, announcement }
     }
 
     /// A text of what it said.
@@ -97,41 +170,35 @@ impl Server {
 
     /// Sends a signal, by name.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        self.process.signal(name);
     }
 
     /// Waits until it has ended.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(started.elapsed() < PATIENCE, "the server does not end");
-            pause();
-        }
+        self.process.wait()
     }
 
     /// Ends it in order.
-    pub(crate) fn stop(mut self) {
-        self.signal("TERM");
-        let status = self.wait();
-        assert!(status.success(), "{status}");
+    pub(crate) fn stop(self) {
+        self.process.stop("TERM");
     }
 
     /// Ends it with no chance to finish anything.
-    pub(crate) fn kill(mut self) {
-        self.signal("KILL");
-        self.wait();
+    pub(crate) fn kill(self) {
+        self.process.kill();
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended before.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// Waits until a query has this answer.
+pub(crate) fn becomes(cluster: &Cluster, database: &str, sql: &str, expected: &str) {
+    let begun = Instant::now();
+    loop {
+        let found = cluster.execute(database, sql).unwrap();
+        if found.trim() == expected {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{sql} stays at {found:?}");
+        pause();
     }
 }
 

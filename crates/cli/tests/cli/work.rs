@@ -1,67 +1,9 @@
 //! `dabba work`, and servers that leave the work to it.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Instant,
-};
-
 use dabba_pg_cluster::Cluster;
 use serde_json::{Value, json};
 
-use super::support::{PATIENCE, Server, block_on, dabba, failure, pause, stdout};
-
-/// A process that works. Killed when dropped.
-struct Working(Child);
-
-impl Working {
-    /// Starts one, and waits until it says that it works.
-    fn start(data: &Path, more: &[&str]) -> Self {
-        let arguments = [&["work", "--data", data.to_str().unwrap()], more].concat();
-        let mut child = dabba(data, &arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("Dabba works the tasks"), "{line:?}");
-        Self(child)
-    }
-
-    /// Ends it in order.
-    fn stop(mut self, signal: &str) {
-        let sent = Command::new("kill").args(["-s", signal, &self.0.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-        let begun = Instant::now();
-        let status = loop {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                break status;
-            }
-            assert!(begun.elapsed() < PATIENCE, "it does not end");
-            pause();
-        };
-        assert!(status.success(), "{status}");
-    }
-}
-
-impl Drop for Working {
-    fn drop(&mut self) {
-        // It may have ended before.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Waits until a query has this answer.
-fn becomes(database: &str, sql: &str, expected: &str) {
-    let begun = Instant::now();
-    loop {
-        let found = Cluster::shared().unwrap().execute(database, sql).unwrap();
-        if found.trim() == expected {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{sql} stays at {found:?}");
-        pause();
-    }
-}
+use super::support::{Server, Working, becomes, block_on, failure, stdout};
 
 async fn place(server: &Server, key: &str) -> Value {
     let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
@@ -90,7 +32,7 @@ fn tasks_are_worked_beside_a_server_that_leaves_them() {
     cluster.execute(&database, "UPDATE tasks SET run_at_ns = 0").unwrap();
 
     let working = Working::start(data.path(), &["--database", &url]);
-    becomes(&database, "SELECT count(*), min(run_at_ns) > 0, min(attempts) FROM tasks", "1|t|1");
+    becomes(cluster, &database, "SELECT count(*), min(run_at_ns) > 0, min(attempts) FROM tasks", "1|t|1");
     working.stop("TERM");
     server.stop();
 }
@@ -150,7 +92,12 @@ fn parked_tasks_are_seen_to() {
         failure(data.path(), &["tasks", "resolve", id(0), at_server[0], at_server[1], at_server[2], &token]);
     assert!(unknown.contains("--reason"), "{unknown}");
     assert!(tasks(&["resolve", id(0), "--reason", "rang them up"], &at_server).contains("is resolved"));
-    becomes(&database, "SELECT resolution FROM tasks WHERE resolved_at_ns IS NOT NULL", "rang them up");
+    becomes(
+        cluster,
+        &database,
+        "SELECT resolution FROM tasks WHERE resolved_at_ns IS NOT NULL",
+        "rang them up",
+    );
     assert!(tasks(&["retry", id(1)], &at_database).contains("is tried again"));
     assert_eq!(tasks(&[], &at_database).trim(), "no task is parked");
     let text = failure(data.path(), &[&["tasks", "retry", id(1)], &at_server[..]].concat());
@@ -158,7 +105,7 @@ fn parked_tasks_are_seen_to() {
     // Its time has not come: the worker puts it off, with no failure more.
     let working = Working::start(data.path(), &["--database", &url]);
     let sql = "SELECT attempts, jsonb_array_length(failures) FROM tasks WHERE parked_at_ns IS NULL";
-    becomes(&database, sql, "17|2");
+    becomes(cluster, &database, sql, "17|2");
     working.stop("TERM");
     server.stop();
 }

@@ -1,0 +1,259 @@
+//! Payments by card, with providers that move no money: in the server itself, and as another process.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+    time::Instant,
+};
+
+use dabba_gateways::simulated::{ledger::Summary, tokens};
+use dabba_pg_cluster::Cluster;
+use serde_json::{Value, json};
+
+use super::{
+    provider::{Provider, counted, give, place_by_card, until, webhook_secret},
+    support::{PATIENCE, Server, Working, block_on, dabba, failure, free_address},
+};
+
+/// Why the tokens are declined that are.
+const DECLINES: [(&str, &str); 5] = [
+    ("tok_decline", "card_declined"),
+    ("tok_insufficient_funds", "insufficient_funds"),
+    ("tok_expired_card", "expired_card"),
+    ("tok_fraud", "suspected_fraud"),
+    ("tok_nobody_knows", "invalid_token"),
+];
+
+/// How the metrics name the requests with which the provider reports.
+const WEBHOOKS: [&str; 2] = ["dabba_http_requests_total", "/v1/webhooks/payments"];
+
+/// A server's arguments for paying through a provider that is slow and fails at times, and is not left alone
+/// for that.
+fn paying_through(provider: &Provider) -> Vec<String> {
+    let address = provider.address();
+    let arguments = [
+        ["--payment-gateway", "simulated"],
+        ["--payment-url", &address],
+        ["--payment-timeout-seconds", "1"],
+        ["--payment-breaker-failures", "1000"],
+        ["--task-poll-milliseconds", "50"],
+    ];
+    arguments.iter().flatten().map(|argument| (*argument).to_owned()).collect()
+}
+
+fn borrowed(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+/// What a provider did for an order, by the order's own words.
+fn expected(order: &Value) -> Summary {
+    let payment = &order["payment"];
+    let amount = |name: &str| payment[name].as_i64().unwrap();
+    let (captured, refunded) = (amount("captured"), amount("refunded"));
+    let once = |amount: i64| u32::from(amount > 0);
+    Summary {
+        authorized: captured,
+        captured,
+        refunded,
+        authorizations: once(captured),
+        captures: once(captured),
+        refunds: once(refunded),
+        declines: u32::from(payment["status"] == "failed"),
+        ..Summary::default()
+    }
+}
+
+/// Waits until an order has come to where its token leads; when it is paid, has the restaurant accept it, and
+/// cancel it when the money has been collected.
+async fn walk(server: &Server, token: &str, order: &Value) -> Value {
+    let decided = until(server, order, |order| order["status"] != "created").await;
+    if let Some((_, reason)) = DECLINES.iter().find(|(declined, _)| *declined == token) {
+        let (status, closure) = (&decided["status"], &decided["closure"]);
+        assert_eq!(
+            (status, closure),
+            (&json!("cancelled"), &json!({"how": "payment_failed", "reason": reason}))
+        );
+        return decided;
+    }
+    assert_eq!((&decided["status"], token), (&json!("confirmed"), token));
+    give(server, order, "restaurant", "accept", json!({"preparation_minutes": 10})).await;
+    let captured = until(server, order, |order| order["payment"]["status"] == "captured").await;
+    assert_eq!(captured["payment"]["captured"], captured["amounts"]["total"]);
+    give(server, order, "restaurant", "cancel", json!({"reason": "kitchen_closed"})).await;
+    let ended = until(server, order, |order| order["payment"]["status"] == "refunded").await;
+    assert_eq!(
+        (&ended["status"], &ended["payment"]["refunded"]),
+        (&json!("refunded"), &ended["amounts"]["total"])
+    );
+    ended
+}
+
+/// Proves that with a provider in another process every card leads where it says, however the provider
+/// behaves; that the provider has done what each order says, once; and that its reports, some of which come late
+/// and some twice, are all taken and change nothing that is known.
+#[test]
+fn every_card_leads_where_it_says() {
+    let data = tempfile::tempdir().unwrap();
+    let (address, secret) = (free_address(), webhook_secret(data.path()));
+    let provider = Provider::reporting_to(&address, &secret);
+    let mut arguments = paying_through(&provider);
+    arguments.extend(["--payment-webhook-secret-file", secret.to_str().unwrap()].map(str::to_owned));
+    let server = Server::start_at(&address, data.path(), &borrowed(&arguments));
+    block_on(async {
+        let mut placed = Vec::new();
+        for token in tokens::known().chain(["tok_nobody_knows"]) {
+            placed.push((token, place_by_card(&server, token).await));
+        }
+        let (mut ended, mut reports) = (Vec::new(), 0);
+        for (token, order) in &placed {
+            let order = walk(&server, token, order).await;
+            let Summary { authorizations, captures, refunds, declines, .. } = expected(&order);
+            reports += u64::from(authorizations + captures + refunds + declines);
+            ended.push(order);
+        }
+        let begun = Instant::now();
+        while counted(&server, &[WEBHOOKS[0], WEBHOOKS[1], "204"]).await < reports {
+            assert!(begun.elapsed() < PATIENCE, "the provider does not report everything");
+        }
+        let all = counted(&server, &WEBHOOKS).await;
+        let taken = counted(&server, &[WEBHOOKS[0], WEBHOOKS[1], "204"]).await;
+        assert!(taken >= all, "a report was refused");
+        for (order, (token, _)) in ended.iter().zip(&placed) {
+            assert_eq!(provider.summary(order).await, expected(order), "{token}");
+            assert_eq!(until(&server, order, |_| true).await["version"], order["version"], "{token}");
+        }
+    });
+    server.stop();
+    provider.stop();
+}
+
+/// Proves that payments are worked by another process beside a server that leaves them, through the provider
+/// that both are told of.
+#[test]
+fn payments_are_worked_beside_a_server_that_leaves_them() {
+    let cluster = Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    let data = tempfile::tempdir().unwrap();
+    let provider = Provider::start(&[]);
+    let settings = format!(
+        "database = \"{url}\"\npayment_gateway = \"simulated\"\npayment_url = \"{}\"\n\
+         task_poll_milliseconds = 50\n",
+        provider.address()
+    );
+    let file = data.path().join("payments.toml");
+    fs::write(&file, settings).unwrap();
+    let arguments = ["--config", file.to_str().unwrap()];
+    let server = Server::start(data.path(), &[&arguments[..], &["--work", "false"]].concat());
+    block_on(async {
+        let order = place_by_card(&server, "tok_succeed").await;
+        assert_eq!((&order["status"], &order["payment"]["status"]), (&json!("created"), &json!("pending")));
+        let working = Working::start(data.path(), &arguments);
+        let ended = walk(&server, "tok_succeed", &order).await;
+        assert_eq!(provider.summary(&order).await, expected(&ended));
+        assert_eq!(counted(&server, &["dabba_payment_calls_total"]).await, 0, "the server has called nobody");
+        working.stop("TERM");
+    });
+    server.stop();
+}
+
+/// Proves that a demo takes cards with no settings at all, and that the log says that no money is moved.
+#[test]
+fn a_demo_plays_the_provider_and_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let log = data.path().join("log");
+    let arguments = ["serve", "--demo", "--listen", "127.0.0.1:0"];
+    let mut command = dabba(data.path(), &arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let line = lines.find(|line| line.starts_with("curl ")).unwrap();
+    let line = line
+        .replace(r#""payment_method":"cash""#, r#""payment_method":"card","payment_token":"tok_succeed""#);
+    let placed = std::process::Command::new("bash").args(["-c", &line]).output().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let placed: Value = serde_json::from_slice(&placed.stdout).unwrap();
+    assert_eq!((&placed["status"], &placed["payment"]["method"]), (&json!("created"), &json!("card")));
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.contains("payments by card are only played: no money is moved"), "{text}");
+
+    let server = Server::start(data.path(), &[]);
+    let order = block_on(async {
+        let order = place_by_card(&server, "tok_succeed").await;
+        until(&server, &order, |order| order["status"] == "confirmed").await
+    });
+    assert_eq!(order["payment"]["status"], "authorized");
+}
+
+/// Proves that a server without a provider takes no card, and says so.
+#[test]
+fn without_a_provider_no_card_is_taken() {
+    let data = tempfile::tempdir().unwrap();
+    let demo = Server::start(data.path(), &[]);
+    let said = demo.announcement.clone();
+    demo.stop();
+    let server = Server::start_without_demo(&said, data.path(), &[]);
+    block_on(async {
+        let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+        let order = super::provider::by_card(&server, "tok_succeed");
+        let request = server.client("customer").post(&path).idempotency_key("card").json(&order);
+        let error = request.send().await.unwrap_err();
+        assert!(error.to_string().contains("/payment_method: no cards are taken here"), "{error}");
+    });
+}
+
+/// Proves that settings of payments that cannot be meant are refused before anything is served, by name.
+#[test]
+fn wrong_settings_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("live", "sk_live_51abc\n"),
+        ("empty", " \n"),
+        ("short", "secret\n"),
+        ("played.toml", "payment_gateway = \"simulated\"\n"),
+    ] {
+        fs::write(directory.path().join(name), content).unwrap();
+    }
+    let somewhere = "http://127.0.0.1:9";
+    for (command, parts) in [
+        (format!("serve --payment-url {somewhere}"), ["payment_url", "without payment_gateway"]),
+        (
+            "serve --payment-webhook-secret-file short".into(),
+            ["payment_webhook_secret_file", "without payment_gateway"],
+        ),
+        ("serve --payment-gateway stripe".into(), ["stripe", "payment_key_file"]),
+        ("serve --payment-gateway cheque".into(), ["--payment-gateway", "stripe or simulated"]),
+        ("serve --payment-gateway stripe --payment-key-file empty".into(), ["empty", "is empty"]),
+        (
+            "serve --payment-gateway stripe --payment-key-file absent".into(),
+            ["reading absent", "No such file"],
+        ),
+        (
+            format!("serve --payment-gateway stripe --payment-key-file live --payment-url {somewhere}"),
+            ["payment provider", "live key is only sent over https"],
+        ),
+        ("serve --demo --payment-webhook-secret-file empty".into(), ["empty", "is empty"]),
+        (
+            "serve --demo --payment-webhook-secret-file short".into(),
+            ["payment_webhook_secret_file", "at least 16 characters"],
+        ),
+        (
+            "serve --sandbox --data sandbox --payment-gateway stripe --payment-key-file live".into(),
+            ["sandbox", "live key"],
+        ),
+        ("work --config played.toml".into(), ["payment_url", "dabba simulate-payments"]),
+        (
+            "serve --payment-timeout-seconds 5 --task-lease-seconds 5".into(),
+            ["payment_timeout_seconds (5)", "task_lease_seconds (5)"],
+        ),
+        (format!("simulate-payments --webhook-url {somewhere}"), ["--webhook-secret-file", "required"]),
+        (
+            format!("simulate-payments --webhook-url {somewhere} --webhook-secret-file short"),
+            ["short", "at least 16 characters"],
+        ),
+    ] {
+        let arguments: Vec<&str> = command.split(' ').collect();
+        let text = failure(directory.path(), &arguments);
+        assert!(parts.iter().all(|part| text.contains(part)), "{command}: {text}");
+    }
+}

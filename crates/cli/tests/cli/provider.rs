@@ -1,0 +1,110 @@
+//! `dabba simulate-payments` as a process of its own, orders that are paid through it, and waiting for what
+//! becomes of them.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use dabba_gateways::simulated::{Health, ledger::Summary};
+use dabba_sim::Client;
+use serde_json::{Value, json};
+
+use super::support::{PATIENCE, Server};
+
+/// A payment provider that moves no money. Killed when dropped.
+pub(crate) struct Provider {
+    process: Server,
+    client: Client,
+}
+
+impl Provider {
+    /// Starts one, with further arguments.
+    pub(crate) fn start(more: &[&str]) -> Self {
+        let fixed = ["simulate-payments", "--json", "--listen", "127.0.0.1:0"];
+        let process = Server::spawn(&[&fixed, more].concat());
+        let client = Client::new(&process.said("/address")).unwrap();
+        Self { process, client }
+    }
+
+    /// Starts one that posts what has become of payments to a server at this address.
+    pub(crate) fn reporting_to(server: &str, secret: &Path) -> Self {
+        let url = format!("http://{server}/v1/webhooks/payments");
+        Self::start(&["--webhook-url", &url, "--webhook-secret-file", secret.to_str().unwrap()])
+    }
+
+    /// Where it serves.
+    pub(crate) fn address(&self) -> String {
+        self.process.said("/address")
+    }
+
+    /// What it has done for an order, summed up.
+    pub(crate) async fn summary(&self, order: &Value) -> Summary {
+        let path = format!("/v1/summary/{}", id_of(order));
+        serde_json::from_value(self.client.get(&path).send().await.unwrap().body).unwrap()
+    }
+
+    /// Makes it work, fail, or do both by turns.
+    pub(crate) async fn set_health(&self, health: Health) {
+        self.client.put("/v1/health").json(&health).send().await.unwrap();
+    }
+
+    /// Ends it in order.
+    pub(crate) fn stop(self) {
+        self.process.stop();
+    }
+}
+
+/// A file with what provider and server sign webhooks with.
+pub(crate) fn webhook_secret(directory: &Path) -> PathBuf {
+    let path = directory.join("webhook-secret");
+    std::fs::write(&path, "known to the provider and the server\n").unwrap();
+    path
+}
+
+/// The id of an order.
+pub(crate) fn id_of(order: &Value) -> &str {
+    order["id"].as_str().unwrap()
+}
+
+/// The order that the server printed, paid by card with this token.
+pub(crate) fn by_card(server: &Server, token: &str) -> Value {
+    let mut order = server.announcement["order"].clone();
+    order["payment_method"] = json!("card");
+    order["payment_token"] = json!(token);
+    order
+}
+
+/// Places an order that is paid with this token, under a key of the same name. Answers the order.
+pub(crate) async fn place_by_card(server: &Server, token: &str) -> Value {
+    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+    let request = server.client("customer").post(&path).idempotency_key(token);
+    request.json(&by_card(server, token)).send().await.unwrap().body
+}
+
+/// Gives a command on an order, as somebody with this role. Answers the order after it.
+pub(crate) async fn give(server: &Server, order: &Value, role: &str, command: &str, body: Value) -> Value {
+    let path = format!("/v1/orders/{}/{command}", id_of(order));
+    server.client(role).post(&path).json(&body).send().await.unwrap().body
+}
+
+/// Waits until an order is so.
+pub(crate) async fn until(server: &Server, order: &Value, is_so: impl Fn(&Value) -> bool) -> Value {
+    let (admin, begun) = (server.client("admin"), Instant::now());
+    let path = format!("/v1/orders/{}", id_of(order));
+    loop {
+        let order = admin.get(&path).send().await.unwrap().body;
+        if is_so(&order) {
+            return order;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it never comes to that: {order}");
+    }
+}
+
+/// The sum of the counters in a page of metrics whose lines hold all these parts.
+pub(crate) async fn counted(server: &Server, parts: &[&str]) -> u64 {
+    let page = reqwest::get(format!("{}/metrics", server.said("/address"))).await.unwrap();
+    let page = page.text().await.unwrap();
+    let lines = page.lines().filter(|line| parts.iter().all(|part| line.contains(part)));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
