@@ -13,6 +13,7 @@ mod placing;
 mod postgres;
 mod provider;
 mod readme;
+mod sandbox;
 mod serve;
 mod settings;
 mod split;
