@@ -133,20 +133,21 @@ impl Server {
 
     /// The same at a certain address, so that clients find it again after a restart.
     pub(crate) fn start_at(address: &str, data: &Path, more: &[&str]) -> Self {
-        Self::serve(&["--demo", "--listen", address, "--log", "warn"], data, more)
+        Self::serve(data, &[&["--demo", "--listen", address, "--log", "warn"], more].concat())
     }
 
     /// A server without a demo on data that had one before: `before` is what that server said. Its tokens
     /// are still good.
     pub(crate) fn start_without_demo(before: &Value, data: &Path, more: &[&str]) -> Self {
-        let mut server = Self::serve(&["--listen", "127.0.0.1:0", "--log", "warn"], data, more);
+        let mut server = Self::serve(data, &[&["--listen", "127.0.0.1:0", "--log", "warn"], more].concat());
         let address = std::mem::replace(&mut server.announcement, before.clone())["address"].take();
         server.announcement["address"] = address;
         server
     }
 
-    fn serve(arguments: &[&str], data: &Path, more: &[&str]) -> Self {
-        Self::spawn(&[&["serve", "--json", "--data", data.to_str().unwrap()], arguments, more].concat())
+    /// Starts a server with these arguments alone.
+    pub(crate) fn serve(data: &Path, arguments: &[&str]) -> Self {
+        Self::spawn(&[&["serve", "--json", "--data", data.to_str().unwrap()], arguments].concat())
     }
 
     /// Starts a command that prints where it serves, as JSON.

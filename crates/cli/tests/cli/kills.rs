@@ -1,0 +1,228 @@
+//! Payments by card while server and worker are killed at any moment, again and again, and the payment provider
+//! fails at random.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use dabba_engine::{Random, SeededRandom};
+use dabba_gateways::simulated::{Health, ledger::Summary};
+use dabba_pg_cluster::{Cluster, ClusterOptions};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{
+    provider::{Provider, counted, id_of, place_by_card, until, webhook_secret},
+    support::{Server, Working, free_address, stdout},
+    walking::{Course, PART, Walk, Walking},
+};
+
+/// Orders that are placed and walked on.
+const ORDERS: usize = 2_000;
+/// When so many of them have come to their ends, nothing is killed any more.
+const ORDERS_AMONG_KILLS: usize = 1_900;
+/// Most steps that are acknowledged between two blows.
+const MAX_STEPS_BETWEEN: u64 = 600;
+/// Longest time between two blows.
+const MAX_TIME_BETWEEN: Duration = Duration::from_secs(3);
+/// Of a hundred calls of the provider, so many fail, whatever they pay with.
+const FLAPPING_PERCENT: u8 = 20;
+/// Longest time for all of it, on a busy machine.
+const LIMIT: Duration = Duration::from_mins(5);
+/// Decides who is killed and when, how the orders are paid and what is meant to become of them.
+const SEED: u64 = 20_261_125;
+
+/// Two processes on one database, which are killed and started again, and the payment provider, which is not.
+struct Targets {
+    cluster: Cluster,
+    database: String,
+    provider: Provider,
+    address: String,
+    directory: TempDir,
+    server: Option<Server>,
+    working: Option<Working>,
+}
+
+impl Targets {
+    /// Starts all of them.
+    fn start() -> Self {
+        let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
+        let database = cluster.create_database().unwrap();
+        let (address, directory) = (free_address(), tempfile::tempdir().unwrap());
+        let secret = webhook_secret(directory.path());
+        let provider = Provider::reporting_to(&address, &secret);
+        fs::create_dir(directory.path().join("data")).unwrap();
+        let mut targets =
+            Self { cluster, database, provider, address, directory, server: None, working: None };
+        targets.write_settings(&secret);
+        targets.start_server();
+        targets.start_working();
+        targets
+    }
+
+    /// Settings with which the tasks of one who was killed come back soon, and a provider that does not answer
+    /// is not waited for.
+    fn write_settings(&self, secret: &Path) {
+        let text = format!(
+            "database = \"{}\"\npayment_gateway = \"simulated\"\npayment_url = \"{}\"\n\
+             payment_webhook_secret_file = \"{}\"\npayment_timeout_seconds = 1\ntask_lease_seconds = 3\n\
+             task_poll_milliseconds = 100\npayment_breaker_open_milliseconds = 200\nlog = \"error\"\n",
+            self.url(),
+            self.provider.address(),
+            secret.display()
+        );
+        fs::write(self.settings(), text).unwrap();
+    }
+
+    fn settings(&self) -> PathBuf {
+        self.directory.path().join("kills.toml")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn url(&self) -> String {
+        self.cluster.url(&self.database)
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    fn start_server(&mut self) {
+        let settings = self.settings();
+        let arguments = ["--demo", "--listen", &self.address, "--config", settings.to_str().unwrap()];
+        self.server = Some(Server::serve(&self.data(), &arguments));
+    }
+
+    fn start_working(&mut self) {
+        let settings = self.settings();
+        self.working = Some(Working::start(&self.data(), &["--config", settings.to_str().unwrap()]));
+    }
+
+    /// Kills one of the two or both, and starts again what was killed. Answers how many were.
+    fn strike(&mut self, random: &dyn Random, walking: &Walking) -> u32 {
+        let (server, working) = match random.next_u64() % 4 {
+            0 => (true, true),
+            1 => (false, true),
+            _ => (true, false),
+        };
+        if server {
+            walking.set_served(false);
+            self.server.take().unwrap().kill();
+        }
+        if working {
+            self.working.take().unwrap().kill();
+            self.start_working();
+        }
+        if server {
+            self.start_server();
+            walking.set_served(true);
+        }
+        u32::from(server) + u32::from(working)
+    }
+
+    /// Has payments worked soon that would wait for long, since they have failed often, and those again that
+    /// are parked.
+    async fn hurry(&self) {
+        let sql = "UPDATE tasks SET run_at_ns = 0 WHERE id IN (SELECT id FROM tasks WHERE queue = 'payments' \
+                   AND failures <> '[]' AND run_at_ns > (extract(epoch FROM now()) + 2) * 1000000000 \
+                   FOR UPDATE SKIP LOCKED)";
+        aside(|| self.cluster.execute(&self.database, sql)).unwrap();
+        let admin = self.server().client("admin");
+        let parked = admin.get("/v1/tasks?state=parked").send().await.unwrap().body;
+        for task in parked["tasks"].as_array().unwrap() {
+            admin.post(&format!("/v1/tasks/{}/retry", id_of(task))).send().await.unwrap();
+        }
+    }
+
+    /// Proves that the provider is not left alone any more: a last order is paid through the server, when
+    /// nobody else works.
+    async fn check_breaker(&mut self) {
+        let working = self.working.take().unwrap();
+        aside(|| working.stop("TERM"));
+        let last = place_by_card(self.server(), "tok_succeed").await;
+        until(self.server(), &last, |order| order["status"] == "confirmed").await;
+        assert_eq!(counted(self.server(), &["dabba_payment_breaker{", "\"closed\""]).await, 1);
+    }
+
+    /// Proves that the auditor finds nothing in so many orders.
+    fn check_audit(self, orders: usize) {
+        let audited = stdout(self.directory.path(), &["audit", "--json", "--database", &self.url()]);
+        let audited: Value = serde_json::from_str(&audited).unwrap();
+        assert_eq!((&audited["orders"], &audited["counts"]), (&json!(orders), &json!({})), "{audited}");
+    }
+}
+
+/// Does what takes its time, while the walks go on.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
+
+/// Proves of one order that it is where it was meant to be, or was never paid, and that the provider did for it
+/// what it says, nothing of it twice, and holds no money for it.
+fn check(walk: &Walk, order: &Value, done: Summary) {
+    let payment = &order["payment"];
+    let amount = |name: &str| payment[name].as_i64().unwrap();
+    let total = order["amounts"]["total"].as_i64().unwrap();
+    let about = format!("{walk:?}: {done:?} {order}");
+    assert!(done.authorizations <= 1 && done.captures <= 1 && done.voids <= 1, "twice: {about}");
+    assert_eq!((done.captured, done.refunded), (amount("captured"), amount("refunded")), "{about}");
+    assert_eq!(done.authorized, done.captured + done.voided, "money is still set aside: {about}");
+    let refunds = payment["refunds"].as_array().map_or(0, Vec::len);
+    assert_eq!(done.refunds as usize, refunds, "{about}");
+    let (status, payment) = (order["status"].as_str().unwrap(), payment["status"].as_str().unwrap());
+    let (captured, refunded) = match (status, payment) {
+        ("delivered", "captured") if walk.course == Course::Delivered => (total, 0),
+        ("delivered", "partially_refunded") if walk.course == Course::RefundedInPart => (total, PART),
+        ("refunded", "refunded") => (total, total),
+        ("cancelled", "voided" | "failed") => (0, 0),
+        _ => panic!("not at its end: {about}"),
+    };
+    assert_eq!((done.captured, done.refunded), (captured, refunded), "{about}");
+    if !matches!(walk.course, Course::CancelledByCustomer | Course::CancelledByKitchen) {
+        assert_eq!(status == "cancelled", walk.token == "tok_decline", "{about}");
+    }
+}
+
+/// Proves I8 through `kill -9` of the server and of a worker at any moment, beside a payment provider that fails
+/// at random, before it has done something or after, or never answers: every order comes to its end, each is paid
+/// once or not at all, what is given back is given back once, and the auditor finds nothing wrong (I1 to I6).
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_killed_no_card_is_charged_twice() {
+    println!("seed {SEED}");
+    let begun = Instant::now();
+    let mut targets = aside(Targets::start);
+    targets.provider.set_health(Health::Flapping { percent: FLAPPING_PERCENT }).await;
+    let random = SeededRandom::new(SEED);
+    let mut walking = Walking::start(targets.server(), ORDERS, &random);
+    let mut kills = 0;
+    while walking.ended() < ORDERS_AMONG_KILLS {
+        walking.wait_for(1 + random.next_u64() % MAX_STEPS_BETWEEN, MAX_TIME_BETWEEN).await;
+        kills += aside(|| targets.strike(&random, &walking));
+        targets.hurry().await;
+        assert!(begun.elapsed() < LIMIT, "only {} orders have ended", walking.ended());
+    }
+    assert!(kills >= 10, "{kills}");
+
+    targets.provider.set_health(Health::Up).await;
+    let walks = loop {
+        if let Some(walks) = walking.finish(MAX_TIME_BETWEEN).await {
+            break walks;
+        }
+        targets.hurry().await;
+        assert!(begun.elapsed() < LIMIT, "only {} orders have ended", walking.ended());
+    };
+    assert_eq!(walks.len(), ORDERS);
+    let admin = targets.server().client("admin");
+    for walk in &walks {
+        let order = admin.get(&format!("/v1/orders/{}", walk.id)).send().await.unwrap().body;
+        check(walk, &order, targets.provider.summary(&order).await);
+    }
+    targets.check_breaker().await;
+    aside(|| targets.check_audit(ORDERS + 1));
+    println!("{ORDERS} orders among {kills} kills, in {:?}", begun.elapsed());
+}
