@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use dabba_gateways::simulated::{ledger::Summary, tokens};
+use dabba_gateways::simulated::{Health, ledger::Summary, tokens};
 use dabba_pg_cluster::Cluster;
 use serde_json::{Value, json};
 
@@ -24,6 +24,9 @@ const DECLINES: [(&str, &str); 5] = [
     ("tok_fraud", "suspected_fraud"),
     ("tok_nobody_knows", "invalid_token"),
 ];
+
+/// How long an order waits for its payment, in seconds.
+const PAYMENT_DEADLINE_SECONDS: u32 = 600;
 
 /// How the metrics name the requests with which the provider reports.
 const WEBHOOKS: [&str; 2] = ["dabba_http_requests_total", "/v1/webhooks/payments"];
@@ -155,6 +158,56 @@ fn payments_are_worked_beside_a_server_that_leaves_them() {
         working.stop("TERM");
     });
     server.stop();
+}
+
+/// Proves that a provider that does not answer is left alone, while orders are taken and those in cash go on;
+/// that an order whose payment is not certain in time expires, and nothing stays set aside for it; and that
+/// payments go on by themselves when the provider answers again.
+#[test]
+fn orders_outlive_a_provider_that_does_not_answer() {
+    let data = tempfile::tempdir().unwrap();
+    let provider = Provider::start(&[]);
+    let address = provider.address();
+    let arguments = ["--sandbox", "--payment-gateway", "simulated", "--payment-url", &address];
+    let server = Server::start(data.path(), &[&arguments[..], &["--payment-breaker-failures", "1"]].concat());
+    let breaker = async |state: &str| counted(&server, &["dabba_payment_breaker{", state]).await;
+    let advance = async |seconds: u32| {
+        let admin = server.client("admin");
+        let body = json!({"seconds": seconds});
+        admin.post("/v1/sandbox/clock/advance").json(&body).send().await.unwrap();
+    };
+    block_on(async {
+        provider.set_health(Health::Down).await;
+        let unpaid = place_by_card(&server, "tok_succeed").await;
+        let begun = Instant::now();
+        while breaker("\"open\"").await == 0 {
+            assert!(begun.elapsed() < PATIENCE, "the provider is not left alone");
+        }
+        let waiting = place_by_card(&server, "tok_slow").await;
+        assert_eq!(
+            (&waiting["status"], &waiting["payment"]["status"]),
+            (&json!("created"), &json!("pending"))
+        );
+        let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+        let request = server.client("customer").post(&path).idempotency_key("cash");
+        let in_cash = request.json(&server.announcement["order"]).send().await.unwrap().body;
+        assert_eq!(in_cash["status"], "confirmed");
+
+        advance(PAYMENT_DEADLINE_SECONDS).await;
+        let expired = until(&server, &unpaid, |order| order["status"] == "cancelled").await;
+        assert_eq!(
+            (&expired["closure"]["how"], &expired["payment"]["status"]),
+            (&json!("expired"), &json!("pending"))
+        );
+        provider.set_health(Health::Up).await;
+        advance(PAYMENT_DEADLINE_SECONDS).await;
+        until(&server, &unpaid, |order| order["payment"]["status"] == "voided").await;
+        let done = provider.summary(&unpaid).await;
+        assert_eq!((done.authorizations, done.authorized, done.captured), (1, done.voided, 0));
+        let later = place_by_card(&server, "tok_pending").await;
+        until(&server, &later, |order| order["status"] == "confirmed").await;
+        assert_eq!(breaker("\"closed\"").await, 1);
+    });
 }
 
 /// Proves that a demo takes cards with no settings at all, and that the log says that no money is moved.

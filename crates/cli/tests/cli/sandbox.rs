@@ -93,6 +93,19 @@ fn a_sandbox_is_served_as_one_only() {
     assert_eq!(files(data.path()), before);
 }
 
+/// Proves that a worker takes no live key in a sandbox, as little as its server does.
+#[test]
+fn a_sandboxs_worker_moves_no_real_money() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    fs::create_dir(&data).unwrap();
+    Server::start(&data, &["--sandbox"]).stop();
+    fs::write(directory.path().join("live"), "sk_live_51abc").unwrap();
+    let settings = "data = \"data\"\npayment_gateway = \"stripe\"\npayment_key_file = \"live\"\n";
+    fs::write(directory.path().join("dabba.toml"), settings).unwrap();
+    assert!(failure(directory.path(), &["work"]).contains("a sandbox takes no live key"));
+}
+
 /// Proves that what was begun without `--sandbox` never becomes a sandbox, and that nothing is changed by
 /// trying.
 #[test]
