@@ -49,6 +49,18 @@ fn the_walk_in_the_readme_leads_to_the_door() {
 }
 
 #[test]
+fn the_order_by_card_in_the_readme_is_confirmed() {
+    let readme = document("README.md");
+    let (_, card) = readme.split_once("<!-- card -->").unwrap();
+    let [place, read] = [0, 1].map(|index| shell_blocks(card)[index].clone());
+    let look = format!("for _ in $(seq 1000); do if ({read}) | grep '\"confirmed\"'; then break; fi; done");
+    let directory = tempfile::tempdir().unwrap();
+    let text = run_beside_a_demo(directory.path(), &format!("{place}\n{look}"));
+    assert!(text.contains("\"status\":\"created\"") && text.contains("\"status\":\"authorized\""), "{text}");
+    assert!(!text.contains("urn:dabba:problem"), "{text}");
+}
+
+#[test]
 fn the_guide_to_the_api_does_what_it_says() {
     let directory = tempfile::tempdir().unwrap();
     let script = shell_blocks(&document("docs/api.md")).join("\n");
