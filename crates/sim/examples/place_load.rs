@@ -7,7 +7,7 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
-use std::{error::Error, path::PathBuf, time::Duration};
+use std::{error::Error, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use dabba_engine::{Random as _, SystemRandom};
@@ -23,6 +23,12 @@ struct Arguments {
     /// Connections; several runs, when several are given.
     #[arg(long, value_delimiter = ',', default_value = "1,16,64")]
     connections: Vec<usize>,
+    /// Orders sent in a second; as many as are answered, when absent.
+    #[arg(long)]
+    rate: Option<NonZeroU32>,
+    /// Pay by card, with this token, instead of in cash.
+    #[arg(long)]
+    card: Option<String>,
     /// Time for one run.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -42,7 +48,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let address = text("/address")?;
     let address = address.trim_start_matches("http://").parse()?;
-    let body = serde_json::to_vec(&server["order"])?;
+    let mut order = server["order"].clone();
+    if let Some(token) = &arguments.card {
+        order["payment_method"] = "card".into();
+        order["payment_token"] = token.as_str().into();
+    }
+    let body = serde_json::to_vec(&order)?;
     println!("connections  orders/s    p50 ms    p99 ms    max ms  placed  errors");
     for connections in arguments.connections {
         let report = place_orders(PlaceLoad {
@@ -51,6 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             token: text("/tokens/customer")?,
             body: body.clone().into(),
             connections,
+            rate: arguments.rate,
             duration: Duration::from_secs(arguments.seconds),
             max_orders: arguments.max_orders,
             run: format!("load-{:016x}", SystemRandom.next_u64()),

@@ -1,11 +1,13 @@
-//! A closed-loop load: so many connections, each placing one order after the other, each order under
-//! a key of its own.
+//! Load: so many connections, each placing one order after the other, each order under a key of its own.
+//! Either as quickly as they are answered (a closed loop), or at a rate (an open loop), where an order that has
+//! to wait for a connection counts from when it should have been sent, so that no waiting is left out.
 //!
 //! It is bounded in time and in orders, and refuses any server that is not on this machine.
 
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -48,6 +50,8 @@ pub struct PlaceLoad {
     pub body: Bytes,
     /// Connections, each with one request at a time.
     pub connections: usize,
+    /// Orders that are sent in a second; as many as are answered, when absent.
+    pub rate: Option<NonZeroU32>,
     /// Time after which no order is begun.
     pub duration: Duration,
     /// Orders after which no order is begun.
@@ -201,7 +205,7 @@ impl Worker {
             if number >= self.load.max_orders {
                 break;
             }
-            let sent = Instant::now();
+            let Some(sent) = self.turn(number, started).await else { break };
             let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.place(&mut connection, number)).await;
             match answer.unwrap_or_else(|_| Err("timeout".into())) {
                 Ok(()) => self.tally.place(sent.elapsed()),
@@ -216,6 +220,19 @@ impl Worker {
             }
         }
         self.tally
+    }
+
+    /// Waits until an order is to be sent, and answers when that is; `None` when it is after the end.
+    async fn turn(&self, number: u64, started: Instant) -> Option<Instant> {
+        let Some(rate) = self.load.rate else { return Some(Instant::now()) };
+        let number = u32::try_from(number).ok()?;
+        let due = Duration::from_secs(1).checked_mul(number)? / rate.get();
+        if due >= self.load.duration {
+            return None;
+        }
+        let due = started.checked_add(due)?;
+        tokio::time::sleep_until(due.into()).await;
+        Some(due)
     }
 
     async fn place(&self, connection: &mut Connection, number: u64) -> Result<(), String> {
@@ -252,6 +269,7 @@ mod tests {
             token: "t".into(),
             body: Bytes::from_static(b"{}"),
             connections,
+            rate: None,
             duration: Duration::from_secs(1),
             max_orders: 1,
             run: "test".into(),

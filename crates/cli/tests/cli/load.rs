@@ -12,6 +12,7 @@ fn a_bounded_load_places_as_many_orders_as_it_reports() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
     let load = PlaceLoad {
+        rate: None,
         address: server.said("/address").trim_start_matches("http://").parse().unwrap(),
         restaurant_id: server.said("/restaurant_id"),
         token: server.said("/tokens/customer"),
