@@ -125,7 +125,7 @@ pub(crate) struct Settings {
     pub(crate) work: bool,
 
     /// Tasks of a kind (deadlines, payments) that are worked side by side.
-    #[config(env = "DABBA_TASK_CONCURRENCY", default = 64)]
+    #[config(env = "DABBA_TASK_CONCURRENCY", default = 256)]
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) task_concurrency: Bounded<1, 10_000>,
 

@@ -67,7 +67,7 @@ impl Default for TaskConfig {
     fn default() -> Self {
         Self {
             batch_size: 32,
-            concurrency: 64,
+            concurrency: 256,
             lease: Duration::from_secs(30),
             poll_interval: Duration::from_secs(1),
             base_backoff: Duration::from_secs(1),

@@ -16,6 +16,7 @@
 //! | the order changes meanwhile | it is decided again, a bounded number of times |
 //! | another worker has taken over | nothing |
 //! | the store is away or overloaded | the task comes back after a pause; after its lease at the latest |
+//! | the payment provider answers nobody | the task comes back when it is called again |
 //! | the outcome is unknown | the task comes back when its lease has run out, unless it is done |
 //! | anything else, a panic too | it comes back after a pause; when it has failed too often, it is parked until an admin sees to it |
 //!

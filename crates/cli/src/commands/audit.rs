@@ -1,13 +1,22 @@
 //! `dabba audit`
 
-use dabba_sim::{AuditOptions, audit};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dabba_domain::OrderId;
+use dabba_gateways::simulated::ledger::Summary;
+use dabba_sim::{AuditOptions, GatewayLedger, GatewaySummary, audit};
 
 use crate::{
     commands::{DataArguments, block_on},
     databases::Databases,
     failure::Failure,
     logging, output, sandbox,
+    settings::WebUrl,
 };
+
+/// Longest time in which the payment provider has to answer.
+const PROVIDER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the command takes.
 #[derive(clap::Args)]
@@ -15,6 +24,9 @@ pub(crate) struct Arguments {
     /// Prints the report as one object of JSON.
     #[arg(long)]
     json: bool,
+    /// A simulated payment provider (`dabba simulate-payments`) against which to hold the orders paid by card.
+    #[arg(long, value_name = "URL")]
+    simulated_payments: Option<WebUrl>,
     #[command(flatten)]
     settings: DataArguments,
 }
@@ -34,7 +46,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     block_on(async {
         let store = databases.open(&settings).await?.store;
-        let audited = audit(&*store, None, &AuditOptions::at(clock.now())).await;
+        let provider = arguments.simulated_payments.as_ref().map(SimulatedLedger::new).transpose()?;
+        let provider = provider.as_ref().map(|provider| provider as &dyn GatewayLedger);
+        let audited = audit(&*store, provider, &AuditOptions::at(clock.now())).await;
         store.close().await;
         let report = audited.map_err(Failure::during("the audit could not look at everything"))?;
         if arguments.json {
@@ -48,4 +62,38 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             Err(Failure::new(format!("the audit found breaches: {}", report.breaches)))
         }
     })
+}
+
+/// What a simulated provider has done, by its own account.
+struct SimulatedLedger {
+    client: reqwest::Client,
+    base: String,
+}
+
+impl SimulatedLedger {
+    fn new(url: &WebUrl) -> Result<Self, Failure> {
+        let client = reqwest::Client::builder().timeout(PROVIDER_TIMEOUT).build();
+        let client = client.map_err(Failure::during("setting up the payment provider"))?;
+        Ok(Self { client, base: url.as_str().trim_end_matches('/').to_owned() })
+    }
+
+    async fn ask(&self, order_id: OrderId) -> Result<Summary, reqwest::Error> {
+        let url = format!("{}/v1/summary/{order_id}", self.base);
+        self.client.get(url).send().await?.error_for_status()?.json().await
+    }
+}
+
+#[async_trait]
+impl GatewayLedger for SimulatedLedger {
+    async fn summary(&self, order_id: OrderId) -> Result<Option<GatewaySummary>, String> {
+        let summary = self.ask(order_id).await.map_err(|error| error.to_string())?;
+        Ok(Some(GatewaySummary {
+            authorized: summary.authorized,
+            captured: summary.captured,
+            refunded: summary.refunded,
+            voided: summary.voided,
+            authorizations: summary.authorizations,
+            captures: summary.captures,
+        }))
+    }
 }

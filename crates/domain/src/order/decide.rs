@@ -82,6 +82,9 @@ pub enum Rejection {
     /// What is to be refunded does not fit the order.
     #[error("{0}")]
     RefundNotUnderstood(Problems),
+    /// A payment by card needs a token, and one in cash has none.
+    #[error("a payment by card needs a token, and one in cash has none")]
+    PaymentNotUnderstood,
     /// A courier may assign an order to themselves only.
     #[error("a courier may assign an order to themselves only")]
     AnotherCourier,
@@ -126,13 +129,16 @@ pub fn place(
     let order = evolve(None, &placed)?;
     let mut decision =
         Decision { order, events: vec![placed], tasks: Vec::new(), stock_returned: Vec::new() };
-    match card {
-        None => decision.confirm(settings.acceptance_deadline(), now)?,
-        Some(token) => {
+    match (decision.order.details.payment_method, card) {
+        (PaymentMethod::Cash, None) => decision.confirm(settings.acceptance_deadline(), now)?,
+        (PaymentMethod::Card, Some(token)) => {
             decision.tasks_at(now, [Task::AuthorizePayment { token: token.clone() }]);
             if let Some(deadline) = payment_deadline {
                 decision.tasks_at(deadline, [Task::ExpireUnpaid]);
             }
+        }
+        (PaymentMethod::Cash, Some(_)) | (PaymentMethod::Card, None) => {
+            return Err(Rejection::PaymentNotUnderstood);
         }
     }
     Ok(decision)

@@ -96,7 +96,7 @@ fn refusal(rejection: Rejection, order: &Order, actor: &Actor, settings: &Settin
         Rejection::AnotherCourier => Error::Invalid(Problems::one("/courier_id", rejection.to_string())),
         Rejection::BearerNotAllowed => Error::Invalid(Problems::one("/borne_by", rejection.to_string())),
         Rejection::RefundNotUnderstood(problems) => Error::Invalid(problems.clone()),
-        Rejection::History(error) => Error::Internal(error.to_string()),
+        Rejection::History(_) | Rejection::PaymentNotUnderstood => Error::Internal(rejection.to_string()),
         Rejection::IllegalMove { .. }
         | Rejection::AmountNotRefundable { .. }
         | Rejection::RefundLimit { .. }

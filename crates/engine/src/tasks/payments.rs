@@ -17,12 +17,12 @@ use dabba_domain::{
     OrderId, Timestamp,
     order::{Order, OrderStatus, PaymentReport, PaymentStatus, Task, TaskKind, settle},
 };
-use dabba_store::{ClaimedTask, CommitOutcome};
+use dabba_store::{Backoff, ClaimedTask, CommitOutcome};
 use tokio::time::{Instant, timeout};
 
 use super::{Progress, Verdict, after};
 use crate::{
-    Conflict, Engine, Error, GatewayAnswer, GatewayError, Payment,
+    BreakerState, Conflict, Engine, Error, GatewayAnswer, GatewayError, Payment,
     metrics::{CallLabel, StepLabel},
     orders::Conditions,
     payments::{Gateway, Step},
@@ -69,12 +69,22 @@ impl Engine {
         let report = match next(task, &order, claimed.attempts <= 1) {
             Next::Nothing => None,
             Next::Record(report) => Some(report),
-            Next::Call(step) => match self.call(gateway, task, &order, step).await? {
-                GatewayAnswer::Report(report) => Some(report),
-                GatewayAnswer::Pending => {
+            Next::Call(step) => match self.call(gateway, task, &order, step).await {
+                Ok(GatewayAnswer::Report(report)) => Some(report),
+                Ok(GatewayAnswer::Pending) => {
                     let pause = self.config.payments.pending_interval;
                     return Ok(Progress::NotBefore(after(self.now(), pause)));
                 }
+                // Where nobody is answered, it is not the task that fails, and nobody has to see to it.
+                Err(GatewayError::Unavailable(_))
+                    if gateway.breaker.state(self.now()) != BreakerState::Closed =>
+                {
+                    let open_for = self.config.payments.breaker.open_for;
+                    let pause =
+                        Backoff { base: open_for, longest: open_for }.pause(1, self.random.next_u64());
+                    return Ok(Progress::NotBefore(after(self.now(), pause)));
+                }
+                Err(error) => return Err(error.into()),
             },
         };
         self.conclude(claimed, |order, settings, now| {

@@ -310,7 +310,8 @@ async fn a_payment_that_is_not_certain_in_time_cancels() {
 }
 
 /// Proves that while the provider is dead it is left alone after a few calls, that orders are taken and
-/// deadlines kept as ever, and that all is worked off when it is back.
+/// deadlines kept as ever, that nothing is parked however long it takes, and that all is worked off when it is
+/// back.
 #[tokio::test]
 async fn a_dead_provider_holds_up_nothing_else() {
     let world = PayingWorld::new().await;
@@ -336,10 +337,21 @@ async fn a_dead_provider_holds_up_nothing_else() {
     let calls = world.gateway.keys.lock().unwrap().len();
     assert!(calls <= 5 + 2 * 12, "a probe or two each time that it may be back, not {calls}");
 
+    // However long that lasts, it is not the tasks that fail.
+    for _ in 0..300 {
+        world.world.clock.advance(SignedDuration::from_mins(1));
+        world.work_with(engine).await;
+    }
+    let parked = world.world.store.parked_tasks(None, dabba_store::PageSize::DEFAULT).await.unwrap();
+    assert_eq!(parked.tasks, []);
+    assert!(placed.iter().all(|order| order.details.payment_deadline.unwrap() < engine.now()));
+
     world.set_health(Health::Up);
     for order in &placed {
-        world.until(order.id, "confirmed", |order| order.status == OrderStatus::Confirmed).await;
-        world.check_ledgers(&world.read(order.id).await, "worked off");
+        let is_settled = |order: &Order| order.payment_status == PaymentStatus::Voided;
+        let settled = world.until(order.id, "worked off", is_settled).await;
+        assert_eq!(settled.closure, Some(Closure::Expired { waited_for: Awaited::Payment }));
+        world.check_ledgers(&settled, "worked off");
     }
     assert_eq!(engine.breaker_state(), Some(BreakerState::Closed));
 }
