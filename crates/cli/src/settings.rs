@@ -129,8 +129,8 @@ pub(crate) struct Settings {
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) task_concurrency: Bounded<1, 10_000>,
 
-    /// How often it is looked for tasks that are due, in milliseconds. What a server has to do at once for
-    /// its own orders, it does not wait for.
+    /// How often it is looked for tasks that are due, in milliseconds. For what has to be done at once, workers
+    /// are woken.
     #[config(env = "DABBA_TASK_POLL_MILLISECONDS", default = 1000)]
     #[config(layer_attr(arg(long, value_name = "MILLISECONDS")))]
     pub(crate) task_poll_milliseconds: Milliseconds,

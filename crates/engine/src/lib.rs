@@ -67,7 +67,7 @@ pub struct Engine {
     passwords: accounts::Passwords,
     memberships: accounts::MembershipCache,
     gateway: Option<payments::Gateway>,
-    nudges: nudge::Nudges,
+    nudges: Arc<nudge::Nudges>,
     metrics: Arc<EngineMetrics>,
 }
 
@@ -96,7 +96,7 @@ impl Engine {
             passwords: accounts::Passwords::new(&config, Arc::clone(&random)),
             memberships: accounts::MembershipCache::new(&config),
             gateway,
-            nudges: nudge::Nudges::default(),
+            nudges: Arc::default(),
             store,
             clock,
             random,

@@ -1,21 +1,54 @@
-//! Wakes this process's workers when there is something to do at once.
+//! Wakes workers when there is something to do at once: those of this process, or, where it has none, those of
+//! others.
 //!
 //! A worker would find it the next time that it looks; this saves the wait. Nothing relies on it.
 
-use dabba_domain::order::{TaskQueue, TaskSpec};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use dabba_domain::{
+    Bucket,
+    order::{TaskQueue, TaskSpec},
+};
 use tokio::sync::Notify;
 
 use crate::Engine;
 
+/// How often others are told of tasks, at most: what is written in between they find together.
+const ANNOUNCEMENT_INTERVAL: Duration = Duration::from_millis(10);
+
 /// One bell for each queue.
 #[derive(Default)]
 pub(crate) struct Nudges {
-    deadlines: Notify,
-    payments: Notify,
+    deadlines: Bell,
+    payments: Bell,
+    /// Workers of this process.
+    workers: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Bell {
+    rings: Notify,
+    /// Whether others are about to be told.
+    is_announced: AtomicBool,
+}
+
+/// A worker of this process, for as long as this lives.
+pub(crate) struct Presence(Arc<Nudges>);
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.workers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Nudges {
-    const fn bell(&self, queue: TaskQueue) -> &Notify {
+    const fn bell(&self, queue: TaskQueue) -> &Bell {
         match queue {
             TaskQueue::Deadlines => &self.deadlines,
             TaskQueue::Payments => &self.payments,
@@ -25,17 +58,44 @@ impl Nudges {
     /// Wakes the workers of these queues. One that is not waiting just now will not wait the next time.
     pub(crate) fn nudge(&self, queues: &[TaskQueue]) {
         for queue in queues {
-            self.bell(*queue).notify_one();
+            self.bell(*queue).rings.notify_one();
         }
+    }
+
+    /// Notes that a worker of this process listens.
+    pub(crate) fn listen(self: &Arc<Self>) -> Presence {
+        self.workers.fetch_add(1, Ordering::Relaxed);
+        Presence(Arc::clone(self))
     }
 
     /// Returns when there may be something to do in a queue.
     pub(crate) async fn nudged(&self, queue: TaskQueue) {
-        self.bell(queue).notified().await;
+        self.bell(queue).rings.notified().await;
     }
 }
 
 impl Engine {
+    /// Tells workers that there are tasks of these queues to do at once, among others for orders of this
+    /// bucket.
+    pub(crate) fn tell_of_tasks(&self, bucket: Bucket, queues: &[TaskQueue]) {
+        if self.nudges.workers.load(Ordering::Relaxed) > 0 {
+            return self.nudges.nudge(queues);
+        }
+        for queue in queues.iter().copied() {
+            // Whoever works here next finds it as well.
+            self.nudges.nudge(&[queue]);
+            if self.nudges.bell(queue).is_announced.swap(true, Ordering::Relaxed) {
+                continue;
+            }
+            let (store, nudges) = (Arc::clone(&self.store), Arc::clone(&self.nudges));
+            tokio::spawn(async move {
+                tokio::time::sleep(ANNOUNCEMENT_INTERVAL).await;
+                nudges.bell(queue).is_announced.store(false, Ordering::Relaxed);
+                store.announce_tasks(bucket, queue).await;
+            });
+        }
+    }
+
     /// The queues in which these tasks could be begun now.
     pub(crate) fn due_queues(&self, tasks: &[TaskSpec]) -> Vec<TaskQueue> {
         if tasks.is_empty() {

@@ -68,7 +68,7 @@ impl Engine {
             tasks.push(NewTask { id, order_id: decision.order.id, task: task.task, run_at: task.run_at });
         }
         let order = decision.order;
-        let status = order.status;
+        let (status, bucket) = (order.status, order.id.bucket());
         let mut stock = conditions.stock;
         stock.extend(decision.stock_returned.into_iter().map(StockChange::Return));
         let commit = Commit {
@@ -86,7 +86,7 @@ impl Engine {
         let outcome = self.committers.submit(commit).await?;
         match &outcome {
             CommitOutcome::Committed => {
-                self.nudges.nudge(&due);
+                self.tell_of_tasks(bucket, &due);
                 if conditions.status_before != Some(status) {
                     self.metrics.count_order(status);
                 }

@@ -99,6 +99,7 @@ impl Engine {
     ///
     /// To be stopped before [`Engine::shut_down`], or what is in hand cannot be written.
     pub async fn work(self: Arc<Self>, stop: impl Future<Output = ()>) {
+        let _presence = self.nudges.listen();
         let stop = stop.shared();
         let queues = TaskQueue::ALL.iter().map(|queue| Arc::clone(&self).work_queue(*queue, stop.clone()));
         join_all(queues).await;

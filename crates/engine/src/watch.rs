@@ -60,9 +60,17 @@ impl Engine {
         let mut hints = self.store.hints().ready_chunks(HINTS_AT_ONCE);
         let mut condition = Condition::default();
         while let Some(hints) = hints.next().await {
-            let mut changed: HashSet<RestaurantId> =
-                hints.into_iter().map(|Hint::Catalogue(id)| id).collect();
-            changed.retain(|id| self.catalogues.remembers(*id));
+            let mut changed: HashSet<RestaurantId> = HashSet::new();
+            for hint in hints {
+                match hint {
+                    Hint::Catalogue(id) if self.catalogues.remembers(id) => drop(changed.insert(id)),
+                    Hint::Catalogue(_) => {}
+                    Hint::Tasks(queue) => self.nudges.nudge(&[queue]),
+                }
+            }
+            if changed.is_empty() {
+                continue;
+            }
             let changed: Vec<_> = changed.into_iter().collect();
             log(&mut condition, self.keep_up(&changed).await);
         }

@@ -7,7 +7,7 @@
 //! looked at again.
 //!
 //! What is real: the engine, the store, the domain, the rules of the simulated provider. What is not: time,
-//! randomness, and what stands between these parts ([`chaos`]), where calls fail.
+//! randomness, and what stands between these parts (`chaos`), where calls fail.
 //!
 //! At the end everything is let come to rest: nothing fails any more, and people finish what they have begun.
 //! Then every order has to be at an end, with its payment; the auditor must find nothing, neither in the
@@ -17,7 +17,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`chaos`] | what fails between the parts |
+//! | `chaos` | what fails between the parts |
 //! | `world` | restaurants, people, servers, the clock |
 //! | `people` | what people do |
 //! | `rest` | how everything comes to rest, and what has to be so then |

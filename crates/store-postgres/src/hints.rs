@@ -1,8 +1,9 @@
 //! Hints (LISTEN and NOTIFY): what other servers have just changed.
 //!
 //! Whatever changes a catalogue notifies in its own transaction, so that nobody hears of what is rolled
-//! back, and whoever hears of a change can read it. Orders never notify: transactions that do commit
-//! one after the other, and what changes with every order nobody keeps in memory.
+//! back, and whoever hears of a change can read it. Orders never notify in theirs: transactions that do commit
+//! one after the other. That there are tasks to do at once is told by a statement of its own, afterwards, and
+//! not for each of them.
 //!
 //! One connection outside the pool listens for the whole store, from the first call of
 //! [`Listener::hints`] on. One that is lost is made anew, after pauses that grow. What was notified
@@ -16,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use dabba_domain::order::TaskQueue;
 use dabba_store::{Backoff, Hint};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::{
@@ -37,7 +39,13 @@ macro_rules! catalogue_channel {
 }
 pub(crate) use catalogue_channel;
 
-const LISTEN: &str = concat!("LISTEN ", catalogue_channel!());
+/// Where it is notified that there are tasks to do at once; the payload is the queue's name.
+const TASKS_CHANNEL: &str = "dabba_tasks";
+
+const LISTEN: &str = concat!("LISTEN ", catalogue_channel!(), "; LISTEN dabba_tasks");
+
+/// Notifies of tasks. Not in the transaction that writes them: those that notify commit one after the other.
+pub(crate) const NOTIFY_OF_TASKS: &str = "SELECT pg_notify('dabba_tasks', $1)";
 
 /// Hints that are kept for one who is slow to take them. What comes beyond takes the place of the oldest.
 const MAX_WAITING_HINTS: usize = 1_024;
@@ -175,11 +183,17 @@ impl Connector {
 
 /// Passes a notification on, if it is one of ours.
 fn tell(hints: &broadcast::Sender<Hint>, notification: &Notification) {
-    let Ok(id) = notification.payload().parse() else {
+    let payload = notification.payload();
+    let hint = if notification.channel() == TASKS_CHANNEL {
+        TaskQueue::from_name(payload).map(Hint::Tasks)
+    } else {
+        payload.parse().ok().map(Hint::Catalogue)
+    };
+    let Some(hint) = hint else {
         // Whoever can connect can notify.
-        tracing::debug!(payload = notification.payload(), "a notification names no restaurant");
+        tracing::debug!(channel = notification.channel(), payload, "a notification is not understood");
         return;
     };
     // It fails when nobody listens at the moment.
-    drop(hints.send(Hint::Catalogue(id)));
+    drop(hints.send(hint));
 }

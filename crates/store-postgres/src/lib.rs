@@ -53,6 +53,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use dabba_domain::{Bucket, order::TaskQueue};
 use dabba_store::{Health, Hint, Store, StoreError};
 use futures::stream::BoxStream;
 use tokio::{sync::Notify, task::JoinHandle};
@@ -274,9 +275,21 @@ impl Store for PostgresStore {
         }
     }
 
-    /// Of changes of catalogues, by whatever server. Nothing is told of a time in which the connection
+    /// Of changes of catalogues and of tasks, by whatever server. Nothing is told of a time in which the connection
     /// for it was lost, or of a database behind a pooler that lends connections for a transaction only.
     fn hints(&self) -> BoxStream<'static, Hint> {
         self.listener.hints()
+    }
+
+    async fn announce_tasks(&self, _bucket: Bucket, queue: TaskQueue) {
+        let told = self
+            .read(async |connection| {
+                connection.query(hints::NOTIFY_OF_TASKS, &[&queue.as_str()]).await?;
+                Ok(())
+            })
+            .await;
+        if let Err(error) = told {
+            tracing::debug!(%error, "workers are not told of tasks; they look for them");
+        }
     }
 }

@@ -268,6 +268,9 @@ impl<I: Interceptor> Store for InterceptedStore<I> {
     fn hints(&self) -> BoxStream<'static, Hint> {
         self.inner.hints()
     }
+    async fn announce_tasks(&self, bucket: Bucket, queue: TaskQueue) {
+        self.inner.announce_tasks(bucket, queue).await;
+    }
     fn shard_count(&self) -> usize {
         self.inner.shard_count()
     }

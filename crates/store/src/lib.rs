@@ -9,7 +9,7 @@
 //! one function per property, and a macro that runs them all. A store that passes it is a store.
 //! To add a property: a function in the suite and its name in the macro's list.
 
-use dabba_domain::Bucket;
+use dabba_domain::{Bucket, order::TaskQueue};
 use futures::stream::{BoxStream, StreamExt as _};
 
 mod account;
@@ -75,10 +75,15 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditS
         futures::stream::pending().boxed()
     }
 
+    /// Tells other processes on the same store that there may be tasks of a queue to do at once, among others
+    /// for orders of this bucket. They are told as a [`Hint`], which may be lost; that it could not be told is
+    /// no error. A store that one process serves tells nobody.
+    async fn announce_tasks(&self, _bucket: Bucket, _queue: TaskQueue) {}
+
     /// How many shards the store has. Each can fail, or be slow, without the others.
     ///
-    /// A store that passes its calls on to another passes on this, [`Store::shard_of`] and
-    /// [`Store::hints`] too.
+    /// A store that passes its calls on to another passes on this, [`Store::shard_of`],
+    /// [`Store::hints`] and [`Store::announce_tasks`] too.
     fn shard_count(&self) -> usize {
         1
     }

@@ -404,6 +404,9 @@ impl AuditStore for FaultyStore {
 
 #[async_trait]
 impl Store for FaultyStore {
+    async fn announce_tasks(&self, bucket: Bucket, queue: TaskQueue) {
+        self.inner.announce_tasks(bucket, queue).await;
+    }
     fn shard_count(&self) -> usize {
         self.inner.shard_count()
     }

@@ -48,7 +48,7 @@ pub(crate) struct TestGateway {
 }
 
 impl TestGateway {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let provider = Arc::new(Provider::new(Arc::new(SeededRandom::new(3))));
         let inner = InProcessGateway::new(Arc::clone(&provider), Arc::new(SystemClock));
         Self { inner, provider, next_fault: Mutex::default(), gate: Gate::new(), keys: Mutex::default() }

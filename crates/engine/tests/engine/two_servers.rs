@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dabba_domain::order::OrderStatus;
 use dabba_engine::{Engine, EngineConfig, Ports, Random as _, SeededRandom};
 use dabba_pg_cluster::Cluster;
 use dabba_store::Store;
@@ -13,6 +14,8 @@ use tokio::task::JoinSet;
 
 use crate::{
     faulty::FaultyStore,
+    paying::{TestGateway, dal_by_card},
+    working::with_tasks,
     world::{World, config, menu_with_dal_at},
 };
 
@@ -96,4 +99,29 @@ async fn a_change_is_seen_in_under_a_second_by_notifications() {
     let config = EngineConfig { catalogue_poll_interval: Duration::from_hours(1), ..config() };
     let delays = delays(config, true).await;
     println!("by notifications: {delays:?}");
+}
+
+/// Proves that a server without workers tells those of another process of what there is to do at once: they
+/// look for it by themselves once in an hour here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_in_another_process_is_told_of_tasks() {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap();
+    let gateway = Arc::new(TestGateway::new());
+    let world = World::paying(open(&url).await, Some(Arc::clone(&gateway) as _), config()).await;
+    let rarely = with_tasks(|tasks| tasks.poll_interval = Duration::from_hours(1));
+    let worker = world.engine_on(open(&url).await, rarely);
+    let mut running = JoinSet::new();
+    running.spawn(Arc::clone(&worker).watch_catalogues());
+    running.spawn(Arc::clone(&worker).work(std::future::pending()));
+    somebody_listens(cluster, &database);
+
+    let begun = Instant::now();
+    let placed = world.place(&dal_by_card(1, "tok_succeed"), "a").await.unwrap().order;
+    while world.read(placed.id).await.status != OrderStatus::Confirmed {
+        assert!(begun.elapsed() < PATIENCE, "nobody sees the task");
+        tokio::task::yield_now().await;
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dabba_domain::RestaurantId;
+use dabba_domain::{RestaurantId, order::TaskQueue};
 use dabba_store::{
     CatalogueStore as _, CatalogueUpdate, CommitOutcome, Hint, OrderStore as _, Store as _,
     conformance::builders::{World, menu, slug},
@@ -21,8 +21,10 @@ async fn next(hints: &mut BoxStream<'static, Hint>) -> Option<Hint> {
 }
 
 async fn next_restaurant(hints: &mut BoxStream<'static, Hint>) -> RestaurantId {
-    let Hint::Catalogue(id) = next(hints).await.unwrap();
-    id
+    match next(hints).await.unwrap() {
+        Hint::Catalogue(id) => id,
+        Hint::Tasks(queue) => unreachable!("nobody has announced tasks: {queue}"),
+    }
 }
 
 /// The backends that listen in this database, by process id.
@@ -35,6 +37,20 @@ async fn listeners(watcher: &Client) -> Vec<i32> {
 async fn somebody_listens(watcher: &Client) -> i32 {
     eventually("somebody listens", async || listeners(watcher).await.len() == 1).await;
     listeners(watcher).await[0]
+}
+
+/// That there are tasks to do is told to other servers, by queue; what somebody else notifies is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_are_hinted_at() {
+    let url = fresh_database();
+    let (store, other, watcher) = (open(&url).await, open(&url).await, session(&url).await);
+    let mut hints = store.hints();
+    somebody_listens(&watcher).await;
+    watcher.batch_execute("NOTIFY dabba_tasks, 'nonsense'").await.unwrap();
+    for queue in TaskQueue::ALL {
+        other.announce_tasks(World::new(1).restaurant_id().bucket(), *queue).await;
+        assert_eq!(next(&mut hints).await, Some(Hint::Tasks(*queue)));
+    }
 }
 
 /// Each kind of change of a catalogue by another server is hinted at, once it can be read. Orders, and

@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dabba_domain::Bucket;
+use dabba_domain::{Bucket, order::TaskQueue};
 use futures::{
     future::join_all,
     stream::{BoxStream, StreamExt as _, select_all},
@@ -141,6 +141,11 @@ impl Store for ShardedStore {
     /// Those of all shards.
     fn hints(&self) -> BoxStream<'static, Hint> {
         select_all(self.shards.iter().map(|shard| shard.store().hints())).boxed()
+    }
+
+    /// On the bucket's shard. Whoever works on all shards listens to all of them.
+    async fn announce_tasks(&self, bucket: Bucket, queue: TaskQueue) {
+        self.shard(bucket).store().announce_tasks(bucket, queue).await;
     }
 
     fn shard_count(&self) -> usize {
