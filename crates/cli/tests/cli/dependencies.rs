@@ -13,7 +13,8 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("dabba-engine", &["dabba-domain", "dabba-store"]),
     ("dabba-gateways", &["dabba-domain", "dabba-store", "dabba-engine"]),
     ("dabba-http", &["dabba-domain", "dabba-store", "dabba-engine"]),
-    ("dabba-sim", &["dabba-domain", "dabba-store", "dabba-engine"]),
+    // The simulation plays a payment provider.
+    ("dabba-sim", &["dabba-domain", "dabba-store", "dabba-engine", "dabba-gateways"]),
     ("dabba-cli", ALL_BUT_TESTS),
     ("dabba-testkit", ALL_AND_CLUSTERS),
     ("dabba-pg-cluster", &[]),

@@ -105,6 +105,8 @@ pub(crate) async fn until(server: &Server, order: &Value, is_so: impl Fn(&Value)
 pub(crate) async fn counted(server: &Server, parts: &[&str]) -> u64 {
     let page = reqwest::get(format!("{}/metrics", server.said("/address"))).await.unwrap();
     let page = page.text().await.unwrap();
-    let lines = page.lines().filter(|line| parts.iter().all(|part| line.contains(part)));
+    // Without those of histograms.
+    let single = page.lines().filter(|line| !line.contains("_bucket{") && !line.contains("_sum{"));
+    let lines = single.filter(|line| parts.iter().all(|part| line.contains(part)));
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
