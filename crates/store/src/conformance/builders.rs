@@ -238,9 +238,13 @@ impl World {
         Claim { account_id, key: self.key(), fingerprint: Fingerprint(fingerprint) }
     }
 
-    /// The commit of a command that is allowed, without a claim. The order after it is in its change.
+    /// The commit of a command that is allowed, without a claim. The order after it is in its change. A
+    /// warning is waited for.
     pub fn act(&mut self, order: &Order, command: &Command, actor: &Actor) -> Commit {
         self.tick();
+        if let (Command::Warn, Some(time)) = (command, order.warning_time(&settings())) {
+            self.now = self.now.max(time);
+        }
         let decision = decide(order, command, actor, &settings(), self.now).unwrap();
         self.commit(decision, order.version)
     }
