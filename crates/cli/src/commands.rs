@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod audit;
+pub(crate) mod bench;
 pub(crate) mod demo;
 pub(crate) mod import_menu;
 pub(crate) mod migrate;
@@ -58,6 +59,8 @@ enum Command {
     ImportMenu(import_menu::Arguments),
     /// Lists the tasks that have failed too often. Its subcommands have one tried again, or put it away.
     Tasks(Box<tasks::Arguments>),
+    /// Measures a server of its own under load, and looks whether all that it acknowledged is there.
+    Bench(Box<bench::Arguments>),
     /// Simulates orders, people and failures from a seed, in a time of its own, and looks whether everything is
     /// as it must be.
     Simulate(simulate::Arguments),
@@ -85,6 +88,7 @@ impl Cli {
             Command::Audit(arguments) => audit::run(arguments),
             Command::ImportMenu(arguments) => import_menu::run(arguments),
             Command::Tasks(arguments) => tasks::run(*arguments),
+            Command::Bench(arguments) => bench::run(*arguments),
             Command::Simulate(arguments) => simulate::run(&arguments),
             Command::SimulatePayments(arguments) => simulate_payments::run(arguments),
             Command::Token(arguments) => token::run(arguments),

@@ -18,4 +18,4 @@ pub mod workload;
 pub use audit::{AuditError, AuditOptions, GatewayLedger, GatewaySummary, audit};
 pub use client::{Answer, Client, ClientError, ProblemAnswer};
 pub use simulation::{Plant, SimulationError, SimulationOptions, SimulationReport, simulate};
-pub use workload::{LoadError, PlaceLoad, Report, place_orders};
+pub use workload::{Load, LoadError, Mix, Report, Scene, run_load};

@@ -1,11 +1,18 @@
-//! Load: so many connections, each placing one order after the other, each order under a key of its own.
-//! Either as quickly as they are answered (a closed loop), or at a rate (an open loop), where an order that has
-//! to wait for a connection counts from when it should have been sent, so that no waiting is left out.
+//! Load: so many connections, each making one request after the other, each order under a key of its own.
 //!
-//! It is bounded in time and in orders, and refuses any server that is not on this machine.
+//! Either as quickly as they are answered (a closed loop), or at a rate (an open loop), where what has to wait
+//! for a connection counts from when it should have been sent, so that no waiting is left out ("coordinated
+//! omission", G. Tene).
+//!
+//! It is bounded in time and in operations, and refuses any server that is not on this machine. What is done
+//! over and over is a [`Mix`]; to add one, a variant there and its arm in `operation`.
+
+mod connection;
+mod operation;
+mod prepare;
+mod report;
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     num::NonZeroU32,
     sync::{
@@ -16,46 +23,93 @@ use std::{
 };
 
 use bytes::Bytes;
-use hdrhistogram::Histogram;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{
-    Request,
-    client::conn::http1::{self, SendRequest},
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
-};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+
+use self::{connection::Connection, operation::Operator};
+pub use prepare::{Issuer, prepare};
+pub use report::Report;
 
 /// Most connections of one load.
 pub const MAX_CONNECTIONS: usize = 1_024;
 /// Longest load.
 pub const MAX_DURATION: Duration = Duration::from_mins(10);
-/// Longest latency that is told apart, in microseconds.
-const LONGEST_LATENCY_US: u64 = 60_000_000;
-/// Time after which a request counts as failed.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that one worker opens anew after failures before it gives up.
 const MAX_RECONNECTS: u32 = 10;
 
-/// What to place, where, and how much of it.
+/// What is done over and over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mix {
+    /// An order is placed.
+    Place,
+    /// An order is placed, accepted, assigned, made ready, picked up and delivered.
+    Life,
+    /// A menu is read.
+    Menu,
+    /// An order is read, by its customer.
+    Order,
+    /// The first page of a restaurant's orders is read, by its staff.
+    Kitchen,
+}
+
+impl Mix {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Place, Self::Life, Self::Menu, Self::Order, Self::Kitchen];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Place => "place",
+            Self::Life => "life",
+            Self::Menu => "menu",
+            Self::Order => "order",
+            Self::Kitchen => "kitchen",
+        }
+    }
+
+    /// The one with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mix| mix.as_str() == name)
+    }
+}
+
+/// Who and what there is on a server, for the load to work with.
 #[derive(Clone, Debug)]
-pub struct PlaceLoad {
+pub struct Scene {
+    /// At least one.
+    pub restaurants: Vec<SceneRestaurant>,
+    /// Tokens of customers, at least one. Orders are spread over them.
+    pub customers: Vec<String>,
+    /// A courier's token.
+    pub courier: String,
+    /// An order's body, as JSON, which every restaurant takes. Each order is this one.
+    pub order: Bytes,
+    /// Ids of orders to be read, with the customer's place in `customers`. For [`Mix::Order`].
+    pub orders: Vec<(String, usize)>,
+}
+
+/// A restaurant to order from.
+#[derive(Clone, Debug)]
+pub struct SceneRestaurant {
+    /// Its id.
+    pub id: String,
+    /// A token of its staff.
+    pub staff: String,
+}
+
+/// How much of what.
+#[derive(Clone, Debug)]
+pub struct Load {
     /// The server. Has to be a loopback address.
     pub address: SocketAddr,
-    /// The restaurant's id.
-    pub restaurant_id: String,
-    /// A customer's token.
-    pub token: String,
-    /// The order's body, as JSON. Each order is this one.
-    pub body: Bytes,
+    /// What is done.
+    pub mix: Mix,
     /// Connections, each with one request at a time.
     pub connections: usize,
-    /// Orders that are sent in a second; as many as are answered, when absent.
+    /// Operations that are begun in a second; as many as are answered, when absent.
     pub rate: Option<NonZeroU32>,
-    /// Time after which no order is begun.
+    /// Time after which none is begun.
     pub duration: Duration,
-    /// Orders after which no order is begun.
-    pub max_orders: u64,
+    /// Operations after which none is begun.
+    pub max_operations: u64,
     /// Names the run in the idempotency keys, so that no two runs share one.
     pub run: String,
 }
@@ -66,7 +120,7 @@ pub enum LoadError {
     /// The server is not on this machine.
     #[error("{0} is not a loopback address: load is only put on a server on this machine")]
     NotLoopback(SocketAddr),
-    /// A bound was exceeded.
+    /// A bound was exceeded, or something is missing.
     #[error("{0}")]
     OutOfBounds(String),
     /// No connection could be made.
@@ -79,40 +133,42 @@ pub enum LoadError {
     },
 }
 
-/// What came of a load.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Orders placed: answered with 201, and not a replay.
-    pub placed: u64,
-    /// Everything else, by kind: a status, `replayed`, or what happened to the connection.
-    pub errors: BTreeMap<String, u64>,
-    /// From the first request to the last answer.
-    pub elapsed: Duration,
-    /// Latencies of the orders placed, in microseconds.
-    pub latencies: Histogram<u64>,
-}
-
-impl Report {
-    /// Orders placed in a second.
-    pub fn orders_per_second(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a count that a person reads")]
-        let placed = self.placed as f64;
-        placed / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
-    }
-
-    /// The latency that this share of the orders (0 to 1) did not exceed.
-    pub fn latency_at(&self, share: f64) -> Duration {
-        Duration::from_micros(self.latencies.value_at_quantile(share))
-    }
-
-    /// All that did not end as an order.
-    pub fn error_count(&self) -> u64 {
-        self.errors.values().sum()
-    }
-}
+/// Counts what has been begun, for whoever wants to show progress.
+pub type Progress = Arc<AtomicU64>;
 
 /// Runs a load and waits for its end.
-pub async fn place_orders(load: PlaceLoad) -> Result<Report, LoadError> {
+pub async fn run_load(load: Load, scene: Arc<Scene>, progress: Progress) -> Result<Report, LoadError> {
+    check(&load, &scene)?;
+    let load = Arc::new(load);
+    let mut connections = Vec::with_capacity(load.connections);
+    for _ in 0..load.connections {
+        let connected = Connection::open(load.address).await;
+        connections
+            .push(connected.map_err(|reason| LoadError::NoConnection { address: load.address, reason })?);
+    }
+    progress.store(0, Ordering::Relaxed);
+    let started = Instant::now();
+    let mut workers = tokio::task::JoinSet::new();
+    for connection in connections {
+        let worker = Worker {
+            operator: Operator { load: Arc::clone(&load), scene: Arc::clone(&scene) },
+            begun: Arc::clone(&progress),
+            report: Report::new(),
+        };
+        workers.spawn(worker.run(connection, started));
+    }
+    let mut total = Report::new();
+    while let Some(finished) = workers.join_next().await {
+        match finished {
+            Ok(report) => total.merge(report),
+            Err(error) => total.fail(format!("worker: {error}")),
+        }
+    }
+    total.elapsed = started.elapsed();
+    Ok(total)
+}
+
+fn check(load: &Load, scene: &Scene) -> Result<(), LoadError> {
     if !load.address.ip().is_loopback() {
         return Err(LoadError::NotLoopback(load.address));
     }
@@ -122,139 +178,61 @@ pub async fn place_orders(load: PlaceLoad) -> Result<Report, LoadError> {
     if load.duration > MAX_DURATION {
         return Err(LoadError::OutOfBounds(format!("at most {} seconds", MAX_DURATION.as_secs())));
     }
-    let load = Arc::new(load);
-    let mut connections = Vec::with_capacity(load.connections);
-    for _ in 0..load.connections {
-        let connected = connect(load.address).await;
-        connections
-            .push(connected.map_err(|reason| LoadError::NoConnection { address: load.address, reason })?);
+    let lacks = |what: &str| Err(LoadError::OutOfBounds(format!("there is no {what} to work with")));
+    if scene.restaurants.is_empty() {
+        return lacks("restaurant");
     }
-    let begun = Arc::new(AtomicU64::new(0));
-    let started = Instant::now();
-    let mut workers = tokio::task::JoinSet::new();
-    for connection in connections {
-        let worker = Worker { load: Arc::clone(&load), begun: Arc::clone(&begun), tally: Tally::new() };
-        workers.spawn(worker.run(connection, started));
+    if scene.customers.is_empty() {
+        return lacks("customer");
     }
-    let mut total = Tally::new();
-    while let Some(finished) = workers.join_next().await {
-        match finished {
-            Ok(tally) => total.merge(&tally),
-            Err(error) => total.fail(format!("worker: {error}")),
-        }
+    if load.mix == Mix::Order && scene.orders.is_empty() {
+        return lacks("order");
     }
-    let Tally { errors, latencies } = total;
-    Ok(Report { placed: latencies.len(), errors, elapsed: started.elapsed(), latencies })
-}
-
-/// What one worker, or all together, counted.
-struct Tally {
-    errors: BTreeMap<String, u64>,
-    latencies: Histogram<u64>,
-}
-
-impl Tally {
-    #[expect(clippy::expect_used, reason = "the bounds are constants that the library accepts")]
-    fn new() -> Self {
-        let latencies = Histogram::new_with_bounds(1, LONGEST_LATENCY_US, 3).expect("constant bounds");
-        Self { errors: BTreeMap::new(), latencies }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        // Both have the same bounds, so adding cannot fail.
-        let _ = self.latencies.add(&other.latencies);
-        for (kind, count) in &other.errors {
-            *self.errors.entry(kind.clone()).or_default() += count;
-        }
-    }
-
-    fn fail(&mut self, kind: String) {
-        *self.errors.entry(kind).or_default() += 1;
-    }
-
-    fn place(&mut self, latency: Duration) {
-        let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.latencies.saturating_record(microseconds.max(1));
-    }
-}
-
-type Connection = SendRequest<Full<Bytes>>;
-
-async fn connect(address: SocketAddr) -> Result<Connection, String> {
-    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    let (sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    // Ends with the sender; an error reaches whoever sends.
-    tokio::spawn(connection);
-    Ok(sender)
+    Ok(())
 }
 
 struct Worker {
-    load: Arc<PlaceLoad>,
-    /// Orders begun by all workers.
-    begun: Arc<AtomicU64>,
-    tally: Tally,
+    operator: Operator,
+    /// Operations begun by all workers.
+    begun: Progress,
+    report: Report,
 }
 
 impl Worker {
-    async fn run(mut self, mut connection: Connection, started: Instant) -> Tally {
+    async fn run(mut self, mut connection: Connection, started: Instant) -> Report {
         let mut reconnects = 0;
-        while started.elapsed() < self.load.duration {
+        while started.elapsed() < self.operator.load.duration {
             let number = self.begun.fetch_add(1, Ordering::Relaxed);
-            if number >= self.load.max_orders {
+            if number >= self.operator.load.max_operations {
                 break;
             }
-            let Some(sent) = self.turn(number, started).await else { break };
-            let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.place(&mut connection, number)).await;
-            match answer.unwrap_or_else(|_| Err("timeout".into())) {
-                Ok(()) => self.tally.place(sent.elapsed()),
-                Err(kind) => self.tally.fail(kind),
+            let Some(due) = self.turn(number, started).await else { break };
+            match self.operator.operate(&mut connection, number).await {
+                Ok(acknowledged) => self.report.done(due.elapsed(), acknowledged),
+                Err(kind) => self.report.fail(kind),
             }
             if connection.is_closed() {
                 reconnects += 1;
-                match connect(self.load.address).await {
+                match Connection::open(self.operator.load.address).await {
                     Ok(fresh) if reconnects <= MAX_RECONNECTS => connection = fresh,
                     _ => break,
                 }
             }
         }
-        self.tally
+        self.report
     }
 
-    /// Waits until an order is to be sent, and answers when that is; `None` when it is after the end.
+    /// Waits until an operation is to begin, and answers when that is; `None` when it is after the end.
     async fn turn(&self, number: u64, started: Instant) -> Option<Instant> {
-        let Some(rate) = self.load.rate else { return Some(Instant::now()) };
+        let Some(rate) = self.operator.load.rate else { return Some(Instant::now()) };
         let number = u32::try_from(number).ok()?;
         let due = Duration::from_secs(1).checked_mul(number)? / rate.get();
-        if due >= self.load.duration {
+        if due >= self.operator.load.duration {
             return None;
         }
         let due = started.checked_add(due)?;
         tokio::time::sleep_until(due.into()).await;
         Some(due)
-    }
-
-    async fn place(&self, connection: &mut Connection, number: u64) -> Result<(), String> {
-        let PlaceLoad { address, restaurant_id, token, body, run, .. } = &*self.load;
-        let request = Request::post(format!("/v1/restaurants/{restaurant_id}/orders"))
-            .header(HOST, address.to_string())
-            .header(AUTHORIZATION, format!("Bearer {token}"))
-            .header(CONTENT_TYPE, "application/json")
-            .header("idempotency-key", format!("{run}-{number}"))
-            .body(Full::new(body.clone()))
-            .map_err(|error| error.to_string())?;
-        connection.ready().await.map_err(|error| error.to_string())?;
-        let response = connection.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = response.status();
-        let replayed = response.headers().contains_key("idempotency-replayed");
-        // The body has to be read before the connection can be used again.
-        response.into_body().collect().await.map_err(|error| error.to_string())?;
-        match (status.as_u16(), replayed) {
-            (201, false) => Ok(()),
-            (201, true) => Err("replayed".into()),
-            (other, _) => Err(other.to_string()),
-        }
     }
 }
 
@@ -262,44 +240,38 @@ impl Worker {
 mod tests {
     use super::*;
 
-    fn load(address: &str, connections: usize) -> PlaceLoad {
-        PlaceLoad {
+    fn load(address: &str, connections: usize) -> Load {
+        Load {
             address: address.parse().unwrap(),
-            restaurant_id: "r".into(),
-            token: "t".into(),
-            body: Bytes::from_static(b"{}"),
+            mix: Mix::Place,
             connections,
             rate: None,
             duration: Duration::from_secs(1),
-            max_orders: 1,
+            max_operations: 1,
             run: "test".into(),
         }
     }
 
-    #[tokio::test]
-    async fn only_servers_on_this_machine_are_loaded_and_only_so_much() {
-        let error = place_orders(load("192.0.2.1:80", 1)).await.unwrap_err();
-        assert!(matches!(error, LoadError::NotLoopback(_)), "{error}");
-        for connections in [0, MAX_CONNECTIONS + 1] {
-            let error = place_orders(load("127.0.0.1:9", connections)).await.unwrap_err();
-            assert!(matches!(error, LoadError::OutOfBounds(_)), "{error}");
-        }
+    fn scene() -> Arc<Scene> {
+        Arc::new(Scene {
+            restaurants: vec![SceneRestaurant { id: "r".into(), staff: "s".into() }],
+            customers: vec!["c".into()],
+            courier: "k".into(),
+            order: Bytes::from_static(b"{}"),
+            orders: Vec::new(),
+        })
     }
 
-    #[test]
-    fn a_report_counts_what_was_placed() {
-        let mut tally = Tally::new();
-        for milliseconds in 1..=100 {
-            tally.place(Duration::from_millis(milliseconds));
+    /// Proves that what has no bounds, or nothing to work with, is not begun.
+    #[tokio::test]
+    async fn only_servers_on_this_machine_are_loaded_and_only_so_much() {
+        let run = async |load| run_load(load, scene(), Progress::default()).await.unwrap_err();
+        assert!(matches!(run(load("192.0.2.1:80", 1)).await, LoadError::NotLoopback(_)));
+        for connections in [0, MAX_CONNECTIONS + 1] {
+            let error = run(load("127.0.0.1:9", connections)).await;
+            assert!(matches!(error, LoadError::OutOfBounds(_)), "{error}");
         }
-        tally.fail("503".into());
-        let mut total = Tally::new();
-        total.merge(&tally);
-        let Tally { errors, latencies } = total;
-        let report = Report { placed: latencies.len(), errors, elapsed: Duration::from_secs(2), latencies };
-        assert_eq!((report.placed, report.error_count()), (100, 1));
-        assert!((report.orders_per_second() - 50.0).abs() < f64::EPSILON);
-        let median = report.latency_at(0.5).as_micros();
-        assert!((50_000..=50_100).contains(&median), "{median}");
+        let nothing_to_read = Load { mix: Mix::Order, ..load("127.0.0.1:9", 1) };
+        assert!(matches!(run(nothing_to_read).await, LoadError::OutOfBounds(_)));
     }
 }

@@ -1,34 +1,46 @@
-//! The load generator on a real server.
+//! Load on a real server, and `dabba bench`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use dabba_sim::{PlaceLoad, place_orders};
+use dabba_pg_cluster::Cluster;
+use dabba_sim::workload::{Load, Mix, Progress, Scene, SceneRestaurant, run_load};
+use serde_json::Value;
 
-use super::support::{Server, block_on};
+use super::support::{Server, block_on, failure, stdout};
 
+/// Proves that a load places as many orders as it reports, under keys that are its own.
 #[test]
 fn a_bounded_load_places_as_many_orders_as_it_reports() {
     const ORDERS: u64 = 250;
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
-    let load = PlaceLoad {
-        rate: None,
+    let scene = Arc::new(Scene {
+        restaurants: vec![SceneRestaurant {
+            id: server.said("/restaurant_id"),
+            staff: server.said("/tokens/restaurant"),
+        }],
+        customers: vec![server.said("/tokens/customer")],
+        courier: server.said("/tokens/courier"),
+        order: server.announcement["order"].to_string().into(),
+        orders: Vec::new(),
+    });
+    let load = Load {
         address: server.said("/address").trim_start_matches("http://").parse().unwrap(),
-        restaurant_id: server.said("/restaurant_id"),
-        token: server.said("/tokens/customer"),
-        body: server.announcement["order"].to_string().into(),
+        mix: Mix::Place,
         connections: 8,
+        rate: None,
         duration: Duration::from_mins(1),
-        max_orders: ORDERS,
+        max_operations: ORDERS,
         run: "bounded".into(),
     };
     block_on(async {
-        let report = place_orders(load.clone()).await.unwrap();
-        assert_eq!((report.placed, &report.errors), (ORDERS, &BTreeMap::new()));
+        let run = async |load| run_load(load, Arc::clone(&scene), Progress::default()).await.unwrap();
+        let report = run(load.clone()).await;
+        assert_eq!((report.count(), &report.errors), (ORDERS, &BTreeMap::new()));
         assert!(report.latency_at(0.5) <= report.latency_at(1.0));
 
-        let again = place_orders(load).await.unwrap();
-        assert_eq!(again.placed, 0, "the same keys place nothing");
+        let again = run(load).await;
+        assert_eq!(again.count(), 0, "the same keys place nothing");
         assert_eq!(again.errors, BTreeMap::from([("replayed".to_owned(), ORDERS)]));
 
         let customer = server.client("customer");
@@ -43,4 +55,50 @@ fn a_bounded_load_places_as_many_orders_as_it_reports() {
         }
         assert_eq!(found, 250);
     });
+}
+
+/// The lines of a bench, and what was verified after it.
+fn bench(arguments: &[&str]) -> (Vec<Value>, Value) {
+    let directory = tempfile::tempdir().unwrap();
+    let text = stdout(directory.path(), &[&["bench", "--json", "--seconds", "1"], arguments].concat());
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let verified = lines.pop().unwrap();
+    (lines, verified)
+}
+
+/// Proves that every mix is done without an error, and that all that was acknowledged is there after the
+/// server was killed: on the embedded store, and on PostgreSQL at a rate.
+#[test]
+fn a_bench_verifies_what_it_measures() {
+    let mixes = ["place", "life", "menu", "order", "kitchen"];
+    let (lines, verified) = bench(&["--mix", &mixes.join(","), "--connections", "4"]);
+    assert_eq!(lines.iter().map(|line| &line["mix"]).collect::<Vec<_>>(), mixes);
+    let mut placed = 1_000;
+    for line in &lines {
+        assert!(line["succeeded"].as_u64().unwrap() > 0 && line["errors"] == serde_json::json!({}), "{line}");
+        if ["place", "life"].contains(&line["mix"].as_str().unwrap()) {
+            placed += line["succeeded"].as_u64().unwrap();
+        }
+    }
+    assert_eq!((&verified["acknowledged"], &verified["audited"]), (&placed.into(), &placed.into()));
+
+    let cluster = Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    let (lines, verified) = bench(&["--rate", "100", "--connections", "8", "--database", &url]);
+    assert_eq!((&lines[0]["succeeded"], &verified["acknowledged"]), (&100.into(), &100.into()));
+}
+
+/// Proves that wrong wishes are named.
+#[test]
+fn a_bench_names_what_it_cannot_do() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, what) in [
+        (["--mix", "lunch"], "place, life, menu, order or kitchen"),
+        (["--connections", "0"], "from 1 to 1024"),
+        (["--seconds", "601"], "600"),
+        (["--rate", "0"], "--rate"),
+    ] {
+        let text = failure(directory.path(), &[&["bench"], &arguments[..]].concat());
+        assert!(text.contains(what), "{text}");
+    }
 }

@@ -1,0 +1,199 @@
+//! `dabba bench`
+
+mod server;
+mod table;
+mod verify;
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use dabba_engine::{Random as _, SystemRandom};
+use dabba_sim::workload::{
+    Load, MAX_CONNECTIONS, MAX_DURATION, Mix, Progress, Report, Scene, prepare, run_load,
+};
+
+use self::{server::Server, table::Line};
+use crate::{
+    commands::{DataArguments, block_on},
+    failure::Failure,
+};
+
+/// Orders that are placed first, for reads to have something to read.
+const ORDERS_TO_READ: u64 = 1_000;
+/// How often it is told how far a load is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the command takes.
+#[derive(clap::Args)]
+#[command(
+    after_help = "It starts a server of its own, on an embedded database in a temporary directory or on the \
+                        PostgreSQL database that is named, prepares restaurants and people, and puts load on it from \
+                        this machine. Afterwards the server is killed, and the auditor looks whether every \
+                        acknowledged order is there."
+)]
+pub(crate) struct Arguments {
+    /// What is done over and over: place, life (placed to delivered), menu, order, kitchen. Several, one
+    /// after the other, when several are given.
+    #[arg(long, value_delimiter = ',', value_parser = mix, default_value = "place")]
+    mix: Vec<Mix>,
+    /// Connections; several runs, when several are given.
+    #[arg(long, value_delimiter = ',', default_value = "64", value_parser = connections)]
+    connections: Vec<usize>,
+    /// Operations begun in a second, whether earlier ones are answered or not (an open loop); as quickly as
+    /// they are answered (a closed loop), when absent. Several runs, when several are given.
+    #[arg(long, value_delimiter = ',')]
+    rate: Vec<NonZeroU32>,
+    /// Seconds for a run.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=MAX_DURATION.as_secs()))]
+    seconds: u64,
+    /// Prints one object of JSON for each run.
+    #[arg(long)]
+    json: bool,
+    /// Settings file (TOML) for the server.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// URL of the PostgreSQL database, which should have nothing in it that matters.
+    #[arg(long, value_name = "URL")]
+    database: Option<crate::settings::DatabaseUrl>,
+}
+
+fn mix(name: &str) -> Result<Mix, String> {
+    Mix::from_name(name).ok_or_else(|| "must be place, life, menu, order or kitchen".to_owned())
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=MAX_CONNECTIONS).contains(&number) => Ok(number),
+        _ => Err(format!("must be from 1 to {MAX_CONNECTIONS}")),
+    }
+}
+
+/// Measures, and looks whether what was acknowledged is there.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    block_on(bench(arguments))
+}
+
+async fn bench(arguments: Arguments) -> Result<(), Failure> {
+    let directory = tempfile::tempdir().map_err(Failure::during("making a temporary directory"))?;
+    let data = DataArguments {
+        config: arguments.config.clone(),
+        data: Some(directory.path().join("data")),
+        database: arguments.database.clone(),
+        shards: None,
+    };
+    let settings = data.load()?;
+    let server = Server::start(&settings, arguments.config.as_deref()).await?;
+    let run = format!("bench-{:08x}", SystemRandom.next_u64() >> 32);
+    let client = server.client()?;
+    let scene = prepare(&client, &server, &run).await.map_err(Failure::during("preparing restaurants"))?;
+    let mut bench =
+        Bench { arguments, server, scene: Arc::new(scene), run, acknowledged: Vec::new(), unsure: 0 };
+    bench.place_orders_to_read().await?;
+    table::begin(bench.arguments.json)?;
+    for mix in bench.arguments.mix.clone() {
+        for connections in bench.arguments.connections.clone() {
+            for rate in bench.rates() {
+                bench.measure(mix, connections, rate).await?;
+            }
+        }
+    }
+    let Bench { server, acknowledged, unsure, arguments: Arguments { json, .. }, .. } = bench;
+    server.kill().await?;
+    verify::verify(&settings, &acknowledged, unsure).await?.tell(json)
+}
+
+struct Bench {
+    arguments: Arguments,
+    server: Server,
+    scene: Arc<Scene>,
+    run: String,
+    /// Ids of all orders that were acknowledged.
+    acknowledged: Vec<String>,
+    /// Requests of which it is not known whether they placed an order.
+    unsure: u64,
+}
+
+impl Bench {
+    fn rates(&self) -> Vec<Option<NonZeroU32>> {
+        let rates: Vec<_> = self.arguments.rate.iter().copied().map(Some).collect();
+        if rates.is_empty() { vec![None] } else { rates }
+    }
+
+    async fn place_orders_to_read(&mut self) -> Result<(), Failure> {
+        if !self.arguments.mix.iter().any(|mix| matches!(mix, Mix::Order | Mix::Kitchen)) {
+            return Ok(());
+        }
+        let load = Load { max_operations: ORDERS_TO_READ, ..self.load(Mix::Place, 8, None, "read") };
+        // One customer, so that it is known whose they are.
+        let customers = self.scene.customers[..1].to_vec();
+        let scene = Arc::new(Scene { customers, ..Scene::clone(&self.scene) });
+        let report = self.put(load, scene).await?;
+        let orders = report.acknowledged.iter().map(|id| (id.clone(), 0)).collect();
+        self.scene = Arc::new(Scene { orders, ..Scene::clone(&self.scene) });
+        Ok(())
+    }
+
+    fn load(&self, mix: Mix, connections: usize, rate: Option<NonZeroU32>, name: &str) -> Load {
+        Load {
+            address: self.server.address(),
+            mix,
+            connections,
+            rate,
+            duration: Duration::from_secs(self.arguments.seconds),
+            max_operations: u64::MAX,
+            run: format!("{}-{name}", self.run),
+        }
+    }
+
+    async fn measure(
+        &mut self,
+        mix: Mix,
+        connections: usize,
+        rate: Option<NonZeroU32>,
+    ) -> Result<(), Failure> {
+        let rate_name = rate.map_or("closed".to_owned(), |rate| rate.to_string());
+        let load = self.load(mix, connections, rate, &format!("{}-{connections}-{rate_name}", mix.as_str()));
+        let scene = Arc::clone(&self.scene);
+        let report = self.put(load, scene).await?;
+        Line::new(mix, connections, rate, &report).tell(self.arguments.json)
+    }
+
+    /// Puts a load on the server, and remembers what was acknowledged.
+    async fn put(&mut self, load: Load, scene: Arc<Scene>) -> Result<Report, Failure> {
+        let progress = Progress::default();
+        let running = run_load(load, scene, Arc::clone(&progress));
+        tokio::pin!(running);
+        let report = loop {
+            tokio::select! {
+                report = &mut running => break report,
+                () = tokio::time::sleep(PROGRESS_INTERVAL) => show(progress.load(Ordering::Relaxed)),
+            }
+        };
+        hide();
+        let report = report.map_err(Failure::during("putting load on the server"))?;
+        self.acknowledged.extend(report.acknowledged.iter().cloned());
+        self.unsure += report.error_count();
+        Ok(report)
+    }
+}
+
+/// Shows on a terminal how much has been begun.
+fn show(begun: u64) {
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        // What cannot be shown is not needed.
+        let _ = write!(stderr, "\r{begun} begun").and_then(|()| stderr.flush());
+    }
+}
+
+fn hide() {
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        let _ = write!(stderr, "\r\x1b[K").and_then(|()| stderr.flush());
+    }
+}

@@ -1,0 +1,81 @@
+//! The lines of the summary.
+
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+
+use dabba_sim::workload::{Mix, Report};
+use serde::Serialize;
+
+use crate::{failure::Failure, output};
+
+/// What came of one run.
+#[derive(Serialize)]
+pub(super) struct Line {
+    mix: &'static str,
+    connections: usize,
+    /// Of an open loop.
+    rate: Option<NonZeroU32>,
+    per_second: f64,
+    p50_ms: f64,
+    p90_ms: f64,
+    p99_ms: f64,
+    p999_ms: f64,
+    max_ms: f64,
+    succeeded: u64,
+    errors: BTreeMap<String, u64>,
+}
+
+/// Prints the head of the table.
+pub(super) fn begin(json: bool) -> Result<(), Failure> {
+    if json {
+        return Ok(());
+    }
+    output::line(
+        "mix      connections   rate/s      done/s    p50 ms    p90 ms    p99 ms  p99.9 ms    max ms    errors",
+    )
+}
+
+impl Line {
+    pub(super) fn new(mix: Mix, connections: usize, rate: Option<NonZeroU32>, report: &Report) -> Self {
+        let at = |share| milliseconds(report.latency_at(share));
+        Self {
+            mix: mix.as_str(),
+            connections,
+            rate,
+            per_second: report.per_second(),
+            p50_ms: at(0.5),
+            p90_ms: at(0.9),
+            p99_ms: at(0.99),
+            p999_ms: at(0.999),
+            max_ms: at(1.0),
+            succeeded: report.count(),
+            errors: report.errors.clone(),
+        }
+    }
+
+    pub(super) fn tell(&self, json: bool) -> Result<(), Failure> {
+        if json {
+            return output::json(self);
+        }
+        let rate = self.rate.map_or("–".to_owned(), |rate| rate.to_string());
+        let errors: u64 = self.errors.values().sum();
+        output::line(format_args!(
+            "{:<8} {:>11} {rate:>8} {:>11.0} {:>9.2} {:>9.2} {:>9.2} {:>9.2} {:>9.2} {errors:>9}",
+            self.mix,
+            self.connections,
+            self.per_second,
+            self.p50_ms,
+            self.p90_ms,
+            self.p99_ms,
+            self.p999_ms,
+            self.max_ms,
+        ))?;
+        for (kind, count) in &self.errors {
+            output::line(format_args!("         {count} × {kind}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}

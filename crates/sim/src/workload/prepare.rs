@@ -1,0 +1,109 @@
+//! Makes what a load works with, over the API.
+
+use bytes::Bytes;
+use dabba_domain::{AccountId, Role};
+use serde_json::{Value, json};
+
+use super::{Scene, SceneRestaurant};
+use crate::{Client, ClientError};
+
+/// Restaurants that orders are spread over.
+const RESTAURANTS: usize = 3;
+/// Customers that orders are spread over.
+const CUSTOMERS: usize = 16;
+/// Items on each menu.
+const MENU_ITEMS: usize = 200;
+/// How many there are of the item that is limited: as many as can be.
+const STOCK: u32 = dabba_domain::limits::MAX_STOCK;
+/// A password that nobody needs: tokens are signed.
+const PASSWORD: &str = "nobody logs in with this";
+
+/// Gives tokens, and ids of accounts that are nobody's yet.
+pub trait Issuer {
+    /// A token for an account.
+    fn token(&self, account_id: AccountId, role: Role) -> String;
+
+    /// An id that no account has.
+    fn fresh_account_id(&self) -> AccountId;
+}
+
+/// Makes restaurants with their menus and staff, and tokens for customers and a courier. `run` keeps what is
+/// made apart from what another run made.
+pub async fn prepare(client: &Client, issuer: &impl Issuer, run: &str) -> Result<Scene, ClientError> {
+    let person = |role| issuer.token(issuer.fresh_account_id(), role);
+    let admin = client.with_token(&person(Role::Admin));
+    let mut restaurants = Vec::with_capacity(RESTAURANTS);
+    for number in 0..RESTAURANTS {
+        restaurants.push(restaurant(&admin, issuer, &format!("{run}-{number}")).await?);
+    }
+    Ok(Scene {
+        restaurants,
+        customers: (0..CUSTOMERS).map(|_| person(Role::Customer)).collect(),
+        courier: person(Role::Courier),
+        order: Bytes::from(order().to_string()),
+        orders: Vec::new(),
+    })
+}
+
+async fn restaurant(
+    admin: &Client,
+    issuer: &impl Issuer,
+    name: &str,
+) -> Result<SceneRestaurant, ClientError> {
+    let settings = json!({
+        "name": format!("Bench {name}"), "currency": "GBP", "time_zone": "Europe/London",
+        "tax_rate_basis_points": 2_000, "delivery": {"fee": 299}, "acceptance_deadline_seconds": 86_400,
+    });
+    let id = id_of(&admin.post("/v1/restaurants").json(&settings).send().await?.body);
+    let path = |rest: &str| format!("/v1/restaurants/{id}{rest}");
+    admin.put(&path("/menu")).if_match("*").json(&menu()).send().await?;
+    let stock = json!({"remaining": STOCK});
+    admin.put(&path("/menu/items/limited/stock")).json(&stock).send().await?;
+    let account = json!({
+        "email": format!("{name}@bench.example"), "name": "Staff", "password": PASSWORD, "role": "restaurant",
+    });
+    let account = id_of(&admin.post("/v1/accounts").json(&account).send().await?.body);
+    admin.put(&path(&format!("/members/{account}"))).send().await?;
+    let staff = account.parse().map_or_else(|_| String::new(), |id| issuer.token(id, Role::Restaurant));
+    Ok(SceneRestaurant { id, staff })
+}
+
+fn id_of(body: &Value) -> String {
+    body["id"].as_str().unwrap_or_default().to_owned()
+}
+
+/// A menu of plain items, and of three that are ordered: two with options, one that is limited.
+fn menu() -> Value {
+    let plain = (3..MENU_ITEMS).map(|number| {
+        json!({
+            "name": format!("Dish {number}"), "price_minor": 500 + number, "tags": ["vegan"],
+            "description": "Slowly cooked, with what the market had this morning.",
+        })
+    });
+    let group = json!({"name": "Heat", "min": 1, "max": 2, "options": [
+        {"name": "Mild", "price_minor": 0}, {"name": "Hot", "price_minor": 50}]});
+    let ordered = [
+        json!({"name": "Curry", "price_minor": 995, "option_groups": [group.clone()]}),
+        json!({"name": "Dal", "price_minor": 650, "option_groups": [group]}),
+        json!({"name": "Limited", "price_minor": 350}),
+    ];
+    let items: Vec<Value> = ordered.into_iter().chain(plain).collect();
+    json!({"categories": [{"name": "All", "items": items}]})
+}
+
+/// Three items, two of them with an option, to be delivered.
+fn order() -> Value {
+    let hot = json!([{"group": "heat", "option": "hot"}]);
+    json!({
+        "lines": [
+            {"item": "curry", "quantity": 2, "options": hot},
+            {"item": "dal", "quantity": 1, "options": hot, "note": "No coriander, please"},
+            {"item": "limited", "quantity": 1},
+        ],
+        "fulfilment": {"type": "delivery", "address": {
+            "line1": "12 Lantern Street", "city": "London", "postal_code": "E2 0XX"}},
+        "tip": 150,
+        "payment_method": "cash",
+        "contact": {"name": "Asha Rao", "phone": "+44 20 7946 0000"},
+    })
+}
