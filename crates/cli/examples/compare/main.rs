@@ -1,0 +1,129 @@
+//! Compares placing orders with what the databases can do at most, in the same run on the same machine.
+//!
+//! In alternating rounds, so that a machine that changes its pace does so for all:
+//!
+//! | | |
+//! |---|---|
+//! | a | `pgbench`: one order in a SERIALIZABLE transaction of four inserts, prepared, 8 clients |
+//! | b | `pgbench`: 50 orders in such a transaction, 2 clients: the ceiling |
+//! | c | Dabba over HTTP on PostgreSQL (`dabba bench`): tokens, prices, keys, stock, tasks |
+//! | d | Dabba over HTTP on `SQLite` |
+//! | e | a loop that writes the same rows into `SQLite`, one order in a transaction |
+//!
+//! The tables are Dabba's own with all their indexes, and the rows are those of an order that Dabba placed. Each
+//! run has a fresh database. To be run by `scripts/compare`, which builds it and Dabba first.
+#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+
+mod embedded;
+mod machine;
+mod pgbench;
+mod report;
+
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use clap::Parser;
+use dabba_pg_cluster::{Cluster, ClusterOptions};
+use serde_json::Value;
+
+use self::{pgbench::Sample, report::Round};
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+/// Compares Dabba with what the databases can do at most.
+#[derive(Parser)]
+struct Arguments {
+    /// Rounds of all runs.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Seconds for a run.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Connections to Dabba.
+    #[arg(long, default_value_t = 128)]
+    connections: u32,
+    /// Page to put the figures into, between its marks.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let dabba = dabba()?;
+    // Durable, as in earnest, and else as PostgreSQL comes.
+    let cluster = Cluster::start(&ClusterOptions::default().durable())?;
+    let sample = sample(&cluster, &dabba)?;
+    let mut rounds = Vec::new();
+    for number in 1..=arguments.rounds {
+        let round = round(&arguments, &cluster, &dabba, &sample)?;
+        println!("round {number}: {round}");
+        rounds.push(round);
+    }
+    let text = report::text(&rounds, &machine::describe(&cluster)?);
+    println!("\n{text}");
+    if let Some(page) = &arguments.page {
+        report::put_into(page, &text)?;
+    }
+    Ok(())
+}
+
+/// The binary that was built beside this program.
+fn dabba() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let beside = program.parent().and_then(Path::parent).map(|directory| directory.join("dabba"));
+    beside.filter(|path| path.is_file()).ok_or_else(|| "dabba is not built: use scripts/compare".into())
+}
+
+fn round(arguments: &Arguments, cluster: &Cluster, dabba: &Path, sample: &Sample) -> Result<Round> {
+    let fresh = || -> Result<String> {
+        let database = cluster.create_database()?;
+        run(Command::new(dabba).args(["migrate", "--database", &cluster.url(&database)]))?;
+        Ok(database)
+    };
+    Ok(Round {
+        single: pgbench::single(cluster, &fresh()?, sample, arguments.seconds)?,
+        batched: pgbench::batched(cluster, &fresh()?, sample, arguments.seconds)?,
+        dabba: bench(dabba, arguments, Some(&cluster.url(&cluster.create_database()?)))?,
+        embedded: bench(dabba, arguments, None)?,
+        embedded_loop: embedded::single(dabba, sample, arguments.seconds)?,
+    })
+}
+
+/// Orders that Dabba places in a second.
+fn bench(dabba: &Path, arguments: &Arguments, url: Option<&str>) -> Result<f64> {
+    let mut command = Command::new(dabba);
+    command.args(["bench", "--json", "--seconds", &arguments.seconds.to_string()]);
+    command.args(["--connections", &arguments.connections.to_string()]);
+    if let Some(url) = url {
+        command.args(["--database", url]);
+    }
+    let text = run(&mut command)?;
+    let line: Value = serde_json::from_str(text.lines().next().unwrap_or_default())?;
+    line["per_second"].as_f64().ok_or_else(|| format!("dabba bench said: {text}").into())
+}
+
+/// What Dabba writes for an order, taken from one that it placed.
+fn sample(cluster: &Cluster, dabba: &Path) -> Result<Sample> {
+    let database = cluster.create_database()?;
+    let url = cluster.url(&database);
+    run(Command::new(dabba).args(["bench", "--json", "--rate", "10", "--seconds", "1", "--database", &url]))?;
+    let one = |sql: &str| -> Result<String> { Ok(cluster.execute(&database, sql)?.trim().to_owned()) };
+    Ok(Sample {
+        details: one("SELECT data FROM order_events WHERE type = 'placed' LIMIT 1")?,
+        actor: one("SELECT actor FROM order_events WHERE type = 'placed' LIMIT 1")?,
+        confirmed: one("SELECT data FROM order_events WHERE type = 'confirmed' LIMIT 1")?,
+    })
+}
+
+/// What a command prints; an error when it fails.
+fn run(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8(output.stdout)?);
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{} failed: {text}", command.get_program().to_string_lossy()).into())
+}

@@ -1,0 +1,83 @@
+//! The figures, as ratios.
+
+use std::{fmt, fmt::Write as _, fs, path::Path};
+
+use super::Result;
+
+/// Between these marks a page holds the figures.
+const MARKS: (&str, &str) = ("<!-- compare -->\n", "<!-- /compare -->");
+
+/// Orders in a second, of each run in a round.
+pub(super) struct Round {
+    /// a
+    pub(super) single: f64,
+    /// b
+    pub(super) batched: f64,
+    /// c
+    pub(super) dabba: f64,
+    /// d
+    pub(super) embedded: f64,
+    /// e
+    pub(super) embedded_loop: f64,
+}
+
+impl fmt::Display for Round {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { single, batched, dabba, embedded, embedded_loop } = self;
+        write!(
+            formatter,
+            "a {single:.0}, b {batched:.0}, c {dabba:.0}, d {embedded:.0}, e {embedded_loop:.0} orders/s"
+        )
+    }
+}
+
+/// What is taken from a round.
+type Figure = fn(&Round) -> f64;
+
+/// A table of the figures and their ratios.
+pub(super) fn text(rounds: &[Round], machine: &str) -> String {
+    let mut text = format!(
+        "Measured in {} rounds on {machine}.\n\n| orders/s | min | median | max |\n|---|---|---|---|\n",
+        rounds.len()
+    );
+    let figures: [(&str, Figure); 5] = [
+        ("a: pgbench, one order a transaction, 8 clients", |round| round.single),
+        ("b: pgbench, 50 orders a transaction, 2 clients", |round| round.batched),
+        ("c: Dabba over HTTP, PostgreSQL", |round| round.dabba),
+        ("d: Dabba over HTTP, SQLite", |round| round.embedded),
+        ("e: loop on SQLite, one order a transaction", |round| round.embedded_loop),
+    ];
+    for (name, figure) in figures {
+        let [min, median, max] = spread(rounds.iter().map(figure).collect());
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "| {name} | {min:.0} | {median:.0} | {max:.0} |");
+    }
+    text.push_str("\n| ratio | min | median | max | goal |\n|---|---|---|---|---|\n");
+    let ratios: [(&str, Figure, f64); 3] = [
+        ("c / a", |round| round.dabba / round.single, 2.0),
+        ("c / b", |round| round.dabba / round.batched, 0.6),
+        ("d / e", |round| round.embedded / round.embedded_loop, 2.0),
+    ];
+    for (name, ratio, goal) in ratios {
+        let [min, median, max] = spread(rounds.iter().map(ratio).collect());
+        let _ = writeln!(text, "| {name} | {min:.2} | {median:.2} | {max:.2} | ≥ {goal:.1} |");
+    }
+    text
+}
+
+/// The least, the middle and the most of some figures.
+fn spread(mut figures: Vec<f64>) -> [f64; 3] {
+    figures.sort_unstable_by(f64::total_cmp);
+    let at = |place: usize| figures.get(place).copied().unwrap_or(f64::NAN);
+    [at(0), at(figures.len() / 2), at(figures.len().saturating_sub(1))]
+}
+
+/// Replaces what stands between the marks of a page.
+pub(super) fn put_into(page: &Path, text: &str) -> Result<()> {
+    let before = fs::read_to_string(page)?;
+    let (begin, end) = MARKS;
+    let (head, rest) = before.split_once(begin).ok_or("the page has no mark for the figures")?;
+    let (_, tail) = rest.split_once(end).ok_or("the page's mark for the figures has no end")?;
+    fs::write(page, format!("{head}{begin}\n{text}\n{end}{tail}"))?;
+    Ok(())
+}
