@@ -4,17 +4,17 @@
 //! arrives meanwhile is the next batch. There is no timer: a lone write is committed at once, and
 //! the busier it gets, the more writes share the cost of a commit.
 //!
-//! The queue is bounded, and a full queue refuses at once. Commits on one order always meet the
-//! same committer, so that they do not collide with each other in the store. A shard has committers
-//! of its own: a batch is one transaction of one database, and a database that hangs holds up
-//! nobody else's orders.
+//! The queue is bounded, and a full queue refuses at once. Commits on the orders of one restaurant always
+//! meet the same committer, so that they do not collide with each other in the store: they share its
+//! stock, and the scope of their keys. A shard has committers of its own: a batch is one transaction of
+//! one database, and a database that hangs holds up nobody else's orders.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use dabba_domain::OrderId;
+use dabba_domain::Bucket;
 use dabba_store::{Commit, CommitOutcome, Store, StoreError};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -73,7 +73,7 @@ impl Committers {
     /// Queues a commit and waits for its outcome.
     pub(crate) async fn submit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
         let (answer, outcome) = oneshot::channel();
-        let queue = self.queue_of(commit.order_id)?;
+        let queue = self.queue_of(commit.restaurant_id.bucket())?;
         queue.try_send(Queued { commit, answer }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.metrics.queue_full.inc();
@@ -89,13 +89,11 @@ impl Committers {
         }
     }
 
-    fn queue_of(&self, order_id: OrderId) -> Result<&mpsc::Sender<Queued>, Error> {
-        let (_, low_bits) = order_id.uuid().as_u64_pair();
-        let within_shard = low_bits % u64::try_from(self.per_shard).unwrap_or(u64::MAX);
-        let shard = self.store.shard_of(order_id.bucket());
-        usize::try_from(within_shard)
-            .ok()
-            .and_then(|within_shard| self.queues.get(shard * self.per_shard + within_shard))
+    fn queue_of(&self, bucket: Bucket) -> Result<&mpsc::Sender<Queued>, Error> {
+        let within_shard = usize::from(bucket.number()) % self.per_shard;
+        let shard = self.store.shard_of(bucket);
+        self.queues
+            .get(shard * self.per_shard + within_shard)
             .ok_or_else(|| Error::Internal(format!("shard {shard} has no committer")))
     }
 

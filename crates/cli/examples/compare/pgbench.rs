@@ -22,16 +22,17 @@ pub(super) struct Sample {
 /// Orders in a second, one in a transaction.
 pub(super) fn single(cluster: &Cluster, database: &str, sample: &Sample, seconds: u64) -> Result<f64> {
     // Ids grow with each order, as Dabba's do.
-    let id = "(lpad(to_hex(:base + :n), 12, '0') || '70008000' || lpad(to_hex(:client_id), 12, '0'))::uuid";
-    let script = script(sample, "\\set n :n + 1\n", &format!("(SELECT {id} AS id) AS one"));
+    let id = "(lpad(to_hex(:first::bigint), 12, '0') || '70008000' || lpad(to_hex(:client_id::bigint), 12, '0'))::uuid";
+    let script =
+        script(sample, "\\set n :n + 1\n\\set first :base + :n\n", &format!("(SELECT {id} AS id) AS one"));
     pgbench(cluster, database, &script, 8, seconds)
 }
 
 /// Orders in a second, so many in a transaction.
 pub(super) fn batched(cluster: &Cluster, database: &str, sample: &Sample, seconds: u64) -> Result<f64> {
-    let id = "(lpad(to_hex(:base + :n + number), 12, '0') || '70008000' || lpad(to_hex(:client_id), 12, '0'))::uuid";
+    let id = "(lpad(to_hex(:first::bigint + number), 12, '0') || '70008000' || lpad(to_hex(:client_id::bigint), 12, '0'))::uuid";
     let source = format!("(SELECT {id} AS id FROM generate_series(1, {BATCH}) AS number) AS many");
-    let script = script(sample, &format!("\\set n :n + {BATCH}\n"), &source);
+    let script = script(sample, &format!("\\set n :n + {BATCH}\n\\set first :base + :n\n"), &source);
     Ok(pgbench(cluster, database, &script, 2, seconds)? * f64::from(BATCH))
 }
 
@@ -40,7 +41,7 @@ fn script(sample: &Sample, count: &str, source: &str) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let (details, actor) = (quoted(&sample.details), quoted(&sample.actor));
     let confirmed = quoted(&sample.confirmed);
-    let now = "1790000000000000000::bigint + :n";
+    let now = "1790000000000000000::bigint + :n::bigint";
     let mut script = format!("{count}BEGIN ISOLATION LEVEL SERIALIZABLE;\n");
     for insert in [
         format!(

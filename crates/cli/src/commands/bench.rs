@@ -18,10 +18,7 @@ use dabba_sim::workload::{
 };
 
 use self::{server::Server, table::Line};
-use crate::{
-    commands::{DataArguments, block_on},
-    failure::Failure,
-};
+use crate::{commands::DataArguments, failure::Failure};
 
 /// Orders that are placed first, for reads to have something to read.
 const ORDERS_TO_READ: u64 = 1_000;
@@ -75,7 +72,9 @@ fn connections(text: &str) -> Result<usize, String> {
 
 /// Measures, and looks whether what was acknowledged is there.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    block_on(bench(arguments))
+    // One thread: the server needs the other cores.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Failure::during("starting the runtime"))?.block_on(bench(arguments))
 }
 
 async fn bench(arguments: Arguments) -> Result<(), Failure> {
