@@ -22,6 +22,8 @@ use crate::{commands::DataArguments, failure::Failure};
 
 /// Orders that are placed first, for reads to have something to read.
 const ORDERS_TO_READ: u64 = 1_000;
+/// Longest time for placing them.
+const PREPARATION_LIMIT: Duration = Duration::from_mins(1);
 /// How often it is told how far a load is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -127,7 +129,8 @@ impl Bench {
         if !self.arguments.mix.iter().any(|mix| matches!(mix, Mix::Order | Mix::Kitchen)) {
             return Ok(());
         }
-        let load = Load { max_operations: ORDERS_TO_READ, ..self.load(Mix::Place, 8, None, "read") };
+        let load = self.load(Mix::Place, 8, None, "read");
+        let load = Load { max_operations: ORDERS_TO_READ, duration: PREPARATION_LIMIT, ..load };
         // One customer, so that it is known whose they are.
         let customers = self.scene.customers[..1].to_vec();
         let scene = Arc::new(Scene { customers, ..Scene::clone(&self.scene) });
