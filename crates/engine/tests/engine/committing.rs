@@ -39,6 +39,23 @@ async fn what_arrives_during_a_commit_becomes_one_batch() {
     assert_eq!(world.orders().await.len(), 51);
 }
 
+/// Proves that with several committers the orders of one restaurant meet in one: they share its stock, and
+/// would abort each other in the store.
+#[tokio::test]
+async fn the_orders_of_a_restaurant_meet_in_one_committer() {
+    let world = Arc::new(World::with(EngineConfig { committers: 4, ..config() }).await);
+    world.store.batch_gate.shut();
+    let first = place_many(&world, 0, 1);
+    world.store.batch_gate.somebody_waits().await;
+    let others = place_many(&world, 1, 41);
+    tokio::task::yield_now().await;
+    world.store.batch_gate.open();
+    for placed in first.into_iter().chain(others) {
+        placed.await.unwrap().unwrap();
+    }
+    assert_eq!(*world.store.batches.lock().unwrap(), [1, 40]);
+}
+
 #[tokio::test]
 async fn a_batch_has_a_limit() {
     let world = Arc::new(World::with(EngineConfig { max_batch: 16, ..config() }).await);
