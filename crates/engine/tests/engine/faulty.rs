@@ -161,6 +161,23 @@ pub(crate) struct FaultyStore {
     listeners: Mutex<Vec<UnboundedSender<Hint>>>,
 }
 
+/// One thing that fails, once.
+pub(crate) type StoreFailure = (&'static str, fn(&FaultyStore) -> &Faults, Fault);
+
+/// Every step of a task at which the store has a part, with every way in which it can fail there.
+pub(crate) const STORE_FAILURES: [StoreFailure; 10] = [
+    ("away at the claim", |store| &store.claims, Fault::Before),
+    ("the claim's answer is lost", |store| &store.claims, Fault::After),
+    ("damaged at the claim", |store| &store.claims, Fault::Damage),
+    ("away when the order is read", |store| &store.loads, Fault::Before),
+    ("the read order is lost", |store| &store.loads, Fault::After),
+    ("damaged when the order is read", |store| &store.loads, Fault::Damage),
+    ("away at the commit", |store| &store.commits, Fault::Before),
+    ("the commit's answer is lost", |store| &store.commits, Fault::After),
+    ("damaged at the commit", |store| &store.commits, Fault::Damage),
+    ("the order changes before the commit", |store| &store.commits, Fault::Conflict),
+];
+
 impl FaultyStore {
     pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
         Self {

@@ -16,7 +16,7 @@ use dabba_store::{OrderStore as _, TaskStore as _};
 use jiff::SignedDuration;
 
 use crate::{
-    faulty::{Fault, Faults, FaultyStore},
+    faulty::STORE_FAILURES,
     paying::{CallFault, PayingWorld, dal_by_card, refund},
     world::{accept, cancel, dal},
 };
@@ -65,21 +65,6 @@ async fn check(world: &PayingWorld, step: &Step, order: &Order, what: &str) {
     keys.dedup();
     assert_eq!(keys.len(), 1, "{what}: every repetition has the same key: {keys:?}");
 }
-
-type StoreFailure = (&'static str, fn(&FaultyStore) -> &Faults, Fault);
-
-const STORE_FAILURES: [StoreFailure; 10] = [
-    ("away at the claim", |store| &store.claims, Fault::Before),
-    ("the claim's answer is lost", |store| &store.claims, Fault::After),
-    ("damaged at the claim", |store| &store.claims, Fault::Damage),
-    ("away when the order is read", |store| &store.loads, Fault::Before),
-    ("the read order is lost", |store| &store.loads, Fault::After),
-    ("damaged when the order is read", |store| &store.loads, Fault::Damage),
-    ("away at the commit", |store| &store.commits, Fault::Before),
-    ("the commit's answer is lost", |store| &store.commits, Fault::After),
-    ("damaged at the commit", |store| &store.commits, Fault::Damage),
-    ("the order changes before the commit", |store| &store.commits, Fault::Conflict),
-];
 
 /// Proves that each step comes out once whatever the store does to it.
 #[tokio::test]

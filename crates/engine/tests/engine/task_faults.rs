@@ -8,27 +8,10 @@ use dabba_store::{PageSize, ParkedTask, TaskStore as _};
 use jiff::SignedDuration;
 
 use crate::{
-    faulty::{Fault, Faults, FaultyStore},
+    faulty::{Fault, STORE_FAILURES},
     working::{STOCK, Worker, eventually, with_tasks, working_config},
     world::{World, accept},
 };
-
-/// One thing that fails, once.
-type Failure = (&'static str, fn(&FaultyStore) -> &Faults, Fault);
-
-/// Every step of a task at which the store has a part, with every way in which it can fail there.
-const FAILURES: [Failure; 10] = [
-    ("away at the claim", |store| &store.claims, Fault::Before),
-    ("the claim's answer is lost", |store| &store.claims, Fault::After),
-    ("damaged at the claim", |store| &store.claims, Fault::Damage),
-    ("away when the order is read", |store| &store.loads, Fault::Before),
-    ("the read order is lost", |store| &store.loads, Fault::After),
-    ("damaged when the order is read", |store| &store.loads, Fault::Damage),
-    ("away at the commit", |store| &store.commits, Fault::Before),
-    ("the commit's answer is lost", |store| &store.commits, Fault::After),
-    ("damaged at the commit", |store| &store.commits, Fault::Damage),
-    ("the order changes before the commit", |store| &store.commits, Fault::Conflict),
-];
 
 /// That one order has expired once, its stock is back, and there is nothing left to do.
 async fn check_end(world: &World, worker: &Worker, what: &str) {
@@ -44,7 +27,7 @@ async fn check_end(world: &World, worker: &Worker, what: &str) {
 /// Proves that whichever step fails, the order expires exactly once afterwards.
 #[tokio::test]
 async fn whatever_fails_once_the_order_expires_exactly_once() {
-    for (what, faults, fault) in FAILURES {
+    for (what, faults, fault) in STORE_FAILURES {
         let world = World::with_stock(working_config()).await;
         let order = world.place_two("a").await;
         world.advance_to_deadline(&order);
