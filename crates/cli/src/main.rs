@@ -4,6 +4,7 @@
 //! `commands::Command`, and a line in the README.
 
 mod background;
+mod child;
 mod commands;
 mod data;
 mod databases;
