@@ -87,13 +87,6 @@ impl SimulatedLedger {
 impl GatewayLedger for SimulatedLedger {
     async fn summary(&self, order_id: OrderId) -> Result<Option<GatewaySummary>, String> {
         let summary = self.ask(order_id).await.map_err(|error| error.to_string())?;
-        Ok(Some(GatewaySummary {
-            authorized: summary.authorized,
-            captured: summary.captured,
-            refunded: summary.refunded,
-            voided: summary.voided,
-            authorizations: summary.authorizations,
-            captures: summary.captures,
-        }))
+        Ok(Some(summary.into()))
     }
 }

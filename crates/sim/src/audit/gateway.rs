@@ -5,6 +5,7 @@ use dabba_domain::{
     Amount, OrderId,
     order::{Order, PaymentStatus, RefundStatus},
 };
+use dabba_gateways::simulated::ledger::Summary;
 
 use super::{AuditOptions, Code, Findings};
 
@@ -31,6 +32,13 @@ pub struct GatewaySummary {
     pub authorizations: u32,
     /// How often money was collected.
     pub captures: u32,
+}
+
+impl From<Summary> for GatewaySummary {
+    fn from(summary: Summary) -> Self {
+        let Summary { authorized, captured, refunded, voided, authorizations, captures, .. } = summary;
+        Self { authorized, captured, refunded, voided, authorizations, captures }
+    }
 }
 
 /// Compares an order with what the provider had done when it was asked, which was after the order was read.

@@ -261,15 +261,7 @@ struct ProviderLedger(Arc<Provider>);
 #[async_trait]
 impl GatewayLedger for ProviderLedger {
     async fn summary(&self, order_id: OrderId) -> Result<Option<GatewaySummary>, String> {
-        let summary = self.0.summary(order_id);
-        let done = GatewaySummary {
-            authorized: summary.authorized,
-            captured: summary.captured,
-            refunded: summary.refunded,
-            voided: summary.voided,
-            authorizations: summary.authorizations,
-            captures: summary.captures,
-        };
+        let done = GatewaySummary::from(self.0.summary(order_id));
         Ok((done != GatewaySummary::default()).then_some(done))
     }
 }
