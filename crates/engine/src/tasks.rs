@@ -35,7 +35,7 @@ use dabba_domain::{
     order::{Decision, Order, TaskKind, TaskQueue},
     restaurant::Settings,
 };
-use dabba_store::{Backoff, ClaimedTask, CommitOutcome, StoreError, TaskFailure};
+use dabba_store::{Backoff, ClaimedTask, CommitOutcome, StoreError, TaskFailure, TaskLease};
 use futures::{FutureExt as _, future::join_all};
 use tokio::{task::JoinSet, time::timeout};
 
@@ -218,27 +218,34 @@ impl Engine {
         }
     }
 
-    /// Writes how a task comes out, together with its completion. When the order changes between deciding
-    /// and writing, it is decided again.
+    /// Decides on an order and writes what is decided: together with the completion of the task that is leased,
+    /// or, without one, if it is anything. When the order changes between deciding and writing, it is decided
+    /// again.
     async fn conclude(
         &self,
-        claimed: &ClaimedTask,
+        order_id: OrderId,
+        lease: Option<TaskLease>,
         verdict: impl Fn(&Order, &Settings, Timestamp) -> Result<Verdict, Error>,
     ) -> Result<Progress, Error> {
         for _ in 0..self.config.max_decision_attempts {
-            let (order, entry) = self.order_with_catalogue(claimed.task.order_id).await?;
+            let (order, entry) = self.order_with_catalogue(order_id).await?;
             let decision = match verdict(&order, &entry.restaurant().settings, self.now())? {
                 Verdict::Write(decision) => decision,
                 Verdict::NotBefore(run_at) => return Ok(Progress::NotBefore(run_at)),
             };
-            let conditions = Conditions::on(&order).completing(claimed.lease);
+            let conditions = Conditions::on(&order);
+            let conditions = match lease {
+                Some(lease) => conditions.completing(lease),
+                None if decision.events.is_empty() => return Ok(Progress::Completed),
+                None => conditions,
+            };
             match self.write(*decision, conditions).await? {
                 CommitOutcome::Committed => return Ok(Progress::Completed),
                 CommitOutcome::LeaseLost => return Ok(Progress::LeaseLost),
                 CommitOutcome::VersionConflict { .. } => {}
                 // Another process that knows the new map will do it.
                 CommitOutcome::Moved => return Err(Error::Unavailable),
-                outcome => return Err(Error::Internal(format!("a task was answered with {outcome:?}"))),
+                outcome => return Err(Error::Internal(format!("the write was answered with {outcome:?}"))),
             }
         }
         Err(Conflict::TooManyChanges.into())

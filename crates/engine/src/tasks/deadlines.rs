@@ -14,7 +14,8 @@ impl Engine {
     /// Warns or expires the task's order. One that has moved on is left as it is.
     pub(super) async fn keep_deadline(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
         let kind = claimed.task.task.kind();
-        self.conclude(claimed, |order, settings, now| verdict(kind, order, settings, now)).await
+        let decide = |order: &Order, settings: &Settings, now| verdict(kind, order, settings, now);
+        self.conclude(claimed.task.order_id, Some(claimed.lease), decide).await
     }
 }
 

@@ -15,16 +15,16 @@ use std::time::Duration;
 
 use dabba_domain::{
     OrderId, Timestamp,
-    order::{Order, OrderStatus, PaymentReport, PaymentStatus, Task, TaskKind, settle},
+    order::{Decision, Order, OrderStatus, PaymentReport, PaymentStatus, Task, TaskKind, settle},
+    restaurant::Settings,
 };
-use dabba_store::{Backoff, ClaimedTask, CommitOutcome};
+use dabba_store::{Backoff, ClaimedTask};
 use tokio::time::{Instant, timeout};
 
 use super::{Progress, Verdict, after};
 use crate::{
-    BreakerState, Conflict, Engine, Error, GatewayAnswer, GatewayError, Payment,
+    BreakerState, Engine, Error, GatewayAnswer, GatewayError, Payment,
     metrics::{CallLabel, StepLabel},
-    orders::Conditions,
     payments::{Gateway, Step},
 };
 
@@ -58,6 +58,16 @@ fn next(task: &Task, order: &Order, is_first: bool) -> Next {
     }
 }
 
+/// What follows from a report. That it cannot follow is a defect.
+fn settled(
+    order: &Order,
+    report: &PaymentReport,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Decision, Error> {
+    settle(order, report, settings, now).map_err(|rejection| Error::Internal(rejection.to_string()))
+}
+
 impl Engine {
     /// Has the provider do the task's step, and records what it answers.
     pub(super) async fn move_money(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
@@ -87,10 +97,9 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             },
         };
-        self.conclude(claimed, |order, settings, now| {
+        self.conclude(claimed.task.order_id, Some(claimed.lease), |order, settings, now| {
             let Some(report) = &report else { return Ok(Verdict::unchanged(order)) };
-            let decision = settle(order, report, settings, now)
-                .map_err(|rejection| Error::Internal(rejection.to_string()))?;
+            let decision = settled(order, report, settings, now)?;
             // What has no effect would otherwise be taken for done.
             if decision.events.is_empty() && matches!(next(task, order, false), Next::Call(_)) {
                 let text = format!("{} was answered with {report:?}", task.kind());
@@ -163,22 +172,10 @@ impl Engine {
 
     /// Records what a payment provider says of its own accord. What is known already changes nothing.
     pub async fn record_payment(&self, order_id: OrderId, report: &PaymentReport) -> Result<(), Error> {
-        for _ in 0..self.config.max_decision_attempts {
-            let (order, entry) = self.order_with_catalogue(order_id).await?;
-            let decision = settle(&order, report, &entry.restaurant().settings, self.now())
-                .map_err(|rejection| Error::Internal(rejection.to_string()))?;
-            if decision.events.is_empty() {
-                return Ok(());
-            }
-            match self.write(decision, Conditions::on(&order)).await? {
-                CommitOutcome::Committed => return Ok(()),
-                CommitOutcome::VersionConflict { .. } => {}
-                // Another process that knows the new map will do it.
-                CommitOutcome::Moved => return Err(Error::Unavailable),
-                outcome => return Err(Error::Internal(format!("a report was answered with {outcome:?}"))),
-            }
-        }
-        Err(Conflict::TooManyChanges.into())
+        let settle = |order: &Order, settings: &Settings, now| {
+            settled(order, report, settings, now).map(Box::new).map(Verdict::Write)
+        };
+        self.conclude(order_id, None, settle).await.map(drop)
     }
 
     /// How many payment tasks may be in hand at `now`; no limit, when `None`.
