@@ -16,7 +16,7 @@ pub(crate) mod token;
 pub(crate) mod version;
 pub(crate) mod work;
 
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{ffi::OsString, future::Future, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 use confique::Layer as _;
@@ -59,7 +59,8 @@ enum Command {
     ImportMenu(import_menu::Arguments),
     /// Lists the tasks that have failed too often. Its subcommands have one tried again, or put it away.
     Tasks(Box<tasks::Arguments>),
-    /// Measures a server of its own under load, and looks whether all that it acknowledged is there.
+    /// Measures a server under load, one of its own or one that runs, and looks whether all that it
+    /// acknowledged is there.
     Bench(Box<bench::Arguments>),
     /// Simulates orders, people and failures from a seed, in a time of its own, and looks whether everything is
     /// as it must be.
@@ -101,7 +102,7 @@ impl Cli {
 
 /// The settings of a command that needs the data directory and little else. The others still come
 /// from the environment and the file.
-#[derive(clap::Args, Default)]
+#[derive(clap::Args, Clone, Default)]
 pub(crate) struct DataArguments {
     /// Settings file (TOML). `dabba.toml` if there is one, when absent.
     #[arg(long, value_name = "FILE")]
@@ -118,6 +119,14 @@ pub(crate) struct DataArguments {
 }
 
 impl DataArguments {
+    /// These arguments, for a command of a child process.
+    fn flags(&self) -> Vec<OsString> {
+        let paths = [("--config", &self.config), ("--data", &self.data), ("--shards", &self.shards)];
+        let paths = paths.into_iter().filter_map(|(flag, path)| Some([flag.into(), path.as_ref()?.into()]));
+        let database = self.database.as_ref().map(|database| ["--database".into(), database.as_str().into()]);
+        paths.chain(database).flatten().collect()
+    }
+
     fn load(self) -> Result<Settings, Failure> {
         self.load_with(|_| {})
     }

@@ -9,6 +9,7 @@
 
 mod connection;
 mod operation;
+mod prefill;
 mod prepare;
 mod report;
 
@@ -25,6 +26,7 @@ use std::{
 use bytes::Bytes;
 
 use self::{connection::Connection, operation::Operator};
+pub use prefill::{MAX_PREFILL, PrefillError, prefill};
 pub use prepare::{Issuer, prepare};
 pub use report::Report;
 
@@ -234,6 +236,12 @@ impl Worker {
         tokio::time::sleep_until(due.into()).await;
         Some(due)
     }
+}
+
+/// The place of a number in a list that is not empty.
+fn place_in(number: u64, length: usize) -> usize {
+    let length = u64::try_from(length).unwrap_or(u64::MAX).max(1);
+    usize::try_from(number % length).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -7,18 +7,23 @@ mod verify;
 use std::{
     io::{IsTerminal as _, Write as _},
     num::NonZeroU32,
-    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use dabba_engine::{Random as _, SystemRandom};
+use dabba_engine::{Clock as _, Random as _, SystemClock, SystemRandom};
 use dabba_sim::workload::{
-    Load, MAX_CONNECTIONS, MAX_DURATION, Mix, Progress, Report, Scene, prepare, run_load,
+    Load, MAX_CONNECTIONS, MAX_DURATION, MAX_PREFILL, Mix, Progress, Report, Scene, prefill, prepare,
+    run_load,
 };
 
-use self::{server::Server, table::Line};
-use crate::{commands::DataArguments, failure::Failure};
+use self::{server::Server, table::Line, verify::Expected};
+use crate::{
+    commands::DataArguments,
+    databases::Databases,
+    failure::Failure,
+    settings::{Settings, WebUrl},
+};
 
 /// Orders that are placed first, for reads to have something to read.
 const ORDERS_TO_READ: u64 = 1_000;
@@ -31,9 +36,13 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(clap::Args)]
 #[command(
     after_help = "It starts a server of its own, on an embedded database in a temporary directory or on the \
-                        PostgreSQL database that is named, prepares restaurants and people, and puts load on it from \
-                        this machine. Afterwards the server is killed, and the auditor looks whether every \
-                        acknowledged order is there."
+                        PostgreSQL databases that are named, prepares restaurants and people, and puts load on it \
+                        from this machine. Afterwards the server is killed, and the auditor looks whether every \
+                        acknowledged order is there.\n\n\
+                        A server that runs, named with --server, must be on this machine, and is left running. The \
+                        settings say where its signing key is and, if on PostgreSQL, its orders: the auditor reads \
+                        these too. In the embedded database, which only one process can open, it lists them over \
+                        the API."
 )]
 pub(crate) struct Arguments {
     /// What is done over and over: place, life (placed to delivered), menu, order, kitchen. Several, one
@@ -53,12 +62,15 @@ pub(crate) struct Arguments {
     /// Prints one object of JSON for each run.
     #[arg(long)]
     json: bool,
-    /// Settings file (TOML) for the server.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// URL of the PostgreSQL database, which should have nothing in it that matters.
+    /// Measures this server, which runs, instead of starting one. For example `http://127.0.0.1:8080`.
     #[arg(long, value_name = "URL")]
-    database: Option<crate::settings::DatabaseUrl>,
+    server: Option<WebUrl>,
+    /// Delivered orders that are written to the database first, as if it had a past. Not with --server.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, conflicts_with = "server")]
+    #[arg(value_parser = clap::value_parser!(u64).range(..=MAX_PREFILL))]
+    prefill: u64,
+    #[command(flatten)]
+    data: DataArguments,
 }
 
 fn mix(name: &str) -> Result<Mix, String> {
@@ -80,15 +92,24 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn bench(arguments: Arguments) -> Result<(), Failure> {
+    // Of a server that is started here.
     let directory = tempfile::tempdir().map_err(Failure::during("making a temporary directory"))?;
-    let data = DataArguments {
-        config: arguments.config.clone(),
-        data: Some(directory.path().join("data")),
-        database: arguments.database.clone(),
-        shards: None,
+    let mut data = arguments.data.clone();
+    let (server, settings) = match &arguments.server {
+        Some(url) => {
+            let settings = Settings { migrate: false, ..data.load()? };
+            (Server::running(url, &settings)?, settings)
+        }
+        None if data.data.is_some() => {
+            return Err(Failure::new("--data is for a server that runs: name it with --server"));
+        }
+        None => {
+            data.data = Some(directory.path().join("data"));
+            let settings = data.clone().load()?;
+            fill(&settings, arguments.prefill).await?;
+            (Server::start(&settings, &data).await?, settings)
+        }
     };
-    let settings = data.load()?;
-    let server = Server::start(&settings, arguments.config.as_deref()).await?;
     let run = format!("bench-{:08x}", SystemRandom.next_u64() >> 32);
     let client = server.client()?;
     let scene = prepare(&client, &server, &run).await.map_err(Failure::during("preparing restaurants"))?;
@@ -103,9 +124,45 @@ async fn bench(arguments: Arguments) -> Result<(), Failure> {
             }
         }
     }
-    let Bench { server, acknowledged, unsure, arguments: Arguments { json, .. }, .. } = bench;
-    server.kill().await?;
-    verify::verify(&settings, &acknowledged, unsure).await?.tell(json)
+    let Bench { server, scene, acknowledged, unsure, arguments: Arguments { json, .. }, .. } = bench;
+    let expected = Expected { acknowledged: &acknowledged, unsure };
+    let verified = if server.is_own() {
+        server.kill().await?;
+        expected.verify_in_store(&settings).await
+    } else {
+        expected.verify_on_server(&client, &scene.customers, &settings).await
+    };
+    verified?.tell(json)
+}
+
+/// Gives the databases of these settings a past.
+async fn fill(settings: &Settings, orders: u64) -> Result<(), Failure> {
+    if orders == 0 {
+        return Ok(());
+    }
+    let store = Databases::from_settings(settings)?.open(settings).await?.store;
+    let progress = Progress::default();
+    let filled = watched(
+        "orders written",
+        &progress,
+        prefill(&store, &SystemRandom, orders, SystemClock.now(), &progress),
+    );
+    let filled = filled.await.map_err(Failure::during("filling the database"));
+    store.close().await;
+    filled
+}
+
+/// Waits for something, and shows on a terminal how far it is.
+async fn watched<T>(what: &str, progress: &Progress, running: impl Future<Output = T>) -> T {
+    tokio::pin!(running);
+    let done = loop {
+        tokio::select! {
+            done = &mut running => break done,
+            () = tokio::time::sleep(PROGRESS_INTERVAL) => show(what, progress.load(Ordering::Relaxed)),
+        }
+    };
+    hide();
+    done
 }
 
 struct Bench {
@@ -168,15 +225,7 @@ impl Bench {
     /// Puts a load on the server, and remembers what was acknowledged.
     async fn put(&mut self, load: Load, scene: Arc<Scene>) -> Result<Report, Failure> {
         let progress = Progress::default();
-        let running = run_load(load, scene, Arc::clone(&progress));
-        tokio::pin!(running);
-        let report = loop {
-            tokio::select! {
-                report = &mut running => break report,
-                () = tokio::time::sleep(PROGRESS_INTERVAL) => show(progress.load(Ordering::Relaxed)),
-            }
-        };
-        hide();
+        let report = watched("begun", &progress, run_load(load, scene, Arc::clone(&progress))).await;
         let report = report.map_err(Failure::during("putting load on the server"))?;
         self.acknowledged.extend(report.acknowledged.iter().cloned());
         self.unsure += report.error_count();
@@ -184,12 +233,12 @@ impl Bench {
     }
 }
 
-/// Shows on a terminal how much has been begun.
-fn show(begun: u64) {
+/// Shows on a terminal how far something is.
+fn show(what: &str, count: u64) {
     let mut stderr = std::io::stderr();
     if stderr.is_terminal() {
         // What cannot be shown is not needed.
-        let _ = write!(stderr, "\r{begun} begun").and_then(|()| stderr.flush());
+        let _ = write!(stderr, "\r{count} {what}").and_then(|()| stderr.flush());
     }
 }
 

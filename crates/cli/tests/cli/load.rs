@@ -88,17 +88,59 @@ fn a_bench_verifies_what_it_measures() {
     assert_eq!((&lines[0]["succeeded"], &verified["acknowledged"]), (&100.into(), &100.into()));
 }
 
+/// Proves that a server that runs is measured and goes on running, and that its orders are verified: over the
+/// API on the embedded store, and by the auditor too on PostgreSQL.
+#[test]
+fn a_bench_of_a_running_server_leaves_it_running() {
+    let cluster = Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    for (place, is_audited) in [(&[][..], false), (&["--database", &url][..], true)] {
+        let data = tempfile::tempdir().unwrap();
+        let server = Server::start(data.path(), place);
+        let address = server.said("/address");
+        let directory = data.path().to_str().unwrap();
+        let arguments = [&["--server", &address, "--data", directory, "--connections", "4"], place].concat();
+        let (lines, verified) = bench(&arguments);
+        assert!(lines[0]["succeeded"].as_u64().unwrap() > 0, "{lines:?}");
+        assert_eq!(
+            (&lines[0]["succeeded"], &lines[0]["errors"]),
+            (&verified["acknowledged"], &serde_json::json!({}))
+        );
+        assert_eq!((verified["audited"].is_u64(), &verified["was_killed"]), (is_audited, &false.into()));
+        let answer = block_on(async { server.client("customer").get("/v1/orders").send().await.unwrap() });
+        assert_eq!(answer.status, 200, "it is still there");
+    }
+}
+
+/// Proves that a database can be given a past that the auditor finds nothing wrong with.
+#[test]
+fn a_bench_fills_the_database_first() {
+    let cluster = Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    for place in [&[][..], &["--database", &url]] {
+        let arguments = [&["--prefill", "1234", "--rate", "20", "--connections", "2"], place].concat();
+        let (_, verified) = bench(&arguments);
+        assert_eq!((&verified["acknowledged"], &verified["audited"]), (&20.into(), &1_254.into()));
+    }
+}
+
 /// Proves that wrong wishes are named.
 #[test]
 fn a_bench_names_what_it_cannot_do() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, what) in [
-        (["--mix", "lunch"], "place, life, menu, order or kitchen"),
-        (["--connections", "0"], "from 1 to 1024"),
-        (["--seconds", "601"], "600"),
-        (["--rate", "0"], "--rate"),
+        (&["--mix", "lunch"][..], "place, life, menu, order or kitchen"),
+        (&["--connections", "0"], "from 1 to 1024"),
+        (&["--seconds", "601"], "600"),
+        (&["--rate", "0"], "--rate"),
+        (&["--prefill", "100000001"], "100000000"),
+        (&["--prefill", "1", "--server", "http://127.0.0.1:1"], "--server"),
+        (&["--data", "."], "--server"),
+        (&["--server", "https://127.0.0.1"], "http://"),
+        (&["--server", "http://127.0.0.1:1"], "signing key"),
+        (&["--server", "http://192.0.2.1:8080"], "not on this machine"),
     ] {
-        let text = failure(directory.path(), &[&["bench"], &arguments[..]].concat());
+        let text = failure(directory.path(), &[&["bench"], arguments].concat());
         assert!(text.contains(what), "{text}");
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::{
     Load, Mix, Scene, SceneRestaurant,
     connection::{Answered, Call, Connection},
+    place_in,
 };
 
 /// Does the operations of a load.
@@ -106,12 +107,6 @@ impl Operator {
         let call = Call { method: Method::GET, path: &path, token, key: None, body: Bytes::new() };
         expect(connection.send(call).await?, 200).map(|_| None)
     }
-}
-
-/// The place of a number in a list that is not empty.
-fn place_in(number: u64, length: usize) -> usize {
-    let length = u64::try_from(length).unwrap_or(u64::MAX).max(1);
-    usize::try_from(number % length).unwrap_or(0)
 }
 
 fn expect(answered: Answered, status: u16) -> Result<Bytes, String> {

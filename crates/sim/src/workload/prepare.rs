@@ -50,11 +50,7 @@ async fn restaurant(
     issuer: &impl Issuer,
     name: &str,
 ) -> Result<SceneRestaurant, ClientError> {
-    let settings = json!({
-        "name": format!("Bench {name}"), "currency": "GBP", "time_zone": "Europe/London",
-        "tax_rate_basis_points": 2_000, "delivery": {"fee": 299}, "acceptance_deadline_seconds": 86_400,
-    });
-    let id = id_of(&admin.post("/v1/restaurants").json(&settings).send().await?.body);
+    let id = id_of(&admin.post("/v1/restaurants").json(&settings(name)).send().await?.body);
     let path = |rest: &str| format!("/v1/restaurants/{id}{rest}");
     admin.put(&path("/menu")).if_match("*").json(&menu()).send().await?;
     let stock = json!({"remaining": STOCK});
@@ -72,8 +68,16 @@ fn id_of(body: &Value) -> String {
     body["id"].as_str().unwrap_or_default().to_owned()
 }
 
+/// The settings of a restaurant.
+pub(super) fn settings(name: &str) -> Value {
+    json!({
+        "name": format!("Bench {name}"), "currency": "GBP", "time_zone": "Europe/London",
+        "tax_rate_basis_points": 2_000, "delivery": {"fee": 299}, "acceptance_deadline_seconds": 86_400,
+    })
+}
+
 /// A menu of plain items, and of three that are ordered: two with options, one that is limited.
-fn menu() -> Value {
+pub(super) fn menu() -> Value {
     let plain = (3..MENU_ITEMS).map(|number| {
         json!({
             "name": format!("Dish {number}"), "price_minor": 500 + number, "tags": ["vegan"],

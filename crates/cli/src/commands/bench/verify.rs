@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use dabba_domain::OrderId;
 use dabba_engine::{Clock as _, SystemClock};
-use dabba_sim::{AuditOptions, audit};
-use dabba_store::PageSize;
+use dabba_sim::{AuditOptions, Client, audit};
+use dabba_store::{PageSize, Store};
 use serde::Serialize;
 
 use crate::{databases::Databases, failure::Failure, output, settings::Settings};
@@ -15,7 +15,10 @@ use crate::{databases::Databases, failure::Failure, output, settings::Settings};
 pub(super) struct Verified {
     acknowledged: usize,
     unsure: u64,
-    audited: u64,
+    /// Orders that the auditor read; absent when it could not read the database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audited: Option<u64>,
+    was_killed: bool,
 }
 
 impl Verified {
@@ -23,40 +26,120 @@ impl Verified {
         if json {
             return output::json(self);
         }
-        let Self { acknowledged, unsure, audited } = self;
+        let Self { acknowledged, unsure, audited, was_killed } = self;
+        let after = if *was_killed { " after the server was killed" } else { "" };
+        let audit = match audited {
+            Some(orders) => format!("the audit of {orders} orders found nothing"),
+            None => {
+                "no audit was made, for which the server must not run on the embedded database".to_owned()
+            }
+        };
         output::line(format_args!(
-            "verified: {acknowledged} acknowledged orders are there after the server was killed, {unsure} requests \
-             were not acknowledged, and the audit of {audited} orders found nothing"
+            "verified: {acknowledged} acknowledged orders are there{after}, {unsure} requests were not \
+             acknowledged, and {audit}"
         ))
     }
 }
 
-/// Asks the auditor, and looks for every acknowledged order. `unsure` requests may have placed one or not.
-pub(super) async fn verify(
-    settings: &Settings,
-    acknowledged: &[String],
-    unsure: u64,
-) -> Result<Verified, Failure> {
-    let parsed: Result<Vec<OrderId>, _> = acknowledged.iter().map(|id| id.parse()).collect();
-    let ids = parsed.map_err(|_| Failure::new("the server acknowledged an order with an id that is none"))?;
-    let distinct: HashSet<OrderId> = ids.iter().copied().collect();
-    if distinct.len() != ids.len() {
-        return Err(Failure::new("two requests with different keys were answered with the same order"));
+/// What must be there.
+pub(super) struct Expected<'a> {
+    /// Ids of the orders that were acknowledged.
+    pub(super) acknowledged: &'a [String],
+    /// Requests that may have placed an order or not.
+    pub(super) unsure: u64,
+}
+
+impl Expected<'_> {
+    /// Asks the auditor, and looks for every acknowledged order in the store.
+    pub(super) async fn verify_in_store(&self, settings: &Settings) -> Result<Verified, Failure> {
+        let ids = self.distinct()?;
+        let ids: Vec<OrderId> = ids.into_iter().collect();
+        let store = Databases::from_settings(settings)?.open(settings).await?.store;
+        let audited = audited(&*store).await;
+        let mut missing = 0;
+        for page in ids.chunks(PageSize::MAX as usize) {
+            let found = store.orders(page).await.map_err(Failure::during("looking for orders"))?;
+            missing += page.len() - found.len();
+        }
+        store.close().await;
+        self.none_is(missing)?;
+        Ok(self.verified(Some(audited?), true))
     }
-    let store = Databases::from_settings(settings)?.open(settings).await?.store;
-    let report = audit(&*store, None, &AuditOptions::at(SystemClock.now())).await;
+
+    /// Lists the orders of these customers, who had none before: each that was acknowledged has to be among
+    /// them once, and no other that nobody asked for. On PostgreSQL the auditor is asked too.
+    pub(super) async fn verify_on_server(
+        &self,
+        client: &Client,
+        customers: &[String],
+        settings: &Settings,
+    ) -> Result<Verified, Failure> {
+        let mut missing = self.distinct()?;
+        let mut others = 0;
+        for token in customers {
+            let customer = client.with_token(token);
+            let mut cursor = String::new();
+            loop {
+                let path = format!("/v1/orders?limit={}{cursor}", PageSize::MAX);
+                let page = customer.get(&path).send().await.map_err(Failure::during("listing orders"))?.body;
+                for order in page["orders"].as_array().into_iter().flatten() {
+                    let id = order["id"].as_str().and_then(|id| id.parse().ok());
+                    others += u64::from(!id.is_some_and(|id: OrderId| missing.remove(&id)));
+                }
+                match page["next_cursor"].as_str() {
+                    Some(next) => cursor = format!("&cursor={next}"),
+                    None => break,
+                }
+            }
+        }
+        self.none_is(missing.len())?;
+        if others > self.unsure {
+            let Self { unsure, .. } = self;
+            return Err(Failure::new(format!(
+                "there are {others} orders that were not acknowledged, of {unsure} requests that may have placed one"
+            )));
+        }
+        let databases = Databases::from_settings(settings)?;
+        if matches!(databases, Databases::Embedded(_)) {
+            return Ok(self.verified(None, false));
+        }
+        let store = databases.open(settings).await?.store;
+        let audited = audited(&*store).await;
+        store.close().await;
+        Ok(self.verified(Some(audited?), false))
+    }
+
+    fn distinct(&self) -> Result<HashSet<OrderId>, Failure> {
+        let parsed: Result<HashSet<OrderId>, _> = self.acknowledged.iter().map(|id| id.parse()).collect();
+        let ids =
+            parsed.map_err(|_| Failure::new("the server acknowledged an order with an id that is none"))?;
+        if ids.len() == self.acknowledged.len() {
+            Ok(ids)
+        } else {
+            Err(Failure::new("two requests with different keys were answered with the same order"))
+        }
+    }
+
+    fn none_is(&self, missing: usize) -> Result<(), Failure> {
+        if missing == 0 {
+            return Ok(());
+        }
+        let all = self.acknowledged.len();
+        Err(Failure::new(format!("{missing} of {all} acknowledged orders are not there")))
+    }
+
+    fn verified(&self, audited: Option<u64>, was_killed: bool) -> Verified {
+        Verified { acknowledged: self.acknowledged.len(), unsure: self.unsure, audited, was_killed }
+    }
+}
+
+/// How many orders an audit has read, in which it found nothing.
+async fn audited(store: &dyn Store) -> Result<u64, Failure> {
+    let report = audit(store, None, &AuditOptions::at(SystemClock.now())).await;
     let report = report.map_err(Failure::during("the audit could not look at everything"))?;
-    let mut missing = 0;
-    for page in ids.chunks(PageSize::MAX as usize) {
-        let found = store.orders(page).await.map_err(Failure::during("looking for orders"))?;
-        missing += page.len() - found.len();
+    if report.is_clean() {
+        Ok(report.orders)
+    } else {
+        Err(Failure::new(format!("{report}\nthe audit found breaches: {}", report.breaches)))
     }
-    store.close().await;
-    if missing > 0 {
-        return Err(Failure::new(format!("{missing} of {} acknowledged orders are not there", ids.len())));
-    }
-    if !report.is_clean() {
-        return Err(Failure::new(format!("{report}\nthe audit found breaches: {}", report.breaches)));
-    }
-    Ok(Verified { acknowledged: ids.len(), unsure, audited: report.orders })
 }
