@@ -82,6 +82,13 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     if bytes.trim_ascii_start().first() == Some(&b'[') {
         return Err(Problem::invalid(&Problems::one("", "must be an object, not an array")));
     }
+    // To know the way to every value costs as much again as to read it. So that is only done for what is
+    // refused.
+    serde_json::from_slice(bytes).or_else(|_| read_with_places(bytes))
+}
+
+/// As [`read`], slower, with the place of what is wrong.
+fn read_with_places<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
