@@ -182,6 +182,15 @@ impl MembershipCache {
         if let Some(remembered) = self.entries.get(&account_id).await.filter(Memberships::are_good) {
             return Ok(remembered.restaurants);
         }
+        Box::pin(self.look_up_once(account_id, store)).await
+    }
+
+    /// Looks memberships up, once for all who ask meanwhile.
+    async fn look_up_once(
+        &self,
+        account_id: AccountId,
+        store: &dyn Store,
+    ) -> Result<Arc<[RestaurantId]>, StoreError> {
         let entry = self.entries.entry(account_id);
         let looked_up = entry.and_try_compute_with(async |remembered| {
             let remembered = remembered.map(moka::Entry::into_value);

@@ -53,14 +53,16 @@ impl CatalogueCache {
     pub(crate) async fn get(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
         match self.entries.get(&id).await {
             Some(entry) => Ok(entry),
-            None => self.load(id, Load::Missing).await?.ok_or(Error::NotFound("restaurant")),
+            // Boxed, as all that is rare on the way of a request: what a future holds for its rare branches it
+            // holds for every request.
+            None => Box::pin(self.load(id, Load::Missing)).await?.ok_or(Error::NotFound("restaurant")),
         }
     }
 
     /// The catalogue as the store has it now. To be called after each change, and when a commit
     /// says that the catalogue has changed.
     pub(crate) async fn refresh(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
-        self.load(id, Load::Always).await?.ok_or(Error::NotFound("restaurant"))
+        Box::pin(self.load(id, Load::Always)).await?.ok_or(Error::NotFound("restaurant"))
     }
 
     /// Loads what is remembered of a restaurant again, unless it is of these revisions. What is not

@@ -70,8 +70,26 @@ impl Committers {
         }
     }
 
-    /// Queues a commit and waits for its outcome.
-    pub(crate) async fn submit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
+    /// Queues a commit at once, and answers with its outcome to come. What is queued is written, whether that is
+    /// waited for or not.
+    ///
+    /// Not an `async fn`: the commit is large, and would be kept in the future that waits.
+    pub(crate) fn submit(
+        &self,
+        commit: Commit,
+    ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<> {
+        let queued = self.queue(commit);
+        let timeout = self.timeout;
+        async move {
+            match tokio::time::timeout(timeout, queued?).await {
+                Ok(Ok(outcome)) => Ok(outcome?),
+                // The committer went away with it, or is not done yet: it may still be written.
+                Ok(Err(_)) | Err(_) => Err(Error::OutcomeUnknown),
+            }
+        }
+    }
+
+    fn queue(&self, commit: Commit) -> Result<oneshot::Receiver<Result<CommitOutcome, StoreError>>, Error> {
         let (answer, outcome) = oneshot::channel();
         let queue = self.queue_of(commit.restaurant_id.bucket())?;
         queue.try_send(Queued { commit, answer }).map_err(|error| match error {
@@ -82,11 +100,7 @@ impl Committers {
             mpsc::error::TrySendError::Closed(_) => Error::Unavailable,
         })?;
         self.metrics.queue_depth.inc();
-        match tokio::time::timeout(self.timeout, outcome).await {
-            Ok(Ok(outcome)) => Ok(outcome?),
-            // The committer went away with it, or is not done yet: it may still be written.
-            Ok(Err(_)) | Err(_) => Err(Error::OutcomeUnknown),
-        }
+        Ok(outcome)
     }
 
     fn queue_of(&self, bucket: Bucket) -> Result<&mpsc::Sender<Queued>, Error> {

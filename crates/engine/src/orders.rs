@@ -7,7 +7,7 @@ mod read;
 
 use dabba_domain::{
     OrderId, RestaurantId, TaskId,
-    order::{Decision, Order, OrderStatus, Version, fold},
+    order::{Decision, Order, OrderStatus, TaskSpec, Version, fold},
 };
 use dabba_store::{
     CatalogueGuard, Change, Claim, Commit, CommitOutcome, Fingerprint, IdempotencyKey, NewTask, StockChange,
@@ -39,64 +39,87 @@ enum Conclusion {
 
 impl Engine {
     /// Writes a decision for somebody who waits for the answer.
-    async fn submit(&self, decision: Decision, conditions: Conditions) -> Result<Conclusion, Error> {
-        let order = decision.order.clone();
-        match self.write(decision, conditions).await? {
-            CommitOutcome::Committed => Ok(Conclusion::Answered(Box::new(Answer { order, replayed: false }))),
-            CommitOutcome::Replayed { order_id, version } => {
-                self.replay(order_id, version).await.map(Box::new).map(Conclusion::Answered)
-            }
-            CommitOutcome::VersionConflict { .. } | CommitOutcome::CatalogueChanged => Ok(Conclusion::Stale),
-            CommitOutcome::KeyReused => Err(Error::KeyReused),
-            CommitOutcome::OutOfStock(shortages) => Err(Conflict::OutOfStock(shortages).into()),
-            // Another process that knows the new map will take it.
-            CommitOutcome::Moved => Err(Error::Unavailable),
-            CommitOutcome::LeaseLost => Err(Error::Internal("a lease was lost that was never held".into())),
-        }
-    }
-
-    /// Writes a decision, whoever made it, and counts what comes of it.
-    pub(crate) async fn write(
+    fn submit(
         &self,
         decision: Decision,
         conditions: Conditions,
-    ) -> Result<CommitOutcome, Error> {
-        let mut tasks = Vec::with_capacity(decision.tasks.len());
-        let due = self.due_queues(&decision.tasks);
-        for task in decision.tasks {
-            let id = TaskId::generate(self.now(), decision.order.id.bucket(), self.random.next_u64());
-            tasks.push(NewTask { id, order_id: decision.order.id, task: task.task, run_at: task.run_at });
+    ) -> impl Future<Output = Result<Conclusion, Error>> + Send + use<'_> {
+        let answer = Box::new(Answer { order: decision.order.clone(), replayed: false });
+        let written = self.write(decision, conditions);
+        async move {
+            match written.await? {
+                CommitOutcome::Committed => Ok(Conclusion::Answered(answer)),
+                CommitOutcome::Replayed { order_id, version } => {
+                    Box::pin(self.replay(order_id, version)).await.map(Box::new).map(Conclusion::Answered)
+                }
+                CommitOutcome::VersionConflict { .. } | CommitOutcome::CatalogueChanged => {
+                    Ok(Conclusion::Stale)
+                }
+                CommitOutcome::KeyReused => Err(Error::KeyReused),
+                CommitOutcome::OutOfStock(shortages) => Err(Conflict::OutOfStock(shortages).into()),
+                // Another process that knows the new map will take it.
+                CommitOutcome::Moved => Err(Error::Unavailable),
+                CommitOutcome::LeaseLost => {
+                    Err(Error::Internal("a lease was lost that was never held".into()))
+                }
+            }
         }
-        let order = decision.order;
-        let (status, bucket) = (order.status, order.id.bucket());
+    }
+
+    /// Writes a decision, whoever made it, and counts what comes of it. It is queued at once, and written even
+    /// if that is not waited for.
+    pub(crate) fn write(
+        &self,
+        decision: Decision,
+        conditions: Conditions,
+    ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<'_> {
+        let (status, bucket) = (decision.order.status, decision.order.id.bucket());
+        let has_moved = conditions.status_before != Some(status);
+        let due = self.due_queues(&decision.tasks);
+        let outcome = self.committers.submit(self.commit_of(decision, conditions));
+        async move {
+            let outcome = outcome.await?;
+            match &outcome {
+                CommitOutcome::Committed => {
+                    self.tell_of_tasks(bucket, &due);
+                    if has_moved {
+                        self.metrics.count_order(status);
+                    }
+                }
+                CommitOutcome::VersionConflict { .. } | CommitOutcome::CatalogueChanged => {
+                    self.metrics.decision_retries.inc();
+                }
+                _ => {}
+            }
+            Ok(outcome)
+        }
+    }
+
+    /// What is written for a decision.
+    fn commit_of(&self, decision: Decision, conditions: Conditions) -> Commit {
+        let Decision { order, events, tasks, stock_returned } = decision;
+        let at = self.now();
+        let new_task = |spec: TaskSpec| NewTask {
+            id: TaskId::generate(at, order.id.bucket(), self.random.next_u64()),
+            order_id: order.id,
+            task: spec.task,
+            run_at: spec.run_at,
+        };
+        let tasks = tasks.into_iter().map(new_task).collect();
         let mut stock = conditions.stock;
-        stock.extend(decision.stock_returned.into_iter().map(StockChange::Return));
-        let commit = Commit {
+        stock.extend(stock_returned.into_iter().map(StockChange::Return));
+        Commit {
             order_id: order.id,
             restaurant_id: order.details.restaurant_id,
-            at: self.now(),
+            at,
             expected_version: conditions.expected_version,
-            change: (!decision.events.is_empty()).then_some(Change { order, events: decision.events }),
+            change: (!events.is_empty()).then_some(Change { order, events }),
             claim: conditions.claim,
             catalogue: conditions.catalogue,
             stock,
             tasks,
             completes: conditions.completes,
-        };
-        let outcome = self.committers.submit(commit).await?;
-        match &outcome {
-            CommitOutcome::Committed => {
-                self.tell_of_tasks(bucket, &due);
-                if conditions.status_before != Some(status) {
-                    self.metrics.count_order(status);
-                }
-            }
-            CommitOutcome::VersionConflict { .. } | CommitOutcome::CatalogueChanged => {
-                self.metrics.decision_retries.inc();
-            }
-            _ => {}
         }
-        Ok(outcome)
     }
 
     /// The answer that a key got when it was first used, or `refusal` when it was not: a request

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dabba_domain::{AccountId, Role, Timestamp};
 use dabba_engine::Principal;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use moka::future::Cache;
+use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 /// Who issues the tokens, and for whom they are.
@@ -115,12 +115,12 @@ impl Verifier {
     }
 
     /// Who the bearer is.
-    pub(crate) async fn verify(&self, token: &str, now: Timestamp) -> Result<Principal, TokenError> {
-        if let Some(verified) = self.verified.get(token).await {
+    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Principal, TokenError> {
+        if let Some(verified) = self.verified.get(token) {
             if now.as_second() < verified.expires_at {
                 return Ok(verified.principal);
             }
-            self.verified.invalidate(token).await;
+            self.verified.invalidate(token);
             return Err(TokenError::Expired);
         }
         if token.len() > MAX_TOKEN_BYTES {
@@ -133,7 +133,7 @@ impl Verifier {
             return Err(TokenError::Expired);
         }
         let principal = Principal { account_id: claims.sub, role: claims.role };
-        self.verified.insert(token.into(), Verified { principal, expires_at: claims.exp }).await;
+        self.verified.insert(token.into(), Verified { principal, expires_at: claims.exp });
         Ok(principal)
     }
 }

@@ -39,7 +39,7 @@ impl Engine {
                 && order.is_visible_to(&actor)
             {
                 let refusal = Error::VersionMismatch { current: order.version };
-                return self.replay_or(refusal, restaurant_id, claim.as_ref()).await;
+                return Box::pin(self.replay_or(refusal, restaurant_id, claim.as_ref())).await;
             }
             let entry = self.catalogues.get(restaurant_id).await?;
             let settings = &entry.restaurant().settings;
@@ -47,7 +47,7 @@ impl Engine {
                 Ok(decision) => decision,
                 Err(rejection) => {
                     let refusal = refusal(rejection, &order, &actor, settings);
-                    return self.replay_or(refusal, restaurant_id, claim.as_ref()).await;
+                    return Box::pin(self.replay_or(refusal, restaurant_id, claim.as_ref())).await;
                 }
             };
             if decision.events.is_empty() && claim.is_none() {
@@ -56,7 +56,7 @@ impl Engine {
             if let Command::AssignCourier { courier_id } = command
                 && !matches!(actor, Actor::Courier { .. })
             {
-                self.check_courier(*courier_id).await?;
+                Box::pin(self.check_courier(*courier_id)).await?;
             }
             let conditions = Conditions { claim: claim.clone(), ..Conditions::on(&order) };
             if let Conclusion::Answered(answer) = self.submit(decision, conditions).await? {

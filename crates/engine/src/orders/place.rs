@@ -32,7 +32,9 @@ impl Engine {
             let now = self.now();
             let details = match self.details(principal, &entry.catalogue, request, now) {
                 Ok(details) => details,
-                Err(error) => return self.replay_or(error, restaurant_id, Some(&claim)).await,
+                Err(error) => {
+                    return Box::pin(self.replay_or(error, restaurant_id, Some(&claim))).await;
+                }
             };
             let stock = details.stock_drawn.iter().cloned().map(StockChange::Take).collect();
             let id = OrderId::generate(now, restaurant_id.bucket(), self.random.next_u64());

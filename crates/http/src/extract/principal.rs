@@ -43,7 +43,7 @@ impl FromRequestParts<Arc<App>> for MaybeCaller {
         let Some(token) = token else {
             return Err(Problem::unauthenticated("Authorization must be Bearer and a token."));
         };
-        match app.verifier.verify(token, app.engine.now()).await {
+        match app.verifier.verify(token, app.engine.now()) {
             Ok(principal) => Ok(Self(Some(principal))),
             Err(error) => Err(Problem::unauthenticated(error.to_string())),
         }
