@@ -73,7 +73,6 @@ pub fn app(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Router
         // From the innermost to the outermost.
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(CatchPanicLayer::custom(observe::Panicked))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::bound))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
         .with_state(app)
 }

@@ -36,7 +36,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let id_text = id.to_str().unwrap_or_default();
     let span = tracing::info_span!("request", id = id_text, %method, route);
 
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = bounded(&app, request, next).instrument(span.clone()).await;
     complete(&mut response, id_text, &span);
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -89,8 +89,8 @@ fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// Ends a request whose time is over.
-pub(crate) async fn bound(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Answers a request, or ends it when its time is over.
+async fn bounded(app: &App, request: Request, next: Next) -> Response {
     let safe = request.method().is_safe();
     match tokio::time::timeout(app.config.request_timeout, next.run(request)).await {
         Ok(response) => response,
