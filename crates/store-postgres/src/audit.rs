@@ -8,20 +8,14 @@ use dabba_store::{
     StoredTask, check_orders_asked,
 };
 use tokio_postgres::{Row, types::ToSql};
-use uuid::Uuid;
 
 use crate::{
     PostgresStore,
     codec::{BELOW_EVERY_ID, read, read_id, read_number, read_optional_timestamp},
     failure::Failure,
-    orders::{
-        read::{order_of, select_orders},
-        view::claim_record_of,
-    },
+    orders::{read::orders, view::claim_record_of},
     tasks::task_of,
 };
-
-const FIND_ORDERS: &str = concat!(select_orders!(), "WHERE orders.id = ANY ($1)");
 
 const ALL_TASKS: &str = "\
     SELECT id, order_id, kind, payload::text, run_at_ns, attempts, leased_until_ns, parked_at_ns, \
@@ -48,23 +42,16 @@ const ALL_STOCK: &str = "\
 
 /// Every statement of this part, for the test that looks at their plans.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[(&str, &str)] = &[
-    ("find_orders", FIND_ORDERS),
-    ("all_tasks", ALL_TASKS),
-    ("all_claims", ALL_CLAIMS),
-    ("all_stock", ALL_STOCK),
-];
+pub(crate) const STATEMENTS: &[(&str, &str)] =
+    &[("all_tasks", ALL_TASKS), ("all_claims", ALL_CLAIMS), ("all_stock", ALL_STOCK)];
 
 #[async_trait]
 impl AuditStore for PostgresStore {
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
         check_orders_asked(ids)?;
         ids.iter().try_for_each(|id| self.held.check(id.bucket()))?;
-        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-        self.read(async |connection| {
-            connection.query(FIND_ORDERS, &[&ids]).await?.iter().map(order_of).collect()
-        })
-        .await
+        let found = self.read(async |connection| orders(connection, ids).await).await?;
+        found.into_values().collect()
     }
 
     async fn all_tasks(

@@ -65,6 +65,7 @@ pub use crate::{
 use crate::{
     failure::Failure,
     hints::Listener,
+    orders::together::GroupReads,
     pool::{BEGIN_SERIALIZABLE, Connection, Connections, Step},
     replica::Replica,
     retry::Retry,
@@ -90,6 +91,7 @@ pub struct PostgresStore {
     verified: Arc<Notify>,
     monitor: JoinHandle<()>,
     listener: Listener,
+    order_reads: GroupReads,
     retry: Retry,
     /// See [`PostgresOptions::resolve_timeout`].
     resolve_timeout: Duration,
@@ -146,6 +148,7 @@ impl PostgresStore {
             monitor: tokio::spawn(monitor),
             retry: Retry::new(options, randomness, metrics.clone()),
             resolve_timeout: options.resolve_timeout,
+            order_reads: GroupReads::default(),
             connections,
             listener,
             replica,

@@ -65,6 +65,7 @@ mod plan;
 mod plan_tests;
 pub(crate) mod read;
 mod resolve;
+pub(crate) mod together;
 pub(crate) mod view;
 mod write;
 
@@ -115,7 +116,7 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         ("insert_claims", write::INSERT_CLAIMS),
         ("insert_orders", write::INSERT_ORDERS),
         ("update_orders", write::UPDATE_ORDERS),
-        ("find_order", read::FIND_ORDER),
+        ("find_orders", read::FIND_ORDERS),
         ("find_events", read::FIND_EVENTS),
         ("find_claim", read::FIND_CLAIM),
         ("forget_keys", read::FORGET_KEYS),
@@ -160,7 +161,10 @@ impl OrderStore for PostgresStore {
 
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
         self.held.check(id.bucket())?;
-        self.read(async |connection| read::order(connection, id).await).await
+        let read = |ids: Vec<OrderId>| {
+            self.read(async move |connection: &Connection| read::orders(connection, &ids).await)
+        };
+        self.order_reads.order(id, read).await
     }
 
     async fn events(

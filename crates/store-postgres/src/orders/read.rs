@@ -7,8 +7,9 @@ use dabba_domain::{
 use dabba_store::encoding::{decode_details, decode_event, decode_refunds};
 use dabba_store::{ClaimRecord, IdempotencyKey};
 use tokio_postgres::Row;
+use uuid::Uuid;
 
-use super::view::claim_record_of;
+use super::{together::Orders, view::claim_record_of};
 use crate::{
     codec::{
         read, read_id, read_name, read_number, read_optional_id, read_optional_timestamp, read_timestamp,
@@ -27,7 +28,7 @@ macro_rules! select_orders {
          FROM orders JOIN order_events AS placed ON placed.order_id = orders.id AND placed.version = 1 "
     };
 }
-pub(crate) use select_orders;
+pub(super) use select_orders;
 
 /// The columns that [`event_of`] reads, in its order.
 macro_rules! event_columns {
@@ -37,7 +38,7 @@ macro_rules! event_columns {
 }
 pub(super) use event_columns;
 
-pub(crate) const FIND_ORDER: &str = concat!(select_orders!(), "WHERE orders.id = $1");
+pub(crate) const FIND_ORDERS: &str = concat!(select_orders!(), "WHERE orders.id = ANY ($1)");
 
 pub(crate) const FIND_EVENTS: &str = concat!(
     "SELECT ",
@@ -56,8 +57,12 @@ pub(crate) const FORGET_KEYS: &str = "\
         SELECT ctid FROM idempotency_keys WHERE claimed_at_ns < $1 \
         ORDER BY claimed_at_ns LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
-pub(super) async fn order(connection: &Connection, id: OrderId) -> Result<Option<Order>, Failure> {
-    connection.query(FIND_ORDER, &[&id.uuid()]).await?.first().map(order_of).transpose()
+/// The orders with these ids.
+pub(crate) async fn orders(connection: &Connection, ids: &[OrderId]) -> Result<Orders, Failure> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = connection.query(FIND_ORDERS, &[&ids]).await?;
+    let order = |row: &Row| Ok((read_id(row, 0)?, order_of(row).map_err(Failure::into_store_error)));
+    rows.iter().map(order).collect()
 }
 
 /// An order from a row of [`select_orders`].
