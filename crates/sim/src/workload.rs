@@ -29,6 +29,7 @@ use self::{connection::Connection, operation::Operator};
 pub use prefill::{MAX_PREFILL, PrefillError, prefill};
 pub use prepare::{Issuer, prepare};
 pub use report::Report;
+use report::SharedReport;
 
 /// Most connections of one load.
 pub const MAX_CONNECTIONS: usize = 1_024;
@@ -150,24 +151,24 @@ pub async fn run_load(load: Load, scene: Arc<Scene>, progress: Progress) -> Resu
     }
     progress.store(0, Ordering::Relaxed);
     let started = Instant::now();
+    let report = SharedReport::default();
     let mut workers = tokio::task::JoinSet::new();
     for connection in connections {
         let worker = Worker {
             operator: Operator { load: Arc::clone(&load), scene: Arc::clone(&scene) },
             begun: Arc::clone(&progress),
-            report: Report::new(),
+            report: report.clone(),
         };
         workers.spawn(worker.run(connection, started));
     }
-    let mut total = Report::new();
     while let Some(finished) = workers.join_next().await {
-        match finished {
-            Ok(report) => total.merge(report),
-            Err(error) => total.fail(format!("worker: {error}")),
+        if let Err(error) = finished {
+            report.lock().fail(format!("worker: {error}"));
         }
     }
-    total.elapsed = started.elapsed();
-    Ok(total)
+    let mut report = report.take();
+    report.elapsed = started.elapsed();
+    Ok(report)
 }
 
 fn check(load: &Load, scene: &Scene) -> Result<(), LoadError> {
@@ -197,11 +198,11 @@ struct Worker {
     operator: Operator,
     /// Operations begun by all workers.
     begun: Progress,
-    report: Report,
+    report: SharedReport,
 }
 
 impl Worker {
-    async fn run(mut self, mut connection: Connection, started: Instant) -> Report {
+    async fn run(self, mut connection: Connection, started: Instant) {
         let mut reconnects = 0;
         while started.elapsed() < self.operator.load.duration {
             let number = self.begun.fetch_add(1, Ordering::Relaxed);
@@ -210,8 +211,8 @@ impl Worker {
             }
             let Some(due) = self.turn(number, started).await else { break };
             match self.operator.operate(&mut connection, number).await {
-                Ok(acknowledged) => self.report.done(due.elapsed(), acknowledged),
-                Err(kind) => self.report.fail(kind),
+                Ok(acknowledged) => self.report.lock().done(due.elapsed(), acknowledged),
+                Err(kind) => self.report.lock().fail(kind),
             }
             if connection.is_closed() {
                 reconnects += 1;
@@ -221,7 +222,6 @@ impl Worker {
                 }
             }
         }
-        self.report
     }
 
     /// Waits until an operation is to begin, and answers when that is; `None` when it is after the end.

@@ -1,6 +1,10 @@
 //! What came of a load.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use hdrhistogram::Histogram;
 
@@ -20,20 +24,34 @@ pub struct Report {
     pub latencies: Histogram<u64>,
 }
 
+/// The report to which all workers add. One for all: a histogram is large, and one for each would be in nobody's
+/// cache when its turn comes.
+#[derive(Clone, Default)]
+pub(super) struct SharedReport(Arc<Mutex<Report>>);
+
+impl SharedReport {
+    /// Not to be held across a wait.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Report> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What has come together.
+    pub(super) fn take(&self) -> Report {
+        std::mem::take(&mut self.lock())
+    }
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Report {
     #[expect(clippy::expect_used, reason = "the bounds are constants that the library accepts")]
     pub(super) fn new() -> Self {
         let latencies = Histogram::new_with_bounds(1, LONGEST_LATENCY_US, 3).expect("constant bounds");
         Self { acknowledged: Vec::new(), errors: BTreeMap::new(), elapsed: Duration::ZERO, latencies }
-    }
-
-    pub(super) fn merge(&mut self, other: Self) {
-        // Both have the same bounds, so adding cannot fail.
-        let _ = self.latencies.add(&other.latencies);
-        for (kind, count) in other.errors {
-            *self.errors.entry(kind).or_default() += count;
-        }
-        self.acknowledged.extend(other.acknowledged);
     }
 
     pub(super) fn fail(&mut self, kind: String) {
@@ -76,13 +94,13 @@ mod tests {
     /// Proves that what several workers did is told as one.
     #[test]
     fn a_report_counts_what_was_done() {
-        let mut one = Report::new();
+        let shared = SharedReport::default();
         for milliseconds in 1..=100 {
-            one.done(Duration::from_millis(milliseconds), Some(format!("order {milliseconds}")));
+            let worker = shared.clone();
+            worker.lock().done(Duration::from_millis(milliseconds), Some(format!("order {milliseconds}")));
         }
-        one.fail("503".into());
-        let mut total = Report::new();
-        total.merge(one);
+        shared.lock().fail("503".into());
+        let mut total = shared.take();
         total.elapsed = Duration::from_secs(2);
         assert_eq!((total.count(), total.error_count(), total.acknowledged.len()), (100, 1, 100));
         assert!((total.per_second() - 50.0).abs() < f64::EPSILON);
