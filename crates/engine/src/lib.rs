@@ -105,6 +105,11 @@ impl Engine {
         })
     }
 
+    /// Makes the store ready for the first writes; see [`Store::warm_up`].
+    pub async fn warm_up(&self) {
+        self.store.warm_up(self.config.committers.max(1)).await;
+    }
+
     /// Takes no new writes, finishes those that are queued, and closes the store. Gives up waiting
     /// after `limit`; `false` then.
     pub async fn shut_down(&self, limit: Duration) -> bool {

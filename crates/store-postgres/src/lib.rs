@@ -284,6 +284,10 @@ impl Store for PostgresStore {
         self.listener.hints()
     }
 
+    async fn warm_up(&self, batches: usize) {
+        self.rehearse(batches).await;
+    }
+
     async fn announce_tasks(&self, _bucket: Bucket, queue: TaskQueue) {
         let told = self
             .read(async |connection| {

@@ -271,6 +271,9 @@ impl<I: Interceptor> Store for InterceptedStore<I> {
     async fn announce_tasks(&self, bucket: Bucket, queue: TaskQueue) {
         self.inner.announce_tasks(bucket, queue).await;
     }
+    async fn warm_up(&self, batches: usize) {
+        self.inner.warm_up(batches).await;
+    }
     fn shard_count(&self) -> usize {
         self.inner.shard_count()
     }

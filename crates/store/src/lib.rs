@@ -80,10 +80,14 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditS
     /// no error. A store that one process serves tells nobody.
     async fn announce_tasks(&self, _bucket: Bucket, _queue: TaskQueue) {}
 
+    /// Makes ready for so many batches of commits at once on each shard, so that the first ones after a start are
+    /// as quick as others. What fails here is found out again, and said, when it is needed.
+    async fn warm_up(&self, _batches: usize) {}
+
     /// How many shards the store has. Each can fail, or be slow, without the others.
     ///
     /// A store that passes its calls on to another passes on this, [`Store::shard_of`],
-    /// [`Store::hints`] and [`Store::announce_tasks`] too.
+    /// [`Store::hints`], [`Store::announce_tasks`] and [`Store::warm_up`] too.
     fn shard_count(&self) -> usize {
         1
     }

@@ -72,6 +72,9 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let Opened { store, metrics, place } = databases.open(&settings).await?;
     let signing_key = signing_key::read_or_make(&settings)?;
     let engine = data::start_engine(&store, clock, payments.gateway, &databases, &settings);
+    // Nobody waits for it: a database that does not answer would hold up the others.
+    let warmed_up = Arc::clone(&engine);
+    tokio::spawn(async move { warmed_up.warm_up().await });
     let demo = if with_demo { Some(demo_data::ensure(&engine, &*store).await?) } else { None };
 
     let listener = TcpListener::bind(settings.listen)

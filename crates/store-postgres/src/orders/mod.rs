@@ -83,6 +83,7 @@ use dabba_store::{
     OrderScope, OrderStore, StoreError,
 };
 
+use futures::future::join_all;
 use tokio::time::Instant;
 
 use self::{
@@ -222,6 +223,17 @@ impl OrderStore for PostgresStore {
 }
 
 impl PostgresStore {
+    /// Makes so many connections, and has the server parse and plan on each what a batch needs.
+    pub(crate) async fn rehearse(&self, connections: usize) {
+        // All are lent before the first is given back, or there would be only one.
+        let rehearsals = join_all((0..connections).map(|_| self.connection())).await;
+        let rehearsals =
+            rehearsals.into_iter().flatten().map(async |connection| write::rehearse(&connection).await);
+        for failure in join_all(rehearsals).await.into_iter().filter_map(Result::err) {
+            tracing::debug!(error = %failure.into_store_error(), "a connection could not be made ready");
+        }
+    }
+
     /// Plans a batch and writes the plan.
     async fn try_commit<'b>(&self, batch: &'b [EncodedCommit], assume: bool) -> Result<Attempt<'b>, Failure> {
         let connection = self.connection().await?;

@@ -101,23 +101,35 @@ pub(crate) const INSERT_TASKS: &str = "\
         AS task (id, order_id, queue, kind, payload, run_at_ns) \
     ON CONFLICT (id) DO NOTHING";
 
+/// All statements of a plan, in the order of [`steps`]' parameter.
+const STATEMENTS: [&str; 11] = [
+    INSERT_CLAIMS,
+    DELETE_LEASED,
+    FIND_VERSIONS,
+    FIND_REVISIONS,
+    FIND_STOCK,
+    INSERT_ORDERS,
+    UPDATE_ORDERS,
+    CHANGE_STOCK,
+    INSERT_EVENTS,
+    INSERT_TASKS,
+    FIND_BUCKETS,
+];
+
+/// Has the server parse and plan all statements, so that the first batch of a connection does not wait for
+/// that. Nothing is written.
+pub(super) async fn rehearse(connection: &Connection) -> Result<(), Failure> {
+    let statements = connection.prepare(STATEMENTS).await?;
+    let nothing = Plan::default();
+    let every_step = |client| every_step(client, &statements, &nothing);
+    connection.begin_with(BEGIN_SERIALIZABLE, every_step).await?;
+    connection.rollback().await;
+    Ok(())
+}
+
 /// Writes a plan. `false` when something that it relies upon is not so; then nothing is written.
 pub(super) async fn write(connection: &Connection, plan: &Plan<'_>) -> Result<bool, Failure> {
-    let statements = connection
-        .prepare([
-            INSERT_CLAIMS,
-            DELETE_LEASED,
-            FIND_VERSIONS,
-            FIND_REVISIONS,
-            FIND_STOCK,
-            INSERT_ORDERS,
-            UPDATE_ORDERS,
-            CHANGE_STOCK,
-            INSERT_EVENTS,
-            INSERT_TASKS,
-            FIND_BUCKETS,
-        ])
-        .await?;
+    let statements = connection.prepare(STATEMENTS).await?;
     let answers =
         connection.begin_with(BEGIN_SERIALIZABLE, |client| steps(client, &statements, plan)).await?;
     if answers.iter().all(|holds| *holds) {
@@ -140,40 +152,45 @@ fn steps<'a>(
     statements: &'a [Statement; 11],
     plan: &'a Plan<'_>,
 ) -> Vec<Step<'a, bool>> {
+    let changes = plan.committed.iter().any(|encoded| encoded.change.is_some());
+    let has_tasks = plan.committed.iter().any(|encoded| !encoded.commit.tasks.is_empty());
+    let is_needed = [
+        true,
+        !plan.claims.is_empty(),
+        !plan.unchanged.is_empty(),
+        !plan.guards.is_empty(),
+        !plan.refused_stock.is_empty(),
+        !plan.leases.is_empty(),
+        !plan.stock.is_empty(),
+        !plan.updated.is_empty(),
+        !plan.created.is_empty(),
+        changes,
+        has_tasks,
+    ];
+    let steps = every_step(client, statements, plan).into_iter().zip(is_needed);
+    steps.filter_map(|(step, is_needed)| is_needed.then_some(step)).collect()
+}
+
+fn every_step<'a>(
+    client: &'a ClientWrapper,
+    statements: &'a [Statement; 11],
+    plan: &'a Plan<'_>,
+) -> Vec<Step<'a, bool>> {
     let [claims, leases, versions, revisions, stock, insert, update, change_stock, events, tasks, buckets] =
         statements;
-    let mut steps: Vec<Step<'a, bool>> = vec![are_buckets_held(client, buckets, plan).boxed()];
-    if !plan.claims.is_empty() {
-        steps.push(insert_claims(client, claims, plan).boxed());
-    }
-    if !plan.unchanged.is_empty() {
-        steps.push(are_unchanged(client, versions, plan).boxed());
-    }
-    if !plan.guards.is_empty() {
-        steps.push(are_guards_met(client, revisions, plan).boxed());
-    }
-    if !plan.refused_stock.is_empty() {
-        steps.push(is_stock_refused(client, stock, plan).boxed());
-    }
-    if !plan.leases.is_empty() {
-        steps.push(delete_leased(client, leases, plan).boxed());
-    }
-    if !plan.stock.is_empty() {
-        steps.push(apply_stock(client, change_stock, plan).boxed());
-    }
-    if !plan.updated.is_empty() {
-        steps.push(update_orders(client, update, plan).boxed());
-    }
-    if !plan.created.is_empty() {
-        steps.push(insert_orders(client, insert, plan).boxed());
-    }
-    if plan.committed.iter().any(|encoded| encoded.change.is_some()) {
-        steps.push(insert_events(client, events, plan).boxed());
-    }
-    if plan.committed.iter().any(|encoded| !encoded.commit.tasks.is_empty()) {
-        steps.push(insert_tasks(client, tasks, plan).boxed());
-    }
-    steps
+    vec![
+        are_buckets_held(client, buckets, plan).boxed(),
+        insert_claims(client, claims, plan).boxed(),
+        are_unchanged(client, versions, plan).boxed(),
+        are_guards_met(client, revisions, plan).boxed(),
+        is_stock_refused(client, stock, plan).boxed(),
+        delete_leased(client, leases, plan).boxed(),
+        apply_stock(client, change_stock, plan).boxed(),
+        update_orders(client, update, plan).boxed(),
+        insert_orders(client, insert, plan).boxed(),
+        insert_events(client, events, plan).boxed(),
+        insert_tasks(client, tasks, plan).boxed(),
+    ]
 }
 
 /// Whether a statement touched as many rows as it was given.

@@ -180,3 +180,27 @@ async fn old_and_idle_connections_are_closed() {
     })
     .await;
 }
+
+/// A store that is warmed up has as many connections as it was asked for, has written nothing, and takes
+/// batches. Where there is no database, warming up is no failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_warmed_up_without_writing() {
+    let url = fresh_database();
+    let watcher = session(&url).await;
+    let options = PostgresOptions { application_name: "warmed-up".to_owned(), ..PostgresOptions::default() };
+    let store = open_with(&url, &options).await;
+    store.warm_up(3).await;
+    // Beside them there may be one that listens.
+    let sql = "SELECT count(*), count(*) FILTER (WHERE state = 'idle'), count(backend_xid) \
+               FROM pg_stat_activity WHERE application_name = 'warmed-up' AND query = 'ROLLBACK'";
+    let row = watcher.query_one(sql, &[]).await.unwrap();
+    assert_eq!((0..3).map(|column| row.get::<_, i64>(column)).collect::<Vec<_>>(), [3, 3, 0]);
+    let written = "SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM tasks)";
+    assert_eq!(watcher.query_one(written, &[]).await.unwrap().get::<_, i64>(0), 0);
+    let mut world = World::new(3);
+    let commit = world.place(world.clone().restaurant_id(), world.clone().account_id());
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+
+    store.close().await;
+    store.warm_up(1).await;
+}

@@ -148,6 +148,10 @@ impl Store for ShardedStore {
         self.shard(bucket).store().announce_tasks(bucket, queue).await;
     }
 
+    async fn warm_up(&self, batches: usize) {
+        join_all(self.shards.iter().map(|shard| shard.store().warm_up(batches))).await;
+    }
+
     fn shard_count(&self) -> usize {
         self.shards.len()
     }
