@@ -19,13 +19,15 @@ use crate::{
 };
 
 /// The columns that [`order_of`] reads, in its order, and where they come from. What was agreed is in
-/// the first event.
+/// the first event. It is looked up for each order by itself, not joined: a join of two tables that were
+/// small when it was planned may begin with the events, and read all of them when they are many.
 macro_rules! select_orders {
     () => {
-        "SELECT orders.id, orders.version, placed.data::text, status, payment_status, captured, refunded, \
+        "SELECT orders.id, orders.version, \
+            (SELECT data::text FROM order_events WHERE order_id = orders.id AND order_events.version = 1), status, payment_status, captured, refunded, \
             courier_id, payment_reference, refunds::text, acceptance_deadline_ns, ready_by_ns, closure::text, \
             placed_at_ns, updated_at_ns \
-         FROM orders JOIN order_events AS placed ON placed.order_id = orders.id AND placed.version = 1 "
+         FROM orders "
     };
 }
 pub(super) use select_orders;
