@@ -1,5 +1,6 @@
 //! `dabba bench`
 
+mod plot;
 mod server;
 mod table;
 mod verify;
@@ -17,7 +18,7 @@ use dabba_sim::workload::{
     run_load,
 };
 
-use self::{server::Server, table::Line, verify::Expected};
+use self::{plot::Plot, server::Server, table::Line, verify::Expected};
 use crate::{
     commands::DataArguments,
     databases::Databases,
@@ -62,6 +63,9 @@ pub(crate) struct Arguments {
     /// Prints one object of JSON for each run.
     #[arg(long)]
     json: bool,
+    /// Draws latency over load into this file (SVG): a line for each mix.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Measures this server, which runs, instead of starting one. For example `http://127.0.0.1:8080`.
     #[arg(long, value_name = "URL")]
     server: Option<WebUrl>,
@@ -92,6 +96,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn bench(arguments: Arguments) -> Result<(), Failure> {
+    let plot = arguments.plot.clone().map(Plot::at).transpose()?;
     // Of a server that is started here.
     let directory = tempfile::tempdir().map_err(Failure::during("making a temporary directory"))?;
     let mut data = arguments.data.clone();
@@ -113,8 +118,15 @@ async fn bench(arguments: Arguments) -> Result<(), Failure> {
     let run = format!("bench-{:08x}", SystemRandom.next_u64() >> 32);
     let client = server.client()?;
     let scene = prepare(&client, &server, &run).await.map_err(Failure::during("preparing restaurants"))?;
-    let mut bench =
-        Bench { arguments, server, scene: Arc::new(scene), run, acknowledged: Vec::new(), unsure: 0 };
+    let mut bench = Bench {
+        arguments,
+        server,
+        scene: Arc::new(scene),
+        run,
+        lines: Vec::new(),
+        acknowledged: Vec::new(),
+        unsure: 0,
+    };
     bench.place_orders_to_read().await?;
     table::begin(bench.arguments.json)?;
     for mix in bench.arguments.mix.clone() {
@@ -124,7 +136,7 @@ async fn bench(arguments: Arguments) -> Result<(), Failure> {
             }
         }
     }
-    let Bench { server, scene, acknowledged, unsure, arguments: Arguments { json, .. }, .. } = bench;
+    let Bench { server, scene, lines, acknowledged, unsure, arguments: Arguments { json, .. }, .. } = bench;
     let expected = Expected { acknowledged: &acknowledged, unsure };
     let verified = if server.is_own() {
         server.kill().await?;
@@ -132,7 +144,8 @@ async fn bench(arguments: Arguments) -> Result<(), Failure> {
     } else {
         expected.verify_on_server(&client, &scene.customers, &settings).await
     };
-    verified?.tell(json)
+    verified?.tell(json)?;
+    plot.map_or(Ok(()), |plot| plot.draw(&lines, json))
 }
 
 /// Gives the databases of these settings a past.
@@ -170,6 +183,8 @@ struct Bench {
     server: Server,
     scene: Arc<Scene>,
     run: String,
+    /// What came of the runs so far.
+    lines: Vec<Line>,
     /// Ids of all orders that were acknowledged.
     acknowledged: Vec<String>,
     /// Requests of which it is not known whether they placed an order.
@@ -219,7 +234,10 @@ impl Bench {
         let load = self.load(mix, connections, rate, &format!("{}-{connections}-{rate_name}", mix.as_str()));
         let scene = Arc::clone(&self.scene);
         let report = self.put(load, scene).await?;
-        Line::new(mix, connections, rate, &report).tell(self.arguments.json)
+        let line = Line::new(mix, connections, rate, &report);
+        line.tell(self.arguments.json)?;
+        self.lines.push(line);
+        Ok(())
     }
 
     /// Puts a load on the server, and remembers what was acknowledged.

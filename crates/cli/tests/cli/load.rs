@@ -66,12 +66,15 @@ fn bench(arguments: &[&str]) -> (Vec<Value>, Value) {
     (lines, verified)
 }
 
-/// Proves that every mix is done without an error, and that all that was acknowledged is there after the
-/// server was killed: on the embedded store, and on PostgreSQL at a rate.
+/// Proves that every mix is done without an error and drawn, and that all that was acknowledged is there after
+/// the server was killed: on the embedded store, and on PostgreSQL at a rate.
 #[test]
 fn a_bench_verifies_what_it_measures() {
     let mixes = ["place", "life", "menu", "order", "kitchen"];
-    let (lines, verified) = bench(&["--mix", &mixes.join(","), "--connections", "4"]);
+    let plots = tempfile::tempdir().unwrap();
+    let plot = plots.path().join("plot.svg");
+    let plot_name = plot.to_str().unwrap();
+    let (lines, verified) = bench(&["--mix", &mixes.join(","), "--connections", "4", "--plot", plot_name]);
     assert_eq!(lines.iter().map(|line| &line["mix"]).collect::<Vec<_>>(), mixes);
     let mut placed = 1_000;
     for line in &lines {
@@ -81,6 +84,13 @@ fn a_bench_verifies_what_it_measures() {
         }
     }
     assert_eq!((&verified["acknowledged"], &verified["audited"]), (&placed.into(), &placed.into()));
+    let picture = std::fs::read_to_string(plot).unwrap();
+    for mix in mixes {
+        assert!(
+            picture.contains(&format!("{mix} p50")) && picture.contains(&format!("{mix} p99")),
+            "{picture}"
+        );
+    }
 
     let cluster = Cluster::shared().unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
@@ -139,6 +149,7 @@ fn a_bench_names_what_it_cannot_do() {
         (&["--server", "https://127.0.0.1"], "http://"),
         (&["--server", "http://127.0.0.1:1"], "signing key"),
         (&["--server", "http://192.0.2.1:8080"], "not on this machine"),
+        (&["--plot", "absent/plot.svg"], "creating the plot absent/plot.svg"),
     ] {
         let text = failure(directory.path(), &[&["bench"], arguments].concat());
         assert!(text.contains(what), "{text}");

@@ -10,18 +10,18 @@ use crate::{failure::Failure, output};
 /// What came of one run.
 #[derive(Serialize)]
 pub(super) struct Line {
-    mix: &'static str,
-    connections: usize,
+    pub(super) mix: &'static str,
+    pub(super) connections: usize,
     /// Of an open loop.
-    rate: Option<NonZeroU32>,
-    per_second: f64,
-    p50_ms: f64,
-    p90_ms: f64,
-    p99_ms: f64,
-    p999_ms: f64,
-    max_ms: f64,
-    succeeded: u64,
-    errors: BTreeMap<String, u64>,
+    pub(super) rate: Option<NonZeroU32>,
+    pub(super) per_second: f64,
+    pub(super) p50_ms: f64,
+    pub(super) p90_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) p999_ms: f64,
+    pub(super) max_ms: f64,
+    pub(super) succeeded: u64,
+    pub(super) errors: BTreeMap<String, u64>,
 }
 
 /// Prints the head of the table.
