@@ -8,6 +8,7 @@ mod verify;
 use std::{
     io::{IsTerminal as _, Write as _},
     num::NonZeroU32,
+    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
