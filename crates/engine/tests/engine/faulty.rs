@@ -158,6 +158,8 @@ pub(crate) struct FaultyStore {
     pub(crate) hides_hints: AtomicBool,
     /// Whether what knows the accounts is away.
     pub(crate) hides_accounts: AtomicBool,
+    /// Whether batches are acknowledged and not written: for a benchmark of what comes before a store.
+    pub(crate) writes_nothing: AtomicBool,
     listeners: Mutex<Vec<UnboundedSender<Hint>>>,
 }
 
@@ -198,6 +200,7 @@ impl FaultyStore {
             hides_revisions: AtomicBool::new(false),
             hides_hints: AtomicBool::new(false),
             hides_accounts: AtomicBool::new(false),
+            writes_nothing: AtomicBool::new(false),
             listeners: Mutex::default(),
         }
     }
@@ -228,6 +231,9 @@ impl OrderStore for FaultyStore {
     async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
         self.batches.lock().unwrap().push(batch.len());
         self.batch_gate.pass().await;
+        if self.writes_nothing.load(Ordering::SeqCst) {
+            return Ok(vec![CommitOutcome::Committed; batch.len()]);
+        }
         match self.commits.next() {
             Fault::Conflict => Ok(vec![CommitOutcome::VersionConflict { current: 0 }; batch.len()]),
             fault => Faults::apply(fault, self.inner.commit(batch)).await,
