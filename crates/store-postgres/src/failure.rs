@@ -14,6 +14,8 @@ use tokio_postgres::{
 pub(crate) enum Failure {
     /// It collided with another one. Nothing was written; it may be tried again.
     Collision(Collision),
+    /// A row that it would have inserted is there already (23505), in these words. Nothing was written.
+    Duplicate(String),
     /// It makes no sense to try again here.
     Store(StoreError),
 }
@@ -49,6 +51,8 @@ impl Failure {
     pub(crate) fn into_store_error(self) -> StoreError {
         match self {
             Self::Collision(collision) => StoreError::Contention(format!("{collision:?}")),
+            // Where nobody expects it, it is a defect.
+            Self::Duplicate(text) => StoreError::Corrupt(text),
             Self::Store(error) => error,
         }
     }
@@ -62,9 +66,10 @@ impl From<Error> for Failure {
                 Self::Collision(Collision::Serialization)
             }
             Some(code) if *code == SqlState::T_R_DEADLOCK_DETECTED => Self::Collision(Collision::Deadlock),
+            Some(code) if *code == SqlState::UNIQUE_VIOLATION => Self::Duplicate(text),
             Some(code) if is_passing(code) => Self::Store(StoreError::Unavailable(text)),
             None if is_connection_lost(&error) => Self::Store(StoreError::Unavailable(text)),
-            // Constraints, types, misuse, damage: what the code above should have prevented.
+            // Other constraints, types, misuse, damage: what the code above should have prevented.
             _ => Self::Store(StoreError::Corrupt(text)),
         }
     }

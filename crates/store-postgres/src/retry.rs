@@ -67,8 +67,8 @@ impl Attempts<'_> {
     /// final.
     pub(crate) async fn after_failure(&mut self, failure: Failure) -> Result<(), StoreError> {
         match failure {
-            Failure::Store(error) => return Err(error),
             Failure::Collision(collision) => self.retry.count(collision),
+            failure => return Err(failure.into_store_error()),
         }
         self.next(self.retry.pause(self.made)).await
     }

@@ -108,7 +108,9 @@ impl PostgresStore {
                 Ok(fate) => return Ok(fate),
                 Err(Failure::Collision(collision)) => self.retry.count(collision),
                 // More of the same will not mend it.
-                Err(Failure::Store(error @ StoreError::Corrupt(_))) => return Err(error),
+                Err(failure @ (Failure::Duplicate(_) | Failure::Store(StoreError::Corrupt(_)))) => {
+                    return Err(failure.into_store_error());
+                }
                 Err(Failure::Store(error)) if self.connections.is_closed() => return Err(error),
                 Err(Failure::Store(_)) => {}
             }

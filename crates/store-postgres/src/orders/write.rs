@@ -54,7 +54,9 @@ macro_rules! proposed_orders {
     };
 }
 
-pub(crate) const INSERT_ORDERS: &str = concat!(proposed_orders!(), "ON CONFLICT (id) DO NOTHING");
+/// Fails where an order is there already, which no batch has ever met that was made in earnest. To look for
+/// it first (`ON CONFLICT`) would cost a second walk through the index, and a lock, for every row.
+pub(crate) const INSERT_ORDERS: &str = proposed_orders!();
 
 /// An update in the guise of an insert. `UPDATE ... WHERE id = ...` would find the row through the
 /// index as a reader, and in a SERIALIZABLE transaction a reader of an index collides with everyone
@@ -87,22 +89,32 @@ pub(crate) const CHANGE_STOCK: &str = "\
     RETURNING effect.takes";
 
 /// In the order of the arrays, so that the numbers of the feed are drawn in the order of the commits.
-pub(crate) const INSERT_EVENTS: &str = "\
-    INSERT INTO order_events (order_id, version, at_ns, type, actor, data) \
-    SELECT order_id, version, at_ns, type, actor::json, data::json \
-    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[]) \
-        AS event (order_id, version, at_ns, type, actor, data) \
-    ON CONFLICT (order_id, version) DO NOTHING";
+macro_rules! insert_events {
+    () => {
+        "INSERT INTO order_events (order_id, version, at_ns, type, actor, data) \
+         SELECT order_id, version, at_ns, type, actor::json, data::json \
+         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[]) \
+             AS event (order_id, version, at_ns, type, actor, data) "
+    };
+}
 
+/// Of new orders only. Fails like [`INSERT_ORDERS`].
+pub(crate) const INSERT_FIRST_EVENTS: &str = insert_events!();
+
+/// Passes over events that are there already: those of an order that somebody else has changed meanwhile,
+/// which happens.
+pub(crate) const INSERT_EVENTS: &str =
+    concat!(insert_events!(), "ON CONFLICT (order_id, version) DO NOTHING");
+
+/// Their ids are new. Fails like [`INSERT_ORDERS`].
 pub(crate) const INSERT_TASKS: &str = "\
     INSERT INTO tasks (id, order_id, queue, kind, payload, run_at_ns) \
     SELECT id, order_id, queue, kind, payload::json, run_at_ns \
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[]) \
-        AS task (id, order_id, queue, kind, payload, run_at_ns) \
-    ON CONFLICT (id) DO NOTHING";
+        AS task (id, order_id, queue, kind, payload, run_at_ns)";
 
 /// All statements of a plan, in the order of [`steps`]' parameter.
-const STATEMENTS: [&str; 11] = [
+const STATEMENTS: [&str; 12] = [
     INSERT_CLAIMS,
     DELETE_LEASED,
     FIND_VERSIONS,
@@ -111,18 +123,22 @@ const STATEMENTS: [&str; 11] = [
     INSERT_ORDERS,
     UPDATE_ORDERS,
     CHANGE_STOCK,
+    INSERT_FIRST_EVENTS,
     INSERT_EVENTS,
     INSERT_TASKS,
     FIND_BUCKETS,
 ];
+
+/// [`STATEMENTS`], prepared.
+type Statements = [Statement; STATEMENTS.len()];
 
 /// Has the server parse and plan all statements, so that the first batch of a connection does not wait for
 /// that. Nothing is written.
 pub(super) async fn rehearse(connection: &Connection) -> Result<(), Failure> {
     let statements = connection.prepare(STATEMENTS).await?;
     let nothing = Plan::default();
-    let every_step = |client| every_step(client, &statements, &nothing);
-    connection.begin_with(BEGIN_SERIALIZABLE, every_step).await?;
+    let steps = |client| every_step(client, &statements, &nothing).map(|(_, step)| step).into();
+    connection.begin_with(BEGIN_SERIALIZABLE, steps).await?;
     connection.rollback().await;
     Ok(())
 }
@@ -130,8 +146,11 @@ pub(super) async fn rehearse(connection: &Connection) -> Result<(), Failure> {
 /// Writes a plan. `false` when something that it relies upon is not so; then nothing is written.
 pub(super) async fn write(connection: &Connection, plan: &Plan<'_>) -> Result<bool, Failure> {
     let statements = connection.prepare(STATEMENTS).await?;
-    let answers =
-        connection.begin_with(BEGIN_SERIALIZABLE, |client| steps(client, &statements, plan)).await?;
+    let steps = |client| steps(client, &statements, plan);
+    let answers = match connection.begin_with(BEGIN_SERIALIZABLE, steps).await {
+        Err(Failure::Duplicate(_)) => return Ok(false),
+        answers => answers?,
+    };
     if answers.iter().all(|holds| *holds) {
         connection.commit().await?;
         Ok(true)
@@ -145,51 +164,53 @@ pub(super) async fn write(connection: &Connection, plan: &Plan<'_>) -> Result<bo
 /// handful of statements, and none that has nothing to do.
 ///
 /// Reads come before the writes to the same table; whatever takes locks does so in the order of this
-/// list and sorted within. No statement may end with an error where the plan is wrong, or nobody would
-/// learn what is right: hence `ON CONFLICT DO NOTHING` where a conflict is a refutation.
+/// list and sorted within. Where a plan is found to be wrong in daily business, no statement ends with an error,
+/// which the server would log: hence `ON CONFLICT DO NOTHING`.
 fn steps<'a>(
     client: &'a ClientWrapper,
-    statements: &'a [Statement; 11],
+    statements: &'a Statements,
     plan: &'a Plan<'_>,
 ) -> Vec<Step<'a, bool>> {
-    let changes = plan.committed.iter().any(|encoded| encoded.change.is_some());
-    let has_tasks = plan.committed.iter().any(|encoded| !encoded.commit.tasks.is_empty());
-    let is_needed = [
-        true,
-        !plan.claims.is_empty(),
-        !plan.unchanged.is_empty(),
-        !plan.guards.is_empty(),
-        !plan.refused_stock.is_empty(),
-        !plan.leases.is_empty(),
-        !plan.stock.is_empty(),
-        !plan.updated.is_empty(),
-        !plan.created.is_empty(),
-        changes,
-        has_tasks,
-    ];
-    let steps = every_step(client, statements, plan).into_iter().zip(is_needed);
-    steps.filter_map(|(step, is_needed)| is_needed.then_some(step)).collect()
+    let steps = every_step(client, statements, plan).into_iter();
+    steps.filter_map(|(is_needed, step)| is_needed.then_some(step)).collect()
 }
 
+/// The steps, each with whether the plan needs it.
 fn every_step<'a>(
     client: &'a ClientWrapper,
-    statements: &'a [Statement; 11],
+    statements: &'a Statements,
     plan: &'a Plan<'_>,
-) -> Vec<Step<'a, bool>> {
-    let [claims, leases, versions, revisions, stock, insert, update, change_stock, events, tasks, buckets] =
-        statements;
-    vec![
-        are_buckets_held(client, buckets, plan).boxed(),
-        insert_claims(client, claims, plan).boxed(),
-        are_unchanged(client, versions, plan).boxed(),
-        are_guards_met(client, revisions, plan).boxed(),
-        is_stock_refused(client, stock, plan).boxed(),
-        delete_leased(client, leases, plan).boxed(),
-        apply_stock(client, change_stock, plan).boxed(),
-        update_orders(client, update, plan).boxed(),
-        insert_orders(client, insert, plan).boxed(),
-        insert_events(client, events, plan).boxed(),
-        insert_tasks(client, tasks, plan).boxed(),
+) -> [(bool, Step<'a, bool>); STATEMENTS.len()] {
+    let [
+        claims,
+        leases,
+        versions,
+        revisions,
+        stock,
+        insert,
+        update,
+        change_stock,
+        first_events,
+        events,
+        tasks,
+        buckets,
+    ] = statements;
+    let has_events = plan.committed.iter().any(|encoded| encoded.change.is_some());
+    let has_tasks = plan.committed.iter().any(|encoded| !encoded.commit.tasks.is_empty());
+    let all_are_new = plan.updated.is_empty();
+    [
+        (true, are_buckets_held(client, buckets, plan).boxed()),
+        (!plan.claims.is_empty(), insert_claims(client, claims, plan).boxed()),
+        (!plan.unchanged.is_empty(), are_unchanged(client, versions, plan).boxed()),
+        (!plan.guards.is_empty(), are_guards_met(client, revisions, plan).boxed()),
+        (!plan.refused_stock.is_empty(), is_stock_refused(client, stock, plan).boxed()),
+        (!plan.leases.is_empty(), delete_leased(client, leases, plan).boxed()),
+        (!plan.stock.is_empty(), apply_stock(client, change_stock, plan).boxed()),
+        (!all_are_new, update_orders(client, update, plan).boxed()),
+        (!plan.created.is_empty(), insert_orders(client, insert, plan).boxed()),
+        (has_events && all_are_new, insert_events(client, first_events, plan).boxed()),
+        (has_events && !all_are_new, insert_events(client, events, plan).boxed()),
+        (has_tasks, insert_tasks(client, tasks, plan).boxed()),
     ]
 }
 
