@@ -8,7 +8,7 @@ use super::{Scene, SceneRestaurant};
 use crate::{Client, ClientError};
 
 /// Restaurants that orders are spread over.
-const RESTAURANTS: usize = 3;
+const RESTAURANTS: usize = 12;
 /// Customers that orders are spread over.
 const CUSTOMERS: usize = 16;
 /// Items on each menu.
