@@ -15,7 +15,7 @@ mod report;
 
 use std::{
     net::SocketAddr,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroU64},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -51,11 +51,14 @@ pub enum Mix {
     Order,
     /// The first page of a restaurant's orders is read, by its staff.
     Kitchen,
+    /// An order that was placed is placed again, under its key.
+    Replay,
 }
 
 impl Mix {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Place, Self::Life, Self::Menu, Self::Order, Self::Kitchen];
+    pub const ALL: [Self; 6] =
+        [Self::Place, Self::Life, Self::Menu, Self::Order, Self::Kitchen, Self::Replay];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
@@ -65,6 +68,7 @@ impl Mix {
             Self::Menu => "menu",
             Self::Order => "order",
             Self::Kitchen => "kitchen",
+            Self::Replay => "replay",
         }
     }
 
@@ -87,6 +91,17 @@ pub struct Scene {
     pub order: Bytes,
     /// Ids of orders to be read, with the customer's place in `customers`. For [`Mix::Order`].
     pub orders: Vec<(String, usize)>,
+    /// Orders to be placed again. For [`Mix::Replay`].
+    pub placed: Option<PlacedOrders>,
+}
+
+/// Orders that the first of the customers placed in an earlier load.
+#[derive(Clone, Debug)]
+pub struct PlacedOrders {
+    /// What the load was called.
+    pub run: String,
+    /// How many were placed, all with success.
+    pub count: NonZeroU64,
 }
 
 /// A restaurant to order from.
@@ -191,6 +206,9 @@ fn check(load: &Load, scene: &Scene) -> Result<(), LoadError> {
     if load.mix == Mix::Order && scene.orders.is_empty() {
         return lacks("order");
     }
+    if load.mix == Mix::Replay && scene.placed.is_none() {
+        return lacks("order to place again");
+    }
     Ok(())
 }
 
@@ -267,6 +285,7 @@ mod tests {
             courier: "k".into(),
             order: Bytes::from_static(b"{}"),
             orders: Vec::new(),
+            placed: None,
         })
     }
 
@@ -279,7 +298,9 @@ mod tests {
             let error = run(load("127.0.0.1:9", connections)).await;
             assert!(matches!(error, LoadError::OutOfBounds(_)), "{error}");
         }
-        let nothing_to_read = Load { mix: Mix::Order, ..load("127.0.0.1:9", 1) };
-        assert!(matches!(run(nothing_to_read).await, LoadError::OutOfBounds(_)));
+        for mix in [Mix::Order, Mix::Replay] {
+            let nothing_to_read = Load { mix, ..load("127.0.0.1:9", 1) };
+            assert!(matches!(run(nothing_to_read).await, LoadError::OutOfBounds(_)));
+        }
     }
 }

@@ -7,7 +7,7 @@ mod verify;
 
 use std::{
     io::{IsTerminal as _, Write as _},
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroU64},
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -15,8 +15,8 @@ use std::{
 
 use dabba_engine::{Clock as _, Random as _, SystemClock, SystemRandom};
 use dabba_sim::workload::{
-    Load, MAX_CONNECTIONS, MAX_DURATION, MAX_PREFILL, Mix, Progress, Report, Scene, prefill, prepare,
-    run_load,
+    Load, MAX_CONNECTIONS, MAX_DURATION, MAX_PREFILL, Mix, PlacedOrders, Progress, Report, Scene, prefill,
+    prepare, run_load,
 };
 
 use self::{plot::Plot, server::Server, table::Line, verify::Expected};
@@ -47,7 +47,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
                         the API."
 )]
 pub(crate) struct Arguments {
-    /// What is done over and over: place, life (placed to delivered), menu, order, kitchen. Several, one
+    /// What is done over and over: place, life (placed to delivered), menu, order, kitchen, replay. Several, one
     /// after the other, when several are given.
     #[arg(long, value_delimiter = ',', value_parser = mix, default_value = "place")]
     mix: Vec<Mix>,
@@ -79,7 +79,7 @@ pub(crate) struct Arguments {
 }
 
 fn mix(name: &str) -> Result<Mix, String> {
-    Mix::from_name(name).ok_or_else(|| "must be place, life, menu, order or kitchen".to_owned())
+    Mix::from_name(name).ok_or_else(|| "must be place, life, menu, order, kitchen or replay".to_owned())
 }
 
 fn connections(text: &str) -> Result<usize, String> {
@@ -199,17 +199,22 @@ impl Bench {
     }
 
     async fn place_orders_to_read(&mut self) -> Result<(), Failure> {
-        if !self.arguments.mix.iter().any(|mix| matches!(mix, Mix::Order | Mix::Kitchen)) {
+        if !self.arguments.mix.iter().any(|mix| matches!(mix, Mix::Order | Mix::Kitchen | Mix::Replay)) {
             return Ok(());
         }
         let load = self.load(Mix::Place, 8, None, "read");
         let load = Load { max_operations: ORDERS_TO_READ, duration: PREPARATION_LIMIT, ..load };
+        let run = load.run.clone();
         // One customer, so that it is known whose they are.
         let customers = self.scene.customers[..1].to_vec();
         let scene = Arc::new(Scene { customers, ..Scene::clone(&self.scene) });
         let report = self.put(load, scene).await?;
+        if report.error_count() > 0 {
+            return Err(Failure::new(format!("orders to be read could not be placed: {:?}", report.errors)));
+        }
+        let placed = NonZeroU64::new(report.count()).map(|count| PlacedOrders { run, count });
         let orders = report.acknowledged.iter().map(|id| (id.clone(), 0)).collect();
-        self.scene = Arc::new(Scene { orders, ..Scene::clone(&self.scene) });
+        self.scene = Arc::new(Scene { orders, placed, ..Scene::clone(&self.scene) });
         Ok(())
     }
 

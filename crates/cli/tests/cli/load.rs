@@ -23,6 +23,7 @@ fn a_bounded_load_places_as_many_orders_as_it_reports() {
         courier: server.said("/tokens/courier"),
         order: server.announcement["order"].to_string().into(),
         orders: Vec::new(),
+        placed: None,
     });
     let load = Load {
         address: server.said("/address").trim_start_matches("http://").parse().unwrap(),
@@ -70,7 +71,7 @@ fn bench(arguments: &[&str]) -> (Vec<Value>, Value) {
 /// the server was killed: on the embedded store, and on PostgreSQL at a rate.
 #[test]
 fn a_bench_verifies_what_it_measures() {
-    let mixes = ["place", "life", "menu", "order", "kitchen"];
+    let mixes = ["place", "life", "menu", "order", "kitchen", "replay"];
     let plots = tempfile::tempdir().unwrap();
     let plot = plots.path().join("plot.svg");
     let plot_name = plot.to_str().unwrap();
@@ -139,7 +140,7 @@ fn a_bench_fills_the_database_first() {
 fn a_bench_names_what_it_cannot_do() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, what) in [
-        (&["--mix", "lunch"][..], "place, life, menu, order or kitchen"),
+        (&["--mix", "lunch"][..], "place, life, menu, order, kitchen or replay"),
         (&["--connections", "0"], "from 1 to 1024"),
         (&["--seconds", "601"], "600"),
         (&["--rate", "0"], "--rate"),

@@ -38,6 +38,7 @@ impl Operator {
             Mix::Menu => self.read(connection, number, "menu", false).await,
             Mix::Kitchen => self.read(connection, number, "orders", true).await,
             Mix::Order => self.order(connection, number).await,
+            Mix::Replay => self.replay(connection, number).await,
         }
     }
 
@@ -47,16 +48,8 @@ impl Operator {
 
     async fn place(&self, connection: &mut Connection, number: u64) -> Result<String, String> {
         let customers = &self.scene.customers;
-        let path = format!("/v1/restaurants/{}/orders", self.restaurant(number).id);
-        let key = format!("{}-{number}", self.load.run);
-        let call = Call {
-            method: Method::POST,
-            path: &path,
-            token: Some(&customers[place_in(number, customers.len())]),
-            key: Some(&key),
-            body: self.scene.order.clone(),
-        };
-        let answered = connection.send(call).await?;
+        let customer = &customers[place_in(number, customers.len())];
+        let answered = self.send_order(connection, &self.load.run, number, customer).await?;
         if answered.is_replay {
             return Err("replayed".into());
         }
@@ -64,6 +57,36 @@ impl Operator {
         let placed: Placed =
             serde_json::from_slice(&body).map_err(|_| "an order without an id".to_owned())?;
         Ok(placed.id)
+    }
+
+    /// Places an order that an earlier load has placed.
+    async fn replay(&self, connection: &mut Connection, number: u64) -> Result<Option<String>, String> {
+        let Some(placed) = &self.scene.placed else { return Err("nothing to place again".into()) };
+        let customer = &self.scene.customers[0];
+        let answered = self.send_order(connection, &placed.run, number % placed.count, customer).await?;
+        if !answered.is_replay {
+            return Err("not replayed".into());
+        }
+        expect(answered, 201).map(|_| None)
+    }
+
+    async fn send_order(
+        &self,
+        connection: &mut Connection,
+        run: &str,
+        number: u64,
+        customer: &str,
+    ) -> Result<Answered, String> {
+        let path = format!("/v1/restaurants/{}/orders", self.restaurant(number).id);
+        let key = format!("{run}-{number}");
+        let call = Call {
+            method: Method::POST,
+            path: &path,
+            token: Some(customer),
+            key: Some(&key),
+            body: self.scene.order.clone(),
+        };
+        connection.send(call).await
     }
 
     async fn life(&self, connection: &mut Connection, number: u64) -> Result<String, String> {

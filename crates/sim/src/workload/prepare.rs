@@ -42,6 +42,7 @@ pub async fn prepare(client: &Client, issuer: &impl Issuer, run: &str) -> Result
         courier: person(Role::Courier),
         order: Bytes::from(order().to_string()),
         orders: Vec::new(),
+        placed: None,
     })
 }
 
