@@ -92,6 +92,8 @@ pub struct PostgresStore {
     monitor: JoinHandle<()>,
     listener: Listener,
     order_reads: GroupReads,
+    /// Whether the last batch held a commit that failed or was replayed: the next one is looked into first.
+    is_doubtful: AtomicBool,
     retry: Retry,
     /// See [`PostgresOptions::resolve_timeout`].
     resolve_timeout: Duration,
@@ -149,6 +151,7 @@ impl PostgresStore {
             retry: Retry::new(options, randomness, metrics.clone()),
             resolve_timeout: options.resolve_timeout,
             order_reads: GroupReads::default(),
+            is_doubtful: AtomicBool::new(false),
             connections,
             listener,
             replica,

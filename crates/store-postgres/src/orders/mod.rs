@@ -15,7 +15,8 @@
 //!    the batch depends on is read at one moment ([`view`]), and the plan is made upon that. Commits
 //!    that fail get their outcome from it and are not written at all, so one of them poisons nothing.
 //!    What has changed since it was read refutes this plan too, and the batch is tried again, a
-//!    bounded number of times.
+//!    bounded number of times. The batch after it begins here as well, until one has held as a whole:
+//!    retries and races come in crowds.
 //!
 //! Why the outcomes are right:
 //!
@@ -69,7 +70,7 @@ pub(crate) mod together;
 pub(crate) mod view;
 mod write;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
 use dabba_domain::{
@@ -145,7 +146,8 @@ impl OrderStore for PostgresStore {
         // One limit for all that is lost on the way, so that a batch has a bounded time.
         let mut deadline = None;
         loop {
-            match self.try_commit(&batch, attempts.is_first()).await {
+            let assume = attempts.is_first() && !self.is_doubtful.load(Ordering::Relaxed);
+            match self.try_commit(&batch, assume).await {
                 Ok(Attempt::Decided(outcomes)) => return Ok(outcomes),
                 Ok(Attempt::Refuted) => attempts.after_refutation().await?,
                 Ok(Attempt::Lost(loss)) => {
@@ -242,6 +244,7 @@ impl PostgresStore {
             self.held.learn(held);
         }
         let plan = Plan::new(batch, view.as_ref());
+        self.is_doubtful.store(!plan.commits_all(), Ordering::Relaxed);
         // An assumption is good for one thing only: that all of it holds.
         if assume && !plan.commits_all() {
             return Ok(Attempt::Refuted);
@@ -256,7 +259,10 @@ impl PostgresStore {
         }
         match write::write(&connection, &plan).await {
             Ok(true) => Ok(Attempt::Decided(plan.outcomes)),
-            Ok(false) => Ok(Attempt::Refuted),
+            Ok(false) => {
+                self.is_doubtful.store(true, Ordering::Relaxed);
+                Ok(Attempt::Refuted)
+            }
             Err(Failure::Store(StoreError::OutcomeUnknown(cause))) => {
                 Ok(Attempt::Lost(Box::new(Loss { plan, cause })))
             }

@@ -13,7 +13,7 @@ use dabba_store::{
 use dabba_store_postgres::{PostgresOptions, PostgresStore};
 use tokio::task::JoinSet;
 
-use crate::common::{open, open_with, own_database, restaurant, whole_feed};
+use crate::common::{fresh_database, open, open_with, own_database, restaurant, whole_feed};
 
 /// Servers at once.
 const SERVERS: u64 = 4;
@@ -190,4 +190,25 @@ async fn a_store_without_attempts_left_says_so_and_writes_nothing() {
     assert!(matches!(again, Err(dabba_store::StoreError::Contention(_))), "{again:?}");
     assert_eq!(store.metrics().give_ups.get(), 1);
     assert_exactly_once(&store, &[(first.order_id, CommitOutcome::Committed)]).await;
+}
+
+/// Replays come in crowds: only the first batch of them is written in vain, since the ones behind it are looked
+/// into first, until a batch has held.
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_behind_a_replay_are_looked_into_first() {
+    let store = open(&fresh_database()).await;
+    let mut world = World::new(9);
+    let mut place = || world.place(world.clone().restaurant_id(), world.clone().account_id());
+    let (placed, other) = (place(), place());
+    let commit = async |commit: &Commit| store.commit(vec![commit.clone()]).await.unwrap().remove(0);
+    assert_eq!(commit(&placed).await, CommitOutcome::Committed);
+    let replayed = CommitOutcome::Replayed { order_id: placed.order_id, version: order_of(&placed).version };
+    let refutations = || store.metrics().refutations.get();
+    for _ in 0..3 {
+        assert_eq!(commit(&placed).await, replayed);
+        assert_eq!(refutations(), 1);
+    }
+    assert_eq!(commit(&other).await, CommitOutcome::Committed);
+    assert_eq!(commit(&placed).await, replayed);
+    assert_eq!(refutations(), 2);
 }
