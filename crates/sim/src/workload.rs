@@ -81,8 +81,10 @@ impl Mix {
 /// Who and what there is on a server, for the load to work with.
 #[derive(Clone, Debug)]
 pub struct Scene {
-    /// At least one.
-    pub restaurants: Vec<SceneRestaurant>,
+    /// Ids of restaurants to order from, at least one.
+    pub restaurants: Vec<String>,
+    /// A token of somebody who works for all of them.
+    pub staff: String,
     /// Tokens of customers, at least one. Orders are spread over them.
     pub customers: Vec<String>,
     /// A courier's token.
@@ -102,15 +104,6 @@ pub struct PlacedOrders {
     pub run: String,
     /// How many were placed, all with success.
     pub count: NonZeroU64,
-}
-
-/// A restaurant to order from.
-#[derive(Clone, Debug)]
-pub struct SceneRestaurant {
-    /// Its id.
-    pub id: String,
-    /// A token of its staff.
-    pub staff: String,
 }
 
 /// How much of what.
@@ -280,7 +273,8 @@ mod tests {
 
     fn scene() -> Arc<Scene> {
         Arc::new(Scene {
-            restaurants: vec![SceneRestaurant { id: "r".into(), staff: "s".into() }],
+            restaurants: vec!["r".into()],
+            staff: "s".into(),
             customers: vec!["c".into()],
             courier: "k".into(),
             order: Bytes::from_static(b"{}"),

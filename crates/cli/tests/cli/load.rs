@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dabba_pg_cluster::Cluster;
-use dabba_sim::workload::{Load, Mix, Progress, Scene, SceneRestaurant, run_load};
+use dabba_sim::workload::{Load, Mix, Progress, Scene, run_load};
 use serde_json::Value;
 
 use super::support::{Server, block_on, failure, stdout};
@@ -15,10 +15,8 @@ fn a_bounded_load_places_as_many_orders_as_it_reports() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
     let scene = Arc::new(Scene {
-        restaurants: vec![SceneRestaurant {
-            id: server.said("/restaurant_id"),
-            staff: server.said("/tokens/restaurant"),
-        }],
+        restaurants: vec![server.said("/restaurant_id")],
+        staff: server.said("/tokens/restaurant"),
         customers: vec![server.said("/tokens/customer")],
         courier: server.said("/tokens/courier"),
         order: server.announcement["order"].to_string().into(),

@@ -7,7 +7,7 @@ use hyper::Method;
 use serde::Deserialize;
 
 use super::{
-    Load, Mix, Scene, SceneRestaurant,
+    Load, Mix, Scene,
     connection::{Answered, Call, Connection},
     place_in,
 };
@@ -42,7 +42,7 @@ impl Operator {
         }
     }
 
-    fn restaurant(&self, number: u64) -> &SceneRestaurant {
+    fn restaurant(&self, number: u64) -> &str {
         &self.scene.restaurants[place_in(number, self.scene.restaurants.len())]
     }
 
@@ -77,7 +77,7 @@ impl Operator {
         number: u64,
         customer: &str,
     ) -> Result<Answered, String> {
-        let path = format!("/v1/restaurants/{}/orders", self.restaurant(number).id);
+        let path = format!("/v1/restaurants/{}/orders", self.restaurant(number));
         let key = format!("{run}-{number}");
         let call = Call {
             method: Method::POST,
@@ -91,7 +91,7 @@ impl Operator {
 
     async fn life(&self, connection: &mut Connection, number: u64) -> Result<String, String> {
         let id = self.place(connection, number).await?;
-        let (staff, courier) = (self.restaurant(number).staff.as_str(), self.scene.courier.as_str());
+        let (staff, courier) = (self.scene.staff.as_str(), self.scene.courier.as_str());
         let minutes = Bytes::from_static(br#"{"preparation_minutes":15}"#);
         for (command, token, body) in [
             ("accept", staff, minutes),
@@ -114,9 +114,8 @@ impl Operator {
         what: &str,
         is_for_staff: bool,
     ) -> Result<Option<String>, String> {
-        let restaurant = self.restaurant(number);
-        let path = format!("/v1/restaurants/{}/{what}", restaurant.id);
-        let token = is_for_staff.then_some(restaurant.staff.as_str());
+        let path = format!("/v1/restaurants/{}/{what}", self.restaurant(number));
+        let token = is_for_staff.then_some(self.scene.staff.as_str());
         let call = Call { method: Method::GET, path: &path, token, key: None, body: Bytes::new() };
         expect(connection.send(call).await?, 200).map(|_| None)
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use dabba_domain::{AccountId, Role};
 use serde_json::{Value, json};
 
-use super::{Scene, SceneRestaurant};
+use super::Scene;
 use crate::{Client, ClientError};
 
 /// Restaurants that orders are spread over.
@@ -32,12 +32,18 @@ pub trait Issuer {
 pub async fn prepare(client: &Client, issuer: &impl Issuer, run: &str) -> Result<Scene, ClientError> {
     let person = |role| issuer.token(issuer.fresh_account_id(), role);
     let admin = client.with_token(&person(Role::Admin));
+    // One for all restaurants: a server takes only so many new accounts of one address.
+    let account = json!({
+        "email": format!("{run}@bench.example"), "name": "Staff", "password": PASSWORD, "role": "restaurant",
+    });
+    let account = id_of(&admin.post("/v1/accounts").json(&account).send().await?.body);
     let mut restaurants = Vec::with_capacity(RESTAURANTS);
     for number in 0..RESTAURANTS {
-        restaurants.push(restaurant(&admin, issuer, &format!("{run}-{number}")).await?);
+        restaurants.push(restaurant(&admin, &account, &format!("{run}-{number}")).await?);
     }
     Ok(Scene {
         restaurants,
+        staff: account.parse().map_or_else(|_| String::new(), |id| issuer.token(id, Role::Restaurant)),
         customers: (0..CUSTOMERS).map(|_| person(Role::Customer)).collect(),
         courier: person(Role::Courier),
         order: Bytes::from(order().to_string()),
@@ -46,23 +52,15 @@ pub async fn prepare(client: &Client, issuer: &impl Issuer, run: &str) -> Result
     })
 }
 
-async fn restaurant(
-    admin: &Client,
-    issuer: &impl Issuer,
-    name: &str,
-) -> Result<SceneRestaurant, ClientError> {
+/// Makes a restaurant for which this account works. Answers its id.
+async fn restaurant(admin: &Client, account: &str, name: &str) -> Result<String, ClientError> {
     let id = id_of(&admin.post("/v1/restaurants").json(&settings(name)).send().await?.body);
     let path = |rest: &str| format!("/v1/restaurants/{id}{rest}");
     admin.put(&path("/menu")).if_match("*").json(&menu()).send().await?;
     let stock = json!({"remaining": STOCK});
     admin.put(&path("/menu/items/limited/stock")).json(&stock).send().await?;
-    let account = json!({
-        "email": format!("{name}@bench.example"), "name": "Staff", "password": PASSWORD, "role": "restaurant",
-    });
-    let account = id_of(&admin.post("/v1/accounts").json(&account).send().await?.body);
     admin.put(&path(&format!("/members/{account}"))).send().await?;
-    let staff = account.parse().map_or_else(|_| String::new(), |id| issuer.token(id, Role::Restaurant));
-    Ok(SceneRestaurant { id, staff })
+    Ok(id)
 }
 
 fn id_of(body: &Value) -> String {
