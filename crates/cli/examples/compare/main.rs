@@ -43,7 +43,7 @@ struct Arguments {
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Connections to Dabba.
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 256)]
     connections: u32,
     /// Page to put the figures into, between its marks.
     #[arg(long, value_name = "FILE")]
