@@ -18,6 +18,7 @@ mod embedded;
 mod machine;
 mod pgbench;
 mod report;
+mod scale;
 
 use std::{
     error::Error,
@@ -45,6 +46,9 @@ struct Arguments {
     /// Connections to Dabba.
     #[arg(long, default_value_t = 256)]
     connections: u32,
+    /// Compares Dabba on an empty database with Dabba on one that has so many orders, and nothing else.
+    #[arg(long, value_name = "ORDERS")]
+    prefill: Option<u64>,
     /// Page to put the figures into, between its marks.
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
@@ -55,6 +59,11 @@ fn main() -> Result<()> {
     let dabba = dabba()?;
     // Durable, as in earnest, and else as PostgreSQL comes.
     let cluster = Cluster::start(&ClusterOptions::default().durable())?;
+    let machine = machine::describe(&cluster)?;
+    if let Some(orders) = arguments.prefill {
+        let text = scale::compare(&arguments, &cluster, &dabba, orders)?;
+        return show(&arguments, report::SCALE_MARKS, &format!("On {machine}: {text}"));
+    }
     let sample = sample(&cluster, &dabba)?;
     let mut rounds = Vec::new();
     for number in 1..=arguments.rounds {
@@ -62,10 +71,14 @@ fn main() -> Result<()> {
         println!("round {number}: {round}");
         rounds.push(round);
     }
-    let text = report::text(&rounds, &machine::describe(&cluster)?);
+    show(&arguments, report::MARKS, &report::text(&rounds, &machine))
+}
+
+/// Prints what came of it, and puts it between these marks of the page.
+fn show(arguments: &Arguments, marks: (&str, &str), text: &str) -> Result<()> {
     println!("\n{text}");
     if let Some(page) = &arguments.page {
-        report::put_into(page, &text)?;
+        report::put_into(page, marks, text)?;
     }
     Ok(())
 }

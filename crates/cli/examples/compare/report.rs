@@ -5,7 +5,9 @@ use std::{fmt, fmt::Write as _, fs, path::Path};
 use super::Result;
 
 /// Between these marks a page holds the figures.
-const MARKS: (&str, &str) = ("<!-- compare -->\n", "<!-- /compare -->");
+pub(super) const MARKS: (&str, &str) = ("<!-- compare -->\n", "<!-- /compare -->");
+/// And between these what a past of many orders costs.
+pub(super) const SCALE_MARKS: (&str, &str) = ("<!-- scale -->\n", "<!-- /scale -->");
 
 /// Orders in a second, of each run in a round.
 pub(super) struct Round {
@@ -66,16 +68,15 @@ pub(super) fn text(rounds: &[Round], machine: &str) -> String {
 }
 
 /// The least, the middle and the most of some figures.
-fn spread(mut figures: Vec<f64>) -> [f64; 3] {
+pub(super) fn spread(mut figures: Vec<f64>) -> [f64; 3] {
     figures.sort_unstable_by(f64::total_cmp);
     let at = |place: usize| figures.get(place).copied().unwrap_or(f64::NAN);
     [at(0), at(figures.len() / 2), at(figures.len().saturating_sub(1))]
 }
 
 /// Replaces what stands between the marks of a page.
-pub(super) fn put_into(page: &Path, text: &str) -> Result<()> {
+pub(super) fn put_into(page: &Path, (begin, end): (&str, &str), text: &str) -> Result<()> {
     let before = fs::read_to_string(page)?;
-    let (begin, end) = MARKS;
     let (head, rest) = before.split_once(begin).ok_or("the page has no mark for the figures")?;
     let (_, tail) = rest.split_once(end).ok_or("the page's mark for the figures has no end")?;
     fs::write(page, format!("{head}{begin}\n{text}\n{end}{tail}"))?;

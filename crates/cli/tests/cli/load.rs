@@ -130,6 +130,8 @@ fn a_bench_fills_the_database_first() {
         let arguments = [&["--prefill", "1234", "--rate", "20", "--connections", "2"], place].concat();
         let (_, verified) = bench(&arguments);
         assert_eq!((&verified["acknowledged"], &verified["audited"]), (&20.into(), &1_254.into()));
+        let (_, verified) = bench(&[&arguments[..], &["--skip-audit"]].concat());
+        assert_eq!((&verified["acknowledged"], &verified["audited"]), (&20.into(), &Value::Null));
     }
 }
 

@@ -1,0 +1,77 @@
+//! What a past of many orders costs: the same load on an empty database and on one that is full.
+
+use std::{
+    fmt::Write as _,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use dabba_pg_cluster::Cluster;
+use serde_json::Value;
+
+use super::{Arguments, Result, report::spread, run};
+
+/// What is compared.
+const MIXES: [&str; 4] = ["place", "order", "kitchen", "life"];
+
+/// What a load came to.
+struct Line {
+    per_second: f64,
+    p99_ms: f64,
+}
+
+/// Compares in rounds, and answers a table.
+pub(super) fn compare(arguments: &Arguments, cluster: &Cluster, dabba: &Path, orders: u64) -> Result<String> {
+    let full = cluster.url(&cluster.create_database()?);
+    let began = Instant::now();
+    bench(dabba, &full, &["--prefill", &orders.to_string(), "--seconds", "1", "--skip-audit"])?;
+    let took = began.elapsed();
+    let mut rounds = Vec::new();
+    for number in 1..=arguments.rounds {
+        let (seconds, connections) = (arguments.seconds.to_string(), arguments.connections.to_string());
+        let mixes = MIXES.join(",");
+        let load = ["--mix", &mixes, "--seconds", &seconds, "--connections", &connections, "--skip-audit"];
+        let empty = bench(dabba, &cluster.url(&cluster.create_database()?), &load)?;
+        rounds.push((empty, bench(dabba, &full, &load)?));
+        eprintln!("round {number} is done");
+    }
+    Ok(text(orders, took, &rounds))
+}
+
+fn bench(dabba: &Path, url: &str, arguments: &[&str]) -> Result<Vec<Line>> {
+    let text = run(Command::new(dabba).args(["bench", "--json", "--database", url]).args(arguments))?;
+    let number = |line: &Value, name: &str| line[name].as_f64();
+    let parsed = text.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+    let lines = parsed.iter().filter_map(|line| {
+        Some(Line { per_second: number(line, "per_second")?, p99_ms: number(line, "p99_ms")? })
+    });
+    Ok(lines.collect())
+}
+
+fn text(orders: u64, took: Duration, rounds: &[(Vec<Line>, Vec<Line>)]) -> String {
+    let mut text = format!(
+        "{orders} delivered orders were written in {} s. Then, in {} rounds of a load on each (medians):\n\n\
+         | mix | done/s, empty | p99 ms | done/s, full | p99 ms | full / empty: min | median | max |\n\
+         |---|---|---|---|---|---|---|---|\n",
+        took.as_secs(),
+        rounds.len()
+    );
+    for (place, mix) in MIXES.iter().enumerate() {
+        let of = |figure: fn(&Line, &Line) -> f64| {
+            let pairs = rounds.iter().filter_map(|(empty, full)| Some((empty.get(place)?, full.get(place)?)));
+            spread(pairs.map(|(empty, full)| figure(empty, full)).collect())
+        };
+        let [_, empty, _] = of(|empty, _| empty.per_second);
+        let [_, empty_p99, _] = of(|empty, _| empty.p99_ms);
+        let [_, full, _] = of(|_, full| full.per_second);
+        let [_, full_p99, _] = of(|_, full| full.p99_ms);
+        let [min, median, max] = of(|empty, full| full.per_second / empty.per_second);
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "| {mix} | {empty:.0} | {empty_p99:.1} | {full:.0} | {full_p99:.1} | {min:.2} | {median:.2} | {max:.2} |"
+        );
+    }
+    text
+}
