@@ -44,7 +44,7 @@ struct Arguments {
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Connections to Dabba.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 512)]
     connections: u32,
     /// Compares Dabba on an empty database with Dabba on one that has so many orders, and nothing else.
     #[arg(long, value_name = "ORDERS")]

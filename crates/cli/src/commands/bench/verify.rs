@@ -18,6 +18,9 @@ pub(super) struct Verified {
     /// Orders that the auditor read; absent when it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     audited: Option<u64>,
+    /// Whether the auditor was to be asked.
+    #[serde(skip)]
+    is_audited: bool,
     was_killed: bool,
 }
 
@@ -26,13 +29,14 @@ impl Verified {
         if json {
             return output::json(self);
         }
-        let Self { acknowledged, unsure, audited, was_killed } = self;
+        let Self { acknowledged, unsure, audited, is_audited, was_killed } = self;
         let after = if *was_killed { " after the server was killed" } else { "" };
         let audit = match audited {
             Some(orders) => format!("the audit of {orders} orders found nothing"),
-            None => {
+            None if *is_audited => {
                 "no audit was made, for which the server must not run on the embedded database".to_owned()
             }
+            None => "no audit was made".to_owned(),
         };
         output::line(format_args!(
             "verified: {acknowledged} acknowledged orders are there{after}, {unsure} requests were not \
@@ -131,8 +135,10 @@ impl Expected<'_> {
     }
 
     fn verified(&self, audited: Option<u64>, was_killed: bool) -> Verified {
-        Verified { acknowledged: self.acknowledged.len(), unsure: self.unsure, audited, was_killed }
+        let Self { acknowledged, unsure, is_audited } = *self;
+        Verified { acknowledged: acknowledged.len(), unsure, audited, is_audited, was_killed }
     }
+
     /// How many orders the auditor has read, in which it found nothing; `None` if it was not asked.
     async fn audited(&self, store: &dyn Store) -> Result<Option<u64>, Failure> {
         if !self.is_audited {
