@@ -67,11 +67,14 @@ pub(super) fn text(rounds: &[Round], machine: &str) -> String {
     text
 }
 
-/// The least, the middle and the most of some figures.
+/// The least, the median and the most of some figures.
 pub(super) fn spread(mut figures: Vec<f64>) -> [f64; 3] {
     figures.sort_unstable_by(f64::total_cmp);
     let at = |place: usize| figures.get(place).copied().unwrap_or(f64::NAN);
-    [at(0), at(figures.len() / 2), at(figures.len().saturating_sub(1))]
+    let last = figures.len().saturating_sub(1);
+    // Of an even number there are two in the middle.
+    let median = f64::midpoint(at(last / 2), at(figures.len() / 2));
+    [at(0), median, at(last)]
 }
 
 /// Replaces what stands between the marks of a page.
