@@ -11,7 +11,8 @@
 //! | e | a loop that writes the same rows into `SQLite`, one order in a transaction |
 //!
 //! The tables are Dabba's own with all their indexes, and the rows are those of an order that Dabba placed. Each
-//! run has a fresh database. To be run by `scripts/compare`, which builds it and Dabba first.
+//! run has a fresh database. Or, with `--prefill`, compares Dabba on a database with a past with Dabba on an empty one
+//! ([`scale`]). To be run by `scripts/compare`, which builds it and Dabba first.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 mod embedded;
@@ -38,7 +39,7 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 #[derive(Parser)]
 struct Arguments {
     /// Rounds of all runs.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Seconds for a run.
     #[arg(long, default_value_t = 10)]
@@ -99,23 +100,48 @@ fn round(arguments: &Arguments, cluster: &Cluster, dabba: &Path, sample: &Sample
     Ok(Round {
         single: pgbench::single(cluster, &fresh()?, sample, arguments.seconds)?,
         batched: pgbench::batched(cluster, &fresh()?, sample, arguments.seconds)?,
-        dabba: bench(dabba, arguments, Some(&cluster.url(&cluster.create_database()?)))?,
-        embedded: bench(dabba, arguments, None)?,
+        dabba: placed(arguments, dabba, Some(&cluster.url(&cluster.create_database()?)))?,
+        embedded: placed(arguments, dabba, None)?,
         embedded_loop: embedded::single(dabba, sample, arguments.seconds)?,
     })
 }
 
-/// Orders that Dabba places in a second.
-fn bench(dabba: &Path, arguments: &Arguments, url: Option<&str>) -> Result<f64> {
+/// What a load came to.
+struct Line {
+    per_second: f64,
+    p99_ms: f64,
+}
+
+/// Loads a Dabba, on the embedded store without a database, for these seconds and over these connections. Answers
+/// a line for each mix, in their order.
+fn bench(arguments: &Arguments, dabba: &Path, url: Option<&str>, mixes: &[&str]) -> Result<Vec<Line>> {
     let mut command = Command::new(dabba);
-    command.args(["bench", "--json", "--seconds", &arguments.seconds.to_string()]);
+    command.args(["bench", "--json", "--mix", &mixes.join(",")]);
+    command.args(["--seconds", &arguments.seconds.to_string()]);
     command.args(["--connections", &arguments.connections.to_string()]);
+    if arguments.prefill.is_some() {
+        command.arg("--skip-audit");
+    }
     if let Some(url) = url {
         command.args(["--database", url]);
     }
     let text = run(&mut command)?;
-    let line: Value = serde_json::from_str(text.lines().next().unwrap_or_default())?;
-    line["per_second"].as_f64().ok_or_else(|| format!("dabba bench said: {text}").into())
+    let line = |text: &str| -> Result<Line> {
+        let line: Value = serde_json::from_str(text)?;
+        let number =
+            |name: &str| line[name].as_f64().ok_or_else(|| format!("dabba bench said no {name}: {text}"));
+        Ok(Line { per_second: number("per_second")?, p99_ms: number("p99_ms")? })
+    };
+    let lines: Vec<Line> = text.lines().take(mixes.len()).map(line).collect::<Result<_>>()?;
+    if lines.len() < mixes.len() {
+        return Err(format!("dabba bench has a line too few: {text}").into());
+    }
+    Ok(lines)
+}
+
+/// Orders that Dabba places in a second.
+fn placed(arguments: &Arguments, dabba: &Path, url: Option<&str>) -> Result<f64> {
+    Ok(bench(arguments, dabba, url, &["place"])?.iter().map(|line| line.per_second).sum())
 }
 
 /// What Dabba writes for an order, taken from one that it placed.

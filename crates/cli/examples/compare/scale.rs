@@ -8,52 +8,35 @@ use std::{
 };
 
 use dabba_pg_cluster::Cluster;
-use serde_json::Value;
 
-use super::{Arguments, Result, report::spread, run};
+use super::{Arguments, Line, Result, bench, report::spread, run};
 
 /// What is compared.
 const MIXES: [&str; 4] = ["place", "order", "kitchen", "life"];
-
-/// What a load came to.
-struct Line {
-    per_second: f64,
-    p99_ms: f64,
-}
 
 /// Compares in rounds, and answers a table.
 pub(super) fn compare(arguments: &Arguments, cluster: &Cluster, dabba: &Path, orders: u64) -> Result<String> {
     let full = cluster.url(&cluster.create_database()?);
     let began = Instant::now();
-    bench(dabba, &full, &["--prefill", &orders.to_string(), "--seconds", "1", "--skip-audit"])?;
+    let mut fill = Command::new(dabba);
+    fill.args(["bench", "--json", "--seconds", "1", "--skip-audit", "--database", &full]);
+    run(fill.args(["--prefill", &orders.to_string()]))?;
     let took = began.elapsed();
     let mut rounds = Vec::new();
     for number in 1..=arguments.rounds {
-        let (seconds, connections) = (arguments.seconds.to_string(), arguments.connections.to_string());
-        let mixes = MIXES.join(",");
-        let load = ["--mix", &mixes, "--seconds", &seconds, "--connections", &connections, "--skip-audit"];
         let empty = cluster.url(&cluster.create_database()?);
+        let load = |url: &str| bench(arguments, dabba, Some(url), &MIXES);
         // Each is the first in turn, since the second finds a machine that is busy with what the first left.
         rounds.push(if number % 2 == 1 {
-            let empty = bench(dabba, &empty, &load)?;
-            (empty, bench(dabba, &full, &load)?)
+            let empty = load(&empty)?;
+            (empty, load(&full)?)
         } else {
-            let full = bench(dabba, &full, &load)?;
-            (bench(dabba, &empty, &load)?, full)
+            let full = load(&full)?;
+            (load(&empty)?, full)
         });
         eprintln!("round {number} is done");
     }
     Ok(text(orders, took, &rounds))
-}
-
-fn bench(dabba: &Path, url: &str, arguments: &[&str]) -> Result<Vec<Line>> {
-    let text = run(Command::new(dabba).args(["bench", "--json", "--database", url]).args(arguments))?;
-    let number = |line: &Value, name: &str| line[name].as_f64();
-    let parsed = text.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
-    let lines = parsed.iter().filter_map(|line| {
-        Some(Line { per_second: number(line, "per_second")?, p99_ms: number(line, "p99_ms")? })
-    });
-    Ok(lines.collect())
 }
 
 fn text(orders: u64, took: Duration, rounds: &[(Vec<Line>, Vec<Line>)]) -> String {

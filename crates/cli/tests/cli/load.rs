@@ -121,7 +121,8 @@ fn a_bench_of_a_running_server_leaves_it_running() {
     }
 }
 
-/// Proves that a database can be given a past that the auditor finds nothing wrong with.
+/// Proves that a database can be given a past that the auditor finds nothing wrong with, and that the auditor is
+/// left out when that is asked for.
 #[test]
 fn a_bench_fills_the_database_first() {
     let cluster = Cluster::shared().unwrap();
