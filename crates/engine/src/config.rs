@@ -22,6 +22,8 @@ pub struct EngineConfig {
     pub max_decision_attempts: u32,
     /// Most catalogues kept in memory.
     pub cached_catalogues: u64,
+    /// Most orders remembered as commands left them, so that the next command on one reads nothing.
+    pub remembered_orders: u64,
     /// How often it is asked whether others have changed the catalogues that are kept. A change is seen
     /// by every server after this time at the latest, and what the store takes to answer.
     pub catalogue_poll_interval: Duration,
@@ -106,6 +108,7 @@ impl Default for EngineConfig {
             commit_timeout: Duration::from_secs(10),
             max_decision_attempts: 8,
             cached_catalogues: 1_000,
+            remembered_orders: 10_000,
             catalogue_poll_interval: Duration::from_millis(500),
             key_retention: SignedDuration::from_hours(7 * 24),
             maintenance_interval: Duration::from_mins(1),

@@ -64,6 +64,7 @@ pub struct Engine {
     config: EngineConfig,
     committers: committer::Committers,
     catalogues: catalogue::CatalogueCache,
+    recent: orders::RecentOrders,
     passwords: accounts::Passwords,
     memberships: accounts::MembershipCache,
     gateway: Option<payments::Gateway>,
@@ -93,6 +94,7 @@ impl Engine {
         Arc::new(Self {
             committers: committer::Committers::start(&store, &config, &metrics),
             catalogues: catalogue::CatalogueCache::new(Arc::clone(&store), config.cached_catalogues),
+            recent: orders::RecentOrders::new(config.remembered_orders),
             passwords: accounts::Passwords::new(&config, Arc::clone(&random)),
             memberships: accounts::MembershipCache::new(&config),
             gateway,

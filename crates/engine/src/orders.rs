@@ -4,6 +4,7 @@ mod act;
 mod place;
 mod quote;
 mod read;
+mod recent;
 
 use dabba_domain::{
     OrderId, RestaurantId, TaskId,
@@ -18,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use act::CommandRequest;
 pub use quote::Quote;
+pub(crate) use recent::RecentOrders;
 
 use crate::{Conflict, Engine, Error};
 

@@ -240,7 +240,10 @@ impl Engine {
                 None => conditions,
             };
             match self.write(*decision, conditions).await? {
-                CommitOutcome::Committed => return Ok(Progress::Completed),
+                CommitOutcome::Committed => {
+                    self.recent.forget(order_id);
+                    return Ok(Progress::Completed);
+                }
                 CommitOutcome::LeaseLost => return Ok(Progress::LeaseLost),
                 CommitOutcome::VersionConflict { .. } => {}
                 // Another process that knows the new map will do it.

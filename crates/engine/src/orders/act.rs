@@ -2,7 +2,7 @@
 
 use dabba_domain::{
     Actor, OrderId, Problems, RestaurantId, Role,
-    order::{Command, Order, Rejection, Version, allowed_actions, decide},
+    order::{Command, Decision, Order, Rejection, Version, allowed_actions, decide},
     restaurant::Settings,
 };
 use dabba_store::IdempotencyKey;
@@ -23,47 +23,81 @@ pub struct CommandRequest {
     pub expected_version: Option<Version>,
 }
 
+/// What comes of a command on an order at one version.
+enum Considered {
+    Write(Box<Decision>),
+    /// It is done already, and there is no key to be claimed.
+    NothingToWrite,
+    Refused(Error),
+}
+
 impl Engine {
     /// Gives a command. When the order changes between deciding and writing, it is decided again.
     pub async fn act(&self, principal: &Principal, request: &CommandRequest) -> Result<Answer, Error> {
-        let CommandRequest { order_id, command, key, expected_version } = request;
+        let CommandRequest { order_id, command, key, .. } = request;
         let claim = match key {
             Some(key) => Some(claim(principal.account_id, key.clone(), &(order_id, command))?),
             None => None,
         };
-        for _ in 0..self.config.max_decision_attempts {
-            let order = self.store.order(*order_id).await?.ok_or(Error::NotFound("order"))?;
-            let restaurant_id = order.details.restaurant_id;
-            let actor = self.actor(principal, restaurant_id).await?.ok_or(Error::NotFound("order"))?;
-            if expected_version.is_some_and(|expected| expected != order.version)
-                && order.is_visible_to(&actor)
-            {
-                let refusal = Error::VersionMismatch { current: order.version };
-                return Box::pin(self.replay_or(refusal, restaurant_id, claim.as_ref())).await;
-            }
-            let entry = self.catalogues.get(restaurant_id).await?;
-            let settings = &entry.restaurant().settings;
-            let decision = match decide(&order, command, &actor, settings, self.now()) {
-                Ok(decision) => decision,
-                Err(rejection) => {
-                    let refusal = refusal(rejection, &order, &actor, settings);
+        let mut remembered = self.recent.recall(*order_id);
+        let attempts = self.config.max_decision_attempts + u32::from(remembered.is_some());
+        for _ in 0..attempts {
+            let (order, is_fresh) = match remembered.take() {
+                Some(order) => (order, false),
+                None => (self.store.order(*order_id).await?.ok_or(Error::NotFound("order"))?, true),
+            };
+            let decision = match self.consider(principal, request, &order).await {
+                Ok(Considered::Write(decision)) => *decision,
+                // Only as it is now is an order refused to anybody, or shown as it is.
+                _ if !is_fresh => continue,
+                Ok(Considered::NothingToWrite) => return Ok(Answer { order, replayed: false }),
+                Ok(Considered::Refused(refusal)) => {
+                    let restaurant_id = order.details.restaurant_id;
                     return Box::pin(self.replay_or(refusal, restaurant_id, claim.as_ref())).await;
                 }
+                Err(error) => return Err(error),
             };
-            if decision.events.is_empty() && claim.is_none() {
-                return Ok(Answer { order, replayed: false });
-            }
-            if let Command::AssignCourier { courier_id } = command
-                && !matches!(actor, Actor::Courier { .. })
-            {
-                Box::pin(self.check_courier(*courier_id)).await?;
-            }
             let conditions = Conditions { claim: claim.clone(), ..Conditions::on(&order) };
-            if let Conclusion::Answered(answer) = self.submit(decision, conditions).await? {
-                return Ok(*answer);
+            match self.submit(decision, conditions).await? {
+                Conclusion::Answered(answer) => {
+                    self.recent.remember_answer(&answer);
+                    return Ok(*answer);
+                }
+                Conclusion::Stale if !is_fresh => self.recent.was_stale(order.id, order.version),
+                Conclusion::Stale => {}
             }
         }
         Err(Conflict::TooManyChanges.into())
+    }
+
+    /// Decides a command on an order at one version.
+    async fn consider(
+        &self,
+        principal: &Principal,
+        request: &CommandRequest,
+        order: &Order,
+    ) -> Result<Considered, Error> {
+        let CommandRequest { command, key, expected_version, .. } = request;
+        let restaurant_id = order.details.restaurant_id;
+        let actor = self.actor(principal, restaurant_id).await?.ok_or(Error::NotFound("order"))?;
+        if expected_version.is_some_and(|expected| expected != order.version) && order.is_visible_to(&actor) {
+            return Ok(Considered::Refused(Error::VersionMismatch { current: order.version }));
+        }
+        let entry = self.catalogues.get(restaurant_id).await?;
+        let settings = &entry.restaurant().settings;
+        let decision = match decide(order, command, &actor, settings, self.now()) {
+            Ok(decision) => decision,
+            Err(rejection) => return Ok(Considered::Refused(refusal(rejection, order, &actor, settings))),
+        };
+        if decision.events.is_empty() && key.is_none() {
+            return Ok(Considered::NothingToWrite);
+        }
+        if let Command::AssignCourier { courier_id } = command
+            && !matches!(actor, Actor::Courier { .. })
+        {
+            Box::pin(self.check_courier(*courier_id)).await?;
+        }
+        Ok(Considered::Write(Box::new(decision)))
     }
 
     /// The capacity in which a caller meets a restaurant's orders; `None` for staff of others.

@@ -50,7 +50,10 @@ impl Engine {
                 completes: None,
             };
             match self.submit(decision, conditions).await? {
-                Conclusion::Answered(answer) => return Ok(*answer),
+                Conclusion::Answered(answer) => {
+                    self.recent.remember_answer(&answer);
+                    return Ok(*answer);
+                }
                 Conclusion::Stale => entry = self.catalogues.refresh(restaurant_id).await?,
             }
         }

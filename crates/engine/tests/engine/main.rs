@@ -9,6 +9,7 @@ mod idempotency;
 mod menus;
 mod paying;
 mod payments;
+mod recent;
 mod storm;
 mod task_faults;
 mod tasks;
