@@ -150,23 +150,20 @@ pub type Progress = Arc<AtomicU64>;
 /// Runs a load and waits for its end.
 pub async fn run_load(load: Load, scene: Arc<Scene>, progress: Progress) -> Result<Report, LoadError> {
     check(&load, &scene)?;
-    let load = Arc::new(load);
-    let mut connections = Vec::with_capacity(load.connections);
-    for _ in 0..load.connections {
-        let connected = Connection::open(load.address).await;
-        connections
-            .push(connected.map_err(|reason| LoadError::NoConnection { address: load.address, reason })?);
+    let (address, count) = (load.address, load.connections);
+    let operator = Arc::new(Operator::new(load, scene).map_err(LoadError::OutOfBounds)?);
+    let mut connections = Vec::with_capacity(count);
+    for _ in 0..count {
+        let connected = Connection::open(address).await;
+        connections.push(connected.map_err(|reason| LoadError::NoConnection { address, reason })?);
     }
     progress.store(0, Ordering::Relaxed);
     let started = Instant::now();
     let report = SharedReport::default();
     let mut workers = tokio::task::JoinSet::new();
     for connection in connections {
-        let worker = Worker {
-            operator: Operator { load: Arc::clone(&load), scene: Arc::clone(&scene) },
-            begun: Arc::clone(&progress),
-            report: report.clone(),
-        };
+        let worker =
+            Worker { operator: Arc::clone(&operator), begun: Arc::clone(&progress), report: report.clone() };
         workers.spawn(worker.run(connection, started));
     }
     while let Some(finished) = workers.join_next().await {
@@ -206,7 +203,7 @@ fn check(load: &Load, scene: &Scene) -> Result<(), LoadError> {
 }
 
 struct Worker {
-    operator: Operator,
+    operator: Arc<Operator>,
     /// Operations begun by all workers.
     begun: Progress,
     report: SharedReport,

@@ -5,38 +5,38 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    Method, Request, Response,
-    body::Incoming,
+    Method, Request, Uri,
     client::conn::http1::{self, SendRequest},
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, InvalidHeaderValue},
+    http::response::Parts,
 };
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+/// Names the intention behind a request.
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Time after which a request counts as failed.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A connection to one server.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    host: String,
+    host: HeaderValue,
 }
 
 /// A request, but for the connection.
 pub(super) struct Call<'a> {
     pub(super) method: Method,
-    pub(super) path: &'a str,
-    /// None for what is public.
-    pub(super) token: Option<&'a str>,
-    pub(super) key: Option<&'a str>,
+    pub(super) path: Uri,
+    /// What [`bearer`] makes of a token. None for what is public.
+    pub(super) bearer: Option<&'a HeaderValue>,
+    pub(super) key: Option<HeaderValue>,
     pub(super) body: Bytes,
 }
 
-/// What came back.
-pub(super) struct Answered {
-    pub(super) status: u16,
-    pub(super) is_replay: bool,
-    pub(super) body: Bytes,
+/// The header's value that says who calls.
+pub(super) fn bearer(token: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    HeaderValue::try_from(format!("Bearer {token}"))
 }
 
 impl Connection {
@@ -47,40 +47,46 @@ impl Connection {
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         // Ends with the sender; an error reaches whoever sends.
         tokio::spawn(connection);
-        Ok(Self { sender, host: address.to_string() })
+        let host = HeaderValue::try_from(address.to_string()).map_err(|error| error.to_string())?;
+        Ok(Self { sender, host })
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
-    /// Sends a request and reads the whole answer. The error is the kind of failure, for the report.
-    pub(super) async fn send(&mut self, call: Call<'_>) -> Result<Answered, String> {
+    /// Sends a request and reads the whole answer, of which the head is kept. The error is the kind of failure,
+    /// for the report.
+    pub(super) async fn send(&mut self, call: Call<'_>) -> Result<Parts, String> {
         tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(call))
             .await
             .unwrap_or_else(|_| Err("timeout".into()))
     }
 
-    async fn exchange(&mut self, call: Call<'_>) -> Result<Answered, String> {
-        let Call { method, path, token, key, body } = call;
-        let mut request = Request::builder().method(method).uri(path).header(HOST, &self.host);
-        if let Some(token) = token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    async fn exchange(&mut self, call: Call<'_>) -> Result<Parts, String> {
+        let Call { method, path, bearer, key, body } = call;
+        let has_body = !body.is_empty();
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = path;
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
+        if let Some(bearer) = bearer {
+            headers.insert(AUTHORIZATION, bearer.clone());
         }
         if let Some(key) = key {
-            request = request.header("idempotency-key", key);
+            headers.insert(&IDEMPOTENCY_KEY, key);
         }
-        if !body.is_empty() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        if has_body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
         self.sender.ready().await.map_err(|error| error.to_string())?;
-        let response: Response<Incoming> =
-            self.sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = response.status().as_u16();
-        let is_replay = response.headers().contains_key("idempotency-replayed");
+        let response = self.sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let (head, mut body) = response.into_parts();
         // The body has to be read before the connection can be used again.
-        let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-        Ok(Answered { status, is_replay, body })
+        while let Some(frame) = body.frame().await {
+            frame.map_err(|error| error.to_string())?;
+        }
+        Ok(head)
     }
 }

@@ -3,28 +3,49 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::Method;
-use serde::Deserialize;
+use hyper::{
+    Method, Uri,
+    header::{HeaderValue, LOCATION},
+    http::response::Parts,
+};
 
 use super::{
     Load, Mix, Scene,
-    connection::{Answered, Call, Connection},
+    connection::{Call, Connection, bearer},
     place_in,
 };
 
+/// Marks the answer to a repeated request.
+const REPLAYED: &str = "idempotency-replayed";
+/// Where orders are.
+const ORDERS: &str = "/v1/orders/";
+
 /// Does the operations of a load.
 pub(super) struct Operator {
-    pub(super) load: Arc<Load>,
-    pub(super) scene: Arc<Scene>,
-}
-
-/// An order as far as it matters here.
-#[derive(Deserialize)]
-struct Placed {
-    id: String,
+    pub(super) load: Load,
+    scene: Arc<Scene>,
+    staff: HeaderValue,
+    courier: HeaderValue,
+    customers: Vec<HeaderValue>,
+    /// Where orders are placed with each restaurant.
+    places: Vec<Uri>,
 }
 
 impl Operator {
+    /// Makes ready what is the same in many requests. The error says what cannot be a part of one.
+    pub(super) fn new(load: Load, scene: Arc<Scene>) -> Result<Self, String> {
+        let of = |token: &String| bearer(token).map_err(|error| error.to_string());
+        let place = |id: &String| path(format!("/v1/restaurants/{id}/orders"));
+        Ok(Self {
+            load,
+            staff: of(&scene.staff)?,
+            courier: of(&scene.courier)?,
+            customers: scene.customers.iter().map(of).collect::<Result<_, _>>()?,
+            places: scene.restaurants.iter().map(place).collect::<Result<_, _>>()?,
+            scene,
+        })
+    }
+
     /// Does the operation with this number. Answers the id of the order that was placed, if one was. The
     /// error is the kind of failure: a status, `replayed`, or what happened to the connection.
     pub(super) async fn operate(
@@ -35,39 +56,34 @@ impl Operator {
         match self.load.mix {
             Mix::Place => self.place(connection, number).await.map(Some),
             Mix::Life => self.life(connection, number).await.map(Some),
-            Mix::Menu => self.read(connection, number, "menu", false).await,
-            Mix::Kitchen => self.read(connection, number, "orders", true).await,
-            Mix::Order => self.order(connection, number).await,
-            Mix::Replay => self.replay(connection, number).await,
+            Mix::Menu => self.read(connection, number, "menu", None).await.map(|()| None),
+            Mix::Kitchen => self.read(connection, number, "orders", Some(&self.staff)).await.map(|()| None),
+            Mix::Order => self.order(connection, number).await.map(|()| None),
+            Mix::Replay => self.replay(connection, number).await.map(|()| None),
         }
-    }
-
-    fn restaurant(&self, number: u64) -> &str {
-        &self.scene.restaurants[place_in(number, self.scene.restaurants.len())]
     }
 
     async fn place(&self, connection: &mut Connection, number: u64) -> Result<String, String> {
-        let customers = &self.scene.customers;
-        let customer = &customers[place_in(number, customers.len())];
-        let answered = self.send_order(connection, &self.load.run, number, customer).await?;
-        if answered.is_replay {
+        let customer = &self.customers[place_in(number, self.customers.len())];
+        let head = self.send_order(connection, &self.load.run, number, customer).await?;
+        if head.headers.contains_key(REPLAYED) {
             return Err("replayed".into());
         }
-        let body = expect(answered, 201)?;
-        let placed: Placed =
-            serde_json::from_slice(&body).map_err(|_| "an order without an id".to_owned())?;
-        Ok(placed.id)
+        expect(&head, 201)?;
+        let location = head.headers.get(LOCATION).and_then(|location| location.to_str().ok());
+        let id = location.and_then(|location| location.strip_prefix(ORDERS));
+        id.map(str::to_owned).ok_or_else(|| "an order without a place".to_owned())
     }
 
     /// Places an order that an earlier load has placed.
-    async fn replay(&self, connection: &mut Connection, number: u64) -> Result<Option<String>, String> {
+    async fn replay(&self, connection: &mut Connection, number: u64) -> Result<(), String> {
         let Some(placed) = &self.scene.placed else { return Err("nothing to place again".into()) };
-        let customer = &self.scene.customers[0];
-        let answered = self.send_order(connection, &placed.run, number % placed.count, customer).await?;
-        if !answered.is_replay {
+        let number = number % placed.count;
+        let head = self.send_order(connection, &placed.run, number, &self.customers[0]).await?;
+        if !head.headers.contains_key(REPLAYED) {
             return Err("not replayed".into());
         }
-        expect(answered, 201).map(|_| None)
+        expect(&head, 201)
     }
 
     async fn send_order(
@@ -75,15 +91,14 @@ impl Operator {
         connection: &mut Connection,
         run: &str,
         number: u64,
-        customer: &str,
-    ) -> Result<Answered, String> {
-        let path = format!("/v1/restaurants/{}/orders", self.restaurant(number));
-        let key = format!("{run}-{number}");
+        customer: &HeaderValue,
+    ) -> Result<Parts, String> {
+        let key = HeaderValue::try_from(format!("{run}-{number}")).map_err(|error| error.to_string())?;
         let call = Call {
             method: Method::POST,
-            path: &path,
-            token: Some(customer),
-            key: Some(&key),
+            path: self.places[place_in(number, self.places.len())].clone(),
+            bearer: Some(customer),
+            key: Some(key),
             body: self.scene.order.clone(),
         };
         connection.send(call).await
@@ -91,46 +106,51 @@ impl Operator {
 
     async fn life(&self, connection: &mut Connection, number: u64) -> Result<String, String> {
         let id = self.place(connection, number).await?;
-        let (staff, courier) = (self.scene.staff.as_str(), self.scene.courier.as_str());
         let minutes = Bytes::from_static(br#"{"preparation_minutes":15}"#);
-        for (command, token, body) in [
-            ("accept", staff, minutes),
-            ("assign", courier, Bytes::new()),
-            ("ready", staff, Bytes::new()),
-            ("pick-up", courier, Bytes::new()),
-            ("deliver", courier, Bytes::new()),
+        for (command, bearer, body) in [
+            ("accept", &self.staff, minutes),
+            ("assign", &self.courier, Bytes::new()),
+            ("ready", &self.staff, Bytes::new()),
+            ("pick-up", &self.courier, Bytes::new()),
+            ("deliver", &self.courier, Bytes::new()),
         ] {
-            let path = format!("/v1/orders/{id}/{command}");
-            let call = Call { method: Method::POST, path: &path, token: Some(token), key: None, body };
-            expect(connection.send(call).await?, 200)?;
+            let path = path(format!("{ORDERS}{id}/{command}"))?;
+            let call = Call { method: Method::POST, path, bearer: Some(bearer), key: None, body };
+            expect(&connection.send(call).await?, 200)?;
         }
         Ok(id)
     }
 
+    /// Reads something of a restaurant.
     async fn read(
         &self,
         connection: &mut Connection,
         number: u64,
         what: &str,
-        is_for_staff: bool,
-    ) -> Result<Option<String>, String> {
-        let path = format!("/v1/restaurants/{}/{what}", self.restaurant(number));
-        let token = is_for_staff.then_some(self.scene.staff.as_str());
-        let call = Call { method: Method::GET, path: &path, token, key: None, body: Bytes::new() };
-        expect(connection.send(call).await?, 200).map(|_| None)
+        bearer: Option<&HeaderValue>,
+    ) -> Result<(), String> {
+        let restaurants = &self.scene.restaurants;
+        let restaurant = &restaurants[place_in(number, restaurants.len())];
+        let path = path(format!("/v1/restaurants/{restaurant}/{what}"))?;
+        let call = Call { method: Method::GET, path, bearer, key: None, body: Bytes::new() };
+        expect(&connection.send(call).await?, 200)
     }
 
-    async fn order(&self, connection: &mut Connection, number: u64) -> Result<Option<String>, String> {
+    async fn order(&self, connection: &mut Connection, number: u64) -> Result<(), String> {
         // Steps that are prime to most counts, so that no two readers go the same way.
         let place = place_in(number.wrapping_mul(7_919), self.scene.orders.len());
         let (id, customer) = &self.scene.orders[place];
-        let path = format!("/v1/orders/{id}");
-        let token = Some(self.scene.customers[*customer].as_str());
-        let call = Call { method: Method::GET, path: &path, token, key: None, body: Bytes::new() };
-        expect(connection.send(call).await?, 200).map(|_| None)
+        let bearer = Some(&self.customers[*customer]);
+        let path = path(format!("{ORDERS}{id}"))?;
+        let call = Call { method: Method::GET, path, bearer, key: None, body: Bytes::new() };
+        expect(&connection.send(call).await?, 200)
     }
 }
 
-fn expect(answered: Answered, status: u16) -> Result<Bytes, String> {
-    if answered.status == status { Ok(answered.body) } else { Err(answered.status.to_string()) }
+fn path(path: String) -> Result<Uri, String> {
+    Uri::try_from(path).map_err(|error| error.to_string())
+}
+
+fn expect(head: &Parts, status: u16) -> Result<(), String> {
+    if head.status == status { Ok(()) } else { Err(head.status.as_u16().to_string()) }
 }
