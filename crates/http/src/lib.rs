@@ -29,9 +29,8 @@ mod token;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware};
+use axum::{Router, extract::DefaultBodyLimit};
 use dabba_engine::Engine;
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 pub use config::{HttpConfig, MAX_BODY_BYTES, MAX_MENU_BYTES, Rate, RateLimits};
@@ -70,9 +69,6 @@ pub fn app(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Router
         .merge(openapi::route())
         .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json")))
         .fallback(observe::nothing_here)
-        // From the innermost to the outermost.
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(CatchPanicLayer::custom(observe::Panicked))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
+        .layer((observe::Observe(Arc::clone(&app)), DefaultBodyLimit::max(MAX_BODY_BYTES)))
         .with_state(app)
 }

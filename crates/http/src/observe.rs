@@ -1,16 +1,23 @@
 //! What is done around every request: its id, its time limit, its log line, its measurements, and
 //! the body of its problem when it is refused.
 
-use std::{any::Any, sync::Arc, time::Instant};
+use std::{
+    any::Any,
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
 
 use axum::{
     body::Body,
-    extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
-    middleware::Next,
+    extract::{MatchedPath, Request},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
-use tower_http::catch_panic::ResponseForPanic;
+use futures::{FutureExt as _, future::BoxFuture};
+use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use crate::{
@@ -26,33 +33,87 @@ const MAX_REQUEST_ID_LENGTH: usize = 128;
 const NO_ROUTE: &str = "none";
 
 /// The outermost of all that is done around a request.
-pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let _in_flight = app.metrics.enter();
-    let id = request_id(&app, request.headers());
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    let id_text = id.to_str().unwrap_or_default();
-    let span = tracing::info_span!("request", id = id_text, %method, route);
+///
+/// One layer for all of it: the router keeps what is within a layer as a trait object, which is cloned for each
+/// request.
+#[derive(Clone)]
+pub(crate) struct Observe(pub(crate) Arc<App>);
 
-    let mut response = bounded(&app, request, next).instrument(span.clone()).await;
-    complete(&mut response, id_text, &span);
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REQUEST_ID.clone(), id.clone());
+impl<S> Layer<S> for Observe {
+    type Service = Observed<S>;
 
-    let took = began.elapsed();
-    app.metrics.answered(&method, route, response.status(), took);
-    let status = response.status().as_u16();
-    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    // Reads are most of the traffic and change nothing; their lines are for whoever looks for them.
-    if response.status().is_server_error() || !method.is_safe() {
-        tracing::info!(parent: &span, status, took_us, "answered");
-    } else {
-        tracing::debug!(parent: &span, status, took_us, "answered");
+    fn layer(&self, inner: S) -> Observed<S> {
+        Observed { app: Arc::clone(&self.0), inner }
     }
-    response
+}
+
+/// What is observed.
+#[derive(Clone)]
+pub(crate) struct Observed<S> {
+    app: Arc<App>,
+    inner: S,
+}
+
+impl<S> Service<Request> for Observed<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let asked = Asked::new(Arc::clone(&self.app), &request);
+        Box::pin(asked.answer(self.inner.call(request)).map(Ok))
+    }
+}
+
+/// What is known of a request before it is answered.
+struct Asked {
+    app: Arc<App>,
+    began: Instant,
+    id: HeaderValue,
+    method: Method,
+    route: Option<MatchedPath>,
+}
+
+impl Asked {
+    fn new(app: Arc<App>, request: &Request) -> Self {
+        let began = Instant::now();
+        let id = request_id(&app, request.headers());
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        Self { app, began, id, method: request.method().clone(), route }
+    }
+
+    async fn answer(self, answering: impl Future<Output = Result<Response, Infallible>>) -> Response {
+        let Self { app, began, id, method, route } = self;
+        let _in_flight = app.metrics.enter();
+        let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+        let id_text = id.to_str().unwrap_or_default();
+        let span = tracing::info_span!("request", id = id_text, %method, route);
+
+        let mut response = bounded(&app, &method, answering).instrument(span.clone()).await;
+        complete(&mut response, id_text, &span);
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REQUEST_ID.clone(), id.clone());
+
+        let took = began.elapsed();
+        app.metrics.answered(&method, route, response.status(), took);
+        let status = response.status().as_u16();
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        // Reads are most of the traffic and change nothing; their lines are for whoever looks for them.
+        if response.status().is_server_error() || !method.is_safe() {
+            tracing::info!(parent: &span, status, took_us, "answered");
+        } else {
+            tracing::debug!(parent: &span, status, took_us, "answered");
+        }
+        response
+    }
 }
 
 /// Writes the problem that a refusal stands for, and logs what only the log may know.
@@ -89,12 +150,15 @@ fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// Answers a request, or ends it when its time is over.
-async fn bounded(app: &App, request: Request, next: Next) -> Response {
-    let safe = request.method().is_safe();
-    match tokio::time::timeout(app.config.request_timeout, next.run(request)).await {
+/// Waits for the answer to a request, until its time is over.
+async fn bounded(
+    app: &App,
+    method: &Method,
+    answering: impl Future<Output = Result<Response, Infallible>>,
+) -> Response {
+    match tokio::time::timeout(app.config.request_timeout, caught(answering)).await {
         Ok(response) => response,
-        Err(_) if safe => {
+        Err(_) if method.is_safe() => {
             Problem::new(Code::Unavailable, "The answer took longer than a request may take.").into_response()
         }
         // The write may be on its way.
@@ -107,44 +171,39 @@ async fn bounded(app: &App, request: Request, next: Next) -> Response {
     }
 }
 
+/// Makes a problem of a panic, so that a defect costs one request and not its connection. What it leaves behind is
+/// what an error in the same place would.
+async fn caught(answering: impl Future<Output = Result<Response, Infallible>>) -> Response {
+    match AssertUnwindSafe(answering).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Err(panic) => {
+            let text = text_of(&*panic);
+            Problem::internal(format!("a handler panicked: {text}")).into_response()
+        }
+    }
+}
+
 /// Answers where there is no route.
 pub(crate) async fn nothing_here() -> Problem {
     Problem::not_found()
 }
 
-/// Makes a problem of a panic, so that a defect costs one request and not its connection.
-#[derive(Clone, Copy)]
-pub(crate) struct Panicked;
-
-impl ResponseForPanic for Panicked {
-    type ResponseBody = Body;
-
-    fn response_for_panic(&mut self, panic: Box<dyn Any + Send + 'static>) -> Response {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&'static str>().copied())
-            .unwrap_or("a panic without a text");
-        Problem::internal(format!("a handler panicked: {text}")).into_response()
-    }
+/// What a panic says.
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&'static str>().copied()).unwrap_or("a panic without a text")
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::{Router, body::to_bytes, routing::get};
-    use tower::ServiceExt as _;
-    use tower_http::catch_panic::CatchPanicLayer;
+    use axum::body::to_bytes;
 
     use super::*;
 
     /// Proves that a panic is answered as a problem that does not say what the panic said.
     #[tokio::test]
     async fn a_panic_is_a_problem_and_stays_in_the_log() {
-        async fn broken() {
-            panic!("the secret is 42");
-        }
-        let app = Router::new().route("/", get(broken)).layer(CatchPanicLayer::custom(Panicked));
-        let mut response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+        let mut response = caught(async { panic!("the secret is 42") }).await;
         let problem = response.extensions().get::<Problem>().unwrap();
         assert_eq!(problem.log_text(), Some("a handler panicked: the secret is 42"));
         complete(&mut response, "id-1", &tracing::Span::none());

@@ -151,6 +151,8 @@ impl<'a> OrderBody<'a> {
     }
 }
 
+/// Room for what most orders are in JSON, so that it is written once and not moved as it grows.
+const ORDER_BYTES: usize = 2_048;
 /// Marks the answer to a repeated request.
 static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -170,7 +172,11 @@ pub(super) async fn answer(
 }
 
 async fn represent(app: &App, caller: &Principal, order: &Order) -> Result<Response> {
-    let mut response = Json(OrderBody::new(app, caller, order).await?).into_response();
+    let body = OrderBody::new(app, caller, order).await?;
+    let mut json = Vec::with_capacity(ORDER_BYTES);
+    serde_json::to_writer(&mut json, &body).map_err(|error| Problem::internal(error.to_string()))?;
+    let content_type = HeaderValue::from_static("application/json");
+    let mut response = ([(header::CONTENT_TYPE, content_type)], json).into_response();
     set_version_headers(&mut response, order);
     Ok(response)
 }
