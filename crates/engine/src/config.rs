@@ -23,7 +23,7 @@ pub struct EngineConfig {
     /// Most catalogues kept in memory.
     pub cached_catalogues: u64,
     /// Most orders remembered as commands left them, so that the next command on one reads nothing.
-    pub remembered_orders: u64,
+    pub remembered_orders: usize,
     /// How often it is asked whether others have changed the catalogues that are kept. A change is seen
     /// by every server after this time at the latest, and what the store takes to answer.
     pub catalogue_poll_interval: Duration,

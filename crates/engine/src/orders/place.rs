@@ -51,7 +51,7 @@ impl Engine {
             };
             match self.submit(decision, conditions).await? {
                 Conclusion::Answered(answer) => {
-                    self.recent.remember_answer(&answer);
+                    self.recent.remember(&answer);
                     return Ok(*answer);
                 }
                 Conclusion::Stale => entry = self.catalogues.refresh(restaurant_id).await?,

@@ -8,13 +8,16 @@
 //! that has to be made again is slower for all in it. So after one that was behind, nothing is remembered for a
 //! while.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU32, Ordering},
+};
 
 use dabba_domain::{
     OrderId,
     order::{Order, Version},
 };
-use moka::{policy::EvictionPolicy, sync::Cache};
+use hashlink::LruCache;
 
 use super::Answer;
 
@@ -22,17 +25,14 @@ use super::Answer;
 const READS_AFTER_STALE: u32 = 1_000;
 
 pub(crate) struct RecentOrders {
-    orders: Cache<OrderId, Order>,
+    orders: Mutex<LruCache<OrderId, Order>>,
     /// Commands that still have to read.
     reads: AtomicU32,
 }
 
 impl RecentOrders {
-    pub(crate) fn new(capacity: u64) -> Self {
-        // Those that were used last, not those that were used most: an order that has just been placed is yet to be
-        // used.
-        let orders = Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru()).build();
-        Self { orders, reads: AtomicU32::new(0) }
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { orders: Mutex::new(LruCache::new(capacity.max(1))), reads: AtomicU32::new(0) }
     }
 
     /// The order as it was left, if that is remembered and to be relied on.
@@ -41,32 +41,48 @@ impl RecentOrders {
         if self.reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
             return None;
         }
-        self.orders.get(&id)
+        self.lock().get(&id).cloned()
     }
 
-    /// Remembers an order as it has just been written. Of one at its end little more is asked.
-    pub(super) fn remember_answer(&self, Answer { order, replayed }: &Answer) {
+    /// Remembers an order as it has just been written, in the place of the one that was used longest ago. Of one
+    /// at its end little more is asked.
+    pub(super) fn remember(&self, Answer { order, replayed }: &Answer) {
         if *replayed {
             return;
         }
         if order.status.is_terminal() {
-            self.orders.invalidate(&order.id);
-        } else {
-            self.orders.insert(order.id, order.clone());
+            return self.forget(order.id);
         }
+        let mut orders = self.lock();
+        // Of two that are answered at the same time, the earlier may come here later.
+        if orders.peek(&order.id).is_some_and(|known| known.version > order.version) {
+            return;
+        }
+        let oldest = if orders.len() == orders.capacity() { orders.remove_lru() } else { None };
+        let earlier = orders.insert(order.id, order.clone());
+        drop(orders);
+        // It takes a while to drop them, and others need not wait for that.
+        drop((oldest, earlier));
     }
 
     /// Takes note that an order was not at this version any more. Unless a command of this process has moved it
     /// on meanwhile, others change orders as well.
     pub(super) fn was_stale(&self, id: OrderId, version: Version) {
-        if self.orders.get(&id).is_some_and(|order| order.version == version) {
-            self.orders.invalidate(&id);
+        let mut orders = self.lock();
+        if orders.peek(&id).is_some_and(|order| order.version == version) {
+            orders.remove(&id);
             self.reads.store(READS_AFTER_STALE, Ordering::Relaxed);
         }
     }
 
     /// Forgets an order that something else than a command has changed.
     pub(crate) fn forget(&self, id: OrderId) {
-        self.orders.invalidate(&id);
+        let forgotten = self.lock().remove(&id);
+        drop(forgotten);
+    }
+
+    /// Not to be held across a wait.
+    fn lock(&self) -> MutexGuard<'_, LruCache<OrderId, Order>> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,13 +4,13 @@ use dabba_domain::{
     AccountId, Bucket, OrderId, Role,
     order::{Command, OrderRequest, OrderStatus, PaymentStatus},
 };
-use dabba_engine::{CommandRequest, Conflict, Engine, Error, Principal};
+use dabba_engine::{CommandRequest, Conflict, Engine, EngineConfig, Error, Principal};
 use serde_json::json;
 
 use crate::{
     faulty::Fault,
     paying::PayingWorld,
-    world::{World, accept, cancel, key, start_of_time},
+    world::{World, accept, cancel, config, key, start_of_time},
 };
 
 fn courier() -> Principal {
@@ -68,6 +68,18 @@ async fn the_next_command_reads_nothing() {
         assert_eq!((answer.order.status, answer.replayed), (status, false));
     }
     world.check_histories().await;
+}
+
+/// Proves that of more orders than are remembered those are forgotten that were used longest ago.
+#[tokio::test]
+async fn only_so_many_are_remembered() {
+    let world = World::with(EngineConfig { remembered_orders: 1, ..config() }).await;
+    let first = accept_one(&world, "a").await;
+    let second = accept_one(&world, "b").await;
+    world.store.loads.plan(|| Fault::Before);
+    let error = world.act(&world.staff, first, Command::MarkReady).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable), "{error}");
+    world.act(&world.staff, second, Command::MarkReady).await.unwrap();
 }
 
 /// Proves that nobody is refused, or told that there is nothing to do, by what is remembered: the order is read
