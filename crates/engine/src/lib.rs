@@ -1,7 +1,7 @@
 //! What Dabba can do: quote, place, act, read and list orders; keep restaurants, menus, stock and
 //! accounts. On the domain's rules and any store that keeps the contract.
 //!
-//! The way of a write: load what is needed (the catalogue from memory, the order from the store),
+//! The way of a write: load what is needed (the catalogue and recent orders from memory, others from the store),
 //! let the domain decide, hand the decision to a committer, and answer from its outcome. A
 //! decision that was made on a stale version is made again, a bounded number of times.
 //!

@@ -5,8 +5,7 @@
 //! from memory: the order is read first.
 //!
 //! Where several processes change the same orders, memory is often behind, and a batch that holds a decision
-//! that has to be made again is slower for all in it. So after one that was behind, nothing is remembered for a
-//! while.
+//! that has to be made again is slower for all in it. So after one that was behind, orders are read for a while.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
