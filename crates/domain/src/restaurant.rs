@@ -13,7 +13,7 @@ use crate::{
         DEFAULT_ACCEPTANCE_DEADLINE_SECONDS, MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_OPENING_INTERVALS,
         MAX_TAX_RATE_BASIS_POINTS, MIN_ACCEPTANCE_DEADLINE_SECONDS,
     },
-    text::Name,
+    text::{Name, RawText},
 };
 
 /// Counts the changes of something that is replaced whole; the first version is 1.
@@ -170,7 +170,7 @@ impl Serialize for Zone {
 }
 impl<'de> Deserialize<'de> for Zone {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let name = RawText::<'de>::deserialize(deserializer)?;
         Self::from_name(&name).ok_or_else(|| de::Error::custom("not a time zone of the IANA database"))
     }
 }
@@ -229,7 +229,7 @@ impl Serialize for ClockTime {
 }
 impl<'de> Deserialize<'de> for ClockTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = RawText::<'de>::deserialize(deserializer)?;
         let parsed = (text.len() == "HH:MM".len()).then(|| Time::strptime("%H:%M", text.as_bytes()));
         match parsed {
             Some(Ok(time)) => Ok(Self(time)),

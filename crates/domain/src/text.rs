@@ -1,6 +1,6 @@
 //! Text that people write: trimmed, of bounded length, without control characters.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, ops::Deref, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -68,8 +68,22 @@ impl<const MAX: usize> fmt::Debug for Text<MAX> {
 }
 impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = RawText::<'de>::deserialize(deserializer)?;
         Self::new(&text).map_err(de::Error::custom)
+    }
+}
+
+/// Text in a document that is about to be parsed: borrowed from the document, unless it is written with escapes. (A bare
+/// `Cow` is always a copy.)
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(crate) struct RawText<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for RawText<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
     }
 }
 
@@ -140,7 +154,7 @@ impl std::borrow::Borrow<str> for Slug {
 }
 impl<'de> Deserialize<'de> for Slug {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = RawText::<'de>::deserialize(deserializer)?;
         Self::new(&text).map_err(de::Error::custom)
     }
 }
@@ -158,6 +172,22 @@ mod tests {
         assert_eq!(Text::<3>::new("four"), Err(TextError::TooLong { max: 3 }));
         assert_eq!(Text::<9>::new("a\u{0}b"), Err(TextError::ControlCharacter));
         assert_eq!(Text::<9>::new("a\nb").unwrap().as_str(), "a\nb");
+    }
+
+    /// Proves that text is read from wherever a document comes, and copied only where it has to be.
+    #[test]
+    fn raw_text_is_borrowed_where_it_can_be() {
+        let is_borrowed = |json| match serde_json::from_str::<RawText<'_>>(json).unwrap() {
+            RawText(Cow::Borrowed(text)) => (text.to_owned(), true),
+            RawText(Cow::Owned(text)) => (text, false),
+        };
+        assert_eq!(is_borrowed(r#""dal""#), ("dal".to_owned(), true));
+        assert_eq!(is_borrowed(r#""d\u0061l""#), ("dal".to_owned(), false));
+        assert_eq!(serde_json::from_str::<Slug>(r#""d\u0061l""#).unwrap().as_str(), "dal");
+        assert_eq!(serde_json::from_value::<Slug>("dal".into()).unwrap().as_str(), "dal");
+        assert_eq!(serde_json::from_reader::<_, Slug>(r#""dal""#.as_bytes()).unwrap().as_str(), "dal");
+        let error = serde_json::from_str::<Slug>("5").unwrap_err().to_string();
+        assert!(error.starts_with("invalid type: integer `5`, expected a string"), "{error}");
     }
 
     #[test]

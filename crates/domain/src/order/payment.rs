@@ -12,7 +12,10 @@ use super::{
     Decision, Event, Order, OrderStatus, PaymentMethod, PaymentStatus, RefundBearer, RefundReason, Rejection,
     Task, refund::Refund, state::named_variants,
 };
-use crate::{Actor, Timestamp, limits::MAX_PAYMENT_TEXT_LENGTH, order::RefundNumber, restaurant::Settings};
+use crate::{
+    Actor, Timestamp, limits::MAX_PAYMENT_TEXT_LENGTH, order::RefundNumber, restaurant::Settings,
+    text::RawText,
+};
 
 /// A text that is not what a payment provider would hand out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +50,7 @@ macro_rules! payment_text {
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                let text = RawText::<'de>::deserialize(deserializer)?;
                 Self::new(&text).map_err(de::Error::custom)
             }
         }
