@@ -50,7 +50,10 @@ impl Engine {
         let written = self.write(decision, conditions);
         async move {
             match written.await? {
-                CommitOutcome::Committed => Ok(Conclusion::Answered(answer)),
+                CommitOutcome::Committed => {
+                    self.recent.remember(&answer.order);
+                    Ok(Conclusion::Answered(answer))
+                }
                 CommitOutcome::Replayed { order_id, version } => {
                     Box::pin(self.replay(order_id, version)).await.map(Box::new).map(Conclusion::Answered)
                 }

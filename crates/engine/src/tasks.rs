@@ -234,14 +234,17 @@ impl Engine {
                 Verdict::NotBefore(run_at) => return Ok(Progress::NotBefore(run_at)),
             };
             let conditions = Conditions::on(&order);
+            let changes = !decision.events.is_empty();
             let conditions = match lease {
                 Some(lease) => conditions.completing(lease),
-                None if decision.events.is_empty() => return Ok(Progress::Completed),
+                None if !changes => return Ok(Progress::Completed),
                 None => conditions,
             };
             match self.write(*decision, conditions).await? {
                 CommitOutcome::Committed => {
-                    self.recent.forget(order_id);
+                    if changes {
+                        self.recent.forget(order_id);
+                    }
                     return Ok(Progress::Completed);
                 }
                 CommitOutcome::LeaseLost => return Ok(Progress::LeaseLost),

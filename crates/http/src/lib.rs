@@ -69,6 +69,7 @@ pub fn app(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Router
         .merge(openapi::route())
         .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json")))
         .fallback(observe::nothing_here)
+        // The outermost first.
         .layer((observe::Observe(Arc::clone(&app)), DefaultBodyLimit::max(MAX_BODY_BYTES)))
         .with_state(app)
 }

@@ -59,10 +59,7 @@ impl Engine {
             };
             let conditions = Conditions { claim: claim.clone(), ..Conditions::on(&order) };
             match self.submit(decision, conditions).await? {
-                Conclusion::Answered(answer) => {
-                    self.recent.remember(&answer);
-                    return Ok(*answer);
-                }
+                Conclusion::Answered(answer) => return Ok(*answer),
                 Conclusion::Stale if !is_fresh => self.recent.was_stale(order.id, order.version),
                 Conclusion::Stale => {}
             }

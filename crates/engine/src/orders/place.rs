@@ -50,10 +50,7 @@ impl Engine {
                 completes: None,
             };
             match self.submit(decision, conditions).await? {
-                Conclusion::Answered(answer) => {
-                    self.recent.remember(&answer);
-                    return Ok(*answer);
-                }
+                Conclusion::Answered(answer) => return Ok(*answer),
                 Conclusion::Stale => entry = self.catalogues.refresh(restaurant_id).await?,
             }
         }

@@ -18,8 +18,6 @@ use dabba_domain::{
 };
 use hashlink::LruCache;
 
-use super::Answer;
-
 /// After one that was behind, so many commands read their orders.
 const READS_AFTER_STALE: u32 = 1_000;
 
@@ -45,10 +43,7 @@ impl RecentOrders {
 
     /// Remembers an order as it has just been written, in the place of the one that was used longest ago. Of one
     /// at its end little more is asked.
-    pub(super) fn remember(&self, Answer { order, replayed }: &Answer) {
-        if *replayed {
-            return;
-        }
+    pub(super) fn remember(&self, order: &Order) {
         if order.status.is_terminal() {
             return self.forget(order.id);
         }

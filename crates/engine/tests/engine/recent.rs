@@ -4,12 +4,15 @@ use dabba_domain::{
     AccountId, Bucket, OrderId, Role,
     order::{Command, OrderRequest, OrderStatus, PaymentStatus},
 };
-use dabba_engine::{CommandRequest, Conflict, Engine, EngineConfig, Error, Principal};
+use dabba_engine::{
+    CommandRequest, Conflict, Engine, EngineConfig, Error, Principal, Registration, TaskOutcome,
+};
 use serde_json::json;
 
 use crate::{
     faulty::Fault,
     paying::PayingWorld,
+    working::{STOCK, Worker, working_config},
     world::{World, accept, cancel, config, key, start_of_time},
 };
 
@@ -115,6 +118,43 @@ async fn memory_that_is_behind_is_of_no_effect() {
     world.check_histories().await;
 }
 
+/// Proves that stock is returned once, though two servers cancel the order and one of them remembers it as it was
+/// before (I7).
+#[tokio::test]
+async fn memory_that_is_behind_returns_no_stock_again() {
+    let world = World::with_stock(config()).await;
+    let id = world.place_two("a").await.id;
+    cancelled_by(&world, &world.second_engine(), id).await;
+    assert_eq!(world.stock_of_dal().await, STOCK);
+    let again = world.act(&world.admin, id, cancel()).await.unwrap();
+    assert_eq!((again.order.status, world.stock_of_dal().await), (OrderStatus::Cancelled, STOCK));
+    world.check_histories().await;
+}
+
+/// Proves that a courier moves no order that another server has given to another one, though it is remembered as
+/// theirs (I9).
+#[tokio::test]
+async fn memory_that_is_behind_moves_nothing_for_others() {
+    let (world, id) = accepted().await;
+    world.act(&world.staff, id, Command::MarkReady).await.unwrap();
+    world.act(&courier(), id, Command::AssignCourier { courier_id: courier().account_id }).await.unwrap();
+    let registration = Registration {
+        email: "courier@example.com".into(),
+        name: "Courier".into(),
+        password: "long enough".into(),
+        role: Role::Courier,
+    };
+    let courier_id = world.engine.register(Some(&world.admin), registration).await.unwrap().id;
+    let command = Command::AssignCourier { courier_id };
+    let request = CommandRequest { order_id: id, command, key: None, expected_version: None };
+    world.second_engine().act(&world.admin, &request).await.unwrap();
+
+    let error = world.act(&courier(), id, Command::PickUp).await.unwrap_err();
+    assert!(matches!(error, Error::NotFound(_)), "{error}");
+    let order = world.read(id).await;
+    assert_eq!((order.status, order.courier_id), (OrderStatus::ReadyForPickup, Some(courier_id)));
+}
+
 /// Proves that after one that was behind, orders are read again.
 #[tokio::test]
 async fn where_others_change_orders_they_are_read() {
@@ -143,6 +183,20 @@ async fn a_worker_of_the_same_server_is_not_others() {
 
     world.store.loads.plan(|| Fault::Before);
     world.act(&world.staff, in_cash, Command::MarkReady).await.unwrap();
+}
+
+/// Proves that an order is still remembered when a task of it has passed that changed nothing, as its deadline does.
+#[tokio::test]
+async fn a_task_that_changes_nothing_makes_nobody_read() {
+    let world = World::with(working_config()).await;
+    let id = accept_one(&world, "a").await;
+    let worker = Worker::start(&world.engine);
+    world.until_no_tasks(&worker).await;
+    assert!(worker.count(TaskOutcome::Completed) > 0);
+    worker.stop().await;
+
+    world.store.loads.plan(|| Fault::Before);
+    world.act(&world.staff, id, Command::MarkReady).await.unwrap();
 }
 
 /// Proves that a key that was used with another server is answered as there, though the order that is
