@@ -22,6 +22,7 @@ mod maintenance;
 mod metrics;
 mod nudge;
 mod orders;
+mod panic;
 mod payments;
 mod restaurants;
 mod sparse;
@@ -42,6 +43,7 @@ pub use metrics::{
     CallLabel, EngineMetrics, StateLabel, StatusLabel, StepLabel, TaskLabel, TaskOutcome, TaskOutcomeLabel,
 };
 pub use orders::{Answer, CommandRequest, Quote};
+pub use panic::panic_text;
 pub use payments::{
     BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment, PaymentConfig, PaymentGateway,
     WebhookError, WebhookReader,

@@ -28,7 +28,7 @@ mod deadlines;
 mod parked;
 mod payments;
 
-use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use dabba_domain::{
     OrderId, Timestamp,
@@ -43,6 +43,7 @@ use crate::{
     CatalogueEntry, Conflict, Engine, Error, TaskConfig, TaskOutcome,
     condition::{Condition, News},
     orders::Conditions,
+    panic_text,
 };
 
 /// How often a deadline's task fails before it is parked: with the default pauses, within about twenty
@@ -198,7 +199,10 @@ impl Engine {
         // A panic is caught, so that it is put down to its task and its task alone. What it leaves behind
         // is what an error in the same place would.
         let progress = AssertUnwindSafe(self.carry_out(claimed)).catch_unwind().await;
-        let progress = progress.unwrap_or_else(|panic| Err(Error::Internal(text_of(&*panic))));
+        let progress = progress.unwrap_or_else(|panic| {
+            let text = panic_text(&*panic).unwrap_or("without a text");
+            Err(Error::Internal(format!("panicked: {text}")))
+        });
         match progress {
             Ok(Progress::Completed) => TaskOutcome::Completed,
             Ok(Progress::LeaseLost) => TaskOutcome::LeaseLost,
@@ -332,13 +336,6 @@ fn log(condition: &mut Condition, outcome: Result<(), StoreError>) {
         Some(News::WorksAgain) => tracing::info!("tasks are worked again"),
         None => {}
     }
-}
-
-/// What a panic says.
-fn text_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panicked: {}", text.unwrap_or("without a text"))
 }
 
 /// `duration` after `now`; the last moment there is, when that is beyond it.

@@ -2,7 +2,6 @@
 //! the body of its problem when it is refused.
 
 use std::{
-    any::Any,
     convert::Infallible,
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -16,6 +15,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
+use dabba_engine::panic_text;
 use futures::{FutureExt as _, future::BoxFuture};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
@@ -177,7 +177,7 @@ async fn caught(answering: impl Future<Output = Result<Response, Infallible>>) -
     match AssertUnwindSafe(answering).catch_unwind().await {
         Ok(Ok(response)) => response,
         Err(panic) => {
-            let text = text_of(&*panic);
+            let text = panic_text(&*panic).unwrap_or("a panic without a text");
             Problem::internal(format!("a handler panicked: {text}")).into_response()
         }
     }
@@ -186,12 +186,6 @@ async fn caught(answering: impl Future<Output = Result<Response, Infallible>>) -
 /// Answers where there is no route.
 pub(crate) async fn nothing_here() -> Problem {
     Problem::not_found()
-}
-
-/// What a panic says.
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&'static str>().copied()).unwrap_or("a panic without a text")
 }
 
 #[cfg(test)]
