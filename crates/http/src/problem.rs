@@ -306,7 +306,9 @@ impl From<Conflict> for Problem {
 fn not_accepting(reason: NotAccepting) -> Problem {
     let text = reason.to_string();
     match reason {
-        NotAccepting::Paused { until } => Problem::new(Code::RestaurantPaused, text).with("until", until),
+        NotAccepting::Paused { until, opens_at } => {
+            Problem::new(Code::RestaurantPaused, text).with("until", until).with("opens_at", opens_at)
+        }
         NotAccepting::Closed { opens_at } => {
             Problem::new(Code::RestaurantClosed, text).with("opens_at", opens_at)
         }

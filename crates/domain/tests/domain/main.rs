@@ -5,6 +5,7 @@
 mod bill;
 mod common;
 mod deadlines;
+mod hours;
 mod ledger;
 mod lifecycle;
 mod moves;

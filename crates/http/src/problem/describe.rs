@@ -40,7 +40,8 @@ pub(crate) struct ProblemDocument {
     errors: Option<Vec<dabba_domain::Problem>>,
     /// `restaurant_paused`: when the pause ends by itself, if it does.
     until: Option<dabba_domain::Timestamp>,
-    /// `restaurant_closed`: when it opens next, if it ever does.
+    /// `restaurant_closed`, `restaurant_paused`: the first moment at which the restaurant is neither closed nor
+    /// paused. Absent if the pause has no end, or if the restaurant never opens.
     opens_at: Option<dabba_domain::Timestamp>,
     /// `below_minimum_order`: the smallest subtotal that is delivered.
     minimum: Option<dabba_domain::Amount>,

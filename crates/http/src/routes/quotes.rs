@@ -52,7 +52,8 @@ struct ObstacleBody {
     /// `restaurant_paused`: when the pause ends by itself, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
-    /// `restaurant_closed`: when it opens next, if it ever does.
+    /// `restaurant_closed`, `restaurant_paused`: the first moment at which the restaurant is neither closed nor
+    /// paused. Absent if the pause has no end, or if the restaurant never opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     opens_at: Option<Timestamp>,
     /// `below_minimum_order`: the smallest subtotal that is delivered.
@@ -75,8 +76,12 @@ impl QuoteBody {
         let mut obstacles = Vec::new();
         match quote.not_accepting {
             None => {}
-            Some(reason @ NotAccepting::Paused { until }) => {
-                obstacles.push(ObstacleBody { until, ..ObstacleBody::new(Code::RestaurantPaused, &reason) });
+            Some(reason @ NotAccepting::Paused { until, opens_at }) => {
+                obstacles.push(ObstacleBody {
+                    until,
+                    opens_at,
+                    ..ObstacleBody::new(Code::RestaurantPaused, &reason)
+                });
             }
             Some(reason @ NotAccepting::Closed { opens_at }) => {
                 obstacles

@@ -11,9 +11,7 @@ use axum::{
 use dabba_domain::{
     AccountId, Amount, Currency, RestaurantId, Timestamp,
     menu::MenuDocument,
-    restaurant::{
-        DeliveryTerms, Location, NotAccepting, OpeningHours, OpeningInterval, Restaurant, SettingsDocument,
-    },
+    restaurant::{DeliveryTerms, Location, OpeningHours, OpeningInterval, Restaurant, SettingsDocument},
     text::Name,
 };
 use dabba_engine::CatalogueEntry;
@@ -79,7 +77,8 @@ struct RestaurantBody<'a> {
     pause: Option<PauseBody>,
     /// Whether it takes orders now.
     accepting: bool,
-    /// When it opens next, if it is closed and ever does.
+    /// The first moment at which it takes orders again: it is neither closed nor paused then. Absent while it takes
+    /// orders, if the pause has no end, and if it never opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     opens_at: Option<Timestamp>,
     created_at: Timestamp,
@@ -122,10 +121,7 @@ impl<'a> RestaurantBody<'a> {
                 .filter(|pause| pause.until.is_none_or(|until| now < until))
                 .map(|pause| PauseBody { until: pause.until }),
             accepting: not_accepting.is_none(),
-            opens_at: match not_accepting {
-                Some(NotAccepting::Closed { opens_at }) => opens_at,
-                _ => None,
-            },
+            opens_at: not_accepting.and_then(|reason| reason.opens_at()),
             created_at: restaurant.created_at,
         }
     }

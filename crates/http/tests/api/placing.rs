@@ -154,6 +154,15 @@ async fn a_restaurant_takes_orders_when_it_says_so() {
     let closed = server.get(&server.restaurant_path(""), None).await.expect(200);
     assert_eq!((&closed["accepting"], &closed["opens_at"]), (&json!(false), &json!("2026-06-08T09:00:00Z")));
     assert_eq!(place("3").await.header("idempotency-replayed"), "true", "what was placed stays placed");
+
+    // Paused until 12:00 next Monday, in the middle of the next opening, and then without an end.
+    let until = json!({"until": "2026-06-08T11:00:00Z"});
+    let both = server.post(&pause, Some(&server.staff), &until).send().await.expect(200);
+    assert_eq!((&both["accepting"], &both["opens_at"]), (&json!(false), &until["until"]));
+    assert_eq!(place("4").await.problem(409, "restaurant_paused")["opens_at"], until["until"]);
+    server.request(Method::POST, &pause).by(&server.staff).send().await.expect(200);
+    let refused = place("4").await.problem(409, "restaurant_paused");
+    assert_eq!((refused.get("until"), refused.get("opens_at")), (None, None));
 }
 
 /// Proves that the minimum holds for deliveries and not for collections.
