@@ -6,19 +6,33 @@
 //!
 //! | what happens | who loses | who gets |
 //! |---|---|---|
-//! | the money is collected | the customer, the total | the restaurant its food less the discount, the tax office the tax, the platform the delivery fee, the courier the tip (the restaurant's staff when the customer collects) |
-//! | a refund that the restaurant bears | the restaurant, and the tax office the tax on what is given back | the customer, as a refund |
-//! | a refund that the platform bears | the platform | the customer, as a refund |
-//! | a refund that everyone bears | everyone who got something, in proportion | the customer, as a refund |
+//! | the money is captured | the customer, the total | the restaurant its food less the discount, the tax office the tax, the platform the delivery fee, the courier the tip (the restaurant's staff when the customer collects) |
+//! | a refund that the restaurant bears | the tax office the refund's tax share, the restaurant the rest | the customer, as a refund |
+//! | a refund that the platform bears | the tax office the refund's tax share, the platform the rest | the customer, as a refund |
+//! | a refund that everyone bears | the tax office the refund's tax share; restaurant, platform and courier the rest, in proportion to what each still holds | the customer, as a refund |
 //!
-//! Shares are rounded half up over all refunds so far, and what rounding leaves is the restaurant's: once
-//! all is given back, nobody keeps a penny and nobody lacks one.
+//! **The tax share** of a refund:
+//! - of lines: the tax on these lines;
+//! - of an amount that the restaurant bears: the part that tax is of what restaurant and tax office still hold,
+//!   because the restaurant returns the price of its food, and the food is what is taxed;
+//! - of an amount that the platform or everyone bears: the part that tax is of all that is not refunded yet.
+//!
+//! The tax share is rounded half up to a minor unit. It is never more than the tax office still holds, and
+//! never so little that the tax office would hold more than what is left of the order: after a full refund no
+//! tax is left, whoever bore it.
+//!
+//! **The rest** may take the account of the restaurant or of the platform below zero when that account alone
+//! bears it. When everyone bears it, it takes from no account more than the account still holds, and nothing
+//! from an account below zero. The rest is divided by largest remainder; of equal remainders the restaurant's
+//! comes first, then the platform's.
+
+use std::cmp::Reverse;
 
 use serde::Serialize;
 
 use crate::{
-    Amount, Timestamp,
-    order::{Event, OrderDetails, RecordedEvent, Refund, RefundBearer, Version, share},
+    Timestamp,
+    order::{Event, OrderDetails, RecordedEvent, Refund, RefundBearer, RefundLine, Version},
     pricing::FulfilmentKind,
 };
 
@@ -87,84 +101,102 @@ pub fn ledger(history: &[RecordedEvent]) -> Vec<LedgerPosting> {
     postings
 }
 
-/// What everyone got, and what of it has been given back so far.
-struct Books {
-    total: Amount,
+/// What each account holds of the sale after the refunds so far. Without a capture that is nothing.
+struct Books<'a> {
+    details: &'a OrderDetails,
     restaurant: i64,
-    tax: Amount,
-    platform: Amount,
-    courier: Amount,
-    /// Tax that has been given back.
-    tax_returned: i64,
-    /// Given back by the restaurant.
-    by_restaurant: i64,
-    /// Given back by everyone.
-    by_everyone: i64,
+    tax: i64,
+    platform: i64,
+    courier: i64,
 }
 
-impl Books {
-    fn new(details: &OrderDetails) -> Self {
-        let amounts = &details.amounts;
-        let (courier, staff) = match details.fulfilment.kind() {
-            FulfilmentKind::Delivery => (amounts.tip, Amount::ZERO),
-            FulfilmentKind::Collection => (Amount::ZERO, amounts.tip),
-        };
-        Self {
-            total: amounts.total,
-            restaurant: amounts.subtotal.minor() - amounts.discount.minor() + staff.minor(),
-            tax: amounts.tax,
-            platform: amounts.delivery_fee,
-            courier,
-            tax_returned: 0,
-            by_restaurant: 0,
-            by_everyone: 0,
-        }
+impl<'a> Books<'a> {
+    const fn new(details: &'a OrderDetails) -> Self {
+        Self { details, restaurant: 0, tax: 0, platform: 0, courier: 0 }
     }
 
-    fn sale(&self) -> Vec<LedgerEntry> {
+    fn sale(&mut self) -> Vec<LedgerEntry> {
+        let amounts = &self.details.amounts;
+        let tip = amounts.tip.minor();
+        let (courier, staff) = match self.details.fulfilment.kind() {
+            FulfilmentKind::Delivery => (tip, 0),
+            FulfilmentKind::Collection => (0, tip),
+        };
+        self.restaurant = amounts.subtotal.minor() - amounts.discount.minor() + staff;
+        self.tax = amounts.tax.minor();
+        self.platform = amounts.delivery_fee.minor();
+        self.courier = courier;
         vec![
-            entry(LedgerAccount::Customer, -self.total.minor()),
+            entry(LedgerAccount::Customer, -amounts.total.minor()),
             entry(LedgerAccount::Restaurant, self.restaurant),
-            entry(LedgerAccount::Tax, self.tax.minor()),
-            entry(LedgerAccount::Platform, self.platform.minor()),
-            entry(LedgerAccount::Courier, self.courier.minor()),
+            entry(LedgerAccount::Tax, self.tax),
+            entry(LedgerAccount::Platform, self.platform),
+            entry(LedgerAccount::Courier, self.courier),
         ]
     }
 
     fn refund(&mut self, refund: &Refund) -> Vec<LedgerEntry> {
         let amount = refund.amount.minor();
-        let mut entries = vec![entry(LedgerAccount::Refunds, amount)];
-        match refund.borne_by {
-            RefundBearer::Platform => entries.push(entry(LedgerAccount::Platform, -amount)),
-            RefundBearer::Restaurant => {
-                let food = self.total.minor() - self.platform.minor() - self.courier.minor();
-                let food = Amount::from_minor(food).unwrap_or(self.total);
-                let (before, after) = (self.by_restaurant, self.by_restaurant + amount);
-                self.by_restaurant = after;
-                let tax = self.return_tax(between(self.tax, before, after, food));
-                entries.push(entry(LedgerAccount::Tax, -tax));
-                entries.push(entry(LedgerAccount::Restaurant, tax - amount));
-            }
-            RefundBearer::Everyone => {
-                let (before, after) = (self.by_everyone, self.by_everyone + amount);
-                self.by_everyone = after;
-                let tax = self.return_tax(between(self.tax, before, after, self.total));
-                let platform = between(self.platform, before, after, self.total);
-                let courier = between(self.courier, before, after, self.total);
-                entries.push(entry(LedgerAccount::Tax, -tax));
-                entries.push(entry(LedgerAccount::Platform, -platform));
-                entries.push(entry(LedgerAccount::Courier, -courier));
-                entries.push(entry(LedgerAccount::Restaurant, tax + platform + courier - amount));
-            }
-        }
-        entries
+        let tax = self.tax_share(refund);
+        let rest = amount - tax;
+        let [restaurant, platform, courier] = match refund.borne_by {
+            RefundBearer::Restaurant => [rest, 0, 0],
+            RefundBearer::Platform => [0, rest, 0],
+            RefundBearer::Everyone => self.divide(rest),
+        };
+        self.tax -= tax;
+        self.restaurant -= restaurant;
+        self.platform -= platform;
+        self.courier -= courier;
+        vec![
+            entry(LedgerAccount::Refunds, amount),
+            entry(LedgerAccount::Tax, -tax),
+            entry(LedgerAccount::Platform, -platform),
+            entry(LedgerAccount::Courier, -courier),
+            entry(LedgerAccount::Restaurant, -restaurant),
+        ]
     }
 
-    /// So much tax, but no more than there was.
-    fn return_tax(&mut self, tax: i64) -> i64 {
-        let tax = tax.min(self.tax.minor() - self.tax_returned);
-        self.tax_returned += tax;
-        tax
+    /// What of a refund the tax office returns.
+    fn tax_share(&self, refund: &Refund) -> i64 {
+        let amount = refund.amount.minor();
+        let left = self.restaurant + self.tax + self.platform + self.courier;
+        let share = match (refund.lines.as_slice(), refund.borne_by) {
+            ([], RefundBearer::Restaurant) => portion(self.tax, amount, self.restaurant.max(0) + self.tax),
+            ([], RefundBearer::Platform | RefundBearer::Everyone) => portion(self.tax, amount, left),
+            (lines, _) => amount - self.price_without_tax(lines),
+        };
+        // Tax that would be more than all that is left could never be returned.
+        let least = self.tax - (left - amount);
+        share.max(least).min(self.tax).clamp(0, amount)
+    }
+
+    fn price_without_tax(&self, lines: &[RefundLine]) -> i64 {
+        let ordered = &self.details.lines;
+        let price = |it: &RefundLine| {
+            let line = usize::try_from(it.line).ok().and_then(|line| ordered.get(line));
+            line.map_or(0, |line| line.unit_price.minor().saturating_mul(i64::from(it.quantity)))
+        };
+        lines.iter().map(price).fold(0, i64::saturating_add)
+    }
+
+    /// Divides what everyone bears among restaurant, platform and courier, in proportion to what each holds.
+    fn divide(&self, rest: i64) -> [i64; 3] {
+        let held = [self.restaurant, self.platform, self.courier].map(|held| i128::from(held.max(0)));
+        let (rest, whole) = (i128::from(rest), held.iter().sum::<i128>());
+        if whole < rest || whole == 0 {
+            // No history that the lifecycle allows comes here; the accounts still sum to zero.
+            return [i64::try_from(rest).unwrap_or(i64::MAX), 0, 0];
+        }
+        let mut shares = held.map(|held| held * rest / whole);
+        let mut by_remainder = [0, 1, 2];
+        by_remainder.sort_by_key(|account| Reverse(held[*account] * rest % whole));
+        let missing = usize::try_from(rest - shares.iter().sum::<i128>()).unwrap_or(0);
+        for account in by_remainder.into_iter().take(missing) {
+            shares[account] += 1;
+        }
+        // A share is at most what the account holds.
+        shares.map(|share| i64::try_from(share).unwrap_or(i64::MAX))
     }
 }
 
@@ -172,9 +204,11 @@ const fn entry(account: LedgerAccount, amount: i64) -> LedgerEntry {
     LedgerEntry { account, amount }
 }
 
-/// By how much the share of `part` grows while what is given back of `whole` grows from `before` to `after`.
-fn between(part: Amount, before: i64, after: i64, whole: Amount) -> i64 {
-    let share_of = |given: i64| share(part, i128::from(given), whole);
-    // A share is at most the part, unless more than the whole is given back, which nothing allows.
-    i64::try_from(share_of(after) - share_of(before)).unwrap_or(part.minor())
+/// `part` × `amount` / `whole`, rounded half up; nothing of nothing.
+fn portion(part: i64, amount: i64, whole: i64) -> i64 {
+    if whole <= 0 {
+        return 0;
+    }
+    let (part, amount, whole) = (i128::from(part), i128::from(amount), i128::from(whole));
+    i64::try_from((2 * part * amount + whole) / (2 * whole)).unwrap_or(i64::MAX)
 }

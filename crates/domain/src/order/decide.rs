@@ -172,12 +172,9 @@ pub fn decide(
         Command::Accept { preparation_minutes } => decision.accept(actor, *preparation_minutes, now)?,
         Command::Reject { reason, note } => {
             let stock_returned = decision.return_stock(RejectReason::returns_stock(*reason));
-            decision.record(
-                actor,
-                now,
-                Event::Rejected { reason: *reason, note: note.clone(), stock_returned },
-            )?;
-            decision.unwind_payment(actor, RefundBearer::Everyone, now)?;
+            let (reason, note) = (*reason, note.clone());
+            decision.record(actor, now, Event::Rejected { reason, note, stock_returned })?;
+            decision.unwind_payment(actor, now)?;
         }
         Command::MarkReady => decision.record(actor, now, Event::MarkedReady)?,
         Command::AssignCourier { courier_id } => decision.assign(actor, *courier_id, now)?,
@@ -191,12 +188,9 @@ pub fn decide(
         }
         Command::Cancel { reason, note } => {
             let stock_returned = decision.return_stock(CancelReason::returns_stock(*reason));
-            decision.record(
-                actor,
-                now,
-                Event::Cancelled { reason: *reason, note: note.clone(), stock_returned },
-            )?;
-            decision.unwind_payment(actor, bearer_of_cancellation(order, actor), now)?;
+            let (reason, note, borne_by) = (*reason, note.clone(), bearer_of_cancellation(order, actor));
+            decision.record(actor, now, Event::Cancelled { reason, note, stock_returned, borne_by })?;
+            decision.unwind_payment(actor, now)?;
         }
         Command::Warn => {
             if order.warning_time(settings).is_none_or(|time| now < time) {
@@ -324,9 +318,9 @@ fn warning_lead(time_to_accept: SignedDuration) -> SignedDuration {
     SignedDuration::from_secs(i64::from(MAX_WARNING_LEAD_SECONDS)).min(time_to_accept / 2)
 }
 
-/// Who pays when collected money goes back because an order is cancelled. Where nothing was cooked, the
-/// sale is undone. Where the restaurant gives up what it has begun, so is it. Where somebody else does,
-/// the restaurant is paid for its work.
+/// Who bears what is refunded because an order is cancelled, whether its payment is captured before or after.
+/// Where nothing was cooked, and where the restaurant gives up what it has begun, the sale is undone. Where an
+/// admin cancels what the restaurant has begun, the restaurant is paid for its work.
 fn bearer_of_cancellation(order: &Order, actor: &Actor) -> RefundBearer {
     let is_begun = !matches!(order.status, OrderStatus::Created | OrderStatus::Confirmed);
     match actor {
@@ -392,7 +386,7 @@ impl Decision {
         let waited_for = if self.order.awaits_payment() { Awaited::Payment } else { Awaited::Restaurant };
         let stock_returned = self.return_stock(true);
         self.record(actor, now, Event::Expired { waited_for, stock_returned })?;
-        self.unwind_payment(actor, RefundBearer::Everyone, now)
+        self.unwind_payment(actor, now)
     }
 
     fn assign(&mut self, actor: &Actor, courier_id: AccountId, now: Timestamp) -> Result<(), Rejection> {

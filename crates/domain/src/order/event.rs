@@ -8,8 +8,8 @@ use crate::{
     AccountId, Actor, Amount, OrderId, Timestamp,
     order::{
         Awaited, CancelReason, Closure, DeclineReason, Order, OrderDetails, OrderStatus, PaymentMethod,
-        PaymentReference, PaymentStatus, Refund, RefundNumber, RefundState, RefundStatus, RejectReason,
-        Version,
+        PaymentReference, PaymentStatus, Refund, RefundBearer, RefundNumber, RefundState, RefundStatus,
+        RejectReason, Version,
     },
     text::Note,
 };
@@ -64,6 +64,13 @@ pub enum Event {
         note: Option<Note>,
         /// Whether what it took from stock went back.
         stock_returned: bool,
+        /// Who bears what is refunded because of it, also when the payment is captured only later. Absent when
+        /// everyone bears it.
+        #[serde(
+            default = "RefundBearer::of_an_early_end",
+            skip_serializing_if = "RefundBearer::is_of_an_early_end"
+        )]
+        borne_by: RefundBearer,
     },
     /// The restaurant's time to accept runs out.
     AcceptanceDue {
@@ -199,8 +206,9 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
         Event::CourierAssigned { courier_id } => order.courier_id = Some(*courier_id),
         Event::PickedUp => order.status = OrderStatus::OutForDelivery,
         Event::Delivered => order.status = OrderStatus::Delivered,
-        Event::Cancelled { reason, note, .. } => {
-            close(&mut order, Closure::Cancelled { by: recorded.actor, reason: *reason, note: note.clone() });
+        Event::Cancelled { reason, note, borne_by, .. } => {
+            let (by, reason, note, borne_by) = (recorded.actor, *reason, note.clone(), *borne_by);
+            close(&mut order, Closure::Cancelled { by, reason, note, borne_by });
         }
         Event::AcceptanceDue { .. } => {}
         Event::Expired { waited_for, .. } => close(&mut order, Closure::Expired { waited_for: *waited_for }),

@@ -9,8 +9,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{
-    Decision, Event, Order, OrderStatus, PaymentMethod, PaymentStatus, RefundBearer, RefundReason, Rejection,
-    Task, refund::Refund, state::named_variants,
+    Closure, Decision, Event, Order, OrderStatus, PaymentMethod, PaymentStatus, RefundBearer, RefundReason,
+    Rejection, Task, refund::Refund, state::named_variants,
 };
 use crate::{
     Actor, Timestamp, limits::MAX_PAYMENT_TEXT_LENGTH, order::RefundNumber, restaurant::Settings,
@@ -237,7 +237,7 @@ impl Decision {
         let amount = self.order.details.amounts.total;
         self.record(&Actor::System, now, Event::PaymentCaptured { amount })?;
         if self.order.status == OrderStatus::Cancelled {
-            self.give_back(&Actor::System, RefundBearer::Everyone, now)?;
+            self.give_back(&Actor::System, now)?;
         }
         Ok(())
     }
@@ -265,20 +265,13 @@ impl Decision {
     }
 
     /// What has to be done about the money of an order that has just ended early.
-    pub(super) fn unwind_payment(
-        &mut self,
-        actor: &Actor,
-        borne_by: RefundBearer,
-        now: Timestamp,
-    ) -> Result<(), Rejection> {
+    pub(super) fn unwind_payment(&mut self, actor: &Actor, now: Timestamp) -> Result<(), Rejection> {
         match self.order.payment_status {
             PaymentStatus::Authorized => {
                 self.tasks_at(now, [Task::VoidPayment]);
                 Ok(())
             }
-            PaymentStatus::Captured | PaymentStatus::PartiallyRefunded => {
-                self.give_back(actor, borne_by, now)
-            }
+            PaymentStatus::Captured | PaymentStatus::PartiallyRefunded => self.give_back(actor, now),
             // Whoever asks the provider to set the money aside sees that the order has ended.
             PaymentStatus::Pending
             | PaymentStatus::Failed
@@ -287,14 +280,14 @@ impl Decision {
         }
     }
 
-    /// Gives back all that is left.
-    fn give_back(&mut self, actor: &Actor, borne_by: RefundBearer, now: Timestamp) -> Result<(), Rejection> {
+    /// Gives back all that is left of an order that ended early, at the cost of those who bear its end.
+    fn give_back(&mut self, actor: &Actor, now: Timestamp) -> Result<(), Rejection> {
         let amount = self.order.refundable();
         if amount.is_zero() {
             return Ok(());
         }
         let number = self.order.next_refund_number();
-        let reason = RefundReason::OrderEnded;
+        let (reason, borne_by) = (RefundReason::OrderEnded, self.order.bearer_of_its_end());
         let refund = Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by };
         self.request_refund(actor, refund, now)
     }
@@ -317,6 +310,14 @@ impl Decision {
 }
 
 impl Order {
+    /// Who bears what is refunded because the order ended early.
+    fn bearer_of_its_end(&self) -> RefundBearer {
+        match self.closure {
+            Some(Closure::Cancelled { borne_by, .. }) => borne_by,
+            _ => RefundBearer::of_an_early_end(),
+        }
+    }
+
     /// Whether a report that this payment was authorized says something new. A payment that was let go of,
     /// or is collected, was authorized before.
     fn may_still_be_authorized(&self, reference: &PaymentReference) -> bool {

@@ -53,13 +53,26 @@ pub struct RefundLine {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefundBearer {
-    /// The restaurant: it gives back what it got, with the tax on it.
+    /// The restaurant pays all but the tax share, which the tax office returns.
     #[default]
     Restaurant,
-    /// The platform, out of goodwill: everybody else keeps what they got.
+    /// The platform pays all but the tax share, which the tax office returns.
     Platform,
-    /// Everyone gives back their share: the sale is undone.
+    /// Restaurant, platform and courier pay all but the tax share, in proportion to what each still holds of
+    /// the sale: the sale is undone.
     Everyone,
+}
+
+impl RefundBearer {
+    /// The bearer of what is refunded when an order ends early, unless its end says otherwise.
+    pub(super) const fn of_an_early_end() -> Self {
+        Self::Everyone
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(super) const fn is_of_an_early_end(&self) -> bool {
+        matches!(self, Self::Everyone)
+    }
 }
 
 named_variants!(RefundBearer {
@@ -240,7 +253,7 @@ fn priced(lines: &[OrderLine], quantities: &[u32]) -> i128 {
 }
 
 /// The part of `amount` that belongs to `part` of `whole`, rounded half up to a whole minor unit.
-pub(crate) fn share(amount: Amount, part: i128, whole: Amount) -> i128 {
+fn share(amount: Amount, part: i128, whole: Amount) -> i128 {
     let (amount, whole) = (i128::from(amount.minor()), i128::from(whole.minor()));
     if whole == 0 { 0 } else { (2 * amount * part + whole) / (2 * whole) }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, Actor, Amount, Currency, OrderId, RestaurantId, Timestamp,
-    order::{CancelReason, DeclineReason, PaymentReference, RefundState, RejectReason},
+    order::{CancelReason, DeclineReason, PaymentReference, RefundBearer, RefundState, RejectReason},
     pricing::{Amounts, FulfilmentKind, OrderLine},
     restaurant::{Location, Revision},
     text::{Name, Note, Slug},
@@ -302,6 +302,12 @@ pub enum Closure {
         /// Why, in their own words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
+        /// Who bears what is refunded because of it. Absent when everyone bears it.
+        #[serde(
+            default = "RefundBearer::of_an_early_end",
+            skip_serializing_if = "RefundBearer::is_of_an_early_end"
+        )]
+        borne_by: RefundBearer,
     },
     /// The restaurant did not take it.
     Rejected {

@@ -13,7 +13,8 @@ use dabba_domain::{
     Actor, Amount,
     order::{
         Awaited, CancelReason, Closure, Command, CommandKind, Decision, Event, Fulfilment, Order,
-        OrderStatus, PaymentStatus, RejectReason, Rejection, Task, allowed_actions, decide, fold,
+        OrderStatus, PaymentStatus, RefundBearer, RejectReason, Rejection, Task, allowed_actions, decide,
+        fold,
     },
 };
 use jiff::SignedDuration;
@@ -154,10 +155,8 @@ fn how_an_order_ended_decides_what_counts_as_repeated() {
     let cancelled = must(&order(delivery()), &customer(), &cancel());
     assert!(act(&cancelled, &staff(), &cancel()).unwrap().events.is_empty(), "by whomever");
     assert!(matches!(act(&cancelled, &staff(), &reject()), Err(Rejection::IllegalMove { .. })));
-    assert_eq!(
-        cancelled.closure,
-        Some(Closure::Cancelled { by: customer(), reason: CancelReason::ChangedMind, note: None })
-    );
+    let (by, reason, borne_by) = (customer(), CancelReason::ChangedMind, RefundBearer::Everyone);
+    assert_eq!(cancelled.closure, Some(Closure::Cancelled { by, reason, note: None, borne_by }));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use dabba_domain::{
     Amount,
     order::{
-        Command, Event, Order, OrderStatus, PaymentMethod, PaymentStatus, RecordedEvent, RefundBearer,
-        RefundLine, RefundReason, RefundRequest, RefundStatus, Rejection, fold,
+        Closure, Command, Event, Order, OrderStatus, PaymentMethod, PaymentStatus, RecordedEvent,
+        RefundBearer, RefundLine, RefundReason, RefundRequest, RefundStatus, Rejection, evolve, fold,
     },
 };
 use proptest::prelude::*;
@@ -157,7 +157,31 @@ fn what_goes_back_when_an_order_ends_early_is_borne_by_whom() {
             order.status
         );
         assert_eq!((refund.reason, ended.refundable()), (RefundReason::OrderEnded, Amount::ZERO));
+        // The same, when the payment is captured only after the end.
+        let unpaid = told(&placed_by_card(delivery()).order, &authorized());
+        let unpaid =
+            if order.status == OrderStatus::Preparing { must(&unpaid, &staff(), &accept()) } else { unpaid };
+        let ended = told(&must(&unpaid, &actor, &command), &captured());
+        let refund = &ended.refunds[0].refund;
+        assert_eq!((refund.borne_by, refund.amount), (borne_by, ended.captured), "{actor:?} in flight");
     }
+}
+
+/// Cancellations once did not say who bears them. What is captured after such a cancellation is refunded as it
+/// was then.
+#[test]
+fn a_cancellation_from_before_it_had_a_bearer_is_borne_by_everyone() {
+    let preparing = must(&told(&placed_by_card(delivery()).order, &authorized()), &staff(), &accept());
+    let old = json!({"type": "cancelled", "data": {"reason": "other", "stock_returned": false}});
+    let event: Event = serde_json::from_value(old.clone()).unwrap();
+    let (order_id, version, at) = (preparing.id, preparing.version + 1, now());
+    let recorded = RecordedEvent { order_id, version, at, actor: admin(), event };
+    assert_eq!(serde_json::to_value(&recorded.event).unwrap(), old, "what everyone bears is not said");
+    let ended = told(&evolve(Some(preparing), &recorded).unwrap(), &captured());
+    assert_eq!(ended.refunds[0].refund.borne_by, RefundBearer::Everyone);
+    let closure = json!({"how": "cancelled", "by": admin(), "reason": "other"});
+    assert_eq!(serde_json::from_value::<Closure>(closure.clone()).unwrap(), ended.closure.clone().unwrap());
+    assert_eq!(serde_json::to_value(ended.closure).unwrap(), closure);
 }
 
 #[test]

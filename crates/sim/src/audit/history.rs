@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc};
 
 use dabba_domain::{
     AccountId, Actor, Timestamp,
-    order::{Awaited, Closure, Event, Order, OrderDetails, OrderStatus, PaymentMethod, RecordedEvent},
+    order::{
+        Awaited, Closure, Event, Order, OrderDetails, OrderStatus, PaymentMethod, RecordedEvent, RefundBearer,
+    },
 };
 
 use super::{
@@ -147,6 +149,39 @@ impl<'a> Replay<'a> {
             }
         }
         self.judge_deadline(*version, *at, event, findings);
+        self.judge_bearer(recorded, findings);
+    }
+
+    /// Whether those who have to bear an early end bear it: everyone, but for an admin's cancellation of what
+    /// the restaurant has begun, which the platform bears.
+    fn judge_bearer(&self, recorded: &RecordedEvent, findings: &mut Findings) {
+        let RecordedEvent { version, actor, event, .. } = recorded;
+        let begun_and_by_admin = |by: &Actor| matches!(by, Actor::Admin { .. }) && self.ready_by.is_some();
+        let (bearer, is_right) = match event {
+            Event::Cancelled { borne_by, .. } => match borne_by {
+                // Cancellations once did not say so.
+                RefundBearer::Everyone => return,
+                RefundBearer::Platform => (borne_by, begun_and_by_admin(actor)),
+                RefundBearer::Restaurant => (borne_by, false),
+            },
+            Event::RefundRequested(refund) if self.unwound_by == Some(*actor) => {
+                let is_right = match &self.closure {
+                    Some(Closure::Cancelled { by, borne_by, .. }) => {
+                        let did_not_say_so = *borne_by == RefundBearer::Everyone && begun_and_by_admin(by);
+                        refund.borne_by == *borne_by
+                            || (did_not_say_so && refund.borne_by == RefundBearer::Platform)
+                    }
+                    _ => refund.borne_by == RefundBearer::Everyone,
+                };
+                (&refund.borne_by, is_right)
+            }
+            _ => return,
+        };
+        if !is_right {
+            let text =
+                format!("event {version}, {}, is borne by {bearer}, who may not bear it", event.name());
+            findings.add(Code::IllegalPayment, text);
+        }
     }
 
     /// Whether an event that is about a deadline is about the one that holds, and not before its time.
@@ -211,9 +246,9 @@ impl<'a> Replay<'a> {
             Event::CourierAssigned { courier_id } => self.courier_id = Some(*courier_id),
             Event::PickedUp => self.status = OrderStatus::OutForDelivery,
             Event::Delivered => self.status = OrderStatus::Delivered,
-            Event::Cancelled { reason, note, .. } => {
-                (self.status, self.closure) =
-                    ended(Closure::Cancelled { by: *actor, reason: *reason, note: note.clone() });
+            Event::Cancelled { reason, note, borne_by, .. } => {
+                let (by, reason, note, borne_by) = (*actor, *reason, note.clone(), *borne_by);
+                (self.status, self.closure) = ended(Closure::Cancelled { by, reason, note, borne_by });
             }
             Event::Expired { waited_for, .. } => {
                 (self.status, self.closure) = ended(Closure::Expired { waited_for: *waited_for });

@@ -1,11 +1,11 @@
 //! Whose the money of an order is: the auditor's own books, against which the domain's ledger is held.
 //!
-//! The domain adds postings up. The auditor says what each account has after each event, by what was
-//! collected and by how much was given back out of whose pocket so far, and never by what it said before.
+//! The domain makes postings. The auditor computes what every account holds after each event, from the sale
+//! and the refunds, and never from the postings.
 
 use dabba_domain::{
     ledger::{LedgerAccount, LedgerPosting, ledger},
-    order::{Event, OrderDetails, RecordedEvent, RefundBearer},
+    order::{Event, OrderDetails, RecordedEvent, Refund, RefundBearer},
     pricing::FulfilmentKind,
 };
 
@@ -31,19 +31,12 @@ type Balances = [i128; ACCOUNTS.len()];
 fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut Findings) {
     let Some(Event::Placed(details)) = events.first().map(|recorded| &recorded.event) else { return };
     let mut postings = postings.iter();
-    let mut given = Given::default();
+    let mut books = Books::default();
     let mut found: Balances = [0; ACCOUNTS.len()];
     for RecordedEvent { version, event, .. } in events {
         match event {
-            Event::PaymentCaptured { amount } => given.captured = amount.minor().into(),
-            Event::Refunded(refund) => {
-                let amount = i128::from(refund.amount.minor());
-                *match refund.borne_by {
-                    RefundBearer::Restaurant => &mut given.by_restaurant,
-                    RefundBearer::Platform => &mut given.by_platform,
-                    RefundBearer::Everyone => &mut given.by_everyone,
-                } += amount;
-            }
+            Event::PaymentCaptured { amount } => books.sell(details, amount.minor().into()),
+            Event::Refunded(refund) => books.give_back(details, refund),
             _ => continue,
         }
         let Some(posting) = postings.next().filter(|posting| posting.version == *version) else {
@@ -59,7 +52,7 @@ fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut 
             let entries = posting.entries.iter().filter(|entry| entry.account == *account);
             *balance += entries.map(|entry| i128::from(entry.amount)).sum::<i128>();
         }
-        let expected = balances(details, &given);
+        let expected = books.balances();
         if let Some(text) = difference(&found, &expected) {
             return findings.add(Code::LedgerDiffers, format!("after event {version} {text}"));
         }
@@ -76,33 +69,83 @@ fn difference(found: &Balances, expected: &Balances) -> Option<String> {
     Some(format!("the ledger gives {account:?} {found}; it is {expected}"))
 }
 
-/// What was collected, and what of it was given back, by who bears it.
+/// What was captured and refunded, and what everyone who got something of it holds.
 #[derive(Default)]
-struct Given {
+struct Books {
     captured: i128,
-    by_restaurant: i128,
-    by_platform: i128,
-    by_everyone: i128,
+    refunded: i128,
+    tax: i128,
+    /// Restaurant, platform and courier: those who bear what tax does not.
+    bearers: [i128; 3],
 }
 
-/// What every account has when so much was collected and given back.
-fn balances(details: &OrderDetails, given: &Given) -> Balances {
-    let amounts = &details.amounts;
-    let (total, tax) = (i128::from(amounts.total.minor()), i128::from(amounts.tax.minor()));
-    let (fee, tip) = (i128::from(amounts.delivery_fee.minor()), i128::from(amounts.tip.minor()));
-    // The staff keeps the tip of what the customer collects.
-    let tip = if details.fulfilment.kind() == FulfilmentKind::Delivery { tip } else { 0 };
-    let Given { captured, by_restaurant, by_platform, by_everyone } = *given;
-    // What the restaurant gives back is of its food, with the tax on that.
-    let food_and_tax = total - fee - tip;
-    let returned_tax = portion(tax, by_restaurant, food_and_tax) + portion(tax, by_everyone, total);
-    let tax = tax - returned_tax.min(tax);
-    let platform = fee - by_platform - portion(fee, by_everyone, total);
-    let courier = tip - portion(tip, by_everyone, total);
-    let refunded = by_restaurant + by_platform + by_everyone;
-    // Everything else is the restaurant's, with what rounding leaves.
-    let restaurant = captured - refunded - tax - platform - courier;
-    [-captured, refunded, restaurant, platform, courier, tax]
+impl Books {
+    fn sell(&mut self, details: &OrderDetails, captured: i128) {
+        let amounts = &details.amounts;
+        let (fee, tip) = (i128::from(amounts.delivery_fee.minor()), i128::from(amounts.tip.minor()));
+        // The staff keeps the tip of what the customer collects.
+        let tip = if details.fulfilment.kind() == FulfilmentKind::Delivery { tip } else { 0 };
+        self.captured = captured;
+        self.tax = amounts.tax.minor().into();
+        self.bearers = [captured - self.tax - fee - tip, fee, tip];
+    }
+
+    fn give_back(&mut self, details: &OrderDetails, refund: &Refund) {
+        let amount = i128::from(refund.amount.minor());
+        let left = self.captured - self.refunded - amount;
+        let mut tax = if !refund.lines.is_empty() {
+            let food: i128 = refund.lines.iter().map(|it| price(details, it.line, it.quantity)).sum();
+            amount - food
+        } else if refund.borne_by == RefundBearer::Restaurant {
+            portion(self.tax, amount, self.tax + self.bearers[0].max(0))
+        } else {
+            portion(self.tax, amount, self.captured - self.refunded)
+        };
+        // Neither may the tax office owe tax, nor hold more than what is left of the order.
+        tax = tax.max(0);
+        if self.tax - tax > left {
+            tax = self.tax - left;
+        }
+        tax = tax.min(self.tax).min(amount);
+        self.tax -= tax;
+        self.refunded += amount;
+        let rest = amount - tax;
+        match refund.borne_by {
+            RefundBearer::Restaurant => self.bearers[0] -= rest,
+            RefundBearer::Platform => self.bearers[1] -= rest,
+            RefundBearer::Everyone => self.share(rest),
+        }
+    }
+
+    /// Takes `rest` from all who hold something: of each its exact part rounded down, and then a unit at a
+    /// time from whoever has given least of its exact part.
+    fn share(&mut self, rest: i128) {
+        let held = self.bearers.map(|balance| balance.max(0));
+        let whole: i128 = held.iter().sum();
+        if whole <= 0 {
+            return;
+        }
+        let mut taken = held.map(|held| held * rest / whole);
+        while taken.iter().sum::<i128>() < rest {
+            let owed = |place: usize| held[place] * rest - taken[place] * whole;
+            let most = (1..held.len()).fold(0, |most, it| if owed(it) > owed(most) { it } else { most });
+            taken[most] += 1;
+        }
+        for (balance, taken) in self.bearers.iter_mut().zip(taken) {
+            *balance -= taken;
+        }
+    }
+
+    const fn balances(&self) -> Balances {
+        let [restaurant, platform, courier] = self.bearers;
+        [-self.captured, self.refunded, restaurant, platform, courier, self.tax]
+    }
+}
+
+/// What so many of a line cost without tax.
+fn price(details: &OrderDetails, line: u32, quantity: u32) -> i128 {
+    let unit_price = |line: usize| details.lines.get(line).map(|line| i128::from(line.unit_price.minor()));
+    usize::try_from(line).ok().and_then(unit_price).unwrap_or(0) * i128::from(quantity)
 }
 
 /// `amount` × `given` / `whole`, rounded half up; nothing of nothing.
@@ -121,7 +164,7 @@ mod tests {
     use dabba_domain::{
         Actor, Amount,
         ledger::LedgerEntry,
-        order::{Fulfilment, Refund, RefundReason},
+        order::{Fulfilment, Refund, RefundLine, RefundReason},
     };
     use dabba_store::conformance::builders::{World, amount};
 
@@ -129,6 +172,14 @@ mod tests {
 
     /// An order of which all is collected, and given back by these in these parts.
     fn history(is_collected: bool, refunds: &[(RefundBearer, i64)]) -> Vec<RecordedEvent> {
+        let refunds: Vec<_> = refunds.iter().map(|(bearer, minor)| (*bearer, *minor, Vec::new())).collect();
+        history_of(is_collected, &refunds)
+    }
+
+    fn history_of(
+        is_collected: bool,
+        refunds: &[(RefundBearer, i64, Vec<RefundLine>)],
+    ) -> Vec<RecordedEvent> {
         let mut world = World::new(21);
         let (restaurant_id, customer_id) = (world.restaurant_id(), world.account_id());
         let mut details = world.details(restaurant_id, customer_id);
@@ -145,13 +196,13 @@ mod tests {
         };
         happen(Event::Delivered);
         happen(Event::PaymentCaptured { amount: total });
-        for (number, (borne_by, minor)) in (1..).zip(refunds) {
+        for (number, (borne_by, minor, lines)) in (1..).zip(refunds) {
             let (number, reason) = (NonZeroU32::new(number).unwrap(), RefundReason::Late);
             let (amount, borne_by) = (Amount::from_minor(*minor).unwrap(), *borne_by);
             happen(Event::Refunded(Refund {
                 number,
                 amount,
-                lines: Vec::new(),
+                lines: lines.clone(),
                 reason,
                 note: None,
                 borne_by,
@@ -176,9 +227,11 @@ mod tests {
             while left > 0 && refunds.len() < 12 {
                 let part = i64::try_from(world.below(600)).unwrap().clamp(1, left);
                 left -= part;
-                refunds.push((bearers[world.below(bearers.len())], part));
+                // The amount of lines is for the domain to say; any amount is divided.
+                let lines = vec![RefundLine { line: 0, quantity: 1 }; usize::from(world.below(4) == 0)];
+                refunds.push((bearers[world.below(bearers.len())], part, lines));
             }
-            let events = history(case % 2 == 0, &refunds);
+            let events = history_of(case % 2 == 0, &refunds);
             assert_eq!(found(&events, &ledger(&events)), [], "{refunds:?}");
         }
     }

@@ -84,7 +84,8 @@ fn events(kind: CommandKind, order: &Order, courier_id: AccountId, at: Timestamp
             vec![Event::Delivered, Event::PaymentCaptured { amount: order.details.amounts.total }]
         }
         CommandKind::Cancel => {
-            unwound(order, Event::Cancelled { reason: CancelReason::TooSlow, note, stock_returned })
+            let (reason, borne_by) = (CancelReason::TooSlow, RefundBearer::Everyone);
+            unwound(order, Event::Cancelled { reason, note, stock_returned, borne_by })
         }
         CommandKind::Warn => {
             vec![Event::AcceptanceDue { acceptance_deadline: order.acceptance_deadline.unwrap_or(at) }]

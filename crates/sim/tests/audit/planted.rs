@@ -129,8 +129,12 @@ fn mark_ready(stored: &mut Stored) {
 
 fn cancel(stored: &mut Stored) {
     let actor = customer(&stored.order);
-    let event = Event::Cancelled { reason: CancelReason::ChangedMind, note: None, stock_returned: false };
-    happen(stored, actor, event);
+    cancel_at_the_cost_of(stored, actor, RefundBearer::Everyone);
+}
+
+fn cancel_at_the_cost_of(stored: &mut Stored, actor: Actor, borne_by: RefundBearer) {
+    let (reason, note) = (CancelReason::Other, None);
+    happen(stored, actor, Event::Cancelled { reason, note, stock_returned: false, borne_by });
 }
 
 fn refund(stored: &mut Stored, amount: Amount) {

@@ -3,7 +3,7 @@
 use dabba_domain::{
     Actor,
     order::{
-        Awaited, CancelReason, DeclineReason, Event, Order, PaymentStatus, Refund, RefundLine, RefundNumber,
+        Awaited, DeclineReason, Event, Order, PaymentStatus, Refund, RefundBearer, RefundLine, RefundNumber,
         RefundStatus,
     },
 };
@@ -12,8 +12,8 @@ use dabba_store::conformance::builders::{amount, customer, reference_of, staff};
 use jiff::SignedDuration;
 
 use super::{
-    AGREES, DAY, Planted, SOON, UNHURRIED, cancel, collect, expired, happen, happen_after, more_than,
-    refund_of, total,
+    AGREES, DAY, Planted, SOON, UNHURRIED, admin, cancel, cancel_at_the_cost_of, collect, expired, happen,
+    happen_after, more_than, refund_of, total,
 };
 use crate::{
     lives::Stage,
@@ -48,6 +48,11 @@ fn request(stored: &mut Stored, refund: Refund) {
 fn request_lines(stored: &mut Stored, number: u32, line: u32, quantity: u32) {
     let lines = vec![RefundLine { line, quantity }];
     request(stored, Refund { lines, ..refund_of(number, amount(100)) });
+}
+
+/// The same refund, borne by everyone, as what goes back because an order ends early is.
+fn everyones(refund: Refund) -> Refund {
+    Refund { borne_by: RefundBearer::Everyone, ..refund }
 }
 
 /// Removes the last event of a kind, as if it had never been.
@@ -99,6 +104,25 @@ pub(super) const PLANTED: &[Planted] = &[
     }),
     plant(Code::IllegalPayment, Stage::Cancelled, |stored| report(stored, failed())),
     plant(Code::IllegalPayment, Stage::Cancelled, |stored| report(stored, Event::PaymentVoided)),
+    plant(Code::IllegalPayment, Stage::Confirmed, |stored| {
+        // The platform bears an admin's cancellation only once the restaurant has begun.
+        let actor = admin(&stored.order);
+        cancel_at_the_cost_of(stored, actor, RefundBearer::Platform);
+    }),
+    plant(Code::IllegalPayment, Stage::Preparing, |stored| {
+        let (actor, refund) = (staff(&stored.order), everyones(refund_of(1, total(stored))));
+        cancel_at_the_cost_of(stored, actor, RefundBearer::Restaurant);
+        happen(
+            stored,
+            actor,
+            Event::RefundRequested(Refund { borne_by: RefundBearer::Restaurant, ..refund }),
+        );
+    }),
+    plant(Code::IllegalPayment, Stage::Preparing, |stored| {
+        let (actor, refund) = (admin(&stored.order), everyones(refund_of(1, total(stored))));
+        cancel_at_the_cost_of(stored, actor, RefundBearer::Platform);
+        happen(stored, actor, Event::RefundRequested(refund));
+    }),
     plant(Code::AuthorizedTwice, Stage::Cancelled, |stored| {
         let event = authorized(&stored.order);
         report(stored, event);
@@ -112,7 +136,7 @@ pub(super) const PLANTED: &[Planted] = &[
     }),
     plant(Code::CapturedUnauthorized, Stage::Cancelled, |stored| {
         collect(stored);
-        let refund = refund_of(1, total(stored));
+        let refund = everyones(refund_of(1, total(stored)));
         report(stored, Event::RefundRequested(refund));
     }),
     plant(Code::CapturedTwice, Stage::Delivered, collect),
@@ -160,14 +184,13 @@ pub(super) const PLANTED: &[Planted] = &[
     wait(Code::PaymentOpen, Stage::Confirmed, cancel),
     wait(Code::PaymentOpen, Stage::Created, |stored| {
         let actor = customer(&stored.order);
-        let (reason, note) = (CancelReason::TooSlow, None);
-        happen(stored, actor, Event::Cancelled { reason, note, stock_returned: false });
+        cancel_at_the_cost_of(stored, actor, RefundBearer::Everyone);
     }),
     wait(Code::Uncaptured, Stage::Delivered, |stored| forget(stored, "payment_captured")),
     plant(Code::RefundRefused, Stage::Confirmed, |stored| {
         collect(stored);
         cancel(stored);
-        let (actor, refund) = (customer(&stored.order), refund_of(1, total(stored)));
+        let (actor, refund) = (customer(&stored.order), everyones(refund_of(1, total(stored))));
         happen(stored, actor, Event::RefundRequested(refund));
         report(stored, Event::RefundFailed { number: RefundNumber::MIN });
     }),
