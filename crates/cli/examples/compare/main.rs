@@ -12,9 +12,11 @@
 //!
 //! The tables are Dabba's own with all their indexes, and the rows are those of an order that Dabba placed. Each
 //! run has a fresh database. Or, with `--prefill`, compares Dabba on a database with a past with Dabba on an empty one
-//! ([`scale`]). To be run by `scripts/compare`, which builds it and Dabba first.
+//! ([`scale`]); or, with `--baseline`, compares Dabba with an earlier build ([`baseline`]). To be run by
+//! `scripts/compare`, which builds it and Dabba first.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
+mod baseline;
 mod embedded;
 mod machine;
 mod pgbench;
@@ -38,9 +40,9 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 /// Compares Dabba with what the databases can do at most.
 #[derive(Parser)]
 struct Arguments {
-    /// Rounds of all runs.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    /// Rounds of all runs. Default 3; with --baseline 5.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
     /// Seconds for a run.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -50,10 +52,17 @@ struct Arguments {
     /// Compares Dabba on an empty database with Dabba on one that has so many orders, and nothing else.
     #[arg(long, value_name = "ORDERS")]
     prefill: Option<u64>,
+    /// Earlier build of `dabba` to compare with, and nothing else. Writes to no page. Fails when a median is below
+    /// 0.97 of that build.
+    #[arg(long, value_name = "BINARY", conflicts_with = "prefill")]
+    baseline: Option<PathBuf>,
     /// Page to put the figures into, between its marks.
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
 }
+
+/// Rounds when the caller names no number.
+const ROUNDS: u32 = 3;
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -61,13 +70,18 @@ fn main() -> Result<()> {
     // Durable, as in earnest, and else as PostgreSQL comes.
     let cluster = Cluster::start(&ClusterOptions::default().durable())?;
     let machine = machine::describe(&cluster)?;
+    if let Some(before) = &arguments.baseline {
+        let text = baseline::compare(&arguments, &cluster, before, &dabba)?;
+        println!("On {machine}: {text}");
+        return Ok(());
+    }
     if let Some(orders) = arguments.prefill {
         let text = scale::compare(&arguments, &cluster, &dabba, orders)?;
         return show(&arguments, report::SCALE_MARKS, &format!("On {machine}: {text}"));
     }
     let sample = sample(&cluster, &dabba)?;
     let mut rounds = Vec::new();
-    for number in 1..=arguments.rounds {
+    for number in 1..=arguments.rounds.unwrap_or(ROUNDS) {
         let round = round(&arguments, &cluster, &dabba, &sample)?;
         println!("round {number}: {round}");
         rounds.push(round);
@@ -119,7 +133,7 @@ fn bench(arguments: &Arguments, dabba: &Path, url: Option<&str>, mixes: &[&str])
     command.args(["bench", "--json", "--mix", &mixes.join(",")]);
     command.args(["--seconds", &arguments.seconds.to_string()]);
     command.args(["--connections", &arguments.connections.to_string()]);
-    if arguments.prefill.is_some() {
+    if arguments.prefill.is_some() || arguments.baseline.is_some() {
         command.arg("--skip-audit");
     }
     if let Some(url) = url {

@@ -9,7 +9,7 @@ use std::{
 
 use dabba_pg_cluster::Cluster;
 
-use super::{Arguments, Line, Result, bench, report::spread, run};
+use super::{Arguments, Line, ROUNDS, Result, bench, report::spread, run};
 
 /// What is compared.
 const MIXES: [&str; 4] = ["place", "order", "kitchen", "life"];
@@ -23,7 +23,7 @@ pub(super) fn compare(arguments: &Arguments, cluster: &Cluster, dabba: &Path, or
     run(fill.args(["--prefill", &orders.to_string()]))?;
     let took = began.elapsed();
     let mut rounds = Vec::new();
-    for number in 1..=arguments.rounds {
+    for number in 1..=arguments.rounds.unwrap_or(ROUNDS) {
         let empty = cluster.url(&cluster.create_database()?);
         let load = |url: &str| bench(arguments, dabba, Some(url), &MIXES);
         // Each is the first in turn, since the second finds a machine that is busy with what the first left.

@@ -1,0 +1,121 @@
+//! Two builds under the same load: whether a change costs throughput.
+
+use std::{fmt::Write as _, path::Path};
+
+use dabba_pg_cluster::Cluster;
+
+use super::{Arguments, Line, Result, bench, report::spread};
+
+/// Rounds when the caller names no number.
+pub(super) const ROUNDS: u32 = 5;
+/// A figure whose median ratio is below this is a loss.
+const MINIMUM_RATIO: f64 = 0.97;
+/// The mixes of `dabba bench` that are compared.
+const MIXES: [&str; 6] = ["place", "life", "menu", "order", "kitchen", "replay"];
+
+/// The stores that are compared.
+#[derive(Clone, Copy)]
+enum Store {
+    Postgres,
+    Sqlite,
+}
+
+impl Store {
+    const ALL: [Self; 2] = [Self::Postgres, Self::Sqlite];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "PostgreSQL",
+            Self::Sqlite => "SQLite",
+        }
+    }
+}
+
+/// What both builds reached in one round: a line per store and mix.
+struct Round {
+    before: Vec<Line>,
+    after: Vec<Line>,
+}
+
+/// Compares `dabba` with the build `before` in alternating rounds, and returns a table of medians.
+///
+/// Each build serves, and loads its server with its own `dabba bench`, so that a changed API needs no shared
+/// client. Every run has a fresh database.
+///
+/// # Errors
+///
+/// Fails when a run fails, and when a median ratio is below [`MINIMUM_RATIO`]: the error names each such figure.
+pub(super) fn compare(
+    arguments: &Arguments,
+    cluster: &Cluster,
+    before: &Path,
+    dabba: &Path,
+) -> Result<String> {
+    let mut rounds = Vec::new();
+    for number in 1..=arguments.rounds.unwrap_or(ROUNDS) {
+        // Each build is first in turn: the second run finds a machine that is still busy with the first.
+        rounds.push(if number % 2 == 1 {
+            let before = measure(arguments, cluster, before)?;
+            Round { before, after: measure(arguments, cluster, dabba)? }
+        } else {
+            let after = measure(arguments, cluster, dabba)?;
+            Round { before: measure(arguments, cluster, before)?, after }
+        });
+        eprintln!("round {number} is done");
+    }
+    let (text, losses) = table(&rounds);
+    if losses.is_empty() {
+        return Ok(text);
+    }
+    eprintln!("{text}");
+    Err(format!("below {MINIMUM_RATIO} of the build before: {}", losses.join(", ")).into())
+}
+
+/// Runs every mix on every store with one build.
+fn measure(arguments: &Arguments, cluster: &Cluster, dabba: &Path) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    for store in Store::ALL {
+        let url = match store {
+            Store::Postgres => Some(cluster.url(&cluster.create_database()?)),
+            Store::Sqlite => None,
+        };
+        // A checkpoint within a run would count against that run alone.
+        cluster.execute("postgres", "CHECKPOINT")?;
+        lines.extend(bench(arguments, dabba, url.as_deref(), &MIXES)?);
+    }
+    Ok(lines)
+}
+
+/// The figures as Markdown, and those that are a loss.
+fn table(rounds: &[Round]) -> (String, Vec<String>) {
+    let mut text = format!(
+        "Two builds in {} alternating rounds (medians):\n\n\
+         | store | mix | before, done/s | after, done/s | p99 before, ms | p99 after, ms | after / before: min | median | max |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
+        rounds.len()
+    );
+    let mut losses = Vec::new();
+    let figures = Store::ALL.iter().flat_map(|store| MIXES.iter().map(move |mix| (store.name(), *mix)));
+    for (place, (store, mix)) in figures.enumerate() {
+        let of = |figure: fn(&Line, &Line) -> f64| {
+            let pairs =
+                rounds.iter().filter_map(|round| Some((round.before.get(place)?, round.after.get(place)?)));
+            spread(pairs.map(|(before, after)| figure(before, after)).collect())
+        };
+        let [_, before, _] = of(|before, _| before.per_second);
+        let [_, after, _] = of(|_, after| after.per_second);
+        let [_, before_p99, _] = of(|before, _| before.p99_ms);
+        let [_, after_p99, _] = of(|_, after| after.p99_ms);
+        let [min, median, max] = of(|before, after| after.per_second / before.per_second);
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "| {store} | {mix} | {before:.0} | {after:.0} | {before_p99:.1} | {after_p99:.1} | {min:.2} | {median:.2} | {max:.2} |"
+        );
+        // A run that measured nothing (NaN) is a loss as well.
+        if median.is_nan() || median < MINIMUM_RATIO {
+            losses.push(format!("{mix} on {store} ({median:.2})"));
+        }
+    }
+    (text, losses)
+}
