@@ -187,6 +187,17 @@ impl Cluster {
         self.installation.run("psql", &[&host[..], &arguments[..]].concat(), &self.directory)
     }
 
+    /// Runs a script of any length in a database, such as a dump.
+    pub fn execute_script(&self, database: &str, sql: &str) -> Result<String, ClusterError> {
+        let file = self.directory.join(format!("{database}.sql"));
+        fs::write(&file, sql).map_err(ClusterError::system(format!("writing {}", file.display())))?;
+        let (directory, port) = (self.directory.as_os_str(), self.port.to_string());
+        let fixed =
+            ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", database, "-p", &port].map(OsStr::new);
+        let named = [OsStr::new("-h"), directory, OsStr::new("-f"), file.as_os_str()];
+        self.installation.run("psql", &[&fixed[..], &named].concat(), &self.directory)
+    }
+
     /// Stops the server.
     pub fn stop(&self, mode: StopMode) -> Result<(), ClusterError> {
         let mode = match mode {

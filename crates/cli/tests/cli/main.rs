@@ -9,6 +9,7 @@ mod dependencies;
 mod import;
 mod kills;
 mod load;
+mod old_databases;
 mod payments;
 mod placing;
 mod postgres;

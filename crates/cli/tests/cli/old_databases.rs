@@ -1,0 +1,245 @@
+//! Databases that earlier builds wrote: the present build migrates, audits, lists, moves and refunds them.
+//!
+//! `tests/fixtures/COMMIT` holds what `scripts/write-fixture` wrote with the build of that commit: a dump of each
+//! store, and what that build's API returned for it.
+
+use std::{path::Path, time::Instant};
+
+use dabba_pg_cluster::Cluster;
+use dabba_sim::Client;
+use serde_json::{Value, json};
+
+use super::{
+    provider::Provider,
+    support::{PATIENCE, Server, block_on, pause, stdout},
+};
+
+/// What an earlier build said of a database that it wrote.
+struct Past {
+    facts: Value,
+}
+
+/// A restored database with a server's address and clients.
+struct Present {
+    server: Server,
+    admin: Client,
+    customer: Client,
+}
+
+impl Past {
+    fn read(facts: &str) -> Self {
+        Self { facts: serde_json::from_str(facts).unwrap() }
+    }
+
+    fn orders(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.facts["orders"].as_object().unwrap().iter().map(|(name, past)| (name.as_str(), past))
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("/v1/orders/{}", self.facts["orders"][name]["order"]["id"].as_str().unwrap())
+    }
+
+    /// Proves that the auditor finds no breach. Warnings are allowed: the tasks of the past are overdue.
+    fn audit(data: &Path, store: &[&str]) {
+        let arguments = [&["audit", "--json", "--data", data.to_str().unwrap()], store].concat();
+        let report: Value = serde_json::from_str(&stdout(data, &arguments)).unwrap();
+        assert_eq!(report["breaches"], json!(0), "{report}");
+    }
+
+    /// Starts a server that works tasks or leaves them as they are.
+    fn serve(&self, data: &Path, store: &[&str], provider: &Provider, work: &str) -> Present {
+        let address = provider.address();
+        let payments = ["--payment-gateway", "simulated", "--payment-url", &address];
+        let fixed = ["--listen", "127.0.0.1:0", "--log", "error", "--work", work];
+        let server = Server::serve(data, &[&fixed[..], &payments, store].concat());
+        let client = |role: &str| {
+            let account = self.facts["demo_accounts"][role].as_str().unwrap();
+            let data = data.to_str().unwrap();
+            let token =
+                stdout(Path::new("/"), &["token", "--role", role, "--account", account, "--data", data]);
+            Client::new(&server.said("/address")).unwrap().with_token(token.trim())
+        };
+        let (admin, customer) = (client("admin"), client("customer"));
+        Present { server, admin, customer }
+    }
+
+    /// Proves that every order, its history, menus and stock read as they did.
+    async fn is_read(&self, present: &Present) {
+        for (name, past) in self.orders() {
+            let path = self.path(name);
+            let order = present.admin.get(&path).send().await.unwrap().body;
+            contains(&order, &without(&past["order"], &["allowed_actions"]), name);
+            let history = present.admin.get(&format!("{path}/events")).send().await.unwrap().body;
+            contains(&history["events"], &past["events"], name);
+            let ledger = present.admin.get(&format!("{path}/ledger")).send().await.unwrap().body;
+            for posting in ledger["postings"].as_array().unwrap() {
+                let entries = posting["entries"].as_array().unwrap().iter();
+                let sum: i64 = entries.map(|entry| entry["amount"].as_i64().unwrap()).sum();
+                assert_eq!(sum, 0, "{name}: {posting}");
+            }
+        }
+        for (name, id) in self.facts["restaurants"].as_object().unwrap() {
+            let path = format!("/v1/restaurants/{}", id.as_str().unwrap());
+            let menu = present.admin.get(&format!("{path}/menu")).send().await.unwrap().body;
+            contains(&menu, &without(&self.facts["menus"][name], &["revision"]), name);
+            let stock = present.admin.get(&format!("{path}/stock")).send().await.unwrap().body;
+            contains(&stock, &self.facts["stock"][name], name);
+        }
+    }
+
+    /// Proves that the list of all orders holds exactly the orders of the past.
+    async fn is_listed(&self, present: &Present) {
+        let mut listed = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = present.admin.get(&format!("/v1/orders?limit=10{cursor}")).send().await.unwrap().body;
+            let orders = page["orders"].as_array().unwrap().iter();
+            listed.extend(orders.map(|order| order["id"].as_str().unwrap().to_owned()));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        let mut expected: Vec<_> =
+            self.orders().map(|(_, past)| past["order"]["id"].as_str().unwrap().to_owned()).collect();
+        expected.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(listed, expected);
+    }
+
+    /// Proves that a retry of a request which the earlier build answered names the same order.
+    async fn is_replayed(&self, present: &Present) {
+        for (name, past) in self.orders() {
+            let placement = &past["placement"];
+            let text = |member: &str| placement[member].as_str().unwrap();
+            let call = present.customer.post(text("path")).idempotency_key(text("key"));
+            let answer = call.json(&placement["body"]).send().await.unwrap();
+            assert!(answer.replayed, "{name}");
+            assert_eq!(answer.body["id"], past["order"]["id"], "{name}");
+        }
+    }
+
+    /// Proves that the passwords of the past still open their accounts.
+    async fn is_signed_in(&self, present: &Present) {
+        for (role, account) in self.facts["accounts"].as_object().unwrap() {
+            let credentials = json!({"email": account["email"], "password": account["password"]});
+            let stranger = Client::new(&present.server.said("/address")).unwrap();
+            let answer = stranger.post("/v1/tokens").json(&credentials).send().await.unwrap();
+            assert!(answer.body["access_token"].is_string(), "{role}");
+        }
+    }
+
+    /// Proves that refunds go on where the earlier build left them: in cash at once, by card as a request.
+    async fn is_refunded(&self, present: &Present) {
+        let whole = json!({"reason": "quality", "borne_by": "everyone"});
+        for (name, status) in [
+            ("delivered", "refunded"),
+            ("collected", "refunded"),
+            ("refunded line", "refunded"),
+            ("refunded by platform", "refunded"),
+            ("card delivered", "delivered"),
+            ("card refunded in part", "delivered"),
+        ] {
+            let path = format!("{}/refund", self.path(name));
+            let order = present.admin.post(&path).json(&whole).send().await.unwrap().body;
+            assert_eq!(order["status"], status, "{name}: {order}");
+        }
+    }
+
+    /// Proves that open orders go on from where they are.
+    async fn goes_on(&self, present: &Present) {
+        for name in
+            ["confirmed", "preparing", "ready", "on the way", "ramen", "card confirmed", "card preparing"]
+        {
+            let path = format!("{}/cancel", self.path(name));
+            let order =
+                present.admin.post(&path).json(&json!({"reason": "other"})).send().await.unwrap().body;
+            assert_eq!(order["status"], "cancelled", "{name}: {order}");
+        }
+    }
+
+    /// Proves that the tasks of the past are worked: an order whose payment deadline has passed ends.
+    async fn is_worked(&self, present: &Present) {
+        let (path, begun) = (self.path("card created"), Instant::now());
+        while present.admin.get(&path).send().await.unwrap().body["status"] != "cancelled" {
+            assert!(begun.elapsed() < PATIENCE, "the order does not expire");
+            pause();
+        }
+    }
+
+    /// The whole story, on a restored database.
+    fn is_kept(&self, data: &Path, store: &[&str]) {
+        stdout(data, &[&["migrate", "--data", data.to_str().unwrap()], store].concat());
+        Self::audit(data, store);
+        let provider = Provider::start(&[]);
+        let present = self.serve(data, store, &provider, "false");
+        block_on(async {
+            self.is_read(&present).await;
+            self.is_listed(&present).await;
+            self.is_replayed(&present).await;
+            self.is_signed_in(&present).await;
+            self.is_refunded(&present).await;
+            self.goes_on(&present).await;
+        });
+        present.server.stop();
+        Self::audit(data, store);
+        let present = self.serve(data, store, &provider, "true");
+        block_on(self.is_worked(&present));
+        present.server.stop();
+        Self::audit(data, store);
+    }
+}
+
+/// The same object without these members.
+fn without(object: &Value, members: &[&str]) -> Value {
+    let mut object = object.clone();
+    object.as_object_mut().unwrap().retain(|name, _| !members.contains(&name.as_str()));
+    object
+}
+
+/// Asserts that `present` says everything that `past` said; it may say more.
+fn contains(present: &Value, past: &Value, place: &str) {
+    match (present, past) {
+        (Value::Object(present), Value::Object(past)) => {
+            for (name, past) in past {
+                let present = present.get(name).unwrap_or(&Value::Null);
+                contains(present, past, &format!("{place}/{name}"));
+            }
+        }
+        (Value::Array(present), Value::Array(past)) => {
+            assert_eq!(present.len(), past.len(), "{place}: {present:?}");
+            for (number, (present, past)) in present.iter().zip(past).enumerate() {
+                contains(present, past, &format!("{place}/{number}"));
+            }
+        }
+        _ => assert_eq!(present, past, "{place}"),
+    }
+}
+
+/// Makes the idempotency keys of the past as old as the test, so that their retention does not depend on its day.
+fn claim_now() -> String {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    format!("UPDATE idempotency_keys SET claimed_at_ns = {now}")
+}
+
+/// Proves that a database of commit 9d8743c in the embedded store, with orders in every status, keeps its meaning.
+#[test]
+fn the_embedded_store_of_9d8743c_keeps_its_meaning() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = rusqlite::Connection::open(directory.path().join("dabba.db")).unwrap();
+    database.execute_batch(include_str!("../fixtures/9d8743c/sqlite.sql")).unwrap();
+    database.execute_batch(&claim_now()).unwrap();
+    drop(database);
+    Past::read(include_str!("../fixtures/9d8743c/sqlite.json")).is_kept(directory.path(), &[]);
+}
+
+/// Proves the same on PostgreSQL.
+#[test]
+fn postgresql_of_9d8743c_keeps_its_meaning() {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    cluster.execute_script(&database, include_str!("../fixtures/9d8743c/postgres.sql")).unwrap();
+    cluster.execute(&database, &claim_now()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let url = cluster.url(&database);
+    Past::read(include_str!("../fixtures/9d8743c/postgres.json"))
+        .is_kept(directory.path(), &["--database", &url]);
+}
