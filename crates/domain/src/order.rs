@@ -5,6 +5,7 @@
 //! [`lifecycle::RULES`]; [`lifecycle::table`] prints it and `docs/lifecycle.md` is that print.
 
 mod command;
+mod content;
 mod decide;
 mod event;
 pub mod lifecycle;

@@ -249,7 +249,7 @@ fn next_step(world: &mut World, order: &order::Order) -> Commit {
     if world.below(2) == 0 {
         world.act(order, &order::Command::Accept { preparation_minutes: 20 }, &staff(order))
     } else {
-        let reason = CancelReason::ChangedMind;
+        let reason = CancelReason::Other;
         world.act(order, &order::Command::Cancel { reason, note: None }, &customer(order))
     }
 }

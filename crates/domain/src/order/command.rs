@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::named_variants;
 use crate::{
-    AccountId, Amount, Problems,
+    AccountId, Actor, Amount, Problems,
     order::{Contact, Fulfilment, PaymentMethod, PaymentToken, RefundRequest},
     pricing::{CartLine, CartRef},
     text::Note,
@@ -197,9 +197,31 @@ named_variants!(CancelReason {
 });
 
 impl CancelReason {
-    /// Whether what the order took from stock is there again.
-    pub const fn returns_stock(self) -> bool {
-        !matches!(self, Self::ItemUnavailable)
+    /// The reasons that this actor may give.
+    pub const fn of(actor: &Actor) -> &'static [Self] {
+        match actor {
+            Actor::Customer { .. } => {
+                &[Self::ChangedMind, Self::Duplicate, Self::WrongAddress, Self::TooSlow, Self::Other]
+            }
+            Actor::Restaurant { .. } => &[
+                Self::Duplicate,
+                Self::WrongAddress,
+                Self::ItemUnavailable,
+                Self::KitchenClosed,
+                Self::NoCourier,
+                Self::CustomerUnreachable,
+                Self::SuspectedFraud,
+                Self::Other,
+            ],
+            // Admins and Dabba itself act for everybody.
+            Actor::Admin { .. } | Actor::System => Self::ALL,
+            Actor::Courier { .. } => &[],
+        }
+    }
+
+    /// Whether what the order took from stock is there again. A customer does not know what the kitchen has.
+    pub const fn returns_stock(self, by: &Actor) -> bool {
+        matches!(by, Actor::Customer { .. }) || !matches!(self, Self::ItemUnavailable)
     }
 }
 
@@ -229,6 +251,14 @@ named_variants!(RejectReason {
 });
 
 impl RejectReason {
+    /// The reasons that this actor may give.
+    pub const fn of(actor: &Actor) -> &'static [Self] {
+        match actor {
+            Actor::Restaurant { .. } => Self::ALL,
+            Actor::Customer { .. } | Actor::Courier { .. } | Actor::Admin { .. } | Actor::System => &[],
+        }
+    }
+
     /// Whether what the order took from stock is there again.
     pub const fn returns_stock(self) -> bool {
         !matches!(self, Self::ItemUnavailable)

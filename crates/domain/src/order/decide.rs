@@ -6,8 +6,9 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Awaited, CancelReason, Command, CommandKind, Event, Order, OrderDetails, OrderStatus, PaymentMethod,
-    PaymentStatus, PaymentToken, RecordedEvent, RefundBearer, RejectReason, StockDraw, Task,
+    Awaited, Command, CommandKind, Event, Order, OrderDetails, OrderStatus, PaymentMethod, PaymentStatus,
+    PaymentToken, RecordedEvent, RefundBearer, StockDraw, Task,
+    content::check_content,
     event::HistoryError,
     evolve,
     lifecycle::{Who, is_done, rules_of},
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     AccountId, Actor, Amount, OrderId, Problems, Timestamp,
-    limits::{MAX_ORDER_VERSION, MAX_PREPARATION_MINUTES, MAX_WARNING_LEAD_SECONDS},
+    limits::{MAX_ORDER_VERSION, MAX_WARNING_LEAD_SECONDS},
     restaurant::Settings,
 };
 
@@ -61,9 +62,9 @@ pub enum Rejection {
         /// The status in which the order is.
         status: OrderStatus,
     },
-    /// More minutes of preparation than a restaurant may announce.
-    #[error("preparation_minutes must be at most {MAX_PREPARATION_MINUTES}")]
-    PreparationTooLong,
+    /// What the command says is not what this actor may say, whatever the order is like.
+    #[error("{0}")]
+    Invalid(Problems),
     /// A refund of nothing, or of more than is left.
     #[error("the amount must be from 1 to {refundable}, which is what is left to refund", refundable = refundable.minor())]
     AmountNotRefundable {
@@ -85,9 +86,6 @@ pub enum Rejection {
     /// A payment by card needs a token, and one in cash has none.
     #[error("a payment by card needs a token, and one in cash has none")]
     PaymentNotUnderstood,
-    /// A courier may assign an order to themselves only.
-    #[error("a courier may assign an order to themselves only")]
-    AnotherCourier,
     /// The order has as many events as an order may have.
     #[error("the order has had too many changes")]
     HistoryFull,
@@ -147,8 +145,8 @@ pub fn place(
 /// Decides on a command. `settings` are those of the order's restaurant.
 ///
 /// A command that was carried out before, by whomever, is answered with a decision without
-/// events. The order in which reasons are checked is: is it theirs, is it for their role, is it
-/// done, does it fit the order, does its content fit.
+/// events. The order of the checks is: is the order theirs, is the command for their role, may they say what
+/// it says, is it done, does it fit the order.
 pub fn decide(
     order: &Order,
     command: &Command,
@@ -156,6 +154,8 @@ pub fn decide(
     settings: &Settings,
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
+    check_party(order, command.kind(), actor)?;
+    check_content(command, actor)?;
     match permit(order, command.kind(), actor)? {
         Permission::Done => return Ok(Decision::unchanged(order)),
         Permission::Granted => {}
@@ -171,7 +171,7 @@ pub fn decide(
         Command::Confirm => decision.confirm(settings.acceptance_deadline(), now)?,
         Command::Accept { preparation_minutes } => decision.accept(actor, *preparation_minutes, now)?,
         Command::Reject { reason, note } => {
-            let stock_returned = decision.return_stock(RejectReason::returns_stock(*reason));
+            let stock_returned = decision.return_stock(reason.returns_stock());
             let (reason, note) = (*reason, note.clone());
             decision.record(actor, now, Event::Rejected { reason, note, stock_returned })?;
             decision.unwind_payment(actor, now)?;
@@ -187,7 +187,7 @@ pub fn decide(
             }
         }
         Command::Cancel { reason, note } => {
-            let stock_returned = decision.return_stock(CancelReason::returns_stock(*reason));
+            let stock_returned = decision.return_stock(reason.returns_stock(actor));
             let (reason, note, borne_by) = (*reason, note.clone(), bearer_of_cancellation(order, actor));
             decision.record(actor, now, Event::Cancelled { reason, note, stock_returned, borne_by })?;
             decision.unwind_payment(actor, now)?;
@@ -221,6 +221,7 @@ pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Ve
     CommandKind::ALL
         .iter()
         .copied()
+        .filter(|command| check_party(order, *command, actor).is_ok())
         .filter(|command| permit(order, *command, actor) == Ok(Permission::Granted))
         .filter(|command| match command {
             CommandKind::Refund => refundable_by(order, actor, refund_limit) > Amount::ZERO,
@@ -246,15 +247,24 @@ enum Permission {
     Done,
 }
 
-/// Asks the lifecycle table.
-fn permit(order: &Order, command: CommandKind, actor: &Actor) -> Result<Permission, Rejection> {
-    let claims = command == CommandKind::AssignCourier && Who::FreeCourier.is(actor, order);
-    if !is_theirs(order, actor) && !claims {
+/// Whether the actor takes a free order.
+fn claims(order: &Order, command: CommandKind, actor: &Actor) -> bool {
+    command == CommandKind::AssignCourier && Who::FreeCourier.is(actor, order)
+}
+
+/// Checks that the order is the actor's, and the command one for their role.
+fn check_party(order: &Order, command: CommandKind, actor: &Actor) -> Result<(), Rejection> {
+    if !is_theirs(order, actor) && !claims(order, command, actor) {
         return Err(Rejection::NotTheirs);
     }
     if !rules_of(command).any(|rule| rule.who.iter().any(|who| who.has_role_of(actor))) {
         return Err(Rejection::RoleNotAllowed { command });
     }
+    Ok(())
+}
+
+/// Asks the lifecycle table, for a party to the order.
+fn permit(order: &Order, command: CommandKind, actor: &Actor) -> Result<Permission, Rejection> {
     let fulfilment = order.details.fulfilment.kind();
     let granted = rules_of(command).any(|rule| {
         rule.from.contains(&order.status)
@@ -270,7 +280,7 @@ fn permit(order: &Order, command: CommandKind, actor: &Actor) -> Result<Permissi
     });
     if could_have && is_done(command, order) {
         Ok(Permission::Done)
-    } else if claims && order.courier_id.is_none() {
+    } else if order.courier_id.is_none() && !is_theirs(order, actor) {
         // An order that is no longer free is nobody's business but its parties'.
         Err(Rejection::NotTheirs)
     } else {
@@ -367,9 +377,6 @@ impl Decision {
     }
 
     fn accept(&mut self, actor: &Actor, preparation_minutes: u32, now: Timestamp) -> Result<(), Rejection> {
-        if preparation_minutes > MAX_PREPARATION_MINUTES {
-            return Err(Rejection::PreparationTooLong);
-        }
         let ready_by = after(now, SignedDuration::from_mins(i64::from(preparation_minutes)));
         self.record(actor, now, Event::Accepted { preparation_minutes, ready_by })?;
         if self.order.payment_status == PaymentStatus::Authorized {
@@ -390,11 +397,6 @@ impl Decision {
     }
 
     fn assign(&mut self, actor: &Actor, courier_id: AccountId, now: Timestamp) -> Result<(), Rejection> {
-        if let Actor::Courier { account_id } = actor
-            && *account_id != courier_id
-        {
-            return Err(Rejection::AnotherCourier);
-        }
         if self.order.courier_id == Some(courier_id) {
             return Ok(()); // Done before.
         }

@@ -13,12 +13,13 @@ use dabba_domain::{
     Actor, Amount,
     order::{
         Awaited, CancelReason, Closure, Command, CommandKind, Decision, Event, Fulfilment, Order,
-        OrderStatus, PaymentStatus, RefundBearer, RejectReason, Rejection, Task, allowed_actions, decide,
-        fold,
+        OrderStatus, PaymentStatus, RecordedEvent, RefundBearer, RejectReason, Rejection, Task,
+        allowed_actions, decide, evolve, fold,
     },
 };
 use jiff::SignedDuration;
 use proptest::prelude::*;
+use serde_json::json;
 
 /// An order for delivery in each status, with its courier where it can have one.
 fn delivered_life() -> Vec<Order> {
@@ -155,7 +156,7 @@ fn how_an_order_ended_decides_what_counts_as_repeated() {
     let cancelled = must(&order(delivery()), &customer(), &cancel());
     assert!(act(&cancelled, &staff(), &cancel()).unwrap().events.is_empty(), "by whomever");
     assert!(matches!(act(&cancelled, &staff(), &reject()), Err(Rejection::IllegalMove { .. })));
-    let (by, reason, borne_by) = (customer(), CancelReason::ChangedMind, RefundBearer::Everyone);
+    let (by, reason, borne_by) = (customer(), CancelReason::Other, RefundBearer::Everyone);
     assert_eq!(cancelled.closure, Some(Closure::Cancelled { by, reason, note: None, borne_by }));
 }
 
@@ -183,10 +184,9 @@ fn whose_an_order_is_not_is_told_nothing() {
 #[test]
 fn a_courier_takes_a_free_order_for_themselves_alone() {
     let free = order(delivery());
-    assert_eq!(
-        act(&free, &courier(), &Command::AssignCourier { courier_id: account(8) }),
-        Err(Rejection::AnotherCourier)
-    );
+    let refused = act(&free, &courier(), &Command::AssignCourier { courier_id: account(8) });
+    let Err(Rejection::Invalid(problems)) = refused else { panic!("{refused:?}") };
+    assert_eq!(problems.as_slice()[0].pointer, "/courier_id");
     let taken = must(&free, &courier(), &assign());
     assert!(taken.is_visible_to(&courier()));
     let other = Actor::Courier { account_id: account(8) };
@@ -235,6 +235,57 @@ fn stock_goes_back_until_the_kitchen_begins() {
     assert!(returned(&confirmed, staff(), gone).is_empty(), "what is not there does not come back");
     let preparing = must(&confirmed, &staff(), &accept());
     assert!(returned(&preparing, staff(), cancel()).is_empty(), "the food has been begun");
+}
+
+/// Each actor has reasons of their own, and a customer's cancellation returns all stock.
+#[test]
+fn each_actor_has_their_own_reasons() {
+    let confirmed = order(delivery());
+    let drawn = confirmed.details.stock_drawn.clone();
+    let mut text = String::new();
+    for (name, actor) in [("customer", customer()), ("staff", staff()), ("admin", admin())] {
+        for reason in CancelReason::ALL {
+            let decision = act(&confirmed, &actor, &Command::Cancel { reason: *reason, note: None });
+            let outcome = match decision {
+                Ok(decision) if decision.stock_returned == drawn => "cancelled, stock returned",
+                Ok(_) => "cancelled",
+                Err(Rejection::Invalid(problems)) => {
+                    let [problem] = problems.as_slice() else { panic!("{problems}") };
+                    assert_eq!(problem.pointer, "/reason");
+                    let allowed = CancelReason::of(&actor).iter().map(|it| it.as_str()).collect::<Vec<_>>();
+                    assert!(problem.detail.starts_with(reason.as_str()), "{problem:?}");
+                    assert!(problem.detail.ends_with(&allowed.join(", ")), "{problem:?}");
+                    "refused"
+                }
+                Err(rejection) => panic!("{rejection}"),
+            };
+            writeln!(text, "{name} {reason}: {outcome}").unwrap();
+        }
+    }
+    insta::assert_snapshot!(text);
+    for reason in RejectReason::ALL {
+        must(&confirmed, &staff(), &Command::Reject { reason: *reason, note: None });
+    }
+}
+
+/// A reason that is not the actor's is refused as such, also once the order has ended; and an event with one,
+/// from before there were sets, is read.
+#[test]
+fn reasons_are_checked_before_the_order_and_never_in_a_history() {
+    let wrong = Command::Cancel { reason: CancelReason::ItemUnavailable, note: None };
+    for order in delivered_life() {
+        let refused = act(&order, &customer(), &wrong);
+        assert!(matches!(refused, Err(Rejection::Invalid(_))), "{}: {refused:?}", order.status);
+    }
+    let order = order(delivery());
+    let old = json!({"type": "cancelled", "data": {"reason": "item_unavailable", "stock_returned": false}});
+    let event = serde_json::from_value(old).unwrap();
+    let version = order.version + 1;
+    let recorded = RecordedEvent { order_id: order.id, version, at: now(), actor: customer(), event };
+    let reason = CancelReason::ItemUnavailable;
+    let (by, borne_by) = (customer(), RefundBearer::Everyone);
+    let closure = Closure::Cancelled { by, reason, note: None, borne_by };
+    assert_eq!(evolve(Some(order), &recorded).unwrap().closure, Some(closure));
 }
 
 #[test]
@@ -367,6 +418,6 @@ proptest! {
             }
         }
         let stored = serde_json::to_string(&history).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Vec<dabba_domain::order::RecordedEvent>>(&stored).unwrap(), history);
+        prop_assert_eq!(serde_json::from_str::<Vec<RecordedEvent>>(&stored).unwrap(), history);
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn accept() -> Command {
     Command::Accept { preparation_minutes: 20 }
 }
 pub(crate) fn cancel() -> Command {
-    Command::Cancel { reason: CancelReason::ChangedMind, note: None }
+    Command::Cancel { reason: CancelReason::Other, note: None }
 }
 pub(crate) fn reject() -> Command {
     Command::Reject { reason: RejectReason::TooBusy, note: None }

@@ -121,12 +121,10 @@ fn refusal(rejection: Rejection, order: &Order, actor: &Actor, settings: &Settin
     match &rejection {
         Rejection::NotTheirs => Error::NotFound("order"),
         Rejection::RoleNotAllowed { .. } => Error::Forbidden(rejection.to_string()),
-        Rejection::PreparationTooLong => {
-            Error::Invalid(Problems::one("/preparation_minutes", rejection.to_string()))
-        }
-        Rejection::AnotherCourier => Error::Invalid(Problems::one("/courier_id", rejection.to_string())),
         Rejection::BearerNotAllowed => Error::Invalid(Problems::one("/borne_by", rejection.to_string())),
-        Rejection::RefundNotUnderstood(problems) => Error::Invalid(problems.clone()),
+        Rejection::Invalid(problems) | Rejection::RefundNotUnderstood(problems) => {
+            Error::Invalid(problems.clone())
+        }
         Rejection::History(_) | Rejection::PaymentNotUnderstood => Error::Internal(rejection.to_string()),
         Rejection::IllegalMove { .. }
         | Rejection::AmountNotRefundable { .. }

@@ -127,6 +127,7 @@ async fn accept_order(
 #[schema(as = Rejection)]
 #[serde(deny_unknown_fields)]
 struct RejectionBody {
+    /// Why.
     reason: RejectReason,
     /// Why, in the restaurant's own words.
     #[serde(default)]
@@ -251,6 +252,9 @@ async fn deliver_order(State(app): State<Arc<App>>, envelope: Envelope) -> Resul
 #[schema(as = Cancellation)]
 #[serde(deny_unknown_fields)]
 struct CancellationBody {
+    /// Why. A customer gives `changed_mind`, `duplicate`, `wrong_address`, `too_slow` or `other`; the
+    /// restaurant's staff `duplicate`, `wrong_address`, `item_unavailable`, `kitchen_closed`, `no_courier`,
+    /// `customer_unreachable`, `suspected_fraud` or `other`; an admin any.
     reason: CancelReason,
     /// Why, in their own words.
     #[serde(default)]

@@ -43,6 +43,27 @@ async fn the_body_of_a_command_is_checked() {
     }
 }
 
+/// Proves that a customer cannot destroy stock by a reason that is the kitchen's, and is told which reasons
+/// there are.
+#[tokio::test]
+async fn each_actor_has_their_own_reasons() {
+    let server = crate::start().await;
+    let order = server.place("1", &TestServer::order()).await;
+    let cancel = async |person, reason: &str| {
+        server.command(&order, "cancel", person, &json!({"reason": reason})).send().await
+    };
+    for (person, reason) in [(&server.customer, "item_unavailable"), (&server.staff, "changed_mind")] {
+        let problem = cancel(person, reason).await.problem(422, "invalid");
+        let error = &problem["errors"][0];
+        assert_eq!(error["pointer"], "/reason");
+        let detail = error["detail"].as_str().unwrap();
+        assert!(detail.starts_with(reason) && detail.contains("wrong_address, "), "{detail}");
+    }
+    assert_eq!(cancel(&server.admin, "bored").await.pointers(), ["/reason"]);
+    let cancelled = cancel(&server.customer, "too_slow").await.expect(200);
+    assert_eq!(cancelled["closure"]["reason"], "too_slow");
+}
+
 /// Proves that a command with a condition is carried out on that version or not at all.
 #[tokio::test]
 async fn a_command_can_insist_on_a_version() {

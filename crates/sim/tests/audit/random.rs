@@ -135,7 +135,7 @@ pub(crate) fn command(kind: CommandKind, courier_id: AccountId) -> Command {
         CommandKind::AssignCourier => Command::AssignCourier { courier_id },
         CommandKind::PickUp => Command::PickUp,
         CommandKind::Deliver => Command::Deliver,
-        CommandKind::Cancel => Command::Cancel { reason: CancelReason::TooSlow, note: None },
+        CommandKind::Cancel => Command::Cancel { reason: CancelReason::Other, note: None },
         CommandKind::Warn => Command::Warn,
         CommandKind::Expire => Command::Expire,
         CommandKind::Refund => {

@@ -106,7 +106,7 @@ pub async fn of_many_that_change_one_version_one_wins(store: Arc<dyn Store>) {
         let commit = if attempt % 2 == 0 {
             world.act(&order, &Command::Accept { preparation_minutes: attempt }, &staff(&order))
         } else {
-            let reason = CancelReason::ChangedMind;
+            let reason = CancelReason::Other;
             world.act(&order, &Command::Cancel { reason, note: None }, &customer(&order))
         };
         let store = Arc::clone(&store);

@@ -149,7 +149,7 @@ fn command_of(world: &mut World, kind: CommandKind, order: &Order, courier_id: A
         }
         CommandKind::PickUp => Command::PickUp,
         CommandKind::Deliver => Command::Deliver,
-        CommandKind::Cancel => Command::Cancel { reason: CancelReason::NoCourier, note: None },
+        CommandKind::Cancel => Command::Cancel { reason: CancelReason::Other, note: None },
         CommandKind::Warn => Command::Warn,
         CommandKind::Expire => Command::Expire,
         CommandKind::Refund => {

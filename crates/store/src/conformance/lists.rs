@@ -48,7 +48,7 @@ impl Scene {
         let courier = Actor::Courier { account_id: courier_id };
         let mut commits = vec![self.world.place(restaurant, account)];
         let placed = order_of(&commits[0]);
-        let (staff, reason) = (staff(&placed), CancelReason::ChangedMind);
+        let (staff, reason) = (staff(&placed), CancelReason::Other);
         let steps = match self.world.below(7) {
             0 => vec![(Command::Cancel { reason, note: None }, customer(&placed))],
             length => {

@@ -99,7 +99,7 @@ fn accept() -> Command {
 }
 
 fn cancel() -> Command {
-    Command::Cancel { reason: CancelReason::TooSlow, note: None }
+    Command::Cancel { reason: CancelReason::Other, note: None }
 }
 
 fn paid(number: u32) -> PaymentReport {
