@@ -18,7 +18,10 @@ pub use command::{CancelReason, Command, CommandKind, OrderRequest, RefundReason
 pub use decide::{AllowedAction, Decision, Rejection, TaskSpec, allowed_actions, decide, place};
 pub use event::{Event, RecordedEvent, evolve, fold};
 pub use payment::{DeclineReason, PaymentReference, PaymentReport, PaymentTextError, PaymentToken, settle};
-pub use refund::{Refund, RefundBearer, RefundLine, RefundNumber, RefundRequest, RefundState, RefundStatus};
+pub use refund::{
+    Refund, RefundBearer, RefundFailureReason, RefundLine, RefundNumber, RefundRequest, RefundState,
+    RefundStatus,
+};
 pub use state::{
     Address, Awaited, Closure, Contact, Fulfilment, Order, OrderDetails, OrderStatus, PaymentMethod,
     PaymentStatus, StockDraw, Version,

@@ -16,6 +16,7 @@ use crate::{
     limits::{MAX_CHOSEN_OPTIONS, MAX_LINES, MAX_QUANTITY},
     menu::{Menu, MenuItem, OptionGroup},
     money::AmountError,
+    order::PaymentMethod,
     restaurant::Settings,
     text::{Name, Note, Slug},
 };
@@ -32,6 +33,9 @@ pub struct Cart {
     /// What the customer adds for the courier, or for the staff when they collect.
     #[serde(default)]
     pub tip: Amount,
+    /// How the customer will pay. With it, the quote also says what the payment provider does not accept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_method: Option<PaymentMethod>,
 }
 
 /// A cart that someone else holds: the whole of a [`Cart`], or a part of an order's request.

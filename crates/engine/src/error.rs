@@ -8,7 +8,7 @@ use dabba_domain::{
 };
 use dabba_store::{StockShortage, StoreError};
 
-use crate::{GatewayError, Quote, sparse::Sparse};
+use crate::{AmountNotAccepted, GatewayError, Quote, sparse::Sparse};
 
 /// Why a use case was not carried out.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -64,6 +64,9 @@ pub enum Conflict {
     /// The order is too small to be delivered.
     #[error(transparent)]
     BelowMinimum(#[from] BelowMinimum),
+    /// The payment provider does not accept the total.
+    #[error(transparent)]
+    NotPayableByCard(#[from] AmountNotAccepted),
     /// Items are not available now.
     #[error("items are not available: {0}")]
     ItemsUnavailable(Problems),

@@ -45,8 +45,8 @@ pub use metrics::{
 pub use orders::{Answer, CommandRequest, Quote};
 pub use panic::panic_text;
 pub use payments::{
-    BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment, PaymentConfig, PaymentGateway,
-    WebhookError, WebhookReader,
+    AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
+    PaymentConfig, PaymentGateway, WebhookError, WebhookReader,
 };
 
 /// Who is calling: an account and its role, as a verified token says.

@@ -10,6 +10,7 @@
 //! A provider that does not answer is left alone for a while ([`BreakerConfig`]): its tasks wait in their
 //! queue, orders are taken as ever, and nothing else slows down.
 
+mod acceptance;
 mod breaker;
 
 use std::{sync::Arc, time::Duration};
@@ -20,6 +21,7 @@ use dabba_domain::{
     order::{Order, PaymentReference, PaymentReport, PaymentToken, RefundNumber},
 };
 
+pub use acceptance::{AmountNotAccepted, AmountRules};
 pub(crate) use breaker::Breaker;
 pub use breaker::{BreakerConfig, BreakerState};
 
@@ -33,7 +35,12 @@ pub trait PaymentGateway: Send + Sync {
     /// The provider's name: in metrics and logs.
     fn name(&self) -> &'static str;
 
-    /// Sets the payment's amount aside.
+    /// What the provider accepts in a currency; `None` where it does not accept the currency. Dabba asks before
+    /// it places an order and before it records a refund.
+    fn rules(&self, currency: Currency) -> Option<AmountRules>;
+
+    /// Sets the payment's amount aside. What the provider refuses for good, such as an amount, is answered with
+    /// a decline.
     async fn authorize(&self, payment: &Payment, token: &PaymentToken)
     -> Result<GatewayAnswer, GatewayError>;
 
@@ -51,7 +58,8 @@ pub trait PaymentGateway: Send + Sync {
         reference: &PaymentReference,
     ) -> Result<GatewayAnswer, GatewayError>;
 
-    /// Gives `payment.amount` back, of what has been collected.
+    /// Gives `payment.amount` back, of what has been collected. What the provider refuses for good is answered
+    /// with a refused refund.
     async fn refund(
         &self,
         payment: &Payment,
@@ -113,7 +121,9 @@ pub enum GatewayError {
     /// it with the same key is safe.
     #[error("the payment provider does not answer: {0}")]
     Unavailable(String),
-    /// The provider does not understand the call: a wrong credential, a defect. It has not been done.
+    /// The provider does not take the call, and an operator can change that: a wrong credential, an account
+    /// without enough money, a reference of another account. It has not been done. What nobody can change, such
+    /// as an amount, is no error but a decline or a refused refund.
     #[error("the payment provider refuses the call: {0}")]
     Refused(String),
 }

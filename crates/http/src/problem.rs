@@ -79,6 +79,8 @@ codes! {
     RestaurantClosed, "restaurant_closed", CONFLICT, "The restaurant is closed";
     /// The order is too small to be delivered.
     BelowMinimumOrder, "below_minimum_order", CONFLICT, "The order is below the minimum for delivery";
+    /// The payment provider does not accept the total.
+    NotPayableByCard, "not_payable_by_card", CONFLICT, "The total cannot be paid by card";
     /// Items are not available now.
     ItemsUnavailable, "items_unavailable", CONFLICT, "Items are not available";
     /// There is not enough of some items.
@@ -281,6 +283,16 @@ impl From<Conflict> for Problem {
             Conflict::NotAccepting(reason) => not_accepting(reason),
             Conflict::BelowMinimum(below) => {
                 Self::new(Code::BelowMinimumOrder, text).with("minimum", below.minimum)
+            }
+            Conflict::NotPayableByCard(refusal) => {
+                let problem = Self::new(Code::NotPayableByCard, text);
+                let problem = problem.with("amount", refusal.amount).with("currency", refusal.currency);
+                match refusal.rules {
+                    None => problem,
+                    Some(rules) => {
+                        problem.with("minimum", rules.minimum).with("multiple_of", rules.multiple_of.get())
+                    }
+                }
             }
             Conflict::ItemsUnavailable(problems) => {
                 Self::new(Code::ItemsUnavailable, text).with("errors", problems)

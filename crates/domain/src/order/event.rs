@@ -8,8 +8,8 @@ use crate::{
     AccountId, Actor, Amount, OrderId, Timestamp,
     order::{
         Awaited, CancelReason, Closure, DeclineReason, Order, OrderDetails, OrderStatus, PaymentMethod,
-        PaymentReference, PaymentStatus, Refund, RefundBearer, RefundNumber, RefundState, RefundStatus,
-        RejectReason, Version,
+        PaymentReference, PaymentStatus, Refund, RefundBearer, RefundFailureReason, RefundNumber,
+        RefundState, RefundStatus, RejectReason, Version,
     },
     text::Note,
 };
@@ -111,6 +111,9 @@ pub enum Event {
         /// Which of the order's refunds it is.
         #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
         number: RefundNumber,
+        /// Why. Absent in events that were recorded before reasons were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<RefundFailureReason>,
     },
     /// The customer got money back.
     Refunded(Refund),
@@ -228,20 +231,19 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
             order.captured = *amount;
         }
         Event::RefundRequested(refund) => {
-            order.refunds.push(RefundState { status: RefundStatus::Pending, refund: refund.clone() });
+            order.refunds.push(RefundState::new(RefundStatus::Pending, refund.clone()));
         }
-        Event::RefundFailed { number } => {
+        Event::RefundFailed { number, reason } => {
             let state = order.refunds.iter_mut().find(|state| state.refund.number == *number);
-            state.ok_or_else(|| misfit(recorded.version - 1))?.status = RefundStatus::Failed;
+            let state = state.ok_or_else(|| misfit(recorded.version - 1))?;
+            (state.status, state.failure) = (RefundStatus::Failed, *reason);
         }
         Event::Refunded(refund) => {
             order.refunded = order.refunded.plus(refund.amount).map_err(|_| misfit(order.version))?;
             let requested = order.refunds.iter_mut().find(|state| state.refund.number == refund.number);
             match requested {
                 Some(state) => state.status = RefundStatus::Paid,
-                None => {
-                    order.refunds.push(RefundState { status: RefundStatus::Paid, refund: refund.clone() });
-                }
+                None => order.refunds.push(RefundState::new(RefundStatus::Paid, refund.clone())),
             }
             if order.refunded == order.captured {
                 order.payment_status = PaymentStatus::Refunded;

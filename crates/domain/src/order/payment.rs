@@ -9,8 +9,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{
-    Closure, Decision, Event, Order, OrderStatus, PaymentMethod, PaymentStatus, RefundBearer, RefundReason,
-    Rejection, Task, refund::Refund, state::named_variants,
+    Closure, Decision, Event, Order, OrderStatus, PaymentMethod, PaymentStatus, RefundBearer,
+    RefundFailureReason, RefundReason, Rejection, Task, refund::Refund, state::named_variants,
 };
 use crate::{
     Actor, Timestamp, limits::MAX_PAYMENT_TEXT_LENGTH, order::RefundNumber, restaurant::Settings,
@@ -106,6 +106,8 @@ pub enum DeclineReason {
     SuspectedFraud,
     /// The payment was called off at the provider.
     CalledOff,
+    /// The provider does not accept the amount, the currency or the request, and never will.
+    NotAccepted,
     /// Another reason.
     Other,
 }
@@ -118,6 +120,7 @@ named_variants!(DeclineReason {
     InvalidToken => "invalid_token",
     SuspectedFraud => "suspected_fraud",
     CalledOff => "called_off",
+    NotAccepted => "not_accepted",
     Other => "other",
 });
 
@@ -155,6 +158,8 @@ pub enum PaymentReport {
     RefundRefused {
         /// Which of the order's refunds.
         number: RefundNumber,
+        /// Why.
+        reason: RefundFailureReason,
     },
 }
 
@@ -183,9 +188,10 @@ pub fn settle(
                 decision.record(&Actor::System, now, Event::Refunded(refund.clone()))?;
             }
         }
-        PaymentReport::RefundRefused { number } => {
+        PaymentReport::RefundRefused { number, reason } => {
             if order.pending_refund(*number).is_some() {
-                decision.record(&Actor::System, now, Event::RefundFailed { number: *number })?;
+                let event = Event::RefundFailed { number: *number, reason: Some(*reason) };
+                decision.record(&Actor::System, now, event)?;
             }
         }
     }

@@ -94,12 +94,49 @@ pub enum RefundStatus {
     Failed,
 }
 
+/// Why a payment provider did not give money back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RefundFailureReason {
+    /// The customer's card was lost, stolen, cancelled, or has expired.
+    CardClosed,
+    /// The customer's bank declined the refund.
+    Declined,
+    /// The provider's account does not hold enough money.
+    InsufficientFunds,
+    /// The customer disputes the payment with their bank.
+    Disputed,
+    /// The payment has been refunded in full, or less is left than was asked for.
+    NothingLeft,
+    /// The refund was called off at the provider.
+    CalledOff,
+    /// The provider does not accept the amount, the currency or the request, and never will.
+    NotAccepted,
+    /// Another reason.
+    Other,
+}
+
+named_variants!(RefundFailureReason {
+    CardClosed => "card_closed",
+    Declined => "declined",
+    InsufficientFunds => "insufficient_funds",
+    Disputed => "disputed",
+    NothingLeft => "nothing_left",
+    CalledOff => "called_off",
+    NotAccepted => "not_accepted",
+    Other => "other",
+});
+
 /// A refund of an order, and how far it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RefundState {
     /// How far it is.
     pub status: RefundStatus,
+    /// Why the provider did not give the money back, where it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<RefundFailureReason>,
     /// What it is.
     #[serde(flatten)]
     pub refund: Refund,
@@ -125,6 +162,13 @@ impl RefundRequest {
     /// So much, or all that is left, for a reason; nothing else is said.
     pub const fn new(amount: Option<Amount>, reason: RefundReason) -> Self {
         Self { amount, lines: Vec::new(), reason, note: None, borne_by: None }
+    }
+}
+
+impl RefundState {
+    /// A refund that is this far, and has not failed.
+    pub const fn new(status: RefundStatus, refund: Refund) -> Self {
+        Self { status, failure: None, refund }
     }
 }
 

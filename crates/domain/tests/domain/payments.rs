@@ -7,8 +7,8 @@ use dabba_domain::{
     limits::{MAX_ORDER_VERSION, MAX_PAYMENT_TEXT_LENGTH},
     order::{
         Command, DeclineReason, Fulfilment, Order, OrderRequest, OrderStatus, PaymentMethod,
-        PaymentReference, PaymentReport, PaymentStatus, PaymentTextError, PaymentToken, RefundNumber, Task,
-        settle,
+        PaymentReference, PaymentReport, PaymentStatus, PaymentTextError, PaymentToken, RefundFailureReason,
+        RefundNumber, Task, settle,
     },
 };
 use proptest::prelude::*;
@@ -52,7 +52,7 @@ pub(crate) fn paid_back(refund: u32) -> PaymentReport {
     PaymentReport::Refunded { number: number(refund) }
 }
 pub(crate) fn refused(refund: u32) -> PaymentReport {
-    PaymentReport::RefundRefused { number: number(refund) }
+    PaymentReport::RefundRefused { number: number(refund), reason: RefundFailureReason::Declined }
 }
 
 /// The order after a report.

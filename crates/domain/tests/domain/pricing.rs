@@ -217,7 +217,7 @@ proptest! {
     ) {
         let settings = Settings { tax_rate_basis_points: rate, ..settings() };
         let fulfilment = if collects { FulfilmentKind::Collection } else { FulfilmentKind::Delivery };
-        let cart = Cart { lines, fulfilment, tip: amount(tip) };
+        let cart = Cart { lines, fulfilment, tip: amount(tip), payment_method: None };
         let subtotal: i128 = cart.lines.iter().map(|line| {
             let item: usize = line.item.as_str()["item-".len()..].parse().unwrap();
             let base = i128::from(prices[item]);
@@ -250,7 +250,8 @@ proptest! {
         prices in proptest::collection::vec(any_price(), 5),
         lines in proptest::collection::vec(any_line(), 0..MAX_LINES + 5),
     ) {
-        let cart = Cart { lines, fulfilment: FulfilmentKind::Delivery, tip: Amount::ZERO };
+        let fulfilment = FulfilmentKind::Delivery;
+        let cart = Cart { lines, fulfilment, tip: Amount::ZERO, payment_method: None };
         match price(&settings(), &menu_of(&prices), (&cart).into(), now()) {
             Ok(priced) => prop_assert_eq!(priced.amounts.sum().unwrap(), priced.amounts.total),
             Err(PricingError::Invalid(problems) | PricingError::Unavailable(problems)) => {

@@ -2,13 +2,13 @@
 
 use dabba_domain::{
     Actor, OrderId, Problems, RestaurantId, Role,
-    order::{Command, Decision, Order, Rejection, Version, allowed_actions, decide},
+    order::{Command, Decision, Event, Order, Rejection, Version, allowed_actions, decide},
     restaurant::Settings,
 };
 use dabba_store::IdempotencyKey;
 
 use super::{Answer, Conclusion, Conditions, claim};
-use crate::{Conflict, Engine, Error, Principal};
+use crate::{AmountNotAccepted, Conflict, Engine, Error, Principal};
 
 /// A command with its conditions.
 #[derive(Clone, Debug)]
@@ -86,6 +86,11 @@ impl Engine {
             Ok(decision) => decision,
             Err(rejection) => return Ok(Considered::Refused(refusal(rejection, order, &actor, settings))),
         };
+        if let Command::Refund(_) = command
+            && let Err(refusal) = self.check_refundable(&decision)
+        {
+            return Ok(Considered::Refused(refusal));
+        }
         if decision.events.is_empty() && key.is_none() {
             return Ok(Considered::NothingToWrite);
         }
@@ -95,6 +100,20 @@ impl Engine {
             Box::pin(self.check_courier(*courier_id)).await?;
         }
         Ok(Considered::Write(Box::new(decision)))
+    }
+
+    /// Checks that the payment provider can make the refund that a decision asks of it.
+    fn check_refundable(&self, decision: &Decision) -> Result<(), Error> {
+        let Some(gateway) = &self.gateway else { return Ok(()) };
+        let currency = decision.order.details.currency;
+        for recorded in &decision.events {
+            let Event::RefundRequested(refund) = &recorded.event else { continue };
+            let checked =
+                AmountNotAccepted::check_refund(refund.amount, currency, gateway.port.rules(currency));
+            let pointer = if refund.lines.is_empty() { "/amount" } else { "/lines" };
+            checked.map_err(|refusal| Error::Invalid(Problems::one(pointer, refusal.to_string())))?;
+        }
+        Ok(())
     }
 
     /// The capacity in which a caller meets a restaurant's orders; `None` for staff of others.

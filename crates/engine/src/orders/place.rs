@@ -1,14 +1,14 @@
 //! Placing an order.
 
 use dabba_domain::{
-    Amount, OrderId, Problems, RestaurantId, Role, Timestamp,
+    Amount, Currency, OrderId, Problems, RestaurantId, Role, Timestamp,
     order::{Fulfilment, OrderDetails, OrderRequest, place},
     pricing::{check_minimum, price},
 };
 use dabba_store::{Catalogue, IdempotencyKey, StockChange};
 
 use super::{Answer, Conclusion, Conditions, claim, quote};
-use crate::{Conflict, Engine, Error, Principal};
+use crate::{AmountNotAccepted, Conflict, Engine, Error, Principal};
 
 impl Engine {
     /// Places an order, exactly once for a key.
@@ -72,10 +72,12 @@ impl Engine {
         catalogue.restaurant.check_accepting(now).map_err(Conflict::NotAccepting)?;
         check_minimum(settings, cart.fulfilment, priced.amounts.subtotal).map_err(Conflict::BelowMinimum)?;
         if request.expected_total.is_some_and(|expected| expected != priced.amounts.total) {
-            let quote = quote::quote(catalogue, cart, priced, now);
+            let mut quote = quote::quote(catalogue, cart, priced, now);
+            quote.not_payable = self.not_payable(Some(request.payment_method), &quote);
             return Err(Conflict::PriceChanged(Box::new(quote)).into());
         }
-        let payment_deadline = self.payment_deadline(request, priced.amounts.total, now)?;
+        let payment_deadline =
+            self.payment_deadline(request, priced.amounts.total, settings.currency, now)?;
         Ok(OrderDetails {
             restaurant_id: catalogue.restaurant.id,
             restaurant_name: settings.name.clone(),
@@ -98,18 +100,19 @@ impl Engine {
         &self,
         request: &OrderRequest,
         total: Amount,
+        currency: Currency,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Error> {
         if request.card().map_err(Error::Invalid)?.is_none() {
             return Ok(None);
         }
         let invalid = |detail: &str| Err(Error::Invalid(Problems::one("/payment_method", detail)));
-        if !self.takes_cards() {
-            return invalid("no cards are taken here");
-        }
+        let Some(gateway) = &self.gateway else { return invalid("no cards are taken here") };
         if total.is_zero() {
-            return invalid("there is nothing to pay, so no card is needed");
+            return invalid("there is nothing to pay, so no card is needed; choose cash");
         }
+        let rules = gateway.port.rules(currency);
+        AmountNotAccepted::check_payment(total, currency, rules).map_err(Conflict::NotPayableByCard)?;
         Ok(Some(now.checked_add(self.config.payments.deadline).unwrap_or(Timestamp::MAX)))
     }
 }

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use dabba_domain::{
     Currency, RestaurantId, Timestamp,
-    order::StockDraw,
+    order::{PaymentMethod, StockDraw},
     pricing::{Amounts, BelowMinimum, CartRef, OrderLine, PricedCart, check_minimum, price},
     restaurant::{NotAccepting, Revision},
     text::Slug,
 };
 use dabba_store::{Catalogue, StockShortage};
 
-use crate::{Engine, Error};
+use crate::{AmountNotAccepted, Engine, Error};
 
 /// What a cart would cost now, and what stands in the way of ordering it.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,22 +28,41 @@ pub struct Quote {
     pub not_accepting: Option<NotAccepting>,
     /// It is too small to be delivered.
     pub below_minimum: Option<BelowMinimum>,
+    /// The payment provider does not accept the total. Known where the customer says that they pay by card.
+    pub not_payable: Option<AmountNotAccepted>,
     /// Of these there is not enough.
     pub shortages: Vec<StockShortage>,
 }
 
 impl Engine {
-    /// Prices a cart. For everyone: menus are public.
-    pub async fn quote(&self, restaurant_id: RestaurantId, cart: CartRef<'_>) -> Result<Quote, Error> {
+    /// Prices a cart, which will be paid like this where that is known. For everyone: menus are public.
+    pub async fn quote(
+        &self,
+        restaurant_id: RestaurantId,
+        cart: CartRef<'_>,
+        payment_method: Option<PaymentMethod>,
+    ) -> Result<Quote, Error> {
         let entry = self.catalogues.get(restaurant_id).await?;
         let now = self.now();
         let priced = price(&entry.restaurant().settings, entry.menu(), cart, now)?;
         let draws = limited_draws(&entry.catalogue, &priced.lines);
         let mut quote = quote(&entry.catalogue, cart, priced, now);
+        quote.not_payable = self.not_payable(payment_method, &quote);
         if !draws.is_empty() {
             quote.shortages = self.shortages(restaurant_id, draws).await?;
         }
         Ok(quote)
+    }
+
+    /// Whether the payment provider does not accept a quote's total, by card.
+    pub(super) fn not_payable(
+        &self,
+        payment_method: Option<PaymentMethod>,
+        quote: &Quote,
+    ) -> Option<AmountNotAccepted> {
+        let gateway = self.gateway.as_ref().filter(|_| payment_method == Some(PaymentMethod::Card))?;
+        let (total, currency) = (quote.amounts.total, quote.currency);
+        AmountNotAccepted::check_payment(total, currency, gateway.port.rules(currency)).err()
     }
 
     async fn shortages(
@@ -72,6 +91,7 @@ pub(super) fn quote(catalogue: &Catalogue, cart: CartRef<'_>, priced: PricedCart
         menu_revision: catalogue.menu_revision,
         not_accepting: catalogue.restaurant.check_accepting(now).err(),
         below_minimum: check_minimum(settings, cart.fulfilment, priced.amounts.subtotal).err(),
+        not_payable: None,
         shortages: Vec::new(),
     }
 }

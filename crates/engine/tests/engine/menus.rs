@@ -78,7 +78,7 @@ async fn stock_that_becomes_limited_elsewhere_is_respected() {
         panic!("there is none left");
     };
     assert_eq!((shortages[0].item.as_str(), shortages[0].available), ("dal", 0));
-    let quote = world.engine.quote(world.restaurant_id, dal(1).cart()).await.unwrap();
+    let quote = world.engine.quote(world.restaurant_id, dal(1).cart(), None).await.unwrap();
     assert_eq!(quote.shortages, shortages);
 }
 

@@ -4,13 +4,15 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use dabba_domain::{
-    OrderId,
+    Currency, OrderId,
     order::{
         Command, Order, OrderRequest, PaymentReference, PaymentToken, RefundNumber, RefundReason,
         RefundRequest, TaskQueue,
     },
 };
-use dabba_engine::{Engine, GatewayAnswer, GatewayError, Payment, PaymentGateway, SeededRandom, SystemClock};
+use dabba_engine::{
+    AmountRules, Engine, GatewayAnswer, GatewayError, Payment, PaymentGateway, SeededRandom, SystemClock,
+};
 use dabba_gateways::simulated::{Health, InProcessGateway, Provider, ledger::Summary};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -83,6 +85,9 @@ impl TestGateway {
 impl PaymentGateway for TestGateway {
     fn name(&self) -> &'static str {
         "test"
+    }
+    fn rules(&self, currency: Currency) -> Option<AmountRules> {
+        self.inner.rules(currency)
     }
     async fn authorize(
         &self,

@@ -7,7 +7,7 @@ use dabba_domain::{
     Amount,
     order::{
         Awaited, CancelReason, Closure, Command, DeclineReason, Order, OrderStatus, PaymentReport,
-        PaymentStatus, TaskQueue,
+        PaymentStatus, RefundFailureReason, TaskQueue,
     },
 };
 use dabba_engine::{BreakerState, CommandRequest, Error};
@@ -244,7 +244,7 @@ async fn late_and_doubled_reports_change_nothing() {
         PaymentReport::Declined { reason: DeclineReason::CardDeclined },
         PaymentReport::NeverRequested,
         PaymentReport::Refunded { number },
-        PaymentReport::RefundRefused { number },
+        PaymentReport::RefundRefused { number, reason: RefundFailureReason::Other },
     ] {
         for _ in 0..2 {
             world.world.engine.record_payment(order.id, &report).await.unwrap();

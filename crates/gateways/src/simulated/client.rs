@@ -5,22 +5,27 @@
 //! | 2xx with an answer | the answer |
 //! | no connection, no answer, an answer that cannot be read | `Unavailable`: it may have been done |
 //! | 5xx, 408, 429 | `Unavailable` |
+//! | a problem that says that the amount is not accepted | a decline, or a refused refund |
 //! | any other status | `Refused`, with the detail of the problem |
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dabba_domain::order::{PaymentReference, PaymentToken, RefundNumber};
-use dabba_engine::{GatewayAnswer, GatewayError, Payment, PaymentGateway};
+use dabba_domain::{
+    Currency,
+    order::{PaymentReference, PaymentToken, RefundNumber},
+};
+use dabba_engine::{AmountRules, GatewayAnswer, GatewayError, Payment, PaymentGateway};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
 
 pub use super::http::AddressError;
 use super::{
     NAME, http,
+    provider::rules,
     wire::{
         Answer, AnswerBody, AuthorizationRequest, IDEMPOTENCY_KEY_HEADER, PaymentRequest, ProblemBody,
-        RefundRequest,
+        RefundRequest, not_authorized, not_refunded,
     },
 };
 
@@ -66,6 +71,7 @@ impl SimulatedGateway {
         url: &Url,
         payment: &Payment,
         body: &(impl Serialize + Sync),
+        refused_for_good: Option<GatewayAnswer>,
     ) -> Result<GatewayAnswer, GatewayError> {
         let request =
             self.client.post(url.clone()).header(IDEMPOTENCY_KEY_HEADER, &payment.key).json(body).build();
@@ -79,7 +85,12 @@ impl SimulatedGateway {
                 Err(_) => Err(GatewayError::Unavailable("its answer cannot be understood".into())),
             };
         }
-        let text = format!("it answers {}{}", status.as_u16(), detail(&body));
+        let problem = serde_json::from_slice::<ProblemBody>(&body).ok();
+        if let (Some(answer), true) = (refused_for_good, problem.as_ref().is_some_and(ProblemBody::is_final))
+        {
+            return Ok(answer);
+        }
+        let text = format!("it answers {}{}", status.as_u16(), detail(problem.as_ref()));
         let passes = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         if status.is_server_error() || passes {
             Err(GatewayError::Unavailable(text))
@@ -95,6 +106,10 @@ impl PaymentGateway for SimulatedGateway {
         NAME
     }
 
+    fn rules(&self, currency: Currency) -> Option<AmountRules> {
+        rules(currency)
+    }
+
     async fn authorize(
         &self,
         payment: &Payment,
@@ -102,7 +117,7 @@ impl PaymentGateway for SimulatedGateway {
     ) -> Result<GatewayAnswer, GatewayError> {
         let Payment { order_id, amount, currency, .. } = *payment;
         let body = AuthorizationRequest { order_id, amount, currency, token: token.clone() };
-        self.call(&self.authorizations, payment, &body).await
+        self.call(&self.authorizations, payment, &body, Some(not_authorized())).await
     }
 
     async fn capture(
@@ -110,7 +125,7 @@ impl PaymentGateway for SimulatedGateway {
         payment: &Payment,
         reference: &PaymentReference,
     ) -> Result<GatewayAnswer, GatewayError> {
-        self.call(&self.captures, payment, &whole(payment, reference)).await
+        self.call(&self.captures, payment, &whole(payment, reference), None).await
     }
 
     async fn void(
@@ -118,7 +133,7 @@ impl PaymentGateway for SimulatedGateway {
         payment: &Payment,
         reference: &PaymentReference,
     ) -> Result<GatewayAnswer, GatewayError> {
-        self.call(&self.voids, payment, &whole(payment, reference)).await
+        self.call(&self.voids, payment, &whole(payment, reference), None).await
     }
 
     async fn refund(
@@ -129,7 +144,7 @@ impl PaymentGateway for SimulatedGateway {
     ) -> Result<GatewayAnswer, GatewayError> {
         let Payment { order_id, amount, currency, .. } = *payment;
         let body = RefundRequest { order_id, reference: reference.clone(), number, amount, currency };
-        self.call(&self.refunds, payment, &body).await
+        self.call(&self.refunds, payment, &body, Some(not_refunded(number))).await
     }
 }
 
@@ -155,8 +170,8 @@ fn unavailable(error: reqwest::Error) -> GatewayError {
 }
 
 /// What a problem says, to be added to a sentence; nothing, where it is none.
-fn detail(body: &[u8]) -> String {
-    let Ok(problem) = serde_json::from_slice::<ProblemBody>(body) else { return String::new() };
+fn detail(problem: Option<&ProblemBody>) -> String {
+    let Some(problem) = problem else { return String::new() };
     let mut text = problem.detail.replace(char::is_control, " ");
     text.truncate(text.floor_char_boundary(MAX_DETAIL_LENGTH));
     format!(": {text}")

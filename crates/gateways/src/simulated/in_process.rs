@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dabba_domain::order::{PaymentReference, PaymentToken, RefundNumber};
-use dabba_engine::{Clock, GatewayAnswer, GatewayError, Payment, PaymentGateway};
+use dabba_domain::{
+    Currency,
+    order::{PaymentReference, PaymentToken, RefundNumber},
+};
+use dabba_engine::{AmountRules, Clock, GatewayAnswer, GatewayError, Payment, PaymentGateway};
 
 use super::{
     NAME,
-    provider::{Outcome, Provider, Reply},
+    provider::{Outcome, Provider, Reply, rules},
+    wire::{not_authorized, not_refunded},
 };
 
 /// Calls a [`Provider`] directly. What it says of delays and lost answers is acted out: a lost answer is a
@@ -32,12 +36,20 @@ impl PaymentGateway for InProcessGateway {
         NAME
     }
 
+    fn rules(&self, currency: Currency) -> Option<AmountRules> {
+        rules(currency)
+    }
+
     async fn authorize(
         &self,
         payment: &Payment,
         token: &PaymentToken,
     ) -> Result<GatewayAnswer, GatewayError> {
-        act_out(self.provider.authorize(payment, token, self.clock.now())).await
+        let outcome = self.provider.authorize(payment, token, self.clock.now());
+        if is_refused_for_good(&outcome) {
+            return Ok(not_authorized());
+        }
+        act_out(outcome).await
     }
 
     async fn capture(
@@ -62,8 +74,16 @@ impl PaymentGateway for InProcessGateway {
         reference: &PaymentReference,
         number: RefundNumber,
     ) -> Result<GatewayAnswer, GatewayError> {
-        act_out(self.provider.refund(payment, reference, number, self.clock.now())).await
+        let outcome = self.provider.refund(payment, reference, number, self.clock.now());
+        if is_refused_for_good(&outcome) {
+            return Ok(not_refunded(number));
+        }
+        act_out(outcome).await
     }
+}
+
+const fn is_refused_for_good(outcome: &Outcome) -> bool {
+    matches!(outcome.reply, Reply::Refused(refusal) if refusal.is_final())
 }
 
 async fn act_out(outcome: Outcome) -> Result<GatewayAnswer, GatewayError> {

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     provider::{Failure, Refusal},
-    wire::{IDEMPOTENCY_KEY_HEADER, ProblemBody},
+    wire::{AMOUNT_NOT_ACCEPTED, IDEMPOTENCY_KEY_HEADER, NO_AMOUNT, PROBLEM_URN, ProblemBody},
 };
 
 /// Media type of problem details.
@@ -74,7 +74,10 @@ impl From<Refusal> for Problem {
                 "idempotency_key_reused",
                 "The idempotency key was used for another request",
             ),
-            Refusal::NoAmount => (StatusCode::UNPROCESSABLE_ENTITY, "no_amount", "There is nothing to move"),
+            Refusal::NoAmount => (StatusCode::UNPROCESSABLE_ENTITY, NO_AMOUNT, "There is nothing to move"),
+            Refusal::AmountNotAccepted(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, AMOUNT_NOT_ACCEPTED, "The amount is not accepted")
+            }
             Refusal::UnknownReference => {
                 (StatusCode::NOT_FOUND, "unknown_reference", "There is no such payment")
             }
@@ -117,7 +120,7 @@ impl From<PathRejection> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = ProblemBody {
-            r#type: format!("urn:dabba-simulated:problem:{}", self.kind),
+            r#type: format!("{PROBLEM_URN}{}", self.kind),
             title: self.title.to_owned(),
             status: self.status.as_u16(),
             detail: self.detail,

@@ -15,6 +15,7 @@
 //! - A call that is refused or fails before anything is done leaves no trace but the count of its key.
 
 use std::{
+    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -23,7 +24,7 @@ use dabba_domain::{
     Amount, Currency, OrderId, Timestamp,
     order::{DeclineReason, PaymentReference, PaymentToken, RefundNumber},
 };
-use dabba_engine::{Payment, Random};
+use dabba_engine::{AmountNotAccepted, AmountRules, Payment, Random};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -37,6 +38,13 @@ use super::{
 const ANSWER_DELAY: Duration = Duration::from_secs(3);
 /// How long a payment is undecided that is decided later, unless set otherwise.
 const DECISION_DELAY: Duration = Duration::from_secs(3);
+
+/// The smallest payment, in minor units.
+const MINIMUM: i64 = 30;
+/// The smallest payment in currencies with thousandths, in minor units.
+const THOUSANDTHS_MINIMUM: i64 = 300;
+/// Amounts in thousandths have to be a multiple of this.
+const THOUSANDTHS_STEP: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 /// A payment provider that moves no money. To be shared by all that speak to it.
 pub struct Provider {
@@ -124,12 +132,22 @@ pub enum Refusal {
     /// There is nothing to move.
     #[error("the amount must be more than nothing")]
     NoAmount,
+    /// The amount or the currency is not accepted.
+    #[error(transparent)]
+    AmountNotAccepted(AmountNotAccepted),
     /// There is no such payment.
     #[error("there is no payment with this reference")]
     UnknownReference,
     /// The payment is another order's, or of another amount or currency.
     #[error("the payment with this reference is for another order, amount or currency")]
     AnotherPayment,
+}
+
+impl Refusal {
+    /// Whether neither a retry nor an operator can change that the call is refused.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::NoAmount | Self::AmountNotAccepted(_))
+    }
 }
 
 /// Why a call fails.
@@ -199,6 +217,17 @@ pub struct RefundRecord {
     pub amount: Amount,
     /// When.
     pub at: Timestamp,
+}
+
+/// What a simulated provider accepts in a currency: every currency that has a minor unit of its own or none. The
+/// minimum is 30 minor units, in thousandths 300; thousandths have to be multiples of ten.
+pub fn rules(currency: Currency) -> Option<AmountRules> {
+    let (minimum, multiple_of) = match currency.minor_digits()? {
+        0 | 2 => (MINIMUM, NonZeroU32::MIN),
+        3 => (THOUSANDTHS_MINIMUM, THOUSANDTHS_STEP),
+        _ => return None,
+    };
+    Some(AmountRules { minimum: Amount::from_minor(minimum).ok()?, multiple_of })
 }
 
 impl Provider {

@@ -7,15 +7,16 @@ use std::{
 
 use dabba_domain::{
     Amount, OrderId, Timestamp,
-    order::{PaymentReference, PaymentToken, RefundNumber},
+    order::{PaymentReference, PaymentToken, RefundFailureReason, RefundNumber},
 };
-use dabba_engine::{Payment, Random};
+use dabba_engine::{AmountNotAccepted, Payment, Random};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     ledger::{Entry, Ledger, Operation},
     provider::{
         Failure, Health, MAX_KEY_LENGTH, MAX_KEYS, PaymentRecord, PaymentState, RefundRecord, Refusal, Reply,
+        rules,
     },
     tokens::{Behaviour, Course, Verdict},
     wire::{Answer, Notification, Report},
@@ -78,7 +79,7 @@ enum Made {
     /// A refund was made.
     Refund(RefundNumber),
     /// A refund was refused.
-    NoRefund(RefundNumber),
+    NoRefund(RefundNumber, RefundFailureReason),
 }
 
 /// A payment, and how it behaves.
@@ -137,6 +138,13 @@ impl State {
         if payment.amount.is_zero() {
             return Err(Refusal::NoAmount);
         }
+        let (amount, currency) = (payment.amount, payment.currency);
+        let accepted = match step {
+            Step::Authorize(_) => AmountNotAccepted::check_payment(amount, currency, rules(currency)),
+            Step::Refund(..) => AmountNotAccepted::check_refund(amount, currency, rules(currency)),
+            Step::Capture(_) | Step::Void(_) => Ok(()),
+        };
+        accepted.map_err(Refusal::AmountNotAccepted)?;
         let (reference, is_in_part) = match step {
             Step::Authorize(token) => return Ok(Behaviour::of(token)),
             Step::Capture(reference) | Step::Void(reference) => (*reference, false),
@@ -267,9 +275,11 @@ impl State {
                 record.refunds.push(RefundRecord { number, amount, at: now });
             })
         });
-        let (made, report) = match refunded {
-            Some(()) => (Made::Refund(number), Report::Refunded { number }),
-            None => (Made::NoRefund(number), Report::RefundRefused { number }),
+        let (made, report) = if refunded.is_some() {
+            (Made::Refund(number), Report::Refunded { number })
+        } else {
+            let reason = RefundFailureReason::NothingLeft;
+            (Made::NoRefund(number, reason), Report::RefundRefused { number, reason })
         };
         self.notifications.push(Notification { order_id, report });
         if refunded.is_some() {
@@ -297,7 +307,9 @@ impl State {
         let report = match made {
             Made::Payment(reference) => self.payments.get(reference).and_then(|held| report_of(&held.record)),
             Made::Refund(number) => Some(Report::Refunded { number: *number }),
-            Made::NoRefund(number) => Some(Report::RefundRefused { number: *number }),
+            Made::NoRefund(number, reason) => {
+                Some(Report::RefundRefused { number: *number, reason: *reason })
+            }
         };
         report.map_or(Answer::Pending, Answer::Report)
     }

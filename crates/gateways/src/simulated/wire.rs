@@ -2,13 +2,22 @@
 
 use dabba_domain::{
     Amount, Currency, OrderId,
-    order::{DeclineReason, PaymentReference, PaymentReport, PaymentToken, RefundNumber},
+    order::{
+        DeclineReason, PaymentReference, PaymentReport, PaymentToken, RefundFailureReason, RefundNumber,
+    },
 };
 use dabba_engine::GatewayAnswer;
 use serde::{Deserialize, Serialize};
 
 /// The header that carries the idempotency key of a request.
 pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
+
+/// The beginning of the type of every problem.
+pub const PROBLEM_URN: &str = "urn:dabba-simulated:problem:";
+/// The kind of problem of an amount of nothing.
+pub const NO_AMOUNT: &str = "no_amount";
+/// The kind of problem of an amount or a currency that is not accepted.
+pub const AMOUNT_NOT_ACCEPTED: &str = "amount_not_accepted";
 
 /// To set money aside: `POST /v1/authorizations`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,6 +83,23 @@ pub struct ProblemBody {
     pub detail: String,
 }
 
+impl ProblemBody {
+    /// Whether neither a retry nor an operator can change that the request is refused.
+    pub fn is_final(&self) -> bool {
+        matches!(self.r#type.strip_prefix(PROBLEM_URN), Some(NO_AMOUNT | AMOUNT_NOT_ACCEPTED))
+    }
+}
+
+/// What follows from an authorization that is refused for good.
+pub(super) const fn not_authorized() -> GatewayAnswer {
+    GatewayAnswer::Report(PaymentReport::Declined { reason: DeclineReason::NotAccepted })
+}
+
+/// What follows from a refund that is refused for good.
+pub(super) const fn not_refunded(number: RefundNumber) -> GatewayAnswer {
+    GatewayAnswer::Report(PaymentReport::RefundRefused { number, reason: RefundFailureReason::NotAccepted })
+}
+
 /// Something that has happened to an order's payment: the body of a webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
@@ -116,6 +142,8 @@ pub enum Report {
     RefundRefused {
         /// Which of the order's refunds.
         number: RefundNumber,
+        /// Why.
+        reason: RefundFailureReason,
     },
 }
 
@@ -136,7 +164,7 @@ impl From<Report> for PaymentReport {
             Report::Captured { reference } => Self::Captured { reference },
             Report::Voided { reference } => Self::Voided { reference },
             Report::Refunded { number } => Self::Refunded { number },
-            Report::RefundRefused { number } => Self::RefundRefused { number },
+            Report::RefundRefused { number, reason } => Self::RefundRefused { number, reason },
         }
     }
 }

@@ -1,50 +1,114 @@
-//! Amounts in the units that Stripe counts in.
+//! Amounts in the units that Stripe counts in, and what Stripe accepts.
 //!
-//! They are the minor units of ISO 4217, as Dabba's own are, with these exceptions ("Supported currencies",
+//! The units are the minor units of ISO 4217, as Dabba's own are, with these exceptions ("Supported currencies",
 //! docs.stripe.com/currencies):
 //!
 //! | currency | ISO 4217 | Stripe |
 //! |---|---|---|
-//! | ISK | no minor unit | counts in hundredths, which have to be whole krónur |
+//! | ISK, UGX | no minor unit | counts in hundredths, which have to be whole units |
 //! | MGA | hundredths | counts in whole ariary |
-//! | UGX | no minor unit | stands in the list of currencies without a minor unit, and among the special cases that count in hundredths: refused, as one of them is wrong by a factor of 100 |
-//! | BHD, JOD, KWD, OMR, TND and others in thousandths | thousandths | the same, in multiples of ten |
+//! | BHD, JOD, KWD, OMR, TND | thousandths | the same, in multiples of ten |
 //!
-//! An amount that Stripe cannot be told exactly is refused, never rounded.
+//! HUF and TWD are whole units in payouts only; payments and refunds have hundredths.
+//!
+//! The minimum of a payment is Stripe's documented minimum for the currency. Where Stripe documents none, the
+//! minimum depends on the exchange rate of the day; Dabba then lets every amount pass, and Stripe declines an amount
+//! that is too small. Stripe also declines amounts above its maximum.
+
+use std::num::NonZeroU32;
 
 use dabba_domain::{Amount, Currency};
-use dabba_engine::GatewayError;
+use dabba_engine::{AmountNotAccepted, AmountRules};
 
 /// Hundredths of a whole unit, in the currencies for which Stripe and ISO 4217 differ.
 const HUNDREDTHS: i64 = 100;
 
 /// Amounts in thousandths have to be a multiple of this.
-const THOUSANDTHS_STEP: i64 = 10;
+const THOUSANDTHS_STEP: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
-/// The amount in Stripe's units. [`GatewayError::Refused`] where there is no such amount.
-pub(super) fn units(amount: Amount, currency: Currency) -> Result<i64, GatewayError> {
-    let minor = amount.minor();
-    let units = match (currency.code(), currency.minor_digits()) {
-        ("UGX", _) => return Err(refused(currency, "it is not certain in which unit it counts them")),
-        ("ISK", _) => minor.checked_mul(HUNDREDTHS),
-        ("MGA", _) => (minor % HUNDREDTHS == 0).then_some(minor / HUNDREDTHS),
-        (_, Some(0 | 2)) => Some(minor),
-        (_, Some(3)) => (minor % THOUSANDTHS_STEP == 0).then_some(minor),
-        _ => return Err(refused(currency, "it does not know the currency")),
+/// Amounts in hundredths of an ariary have to be a multiple of this.
+const ARIARY_STEP: NonZeroU32 = NonZeroU32::new(100).unwrap();
+
+/// The currencies in which Stripe takes cards.
+const CURRENCIES: &[&str] = &[
+    "AED", "AFN", "ALL", "AMD", "ANG", "AOA", "ARS", "AUD", "AWG", "AZN", "BAM", "BBD", "BDT", "BGN", "BHD",
+    "BIF", "BMD", "BND", "BOB", "BRL", "BSD", "BWP", "BYN", "BZD", "CAD", "CDF", "CHF", "CLP", "CNY", "COP",
+    "CRC", "CVE", "CZK", "DJF", "DKK", "DOP", "DZD", "EGP", "ETB", "EUR", "FJD", "FKP", "GBP", "GEL", "GIP",
+    "GMD", "GNF", "GTQ", "GYD", "HKD", "HNL", "HTG", "HUF", "IDR", "ILS", "INR", "ISK", "JMD", "JOD", "JPY",
+    "KES", "KGS", "KHR", "KMF", "KRW", "KWD", "KYD", "KZT", "LAK", "LBP", "LKR", "LRD", "LSL", "MAD", "MDL",
+    "MGA", "MKD", "MMK", "MNT", "MOP", "MUR", "MVR", "MWK", "MXN", "MYR", "MZN", "NAD", "NGN", "NIO", "NOK",
+    "NPR", "NZD", "OMR", "PAB", "PEN", "PGK", "PHP", "PKR", "PLN", "PYG", "QAR", "RON", "RSD", "RUB", "RWF",
+    "SAR", "SBD", "SCR", "SEK", "SGD", "SHP", "SLE", "SOS", "SRD", "STN", "SZL", "THB", "TJS", "TND", "TOP",
+    "TRY", "TTD", "TWD", "TZS", "UAH", "UGX", "USD", "UYU", "UZS", "VND", "VUV", "WST", "XAF", "XCD", "XCG",
+    "XOF", "XPF", "YER", "ZAR", "ZMW",
+];
+
+/// The smallest payment in a currency, in minor units of ISO 4217.
+const MINIMUMS: &[(&str, i64)] = &[
+    ("AED", 200),
+    ("AUD", 50),
+    ("BGN", 100),
+    ("BRL", 50),
+    ("CAD", 50),
+    ("CHF", 50),
+    ("CZK", 1_500),
+    ("DKK", 250),
+    ("EUR", 50),
+    ("GBP", 30),
+    ("HKD", 400),
+    ("HUF", 17_500),
+    ("INR", 50),
+    ("JPY", 50),
+    ("MXN", 1_000),
+    ("MYR", 200),
+    ("NOK", 300),
+    ("NZD", 50),
+    ("PLN", 200),
+    ("RON", 200),
+    ("SEK", 300),
+    ("SGD", 50),
+    ("THB", 1_000),
+    ("USD", 50),
+];
+
+/// What Stripe accepts in a currency; `None` where it takes no cards in it.
+pub(super) fn rules(currency: Currency) -> Option<AmountRules> {
+    let code = currency.code();
+    if !CURRENCIES.contains(&code) {
+        return None;
+    }
+    let multiple_of = match (code, currency.minor_digits()?) {
+        ("MGA", _) => ARIARY_STEP,
+        (_, 3) => THOUSANDTHS_STEP,
+        _ => NonZeroU32::MIN,
     };
-    units.ok_or_else(|| refused(currency, &format!("it cannot be told {minor} minor units exactly")))
+    let minimum = MINIMUMS.iter().find(|(of, _)| *of == code).map_or(1, |(_, minimum)| *minimum);
+    Some(AmountRules { minimum: Amount::from_minor(minimum).ok()?, multiple_of })
 }
 
-fn refused(currency: Currency, reason: &str) -> GatewayError {
-    GatewayError::Refused(format!("Stripe takes no such amount in {currency}: {reason}"))
+/// The amount in Stripe's units. The error says why there is no such amount; an amount is never rounded.
+pub(super) fn units(amount: Amount, currency: Currency) -> Result<i64, String> {
+    let checked = AmountNotAccepted::check_refund(amount, currency, rules(currency));
+    checked.map_err(|refusal| refusal.to_string())?;
+    let minor = amount.minor();
+    let units = match currency.code() {
+        "ISK" | "UGX" => minor.checked_mul(HUNDREDTHS),
+        "MGA" => minor.checked_div(HUNDREDTHS),
+        _ => Some(minor),
+    };
+    units.ok_or_else(|| format!("{minor} minor units of {currency} are more than Stripe can be told"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn currency(code: &str) -> Currency {
+        Currency::from_code(code).unwrap()
+    }
+
     fn of(code: &str, minor: i64) -> Option<i64> {
-        units(Amount::from_minor(minor).unwrap(), Currency::from_code(code).unwrap()).ok()
+        units(Amount::from_minor(minor).unwrap(), currency(code)).ok()
     }
 
     #[test]
@@ -55,14 +119,16 @@ mod tests {
             ("HUF", 1_045, Some(1_045)),
             ("TWD", 80_045, Some(80_045)),
             ("ISK", 5, Some(500)),
+            ("UGX", 5, Some(500)),
             ("MGA", 500, Some(5)),
             ("MGA", 501, None),
-            ("UGX", 5, None),
             ("KWD", 5_120, Some(5_120)),
             ("KWD", 5_124, None),
             ("TND", 10, Some(10)),
+            ("BHD", 1_001, None),
             ("XAU", 1, None),
             ("CLF", 1, None),
+            ("IQD", 1_000, None),
         ];
         for (code, minor, expected) in rows {
             assert_eq!(of(code, minor), expected, "{minor} {code}");
@@ -75,8 +141,23 @@ mod tests {
         for code in
             ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"]
         {
-            assert_eq!(Currency::from_code(code).unwrap().minor_digits(), Some(0), "{code}");
+            assert_eq!(currency(code).minor_digits(), Some(0), "{code}");
             assert_eq!(of(code, 1_201), Some(1_201), "{code}");
         }
+    }
+
+    #[test]
+    fn every_currency_that_is_listed_exists_and_has_rules() {
+        for code in CURRENCIES.iter().filter(|code| Currency::from_code(code).is_some()) {
+            assert!(rules(currency(code)).is_some(), "{code}");
+        }
+        for (code, minimum) in MINIMUMS {
+            assert!(CURRENCIES.contains(code), "{code}");
+            assert_eq!(rules(currency(code)).unwrap().minimum.minor(), *minimum, "{code}");
+        }
+        let three_digits =
+            ["BHD", "JOD", "KWD", "OMR", "TND"].map(|code| rules(currency(code)).unwrap().multiple_of);
+        assert_eq!(three_digits, [THOUSANDTHS_STEP; 5]);
+        assert!(CURRENCIES.iter().all(|code| code.len() == 3) && CURRENCIES.is_sorted());
     }
 }

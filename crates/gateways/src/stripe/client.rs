@@ -29,6 +29,15 @@ const MAX_ANSWER_SIZE: usize = 1024 * 1024;
 /// Longest code, name of a parameter or id of a request that an error repeats, in bytes.
 const MAX_WORD_LENGTH: usize = 100;
 
+/// Codes of refusals that are about the account or the key and not about the payment.
+const ACCOUNT_CODES: &[&str] = &[
+    "api_key_expired",
+    "livemode_mismatch",
+    "secret_key_required",
+    "testmode_charges_only",
+    "tls_version_unsupported",
+];
+
 pub(super) struct Client {
     http: reqwest::Client,
     base_url: String,
@@ -139,6 +148,18 @@ impl Failure {
         matches!(code, Some("idempotency_key_in_use" | "lock_timeout" | "rate_limit"))
             || matches!(self.status.as_u16(), 409 | 424 | 429)
             || !self.status.is_client_error()
+    }
+
+    /// Whether Stripe refuses the content of the call, so that neither a retry nor an operator changes that: an
+    /// amount, a currency, a parameter. What is wrong with the account or its key is not of that kind.
+    pub(super) fn is_final(&self) -> bool {
+        let is_about_account = self.error.code.as_deref().is_some_and(|code| {
+            ACCOUNT_CODES.contains(&code) || code.starts_with("account_") || code.starts_with("platform_")
+        });
+        self.status == StatusCode::BAD_REQUEST
+            && !self.is_key_reused()
+            && !self.is_unavailable()
+            && !is_about_account
     }
 
     /// The failure as an error, without Stripe's message: it may name the customer's token or a part of

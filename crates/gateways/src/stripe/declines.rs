@@ -3,14 +3,26 @@
 //! Stripe gives a `code` and, when the bank or Stripe itself declined, a `decline_code` that says more
 //! ("Decline codes", docs.stripe.com/declines/codes). New ones may be added at any time.
 
-use dabba_domain::order::DeclineReason;
+use dabba_domain::order::{DeclineReason, RefundFailureReason};
 
-use super::objects::ErrorDetail;
+use super::objects::{ErrorDetail, Refund, RefundStatus};
 
 /// The reason for a decline: what the decline code says, then what the code says.
 pub(super) fn reason(error: &ErrorDetail) -> DeclineReason {
     let codes = [error.decline_code.as_deref(), error.code.as_deref()];
     codes.into_iter().flatten().find_map(known).unwrap_or(DeclineReason::Other)
+}
+
+/// Why a refund failed or was cancelled: what Stripe's `failure_reason` says, then what the status says.
+pub(super) fn refund_failure(status: RefundStatus, refund: &Refund) -> RefundFailureReason {
+    match (refund.failure_reason.as_deref(), status) {
+        (Some("lost_or_stolen_card" | "expired_or_canceled_card"), _) => RefundFailureReason::CardClosed,
+        (Some("declined"), _) => RefundFailureReason::Declined,
+        (Some("insufficient_funds"), _) => RefundFailureReason::InsufficientFunds,
+        (Some("charge_for_pending_refund_disputed"), _) => RefundFailureReason::Disputed,
+        (Some("merchant_request"), _) | (_, RefundStatus::Canceled) => RefundFailureReason::CalledOff,
+        _ => RefundFailureReason::Other,
+    }
 }
 
 fn known(code: &str) -> Option<DeclineReason> {

@@ -1,8 +1,13 @@
 //! The steps of a payment, as calls to Stripe, and what its answers mean.
 
 use async_trait::async_trait;
-use dabba_domain::order::{DeclineReason, PaymentReference, PaymentReport, PaymentToken, RefundNumber};
-use dabba_engine::{GatewayAnswer, GatewayError, Payment, PaymentGateway};
+use dabba_domain::{
+    Currency,
+    order::{
+        DeclineReason, PaymentReference, PaymentReport, PaymentToken, RefundFailureReason, RefundNumber,
+    },
+};
+use dabba_engine::{AmountRules, GatewayAnswer, GatewayError, Payment, PaymentGateway};
 use reqwest::StatusCode;
 
 use super::{
@@ -18,6 +23,13 @@ const REFUND_PAGE_SIZE: usize = 100;
 /// How many pages of a payment's refunds are read at most. An order has fewer: its history ends before.
 const MAX_REFUND_PAGES: usize = 10;
 
+/// Stripe's code for a refund of a payment that the customer disputes.
+const DISPUTED_CODE: &str = "charge_disputed";
+
+/// Stripe's code for a refund for which the account does not hold enough money. An operator can add money, so a
+/// retry may help.
+const NO_BALANCE_CODE: &str = "balance_insufficient";
+
 /// What Stripe's message says when a payment method was used up by an earlier payment. There is neither a
 /// code nor a parameter that says so.
 const USED_UP_TEXT: &str = "may not be used again";
@@ -28,12 +40,21 @@ impl PaymentGateway for StripeGateway {
         "stripe"
     }
 
+    fn rules(&self, currency: Currency) -> Option<AmountRules> {
+        amounts::rules(currency)
+    }
+
     async fn authorize(
         &self,
         payment: &Payment,
         token: &PaymentToken,
     ) -> Result<GatewayAnswer, GatewayError> {
-        let amount = amounts::units(payment.amount, payment.currency)?.to_string();
+        let Ok(amount) = amounts::units(payment.amount, payment.currency).inspect_err(|error| {
+            tracing::warn!(order_id = %payment.order_id, error, "a payment is declined without a call");
+        }) else {
+            return Ok(declined(DeclineReason::NotAccepted));
+        };
+        let amount = amount.to_string();
         let currency = payment.currency.code().to_ascii_lowercase();
         let order_id = payment.order_id.to_string();
         let form = [
@@ -60,6 +81,11 @@ impl PaymentGateway for StripeGateway {
                 self.declined(failure, is_replay).await
             }
             Err(failure) if is_about_token(&failure) => Ok(declined(DeclineReason::InvalidToken)),
+            Err(failure) if failure.is_final() => {
+                let error = failure.into_error();
+                tracing::warn!(order_id = %payment.order_id, %error, "a payment is refused for good");
+                Ok(declined(DeclineReason::NotAccepted))
+            }
             Err(failure) => Err(failure.into_error()),
         }
     }
@@ -89,7 +115,13 @@ impl PaymentGateway for StripeGateway {
         if let Some(refund) = self.find_refund(reference, number).await? {
             return refunded(&refund, number);
         }
-        let amount = amounts::units(payment.amount, payment.currency)?.to_string();
+        let refused = |reason| GatewayAnswer::Report(PaymentReport::RefundRefused { number, reason });
+        let Ok(amount) = amounts::units(payment.amount, payment.currency).inspect_err(|error| {
+            tracing::warn!(order_id = %payment.order_id, %number, error, "a refund is refused without a call");
+        }) else {
+            return Ok(refused(RefundFailureReason::NotAccepted));
+        };
+        let amount = amount.to_string();
         let (order_id, number_text) = (payment.order_id.to_string(), number.to_string());
         let form = [
             ("payment_intent", reference.as_str()),
@@ -107,8 +139,12 @@ impl PaymentGateway for StripeGateway {
                 }
                 refunded(&refund, number)
             }
-            Err(failure) if nothing_left(&failure) => {
-                Ok(GatewayAnswer::Report(PaymentReport::RefundRefused { number }))
+            Err(failure) if nothing_left(&failure) => Ok(refused(RefundFailureReason::NothingLeft)),
+            Err(failure) if failure.has_code(DISPUTED_CODE) => Ok(refused(RefundFailureReason::Disputed)),
+            Err(failure) if failure.is_final() && !failure.has_code(NO_BALANCE_CODE) => {
+                let error = failure.into_error();
+                tracing::warn!(order_id = %payment.order_id, %number, %error, "a refund is refused for good");
+                Ok(refused(RefundFailureReason::NotAccepted))
             }
             Err(failure) => Err(failure.into_error()),
         }
@@ -247,7 +283,9 @@ fn held(intent: PaymentIntent) -> Result<GatewayAnswer, GatewayError> {
 fn refunded(refund: &Refund, number: RefundNumber) -> Result<GatewayAnswer, GatewayError> {
     let report = match refund.status {
         Some(RefundStatus::Succeeded | RefundStatus::Pending) => PaymentReport::Refunded { number },
-        Some(RefundStatus::Failed | RefundStatus::Canceled) => PaymentReport::RefundRefused { number },
+        Some(status @ (RefundStatus::Failed | RefundStatus::Canceled)) => {
+            PaymentReport::RefundRefused { number, reason: declines::refund_failure(status, refund) }
+        }
         Some(RefundStatus::RequiresAction) => return Ok(GatewayAnswer::Pending),
         Some(RefundStatus::Unknown) | None => {
             let text = format!("Stripe gives {} a status that is not known here", refund.id);

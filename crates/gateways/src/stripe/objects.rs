@@ -58,6 +58,8 @@ pub(super) enum IntentStatus {
 pub(super) struct Refund {
     pub(super) id: PaymentReference,
     pub(super) status: Option<RefundStatus>,
+    /// Why it failed, where that is known.
+    pub(super) failure_reason: Option<String>,
     #[serde(default)]
     pub(super) metadata: Metadata,
 }

@@ -133,7 +133,9 @@ fn of_refund(refund: &Refund) -> Option<WebhookReport> {
     let number = refund.metadata.refund_number()?;
     let report = match refund.status? {
         RefundStatus::Succeeded => PaymentReport::Refunded { number },
-        RefundStatus::Failed | RefundStatus::Canceled => PaymentReport::RefundRefused { number },
+        status @ (RefundStatus::Failed | RefundStatus::Canceled) => {
+            PaymentReport::RefundRefused { number, reason: declines::refund_failure(status, refund) }
+        }
         RefundStatus::Pending | RefundStatus::RequiresAction | RefundStatus::Unknown => return None,
     };
     Some(WebhookReport { order_id, report })

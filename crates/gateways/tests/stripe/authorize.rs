@@ -81,15 +81,18 @@ async fn a_repeated_call_is_the_same_to_the_byte() {
 
 #[tokio::test]
 async fn amounts_go_out_in_the_units_of_stripe() {
-    for (minor, currency, sent) in [(1_250, "JPY", "1250"), (5, "ISK", "500"), (5_120, "KWD", "5120")] {
+    for (minor, currency, sent) in
+        [(1_250, "JPY", "1250"), (5, "ISK", "500"), (5, "UGX", "500"), (5_120, "KWD", "5120")]
+    {
         let stub = Stub::start().await.on("POST", CREATE, answer(200, intent("requires_capture"))).await;
         stub.gateway().authorize(&payment_of("authorize", minor, currency), &token()).await.unwrap();
         assert_eq!(form(&stub.requests().await[0])["amount"], sent, "{currency}");
     }
-    for (minor, currency) in [(5_124, "KWD"), (5, "UGX"), (501, "MGA")] {
+    // What Stripe can never be told is a decline, and no reason to try again.
+    for (minor, currency) in [(5_124, "KWD"), (501, "MGA"), (100, "XAU")] {
         let stub = Stub::start().await;
         let answer = stub.gateway().authorize(&payment_of("authorize", minor, currency), &token()).await;
-        assert_eq!(Outcome::of(answer), Outcome::Refused, "{currency}");
+        assert_eq!(Outcome::of(answer), Outcome::declined(DeclineReason::NotAccepted), "{currency}");
         assert!(stub.requests().await.is_empty(), "{currency}");
     }
 }
@@ -133,7 +136,11 @@ async fn what_is_no_success_is_told_apart() {
             declined(DeclineReason::InvalidToken),
         ),
         ((400, used_up), declined(DeclineReason::InvalidToken)),
-        ((400, invalid("parameter_unknown".into(), "confirm".into())), Outcome::Refused),
+        ((400, invalid("parameter_unknown".into(), "confirm".into())), declined(DeclineReason::NotAccepted)),
+        ((400, invalid("amount_too_small".into(), "amount".into())), declined(DeclineReason::NotAccepted)),
+        ((400, invalid(none.clone(), "currency".into())), declined(DeclineReason::NotAccepted)),
+        ((400, invalid("account_closed".into(), none.clone())), Outcome::Refused),
+        ((400, invalid("testmode_charges_only".into(), none.clone())), Outcome::Refused),
         ((400, json!({ "type": "idempotency_error" })), Outcome::Refused),
         ((401, invalid(none.clone(), none.clone())), Outcome::Refused),
         ((403, invalid(none.clone(), none.clone())), Outcome::Refused),
@@ -154,9 +161,9 @@ async fn what_is_no_success_is_told_apart() {
 #[tokio::test]
 async fn an_error_says_where_to_look() {
     let members = json!({ "type": "invalid_request_error", "code": "parameter_missing", "param": "amount" });
-    let stub = Stub::start().await.on("POST", CREATE, answer(400, error(members))).await;
+    let stub = Stub::start().await.on("POST", CREATE, answer(403, error(members))).await;
     let error = stub.gateway().authorize(&payment("authorize"), &token()).await.unwrap_err();
-    let text = "Stripe answered 400, type invalid_request_error, code parameter_missing, parameter amount, \
+    let text = "Stripe answered 403, type invalid_request_error, code parameter_missing, parameter amount, \
                 request req_1";
     assert_eq!(error, GatewayError::Refused(text.to_owned()));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dabba_domain::order::{PaymentReport, RefundNumber};
+use dabba_domain::order::{PaymentReport, RefundFailureReason, RefundNumber};
 use dabba_engine::{Payment, PaymentGateway as _};
 use serde_json::{Value, json};
 use wiremock::{Mock, matchers};
@@ -19,8 +19,8 @@ fn made() -> Outcome {
     Outcome::Report(PaymentReport::Refunded { number: two() })
 }
 
-fn refused() -> Outcome {
-    Outcome::Report(PaymentReport::RefundRefused { number: two() })
+fn refused(reason: RefundFailureReason) -> Outcome {
+    Outcome::Report(PaymentReport::RefundRefused { number: two(), reason })
 }
 
 fn half() -> Payment {
@@ -58,8 +58,8 @@ fn statuses() -> [(&'static str, Outcome); 6] {
         ("succeeded", made()),
         ("pending", made()),
         ("requires_action", Outcome::Pending),
-        ("failed", refused()),
-        ("canceled", refused()),
+        ("failed", refused(RefundFailureReason::Other)),
+        ("canceled", refused(RefundFailureReason::CalledOff)),
         ("a_new_one", Outcome::Unavailable),
     ]
 }
@@ -125,10 +125,20 @@ async fn the_search_has_an_end() {
 #[tokio::test]
 async fn what_is_no_success_is_told_apart() {
     let rows = [
-        (400, json!({ "code": "charge_already_refunded" }), refused()),
-        (400, json!({ "code": "amount_too_large", "param": "amount" }), refused()),
-        (400, json!({ "param": "amount" }), refused()),
-        (400, json!({ "code": "parameter_invalid_integer", "param": "amount" }), Outcome::Refused),
+        (400, json!({ "code": "charge_already_refunded" }), refused(RefundFailureReason::NothingLeft)),
+        (
+            400,
+            json!({ "code": "amount_too_large", "param": "amount" }),
+            refused(RefundFailureReason::NothingLeft),
+        ),
+        (400, json!({ "param": "amount" }), refused(RefundFailureReason::NothingLeft)),
+        (400, json!({ "code": "charge_disputed" }), refused(RefundFailureReason::Disputed)),
+        (
+            400,
+            json!({ "code": "parameter_invalid_integer", "param": "amount" }),
+            refused(RefundFailureReason::NotAccepted),
+        ),
+        (400, json!({ "code": "account_closed" }), Outcome::Refused),
         (400, json!({ "code": "balance_insufficient" }), Outcome::Refused),
         (400, json!({ "type": "idempotency_error" }), Outcome::Refused),
         (401, json!({}), Outcome::Refused),
@@ -157,10 +167,43 @@ async fn a_stored_answer_is_not_taken_for_the_present() {
     let stored = replay(200, object("re_2", "2", "pending"));
     let stub = refunded_once().await.on("POST", REFUNDS, stored).await;
     let stub = stub.on("GET", "/v1/refunds/re_2", answer(200, object("re_2", "2", "failed"))).await;
-    assert_eq!(refund(&stub).await, refused());
+    assert_eq!(refund(&stub).await, refused(RefundFailureReason::Other));
 
     let stored = replay(500, error(json!({ "type": "api_error" })));
     let stub = refunded_once().await.on("POST", REFUNDS, stored).await;
     assert_eq!(refund(&stub).await, Outcome::Unavailable);
     assert_eq!(stub.calls().await, ["GET /v1/refunds", "POST! /v1/refunds"]);
+}
+
+/// Proves that the reason that Stripe gives for a failure is passed on.
+#[tokio::test]
+async fn why_a_refund_failed_is_told() {
+    let rows = [
+        ("lost_or_stolen_card", RefundFailureReason::CardClosed),
+        ("expired_or_canceled_card", RefundFailureReason::CardClosed),
+        ("declined", RefundFailureReason::Declined),
+        ("insufficient_funds", RefundFailureReason::InsufficientFunds),
+        ("charge_for_pending_refund_disputed", RefundFailureReason::Disputed),
+        ("merchant_request", RefundFailureReason::CalledOff),
+        ("unknown", RefundFailureReason::Other),
+        ("a_new_one", RefundFailureReason::Other),
+    ];
+    for (reason, expected) in rows {
+        let mut failed = object("re_2", "2", "failed");
+        failed["failure_reason"] = reason.into();
+        let stub = refunded_once().await.on("POST", REFUNDS, answer(200, failed)).await;
+        assert_eq!(refund(&stub).await, refused(expected), "{reason}");
+    }
+}
+
+/// Proves that a refund that Stripe can never be told exactly is refused without a call, and never rounded.
+#[tokio::test]
+async fn what_stripe_cannot_be_told_is_refused() {
+    for (minor, currency) in [(1_234, "KWD"), (150, "MGA"), (100, "XAU")] {
+        let stub = Stub::start().await.on("GET", REFUNDS, answer(200, page(&[], false))).await;
+        let payment = payment_of("refund-2", minor, currency);
+        let outcome = Outcome::of(stub.gateway().refund(&payment, &reference(), two()).await);
+        assert_eq!(outcome, refused(RefundFailureReason::NotAccepted), "{currency}");
+        assert_eq!(stub.calls().await, ["GET /v1/refunds"], "{currency}");
+    }
 }

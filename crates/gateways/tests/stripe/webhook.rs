@@ -2,7 +2,7 @@
 
 use dabba_domain::{
     Timestamp,
-    order::{DeclineReason, PaymentReport, RefundNumber},
+    order::{DeclineReason, PaymentReport, RefundFailureReason, RefundNumber},
 };
 use dabba_gateways::stripe::{WEBHOOK_TOLERANCE, WebhookError, WebhookReport, read_webhook};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -65,7 +65,8 @@ fn events_say_what_has_become_of_a_payment() {
     let mut failed = intent("requires_payment_method");
     failed["last_payment_error"] = json!({ "code": "expired_card" });
     let number = RefundNumber::new(3).unwrap();
-    let (made, refused) = (PaymentReport::Refunded { number }, PaymentReport::RefundRefused { number });
+    let made = PaymentReport::Refunded { number };
+    let refused = |reason| Some(PaymentReport::RefundRefused { number, reason });
     let authorized = PaymentReport::Authorized { reference: reference.clone() };
     let captured = PaymentReport::Captured { reference: reference.clone() };
     let voided = PaymentReport::Voided { reference };
@@ -82,8 +83,8 @@ fn events_say_what_has_become_of_a_payment() {
         ("refund.created", refund("pending"), None),
         ("refund.updated", refund("succeeded"), Some(made)),
         ("refund.updated", refund("requires_action"), None),
-        ("refund.updated", refund("canceled"), Some(refused.clone())),
-        ("refund.failed", refund("failed"), Some(refused)),
+        ("refund.updated", refund("canceled"), refused(RefundFailureReason::CalledOff)),
+        ("refund.failed", refund("failed"), refused(RefundFailureReason::Other)),
         ("payment_intent.created", intent("requires_confirmation"), None),
         ("charge.refunded", json!({}), None),
     ];

@@ -43,8 +43,16 @@ pub(crate) struct ProblemDocument {
     /// `restaurant_closed`, `restaurant_paused`: the first moment at which the restaurant is neither closed nor
     /// paused. Absent if the pause has no end, or if the restaurant never opens.
     opens_at: Option<dabba_domain::Timestamp>,
-    /// `below_minimum_order`: the smallest subtotal that is delivered.
+    /// `below_minimum_order`: the smallest subtotal that is delivered. `not_payable_by_card`: the smallest total
+    /// that the payment provider accepts; absent where it does not accept the currency.
     minimum: Option<dabba_domain::Amount>,
+    /// `not_payable_by_card`: of what the total has to be a multiple; absent where the payment provider does not
+    /// accept the currency.
+    multiple_of: Option<u32>,
+    /// `not_payable_by_card`: the total.
+    amount: Option<dabba_domain::Amount>,
+    /// `not_payable_by_card`: the currency of these amounts.
+    currency: Option<dabba_domain::Currency>,
     /// `out_of_stock`: what there is not enough of.
     shortages: Option<Vec<ShortageBody>>,
     /// `menu_changed`: the price now.
@@ -134,7 +142,7 @@ refusals! {
     /// Of placing an order.
     NotPlaced: BadRequest MalformedJson IdempotencyKeyMissing IdempotencyKeyInvalid PayloadTooLarge
         UnsupportedMediaType Invalid IdempotencyKeyReused RestaurantPaused RestaurantClosed BelowMinimumOrder
-        ItemsUnavailable OutOfStock MenuChanged TooManyChanges;
+        NotPayableByCard ItemsUnavailable OutOfStock MenuChanged TooManyChanges;
     /// Of commands without a body.
     NotMoved: BadRequest IdempotencyKeyInvalid IdempotencyKeyReused IllegalMove TooManyChanges
         PreconditionFailed;

@@ -56,9 +56,20 @@ struct ObstacleBody {
     /// paused. Absent if the pause has no end, or if the restaurant never opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     opens_at: Option<Timestamp>,
-    /// `below_minimum_order`: the smallest subtotal that is delivered.
+    /// `below_minimum_order`: the smallest subtotal that is delivered. `not_payable_by_card`: the smallest total
+    /// that the payment provider accepts; absent where it does not accept the currency.
     #[serde(skip_serializing_if = "Option::is_none")]
     minimum: Option<Amount>,
+    /// `not_payable_by_card`: of what the total has to be a multiple; absent where the payment provider does not
+    /// accept the currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multiple_of: Option<u32>,
+    /// `not_payable_by_card`: the total.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Amount>,
+    /// `not_payable_by_card`: the currency of these amounts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<Currency>,
     /// `out_of_stock`: what there is not enough of.
     #[serde(skip_serializing_if = "Option::is_none")]
     shortages: Option<Vec<ShortageBody>>,
@@ -67,7 +78,17 @@ struct ObstacleBody {
 impl ObstacleBody {
     fn new(code: Code, detail: &impl ToString) -> Self {
         let (code, detail) = (code.as_str(), detail.to_string());
-        Self { code, detail, until: None, opens_at: None, minimum: None, shortages: None }
+        Self {
+            code,
+            detail,
+            until: None,
+            opens_at: None,
+            minimum: None,
+            multiple_of: None,
+            amount: None,
+            currency: None,
+            shortages: None,
+        }
     }
 }
 
@@ -91,6 +112,15 @@ impl QuoteBody {
         if let Some(below) = quote.below_minimum {
             let minimum = Some(below.minimum);
             obstacles.push(ObstacleBody { minimum, ..ObstacleBody::new(Code::BelowMinimumOrder, &below) });
+        }
+        if let Some(refusal) = quote.not_payable {
+            obstacles.push(ObstacleBody {
+                minimum: refusal.rules.map(|rules| rules.minimum),
+                multiple_of: refusal.rules.map(|rules| rules.multiple_of.get()),
+                amount: Some(refusal.amount),
+                currency: Some(refusal.currency),
+                ..ObstacleBody::new(Code::NotPayableByCard, &refusal)
+            });
         }
         if !quote.shortages.is_empty() {
             let shortages = Some(quote.shortages.iter().map(ShortageBody::new).collect());
@@ -128,5 +158,5 @@ async fn quote(
     InPath(restaurant_id): InPath<RestaurantId>,
     JsonBody(cart): JsonBody<Cart>,
 ) -> Result<Json<QuoteBody>> {
-    Ok(Json(QuoteBody::new(app.engine.quote(restaurant_id, (&cart).into()).await?)))
+    Ok(Json(QuoteBody::new(app.engine.quote(restaurant_id, (&cart).into(), cart.payment_method).await?)))
 }

@@ -265,3 +265,99 @@ async fn a_sandboxs_clock_is_put_forward_by_admins() {
     let read = server.get("/v1/sandbox/clock", Some(&server.admin)).await.expect(200);
     assert_eq!(read["now"], "2026-06-01T12:08:00Z");
 }
+
+/// A restaurant whose prices are in another currency, with one cheap item.
+async fn restaurant_in(server: &TestServer, currency: &str, price: i64) -> String {
+    let settings = json!({
+        "name": "Kuwait Kitchen", "currency": currency, "time_zone": "UTC", "refund_limit": 100_000,
+    });
+    let created = server.post("/v1/restaurants", Some(&server.admin), &settings).send().await.expect(201);
+    let menu = json!({"categories": [{"name": "All", "items": [{"name": "Tea", "price_minor": price}]}]});
+    let path = format!("/v1/restaurants/{}/menu", created["id"].as_str().unwrap());
+    server.put(&path, Some(&server.admin), &menu).header("if-match", "*").send().await.expect(200);
+    created["id"].as_str().unwrap().to_owned()
+}
+
+/// Proves that an order that the payment provider never accepts is refused before it is placed, with the amount, the
+/// limits and what is allowed, and that the quote says the same; in cash it is placed.
+#[tokio::test]
+async fn an_order_that_can_never_be_paid_is_not_placed() {
+    let (server, provider) = start().await;
+    let rows = [
+        ("USD", 29, Some(30), Some(1)),
+        ("KWD", 1_234, Some(300), Some(10)),
+        ("KWD", 9, Some(300), Some(10)),
+        ("JPY", 1, Some(30), Some(1)),
+        ("XAU", 500, None, None),
+    ];
+    for (currency, price, minimum, multiple_of) in rows {
+        let id = restaurant_in(&server, currency, price).await;
+        let mut order = json!({
+            "lines": [{"item": "tea", "quantity": 1}], "fulfilment": {"type": "collection"},
+            "payment_method": "card", "payment_token": "tok_succeed",
+        });
+        let path = format!("/v1/restaurants/{id}/orders");
+        let place = async |key: &str, order: &Value| {
+            server.post(&path, Some(&server.customer), order).header("idempotency-key", key).send().await
+        };
+        let key = format!("{currency}-{price}");
+        let problem = place(&key, &order).await.problem(409, "not_payable_by_card");
+        let cart = json!({"lines": order["lines"], "fulfilment": "collection", "payment_method": "card"});
+        let quote = format!("/v1/restaurants/{id}/quotes");
+        let quoted = server.post(&quote, None, &cart).send().await.expect(200);
+        assert_eq!(quoted["orderable"], false, "{quoted}");
+        for refusal in [&problem, &quoted["obstacles"][0]] {
+            assert_eq!(refusal["code"], "not_payable_by_card");
+            assert_eq!((&refusal["amount"], &refusal["currency"]), (&json!(price), &json!(currency)));
+            let limits = (refusal.get("minimum").cloned(), refusal.get("multiple_of").cloned());
+            assert_eq!(limits, (minimum.map(|it| json!(it)), multiple_of.map(|it| json!(it))), "{refusal}");
+            assert!(refusal["detail"].as_str().unwrap().contains(currency), "{refusal}");
+        }
+        order["payment_method"] = json!("cash");
+        order.as_object_mut().unwrap().remove("payment_token");
+        place(&format!("{key}-in-cash"), &order).await.expect(201);
+        let in_cash = json!({"lines": order["lines"], "fulfilment": "collection", "payment_method": "cash"});
+        assert_eq!(server.post(&quote, None, &in_cash).send().await.expect(200)["orderable"], true);
+    }
+    assert_eq!(provider.ledger(0, 1), []);
+    assert_eq!(provider.health(), dabba_gateways::simulated::Health::Up);
+}
+
+/// Proves that a refund that the payment provider can never make is refused before it is recorded.
+#[tokio::test]
+async fn a_refund_that_can_never_be_made_is_not_recorded() {
+    let (server, _provider) = start().await;
+    let id = restaurant_in(&server, "KWD", 1_230).await;
+    let order = json!({
+        "lines": [{"item": "tea", "quantity": 2}], "fulfilment": {"type": "collection"},
+        "payment_method": "card", "payment_token": "tok_succeed",
+    });
+    let path = format!("/v1/restaurants/{id}/orders");
+    let placed = server
+        .post(&path, Some(&server.customer), &order)
+        .header("idempotency-key", "1")
+        .send()
+        .await
+        .expect(201);
+    until(&server, &placed, |order| order["status"] == "confirmed").await;
+    let person = &server.admin;
+    let member = format!("/v1/restaurants/{id}/members/{}", server.staff.id);
+    server.request(Method::PUT, &member).by(person).send().await.expect(200);
+    server
+        .command(&placed, "accept", &server.staff, &json!({"preparation_minutes": 5}))
+        .send()
+        .await
+        .expect(200);
+    server.command(&placed, "ready", &server.staff, &json!({})).send().await.expect(200);
+    server.command(&placed, "deliver", &server.staff, &json!({})).send().await.expect(200);
+    until(&server, &placed, |order| order["payment"]["status"] == "captured").await;
+    let refund = async |body: Value| server.command(&placed, "refund", person, &body).send().await;
+    let problem = refund(json!({"reason": "late", "amount": 1_234})).await.problem(422, "invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "/amount");
+    assert!(problem["detail"].as_str().unwrap().contains("multiple of 10"), "{problem}");
+    assert_eq!(read(&server, &placed).await["payment"].get("refunds"), None, "nothing is recorded");
+    refund(json!({"reason": "late", "amount": 10})).await.expect(200);
+    refund(json!({"reason": "late", "lines": [{"line": 0, "quantity": 1}]})).await.expect(200);
+    refund(json!({"reason": "late"})).await.expect(200);
+    until(&server, &placed, |order| order["status"] == "refunded").await;
+}

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use dabba_domain::order::{
     Event, OrderDetails, OrderStatus, PaymentMethod, PaymentReference, PaymentStatus, RecordedEvent, Refund,
-    RefundState, RefundStatus,
+    RefundFailureReason, RefundState, RefundStatus,
 };
 
 use super::{Code, Findings};
@@ -77,8 +77,9 @@ impl Payment {
                 }
             }
             Event::RefundRequested(refund) => self.add(*version, refund, RefundStatus::Pending, findings),
-            Event::RefundFailed { number } => {
+            Event::RefundFailed { number, reason } => {
                 let is_known = self.conclude(*number, None, RefundStatus::Failed);
+                self.explain(*number, *reason);
                 check_known(is_known, *version, "refused", *number, findings);
             }
             Event::Refunded(refund) => {
@@ -136,7 +137,7 @@ impl Payment {
         if let Some(known) = self.refunds.iter_mut().find(|known| known.refund.number == number) {
             known.status = status;
         } else {
-            self.refunds.push(RefundState { status, refund: refund.clone() });
+            self.refunds.push(RefundState { status, failure: None, refund: refund.clone() });
         }
     }
 
@@ -148,7 +149,8 @@ impl Payment {
                 let is_known = self.conclude(refund.number, Some(refund), RefundStatus::Paid);
                 check_known(is_known, version, "paid", refund.number, findings);
                 if self.refunds.iter().all(|state| state.refund.number != refund.number) {
-                    self.refunds.push(RefundState { status: RefundStatus::Paid, refund: refund.clone() });
+                    let (status, refund) = (RefundStatus::Paid, refund.clone());
+                    self.refunds.push(RefundState { status, failure: None, refund });
                 }
             }
         }
@@ -163,6 +165,13 @@ impl Payment {
         let was_waiting = state.status == RefundStatus::Pending;
         state.status = status;
         was_waiting && refund.is_none_or(|refund| *refund == state.refund)
+    }
+
+    /// Keeps why a refund failed.
+    fn explain(&mut self, number: NonZeroU32, reason: Option<RefundFailureReason>) {
+        if let Some(state) = self.refunds.iter_mut().find(|state| state.refund.number == number) {
+            state.failure = reason;
+        }
     }
 
     /// What can be said when all events are known. `ended_early` says that the customer did not get the food.

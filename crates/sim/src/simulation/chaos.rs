@@ -7,11 +7,14 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use dabba_domain::order::{PaymentReference, PaymentReport, PaymentToken, RefundNumber};
-use dabba_engine::{Clock, GatewayAnswer, GatewayError, Payment, PaymentGateway};
+use dabba_domain::{
+    Currency,
+    order::{PaymentReference, PaymentReport, PaymentToken, RefundFailureReason, RefundNumber},
+};
+use dabba_engine::{AmountRules, Clock, GatewayAnswer, GatewayError, Payment, PaymentGateway};
 use dabba_gateways::simulated::{
     Provider,
-    provider::{Outcome, Reply},
+    provider::{Outcome, Reply, rules},
     wire::Notification,
 };
 use dabba_store::{
@@ -187,7 +190,8 @@ impl ProviderChaos {
             GatewayAnswer::Report(PaymentReport::Refunded { number })
                 if self.chaos.plant == Some(Plant::WrongAnswers) && self.chaos.draw() < ANSWERS_WRONGLY =>
             {
-                GatewayAnswer::Report(PaymentReport::RefundRefused { number })
+                let reason = RefundFailureReason::Other;
+                GatewayAnswer::Report(PaymentReport::RefundRefused { number, reason })
             }
             answer => answer,
         }
@@ -219,6 +223,10 @@ impl ProviderChaos {
 impl PaymentGateway for ProviderChaos {
     fn name(&self) -> &'static str {
         "simulated"
+    }
+
+    fn rules(&self, currency: Currency) -> Option<AmountRules> {
+        rules(currency)
     }
 
     async fn authorize(

@@ -6,8 +6,8 @@ use dabba_domain::{
     AccountId, Actor, Amount, TaskId, Timestamp,
     order::{
         Awaited, CancelReason, CommandKind, Decision, DeclineReason, Event, Fulfilment, Order, OrderStatus,
-        PaymentMethod, PaymentToken, RecordedEvent, Refund, RefundBearer, RefundNumber, RefundReason,
-        RefundStatus, RejectReason, Task, decide, settle,
+        PaymentMethod, PaymentToken, RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundNumber,
+        RefundReason, RefundStatus, RejectReason, Task, decide, settle,
     },
 };
 use dabba_sim::audit::{AuditOptions, audit};
@@ -210,7 +210,10 @@ fn payment_steps(order: &Order) -> Vec<Event> {
         Event::PaymentCaptured { amount: order.details.amounts.total },
     ];
     for state in &order.refunds {
-        steps.push(Event::RefundFailed { number: state.refund.number });
+        steps.push(Event::RefundFailed {
+            number: state.refund.number,
+            reason: Some(RefundFailureReason::Other),
+        });
         // Once all is back, a refund that is paid again is beyond what a history can say.
         if state.status == RefundStatus::Pending || order.status != OrderStatus::Refunded {
             steps.push(Event::Refunded(state.refund.clone()));

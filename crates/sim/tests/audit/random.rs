@@ -5,8 +5,8 @@ use std::sync::Arc;
 use dabba_domain::{
     AccountId, Actor, Amount,
     order::{
-        CancelReason, Command, CommandKind, DeclineReason, Fulfilment, Order, PaymentReport, RefundReason,
-        RefundRequest, RejectReason, allowed_actions,
+        CancelReason, Command, CommandKind, DeclineReason, Fulfilment, Order, PaymentReport,
+        RefundFailureReason, RefundReason, RefundRequest, RejectReason, allowed_actions,
     },
 };
 use dabba_sim::audit::{AuditOptions, Code, Report, audit};
@@ -109,7 +109,10 @@ pub(crate) fn reports(order: &Order) -> Vec<PaymentReport> {
     ];
     for state in &order.refunds {
         let number = state.refund.number;
-        reports.extend([PaymentReport::Refunded { number }, PaymentReport::RefundRefused { number }]);
+        reports.extend([
+            PaymentReport::Refunded { number },
+            PaymentReport::RefundRefused { number, reason: RefundFailureReason::Other },
+        ]);
     }
     reports
 }

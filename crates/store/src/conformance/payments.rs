@@ -6,8 +6,8 @@ use dabba_domain::{
     Actor,
     order::{
         CancelReason, Command, DeclineReason, Order, OrderStatus, PaymentReference, PaymentReport,
-        PaymentStatus, RefundBearer, RefundLine, RefundNumber, RefundReason, RefundRequest, RefundStatus,
-        decide,
+        PaymentStatus, RefundBearer, RefundFailureReason, RefundLine, RefundNumber, RefundReason,
+        RefundRequest, RefundStatus, decide,
     },
     text::Note,
 };
@@ -107,7 +107,10 @@ fn paid(number: u32) -> PaymentReport {
 }
 
 fn refused(number: u32) -> PaymentReport {
-    PaymentReport::RefundRefused { number: RefundNumber::new(number).unwrap() }
+    PaymentReport::RefundRefused {
+        number: RefundNumber::new(number).unwrap(),
+        reason: RefundFailureReason::Declined,
+    }
 }
 
 /// Placed, authorized, warned, accepted, captured, delivered, given back: after every step the stored

@@ -7,11 +7,14 @@ use axum::{
     body::{Body, Bytes},
     http::{Response, StatusCode, header},
 };
-use dabba_engine::{GatewayAnswer, GatewayError, PaymentGateway as _};
+use dabba_domain::order::{DeclineReason, PaymentReport, RefundFailureReason};
+use dabba_engine::{GatewayAnswer, GatewayError, Payment, PaymentGateway as _};
 use dabba_gateways::simulated::{SimulatedGateway, client::AddressError, wire::ProblemBody};
 use tokio::net::TcpListener;
 
-use super::world::{TOTAL, assert_refused, assert_unavailable, order, payment, serve, token};
+use super::world::{
+    TOTAL, World, assert_refused, assert_unavailable, number, order, payment, payment_in, serve, token,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -72,6 +75,40 @@ async fn the_detail_of_a_problem_is_passed_on() {
         panic!("a 422 is a refusal")
     };
     assert!(text.len() < 600, "{} bytes", text.len());
+}
+
+/// Proves that an amount that the provider never accepts is a decline or a refused refund, in the process and over
+/// HTTP, and leaves no trace.
+#[tokio::test]
+async fn an_amount_that_is_never_accepted_is_declined() {
+    for world in [World::in_process(), World::over_http().await] {
+        let payments =
+            [("GBP", 29), ("JPY", 29), ("KWD", 299), ("KWD", 1_234), ("XAU", 1_000), ("CLF", 10_000)];
+        for (currency, minor) in payments {
+            let payment = payment_in(order(1), "authorize", minor, currency);
+            let answer = world.gateway.authorize(&payment, &token("tok_succeed")).await;
+            let declined = PaymentReport::Declined { reason: DeclineReason::NotAccepted };
+            assert_eq!(answer, Ok(GatewayAnswer::Report(declined)), "{minor} {currency}");
+        }
+        let payment = payment_in(order(1), "authorize", 1_230, "KWD");
+        let answer = world.gateway.authorize(&payment, &token("tok_succeed")).await;
+        let Ok(GatewayAnswer::Report(PaymentReport::Authorized { reference, .. })) = answer else {
+            panic!("{answer:?}")
+        };
+        let capture = Payment { key: "capture".to_owned(), ..payment };
+        world.gateway.capture(&capture, &reference).await.unwrap();
+        for (key, minor, is_made) in [("one", 1, false), ("ten", 10, true)] {
+            let refund = payment_in(order(1), key, minor, "KWD");
+            let number = number(1);
+            let answer = world.gateway.refund(&refund, &reference, number).await;
+            let reason = RefundFailureReason::NotAccepted;
+            let refused = PaymentReport::RefundRefused { number, reason };
+            let expected = if is_made { PaymentReport::Refunded { number } } else { refused };
+            assert_eq!(answer, Ok(GatewayAnswer::Report(expected)), "{minor}");
+        }
+        let summary = world.provider.summary(order(1));
+        assert_eq!((summary.authorizations, summary.declines, summary.refunded), (1, 0, 10));
+    }
 }
 
 #[tokio::test]

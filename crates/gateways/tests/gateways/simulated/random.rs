@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use dabba_domain::{Timestamp, order::PaymentReport};
+use dabba_domain::{
+    Timestamp,
+    order::{PaymentReport, RefundFailureReason},
+};
 use dabba_engine::{GatewayAnswer, SeededRandom};
 use dabba_gateways::simulated::{
     Health, Provider,
@@ -87,7 +90,7 @@ impl Run {
             }
         };
         for notification in &notifications {
-            if let Report::RefundRefused { number } = notification.report {
+            if let Report::RefundRefused { number, .. } = notification.report {
                 let is_new = self.refused_refunds.insert(format!("{}-{number}", notification.order_id));
                 assert!(is_new, "a refund is refused once: {notification:?}");
             }
@@ -181,7 +184,7 @@ impl Run {
             let expected = if is_done {
                 PaymentReport::Refunded { number }
             } else {
-                PaymentReport::RefundRefused { number }
+                PaymentReport::RefundRefused { number, reason: RefundFailureReason::NothingLeft }
             };
             assert_eq!(report, expected);
         }

@@ -1,6 +1,9 @@
 //! A key stands for one request: repeated, it has one effect; with another request, it is refused.
 
-use dabba_domain::{Currency, order::PaymentReport};
+use dabba_domain::{
+    Currency,
+    order::{DeclineReason, PaymentReport, RefundFailureReason},
+};
 use dabba_engine::GatewayAnswer;
 use dabba_gateways::simulated::{
     ledger::{Operation, Summary},
@@ -39,9 +42,15 @@ async fn check_steps_are_done_once(world: &World) {
         let steps = [
             (Step::Capture, captured.clone()),
             (Step::Refund(1, 1_000), PaymentReport::Refunded { number: number(1) }),
-            (Step::Refund(2, 1_501), PaymentReport::RefundRefused { number: number(2) }),
+            (
+                Step::Refund(2, 1_501),
+                PaymentReport::RefundRefused { number: number(2), reason: RefundFailureReason::NothingLeft },
+            ),
             (Step::Refund(3, 1_500), PaymentReport::Refunded { number: number(3) }),
-            (Step::Refund(4, 1), PaymentReport::RefundRefused { number: number(4) }),
+            (
+                Step::Refund(4, 1),
+                PaymentReport::RefundRefused { number: number(4), reason: RefundFailureReason::NothingLeft },
+            ),
             (Step::Void, captured.clone()),
             (Step::Authorize(name), captured),
         ];
@@ -79,7 +88,8 @@ async fn what_was_voided_stays_so() {
     for step in [Step::Void, Step::Void, Step::Capture, Step::Authorize("tok_succeed"), Step::Capture] {
         assert_eq!(world.insist(order_id, step).await, voided, "{step:?}");
     }
-    let refused = PaymentReport::RefundRefused { number: number(1) };
+    let refused =
+        PaymentReport::RefundRefused { number: number(1), reason: RefundFailureReason::NothingLeft };
     assert_eq!(world.insist(order_id, Step::Refund(1, 1)).await, refused);
     assert_eq!(world.done(order_id), [(Operation::Authorize, TOTAL), (Operation::Void, TOTAL)]);
 }
@@ -152,8 +162,15 @@ async fn check_refusals(world: &World) {
     assert_refused(&gateway.void(&payment(order_id, "void", TOTAL - 1), &own).await);
     assert_refused(&gateway.void(&payment(other_order, "void", TOTAL), &own).await);
     assert_refused(&gateway.void(&payment(order_id, "void", TOTAL), &reference("pay_unknown")).await);
-    assert_refused(&gateway.refund(&payment(order_id, "refund-2", 0), &own, number(2)).await);
-    assert_refused(&gateway.authorize(&payment(order(3), "authorize", 0), &succeed).await);
+    // An amount of nothing is never accepted: that is an answer.
+    let (refused, declined) = (
+        PaymentReport::RefundRefused { number: number(2), reason: RefundFailureReason::NotAccepted },
+        PaymentReport::Declined { reason: DeclineReason::NotAccepted },
+    );
+    let answer = gateway.refund(&payment(order_id, "refund-2", 0), &own, number(2)).await;
+    assert_eq!(answer, reported(refused));
+    let answer = gateway.authorize(&payment(order(3), "authorize", 0), &succeed).await;
+    assert_eq!(answer, reported(declined));
     assert_refused(&gateway.authorize(&payment(order(3), "a key", TOTAL), &succeed).await);
 
     assert_eq!((world.done(order_id), world.done(other_order)), before, "what is refused is not done");

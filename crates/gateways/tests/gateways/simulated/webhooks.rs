@@ -17,7 +17,7 @@ use axum::{
 };
 use dabba_domain::{
     OrderId, Timestamp,
-    order::{DeclineReason, PaymentReport},
+    order::{DeclineReason, PaymentReport, RefundFailureReason},
 };
 use dabba_engine::{Clock, ManualClock, Random, SeededRandom};
 use dabba_gateways::simulated::{
@@ -99,7 +99,10 @@ async fn what_happens_is_reported_at_least_once() {
         }
         expected.push((order_id, PaymentReport::Captured { reference: reference() }));
         expected.push((order_id, PaymentReport::Refunded { number: number(1) }));
-        expected.push((order_id, PaymentReport::RefundRefused { number: number(2) }));
+        expected.push((
+            order_id,
+            PaymentReport::RefundRefused { number: number(2), reason: RefundFailureReason::NothingLeft },
+        ));
     }
     world.insist(order(30), Step::Authorize("tok_decline")).await;
     let reason = DeclineReason::CardDeclined;

@@ -50,7 +50,11 @@ pub(crate) fn order(number: u64) -> OrderId {
 
 /// What a call on an order says, with the key that the engine would give it.
 pub(crate) fn payment(order_id: OrderId, step: &str, minor: i64) -> Payment {
-    let currency = Currency::from_code("GBP").unwrap();
+    payment_in(order_id, step, minor, "GBP")
+}
+
+pub(crate) fn payment_in(order_id: OrderId, step: &str, minor: i64, currency: &str) -> Payment {
+    let currency = Currency::from_code(currency).unwrap();
     Payment { order_id, key: format!("{order_id}-{step}"), amount: amount(minor), currency }
 }
 

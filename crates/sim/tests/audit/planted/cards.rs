@@ -164,7 +164,7 @@ pub(super) const PLANTED: &[Planted] = &[
     plant(Code::RefundUnrequested, Stage::Delivered, |stored| {
         request(stored, refund_of(1, amount(1)));
         report(stored, Event::Refunded(refund_of(1, amount(1))));
-        report(stored, Event::RefundFailed { number: RefundNumber::MIN });
+        report(stored, Event::RefundFailed { number: RefundNumber::MIN, reason: None });
     }),
     plant(Code::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 0, 3)),
     plant(Code::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 2, 1)),
@@ -192,6 +192,6 @@ pub(super) const PLANTED: &[Planted] = &[
         cancel(stored);
         let (actor, refund) = (customer(&stored.order), everyones(refund_of(1, total(stored))));
         happen(stored, actor, Event::RefundRequested(refund));
-        report(stored, Event::RefundFailed { number: RefundNumber::MIN });
+        report(stored, Event::RefundFailed { number: RefundNumber::MIN, reason: None });
     }),
 ];

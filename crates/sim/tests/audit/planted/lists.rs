@@ -111,7 +111,11 @@ pub(super) const RIGHT: &[(Stage, Tamper, TamperLists)] = &[
         Stage::Delivered,
         |stored| {
             request(stored);
-            happen(stored, dabba_domain::Actor::System, Event::RefundFailed { number: RefundNumber::MIN });
+            happen(
+                stored,
+                dabba_domain::Actor::System,
+                Event::RefundFailed { number: RefundNumber::MIN, reason: None },
+            );
         },
         |lists| lists.tasks.clear(),
     ),
