@@ -177,7 +177,10 @@ pub struct SettingsDocument {
     /// Tax on the subtotal in basis points; none, when absent.
     #[serde(default)]
     pub tax_rate_basis_points: u32,
-    /// Terms of delivery. Absent: free delivery without a minimum; `null`: no delivery.
+    /// Whether it delivers; yes, when absent.
+    #[serde(default = "yes")]
+    pub delivers: bool,
+    /// Terms of delivery, if it delivers. Absent: free delivery without a minimum; `null`: no delivery.
     #[serde(default = "free_delivery")]
     pub delivery: Option<DeliveryTerms>,
     /// Whether customers may collect; yes, when absent.
@@ -241,7 +244,8 @@ impl SettingsDocument {
                 ),
             );
         }
-        if self.delivery.is_none() && !self.collection {
+        let delivery = self.delivery.filter(|_| self.delivers);
+        if delivery.is_none() && !self.collection {
             problems.add("/collection", "a restaurant must deliver or let customers collect");
         }
         problems.into_result()?;
@@ -257,7 +261,7 @@ impl SettingsDocument {
             location: self.location,
             opening_hours: self.opening_hours.map_or(OpeningHours::Always, OpeningHours::Weekly),
             tax_rate_basis_points: self.tax_rate_basis_points,
-            delivery: self.delivery,
+            delivery,
             collection: self.collection,
             acceptance_deadline_seconds: self.acceptance_deadline_seconds,
             refund_limit: self.refund_limit,

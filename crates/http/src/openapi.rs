@@ -3,7 +3,7 @@
 //! `utoipa` takes limits as literals only; so that the numbers stand in one place, they are put in
 //! here from [`dabba_domain::limits`].
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Router, http::header, routing::get};
 use dabba_domain::limits::{
@@ -64,9 +64,11 @@ fn description() -> String {
          text. Keys belong to a caller and a restaurant and are remembered for {retention_days} days, unless the server \
          is set up otherwise. The same key with another request is refused.\n\
          - `ETag` is a version; `If-Match` makes a change conditional on it.\n\
-         - Lists come in pages of at most 100 entries; `next_cursor` leads to the next page. Where \
+         - Lists come in pages of at most 100 entries; `next_cursor` leads to the next page and is absent on the last. Where \
          something may be missing in a page, `incomplete` says so, and so does `Dabba-Incomplete: true`.\n\
-         - Unknown members in a body and unknown parameters in a query are refused.\n\
+         - Unknown members in a body and unknown parameters in a query are refused. A parameter with several values \
+         is repeated, or given once with the values separated by commas.\n\
+         - What has no value is absent in an answer, never `null`.\n\
          - Bodies have at most {body_kib} KiB, menus 4 MiB.\n\
          - `X-Request-Id` is answered as sent, or made; it names the request in the server's log.\n\
          - 429 and 503 say in `Retry-After` when to try again."
@@ -85,6 +87,7 @@ pub fn openapi_json() -> String {
     let text = serde_json::to_value(&document).and_then(|mut document| {
         set_limits(&mut document);
         close_variants(&mut document);
+        omit_null(&mut document);
         straighten(&mut document);
         serde_json::to_string_pretty(&document)
     });
@@ -179,6 +182,49 @@ fn close_variants(document: &mut Value) {
     }
 }
 
+/// Takes `null` out of every schema that describes answers only: what has no value is absent there. `utoipa` describes each
+/// `Option` as nullable.
+fn omit_null(document: &mut Value) {
+    let mut asked = BTreeSet::new();
+    collect_references(document, false, document, &mut asked);
+    let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
+    for (name, schema) in schemas.into_iter().flatten() {
+        if !asked.contains(name) {
+            omit_null_within(schema);
+        }
+    }
+}
+
+/// Collects the names of all schemas that the bodies of requests consist of.
+fn collect_references(document: &Value, is_asked: bool, value: &Value, names: &mut BTreeSet<String>) {
+    let Value::Object(members) = value else {
+        let values = value.as_array().into_iter().flatten();
+        return values.for_each(|value| collect_references(document, is_asked, value, names));
+    };
+    for (name, member) in members {
+        let is_asked = is_asked || name == "requestBody";
+        let reference = member.as_str().and_then(|text| text.strip_prefix("#/components/schemas/"));
+        match reference {
+            Some(schema) if is_asked && name == "$ref" => {
+                if names.insert(schema.to_owned()) {
+                    let schema = &document["components"]["schemas"][schema];
+                    collect_references(document, true, schema, names);
+                }
+            }
+            _ => collect_references(document, is_asked, member, names),
+        }
+    }
+}
+
+fn omit_null_within(schema: &mut Value) {
+    forbid_null(schema);
+    match schema {
+        Value::Object(members) => members.values_mut().for_each(omit_null_within),
+        Value::Array(values) => values.iter_mut().for_each(omit_null_within),
+        _ => {}
+    }
+}
+
 /// Takes out what makes sense in the code only: the marks of links and `None` in descriptions, and
 /// `null` as a value of parameters and bodies that can be left out.
 fn straighten(value: &mut Value) {
@@ -210,7 +256,12 @@ fn forbid_null(value: &mut Value) {
     let other =
         schema["oneOf"].as_array().and_then(|variants| variants.iter().find(|variant| **variant != null));
     let kind = schema["type"].as_array().and_then(|kinds| kinds.iter().find(|kind| **kind != "null"));
-    if let Some(other) = other.cloned() {
+    let can_be_null = schema["oneOf"].as_array().is_some_and(|variants| variants.contains(&null));
+    if let (Some(mut other), true) = (other.cloned(), can_be_null) {
+        // What is said about the member stays with it.
+        if let (Some(other), Some(description)) = (other.as_object_mut(), schema.get("description")) {
+            other.insert("description".to_owned(), description.clone());
+        }
         *schema = other;
     } else if let Some(kind) = kind.cloned() {
         schema["type"] = kind;

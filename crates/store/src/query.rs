@@ -123,6 +123,13 @@ impl PageSize {
         if size >= 1 && size <= Self::MAX { Some(Self(size)) } else { None }
     }
 
+    /// Returns this page and one entry more, for a caller that reads one entry further to learn whether another page
+    /// follows.
+    #[must_use]
+    pub const fn and_one_more(self) -> Self {
+        Self(self.0 + 1)
+    }
+
     /// The number of entries.
     pub const fn get(self) -> u32 {
         self.0

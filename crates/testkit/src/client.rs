@@ -59,8 +59,24 @@ impl Request {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let text = response.text().await?;
-        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let json = serde_json::from_str(&text).map_or(Value::Null, |json| {
+            if let Some(place) = null_in(&json) {
+                panic!("null at {place:?} in the answer; what has no value is absent: {text}");
+            }
+            json
+        });
         Ok(Answer { status, headers, text, json })
+    }
+}
+
+/// The place of a `null` in a body, if there is one. Nothing that Dabba answers contains `null`.
+fn null_in(json: &Value) -> Option<String> {
+    let below = |name: &dyn std::fmt::Display, member| null_in(member).map(|rest| format!("/{name}{rest}"));
+    match json {
+        Value::Null => Some(String::new()),
+        Value::Object(members) => members.iter().find_map(|(name, member)| below(name, member)),
+        Value::Array(values) => values.iter().enumerate().find_map(|(index, value)| below(&index, value)),
+        _ => None,
     }
 }
 

@@ -66,7 +66,8 @@ pub struct RefundRequest {
 /// The answer to a request that changes a payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnswerBody {
-    /// What has become of the payment; null, while that is not decided.
+    /// What has become of the payment; absent, while that is not decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
 }
 

@@ -1,7 +1,7 @@
 //! Cursors of lists: opaque to a client, a few bytes in base64url to us.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use dabba_domain::ids::Id;
+use dabba_domain::{ids::Id, order::Version};
 use dabba_store::OrderCursor;
 use uuid::Uuid;
 
@@ -22,6 +22,17 @@ impl<K> Cursor for Id<K> {
 
     fn write(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.uuid().as_bytes())
+    }
+}
+
+/// A place in an order's history: the version of the last event that was read.
+impl Cursor for Version {
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
     }
 }
 

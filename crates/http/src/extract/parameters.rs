@@ -1,5 +1,8 @@
-//! Parameters in the query. Unknown and repeated ones are refused: a filter with a slip in its name
-//! must not answer with everything.
+//! Parameters in the query.
+//!
+//! Unknown parameters are refused, and so are empty values: a filter with a slip in its name or without a value must not
+//! answer with everything. A parameter with several values is given repeatedly, or once with the values separated by
+//! commas, or both; the meaning is the same. A parameter with one value is given once.
 
 use axum::{
     extract::{FromRequestParts, Query},
@@ -26,7 +29,18 @@ impl Parameters {
         if self.0.iter().any(|(given, _)| given == name) {
             return Err(Problem::bad_parameter(name, "must be given once"));
         }
-        parse(&value).map(Some).map_err(|detail| Problem::bad_parameter(name, detail))
+        read(name, &value, parse).map(Some)
+    }
+
+    /// Takes out all values of a parameter that may have several; none if the parameter is not there.
+    pub(crate) fn take_list<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Vec<T>> {
+        let given: Vec<_> = self.0.extract_if(.., |(given, _)| given == name).collect();
+        let values = given.iter().flat_map(|(_, values)| values.split(','));
+        values.map(|value| read(name, value, &parse)).collect()
     }
 
     /// Takes the size of the page.
@@ -44,6 +58,16 @@ impl Parameters {
             T::read(value).ok_or_else(|| "must be a next_cursor of this list".to_owned())
         })
     }
+}
+
+/// Number of characters of a wrong value that an error message repeats.
+const MAX_SHOWN_CHARACTERS: usize = 64;
+
+fn read<T>(name: &str, value: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T> {
+    parse(value).map_err(|allowed| {
+        let shown: String = value.chars().take(MAX_SHOWN_CHARACTERS).collect();
+        Problem::bad_parameter(name, format_args!("{allowed}, not {shown:?}"))
+    })
 }
 
 /// What a request asks for in its query.

@@ -1,4 +1,4 @@
-//! What lists have in common that are gathered from all shards.
+//! What lists have in common.
 
 use axum::{
     Json,
@@ -23,8 +23,17 @@ pub(super) fn answer(body: impl Serialize, incomplete: bool) -> Response {
     response
 }
 
-/// Where the next page begins, when this one is full.
-pub(super) fn next_cursor<T: Cursor>(length: usize, limit: PageSize, last: Option<T>) -> Option<String> {
-    let is_full = u32::try_from(length) == Ok(limit.get());
-    last.filter(|_| is_full).map(|last| last.write())
+/// Cuts entries that were read with [`PageSize::and_one_more`] to the page, and returns where the next page begins; `None`
+/// if nothing follows.
+pub(super) fn next_cursor<T, C: Cursor>(
+    entries: &mut Vec<T>,
+    limit: PageSize,
+    place: impl FnOnce(&T) -> C,
+) -> Option<String> {
+    let size = usize::try_from(limit.get()).unwrap_or(usize::MAX);
+    if entries.len() <= size {
+        return None;
+    }
+    entries.truncate(size);
+    entries.last().map(|last| place(last).write())
 }

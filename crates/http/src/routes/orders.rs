@@ -13,7 +13,7 @@ use dabba_domain::{
     ledger::LedgerPosting,
     order::{
         AllowedAction, Closure, Contact, Event, Fulfilment, Order, OrderRequest, OrderStatus, PaymentMethod,
-        PaymentReference, PaymentStatus, RecordedEvent, RefundState,
+        PaymentReference, PaymentStatus, RecordedEvent, RefundState, Version,
     },
     pricing::{Amounts, OrderLine},
     text::{Name, Note},
@@ -278,7 +278,8 @@ async fn get_order(
 #[schema(as = OrderList)]
 struct OrderListBody<'a> {
     orders: Vec<OrderBody<'a>>,
-    /// Where the next page begins; `null` when there is nothing behind this one.
+    /// Where the next page begins; absent when nothing follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
     /// There, and true, when orders may be missing here because a part of the store did not answer in
     /// time. They are not on a later page either; ask for this page again.
@@ -290,8 +291,8 @@ struct OrderListBody<'a> {
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct OrderListQuery {
-    /// Only orders in these statuses: names separated by commas.
-    #[param(value_type = Option<Vec<OrderStatus>>, style = Form, explode = false)]
+    /// Only orders in these statuses: the parameter repeated, or once with names separated by commas. All, when absent.
+    #[param(value_type = Option<Vec<OrderStatus>>, style = Form, explode = true)]
     status: Vec<OrderStatus>,
     /// Most orders in the page. 50, when absent.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
@@ -303,18 +304,13 @@ struct OrderListQuery {
 
 impl FromParameters for OrderListQuery {
     fn take_from(parameters: &mut Parameters) -> Result<Self> {
-        let status = parameters.take("status", |value| {
-            let statuses = value.split(',').filter(|name| !name.is_empty()).map(OrderStatus::from_name);
-            statuses.collect::<Option<Vec<_>>>().ok_or_else(|| {
+        let status = parameters.take_list("status", |value| {
+            OrderStatus::from_name(value).ok_or_else(|| {
                 let names: Vec<_> = OrderStatus::ALL.iter().map(|status| status.as_str()).collect();
-                format!("must be names separated by commas, of {}", names.join(", "))
+                format!("must be one or more of {}", names.join(", "))
             })
         })?;
-        Ok(Self {
-            status: status.unwrap_or_default(),
-            limit: parameters.take_limit()?,
-            cursor: parameters.take_cursor()?,
-        })
+        Ok(Self { status, limit: parameters.take_limit()?, cursor: parameters.take_cursor()? })
     }
 }
 
@@ -404,26 +400,25 @@ impl From<RecordedEvent> for EventBody {
 #[schema(as = EventList)]
 struct EventListBody {
     events: Vec<EventBody>,
-    /// What to give as `after` for the next part; `null` at the end.
-    next_after: Option<u32>,
+    /// Where the next part begins; absent when nothing follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct EventListQuery {
-    /// Only events with a higher version. 0, when absent.
-    #[param(value_type = Option<u32>, minimum = 0, maximum = 4_294_967_295_u32)]
-    after: u32,
     /// Most events in the answer. 50, when absent.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     limit: PageSize,
+    /// The `next_cursor` of the part before, which is the version of its last event. From the first event, when absent.
+    #[param(value_type = Option<String>, pattern = "^[0-9]{1,9}$")]
+    cursor: Option<Version>,
 }
 
 impl FromParameters for EventListQuery {
     fn take_from(parameters: &mut Parameters) -> Result<Self> {
-        let after =
-            parameters.take("after", |value| value.parse().map_err(|_| "must be a version".to_owned()))?;
-        Ok(Self { after: after.unwrap_or(0), limit: parameters.take_limit()? })
+        Ok(Self { limit: parameters.take_limit()?, cursor: parameters.take_cursor()? })
     }
 }
 
@@ -445,10 +440,10 @@ async fn list_events(
     InPath(order_id): InPath<OrderId>,
     QueryOf(query): QueryOf<EventListQuery>,
 ) -> Result<Json<EventListBody>> {
-    let events = app.engine.events(&caller, order_id, query.after, query.limit).await?;
-    let is_full = u32::try_from(events.len()) == Ok(query.limit.get());
-    let next_after = events.last().filter(|_| is_full).map(|event| event.version);
-    Ok(Json(EventListBody { events: events.into_iter().map(EventBody::from).collect(), next_after }))
+    let after = query.cursor.unwrap_or_default();
+    let mut events = app.engine.events(&caller, order_id, after, query.limit.and_one_more()).await?;
+    let next_cursor = lists::next_cursor(&mut events, query.limit, |last| last.version);
+    Ok(Json(EventListBody { events: events.into_iter().map(EventBody::from).collect(), next_cursor }))
 }
 
 /// Whose the money of an order is.

@@ -64,7 +64,10 @@ struct RestaurantBody<'a> {
     opening_hours: Option<&'a [OpeningInterval]>,
     /// Tax on the subtotal in basis points.
     tax_rate_basis_points: u32,
-    /// Terms of delivery; `null` when it does not deliver.
+    /// Whether it delivers.
+    delivers: bool,
+    /// Terms of delivery; absent if it does not deliver.
+    #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<DeliveryTerms>,
     /// Whether customers may collect.
     collection: bool,
@@ -111,6 +114,7 @@ impl<'a> RestaurantBody<'a> {
                 OpeningHours::Weekly(intervals) => Some(intervals),
             },
             tax_rate_basis_points: settings.tax_rate_basis_points,
+            delivers: settings.delivery.is_some(),
             delivery: settings.delivery,
             collection: settings.collection,
             acceptance_deadline_seconds: settings.acceptance_deadline_seconds,
@@ -203,7 +207,8 @@ impl<T: Cursor> FromParameters for PageQuery<T> {
 #[schema(as = RestaurantList)]
 struct RestaurantListBody<'a> {
     restaurants: Vec<RestaurantBody<'a>>,
-    /// Where the next page begins; `null` when there is nothing behind this one.
+    /// Where the next page begins; absent when nothing follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
     /// There, and true, when restaurants may be missing here because a part of the store did not answer
     /// in time. They cannot take an order either, and they are not on a later page; ask for this page
@@ -231,11 +236,10 @@ async fn list_restaurants(
     State(app): State<Arc<App>>,
     QueryOf(query): QueryOf<PageQuery<RestaurantId>>,
 ) -> Result<Response> {
-    let RestaurantPage { restaurants, incomplete } =
-        app.engine.restaurants(query.cursor, query.limit).await?;
+    let RestaurantPage { mut restaurants, incomplete } =
+        app.engine.restaurants(query.cursor, query.limit.and_one_more()).await?;
     let now = app.engine.now();
-    let next_cursor =
-        lists::next_cursor(restaurants.len(), query.limit, restaurants.last().map(|last| last.id));
+    let next_cursor = lists::next_cursor(&mut restaurants, query.limit, |last| last.id);
     let restaurants = restaurants.iter().map(|restaurant| RestaurantBody::new(restaurant, now)).collect();
     Ok(lists::answer(RestaurantListBody { restaurants, next_cursor, incomplete }, incomplete))
 }
@@ -337,7 +341,8 @@ async fn resume_restaurant(
 #[schema(as = MemberList)]
 struct MemberListBody {
     members: Vec<AccountBody>,
-    /// Where the next page begins; `null` when there is nothing behind this one.
+    /// Where the next page begins; absent when nothing follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
@@ -359,8 +364,8 @@ async fn list_members(
     InPath(id): InPath<RestaurantId>,
     QueryOf(query): QueryOf<PageQuery<AccountId>>,
 ) -> Result<Json<MemberListBody>> {
-    let members = app.engine.members(&caller, id, query.cursor, query.limit).await?;
-    let next_cursor = lists::next_cursor(members.len(), query.limit, members.last().map(|last| last.id));
+    let mut members = app.engine.members(&caller, id, query.cursor, query.limit.and_one_more()).await?;
+    let next_cursor = lists::next_cursor(&mut members, query.limit, |last| last.id);
     Ok(Json(MemberListBody { members: members.into_iter().map(AccountBody::from).collect(), next_cursor }))
 }
 

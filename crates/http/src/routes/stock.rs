@@ -23,8 +23,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 #[schema(as = StockLevel)]
 struct LevelBody {
     item: Slug,
-    /// How many; `null`: as many as one wants.
-    #[schema(required)]
+    /// How many; absent if the item is not limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
     remaining: Option<u32>,
 }
 

@@ -69,7 +69,8 @@ impl From<ParkedTask> for ParkedTaskBody {
 #[schema(as = TaskList)]
 struct TaskListBody {
     tasks: Vec<ParkedTaskBody>,
-    /// Where the next page begins; `null` when there is nothing behind this one.
+    /// Where the next page begins; absent when nothing follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
     /// There, and true, when tasks may be missing here because a part of the store did not answer in
     /// time. They are not on a later page either; ask for this page again.
@@ -135,8 +136,9 @@ async fn list_tasks(
     Caller(caller): Caller,
     QueryOf(query): QueryOf<TaskListQuery>,
 ) -> Result<Response> {
-    let TaskPage { tasks, incomplete } = app.engine.parked_tasks(&caller, query.cursor, query.limit).await?;
-    let next_cursor = lists::next_cursor(tasks.len(), query.limit, tasks.last().map(|last| last.task.id));
+    let read = app.engine.parked_tasks(&caller, query.cursor, query.limit.and_one_more());
+    let TaskPage { mut tasks, incomplete } = read.await?;
+    let next_cursor = lists::next_cursor(&mut tasks, query.limit, |last| last.task.id);
     let tasks = tasks.into_iter().map(Into::into).collect();
     Ok(lists::answer(TaskListBody { tasks, next_cursor, incomplete }, incomplete))
 }

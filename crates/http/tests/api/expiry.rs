@@ -134,7 +134,7 @@ async fn an_admin_sees_to_parked_tasks() {
     assert_eq!(page["tasks"], json!([listed]));
     let path = format!("/v1/tasks?limit=1&cursor={}", page["next_cursor"].as_str().unwrap());
     let page = server.get(&path, admin).await.expect(200);
-    assert_eq!(page["tasks"][0]["id"], second_task);
+    assert_eq!((&page["tasks"][0]["id"], page.get("next_cursor")), (&json!(second_task), None));
     server.get("/v1/tasks?state=done", admin).await.problem(400, "bad_request");
 
     server.advance(SignedDuration::from_hours(1));
@@ -151,6 +151,6 @@ async fn an_admin_sees_to_parked_tasks() {
     }
     server.post(&resolve, admin, &json!({"reason": "they rang us up"})).send().await.expect(204);
     let page = server.get("/v1/tasks", admin).await.expect(200);
-    assert_eq!(page, json!({"tasks": [], "next_cursor": null}));
+    assert_eq!(page, json!({"tasks": []}));
     assert_eq!(read(&server, &second).await["status"], "confirmed", "nobody tries it again");
 }

@@ -92,6 +92,14 @@ async fn wrong_parameters_are_named() {
         ("status=eaten", "status"),
         ("staus=created", "staus"),
         ("limit=1&limit=2", "limit"),
+        ("limit=", "limit"),
+        ("cursor=", "cursor"),
+        ("status=", "status"),
+        ("status=&status=created", "status"),
+        ("status=created,", "status"),
+        ("status=created,,delivered", "status"),
+        ("status=created&status=eaten", "status"),
+        ("after=1", "after"),
     ] {
         let answer = server.get(&format!("/v1/orders?{query}"), Some(&server.customer)).await;
         assert_eq!(answer.problem(400, "bad_request")["parameter"], name, "{query}");
@@ -105,14 +113,14 @@ async fn a_history_is_read_in_parts() {
     let order = server.place("1", &TestServer::order()).await;
     walk_to(&server, &order, "deliver").await;
     let mut versions = Vec::new();
-    let mut after = json!(0);
-    while let Some(number) = after.as_u64() {
-        let path = format!("/v1/orders/{}/events?limit=3&after={number}", order["id"].as_str().unwrap());
+    let mut cursor = json!("0");
+    while let Some(place) = cursor.as_str() {
+        let path = format!("/v1/orders/{}/events?limit=3&cursor={place}", order["id"].as_str().unwrap());
         let part = server.get(&path, Some(&server.customer)).await.expect(200);
         versions.extend(
             part["events"].as_array().unwrap().iter().map(|event| event["version"].as_u64().unwrap()),
         );
-        after = part["next_after"].clone();
+        cursor = part["next_cursor"].clone();
     }
     assert_eq!(versions, (1..=8).collect::<Vec<_>>());
 }

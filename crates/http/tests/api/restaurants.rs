@@ -41,7 +41,7 @@ async fn settings_are_replaced_under_a_condition() {
     let mut no_delivery = renamed;
     no_delivery["delivery"] = json!(null);
     let collected = put(&no_delivery).header("if-match", "*").send().await.expect(200);
-    assert_eq!(collected.get("delivery"), Some(&json!(null)));
+    assert_eq!((&collected["delivers"], collected.get("delivery")), (&json!(false), None));
     let mut order = TestServer::order();
     order["lines"] = json!([{"item": "dal", "quantity": 2}]);
     let refused = server.post(&server.orders_path(), Some(&server.customer), &order).key("1").send().await;

@@ -6,6 +6,7 @@ mod authorization;
 mod commands;
 mod expiry;
 mod idempotency;
+mod lists;
 mod menus;
 mod operations;
 mod payments;

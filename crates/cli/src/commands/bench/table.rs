@@ -13,6 +13,7 @@ pub(super) struct Line {
     pub(super) mix: &'static str,
     pub(super) connections: usize,
     /// Of an open loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rate: Option<NonZeroU32>,
     pub(super) per_second: f64,
     pub(super) p50_ms: f64,

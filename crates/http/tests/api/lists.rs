@@ -1,0 +1,150 @@
+//! Lists and absent members, over every operation that reads.
+
+use std::collections::BTreeSet;
+
+use dabba_testkit::{TestServer, settings};
+use serde_json::{Value, json};
+
+use crate::{ids, walk_to};
+
+/// Proves that no operation that reads answers with `null`, which the test client checks in every answer, and that each
+/// of them is reached: one that is new fails here until it is.
+#[tokio::test]
+async fn what_has_no_value_is_absent_everywhere() {
+    let server = crate::start().await;
+    let order = server.place("1", &TestServer::collection()).await;
+    let order_id = order["id"].as_str().unwrap();
+    // A restaurant without anything that can be left out, beside the usual ones.
+    let mut bare = settings("Bare");
+    bare["delivery"] = json!(null);
+    server.post("/v1/restaurants", Some(&server.admin), &bare).send().await.expect(201);
+    let stock = server.restaurant_path("/menu/items/naan/stock");
+    for remaining in [json!(5), json!(null)] {
+        let body = json!({"remaining": remaining});
+        server.put(&stock, Some(&server.staff), &body).send().await.expect(200);
+    }
+    let description: Value = serde_json::from_str(&dabba_http::openapi_json()).unwrap();
+    let mut unreachable = BTreeSet::new();
+    for (path, item) in description["paths"].as_object().unwrap() {
+        if item.get("get").is_none() {
+            continue;
+        }
+        let path = path
+            .replace("{restaurant_id}", &server.restaurant.to_string())
+            .replace("{order_id}", order_id)
+            .replace("{account_id}", &server.customer.id.to_string());
+        let answer = server.get(&path, Some(&server.admin)).await;
+        // The sandbox's clock is there in a sandbox only.
+        if answer.status != 200 && !path.starts_with("/v1/sandbox") {
+            unreachable.insert(format!("{path}: {}", answer.text));
+        }
+    }
+    assert_eq!(unreachable, BTreeSet::new());
+}
+
+/// Proves that no schema of an answer allows `null`.
+#[test]
+fn no_schema_of_an_answer_allows_null() {
+    fn nullable(place: &str, schema: &Value, found: &mut Vec<String>) {
+        if *schema == json!("null") {
+            found.push(place.to_owned());
+        }
+        let members = schema.as_object().into_iter().flatten();
+        members.for_each(|(name, member)| nullable(&format!("{place}/{name}"), member, found));
+        let values = schema.as_array().into_iter().flatten();
+        values.for_each(|value| nullable(place, value, found));
+    }
+    let description: Value = serde_json::from_str(&dabba_http::openapi_json()).unwrap();
+    let mut found = Vec::new();
+    for (name, schema) in description["components"]["schemas"].as_object().unwrap() {
+        if schema["required"].as_array().is_some_and(|required| required.contains(&json!("request_id")))
+            || name.ends_with("List")
+            || ["Order", "Restaurant", "Menu", "MenuItem", "Account", "Quote", "Obstacle", "StockLevel"]
+                .contains(&&**name)
+        {
+            nullable(name, schema, &mut found);
+        }
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// Proves that a repeated parameter and one with commas mean the same, in any mixture, and that an empty one is refused
+/// instead of answered with everything.
+#[tokio::test]
+async fn a_filter_means_the_same_in_every_form() {
+    let server = crate::start().await;
+    let confirmed = server.place("1", &TestServer::order()).await;
+    let preparing = server.place("2", &TestServer::order()).await;
+    walk_to(&server, &preparing, "accept").await;
+    let delivered = server.place("3", &TestServer::order()).await;
+    walk_to(&server, &delivered, "deliver").await;
+    let id = |order: &Value| order["id"].as_str().unwrap().to_owned();
+    let both = BTreeSet::from([id(&confirmed), id(&preparing)]);
+    for (path, person) in [
+        ("/v1/orders".to_owned(), &server.customer),
+        ("/v1/orders".to_owned(), &server.admin),
+        (server.orders_path(), &server.staff),
+    ] {
+        for filter in [
+            "status=confirmed&status=preparing",
+            "status=confirmed,preparing",
+            "status=confirmed%2Cpreparing",
+            "status=preparing&limit=9&status=confirmed,preparing",
+        ] {
+            let page = server.get(&format!("{path}?{filter}"), Some(person)).await.expect(200);
+            assert_eq!(ids(&page).into_iter().collect::<BTreeSet<_>>(), both, "{path}?{filter}");
+        }
+        let refused = server.get(&format!("{path}?status="), Some(person)).await;
+        let detail = refused.problem(400, "bad_request")["detail"].clone();
+        assert!(detail.as_str().unwrap().contains("confirmed"), "{detail}");
+    }
+}
+
+/// Proves that a page behind which nothing follows has no `next_cursor`, also when it is full.
+#[tokio::test]
+async fn a_full_page_is_the_last_when_nothing_follows() {
+    let server = crate::start().await;
+    let order = server.place("1", &TestServer::order()).await;
+    server.place("2", &TestServer::order()).await;
+    let events = format!("/v1/orders/{}/events", order["id"].as_str().unwrap());
+    for (path, person, member, count) in [
+        ("/v1/orders".to_owned(), &server.customer, "orders", 2),
+        ("/v1/orders".to_owned(), &server.admin, "orders", 2),
+        (server.orders_path(), &server.staff, "orders", 2),
+        ("/v1/restaurants".to_owned(), &server.customer, "restaurants", 2),
+        (server.restaurant_path("/members"), &server.staff, "members", 1),
+        (events, &server.customer, "events", 2),
+    ] {
+        let read = async |query: String| server.get(&query, Some(person)).await;
+        let whole = read(format!("{path}?limit={count}")).await.expect(200);
+        assert_eq!(whole[member].as_array().unwrap().len(), count, "{whole}");
+        assert_eq!(whole.get("next_cursor"), None, "{path}");
+        let mut entries = Vec::new();
+        let mut next = Some(format!("{path}?limit=1"));
+        while let Some(query) = next {
+            let page = read(query).await.expect(200);
+            entries.extend(page[member].as_array().unwrap().iter().cloned());
+            next = page["next_cursor"].as_str().map(|cursor| format!("{path}?limit=1&cursor={cursor}"));
+        }
+        assert_eq!(json!(entries), whole[member], "{path}");
+    }
+}
+
+/// Proves that what was read of a restaurant that does not deliver can be written as it was read.
+#[tokio::test]
+async fn a_restaurant_without_delivery_is_read_and_written_alike() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("");
+    for (member, value, delivers) in
+        [("delivery", json!(null), false), ("delivers", json!(false), false), ("delivers", json!(true), true)]
+    {
+        let mut document = settings("Curry Mile Kitchen");
+        document[member] = value;
+        let put = server.put(&path, Some(&server.admin), &document).header("if-match", "*");
+        let seen = put.send().await.expect(200);
+        assert_eq!((&seen["delivers"], seen.get("delivery").is_some()), (&json!(delivers), delivers));
+        let quote = json!({"lines": [{"item": "naan", "quantity": 4}], "fulfilment": "delivery"});
+        let quoted = server.post(&server.restaurant_path("/quotes"), None, &quote).send().await;
+        assert_eq!(quoted.status, if delivers { 200 } else { 422 }, "{}", quoted.text);
+    }
+}
