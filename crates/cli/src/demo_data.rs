@@ -132,7 +132,7 @@ async fn add_restaurant(
     let (item, remaining) = LIMITED_ITEM;
     if entry.menu().item(item).is_some() {
         let item = Slug::new(item).map_err(Failure::during(&during))?;
-        engine.set_stock(admin, id, &item, Some(remaining)).await.map_err(Failure::during(&during))?;
+        engine.set_stock(admin, id, &item, Some(remaining), None).await.map_err(Failure::during(&during))?;
     }
     // The membership comes last: by it the restaurant is found again.
     engine.add_member(admin, id, staff).await.map_err(Failure::during(&during))?;

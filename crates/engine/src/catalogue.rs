@@ -23,6 +23,10 @@ pub struct CatalogueEntry {
 }
 
 impl CatalogueEntry {
+    pub(crate) const fn new(catalogue: Catalogue) -> Self {
+        Self { catalogue, rendered: OnceLock::new() }
+    }
+
     /// The representation of this catalogue's menu, made at the first call.
     pub fn rendered(&self, render: impl FnOnce(&Catalogue) -> Bytes) -> Bytes {
         self.rendered.get_or_init(|| render(&self.catalogue)).clone()
@@ -59,10 +63,29 @@ impl CatalogueCache {
         }
     }
 
+    /// Remembers the catalogue of a restaurant that was created, unless it has been loaded since.
+    pub(crate) async fn remember_new(&self, catalogue: Catalogue) -> Arc<CatalogueEntry> {
+        let created = Arc::new(CatalogueEntry::new(catalogue));
+        self.entries.entry(created.restaurant().id).or_insert(Arc::clone(&created)).await;
+        created
+    }
+
     /// The catalogue as the store has it now. To be called after each change, and when a commit
     /// says that the catalogue has changed.
     pub(crate) async fn refresh(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
         Box::pin(self.load(id, Load::Always)).await?.ok_or(Error::NotFound("restaurant"))
+    }
+
+    /// Loads a catalogue again after a write, unless what is remembered contains the write. The write is done,
+    /// so nothing that fails here is the caller's; what is not known any more is loaded when it is needed.
+    pub(crate) async fn follow(&self, id: RestaurantId, contains: impl Fn(&CatalogueEntry) -> bool + Send) {
+        if self.entries.get(&id).await.is_some_and(|entry| contains(&entry)) {
+            return;
+        }
+        if let Err(error) = self.refresh(id).await {
+            tracing::warn!(%error, "a changed catalogue cannot be read; it is read when it is needed next");
+            self.entries.invalidate(&id).await;
+        }
     }
 
     /// Loads what is remembered of a restaurant again, unless it is of these revisions. What is not
@@ -97,9 +120,7 @@ impl CatalogueCache {
                     return Ok(Op::Nop);
                 }
                 Ok::<_, StoreError>(match self.store.catalogue(id).await? {
-                    Some(catalogue) => {
-                        Op::Put(Arc::new(CatalogueEntry { catalogue, rendered: OnceLock::new() }))
-                    }
+                    Some(catalogue) => Op::Put(Arc::new(CatalogueEntry::new(catalogue))),
                     None => Op::Remove,
                 })
             })

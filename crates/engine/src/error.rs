@@ -2,6 +2,7 @@
 
 use dabba_domain::{
     Problems,
+    limits::MAX_STOCK,
     order::{AllowedAction, OrderStatus, Rejection, Version},
     pricing::{BelowMinimum, PricingError},
     restaurant::{NotAccepting, Revision},
@@ -95,9 +96,31 @@ pub enum Conflict {
         /// The revision at which it is.
         current: Revision,
     },
+    /// The stock is at another revision than expected.
+    #[error("{}", stock_revision(*current))]
+    StockRevision {
+        /// The revision at which it is; `None` when it is not limited.
+        current: Option<Revision>,
+    },
+    /// The stock of the item is not limited, so there is nothing to adjust.
+    #[error("the stock of this item is not limited; set it before it can be adjusted")]
+    StockNotLimited,
+    /// The adjustment would lead below zero or above the maximum.
+    #[error("the stock is {remaining}; an adjustment must lead to a number from 0 to {MAX_STOCK}")]
+    StockOutOfRange {
+        /// How many there are.
+        remaining: u32,
+    },
     /// The e-mail address has an account.
     #[error("this e-mail address has an account")]
     EmailTaken,
+}
+
+fn stock_revision(current: Option<Revision>) -> String {
+    match current {
+        Some(current) => format!("the stock is at revision {current}, not at the expected one"),
+        None => "the stock of this item is not limited, so it has no revision".to_owned(),
+    }
 }
 
 /// While a store is away, every request says so.

@@ -26,6 +26,7 @@ mod panic;
 mod payments;
 mod restaurants;
 mod sparse;
+mod stock;
 mod tasks;
 mod watch;
 
@@ -48,6 +49,7 @@ pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, WebhookError, WebhookReader,
 };
+pub use stock::{StockAdjustment, StockAnswer};
 
 /// Who is calling: an account and its role, as a verified token says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -138,10 +138,10 @@ impl Engine {
         let Some(claim) = claim else { return Err(refusal) };
         match self.store.find_claim(claim.account_id, restaurant_id, &claim.key).await? {
             None => Err(refusal),
-            Some(record) if record.fingerprint == claim.fingerprint => {
-                self.replay(record.order_id, record.version).await
-            }
-            Some(_) => Err(Error::KeyReused),
+            Some(record) => match record.replayed_order(claim.fingerprint) {
+                Some((order_id, version)) => self.replay(order_id, version).await,
+                None => Err(Error::KeyReused),
+            },
         }
     }
 
@@ -194,7 +194,7 @@ impl Conditions {
 
 /// The claim on a key for a request. The fingerprint is of the request as understood, so that white
 /// space and the order of JSON members do not matter.
-fn claim(
+pub(crate) fn claim(
     account_id: dabba_domain::AccountId,
     key: IdempotencyKey,
     request: &impl Serialize,

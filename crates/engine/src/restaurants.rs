@@ -1,15 +1,14 @@
-//! Restaurants, menus and stock: what their staff and the platform do with them.
+//! Restaurants and menus: what their staff and the platform do with them.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use dabba_domain::{
     Problems, RestaurantId, Role, Timestamp,
-    limits::MAX_STOCK,
     menu::{Availability, Menu, MenuDocument},
     restaurant::{Pause, Restaurant, Revision, SettingsDocument},
     text::Slug,
 };
-use dabba_store::{CatalogueUpdate, PageSize, RestaurantPage, StockLevel};
+use dabba_store::{Catalogue, CatalogueUpdate, PageSize, RestaurantPage};
 
 use crate::{CatalogueEntry, Conflict, Engine, Error, Principal};
 
@@ -31,7 +30,8 @@ impl Engine {
         if !self.store.create_restaurant(&restaurant, &menu).await? {
             return Err(Error::Internal(format!("the new restaurant id {id} is taken")));
         }
-        self.catalogues.refresh(id).await
+        let catalogue = Catalogue { restaurant, menu, menu_revision: 1, limited: HashSet::new() };
+        Ok(self.catalogues.remember_new(catalogue).await)
     }
 
     /// A restaurant with its menu, from memory.
@@ -132,37 +132,6 @@ impl Engine {
             Ok(menu.with_availability(item.as_str(), availability))
         })
         .await
-    }
-
-    /// Says how many of an item there are; `None`: as many as one wants. For the restaurant's staff
-    /// and admins.
-    pub async fn set_stock(
-        &self,
-        principal: &Principal,
-        id: RestaurantId,
-        item: &Slug,
-        remaining: Option<u32>,
-    ) -> Result<(), Error> {
-        self.check_staff(principal, id).await?;
-        if remaining.is_some_and(|remaining| remaining > MAX_STOCK) {
-            return Err(Error::Invalid(Problems::one("/remaining", format!("must be at most {MAX_STOCK}"))));
-        }
-        let entry = self.catalogues.refresh(id).await?;
-        entry.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
-        match self.store.set_stock(id, item, remaining).await? {
-            CatalogueUpdate::NotFound => Err(Error::NotFound("restaurant")),
-            CatalogueUpdate::Done { .. } | CatalogueUpdate::Conflict { .. } => {
-                self.catalogues.refresh(id).await?;
-                Ok(())
-            }
-        }
-    }
-
-    /// How many there are of each limited item. For the restaurant's staff and admins.
-    pub async fn stock(&self, principal: &Principal, id: RestaurantId) -> Result<Vec<StockLevel>, Error> {
-        self.check_staff(principal, id).await?;
-        self.catalogues.get(id).await?;
-        Ok(self.store.stock(id).await?)
     }
 
     /// Changes a menu from what the store has now, again when someone else was quicker and the caller

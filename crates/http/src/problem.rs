@@ -95,6 +95,10 @@ codes! {
     RefundLimit, "refund_limit", CONFLICT, "The amount is above the restaurant's limit";
     /// Others kept changing the same thing.
     TooManyChanges, "too_many_changes", CONFLICT, "Others keep changing it";
+    /// There is no limit to adjust.
+    StockNotLimited, "stock_not_limited", CONFLICT, "The stock is not limited";
+    /// The stock would be below zero or above its maximum.
+    StockOutOfRange, "stock_out_of_range", CONFLICT, "The stock would be out of range";
     /// The e-mail address has an account.
     EmailTaken, "email_taken", CONFLICT, "The e-mail address has an account";
     /// It is not at the version that was asked for.
@@ -308,6 +312,17 @@ impl From<Conflict> for Problem {
             Conflict::TooManyChanges => Self::new(Code::TooManyChanges, text),
             Conflict::Revision { current } => {
                 Self::new(Code::PreconditionFailed, text).with("current", current)
+            }
+            Conflict::StockRevision { current } => {
+                let problem = Self::new(Code::PreconditionFailed, text);
+                match current {
+                    Some(current) => problem.with("current", current),
+                    None => problem,
+                }
+            }
+            Conflict::StockNotLimited => Self::new(Code::StockNotLimited, text),
+            Conflict::StockOutOfRange { remaining } => {
+                Self::new(Code::StockOutOfRange, text).with("remaining", remaining)
             }
             Conflict::EmailTaken => Self::new(Code::EmailTaken, text),
         }

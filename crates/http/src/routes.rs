@@ -20,11 +20,15 @@ mod webhooks;
 
 use std::sync::Arc;
 
+use axum::http::HeaderName;
 use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use quotes::QuoteBody;
 
 use crate::App;
+
+/// Marks the answer to a repeated request.
+static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// All operations, with their description.
 pub(crate) fn router() -> OpenApiRouter<Arc<App>> {

@@ -11,9 +11,10 @@ use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
     PostgresStore,
+    claims::{claim_record_of, read_scope, scope_uuid},
     codec::{BELOW_EVERY_ID, read, read_id, read_number, read_optional_timestamp},
     failure::Failure,
-    orders::{read::orders, view::claim_record_of},
+    orders::read::orders,
     tasks::task_of,
 };
 
@@ -27,10 +28,13 @@ const ALL_TASKS: &str = "\
     ORDER BY id LIMIT $2";
 
 const ALL_CLAIMS: &str = "\
-    SELECT account_id, restaurant_id, key, fingerprint, order_id, version FROM idempotency_keys \
+    SELECT account_id, restaurant_id, key, fingerprint, order_id, version, resource::text \
+    FROM idempotency_keys \
     WHERE (account_id, restaurant_id, key) > ($1, $2, $3) \
-        AND bucket_of(restaurant_id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
-            AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
+        AND CASE WHEN restaurant_id = '00000000-0000-0000-0000-000000000000' \
+            THEN (SELECT is_directory FROM shard WHERE is_the_only_row) \
+            ELSE bucket_of(restaurant_id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
+                AND (SELECT last_bucket FROM shard WHERE is_the_only_row) END \
     ORDER BY account_id, restaurant_id, key LIMIT $4";
 
 const ALL_STOCK: &str = "\
@@ -70,7 +74,7 @@ impl AuditStore for PostgresStore {
     ) -> Result<Listing<StoredClaim>, StoreError> {
         // No key is empty.
         let (account, restaurant, key) = after.map_or((BELOW_EVERY_ID, BELOW_EVERY_ID, ""), |after| {
-            (after.account_id.uuid(), after.restaurant_id.uuid(), after.key.as_str())
+            (after.account_id.uuid(), scope_uuid(after.restaurant_id), after.key.as_str())
         });
         let parameters: [&(dyn ToSql + Sync); 4] = [&account, &restaurant, &key, &i64::from(limit.get())];
         self.list(ALL_CLAIMS, &parameters, stored_claim_of).await
@@ -118,7 +122,7 @@ fn stored_task_of(row: &Row) -> Result<StoredTask, Failure> {
 fn stored_claim_of(row: &Row) -> Result<StoredClaim, Failure> {
     let key = IdempotencyKey::new(read(row, 2)?).map_err(|error| Failure::corrupt(error.to_string()))?;
     Ok(StoredClaim {
-        key: ScopedKey { account_id: read_id(row, 0)?, restaurant_id: read_id(row, 1)?, key },
+        key: ScopedKey { account_id: read_id(row, 0)?, restaurant_id: read_scope(row, 1)?, key },
         record: claim_record_of(row, 3)?,
     })
 }

@@ -12,8 +12,8 @@ use dabba_domain::{
 };
 use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{
-    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockLevel,
-    StoreError, check_revisions_asked,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockEdit,
+    StockLevel, StockUpdate, StoreError, check_revisions_asked,
 };
 use futures::FutureExt as _;
 use tokio_postgres::Row;
@@ -26,7 +26,7 @@ use crate::{
     hints::catalogue_channel,
     orders::view::{FIND_REVISIONS, revision_of},
     pool::{BEGIN_SNAPSHOT, Connection},
-    shard,
+    shard, stock,
 };
 
 /// Menus of a restaurant that are kept: the one that holds, and those before it, for looking back.
@@ -57,7 +57,8 @@ const LIST_RESTAURANTS: &str = concat!(
 const FIND_MENU: &str =
     "SELECT menu::text FROM menus WHERE restaurant_id = $1 ORDER BY revision DESC LIMIT 1";
 
-const FIND_STOCK_LEVELS: &str = "SELECT item, remaining FROM stock WHERE restaurant_id = $1 ORDER BY item";
+const FIND_STOCK_LEVELS: &str =
+    "SELECT item, remaining, revision FROM stock WHERE restaurant_id = $1 ORDER BY item";
 
 const FIND_REVISION: &str = "SELECT revision FROM restaurants WHERE id = $1";
 
@@ -91,14 +92,12 @@ const UPDATE_RESTAURANT: &str = concat!(
 const UPDATE_MENU_REVISION: &str =
     concat!("UPDATE restaurants SET menu_revision = $2 WHERE id = $1", telling!("id"));
 
-const DELETE_STOCK_OF_OTHERS: &str =
-    "DELETE FROM stock WHERE restaurant_id = $1 AND item <> ALL ($2::text[])";
-
-const DELETE_STOCK: &str = "DELETE FROM stock WHERE restaurant_id = $1 AND item = $2";
-
-const UPDATE_STOCK: &str = "UPDATE stock SET remaining = $3 WHERE restaurant_id = $1 AND item = $2";
-
-const INSERT_STOCK: &str = "INSERT INTO stock (restaurant_id, item, remaining) VALUES ($1, $2, $3)";
+/// What becomes limited again begins above every revision that its stock had.
+const DELETE_STOCK_OF_OTHERS: &str = "\
+    WITH gone AS ( \
+        DELETE FROM stock WHERE restaurant_id = $1 AND item <> ALL ($2::text[]) RETURNING revision) \
+    UPDATE restaurants \
+    SET stock_revision_floor = greatest(stock_revision_floor, (SELECT max(revision) FROM gone)) WHERE id = $1";
 
 /// Every statement of this part that looks for rows, for the test that looks at their plans.
 #[cfg(test)]
@@ -113,8 +112,6 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("update_restaurant", UPDATE_RESTAURANT),
     ("update_menu_revision", UPDATE_MENU_REVISION),
     ("delete_stock_of_others", DELETE_STOCK_OF_OTHERS),
-    ("delete_stock", DELETE_STOCK),
-    ("update_stock", UPDATE_STOCK),
 ];
 
 #[async_trait]
@@ -218,17 +215,22 @@ impl CatalogueStore for PostgresStore {
         .await
     }
 
-    async fn set_stock(
+    async fn change_stock(
         &self,
         id: RestaurantId,
         item: &Slug,
-        remaining: Option<u32>,
-    ) -> Result<CatalogueUpdate, StoreError> {
-        self.in_transaction(|connection| async move {
-            shard::require(&connection, id.bucket()).await?;
-            set_stock(&connection, id.uuid(), item.as_str(), remaining).await
-        })
-        .await
+        edit: &StockEdit<'_>,
+    ) -> Result<StockUpdate, StoreError> {
+        let update = self
+            .in_transaction(|connection| async move {
+                shard::require(&connection, id.bucket()).await?;
+                stock::change(&connection, id, item, edit).await
+            })
+            .await?;
+        if matches!(update, StockUpdate::Replayed(_)) {
+            self.confirm().await?;
+        }
+        Ok(update)
     }
 }
 
@@ -298,7 +300,7 @@ fn restaurant_of(row: &Row) -> Result<Restaurant, Failure> {
 
 fn stock_level_of(row: &Row) -> Result<StockLevel, Failure> {
     let item = Slug::new(read(row, 0)?).map_err(|error| Failure::corrupt(error.to_string()))?;
-    Ok(StockLevel { item, remaining: read_number(row, 1)? })
+    Ok(StockLevel { item, remaining: read_number(row, 1)?, revision: read_number(row, 2)? })
 }
 
 async fn lock_menu_revision(connection: &Connection, id: Uuid) -> Result<Option<Revision>, Failure> {
@@ -323,31 +325,4 @@ async fn replace_menu(
     connection.execute(UPDATE_MENU_REVISION, &[&id, &i64::from(revision)]).await?;
     connection.execute(DELETE_STOCK_OF_OTHERS, &[&id, &items]).await?;
     Ok(CatalogueUpdate::Done { revision })
-}
-
-async fn set_stock(
-    connection: &Connection,
-    id: Uuid,
-    item: &str,
-    remaining: Option<u32>,
-) -> Result<CatalogueUpdate, Failure> {
-    let Some(revision) = lock_menu_revision(connection, id).await? else {
-        return Ok(CatalogueUpdate::NotFound);
-    };
-    // Whether the item is limited has changed when it became so, or ceased to be.
-    let has_changed = match remaining.map(i64::from) {
-        None => connection.execute(DELETE_STOCK, &[&id, &item]).await? == 1,
-        Some(remaining) => {
-            let updated = connection.execute(UPDATE_STOCK, &[&id, &item, &remaining]).await?;
-            if updated == 0 {
-                connection.execute(INSERT_STOCK, &[&id, &item, &remaining]).await?;
-            }
-            updated == 0
-        }
-    };
-    if !has_changed {
-        return Ok(CatalogueUpdate::Done { revision });
-    }
-    connection.execute(UPDATE_MENU_REVISION, &[&id, &i64::from(revision + 1)]).await?;
-    Ok(CatalogueUpdate::Done { revision: revision + 1 })
 }

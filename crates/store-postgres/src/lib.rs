@@ -24,6 +24,7 @@ mod accounts;
 pub mod admin;
 mod audit;
 mod catalogue;
+mod claims;
 mod codec;
 mod failure;
 mod hints;
@@ -41,6 +42,7 @@ mod query_plans;
 mod replica;
 mod retry;
 mod shard;
+mod stock;
 mod tasks;
 mod tls;
 
@@ -221,6 +223,12 @@ impl PostgresStore {
             work(connection).await
         };
         run.await.map_err(Failure::into_store_error)
+    }
+
+    /// Returns when everything that can be read is as safe as what this store commits. What is answered from
+    /// the record of a key is an acknowledgement.
+    async fn confirm(&self) -> Result<(), StoreError> {
+        self.read(async |connection| connection.confirm().await).await
     }
 
     /// Runs something as one SERIALIZABLE transaction, and again when it collides.

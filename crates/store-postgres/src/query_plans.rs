@@ -6,7 +6,7 @@ use dabba_pg_cluster::Cluster;
 
 use crate::{
     Ownership, PostgresOptions, PostgresStore, accounts, audit, catalogue, orders, pool::Connections, shard,
-    tasks, tls::Target,
+    stock, tasks, tls::Target,
 };
 
 /// A hundred thousand orders of a thousand customers and a hundred restaurants, and what belongs to
@@ -52,6 +52,7 @@ async fn every_read_uses_an_index() {
         catalogue::STATEMENTS,
         tasks::STATEMENTS,
         shard::STATEMENTS,
+        stock::STATEMENTS,
     ]
     .concat();
     let others = others.into_iter().map(|(name, sql)| (name, sql.to_owned()));

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use dabba_domain::{OrderId, RestaurantId, TaskId, order::Order, text::Slug};
 use dabba_store::{
-    AuditStore, ClaimRecord, Fingerprint, IdempotencyKey, Listing, PageSize, ScopedKey, StoreError,
-    StoredClaim, StoredStock, StoredTask, check_orders_asked,
+    AuditStore, IdempotencyKey, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock,
+    StoredTask, check_orders_asked,
 };
 use rusqlite::{Row, ToSql, params_from_iter};
 
 use crate::{
     SqliteStore,
+    claims::{claim_record_of, read_scope, scope_bytes},
     codec::{BELOW_EVERY_ID, id_bytes, read_id, read_number, read_optional_timestamp, read_text},
     failure::Failure,
     orders::read::order,
@@ -21,7 +22,7 @@ pub(crate) const ALL_TASKS: &str = "\
     FROM tasks WHERE id > ?1 ORDER BY id LIMIT ?2";
 
 pub(crate) const ALL_CLAIMS: &str = "\
-    SELECT account_id, restaurant_id, key, fingerprint, order_id, version FROM idempotency_keys \
+    SELECT account_id, restaurant_id, key, fingerprint, order_id, version, resource FROM idempotency_keys \
     WHERE (account_id, restaurant_id, key) > (?1, ?2, ?3) \
     ORDER BY account_id, restaurant_id, key LIMIT ?4";
 
@@ -59,7 +60,7 @@ impl AuditStore for SqliteStore {
         // No key is empty.
         let (account, restaurant, key) =
             after.map_or((BELOW_EVERY_ID, BELOW_EVERY_ID, String::new()), |after| {
-                (id_bytes(after.account_id), id_bytes(after.restaurant_id), after.key.as_str().to_owned())
+                (id_bytes(after.account_id), scope_bytes(after.restaurant_id), after.key.as_str().to_owned())
             });
         let parameters: [Box<dyn ToSql + Send>; 4] =
             [Box::new(account), Box::new(restaurant), Box::new(key), Box::new(limit.get())];
@@ -116,12 +117,8 @@ fn stored_task_of(row: &Row<'_>) -> Result<StoredTask, Failure> {
 fn stored_claim_of(row: &Row<'_>) -> Result<StoredClaim, Failure> {
     let key = IdempotencyKey::new(read_text(row, 2)?).map_err(|error| Failure::corrupt(error.to_string()))?;
     Ok(StoredClaim {
-        key: ScopedKey { account_id: read_id(row, 0)?, restaurant_id: read_id(row, 1)?, key },
-        record: ClaimRecord {
-            fingerprint: Fingerprint(row.get(3)?),
-            order_id: read_id(row, 4)?,
-            version: read_number(row, 5)?,
-        },
+        key: ScopedKey { account_id: read_id(row, 0)?, restaurant_id: read_scope(row, 1)?, key },
+        record: claim_record_of(row, 3)?,
     })
 }
 

@@ -11,8 +11,8 @@ use dabba_domain::{
 };
 use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{
-    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockLevel,
-    StoreError, check_revisions_asked,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockEdit,
+    StockLevel, StockUpdate, StoreError, check_revisions_asked,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
@@ -21,6 +21,7 @@ use crate::{
     codec::{BELOW_EVERY_ID, id_bytes, read_id, read_number, read_optional_text, read_text, read_timestamp},
     failure::Failure,
     orders::commit::find_revisions,
+    stock::{self, DELETE_LEVEL},
 };
 
 /// Menus of a restaurant that are kept: the one that holds, and those before it, for looking back.
@@ -43,7 +44,7 @@ pub(crate) const FIND_MENU: &str =
     "SELECT menu FROM menus WHERE restaurant_id = ?1 ORDER BY revision DESC LIMIT 1";
 
 pub(crate) const FIND_STOCK_LEVELS: &str =
-    "SELECT item, remaining FROM stock WHERE restaurant_id = ?1 ORDER BY item";
+    "SELECT item, remaining, revision FROM stock WHERE restaurant_id = ?1 ORDER BY item";
 
 pub(crate) const FIND_REVISION: &str = "SELECT revision FROM restaurants WHERE id = ?1";
 
@@ -65,12 +66,9 @@ pub(crate) const UPDATE_RESTAURANT: &str = "\
 
 pub(crate) const UPDATE_MENU_REVISION: &str = "UPDATE restaurants SET menu_revision = ?2 WHERE id = ?1";
 
-pub(crate) const DELETE_STOCK: &str = "DELETE FROM stock WHERE restaurant_id = ?1 AND item = ?2";
-
-pub(crate) const UPDATE_STOCK: &str =
-    "UPDATE stock SET remaining = ?3 WHERE restaurant_id = ?1 AND item = ?2";
-
-const INSERT_STOCK: &str = "INSERT INTO stock (restaurant_id, item, remaining) VALUES (?1, ?2, ?3)";
+/// What becomes limited again begins above every revision that its stock had.
+pub(crate) const RAISE_STOCK_FLOOR: &str = "\
+    UPDATE restaurants SET stock_revision_floor = max(stock_revision_floor, ?2) WHERE id = ?1";
 
 #[async_trait]
 impl CatalogueStore for SqliteStore {
@@ -141,14 +139,14 @@ impl CatalogueStore for SqliteStore {
         self.readers.read(move |connection| stock_levels(connection, id)).await
     }
 
-    async fn set_stock(
+    async fn change_stock(
         &self,
         id: RestaurantId,
         item: &Slug,
-        remaining: Option<u32>,
-    ) -> Result<CatalogueUpdate, StoreError> {
-        let item = item.clone();
-        self.writer.write(move |transaction| set_stock(transaction, id, &item, remaining)).await
+        edit: &StockEdit<'_>,
+    ) -> Result<StockUpdate, StoreError> {
+        let (item, edit) = (item.clone(), stock::OwnedEdit::from(edit));
+        self.writer.write(move |transaction| stock::change(transaction, id, &item, &edit)).await
     }
 }
 
@@ -236,7 +234,7 @@ fn stock_levels(connection: &Connection, id: RestaurantId) -> Result<Vec<StockLe
     let mut levels = Vec::new();
     while let Some(row) = rows.next()? {
         let item = Slug::new(read_text(row, 0)?).map_err(|error| Failure::corrupt(error.to_string()))?;
-        levels.push(StockLevel { item, remaining: read_number(row, 1)? });
+        levels.push(StockLevel { item, remaining: read_number(row, 1)?, revision: read_number(row, 2)? });
     }
     Ok(levels)
 }
@@ -284,36 +282,9 @@ fn replace_menu(
     transaction.prepare_cached(UPDATE_MENU_REVISION)?.execute(params![id_bytes(id), revision])?;
     for level in stock_levels(transaction, id)? {
         if !items.contains(&level.item) {
-            transaction.prepare_cached(DELETE_STOCK)?.execute(params![id_bytes(id), level.item.as_str()])?;
+            transaction.prepare_cached(RAISE_STOCK_FLOOR)?.execute(params![id_bytes(id), level.revision])?;
+            transaction.prepare_cached(DELETE_LEVEL)?.execute(params![id_bytes(id), level.item.as_str()])?;
         }
     }
     Ok(CatalogueUpdate::Done { revision })
-}
-
-fn set_stock(
-    transaction: &Transaction<'_>,
-    id: RestaurantId,
-    item: &Slug,
-    remaining: Option<u32>,
-) -> Result<CatalogueUpdate, Failure> {
-    let Some(revision) = revision(transaction, FIND_MENU_REVISION, id)? else {
-        return Ok(CatalogueUpdate::NotFound);
-    };
-    let (id, item) = (id_bytes(id), item.as_str());
-    // Whether the item is limited has changed when it became so, or ceased to be.
-    let has_changed = match remaining {
-        None => transaction.prepare_cached(DELETE_STOCK)?.execute(params![id, item])? == 1,
-        Some(remaining) => {
-            let updated = transaction.prepare_cached(UPDATE_STOCK)?.execute(params![id, item, remaining])?;
-            if updated == 0 {
-                transaction.prepare_cached(INSERT_STOCK)?.execute(params![id, item, remaining])?;
-            }
-            updated == 0
-        }
-    };
-    if !has_changed {
-        return Ok(CatalogueUpdate::Done { revision });
-    }
-    transaction.prepare_cached(UPDATE_MENU_REVISION)?.execute(params![id, revision + 1])?;
-    Ok(CatalogueUpdate::Done { revision: revision + 1 })
 }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `writer`, `reader` | one thread that writes, a few connections that read |
 //! | `orders` | the commit of a batch, and the reads of orders, events and the feed |
-//! | `tasks`, `catalogue`, `accounts`, `audit` | the other parts of the contract |
+//! | `tasks`, `catalogue`, `stock`, `accounts`, `audit` | the other parts of the contract |
+//! | `claims` | idempotency records |
 //! | `migrate`, `lock` | the schema, and the one process that may serve it |
 //! | `codec`, `failure` | values in columns, and errors by result code |
 //!
@@ -20,6 +21,7 @@
 mod accounts;
 mod audit;
 mod catalogue;
+mod claims;
 mod codec;
 mod connection;
 mod failure;
@@ -32,6 +34,7 @@ mod orders;
 #[cfg(test)]
 mod query_plans;
 mod reader;
+mod stock;
 mod tasks;
 mod writer;
 

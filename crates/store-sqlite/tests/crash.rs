@@ -162,7 +162,7 @@ impl Inspector {
         let account = folded.unwrap().details.customer_id;
         let claim = store.find_claim(account, restaurant, &key_of(id)).await.unwrap();
         let claim = claim.unwrap_or_else(|| panic!("{id:?} has no claim"));
-        assert_eq!((claim.order_id, claim.version), (id, 2));
+        assert_eq!((claim.order_id(), claim.version), (Some(id), 2));
     }
 
     /// Each order has its task. They are leased until the moment at which they are claimed, so they are

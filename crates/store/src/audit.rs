@@ -24,7 +24,8 @@ pub trait AuditStore: Send + Sync {
         limit: PageSize,
     ) -> Result<Listing<StoredTask>, StoreError>;
 
-    /// At most `limit` idempotency keys behind one, by account, then by restaurant, then in whatever order
+    /// At most `limit` idempotency keys behind one, by account, then by restaurant (keys of the account alone
+    /// first), then in whatever order
     /// the store has for texts. Fewer, when there are no more.
     async fn all_claims(
         &self,
@@ -79,8 +80,8 @@ pub struct StoredTask {
 pub struct ScopedKey {
     /// Whose key it is.
     pub account_id: AccountId,
-    /// The restaurant of the order.
-    pub restaurant_id: RestaurantId,
+    /// The restaurant in whose scope it is; `None` for a key whose scope is the account alone.
+    pub restaurant_id: Option<RestaurantId>,
     /// The key.
     pub key: IdempotencyKey,
 }

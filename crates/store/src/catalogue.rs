@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use dabba_domain::{
     RestaurantId,
+    limits::MAX_STOCK,
     menu::Menu,
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
 
-use crate::{CatalogueGuard, PageSize, StoreError};
+use crate::{CatalogueGuard, ClaimAt, ClaimRecord, Fingerprint, PageSize, Resource, StoreError};
 
 /// Most restaurants whose revisions are asked for in one call of [`CatalogueStore::revisions`].
 pub const MAX_REVISIONS: usize = 256;
@@ -60,14 +61,30 @@ pub trait CatalogueStore: Send + Sync {
     /// The limited stock of a restaurant, by item.
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError>;
 
-    /// Sets how many of an item there are; `None`: as many as one wants. The menu's revision goes
-    /// up when the item becomes limited or ceases to be, and is answered either way.
+    /// Changes the stock of an item by hand, atomically, if what the edit expects is so. The conditions are
+    /// checked in this order, and the first that fails is the outcome: the restaurant, the claim, the
+    /// revision, the limit.
+    ///
+    /// The stock's revision goes up, above every revision that the item's stock ever had; sales and returns
+    /// leave it as it is. The menu's revision goes up when the item becomes limited or ceases to be.
+    async fn change_stock(
+        &self,
+        id: RestaurantId,
+        item: &Slug,
+        edit: &StockEdit<'_>,
+    ) -> Result<StockUpdate, StoreError>;
+
+    /// Sets the stock of an item without conditions: [`CatalogueStore::change_stock`] with
+    /// [`StockOperation::Set`].
     async fn set_stock(
         &self,
         id: RestaurantId,
         item: &Slug,
         remaining: Option<u32>,
-    ) -> Result<CatalogueUpdate, StoreError>;
+    ) -> Result<StockUpdate, StoreError> {
+        let edit = StockEdit { operation: StockOperation::Set(remaining), expected: None, claim: None };
+        self.change_stock(id, item, &edit).await
+    }
 }
 
 /// Refuses to look for the revisions of more restaurants than [`MAX_REVISIONS`]. Every store asks this.
@@ -132,4 +149,91 @@ pub struct StockLevel {
     pub item: Slug,
     /// How many.
     pub remaining: u32,
+    /// Goes up with every change by hand; sales and returns leave it as it is.
+    pub revision: Revision,
+}
+
+/// A change of an item's stock by hand.
+#[derive(Clone, Copy, Debug)]
+pub struct StockEdit<'a> {
+    /// What changes.
+    pub operation: StockOperation,
+    /// The revision at which the stock has to be, if the caller insists on one. Stock that is not limited is
+    /// at none.
+    pub expected: Option<Revision>,
+    /// The idempotency key under which this is done, in the scope of the restaurant. Only an adjustment
+    /// takes one.
+    pub claim: Option<ClaimAt<'a>>,
+}
+
+/// What a [`StockEdit`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StockOperation {
+    /// Sets how many there are; `None` lifts the limit.
+    Set(Option<u32>),
+    /// Adds to what there is, or takes from it. The result lies between zero and [`MAX_STOCK`]; stock that
+    /// returns have brought above [`MAX_STOCK`] can still be lowered.
+    ///
+    /// [`MAX_STOCK`]: dabba_domain::limits::MAX_STOCK
+    Adjust(i32),
+}
+
+impl StockOperation {
+    /// What an adjustment makes of a stock, or why it makes nothing of it. Every store asks this, or decides
+    /// as this does.
+    pub fn adjusted(by: i32, remaining: u32) -> Result<u32, StockUpdate> {
+        match remaining.checked_add_signed(by) {
+            None if by < 0 => Err(StockUpdate::TooLow { remaining }),
+            Some(result) if by < 0 || result <= MAX_STOCK => Ok(result),
+            _ => Err(StockUpdate::TooHigh { remaining }),
+        }
+    }
+}
+
+/// How a [`StockEdit`] ended. What is not `Done` has written nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StockUpdate {
+    /// It is written.
+    Done {
+        /// The stock after it; `None` when it is not limited.
+        level: Option<StockLevel>,
+        /// The menu's revision after it.
+        menu_revision: Revision,
+    },
+    /// The key had been claimed for the same request, which led to this.
+    Replayed(StockLevel),
+    /// The key had been claimed for another request.
+    KeyReused,
+    /// The stock is at another revision than expected.
+    Conflict {
+        /// The revision at which it is; `None` when it is not limited.
+        current: Option<Revision>,
+    },
+    /// The item's stock is not limited, so there is nothing to adjust.
+    NotLimited,
+    /// The adjustment would take more than there is.
+    TooLow {
+        /// How many there are.
+        remaining: u32,
+    },
+    /// The adjustment would lead above [`MAX_STOCK`].
+    TooHigh {
+        /// How many there are.
+        remaining: u32,
+    },
+    /// There is no such restaurant.
+    NotFound,
+}
+
+impl StockUpdate {
+    /// The outcome of an edit under a key that is claimed.
+    pub fn of_record(record: &ClaimRecord, fingerprint: Fingerprint) -> Self {
+        match &record.resource {
+            Resource::Stock { item, remaining, .. } if record.fingerprint == fingerprint => {
+                let (item, remaining) = (item.clone(), *remaining);
+                Self::Replayed(StockLevel { item, remaining, revision: record.version })
+            }
+            _ => Self::KeyReused,
+        }
+    }
 }

@@ -1,15 +1,15 @@
 //! The write: one [`Commit`] is one atomic intention, and a batch of them is one transaction.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use dabba_domain::{
-    AccountId, OrderId, RestaurantId, Timestamp,
+    OrderId, RestaurantId, Timestamp,
     order::{Event, Order, RecordedEvent, StockDraw, Version},
     restaurant::Revision,
     text::Slug,
 };
 
-use crate::{NewTask, StoreError, TaskLease};
+use crate::{Claim, NewTask, StoreError, TaskLease};
 
 /// One atomic intention on one order: all of it is written, or nothing.
 ///
@@ -101,64 +101,6 @@ pub struct Change {
     /// At least one event, numbered on from the expected version.
     pub events: Vec<RecordedEvent>,
 }
-
-/// A claim on an idempotency key, in the scope of an account and the commit's restaurant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// Whose key it is.
-    pub account_id: AccountId,
-    /// The key.
-    pub key: IdempotencyKey,
-    /// What was asked under it.
-    pub fingerprint: Fingerprint,
-}
-
-/// What is remembered of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClaimRecord {
-    /// What was asked.
-    pub fingerprint: Fingerprint,
-    /// The order that it was asked of, or that it made.
-    pub order_id: OrderId,
-    /// The order's version after that.
-    pub version: Version,
-}
-
-/// A key that a client chooses for one intention, and repeats when it repeats the request.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct IdempotencyKey(Arc<str>);
-
-/// A text that is not an [`IdempotencyKey`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an idempotency key is 1 to {max} printable ASCII characters", max = IdempotencyKey::MAX_LENGTH)]
-pub struct IdempotencyKeyError;
-
-impl IdempotencyKey {
-    /// Longest key, in characters.
-    pub const MAX_LENGTH: usize = 255;
-
-    /// Checks a key.
-    pub fn new(key: &str) -> Result<Self, IdempotencyKeyError> {
-        let well_formed = (1..=Self::MAX_LENGTH).contains(&key.len())
-            && key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        if well_formed { Ok(Self(key.into())) } else { Err(IdempotencyKeyError) }
-    }
-
-    /// The key.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for IdempotencyKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, formatter)
-    }
-}
-
-/// A digest of what was asked, by which a repeated request is told from another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fingerprint(pub [u8; 32]);
 
 /// The commit holds only while the restaurant and its menu are as they were when it was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

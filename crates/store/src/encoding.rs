@@ -5,12 +5,16 @@
 use std::{borrow::Cow, sync::Arc};
 
 use dabba_domain::{
-    Timestamp,
+    RestaurantId, Timestamp,
+    ids::Id,
     order::{Event, OrderDetails, RecordedEvent, RefundState, Task},
+    text::Slug,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
-use crate::{Change, Commit, NewTask, RecordedTaskFailure, StoreError, TaskFailure};
+use crate::{Change, Commit, NewTask, RecordedTaskFailure, Resource, StoreError, TaskFailure};
 
 /// A [`Commit`] with all that takes time and needs no database done.
 pub struct EncodedCommit {
@@ -132,7 +136,7 @@ impl EncodedEvent {
 }
 
 /// The content of an event or a task without its name, which has a column of its own.
-fn content_of<T: serde::Serialize>(value: &T) -> Result<Option<String>, StoreError> {
+fn content_of<T: Serialize>(value: &T) -> Result<Option<String>, StoreError> {
     #[derive(serde::Deserialize)]
     struct Tagged<'json> {
         #[serde(borrow, alias = "payload")]
@@ -201,6 +205,54 @@ pub fn decode_task_failures(json: &str) -> Result<Vec<RecordedTaskFailure>, Stor
     documents.into_iter().map(decode).collect()
 }
 
+/// What is stored of a claim's resource beside its id. Orders have nothing, so that a row of a claim on an
+/// order is what it was before other resources had keys.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum StoredResource {
+    Restaurant,
+    Stock {
+        item: Slug,
+        remaining: u32,
+    },
+    Account,
+    #[serde(other)]
+    Unknown,
+}
+
+/// The id of a claim's resource, and what is stored beside it, as JSON.
+pub fn encode_resource(resource: &Resource) -> Result<(Uuid, Option<String>), StoreError> {
+    let (id, stored) = match resource {
+        Resource::Order(id) => return Ok((id.uuid(), None)),
+        Resource::Restaurant(id) => (id.uuid(), StoredResource::Restaurant),
+        Resource::Stock { restaurant_id, item, remaining } => {
+            (restaurant_id.uuid(), StoredResource::Stock { item: item.clone(), remaining: *remaining })
+        }
+        Resource::Account(id) => (id.uuid(), StoredResource::Account),
+        Resource::Unknown => {
+            return Err(StoreError::Corrupt("a claim leads to something unknown".to_owned()));
+        }
+    };
+    Ok((id, Some(serde_json::to_string(&stored).map_err(corrupt)?)))
+}
+
+/// The resource from its id and what is stored beside it.
+pub fn decode_resource(id: Uuid, json: Option<&str>) -> Result<Resource, StoreError> {
+    fn id_of<K>(uuid: Uuid) -> Result<Id<K>, StoreError> {
+        Id::from_uuid(uuid).map_err(corrupt)
+    }
+    let Some(json) = json else { return Ok(Resource::Order(id_of(id)?)) };
+    Ok(match serde_json::from_str(json).map_err(corrupt)? {
+        StoredResource::Restaurant => Resource::Restaurant(id_of(id)?),
+        StoredResource::Stock { item, remaining } => {
+            let restaurant_id: RestaurantId = id_of(id)?;
+            Resource::Stock { restaurant_id, item, remaining }
+        }
+        StoredResource::Account => Resource::Account(id_of(id)?),
+        StoredResource::Unknown => Resource::Unknown,
+    })
+}
+
 /// A time to be kept. It has to come out exactly as it went in, so a time outside the years 1677
 /// to 2262, which 64 bits of nanoseconds cannot hold, is refused.
 pub fn exact_nanoseconds(at: Timestamp) -> Result<i64, StoreError> {
@@ -219,7 +271,7 @@ pub fn timestamp_of(nanoseconds: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_nanosecond(i128::from(nanoseconds)).map_err(corrupt)
 }
 
-fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(corrupt)
 }
 

@@ -17,8 +17,8 @@ use crate::{
     Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
     CatalogueUpdate, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint,
     IdempotencyKey, Listing, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, ScopedKey,
-    StockLevel, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
-    TaskResolution, TaskStore,
+    StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure,
+    TaskLease, TaskPage, TaskResolution, TaskStore,
 };
 
 /// Steps in before and after calls of a store. What it answers before a call keeps the call from being made;
@@ -185,13 +185,13 @@ impl<I: Interceptor> CatalogueStore for InterceptedStore<I> {
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
         self.around(StoreCall::Other, self.inner.stock(id)).await
     }
-    async fn set_stock(
+    async fn change_stock(
         &self,
         id: RestaurantId,
         item: &Slug,
-        remaining: Option<u32>,
-    ) -> Result<CatalogueUpdate, StoreError> {
-        self.around(StoreCall::Other, self.inner.set_stock(id, item, remaining)).await
+        edit: &StockEdit<'_>,
+    ) -> Result<StockUpdate, StoreError> {
+        self.around(StoreCall::Other, self.inner.change_stock(id, item, edit)).await
     }
 }
 

@@ -16,6 +16,7 @@ mod account;
 mod audit;
 mod backoff;
 mod catalogue;
+mod claim;
 mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -32,13 +33,13 @@ pub use account::{Account, AccountCreation, AccountStore};
 pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_orders_asked};
 pub use backoff::Backoff;
 pub use catalogue::{
-    Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, RestaurantPage, StockLevel,
-    check_revisions_asked,
+    Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, RestaurantPage, StockEdit, StockLevel,
+    StockOperation, StockUpdate, check_revisions_asked,
 };
-pub use commit::{
-    CatalogueGuard, Change, Claim, ClaimRecord, Commit, CommitOutcome, Fingerprint, IdempotencyKey,
-    IdempotencyKeyError, StockChange, StockShortage,
+pub use claim::{
+    Claim, ClaimAt, ClaimOutcome, ClaimRecord, Fingerprint, IdempotencyKey, IdempotencyKeyError, Resource,
 };
+pub use commit::{CatalogueGuard, Change, Commit, CommitOutcome, StockChange, StockShortage};
 pub use error::StoreError;
 pub use health::Health;
 pub use hint::Hint;

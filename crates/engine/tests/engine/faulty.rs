@@ -20,8 +20,8 @@ use dabba_store::{
     Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
     CatalogueUpdate, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint,
     IdempotencyKey, Listing, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, ScopedKey,
-    StockLevel, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
-    TaskResolution, TaskStore,
+    StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure,
+    TaskLease, TaskPage, TaskResolution, TaskStore,
 };
 use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
@@ -152,6 +152,9 @@ pub(crate) struct FaultyStore {
     pub(crate) revisions_gate: Gate,
     /// How many revisions each question was about.
     pub(crate) revisions_asked: Mutex<Vec<usize>>,
+    /// Whether catalogues cannot be read any more once one of them has been changed.
+    pub(crate) loses_catalogues_after_a_change: AtomicBool,
+    catalogues_are_lost: AtomicBool,
     /// Whether questions for revisions fail.
     pub(crate) hides_revisions: AtomicBool,
     /// Whether what the real store hints at is passed on.
@@ -197,6 +200,8 @@ impl FaultyStore {
             catalogue_loads: AtomicU64::new(0),
             revisions_gate: Gate::new(),
             revisions_asked: Mutex::default(),
+            loses_catalogues_after_a_change: AtomicBool::new(false),
+            catalogues_are_lost: AtomicBool::new(false),
             hides_revisions: AtomicBool::new(false),
             hides_hints: AtomicBool::new(false),
             hides_accounts: AtomicBool::new(false),
@@ -208,6 +213,20 @@ impl FaultyStore {
     /// The same store without faults or gates, as another server has it.
     pub(crate) fn another(&self) -> Self {
         Self::new(Arc::clone(&self.inner))
+    }
+
+    /// Loses all catalogues if they are to be lost once one has been changed.
+    fn after_change<T>(&self, changed: T) -> T {
+        if self.loses_catalogues_after_a_change.load(Ordering::SeqCst) {
+            self.catalogues_are_lost.store(true, Ordering::SeqCst);
+        }
+        changed
+    }
+
+    /// Lets catalogues be read again.
+    pub(crate) fn find_catalogues(&self) {
+        self.loses_catalogues_after_a_change.store(false, Ordering::SeqCst);
+        self.catalogues_are_lost.store(false, Ordering::SeqCst);
     }
 
     /// Hints at something, once somebody listens.
@@ -307,11 +326,14 @@ impl TaskStore for FaultyStore {
 #[async_trait]
 impl CatalogueStore for FaultyStore {
     async fn create_restaurant(&self, restaurant: &Restaurant, menu: &Menu) -> Result<bool, StoreError> {
-        self.inner.create_restaurant(restaurant, menu).await
+        self.after_change(self.inner.create_restaurant(restaurant, menu).await)
     }
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
         self.catalogue_loads.fetch_add(1, Ordering::SeqCst);
         self.catalogue_gate.pass().await;
+        if self.catalogues_are_lost.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("as the test says".into()));
+        }
         self.inner.catalogue(id).await
     }
     async fn revisions(
@@ -350,13 +372,13 @@ impl CatalogueStore for FaultyStore {
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
         self.inner.stock(id).await
     }
-    async fn set_stock(
+    async fn change_stock(
         &self,
         id: RestaurantId,
         item: &Slug,
-        remaining: Option<u32>,
-    ) -> Result<CatalogueUpdate, StoreError> {
-        self.inner.set_stock(id, item, remaining).await
+        edit: &StockEdit<'_>,
+    ) -> Result<StockUpdate, StoreError> {
+        self.after_change(self.inner.change_stock(id, item, edit).await)
     }
 }
 

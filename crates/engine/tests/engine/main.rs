@@ -10,6 +10,7 @@ mod menus;
 mod paying;
 mod payments;
 mod recent;
+mod stock;
 mod storm;
 mod task_faults;
 mod tasks;

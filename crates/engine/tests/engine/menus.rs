@@ -72,7 +72,7 @@ async fn stock_that_becomes_limited_elsewhere_is_respected() {
     let other = world.second_engine();
     world.engine.catalogue(world.restaurant_id).await.unwrap();
     let item = Slug::new("dal").unwrap();
-    other.set_stock(&world.staff, world.restaurant_id, &item, Some(2)).await.unwrap();
+    other.set_stock(&world.staff, world.restaurant_id, &item, Some(2), None).await.unwrap();
     world.place(&dal(2), "a").await.unwrap();
     let Err(Error::Conflict(Conflict::OutOfStock(shortages))) = world.place(&dal(1), "b").await else {
         panic!("there is none left");
@@ -87,7 +87,7 @@ async fn stock_that_becomes_limited_elsewhere_is_respected() {
 async fn nothing_is_sold_twice() {
     let world = Arc::new(World::new().await);
     let item = Slug::new("dal").unwrap();
-    world.engine.set_stock(&world.staff, world.restaurant_id, &item, Some(10)).await.unwrap();
+    world.engine.set_stock(&world.staff, world.restaurant_id, &item, Some(10), None).await.unwrap();
     let buyers: Vec<_> = (0..100)
         .map(|number| {
             let world = Arc::clone(&world);

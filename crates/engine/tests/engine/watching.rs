@@ -92,7 +92,7 @@ async fn every_change_is_seen_by_asking() {
     watching.sees(&world, |entry| entry.restaurant().pause.is_some()).await;
     engine.resume(staff, id).await.unwrap();
     watching.sees(&world, |entry| entry.restaurant().pause.is_none()).await;
-    engine.set_stock(staff, id, &dal, Some(3)).await.unwrap();
+    engine.set_stock(staff, id, &dal, Some(3), None).await.unwrap();
     watching.sees(&world, |entry| entry.catalogue.limited.contains("dal")).await;
 }
 

@@ -111,7 +111,7 @@ impl World {
     pub(crate) async fn with_stock(config: EngineConfig) -> Self {
         let world = Self::with(config).await;
         let dal = Slug::new("dal").unwrap();
-        world.engine.set_stock(&world.staff, world.restaurant_id, &dal, Some(STOCK)).await.unwrap();
+        world.engine.set_stock(&world.staff, world.restaurant_id, &dal, Some(STOCK), None).await.unwrap();
         world
     }
 

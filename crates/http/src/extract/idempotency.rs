@@ -28,8 +28,8 @@ impl<S: Send + Sync> FromRequestParts<S> for RequiredKey {
         let missing = || {
             Problem::new(
                 Code::IdempotencyKeyMissing,
-                "This operation needs the header Idempotency-Key: a text that is new for each order, and the same \
-                 when the request is repeated.",
+                "This operation needs the header Idempotency-Key: a text that is new for each intention, and the \
+                 same when the request is repeated.",
             )
         };
         read(&parts.headers)?.map(Self).ok_or_else(missing)

@@ -55,6 +55,8 @@ pub(crate) struct ProblemDocument {
     currency: Option<dabba_domain::Currency>,
     /// `out_of_stock`: what there is not enough of.
     shortages: Option<Vec<ShortageBody>>,
+    /// `stock_out_of_range`: how many there are.
+    remaining: Option<u32>,
     /// `menu_changed`: the price now.
     quote: Option<QuoteBody>,
     /// `illegal_move`, `nothing_refundable`, `refund_limit`: the order's status.
@@ -159,6 +161,11 @@ refusals! {
     NotPriced: ItemsUnavailable;
     /// Of changes that have to name what they replace.
     NotReplaced: PreconditionFailed PreconditionRequired TooManyChanges;
+    /// Of a change that may name the revision on which it rests.
+    NotAtRevision: PreconditionFailed;
+    /// Of an adjustment of stock.
+    NotAdjusted: BadRequest MalformedJson IdempotencyKeyMissing IdempotencyKeyInvalid PayloadTooLarge
+        UnsupportedMediaType Invalid IdempotencyKeyReused StockNotLimited StockOutOfRange PreconditionFailed;
     /// Of a change without a body whose subject is of the wrong kind.
     NotFitting: Invalid;
     /// Of changes that others may get in the way of.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use dabba_domain::{
@@ -24,7 +24,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::lists;
+use super::{REPLAYED, lists};
 use crate::{
     App,
     extract::{
@@ -153,8 +153,6 @@ impl<'a> OrderBody<'a> {
 
 /// Room for what most orders are in JSON, so that it is written once and not moved as it grows.
 const ORDER_BYTES: usize = 2_048;
-/// Marks the answer to a repeated request.
-static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// The answer to a write: the order, and whether it was written by an earlier request.
 pub(super) async fn answer(

@@ -219,7 +219,7 @@ async fn limited_stock_is_sold_out_and_never_oversold() {
         assert_eq!(shortage["item"], "naan");
     }
     let stock = server.get(&server.restaurant_path("/stock"), Some(&server.staff)).await.expect(200);
-    assert_eq!(stock, json!({"stock": [{"item": "naan", "remaining": 0}]}));
+    assert_eq!(stock, json!({"stock": [{"item": "naan", "remaining": 0, "revision": 1}]}));
 
     // What a cancelled order took is there again.
     let page = server.get("/v1/orders?limit=1", Some(&server.customer)).await.expect(200);

@@ -15,6 +15,7 @@ mod protocol;
 mod reading;
 mod restaurants;
 mod shutdown;
+mod stock;
 mod tokens;
 
 use dabba_testkit::{Answer, TestServer};

@@ -1,5 +1,5 @@
-//! Whether every idempotency key leads to an order and a version that it has had, and no two keys made
-//! the same order.
+//! Whether every idempotency key of an order leads to an order and a version that it has had, and no two keys
+//! made the same order. Keys of other resources are counted; these resources have no history to compare with.
 //!
 //! An order is placed under one key at most, its customer's. Keys come by account and restaurant, so
 //! those that placed the same order come near each other: only the orders of one customer at one
@@ -16,11 +16,18 @@ use dabba_store::{AuditStore, OrderStore, ScopedKey, StoredClaim};
 
 use super::{Audit, AuditError, Code, Finding, PAGE, is_full, orders_by_id, whole};
 
-/// An account and a restaurant. Scopes come in their order.
-type Scope = (AccountId, RestaurantId);
+/// An account, and a restaurant, if the key has one. Scopes come in their order.
+type Scope = (AccountId, Option<RestaurantId>);
 
 const fn scope_of(key: &ScopedKey) -> Scope {
     (key.account_id, key.restaurant_id)
+}
+
+fn described((account_id, restaurant_id): Scope) -> String {
+    match restaurant_id {
+        Some(restaurant_id) => format!("account {account_id} at restaurant {restaurant_id}"),
+        None => format!("account {account_id} at no restaurant"),
+    }
 }
 
 /// Whether a key that led an order to this version placed it. One in cash is confirmed in the same step; so
@@ -70,14 +77,18 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
             let (page, is_last) = self.claims_behind(after.as_ref()).await?;
             for (StoredClaim { key, record }, order) in page {
                 self.report.keys += 1;
-                self.judge_claim(&key, record.order_id, record.version, order.as_ref());
+                let Some(order_id) = record.order_id() else {
+                    after = Some(key);
+                    continue;
+                };
+                self.judge_claim(&key, order_id, record.version, order.as_ref());
                 if order.is_some_and(|order| places(&order, record.version)) {
                     if placed.as_ref().is_none_or(|placed| placed.scope != scope_of(&key)) {
                         let left = placed.replace(Placed::new(scope_of(&key), after));
                         large.extend(left.and_then(|left| self.leave(left)));
                     }
                     let placed = placed.get_or_insert_with(|| Placed::new(scope_of(&key), None));
-                    placed.remember(record.order_id, self.bounds.placed);
+                    placed.remember(order_id, self.bounds.placed);
                 }
                 after = Some(key);
             }
@@ -99,9 +110,10 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
     ) -> Result<(Vec<(StoredClaim, Option<Order>)>, bool), AuditError> {
         let page = whole("idempotency keys", self.store.all_claims(after, PAGE).await)?;
         let is_last = !is_full(&page);
-        let orders = orders_by_id(self.store, page.iter().map(|claim| claim.record.order_id)).await?;
+        let orders =
+            orders_by_id(self.store, page.iter().filter_map(|claim| claim.record.order_id())).await?;
         let with_order = |claim: StoredClaim| {
-            let order = orders.get(&claim.record.order_id).cloned();
+            let order = claim.record.order_id().and_then(|order_id| orders.get(&order_id).cloned());
             (claim, order)
         };
         Ok((page.into_iter().map(with_order).collect(), is_last))
@@ -118,7 +130,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
             let text = format!("led it to version {version}; it has had 1 to {}", order.version);
             self.found(Code::KeyVersion, key, order_id, &text);
         }
-        if details.restaurant_id != *restaurant_id {
+        if Some(details.restaurant_id) != *restaurant_id {
             let text = format!("names it; it is an order of restaurant {}", details.restaurant_id);
             self.found(Code::KeyOrder, key, order_id, &text);
         }
@@ -129,8 +141,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
     }
 
     fn found(&mut self, code: Code, key: &ScopedKey, order_id: OrderId, text: &str) {
-        let (account_id, restaurant_id) = scope_of(key);
-        let text = format!("a key of account {account_id} at restaurant {restaurant_id} {text}");
+        let text = format!("a key of {} {text}", described(scope_of(key)));
         self.report.add(Finding::new(code, order_id, text));
     }
 
@@ -145,8 +156,8 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
         None
     }
 
-    fn placed_twice(&mut self, (account_id, restaurant_id): Scope, order_id: OrderId) {
-        let text = format!("two keys of account {account_id} at restaurant {restaurant_id} placed it");
+    fn placed_twice(&mut self, scope: Scope, order_id: OrderId) {
+        let text = format!("two keys of {} placed it", described(scope));
         self.report.add(Finding::new(Code::PlacedTwice, order_id, text));
     }
 
@@ -162,10 +173,12 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
                 let is_beyond = page.last().is_some_and(|(last, _)| scope_of(&last.key) > *scope);
                 for (StoredClaim { key, record }, order) in page {
                     // The last digits of an id are random.
-                    let is_in_part = record.order_id.uuid().as_u128() % parts == part;
-                    let is_placed = order.is_some_and(|order| places(&order, record.version));
-                    if scope_of(&key) == *scope && is_in_part && is_placed && !seen.insert(record.order_id) {
-                        self.placed_twice(*scope, record.order_id);
+                    if let Some(order) = order.filter(|order| places(order, record.version))
+                        && scope_of(&key) == *scope
+                        && order.id.uuid().as_u128() % parts == part
+                        && !seen.insert(order.id)
+                    {
+                        self.placed_twice(*scope, order.id);
                     }
                     after = Some(key);
                 }

@@ -143,7 +143,7 @@ impl World {
             let staff = self.person(Role::Restaurant).await?;
             engine.add_member(&self.admin, id, staff.account_id).await?;
             let item = Slug::new(LIMITED).map_err(|error| Error::Internal(error.to_string()))?;
-            engine.set_stock(&staff, id, &item, Some(STOCK)).await?;
+            engine.set_stock(&staff, id, &item, Some(STOCK), None).await?;
             self.places.push(Place { id, staff });
         }
         for _ in 0..CUSTOMERS {

@@ -36,7 +36,7 @@ const TABLES: [Table; 6] = [
 ];
 
 /// Those of the claims have no index that begins with the restaurant; they are gone through by their
-/// account.
+/// account. Keys of an account alone are the directory's.
 const PURGE_KEYS: &str = "\
     WITH seen AS ( \
         SELECT account_id, restaurant_id, key FROM idempotency_keys \
@@ -47,7 +47,9 @@ const PURGE_KEYS: &str = "\
         WHERE idempotency_keys.account_id = seen.account_id \
             AND idempotency_keys.restaurant_id = seen.restaurant_id AND idempotency_keys.key = seen.key \
             AND shard.is_the_only_row \
-            AND bucket_of(seen.restaurant_id) NOT BETWEEN shard.first_bucket AND shard.last_bucket \
+            AND CASE WHEN seen.restaurant_id = '00000000-0000-0000-0000-000000000000' \
+                THEN NOT shard.is_directory \
+                ELSE bucket_of(seen.restaurant_id) NOT BETWEEN shard.first_bucket AND shard.last_bucket END \
         RETURNING 1) \
     SELECT account_id, restaurant_id, key, (SELECT count(*) FROM gone) FROM seen \
     ORDER BY account_id DESC, restaurant_id DESC, key DESC LIMIT 1";

@@ -115,11 +115,9 @@ impl<'b> Planner<'b, '_> {
         if let Some(claim) = &commit.claim
             && let Some(record) = self.claim_record((claim.account_id, commit.restaurant_id, &claim.key))
         {
-            let ClaimRecord { fingerprint, order_id, version } = record;
-            return Some(if fingerprint == claim.fingerprint {
-                CommitOutcome::Replayed { order_id, version }
-            } else {
-                CommitOutcome::KeyReused
+            return Some(match record.replayed_order(claim.fingerprint) {
+                Some((order_id, version)) => CommitOutcome::Replayed { order_id, version },
+                None => CommitOutcome::KeyReused,
             });
         }
         if commit.completes.is_some_and(|lease| !self.holds_lease(lease)) {
@@ -136,8 +134,8 @@ impl<'b> Planner<'b, '_> {
         if shortages.is_empty() { None } else { Some(CommitOutcome::OutOfStock(shortages)) }
     }
 
-    fn claim_record(&self, key: ClaimKey<'b>) -> Option<ClaimRecord> {
-        self.claims.get(&key).or_else(|| self.view?.claims.get(&key)).copied()
+    fn claim_record(&self, key: ClaimKey<'b>) -> Option<&ClaimRecord> {
+        self.claims.get(&key).or_else(|| self.view?.claims.get(&key))
     }
 
     fn holds_lease(&self, lease: TaskLease) -> bool {
@@ -194,7 +192,7 @@ impl<'b> Planner<'b, '_> {
         let (lowest, highest) = self.plan.buckets.unwrap_or((bucket, bucket));
         self.plan.buckets = Some((lowest.min(bucket), highest.max(bucket)));
         if let Some(claim) = &commit.claim {
-            let record = ClaimRecord { fingerprint: claim.fingerprint, order_id: commit.order_id, version };
+            let record = ClaimRecord::of_order(claim.fingerprint, commit.order_id, version);
             self.claims.insert((claim.account_id, commit.restaurant_id, &claim.key), record);
             let key = (claim.account_id, commit.restaurant_id, claim.key.as_str());
             self.plan.claims.insert(key, (claim, encoded));

@@ -9,8 +9,9 @@ use dabba_store::{ClaimRecord, IdempotencyKey};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{together::Orders, view::claim_record_of};
+use super::together::Orders;
 use crate::{
+    claims::claim_record_of,
     codec::{
         read, read_id, read_name, read_number, read_optional_id, read_optional_timestamp, read_timestamp,
     },
@@ -49,7 +50,7 @@ pub(crate) const FIND_EVENTS: &str = concat!(
 );
 
 pub(crate) const FIND_CLAIM: &str = "\
-    SELECT fingerprint, order_id, version FROM idempotency_keys \
+    SELECT fingerprint, order_id, version, resource::text FROM idempotency_keys \
     WHERE account_id = $1 AND restaurant_id = $2 AND key = $3";
 
 /// The oldest first, so that a bounded number of them is always progress. Several servers may do this

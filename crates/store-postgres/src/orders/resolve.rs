@@ -172,11 +172,7 @@ async fn are_events_there(connection: &Connection, encoded: &EncodedCommit) -> R
 async fn is_settled(connection: &Connection, encoded: &EncodedCommit) -> Result<bool, Failure> {
     let commit = &encoded.commit;
     if let Some(claim) = &commit.claim {
-        let own = ClaimRecord {
-            fingerprint: claim.fingerprint,
-            order_id: commit.order_id,
-            version: commit.expected_version,
-        };
+        let own = ClaimRecord::of_order(claim.fingerprint, commit.order_id, commit.expected_version);
         let found = read::find_claim(connection, claim.account_id, commit.restaurant_id, &claim.key).await?;
         if found != Some(own) {
             return Ok(false);

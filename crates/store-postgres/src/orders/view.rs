@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, order::Version, text::Slug};
-use dabba_store::{BucketRange, CatalogueGuard, ClaimRecord, Fingerprint, IdempotencyKey, StockChange};
+use dabba_store::{BucketRange, CatalogueGuard, ClaimRecord, IdempotencyKey, StockChange};
 use futures::FutureExt as _;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{
+    claims::claim_record_of,
     codec::{read, read_id, read_number},
     failure::Failure,
     pool::{BEGIN_SNAPSHOT, Connection},
@@ -18,7 +19,7 @@ use dabba_store::encoding::EncodedCommit;
 
 /// The claims behind keys, as far as there are any.
 pub(crate) const FIND_CLAIMS: &str = "\
-    SELECT account_id, restaurant_id, key, fingerprint, order_id, version \
+    SELECT account_id, restaurant_id, key, fingerprint, order_id, version, resource::text \
     FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS asked (account_id, restaurant_id, key) \
     JOIN idempotency_keys USING (account_id, restaurant_id, key)";
 
@@ -144,18 +145,6 @@ impl<'b> Asked<'b> {
     }
 }
 
-/// The claim that a row of [`FIND_CLAIMS`] holds, behind the four columns before it.
-pub(crate) fn claim_record_of(row: &Row, column: usize) -> Result<ClaimRecord, Failure> {
-    let fingerprint: &[u8] = read(row, column)?;
-    let fingerprint =
-        fingerprint.try_into().map_err(|_| Failure::corrupt("a fingerprint of another length"))?;
-    Ok(ClaimRecord {
-        fingerprint: Fingerprint(fingerprint),
-        order_id: read_id(row, column + 1)?,
-        version: read_number(row, column + 2)?,
-    })
-}
-
 fn claims_of<'b>(
     rows: &[Row],
     batch: &'b [EncodedCommit],
@@ -168,7 +157,7 @@ fn claims_of<'b>(
     let keys = batch.iter().filter_map(|EncodedCommit { commit, .. }| {
         let claim = commit.claim.as_ref()?;
         let record = records.get(&(claim.account_id, commit.restaurant_id, claim.key.as_str()))?;
-        Some(((claim.account_id, commit.restaurant_id, &claim.key), *record))
+        Some(((claim.account_id, commit.restaurant_id, &claim.key), record.clone()))
     });
     Ok(keys.collect())
 }

@@ -204,7 +204,7 @@ async fn a_replay_is_not_acknowledged_before_the_standby_has_it() {
     standby.start_again().unwrap();
     let replayed = CommitOutcome::Replayed { order_id: first.order_id, version: 2 };
     assert_eq!(retried.await.unwrap().unwrap(), [replayed]);
-    assert_eq!(looked_up.await.unwrap().unwrap().unwrap().order_id, first.order_id);
+    assert_eq!(looked_up.await.unwrap().unwrap().unwrap().order_id(), Some(first.order_id));
 
     primary.kill().unwrap();
     standby.promote().unwrap();

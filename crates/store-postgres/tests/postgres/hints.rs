@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dabba_domain::{RestaurantId, order::TaskQueue};
 use dabba_store::{
-    CatalogueStore as _, CatalogueUpdate, CommitOutcome, Hint, OrderStore as _, Store as _,
+    CatalogueStore as _, CatalogueUpdate, CommitOutcome, Hint, OrderStore as _, StockUpdate, Store as _,
     conformance::builders::{World, menu, slug},
 };
 use futures::{StreamExt as _, stream::BoxStream};
@@ -66,6 +66,7 @@ async fn changes_of_catalogues_are_hinted_at() {
     let changed = world.restaurant();
     let id = changed.id;
     let done = |revision| CatalogueUpdate::Done { revision };
+    let leads_to = |update: &StockUpdate, revision| matches!(update, StockUpdate::Done { menu_revision, .. } if *menu_revision == revision);
     assert!(other.create_restaurant(&changed, &menu(&["naan"])).await.unwrap());
     assert_eq!(next_restaurant(&mut hints).await, id);
     assert_eq!(other.update_restaurant(&changed, 1).await.unwrap(), done(2));
@@ -73,11 +74,11 @@ async fn changes_of_catalogues_are_hinted_at() {
     assert_eq!(store.catalogue(id).await.unwrap().unwrap().restaurant.revision, 2);
     assert_eq!(other.replace_menu(id, &menu(&["naan", "dal"]), 1).await.unwrap(), done(2));
     assert_eq!(next_restaurant(&mut hints).await, id);
-    assert_eq!(other.set_stock(id, &slug("dal"), Some(5)).await.unwrap(), done(3));
+    assert!(leads_to(&other.set_stock(id, &slug("dal"), Some(5)).await.unwrap(), 3));
     assert_eq!(next_restaurant(&mut hints).await, id);
 
-    assert_eq!(other.set_stock(id, &slug("dal"), Some(7)).await.unwrap(), done(3));
-    assert_eq!(other.set_stock(id, &slug("naan"), None).await.unwrap(), done(3));
+    assert!(leads_to(&other.set_stock(id, &slug("dal"), Some(7)).await.unwrap(), 3));
+    assert!(leads_to(&other.set_stock(id, &slug("naan"), None).await.unwrap(), 3));
     assert!(!other.create_restaurant(&changed, &menu(&["naan"])).await.unwrap());
     assert_eq!(other.update_restaurant(&changed, 1).await.unwrap(), CatalogueUpdate::Conflict { current: 2 });
     assert_eq!(
@@ -88,7 +89,7 @@ async fn changes_of_catalogues_are_hinted_at() {
     assert_eq!(other.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
     watcher.batch_execute("NOTIFY dabba_catalogue, 'nonsense'").await.unwrap();
     // Notifications come in the order of their commits, so what comes next shows that none came before.
-    assert_eq!(other.set_stock(id, &slug("dal"), None).await.unwrap(), done(4));
+    assert!(leads_to(&other.set_stock(id, &slug("dal"), None).await.unwrap(), 4));
     let last = restaurant(&other, &mut world, "naan", 1).await;
     assert_eq!(next_restaurant(&mut hints).await, id);
     assert_eq!(next_restaurant(&mut hints).await, last);

@@ -141,7 +141,7 @@ pub(crate) async fn assert_kept(store: &PostgresStore, acknowledged: &[Acknowled
         assert!(order.is_some(), "{order_id} was acknowledged and is lost");
         assert_eq!(fold(&events).unwrap(), order);
         let record = store.find_claim(claim.account_id, *restaurant_id, &claim.key).await.unwrap();
-        assert_eq!(record.map(|record| record.order_id), Some(*order_id));
+        assert_eq!(record.and_then(|record| record.order_id()), Some(*order_id));
     }
 }
 

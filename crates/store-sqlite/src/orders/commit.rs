@@ -10,19 +10,16 @@ use dabba_domain::{
     order::{PaymentReference, Version},
 };
 use dabba_store::{
-    CatalogueGuard, Change, Claim, ClaimRecord, CommitOutcome, Fingerprint, IdempotencyKey, StockChange,
-    StockShortage, TaskLease,
+    CatalogueGuard, Change, Claim, ClaimRecord, CommitOutcome, IdempotencyKey, StockChange, StockShortage,
+    TaskLease,
 };
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use crate::{
-    codec::{id_bytes, read_id, read_number},
-    failure::Failure,
-};
+use crate::{claims::claim_record_of, codec::id_bytes, failure::Failure};
 use dabba_store::encoding::{EncodedChange, EncodedCommit};
 
 pub(crate) const FIND_CLAIM: &str = "\
-    SELECT fingerprint, order_id, version FROM idempotency_keys \
+    SELECT fingerprint, order_id, version, resource FROM idempotency_keys \
     WHERE account_id = ?1 AND restaurant_id = ?2 AND key = ?3";
 
 /// A lease that has run out still holds while nobody has taken the task over: its work is done.
@@ -98,11 +95,9 @@ fn failed_condition(
     if let Some(claim) = &commit.claim
         && let Some(record) = find_claim(transaction, claim.account_id, commit.restaurant_id, &claim.key)?
     {
-        let ClaimRecord { fingerprint, order_id, version } = record;
-        return Ok(Some(if fingerprint == claim.fingerprint {
-            CommitOutcome::Replayed { order_id, version }
-        } else {
-            CommitOutcome::KeyReused
+        return Ok(Some(match record.replayed_order(claim.fingerprint) {
+            Some((order_id, version)) => CommitOutcome::Replayed { order_id, version },
+            None => CommitOutcome::KeyReused,
         }));
     }
     if let Some(lease) = &commit.completes
@@ -136,12 +131,7 @@ pub(super) fn find_claim(
 ) -> Result<Option<ClaimRecord>, Failure> {
     let mut statement = connection.prepare_cached(FIND_CLAIM)?;
     let mut rows = statement.query(params![id_bytes(account_id), id_bytes(restaurant_id), key.as_str()])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some(ClaimRecord {
-        fingerprint: Fingerprint(row.get(0)?),
-        order_id: read_id(row, 1)?,
-        version: read_number(row, 2)?,
-    }))
+    rows.next()?.map(|row| claim_record_of(row, 0)).transpose()
 }
 
 fn holds_lease(transaction: &Transaction<'_>, lease: TaskLease) -> Result<bool, Failure> {

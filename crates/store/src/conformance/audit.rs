@@ -123,7 +123,7 @@ pub async fn all_keys_are_listed_by_account_and_restaurant(store: Arc<dyn Store>
         .iter()
         .map(|commit| {
             let claim = commit.claim.clone().unwrap();
-            let (account_id, restaurant_id) = (claim.account_id, commit.restaurant_id);
+            let (account_id, restaurant_id) = (claim.account_id, Some(commit.restaurant_id));
             (ScopedKey { account_id, restaurant_id, key: claim.key }, claim.fingerprint.0)
         })
         .collect();
@@ -134,7 +134,7 @@ pub async fn all_keys_are_listed_by_account_and_restaurant(store: Arc<dyn Store>
         assert!(read.is_sorted_by_key(|stored| (stored.key.account_id, stored.key.restaurant_id)));
         assert_eq!(read.len(), expected.len(), "in pages of {page_size}");
         for StoredClaim { key, record } in read {
-            let commit = placed.iter().find(|commit| commit.order_id == record.order_id).unwrap();
+            let commit = placed.iter().find(|commit| Some(commit.order_id) == record.order_id()).unwrap();
             assert_eq!(record.version, order_of(commit).version);
             assert!(expected.contains(&(key, record.fingerprint.0)));
         }

@@ -128,7 +128,7 @@ pub async fn a_key_is_found_with_what_was_asked(store: Arc<dyn Store>) {
     let Claim { key, fingerprint, .. } = placed.claim.clone().unwrap();
     assert_eq!(store.find_claim(account, restaurant, &key).await.unwrap(), None);
     store.commit(vec![placed.clone()]).await.unwrap();
-    let record = ClaimRecord { fingerprint, order_id: placed.order_id, version: order_of(&placed).version };
+    let record = ClaimRecord::of_order(fingerprint, placed.order_id, order_of(&placed).version);
     assert_eq!(store.find_claim(account, restaurant, &key).await.unwrap(), Some(record));
     assert_eq!(store.find_claim(world.account_id(), restaurant, &key).await.unwrap(), None);
     assert_eq!(store.find_claim(account, world.restaurant_id(), &key).await.unwrap(), None);

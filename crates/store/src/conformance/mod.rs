@@ -16,6 +16,7 @@
 #![expect(
     clippy::missing_panics_doc,
     clippy::expect_used,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a property that does not hold ends its test with a panic"
 )]
@@ -33,6 +34,7 @@ pub mod past;
 mod payments;
 mod queues;
 mod stock;
+mod stock_edits;
 mod store;
 mod tasks;
 
@@ -99,6 +101,15 @@ properties! { $
         stock_of_an_item_that_is_not_kept_cannot_be_taken,
         stock_that_is_returned_can_be_taken_again,
         stock_that_is_no_longer_kept_is_not_returned,
+    }
+    stock_edits {
+        an_adjustment_counts_from_what_is_left,
+        an_adjustment_under_one_key_is_made_once,
+        orders_and_adjustments_share_their_keys,
+        changes_by_hand_alone_raise_the_revision_of_stock,
+        stock_is_changed_only_at_the_expected_revision,
+        adjustments_and_sales_at_once_lose_nothing,
+        an_adjustment_sent_many_times_at_once_is_made_once,
     }
     history {
         the_events_of_every_way_to_an_end_make_the_stored_order,

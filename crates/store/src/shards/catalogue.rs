@@ -10,8 +10,8 @@ use dabba_domain::{
 
 use super::{orders::merge, router::ShardedStore, shard::Effect};
 use crate::{
-    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockLevel,
-    StoreError, check_revisions_asked,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockEdit,
+    StockLevel, StockUpdate, StoreError, check_revisions_asked,
 };
 
 #[async_trait]
@@ -84,13 +84,13 @@ impl CatalogueStore for ShardedStore {
         shard.answer(shard.store().stock(id)).await
     }
 
-    async fn set_stock(
+    async fn change_stock(
         &self,
         id: RestaurantId,
         item: &Slug,
-        remaining: Option<u32>,
-    ) -> Result<CatalogueUpdate, StoreError> {
+        edit: &StockEdit<'_>,
+    ) -> Result<StockUpdate, StoreError> {
         let shard = self.shard(id.bucket());
-        shard.answer(shard.store().set_stock(id, item, remaining)).await
+        shard.answer(shard.store().change_stock(id, item, edit)).await
     }
 }

@@ -64,7 +64,7 @@ async fn what_concerns_a_restaurant_is_asked_of_its_shard_only() {
         "update_restaurant",
         "replace_menu",
         "stock",
-        "set_stock",
+        "change_stock",
     ];
     assert_eq!(fixture.calls(), [NOBODY, NOBODY, asked]);
 }

@@ -17,8 +17,8 @@ use dabba_store::{
     Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
     CatalogueUpdate, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint,
     IdempotencyKey, Listing, OrderCursor, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage,
-    ScopedKey, StockLevel, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease,
-    TaskPage, TaskResolution, TaskStore,
+    ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask,
+    TaskFailure, TaskLease, TaskPage, TaskResolution, TaskStore,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -234,14 +234,14 @@ impl CatalogueStore for Stub {
         self.enter("stock").await?;
         Ok(Vec::new())
     }
-    async fn set_stock(
+    async fn change_stock(
         &self,
         _: RestaurantId,
         _: &Slug,
-        _: Option<u32>,
-    ) -> Result<CatalogueUpdate, StoreError> {
-        self.enter("set_stock").await?;
-        Ok(CatalogueUpdate::NotFound)
+        _: &StockEdit<'_>,
+    ) -> Result<StockUpdate, StoreError> {
+        self.enter("change_stock").await?;
+        Ok(StockUpdate::NotFound)
     }
 }
 

@@ -6,7 +6,7 @@ use dabba_domain::{
 };
 use dabba_sim::audit::Code;
 use dabba_store::{
-    StoredStock,
+    Resource, StoredStock,
     conformance::builders::{World, amount, slug, staff},
 };
 
@@ -71,13 +71,15 @@ pub(super) const PLANTED: &[Planted] = &[
         add(lists, Task::RefundPayment { number: RefundNumber::new(2).unwrap() });
     }),
     plant(Code::KeyOrder, Stage::Created, |lists| {
-        let id = &mut lists.claims[0].record.order_id;
-        *id = OrderId::generate(id.created_at(), id.bucket(), 7);
+        let id = lists.claims[0].record.order_id().unwrap();
+        let id = OrderId::generate(id.created_at(), id.bucket(), 7);
+        lists.claims[0].record.resource = Resource::Order(id);
     }),
     plant(Code::KeyOrder, Stage::Created, |lists| {
-        let id = &mut lists.claims[0].key.restaurant_id;
-        *id = RestaurantId::generate(id.created_at(), id.bucket(), 7);
+        let id = lists.claims[0].key.restaurant_id.unwrap();
+        lists.claims[0].key.restaurant_id = Some(RestaurantId::generate(id.created_at(), id.bucket(), 7));
     }),
+    plant(Code::KeyOrder, Stage::Created, |lists| lists.claims[0].key.restaurant_id = None),
     plant(Code::KeyVersion, Stage::Created, |lists| lists.claims[0].record.version = 2),
     plant(Code::KeyVersion, Stage::Created, |lists| lists.claims[0].record.version = 0),
     plant(Code::KeyAccount, Stage::Created, |lists| {
@@ -89,7 +91,7 @@ pub(super) const PLANTED: &[Planted] = &[
         lists.claims.push(again);
     }),
     plant(Code::Oversold, Stage::Created, |lists| {
-        let restaurant_id = lists.claims[0].key.restaurant_id;
+        let restaurant_id = lists.claims[0].key.restaurant_id.unwrap();
         lists.stock.push(StoredStock { restaurant_id, item: slug("naan"), remaining: -1 });
     }),
 ];
@@ -118,6 +120,21 @@ pub(super) const RIGHT: &[(Stage, Tamper, TamperLists)] = &[
             );
         },
         |lists| lists.tasks.clear(),
+    ),
+    // Keys of what is no order: of stock at the same restaurant, and of an account alone.
+    (
+        Stage::Created,
+        |_| {},
+        |lists| {
+            let mut of_stock = lists.claims[0].clone();
+            let restaurant_id = of_stock.key.restaurant_id.unwrap();
+            of_stock.key.key = World::new(79).key();
+            of_stock.record.resource = Resource::Stock { restaurant_id, item: slug("naan"), remaining: 3 };
+            let mut of_account = lists.claims[0].clone();
+            of_account.key.restaurant_id = None;
+            of_account.record.resource = Resource::Account(of_account.key.account_id);
+            lists.claims.extend([of_stock, of_account]);
+        },
     ),
     // Another command under another key, that led it to the same version.
     (

@@ -1,0 +1,126 @@
+//! Limited stock: set, adjusted and read by the restaurant's staff. Orders draw it in their own commit.
+
+use dabba_domain::{Problems, RestaurantId, limits::MAX_STOCK, restaurant::Revision, text::Slug};
+use dabba_store::{ClaimAt, IdempotencyKey, StockEdit, StockLevel, StockOperation, StockUpdate};
+
+use crate::{Conflict, Engine, Error, Principal, orders::claim};
+
+/// The stock of an item after a change by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockAnswer {
+    /// The stock; `None` when it is not limited. For a replay, as it was then.
+    pub level: Option<StockLevel>,
+    /// Whether this is the answer to an earlier request with the same idempotency key.
+    pub replayed: bool,
+}
+
+impl Engine {
+    /// Sets how many of an item there are; `None` lifts the limit. With `expected` the stock must be at that
+    /// revision. For the restaurant's staff and admins.
+    pub async fn set_stock(
+        &self,
+        principal: &Principal,
+        id: RestaurantId,
+        item: &Slug,
+        remaining: Option<u32>,
+        expected: Option<Revision>,
+    ) -> Result<StockAnswer, Error> {
+        self.check_staff(principal, id).await?;
+        if let Some(remaining) = remaining.filter(|remaining| *remaining > MAX_STOCK) {
+            let text = format!("must be a whole number from 0 to {MAX_STOCK}, or null; it is {remaining}");
+            return Err(Error::Invalid(Problems::one("/remaining", text)));
+        }
+        self.catalogues.refresh(id).await?.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
+        let edit = StockEdit { operation: StockOperation::Set(remaining), expected, claim: None };
+        self.change_stock(id, item, &edit).await
+    }
+
+    /// Adds to the stock of an item, or takes from it, once for a key. What is sold meanwhile is never
+    /// overwritten. With `expected` the stock must be at that revision. For the restaurant's staff and admins.
+    pub async fn adjust_stock(
+        &self,
+        principal: &Principal,
+        id: RestaurantId,
+        item: &Slug,
+        adjustment: StockAdjustment,
+    ) -> Result<StockAnswer, Error> {
+        self.check_staff(principal, id).await?;
+        let StockAdjustment { by, expected, key } = adjustment;
+        let allowed = i32::try_from(by).ok().filter(|by| *by != 0 && by.unsigned_abs() <= MAX_STOCK);
+        let Some(by) = allowed else {
+            let text =
+                format!("must be a whole number from -{MAX_STOCK} to {MAX_STOCK}, and not 0; it is {by}");
+            return Err(Error::Invalid(Problems::one("/by", text)));
+        };
+        let claim = claim(principal.account_id, key, &("adjust_stock", item, by))?;
+        let claim = Some(ClaimAt { claim: &claim, at: self.now() });
+        self.change_stock(id, item, &StockEdit { operation: StockOperation::Adjust(by), expected, claim })
+            .await
+    }
+
+    /// The stock of a restaurant's limited items. For the restaurant's staff and admins.
+    pub async fn stock(&self, principal: &Principal, id: RestaurantId) -> Result<Vec<StockLevel>, Error> {
+        self.check_staff(principal, id).await?;
+        self.catalogues.get(id).await?;
+        Ok(self.store.stock(id).await?)
+    }
+
+    /// The stock of an item; `None` when it is not limited. For the restaurant's staff and admins.
+    pub async fn stock_of(
+        &self,
+        principal: &Principal,
+        id: RestaurantId,
+        item: &Slug,
+    ) -> Result<Option<StockLevel>, Error> {
+        let level = self.stock(principal, id).await?.into_iter().find(|level| level.item == *item);
+        if level.is_none() {
+            self.check_item(id, item).await?;
+        }
+        Ok(level)
+    }
+
+    /// Writes a change. Nothing that follows the write can fail.
+    async fn change_stock(
+        &self,
+        id: RestaurantId,
+        item: &Slug,
+        edit: &StockEdit<'_>,
+    ) -> Result<StockAnswer, Error> {
+        Err(match self.store.change_stock(id, item, edit).await? {
+            StockUpdate::Done { level, menu_revision } => {
+                self.catalogues.follow(id, |entry| entry.catalogue.menu_revision >= menu_revision).await;
+                return Ok(StockAnswer { level, replayed: false });
+            }
+            StockUpdate::Replayed(level) => {
+                self.metrics.replays.inc();
+                return Ok(StockAnswer { level: Some(level), replayed: true });
+            }
+            StockUpdate::KeyReused => Error::KeyReused,
+            StockUpdate::Conflict { current } => Conflict::StockRevision { current }.into(),
+            StockUpdate::NotLimited => {
+                self.check_item(id, item).await?;
+                Conflict::StockNotLimited.into()
+            }
+            StockUpdate::TooLow { remaining } | StockUpdate::TooHigh { remaining } => {
+                Conflict::StockOutOfRange { remaining }.into()
+            }
+            StockUpdate::NotFound => Error::NotFound("restaurant"),
+        })
+    }
+
+    async fn check_item(&self, id: RestaurantId, item: &Slug) -> Result<(), Error> {
+        let entry = self.catalogues.get(id).await?;
+        entry.menu().item(item.as_str()).map(drop).ok_or(Error::NotFound("item"))
+    }
+}
+
+/// A relative change of an item's stock.
+#[derive(Clone, Debug)]
+pub struct StockAdjustment {
+    /// What is added; negative to take away. From -[`MAX_STOCK`] to [`MAX_STOCK`], and not 0.
+    pub by: i64,
+    /// The revision at which the stock has to be, if the caller insists on one.
+    pub expected: Option<Revision>,
+    /// The key under which this is done once.
+    pub key: IdempotencyKey,
+}

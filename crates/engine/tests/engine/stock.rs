@@ -1,0 +1,77 @@
+//! Stock that is changed by hand, while others sell and parts fail.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use dabba_domain::text::Slug;
+use dabba_engine::{Conflict, Error, StockAdjustment, StockAnswer};
+
+use crate::world::{World, dal, key, menu_with_dal_at, settings};
+
+fn item() -> Slug {
+    Slug::new("dal").unwrap()
+}
+
+async fn adjust(world: &World, by: i64, name: &str) -> Result<StockAnswer, Error> {
+    let adjustment = StockAdjustment { by, expected: None, key: key(name) };
+    world.engine.adjust_stock(&world.staff, world.restaurant_id, &item(), adjustment).await
+}
+
+/// Proves that what customers buy while the kitchen adds is neither lost nor sold twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn adjustments_do_not_overwrite_sales() {
+    let world = Arc::new(World::new().await);
+    world.engine.set_stock(&world.staff, world.restaurant_id, &item(), Some(40), None).await.unwrap();
+    let mut running = tokio::task::JoinSet::new();
+    for number in 0..40 {
+        let world = Arc::clone(&world);
+        running.spawn(async move { world.place(&dal(1), &format!("buyer {number}")).await.map(drop) });
+    }
+    for number in 0..10 {
+        let world = Arc::clone(&world);
+        running.spawn(async move { adjust(&world, 6, &format!("batch {number}")).await.map(drop) });
+    }
+    for ended in running.join_all().await {
+        ended.unwrap();
+    }
+    let stock = world.engine.stock(&world.staff, world.restaurant_id).await.unwrap();
+    assert_eq!((stock[0].remaining, stock[0].revision), (60, 11));
+}
+
+/// Proves that a change that is written is answered as done, whatever cannot be read afterwards, and that the
+/// catalogue is known again when it can be read.
+#[tokio::test]
+async fn nothing_fails_once_a_change_is_written() {
+    let world = World::new().await;
+    let id = world.restaurant_id;
+    world.engine.catalogue(id).await.unwrap();
+    world.store.loses_catalogues_after_a_change.store(true, Ordering::SeqCst);
+    let answer = world.engine.set_stock(&world.staff, id, &item(), Some(5), None).await.unwrap();
+    assert_eq!(answer.level.map(|level| level.remaining), Some(5));
+    assert_eq!(adjust(&world, 6, "a").await.unwrap().level.map(|level| level.remaining), Some(11));
+    let created =
+        world.engine.create_restaurant(&world.admin, settings(), menu_with_dal_at(1)).await.unwrap();
+    let remembered = world.engine.catalogue(created.restaurant().id).await.unwrap();
+    assert_eq!(remembered.menu().items().count(), 2);
+    assert!(world.engine.catalogue(id).await.is_err(), "what is stale is not shown");
+    world.store.find_catalogues();
+    assert!(world.engine.catalogue(id).await.unwrap().catalogue.limited.contains("dal"));
+    let Err(Error::Conflict(Conflict::OutOfStock(_))) = world.place(&dal(12), "b").await else {
+        panic!("there are 11")
+    };
+}
+
+/// Proves that a retry of an adjustment is answered from its record, on every server.
+#[tokio::test]
+async fn a_retry_of_an_adjustment_is_a_replay() {
+    let world = World::new().await;
+    world.engine.set_stock(&world.staff, world.restaurant_id, &item(), Some(5), None).await.unwrap();
+    let first = adjust(&world, 6, "a").await.unwrap();
+    assert!(!first.replayed);
+    world.place(&dal(4), "order").await.unwrap();
+    let other = world.second_engine();
+    let adjustment = StockAdjustment { by: 6, expected: None, key: key("a") };
+    let again = other.adjust_stock(&world.staff, world.restaurant_id, &item(), adjustment).await.unwrap();
+    assert_eq!(again, StockAnswer { replayed: true, ..first });
+    assert!(matches!(adjust(&world, 7, "a").await, Err(Error::KeyReused)));
+    assert!(world.place(&dal(1), "a").await.is_ok(), "a customer's key is another key");
+}

@@ -1,0 +1,76 @@
+//! Idempotency records: how they stand in their columns, and those of writes that are not about an order.
+
+use dabba_domain::{RestaurantId, order::Version};
+use dabba_store::{
+    ClaimAt, ClaimRecord, Fingerprint, Resource,
+    encoding::{decode_resource, encode_resource, exact_nanoseconds},
+};
+use rusqlite::{Row, Transaction, params};
+use uuid::Uuid;
+
+use crate::{
+    codec::{BELOW_EVERY_ID, IdBytes, id_bytes, read_id, read_number, read_optional_text},
+    failure::Failure,
+    orders::commit::FIND_CLAIM,
+};
+
+const INSERT_CLAIM: &str = "\
+    INSERT INTO idempotency_keys \
+        (account_id, restaurant_id, key, fingerprint, order_id, version, claimed_at_ns, resource) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+/// The scope of a key: a restaurant, or none, which stands below every restaurant.
+pub(crate) fn scope_bytes(restaurant_id: Option<RestaurantId>) -> IdBytes {
+    restaurant_id.map_or(BELOW_EVERY_ID, id_bytes)
+}
+
+/// The scope that a column holds.
+pub(crate) fn read_scope(row: &Row<'_>, column: usize) -> Result<Option<RestaurantId>, Failure> {
+    if row.get::<_, IdBytes>(column)? == BELOW_EVERY_ID { Ok(None) } else { read_id(row, column).map(Some) }
+}
+
+/// The record from its columns, of which this is the first: fingerprint, id, version, resource.
+pub(crate) fn claim_record_of(row: &Row<'_>, column: usize) -> Result<ClaimRecord, Failure> {
+    let id = Uuid::from_bytes(row.get(column + 1)?);
+    Ok(ClaimRecord {
+        fingerprint: Fingerprint(row.get(column)?),
+        resource: decode_resource(id, read_optional_text(row, column + 3)?)?,
+        version: read_number(row, column + 2)?,
+    })
+}
+
+/// Returns the record of a key in a scope, if the key is claimed.
+pub(crate) fn find(
+    transaction: &Transaction<'_>,
+    claim: ClaimAt<'_>,
+    scope: Option<RestaurantId>,
+) -> Result<Option<ClaimRecord>, Failure> {
+    let ClaimAt { claim, .. } = claim;
+    let mut statement = transaction.prepare_cached(FIND_CLAIM)?;
+    let mut rows =
+        statement.query(params![id_bytes(claim.account_id), scope_bytes(scope), claim.key.as_str()])?;
+    rows.next()?.map(|row| claim_record_of(row, 0)).transpose()
+}
+
+/// Claims a key that is free.
+pub(crate) fn insert(
+    transaction: &Transaction<'_>,
+    claim: ClaimAt<'_>,
+    scope: Option<RestaurantId>,
+    resource: &Resource,
+    version: Version,
+) -> Result<(), Failure> {
+    let ClaimAt { claim, at } = claim;
+    let (id, resource) = encode_resource(resource)?;
+    transaction.prepare_cached(INSERT_CLAIM)?.execute(params![
+        id_bytes(claim.account_id),
+        scope_bytes(scope),
+        claim.key.as_str(),
+        claim.fingerprint.0,
+        id.into_bytes(),
+        version,
+        exact_nanoseconds(at)?,
+        resource,
+    ])?;
+    Ok(())
+}
