@@ -45,6 +45,6 @@ pub const DEFAULT_ACCEPTANCE_DEADLINE_SECONDS: u32 = 480;
 pub const MAX_PREPARATION_MINUTES: u32 = 1_440;
 /// Most of an item that can be in stock.
 pub const MAX_STOCK: u32 = 1_000_000;
-/// Most events of one order, beyond which no command is taken. Reached only by endless partial refunds or
-/// reassignments. What a payment provider still has to say of it is recorded all the same.
+/// Maximum number of events of one order, from which on it takes only commands that end it, refunds and what its
+/// payment provider reports. Reached only by endless partial refunds or reassignments.
 pub const MAX_ORDER_VERSION: u32 = 1_000;

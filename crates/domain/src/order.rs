@@ -11,10 +11,13 @@ mod event;
 pub mod lifecycle;
 mod payment;
 mod refund;
+mod repeat;
 mod state;
 mod task;
 
-pub use command::{CancelReason, Command, CommandKind, OrderRequest, RefundReason, RejectReason};
+pub use command::{
+    CancelReason, Command, CommandKind, InterventionReason, OrderRequest, RefundReason, RejectReason,
+};
 pub use decide::{AllowedAction, Decision, Rejection, TaskSpec, allowed_actions, decide, place};
 pub use event::{Event, RecordedEvent, evolve, fold};
 pub use payment::{DeclineReason, PaymentReference, PaymentReport, PaymentTextError, PaymentToken, settle};
@@ -22,6 +25,7 @@ pub use refund::{
     Refund, RefundBearer, RefundFailureReason, RefundLine, RefundNumber, RefundRequest, RefundState,
     RefundStatus,
 };
+pub use repeat::is_repeat;
 pub use state::{
     Address, Awaited, Closure, Contact, Fulfilment, Order, OrderDetails, OrderStatus, PaymentMethod,
     PaymentStatus, StockDraw, Version,

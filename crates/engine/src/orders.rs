@@ -7,8 +7,8 @@ mod read;
 mod recent;
 
 use dabba_domain::{
-    OrderId, RestaurantId, TaskId,
-    order::{Decision, Order, OrderStatus, TaskSpec, Version, fold},
+    Actor, Amount, OrderId, RestaurantId, TaskId,
+    order::{AllowedAction, Decision, Order, OrderStatus, TaskSpec, Version, allowed_actions, fold},
 };
 use dabba_store::{
     CatalogueGuard, Change, Claim, Commit, CommitOutcome, Fingerprint, IdempotencyKey, NewTask, StockChange,
@@ -30,6 +30,27 @@ pub struct Answer {
     pub order: Order,
     /// Whether this is the answer to an earlier request with the same idempotency key.
     pub replayed: bool,
+    /// What the caller may do with this order at this version.
+    pub allowed_actions: Vec<AllowedAction>,
+}
+
+/// Who an answer is for. It is known before anything is written, so that nothing has to be read afterwards.
+#[derive(Clone, Copy, Debug)]
+struct Viewer {
+    actor: Actor,
+    /// The restaurant's refund limit. Of no importance but to the restaurant's staff.
+    refund_limit: Amount,
+}
+
+impl Viewer {
+    fn allowed_actions(&self, order: &Order) -> Vec<AllowedAction> {
+        allowed_actions(order, &self.actor, self.refund_limit)
+    }
+
+    fn answer(&self, order: Order, replayed: bool) -> Answer {
+        let allowed_actions = self.allowed_actions(&order);
+        Answer { order, replayed, allowed_actions }
+    }
 }
 
 /// How a submitted decision ended.
@@ -45,8 +66,9 @@ impl Engine {
         &self,
         decision: Decision,
         conditions: Conditions,
+        viewer: Viewer,
     ) -> impl Future<Output = Result<Conclusion, Error>> + Send + use<'_> {
-        let answer = Box::new(Answer { order: decision.order.clone(), replayed: false });
+        let answer = Box::new(viewer.answer(decision.order.clone(), false));
         let written = self.write(decision, conditions);
         async move {
             match written.await? {
@@ -55,7 +77,8 @@ impl Engine {
                     Ok(Conclusion::Answered(answer))
                 }
                 CommitOutcome::Replayed { order_id, version } => {
-                    Box::pin(self.replay(order_id, version)).await.map(Box::new).map(Conclusion::Answered)
+                    let replay = Box::pin(self.replay(order_id, version, viewer));
+                    replay.await.map(Box::new).map(Conclusion::Answered)
                 }
                 CommitOutcome::VersionConflict { .. } | CommitOutcome::CatalogueChanged => {
                     Ok(Conclusion::Stale)
@@ -127,36 +150,38 @@ impl Engine {
         }
     }
 
-    /// The answer that a key got when it was first used, or `refusal` when it was not: a request
-    /// that was carried out is answered so again, even where it would be refused by now.
+    /// The answer that a key got when it was first used, or `otherwise` when it was not: a request
+    /// that was carried out is answered so again, even where it would be refused by now. The key of a request
+    /// that writes nothing is not stored.
     async fn replay_or(
         &self,
-        refusal: Error,
+        otherwise: Result<Answer, Error>,
+        viewer: Viewer,
         restaurant_id: RestaurantId,
         claim: Option<&Claim>,
     ) -> Result<Answer, Error> {
-        let Some(claim) = claim else { return Err(refusal) };
+        let Some(claim) = claim else { return otherwise };
         match self.store.find_claim(claim.account_id, restaurant_id, &claim.key).await? {
-            None => Err(refusal),
+            None => otherwise,
             Some(record) => match record.replayed_order(claim.fingerprint) {
-                Some((order_id, version)) => self.replay(order_id, version).await,
+                Some((order_id, version)) => self.replay(order_id, version, viewer).await,
                 None => Err(Error::KeyReused),
             },
         }
     }
 
     /// The order as it was at a version: as it is, when nothing has happened since, else from its events.
-    async fn replay(&self, order_id: OrderId, version: Version) -> Result<Answer, Error> {
+    async fn replay(&self, order_id: OrderId, version: Version, viewer: Viewer) -> Result<Answer, Error> {
         self.metrics.replays.inc();
         if let Some(order) = self.store.order(order_id).await?
             && order.version == version
         {
-            return Ok(Answer { order, replayed: true });
+            return Ok(viewer.answer(order, true));
         }
         let history = self.store.events(order_id, 0, version).await?;
         let order = fold(&history).map_err(|error| Error::Internal(error.to_string()))?;
         match order {
-            Some(order) if order.version == version => Ok(Answer { order, replayed: true }),
+            Some(order) if order.version == version => Ok(viewer.answer(order, true)),
             _ => Err(Error::Internal(format!("order {order_id} has no version {version}"))),
         }
     }

@@ -11,7 +11,11 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use dabba_domain::{Problems, order::Rejection, restaurant::NotAccepting};
+use dabba_domain::{
+    Problems,
+    order::{CommandKind, Rejection},
+    restaurant::NotAccepting,
+};
 use dabba_engine::{Conflict, Error};
 use dabba_store::StockShortage;
 use serde::Serialize;
@@ -89,6 +93,16 @@ codes! {
     MenuChanged, "menu_changed", CONFLICT, "The price has changed";
     /// The command does not fit the order.
     IllegalMove, "illegal_move", CONFLICT, "The command does not fit the order";
+    /// The order was accepted before, with other content.
+    AlreadyAccepted, "already_accepted", CONFLICT, "The order is accepted already";
+    /// The order was rejected before, with other content.
+    AlreadyRejected, "already_rejected", CONFLICT, "The order is rejected already";
+    /// The order was cancelled before, with other content.
+    AlreadyCancelled, "already_cancelled", CONFLICT, "The order is cancelled already";
+    /// The courier was assigned before, with other content.
+    AlreadyAssigned, "already_assigned", CONFLICT, "The courier is assigned already";
+    /// The order was delivered before, with other content.
+    AlreadyDelivered, "already_delivered", CONFLICT, "The order is delivered already";
     /// There is not as much left to refund.
     NothingRefundable, "nothing_refundable", CONFLICT, "The amount cannot be refunded";
     /// The restaurant may not refund as much.
@@ -264,6 +278,7 @@ impl From<Error> for Problem {
         match error {
             Error::NotFound(_) => Self::new(Code::NotFound, text),
             Error::Forbidden(_) => Self::new(Code::Forbidden, text),
+            Error::ForbiddenChange(problems) => Self::new(Code::Forbidden, text).with("errors", problems),
             Error::Invalid(problems) => Self::invalid(&problems),
             Error::WrongCredentials => Self::new(Code::WrongCredentials, text),
             Error::Conflict(conflict) => conflict.into(),
@@ -346,6 +361,11 @@ const fn code_of(rejection: &Rejection) -> Code {
     match rejection {
         Rejection::AmountNotRefundable { .. } => Code::NothingRefundable,
         Rejection::RefundLimit { .. } => Code::RefundLimit,
+        Rejection::Already { command: CommandKind::Accept } => Code::AlreadyAccepted,
+        Rejection::Already { command: CommandKind::Reject } => Code::AlreadyRejected,
+        Rejection::Already { command: CommandKind::Cancel } => Code::AlreadyCancelled,
+        Rejection::Already { command: CommandKind::AssignCourier } => Code::AlreadyAssigned,
+        Rejection::Already { command: CommandKind::Deliver } => Code::AlreadyDelivered,
         _ => Code::IllegalMove,
     }
 }

@@ -144,7 +144,8 @@ fn content_of<T: Serialize>(value: &T) -> Result<Option<String>, StoreError> {
     }
     let json = to_json(value)?;
     let tagged: Tagged<'_> = serde_json::from_str(&json).map_err(corrupt)?;
-    Ok(tagged.data.map(|data| data.get().to_owned()))
+    // An event whose content may be absent is stored as it was when it could have none.
+    Ok(tagged.data.map(RawValue::get).filter(|data| *data != "{}").map(str::to_owned))
 }
 
 /// The task with this name and content.
@@ -172,6 +173,8 @@ pub fn decode_event(name: &str, data: Option<&str>) -> Result<Event, StoreError>
         Some(data) => {
             serde_json::from_str(&format!(r#"{{"type":{name_json},"data":{data}}}"#)).map_err(corrupt)
         }
+        // The one event whose content may be absent.
+        None if name == "delivered" => Ok(Event::delivered()),
         None => serde_json::from_str(&format!(r#"{{"type":{name_json}}}"#)).map_err(corrupt),
     }
 }

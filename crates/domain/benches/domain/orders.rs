@@ -48,7 +48,7 @@ fn delivered_history() -> Vec<RecordedEvent> {
         (staff(), accept()),
         (staff(), Command::MarkReady),
         (courier(), Command::PickUp),
-        (courier(), Command::Deliver),
+        (courier(), Command::deliver()),
     ];
     for (actor, command) in steps {
         let decision = act(&order, &actor, &command).unwrap();

@@ -84,11 +84,24 @@ pub enum Command {
     AssignCourier {
         /// The courier's account.
         courier_id: AccountId,
+        /// Why an admin steps in. Needed from an admin once the food is picked up; others give none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<InterventionReason>,
+        /// Why, in the admin's own words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
     },
     /// The courier has the food.
     PickUp,
     /// The customer has the food.
-    Deliver,
+    Deliver {
+        /// Why an admin steps in. Needed from an admin; others give none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<InterventionReason>,
+        /// Why, in the admin's own words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
+    },
     /// The order ends here.
     Cancel {
         /// Why.
@@ -105,6 +118,16 @@ pub enum Command {
 }
 
 impl Command {
+    /// This courier carries the order, by whoever may say so without a reason.
+    pub const fn assign(courier_id: AccountId) -> Self {
+        Self::AssignCourier { courier_id, reason: None, note: None }
+    }
+
+    /// The customer has the food, by whoever may say so without a reason.
+    pub const fn deliver() -> Self {
+        Self::Deliver { reason: None, note: None }
+    }
+
     /// Which command it is.
     pub const fn kind(&self) -> CommandKind {
         match self {
@@ -114,7 +137,7 @@ impl Command {
             Self::MarkReady => CommandKind::MarkReady,
             Self::AssignCourier { .. } => CommandKind::AssignCourier,
             Self::PickUp => CommandKind::PickUp,
-            Self::Deliver => CommandKind::Deliver,
+            Self::Deliver { .. } => CommandKind::Deliver,
             Self::Cancel { .. } => CommandKind::Cancel,
             Self::Warn => CommandKind::Warn,
             Self::Expire => CommandKind::Expire,
@@ -154,6 +177,36 @@ named_variants!(CommandKind {
     Warn => "warn",
     Expire => "expire",
     Refund => "refund",
+});
+
+impl CommandKind {
+    /// Whether the command can end an order or moves only its money. Such a command passes however many events
+    /// the order has.
+    pub const fn ends_order(self) -> bool {
+        matches!(self, Self::Reject | Self::Deliver | Self::Cancel | Self::Expire | Self::Refund)
+    }
+}
+
+/// Why an admin steps in for a courier who has the food.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum InterventionReason {
+    /// The courier cannot be reached.
+    CourierUnreachable,
+    /// The courier cannot go on.
+    CourierUnable,
+    /// The customer confirms that they have the food.
+    CustomerConfirmed,
+    /// See the note.
+    Other,
+}
+
+named_variants!(InterventionReason {
+    CourierUnreachable => "courier_unreachable",
+    CourierUnable => "courier_unable",
+    CustomerConfirmed => "customer_confirmed",
+    Other => "other",
 });
 
 /// Why an order is cancelled.

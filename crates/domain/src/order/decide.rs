@@ -11,11 +11,12 @@ use super::{
     content::check_content,
     event::HistoryError,
     evolve,
-    lifecycle::{Who, is_done, rules_of},
+    lifecycle::{Rule, Who, rules_of},
     refund::{refund_of, refundable_by},
+    repeat::{Repeat, repeat},
 };
 use crate::{
-    AccountId, Actor, Amount, OrderId, Problems, Timestamp,
+    Actor, Amount, OrderId, Problems, Timestamp,
     limits::{MAX_ORDER_VERSION, MAX_WARNING_LEAD_SECONDS},
     restaurant::Settings,
 };
@@ -54,6 +55,13 @@ pub enum Rejection {
         /// The command.
         command: CommandKind,
     },
+    /// The command was carried out before, with other content as far as the order knows;
+    /// [`is_repeat`](super::is_repeat) tells.
+    #[error("the order has been {} already, with other content", done(*command))]
+    Already {
+        /// The command.
+        command: CommandKind,
+    },
     /// The command does not fit the order as it is.
     #[error("{command} is not possible while the order is {status}")]
     IllegalMove {
@@ -66,7 +74,7 @@ pub enum Rejection {
     #[error("{0}")]
     Invalid(Problems),
     /// A refund of nothing, or of more than is left.
-    #[error("the amount must be from 1 to {refundable}, which is what is left to refund", refundable = refundable.minor())]
+    #[error("{}", not_refundable(*refundable))]
     AmountNotRefundable {
         /// What is left to refund, in minor units.
         refundable: Amount,
@@ -77,21 +85,39 @@ pub enum Rejection {
         /// The limit, in minor units.
         limit: Amount,
     },
-    /// The restaurant's staff spends its own money only.
-    #[error("the restaurant bears what its staff refunds; only an admin says otherwise")]
-    BearerNotAllowed,
-    /// What is to be refunded does not fit the order.
-    #[error("{0}")]
-    RefundNotUnderstood(Problems),
     /// A payment by card needs a token, and one in cash has none.
     #[error("a payment by card needs a token, and one in cash has none")]
     PaymentNotUnderstood,
     /// The order has as many events as an order may have.
-    #[error("the order has had too many changes")]
+    #[error("the order has had {MAX_ORDER_VERSION} changes, and takes only commands that end it")]
     HistoryFull,
     /// The order's stored history does not hold together.
     #[error(transparent)]
     History(#[from] HistoryError),
+}
+
+fn not_refundable(refundable: Amount) -> String {
+    match refundable.minor() {
+        0 => "nothing is left to refund".to_owned(),
+        left => format!("the amount must be from 1 to {left}, which is what is left to refund"),
+    }
+}
+
+/// What an order is after a command.
+const fn done(command: CommandKind) -> &'static str {
+    match command {
+        CommandKind::Confirm => "confirmed",
+        CommandKind::Accept => "accepted",
+        CommandKind::Reject => "rejected",
+        CommandKind::MarkReady => "marked as ready",
+        CommandKind::AssignCourier => "assigned",
+        CommandKind::PickUp => "picked up",
+        CommandKind::Deliver => "delivered",
+        CommandKind::Cancel => "cancelled",
+        CommandKind::Warn => "warned of",
+        CommandKind::Expire => "expired",
+        CommandKind::Refund => "refunded",
+    }
 }
 
 /// Something that the actor may do with an order now.
@@ -144,8 +170,8 @@ pub fn place(
 
 /// Decides on a command. `settings` are those of the order's restaurant.
 ///
-/// A command that was carried out before, by whomever, is answered with a decision without
-/// events. The order of the checks is: is the order theirs, is the command for their role, may they say what
+/// A command that was carried out before with the same content, by whomever, is answered with a decision
+/// without events. The order of the checks is: is the order theirs, is the command for their role, may they say what
 /// it says, is it done, does it fit the order.
 pub fn decide(
     order: &Order,
@@ -155,14 +181,16 @@ pub fn decide(
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
     check_party(order, command.kind(), actor)?;
-    check_content(command, actor)?;
-    match permit(order, command.kind(), actor)? {
-        Permission::Done => return Ok(Decision::unchanged(order)),
-        Permission::Granted => {}
+    check_content(order, command, actor)?;
+    if could_have(order, command.kind(), actor) {
+        match repeat(order, command, actor) {
+            Repeat::Same => return Ok(Decision::unchanged(order)),
+            Repeat::Other => return Err(Rejection::Already { command: command.kind() }),
+            Repeat::Not => {}
+        }
     }
-    if order.version >= MAX_ORDER_VERSION {
-        return Err(Rejection::HistoryFull);
-    }
+    permit(order, command.kind(), actor)?;
+    check_room(order, command.kind())?;
     let mut decision = Decision::unchanged(order);
     match command {
         Command::Confirm if order.awaits_payment() => {
@@ -177,10 +205,13 @@ pub fn decide(
             decision.unwind_payment(actor, now)?;
         }
         Command::MarkReady => decision.record(actor, now, Event::MarkedReady)?,
-        Command::AssignCourier { courier_id } => decision.assign(actor, *courier_id, now)?,
+        Command::AssignCourier { courier_id, reason, note } => {
+            let (courier_id, reason, note) = (*courier_id, *reason, note.clone());
+            decision.record(actor, now, Event::CourierAssigned { courier_id, reason, note })?;
+        }
         Command::PickUp => decision.record(actor, now, Event::PickedUp)?,
-        Command::Deliver => {
-            decision.record(actor, now, Event::Delivered)?;
+        Command::Deliver { reason, note } => {
+            decision.record(actor, now, Event::Delivered { reason: *reason, note: note.clone() })?;
             if order.details.payment_method == PaymentMethod::Cash {
                 let amount = order.details.amounts.total;
                 decision.record(actor, now, Event::PaymentCaptured { amount })?;
@@ -215,14 +246,11 @@ pub fn decide(
 /// `refund_limit` is the restaurant's; it matters to its staff only. `decide` refuses a command that is
 /// listed only for its content (an amount, a courier).
 pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Vec<AllowedAction> {
-    if order.version >= MAX_ORDER_VERSION {
-        return Vec::new();
-    }
     CommandKind::ALL
         .iter()
         .copied()
         .filter(|command| check_party(order, *command, actor).is_ok())
-        .filter(|command| permit(order, *command, actor) == Ok(Permission::Granted))
+        .filter(|command| permit(order, *command, actor).is_ok() && check_room(order, *command).is_ok())
         .filter(|command| match command {
             CommandKind::Refund => refundable_by(order, actor, refund_limit) > Amount::ZERO,
             // Who carries the order already has nothing to take over.
@@ -238,13 +266,6 @@ pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Ve
             AllowedAction { command, deadline }
         })
         .collect()
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Permission {
-    Granted,
-    /// It was carried out before.
-    Done,
 }
 
 /// Whether the actor takes a free order.
@@ -264,28 +285,44 @@ fn check_party(order: &Order, command: CommandKind, actor: &Actor) -> Result<(),
 }
 
 /// Asks the lifecycle table, for a party to the order.
-fn permit(order: &Order, command: CommandKind, actor: &Actor) -> Result<Permission, Rejection> {
-    let fulfilment = order.details.fulfilment.kind();
-    let granted = rules_of(command).any(|rule| {
-        rule.from.contains(&order.status)
-            && rule.only.is_none_or(|only| only == fulfilment)
-            && rule.who.iter().any(|who| who.is(actor, order))
-    });
-    if granted {
-        return Ok(Permission::Granted);
+fn permit(order: &Order, command: CommandKind, actor: &Actor) -> Result<(), Rejection> {
+    if rules_for(order, command, actor).any(|rule| rule.from.contains(&order.status)) {
+        return Ok(());
     }
-    // To repeat a command, one must have been able to give it.
-    let could_have = rules_of(command).any(|rule| {
-        rule.only.is_none_or(|only| only == fulfilment) && rule.who.iter().any(|who| who.is(actor, order))
-    });
-    if could_have && is_done(command, order) {
-        Ok(Permission::Done)
-    } else if order.courier_id.is_none() && !is_theirs(order, actor) {
+    if command == CommandKind::Refund && order.status == OrderStatus::Refunded {
+        Err(Rejection::AmountNotRefundable { refundable: Amount::ZERO })
+    } else if !is_theirs(order, actor) {
         // An order that is no longer free is nobody's business but its parties'.
         Err(Rejection::NotTheirs)
     } else {
         Err(Rejection::IllegalMove { command, status: order.status })
     }
+}
+
+/// Whether the actor may give such a command in some status. To repeat a command, one must have been able to
+/// give it.
+fn could_have(order: &Order, command: CommandKind, actor: &Actor) -> bool {
+    rules_for(order, command, actor).next().is_some()
+}
+
+/// The rules of a command that name the actor, for such an order.
+fn rules_for<'a>(
+    order: &'a Order,
+    command: CommandKind,
+    actor: &'a Actor,
+) -> impl Iterator<Item = &'static Rule> + use<'a> {
+    let fulfilment = order.details.fulfilment.kind();
+    rules_of(command).filter(move |rule| {
+        rule.only.is_none_or(|only| only == fulfilment) && rule.who.iter().any(|who| who.is(actor, order))
+    })
+}
+
+/// Checks that an order with so many events takes such a command.
+fn check_room(order: &Order, command: CommandKind) -> Result<(), Rejection> {
+    if order.version >= MAX_ORDER_VERSION && !command.ends_order() {
+        return Err(Rejection::HistoryFull);
+    }
+    Ok(())
 }
 
 /// Whether the actor is a party to the order, and so may see it.
@@ -394,13 +431,6 @@ impl Decision {
         let stock_returned = self.return_stock(true);
         self.record(actor, now, Event::Expired { waited_for, stock_returned })?;
         self.unwind_payment(actor, now)
-    }
-
-    fn assign(&mut self, actor: &Actor, courier_id: AccountId, now: Timestamp) -> Result<(), Rejection> {
-        if self.order.courier_id == Some(courier_id) {
-            return Ok(()); // Done before.
-        }
-        self.record(actor, now, Event::CourierAssigned { courier_id })
     }
 
     /// Gives back what the order took from limited stock, unless the food has been begun or the

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AccountId, Actor, Amount, OrderId, Timestamp,
     order::{
-        Awaited, CancelReason, Closure, DeclineReason, Order, OrderDetails, OrderStatus, PaymentMethod,
-        PaymentReference, PaymentStatus, Refund, RefundBearer, RefundFailureReason, RefundNumber,
-        RefundState, RefundStatus, RejectReason, Version,
+        Awaited, CancelReason, Closure, DeclineReason, InterventionReason, Order, OrderDetails, OrderStatus,
+        PaymentMethod, PaymentReference, PaymentStatus, Refund, RefundBearer, RefundFailureReason,
+        RefundNumber, RefundState, RefundStatus, RejectReason, Version,
     },
     text::Note,
 };
@@ -50,11 +50,24 @@ pub enum Event {
     CourierAssigned {
         /// The courier's account.
         courier_id: AccountId,
+        /// Why an admin assigned them, where the admin had to say so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<InterventionReason>,
+        /// Why, in the admin's own words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
     },
     /// The courier has the food.
     PickedUp,
     /// The customer has the food.
-    Delivered,
+    Delivered {
+        /// Why an admin says so, and not who carried it or handed it over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<InterventionReason>,
+        /// Why, in the admin's own words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
+    },
     /// It was cancelled.
     Cancelled {
         /// Why.
@@ -120,6 +133,16 @@ pub enum Event {
 }
 
 impl Event {
+    /// The customer has the food, by whoever says so without a reason.
+    pub const fn delivered() -> Self {
+        Self::Delivered { reason: None, note: None }
+    }
+
+    /// This courier carries the order, by whoever says so without a reason.
+    pub const fn assigned(courier_id: AccountId) -> Self {
+        Self::CourierAssigned { courier_id, reason: None, note: None }
+    }
+
     /// The event's name, as in its JSON.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -130,7 +153,7 @@ impl Event {
             Self::MarkedReady => "marked_ready",
             Self::CourierAssigned { .. } => "courier_assigned",
             Self::PickedUp => "picked_up",
-            Self::Delivered => "delivered",
+            Self::Delivered { .. } => "delivered",
             Self::Cancelled { .. } => "cancelled",
             Self::Expired { .. } => "expired",
             Self::PaymentCaptured { .. } => "payment_captured",
@@ -206,9 +229,9 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
             close(&mut order, Closure::Rejected { reason: *reason, note: note.clone() });
         }
         Event::MarkedReady => order.status = OrderStatus::ReadyForPickup,
-        Event::CourierAssigned { courier_id } => order.courier_id = Some(*courier_id),
+        Event::CourierAssigned { courier_id, .. } => order.courier_id = Some(*courier_id),
         Event::PickedUp => order.status = OrderStatus::OutForDelivery,
-        Event::Delivered => order.status = OrderStatus::Delivered,
+        Event::Delivered { .. } => order.status = OrderStatus::Delivered,
         Event::Cancelled { reason, note, borne_by, .. } => {
             let (by, reason, note, borne_by) = (recorded.actor, *reason, note.clone(), *borne_by);
             close(&mut order, Closure::Cancelled { by, reason, note, borne_by });

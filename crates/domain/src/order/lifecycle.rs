@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Closure, CommandKind, Order, OrderStatus};
+use super::{CommandKind, Order, OrderStatus};
 use crate::{Actor, pricing::FulfilmentKind};
 
 /// One line of the table.
@@ -109,9 +109,10 @@ pub const RULES: &[Rule] = &[
         &[Who::FreeCourier, Who::Admin, Who::System],
     )
     .only(Delivery),
+    rule(C::AssignCourier, &[S::OutForDelivery], Target::Unchanged, &[Who::Admin]).only(Delivery),
     rule(C::PickUp, &[S::ReadyForPickup], Target::Status(S::OutForDelivery), &[Who::AssignedCourier])
         .only(Delivery),
-    rule(C::Deliver, &[S::OutForDelivery], Target::Status(S::Delivered), &[Who::AssignedCourier])
+    rule(C::Deliver, &[S::OutForDelivery], Target::Status(S::Delivered), &[Who::AssignedCourier, Who::Admin])
         .only(Delivery),
     rule(C::Deliver, &[S::ReadyForPickup], Target::Status(S::Delivered), &[Who::Restaurant]).only(Collection),
     rule(C::Cancel, &[S::Created, S::Confirmed], Target::Status(S::Cancelled), &[Who::Customer]),
@@ -151,25 +152,6 @@ impl Rule {
 /// The lines of the table for a command.
 pub fn rules_of(command: CommandKind) -> impl Iterator<Item = &'static Rule> {
     RULES.iter().filter(move |rule| rule.command == command)
-}
-
-/// Whether a command has been carried out already, so that repeating it is answered as done.
-///
-/// Asked only where no rule allows the command.
-pub(super) fn is_done(command: CommandKind, order: &Order) -> bool {
-    match command {
-        C::Confirm => order.status == S::Confirmed,
-        C::Accept => order.status == S::Preparing,
-        C::MarkReady => order.status == S::ReadyForPickup,
-        C::PickUp => order.status == S::OutForDelivery,
-        C::Deliver => order.status == S::Delivered,
-        C::Reject => matches!(order.closure, Some(Closure::Rejected { .. })),
-        C::Cancel => matches!(order.closure, Some(Closure::Cancelled { .. })),
-        C::Expire => matches!(order.closure, Some(Closure::Expired { .. })),
-        C::Refund => order.status == S::Refunded,
-        // They change no status.
-        C::AssignCourier | C::Warn => false,
-    }
 }
 
 /// The table as Markdown, for the documentation.

@@ -209,7 +209,40 @@ impl Order {
     }
 }
 
-/// What a request for a refund comes to, for this actor.
+/// Adds what is wrong with a request for a refund, whatever is left to refund.
+pub(super) fn check_refund(order: &Order, request: &RefundRequest, actor: &Actor, problems: &mut Problems) {
+    let RefundRequest { amount, lines, borne_by, .. } = request;
+    if matches!(actor, Actor::Restaurant { .. }) && borne_by.unwrap_or_default() != RefundBearer::Restaurant {
+        problems.add("/borne_by", "must be restaurant, whose staff asks; only an admin names another bearer");
+    }
+    if amount.is_some() && !lines.is_empty() {
+        problems.add("/amount", "an amount or lines, not both");
+    }
+    // Of an order of which nothing is left, it is enough that the lines are the order's.
+    let is_spent = order.refundable().is_zero();
+    let refunded = |line| if is_spent { 0 } else { order.refunded_quantity(line) };
+    let mut quantities: Vec<u32> = (0..).take(order.details.lines.len()).map(refunded).collect();
+    for (index, RefundLine { line, quantity }) in lines.iter().enumerate() {
+        let place = usize::try_from(*line).unwrap_or(usize::MAX);
+        let Some((ordered, refunded)) = order.details.lines.get(place).zip(quantities.get_mut(place)) else {
+            let text = format!("the order has {} lines, counted from 0", order.details.lines.len());
+            problems.add(format!("/lines/{index}/line"), text);
+            continue;
+        };
+        let left = ordered.quantity.saturating_sub(*refunded);
+        if *quantity == 0 || *quantity > left {
+            let text = match left {
+                0 => "nothing is left of this line".to_owned(),
+                _ => format!("must be from 1 to {left}, which is what is left of this line"),
+            };
+            problems.add(format!("/lines/{index}/quantity"), text);
+            continue;
+        }
+        *refunded += quantity;
+    }
+}
+
+/// What a request for a refund comes to, for this actor. Its content has been checked.
 pub(super) fn refund_of(
     order: &Order,
     request: &RefundRequest,
@@ -217,17 +250,12 @@ pub(super) fn refund_of(
     refund_limit: Amount,
 ) -> Result<Refund, Rejection> {
     let borne_by = request.borne_by.unwrap_or_default();
-    if matches!(actor, Actor::Restaurant { .. }) && borne_by != RefundBearer::Restaurant {
-        return Err(Rejection::BearerNotAllowed);
-    }
     let refundable = order.refundable();
     let amount = match (request.amount, request.lines.as_slice()) {
-        (amount, []) => amount.unwrap_or(refundable),
+        (Some(amount), _) => amount,
+        (None, []) => refundable,
+        (None, _) if refundable.is_zero() => return Err(Rejection::AmountNotRefundable { refundable }),
         (None, lines) => price_of(order, lines)?,
-        (Some(_), _) => {
-            let text = "an amount or lines, not both";
-            return Err(Rejection::RefundNotUnderstood(Problems::one("/amount", text)));
-        }
     };
     if amount.is_zero() || amount > refundable {
         return Err(Rejection::AmountNotRefundable { refundable });
@@ -261,29 +289,12 @@ pub(super) fn refundable_by(order: &Order, actor: &Actor, refund_limit: Amount) 
 /// so that the parts never make more or less than the whole. What has been given back is therefore taken as
 /// it was: priced anew, it would come out otherwise where a refund before it has failed since.
 fn price_of(order: &Order, lines: &[RefundLine]) -> Result<Amount, Rejection> {
-    let mut problems = Problems::new();
-    let mut quantities: Vec<u32> =
-        (0..).take(order.details.lines.len()).map(|line| order.refunded_quantity(line)).collect();
     let before: i128 = order.refunds_of_lines().map(|refund| i128::from(refund.amount.minor())).sum();
-    for (index, RefundLine { line, quantity }) in lines.iter().enumerate() {
-        let place = usize::try_from(*line).unwrap_or(usize::MAX);
-        let Some((ordered, refunded)) = order.details.lines.get(place).zip(quantities.get_mut(place)) else {
-            let text = format!("the order has {} lines, counted from 0", order.details.lines.len());
-            problems.add(format!("/lines/{index}/line"), text);
-            continue;
-        };
-        let left = ordered.quantity.saturating_sub(*refunded);
-        if *quantity == 0 || *quantity > left {
-            let text = match left {
-                0 => "nothing is left of this line".to_owned(),
-                _ => format!("must be from 1 to {left}, which is what is left of this line"),
-            };
-            problems.add(format!("/lines/{index}/quantity"), text);
-            continue;
-        }
-        *refunded += quantity;
-    }
-    problems.into_result().map_err(Rejection::RefundNotUnderstood)?;
+    let given_now = |line| {
+        let quantities = lines.iter().filter(|it| it.line == line).map(|it| it.quantity);
+        quantities.fold(order.refunded_quantity(line), u32::saturating_add)
+    };
+    let quantities: Vec<u32> = (0..).take(order.details.lines.len()).map(given_now).collect();
     let after = priced(&order.details.lines, &quantities);
     let amounts = &order.details.amounts;
     let price = after + share(amounts.tax, after, amounts.subtotal) - before;

@@ -76,11 +76,11 @@ impl Bill {
         }
         life.give(&Command::MarkReady, &staff());
         if self.collects {
-            life.give(&Command::Deliver, &staff());
+            life.give(&Command::deliver(), &staff());
         } else {
             life.give(&assign(), &courier());
             life.give(&Command::PickUp, &courier());
-            life.give(&Command::Deliver, &courier());
+            life.give(&Command::deliver(), &courier());
         }
         assert_eq!(life.order.captured, self.amounts().total);
         life

@@ -3,19 +3,22 @@
 use std::fmt::Write as _;
 
 use crate::{
+    bill::{Bill, Life},
     common::{
-        account, admin, amount, courier, customer, delivery, now, order, placed, placed_by_card, settings,
-        staff,
+        COURIER, account, admin, amount, courier, customer, delivery, now, order, placed, placed_by_card,
+        settings, staff,
     },
-    moves::{accept, act, any_command, assign, cancel, command, everyone, must, refund, reject},
+    moves::{accept, act, any_command, assign, cancel, command, command_by, everyone, must, refund, reject},
 };
 use dabba_domain::{
     Actor, Amount,
+    limits::MAX_ORDER_VERSION,
     order::{
-        Awaited, CancelReason, Closure, Command, CommandKind, Decision, Event, Fulfilment, Order,
-        OrderStatus, PaymentStatus, RecordedEvent, RefundBearer, RejectReason, Rejection, Task,
-        allowed_actions, decide, evolve, fold,
+        Awaited, CancelReason, Closure, Command, CommandKind, Decision, Event, Fulfilment,
+        InterventionReason, Order, OrderStatus, PaymentMethod, PaymentStatus, RecordedEvent, RefundBearer,
+        RejectReason, Rejection, Task, allowed_actions, decide, evolve, fold, is_repeat,
     },
+    text::Note,
 };
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -28,7 +31,7 @@ fn delivered_life() -> Vec<Order> {
     let preparing = must(&assigned, &staff(), &accept());
     let ready = must(&preparing, &staff(), &Command::MarkReady);
     let carried = must(&ready, &courier(), &Command::PickUp);
-    let delivered = must(&carried, &courier(), &Command::Deliver);
+    let delivered = must(&carried, &courier(), &Command::deliver());
     let refunded = must(&delivered, &admin(), &refund(None));
     let cancelled = must(&confirmed, &customer(), &cancel());
     vec![confirmed, assigned, preparing, ready, carried, delivered, cancelled, refunded]
@@ -38,7 +41,7 @@ fn collected_life() -> Vec<Order> {
     let confirmed = order(Fulfilment::Collection);
     let preparing = must(&confirmed, &staff(), &accept());
     let ready = must(&preparing, &staff(), &Command::MarkReady);
-    let delivered = must(&ready, &staff(), &Command::Deliver);
+    let delivered = must(&ready, &staff(), &Command::deliver());
     vec![confirmed, preparing, ready, delivered]
 }
 
@@ -81,13 +84,7 @@ fn what_is_listed_as_allowed_is_carried_out() {
             let allowed = allowed_actions(&order, &actor, settings().refund_limit);
             for kind in CommandKind::ALL {
                 let listed = allowed.iter().any(|action| action.command == *kind);
-                let courier_id = actor.account_id().filter(|_| matches!(actor, Actor::Courier { .. }));
-                let command = match (kind, courier_id) {
-                    (CommandKind::AssignCourier, Some(courier_id)) => Command::AssignCourier { courier_id },
-                    // Another courier than the one who may carry it already.
-                    (CommandKind::AssignCourier, None) => Command::AssignCourier { courier_id: account(77) },
-                    _ => command(*kind),
-                };
+                let command = command_by(&actor, *kind, order.status);
                 let carried_out = decide(&order, &command, &actor, &settings(), late)
                     .is_ok_and(|decision| !decision.events.is_empty());
                 assert_eq!(listed, carried_out, "{name} gives {kind} while {}", order.status);
@@ -129,22 +126,104 @@ fn nothing_is_collected_for_an_order_that_ended_early() {
     );
 }
 
+/// What becomes of every command that is repeated, with the same content and with other content, at every later
+/// stage of an order, by decision and history.
 #[test]
-fn a_repeated_command_is_answered_as_done() {
+fn what_a_repeated_command_is_answered_with() {
+    let admins = |courier_id, reason| Command::AssignCourier { courier_id, reason: Some(reason), note: None };
+    let delivered = |reason| Command::Deliver { reason: Some(reason), note: None };
+    let [unreachable, unable] = [InterventionReason::CourierUnreachable, InterventionReason::CourierUnable];
+    let note = Some(Note::new("gate 4").unwrap());
     let steps = [
         (staff(), accept()),
         (staff(), Command::MarkReady),
         (courier(), assign()),
         (courier(), Command::PickUp),
-        (courier(), Command::Deliver),
+        (admin(), admins(account(8), unreachable)),
+        (admin(), delivered(unable)),
         (admin(), refund(None)),
     ];
-    let mut order = order(delivery());
+    let given = [
+        (staff(), accept()),
+        (staff(), Command::Accept { preparation_minutes: 45 }),
+        (staff(), Command::MarkReady),
+        (courier(), Command::PickUp),
+        (Actor::Courier { account_id: account(8) }, Command::PickUp),
+        (admin(), admins(account(8), unreachable)),
+        (admin(), admins(account(8), unable)),
+        (Actor::Courier { account_id: account(8) }, Command::assign(account(8))),
+        (Actor::Courier { account_id: account(8) }, Command::deliver()),
+        (admin(), delivered(unable)),
+        (admin(), Command::Deliver { reason: Some(unable), note }),
+        (admin(), delivered(InterventionReason::Other)),
+        (admin(), refund(None)),
+    ];
+    let mut life = Life { order: order(delivery()), history: placed(delivery()).events };
+    let mut text = String::new();
     for (actor, command) in steps {
-        order = must(&order, &actor, &command);
-        let again = act(&order, &actor, &command).unwrap();
-        assert!(again.events.is_empty() && again.tasks.is_empty(), "{command:?}");
-        assert_eq!(again.order, order);
+        life.give(&command, &actor);
+        writeln!(text, "after {}: {}", command.kind(), life.order.status).unwrap();
+        for (actor, command) in &given {
+            let outcome = match act(&life.order, actor, command) {
+                Ok(decision) if decision.events.is_empty() => {
+                    assert_eq!((&decision.order, decision.tasks.len()), (&life.order, 0));
+                    "done".to_owned()
+                }
+                Err(Rejection::Already { .. }) if is_repeat(command, &life.history) => "done".to_owned(),
+                Err(Rejection::Already { command }) => format!("already, {command} differs"),
+                Err(Rejection::AmountNotRefundable { .. }) => "nothing refundable".to_owned(),
+                // What is allowed at this stage is for the table to say.
+                Ok(_) | Err(Rejection::NotTheirs | Rejection::IllegalMove { .. }) => continue,
+                Err(rejection) => panic!("{command:?}: {rejection}"),
+            };
+            writeln!(text, "  {}: {outcome}", serde_json::to_string(command).unwrap()).unwrap();
+        }
+    }
+    insta::assert_snapshot!(text.replace(&account(8).to_string(), "<courier>"));
+}
+
+/// Also by card, where other events follow the acceptance, the same content is done and other content is not.
+#[test]
+fn an_acceptance_is_compared_whatever_has_happened_since() {
+    let bill = Bill {
+        lines: vec![(2, 650)],
+        tax_rate: 2_000,
+        delivery_fee: 0,
+        tip: 0,
+        discount: 0,
+        method: PaymentMethod::Card,
+        collects: true,
+    };
+    let life = bill.delivered();
+    let other = Command::Accept { preparation_minutes: 21 };
+    for version in 4..=life.history.len() {
+        let order = fold(&life.history[..version]).unwrap().unwrap();
+        let history = &life.history[..version];
+        let again = act(&order, &staff(), &accept());
+        let is_done = again.is_ok_and(|decision| decision.events.is_empty()) || is_repeat(&accept(), history);
+        assert!(is_done, "{}", order.status);
+        assert_eq!(act(&order, &staff(), &other), Err(Rejection::Already { command: CommandKind::Accept }));
+        assert!(!is_repeat(&other, history));
+    }
+    let cancelled = must(&must(&order(delivery()), &staff(), &accept()), &staff(), &cancel());
+    let late = act(&cancelled, &staff(), &accept());
+    assert!(matches!(late, Err(Rejection::IllegalMove { .. })), "it no longer holds: {late:?}");
+}
+
+/// An early end is repeated with its reason and its note.
+#[test]
+fn an_early_end_is_compared_with_its_reason_and_note() {
+    let note = |text| Some(Note::new(text).unwrap());
+    let rejected = must(&order(delivery()), &staff(), &reject());
+    let cancelled = must(&order(delivery()), &customer(), &cancel());
+    for (order, command) in [
+        (&rejected, Command::Reject { reason: RejectReason::Other, note: None }),
+        (&rejected, Command::Reject { reason: RejectReason::TooBusy, note: note("sorry") }),
+        (&cancelled, Command::Cancel { reason: CancelReason::Duplicate, note: None }),
+        (&cancelled, Command::Cancel { reason: CancelReason::Other, note: note("sorry") }),
+    ] {
+        let refused = act(order, &staff(), &command);
+        assert_eq!(refused, Err(Rejection::Already { command: command.kind() }), "{command:?}");
     }
 }
 
@@ -184,18 +263,15 @@ fn whose_an_order_is_not_is_told_nothing() {
 #[test]
 fn a_courier_takes_a_free_order_for_themselves_alone() {
     let free = order(delivery());
-    let refused = act(&free, &courier(), &Command::AssignCourier { courier_id: account(8) });
+    let refused = act(&free, &courier(), &Command::assign(account(8)));
     let Err(Rejection::Invalid(problems)) = refused else { panic!("{refused:?}") };
     assert_eq!(problems.as_slice()[0].pointer, "/courier_id");
     let taken = must(&free, &courier(), &assign());
     assert!(taken.is_visible_to(&courier()));
     let other = Actor::Courier { account_id: account(8) };
-    assert_eq!(
-        act(&taken, &other, &Command::AssignCourier { courier_id: account(8) }),
-        Err(Rejection::NotTheirs)
-    );
+    assert_eq!(act(&taken, &other, &Command::assign(account(8))), Err(Rejection::NotTheirs));
     // An admin may give it to someone else, who then is the only one to carry it.
-    let given = must(&taken, &admin(), &Command::AssignCourier { courier_id: account(8) });
+    let given = must(&taken, &admin(), &Command::assign(account(8)));
     assert!(!given.is_visible_to(&courier()) && given.is_visible_to(&other));
     // One that is over is nobody's to take.
     let over = must(&free, &customer(), &cancel());
@@ -315,16 +391,102 @@ fn an_order_has_a_bounded_history() {
     let mut couriers = (10..).map(account);
     loop {
         let courier_id = couriers.next().unwrap();
-        match act(&order, &admin(), &Command::AssignCourier { courier_id }) {
+        match act(&order, &admin(), &Command::assign(courier_id)) {
             Ok(decision) => order = decision.order,
             Err(rejection) => {
                 assert_eq!(rejection, Rejection::HistoryFull);
-                assert_eq!(order.version, dabba_domain::limits::MAX_ORDER_VERSION);
-                assert_eq!(allowed_actions(&order, &admin(), settings().refund_limit), []);
+                assert_eq!(order.version, MAX_ORDER_VERSION);
+                let allowed = allowed_actions(&order, &admin(), settings().refund_limit);
+                assert_eq!(allowed.iter().map(|it| it.command).collect::<Vec<_>>(), [CommandKind::Cancel]);
                 return;
             }
         }
     }
+}
+
+/// At the limit, and beyond it, every command that can end an order passes as before, and every other one is
+/// refused; `allowed_actions` says the same.
+#[test]
+fn an_order_with_a_full_history_can_still_end() {
+    let late = now() + SignedDuration::from_hours(1);
+    for order in delivered_life().into_iter().chain(collected_life()) {
+        for version in [MAX_ORDER_VERSION, MAX_ORDER_VERSION + 7] {
+            let full = Order { version, ..order.clone() };
+            for (name, actor) in everyone() {
+                let allowed = allowed_actions(&full, &actor, settings().refund_limit);
+                for kind in CommandKind::ALL {
+                    let command = command_by(&actor, *kind, order.status);
+                    let before = decide(&order, &command, &actor, &settings(), late);
+                    let at_limit = decide(&full, &command, &actor, &settings(), late);
+                    let what = format!("{kind} by {name} while {}", order.status);
+                    match before {
+                        Ok(decision) if !decision.events.is_empty() && !kind.ends_order() => {
+                            assert_eq!(at_limit, Err(Rejection::HistoryFull), "{what}");
+                        }
+                        Ok(decision) => {
+                            let decided = at_limit.unwrap_or_else(|rejection| panic!("{what}: {rejection}"));
+                            assert_eq!(decided.events.len(), decision.events.len(), "{what}");
+                        }
+                        Err(rejection) => assert_eq!(at_limit, Err(rejection), "{what}"),
+                    }
+                    if !kind.ends_order() {
+                        assert!(allowed.iter().all(|action| action.command != *kind), "{what}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A courier who has the food and disappears is no end of the order: an admin delivers or reassigns it, and says
+/// why.
+#[test]
+fn an_admin_steps_in_for_a_courier_who_has_the_food() {
+    let carried = delivered_life().into_iter().find(|it| it.status == OrderStatus::OutForDelivery).unwrap();
+    let reason = Some(InterventionReason::CourierUnreachable);
+    let note = Some(Note::new("does not answer").unwrap());
+    let courier_id = account(8);
+    let reassign = Command::AssignCourier { courier_id, reason, note: note.clone() };
+    let deliver = Command::Deliver { reason, note: note.clone() };
+    for without in [Command::assign(courier_id), Command::deliver()] {
+        let Err(Rejection::Invalid(problems)) = act(&carried, &admin(), &without) else { panic!() };
+        assert_eq!(problems.as_slice()[0].pointer, "/reason");
+        assert!(problems.to_string().contains("courier_unreachable, courier_unable"), "{problems}");
+    }
+    let decision = act(&carried, &admin(), &reassign).unwrap();
+    let event = Event::CourierAssigned { courier_id, reason, note: note.clone() };
+    assert_eq!(decision.events[0].event, event);
+    let other = Actor::Courier { account_id: courier_id };
+    assert!(matches!(act(&decision.order, &courier(), &Command::deliver()), Err(Rejection::NotTheirs)));
+    assert_eq!(must(&decision.order, &other, &Command::deliver()).status, OrderStatus::Delivered);
+    let delivered = act(&carried, &admin(), &deliver).unwrap();
+    assert_eq!(delivered.events[0].event, Event::Delivered { reason, note: note.clone() });
+    assert_eq!(delivered.order.captured, carried.details.amounts.total, "cash");
+    // Only an admin says why, and only with a reason there is a note.
+    for (actor, command) in [
+        (courier(), deliver),
+        (courier(), Command::AssignCourier { courier_id: account(COURIER), reason, note: None }),
+        (admin(), Command::Deliver { reason: None, note }),
+    ] {
+        assert!(matches!(act(&carried, &actor, &command), Err(Rejection::Invalid(_))), "{command:?}");
+    }
+    // Before the food is picked up an admin assigns without a reason, and nobody else reassigns.
+    let ready = delivered_life().into_iter().find(|it| it.status == OrderStatus::ReadyForPickup).unwrap();
+    assert_eq!(must(&ready, &admin(), &Command::assign(courier_id)).courier_id, Some(courier_id));
+    assert!(act(&carried, &Actor::System, &Command::assign(courier_id)).is_err());
+}
+
+/// The events of before admins could step in are read, and written as they were.
+#[test]
+fn events_without_a_reason_are_written_as_before() {
+    let old = json!({"type": "courier_assigned", "data": {"courier_id": account(COURIER)}});
+    let event = Event::assigned(account(COURIER));
+    assert_eq!(serde_json::from_value::<Event>(old.clone()).unwrap(), event);
+    assert_eq!(serde_json::to_value(&event).unwrap(), old);
+    let command = json!({"command": "deliver"});
+    assert_eq!(serde_json::to_value(Command::deliver()).unwrap(), command, "fingerprints of keys hold");
+    let command = json!({"command": "assign_courier", "courier_id": account(COURIER)});
+    assert_eq!(serde_json::to_value(Command::assign(account(COURIER))).unwrap(), command);
 }
 
 #[test]

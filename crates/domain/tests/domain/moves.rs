@@ -3,8 +3,8 @@
 use dabba_domain::{
     Actor,
     order::{
-        CancelReason, Command, CommandKind, Decision, Order, RefundBearer, RefundLine, RefundReason,
-        RefundRequest, RejectReason, Rejection, decide,
+        CancelReason, Command, CommandKind, Decision, InterventionReason, Order, OrderStatus, RefundBearer,
+        RefundLine, RefundReason, RefundRequest, RejectReason, Rejection, decide,
     },
 };
 
@@ -32,7 +32,7 @@ pub(crate) fn reject() -> Command {
     Command::Reject { reason: RejectReason::TooBusy, note: None }
 }
 pub(crate) fn assign() -> Command {
-    Command::AssignCourier { courier_id: account(COURIER) }
+    Command::assign(account(COURIER))
 }
 pub(crate) fn refund(minor: Option<i64>) -> Command {
     Command::Refund(RefundRequest::new(minor.map(amount), RefundReason::Quality))
@@ -47,11 +47,27 @@ pub(crate) fn command(kind: CommandKind) -> Command {
         CommandKind::MarkReady => Command::MarkReady,
         CommandKind::AssignCourier => assign(),
         CommandKind::PickUp => Command::PickUp,
-        CommandKind::Deliver => Command::Deliver,
+        CommandKind::Deliver => Command::deliver(),
         CommandKind::Cancel => cancel(),
         CommandKind::Warn => Command::Warn,
         CommandKind::Expire => Command::Expire,
         CommandKind::Refund => refund(Some(100)),
+    }
+}
+
+/// One command of each kind, with content that fits this actor while the order is in this status.
+pub(crate) fn command_by(actor: &Actor, kind: CommandKind, status: OrderStatus) -> Command {
+    let is_admin = matches!(actor, Actor::Admin { .. });
+    let reason = (is_admin && status == OrderStatus::OutForDelivery).then_some(InterventionReason::Other);
+    match kind {
+        CommandKind::AssignCourier => {
+            let is_courier = matches!(actor, Actor::Courier { .. });
+            // Another courier than the one who may carry it already.
+            let courier_id = actor.account_id().filter(|_| is_courier).unwrap_or(account(77));
+            Command::AssignCourier { courier_id, reason, note: None }
+        }
+        CommandKind::Deliver => Command::Deliver { reason, note: None },
+        _ => command(kind),
     }
 }
 
@@ -78,14 +94,22 @@ pub(crate) fn any_command() -> impl Strategy<Value = Command> {
         (0_u32..2_000).prop_map(|preparation_minutes| Command::Accept { preparation_minutes }),
         reject_reason.prop_map(|reason| Command::Reject { reason, note: None }),
         Just(Command::MarkReady),
-        (COURIER..7).prop_map(|number| Command::AssignCourier { courier_id: account(number) }),
+        (COURIER..7, any_intervention()).prop_map(|(number, reason)| Command::AssignCourier {
+            courier_id: account(number),
+            reason,
+            note: None
+        }),
         Just(Command::PickUp),
-        Just(Command::Deliver),
+        any_intervention().prop_map(|reason| Command::Deliver { reason, note: None }),
         cancel_reason.prop_map(|reason| Command::Cancel { reason, note: None }),
         Just(Command::Warn),
         Just(Command::Expire),
         any_refund().prop_map(Command::Refund),
     ]
+}
+
+fn any_intervention() -> impl Strategy<Value = Option<InterventionReason>> {
+    proptest::option::of(proptest::sample::select(InterventionReason::ALL))
 }
 
 /// By amount, by lines, by both, of all that is left; at anybody's cost.

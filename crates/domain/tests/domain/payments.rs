@@ -89,7 +89,7 @@ pub(crate) fn paid_lives() -> Vec<Order> {
     let paid = told(&preparing, &captured());
     let unpaid = told(&preparing, &voided());
     let delivered =
-        [(staff(), Command::MarkReady), (courier(), Command::PickUp), (courier(), Command::Deliver)]
+        [(staff(), Command::MarkReady), (courier(), Command::PickUp), (courier(), Command::deliver())]
             .iter()
             .fold(paid.clone(), |order, (actor, command)| must(&order, actor, command));
     let owed = must(&delivered, &admin(), &refund(Some(100)));
@@ -186,7 +186,7 @@ fn a_report_is_heard_when_the_history_is_full() {
     let mut order = told(&placed_by_card(delivery()).order, &authorized());
     for version in order.version..MAX_ORDER_VERSION - 1 {
         let courier_id = account(100 + u64::from(version));
-        order = must(&order, &admin(), &Command::AssignCourier { courier_id });
+        order = must(&order, &admin(), &Command::assign(courier_id));
     }
     order = must(&order, &staff(), &accept());
     assert_eq!(order.version, MAX_ORDER_VERSION);

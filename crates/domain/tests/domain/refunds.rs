@@ -80,7 +80,7 @@ fn lines_that_do_not_fit_are_all_named() {
     life.give(&Command::Refund(lines(&[(0, 2), (1, 1)])), &admin());
     let order = &life.order;
     let wrong = lines(&[(0, 0), (0, 1), (0, 1), (3, 1), (1, 1), (2, 3), (u32::MAX, u32::MAX), (2, 2)]);
-    let Rejection::RefundNotUnderstood(problems) = refused_with(order, wrong) else { panic!() };
+    let Rejection::Invalid(problems) = refused_with(order, wrong) else { panic!() };
     let text: Vec<_> =
         problems.as_slice().iter().map(|it| format!("{}: {}", it.pointer, it.detail)).collect();
     insta::assert_snapshot!(text.join("\n"), @"
@@ -92,8 +92,47 @@ fn lines_that_do_not_fit_are_all_named() {
     /lines/6/line: the order has 3 lines, counted from 0
     ");
     let both = RefundRequest { amount: Some(amount(1)), ..lines(&[(0, 1)]) };
-    let Rejection::RefundNotUnderstood(problems) = refused_with(order, both) else { panic!() };
+    let Rejection::Invalid(problems) = refused_with(order, both) else { panic!() };
     assert_eq!(problems.to_string(), "/amount: an amount or lines, not both");
+}
+
+/// Of an order of which nothing is left, too, the content is looked at first.
+#[test]
+fn a_refund_of_a_refunded_order_is_refused() {
+    for method in [PaymentMethod::Cash, PaymentMethod::Card] {
+        let mut life = bill(method).delivered();
+        life.give(&refund(None), &admin());
+        if method == PaymentMethod::Card {
+            // What is on its way cannot be asked for again either.
+            let nothing = Rejection::AmountNotRefundable { refundable: Amount::ZERO };
+            assert_eq!(refused_with(&life.order, lines(&[(0, 1)])), nothing);
+            life.hear(&paid_back(1));
+        }
+        let order = &life.order;
+        assert_eq!(order.status, OrderStatus::Refunded);
+        let amounts = [None, Some(amount(1)), Some(amount(1_000_000))];
+        let valid = amounts.map(|amount| RefundRequest::new(amount, RefundReason::Late));
+        for request in valid.into_iter().chain([lines(&[(0, 1)]), lines(&[(0, 3), (2, 2)])]) {
+            let rejection = refused_with(order, request.clone());
+            assert_eq!(rejection, Rejection::AmountNotRefundable { refundable: Amount::ZERO }, "{request:?}");
+            assert_eq!(rejection.to_string(), "nothing is left to refund");
+        }
+        let both = RefundRequest { amount: Some(amount(1)), ..lines(&[(0, 1)]) };
+        for (request, pointer) in [
+            (both, "/amount"),
+            (lines(&[(7, 1)]), "/lines/0/line"),
+            (lines(&[(0, 4)]), "/lines/0/quantity"),
+            (lines(&[(0, 2), (0, 2)]), "/lines/1/quantity"),
+        ] {
+            let Rejection::Invalid(problems) = refused_with(order, request) else { panic!("{pointer}") };
+            assert_eq!(problems.as_slice()[0].pointer, pointer);
+        }
+        let by_staff = RefundRequest { borne_by: Some(RefundBearer::Platform), ..lines(&[(7, 1)]) };
+        let Err(Rejection::Invalid(problems)) = act(order, &staff(), &Command::Refund(by_staff)) else {
+            panic!()
+        };
+        assert_eq!(problems.as_slice().len(), 2, "all problems are named: {problems}");
+    }
 }
 
 /// What costs nothing cannot be given back.
@@ -122,7 +161,8 @@ fn a_restaurant_gives_back_up_to_its_limit_and_at_its_own_cost() {
     );
     for borne_by in [RefundBearer::Platform, RefundBearer::Everyone] {
         let request = RefundRequest { borne_by: Some(borne_by), ..lines(&[(2, 1)]) };
-        assert_eq!(by_staff(&order, request.clone()), Err(Rejection::BearerNotAllowed));
+        let Err(Rejection::Invalid(problems)) = by_staff(&order, request.clone()) else { panic!() };
+        assert_eq!(problems.as_slice()[0].pointer, "/borne_by");
         let by_admin = must(&order, &admin(), &Command::Refund(request));
         assert_eq!(by_admin.refunds[0].refund.borne_by, borne_by);
     }
@@ -316,7 +356,7 @@ proptest! {
         prop_assert_eq!(given(&life.order), life.order.captured.minor());
         let counted: Vec<_> = life.order.refunds.iter().map(|state| state.refund.number.get() as usize).collect();
         prop_assert_eq!(counted, (1..=numbers).collect::<Vec<_>>());
-        let again = act(&life.order, &admin(), &refund(Some(1))).unwrap();
-        prop_assert!(again.events.is_empty(), "it is done");
+        let again = act(&life.order, &admin(), &refund(Some(1)));
+        prop_assert_eq!(again, Err(Rejection::AmountNotRefundable { refundable: Amount::ZERO }));
     }
 }

@@ -2,12 +2,11 @@
 
 use dabba_domain::{
     Actor, OrderId, Problems, RestaurantId, Role,
-    order::{Command, Decision, Event, Order, Rejection, Version, allowed_actions, decide},
-    restaurant::Settings,
+    order::{Command, Decision, Event, Order, Rejection, Version, decide, is_repeat},
 };
 use dabba_store::IdempotencyKey;
 
-use super::{Answer, Conclusion, Conditions, claim};
+use super::{Answer, Conclusion, Conditions, Viewer, claim};
 use crate::{AmountNotAccepted, Conflict, Engine, Error, Principal};
 
 /// A command with its conditions.
@@ -19,16 +18,16 @@ pub struct CommandRequest {
     pub command: Command,
     /// The key under which to do it, if any.
     pub key: Option<IdempotencyKey>,
-    /// The version at which the order has to be, if any.
-    pub expected_version: Option<Version>,
+    /// The versions at one of which the order has to be, if any; none of them, when empty.
+    pub expected_versions: Option<Vec<Version>>,
 }
 
 /// What comes of a command on an order at one version.
 enum Considered {
-    Write(Box<Decision>),
-    /// It is done already, and there is no key to be claimed.
-    NothingToWrite,
-    Refused(Error),
+    Write(Box<Decision>, Viewer),
+    /// It is done already.
+    NothingToWrite(Viewer),
+    Refused(Error, Viewer),
 }
 
 impl Engine {
@@ -46,19 +45,24 @@ impl Engine {
                 Some(order) => (order, false),
                 None => (self.store.order(*order_id).await?.ok_or(Error::NotFound("order"))?, true),
             };
-            let decision = match self.consider(principal, request, &order).await {
-                Ok(Considered::Write(decision)) => *decision,
+            let (decision, viewer) = match self.consider(principal, request, &order, is_fresh).await {
+                Ok(Considered::Write(decision, viewer)) => (*decision, viewer),
                 // Only as it is now is an order refused to anybody, or shown as it is.
                 _ if !is_fresh => continue,
-                Ok(Considered::NothingToWrite) => return Ok(Answer { order, replayed: false }),
-                Ok(Considered::Refused(refusal)) => {
+                Ok(Considered::NothingToWrite(viewer)) => {
                     let restaurant_id = order.details.restaurant_id;
-                    return Box::pin(self.replay_or(refusal, restaurant_id, claim.as_ref())).await;
+                    let done = Ok(viewer.answer(order, false));
+                    return Box::pin(self.replay_or(done, viewer, restaurant_id, claim.as_ref())).await;
+                }
+                Ok(Considered::Refused(refusal, viewer)) => {
+                    let restaurant_id = order.details.restaurant_id;
+                    let refused = Err(refusal);
+                    return Box::pin(self.replay_or(refused, viewer, restaurant_id, claim.as_ref())).await;
                 }
                 Err(error) => return Err(error),
             };
             let conditions = Conditions { claim: claim.clone(), ..Conditions::on(&order) };
-            match self.submit(decision, conditions).await? {
+            match self.submit(decision, conditions, viewer).await? {
                 Conclusion::Answered(answer) => return Ok(*answer),
                 Conclusion::Stale if !is_fresh => self.recent.was_stale(order.id, order.version),
                 Conclusion::Stale => {}
@@ -73,33 +77,51 @@ impl Engine {
         principal: &Principal,
         request: &CommandRequest,
         order: &Order,
+        is_fresh: bool,
     ) -> Result<Considered, Error> {
-        let CommandRequest { command, key, expected_version, .. } = request;
+        let CommandRequest { command, expected_versions, .. } = request;
         let restaurant_id = order.details.restaurant_id;
         let actor = self.actor(principal, restaurant_id).await?.ok_or(Error::NotFound("order"))?;
-        if expected_version.is_some_and(|expected| expected != order.version) && order.is_visible_to(&actor) {
-            return Ok(Considered::Refused(Error::VersionMismatch { current: order.version }));
-        }
         let entry = self.catalogues.get(restaurant_id).await?;
         let settings = &entry.restaurant().settings;
-        let decision = match decide(order, command, &actor, settings, self.now()) {
+        let viewer = Viewer { actor, refund_limit: settings.refund_limit };
+        let decided = decide(order, command, &actor, settings, self.now());
+        let is_unexpected =
+            expected_versions.as_ref().is_some_and(|expected| !expected.contains(&order.version));
+        // A courier may take an order that they do not see before.
+        if is_unexpected && (order.is_visible_to(&actor) || decided.is_ok()) {
+            return Ok(Considered::Refused(Error::VersionMismatch { current: order.version }, viewer));
+        }
+        let decision = match decided {
             Ok(decision) => decision,
-            Err(rejection) => return Ok(Considered::Refused(refusal(rejection, order, &actor, settings))),
+            Err(Rejection::Already { .. }) if is_fresh && self.is_repeat(order, command).await? => {
+                return Ok(Considered::NothingToWrite(viewer));
+            }
+            Err(rejection) => {
+                return Ok(Considered::Refused(refusal(rejection, order, &viewer), viewer));
+            }
         };
         if let Command::Refund(_) = command
             && let Err(refusal) = self.check_refundable(&decision)
         {
-            return Ok(Considered::Refused(refusal));
+            return Ok(Considered::Refused(refusal, viewer));
         }
-        if decision.events.is_empty() && key.is_none() {
-            return Ok(Considered::NothingToWrite);
+        if decision.events.is_empty() {
+            return Ok(Considered::NothingToWrite(viewer));
         }
-        if let Command::AssignCourier { courier_id } = command
+        if let Command::AssignCourier { courier_id, .. } = command
             && !matches!(actor, Actor::Courier { .. })
         {
             Box::pin(self.check_courier(*courier_id)).await?;
         }
-        Ok(Considered::Write(Box::new(decision)))
+        Ok(Considered::Write(Box::new(decision), viewer))
+    }
+
+    /// Whether the order's history says that the command was carried out with the same content. Asked only when
+    /// the order itself does not say so.
+    async fn is_repeat(&self, order: &Order, command: &Command) -> Result<bool, Error> {
+        let history = self.store.events(order.id, 0, order.version).await?;
+        Ok(is_repeat(command, &history))
     }
 
     /// Checks that the payment provider can make the refund that a decision asks of it.
@@ -136,23 +158,19 @@ impl Engine {
 }
 
 /// What a caller is told of a rejection.
-fn refusal(rejection: Rejection, order: &Order, actor: &Actor, settings: &Settings) -> Error {
+fn refusal(rejection: Rejection, order: &Order, viewer: &Viewer) -> Error {
     match &rejection {
         Rejection::NotTheirs => Error::NotFound("order"),
         Rejection::RoleNotAllowed { .. } => Error::Forbidden(rejection.to_string()),
-        Rejection::BearerNotAllowed => Error::Invalid(Problems::one("/borne_by", rejection.to_string())),
-        Rejection::Invalid(problems) | Rejection::RefundNotUnderstood(problems) => {
-            Error::Invalid(problems.clone())
-        }
+        Rejection::Invalid(problems) => Error::Invalid(problems.clone()),
         Rejection::History(_) | Rejection::PaymentNotUnderstood => Error::Internal(rejection.to_string()),
-        Rejection::IllegalMove { .. }
+        Rejection::Already { .. }
+        | Rejection::IllegalMove { .. }
         | Rejection::AmountNotRefundable { .. }
         | Rejection::RefundLimit { .. }
-        | Rejection::HistoryFull => Conflict::IllegalMove {
-            status: order.status,
-            allowed: allowed_actions(order, actor, settings.refund_limit),
-            rejection,
+        | Rejection::HistoryFull => {
+            Conflict::IllegalMove { status: order.status, allowed: viewer.allowed_actions(order), rejection }
+                .into()
         }
-        .into(),
     }
 }

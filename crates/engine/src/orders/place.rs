@@ -1,13 +1,13 @@
 //! Placing an order.
 
 use dabba_domain::{
-    Amount, Currency, OrderId, Problems, RestaurantId, Role, Timestamp,
+    Actor, Amount, Currency, OrderId, Problems, RestaurantId, Role, Timestamp,
     order::{Fulfilment, OrderDetails, OrderRequest, place},
     pricing::{check_minimum, price},
 };
 use dabba_store::{Catalogue, IdempotencyKey, StockChange};
 
-use super::{Answer, Conclusion, Conditions, claim, quote};
+use super::{Answer, Conclusion, Conditions, Viewer, claim, quote};
 use crate::{AmountNotAccepted, Conflict, Engine, Error, Principal};
 
 impl Engine {
@@ -27,13 +27,15 @@ impl Engine {
             return Err(Error::Forbidden("only a customer places an order".into()));
         }
         let claim = claim(principal.account_id, key, &("place", request))?;
+        let actor = Actor::Customer { account_id: principal.account_id };
+        let viewer = Viewer { actor, refund_limit: Amount::ZERO };
         let mut entry = self.catalogues.get(restaurant_id).await?;
         for _ in 0..self.config.max_decision_attempts {
             let now = self.now();
             let details = match self.details(principal, &entry.catalogue, request, now) {
                 Ok(details) => details,
                 Err(error) => {
-                    return Box::pin(self.replay_or(error, restaurant_id, Some(&claim))).await;
+                    return Box::pin(self.replay_or(Err(error), viewer, restaurant_id, Some(&claim))).await;
                 }
             };
             let stock = details.stock_drawn.iter().cloned().map(StockChange::Take).collect();
@@ -49,7 +51,7 @@ impl Engine {
                 stock,
                 completes: None,
             };
-            match self.submit(decision, conditions).await? {
+            match self.submit(decision, conditions, viewer).await? {
                 Conclusion::Answered(answer) => return Ok(*answer),
                 Conclusion::Stale => entry = self.catalogues.refresh(restaurant_id).await?,
             }

@@ -63,11 +63,11 @@ async fn a_replay_answers_the_version_of_then() {
         order_id: placed.id,
         command,
         key: Some(key(name)),
-        expected_version: Some(placed.version),
+        expected_versions: Some(vec![placed.version]),
     };
     let accepted = world.engine.act(&world.staff, &request(accept(), "accept")).await.unwrap().order;
     world.act(&world.staff, placed.id, Command::MarkReady).await.unwrap();
-    world.act(&world.staff, placed.id, Command::Deliver).await.unwrap();
+    world.act(&world.staff, placed.id, Command::deliver()).await.unwrap();
 
     assert_eq!(world.place(&dal(1), "a").await.unwrap().order, placed);
     let again = world.engine.act(&world.staff, &request(accept(), "accept")).await.unwrap();
@@ -80,17 +80,25 @@ async fn a_replay_answers_the_version_of_then() {
 }
 
 #[tokio::test]
-async fn a_repeated_command_changes_nothing_and_its_key_is_kept() {
+async fn a_repeated_command_changes_nothing_and_its_key_is_not_kept() {
     let world = World::new().await;
     let order_id = world.place(&dal(1), "a").await.unwrap().order.id;
     let cancelled = world.act(&world.customer, order_id, cancel()).await.unwrap().order;
     let again = world.act(&world.customer, order_id, cancel()).await.unwrap();
     assert_eq!((again.order, again.replayed), (cancelled.clone(), false), "done before");
-    let request = CommandRequest { order_id, command: cancel(), key: Some(key("c")), expected_version: None };
-    for replayed in [false, true] {
+    let request =
+        CommandRequest { order_id, command: cancel(), key: Some(key("c")), expected_versions: None };
+    for _ in 0..2 {
         let answer = world.engine.act(&world.customer, &request).await.unwrap();
-        assert_eq!((answer.order, answer.replayed), (cancelled.clone(), replayed));
+        assert_eq!((answer.order, answer.replayed), (cancelled.clone(), false));
     }
+    // So the key is still free, and one that was used is not.
+    let other = world.place(&dal(1), "b").await.unwrap().order.id;
+    let request = CommandRequest { order_id: other, ..request };
+    assert!(!world.engine.act(&world.customer, &request).await.unwrap().replayed);
+    let request = CommandRequest { order_id, ..request };
+    let reused = world.engine.act(&world.customer, &request).await;
+    assert!(matches!(reused, Err(Error::KeyReused)), "{reused:?}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod committing;
+mod cut_off;
 mod faulty;
 mod idempotency;
 mod menus;

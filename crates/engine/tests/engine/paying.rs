@@ -193,7 +193,7 @@ impl PayingWorld {
     pub(crate) async fn delivered(&self, token: &str) -> Order {
         let id = self.place(token).await.id;
         self.until(id, "confirmed", |order| order.acceptance_deadline.is_some()).await;
-        for command in [accept(), Command::MarkReady, Command::Deliver] {
+        for command in [accept(), Command::MarkReady, Command::deliver()] {
             self.world.act(&self.world.staff, id, command).await.unwrap();
         }
         self.until(id, "captured", |order| !order.captured.is_zero()).await

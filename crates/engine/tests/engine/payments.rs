@@ -382,7 +382,7 @@ async fn what_the_provider_keeps_refusing_is_parked() {
     assert!(parked[0].failures.iter().all(|failed| failed.failure.error.contains("refuses")), "{parked:?}");
     assert_eq!(world.read(order.id).await.refunded, Amount::ZERO);
     let request =
-        CommandRequest { order_id: order.id, command: refund(None), key: None, expected_version: None };
+        CommandRequest { order_id: order.id, command: refund(None), key: None, expected_versions: None };
     let rest = world.world.engine.act(&world.world.admin, &request).await.unwrap().order;
     assert_eq!(rest.refundable(), Amount::ZERO, "what waits is not given twice");
     assert_eq!(world.world.store.events(order.id, 0, 100).await.unwrap().len(), rest.version as usize);

@@ -22,7 +22,7 @@ fn courier() -> Principal {
 }
 
 fn ready(order_id: OrderId, name: &str) -> CommandRequest {
-    CommandRequest { order_id, command: Command::MarkReady, key: Some(key(name)), expected_version: None }
+    CommandRequest { order_id, command: Command::MarkReady, key: Some(key(name)), expected_versions: None }
 }
 
 fn delivered_dal() -> OrderRequest {
@@ -48,7 +48,7 @@ async fn accepted() -> (World, OrderId) {
 
 async fn cancelled_by(world: &World, engine: &Engine, order_id: OrderId) {
     let command = cancel();
-    let request = CommandRequest { order_id, command, key: None, expected_version: None };
+    let request = CommandRequest { order_id, command, key: None, expected_versions: None };
     engine.act(&world.admin, &request).await.unwrap();
 }
 
@@ -59,13 +59,9 @@ async fn the_next_command_reads_nothing() {
     world.store.loads.plan(|| Fault::Before);
     for (principal, command, status) in [
         (&world.staff, Command::MarkReady, OrderStatus::ReadyForPickup),
-        (
-            &courier(),
-            Command::AssignCourier { courier_id: courier().account_id },
-            OrderStatus::ReadyForPickup,
-        ),
+        (&courier(), Command::assign(courier().account_id), OrderStatus::ReadyForPickup),
         (&courier(), Command::PickUp, OrderStatus::OutForDelivery),
-        (&courier(), Command::Deliver, OrderStatus::Delivered),
+        (&courier(), Command::deliver(), OrderStatus::Delivered),
     ] {
         let answer = world.act(principal, id, command).await.unwrap();
         assert_eq!((answer.order.status, answer.replayed), (status, false));
@@ -92,12 +88,12 @@ async fn a_no_is_not_said_from_memory() {
     let (world, id) = accepted().await;
     world.store.loads.plan(|| Fault::Before);
     for (principal, command) in
-        [(&courier(), Command::Deliver), (&world.customer, accept()), (&world.staff, accept())]
+        [(&courier(), Command::deliver()), (&world.customer, accept()), (&world.staff, accept())]
     {
         let error = world.act(principal, id, command).await.unwrap_err();
         assert!(matches!(error, Error::Unavailable), "{error}");
     }
-    let request = CommandRequest { expected_version: Some(2), ..ready(id, "r") };
+    let request = CommandRequest { expected_versions: Some(vec![2]), ..ready(id, "r") };
     let error = world.engine.act(&world.staff, &request).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable), "{error}");
 
@@ -137,7 +133,7 @@ async fn memory_that_is_behind_returns_no_stock_again() {
 async fn memory_that_is_behind_moves_nothing_for_others() {
     let (world, id) = accepted().await;
     world.act(&world.staff, id, Command::MarkReady).await.unwrap();
-    world.act(&courier(), id, Command::AssignCourier { courier_id: courier().account_id }).await.unwrap();
+    world.act(&courier(), id, Command::assign(courier().account_id)).await.unwrap();
     let registration = Registration {
         email: "courier@example.com".into(),
         name: "Courier".into(),
@@ -145,8 +141,8 @@ async fn memory_that_is_behind_moves_nothing_for_others() {
         role: Role::Courier,
     };
     let courier_id = world.engine.register(Some(&world.admin), registration).await.unwrap().id;
-    let command = Command::AssignCourier { courier_id };
-    let request = CommandRequest { order_id: id, command, key: None, expected_version: None };
+    let command = Command::assign(courier_id);
+    let request = CommandRequest { order_id: id, command, key: None, expected_versions: None };
     world.second_engine().act(&world.admin, &request).await.unwrap();
 
     let error = world.act(&courier(), id, Command::PickUp).await.unwrap_err();

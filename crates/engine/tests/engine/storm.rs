@@ -56,7 +56,7 @@ async fn live(world: &World, number: u32) -> (dabba_domain::OrderId, dabba_domai
             order_id: answer.order.id,
             command,
             key: Some(key(&format!("{name} {number}"))),
-            expected_version: None,
+            expected_versions: None,
         };
         answer = loop {
             match world.engine.act(&world.staff, &request).await {

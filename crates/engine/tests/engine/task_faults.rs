@@ -87,7 +87,8 @@ async fn who_accepts_before_it_is_written_that_it_expires_is_first() {
     world.store.batch_gate.somebody_waits().await;
     // Another server passes no gate.
     let other = world.engine_on(Arc::new(world.store.another()), working_config());
-    let request = CommandRequest { order_id: order.id, command: accept(), key: None, expected_version: None };
+    let request =
+        CommandRequest { order_id: order.id, command: accept(), key: None, expected_versions: None };
     let accepted = other.act(&world.staff, &request).await.unwrap().order;
     world.store.batch_gate.open();
     eventually("its task is done", || worker.count(TaskOutcome::Completed) == 1).await;

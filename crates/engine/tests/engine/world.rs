@@ -162,7 +162,7 @@ impl World {
         command: Command,
     ) -> Result<Answer, Error> {
         self.engine
-            .act(principal, &CommandRequest { order_id, command, key: None, expected_version: None })
+            .act(principal, &CommandRequest { order_id, command, key: None, expected_versions: None })
             .await
     }
 

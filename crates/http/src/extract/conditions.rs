@@ -44,6 +44,14 @@ impl IfMatch {
     pub(crate) const fn needs_current(&self) -> bool {
         matches!(self, Self::OneOf(versions) if versions.len() > 1)
     }
+
+    /// The versions at one of which it has to be, `None` for whatever there is.
+    pub(crate) fn into_versions(self) -> Option<Vec<u32>> {
+        match self {
+            Self::Absent | Self::Any => None,
+            Self::OneOf(versions) => Some(versions),
+        }
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
@@ -125,6 +133,11 @@ fn parse(value: &str) -> Option<Tags> {
     }
     let mut tags = Vec::new();
     loop {
+        // A list may have empty elements (RFC 9110, section 5.6.1), and has one that is not.
+        rest = rest.trim_start_matches([',', ' ', '\t']);
+        if rest.is_empty() {
+            return (!tags.is_empty()).then_some(Tags::Listed(tags));
+        }
         let (weak, quoted) = match rest.strip_prefix("W/") {
             Some(quoted) => (true, quoted),
             None => (false, rest),
@@ -133,7 +146,7 @@ fn parse(value: &str) -> Option<Tags> {
         tags.push(Tag { weak, opaque: opaque.to_owned() });
         match behind.trim_start().strip_prefix(',') {
             _ if tags.len() > MAX_TAGS => return None,
-            Some(next) => rest = next.trim_start(),
+            Some(next) => rest = next,
             None => return behind.trim_start().is_empty().then_some(Tags::Listed(tags)),
         }
     }
@@ -160,7 +173,8 @@ mod tests {
             ("1", None),
             ("\"1", None),
             ("\"1\" \"2\"", None),
-            ("\"1\",", None),
+            (",\"1\",, \"2\",", Some(Tags::Listed(vec![tag(false, "1"), tag(false, "2")]))),
+            (",", None),
             ("\"1\", *", None),
         ] {
             assert_eq!(parse(value), tags, "{value}");
@@ -176,17 +190,18 @@ mod tests {
 
     #[test]
     fn what_is_expected_follows_from_what_is_listed() {
-        for (condition, needs_current, expected) in [
-            (IfMatch::Absent, false, None),
-            (IfMatch::Any, false, None),
-            (IfMatch::OneOf(vec![2]), false, Some(2)),
-            (IfMatch::OneOf(vec![]), false, Some(0)), // Matches nothing.
-            (IfMatch::OneOf(vec![2, 3]), true, Some(3)),
-            (IfMatch::OneOf(vec![2, 4]), true, Some(2)),
+        for (condition, expected) in [
+            (IfMatch::Absent, None),
+            (IfMatch::Any, None),
+            (IfMatch::OneOf(vec![2]), Some(2)),
+            (IfMatch::OneOf(vec![]), Some(0)), // Matches nothing.
+            (IfMatch::OneOf(vec![2, 3]), Some(3)),
+            (IfMatch::OneOf(vec![2, 4]), Some(2)),
         ] {
+            let is_list = matches!(&condition, IfMatch::OneOf(versions) if versions.len() > 1);
             assert_eq!(
                 (condition.needs_current(), condition.expected(3)),
-                (needs_current, expected),
+                (is_list, expected),
                 "{condition:?}"
             );
         }

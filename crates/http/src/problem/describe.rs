@@ -36,7 +36,8 @@ pub(crate) struct ProblemDocument {
     request_id: String,
     /// `bad_request`: the parameter or header that is wrong.
     parameter: Option<String>,
-    /// `invalid`, `items_unavailable`: what is wrong, and where in the body.
+    /// `invalid`, `items_unavailable`: what is wrong, and where in the body. `forbidden`: what of the body the
+    /// caller may not change.
     errors: Option<Vec<dabba_domain::Problem>>,
     /// `restaurant_paused`: when the pause ends by itself, if it does.
     until: Option<dabba_domain::Timestamp>,
@@ -59,9 +60,9 @@ pub(crate) struct ProblemDocument {
     remaining: Option<u32>,
     /// `menu_changed`: the price now.
     quote: Option<QuoteBody>,
-    /// `illegal_move`, `nothing_refundable`, `refund_limit`: the order's status.
+    /// `illegal_move`, `already_…`, `nothing_refundable`, `refund_limit`: the order's status.
     order_status: Option<OrderStatus>,
-    /// `illegal_move`, `nothing_refundable`, `refund_limit`: what the caller may do instead.
+    /// `illegal_move`, `already_…`, `nothing_refundable`, `refund_limit`: what the caller may do instead.
     allowed_actions: Option<Vec<AllowedAction>>,
     /// `precondition_failed`: the version or revision that holds.
     current: Option<u32>,
@@ -148,9 +149,21 @@ refusals! {
     /// Of commands without a body.
     NotMoved: BadRequest IdempotencyKeyInvalid IdempotencyKeyReused IllegalMove TooManyChanges
         PreconditionFailed;
-    /// Of commands with a body.
-    NotMovedOrBadBody: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
-        Invalid IdempotencyKeyReused IllegalMove TooManyChanges PreconditionFailed;
+    /// Of an acceptance.
+    NotAccepted: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
+        Invalid IdempotencyKeyReused IllegalMove AlreadyAccepted TooManyChanges PreconditionFailed;
+    /// Of a rejection.
+    NotRejected: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
+        Invalid IdempotencyKeyReused IllegalMove AlreadyRejected TooManyChanges PreconditionFailed;
+    /// Of a cancellation.
+    NotCancelled: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
+        Invalid IdempotencyKeyReused IllegalMove AlreadyCancelled TooManyChanges PreconditionFailed;
+    /// Of an assignment.
+    NotAssigned: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
+        Invalid IdempotencyKeyReused IllegalMove AlreadyAssigned TooManyChanges PreconditionFailed;
+    /// Of a delivery.
+    NotDelivered: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
+        Invalid IdempotencyKeyReused IllegalMove AlreadyDelivered TooManyChanges PreconditionFailed;
     /// Of a refund.
     NotRefunded: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
         Invalid IdempotencyKeyReused IllegalMove NothingRefundable RefundLimit TooManyChanges

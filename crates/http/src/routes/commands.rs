@@ -1,7 +1,7 @@
 //! Commands on an order: each answers with the order after it.
 //!
-//! A command that was carried out before is answered as done. With an idempotency key it is answered
-//! as it was then, even when the order has moved on since.
+//! A command that was carried out before with the same content is answered as done. With the idempotency key
+//! of that time it is answered as it was then, even when the order has moved on since.
 
 use std::sync::Arc;
 
@@ -12,7 +12,10 @@ use axum::{
 };
 use dabba_domain::{
     AccountId, Amount, OrderId, Problems, Role,
-    order::{CancelReason, Command, RefundBearer, RefundLine, RefundReason, RefundRequest, RejectReason},
+    order::{
+        CancelReason, Command, InterventionReason, RefundBearer, RefundLine, RefundReason, RefundRequest,
+        RejectReason,
+    },
     text::Note,
 };
 use dabba_engine::{CommandRequest, Principal};
@@ -26,8 +29,8 @@ use crate::{
     App,
     extract::{Caller, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey},
     problem::{
-        Missing, NotAllowed, NotMoved, NotMovedOrBadBody, NotRefunded, NotSignedIn, Problem, Result,
-        WriteFailures,
+        Missing, NotAccepted, NotAllowed, NotAssigned, NotCancelled, NotDelivered, NotMoved, NotRefunded,
+        NotRejected, NotSignedIn, Problem, Result, WriteFailures,
     },
 };
 
@@ -76,19 +79,16 @@ struct CommandHeaders {
     )]
     key: Option<String>,
     /// Entity tags of the versions at which the order may be; `*` for any.
-    #[param(rename = "If-Match", pattern = r#"^(\*|"[0-9]{1,9}")$"#)]
+    #[param(rename = "If-Match", pattern = r#"^(\*|"[0-9]{1,9}"( *, *"[0-9]{1,9}"){0,31})$"#)]
     condition: Option<String>,
 }
 
 /// Gives the command and answers with the order.
 async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response> {
     let Envelope { caller, order_id, key, condition } = envelope;
-    let current =
-        if condition.needs_current() { app.engine.order(&caller, order_id).await?.version } else { 0 };
-    let expected_version = condition.expected(current);
-    let request = CommandRequest { order_id, command, key, expected_version };
+    let request = CommandRequest { order_id, command, key, expected_versions: condition.into_versions() };
     let done = app.engine.act(&caller, &request).await?;
-    answer(app, &caller, StatusCode::OK, &done).await
+    answer(StatusCode::OK, &done)
 }
 
 /// In what time the food will be ready.
@@ -110,7 +110,7 @@ struct AcceptanceBody {
     responses(
         (status = 200, description = "The order.", body = OrderBody,
             headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-        NotSignedIn, NotAllowed, Missing, NotMovedOrBadBody, WriteFailures,
+        NotSignedIn, NotAllowed, Missing, NotAccepted, WriteFailures,
     ),
     security(("bearer" = [])),
 )]
@@ -144,7 +144,7 @@ struct RejectionBody {
     responses(
         (status = 200, description = "The order.", body = OrderBody,
             headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-        NotSignedIn, NotAllowed, Missing, NotMovedOrBadBody, WriteFailures,
+        NotSignedIn, NotAllowed, Missing, NotRejected, WriteFailures,
     ),
     security(("bearer" = [])),
 )]
@@ -181,11 +181,19 @@ struct AssignmentBody {
     /// The courier's account. A courier can leave it out and means themselves then.
     #[serde(default)]
     courier_id: Option<AccountId>,
+    /// Why an admin assigns another courier. Required from an admin once the order is picked up; only an admin
+    /// gives one.
+    #[serde(default)]
+    reason: Option<InterventionReason>,
+    /// Why, in the admin's own words.
+    #[serde(default)]
+    note: Option<Note>,
 }
 
 /// Assigns a courier
 ///
-/// A courier takes an order that nobody carries; an admin gives it to any courier.
+/// A courier takes an order that nobody carries; an admin assigns it to any courier, also once it is picked up:
+/// then the admin says why.
 #[utoipa::path(
     post, path = "/v1/orders/{order_id}/assign", tag = "commands", operation_id = "assign_courier",
     params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
@@ -193,7 +201,7 @@ struct AssignmentBody {
     responses(
         (status = 200, description = "The order.", body = OrderBody,
             headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-        NotSignedIn, NotAllowed, Missing, NotMovedOrBadBody, WriteFailures,
+        NotSignedIn, NotAllowed, Missing, NotAssigned, WriteFailures,
     ),
     security(("bearer" = [])),
 )]
@@ -202,7 +210,8 @@ async fn assign_courier(
     envelope: Envelope,
     MaybeJsonBody(body): MaybeJsonBody<AssignmentBody>,
 ) -> Result<Response> {
-    let courier_id = match body.unwrap_or_default().courier_id {
+    let AssignmentBody { courier_id, reason, note } = body.unwrap_or_default();
+    let courier_id = match courier_id {
         Some(courier_id) => courier_id,
         None if envelope.caller.role == Role::Admin => {
             return Err(Problem::invalid(&Problems::one("/courier_id", "must be given by an admin")));
@@ -210,7 +219,7 @@ async fn assign_courier(
         // Others than couriers are refused for their role, whatever they say here.
         None => envelope.caller.account_id,
     };
-    act(&app, envelope, Command::AssignCourier { courier_id }).await
+    act(&app, envelope, Command::AssignCourier { courier_id, reason, note }).await
 }
 
 /// Says that the courier has the food
@@ -230,21 +239,41 @@ async fn pick_up_order(State(app): State<Arc<App>>, envelope: Envelope) -> Resul
     act(&app, envelope, Command::PickUp).await
 }
 
+/// Why an admin says that an order is delivered.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = Delivery)]
+#[serde(deny_unknown_fields)]
+struct DeliveryBody {
+    /// Why an admin says so instead of the courier. Required from an admin; only an admin gives one.
+    #[serde(default)]
+    reason: Option<InterventionReason>,
+    /// Why, in the admin's own words.
+    #[serde(default)]
+    note: Option<Note>,
+}
+
 /// Says that the customer has the food
 ///
-/// For the courier who carries the order, and for the restaurant's staff when the customer collects.
+/// For the courier who carries the order, for the restaurant's staff when the customer collects, and for an
+/// admin, with a reason, when the courier who picked it up does not say so.
 #[utoipa::path(
     post, path = "/v1/orders/{order_id}/deliver", tag = "commands", operation_id = "deliver_order",
     params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
+    request_body = Option<DeliveryBody>,
     responses(
         (status = 200, description = "The order.", body = OrderBody,
             headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-        NotSignedIn, NotAllowed, Missing, NotMoved, WriteFailures,
+        NotSignedIn, NotAllowed, Missing, NotDelivered, WriteFailures,
     ),
     security(("bearer" = [])),
 )]
-async fn deliver_order(State(app): State<Arc<App>>, envelope: Envelope) -> Result<Response> {
-    act(&app, envelope, Command::Deliver).await
+async fn deliver_order(
+    State(app): State<Arc<App>>,
+    envelope: Envelope,
+    MaybeJsonBody(body): MaybeJsonBody<DeliveryBody>,
+) -> Result<Response> {
+    let DeliveryBody { reason, note } = body.unwrap_or_default();
+    act(&app, envelope, Command::Deliver { reason, note }).await
 }
 
 /// Why an order is cancelled.
@@ -272,7 +301,7 @@ struct CancellationBody {
     responses(
         (status = 200, description = "The order.", body = OrderBody,
             headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-        NotSignedIn, NotAllowed, Missing, NotMovedOrBadBody, WriteFailures,
+        NotSignedIn, NotAllowed, Missing, NotCancelled, WriteFailures,
     ),
     security(("bearer" = [])),
 )]

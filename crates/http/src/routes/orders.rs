@@ -115,9 +115,9 @@ struct PaymentBody<'a> {
 }
 
 impl<'a> OrderBody<'a> {
-    async fn new(app: &App, caller: &Principal, order: &'a Order) -> Result<Self> {
+    fn new(order: &'a Order, allowed_actions: Vec<AllowedAction>) -> Self {
         let details = &*order.details;
-        Ok(Self {
+        Self {
             id: order.id,
             restaurant_id: details.restaurant_id,
             restaurant_name: &details.restaurant_name,
@@ -146,22 +146,18 @@ impl<'a> OrderBody<'a> {
             acceptance_deadline: order.acceptance_deadline,
             ready_by: order.ready_by,
             closure: order.closure.as_ref(),
-            allowed_actions: app.engine.allowed_actions(caller, order).await?,
-        })
+            allowed_actions,
+        }
     }
 }
 
 /// Room for what most orders are in JSON, so that it is written once and not moved as it grows.
 const ORDER_BYTES: usize = 2_048;
 
-/// The answer to a write: the order, and whether it was written by an earlier request.
-pub(super) async fn answer(
-    app: &App,
-    caller: &Principal,
-    status: StatusCode,
-    answer: &Answer,
-) -> Result<Response> {
-    let mut response = represent(app, caller, &answer.order).await?;
+/// The answer to a write: the order, and whether it was written by an earlier request. Nothing is read for it,
+/// so that no failure hides what has been written.
+pub(super) fn answer(status: StatusCode, answer: &Answer) -> Result<Response> {
+    let mut response = represent(&answer.order, answer.allowed_actions.clone())?;
     *response.status_mut() = status;
     if answer.replayed {
         response.headers_mut().insert(REPLAYED.clone(), HeaderValue::from_static("true"));
@@ -169,8 +165,8 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-async fn represent(app: &App, caller: &Principal, order: &Order) -> Result<Response> {
-    let body = OrderBody::new(app, caller, order).await?;
+fn represent(order: &Order, allowed_actions: Vec<AllowedAction>) -> Result<Response> {
+    let body = OrderBody::new(order, allowed_actions);
     let mut json = Vec::with_capacity(ORDER_BYTES);
     serde_json::to_writer(&mut json, &body).map_err(|error| Problem::internal(error.to_string()))?;
     let content_type = HeaderValue::from_static("application/json");
@@ -234,7 +230,7 @@ async fn place_order(
     let placed = app.engine.place(&caller, restaurant_id, &request, key).await?;
     let location = HeaderValue::from_str(&format!("/v1/orders/{}", placed.order.id))
         .map_err(|error| Problem::internal(error.to_string()))?;
-    let mut response = answer(&app, &caller, StatusCode::CREATED, &placed).await?;
+    let mut response = answer(StatusCode::CREATED, &placed)?;
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
 }
@@ -268,7 +264,8 @@ async fn get_order(
         set_version_headers(&mut response, &order);
         return Ok(response);
     }
-    represent(&app, &caller, &order).await
+    let allowed_actions = app.engine.allowed_actions(&caller, &order).await?;
+    represent(&order, allowed_actions)
 }
 
 /// A page of orders.
@@ -315,7 +312,7 @@ impl FromParameters for OrderListQuery {
 async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response> {
     let mut orders = Vec::with_capacity(page.orders.len());
     for order in &page.orders {
-        orders.push(OrderBody::new(app, caller, order).await?);
+        orders.push(OrderBody::new(order, app.engine.allowed_actions(caller, order).await?));
     }
     let next_cursor = page.next.map(|cursor| cursor.write());
     let incomplete = page.incomplete;

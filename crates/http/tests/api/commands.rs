@@ -93,6 +93,8 @@ async fn refunds_have_limits() {
     refund(&server.staff, json!({"reason": "late"})).await.problem(409, "illegal_move");
     walk_to(&server, &order, "deliver").await;
     refund(&server.staff, json!({"amount": 0, "reason": "late"})).await.problem(409, "nothing_refundable");
+    let unknown = json!({"lines": [{"line": 9, "quantity": 1}], "reason": "late"});
+    refund(&server.admin, unknown.clone()).await.problem(422, "invalid");
     refund(&server.staff, json!({"amount": 501, "reason": "late"})).await.problem(409, "refund_limit");
     refund(&server.staff, json!({"amount": 500, "reason": "late"})).await.expect(200);
     refund(&server.admin, json!({"amount": 2_019, "reason": "late"}))
@@ -100,6 +102,112 @@ async fn refunds_have_limits() {
         .problem(409, "nothing_refundable");
     let rest = refund(&server.admin, json!({"reason": "not_delivered"})).await.expect(200);
     assert_eq!((&rest["status"], &rest["payment"]["refunded"]), (&json!("refunded"), &json!(2518)));
+    // Nothing is left; content that is wrong is told first.
+    for body in [json!({"reason": "late"}), json!({"amount": 1, "reason": "late"})] {
+        let refused = refund(&server.admin, body).await.problem(409, "nothing_refundable");
+        assert_eq!(refused["order_status"], "refunded");
+    }
+    let both = json!({"amount": 1, "lines": [{"line": 9, "quantity": 1}], "reason": "late"});
+    let refused = refund(&server.admin, both).await;
+    assert_eq!(refused.pointers(), ["/amount", "/lines/0/line"]);
+}
+
+/// Proves that a repeated command is done with the same content, at whatever stage, and refused with other
+/// content; and that the key of a command that was done is not stored.
+#[tokio::test]
+async fn a_repeated_command_is_compared() {
+    let server = crate::start().await;
+    let order = server.place("1", &TestServer::order()).await;
+    let accept = |minutes: u32| {
+        server.command(&order, "accept", &server.staff, &json!({"preparation_minutes": minutes}))
+    };
+    let accepted = accept(15).send().await.expect(200);
+    for stage in ["accept", "ready", "assign", "pick-up", "deliver"] {
+        if stage != "accept" {
+            let person = if stage == "ready" { &server.staff } else { &server.courier };
+            server.command(&order, stage, person, &json!({})).send().await.expect(200);
+        }
+        let again = accept(15).send().await.expect(200);
+        assert_eq!(again["ready_by"], accepted["ready_by"], "after {stage}");
+        let other = accept(45).send().await.problem(409, "already_accepted");
+        assert_eq!(other["order_status"], again["status"], "after {stage}");
+    }
+    let done = accept(15).key("a").send().await;
+    assert_eq!((done.status, done.header("idempotency-replayed")), (200, ""));
+    accept(45).key("a").send().await.problem(409, "already_accepted");
+
+    let ended = server.place("2", &TestServer::order()).await;
+    let cancel = |body| server.command(&ended, "cancel", &server.customer, &body).send();
+    let why = json!({"reason": "too_slow", "note": "an hour"});
+    cancel(why.clone()).await.expect(200);
+    cancel(why).await.expect(200);
+    cancel(json!({"reason": "too_slow"})).await.problem(409, "already_cancelled");
+    cancel(json!({"reason": "duplicate", "note": "an hour"})).await.problem(409, "already_cancelled");
+    let rejected = server.place("3", &TestServer::order()).await;
+    let reject = |body| server.command(&rejected, "reject", &server.staff, &body).send();
+    reject(json!({"reason": "too_busy"})).await.expect(200);
+    reject(json!({"reason": "too_busy"})).await.expect(200);
+    reject(json!({"reason": "other"})).await.problem(409, "already_rejected");
+}
+
+/// Proves that an admin delivers or reassigns an order whose courier has disappeared, and says why.
+#[tokio::test]
+async fn an_admin_steps_in_for_a_courier_who_has_the_food() {
+    let server = crate::start().await;
+    for (number, command) in ["deliver", "assign"].into_iter().enumerate() {
+        let order = server.place(&number.to_string(), &TestServer::order()).await;
+        walk_to(&server, &order, "pick-up").await;
+        let mut body = json!({});
+        if command == "assign" {
+            body["courier_id"] = json!(server.other_courier.id.to_string());
+        }
+        let give = |person, body| server.command(&order, command, person, &body).send();
+        assert_eq!(give(&server.admin, body.clone()).await.pointers(), ["/reason"]);
+        body["note"] = json!("no answer since six");
+        assert_eq!(give(&server.admin, body.clone()).await.pointers(), ["/reason", "/note"]);
+        body["reason"] = json!("courier_unreachable");
+        let moved = give(&server.admin, body.clone()).await.expect(200);
+        give(&server.admin, body.clone()).await.expect(200);
+        let mut other = body.clone();
+        other["reason"] = json!("other");
+        let code = if command == "deliver" { "already_delivered" } else { "already_assigned" };
+        give(&server.admin, other).await.problem(409, code);
+        let path = format!("/v1/orders/{}/events", order["id"].as_str().unwrap());
+        let events = server.get(&path, Some(&server.admin)).await.expect(200);
+        let events = events["events"].as_array().unwrap().clone();
+        let recorded = events.iter().rfind(|event| event["data"]["reason"].is_string()).unwrap();
+        assert_eq!(recorded["data"]["reason"], "courier_unreachable", "{recorded}");
+        assert_eq!(recorded["data"]["note"], "no answer since six");
+        if command == "assign" {
+            assert_eq!(moved["courier_id"], server.other_courier.id.to_string());
+            server
+                .command(&order, "deliver", &server.courier, &json!({}))
+                .send()
+                .await
+                .problem(404, "not_found");
+            server.command(&order, "deliver", &server.other_courier, &json!({})).send().await.expect(200);
+        } else {
+            assert_eq!(moved["status"], "delivered");
+        }
+    }
+}
+
+/// Proves that a courier who takes a free order is held to `If-Match`, as everybody is.
+#[tokio::test]
+async fn a_courier_takes_a_free_order_at_a_version() {
+    let server = crate::start().await;
+    let order = server.place("1", &TestServer::order()).await;
+    let take = |if_match: &str| {
+        server.command(&order, "assign", &server.courier, &json!({})).header("if-match", if_match).send()
+    };
+    for stale in ["\"1\"", "\"1\", \"3\"", "W/\"2\"", "\"1\", W/\"2\"", "\"x\""] {
+        assert_eq!(take(stale).await.problem(412, "precondition_failed")["current"], 2, "{stale}");
+    }
+    let taken = take("\"1\",, \"2\"").await.expect(200);
+    assert_eq!(taken["courier_id"], server.courier.id.to_string());
+    take("*").await.expect(200);
+    let stranger = server.command(&order, "assign", &server.other_courier, &json!({}));
+    stranger.header("if-match", "\"1\"").send().await.problem(404, "not_found");
 }
 
 /// Proves that an order for collection is handed over by the restaurant, and has no courier.

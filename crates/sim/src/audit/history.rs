@@ -243,9 +243,9 @@ impl<'a> Replay<'a> {
                     ended(Closure::Rejected { reason: *reason, note: note.clone() });
             }
             Event::MarkedReady => self.status = OrderStatus::ReadyForPickup,
-            Event::CourierAssigned { courier_id } => self.courier_id = Some(*courier_id),
+            Event::CourierAssigned { courier_id, .. } => self.courier_id = Some(*courier_id),
             Event::PickedUp => self.status = OrderStatus::OutForDelivery,
-            Event::Delivered => self.status = OrderStatus::Delivered,
+            Event::Delivered { .. } => self.status = OrderStatus::Delivered,
             Event::Cancelled { reason, note, borne_by, .. } => {
                 let (by, reason, note, borne_by) = (*actor, *reason, note.clone(), *borne_by);
                 (self.status, self.closure) = ended(Closure::Cancelled { by, reason, note, borne_by });

@@ -194,7 +194,7 @@ mod tests {
             let (order_id, version, at) = (last.order_id, last.version + 1, last.at);
             events.push(RecordedEvent { order_id, version, at, actor: Actor::System, event });
         };
-        happen(Event::Delivered);
+        happen(Event::delivered());
         happen(Event::PaymentCaptured { amount: total });
         for (number, (borne_by, minor, lines)) in (1..).zip(refunds) {
             let (number, reason) = (NonZeroU32::new(number).unwrap(), RefundReason::Late);

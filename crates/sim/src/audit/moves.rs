@@ -77,8 +77,9 @@ const MOVES: &[Move] = &[
         &[Confirmed, Preparing, ReadyForPickup],
         &[Part::Taker, Part::Admin, Part::System],
     ),
+    legal_for(FulfilmentKind::Delivery, "courier_assigned", &[OutForDelivery], &[Part::Admin]),
     legal_for(FulfilmentKind::Delivery, "picked_up", &[ReadyForPickup], &[Part::Courier]),
-    legal_for(FulfilmentKind::Delivery, "delivered", &[OutForDelivery], &[Part::Courier]),
+    legal_for(FulfilmentKind::Delivery, "delivered", &[OutForDelivery], &[Part::Courier, Part::Admin]),
     legal_for(FulfilmentKind::Collection, "delivered", &[ReadyForPickup], &[Part::Staff]),
     legal("cancelled", &[Created, Confirmed], &[Part::Customer, Part::Staff, Part::Admin]),
     legal("cancelled", &[Preparing, ReadyForPickup], &[Part::Staff, Part::Admin]),
@@ -152,6 +153,13 @@ impl Position<'_> {
     }
 
     fn plays(&self, part: Part, event: &Event, actor: &Actor) -> bool {
+        // Who steps in for a courier who has the food says why, and nobody else does.
+        let steps_in = part == Part::Admin && self.status == OutForDelivery;
+        if let Event::CourierAssigned { reason, .. } | Event::Delivered { reason, .. } = event
+            && ((steps_in && reason.is_none()) || (part != Part::Admin && reason.is_some()))
+        {
+            return false;
+        }
         match (part, actor) {
             (Part::Unwinder, actor) => self.unwound_by == Some(*actor),
             (Part::Customer, Actor::Customer { account_id }) => *account_id == self.details.customer_id,
@@ -161,7 +169,7 @@ impl Position<'_> {
             (Part::Courier, Actor::Courier { account_id }) => self.courier_id == Some(*account_id),
             (Part::Taker, Actor::Courier { account_id }) => {
                 let takes =
-                    matches!(event, Event::CourierAssigned { courier_id } if courier_id == account_id);
+                    matches!(event, Event::CourierAssigned { courier_id, .. } if courier_id == account_id);
                 takes && self.courier_id.is_none_or(|courier_id| courier_id == *account_id)
             }
             (Part::Admin, Actor::Admin { .. }) | (Part::System, Actor::System) => true,

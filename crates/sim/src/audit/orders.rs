@@ -24,9 +24,9 @@ const PAGE_NEAR_DAMAGE: PageSize = PageSize::new(1).unwrap();
 const MAX_CONCURRENT_ORDERS: usize = 8;
 /// Events read at once. Nearly every order has fewer, and so takes one question.
 const EVENTS_LIMIT: u32 = 100;
-/// Most events of an order that are read: so many as commands may lead to, and as many again for what its
-/// payment provider has to say of them.
-const MAX_EVENTS: u32 = 2 * MAX_ORDER_VERSION;
+/// Maximum number of events of an order that are read. Commands that end an order, refunds and what the payment
+/// provider reports pass beyond [`MAX_ORDER_VERSION`]; refunds of single pennies reach this.
+const MAX_EVENTS: u32 = 100 * MAX_ORDER_VERSION;
 
 impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
     /// Looks at every order. Answers those that wait for a task, as far as they are not looked for yet.

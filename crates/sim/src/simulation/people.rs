@@ -3,10 +3,10 @@
 use std::{num::NonZeroU32, sync::PoisonError};
 
 use dabba_domain::{
-    Amount, OrderId,
+    Amount, OrderId, Role,
     order::{
-        CancelReason, Command, CommandKind, Order, OrderRequest, RefundBearer, RefundLine, RefundReason,
-        RefundRequest, RejectReason,
+        CancelReason, Command, CommandKind, InterventionReason, Order, OrderRequest, RefundBearer,
+        RefundLine, RefundReason, RefundRequest, RejectReason,
     },
     text::Slug,
 };
@@ -140,9 +140,9 @@ impl World {
         // Half of the time, whose turn it is does what comes next.
         if self.below(2) == 0
             && let Some(kind) = next_command(&order)
-            && let Some(command) = self.command(kind, &order)
+            && let who = self.whose_turn(kind, &order)
+            && let Some(command) = self.command(kind, &order, who.role)
         {
-            let who = self.whose_turn(kind, &order);
             self.give(&who, id, command).await;
             return;
         }
@@ -158,7 +158,9 @@ impl World {
         if gives_up && self.below(4) > 0 {
             return;
         }
-        let Some(command) = self.command(kind, &order) else { return };
+        // Now and then an admin does not say why, or somebody else does.
+        let role = if self.below(12) == 0 { Role::Admin } else { who.role };
+        let Some(command) = self.command(kind, &order, role) else { return };
         self.give(&who, id, command).await;
     }
 
@@ -168,7 +170,7 @@ impl World {
         // Without a key, a refund that is repeated would be another.
         let needs_key = matches!(command, Command::Refund(_)) || self.below(2) == 0;
         let key = if needs_key { IdempotencyKey::new(&name).ok() } else { None };
-        let request = CommandRequest { order_id, command, key, expected_version: None };
+        let request = CommandRequest { order_id, command, key, expected_versions: None };
         for _ in 0..MAX_TRIES {
             let engine = self.server();
             match engine.act(who, &request).await {
@@ -219,7 +221,8 @@ impl World {
     }
 
     /// A command of this kind with some content; none, where the system alone gives it.
-    pub(super) fn command(&mut self, kind: CommandKind, order: &Order) -> Option<Command> {
+    pub(super) fn command(&mut self, kind: CommandKind, order: &Order, role: Role) -> Option<Command> {
+        let reason = (role == Role::Admin).then_some(InterventionReason::CourierUnreachable);
         Some(match kind {
             CommandKind::Confirm | CommandKind::Warn | CommandKind::Expire => return None,
             CommandKind::Accept => Command::Accept { preparation_minutes: 5 + self.below_u32(30) },
@@ -228,9 +231,11 @@ impl World {
                 Command::Reject { reason: reasons[self.below(reasons.len())], note: None }
             }
             CommandKind::MarkReady => Command::MarkReady,
-            CommandKind::AssignCourier => Command::AssignCourier { courier_id: self.a_courier().account_id },
+            CommandKind::AssignCourier => {
+                Command::AssignCourier { courier_id: self.a_courier().account_id, reason, note: None }
+            }
             CommandKind::PickUp => Command::PickUp,
-            CommandKind::Deliver => Command::Deliver,
+            CommandKind::Deliver => Command::Deliver { reason, note: None },
             CommandKind::Cancel => {
                 let reasons = CancelReason::ALL;
                 Command::Cancel { reason: reasons[self.below(reasons.len())], note: None }

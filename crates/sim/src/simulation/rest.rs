@@ -124,9 +124,9 @@ impl Simulation {
         for id in ids {
             let Some(order) = self.world.look_at(id).await else { continue };
             if let Some(kind) = next_command(&order)
-                && let Some(command) = self.world.command(kind, &order)
+                && let who = self.world.whose_turn(kind, &order)
+                && let Some(command) = self.world.command(kind, &order, who.role)
             {
-                let who = self.world.whose_turn(kind, &order);
                 self.world.give(&who, id, command).await;
             }
             if !is_at_rest(&order) {

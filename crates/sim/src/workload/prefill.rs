@@ -163,7 +163,7 @@ impl Past {
         for (minutes, command) in [
             (2, Command::Accept { preparation_minutes: 15 }),
             (17, Command::MarkReady),
-            (25, Command::Deliver),
+            (25, Command::deliver()),
         ] {
             let at = placed_at.checked_add(SignedDuration::from_mins(minutes)).map_err(defect)?;
             let next = decide(&decision.order, &command, &kitchen, &self.settings, at).map_err(defect)?;

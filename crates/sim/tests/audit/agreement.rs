@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use dabba_domain::{
-    AccountId, Actor, Amount, TaskId, Timestamp,
+    Actor, Amount, TaskId, Timestamp,
     order::{
-        Awaited, CancelReason, CommandKind, Decision, DeclineReason, Event, Fulfilment, Order, OrderStatus,
-        PaymentMethod, PaymentToken, RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundNumber,
-        RefundReason, RefundStatus, RejectReason, Task, decide, settle,
+        Awaited, CancelReason, Command, CommandKind, Decision, DeclineReason, Event, Fulfilment, Order,
+        OrderStatus, PaymentMethod, PaymentToken, RecordedEvent, Refund, RefundBearer, RefundFailureReason,
+        RefundNumber, RefundReason, RefundStatus, RejectReason, Task, decide, settle,
     },
 };
 use dabba_sim::audit::{AuditOptions, audit};
@@ -20,7 +20,7 @@ use jiff::SignedDuration;
 use crate::{
     embedded,
     lives::{Stage, put_with},
-    random::{command, live, reports},
+    random::{command_by, live, reports},
     tampering::Tampering,
 };
 
@@ -67,34 +67,39 @@ fn unwound(order: &Order, event: Event) -> Vec<Event> {
 }
 
 /// What a command would lead to if nobody asked whether it is allowed.
-fn events(kind: CommandKind, order: &Order, courier_id: AccountId, at: Timestamp) -> Vec<Event> {
+fn events(command: &Command, order: &Order, at: Timestamp) -> Vec<Event> {
     let (note, stock_returned) = (None, false);
     let by_card = order.details.payment_method == PaymentMethod::Card;
-    match kind {
-        CommandKind::Confirm => vec![Event::Confirmed { acceptance_deadline: at }],
-        CommandKind::Accept => vec![Event::Accepted { preparation_minutes: 25, ready_by: at }],
-        CommandKind::Reject => {
+    match command.clone() {
+        Command::Confirm => vec![Event::Confirmed { acceptance_deadline: at }],
+        Command::Accept { .. } => vec![Event::Accepted { preparation_minutes: 25, ready_by: at }],
+        Command::Reject { .. } => {
             unwound(order, Event::Rejected { reason: RejectReason::TooBusy, note, stock_returned })
         }
-        CommandKind::MarkReady => vec![Event::MarkedReady],
-        CommandKind::AssignCourier => vec![Event::CourierAssigned { courier_id }],
-        CommandKind::PickUp => vec![Event::PickedUp],
-        CommandKind::Deliver if by_card => vec![Event::Delivered],
-        CommandKind::Deliver => {
-            vec![Event::Delivered, Event::PaymentCaptured { amount: order.details.amounts.total }]
+        Command::MarkReady => vec![Event::MarkedReady],
+        Command::AssignCourier { courier_id, reason, note } => {
+            vec![Event::CourierAssigned { courier_id, reason, note }]
         }
-        CommandKind::Cancel => {
+        Command::PickUp => vec![Event::PickedUp],
+        Command::Deliver { reason, note } if by_card => vec![Event::Delivered { reason, note }],
+        Command::Deliver { reason, note } => {
+            vec![
+                Event::Delivered { reason, note },
+                Event::PaymentCaptured { amount: order.details.amounts.total },
+            ]
+        }
+        Command::Cancel { .. } => {
             let (reason, borne_by) = (CancelReason::TooSlow, RefundBearer::Everyone);
             unwound(order, Event::Cancelled { reason, note, stock_returned, borne_by })
         }
-        CommandKind::Warn => {
+        Command::Warn => {
             vec![Event::AcceptanceDue { acceptance_deadline: order.acceptance_deadline.unwrap_or(at) }]
         }
-        CommandKind::Expire => {
+        Command::Expire => {
             let waited_for = if order.awaits_payment() { Awaited::Payment } else { Awaited::Restaurant };
             unwound(order, Event::Expired { waited_for, stock_returned })
         }
-        CommandKind::Refund => {
+        Command::Refund(_) => {
             let refund = next_refund(order, amount(700), RefundReason::Late, RefundBearer::Restaurant);
             vec![if by_card { Event::RefundRequested(refund) } else { Event::Refunded(refund) }]
         }
@@ -157,11 +162,12 @@ async fn compare(store: &Arc<dyn Store>, world: &mut World, order: &Order) -> (u
     for actor in actors(order, world) {
         for kind in CommandKind::ALL {
             let courier_id = actor.account_id().unwrap_or(order.details.customer_id);
-            let decided = decide(order, &command(*kind, courier_id), &actor, &settings(), at);
+            let command = command_by(&actor, *kind, order, courier_id);
+            let decided = decide(order, &command, &actor, &settings(), at);
             if decided.as_ref().is_ok_and(|decision| decision.events.is_empty()) {
                 continue; // Done before: nothing would be written.
             }
-            let events = events(*kind, order, courier_id, at);
+            let events = events(&command, order, at);
             let tasks = decided.as_ref().map_or_else(|_| every_task(order), tasks_of);
             let (is_clean, report) = is_clean_with(store, order, &events, tasks, actor, at).await;
             let case = format!("{kind} by {actor:?} on {order:?}: {decided:?}\n{report}");

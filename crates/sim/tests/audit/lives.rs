@@ -59,10 +59,10 @@ pub(crate) async fn put_with(
     let (kitchen, courier) = (staff(&order), Actor::Courier { account_id: courier_id });
     let way = [
         (Stage::Preparing, Command::Accept { preparation_minutes: 20 }, kitchen),
-        (Stage::Ready, Command::AssignCourier { courier_id }, courier),
+        (Stage::Ready, Command::assign(courier_id), courier),
         (Stage::Ready, Command::MarkReady, kitchen),
         (Stage::OutForDelivery, Command::PickUp, courier),
-        (Stage::Delivered, Command::Deliver, if is_delivered { courier } else { kitchen }),
+        (Stage::Delivered, Command::deliver(), if is_delivered { courier } else { kitchen }),
     ];
     if stage == Stage::Cancelled {
         let command = Command::Cancel { reason: CancelReason::Other, note: None };

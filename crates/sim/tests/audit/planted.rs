@@ -9,8 +9,8 @@ use std::sync::Arc;
 use dabba_domain::{
     Actor, Amount, Bucket, OrderId, RestaurantId, TaskId, Timestamp,
     order::{
-        Awaited, CancelReason, Event, Order, OrderDetails, OrderStatus, PaymentStatus, RecordedEvent, Refund,
-        RefundBearer, RefundNumber, RefundReason, Task,
+        Awaited, CancelReason, Event, InterventionReason, Order, OrderDetails, OrderStatus, PaymentStatus,
+        RecordedEvent, Refund, RefundBearer, RefundNumber, RefundReason, Task,
     },
 };
 use dabba_sim::audit::{AuditOptions, Code, Severity, audit};
@@ -118,8 +118,12 @@ fn total(stored: &Stored) -> Amount {
 }
 
 fn collect(stored: &mut Stored) {
+    collect_by(stored, Actor::System);
+}
+
+fn collect_by(stored: &mut Stored, actor: Actor) {
     let amount = total(stored);
-    happen(stored, Actor::System, Event::PaymentCaptured { amount });
+    happen(stored, actor, Event::PaymentCaptured { amount });
 }
 
 fn mark_ready(stored: &mut Stored) {
@@ -197,13 +201,24 @@ const PLANTED: &[Planted] = &[
         // A courier may take an order for themselves only.
         let Actor::Restaurant { account_id, .. } = staff(&stored.order) else { unreachable!() };
         let other = World::new(77).account_id();
-        happen(stored, Actor::Courier { account_id }, Event::CourierAssigned { courier_id: other });
+        happen(stored, Actor::Courier { account_id }, Event::assigned(other));
+    }),
+    plant(Code::IllegalActor, Stage::OutForDelivery, |stored| {
+        // An admin says why they step in for a courier who has the food.
+        let actor = admin(&stored.order);
+        happen(stored, actor, Event::assigned(World::new(77).account_id()));
+    }),
+    plant(Code::IllegalActor, Stage::OutForDelivery, |stored| {
+        // A courier has no reason to give.
+        let (account_id, reason) = (stored.order.courier_id.unwrap(), Some(InterventionReason::Other));
+        happen(stored, Actor::Courier { account_id }, Event::Delivered { reason, note: None });
+        collect_by(stored, Actor::Courier { account_id });
     }),
     plant(Code::IllegalActor, Stage::Preparing, cancel),
     plant(Code::IllegalActor, Stage::Confirmed, |stored| stored.events[0].actor = Actor::System),
     plant(Code::MovedAfterEnd, Stage::Cancelled, |stored| {
         let (actor, courier_id) = (admin(&stored.order), stored.order.details.customer_id);
-        happen(stored, actor, Event::CourierAssigned { courier_id });
+        happen(stored, actor, Event::assigned(courier_id));
     }),
     plant(Code::ExpiredEarly, Stage::Confirmed, |stored| {
         happen(stored, Actor::System, expired(Awaited::Restaurant));

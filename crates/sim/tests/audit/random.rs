@@ -5,8 +5,9 @@ use std::sync::Arc;
 use dabba_domain::{
     AccountId, Actor, Amount,
     order::{
-        CancelReason, Command, CommandKind, DeclineReason, Fulfilment, Order, PaymentReport,
-        RefundFailureReason, RefundReason, RefundRequest, RejectReason, allowed_actions,
+        CancelReason, Command, CommandKind, DeclineReason, Fulfilment, InterventionReason, Order,
+        OrderStatus, PaymentReport, RefundFailureReason, RefundReason, RefundRequest, RejectReason,
+        allowed_actions,
     },
 };
 use dabba_sim::audit::{AuditOptions, Code, Report, audit};
@@ -83,7 +84,7 @@ pub(crate) async fn live(store: &dyn Store, world: &mut World, by_card: bool) ->
         if kinds.is_empty() {
             continue;
         }
-        let mut command = command(kinds[world.below(kinds.len())], courier);
+        let mut command = command_by(&actor, kinds[world.below(kinds.len())], &order, courier);
         if let Command::Refund(request) = &mut command {
             request.amount = request.amount.min(Some(order.refundable()));
         }
@@ -128,16 +129,20 @@ pub(crate) async fn report(
     if commit.change.is_some() { write(store, commit).await } else { order.clone() }
 }
 
-/// A command of a kind, with the content that fits these orders.
-pub(crate) fn command(kind: CommandKind, courier_id: AccountId) -> Command {
+/// A command of a kind by this actor, with the content that fits these orders: an admin says why they step in
+/// for a courier who has the food.
+pub(crate) fn command_by(actor: &Actor, kind: CommandKind, order: &Order, courier_id: AccountId) -> Command {
+    let is_carried = matches!(order.status, OrderStatus::OutForDelivery | OrderStatus::Delivered);
+    let is_admin = matches!(actor, Actor::Admin { .. });
+    let reason = (is_admin && is_carried).then_some(InterventionReason::CourierUnreachable);
     match kind {
+        CommandKind::AssignCourier => Command::AssignCourier { courier_id, reason, note: None },
+        CommandKind::Deliver => Command::Deliver { reason, note: None },
         CommandKind::Confirm => Command::Confirm,
         CommandKind::Accept => Command::Accept { preparation_minutes: 25 },
         CommandKind::Reject => Command::Reject { reason: RejectReason::TooBusy, note: None },
         CommandKind::MarkReady => Command::MarkReady,
-        CommandKind::AssignCourier => Command::AssignCourier { courier_id },
         CommandKind::PickUp => Command::PickUp,
-        CommandKind::Deliver => Command::Deliver,
         CommandKind::Cancel => Command::Cancel { reason: CancelReason::Other, note: None },
         CommandKind::Warn => Command::Warn,
         CommandKind::Expire => Command::Expire,

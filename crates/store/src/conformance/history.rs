@@ -5,8 +5,8 @@ use std::{collections::HashSet, sync::Arc};
 use dabba_domain::{
     AccountId, Actor, OrderId, RestaurantId,
     order::{
-        CancelReason, Command, CommandKind, Fulfilment, Order, RecordedEvent, RefundReason, RefundRequest,
-        RejectReason, allowed_actions, fold,
+        CancelReason, Command, CommandKind, Fulfilment, InterventionReason, Order, OrderStatus,
+        RecordedEvent, RefundReason, RefundRequest, RejectReason, allowed_actions, fold,
     },
     text::Note,
 };
@@ -73,17 +73,17 @@ pub async fn the_events_of_every_way_to_an_end_make_the_stored_order(store: Arc<
 
     let delivered = [
         (accept.clone(), staff),
-        (Command::AssignCourier { courier_id: world.account_id() }, admin),
-        (Command::AssignCourier { courier_id }, admin),
+        (Command::assign(world.account_id()), admin),
+        (Command::assign(courier_id), admin),
         (Command::MarkReady, staff),
         (Command::PickUp, courier),
-        (Command::Deliver, courier),
+        (Command::deliver(), courier),
         (refund(Some(amount(1))), staff),
         (refund(Some(amount(500))), admin),
         (refund(None), admin),
     ];
     live(&store, &mut world, placed.remove(0), &delivered).await;
-    let fetched = [(accept.clone(), staff), (Command::MarkReady, staff), (Command::Deliver, staff)];
+    let fetched = [(accept.clone(), staff), (Command::MarkReady, staff), (Command::deliver(), staff)];
     live(&store, &mut world, collected, &fetched).await;
     let rejected = [(Command::Reject { reason: RejectReason::TooBusy, note: note.clone() }, staff)];
     live(&store, &mut world, placed.remove(0), &rejected).await;
@@ -129,14 +129,23 @@ pub async fn the_events_of_random_lives_make_the_stored_order(store: Arc<dyn Sto
                 break;
             }
             let (kind, actor) = possible[world.below(possible.len())];
-            let command = command_of(&mut world, kind, &order, courier_id);
+            let command = command_of(&mut world, kind, &actor, &order, courier_id);
             let commit = world.act(&order, &command, &actor);
             order = commit_and_compare(&store, commit).await;
         }
     }
 }
 
-fn command_of(world: &mut World, kind: CommandKind, order: &Order, courier_id: AccountId) -> Command {
+fn command_of(
+    world: &mut World,
+    kind: CommandKind,
+    actor: &Actor,
+    order: &Order,
+    courier_id: AccountId,
+) -> Command {
+    // An admin says why they step in for a courier who has the food.
+    let steps_in = matches!(actor, Actor::Admin { .. }) && order.status == OrderStatus::OutForDelivery;
+    let reason = steps_in.then_some(InterventionReason::CourierUnreachable);
     match kind {
         CommandKind::Confirm => Command::Confirm,
         CommandKind::Accept => Command::Accept { preparation_minutes: 10 },
@@ -145,10 +154,11 @@ fn command_of(world: &mut World, kind: CommandKind, order: &Order, courier_id: A
         CommandKind::AssignCourier => {
             // To assign the same courier again would change nothing.
             let is_same = order.courier_id == Some(courier_id);
-            Command::AssignCourier { courier_id: if is_same { world.account_id() } else { courier_id } }
+            let courier_id = if is_same { world.account_id() } else { courier_id };
+            Command::AssignCourier { courier_id, reason, note: None }
         }
         CommandKind::PickUp => Command::PickUp,
-        CommandKind::Deliver => Command::Deliver,
+        CommandKind::Deliver => Command::Deliver { reason, note: None },
         CommandKind::Cancel => Command::Cancel { reason: CancelReason::Other, note: None },
         CommandKind::Warn => Command::Warn,
         CommandKind::Expire => Command::Expire,
@@ -179,7 +189,7 @@ pub async fn events_are_read_in_pages(store: Arc<dyn Store>) {
     let mut order = commit_and_compare(&store, placed).await;
     for _ in 0..5 {
         let courier_id = world.account_id();
-        let assign = Command::AssignCourier { courier_id };
+        let assign = Command::assign(courier_id);
         let commit = world.act(&order, &assign, &Actor::Admin { account_id: account });
         order = commit_and_compare(&store, commit).await;
     }

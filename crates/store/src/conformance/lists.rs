@@ -54,10 +54,10 @@ impl Scene {
             length => {
                 let whole = [
                     (Command::Accept { preparation_minutes: 20 }, staff),
-                    (Command::AssignCourier { courier_id }, courier),
+                    (Command::assign(courier_id), courier),
                     (Command::MarkReady, staff),
                     (Command::PickUp, courier),
-                    (Command::Deliver, courier),
+                    (Command::deliver(), courier),
                 ];
                 whole[..length - 1].to_vec()
             }
@@ -139,8 +139,7 @@ pub async fn a_courier_sees_the_orders_that_they_carry(store: Arc<dyn Store>) {
         .position(|order| order.status == OrderStatus::ReadyForPickup && order.courier_id.is_some())
         .unwrap();
     let admin = Actor::Admin { account_id: other };
-    let taken_over =
-        scene.world.act(&scene.orders[index], &Command::AssignCourier { courier_id: other }, &admin);
+    let taken_over = scene.world.act(&scene.orders[index], &Command::assign(other), &admin);
     scene.orders[index] = order_of(&taken_over);
     store.commit(vec![taken_over]).await.unwrap();
     let mut couriers = scene.couriers.clone();

@@ -111,7 +111,7 @@ pub fn past_orders(world: &mut World) -> Vec<PastOrder> {
             OrderDetails { fulfilment: Fulfilment::Collection, ..world.details(restaurant, account) };
         let mut life = vec![world.place_with(details)];
         let staff = staff(&order_of(&life[0]));
-        for command in [Command::Accept { preparation_minutes: 9 }, Command::MarkReady, Command::Deliver] {
+        for command in [Command::Accept { preparation_minutes: 9 }, Command::MarkReady, Command::deliver()] {
             let commit = world.act(&order_of(life.last().unwrap()), &command, &staff);
             life.push(commit);
         }

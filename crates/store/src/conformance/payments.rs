@@ -49,10 +49,10 @@ impl<'a> Scene<'a> {
         scene.hear(&scene.captured()).await;
         let courier_id = scene.world.account_id();
         let courier = Actor::Courier { account_id: courier_id };
-        scene.give(&Command::AssignCourier { courier_id }, &courier).await;
+        scene.give(&Command::assign(courier_id), &courier).await;
         scene.give(&Command::MarkReady, &staff(&scene.order)).await;
         scene.give(&Command::PickUp, &courier).await;
-        scene.give(&Command::Deliver, &courier).await;
+        scene.give(&Command::deliver(), &courier).await;
         scene
     }
 

@@ -1,0 +1,95 @@
+//! Commands that were carried out before.
+//!
+//! A command that is repeated with the same content is done. With different content it is refused, unless the
+//! lifecycle table allows it anew. A command counts as carried out for as long as what it brought about holds:
+//! an order that ended early is no longer accepted, and a delivered one still is.
+//!
+//! An [`Order`] does not hold everything that commands say. Where it does not, `decide` refuses with
+//! [`Rejection::Already`](super::Rejection::Already), and [`is_repeat`] tells by the order's history whether the
+//! content is the same.
+
+use jiff::SignedDuration;
+
+use super::{Closure, Command, Event, Order, OrderStatus as S, RecordedEvent};
+use crate::Actor;
+
+/// What an order says about a command that may have been carried out before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// It was not carried out, or no longer holds.
+    Not,
+    /// It was carried out with the same content.
+    Same,
+    /// It was carried out, with other content as far as the order knows.
+    Other,
+}
+
+/// Compares a command with what the order holds of the one that was carried out.
+pub(super) fn repeat(order: &Order, command: &Command, actor: &Actor) -> Repeat {
+    let same = |is_same| if is_same { Repeat::Same } else { Repeat::Other };
+    let once = |has_been| if has_been { Repeat::Same } else { Repeat::Not };
+    match command {
+        Command::Confirm => once(has_reached(order, S::Confirmed)),
+        Command::Accept { preparation_minutes } if has_reached(order, S::Preparing) => {
+            // Until the next event the order was updated when it was accepted.
+            let preparation = SignedDuration::from_mins(i64::from(*preparation_minutes));
+            same(order.ready_by.is_some() && order.updated_at.checked_add(preparation).ok() == order.ready_by)
+        }
+        Command::MarkReady => once(has_reached(order, S::ReadyForPickup)),
+        Command::PickUp => once(has_reached(order, S::OutForDelivery)),
+        Command::Deliver { reason, .. } if has_reached(order, S::Delivered) => {
+            same(reason.is_none() && !matches!(actor, Actor::Admin { .. }))
+        }
+        Command::AssignCourier { courier_id, reason, .. }
+            if order.courier_id == Some(*courier_id) && order.closure.is_none() =>
+        {
+            same(reason.is_none())
+        }
+        Command::Reject { reason, note } => match &order.closure {
+            Some(Closure::Rejected { reason: why, note: words }) => same(reason == why && note == words),
+            _ => Repeat::Not,
+        },
+        Command::Cancel { reason, note } => match &order.closure {
+            Some(Closure::Cancelled { reason: why, note: words, .. }) => same(reason == why && note == words),
+            _ => Repeat::Not,
+        },
+        Command::Expire => once(matches!(order.closure, Some(Closure::Expired { .. }))),
+        // Each warning and each refund is another.
+        Command::Accept { .. }
+        | Command::Deliver { .. }
+        | Command::AssignCourier { .. }
+        | Command::Warn
+        | Command::Refund(_) => Repeat::Not,
+    }
+}
+
+/// Whether the order came as far as this status, and did not end early.
+fn has_reached(order: &Order, status: S) -> bool {
+    let place = |status: S| S::ALL.iter().position(|it| *it == status);
+    // A refunded order that did not end early was delivered.
+    order.closure.is_none() && place(order.status) >= place(status)
+}
+
+/// Whether the latest event in this history that such a command causes says what this command says.
+pub fn is_repeat(command: &Command, history: &[RecordedEvent]) -> bool {
+    let says_the_same = |recorded: &RecordedEvent| match (command, &recorded.event) {
+        (Command::Accept { preparation_minutes: again }, Event::Accepted { preparation_minutes, .. }) => {
+            Some(again == preparation_minutes)
+        }
+        (Command::Reject { reason: why, note: words }, Event::Rejected { reason, note, .. }) => {
+            Some(why == reason && words == note)
+        }
+        (Command::Cancel { reason: why, note: words }, Event::Cancelled { reason, note, .. }) => {
+            Some(why == reason && words == note)
+        }
+        (Command::Deliver { reason: why, note: words }, Event::Delivered { reason, note }) => {
+            Some(why == reason && words == note)
+        }
+        (
+            Command::AssignCourier { courier_id: whom, reason: why, note: words },
+            Event::CourierAssigned { courier_id, reason, note },
+        ) => Some(whom == courier_id && why == reason && words == note),
+        _ => None,
+    };
+    history.iter().rev().find_map(says_the_same).unwrap_or(false)
+}

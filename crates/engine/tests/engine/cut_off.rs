@@ -1,0 +1,136 @@
+//! After a write nothing on the way to the answer can fail: whatever the store refuses from some call on, a
+//! request that has written something is answered as done.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+use dabba_domain::order::{Command, RefundReason, RefundRequest};
+use dabba_engine::{CommandRequest, EngineConfig, Error, Principal};
+use dabba_store::{
+    Store, StoreError,
+    intercept::{InterceptedStore, Interceptor, StoreCall},
+};
+use tempfile::TempDir;
+
+use crate::world::{World, accept, cancel, config, dal, embedded_store, key};
+
+/// More calls than any request makes.
+const MANY: u64 = 50;
+
+/// How many calls the store still carries out. Every later one fails.
+#[derive(Clone)]
+struct CallsLeft(Arc<AtomicU64>);
+
+#[async_trait]
+impl Interceptor for CallsLeft {
+    async fn before(&self, _: StoreCall) -> Result<(), StoreError> {
+        let take = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };
+        match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StoreError::Unavailable("as the test says".into())),
+        }
+    }
+    async fn after(&self, _: StoreCall) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+struct CutOff {
+    world: World,
+    store: Arc<dyn Store>,
+    calls: CallsLeft,
+    _directory: TempDir,
+}
+
+impl CutOff {
+    /// A world that keeps no memberships and no orders in memory, so that all it needs is read.
+    async fn new() -> Self {
+        let (directory, store) = embedded_store();
+        let calls = CallsLeft(Arc::new(AtomicU64::new(u64::MAX)));
+        let none = std::time::Duration::ZERO;
+        let config = EngineConfig {
+            membership_max_age: none,
+            membership_max_stale_age: none,
+            remembered_orders: 0,
+            ..config()
+        };
+        let cut = InterceptedStore::new(Arc::clone(&store), calls.clone());
+        let world = World::on(Arc::new(cut), config).await;
+        Self { world, store, calls, _directory: directory }
+    }
+
+    /// Makes a request again and again, each time with one more call that the store carries out, until the request
+    /// needs no more. `state` says what is stored.
+    async fn check<T>(
+        &self,
+        name: &str,
+        prepare: impl AsyncFn(u64) -> T,
+        request: impl AsyncFn(&T) -> Result<(), Error>,
+        state: impl AsyncFn(&T) -> String,
+    ) {
+        for calls in 0..MANY {
+            let subject = prepare(calls).await;
+            let before = state(&subject).await;
+            self.calls.0.store(calls, Ordering::SeqCst);
+            let answer = request(&subject).await;
+            let left = self.calls.0.swap(u64::MAX, Ordering::SeqCst);
+            let is_written = state(&subject).await != before;
+            assert_eq!(answer.is_ok(), is_written, "{name} with {calls} calls: {answer:?}");
+            if is_written && left > 0 {
+                return;
+            }
+        }
+        panic!("{name} never had enough calls");
+    }
+
+    async fn check_command(&self, name: &str, before: &[Command], command: Command, principal: Principal) {
+        let world = &self.world;
+        self.check(
+            name,
+            async |number| {
+                let id = world.place(&dal(1), &format!("{name} {number}")).await.unwrap().order.id;
+                for command in before {
+                    world.act(&world.staff, id, command.clone()).await.unwrap();
+                }
+                id
+            },
+            async |id| {
+                let (order_id, command) = (*id, command.clone());
+                let request = CommandRequest { order_id, command, key: None, expected_versions: None };
+                world.engine.act(&principal, &request).await.map(drop)
+            },
+            async |id| self.store.order(*id).await.unwrap().unwrap().version.to_string(),
+        )
+        .await;
+    }
+}
+
+/// Proves it of placing, and of commands by staff, whose membership is read.
+#[tokio::test]
+async fn an_order_that_is_written_is_answered() {
+    let cut_off = CutOff::new().await;
+    let world = &cut_off.world;
+    cut_off
+        .check(
+            "place",
+            async |number| key(&format!("place {number}")),
+            async |key| {
+                world.engine.place(&world.customer, world.restaurant_id, &dal(1), key.clone()).await.map(drop)
+            },
+            async |key| {
+                let claim = cut_off.store.find_claim(world.customer.account_id, world.restaurant_id, key);
+                claim.await.unwrap().is_some().to_string()
+            },
+        )
+        .await;
+    let (staff, life) = (world.staff, [accept(), Command::MarkReady, Command::deliver()]);
+    cut_off.check_command("accept", &[], accept(), staff).await;
+    cut_off.check_command("ready", &life[..1], Command::MarkReady, staff).await;
+    cut_off.check_command("deliver", &life[..2], Command::deliver(), staff).await;
+    cut_off.check_command("cancel", &[], cancel(), world.customer).await;
+    let refund = Command::Refund(RefundRequest::new(None, RefundReason::Late));
+    cut_off.check_command("refund", &life, refund, world.admin).await;
+}
