@@ -29,6 +29,7 @@ mod openapi;
 pub mod order;
 pub mod pricing;
 pub mod problem;
+mod read_only;
 pub mod restaurant;
 pub mod text;
 
@@ -37,3 +38,4 @@ pub use ids::{AccountId, Bucket, OrderId, RestaurantId, TaskId};
 pub use jiff::Timestamp;
 pub use money::{Amount, Currency};
 pub use problem::{Problem, Problems};
+pub use read_only::ReadOnly;

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, Currency, Problems, RestaurantId, Timestamp,
+    Amount, Currency, Problems, ReadOnly, RestaurantId, Timestamp,
     limits::{
         DEFAULT_ACCEPTANCE_DEADLINE_SECONDS, MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_OPENING_INTERVALS,
         MAX_TAX_RATE_BASIS_POINTS, MIN_ACCEPTANCE_DEADLINE_SECONDS,
@@ -115,6 +115,46 @@ pub struct Settings {
     pub refund_limit: Amount,
 }
 
+/// Whether a setting differs between two versions of a restaurant's settings.
+type Differs = fn(&Settings, &Settings) -> bool;
+
+/// The settings that only an admin may change, by their names in a [`SettingsDocument`]: those by which staff
+/// would spend money that is not the restaurant's. The acceptance deadline is not among them: it moves no money,
+/// has limits of its own, and a restaurant knows best how long it needs.
+const ADMIN_ONLY: [(&str, Differs); 2] = [
+    ("refund_limit", |from, to| from.refund_limit != to.refund_limit),
+    ("tax_rate_basis_points", |from, to| from.tax_rate_basis_points != to.tax_rate_basis_points),
+];
+
+impl Settings {
+    /// Checks whether staff, or an admin, may change these settings to others. Nobody changes the currency.
+    pub fn check_change(&self, to: &Self, is_admin: bool) -> Result<(), SettingsChangeError> {
+        if self.currency != to.currency {
+            // Every price on the menu would mean something else.
+            let text = format!("must be {}; a restaurant's currency never changes", self.currency);
+            return Err(SettingsChangeError::Never(Problems::one("/currency", text)));
+        }
+        let mut problems = Problems::new();
+        for (name, differs) in ADMIN_ONLY {
+            if !is_admin && differs(self, to) {
+                problems.add(format!("/{name}"), "only an admin changes it; leave it as it is");
+            }
+        }
+        problems.into_result().map_err(SettingsChangeError::AdminOnly)
+    }
+}
+
+/// Why settings cannot be changed to others.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsChangeError {
+    /// Nobody changes these.
+    #[error("{0}")]
+    Never(Problems),
+    /// Only an admin changes these.
+    #[error("{0}")]
+    AdminOnly(Problems),
+}
+
 /// A place on Earth (WGS 84).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -192,6 +232,30 @@ pub struct SettingsDocument {
     /// Most that staff may refund of one order; nothing, when absent.
     #[serde(default)]
     pub refund_limit: Amount,
+    /// The restaurant. Ignored: reading a restaurant adds it.
+    #[serde(default, skip_serializing)]
+    #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<RestaurantId>))]
+    pub id: ReadOnly,
+    /// The revision of the settings. Ignored: reading a restaurant adds it.
+    #[serde(default, skip_serializing)]
+    #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<Revision>))]
+    pub revision: ReadOnly,
+    /// The pause, if there is one. Ignored: reading a restaurant adds it.
+    #[serde(default, skip_serializing)]
+    #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<Pause>))]
+    pub pause: ReadOnly,
+    /// Whether it takes orders. Ignored: reading a restaurant adds it.
+    #[serde(default, skip_serializing)]
+    #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<bool>))]
+    pub accepting: ReadOnly,
+    /// When it takes orders next. Ignored: reading a restaurant adds it.
+    #[serde(default, skip_serializing)]
+    #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<Timestamp>))]
+    pub opens_at: ReadOnly,
+    /// When it was registered. Ignored: reading a restaurant adds it.
+    #[serde(default, skip_serializing)]
+    #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<Timestamp>))]
+    pub created_at: ReadOnly,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]

@@ -5,7 +5,7 @@ use dabba_domain::{
     limits::MAX_STOCK,
     order::{AllowedAction, OrderStatus, Rejection, Version},
     pricing::{BelowMinimum, PricingError},
-    restaurant::{NotAccepting, Revision},
+    restaurant::{NotAccepting, Revision, SettingsChangeError},
 };
 use dabba_store::{StockShortage, StoreError};
 
@@ -20,6 +20,9 @@ pub enum Error {
     /// The caller's role may not do this.
     #[error("{0}")]
     Forbidden(String),
+    /// The caller's role may not change these parts of the input.
+    #[error("{0}")]
+    ForbiddenChange(Problems),
     /// The input is wrong.
     #[error("{0}")]
     Invalid(Problems),
@@ -148,6 +151,15 @@ impl From<StoreError> for Error {
                 Self::OutcomeUnknown
             }
             StoreError::Corrupt(reason) => Self::Internal(reason),
+        }
+    }
+}
+
+impl From<SettingsChangeError> for Error {
+    fn from(error: SettingsChangeError) -> Self {
+        match error {
+            SettingsChangeError::Never(problems) => Self::Invalid(problems),
+            SettingsChangeError::AdminOnly(problems) => Self::ForbiddenChange(problems),
         }
     }
 }

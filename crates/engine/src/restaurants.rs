@@ -48,7 +48,7 @@ impl Engine {
         Ok(self.store.restaurants(after, limit).await?)
     }
 
-    /// Replaces a restaurant's settings. For its staff and admins.
+    /// Replaces a restaurant's settings. For its staff and admins; some settings only an admin changes.
     pub async fn replace_settings(
         &self,
         principal: &Principal,
@@ -59,10 +59,7 @@ impl Engine {
         self.check_staff(principal, id).await?;
         let settings = settings.validate().map_err(Error::Invalid)?;
         self.update_restaurant(id, expected, |restaurant| {
-            if restaurant.settings.currency != settings.currency {
-                // Every price on the menu would mean something else.
-                return Err(Error::Invalid(Problems::one("/currency", "cannot be changed")));
-            }
+            restaurant.settings.check_change(&settings, principal.role == Role::Admin)?;
             restaurant.settings = settings.clone();
             Ok(())
         })

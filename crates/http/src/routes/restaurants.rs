@@ -263,7 +263,8 @@ async fn get_restaurant(State(app): State<Arc<App>>, InPath(id): InPath<Restaura
 
 /// Replaces a restaurant's settings
 ///
-/// For its staff and admins. The currency cannot be changed.
+/// For its staff and admins. Only an admin changes `refund_limit` and `tax_rate_basis_points`: from staff they must
+/// be as they are. The currency cannot be changed. Members that only the server writes are ignored.
 #[utoipa::path(
     put, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants", operation_id = "replace_restaurant",
     params(

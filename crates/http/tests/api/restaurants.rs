@@ -48,6 +48,48 @@ async fn settings_are_replaced_under_a_condition() {
     assert_eq!(refused.pointers(), ["/fulfilment"]);
 }
 
+/// Proves that what was read can be sent back, by staff too, and changes nothing.
+#[tokio::test]
+async fn what_a_restaurant_is_read_as_can_be_sent_back() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("");
+    server.post(&server.restaurant_path("/pause"), Some(&server.staff), &json!({})).send().await.expect(200);
+    let read = server.get(&path, None).await.expect(200);
+    assert!(read["pause"].is_object() && read["created_at"].is_string(), "{read}");
+    let put = server.put(&path, Some(&server.staff), &read).header("if-match", "*").send().await.expect(200);
+    let mut expected = read.clone();
+    expected["revision"] = put["revision"].clone();
+    assert_eq!(put, expected);
+}
+
+/// Proves that staff cannot raise their own refund limit or lower the tax, and are told of each such setting; and
+/// that an admin can.
+#[tokio::test]
+async fn some_settings_are_for_admins() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("");
+    let mut settings = server.get(&path, None).await.expect(200);
+    settings["name"] = json!("Renamed");
+    settings["acceptance_deadline_seconds"] = json!(600);
+    let put = |person, settings: &serde_json::Value| {
+        server.put(&path, Some(person), settings).header("if-match", "*").send()
+    };
+    put(&server.staff, &settings).await.expect(200);
+    settings["refund_limit"] = json!(1_000_000);
+    let refused = put(&server.staff, &settings).await.problem(403, "forbidden");
+    assert_eq!(refused["errors"][0]["pointer"], "/refund_limit");
+    settings["tax_rate_basis_points"] = json!(0);
+    let refused = put(&server.staff, &settings).await.problem(403, "forbidden");
+    let pointers: Vec<_> = refused["errors"].as_array().unwrap().iter().map(|it| &it["pointer"]).collect();
+    assert_eq!(pointers, ["/refund_limit", "/tax_rate_basis_points"]);
+    let kept = server.get(&path, None).await.expect(200);
+    assert_ne!((&kept["refund_limit"], &kept["tax_rate_basis_points"]), (&json!(1_000_000), &json!(0)));
+    let changed = put(&server.admin, &settings).await.expect(200);
+    assert_eq!((&changed["refund_limit"], &changed["tax_rate_basis_points"]), (&json!(1_000_000), &json!(0)));
+    settings["currency"] = json!("EUR");
+    assert_eq!(put(&server.admin, &settings).await.pointers(), ["/currency"], "for nobody");
+}
+
 /// Proves that a pause cannot end before it begins.
 #[tokio::test]
 async fn a_pause_ends_in_the_future() {
