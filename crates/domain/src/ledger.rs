@@ -10,6 +10,7 @@
 //! | a refund that the restaurant bears | the tax office the refund's tax share, the restaurant the rest | the customer, as a refund |
 //! | a refund that the platform bears | the tax office the refund's tax share, the platform the rest | the customer, as a refund |
 //! | a refund that everyone bears | the tax office the refund's tax share; restaurant, platform and courier the rest, in proportion to what each still holds | the customer, as a refund |
+//! | a refund fails after it was reported as made (`refund_reversed`) | the customer, what the refund was | everyone what they had borne of it |
 //!
 //! **The tax share** of a refund:
 //! - of lines: the tax on these lines;
@@ -26,13 +27,13 @@
 //! from an account below zero. The rest is divided by largest remainder; of equal remainders the restaurant's
 //! comes first, then the platform's.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::HashMap};
 
 use serde::Serialize;
 
 use crate::{
     Timestamp,
-    order::{Event, OrderDetails, RecordedEvent, Refund, RefundBearer, RefundLine, Version},
+    order::{Event, OrderDetails, RecordedEvent, Refund, RefundBearer, RefundLine, RefundNumber, Version},
     pricing::FulfilmentKind,
 };
 
@@ -87,11 +88,19 @@ pub fn ledger(history: &[RecordedEvent]) -> Vec<LedgerPosting> {
         return Vec::new();
     };
     let mut books = Books::new(details);
+    let mut refunds: HashMap<RefundNumber, Vec<LedgerEntry>> = HashMap::new();
     let mut postings = Vec::new();
     for recorded in history {
         let entries = match &recorded.event {
             Event::PaymentCaptured { .. } => books.sale(),
-            Event::Refunded(refund) => books.refund(refund),
+            Event::Refunded(refund) => {
+                let entries = books.refund(refund);
+                refunds.insert(refund.number, entries.clone());
+                entries
+            }
+            Event::RefundReversed { number, .. } => {
+                books.reverse(&refunds.remove(number).unwrap_or_default())
+            }
             _ => continue,
         };
         let entries: Vec<_> = entries.into_iter().filter(|entry| entry.amount != 0).collect();
@@ -155,6 +164,22 @@ impl<'a> Books<'a> {
             entry(LedgerAccount::Courier, -courier),
             entry(LedgerAccount::Restaurant, -restaurant),
         ]
+    }
+
+    /// Takes a refund's posting back: every account holds again what it held before the refund.
+    fn reverse(&mut self, posted: &[LedgerEntry]) -> Vec<LedgerEntry> {
+        let mut taken_back = Vec::with_capacity(posted.len());
+        for LedgerEntry { account, amount } in posted {
+            match account {
+                LedgerAccount::Restaurant => self.restaurant -= amount,
+                LedgerAccount::Tax => self.tax -= amount,
+                LedgerAccount::Platform => self.platform -= amount,
+                LedgerAccount::Courier => self.courier -= amount,
+                LedgerAccount::Customer | LedgerAccount::Refunds => {}
+            }
+            taken_back.push(entry(*account, -amount));
+        }
+        taken_back
     }
 
     /// What of a refund the tax office returns.

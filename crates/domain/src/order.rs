@@ -12,6 +12,8 @@ pub mod lifecycle;
 mod payment;
 mod refund;
 mod repeat;
+mod reversal;
+mod review;
 mod state;
 mod task;
 
@@ -26,6 +28,7 @@ pub use refund::{
     RefundStatus,
 };
 pub use repeat::is_repeat;
+pub use review::ReviewReason;
 pub use state::{
     Address, Awaited, Closure, Contact, Fulfilment, Order, OrderDetails, OrderStatus, PaymentMethod,
     PaymentStatus, StockDraw, Version,

@@ -117,6 +117,11 @@ pub enum Conflict {
     /// The e-mail address has an account.
     #[error("this e-mail address has an account")]
     EmailTaken,
+    /// The task is for a person.
+    #[error(
+        "a review cannot be retried, because no worker can do it; see to the order, then resolve the task"
+    )]
+    TaskForPeople,
 }
 
 fn stock_revision(current: Option<Revision>) -> String {

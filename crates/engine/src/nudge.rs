@@ -102,7 +102,10 @@ impl Engine {
             return Vec::new();
         }
         let now = self.now();
-        let is_due = |queue| tasks.iter().any(|spec| spec.run_at <= now && spec.task.kind().queue() == queue);
+        let is_due = |queue| {
+            let mut kinds = tasks.iter().filter(|spec| spec.run_at <= now).map(|spec| spec.task.kind());
+            kinds.any(|kind| kind.queue() == queue && !kind.is_for_people())
+        };
         TaskQueue::ALL.iter().copied().filter(|queue| is_due(*queue)).collect()
     }
 

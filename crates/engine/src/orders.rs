@@ -8,7 +8,9 @@ mod recent;
 
 use dabba_domain::{
     Actor, Amount, OrderId, RestaurantId, TaskId,
-    order::{AllowedAction, Decision, Order, OrderStatus, TaskSpec, Version, allowed_actions, fold},
+    order::{
+        AllowedAction, Decision, Order, OrderStatus, TaskKind, TaskSpec, Version, allowed_actions, fold,
+    },
 };
 use dabba_store::{
     CatalogueGuard, Change, Claim, Commit, CommitOutcome, Fingerprint, IdempotencyKey, NewTask, StockChange,
@@ -21,7 +23,7 @@ pub use act::CommandRequest;
 pub use quote::Quote;
 pub(crate) use recent::RecentOrders;
 
-use crate::{Conflict, Engine, Error};
+use crate::{Conflict, Engine, Error, TaskOutcome};
 
 /// What a write was answered with.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,12 +106,16 @@ impl Engine {
         let (status, bucket) = (decision.order.status, decision.order.id.bucket());
         let has_moved = conditions.status_before != Some(status);
         let due = self.due_queues(&decision.tasks);
+        let for_people = count_for_people(&decision);
         let outcome = self.committers.submit(self.commit_of(decision, conditions));
         async move {
             let outcome = outcome.await?;
             match &outcome {
                 CommitOutcome::Committed => {
                     self.tell_of_tasks(bucket, &due);
+                    if let Some((kind, count)) = for_people {
+                        self.metrics.tasks(kind, TaskOutcome::GivenUp).inc_by(count);
+                    }
                     if has_moved {
                         self.metrics.count_order(status);
                     }
@@ -185,6 +191,13 @@ impl Engine {
             _ => Err(Error::Internal(format!("order {order_id} has no version {version}"))),
         }
     }
+}
+
+/// The tasks for people that follow from a decision, by kind: they are parked when they are written.
+fn count_for_people(decision: &Decision) -> Option<(TaskKind, u64)> {
+    let kinds = decision.tasks.iter().map(|spec| spec.task.kind());
+    let count = kinds.filter(|kind| kind.is_for_people()).count();
+    u64::try_from(count).ok().filter(|count| *count > 0).map(|count| (TaskKind::Review, count))
 }
 
 /// Upon what a decision holds.

@@ -20,6 +20,9 @@
 //! | the outcome is unknown | the task comes back when its lease has run out, unless it is done |
 //! | anything else, a panic too | it comes back after a pause; when it has failed too often, it is parked until an admin sees to it |
 //!
+//! What only a person can decide is a task as well (`Task::Review`): a store parks it when it writes it, no worker
+//! ever takes it, and an admin resolves it.
+//!
 //! Each queue is worked by itself, so that what waits for a payment provider holds up no deadline.
 //!
 //! To add a kind: a variant of `Task`, a file here that carries it out, and its arms below.
@@ -87,6 +90,9 @@ impl Verdict {
 
 /// How often a task may fail before it is parked.
 const fn max_failures(kind: TaskKind) -> u32 {
+    if kind.is_for_people() {
+        return 1;
+    }
     match kind.queue() {
         TaskQueue::Deadlines => MAX_DEADLINE_FAILURES,
         TaskQueue::Payments => MAX_PAYMENT_FAILURES,
@@ -216,7 +222,12 @@ impl Engine {
     }
 
     async fn carry_out(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
-        match claimed.task.task.kind().queue() {
+        let kind = claimed.task.task.kind();
+        if kind.is_for_people() {
+            // Stores never hand one out. Whatever unparked it, it is parked again.
+            return Err(Error::Internal("it is for a person and not for a worker".into()));
+        }
+        match kind.queue() {
             TaskQueue::Deadlines => self.keep_deadline(claimed).await,
             TaskQueue::Payments => self.move_money(claimed).await,
         }

@@ -113,6 +113,8 @@ codes! {
     StockNotLimited, "stock_not_limited", CONFLICT, "The stock is not limited";
     /// The stock would be below zero or above its maximum.
     StockOutOfRange, "stock_out_of_range", CONFLICT, "The stock would be out of range";
+    /// The task is for a person.
+    ReviewNotRetryable, "review_not_retryable", CONFLICT, "A review cannot be retried";
     /// The e-mail address has an account.
     EmailTaken, "email_taken", CONFLICT, "The e-mail address has an account";
     /// It is not at the version that was asked for.
@@ -340,6 +342,7 @@ impl From<Conflict> for Problem {
                 Self::new(Code::StockOutOfRange, text).with("remaining", remaining)
             }
             Conflict::EmailTaken => Self::new(Code::EmailTaken, text),
+            Conflict::TaskForPeople => Self::new(Code::ReviewNotRetryable, text),
         }
     }
 }

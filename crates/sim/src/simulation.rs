@@ -70,11 +70,14 @@ pub enum Plant {
     LostTasks,
     /// Now and then the provider gives money back and says that it does not.
     WrongAnswers,
+    /// What the provider reports of refunds that fail late is not heard.
+    LostReversals,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::ForgottenKeys, Self::LostStock, Self::LostTasks, Self::WrongAnswers];
+    pub const ALL: [Self; 5] =
+        [Self::ForgottenKeys, Self::LostStock, Self::LostTasks, Self::WrongAnswers, Self::LostReversals];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
@@ -83,6 +86,7 @@ impl Plant {
             Self::LostStock => "lost-stock",
             Self::LostTasks => "lost-tasks",
             Self::WrongAnswers => "wrong-answers",
+            Self::LostReversals => "lost-reversals",
         }
     }
 
@@ -113,6 +117,10 @@ pub struct SimulationReport {
     pub hangs: u64,
     /// Servers that were killed and started again.
     pub restarts: u64,
+    /// Refunds that failed after they were reported as made, of delivered orders.
+    pub reversed_refunds: u64,
+    /// The same of orders that had ended early.
+    pub reversed_refunds_of_ended_orders: u64,
     /// How much time passed, in the simulation, in seconds.
     pub simulated_seconds: i64,
     /// A number that is the same when every order went the same way.

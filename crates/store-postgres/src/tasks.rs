@@ -1,10 +1,14 @@
 //! Tasks: handing them out and taking them back. Each call of a worker is one statement.
 
 use async_trait::async_trait;
-use dabba_domain::{TaskId, Timestamp, ids::Id, order::TaskQueue};
+use dabba_domain::{
+    TaskId, Timestamp,
+    ids::Id,
+    order::{TaskKind, TaskQueue},
+};
 use dabba_store::{
     ClaimedTask, MAX_TASK_FAILURES, NewTask, PageSize, ParkedTask, StoreError, TaskFailure, TaskLease,
-    TaskPage, TaskResolution, TaskStore,
+    TaskPage, TaskResolution, TaskRetry, TaskStore,
     encoding::{
         clamped_nanoseconds, decode_task, decode_task_failures, encode_task_failure, exact_nanoseconds,
     },
@@ -59,6 +63,9 @@ const RETRY: &str = "\
     UPDATE tasks SET parked_at_ns = NULL, run_at_ns = $2 \
     WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
+const KIND_OF_PARKED: &str = "\
+    SELECT kind FROM tasks WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
+
 const RESOLVE: &str = "\
     UPDATE tasks SET resolved_at_ns = $2, resolved_by = $3, resolution = $4 \
     WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
@@ -71,6 +78,7 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("fail", FAIL),
     ("parked", PARKED),
     ("retry", RETRY),
+    ("kind_of_parked", KIND_OF_PARKED),
     ("resolve", RESOLVE),
 ];
 
@@ -127,12 +135,18 @@ impl TaskStore for PostgresStore {
         .await
     }
 
-    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<bool, StoreError> {
+    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<TaskRetry, StoreError> {
         let run_at_ns = exact_nanoseconds(run_at)?;
         // Whoever asked for it is told that it is so: it has to be the database that holds the task.
         self.in_transaction(|connection| async move {
             shard::require(&connection, id.bucket()).await?;
-            Ok(connection.execute(RETRY, &[&id.uuid(), &run_at_ns]).await? == 1)
+            let rows = connection.query(KIND_OF_PARKED, &[&id.uuid()]).await?;
+            let Some(row) = rows.first() else { return Ok(TaskRetry::NotParked) };
+            if TaskKind::from_name(read(row, 0)?).is_some_and(TaskKind::is_for_people) {
+                return Ok(TaskRetry::ForPeople);
+            }
+            let queued = connection.execute(RETRY, &[&id.uuid(), &run_at_ns]).await? == 1;
+            Ok(if queued { TaskRetry::Queued } else { TaskRetry::NotParked })
         })
         .await
     }

@@ -1,15 +1,18 @@
 //! Tasks: handing them out and taking them back.
 
 use async_trait::async_trait;
-use dabba_domain::{TaskId, Timestamp, order::TaskQueue};
+use dabba_domain::{
+    TaskId, Timestamp,
+    order::{TaskKind, TaskQueue},
+};
 use dabba_store::{
     ClaimedTask, MAX_TASK_FAILURES, NewTask, PageSize, ParkedTask, StoreError, TaskFailure, TaskLease,
-    TaskPage, TaskResolution, TaskStore,
+    TaskPage, TaskResolution, TaskRetry, TaskStore,
     encoding::{
         clamped_nanoseconds, decode_task, decode_task_failures, encode_task_failure, exact_nanoseconds,
     },
 };
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use crate::{
     SqliteStore,
@@ -47,6 +50,9 @@ pub(crate) const PARKED: &str = "\
 pub(crate) const RETRY: &str = "\
     UPDATE tasks SET parked_at_ns = NULL, run_at_ns = ?2 \
     WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
+
+pub(crate) const KIND_OF_PARKED: &str = "\
+    SELECT kind FROM tasks WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 pub(crate) const RESOLVE: &str = "\
     UPDATE tasks SET resolved_at_ns = ?2, resolved_by = ?3, resolution = ?4 \
@@ -102,12 +108,18 @@ impl TaskStore for SqliteStore {
             .await
     }
 
-    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<bool, StoreError> {
+    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<TaskRetry, StoreError> {
         let run_at_ns = exact_nanoseconds(run_at)?;
         self.writer
             .write(move |transaction| {
-                let parameters = params![id_bytes(id), run_at_ns];
-                Ok(transaction.prepare_cached(RETRY)?.execute(parameters)? == 1)
+                let mut statement = transaction.prepare_cached(KIND_OF_PARKED)?;
+                let kind = statement.query_row([id_bytes(id)], |row| row.get::<_, String>(0)).optional()?;
+                let Some(kind) = kind else { return Ok(TaskRetry::NotParked) };
+                if TaskKind::from_name(&kind).is_some_and(TaskKind::is_for_people) {
+                    return Ok(TaskRetry::ForPeople);
+                }
+                transaction.prepare_cached(RETRY)?.execute(params![id_bytes(id), run_at_ns])?;
+                Ok(TaskRetry::Queued)
             })
             .await
     }

@@ -18,7 +18,7 @@ use crate::{
     CatalogueUpdate, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint,
     IdempotencyKey, Listing, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, ScopedKey,
     StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure,
-    TaskLease, TaskPage, TaskResolution, TaskStore,
+    TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
 };
 
 /// Steps in before and after calls of a store. What it answers before a call keeps the call from being made;
@@ -138,7 +138,7 @@ impl<I: Interceptor> TaskStore for InterceptedStore<I> {
     async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError> {
         self.around(StoreCall::Other, self.inner.parked_tasks(after, limit)).await
     }
-    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<bool, StoreError> {
+    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<TaskRetry, StoreError> {
         self.around(StoreCall::Other, self.inner.retry_task(id, run_at)).await
     }
     async fn resolve_task(&self, id: TaskId, resolution: &TaskResolution) -> Result<bool, StoreError> {

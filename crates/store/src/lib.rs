@@ -52,7 +52,7 @@ pub use shards::{
 };
 pub use task::{
     ClaimedTask, MAX_TASK_FAILURES, NewTask, ParkedTask, RecordedTaskFailure, TaskFailure, TaskLease,
-    TaskPage, TaskResolution, TaskStore,
+    TaskPage, TaskResolution, TaskRetry, TaskStore,
 };
 
 /// A whole store.

@@ -11,7 +11,8 @@ use crate::{PageSize, StoreError};
 /// Most failures that are kept of one task. Beyond that the oldest is forgotten.
 pub const MAX_TASK_FAILURES: u32 = 100;
 
-/// Hands out tasks. They are written, and completed, by [`crate::OrderStore::commit`].
+/// Hands out tasks. They are written, and completed, by [`crate::OrderStore::commit`]. A task for people is parked
+/// when it is written, and is never handed out.
 #[async_trait]
 pub trait TaskStore: Send + Sync {
     /// Leases at most `limit` tasks of a queue whose time has come and that nobody holds at `now`, from each shard
@@ -42,8 +43,8 @@ pub trait TaskStore: Send + Sync {
     /// At most `limit` parked tasks behind an id, by id. Fewer, when there are no more.
     async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError>;
 
-    /// Has a parked task handed out again, from `run_at` on. `false` when it is not parked.
-    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<bool, StoreError>;
+    /// Has a parked task handed out again, from `run_at` on. A task for people stays parked.
+    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<TaskRetry, StoreError>;
 
     /// Puts a parked task away for good. What it was, what went wrong and who resolved it how is kept.
     /// `false` when it is not parked.
@@ -127,6 +128,17 @@ pub struct TaskPage {
     /// Whether tasks may be missing here because a shard did not answer in time. They are not on a later
     /// page either: whoever needs them asks for this page again.
     pub incomplete: bool,
+}
+
+/// What came of the request to retry a parked task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskRetry {
+    /// It is handed out again.
+    Queued,
+    /// It is not parked.
+    NotParked,
+    /// It is for people ([`dabba_domain::order::TaskKind::is_for_people`]): no worker can do it, so it stays parked.
+    ForPeople,
 }
 
 /// How a parked task was resolved, by hand.

@@ -1,7 +1,11 @@
 //! `dabba tasks`: what has failed too often, and what to do about it.
 
 use comfy_table::{Table, presets::NOTHING};
-use dabba_domain::{OrderId, Role, TaskId, Timestamp, text::Note};
+use dabba_domain::{
+    OrderId, Role, TaskId, Timestamp,
+    order::{ReviewReason, Task},
+    text::Note,
+};
 use dabba_engine::{Engine, Principal};
 use dabba_sim::Client;
 use dabba_store::{PageSize, ParkedTask};
@@ -38,14 +42,14 @@ struct ListArguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Has a parked task tried once more.
+    /// Has a parked task tried once more. A review cannot be retried: resolve it.
     Retry {
         /// The task.
         id: TaskId,
         #[command(flatten)]
         place: PlaceArguments,
     },
-    /// Puts a parked task away for good.
+    /// Puts a parked task or a review away for good.
     Resolve {
         /// The task.
         id: TaskId,
@@ -87,6 +91,9 @@ struct Row {
     id: TaskId,
     order_id: OrderId,
     kind: String,
+    /// Why a person has to look at the order, of a review.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<ReviewReason>,
     attempts: u32,
     parked_at: Timestamp,
     failures: Vec<FailureRow>,
@@ -106,10 +113,16 @@ impl From<ParkedTask> for Row {
             at: recorded.failure.at,
             error: recorded.failure.error,
         });
+        let kind = parked.task.task.kind().to_string();
+        let reason = match parked.task.task {
+            Task::Review { reason } => Some(reason),
+            _ => None,
+        };
         Self {
             id: parked.task.id,
             order_id: parked.task.order_id,
-            kind: parked.task.task.kind().to_string(),
+            kind,
+            reason,
             attempts: parked.attempts,
             parked_at: parked.parked_at,
             failures: failures.collect(),
@@ -222,7 +235,7 @@ async fn through(client: &Client, action: Action) -> Result<(), Failure> {
 
 fn new_table() -> Table {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["task", "order", "kind", "parked at", "attempts", "last error"]);
+    table.load_style(NOTHING).set_header(["task", "order", "kind", "parked at", "attempts", "reason"]);
     table
 }
 
@@ -233,14 +246,15 @@ fn show(rows: Vec<Row>, table: &mut Table, json: bool) -> Result<(), Failure> {
             output::json(&row)?;
             continue;
         }
-        let last_error = row.failures.last().map_or("", |last| &last.error).to_owned();
+        let last_error = || row.failures.last().map_or("", |last| &last.error).to_owned();
+        let reason = row.reason.as_ref().map_or_else(last_error, ToString::to_string);
         table.add_row([
             row.id.to_string(),
             row.order_id.to_string(),
             row.kind,
             row.parked_at.to_string(),
             row.attempts.to_string(),
-            last_error,
+            reason,
         ]);
     }
     Ok(())

@@ -130,6 +130,14 @@ pub enum Event {
     },
     /// The customer got money back.
     Refunded(Refund),
+    /// A refund failed after the payment provider had reported it as made. The amount can be refunded again.
+    RefundReversed {
+        /// Which of the order's refunds it is.
+        #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
+        number: RefundNumber,
+        /// Why.
+        reason: RefundFailureReason,
+    },
 }
 
 impl Event {
@@ -164,6 +172,7 @@ impl Event {
             Self::RefundRequested(_) => "refund_requested",
             Self::RefundFailed { .. } => "refund_failed",
             Self::Refunded(_) => "refunded",
+            Self::RefundReversed { .. } => "refund_reversed",
         }
     }
 }
@@ -260,6 +269,10 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
             let state = order.refunds.iter_mut().find(|state| state.refund.number == *number);
             let state = state.ok_or_else(|| misfit(recorded.version - 1))?;
             (state.status, state.failure) = (RefundStatus::Failed, *reason);
+        }
+        Event::RefundReversed { number, reason } => {
+            let version = order.version;
+            order.reverse_refund(*number, *reason).ok_or_else(|| misfit(version))?;
         }
         Event::Refunded(refund) => {
             order.refunded = order.refunded.plus(refund.amount).map_err(|_| misfit(order.version))?;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{
     Closure, Decision, Event, Order, OrderStatus, PaymentMethod, PaymentStatus, RefundBearer,
-    RefundFailureReason, RefundReason, Rejection, Task, refund::Refund, state::named_variants,
+    RefundFailureReason, RefundReason, Rejection, ReviewReason, Task, refund::Refund, state::named_variants,
 };
 use crate::{
     Actor, Timestamp, limits::MAX_PAYMENT_TEXT_LENGTH, order::RefundNumber, restaurant::Settings,
@@ -154,7 +154,7 @@ pub enum PaymentReport {
         /// Which of the order's refunds.
         number: RefundNumber,
     },
-    /// A refund was refused, for good.
+    /// A refund was refused, for good. It may have been reported as made before.
     RefundRefused {
         /// Which of the order's refunds.
         number: RefundNumber,
@@ -188,12 +188,7 @@ pub fn settle(
                 decision.record(&Actor::System, now, Event::Refunded(refund.clone()))?;
             }
         }
-        PaymentReport::RefundRefused { number, reason } => {
-            if order.pending_refund(*number).is_some() {
-                let event = Event::RefundFailed { number: *number, reason: Some(*reason) };
-                decision.record(&Actor::System, now, event)?;
-            }
-        }
+        PaymentReport::RefundRefused { number, reason } => decision.refund_refused(*number, *reason, now)?,
     }
     Ok(decision)
 }
@@ -266,6 +261,9 @@ impl Decision {
             let stock_returned = self.return_stock(true);
             let reason = DeclineReason::CalledOff;
             return self.record(&Actor::System, now, Event::PaymentFailed { reason, stock_returned });
+        }
+        if self.order.status != OrderStatus::Cancelled {
+            self.tasks_at(now, [Task::Review { reason: ReviewReason::PaymentVoided }]);
         }
         self.record(&Actor::System, now, Event::PaymentVoided)
     }

@@ -92,6 +92,15 @@ pub enum RefundStatus {
     Paid,
     /// The payment provider refused it.
     Failed,
+    /// The payment provider reported it as made, and it failed later. The amount can be refunded again.
+    Reversed,
+}
+
+impl RefundStatus {
+    /// Whether the customer has the money, or is about to.
+    pub const fn counts(self) -> bool {
+        matches!(self, Self::Pending | Self::Paid)
+    }
 }
 
 /// Why a payment provider did not give money back.
@@ -198,7 +207,7 @@ impl Order {
 
     /// What is given back of certain lines, or about to be.
     fn refunds_of_lines(&self) -> impl Iterator<Item = &Refund> {
-        let refunds = self.refunds.iter().filter(|state| state.status != RefundStatus::Failed);
+        let refunds = self.refunds.iter().filter(|state| state.status.counts());
         refunds.map(|state| &state.refund).filter(|refund| !refund.lines.is_empty())
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{PaymentToken, RefundNumber, state::named_variants};
+use super::{PaymentToken, RefundNumber, review::ReviewReason, state::named_variants};
 
 /// A piece of work, with what is needed for it beside the order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,12 @@ pub enum Task {
         /// Which of the order's refunds.
         number: RefundNumber,
     },
+    /// Have a person look at the order. No worker does it: it is parked from the start, until an admin
+    /// resolves it.
+    Review {
+        /// Why.
+        reason: ReviewReason,
+    },
 }
 
 impl Task {
@@ -41,6 +47,7 @@ impl Task {
             Self::CapturePayment => TaskKind::CapturePayment,
             Self::VoidPayment => TaskKind::VoidPayment,
             Self::RefundPayment { .. } => TaskKind::RefundPayment,
+            Self::Review { .. } => TaskKind::Review,
         }
     }
 }
@@ -58,6 +65,7 @@ pub enum TaskKind {
     CapturePayment,
     VoidPayment,
     RefundPayment,
+    Review,
 }
 
 named_variants!(TaskKind {
@@ -68,17 +76,28 @@ named_variants!(TaskKind {
     CapturePayment => "capture_payment",
     VoidPayment => "void_payment",
     RefundPayment => "refund_payment",
+    Review => "review",
 });
 
 impl TaskKind {
     /// In which queue tasks of this kind wait.
     pub const fn queue(self) -> TaskQueue {
         match self {
-            Self::WarnUnaccepted | Self::ExpireUnaccepted | Self::ExpireUnpaid => TaskQueue::Deadlines,
+            // No worker takes a review from the queue. It has to stand in one.
+            Self::WarnUnaccepted | Self::ExpireUnaccepted | Self::ExpireUnpaid | Self::Review => {
+                TaskQueue::Deadlines
+            }
             Self::AuthorizePayment | Self::CapturePayment | Self::VoidPayment | Self::RefundPayment => {
                 TaskQueue::Payments
             }
         }
+    }
+}
+
+impl TaskKind {
+    /// Whether tasks of this kind are for a person and not for a worker. A store parks them when it writes them.
+    pub const fn is_for_people(self) -> bool {
+        matches!(self, Self::Review)
     }
 }
 

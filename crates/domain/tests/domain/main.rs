@@ -13,3 +13,4 @@ mod payments;
 mod pricing;
 mod provider;
 mod refunds;
+mod reversals;

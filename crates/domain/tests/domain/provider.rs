@@ -10,7 +10,7 @@ use dabba_domain::{
     Actor, Amount, Timestamp,
     order::{
         Command, Decision, DeclineReason, Event, Order, OrderStatus, PaymentReport, PaymentStatus,
-        RecordedEvent, RefundNumber, RefundStatus, Task, TaskQueue, decide, fold, settle,
+        RecordedEvent, RefundNumber, Task, TaskQueue, decide, fold, settle,
     },
 };
 use jiff::SignedDuration;
@@ -96,6 +96,16 @@ impl Provider {
         report
     }
 
+    /// Learns from the customer's bank that money that was given back did not reach the customer.
+    fn fails_late(&mut self, place: usize) {
+        let paid: Vec<_> = self.refunds.iter().filter(|(_, amount)| amount.is_some()).collect();
+        if let Some((number, _)) = paid.get(place % paid.len().max(1)) {
+            let number = **number;
+            self.refunds.insert(number, None);
+            self.reports.push(refused(number.get()));
+        }
+    }
+
     /// Lets go of money that nobody has collected for a long time.
     fn loses_patience(&mut self) {
         if self.money == Money::SetAside {
@@ -129,6 +139,7 @@ enum Step {
     Work { task: usize, fate: Fate, agrees: bool },
     Report { report: usize, again: bool },
     LosePatience,
+    FailLate(usize),
     Wait(i64),
 }
 
@@ -152,7 +163,12 @@ impl Scene {
         assert!(order.captured.is_zero() || order.captured == order.details.amounts.total);
         let back = order.refunded.plus(order.pending_refunds()).unwrap();
         assert!(back <= order.captured, "more is given back than was collected");
-        if before.status.is_terminal() && order.status != before.status {
+        if before.status == OrderStatus::Refunded && order.status != before.status {
+            let ended_early = order.closure.is_some();
+            let expected = if ended_early { OrderStatus::Cancelled } else { OrderStatus::Delivered };
+            assert_eq!(order.status, expected);
+            assert!(order.refunded < before.refunded, "a refund was reversed");
+        } else if before.status.is_terminal() && order.status != before.status {
             assert_eq!((order.status, order.refunded), (OrderStatus::Refunded, order.captured));
         }
     }
@@ -223,6 +239,7 @@ impl Scene {
             }
             Step::Report { .. } => {}
             Step::LosePatience => self.provider.loses_patience(),
+            Step::FailLate(place) => self.provider.fails_late(*place),
             Step::Wait(seconds) => self.time += SignedDuration::from_secs(*seconds),
         }
     }
@@ -263,7 +280,7 @@ impl Scene {
         let has_ended = matches!(order.status, OrderStatus::Cancelled | OrderStatus::Refunded);
         assert!(!has_ended || held != Money::SetAside, "money is set aside for an order that has ended");
         assert_eq!(!order.captured.is_zero(), held == Money::Collected);
-        let was_refused = order.refunds.iter().any(|state| state.status == RefundStatus::Failed);
+        let was_refused = order.refunds.iter().any(|state| !state.status.counts());
         let is_kept = order.status == OrderStatus::Cancelled && held == Money::Collected;
         assert!(!is_kept || was_refused, "money is kept for an order that has ended");
         assert_eq!((order.refunded, order.pending_refunds()), (self.provider.given_back(), Amount::ZERO));
@@ -306,6 +323,7 @@ fn any_step() -> impl Strategy<Value = Step> {
             .prop_map(|(task, fate, agrees)| Step::Work { task, fate, agrees }),
         3 => (0_usize..20, any::<bool>()).prop_map(|(report, again)| Step::Report { report, again }),
         1 => Just(Step::LosePatience),
+        2 => (0_usize..8).prop_map(Step::FailLate),
         2 => (0_i64..400).prop_map(Step::Wait),
     ]
 }

@@ -1,9 +1,9 @@
 //! Tasks that have failed too often, and what admins do with them.
 
 use dabba_domain::{Role, TaskId, text::Note};
-use dabba_store::{PageSize, TaskPage, TaskResolution};
+use dabba_store::{PageSize, TaskPage, TaskResolution, TaskRetry};
 
-use crate::{Engine, Error, Principal};
+use crate::{Conflict, Engine, Error, Principal};
 
 impl Engine {
     /// A page of the parked tasks behind the given one, by id, with all that went wrong with them. For
@@ -18,10 +18,15 @@ impl Engine {
         Ok(self.store.parked_tasks(after, limit).await?)
     }
 
-    /// Has a parked task tried once more, at once. When that fails, it is parked again. For admins.
+    /// Has a parked task tried once more, at once. When that fails, it is parked again. A task for people stays
+    /// parked: [`Conflict::TaskForPeople`]. For admins.
     pub async fn retry_task(&self, principal: &Principal, id: TaskId) -> Result<(), Error> {
         check_admin(principal)?;
-        found(self.store.retry_task(id, self.now()).await?)?;
+        match self.store.retry_task(id, self.now()).await? {
+            TaskRetry::Queued => {}
+            TaskRetry::NotParked => return Err(Error::NotFound("parked task")),
+            TaskRetry::ForPeople => return Err(Conflict::TaskForPeople.into()),
+        }
         tracing::info!(task_id = %id, by = %principal.account_id, "a parked task is tried again");
         Ok(())
     }

@@ -21,7 +21,7 @@ use dabba_store::{
     CatalogueUpdate, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint,
     IdempotencyKey, Listing, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, ScopedKey,
     StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure,
-    TaskLease, TaskPage, TaskResolution, TaskStore,
+    TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
 };
 use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
@@ -315,7 +315,7 @@ impl TaskStore for FaultyStore {
     async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError> {
         self.inner.parked_tasks(after, limit).await
     }
-    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<bool, StoreError> {
+    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<TaskRetry, StoreError> {
         self.inner.retry_task(id, run_at).await
     }
     async fn resolve_task(&self, id: TaskId, resolution: &TaskResolution) -> Result<bool, StoreError> {

@@ -40,6 +40,8 @@ pub enum Operation {
     Void,
     /// An amount was given back, of what had been collected.
     Refund,
+    /// A refund failed after it was made: the amount came back.
+    FailRefund,
     /// The payment was refused. No money moved.
     Decline,
 }
@@ -54,8 +56,11 @@ pub struct Summary {
     pub captured: i64,
     /// How much was let go of without having been collected.
     pub voided: i64,
-    /// How much was given back.
+    /// How much was given back, and did not come back.
     pub refunded: i64,
+    /// How much was given back and came back, because the refund failed later.
+    #[serde(default)]
+    pub returned: i64,
     /// How many payments were authorized. More than one is a defect of the caller.
     pub authorizations: u32,
     /// How many payments were captured. More than one is a defect of the caller.
@@ -64,6 +69,9 @@ pub struct Summary {
     pub voids: u32,
     /// How many refunds were made.
     pub refunds: u32,
+    /// How many refunds failed after they were made.
+    #[serde(default)]
+    pub failed_refunds: u32,
     /// How many payments were declined.
     pub declines: u32,
 }
@@ -81,6 +89,10 @@ impl Summary {
             Operation::Capture => (&mut self.captured, &mut self.captures),
             Operation::Void => (&mut self.voided, &mut self.voids),
             Operation::Refund => (&mut self.refunded, &mut self.refunds),
+            Operation::FailRefund => {
+                self.refunded = self.refunded.saturating_sub(entry.amount.minor());
+                (&mut self.returned, &mut self.failed_refunds)
+            }
             Operation::Decline => (&mut nothing, &mut self.declines),
         };
         *sum = sum.saturating_add(entry.amount.minor());

@@ -22,7 +22,7 @@ use std::{
 
 use dabba_domain::{
     Amount, Currency, OrderId, Timestamp,
-    order::{DeclineReason, PaymentReference, PaymentToken, RefundNumber},
+    order::{DeclineReason, PaymentReference, PaymentToken, RefundFailureReason, RefundNumber},
 };
 use dabba_engine::{AmountNotAccepted, AmountRules, Payment, Random};
 use serde::{Deserialize, Serialize};
@@ -183,7 +183,7 @@ pub struct PaymentRecord {
     /// How far it is.
     #[serde(flatten)]
     pub state: PaymentState,
-    /// How much has been given back.
+    /// How much has been given back, and has not come back.
     pub refunded: Amount,
     /// What has been given back, one by one, oldest first.
     pub refunds: Vec<RefundRecord>,
@@ -217,6 +217,9 @@ pub struct RefundRecord {
     pub amount: Amount,
     /// When.
     pub at: Timestamp,
+    /// Why it failed after it was made, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<RefundFailureReason>,
 }
 
 /// What a simulated provider accepts in a currency: every currency that has a minor unit of its own or none. The

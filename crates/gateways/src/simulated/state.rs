@@ -56,6 +56,8 @@ pub(super) struct State {
     /// Payments that are decided later, and when; the next one first. Each waits for the same time, so the
     /// order in which they came is that in which they are due.
     undecided: VecDeque<(Timestamp, PaymentReference)>,
+    /// Refunds that fail later, and when; the next one first, for the same reason.
+    failing: VecDeque<(Timestamp, PaymentReference, RefundNumber)>,
     /// What has happened and was told nobody yet. Taken with each call, so it stays short.
     notifications: Vec<Notification>,
 }
@@ -76,8 +78,8 @@ type Fingerprint = [u8; 32];
 enum Made {
     /// It is about this payment.
     Payment(PaymentReference),
-    /// A refund was made.
-    Refund(RefundNumber),
+    /// A refund of this payment was made.
+    Refund(PaymentReference, RefundNumber),
     /// A refund was refused.
     NoRefund(RefundNumber, RefundFailureReason),
 }
@@ -188,7 +190,7 @@ impl State {
                 self.move_on(reference, Operation::Void, &payment.key, now);
                 Made::Payment((*reference).clone())
             }
-            Step::Refund(reference, number) => self.give_back(payment, reference, *number, now),
+            Step::Refund(reference, number) => self.give_back(payment, reference, *number, moment),
         })
     }
 
@@ -264,19 +266,26 @@ impl State {
         payment: &Payment,
         reference: &PaymentReference,
         number: RefundNumber,
-        now: Timestamp,
+        moment: Moment,
     ) -> Made {
+        let now = moment.now;
         let Payment { order_id, ref key, amount, .. } = *payment;
-        let refunded = self.payments.get_mut(reference).and_then(|Held { record, .. }| {
+        let refunded = self.payments.get_mut(reference).and_then(|Held { record, behaviour, .. }| {
+            let fails_late = behaviour.first_refund_fails_late && record.refunds.is_empty();
             let refunded = record.refunded.plus(amount).ok()?;
             let is_covered = record.state == PaymentState::Captured && refunded <= record.amount;
             is_covered.then(|| {
                 record.refunded = refunded;
-                record.refunds.push(RefundRecord { number, amount, at: now });
+                record.refunds.push(RefundRecord { number, amount, at: now, failure: None });
+                fails_late
             })
         });
+        if refunded == Some(true) {
+            let at = now.checked_add(moment.decided_after).unwrap_or(Timestamp::MAX);
+            self.failing.push_back((at, reference.clone(), number));
+        }
         let (made, report) = if refunded.is_some() {
-            (Made::Refund(number), Report::Refunded { number })
+            (Made::Refund(reference.clone(), number), Report::Refunded { number })
         } else {
             let reason = RefundFailureReason::NothingLeft;
             (Made::NoRefund(number, reason), Report::RefundRefused { number, reason })
@@ -306,7 +315,14 @@ impl State {
     fn answer(&self, made: &Made) -> Answer {
         let report = match made {
             Made::Payment(reference) => self.payments.get(reference).and_then(|held| report_of(&held.record)),
-            Made::Refund(number) => Some(Report::Refunded { number: *number }),
+            Made::Refund(reference, number) => {
+                let refunds = self.payments.get(reference).map(|held| held.record.refunds.as_slice());
+                let refund = refunds.unwrap_or_default().iter().find(|refund| refund.number == *number);
+                Some(match refund.and_then(|refund| refund.failure) {
+                    Some(reason) => Report::RefundRefused { number: *number, reason },
+                    None => Report::Refunded { number: *number },
+                })
+            }
             Made::NoRefund(number, reason) => {
                 Some(Report::RefundRefused { number: *number, reason: *reason })
             }
@@ -314,12 +330,30 @@ impl State {
         report.map_or(Answer::Pending, Answer::Report)
     }
 
-    /// Decides the payments that are due to be decided.
+    /// Decides the payments that are due to be decided, and has refunds fail that are due to fail.
     pub(super) fn settle(&mut self, now: Timestamp) {
+        self.fail_refunds(now);
         while let Some((at, reference)) = self.undecided.pop_front_if(|(at, _)| *at <= now) {
             if let Some(key) = self.payments.get(&reference).map(|held| held.key.clone()) {
                 self.move_on(&reference, Operation::Authorize, &key, at);
             }
+        }
+    }
+
+    /// Has the refunds fail that are due to fail.
+    fn fail_refunds(&mut self, now: Timestamp) {
+        while let Some((at, reference, number)) = self.failing.pop_front_if(|(at, ..)| *at <= now) {
+            let Some(Held { record, .. }) = self.payments.get_mut(&reference) else { continue };
+            let is_this = |refund: &&mut RefundRecord| refund.number == number && refund.failure.is_none();
+            let Some(refund) = record.refunds.iter_mut().find(is_this) else { continue };
+            let (amount, reason) = (refund.amount, RefundFailureReason::CardClosed);
+            refund.failure = Some(reason);
+            record.refunded = record.refunded.minus(amount).unwrap_or(Amount::ZERO);
+            let order_id = record.order_id;
+            self.notifications
+                .push(Notification { order_id, report: Report::RefundRefused { number, reason } });
+            let key = format!("{order_id}-refund-{number}");
+            self.note(order_id, &reference, Operation::FailRefund, amount, &key, at);
         }
     }
 

@@ -15,6 +15,7 @@
 //! | `tok_error_after` | succeeds; the first call is answered with an error all the same | succeed |
 //! | `tok_error_after_all` | as `tok_error_after` | the same, each step |
 //! | `tok_flap` | about one call in two fails, before it is done or after, at random | the same, each step |
+//! | `tok_refund_fails_late` | succeeds | succeed; the first refund is answered as made, and fails three seconds later |
 //! | any other | is declined: `invalid_token` | |
 //!
 //! Calls are counted for each idempotency key, so "the first" means the first with this key. The times are
@@ -45,6 +46,7 @@ const TOKENS: &[(&str, Behaviour)] = &[
     ("tok_error_after", Behaviour::SMOOTH.with(Fault::FirstAnswerFails)),
     ("tok_error_after_all", Behaviour::SMOOTH.with(Fault::FirstAnswerFails).at_every_step()),
     ("tok_flap", Behaviour::SMOOTH.with(Fault::Flaps).at_every_step()),
+    ("tok_refund_fails_late", Behaviour { first_refund_fails_late: true, ..Behaviour::SMOOTH }),
 ];
 
 /// The names of all tokens that are known, in the order of the table.
@@ -57,6 +59,8 @@ pub fn known() -> impl Iterator<Item = &'static str> {
 pub(super) struct Behaviour {
     /// What becomes of its authorization.
     pub(super) verdict: Verdict,
+    /// Whether the payment's first refund fails after it was answered as made.
+    pub(super) first_refund_fails_late: bool,
     fault: Fault,
     is_at_every_step: bool,
 }
@@ -100,7 +104,12 @@ pub(super) enum Course {
 
 impl Behaviour {
     /// Everything succeeds at once.
-    const SMOOTH: Self = Self { verdict: Verdict::Authorize, fault: Fault::Nothing, is_at_every_step: false };
+    const SMOOTH: Self = Self {
+        verdict: Verdict::Authorize,
+        first_refund_fails_late: false,
+        fault: Fault::Nothing,
+        is_at_every_step: false,
+    };
 
     const fn declined(reason: DeclineReason) -> Self {
         Self { verdict: Verdict::Decline(reason), ..Self::SMOOTH }

@@ -10,7 +10,7 @@
 //! | `payment_intent.succeeded` | captured |
 //! | `payment_intent.payment_failed` | declined |
 //! | `payment_intent.canceled` | voided |
-//! | `refund.created`, `refund.updated`, `refund.failed` | refunded when it has succeeded, refused when it has failed or was cancelled |
+//! | `refund.created`, `refund.updated`, `refund.failed`, `charge.refund.updated` | refunded when it has succeeded, refused when it has failed or was cancelled |
 
 use dabba_domain::{OrderId, Timestamp, order::PaymentReport};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -81,7 +81,9 @@ pub fn read_webhook(
         | "payment_intent.succeeded"
         | "payment_intent.payment_failed"
         | "payment_intent.canceled" => Ok(of_intent(&event.kind, parse(object)?)),
-        "refund.created" | "refund.updated" | "refund.failed" => Ok(of_refund(&parse(object)?)),
+        "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => {
+            Ok(of_refund(&parse(object)?))
+        }
         _ => Ok(None),
     }
 }

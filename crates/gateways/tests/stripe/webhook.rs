@@ -85,6 +85,7 @@ fn events_say_what_has_become_of_a_payment() {
         ("refund.updated", refund("requires_action"), None),
         ("refund.updated", refund("canceled"), refused(RefundFailureReason::CalledOff)),
         ("refund.failed", refund("failed"), refused(RefundFailureReason::Other)),
+        ("charge.refund.updated", refund("failed"), refused(RefundFailureReason::Other)),
         ("payment_intent.created", intent("requires_confirmation"), None),
         ("charge.refunded", json!({}), None),
     ];

@@ -183,6 +183,8 @@ refusals! {
     NotFitting: Invalid;
     /// Of changes that others may get in the way of.
     NotChanged: TooManyChanges;
+    /// Of a retry of a parked task.
+    NotRetried: ReviewNotRetryable;
     /// Of a registration.
     NotRegistered: EmailTaken TooManyRequests;
     /// Of asking for a token.

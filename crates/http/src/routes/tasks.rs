@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::Response};
-use dabba_domain::{OrderId, TaskId, Timestamp, order::TaskKind, text::Note};
+use dabba_domain::{
+    OrderId, TaskId, Timestamp,
+    order::{ReviewReason, Task, TaskKind},
+    text::Note,
+};
 use dabba_store::{PageSize, ParkedTask, RecordedTaskFailure, TaskFailure, TaskPage};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,14 +17,14 @@ use super::lists;
 use crate::{
     App,
     extract::{Caller, FromParameters, InPath, JsonBody, Parameters, QueryOf},
-    problem::{BadBody, BadParameter, Failures, Missing, NotAllowed, NotSignedIn, Result},
+    problem::{BadBody, BadParameter, Failures, Missing, NotAllowed, NotRetried, NotSignedIn, Result},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list_tasks)).routes(routes!(retry_task)).routes(routes!(resolve_task))
 }
 
-/// A task that has failed too often and waits for somebody to see to it.
+/// A task that has failed too often and waits for somebody to see to it, or a review, which only a person can do.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ParkedTask)]
 struct ParkedTaskBody {
@@ -29,6 +33,12 @@ struct ParkedTaskBody {
     order_id: OrderId,
     /// What it does.
     kind: TaskKind,
+    /// Why a person has to look at the order; only where the kind is `review`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<ReviewReason>,
+    /// The same in words, with what to do; only where the kind is `review`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
     /// How often it was tried.
     attempts: u32,
     parked_at: Timestamp,
@@ -53,10 +63,17 @@ impl From<ParkedTask> for ParkedTaskBody {
             let RecordedTaskFailure { attempt, failure: TaskFailure { at, error } } = recorded;
             TaskFailureBody { attempt, at, error }
         });
+        let kind = task.task.kind();
+        let reason = match task.task {
+            Task::Review { reason } => Some(reason),
+            _ => None,
+        };
         Self {
             id: task.id,
             order_id: task.order_id,
-            kind: task.task.kind(),
+            kind,
+            detail: reason.as_ref().map(ToString::to_string),
+            reason,
             attempts,
             parked_at,
             failures: failures.collect(),
@@ -119,7 +136,8 @@ impl FromParameters for TaskListQuery {
 
 /// Lists parked tasks
 ///
-/// Those that have failed too often, with all that went wrong; the oldest first. For admins.
+/// Those that have failed too often, with all that went wrong, and reviews, with their reason; the oldest first.
+/// For admins.
 #[utoipa::path(
     get, path = "/v1/tasks", tag = "tasks", operation_id = "list_tasks",
     params(TaskListQuery),
@@ -145,13 +163,13 @@ async fn list_tasks(
 
 /// Has a parked task tried again
 ///
-/// Once, at once. When that fails, it is parked again. For admins.
+/// Once, at once. When that fails, it is parked again. A review cannot be retried. For admins.
 #[utoipa::path(
     post, path = "/v1/tasks/{task_id}/retry", tag = "tasks", operation_id = "retry_task",
     params(("task_id" = TaskId, Path, description = "The task.")),
     responses(
         (status = 204, description = "It is tried again."),
-        NotSignedIn, NotAllowed, Missing, Failures,
+        NotSignedIn, NotAllowed, Missing, NotRetried, Failures,
     ),
     security(("bearer" = [])),
 )]

@@ -112,7 +112,8 @@ codes! {
     RefundedTooMuch "refunded_too_much" Breach "I8",
     /// A refund does not have the next number.
     RefundNumber "refund_number" Breach "I8",
-    /// A refund by card was paid or refused that was not waiting for that, or is not the one that was.
+    /// A refund by card was paid or refused that was not waiting for that, or is not the one that was; or one was
+    /// reversed that had not been paid.
     RefundUnrequested "refund_unrequested" Breach "I8",
     /// Refunds are for more of a line than was ordered, for none of it, or for a line that is not there.
     RefundLines "refund_lines" Breach "I8",
@@ -164,12 +165,15 @@ codes! {
     Uncaptured "uncaptured" Warning "",
     /// The payment provider has collected or given back money, and the order has not learnt of it for long.
     GatewayAhead "gateway_ahead" Warning "",
-    /// It ended early, and the payment provider refused to give the money back: somebody else has to.
+    /// It ended early, and the payment provider refused to give the money back, or a refund failed late: somebody
+    /// else has to give it back.
     RefundRefused "refund_refused" Warning "",
     /// A task should have been done long ago.
     TaskOverdue "task_overdue" Warning "",
     /// A task has failed too often and was put aside.
     TaskParked "task_parked" Warning "",
+    /// A person has to look at it: a review is not resolved.
+    ReviewOpen "review_open" Warning "",
 }
 
 impl fmt::Display for Code {

@@ -24,8 +24,10 @@ pub struct GatewaySummary {
     pub authorized: i64,
     /// What was collected.
     pub captured: i64,
-    /// What was given back.
+    /// What was given back, and did not come back.
     pub refunded: i64,
+    /// What was given back and came back, because the refund failed later.
+    pub returned: i64,
     /// What was set aside and let go of without being collected.
     pub voided: i64,
     /// How often money was set aside.
@@ -36,8 +38,9 @@ pub struct GatewaySummary {
 
 impl From<Summary> for GatewaySummary {
     fn from(summary: Summary) -> Self {
-        let Summary { authorized, captured, refunded, voided, authorizations, captures, .. } = summary;
-        Self { authorized, captured, refunded, voided, authorizations, captures }
+        let Summary { authorized, captured, refunded, returned, voided, authorizations, captures, .. } =
+            summary;
+        Self { authorized, captured, refunded, returned, voided, authorizations, captures }
     }
 }
 
@@ -61,8 +64,9 @@ pub(super) fn check(
         let text = "its payment was authorized, and the payment provider knows of none";
         findings.add(Code::GatewayDiffers, text);
     }
-    let captured = compare("collected", done.captured, order.captured, uncollected(order), findings);
-    let refunded = compare("given back", done.refunded, order.refunded, pending(order), findings);
+    let captured = compare("collected", done.captured, order.captured, 0, uncollected(order), findings);
+    let unknown = returned_unknown(order, done.returned);
+    let refunded = compare("given back", done.refunded, order.refunded, unknown, pending(order), findings);
     let is_long_ago = options.now.duration_since(order.updated_at) > options.payment_open_after;
     if (captured == Place::Ahead || refunded == Place::Ahead) && is_long_ago {
         let text = format!(
@@ -92,18 +96,27 @@ enum Place {
     Apart,
 }
 
-/// Compares an amount. The provider may have done `more` than the order knows, or a part of it.
-fn compare(what: &str, done: i64, known: Amount, more: i128, findings: &mut Findings) -> Place {
+/// Compares an amount. The provider may have done `more` than the order knows, or a part of it; and so much `less`
+/// where something came back of which the order does not know.
+fn compare(what: &str, done: i64, known: Amount, less: i128, more: i128, findings: &mut Findings) -> Place {
     let (done, known) = (i128::from(done), i128::from(known.minor()));
     if done == known {
         Place::Level
-    } else if (known..=known + more).contains(&done) {
+    } else if (known - less..=known + more).contains(&done) {
         Place::Ahead
     } else {
         let text = format!("{known} was {what} by the order, {done} by the payment provider");
         findings.add(Code::GatewayDiffers, text);
         Place::Apart
     }
+}
+
+/// What came back to the provider of refunds that failed late, and of which the order does not know yet.
+fn returned_unknown(order: &Order, returned: i64) -> i128 {
+    let failed = order.refunds.iter();
+    let failed = failed.filter(|state| matches!(state.status, RefundStatus::Failed | RefundStatus::Reversed));
+    let known: i128 = failed.map(|state| i128::from(state.refund.amount.minor())).sum();
+    (i128::from(returned) - known).max(0)
 }
 
 /// What may be collected that the order does not know of yet.

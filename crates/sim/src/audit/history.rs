@@ -262,6 +262,15 @@ impl<'a> Replay<'a> {
                     (self.status, self.closure) = ended(Closure::PaymentFailed { reason: *reason });
                 }
             }
+            // The money is here again, so the order is where it was before all was back.
+            Event::RefundReversed { .. } => {
+                if self.status == OrderStatus::Refunded {
+                    self.status = match self.closure {
+                        Some(_) => OrderStatus::Cancelled,
+                        None => OrderStatus::Delivered,
+                    };
+                }
+            }
             Event::Refunded(_) => {
                 if self.payment.refunded == self.payment.captured {
                     self.status = OrderStatus::Refunded;

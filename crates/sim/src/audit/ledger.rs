@@ -3,9 +3,11 @@
 //! The domain makes postings. The auditor computes what every account holds after each event, from the sale
 //! and the refunds, and never from the postings.
 
+use std::collections::HashMap;
+
 use dabba_domain::{
     ledger::{LedgerAccount, LedgerPosting, ledger},
-    order::{Event, OrderDetails, RecordedEvent, Refund, RefundBearer},
+    order::{Event, OrderDetails, RecordedEvent, Refund, RefundBearer, RefundNumber},
     pricing::FulfilmentKind,
 };
 
@@ -32,11 +34,21 @@ fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut 
     let Some(Event::Placed(details)) = events.first().map(|recorded| &recorded.event) else { return };
     let mut postings = postings.iter();
     let mut books = Books::default();
+    let mut taken: HashMap<RefundNumber, Taken> = HashMap::new();
     let mut found: Balances = [0; ACCOUNTS.len()];
     for RecordedEvent { version, event, .. } in events {
         match event {
             Event::PaymentCaptured { amount } => books.sell(details, amount.minor().into()),
-            Event::Refunded(refund) => books.give_back(details, refund),
+            Event::Refunded(refund) => {
+                let before = (books.tax, books.bearers);
+                books.give_back(details, refund);
+                taken.insert(refund.number, books.taken_since(before, refund.amount.minor().into()));
+            }
+            Event::RefundReversed { number, .. } => {
+                if let Some(taken) = taken.remove(number) {
+                    books.restore(taken);
+                }
+            }
             _ => continue,
         }
         let Some(posting) = postings.next().filter(|posting| posting.version == *version) else {
@@ -79,7 +91,33 @@ struct Books {
     bearers: [i128; 3],
 }
 
+/// What a refund took: of the tax office, of those who bear the rest, and in all.
+#[derive(Clone, Copy)]
+struct Taken {
+    tax: i128,
+    bearers: [i128; 3],
+    amount: i128,
+}
+
 impl Books {
+    /// What was taken since the books stood so, by a refund of this amount.
+    fn taken_since(&self, (tax, bearers): (i128, [i128; 3]), amount: i128) -> Taken {
+        let mut taken = Taken { tax: tax - self.tax, bearers, amount };
+        for (taken, left) in taken.bearers.iter_mut().zip(self.bearers) {
+            *taken -= left;
+        }
+        taken
+    }
+
+    /// A refund never was.
+    fn restore(&mut self, taken: Taken) {
+        self.tax += taken.tax;
+        self.refunded -= taken.amount;
+        for (balance, taken) in self.bearers.iter_mut().zip(taken.bearers) {
+            *balance += taken;
+        }
+    }
+
     fn sell(&mut self, details: &OrderDetails, captured: i128) {
         let amounts = &details.amounts;
         let (fee, tip) = (i128::from(amounts.delivery_fee.minor()), i128::from(amounts.tip.minor()));

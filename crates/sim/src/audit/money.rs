@@ -90,7 +90,7 @@ fn check_moved(order: &Order, findings: &mut Findings) {
     }
     let kept = captured - refunded - waiting;
     if ended_early && kept > 0 {
-        let refused = sum_of(order, RefundStatus::Failed);
+        let refused = sum_of(order, RefundStatus::Failed) + sum_of(order, RefundStatus::Reversed);
         if kept <= refused {
             let text =
                 format!("it was not delivered, {kept} has to be given back, and {refused} was refused");
@@ -107,11 +107,12 @@ fn sum_of(order: &Order, status: RefundStatus) -> i128 {
     refunds.map(|state| wide(state.refund.amount)).sum()
 }
 
-/// Whether refunds of certain lines are of what was ordered. What was refused does not count.
+/// Whether refunds of certain lines are of what was ordered. What was refused or has failed does not count.
 fn check_refunded_lines(order: &Order, findings: &mut Findings) {
     let ordered = &order.details.lines;
     let mut refunded = vec![0_i128; ordered.len()];
-    let refunds = order.refunds.iter().filter(|state| state.status != RefundStatus::Failed);
+    let is_back = |status| matches!(status, RefundStatus::Failed | RefundStatus::Reversed);
+    let refunds = order.refunds.iter().filter(|state| !is_back(state.status));
     for RefundState { refund, .. } in refunds {
         let number = refund.number;
         for RefundLine { line, quantity } in &refund.lines {

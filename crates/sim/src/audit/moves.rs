@@ -7,7 +7,9 @@ use dabba_domain::{
     pricing::FulfilmentKind,
 };
 
-use OrderStatus::{Cancelled, Confirmed, Created, Delivered, OutForDelivery, Preparing, ReadyForPickup};
+use OrderStatus::{
+    Cancelled, Confirmed, Created, Delivered, OutForDelivery, Preparing, ReadyForPickup, Refunded,
+};
 use PaymentMethod::{Card, Cash};
 
 /// Somebody's part in an order.
@@ -111,6 +113,7 @@ const MOVES: &[Move] = &[
     ),
     legal_when_paid(Card, "refund_failed", &[Delivered, Cancelled], &[Part::System]),
     legal_when_paid(Card, "refunded", &[Delivered, Cancelled], &[Part::System]),
+    legal_when_paid(Card, "refund_reversed", &[Delivered, Cancelled, Refunded], &[Part::System]),
     legal_when_paid(Cash, "refunded", &[Delivered, Cancelled], &[Part::Staff, Part::Admin]),
 ];
 
@@ -145,7 +148,7 @@ impl Position<'_> {
             .filter(|legal| legal.paid.is_none_or(|paid| paid == self.details.payment_method))
             .peekable();
         if from_here.peek().is_none() {
-            let at_end = matches!(self.status, Delivered | Cancelled | OrderStatus::Refunded);
+            let at_end = matches!(self.status, Delivered | Cancelled | Refunded);
             return Err(if at_end { Illegal::AfterEnd } else { Illegal::Move });
         }
         let is_theirs = from_here.any(|legal| legal.by.iter().any(|part| self.plays(*part, event, actor)));

@@ -82,6 +82,7 @@ impl Payment {
                 self.explain(*number, *reason);
                 check_known(is_known, *version, "refused", *number, findings);
             }
+            Event::RefundReversed { number, reason } => self.reverse(*version, *number, *reason, findings),
             Event::Refunded(refund) => {
                 self.refunded += i128::from(refund.amount.minor());
                 self.pay(*version, refund, findings);
@@ -165,6 +166,23 @@ impl Payment {
         let was_waiting = state.status == RefundStatus::Pending;
         state.status = status;
         was_waiting && refund.is_none_or(|refund| *refund == state.refund)
+    }
+
+    /// A refund that had been paid, and fails.
+    fn reverse(
+        &mut self,
+        version: u32,
+        number: NonZeroU32,
+        reason: RefundFailureReason,
+        findings: &mut Findings,
+    ) {
+        let paid = self.refunds.iter_mut().find(|state| state.refund.number == number);
+        let Some(state) = paid.filter(|state| state.status == RefundStatus::Paid) else {
+            let text = format!("event {version} reverses refund {number}, which was not paid");
+            return findings.add(Code::RefundUnrequested, text);
+        };
+        (state.status, state.failure) = (RefundStatus::Reversed, Some(reason));
+        self.refunded -= i128::from(state.refund.amount.minor());
     }
 
     /// Keeps why a refund failed.

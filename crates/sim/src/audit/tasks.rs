@@ -8,7 +8,10 @@ use std::collections::HashMap;
 
 use dabba_domain::{
     OrderId,
-    order::{Order, OrderStatus, PaymentMethod, PaymentStatus, RefundNumber, RefundStatus, Task, TaskKind},
+    order::{
+        Order, OrderStatus, PaymentMethod, PaymentStatus, RefundNumber, RefundStatus, ReviewReason, Task,
+        TaskKind,
+    },
 };
 use dabba_store::{AuditStore, OrderStore, PageSize, StoredTask};
 
@@ -21,6 +24,8 @@ enum Wanted {
     Kind(&'static [TaskKind]),
     /// The one that pays this refund.
     Refund(RefundNumber),
+    /// The review of this refund, which did not reach the customer. It stays there when it is resolved.
+    Review(RefundNumber),
 }
 
 impl Wanted {
@@ -28,6 +33,12 @@ impl Wanted {
         match self {
             Self::Kind(kinds) => kinds.contains(&task.kind()),
             Self::Refund(wanted) => matches!(task, Task::RefundPayment { number } if number == wanted),
+            Self::Review(wanted) => matches!(
+                task,
+                Task::Review {
+                    reason: ReviewReason::RefundFailed { number, .. } | ReviewReason::RefundReversed { number, .. }
+                } if number == wanted
+            ),
         }
     }
 
@@ -35,6 +46,7 @@ impl Wanted {
         match self {
             Self::Kind(kinds) => kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(" or "),
             Self::Refund(number) => format!("{} of refund {number}", TaskKind::RefundPayment),
+            Self::Review(number) => format!("{} of refund {number}", TaskKind::Review),
         }
     }
 }
@@ -50,8 +62,14 @@ fn wanted(order: &Order) -> Vec<Wanted> {
         (_, PaymentStatus::Authorized) => &[TaskKind::CapturePayment],
         _ => &[],
     };
-    let refunds = order.refunds.iter().filter(|state| by_card && state.status == RefundStatus::Pending);
-    let refunds = refunds.map(|state| Wanted::Refund(state.refund.number));
+    let refunds = order.refunds.iter().filter(|_| by_card).filter_map(|state| {
+        let number = state.refund.number;
+        match state.status {
+            RefundStatus::Pending => Some(Wanted::Refund(number)),
+            // Refusals that were recorded without a reason were recorded before there were reviews.
+            _ => state.failure.map(|_| Wanted::Review(number)),
+        }
+    });
     (!kinds.is_empty()).then_some(Wanted::Kind(kinds)).into_iter().chain(refunds).collect()
 }
 
@@ -173,6 +191,10 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
             }
             let overdue = self.options.now.duration_since(stored.task.run_at);
             match (stored.resolved_at, stored.parked_at) {
+                (None, Some(parked_at)) if stored.task.task.kind().is_for_people() => {
+                    let text = format!("waits for a person since {parked_at}: see to it, and resolve it");
+                    found(Code::ReviewOpen, text);
+                }
                 (None, Some(parked_at)) => {
                     let text = format!(
                         "was put aside at {parked_at}, after {} attempts; have it tried again or resolve it",

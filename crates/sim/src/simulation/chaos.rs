@@ -15,7 +15,7 @@ use dabba_engine::{AmountRules, Clock, GatewayAnswer, GatewayError, Payment, Pay
 use dabba_gateways::simulated::{
     Provider,
     provider::{Outcome, Reply, rules},
-    wire::Notification,
+    wire::{Notification, Report},
 };
 use dabba_store::{
     Commit, StockChange, StoreError,
@@ -106,6 +106,15 @@ impl Chaos {
             return u32::MAX;
         }
         self.random.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..1_000)
+    }
+
+    /// Whether a report of the provider arrives at some time, where so many wait already. Of what a task asks for,
+    /// the provider tells again; a refund that fails late it reports once, and repeats that until it is heard.
+    pub(super) fn is_told(&self, notification: &Notification, waiting: usize) -> bool {
+        match notification.report {
+            Report::RefundRefused { .. } => self.plant != Some(Plant::LostReversals),
+            _ => waiting < MAX_REPORTS,
+        }
     }
 
     fn fail(&self) -> String {
@@ -199,8 +208,11 @@ impl ProviderChaos {
 
     fn keep(&self, notifications: Vec<Notification>) {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MAX_REPORTS.saturating_sub(reports.len());
-        reports.extend(notifications.into_iter().take(room));
+        for notification in notifications {
+            if self.chaos.is_told(&notification, reports.len()) {
+                reports.push(notification);
+            }
+        }
     }
 
     async fn maybe_break_down(&self) {

@@ -11,20 +11,22 @@ use dabba_domain::{
     text::Slug,
 };
 use dabba_engine::{Answer, CommandRequest, Conflict, Error, Principal};
-use dabba_store::{IdempotencyKey, PageSize, StoreError};
+use dabba_store::{IdempotencyKey, PageSize, StoreError, TaskResolution};
 use serde_json::json;
 
 use super::{
-    rest::next_command,
+    rest::{is_owed, next_command},
     world::{World, menu},
 };
 
 /// How often somebody repeats a request that has got no answer.
 const MAX_TRIES: usize = 40;
 /// What people pay with: mostly what works.
-const TOKENS: [&str; 12] = [
+const TOKENS: [&str; 14] = [
     "tok_succeed",
     "tok_succeed",
+    "tok_refund_fails_late",
+    "tok_refund_fails_late",
     "tok_succeed",
     "tok_flap",
     "tok_flap",
@@ -329,12 +331,30 @@ impl World {
         }
     }
 
-    /// Has all that is parked tried again, and says how many that are.
+    /// An admin gives back what is left of an order that ended early: a refund of it was refused or has failed.
+    pub(super) async fn give_back_what_is_owed(&mut self, order: &Order) {
+        let was_refused = order.refunds.iter().any(|state| !state.status.counts());
+        if is_owed(order) && was_refused {
+            let admin = self.admin;
+            let request = RefundRequest::new(None, RefundReason::OrderEnded);
+            self.give(&admin, order.id, Command::Refund(request)).await;
+        }
+    }
+
+    /// Has all that is parked tried again, resolves what is for people, and says how many that are.
     pub(super) async fn retry_parked(&mut self) -> Result<usize, StoreError> {
         let now = dabba_engine::Clock::now(&*self.clock);
         let parked = self.store.parked_tasks(None, PageSize::DEFAULT).await?.tasks;
         for task in &parked {
-            self.store.retry_task(task.task.id, now).await?;
+            if task.task.task.kind().is_for_people() {
+                if let Some(order) = self.look_at(task.task.order_id).await {
+                    self.give_back_what_is_owed(&order).await;
+                }
+                let (at, by, reason) = (now, self.admin.account_id, "seen to".to_owned());
+                self.store.resolve_task(task.task.id, &TaskResolution { at, by, reason }).await?;
+            } else {
+                self.store.retry_task(task.task.id, now).await?;
+            }
         }
         Ok(parked.len())
     }

@@ -8,12 +8,13 @@ use std::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    OrderId, RestaurantId,
+    Amount, OrderId, RestaurantId,
     order::{CommandKind, Event, Order, OrderStatus, PaymentStatus, RefundStatus, TaskQueue},
 };
 use dabba_engine::{Clock as _, Principal};
 use dabba_gateways::simulated::{Health, Provider};
 use dabba_store::{OrderQuery, OrderScope, PageSize};
+use jiff::SignedDuration;
 
 use super::{
     Simulation, SimulationError, SimulationReport,
@@ -24,6 +25,9 @@ use crate::audit::{AuditOptions, Finding, GatewayLedger, GatewaySummary, audit};
 /// Rounds until everything is at an end. A failed task comes back after five minutes at the longest, the
 /// longest deadline is an hour, and each round is half a minute.
 const MAX_ROUNDS: u32 = 400;
+/// Rounds in which nothing happens any more, before everything is taken to be at rest: more than a refund takes to
+/// fail late.
+const QUIET_ROUNDS: u32 = 3;
 /// How long a round is, in seconds.
 const ROUND_SECONDS: i64 = 30;
 /// Tasks that are worked in a round, at most.
@@ -35,7 +39,12 @@ const MAX_PROBLEMS: usize = 20;
 fn is_at_rest(order: &Order) -> bool {
     let is_pending = order.refunds.iter().any(|state| state.status == RefundStatus::Pending);
     let is_open = matches!(order.payment_status, PaymentStatus::Pending | PaymentStatus::Authorized);
-    order.status.is_terminal() && !is_pending && !is_open
+    order.status.is_terminal() && !is_pending && !is_open && !is_owed(order)
+}
+
+/// Whether an order ended early and money of the customer's is still here.
+pub(super) fn is_owed(order: &Order) -> bool {
+    order.closure.is_some() && order.refundable() > Amount::ZERO
 }
 
 /// The next thing that somebody does so that an order comes to its end.
@@ -61,18 +70,26 @@ impl Simulation {
         self.world.chaos.set_calm(true);
         self.world.provider.set_health(Health::Up);
         self.finish_hanging().await;
-        let ids = self.world.open.iter().chain(&self.world.ended).copied().collect();
-        let mut unsettled = self.go_on_with(ids).await;
+        let all: Vec<OrderId> = self.world.open.iter().chain(&self.world.ended).copied().collect();
+        let mut unsettled = self.go_on_with(all.clone()).await;
+        let mut quiet_rounds = 0;
         for _ in 0..MAX_ROUNDS {
             self.deliver_reports().await;
             self.work_off().await;
-            let ids = unsettled.iter().map(|order| order.id).collect();
+            let parked = match self.world.retry_parked().await {
+                Ok(parked) => parked,
+                Err(error) => return Err(self.error([format!("parked tasks cannot be listed: {error}")])),
+            };
+            // What was at rest may not stay so: a refund fails late.
+            let ids = match unsettled.as_slice() {
+                [] => all.clone(),
+                unsettled => unsettled.iter().map(|order| order.id).collect(),
+            };
             unsettled = self.go_on_with(ids).await;
-            if unsettled.is_empty() {
+            let is_quiet = unsettled.is_empty() && parked == 0;
+            quiet_rounds = if is_quiet { quiet_rounds + 1 } else { 0 };
+            if quiet_rounds >= QUIET_ROUNDS {
                 return Ok(());
-            }
-            if let Err(error) = self.world.retry_parked().await {
-                return Err(self.error([format!("parked tasks cannot be listed: {error}")]));
             }
             self.pass(ROUND_SECONDS);
         }
@@ -96,7 +113,8 @@ impl Simulation {
         let now = self.world.clock.now();
         let mut reports =
             std::mem::take(&mut *self.world.reports.lock().unwrap_or_else(PoisonError::into_inner));
-        reports.extend(self.world.provider.settle(now));
+        let decided = self.world.provider.settle(now);
+        reports.extend(decided.into_iter().filter(|report| self.world.chaos.is_told(report, 0)));
         for report in reports {
             self.world.report(report).await;
         }
@@ -129,6 +147,7 @@ impl Simulation {
             {
                 self.world.give(&who, id, command).await;
             }
+            self.world.give_back_what_is_owed(&order).await;
             if !is_at_rest(&order) {
                 unsettled.push(order);
             }
@@ -156,6 +175,13 @@ impl Simulation {
         self.report.orders = orders.len() as u64;
         self.report.events = orders.iter().map(|order| u64::from(order.version)).sum();
         self.report.delivered = orders.iter().filter(is_delivered).count() as u64;
+        let reversed = |order: &Order| {
+            let refunds = order.refunds.iter().filter(|state| state.status == RefundStatus::Reversed);
+            refunds.count() as u64
+        };
+        let (ended, delivered): (Vec<_>, Vec<_>) = orders.iter().partition(|order| order.closure.is_some());
+        self.report.reversed_refunds = delivered.into_iter().map(reversed).sum();
+        self.report.reversed_refunds_of_ended_orders = ended.into_iter().map(reversed).sum();
         self.report.failures = self.world.chaos.failures();
         let passed = self.world.clock.now().duration_since(World::start());
         self.report.simulated_seconds = passed.as_secs();
@@ -165,7 +191,9 @@ impl Simulation {
 
     async fn audit(&self) -> Vec<String> {
         let ledger = ProviderLedger(Arc::clone(&self.world.provider));
-        let options = AuditOptions::at(self.world.clock.now());
+        // All is at rest, so what the order does not know of the provider by now it never will.
+        let now = self.world.clock.now();
+        let options = AuditOptions { payment_open_after: SignedDuration::ZERO, ..AuditOptions::at(now) };
         let mut problems = match audit(&*self.world.store, Some(&ledger), &options).await {
             Ok(report) => report.findings.iter().map(describe).collect(),
             Err(error) => vec![error.to_string()],

@@ -7,7 +7,7 @@ use dabba_domain::{
     order::{
         Awaited, CancelReason, Command, CommandKind, Decision, DeclineReason, Event, Fulfilment, Order,
         OrderStatus, PaymentMethod, PaymentToken, RecordedEvent, Refund, RefundBearer, RefundFailureReason,
-        RefundNumber, RefundReason, RefundStatus, RejectReason, Task, decide, settle,
+        RefundNumber, RefundReason, RefundStatus, RejectReason, ReviewReason, Task, decide, settle,
     },
 };
 use dabba_sim::audit::{AuditOptions, audit};
@@ -116,7 +116,11 @@ fn every_task(order: &Order) -> Vec<Task> {
         Task::VoidPayment,
         Task::RefundPayment { number: last.saturating_add(1) },
     ];
-    tasks.extend(order.refunds.iter().map(|state| Task::RefundPayment { number: state.refund.number }));
+    for number in order.refunds.iter().map(|state| state.refund.number) {
+        let reason = RefundFailureReason::Other;
+        tasks.push(Task::RefundPayment { number });
+        tasks.push(Task::Review { reason: ReviewReason::RefundReversed { number, reason } });
+    }
     tasks
 }
 
@@ -216,10 +220,12 @@ fn payment_steps(order: &Order) -> Vec<Event> {
         Event::PaymentCaptured { amount: order.details.amounts.total },
     ];
     for state in &order.refunds {
-        steps.push(Event::RefundFailed {
-            number: state.refund.number,
-            reason: Some(RefundFailureReason::Other),
-        });
+        let (number, reason) = (state.refund.number, RefundFailureReason::Other);
+        steps.push(Event::RefundFailed { number, reason: Some(reason) });
+        // One that is not paid cannot be reversed: that is beyond what a history can say.
+        if state.status == RefundStatus::Paid {
+            steps.push(Event::RefundReversed { number, reason });
+        }
         // Once all is back, a refund that is paid again is beyond what a history can say.
         if state.status == RefundStatus::Pending || order.status != OrderStatus::Refunded {
             steps.push(Event::Refunded(state.refund.clone()));
@@ -255,7 +261,10 @@ async fn the_auditor_and_the_domain_agree_on_every_step_of_a_payment() {
             legal += 1;
         }
         for step in payment_steps(&order) {
-            let is_refund = matches!(step, Event::Refunded(_) | Event::RefundFailed { .. });
+            let is_refund = matches!(
+                step,
+                Event::Refunded(_) | Event::RefundFailed { .. } | Event::RefundReversed { .. }
+            );
             let is_step = |settled: &Event| *settled == step || (!is_refund && settled.name() == step.name());
             if !settled.iter().any(|(events, _)| is_step(&events[0])) {
                 let (is_clean, report) = is_clean_with(

@@ -29,6 +29,7 @@ impl GatewayLedger for Agreeing<'_> {
             authorized: if is_asked { total } else { 0 },
             captured: order.captured.minor(),
             refunded: order.refunded.minor(),
+            returned: 0,
             voided: if is_asked && is_void { total } else { 0 },
             authorizations: is_asked.into(),
             captures: has_captured.into(),

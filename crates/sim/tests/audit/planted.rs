@@ -10,7 +10,8 @@ use dabba_domain::{
     Actor, Amount, Bucket, OrderId, RestaurantId, TaskId, Timestamp,
     order::{
         Awaited, CancelReason, Event, InterventionReason, Order, OrderDetails, OrderStatus, PaymentStatus,
-        RecordedEvent, Refund, RefundBearer, RefundNumber, RefundReason, Task,
+        RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundNumber, RefundReason, ReviewReason,
+        Task,
     },
 };
 use dabba_sim::audit::{AuditOptions, Code, Severity, audit};
@@ -48,6 +49,8 @@ const UNHURRIED: TamperLists = |lists| {
     for task in [Task::CapturePayment, Task::VoidPayment, Task::RefundPayment { number: RefundNumber::MIN }] {
         add(lists, task);
     }
+    let (number, reason) = (RefundNumber::MIN, RefundFailureReason::Other);
+    add(lists, Task::Review { reason: ReviewReason::RefundReversed { number, reason } });
     for stored in &mut lists.tasks {
         stored.task.run_at = Timestamp::MAX;
     }

@@ -108,10 +108,10 @@ pub(crate) const INSERT_EVENTS: &str =
 
 /// Their ids are new. Fails like [`INSERT_ORDERS`].
 pub(crate) const INSERT_TASKS: &str = "\
-    INSERT INTO tasks (id, order_id, queue, kind, payload, run_at_ns) \
-    SELECT id, order_id, queue, kind, payload::json, run_at_ns \
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[]) \
-        AS task (id, order_id, queue, kind, payload, run_at_ns)";
+    INSERT INTO tasks (id, order_id, queue, kind, payload, run_at_ns, parked_at_ns) \
+    SELECT id, order_id, queue, kind, payload::json, run_at_ns, parked_at_ns \
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[]) \
+        AS task (id, order_id, queue, kind, payload, run_at_ns, parked_at_ns)";
 
 /// All statements of a plan, in the order of [`steps`]' parameter.
 const STATEMENTS: [&str; 12] = [
@@ -429,7 +429,8 @@ async fn insert_events(client: &ClientWrapper, sql: &Statement, plan: &Plan<'_>)
 async fn insert_tasks(client: &ClientWrapper, sql: &Statement, plan: &Plan<'_>) -> Result<bool, Failure> {
     let (mut ids, mut orders, mut times) = (Vec::new(), Vec::new(), Vec::new());
     let (mut queues, mut kinds, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
-    for EncodedCommit { commit, tasks, .. } in &plan.committed {
+    let mut parked = Vec::new();
+    for EncodedCommit { commit, tasks, at_ns, .. } in &plan.committed {
         for (task, columns) in commit.tasks.iter().zip(tasks) {
             let kind = task.task.kind();
             ids.push(task.id.uuid());
@@ -438,8 +439,9 @@ async fn insert_tasks(client: &ClientWrapper, sql: &Statement, plan: &Plan<'_>) 
             kinds.push(kind.as_str());
             payloads.push(columns.payload.as_deref());
             times.push(columns.run_at_ns);
+            parked.push(kind.is_for_people().then_some(*at_ns));
         }
     }
-    let parameters: [&(dyn ToSql + Sync); 6] = [&ids, &orders, &queues, &kinds, &payloads, &times];
+    let parameters: [&(dyn ToSql + Sync); 7] = [&ids, &orders, &queues, &kinds, &payloads, &times, &parked];
     Ok(is_all(client.execute(sql, &parameters).await?, ids.len()))
 }

@@ -46,7 +46,8 @@ const INSERT_CLAIM: &str = "\
 pub(crate) const DELETE_TASK: &str = "DELETE FROM tasks WHERE id = ?1";
 
 const INSERT_TASK: &str = "\
-    INSERT INTO tasks (id, order_id, queue, kind, payload, run_at_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    INSERT INTO tasks (id, order_id, queue, kind, payload, run_at_ns, parked_at_ns) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 /// The condition cannot fail after the check; should it ever, the affected rows tell.
 pub(crate) const TAKE_STOCK: &str = "\
@@ -222,6 +223,7 @@ fn write(transaction: &Transaction<'_>, encoded: &EncodedCommit) -> Result<(), F
             kind.as_str(),
             columns.payload,
             columns.run_at_ns,
+            kind.is_for_people().then_some(encoded.at_ns),
         ])?;
     }
     Ok(())

@@ -125,6 +125,7 @@ properties! { $
     payments {
         an_order_by_card_is_stored_exactly_through_its_whole_life,
         an_order_by_card_that_ends_early_is_stored_exactly,
+        a_refund_that_is_reversed_is_stored_exactly,
         refunds_are_stored_exactly,
     }
     lists {
@@ -154,6 +155,7 @@ properties! { $
     }
     parking {
         a_parked_task_is_put_aside_with_its_whole_history,
+        a_task_for_people_is_parked_from_the_start,
         a_task_is_parked_only_by_its_holder,
         parked_tasks_are_listed_by_id,
         a_parked_task_is_tried_again_when_somebody_says_so,

@@ -2,15 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_domain::{TaskId, order::TaskQueue};
+use dabba_domain::{
+    TaskId,
+    order::{RefundFailureReason, RefundNumber, ReviewReason, Task, TaskQueue},
+};
 
 use super::{
     builders::World,
     tasks::{MOMENT, add_and_claim, add_task, completing, failure},
 };
 use crate::{
-    CommitOutcome, MAX_TASK_FAILURES, PageSize, ParkedTask, RecordedTaskFailure, Store, TaskLease,
-    TaskResolution,
+    CommitOutcome, MAX_TASK_FAILURES, NewTask, PageSize, ParkedTask, RecordedTaskFailure, Store, TaskLease,
+    TaskResolution, TaskRetry,
 };
 
 /// All parked tasks, read in pages of so many.
@@ -108,10 +111,10 @@ pub async fn a_parked_task_is_tried_again_when_somebody_says_so(store: Arc<dyn S
     let (due, later) = (world.in_seconds(10), world.in_seconds(300));
     let claimed = add_and_claim(&store, &mut world, due).await;
     let id = claimed.task.id;
-    assert!(!store.retry_task(id, due).await.unwrap(), "it is not parked");
+    assert_eq!(store.retry_task(id, due).await.unwrap(), TaskRetry::NotParked);
     assert!(store.park_task(claimed.lease, &failure(due, "no")).await.unwrap());
-    assert!(store.retry_task(id, later).await.unwrap());
-    assert!(!store.retry_task(id, due).await.unwrap(), "it is not parked any more");
+    assert_eq!(store.retry_task(id, later).await.unwrap(), TaskRetry::Queued);
+    assert_eq!(store.retry_task(id, due).await.unwrap(), TaskRetry::NotParked, "not any more");
     assert_eq!(parked(&store, 10).await, []);
     assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, later - MOMENT, later, 10).await.unwrap(), []);
     let again = store
@@ -123,10 +126,8 @@ pub async fn a_parked_task_is_tried_again_when_somebody_says_so(store: Arc<dyn S
     assert!(again.lease.token > claimed.lease.token);
     assert!(store.park_task(again.lease, &failure(later, "no again")).await.unwrap());
     assert_eq!(parked(&store, 10).await[0].failures.len(), 2);
-    assert!(
-        !store.retry_task(world.task_id(claimed.task.order_id), due).await.unwrap(),
-        "there is no such task"
-    );
+    let unknown = world.task_id(claimed.task.order_id);
+    assert_eq!(store.retry_task(unknown, due).await.unwrap(), TaskRetry::NotParked, "there is no such task");
 }
 
 /// A parked task that is resolved is neither listed nor handed out nor resolved again.
@@ -144,7 +145,7 @@ pub async fn a_resolved_task_is_gone_for_good(store: Arc<dyn Store>) {
     assert!(store.park_task(claimed.lease, &failure(due, "no")).await.unwrap());
     assert!(store.resolve_task(id, &resolution).await.unwrap());
     assert!(!store.resolve_task(id, &resolution).await.unwrap(), "once");
-    assert!(!store.retry_task(id, due).await.unwrap());
+    assert_eq!(store.retry_task(id, due).await.unwrap(), TaskRetry::NotParked);
     assert_eq!(parked(&store, 10).await, []);
     let far = world.in_seconds(1_000_000);
     assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap(), []);
@@ -171,4 +172,35 @@ pub async fn the_history_of_a_task_is_bounded(store: Arc<dyn Store>) {
     let attempts: Vec<u32> = failures.iter().map(|failed| failed.attempt).collect();
     assert_eq!(attempts, (4..=most + 3).collect::<Vec<_>>());
     assert_eq!(failures.last().unwrap().failure.error, "the last");
+}
+
+/// A task for people is parked when it is written, with its reason; it is never handed out, a retry leaves it
+/// parked, and it is resolved like every other one.
+pub async fn a_task_for_people_is_parked_from_the_start(store: Arc<dyn Store>) {
+    let mut world = World::new(68);
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    let mut commit = world.place(restaurant, customer);
+    let reason =
+        ReviewReason::RefundReversed { number: RefundNumber::MIN, reason: RefundFailureReason::CardClosed };
+    let review = NewTask {
+        id: world.task_id(commit.order_id),
+        order_id: commit.order_id,
+        task: Task::Review { reason },
+        run_at: commit.at,
+    };
+    commit.tasks = vec![review.clone()];
+    let at = commit.at;
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+    let expected = ParkedTask { task: review.clone(), attempts: 0, parked_at: at, failures: Vec::new() };
+    assert_eq!(parked(&store, 10).await, std::slice::from_ref(&expected));
+    let far = world.in_seconds(1_000_000);
+    assert_eq!(store.retry_task(review.id, far).await.unwrap(), TaskRetry::ForPeople);
+    assert_eq!(parked(&store, 10).await, [expected]);
+    for queue in TaskQueue::ALL {
+        assert_eq!(store.claim_due_tasks(*queue, far, far, 10).await.unwrap(), []);
+    }
+    let resolution = TaskResolution { at: far, by: customer, reason: "refunded by hand".to_owned() };
+    assert!(store.resolve_task(review.id, &resolution).await.unwrap());
+    assert_eq!(parked(&store, 10).await, []);
+    assert_eq!(store.retry_task(review.id, far).await.unwrap(), TaskRetry::NotParked);
 }

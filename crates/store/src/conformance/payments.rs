@@ -169,6 +169,32 @@ pub async fn an_order_by_card_that_ends_early_is_stored_exactly(store: Arc<dyn S
     scene.ended(OrderStatus::Cancelled, PaymentStatus::Captured);
 }
 
+/// Refunds that were paid and then fail, of a delivered and of an ended order: the stored order goes back with them.
+pub async fn a_refund_that_is_reversed_is_stored_exactly(store: Arc<dyn Store>) {
+    let mut scene = Scene::delivered(&store, World::new(980)).await;
+    let admin = scene.admin();
+    scene.give(&Command::Refund(RefundRequest::new(Some(amount(1)), RefundReason::Late)), &admin).await;
+    scene.hear(&paid(1)).await;
+    scene.give(&Command::Refund(RefundRequest::new(None, RefundReason::Late)), &admin).await;
+    scene.hear(&paid(2)).await;
+    assert_eq!(scene.order.status, OrderStatus::Refunded);
+    scene.hear(&refused(2)).await;
+    assert_eq!((scene.order.status, scene.order.refunded), (OrderStatus::Delivered, amount(1)));
+    scene.hear(&refused(1)).await;
+    scene.ended(OrderStatus::Delivered, PaymentStatus::Captured);
+
+    let mut scene = Scene::confirmed(&store, World::new(981)).await;
+    scene.give(&accept(), &staff(&scene.order)).await;
+    scene.hear(&scene.captured()).await;
+    scene.give(&cancel(), &scene.admin()).await;
+    scene.hear(&paid(1)).await;
+    scene.hear(&refused(1)).await;
+    assert_eq!(scene.order.refunds[0].status, RefundStatus::Reversed);
+    scene.give(&Command::Refund(RefundRequest::new(None, RefundReason::Other)), &scene.admin()).await;
+    scene.hear(&paid(2)).await;
+    scene.ended(OrderStatus::Refunded, PaymentStatus::Refunded);
+}
+
 /// With their lines, at anybody's cost, with what was said; pending, refused, asked for again, paid.
 pub async fn refunds_are_stored_exactly(store: Arc<dyn Store>) {
     let mut scene = Scene::delivered(&store, World::new(98)).await;

@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use dabba_domain::{TaskId, Timestamp, order::TaskQueue};
 
 use super::{orders::merge, router::ShardedStore};
-use crate::{ClaimedTask, PageSize, StoreError, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskStore};
+use crate::{
+    ClaimedTask, PageSize, StoreError, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
+};
 
 #[async_trait]
 impl TaskStore for ShardedStore {
@@ -49,7 +51,7 @@ impl TaskStore for ShardedStore {
         Ok(TaskPage { tasks, incomplete })
     }
 
-    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<bool, StoreError> {
+    async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<TaskRetry, StoreError> {
         let shard = self.shard(id.bucket());
         shard.answer(shard.store().retry_task(id, run_at)).await
     }

@@ -18,7 +18,7 @@ use dabba_store::{
     CatalogueUpdate, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint,
     IdempotencyKey, Listing, OrderCursor, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage,
     ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask,
-    TaskFailure, TaskLease, TaskPage, TaskResolution, TaskStore,
+    TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -172,9 +172,9 @@ impl TaskStore for Stub {
         self.enter("parked_tasks").await?;
         Ok(TaskPage::default())
     }
-    async fn retry_task(&self, _: TaskId, _: Timestamp) -> Result<bool, StoreError> {
+    async fn retry_task(&self, _: TaskId, _: Timestamp) -> Result<TaskRetry, StoreError> {
         self.enter("retry_task").await?;
-        Ok(true)
+        Ok(TaskRetry::Queued)
     }
     async fn resolve_task(&self, _: TaskId, _: &TaskResolution) -> Result<bool, StoreError> {
         self.enter("resolve_task").await?;

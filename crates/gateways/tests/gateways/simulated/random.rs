@@ -24,6 +24,11 @@ const ORDERS: u64 = 3;
 /// How often a call is repeated until it is answered.
 const MAX_ATTEMPTS: u32 = 200;
 
+/// Every token but that whose refunds come back: here money moves one way.
+fn known_tokens() -> Vec<&'static str> {
+    tokens::known().filter(|token| *token != "tok_refund_fails_late").collect()
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Authorize,
@@ -156,6 +161,8 @@ impl Run {
             voids,
             refunds,
             declines,
+            returned: 0,
+            failed_refunds: 0,
         };
         assert_eq!(self.provider.summary(order(index)), summary);
         for payment in self.provider.payments(order(index)) {
@@ -197,7 +204,7 @@ proptest! {
     #[test]
     fn money_moves_once(
         seed: u64,
-        tokens in vec(select(tokens::known().collect::<Vec<_>>()), usize::try_from(ORDERS).unwrap()),
+        tokens in vec(select(known_tokens()), usize::try_from(ORDERS).unwrap()),
         actions in vec(any_action(), 0..120),
     ) {
         let provider = Provider::new(Arc::new(SeededRandom::new(seed)));

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, pin::pin};
 
 use dabba_domain::{
     OrderId,
-    order::{DeclineReason, PaymentReport},
+    order::{DeclineReason, PaymentReport, RefundFailureReason},
 };
 use dabba_engine::GatewayAnswer;
 use dabba_gateways::simulated::{ledger::Operation, tokens};
@@ -41,6 +41,7 @@ const TABLE: &[(&str, Expected)] = &[
     ("tok_error_after", Expected::FailsAfter),
     ("tok_error_after_all", Expected::FailsAfter),
     ("tok_flap", Expected::Anything),
+    ("tok_refund_fails_late", Expected::Authorized),
     ("tok_of_another_provider", Expected::Declined(DeclineReason::InvalidToken)),
 ];
 
@@ -166,4 +167,28 @@ async fn a_token_that_flaps_fails_before_and_after() {
     }
     assert!((200..300).contains(&before), "{before} failed before");
     assert!((200..300).contains(&after), "{after} failed after");
+}
+
+/// Proves that the first refund of a payment with this token is answered as made, fails later, and is then told as
+/// failed; the next one works.
+#[tokio::test(start_paused = true)]
+async fn the_first_refund_fails_late() {
+    let world = World::in_process();
+    let order_id = order(1);
+    world.call(order_id, Step::Authorize("tok_refund_fails_late")).await.unwrap();
+    world.call(order_id, Step::Capture).await.unwrap();
+    let number = |it: u32| dabba_domain::order::RefundNumber::new(it).unwrap();
+    let made = |it| reported(PaymentReport::Refunded { number: number(it) });
+    assert_eq!(world.call(order_id, Step::Refund(1, TOTAL)).await, made(1));
+    assert_eq!(world.call(order_id, Step::Refund(1, TOTAL)).await, made(1));
+    assert_eq!(world.provider.summary(order_id).refunded, TOTAL);
+    world.let_it_be_decided();
+    let reason = RefundFailureReason::CardClosed;
+    let failed = PaymentReport::RefundRefused { number: number(1), reason };
+    assert_eq!(world.call(order_id, Step::Refund(1, TOTAL)).await, reported(failed));
+    assert_eq!(world.call(order_id, Step::Refund(2, TOTAL)).await, made(2));
+    world.let_it_be_decided();
+    assert_eq!(world.call(order_id, Step::Refund(2, TOTAL)).await, made(2));
+    let summary = world.provider.summary(order_id);
+    assert_eq!((summary.refunded, summary.returned, summary.failed_refunds), (TOTAL, TOTAL, 1));
 }

@@ -3,8 +3,8 @@
 use dabba_domain::{
     Actor,
     order::{
-        Awaited, DeclineReason, Event, Order, PaymentStatus, Refund, RefundBearer, RefundLine, RefundNumber,
-        RefundStatus,
+        Awaited, DeclineReason, Event, Order, PaymentStatus, RecordedEvent, Refund, RefundBearer,
+        RefundFailureReason, RefundLine, RefundNumber, RefundStatus,
     },
 };
 use dabba_sim::audit::Code;
@@ -38,6 +38,10 @@ fn authorized(order: &Order) -> Event {
 
 const fn failed() -> Event {
     Event::PaymentFailed { reason: DeclineReason::Other, stock_returned: false }
+}
+
+const fn reversed() -> Event {
+    Event::RefundReversed { number: RefundNumber::MIN, reason: RefundFailureReason::Other }
 }
 
 fn request(stored: &mut Stored, refund: Refund) {
@@ -166,6 +170,28 @@ pub(super) const PLANTED: &[Planted] = &[
         report(stored, Event::Refunded(refund_of(1, amount(1))));
         report(stored, Event::RefundFailed { number: RefundNumber::MIN, reason: None });
     }),
+    plant(Code::RefundUnrequested, Stage::Delivered, |stored| {
+        request(stored, refund_of(1, amount(1)));
+        report(stored, Event::Refunded(refund_of(1, amount(1))));
+        report(stored, reversed());
+        stored.events.push(RecordedEvent {
+            version: stored.events.last().unwrap().version + 1,
+            ..stored.events.last().unwrap().clone()
+        });
+        stored.order.version += 1;
+    }),
+    plant(Code::StateDiffers, Stage::Delivered, |stored| {
+        request(stored, refund_of(1, amount(1)));
+        report(stored, Event::Refunded(refund_of(1, amount(1))));
+        report(stored, reversed());
+        stored.order.refunded = amount(1);
+    }),
+    plant(Code::IllegalActor, Stage::Delivered, |stored| {
+        request(stored, refund_of(1, amount(1)));
+        report(stored, Event::Refunded(refund_of(1, amount(1))));
+        let actor = staff(&stored.order);
+        happen(stored, actor, reversed());
+    }),
     plant(Code::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 0, 3)),
     plant(Code::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 2, 1)),
     plant(Code::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 0, 0)),
@@ -187,6 +213,14 @@ pub(super) const PLANTED: &[Planted] = &[
         cancel_at_the_cost_of(stored, actor, RefundBearer::Everyone);
     }),
     wait(Code::Uncaptured, Stage::Delivered, |stored| forget(stored, "payment_captured")),
+    plant(Code::RefundRefused, Stage::Confirmed, |stored| {
+        collect(stored);
+        cancel(stored);
+        let (actor, refund) = (customer(&stored.order), everyones(refund_of(1, total(stored))));
+        happen(stored, actor, Event::RefundRequested(refund.clone()));
+        report(stored, Event::Refunded(refund));
+        report(stored, reversed());
+    }),
     plant(Code::RefundRefused, Stage::Confirmed, |stored| {
         collect(stored);
         cancel(stored);

@@ -1,8 +1,8 @@
 //! What can be wrong with the tasks, the keys and the stock of a store with one order.
 
 use dabba_domain::{
-    Bucket, OrderId, RestaurantId, TaskId,
-    order::{Event, RefundNumber, Task, TaskKind},
+    Actor, Bucket, OrderId, RestaurantId, TaskId,
+    order::{Event, RefundFailureReason, RefundNumber, ReviewReason, Task, TaskKind},
 };
 use dabba_sim::audit::Code;
 use dabba_store::{
@@ -53,6 +53,11 @@ pub(super) const PLANTED: &[Planted] = &[
     plant(Code::TaskParked, Stage::Created, |lists| {
         lists.tasks[0].parked_at = Some(lists.tasks[0].task.id.created_at());
     }),
+    plant(Code::ReviewOpen, Stage::Delivered, |lists| {
+        add(lists, Task::Review { reason: ReviewReason::PaymentVoided });
+        let review = lists.tasks.last_mut().unwrap();
+        review.parked_at = Some(review.task.id.created_at());
+    }),
     Planted { later: DAY, ..plant(Code::TaskOverdue, Stage::Delivered, |lists| lists.tasks.truncate(1)) },
     wait(Stage::Created, |_| {}, |lists| lists.tasks.clear()),
     wait(Stage::Confirmed, |_| {}, |lists| keep(lists, &[TaskKind::ExpireUnpaid])),
@@ -70,6 +75,16 @@ pub(super) const PLANTED: &[Planted] = &[
     wait(Stage::Delivered, request, |lists| {
         add(lists, Task::RefundPayment { number: RefundNumber::new(2).unwrap() });
     }),
+    wait(
+        Stage::Delivered,
+        |stored| {
+            request(stored);
+            happen(stored, Actor::System, Event::Refunded(refund_of(1, amount(1))));
+            let (number, reason) = (RefundNumber::MIN, RefundFailureReason::Other);
+            happen(stored, Actor::System, Event::RefundReversed { number, reason });
+        },
+        |_| {},
+    ),
     plant(Code::KeyOrder, Stage::Created, |lists| {
         let id = lists.claims[0].record.order_id().unwrap();
         let id = OrderId::generate(id.created_at(), id.bucket(), 7);
@@ -113,11 +128,7 @@ pub(super) const RIGHT: &[(Stage, Tamper, TamperLists)] = &[
         Stage::Delivered,
         |stored| {
             request(stored);
-            happen(
-                stored,
-                dabba_domain::Actor::System,
-                Event::RefundFailed { number: RefundNumber::MIN, reason: None },
-            );
+            happen(stored, Actor::System, Event::RefundFailed { number: RefundNumber::MIN, reason: None });
         },
         |lists| lists.tasks.clear(),
     ),
@@ -134,6 +145,22 @@ pub(super) const RIGHT: &[(Stage, Tamper, TamperLists)] = &[
             of_account.key.restaurant_id = None;
             of_account.record.resource = Resource::Account(of_account.key.account_id);
             lists.claims.extend([of_stock, of_account]);
+        },
+    ),
+    // A refund that was reversed, and whose review somebody has resolved.
+    (
+        Stage::Delivered,
+        |stored| {
+            request(stored);
+            happen(stored, Actor::System, Event::Refunded(refund_of(1, amount(1))));
+            let (number, reason) = (RefundNumber::MIN, RefundFailureReason::Other);
+            happen(stored, Actor::System, Event::RefundReversed { number, reason });
+        },
+        |lists| {
+            let (number, reason) = (RefundNumber::MIN, RefundFailureReason::Other);
+            add(lists, Task::Review { reason: ReviewReason::RefundReversed { number, reason } });
+            let review = lists.tasks.last_mut().unwrap();
+            (review.parked_at, review.resolved_at) = (Some(review.task.run_at), Some(review.task.run_at));
         },
     ),
     // Another command under another key, that led it to the same version.

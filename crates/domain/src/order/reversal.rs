@@ -1,0 +1,55 @@
+//! Refunds that the payment provider refuses, before or after it reported them as made.
+
+use super::{
+    Decision, Event, Order, OrderStatus, PaymentStatus, RefundFailureReason, RefundNumber, RefundStatus,
+    Rejection, ReviewReason, Task,
+};
+use crate::{Actor, Amount, Timestamp};
+
+impl Decision {
+    /// Records that the provider does not give a refund's money back: the amount can be refunded again, and a
+    /// person has to look at it. A report that is repeated, or that is about a refund that has failed before,
+    /// changes nothing.
+    pub(super) fn refund_refused(
+        &mut self,
+        number: RefundNumber,
+        reason: RefundFailureReason,
+        now: Timestamp,
+    ) -> Result<(), Rejection> {
+        let state = self.order.refunds.iter().find(|state| state.refund.number == number);
+        let (event, review) = match state.map(|state| state.status) {
+            Some(RefundStatus::Pending) => (
+                Event::RefundFailed { number, reason: Some(reason) },
+                ReviewReason::RefundFailed { number, reason },
+            ),
+            Some(RefundStatus::Paid) => {
+                (Event::RefundReversed { number, reason }, ReviewReason::RefundReversed { number, reason })
+            }
+            Some(RefundStatus::Failed | RefundStatus::Reversed) | None => return Ok(()),
+        };
+        self.tasks_at(now, [Task::Review { reason: review }]);
+        self.record(&Actor::System, now, event)
+    }
+}
+
+impl Order {
+    /// Takes a refund back that had been paid: the money counts as collected again, and the order has the status
+    /// that it had before all was back. `None` where there is no such refund.
+    pub(super) fn reverse_refund(&mut self, number: RefundNumber, reason: RefundFailureReason) -> Option<()> {
+        let state = self.refunds.iter_mut().find(|state| state.refund.number == number)?;
+        if state.status != RefundStatus::Paid {
+            return None;
+        }
+        (state.status, state.failure) = (RefundStatus::Reversed, Some(reason));
+        self.refunded = self.refunded.minus(state.refund.amount).ok()?;
+        self.payment_status = match self.refunded {
+            Amount::ZERO => PaymentStatus::Captured,
+            _ => PaymentStatus::PartiallyRefunded,
+        };
+        if self.status == OrderStatus::Refunded {
+            self.status =
+                if self.closure.is_some() { OrderStatus::Cancelled } else { OrderStatus::Delivered };
+        }
+        Some(())
+    }
+}
