@@ -88,6 +88,19 @@ impl CatalogueCache {
         }
     }
 
+    /// The catalogue after a write that has succeeded: as the store has it now, or as `written` where the store
+    /// cannot be read. Never fails, since the write is done; what cannot be read is not remembered either.
+    pub(crate) async fn after_write(&self, id: RestaurantId, written: Catalogue) -> Arc<CatalogueEntry> {
+        match self.refresh(id).await {
+            Ok(entry) => entry,
+            Err(error) => {
+                tracing::debug!(%error, restaurant = %id, "a catalogue could not be read after it was changed");
+                self.entries.invalidate(&id).await;
+                Arc::new(CatalogueEntry::new(written))
+            }
+        }
+    }
+
     /// Loads what is remembered of a restaurant again, unless it is of these revisions. What is not
     /// remembered stays so.
     pub(crate) async fn keep_up(&self, id: RestaurantId, now: CatalogueGuard) -> Result<(), StoreError> {

@@ -48,13 +48,14 @@ impl Engine {
         Ok(self.store.restaurants(after, limit).await?)
     }
 
-    /// Replaces a restaurant's settings. For its staff and admins; some settings only an admin changes.
+    /// Replaces a restaurant's settings, which have to be at one of the expected revisions, if any are given. For
+    /// its staff and admins; some settings only an admin changes.
     pub async fn replace_settings(
         &self,
         principal: &Principal,
         id: RestaurantId,
         settings: SettingsDocument,
-        expected: Option<Revision>,
+        expected: Option<&[Revision]>,
     ) -> Result<Arc<CatalogueEntry>, Error> {
         self.check_staff(principal, id).await?;
         let settings = settings.validate().map_err(Error::Invalid)?;
@@ -160,19 +161,23 @@ impl Engine {
     async fn update_restaurant(
         &self,
         id: RestaurantId,
-        expected: Option<Revision>,
+        expected: Option<&[Revision]>,
         change: impl Fn(&mut Restaurant) -> Result<(), Error>,
     ) -> Result<Arc<CatalogueEntry>, Error> {
         for _ in 0..self.config.max_decision_attempts {
             let entry = self.catalogues.refresh(id).await?;
             let current = entry.restaurant().revision;
-            if expected.is_some_and(|expected| expected != current) {
+            if expected.is_some_and(|expected| !expected.contains(&current)) {
                 return Err(Conflict::Revision { current }.into());
             }
             let mut restaurant = entry.restaurant().clone();
             change(&mut restaurant)?;
             match self.store.update_restaurant(&restaurant, current).await? {
-                CatalogueUpdate::Done { .. } => return self.catalogues.refresh(id).await,
+                CatalogueUpdate::Done { revision } => {
+                    let mut written = entry.catalogue.clone();
+                    written.restaurant = Restaurant { revision, ..restaurant };
+                    return Ok(self.catalogues.after_write(id, written).await);
+                }
                 CatalogueUpdate::Conflict { .. } => self.metrics.decision_retries.inc(),
                 CatalogueUpdate::NotFound => return Err(Error::NotFound("restaurant")),
             };

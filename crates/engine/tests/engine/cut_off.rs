@@ -7,15 +7,18 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use dabba_domain::order::{Command, RefundReason, RefundRequest};
-use dabba_engine::{CommandRequest, EngineConfig, Error, Principal};
+use dabba_domain::{
+    menu::MenuDocument,
+    order::{Command, RefundReason, RefundRequest},
+};
+use dabba_engine::{CatalogueEntry, CommandRequest, EngineConfig, Error, Principal};
 use dabba_store::{
-    Store, StoreError,
+    PageSize, Store, StoreError,
     intercept::{InterceptedStore, Interceptor, StoreCall},
 };
 use tempfile::TempDir;
 
-use crate::world::{World, accept, cancel, config, dal, embedded_store, key};
+use crate::world::{World, accept, cancel, config, dal, embedded_store, key, settings};
 
 /// More calls than any request makes.
 const MANY: u64 = 50;
@@ -133,4 +136,37 @@ async fn an_order_that_is_written_is_answered() {
     cut_off.check_command("cancel", &[], cancel(), world.customer).await;
     let refund = Command::Refund(RefundRequest::new(None, RefundReason::Late));
     cut_off.check_command("refund", &life, refund, world.admin).await;
+}
+
+/// Proves it of restaurants: what is answered is what was written, also where it cannot be read again.
+#[tokio::test]
+async fn a_restaurant_that_is_written_is_answered() {
+    let cut_off = CutOff::new().await;
+    let world = &cut_off.world;
+    let (engine, staff, id) = (&world.engine, &world.staff, world.restaurant_id);
+    let nothing = async |_| ();
+    let restaurant = async |(): &()| {
+        let catalogue = cut_off.store.catalogue(id).await.unwrap().unwrap();
+        format!("{:?}", catalogue.restaurant)
+    };
+    let answered = async |entry: Arc<CatalogueEntry>| {
+        let stored = cut_off.calls.0.swap(u64::MAX, Ordering::SeqCst);
+        assert_eq!(format!("{:?}", entry.restaurant()), restaurant(&()).await);
+        cut_off.calls.0.store(stored, Ordering::SeqCst);
+        Ok(())
+    };
+    let pause = async |(): &()| answered(engine.pause(staff, id, None).await?).await;
+    cut_off.check("pause", nothing, pause, restaurant).await;
+    let resume = async |(): &()| answered(engine.resume(staff, id).await?).await;
+    cut_off.check("resume", nothing, resume, restaurant).await;
+    let replace = async |(): &()| answered(engine.replace_settings(staff, id, settings(), None).await?).await;
+    cut_off.check("settings", nothing, replace, restaurant).await;
+    let create = async |(): &()| {
+        engine.create_restaurant(&world.admin, settings(), MenuDocument::default()).await.map(drop)
+    };
+    let count = async |(): &()| {
+        let page = cut_off.store.restaurants(None, PageSize::new(PageSize::MAX).unwrap()).await.unwrap();
+        page.restaurants.len().to_string()
+    };
+    cut_off.check("create", nothing, create, count).await;
 }

@@ -138,6 +138,12 @@ fn represent(app: &App, entry: &CatalogueEntry) -> Response {
     response
 }
 
+/// The revisions that a replacement expects, which have to be said: `None` for whatever there is.
+fn expected_revisions(condition: IfMatch) -> Result<Option<Vec<u32>>> {
+    expected_revision(&condition, 0)?;
+    Ok(condition.into_versions())
+}
+
 /// The revision that a replacement expects, which has to be said.
 pub(super) fn expected_revision(condition: &IfMatch, current: u32) -> Result<Option<u32>> {
     match condition {
@@ -269,8 +275,8 @@ async fn get_restaurant(State(app): State<Arc<App>>, InPath(id): InPath<Restaura
     put, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants", operation_id = "replace_restaurant",
     params(
         ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("If-Match" = String, Header, description = "The ETag of the revision that is replaced; `*` for any.",
-            pattern = r#"^(\*|"[0-9]{1,9}")$"#),
+        ("If-Match" = String, Header, description = "The ETags of the revisions that may be replaced; `*` for any.",
+            pattern = r#"^(\*|"[0-9]{1,9}"( *, *"[0-9]{1,9}"){0,31})$"#),
     ),
     request_body = SettingsDocument,
     responses(
@@ -287,9 +293,9 @@ async fn replace_restaurant(
     condition: IfMatch,
     JsonBody(settings): JsonBody<SettingsDocument>,
 ) -> Result<Response> {
-    let current = app.engine.catalogue(id).await?.restaurant().revision;
-    let expected = expected_revision(&condition, current)?;
-    Ok(represent(&app, &*app.engine.replace_settings(&caller, id, settings, expected).await?))
+    let expected = expected_revisions(condition)?;
+    let entry = app.engine.replace_settings(&caller, id, settings, expected.as_deref()).await?;
+    Ok(represent(&app, &entry))
 }
 
 /// Stops orders

@@ -81,7 +81,8 @@ const TABLE: &[(&str, &str, Scene, [u16; 8])] = &[
     ("POST",   "/v1/orders/{order_id}/assign",                   Confirmed,      [401, 403, 404, 403, 404, 200, 404, 200]),
     ("POST",   "/v1/orders/{order_id}/pick-up",                  Ready,          [401, 403, 404, 403, 404, 200, 404, 403]),
     // Staff hand over what is collected; what is delivered is not theirs to deliver.
-    ("POST",   "/v1/orders/{order_id}/deliver",                  OutForDelivery, [401, 403, 404, 409, 404, 200, 404, 403]),
+    // An admin may, and has to say why.
+    ("POST",   "/v1/orders/{order_id}/deliver",                  OutForDelivery, [401, 403, 404, 409, 404, 200, 404, 422]),
     ("POST",   "/v1/orders/{order_id}/cancel",                   Confirmed,      [401, 200, 404, 200, 404, 403, 404, 200]),
     ("POST",   "/v1/orders/{order_id}/refund",                   Delivered,      [401, 403, 404, 200, 404, 403, 404, 200]),
     // Nothing is parked, so what an admin may do is not found; expiry.rs has a task that is.

@@ -157,6 +157,7 @@ async fn refunds_by_amount_and_by_lines_until_all_is_back() {
     assert_eq!((&balances["customer"], &balances["refunds"]), (&json!(-2618), &json!(2618)));
     // Of the 84 that the platform bears, 11 are tax, which the tax office returns.
     assert_eq!((&balances["platform"], &balances["courier"]), (&json!(250 - (84 - 11)), &json!(100)));
+    assert_eq!(balances["tax"], 0);
 }
 
 /// Proves that staff spend their own money only, and no more than their limit.

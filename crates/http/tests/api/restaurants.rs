@@ -33,7 +33,8 @@ async fn settings_are_replaced_under_a_condition() {
     let renamed = settings("Curry Mile Canteen");
     put(&renamed).send().await.problem(428, "precondition_required");
     put(&renamed).header("if-match", "\"2\"").send().await.problem(412, "precondition_failed");
-    let replaced = put(&renamed).header("if-match", "\"1\"").send().await;
+    put(&renamed).header("if-match", "W/\"1\", \"2\"").send().await.problem(412, "precondition_failed");
+    let replaced = put(&renamed).header("if-match", "\"7\", \"1\"").send().await;
     assert_eq!((replaced.header("etag"), &replaced.json["name"]), ("\"2\"", &renamed["name"]));
     let mut other = renamed.clone();
     other["currency"] = json!("EUR");
