@@ -54,7 +54,10 @@ pub enum ImportError {
 }
 
 /// Reads and checks a file of one restaurant or of a list of restaurants.
+///
+/// A byte-order mark at the start is skipped: spreadsheets and editors write one (RFC 8259, section 8.1).
 pub fn read(text: &str) -> Result<Vec<RestaurantDocument>, ImportError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let is_list = text.trim_start().starts_with('[');
     let parts: Vec<Parts> = if is_list { parse(text)? } else { vec![parse(text)?] };
     let mut problems = Problems::new();
@@ -195,6 +198,7 @@ mod tests {
         assert_eq!(one.len(), 1);
         assert_eq!(one[0].settings.tax_rate_basis_points, 2_000);
         assert_eq!(one[0].menu.categories[0].items[0].name, "Naan");
+        assert_eq!(read(&format!("\u{feff}{PLAIN}")).unwrap(), one, "with a byte-order mark");
         let many = read(&format!("\n [{PLAIN}, {PLAIN}]")).unwrap();
         assert_eq!(many, [one.clone(), one].concat());
     }

@@ -28,6 +28,10 @@ pub const MAX_PAYMENT_TEXT_LENGTH: usize = 255;
 pub const MAX_WARNING_LEAD_SECONDS: u32 = 120;
 /// Longest name (restaurant, item, person), in characters.
 pub const MAX_NAME_LENGTH: usize = 120;
+/// Longest telephone number, in characters.
+pub const MAX_PHONE_LENGTH: usize = 40;
+/// Fewest digits of a telephone number.
+pub const MIN_PHONE_DIGITS: usize = 3;
 /// Longest description, note or free text, in characters.
 pub const MAX_TEXT_LENGTH: usize = 500;
 /// Largest amount of money, in minor units: ten thousand million in a two-digit currency, and

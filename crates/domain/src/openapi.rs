@@ -13,10 +13,13 @@ use utoipa::{
 use crate::{
     Amount, Currency,
     ids::{Id, IdKind},
-    limits::{MAX_AMOUNT, MAX_NAME_LENGTH, MAX_PAYMENT_TEXT_LENGTH, MAX_SLUG_LENGTH, MAX_TEXT_LENGTH},
+    limits::{
+        MAX_AMOUNT, MAX_NAME_LENGTH, MAX_PAYMENT_TEXT_LENGTH, MAX_PHONE_LENGTH, MAX_SLUG_LENGTH,
+        MAX_TEXT_LENGTH, MIN_PHONE_DIGITS,
+    },
     order::{PaymentReference, PaymentToken},
     restaurant::ClockTime,
-    text::{Slug, Text},
+    text::{Phone, Slug, Text},
 };
 
 fn string() -> ObjectBuilder {
@@ -46,22 +49,43 @@ impl<K: IdKind> ToSchema for Id<K> {
     }
 }
 
-impl<const MAX: usize> PartialSchema for Text<MAX> {
-    fn schema() -> RefOr<Schema> {
-        done(
-            string()
-                .min_length(Some(1))
-                .max_length(Some(MAX))
-                // Something other than white space, and no control characters but line feeds.
-                .pattern(Some(r"^[^\u0000-\u0009\u000b-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u0009\u000b-\u001f\u007f-\u009f]*$"))
-                .description(Some(format!(
-                    "Text of 1 to {MAX} characters, counted without the white space around it, which is taken \
-                     off. No control characters but line feeds."
-                ))),
+/// The characters that no text may have, as far as a pattern can say it: no control characters, no line breaks, no
+/// direction controls, nothing invisible but joiners and variation selectors, no noncharacters.
+macro_rules! refused {
+    ($controls:literal) => {
+        concat!(
+            $controls,
+            r"\u007f-\u0084\u0086-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e",
+            r"\u2060-\u206f\u3164\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
         )
+    };
+}
+
+/// A text of such characters with at least one that is no white space.
+macro_rules! text_of {
+    ($refused:expr) => {
+        concat!("^[^", $refused, r"]*[^\s", $refused, "][^", $refused, "]*$")
+    };
+}
+
+impl<const MAX: usize, const SEVERAL_LINES: bool> PartialSchema for Text<MAX, SEVERAL_LINES> {
+    fn schema() -> RefOr<Schema> {
+        let (pattern, lines) = if SEVERAL_LINES {
+            (
+                text_of!(refused!(r"\u0000-\u0008\u000b\u000c\u000e-\u001f")),
+                "Any number of lines; each kind of line break becomes a line feed.",
+            )
+        } else {
+            (text_of!(refused!(r"\u0000-\u001f\u0085\u2028\u2029")), "One line.")
+        };
+        done(string().min_length(Some(1)).max_length(Some(MAX)).pattern(Some(pattern)).description(Some(format!(
+            "Text of 1 to {MAX} characters, counted in the Unicode normal form NFC and without the white space around \
+             it, which is taken off. {lines} No control characters, no direction controls, and nothing invisible but \
+             the joiners and variation selectors that writing needs."
+        ))))
     }
 }
-impl<const MAX: usize> ToSchema for Text<MAX> {
+impl<const MAX: usize, const SEVERAL_LINES: bool> ToSchema for Text<MAX, SEVERAL_LINES> {
     fn name() -> Cow<'static, str> {
         match MAX {
             MAX_NAME_LENGTH => Cow::Borrowed("Name"),
@@ -70,6 +94,22 @@ impl<const MAX: usize> ToSchema for Text<MAX> {
         }
     }
 }
+
+impl PartialSchema for Phone {
+    fn schema() -> RefOr<Schema> {
+        done(
+            string()
+                .min_length(Some(MIN_PHONE_DIGITS))
+                .max_length(Some(MAX_PHONE_LENGTH))
+                .description(Some(format!(
+                    "A telephone number as its owner writes it: at least {MIN_PHONE_DIGITS} digits, with spaces, letters \
+                     (`ext. 5`) and the marks + - ( ) . / # * , ; : between them."
+                )))
+                .examples([serde_json::json!("+44 161 496 0000")]),
+        )
+    }
+}
+impl ToSchema for Phone {}
 
 impl PartialSchema for Slug {
     fn schema() -> RefOr<Schema> {

@@ -1,27 +1,58 @@
-//! Text that people write: trimmed, of bounded length, without control characters.
+//! Text that people write, and the policy for each kind of it.
+//!
+//! | kind | type | kept as |
+//! |---|---|---|
+//! | names, lines of an address, tags | [`Name`] | one line, 1 to 120 characters |
+//! | notes, descriptions, instructions, reasons | [`Note`] | lines that end with a line feed, 1 to 500 characters |
+//! | telephone numbers | [`Phone`] | one line, 3 to 40 characters, digits and what people write between them |
+//! | identifiers | [`Slug`] | lower-case ASCII letters, digits and hyphens |
+//! | passwords | [`opaque`] | never kept; hashed in one normal form |
+//!
+//! Rules of names, notes and telephone numbers, in this order:
+//!
+//! 1. In a note, CR LF, CR, U+0085, U+2028 and U+2029 become a line feed (Unicode 16, section 5.8), and a tabulator becomes
+//!    a space.
+//! 2. The text is normalized to NFC (UAX 15), so that equal texts are equal bytes.
+//! 3. White space around it is taken off.
+//! 4. It needs a character that can be seen.
+//! 5. Its characters are counted. What a reader counts as one character may be several.
+//! 6. Refused are control characters, line breaks in one line, direction controls (`Bidi_Control`; UTR 36, UTS 55),
+//!    noncharacters, and what has no shape of its own (`Default_Ignorable_Code_Point`, UAX 44, and the interlinear
+//!    annotations): such characters forge lines on a ticket and make two names look alike.
+//! 7. Exceptions to 6, in names and notes: joiners (U+200C, U+200D) where a script or an emoji sequence needs them (RFC
+//!    5892, appendix A; UTS 51), and one variation selector behind a character that can be seen. Tag characters are
+//!    refused, also in the flags of England, Scotland and Wales.
+//!
+//! **Reading what is stored** applies none of these rules: what an earlier version accepted stays readable. A store
+//! reads its documents within [`stored`]; everything else that parses a text is an input and is checked.
 
-use std::{borrow::Cow, fmt, ops::Deref, sync::Arc};
+mod phone;
+mod policy;
+
+use std::{borrow::Cow, cell::Cell, fmt, ops::Deref, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::limits::{MAX_NAME_LENGTH, MAX_SLUG_LENGTH, MAX_TEXT_LENGTH};
 
-/// Text of 1 to `MAX` characters, with no white space around it and no control characters in it
-/// other than line feeds.
+pub use phone::{Phone, PhoneError};
+
+/// Text of 1 to `MAX` characters, on one line or, with `SEVERAL_LINES`, on any number of lines. The module describes the
+/// rules.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct Text<const MAX: usize>(Arc<str>);
+pub struct Text<const MAX: usize, const SEVERAL_LINES: bool>(Arc<str>);
 
 /// A name: of a restaurant, a dish, a person.
-pub type Name = Text<MAX_NAME_LENGTH>;
+pub type Name = Text<MAX_NAME_LENGTH, false>;
 /// Free text: a description, a note, an instruction.
-pub type Note = Text<MAX_TEXT_LENGTH>;
+pub type Note = Text<MAX_TEXT_LENGTH, true>;
 
 /// Why a text was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Nothing but white space.
-    #[error("must not be empty")]
+    /// Nothing that can be seen.
+    #[error("must not be empty: it needs at least one visible character")]
     Empty,
     /// More characters than allowed.
     #[error("must be at most {max} characters")]
@@ -29,25 +60,56 @@ pub enum TextError {
         /// The limit.
         max: usize,
     },
+    /// A line break in a text of one line.
+    #[error("must be one line: it must not contain the line break {}", CodePoint(*.character))]
+    LineBreak {
+        /// The line break.
+        character: char,
+    },
     /// A control character.
-    #[error("must not contain control characters")]
-    ControlCharacter,
+    #[error("must not contain the control character {}", CodePoint(*.character))]
+    ControlCharacter {
+        /// The control character.
+        character: char,
+    },
+    /// A character that changes the direction of the text.
+    #[error("must not contain {}, which changes the direction of the text", CodePoint(*.character))]
+    DirectionControl {
+        /// The character.
+        character: char,
+    },
+    /// A character that cannot be seen, where no writing needs it.
+    #[error("must not contain the invisible character {} at this place", CodePoint(*.character))]
+    Invisible {
+        /// The character.
+        character: char,
+    },
+    /// A code point that Unicode reserves for internal use.
+    #[error("must not contain {}, which is not a character", CodePoint(*.character))]
+    NotACharacter {
+        /// The code point.
+        character: char,
+    },
 }
 
-impl<const MAX: usize> Text<MAX> {
-    /// Trims and checks a text.
+/// Writes a character as `U+202E`.
+struct CodePoint(char);
+
+impl fmt::Display for CodePoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "U+{:04X}", u32::from(self.0))
+    }
+}
+
+impl<const MAX: usize, const SEVERAL_LINES: bool> Text<MAX, SEVERAL_LINES> {
+    /// Checks an input, and returns it as it is kept.
     pub fn new(text: &str) -> Result<Self, TextError> {
-        let text = text.trim();
-        if text.is_empty() {
-            return Err(TextError::Empty);
-        }
-        if text.chars().count() > MAX {
-            return Err(TextError::TooLong { max: MAX });
-        }
-        if text.chars().any(|character| character.is_control() && character != '\n') {
-            return Err(TextError::ControlCharacter);
-        }
-        Ok(Self(text.into()))
+        policy::clean(text, MAX, SEVERAL_LINES).map(|text| Self(text.into()))
+    }
+
+    /// Returns a text that was checked when it was stored, under the rules of that time.
+    pub fn from_stored(text: &str) -> Self {
+        Self(text.into())
     }
 
     /// The text.
@@ -56,21 +118,59 @@ impl<const MAX: usize> Text<MAX> {
     }
 }
 
-impl<const MAX: usize> fmt::Display for Text<MAX> {
+impl<const MAX: usize, const SEVERAL_LINES: bool> fmt::Display for Text<MAX, SEVERAL_LINES> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
 }
-impl<const MAX: usize> fmt::Debug for Text<MAX> {
+impl<const MAX: usize, const SEVERAL_LINES: bool> fmt::Debug for Text<MAX, SEVERAL_LINES> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&*self.0, formatter)
     }
 }
-impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+impl<'de, const MAX: usize, const SEVERAL_LINES: bool> Deserialize<'de> for Text<MAX, SEVERAL_LINES> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = RawText::<'de>::deserialize(deserializer)?;
-        Self::new(&text).map_err(de::Error::custom)
+        if reads_what_is_stored() {
+            Ok(Self::from_stored(&text))
+        } else {
+            Self::new(&text).map_err(de::Error::custom)
+        }
     }
+}
+
+thread_local! {
+    /// Whether this thread reads a stored document at the moment.
+    static READS_STORED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `read` with texts taken as they stand: for stores, which read what was checked when it was written.
+///
+/// The types of orders, menus and events are the same for inputs and for storage, and serde gives a type no way to learn
+/// which of the two it reads. So the reader says it, for its thread and while it reads.
+pub fn stored<T>(read: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            READS_STORED.set(self.0);
+        }
+    }
+    let _restore = Restore(READS_STORED.replace(true));
+    read()
+}
+
+fn reads_what_is_stored() -> bool {
+    READS_STORED.get()
+}
+
+/// Returns a password in the form in which it is hashed (RFC 8265, profile `OpaqueString`, section 4.2.2): every space is the
+/// ASCII space, in NFC. Two keyboards that write the same password in different forms then agree. Case and width stay.
+pub fn opaque(password: &str) -> String {
+    let is_space = |character: char| {
+        character.is_whitespace() && !character.is_control() && !matches!(character, '\u{2028}' | '\u{2029}')
+    };
+    let spaces = password.chars().map(|character| if is_space(character) { ' ' } else { character });
+    policy::nfc(spaces.collect())
 }
 
 /// Text in a document that is about to be parsed: borrowed from the document, unless it is written with escapes. (A bare
@@ -167,11 +267,38 @@ mod tests {
 
     #[test]
     fn text_is_trimmed_and_bounded() {
-        assert_eq!(Text::<3>::new("  a é ").unwrap().as_str(), "a é");
-        assert_eq!(Text::<3>::new(" \n\t "), Err(TextError::Empty));
-        assert_eq!(Text::<3>::new("four"), Err(TextError::TooLong { max: 3 }));
-        assert_eq!(Text::<9>::new("a\u{0}b"), Err(TextError::ControlCharacter));
-        assert_eq!(Text::<9>::new("a\nb").unwrap().as_str(), "a\nb");
+        assert_eq!(Text::<3, false>::new("  a é ").unwrap().as_str(), "a é");
+        assert_eq!(Text::<3, false>::new(" \n\t "), Err(TextError::Empty));
+        assert_eq!(Text::<3, false>::new("four"), Err(TextError::TooLong { max: 3 }));
+        assert_eq!(Note::new("a\nb").unwrap().as_str(), "a\nb");
+        assert_eq!(
+            Note::new("a\u{0}b").unwrap_err().to_string(),
+            "must not contain the control character U+0000"
+        );
+    }
+
+    /// Proves that what an earlier version stored is read as it stands, and that inputs are checked again afterwards.
+    #[test]
+    fn what_is_stored_is_read_as_it_stands() {
+        for text in ["line one\nline two", "\u{202e}5 £", "\u{200b}", "e\u{301}", " ", "a\r\nb", "tel: none"]
+        {
+            let json = serde_json::to_string(text).unwrap();
+            let name: Name = stored(|| serde_json::from_str(&json)).unwrap();
+            let note: Note = stored(|| serde_json::from_str(&json)).unwrap();
+            let phone: Phone = stored(|| serde_json::from_str(&json)).unwrap();
+            assert_eq!((name.as_str(), note.as_str(), phone.as_str()), (text, text, text));
+            assert_eq!(serde_json::to_string(&name).unwrap(), json);
+        }
+        assert!(serde_json::from_str::<Name>(r#""\u200b""#).is_err());
+        let failed: Result<Name, _> = stored(|| serde_json::from_str("5"));
+        assert!(failed.is_err() && !reads_what_is_stored());
+    }
+
+    #[test]
+    fn a_password_has_one_form() {
+        assert_eq!(opaque("cafe\u{301} \u{a0}\u{3000}x"), "café   x");
+        assert_eq!(opaque("Ⅳ ﬁ Ａ"), "Ⅳ ﬁ Ａ", "compatibility forms stay apart");
+        assert_eq!(opaque("correct horse"), "correct horse");
     }
 
     /// Proves that text is read from wherever a document comes, and copied only where it has to be.
@@ -213,6 +340,23 @@ mod tests {
     }
 
     proptest! {
+        /// What is kept is an input that is kept as it is: what was read can be written again.
+        #[test]
+        fn what_is_kept_is_kept_again(text in r"[\PC\pC]{0,40}") {
+            if let Ok(name) = Name::new(&text) {
+                prop_assert_eq!(Name::new(name.as_str()), Ok(name.clone()));
+                prop_assert!(!name.as_str().chars().any(char::is_control));
+            }
+            if let Ok(note) = Note::new(&text) {
+                prop_assert_eq!(Note::new(note.as_str()), Ok(note));
+            }
+            if let Ok(phone) = Phone::new(&text) {
+                prop_assert_eq!(Phone::new(phone.as_str()), Ok(phone));
+            }
+            let password = opaque(&text);
+            prop_assert_eq!(opaque(&password), password);
+        }
+
         #[test]
         fn every_name_becomes_a_valid_slug(name in ".{0,200}", number in 0_usize..10_000) {
             let slug = Slug::from_name(&name);

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher as _, PasswordVerifier as _, Version};
-use dabba_domain::{AccountId, Problems, RestaurantId, Role, text::Name};
+use dabba_domain::{
+    AccountId, Problems, RestaurantId, Role,
+    text::{Name, opaque},
+};
 use dabba_store::{Account, AccountCreation, PageSize, Store, StoreError};
 use moka::{future::Cache, ops::compute::Op};
 use tokio::{sync::Semaphore, time::Instant};
@@ -46,17 +49,18 @@ impl Engine {
         let mut problems = Problems::new();
         let email = problems.check("/email", normalise_email(&registration.email));
         let name = problems.check("/name", Name::new(&registration.name));
-        if registration.password.chars().count() < MIN_PASSWORD_LENGTH {
+        let password = opaque(&registration.password);
+        if password.chars().count() < MIN_PASSWORD_LENGTH {
             problems.add("/password", format!("must be at least {MIN_PASSWORD_LENGTH} characters"));
         }
-        if registration.password.len() > MAX_PASSWORD_LENGTH {
+        if password.len() > MAX_PASSWORD_LENGTH {
             problems.add("/password", format!("must be at most {MAX_PASSWORD_LENGTH} bytes"));
         }
         problems.into_result().map_err(Error::Invalid)?;
         let (Some(email), Some(name)) = (email, name) else {
             return Err(Error::Internal("a registration without problems is incomplete".into()));
         };
-        let password_hash = self.passwords.hash(registration.password).await?;
+        let password_hash = self.passwords.hash(password).await?;
         let id = self.new_account_id();
         let account =
             Account { id, email, name, role: registration.role, password_hash, created_at: self.now() };
@@ -68,13 +72,14 @@ impl Engine {
 
     /// The account with this address and password. Takes as long for an unknown address.
     pub async fn authenticate(&self, email: &str, password: String) -> Result<Account, Error> {
-        if password.len() > MAX_PASSWORD_LENGTH {
+        let forms = forms_of(password);
+        if forms.is_empty() {
             return Err(Error::WrongCredentials);
         }
         let email = normalise_email(email).map_err(|_| Error::WrongCredentials)?;
         let account = self.store.account_by_email(&email).await?;
         let hash = account.as_ref().map(|account| account.password_hash.clone());
-        let fits = self.passwords.verify(password, hash).await?;
+        let fits = self.passwords.verify(forms, hash).await?;
         account.filter(|_| fits).ok_or(Error::WrongCredentials)
     }
 
@@ -261,8 +266,8 @@ impl Passwords {
         .await
     }
 
-    /// Whether the password fits the hash; `false` when there is none.
-    async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
+    /// Whether a form of the password fits the hash; `false` when there is none.
+    async fn verify(&self, forms: Vec<String>, hash: Option<String>) -> Result<bool, Error> {
         let known = hash.is_some();
         let hash = match hash {
             Some(hash) => hash,
@@ -271,7 +276,8 @@ impl Passwords {
         let argon2 = self.argon2()?;
         self.run(move || {
             let parsed = PasswordHash::new(&hash).map_err(internal)?;
-            Ok(argon2.verify_password(password.as_bytes(), &parsed).is_ok() && known)
+            let fits = |form: &String| argon2.verify_password(form.as_bytes(), &parsed).is_ok();
+            Ok(forms.iter().any(fits) && known)
         })
         .await
     }
@@ -299,12 +305,26 @@ fn internal(error: impl std::fmt::Display) -> Error {
     Error::Internal(error.to_string())
 }
 
+/// The forms of a password that are tried against a hash: the normal form, in which passwords are hashed, and the password as
+/// it was given, in which earlier versions hashed it. Empty if the password is too long for any hash.
+fn forms_of(password: String) -> Vec<String> {
+    let mut forms = vec![opaque(&password), password];
+    forms.dedup();
+    forms.retain(|form| form.len() <= MAX_PASSWORD_LENGTH);
+    forms
+}
+
 /// Why a text is not an e-mail address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be an e-mail address of at most {MAX_EMAIL_LENGTH} characters")]
+#[error(
+    "must be an e-mail address such as name@example.org, of at most {MAX_EMAIL_LENGTH} characters: ASCII letters, digits \
+     and punctuation, without spaces, with one @. Write an internationalized domain in its ASCII form (xn--…); an address \
+     with other letters before the @ cannot be used"
+)]
 struct EmailError;
 
-/// The address in the form by which accounts are told apart. Only that it looks like an address is
+/// The address in the form by which accounts are told apart, which is in lower case: domains do not distinguish case (RFC
+/// 5321, section 2.4), and no provider of note has two mailboxes that differ in case only. Only that it looks like an address is
 /// checked; whether it is one, only a letter to it tells.
 fn normalise_email(email: &str) -> Result<String, EmailError> {
     let email = email.trim();
@@ -315,4 +335,54 @@ fn normalise_email(email: &str) -> Result<String, EmailError> {
             .split_once('@')
             .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
     if well_formed { Ok(email.to_ascii_lowercase()) } else { Err(EmailError) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SeededRandom;
+
+    fn passwords() -> Passwords {
+        let config = EngineConfig { password_cost: PasswordCost::LEAST, ..EngineConfig::default() };
+        Passwords::new(&config, Arc::new(SeededRandom::new(1)))
+    }
+
+    /// Proves that a password fits in every normal form, and that hashes of before passwords were normalized still fit.
+    #[tokio::test]
+    async fn a_password_fits_in_every_form() {
+        let (composed, decomposed) = ("caf\u{e9} \u{e9}t\u{e9}", "cafe\u{301}\u{a0}e\u{301}te\u{301}");
+        let passwords = passwords();
+        let verify =
+            |given: &str, hash: &str| passwords.verify(forms_of(given.to_owned()), Some(hash.to_owned()));
+        let hash = passwords.hash(opaque(decomposed)).await.unwrap();
+        for given in [composed, decomposed] {
+            assert!(verify(given, &hash).await.unwrap(), "{given:?}");
+        }
+        assert!(!verify("cafe ete", &hash).await.unwrap());
+        let old = passwords.hash(decomposed.to_owned()).await.unwrap();
+        assert!(verify(decomposed, &old).await.unwrap());
+        assert!(!passwords.verify(forms_of(composed.to_owned()), None).await.unwrap());
+    }
+
+    #[test]
+    fn only_forms_that_a_hash_may_have_are_tried() {
+        assert_eq!(forms_of("correct horse".into()), ["correct horse"]);
+        assert_eq!(forms_of("e\u{301}".into()), ["\u{e9}", "e\u{301}"]);
+        // Too long as it was given, but not in its normal form.
+        assert_eq!(forms_of("e\u{301}".repeat(100)), ["\u{e9}".repeat(100)]);
+        assert_eq!(forms_of("x".repeat(MAX_PASSWORD_LENGTH + 1)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_address_says_what_is_allowed() {
+        for (given, kept) in
+            [(" Ada@Example.ORG ", "ada@example.org"), ("a+b@xn--mnchen-3ya.de", "a+b@xn--mnchen-3ya.de")]
+        {
+            assert_eq!(normalise_email(given).as_deref(), Ok(kept));
+        }
+        for given in ["zoë@example.org", "ada@münchen.de", "ada@", "@b", "a@b@c", "a b@c", ""] {
+            let text = normalise_email(given).unwrap_err().to_string();
+            assert!(text.contains("ASCII") && text.contains("xn--"), "{text}");
+        }
+    }
 }

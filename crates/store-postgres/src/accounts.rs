@@ -142,7 +142,7 @@ fn account_of(row: &Row) -> Result<Account, Failure> {
     Ok(Account {
         id: read_id(row, 0)?,
         email: read(row, 1)?,
-        name: Name::new(read(row, 2)?).map_err(|error| Failure::corrupt(error.to_string()))?,
+        name: Name::from_stored(read(row, 2)?),
         role: read_name(row, 3, Role::from_name)?,
         password_hash: read(row, 4)?,
         created_at: read_timestamp(row, 5)?,

@@ -10,7 +10,7 @@ use dabba_domain::{
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
-use dabba_store::encoding::exact_nanoseconds;
+use dabba_store::encoding::{decode_json, exact_nanoseconds};
 use dabba_store::{
     Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockEdit,
     StockLevel, StockUpdate, StoreError, check_revisions_asked,
@@ -282,7 +282,7 @@ async fn catalogue(connection: &Connection, id: RestaurantId) -> Result<Option<C
     };
     Ok(Some(Catalogue {
         restaurant: restaurant_of(row)?,
-        menu: serde_json::from_str(menu)?,
+        menu: decode_json(menu)?,
         menu_revision: read_number(row, 5)?,
         limited: stock.iter().map(|row| Ok(stock_level_of(row)?.item)).collect::<Result<_, Failure>>()?,
     }))
@@ -292,8 +292,8 @@ fn restaurant_of(row: &Row) -> Result<Restaurant, Failure> {
     Ok(Restaurant {
         id: read_id(row, 0)?,
         revision: read_number(row, 1)?,
-        settings: serde_json::from_str(read(row, 2)?)?,
-        pause: read::<Option<&str>>(row, 3)?.map(serde_json::from_str).transpose()?,
+        settings: decode_json(read(row, 2)?)?,
+        pause: read::<Option<&str>>(row, 3)?.map(decode_json).transpose()?,
         created_at: read_timestamp(row, 4)?,
     })
 }

@@ -154,7 +154,7 @@ fn account_of(row: &Row<'_>) -> Result<Account, Failure> {
     Ok(Account {
         id: read_id(row, 0)?,
         email: read_text(row, 1)?.to_owned(),
-        name: Name::new(read_text(row, 2)?).map_err(|error| Failure::corrupt(error.to_string()))?,
+        name: Name::from_stored(read_text(row, 2)?),
         role: read_name(row, 3, Role::from_name)?,
         password_hash: read_text(row, 4)?.to_owned(),
         created_at: read_timestamp(row, 5)?,

@@ -9,7 +9,7 @@ use dabba_domain::{
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
-use dabba_store::encoding::exact_nanoseconds;
+use dabba_store::encoding::{decode_json, exact_nanoseconds};
 use dabba_store::{
     Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockEdit,
     StockLevel, StockUpdate, StoreError, check_revisions_asked,
@@ -211,7 +211,7 @@ fn catalogue(connection: &mut Connection, id: RestaurantId) -> Result<Option<Cat
     let mut statement = transaction.prepare_cached(FIND_MENU)?;
     let mut rows = statement.query([id_bytes(id)])?;
     let menu = match rows.next()? {
-        Some(row) => serde_json::from_str(read_text(row, 0)?)?,
+        Some(row) => decode_json(read_text(row, 0)?)?,
         None => return Err(Failure::corrupt(format!("{id:?} has no menu"))),
     };
     let limited = stock_levels(&transaction, id)?.into_iter().map(|level| level.item).collect();
@@ -222,8 +222,8 @@ fn restaurant_of(row: &Row<'_>) -> Result<Restaurant, Failure> {
     Ok(Restaurant {
         id: read_id(row, 0)?,
         revision: read_number(row, 1)?,
-        settings: serde_json::from_str(read_text(row, 2)?)?,
-        pause: read_optional_text(row, 3)?.map(serde_json::from_str).transpose()?,
+        settings: decode_json(read_text(row, 2)?)?,
+        pause: read_optional_text(row, 3)?.map(decode_json).transpose()?,
         created_at: read_timestamp(row, 4)?,
     })
 }

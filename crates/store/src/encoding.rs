@@ -8,7 +8,7 @@ use dabba_domain::{
     RestaurantId, Timestamp,
     ids::Id,
     order::{Event, OrderDetails, RecordedEvent, RefundState, Task},
-    text::Slug,
+    text::{Slug, stored},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -155,12 +155,12 @@ pub fn decode_task(kind: &str, payload: Option<&str>) -> Result<Task, StoreError
         Some(payload) => format!(r#"{{"kind":{kind},"payload":{payload}}}"#),
         None => format!(r#"{{"kind":{kind}}}"#),
     };
-    serde_json::from_str(&json).map_err(corrupt)
+    decode_json(&json).map_err(corrupt)
 }
 
 /// What is given back of an order, from its JSON.
 pub fn decode_refunds(json: Option<&str>) -> Result<Vec<RefundState>, StoreError> {
-    json.map_or(Ok(Vec::new()), |json| serde_json::from_str(json).map_err(corrupt))
+    json.map_or(Ok(Vec::new()), |json| decode_json(json).map_err(corrupt))
 }
 
 /// The event with this name and content.
@@ -170,18 +170,16 @@ pub fn decode_event(name: &str, data: Option<&str>) -> Result<Event, StoreError>
     match data {
         // The one event that is large, and would be copied below.
         Some(details) if name == "placed" => Ok(Event::Placed(decode_details(details)?)),
-        Some(data) => {
-            serde_json::from_str(&format!(r#"{{"type":{name_json},"data":{data}}}"#)).map_err(corrupt)
-        }
+        Some(data) => decode_json(&format!(r#"{{"type":{name_json},"data":{data}}}"#)).map_err(corrupt),
         // The one event whose content may be absent.
         None if name == "delivered" => Ok(Event::delivered()),
-        None => serde_json::from_str(&format!(r#"{{"type":{name_json}}}"#)).map_err(corrupt),
+        None => decode_json(&format!(r#"{{"type":{name_json}}}"#)).map_err(corrupt),
     }
 }
 
 /// What was agreed, from its JSON.
 pub fn decode_details(json: &str) -> Result<Arc<OrderDetails>, StoreError> {
-    serde_json::from_str(json).map(Arc::new).map_err(corrupt)
+    decode_json(json).map(Arc::new).map_err(corrupt)
 }
 
 /// A failure of a task as it is kept, in a list of such.
@@ -272,6 +270,11 @@ pub fn clamped_nanoseconds(at: Timestamp) -> i64 {
 /// The time that was kept as these nanoseconds.
 pub fn timestamp_of(nanoseconds: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_nanosecond(i128::from(nanoseconds)).map_err(corrupt)
+}
+
+/// Reads a stored document: its texts as they stand, whatever an input has to keep to by now.
+pub fn decode_json<'json, T: Deserialize<'json>>(json: &'json str) -> Result<T, serde_json::Error> {
+    stored(|| serde_json::from_str(json))
 }
 
 fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {

@@ -9,7 +9,7 @@ use crate::{
     order::{CancelReason, DeclineReason, PaymentReference, RefundBearer, RefundState, RejectReason},
     pricing::{Amounts, FulfilmentKind, OrderLine},
     restaurant::{Location, Revision},
-    text::{Name, Note, Slug},
+    text::{Name, Note, Phone, Slug},
 };
 
 /// The number of an order's latest event: 1, 2, 3, … It names a state of the order.
@@ -250,7 +250,7 @@ pub struct Contact {
     pub name: Name,
     /// Their telephone number, as they write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phone: Option<Name>,
+    pub phone: Option<Phone>,
 }
 
 /// An order at one version.

@@ -15,6 +15,9 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::problem::{Code, Problem, Result};
 
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A body that has to be there.
 #[derive(Clone, Debug)]
 pub(crate) struct JsonBody<T>(pub(crate) T);
@@ -78,6 +81,8 @@ async fn take<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    // A parser may ignore a byte-order mark (RFC 8259, section 8.1), and some clients send one.
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     // Serde would take an array for a structure, with its members in the order of the code.
     if bytes.trim_ascii_start().first() == Some(&b'[') {
         return Err(Problem::invalid(&Problems::one("", "must be an object, not an array")));

@@ -45,10 +45,11 @@ impl From<Account> for AccountBody {
 #[schema(as = Registration)]
 #[serde(deny_unknown_fields)]
 struct RegistrationBody {
-    /// The address by which they will be known.
+    /// The address by which they will be known: ASCII characters, an internationalized domain in its ASCII form (`xn--…`).
     email: String,
     name: String,
-    /// At least 8 characters, at most 256 bytes in UTF-8.
+    /// At least 8 characters, at most 256 bytes in UTF-8, counted in the Unicode normal form NFC. Every normal form of it is
+    /// the same password.
     #[schema(format = Password)]
     password: String,
     /// `customer`, when absent. Only an admin makes accounts with other roles.

@@ -16,6 +16,7 @@ mod reading;
 mod restaurants;
 mod shutdown;
 mod stock;
+mod texts;
 mod tokens;
 
 use dabba_testkit::{Answer, TestServer};

@@ -4,7 +4,7 @@ use dabba_domain::{
     AccountId, Amount, OrderId, RestaurantId,
     order::{Order, OrderStatus, PaymentReference, PaymentStatus, RecordedEvent, Version},
 };
-use dabba_store::encoding::{decode_details, decode_event, decode_refunds};
+use dabba_store::encoding::{decode_details, decode_event, decode_json, decode_refunds};
 use dabba_store::{ClaimRecord, IdempotencyKey};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -85,7 +85,7 @@ pub(crate) fn order_of(row: &Row) -> Result<Order, Failure> {
         refunds: decode_refunds(read(row, 9)?)?,
         acceptance_deadline: read_optional_timestamp(row, 10)?,
         ready_by: read_optional_timestamp(row, 11)?,
-        closure: closure.map(serde_json::from_str).transpose()?,
+        closure: closure.map(decode_json).transpose()?,
         placed_at: read_timestamp(row, 13)?,
         updated_at: read_timestamp(row, 14)?,
     })
@@ -116,7 +116,7 @@ pub(super) fn event_of(row: &Row, column: usize) -> Result<RecordedEvent, Failur
         order_id: read_id(row, column)?,
         version: read_number(row, column + 1)?,
         at: read_timestamp(row, column + 5)?,
-        actor: serde_json::from_str(read(row, column + 4)?)?,
+        actor: decode_json(read(row, column + 4)?)?,
         event,
     })
 }

@@ -4,7 +4,7 @@ use dabba_domain::{
     Amount, OrderId,
     order::{Order, OrderStatus, PaymentReference, PaymentStatus, RecordedEvent, Version},
 };
-use dabba_store::encoding::{decode_details, decode_event, decode_refunds};
+use dabba_store::encoding::{decode_details, decode_event, decode_json, decode_refunds};
 use dabba_store::{FeedCursor, FeedEntry, StoreError};
 use rusqlite::{Connection, Row, params};
 
@@ -64,7 +64,7 @@ pub(super) fn order_of(row: &Row<'_>) -> Result<Order, Failure> {
         refunds: decode_refunds(read_optional_text(row, 9)?)?,
         acceptance_deadline: read_optional_timestamp(row, 10)?,
         ready_by: read_optional_timestamp(row, 11)?,
-        closure: read_optional_text(row, 12)?.map(serde_json::from_str).transpose()?,
+        closure: read_optional_text(row, 12)?.map(decode_json).transpose()?,
         placed_at: read_timestamp(row, 13)?,
         updated_at: read_timestamp(row, 14)?,
     })
@@ -100,7 +100,7 @@ fn event_of(row: &Row<'_>) -> Result<RecordedEvent, Failure> {
         order_id: read_id(row, 1)?,
         version: read_number(row, 2)?,
         at: read_timestamp(row, 6)?,
-        actor: serde_json::from_str(read_text(row, 5)?)?,
+        actor: decode_json(read_text(row, 5)?)?,
         event,
     })
 }

@@ -11,7 +11,7 @@ use dabba_domain::{
     },
     pricing::{Amounts, OrderLine, OrderLineOption},
     restaurant::{DeliveryTerms, Location, OpeningHours, Restaurant, Settings, Zone},
-    text::{Name, Note, Slug},
+    text::{Name, Note, Phone, Slug},
 };
 use jiff::SignedDuration;
 
@@ -149,7 +149,10 @@ impl World {
                 total: amount(1_679),
             },
             fulfilment: Fulfilment::Delivery { address: self.address() },
-            contact: Some(Contact { name: name("Zoë"), phone: Some(name("+44 20 7946 0000")) }),
+            contact: Some(Contact {
+                name: name("Zoë"),
+                phone: Some(Phone::new("+44 20 7946 0000").unwrap()),
+            }),
             payment_method: PaymentMethod::Cash,
             payment_deadline: None,
             note: Some(Note::new("line one\nline \\two\\ \"quoted\" 🍛").unwrap()),

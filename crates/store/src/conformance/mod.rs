@@ -37,6 +37,7 @@ mod stock;
 mod stock_edits;
 mod store;
 mod tasks;
+mod texts;
 
 use std::sync::Arc;
 
@@ -121,6 +122,9 @@ properties! { $
         the_feed_is_read_in_pages,
         the_feed_of_many_restaurants_has_each_in_its_order,
         the_feed_of_concurrent_writers_skips_nothing,
+    }
+    texts {
+        texts_of_the_past_are_read,
     }
     payments {
         an_order_by_card_is_stored_exactly_through_its_whole_life,
