@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dabba_engine::Engine;
+use dabba_engine::{Engine, ServerClock};
+use dabba_store::Store;
 use tokio::{
     sync::oneshot,
     task::{JoinHandle, JoinSet},
@@ -30,9 +31,16 @@ struct Worker {
 }
 
 impl Background {
-    /// Begins: keeping up with other servers, forgetting old keys, and working tasks, if that is wanted.
-    pub(crate) fn start(engine: &Arc<Engine>, works: bool) -> Self {
+    /// Begins: keeping up with other servers, following the database's clock, forgetting old keys, and working tasks, if that
+    /// is wanted.
+    pub(crate) fn start(
+        engine: &Arc<Engine>,
+        clock: &Arc<ServerClock>,
+        store: &Arc<dyn Store>,
+        works: bool,
+    ) -> Self {
         let mut others = JoinSet::new();
+        others.spawn(Arc::clone(clock).follow(Arc::clone(store)));
         others.spawn(Arc::clone(engine).maintain());
         others.spawn(Arc::clone(engine).watch_catalogues());
         let worker = works.then(|| {

@@ -3,8 +3,8 @@
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, sync::Arc};
 
 use dabba_engine::{
-    BreakerConfig, Clock, Engine, EngineConfig, PaymentConfig, PaymentGateway, Ports, SystemRandom,
-    TaskConfig,
+    BreakerConfig, Clock, ClockConfig, Engine, EngineConfig, PaymentConfig, PaymentGateway, Ports,
+    ServerClock, SystemRandom, TaskConfig,
 };
 use dabba_store::Store;
 use jiff::SignedDuration;
@@ -19,6 +19,21 @@ use crate::{
 pub(crate) fn make_directory(settings: &Settings) -> Result<(), Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&settings.data);
     made.map_err(Failure::during(format_args!("making the data directory {}", settings.data.display())))
+}
+
+/// The server's clock: this machine's, to be corrected by [`synchronize`].
+pub(crate) fn server_clock(machine: Arc<dyn Clock>, settings: &Settings) -> Arc<ServerClock> {
+    let skew_limit = settings.clock_skew_limit_seconds.seconds();
+    Arc::new(ServerClock::new(machine, ClockConfig { skew_limit, ..ClockConfig::default() }))
+}
+
+/// Corrects the clock by its offset to the database's. Fails when the offset is beyond the limit. A database that does not
+/// answer is no failure here: whatever needs it reports that.
+pub(crate) async fn synchronize(clock: &ServerClock, store: &dyn Store) -> Result<(), Failure> {
+    if let Err(error) = clock.measure(store).await {
+        tracing::warn!(%error, "the database's clock is not read; this machine's clock holds until it is");
+    }
+    clock.check().map_err(|skew| Failure::new(skew.to_string()))
 }
 
 /// Starts the engine on a store of these databases, by this clock. With a payment provider it takes cards.

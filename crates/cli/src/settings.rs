@@ -113,6 +113,13 @@ pub(crate) struct Settings {
     #[config(layer_attr(arg(long, value_name = "MILLISECONDS")))]
     pub(crate) replica_lag_limit_milliseconds: Milliseconds,
 
+    /// Maximum difference between the clock of this machine and the clock of the PostgreSQL database that keeps the accounts, in
+    /// seconds. 1 to 3,600; default 5. Beyond the limit a server does not start; while it runs it is not ready and works no
+    /// tasks.
+    #[config(env = "DABBA_CLOCK_SKEW_LIMIT_SECONDS", default = 5)]
+    #[config(layer_attr(arg(long, value_name = "SECONDS")))]
+    pub(crate) clock_skew_limit_seconds: Bounded<1, 3_600>,
+
     /// Whether to bring the database to the newest schema before serving.
     #[config(env = "DABBA_MIGRATE", default = true)]
     #[config(layer_attr(arg(long, value_name = "true|false")))]

@@ -1,5 +1,7 @@
 //! Time and randomness, as ports: the only places that ask the machine for either.
 
+mod skew;
+
 use std::sync::{
     Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},
@@ -9,10 +11,17 @@ use dabba_domain::Timestamp;
 use jiff::SignedDuration;
 use rand::{RngExt as _, SeedableRng as _};
 
+pub use skew::{ClockConfig, ClockSkew, ServerClock};
+
 /// Tells the time.
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// Returns why the clock cannot be relied on, if it cannot.
+    fn check(&self) -> Result<(), ClockSkew> {
+        Ok(())
+    }
 }
 
 /// A clock that can be put forward: for sandboxes and tests.

@@ -9,7 +9,7 @@ use dabba_domain::{
 };
 use dabba_store::{StockShortage, StoreError};
 
-use crate::{AmountNotAccepted, GatewayError, Quote, sparse::Sparse};
+use crate::{AmountNotAccepted, ClockSkew, GatewayError, Quote, sparse::Sparse};
 
 /// Why a use case was not carried out.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -47,6 +47,9 @@ pub enum Error {
     /// The store is away or shutting down.
     #[error("the store is unavailable")]
     Unavailable,
+    /// The machine's clock is off beyond the limit.
+    #[error(transparent)]
+    ClockSkew(#[from] ClockSkew),
     /// It may have been carried out, or not. Repeating it under the same idempotency key is safe
     /// and tells.
     #[error("the outcome is unknown; repeat the request with the same idempotency key")]

@@ -37,7 +37,10 @@ use dabba_store::{Health, Store};
 
 pub use accounts::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Registration};
 pub use catalogue::CatalogueEntry;
-pub use clock::{AdjustableClock, Clock, ManualClock, Random, SeededRandom, SystemClock, SystemRandom};
+pub use clock::{
+    AdjustableClock, Clock, ClockConfig, ClockSkew, ManualClock, Random, SeededRandom, ServerClock,
+    SystemClock, SystemRandom,
+};
 pub use config::{EngineConfig, PasswordCost, TaskConfig};
 pub use error::{Conflict, Error};
 pub use metrics::{
@@ -126,8 +129,9 @@ impl Engine {
         tokio::time::timeout(limit, finish).await.is_ok()
     }
 
-    /// How much of the store answers. An error when nothing can be served.
+    /// How much of the store answers. An error when nothing can be served, or while the clock is off beyond its limit.
     pub async fn check_ready(&self) -> Result<Health, Error> {
+        self.clock.check()?;
         Ok(self.store.ping().await?)
     }
 

@@ -115,6 +115,7 @@ impl Engine {
     /// Works the task of a queue that has been due longest, if one is due and may be begun now, and says
     /// whether there was one. For those who decide themselves when something happens: simulations and tests.
     pub async fn work_next(&self, queue: TaskQueue) -> Result<bool, Error> {
+        self.clock.check()?;
         let claimed = self.claim(queue, self.room(queue, 1).min(1)).await?;
         for task in &claimed {
             self.work_one(task).await;
@@ -179,6 +180,8 @@ impl Engine {
         if limit == 0 {
             return Ok(Vec::new());
         }
+        // With a clock that is off, deadlines would be kept too early or too late.
+        self.clock.check().map_err(|skew| StoreError::Unavailable(skew.to_string()))?;
         let lease = self.config.tasks.lease;
         let now = self.now();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
@@ -340,10 +343,10 @@ fn report(worked: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Tells the log when the store begins to hand out no tasks, and when it does again.
+/// Tells the log when the store or the clock begins to keep tasks from being worked, and when it does again.
 fn log(condition: &mut Condition, outcome: Result<(), StoreError>) {
     match condition.news(outcome) {
-        Some(News::Fails(error)) => tracing::warn!(%error, "no tasks are worked until the store answers"),
+        Some(News::Fails(error)) => tracing::warn!(%error, "no tasks are worked"),
         Some(News::WorksAgain) => tracing::info!("tasks are worked again"),
         None => {}
     }

@@ -55,13 +55,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dabba_domain::{Bucket, order::TaskQueue};
+use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
 use dabba_store::{Health, Hint, Store, StoreError};
 use futures::stream::BoxStream;
 use tokio::{sync::Notify, task::JoinHandle};
 
 pub use crate::{
-    catalogue::MENUS_KEPT, metrics::PostgresMetrics, options::PostgresOptions, retry::Randomness,
+    catalogue::MENUS_KEPT,
+    metrics::PostgresMetrics,
+    options::{LeaseClock, PostgresOptions},
+    retry::Randomness,
     shard::Ownership,
 };
 use crate::{
@@ -77,6 +80,9 @@ use crate::{
 
 /// A question that has to look into a table. A standby cannot be written to and so is not well.
 const PING: &str = "SELECT pg_is_in_recovery(), count(*) FROM (SELECT 1 FROM restaurants LIMIT 1) AS one";
+
+/// The time on the database's clock, in microseconds since 1970.
+const TIME: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
 /// A store in one PostgreSQL database. Any number of them, in any number of processes, may be open on
 /// one database.
@@ -99,6 +105,7 @@ pub struct PostgresStore {
     retry: Retry,
     /// See [`PostgresOptions::resolve_timeout`].
     resolve_timeout: Duration,
+    lease_clock: LeaseClock,
     metrics: PostgresMetrics,
 }
 
@@ -152,6 +159,7 @@ impl PostgresStore {
             monitor: tokio::spawn(monitor),
             retry: Retry::new(options, randomness, metrics.clone()),
             resolve_timeout: options.resolve_timeout,
+            lease_clock: options.lease_clock,
             order_reads: GroupReads::default(),
             is_doubtful: AtomicBool::new(false),
             connections,
@@ -278,6 +286,15 @@ impl Store for PostgresStore {
             return Err(StoreError::Unavailable("the database is a standby".to_owned()));
         }
         Ok(Health::default())
+    }
+
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(async |connection| {
+            let microseconds = connection.query_number(TIME).await?;
+            let time = Timestamp::from_microsecond(microseconds);
+            time.map(Some).map_err(|error| Failure::corrupt(error.to_string()))
+        })
+        .await
     }
 
     async fn close(&self) {

@@ -2,6 +2,16 @@
 
 use std::time::Duration;
 
+/// By which clock a lease of a task expires.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LeaseClock {
+    /// By the database's own, so that servers whose clocks differ do not take over each other's leases.
+    #[default]
+    Database,
+    /// By the time that the caller names: for tests and simulations, whose time is virtual.
+    Caller,
+}
+
 /// How a [`crate::PostgresStore`] uses its database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostgresOptions {
@@ -42,6 +52,8 @@ pub struct PostgresOptions {
     pub base_backoff: Duration,
     /// The longest pause before any attempt.
     pub max_backoff: Duration,
+    /// By which clock leases of tasks expire.
+    pub lease_clock: LeaseClock,
 }
 
 impl PostgresOptions {
@@ -92,6 +104,7 @@ impl Default for PostgresOptions {
             max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
             base_backoff: Self::DEFAULT_BASE_BACKOFF,
             max_backoff: Self::DEFAULT_MAX_BACKOFF,
+            lease_clock: LeaseClock::Database,
         }
     }
 }

@@ -16,7 +16,7 @@ use dabba_store::{
 use tokio_postgres::Row;
 
 use crate::{
-    PostgresStore,
+    LeaseClock, PostgresStore,
     codec::{BELOW_EVERY_ID, read, read_id, read_number, read_timestamp, storable_text},
     failure::Failure,
     shard,
@@ -25,15 +25,21 @@ use crate::{
 /// Several workers may ask at once: each passes over what another is taking just now. At READ
 /// COMMITTED, since at a higher level the slower one would fail instead. Tasks of orders that have been
 /// given to another database are worked there.
+///
+/// A lease is compared with the clock that it was written by: this database's, unless a time is given (`$5`). A lease
+/// beyond the last time that can be kept ends then.
 const CLAIM_DUE: &str = "\
-    WITH due AS ( \
+    WITH moment AS MATERIALIZED ( \
+        SELECT coalesce($5::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000) AS ns), \
+    due AS ( \
         SELECT id FROM tasks \
         WHERE parked_at_ns IS NULL AND queue = $4 AND run_at_ns <= $1 \
-            AND (leased_until_ns IS NULL OR leased_until_ns <= $1) \
+            AND (leased_until_ns IS NULL OR leased_until_ns <= (SELECT ns FROM moment)) \
             AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
                 AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
         ORDER BY run_at_ns, id LIMIT $3 FOR UPDATE SKIP LOCKED) \
-    UPDATE tasks SET leased_until_ns = $2, attempts = tasks.attempts + 1 \
+    UPDATE tasks SET \
+        leased_until_ns = least((SELECT ns FROM moment)::numeric + $2::bigint, 9223372036854775807)::bigint, attempts = tasks.attempts + 1 \
     FROM due WHERE tasks.id = due.id \
     RETURNING tasks.id, order_id, kind, payload::text, run_at_ns, attempts, \
         jsonb_array_length(failures)::bigint, last_error";
@@ -92,9 +98,14 @@ impl TaskStore for PostgresStore {
         limit: u32,
     ) -> Result<Vec<ClaimedTask>, StoreError> {
         let (now, lease_until) = (clamped_nanoseconds(now), clamped_nanoseconds(lease_until));
+        let lease = lease_until.saturating_sub(now);
+        let lease_time = match self.lease_clock {
+            LeaseClock::Database => None,
+            LeaseClock::Caller => Some(now),
+        };
         self.read(async |connection| {
             let rows = connection
-                .query(CLAIM_DUE, &[&now, &lease_until, &i64::from(limit), &queue.as_str()])
+                .query(CLAIM_DUE, &[&now, &lease, &i64::from(limit), &queue.as_str(), &lease_time])
                 .await?;
             let mut claimed = rows.iter().map(claimed_task_of).collect::<Result<Vec<_>, _>>()?;
             // Updated rows come in no order that is promised.

@@ -262,6 +262,9 @@ impl<I: Interceptor> Store for InterceptedStore<I> {
     async fn ping(&self) -> Result<Health, StoreError> {
         self.inner.ping().await
     }
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.time().await
+    }
     async fn close(&self) {
         self.inner.close().await;
     }

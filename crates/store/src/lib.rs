@@ -9,7 +9,7 @@
 //! one function per property, and a macro that runs them all. A store that passes it is a store.
 //! To add a property: a function in the suite and its name in the macro's list.
 
-use dabba_domain::{Bucket, order::TaskQueue};
+use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
 use futures::stream::{BoxStream, StreamExt as _};
 
 mod account;
@@ -62,6 +62,12 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditS
     /// without what does not answer.
     async fn ping(&self) -> Result<Health, StoreError>;
 
+    /// Returns the time on the clock of the database that keeps the accounts; `None` from a store that shares the clock of its
+    /// process's machine.
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
     /// Finishes what was begun and lets go of all resources. Later calls answer
     /// [`StoreError::Unavailable`].
     async fn close(&self);
@@ -87,7 +93,7 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditS
 
     /// How many shards the store has. Each can fail, or be slow, without the others.
     ///
-    /// A store that passes its calls on to another passes on this, [`Store::shard_of`],
+    /// A store that passes its calls on to another passes on this, [`Store::time`], [`Store::shard_of`],
     /// [`Store::hints`], [`Store::announce_tasks`] and [`Store::warm_up`] too.
     fn shard_count(&self) -> usize {
         1

@@ -16,7 +16,8 @@ pub const MAX_TASK_FAILURES: u32 = 100;
 #[async_trait]
 pub trait TaskStore: Send + Sync {
     /// Leases at most `limit` tasks of a queue whose time has come and that nobody holds at `now`, from each shard
-    /// those due longest. Until `lease_until` no one else gets them. They are answered by the time at
+    /// those due longest. No one else gets them for the time from `now` to `lease_until`, which a database measures by its own
+    /// clock: servers whose clocks differ do not take over each other's leases. They are answered by the time at
     /// which they were due. Shards get an equal share of the limit, so that a long queue on one does
     /// not starve the others; what one does not use goes to the rest.
     async fn claim_due_tasks(

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use dabba_engine::{Random as _, SeededRandom};
 use dabba_pg_cluster::{Cluster, block_on};
 use dabba_store::Store;
-use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
+use dabba_store_postgres::{LeaseClock, Ownership, PostgresOptions, PostgresStore};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use futures::{FutureExt as _, future::BoxFuture};
 
@@ -43,7 +43,12 @@ pub fn postgres() -> StoreFactory {
     Arc::new(move || {
         let url = url.clone();
         async move {
-            let options = PostgresOptions { pool_size: POOL_SIZE, ..PostgresOptions::default() };
+            let options = PostgresOptions {
+                pool_size: POOL_SIZE,
+                // The servers' clocks are virtual.
+                lease_clock: LeaseClock::Caller,
+                ..PostgresOptions::default()
+            };
             let random = SeededRandom::new(1);
             let randomness = Arc::new(move || random.next_u64());
             let store = PostgresStore::open(&url, &Ownership::sole(), &options, randomness).await;

@@ -132,7 +132,8 @@ async fn import_into(
              --server URL --token TOKEN (`dabba token --role admin` prints one)"
         )),
     })?;
-    let clock = sandbox::clock_of(settings, &databases)?;
+    let clock = data::server_clock(sandbox::clock_of(settings, &databases)?, settings);
+    data::synchronize(&clock, &*store).await?;
     let engine = data::start_engine(&store, clock, None, &databases, settings);
     let admin = Principal { account_id: demo_data::fresh_account_id(&engine), role: Role::Admin };
     let result = async {

@@ -64,12 +64,16 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         sandbox::refuse(&settings, &databases)?;
         None
     };
-    let clock: Arc<dyn Clock> = match &sandbox_clock {
+    let machine: Arc<dyn Clock> = match &sandbox_clock {
         Some(clock) => Arc::clone(clock) as _,
         None => Arc::new(SystemClock),
     };
+    let server_clock = data::server_clock(machine, &settings);
+    let clock = Arc::clone(&server_clock) as Arc<dyn Clock>;
     let payments = Payments::for_server(&settings, &clock, with_demo, is_sandbox)?;
-    let Opened { store, metrics, place } = databases.open(&settings).await?;
+    let Opened { store, mut metrics, place } = databases.open(&settings).await?;
+    data::synchronize(&server_clock, &*store).await?;
+    server_clock.register(&mut metrics);
     let signing_key = signing_key::read_or_make(&settings)?;
     let engine = data::start_engine(&store, clock, payments.gateway, &databases, &settings);
     // Nobody waits for it: a database that does not answer would hold up the others.
@@ -94,7 +98,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     tracing::info!(%address, place, "serving");
 
     let grace = settings.shutdown_grace_seconds.seconds();
-    let background = Background::start(&engine, settings.work);
+    let background = Background::start(&engine, &server_clock, &store, settings.work);
     let http = HttpConfig {
         webhooks: payments.webhooks,
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),

@@ -163,7 +163,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
                  --server URL --token TOKEN (`dabba token --role admin` prints one)"
             )),
         })?;
-        let clock = sandbox::clock_of(&settings, &databases)?;
+        let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
+        data::synchronize(&clock, &*store).await?;
         let engine = data::start_engine(&store, clock, None, &databases, &settings);
         let result = within(&engine, action).await;
         engine.shut_down(CLOSING_TIME).await;

@@ -1,5 +1,7 @@
 //! `dabba work`
 
+use std::sync::Arc;
+
 use crate::{
     background::Background,
     commands::{DataArguments, block_on},
@@ -33,11 +35,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 async fn work(settings: Settings) -> Result<(), Failure> {
     let signals = Signals::listen()?;
     let databases = Databases::from_settings(&settings)?;
-    let clock = sandbox::clock_of(&settings, &databases)?;
+    let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
     let gateway = Payments::for_workers(&settings, sandbox::is_one(&settings, &databases))?.gateway;
     let Opened { store, place, .. } = databases.open(&settings).await?;
-    let engine = data::start_engine(&store, clock, gateway, &databases, &settings);
-    let background = Background::start(&engine, true);
+    data::synchronize(&clock, &*store).await?;
+    let engine = data::start_engine(&store, Arc::clone(&clock) as _, gateway, &databases, &settings);
+    let background = Background::start(&engine, &clock, &store, true);
     output::line(format_args!("Dabba works the tasks, {place}\nStop with Ctrl-C."))?;
     tracing::info!(place, "working");
     let stopping_since = signals.stopping_since();

@@ -14,7 +14,7 @@ use dabba_store::{
     CatalogueStore as _, FeedCursor, FeedEntry, OrderStore as _,
     conformance::builders::{World, menu, slug},
 };
-use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore, Randomness};
+use dabba_store_postgres::{LeaseClock, Ownership, PostgresOptions, PostgresStore, Randomness};
 use tokio_postgres::{Client, NoTls};
 
 /// Brings a database to the newest schema.
@@ -92,9 +92,9 @@ pub(crate) fn randomness() -> Randomness {
     })
 }
 
-/// A store as it is by default.
+/// A store as it is by default, in virtual time.
 pub(crate) async fn open(url: &str) -> Arc<PostgresStore> {
-    open_with(url, &PostgresOptions::default()).await
+    open_with(url, &PostgresOptions { lease_clock: LeaseClock::Caller, ..PostgresOptions::default() }).await
 }
 
 /// A store with options.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dabba_domain::{Bucket, order::TaskQueue};
+use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
 use futures::{
     future::join_all,
     stream::{BoxStream, StreamExt as _, select_all},
@@ -131,6 +131,12 @@ impl Store for ShardedStore {
         }
         let name = |(index, _): (usize, StoreError)| self.shards[index].name().to_owned();
         Ok(Health { silent_shards: failures.into_iter().map(name).collect() })
+    }
+
+    /// On the clock of the directory.
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        let directory = self.directory();
+        directory.answer(directory.store().time()).await
     }
 
     /// Closes all shards at once. One that takes its time holds up the return, not the others.
