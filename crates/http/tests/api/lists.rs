@@ -32,6 +32,7 @@ async fn what_has_no_value_is_absent_everywhere() {
         let path = path
             .replace("{restaurant_id}", &server.restaurant.to_string())
             .replace("{order_id}", order_id)
+            .replace("{item_id}", "naan")
             .replace("{account_id}", &server.customer.id.to_string());
         let answer = server.get(&path, Some(&server.admin)).await;
         // The sandbox's clock is there in a sandbox only.

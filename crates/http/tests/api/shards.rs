@@ -115,6 +115,34 @@ async fn lists_without_a_shard_say_that_they_are_incomplete() {
     place(&restaurants[1], "after").await.problem(503, "unavailable");
 }
 
+/// Proves that a full page of what several shards have says when nothing follows, and that pages of one entry are the whole.
+#[tokio::test]
+async fn pages_over_shards_end_where_nothing_follows() {
+    let sharded = Sharded::start().await;
+    let restaurants = sharded.restaurants().await;
+    let server = &sharded.server;
+    for (number, restaurant) in restaurants.iter().cycle().take(4).enumerate() {
+        let path = format!("/v1/restaurants/{restaurant}/orders");
+        let order = server.post(&path, Some(&server.customer), &TestServer::collection());
+        order.key(format!("k{number}")).send().await.expect(201);
+    }
+    for (path, member) in [("/v1/restaurants", "restaurants"), ("/v1/orders", "orders")] {
+        let read = async |query: String| server.get(&query, Some(&server.customer)).await.expect(200);
+        let whole = read(format!("{path}?limit=100")).await;
+        let count = whole[member].as_array().unwrap().len();
+        let full = read(format!("{path}?limit={count}")).await;
+        assert_eq!((&full[member], full.get("next_cursor")), (&whole[member], None), "{path}");
+        let mut entries = Vec::new();
+        let mut next = Some(format!("{path}?limit=1"));
+        while let Some(query) = next {
+            let page = read(query).await;
+            entries.extend(page[member].as_array().unwrap().iter().cloned());
+            next = page["next_cursor"].as_str().map(|cursor| format!("{path}?limit=1&cursor={cursor}"));
+        }
+        assert_eq!(json!(entries), whole[member], "{path}");
+    }
+}
+
 /// Proves that a server without one of its shards stays ready, says which is missing, and is not ready
 /// without any.
 #[tokio::test]

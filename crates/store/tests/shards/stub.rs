@@ -312,6 +312,10 @@ impl AuditStore for Stub {
 
 #[async_trait]
 impl Store for Stub {
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.enter("time").await?;
+        Ok(Some(Timestamp::UNIX_EPOCH))
+    }
     async fn ping(&self) -> Result<Health, StoreError> {
         self.enter("ping").await?;
         Ok(Health::default())
