@@ -2,8 +2,10 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use dabba_domain::{OrderId, Timestamp, order::PaymentReport};
-use dabba_engine::{Clock, PaymentGateway, SystemClock, SystemRandom, WebhookError, WebhookReader};
+use dabba_domain::Timestamp;
+use dabba_engine::{
+    Clock, PaymentGateway, ProviderNotice, SystemClock, SystemRandom, WebhookError, WebhookReader,
+};
 use dabba_gateways::{
     SimulatedWebhooks, StripeWebhooks,
     simulated::{InProcessGateway, Provider, SimulatedGateway, WebhookSecret},
@@ -142,7 +144,7 @@ impl WebhookReader for ByTheMachinesClock {
         signature: &str,
         body: &[u8],
         _: Timestamp,
-    ) -> Result<Option<(OrderId, PaymentReport)>, WebhookError> {
+    ) -> Result<Option<ProviderNotice>, WebhookError> {
         self.0.read(signature, body, SystemClock.now())
     }
 }

@@ -10,6 +10,10 @@
 //! | a refund that the restaurant bears | the tax office the refund's tax share, the restaurant the rest | the customer, as a refund |
 //! | a refund that the platform bears | the tax office the refund's tax share, the platform the rest | the customer, as a refund |
 //! | a refund that everyone bears | the tax office the refund's tax share; restaurant, platform and courier the rest, in proportion to what each still holds | the customer, as a refund |
+//! | the payment provider captures another amount than the total | the platform the difference, or the customer | the other |
+//! | a refund in the payment provider's dashboard | as one that the platform bears | the customer, as a refund |
+//! | a chargeback is lost | as a refund that the platform bears | the customer, as a refund |
+//! | a chargeback is won after it was lost | the customer, what it was | everyone what they had borne of it |
 //! | a refund fails after it was reported as made (`refund_reversed`) | the customer, what the refund was | everyone what they had borne of it |
 //!
 //! **The tax share** of a refund:
@@ -25,14 +29,15 @@
 //! **The rest** may take the account of the restaurant or of the platform below zero when that account alone
 //! bears it. When everyone bears it, it takes from no account more than the account still holds, and nothing
 //! from an account below zero. The rest is divided by largest remainder; of equal remainders the restaurant's
-//! comes first, then the platform's.
+//! comes first, then the platform's. Where more went back than all of them hold, because some of it went back
+//! without Dabba, the platform bears what is missing.
 
 use std::{cmp::Reverse, collections::HashMap};
 
 use serde::Serialize;
 
 use crate::{
-    Timestamp,
+    Amount, Timestamp,
     order::{Event, OrderDetails, RecordedEvent, Refund, RefundBearer, RefundLine, RefundNumber, Version},
     pricing::FulfilmentKind,
 };
@@ -89,16 +94,29 @@ pub fn ledger(history: &[RecordedEvent]) -> Vec<LedgerPosting> {
     };
     let mut books = Books::new(details);
     let mut refunds: HashMap<RefundNumber, Vec<LedgerEntry>> = HashMap::new();
+    let mut chargebacks: HashMap<RefundNumber, &Refund> = HashMap::new();
     let mut postings = Vec::new();
     for recorded in history {
         let entries = match &recorded.event {
-            Event::PaymentCaptured { .. } => books.sale(),
+            Event::PaymentCaptured { amount } => books.sale(*amount),
             Event::Refunded(refund) => {
                 let entries = books.refund(refund);
                 refunds.insert(refund.number, entries.clone());
                 entries
             }
-            Event::RefundReversed { number, .. } => {
+            Event::ChargebackOpened(refund) => {
+                chargebacks.insert(refund.number, refund);
+                continue;
+            }
+            Event::ChargebackLost { number } => {
+                let Some(refund) = chargebacks.get(number) else { continue };
+                let entries = books.refund(refund);
+                refunds.insert(*number, entries.clone());
+                entries
+            }
+            // One that was won before it was lost has moved no money.
+            Event::ChargebackWon { number } if !refunds.contains_key(number) => continue,
+            Event::RefundReversed { number, .. } | Event::ChargebackWon { number } => {
                 books.reverse(&refunds.remove(number).unwrap_or_default())
             }
             _ => continue,
@@ -124,7 +142,8 @@ impl<'a> Books<'a> {
         Self { details, restaurant: 0, tax: 0, platform: 0, courier: 0 }
     }
 
-    fn sale(&mut self) -> Vec<LedgerEntry> {
+    /// What the provider captured beyond the total, or below it, the platform has or lacks.
+    fn sale(&mut self, captured: Amount) -> Vec<LedgerEntry> {
         let amounts = &self.details.amounts;
         let tip = amounts.tip.minor();
         let (courier, staff) = match self.details.fulfilment.kind() {
@@ -133,10 +152,10 @@ impl<'a> Books<'a> {
         };
         self.restaurant = amounts.subtotal.minor() - amounts.discount.minor() + staff;
         self.tax = amounts.tax.minor();
-        self.platform = amounts.delivery_fee.minor();
+        self.platform = amounts.delivery_fee.minor() + captured.minor() - amounts.total.minor();
         self.courier = courier;
         vec![
-            entry(LedgerAccount::Customer, -amounts.total.minor()),
+            entry(LedgerAccount::Customer, -captured.minor()),
             entry(LedgerAccount::Restaurant, self.restaurant),
             entry(LedgerAccount::Tax, self.tax),
             entry(LedgerAccount::Platform, self.platform),
@@ -209,9 +228,11 @@ impl<'a> Books<'a> {
     fn divide(&self, rest: i64) -> [i64; 3] {
         let held = [self.restaurant, self.platform, self.courier].map(|held| i128::from(held.max(0)));
         let (rest, whole) = (i128::from(rest), held.iter().sum::<i128>());
-        if whole < rest || whole == 0 {
-            // No history that the lifecycle allows comes here; the accounts still sum to zero.
-            return [i64::try_from(rest).unwrap_or(i64::MAX), 0, 0];
+        if whole <= rest {
+            // More went back than anyone holds, because some of it went back without Dabba. The platform bears that.
+            let [restaurant, platform, courier] = held;
+            let shares = [restaurant, platform + rest - whole, courier];
+            return shares.map(|share| i64::try_from(share).unwrap_or(i64::MAX));
         }
         let mut shares = held.map(|held| held * rest / whole);
         let mut by_remainder = [0, 1, 2];

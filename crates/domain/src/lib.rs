@@ -36,6 +36,6 @@ pub mod text;
 pub use account::{Actor, Role};
 pub use ids::{AccountId, Bucket, OrderId, RestaurantId, TaskId};
 pub use jiff::Timestamp;
-pub use money::{Amount, Currency};
+pub use money::{Amount, Currency, Money};
 pub use problem::{Problem, Problems};
 pub use read_only::ReadOnly;

@@ -120,6 +120,30 @@ impl fmt::Display for Currency {
     }
 }
 
+/// An amount with its currency, where no order says the currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Money {
+    /// The amount.
+    pub amount: Amount,
+    /// Its currency.
+    pub currency: Currency,
+}
+
+impl Money {
+    /// The amount, where the currency is this one.
+    pub fn amount_in(self, currency: Currency) -> Option<Amount> {
+        (self.currency == currency).then_some(self.amount)
+    }
+}
+
+impl fmt::Display for Money {
+    /// Minor units and the code of the currency: `1250 GBP`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.amount.minor(), self.currency)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ mod command;
 mod content;
 mod decide;
 mod event;
+mod external;
 pub mod lifecycle;
 mod payment;
 mod refund;
@@ -22,10 +23,11 @@ pub use command::{
 };
 pub use decide::{AllowedAction, Decision, Rejection, TaskSpec, allowed_actions, decide, place};
 pub use event::{Event, RecordedEvent, evolve, fold};
+pub use external::{ChargebackOutcome, PaymentStep};
 pub use payment::{DeclineReason, PaymentReference, PaymentReport, PaymentTextError, PaymentToken, settle};
 pub use refund::{
-    Refund, RefundBearer, RefundFailureReason, RefundLine, RefundNumber, RefundRequest, RefundState,
-    RefundStatus,
+    External, ExternalKind, Refund, RefundBearer, RefundFailureReason, RefundLine, RefundNumber,
+    RefundRequest, RefundState, RefundStatus,
 };
 pub use repeat::is_repeat;
 pub use review::ReviewReason;

@@ -50,7 +50,7 @@ pub use orders::{Answer, CommandRequest, Quote};
 pub use panic::panic_text;
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
-    PaymentConfig, PaymentGateway, WebhookError, WebhookReader,
+    PaymentConfig, PaymentGateway, ProviderNotice, ProviderObject, WebhookError, WebhookReader,
 };
 pub use stock::{StockAdjustment, StockAnswer};
 

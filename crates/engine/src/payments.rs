@@ -58,6 +58,15 @@ pub trait PaymentGateway: Send + Sync {
         reference: &PaymentReference,
     ) -> Result<GatewayAnswer, GatewayError>;
 
+    /// What has become of something that changed at the provider without Dabba, and of which order it is; `None`
+    /// where it is of no order, or says nothing. Only of providers whose notices do not name the order.
+    async fn look_up(
+        &self,
+        _object: &ProviderObject,
+    ) -> Result<Option<(OrderId, PaymentReport)>, GatewayError> {
+        Ok(None)
+    }
+
     /// Gives `payment.amount` back, of what has been collected. What the provider refuses for good is answered
     /// with a refused refund.
     async fn refund(
@@ -128,19 +137,38 @@ pub enum GatewayError {
     Refused(String),
 }
 
+/// What a payment provider posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProviderNotice {
+    /// A report on an order.
+    Report(OrderId, PaymentReport),
+    /// Something changed at the provider without Dabba, and the notice does not name the order.
+    /// [`PaymentGateway::look_up`] tells.
+    Ask(ProviderObject),
+}
+
+/// Something at the provider that can change without Dabba.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProviderObject {
+    /// A refund, by what the provider calls it.
+    Refund(PaymentReference),
+    /// A chargeback, by what the provider calls it.
+    Chargeback(PaymentReference),
+}
+
 /// Reads what a payment provider posts of its own accord.
 pub trait WebhookReader: Send + Sync {
     /// The name of the header with which the provider signs, in lower case.
     fn signature_header(&self) -> &'static str;
 
-    /// What is reported, and of which order; `None` for what says nothing about a payment of an order. The
+    /// What is reported; `None` for what says nothing about a payment of an order. The
     /// signature must be the provider's, and not old.
     fn read(
         &self,
         signature: &str,
         body: &[u8],
         now: Timestamp,
-    ) -> Result<Option<(OrderId, PaymentReport)>, WebhookError>;
+    ) -> Result<Option<ProviderNotice>, WebhookError>;
 }
 
 /// What was posted is not the provider's, or cannot be read.

@@ -46,6 +46,7 @@
 mod amounts;
 mod client;
 mod declines;
+mod elsewhere;
 mod gateway;
 mod objects;
 mod webhook;
@@ -54,7 +55,7 @@ use std::{fmt, time::Duration};
 
 use reqwest::header::HeaderValue;
 
-pub use webhook::{SIGNATURE_HEADER, WEBHOOK_TOLERANCE, WebhookError, WebhookReport, read_webhook};
+pub use webhook::{SIGNATURE_HEADER, WEBHOOK_TOLERANCE, WebhookError, read_webhook};
 
 /// Where Stripe's API is.
 pub const DEFAULT_BASE_URL: &str = "https://api.stripe.com";

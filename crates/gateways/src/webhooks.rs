@@ -1,7 +1,7 @@
 //! The readers of webhooks, behind the engine's port: each is a provider's way to sign, with a secret.
 
-use dabba_domain::{OrderId, Timestamp, order::PaymentReport};
-use dabba_engine::{WebhookError, WebhookReader};
+use dabba_domain::Timestamp;
+use dabba_engine::{ProviderNotice, WebhookError, WebhookReader};
 
 use crate::{simulated, stripe};
 
@@ -27,10 +27,9 @@ impl WebhookReader for StripeWebhooks {
         signature: &str,
         body: &[u8],
         now: Timestamp,
-    ) -> Result<Option<(OrderId, PaymentReport)>, WebhookError> {
+    ) -> Result<Option<ProviderNotice>, WebhookError> {
         let read = stripe::read_webhook(&self.secret, signature, body, now);
-        let report = read.map_err(|error| WebhookError(error.to_string()))?;
-        Ok(report.map(|report| (report.order_id, report.report)))
+        read.map_err(|error| WebhookError(error.to_string()))
     }
 }
 
@@ -56,8 +55,9 @@ impl WebhookReader for SimulatedWebhooks {
         signature: &str,
         body: &[u8],
         now: Timestamp,
-    ) -> Result<Option<(OrderId, PaymentReport)>, WebhookError> {
+    ) -> Result<Option<ProviderNotice>, WebhookError> {
         let read = simulated::read_webhook(&self.secret, signature, body, now);
-        read.map(Some).map_err(|error| WebhookError(error.to_string()))
+        let (order_id, report) = read.map_err(|error| WebhookError(error.to_string()))?;
+        Ok(Some(ProviderNotice::Report(order_id, report)))
     }
 }

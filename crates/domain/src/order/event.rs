@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, Actor, Amount, OrderId, Timestamp,
+    AccountId, Actor, Amount, Money, OrderId, Timestamp,
     order::{
         Awaited, CancelReason, Closure, DeclineReason, InterventionReason, Order, OrderDetails, OrderStatus,
-        PaymentMethod, PaymentReference, PaymentStatus, Refund, RefundBearer, RefundFailureReason,
-        RefundNumber, RefundState, RefundStatus, RejectReason, Version,
+        PaymentMethod, PaymentReference, PaymentStatus, PaymentStep, Refund, RefundBearer,
+        RefundFailureReason, RefundNumber, RefundState, RefundStatus, RejectReason, Version,
     },
     text::Note,
 };
@@ -130,6 +130,28 @@ pub enum Event {
     },
     /// The customer got money back.
     Refunded(Refund),
+    /// The customer has their bank take money back. It cannot be refunded until that is decided.
+    ChargebackOpened(Refund),
+    /// A chargeback was decided for the customer: the customer keeps the money.
+    ChargebackLost {
+        /// Which of the order's refunds stands for it.
+        #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
+        number: RefundNumber,
+    },
+    /// A chargeback was decided against the customer: the money is here again.
+    ChargebackWon {
+        /// Which of the order's refunds stands for it.
+        #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
+        number: RefundNumber,
+    },
+    /// The payment provider authorized or captured another amount or currency than was agreed. Says nothing about
+    /// what the order costs.
+    PaymentDiffers {
+        /// Which of the two.
+        step: PaymentStep,
+        /// How much the provider authorized or captured.
+        money: Money,
+    },
     /// A refund failed after the payment provider had reported it as made. The amount can be refunded again.
     RefundReversed {
         /// Which of the order's refunds it is.
@@ -173,6 +195,10 @@ impl Event {
             Self::RefundFailed { .. } => "refund_failed",
             Self::Refunded(_) => "refunded",
             Self::RefundReversed { .. } => "refund_reversed",
+            Self::ChargebackOpened(_) => "chargeback_opened",
+            Self::ChargebackLost { .. } => "chargeback_lost",
+            Self::ChargebackWon { .. } => "chargeback_won",
+            Self::PaymentDiffers { .. } => "payment_differs",
         }
     }
 }
@@ -245,7 +271,7 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
             let (by, reason, note, borne_by) = (recorded.actor, *reason, note.clone(), *borne_by);
             close(&mut order, Closure::Cancelled { by, reason, note, borne_by });
         }
-        Event::AcceptanceDue { .. } => {}
+        Event::AcceptanceDue { .. } | Event::PaymentDiffers { .. } => {}
         Event::Expired { waited_for, .. } => close(&mut order, Closure::Expired { waited_for: *waited_for }),
         Event::PaymentAuthorized { reference } => {
             order.payment_status = PaymentStatus::Authorized;
@@ -262,7 +288,7 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
             order.payment_status = PaymentStatus::Captured;
             order.captured = *amount;
         }
-        Event::RefundRequested(refund) => {
+        Event::RefundRequested(refund) | Event::ChargebackOpened(refund) => {
             order.refunds.push(RefundState::new(RefundStatus::Pending, refund.clone()));
         }
         Event::RefundFailed { number, reason } => {
@@ -272,21 +298,19 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
         }
         Event::RefundReversed { number, reason } => {
             let version = order.version;
-            order.reverse_refund(*number, *reason).ok_or_else(|| misfit(version))?;
+            order.take_back(*number, Some(*reason)).ok_or_else(|| misfit(version))?;
         }
         Event::Refunded(refund) => {
-            order.refunded = order.refunded.plus(refund.amount).map_err(|_| misfit(order.version))?;
-            let requested = order.refunds.iter_mut().find(|state| state.refund.number == refund.number);
-            match requested {
-                Some(state) => state.status = RefundStatus::Paid,
-                None => order.refunds.push(RefundState::new(RefundStatus::Paid, refund.clone())),
-            }
-            if order.refunded == order.captured {
-                order.payment_status = PaymentStatus::Refunded;
-                order.status = OrderStatus::Refunded;
-            } else {
-                order.payment_status = PaymentStatus::PartiallyRefunded;
-            }
+            let version = order.version;
+            order.pay_refund(refund).ok_or_else(|| misfit(version))?;
+        }
+        Event::ChargebackLost { number } => {
+            let version = order.version;
+            order.lose_chargeback(*number).ok_or_else(|| misfit(version))?;
+        }
+        Event::ChargebackWon { number } => {
+            let version = order.version;
+            order.win_chargeback(*number).ok_or_else(|| misfit(version))?;
         }
     }
     order.version = recorded.version;

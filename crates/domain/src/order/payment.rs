@@ -9,12 +9,13 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{
-    Closure, Decision, Event, Order, OrderStatus, PaymentMethod, PaymentStatus, RefundBearer,
-    RefundFailureReason, RefundReason, Rejection, ReviewReason, Task, refund::Refund, state::named_variants,
+    ChargebackOutcome, Closure, Decision, Event, Order, OrderStatus, PaymentMethod, PaymentStatus,
+    PaymentStep, RefundBearer, RefundFailureReason, RefundReason, Rejection, ReviewReason, Task,
+    refund::Refund, state::named_variants,
 };
 use crate::{
-    Actor, Timestamp, limits::MAX_PAYMENT_TEXT_LENGTH, order::RefundNumber, restaurant::Settings,
-    text::RawText,
+    Actor, Amount, Money, Timestamp, limits::MAX_PAYMENT_TEXT_LENGTH, order::RefundNumber,
+    restaurant::Settings, text::RawText,
 };
 
 /// A text that is not what a payment provider would hand out.
@@ -154,6 +155,47 @@ pub enum PaymentReport {
         /// Which of the order's refunds.
         number: RefundNumber,
     },
+    /// Money is set aside: this much.
+    AuthorizedFor {
+        /// What the provider calls the payment.
+        reference: PaymentReference,
+        /// How much.
+        money: Money,
+    },
+    /// Money has been collected: this much.
+    CapturedFor {
+        /// What the provider calls the payment.
+        reference: PaymentReference,
+        /// How much.
+        money: Money,
+    },
+    /// Somebody refunded money at the provider.
+    RefundedElsewhere {
+        /// What the provider calls the payment.
+        payment: PaymentReference,
+        /// What the provider calls the refund.
+        reference: PaymentReference,
+        /// How much.
+        money: Money,
+    },
+    /// A refund failed that somebody had made at the provider.
+    FailedElsewhere {
+        /// What the provider calls the refund.
+        reference: PaymentReference,
+        /// Why.
+        reason: RefundFailureReason,
+    },
+    /// The customer has their bank take money back.
+    Chargeback {
+        /// What the provider calls the payment.
+        payment: PaymentReference,
+        /// What the provider calls the chargeback.
+        reference: PaymentReference,
+        /// How much.
+        money: Money,
+        /// How far it is.
+        outcome: ChargebackOutcome,
+    },
     /// A refund was refused, for good. It may have been reported as made before.
     RefundRefused {
         /// Which of the order's refunds.
@@ -178,9 +220,28 @@ pub fn settle(
         return Ok(decision);
     }
     match report {
-        PaymentReport::Authorized { reference } => decision.authorized(reference, settings, now)?,
+        PaymentReport::Authorized { reference } => decision.authorized(reference, None, settings, now)?,
+        PaymentReport::AuthorizedFor { reference, money } => {
+            decision.authorized(reference, Some(*money), settings, now)?;
+        }
         PaymentReport::Declined { reason } => decision.declined(*reason, now)?,
-        PaymentReport::Captured { reference } => decision.captured(reference, settings, now)?,
+        PaymentReport::Captured { reference } => decision.captured(reference, None, settings, now)?,
+        PaymentReport::CapturedFor { reference, money } => {
+            decision.captured(reference, Some(*money), settings, now)?;
+        }
+        PaymentReport::RefundedElsewhere { payment, reference, money } => {
+            if decision.is_about(payment, settings, now)? {
+                decision.refunded_elsewhere(reference, *money, now)?;
+            }
+        }
+        PaymentReport::FailedElsewhere { reference, reason } => {
+            decision.failed_elsewhere(reference, *reason, now)?;
+        }
+        PaymentReport::Chargeback { payment, reference, money, outcome } => {
+            if decision.is_about(payment, settings, now)? {
+                decision.charged_back(reference, *money, *outcome, now)?;
+            }
+        }
         PaymentReport::Voided { reference } => decision.voided(Some(reference), now)?,
         PaymentReport::NeverRequested => decision.voided(None, now)?,
         PaymentReport::Refunded { number } => {
@@ -194,9 +255,36 @@ pub fn settle(
 }
 
 impl Decision {
+    /// Whether money that moved without Dabba is of the order's payment. That it moved tells that the payment was
+    /// captured, should that report come later.
+    fn is_about(
+        &mut self,
+        payment: &PaymentReference,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<bool, Rejection> {
+        self.captured(payment, None, settings, now)?;
+        let is_captured = !matches!(
+            self.order.payment_status,
+            PaymentStatus::Pending
+                | PaymentStatus::Authorized
+                | PaymentStatus::Failed
+                | PaymentStatus::Voided
+        );
+        Ok(is_captured && self.order.payment_reference.as_ref() == Some(payment))
+    }
+
+    /// What of this is not what was agreed.
+    fn not_agreed(&self, money: Option<Money>) -> Option<Money> {
+        let details = &self.order.details;
+        let agreed = Money { amount: details.amounts.total, currency: details.currency };
+        money.filter(|money| *money != agreed)
+    }
+
     fn authorized(
         &mut self,
         reference: &PaymentReference,
+        money: Option<Money>,
         settings: &Settings,
         now: Timestamp,
     ) -> Result<(), Rejection> {
@@ -205,7 +293,18 @@ impl Decision {
         }
         let event = Event::PaymentAuthorized { reference: reference.clone() };
         self.record(&Actor::System, now, event)?;
+        let other = self.not_agreed(money);
+        if let Some(money) = other {
+            self.differs(PaymentStep::Authorized, money, now)?;
+        }
+        let details = &self.order.details;
+        let is_too_little = other.is_some_and(|money| {
+            money.amount_in(details.currency).is_none_or(|amount| amount < details.amounts.total)
+        });
         match self.order.status {
+            // With less than was agreed, or in another currency, it is not paid for. It expires at its payment
+            // deadline, and the payment is voided.
+            OrderStatus::Created if is_too_little => {}
             OrderStatus::Created => return self.confirm(settings.acceptance_deadline(), now),
             // The order has ended meanwhile.
             OrderStatus::Cancelled | OrderStatus::Refunded => self.tasks_at(now, [Task::VoidPayment]),
@@ -224,21 +323,30 @@ impl Decision {
         self.record(&Actor::System, now, Event::PaymentFailed { reason, stock_returned })
     }
 
+    /// Without an amount it is what was agreed. Of another currency no amount can be recorded.
     fn captured(
         &mut self,
         reference: &PaymentReference,
+        money: Option<Money>,
         settings: &Settings,
         now: Timestamp,
     ) -> Result<(), Rejection> {
         // The report that it was authorized may come later, or never.
-        self.authorized(reference, settings, now)?;
+        self.authorized(reference, None, settings, now)?;
         if self.order.payment_status != PaymentStatus::Authorized {
             return Ok(());
         }
-        let amount = self.order.details.amounts.total;
+        let other = self.not_agreed(money);
+        let amount = match other {
+            None => self.order.details.amounts.total,
+            Some(money) => money.amount_in(self.order.details.currency).unwrap_or(Amount::ZERO),
+        };
         self.record(&Actor::System, now, Event::PaymentCaptured { amount })?;
         if self.order.status == OrderStatus::Cancelled {
             self.give_back(&Actor::System, now)?;
+        }
+        if let Some(money) = other {
+            self.differs(PaymentStep::Captured, money, now)?;
         }
         Ok(())
     }
@@ -292,7 +400,8 @@ impl Decision {
         }
         let number = self.order.next_refund_number();
         let (reason, borne_by) = (RefundReason::OrderEnded, self.order.bearer_of_its_end());
-        let refund = Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by };
+        let refund =
+            Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by, external: None };
         self.request_refund(actor, refund, now)
     }
 

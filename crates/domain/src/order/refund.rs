@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Order, RefundReason, Rejection, state::named_variants};
-use crate::{Actor, Amount, Problems, pricing::OrderLine, text::Note};
+use super::{Order, PaymentReference, RefundReason, Rejection, state::named_variants};
+use crate::{Actor, Amount, Money, Problems, pricing::OrderLine, text::Note};
 
 /// Counts the refunds of an order: 1, 2, 3, …
 pub type RefundNumber = NonZeroU32;
@@ -31,6 +31,33 @@ pub struct Refund {
     /// Out of whose pocket.
     #[serde(default)]
     pub borne_by: RefundBearer,
+    /// Where the money went back at the payment provider, and Dabba did not ask for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
+}
+
+/// Money that went back at the payment provider without Dabba.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct External {
+    /// In which way.
+    pub kind: ExternalKind,
+    /// What the payment provider calls the refund or the chargeback.
+    pub reference: PaymentReference,
+    /// How much it is, where it is in another currency than the order. The amount of the refund is zero then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub money: Option<Money>,
+}
+
+/// In which way money went back without Dabba.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ExternalKind {
+    /// Somebody refunded it at the provider.
+    Refund,
+    /// The customer had their bank take it back.
+    Chargeback,
 }
 
 const fn first() -> RefundNumber {
@@ -86,13 +113,14 @@ named_variants!(RefundBearer {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefundStatus {
-    /// The payment provider has to do it yet.
+    /// The payment provider has to do it yet; of a chargeback: it is open.
     Pending,
     /// The money is with the customer, or on its way there.
     Paid,
     /// The payment provider refused it.
     Failed,
-    /// The payment provider reported it as made, and it failed later. The amount can be refunded again.
+    /// The payment provider reported it as made, and it failed later; of a chargeback: it was won. The amount can
+    /// be refunded again.
     Reversed,
 }
 
@@ -197,7 +225,14 @@ impl Order {
     /// The refund with this number, while the payment provider has to do it yet.
     pub fn pending_refund(&self, number: RefundNumber) -> Option<&Refund> {
         let state = self.refunds.iter().find(|state| state.refund.number == number)?;
-        (state.status == RefundStatus::Pending).then_some(&state.refund)
+        let is_asked_for = state.status == RefundStatus::Pending && state.refund.external.is_none();
+        is_asked_for.then_some(&state.refund)
+    }
+
+    /// What went back at the provider under this reference, without Dabba.
+    pub fn external_refund(&self, reference: &PaymentReference) -> Option<&RefundState> {
+        let is_it = |external: &External| external.reference == *reference;
+        self.refunds.iter().find(|state| state.refund.external.as_ref().is_some_and(is_it))
     }
 
     /// The number of a refund that comes now.
@@ -279,6 +314,7 @@ pub(super) fn refund_of(
         reason: request.reason,
         note: request.note.clone(),
         borne_by,
+        external: None,
     })
 }
 

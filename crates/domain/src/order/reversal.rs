@@ -1,8 +1,8 @@
 //! Refunds that the payment provider refuses, before or after it reported them as made.
 
 use super::{
-    Decision, Event, Order, OrderStatus, PaymentStatus, RefundFailureReason, RefundNumber, RefundStatus,
-    Rejection, ReviewReason, Task,
+    Decision, Event, Order, OrderStatus, PaymentStatus, RefundFailureReason, RefundNumber, RefundState,
+    RefundStatus, Rejection, ReviewReason, Task,
 };
 use crate::{Actor, Amount, Timestamp};
 
@@ -16,7 +16,8 @@ impl Decision {
         reason: RefundFailureReason,
         now: Timestamp,
     ) -> Result<(), Rejection> {
-        let state = self.order.refunds.iter().find(|state| state.refund.number == number);
+        let is_it = |state: &&RefundState| state.refund.number == number && state.refund.external.is_none();
+        let state = self.order.refunds.iter().find(is_it);
         let (event, review) = match state.map(|state| state.status) {
             Some(RefundStatus::Pending) => (
                 Event::RefundFailed { number, reason: Some(reason) },
@@ -35,18 +36,27 @@ impl Decision {
 impl Order {
     /// Takes a refund back that had been paid: the money counts as collected again, and the order has the status
     /// that it had before all was back. `None` where there is no such refund.
-    pub(super) fn reverse_refund(&mut self, number: RefundNumber, reason: RefundFailureReason) -> Option<()> {
+    pub(super) fn take_back(
+        &mut self,
+        number: RefundNumber,
+        reason: Option<RefundFailureReason>,
+    ) -> Option<()> {
         let state = self.refunds.iter_mut().find(|state| state.refund.number == number)?;
         if state.status != RefundStatus::Paid {
             return None;
         }
-        (state.status, state.failure) = (RefundStatus::Reversed, Some(reason));
-        self.refunded = self.refunded.minus(state.refund.amount).ok()?;
+        (state.status, state.failure) = (RefundStatus::Reversed, reason);
+        let amount = state.refund.amount;
+        self.refunded = match self.recounted() {
+            Some(refunded) => refunded,
+            None => self.refunded.minus(amount).ok()?,
+        };
         self.payment_status = match self.refunded {
             Amount::ZERO => PaymentStatus::Captured,
+            back if back >= self.captured => PaymentStatus::Refunded,
             _ => PaymentStatus::PartiallyRefunded,
         };
-        if self.status == OrderStatus::Refunded {
+        if self.status == OrderStatus::Refunded && self.payment_status != PaymentStatus::Refunded {
             self.status =
                 if self.closure.is_some() { OrderStatus::Cancelled } else { OrderStatus::Delivered };
         }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{RefundFailureReason, RefundNumber};
+use super::{PaymentStep, RefundFailureReason, RefundNumber};
+use crate::{Amount, Money};
 
 /// Why a person has to look at an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,41 @@ pub enum ReviewReason {
     },
     /// The payment was voided after the restaurant had accepted the order.
     PaymentVoided,
+    /// Somebody refunded money at the payment provider.
+    RefundedAtProvider {
+        /// Which of the order's refunds stands for it.
+        #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
+        number: RefundNumber,
+        /// How much.
+        amount: Amount,
+    },
+    /// The customer has their bank take money back.
+    ChargebackOpened {
+        /// Which of the order's refunds stands for it.
+        #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
+        number: RefundNumber,
+        /// How much.
+        amount: Amount,
+    },
+    /// A chargeback was decided for the customer.
+    ChargebackLost {
+        /// Which of the order's refunds stands for it.
+        #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
+        number: RefundNumber,
+    },
+    /// A chargeback was decided against the customer.
+    ChargebackWon {
+        /// Which of the order's refunds stands for it.
+        #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
+        number: RefundNumber,
+    },
+    /// The payment provider authorized or captured another amount or currency than was agreed.
+    PaymentDiffers {
+        /// Which of the two.
+        step: PaymentStep,
+        /// How much the provider authorized or captured.
+        money: Money,
+    },
 }
 
 impl ReviewReason {
@@ -38,6 +74,24 @@ impl ReviewReason {
             Self::RefundFailed { .. } => "refund_failed",
             Self::RefundReversed { .. } => "refund_reversed",
             Self::PaymentVoided => "payment_voided",
+            Self::RefundedAtProvider { .. } => "refunded_at_provider",
+            Self::ChargebackOpened { .. } => "chargeback_opened",
+            Self::ChargebackLost { .. } => "chargeback_lost",
+            Self::ChargebackWon { .. } => "chargeback_won",
+            Self::PaymentDiffers { .. } => "payment_differs",
+        }
+    }
+
+    /// The refund that it is about, if it is about one.
+    pub const fn refund(&self) -> Option<RefundNumber> {
+        match self {
+            Self::RefundFailed { number, .. }
+            | Self::RefundReversed { number, .. }
+            | Self::RefundedAtProvider { number, .. }
+            | Self::ChargebackOpened { number, .. }
+            | Self::ChargebackLost { number }
+            | Self::ChargebackWon { number } => Some(*number),
+            Self::PaymentVoided | Self::PaymentDiffers { .. } => None,
         }
     }
 }
@@ -60,6 +114,38 @@ impl fmt::Display for ReviewReason {
                 "the payment was voided after the restaurant accepted the order; nobody has paid for the food: \
                  ask the customer for the money, or bear the loss",
             ),
+            Self::RefundedAtProvider { number, amount } => write!(
+                formatter,
+                "somebody refunded {} minor units at the payment provider (refund {number}); the platform bears it: \
+                 settle with the restaurant if the restaurant has to bear it",
+                amount.minor()
+            ),
+            Self::ChargebackOpened { number, amount } => write!(
+                formatter,
+                "the customer disputes {} minor units with their bank (refund {number}): answer at the payment provider",
+                amount.minor()
+            ),
+            Self::ChargebackLost { number } => write!(
+                formatter,
+                "the chargeback of refund {number} is lost; the customer keeps the money and the platform bears it: \
+                 settle with the restaurant if the restaurant has to bear it"
+            ),
+            Self::ChargebackWon { number } => write!(
+                formatter,
+                "the chargeback of refund {number} is won; the money is here again: if the order ended early, refund \
+                 the customer"
+            ),
+            Self::PaymentDiffers { step, money } => {
+                let step = match step {
+                    PaymentStep::Authorized => "authorized",
+                    PaymentStep::Captured => "captured",
+                };
+                write!(
+                    formatter,
+                    "the payment provider {step} {money}, which is not the order's total: compare the order with the \
+                     payment at the provider, and ask the customer for the rest or give it back there"
+                )
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 mod bill;
 mod common;
 mod deadlines;
+mod external;
 mod hours;
 mod ledger;
 mod lifecycle;

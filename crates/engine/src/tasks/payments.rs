@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Progress, Verdict, after};
 use crate::{
-    BreakerState, Engine, Error, GatewayAnswer, GatewayError, Payment,
+    BreakerState, Engine, Error, GatewayAnswer, GatewayError, Payment, ProviderNotice, ProviderObject,
     metrics::{CallLabel, StepLabel},
     payments::{Gateway, Step},
 };
@@ -168,6 +168,39 @@ impl Engine {
             tracing::info!(gateway = name, "the payment provider answers again");
         }
         self.metrics.show_breaker(name, gateway.breaker.state(now));
+    }
+
+    /// Records what a payment provider posted. Where the notice does not name the order, the provider is asked first,
+    /// once; what it says then is its present state, however late the notice is. [`Error::Unavailable`] has the
+    /// provider post it again. A notice about an order that is not here changes nothing.
+    pub async fn record_notice(&self, notice: &ProviderNotice) -> Result<(), Error> {
+        let (order_id, report) = match notice {
+            ProviderNotice::Report(order_id, report) => (*order_id, report.clone()),
+            ProviderNotice::Ask(object) => match self.look_up(object).await? {
+                Some(found) => found,
+                None => return Ok(()),
+            },
+        };
+        match self.record_payment(order_id, &report).await {
+            // The provider's account may serve others as well. To refuse it would have it posted again.
+            Err(Error::NotFound(_)) => {
+                tracing::info!(%order_id, "a payment was reported of an order that is not here");
+                Ok(())
+            }
+            recorded => recorded,
+        }
+    }
+
+    async fn look_up(&self, object: &ProviderObject) -> Result<Option<(OrderId, PaymentReport)>, Error> {
+        let Some(gateway) = &self.gateway else { return Ok(None) };
+        let limit = self.config.payments.call_timeout;
+        let found = timeout(limit, gateway.port.look_up(object)).await;
+        let found =
+            found.unwrap_or_else(|_| Err(GatewayError::Unavailable(format!("no answer within {limit:?}"))));
+        found.map_err(|error| {
+            tracing::warn!(?object, %error, "a change at the payment provider cannot be looked up");
+            Error::Unavailable
+        })
     }
 
     /// Records what a payment provider says of its own accord. What is known already changes nothing.

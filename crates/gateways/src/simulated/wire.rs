@@ -1,9 +1,10 @@
 //! What client and service say to each other, in JSON, and what a provider reports by itself.
 
 use dabba_domain::{
-    Amount, Currency, OrderId,
+    Amount, Currency, Money, OrderId,
     order::{
-        DeclineReason, PaymentReference, PaymentReport, PaymentToken, RefundFailureReason, RefundNumber,
+        ChargebackOutcome, DeclineReason, PaymentReference, PaymentReport, PaymentToken, RefundFailureReason,
+        RefundNumber,
     },
 };
 use dabba_engine::GatewayAnswer;
@@ -139,6 +140,47 @@ pub enum Report {
         /// Which of the order's refunds.
         number: RefundNumber,
     },
+    /// Money is set aside: this much.
+    AuthorizedFor {
+        /// The payment.
+        reference: PaymentReference,
+        /// How much.
+        money: Money,
+    },
+    /// Money has been collected: this much.
+    CapturedFor {
+        /// The payment.
+        reference: PaymentReference,
+        /// How much.
+        money: Money,
+    },
+    /// Somebody refunded money by hand.
+    RefundedElsewhere {
+        /// The payment.
+        payment: PaymentReference,
+        /// The refund.
+        reference: PaymentReference,
+        /// How much.
+        money: Money,
+    },
+    /// A refund failed that somebody had made by hand.
+    FailedElsewhere {
+        /// The refund.
+        reference: PaymentReference,
+        /// Why.
+        reason: RefundFailureReason,
+    },
+    /// The customer has their bank take money back.
+    Chargeback {
+        /// The payment.
+        payment: PaymentReference,
+        /// The chargeback.
+        reference: PaymentReference,
+        /// How much.
+        money: Money,
+        /// How far it is.
+        outcome: ChargebackOutcome,
+    },
     /// A refund was refused, for good.
     RefundRefused {
         /// Which of the order's refunds.
@@ -165,6 +207,15 @@ impl From<Report> for PaymentReport {
             Report::Captured { reference } => Self::Captured { reference },
             Report::Voided { reference } => Self::Voided { reference },
             Report::Refunded { number } => Self::Refunded { number },
+            Report::AuthorizedFor { reference, money } => Self::AuthorizedFor { reference, money },
+            Report::CapturedFor { reference, money } => Self::CapturedFor { reference, money },
+            Report::RefundedElsewhere { payment, reference, money } => {
+                Self::RefundedElsewhere { payment, reference, money }
+            }
+            Report::FailedElsewhere { reference, reason } => Self::FailedElsewhere { reference, reason },
+            Report::Chargeback { payment, reference, money, outcome } => {
+                Self::Chargeback { payment, reference, money, outcome }
+            }
             Report::RefundRefused { number, reason } => Self::RefundRefused { number, reason },
         }
     }

@@ -17,7 +17,7 @@
 
 use std::num::NonZeroU32;
 
-use dabba_domain::{Amount, Currency};
+use dabba_domain::{Amount, Currency, Money};
 use dabba_engine::{AmountNotAccepted, AmountRules};
 
 /// Hundredths of a whole unit, in the currencies for which Stripe and ISO 4217 differ.
@@ -99,6 +99,18 @@ pub(super) fn units(amount: Amount, currency: Currency) -> Result<i64, String> {
     units.ok_or_else(|| format!("{minor} minor units of {currency} are more than Stripe can be told"))
 }
 
+/// So many of Stripe's units of the currency with this code, in lower or upper case, as an amount; `None` where there
+/// is no such currency or amount.
+pub(super) fn money(units: i64, code: &str) -> Option<Money> {
+    let currency = Currency::from_code(&code.to_ascii_uppercase())?;
+    let minor = match currency.code() {
+        "ISK" | "UGX" => (units % HUNDREDTHS == 0).then_some(units / HUNDREDTHS),
+        "MGA" => units.checked_mul(HUNDREDTHS),
+        _ => Some(units),
+    };
+    Some(Money { amount: Amount::from_minor(minor?).ok()?, currency })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,7 +144,12 @@ mod tests {
         ];
         for (code, minor, expected) in rows {
             assert_eq!(of(code, minor), expected, "{minor} {code}");
+            if let Some(units) = expected {
+                let back = money(units, &code.to_ascii_lowercase()).unwrap();
+                assert_eq!((back.amount.minor(), back.currency), (minor, currency(code)));
+            }
         }
+        assert_eq!([money(1, "isk"), money(-1, "gbp"), money(1, "zzz")], [None; 3]);
     }
 
     /// Stripe's list of currencies without a minor unit, less MGA and UGX.

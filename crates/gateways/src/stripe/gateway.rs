@@ -2,18 +2,18 @@
 
 use async_trait::async_trait;
 use dabba_domain::{
-    Currency,
+    Currency, OrderId,
     order::{
         DeclineReason, PaymentReference, PaymentReport, PaymentToken, RefundFailureReason, RefundNumber,
     },
 };
-use dabba_engine::{AmountRules, GatewayAnswer, GatewayError, Payment, PaymentGateway};
+use dabba_engine::{AmountRules, GatewayAnswer, GatewayError, Payment, PaymentGateway, ProviderObject};
 use reqwest::StatusCode;
 
 use super::{
     StripeGateway, amounts,
     client::{Answer, Failure, read},
-    declines,
+    declines, elsewhere,
     objects::{IntentStatus, ORDER_ID_KEY, Page, PaymentIntent, REFUND_KEY, Refund, RefundStatus},
 };
 
@@ -104,6 +104,22 @@ impl PaymentGateway for StripeGateway {
         reference: &PaymentReference,
     ) -> Result<GatewayAnswer, GatewayError> {
         self.end_hold(payment, reference, "cancel").await
+    }
+
+    async fn look_up(
+        &self,
+        object: &ProviderObject,
+    ) -> Result<Option<(OrderId, PaymentReport)>, GatewayError> {
+        match object {
+            ProviderObject::Refund(id) => {
+                let path = format!("/v1/refunds/{id}?expand[]=payment_intent");
+                Ok(elsewhere::of_refund(self.client.get(&path).await?))
+            }
+            ProviderObject::Chargeback(id) => {
+                let path = format!("/v1/disputes/{id}?expand[]=payment_intent");
+                Ok(elsewhere::of_dispute(self.client.get(&path).await?))
+            }
+        }
     }
 
     async fn refund(
@@ -254,17 +270,11 @@ fn authorized(intent: PaymentIntent) -> Result<GatewayAnswer, GatewayError> {
 
 /// What the state of an intent means to whoever believes that it holds money.
 fn held(intent: PaymentIntent) -> Result<GatewayAnswer, GatewayError> {
-    let is_collected_whole = intent.is_collected_whole();
-    let PaymentIntent { id: reference, status, amount, amount_received, .. } = intent;
-    let report = match status {
-        IntentStatus::RequiresCapture => PaymentReport::Authorized { reference },
+    let reference = intent.id.clone();
+    let report = match intent.status {
+        IntentStatus::RequiresCapture => intent.authorized(),
         IntentStatus::Processing => return Ok(GatewayAnswer::Pending),
-        IntentStatus::Succeeded if !is_collected_whole => {
-            let received = amount_received.unwrap_or_default();
-            let text = format!("{received} of {amount} units of {reference} were collected, by hand");
-            return Err(GatewayError::Refused(text));
-        }
-        IntentStatus::Succeeded => PaymentReport::Captured { reference },
+        IntentStatus::Succeeded => intent.captured(),
         // Whatever was set aside is so no longer.
         IntentStatus::Canceled
         | IntentStatus::RequiresPaymentMethod

@@ -2,10 +2,12 @@
 //! error: Stripe adds them without changing the version.
 
 use dabba_domain::{
-    OrderId,
-    order::{PaymentReference, RefundNumber},
+    Money, OrderId,
+    order::{PaymentReference, PaymentReport, RefundNumber},
 };
 use serde::Deserialize;
+
+use super::amounts;
 
 /// The key of the order's id in the metadata of a payment intent and of a refund.
 pub(super) const ORDER_ID_KEY: &str = "order_id";
@@ -20,17 +22,36 @@ pub(super) struct PaymentIntent {
     pub(super) status: IntentStatus,
     /// In Stripe's units.
     pub(super) amount: i64,
+    /// What is set aside and can be collected, in Stripe's units.
+    pub(super) amount_capturable: Option<i64>,
     /// What has been collected, in Stripe's units.
     pub(super) amount_received: Option<i64>,
+    pub(super) currency: Option<String>,
     pub(super) last_payment_error: Option<Box<ErrorDetail>>,
     #[serde(default)]
     pub(super) metadata: Metadata,
 }
 
 impl PaymentIntent {
-    /// Whether all of it has been collected. A person can collect a part by hand, at Stripe.
-    pub(super) fn is_collected_whole(&self) -> bool {
-        self.amount_received.is_none_or(|received| received == self.amount)
+    /// The report that money is set aside: how much, where Stripe says so.
+    pub(super) fn authorized(self) -> PaymentReport {
+        match self.money(self.amount_capturable.filter(|units| *units > 0)) {
+            Some(money) => PaymentReport::AuthorizedFor { reference: self.id, money },
+            None => PaymentReport::Authorized { reference: self.id },
+        }
+    }
+
+    /// The report that money has been collected: how much, where Stripe says so. A person can collect a part by
+    /// hand, at Stripe.
+    pub(super) fn captured(self) -> PaymentReport {
+        match self.money(self.amount_received) {
+            Some(money) => PaymentReport::CapturedFor { reference: self.id, money },
+            None => PaymentReport::Captured { reference: self.id },
+        }
+    }
+
+    fn money(&self, units: Option<i64>) -> Option<Money> {
+        amounts::money(units.unwrap_or(self.amount), self.currency.as_deref()?)
     }
 }
 
@@ -58,10 +79,45 @@ pub(super) enum IntentStatus {
 pub(super) struct Refund {
     pub(super) id: PaymentReference,
     pub(super) status: Option<RefundStatus>,
+    /// In Stripe's units.
+    pub(super) amount: Option<i64>,
+    pub(super) currency: Option<String>,
+    pub(super) payment_intent: Option<Expandable>,
     /// Why it failed, where that is known.
     pub(super) failure_reason: Option<String>,
     #[serde(default)]
     pub(super) metadata: Metadata,
+}
+
+/// Another object: its id, or all of it where that was asked for.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Expandable {
+    Intent(Box<PaymentIntent>),
+    Id(PaymentReference),
+}
+
+/// Money that the customer's bank takes back.
+#[derive(Debug, Deserialize)]
+pub(super) struct Dispute {
+    pub(super) id: PaymentReference,
+    pub(super) status: Option<DisputeStatus>,
+    /// In Stripe's units.
+    pub(super) amount: Option<i64>,
+    pub(super) currency: Option<String>,
+    pub(super) payment_intent: Option<Expandable>,
+}
+
+/// How far a dispute is. What begins with `warning_` is an inquiry, in which no money moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum DisputeStatus {
+    NeedsResponse,
+    UnderReview,
+    Won,
+    Lost,
+    #[serde(other)]
+    Other,
 }
 
 /// How far a refund is.

@@ -6,13 +6,15 @@
 //!
 //! | event | report |
 //! |---|---|
-//! | `payment_intent.amount_capturable_updated` | authorized |
-//! | `payment_intent.succeeded` | captured |
+//! | `payment_intent.amount_capturable_updated` | authorized, and how much |
+//! | `payment_intent.succeeded` | captured, and how much |
 //! | `payment_intent.payment_failed` | declined |
 //! | `payment_intent.canceled` | voided |
-//! | `refund.created`, `refund.updated`, `refund.failed`, `charge.refund.updated` | refunded when it has succeeded, refused when it has failed or was cancelled |
+//! | `refund.created`, `refund.updated`, `refund.failed`, `charge.refund.updated` | refunded when it has succeeded, refused when it has failed or was cancelled; one that Dabba did not make is looked up |
+//! | `charge.dispute.created`, `.updated`, `.closed`, `.funds_withdrawn`, `.funds_reinstated` | the dispute is looked up |
 
-use dabba_domain::{OrderId, Timestamp, order::PaymentReport};
+use dabba_domain::{Timestamp, order::PaymentReport};
+use dabba_engine::{ProviderNotice, ProviderObject};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -20,7 +22,7 @@ use sha2::Sha256;
 
 use super::{
     declines,
-    objects::{ErrorDetail, IntentStatus, PaymentIntent, Refund, RefundStatus},
+    objects::{Dispute, ErrorDetail, IntentStatus, PaymentIntent, Refund, RefundStatus},
 };
 
 /// The header with an event's signatures and the time of its sending.
@@ -35,15 +37,6 @@ const MAX_SIGNATURES: usize = 8;
 
 /// Length of an HMAC-SHA256, in bytes.
 const SIGNATURE_LENGTH: usize = 32;
-
-/// What Stripe reports about an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebhookReport {
-    /// The order.
-    pub order_id: OrderId,
-    /// What has become of its payment, or of one of its refunds.
-    pub report: PaymentReport,
-}
 
 /// Why an event is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +65,7 @@ pub fn read_webhook(
     signature_header: &str,
     body: &[u8],
     now: Timestamp,
-) -> Result<Option<WebhookReport>, WebhookError> {
+) -> Result<Option<ProviderNotice>, WebhookError> {
     verify(secret, signature_header, body, now)?;
     let event: Event<'_> = serde_json::from_slice(body).map_err(|_| WebhookError::Body)?;
     let object = event.data.object;
@@ -82,7 +75,15 @@ pub fn read_webhook(
         | "payment_intent.payment_failed"
         | "payment_intent.canceled" => Ok(of_intent(&event.kind, parse(object)?)),
         "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => {
-            Ok(of_refund(&parse(object)?))
+            Ok(of_refund(parse(object)?))
+        }
+        "charge.dispute.created"
+        | "charge.dispute.updated"
+        | "charge.dispute.closed"
+        | "charge.dispute.funds_withdrawn"
+        | "charge.dispute.funds_reinstated" => {
+            let Dispute { id, .. } = parse(object)?;
+            Ok(Some(ProviderNotice::Ask(ProviderObject::Chargeback(id))))
         }
         _ => Ok(None),
     }
@@ -107,40 +108,38 @@ fn parse<T: DeserializeOwned>(object: &RawValue) -> Result<T, WebhookError> {
     serde_json::from_str(object.get()).map_err(|_| WebhookError::Body)
 }
 
-fn of_intent(kind: &str, intent: PaymentIntent) -> Option<WebhookReport> {
+fn of_intent(kind: &str, intent: PaymentIntent) -> Option<ProviderNotice> {
     let order_id = intent.metadata.order_id()?;
-    let is_collected_whole = intent.is_collected_whole();
-    let PaymentIntent { id: reference, status, last_payment_error, .. } = intent;
-    let report = match (kind, status) {
-        ("payment_intent.amount_capturable_updated", IntentStatus::RequiresCapture) => {
-            PaymentReport::Authorized { reference }
-        }
-        ("payment_intent.succeeded", _) if !is_collected_whole => {
-            tracing::warn!(%order_id, %reference, "a part of a payment was collected by hand, at Stripe");
-            return None;
-        }
-        ("payment_intent.succeeded", _) => PaymentReport::Captured { reference },
+    let report = match (kind, intent.status) {
+        ("payment_intent.amount_capturable_updated", IntentStatus::RequiresCapture) => intent.authorized(),
+        ("payment_intent.succeeded", _) => intent.captured(),
         ("payment_intent.payment_failed", _) => {
-            let error = last_payment_error.unwrap_or_else(|| Box::new(ErrorDetail::default()));
+            let error = intent.last_payment_error.unwrap_or_else(|| Box::new(ErrorDetail::default()));
             PaymentReport::Declined { reason: declines::reason(&error) }
         }
-        ("payment_intent.canceled", _) => PaymentReport::Voided { reference },
+        ("payment_intent.canceled", _) => PaymentReport::Voided { reference: intent.id },
         _ => return None,
     };
-    Some(WebhookReport { order_id, report })
+    Some(ProviderNotice::Report(order_id, report))
 }
 
-fn of_refund(refund: &Refund) -> Option<WebhookReport> {
-    let order_id = refund.metadata.order_id()?;
-    let number = refund.metadata.refund_number()?;
-    let report = match refund.status? {
+/// A refund that Dabba made names the order. Of every other one Stripe has to be asked.
+fn of_refund(refund: Refund) -> Option<ProviderNotice> {
+    let status = refund.status?;
+    let Some((order_id, number)) = refund.metadata.order_id().zip(refund.metadata.refund_number()) else {
+        return refund
+            .payment_intent
+            .is_some()
+            .then_some(ProviderNotice::Ask(ProviderObject::Refund(refund.id)));
+    };
+    let report = match status {
         RefundStatus::Succeeded => PaymentReport::Refunded { number },
-        status @ (RefundStatus::Failed | RefundStatus::Canceled) => {
-            PaymentReport::RefundRefused { number, reason: declines::refund_failure(status, refund) }
+        RefundStatus::Failed | RefundStatus::Canceled => {
+            PaymentReport::RefundRefused { number, reason: declines::refund_failure(status, &refund) }
         }
         RefundStatus::Pending | RefundStatus::RequiresAction | RefundStatus::Unknown => return None,
     };
-    Some(WebhookReport { order_id, report })
+    Some(ProviderNotice::Report(order_id, report))
 }
 
 /// Checks that an event comes from Stripe and was sent just now. The signature is an HMAC-SHA256 over the

@@ -1,9 +1,10 @@
 //! Collecting the money that is set aside, and letting go of it.
 
+use dabba_domain::order::PaymentReport;
 use dabba_engine::PaymentGateway as _;
 use serde_json::{Value, json};
 
-use crate::stub::{INTENT, Outcome, Stub, answer, error, form, intent, payment, reference, replay};
+use crate::stub::{INTENT, Outcome, Stub, answer, error, form, intent, payment, pounds, reference, replay};
 
 /// The two calls, with what each comes to when it does what it should.
 const CALLS: [(&str, &str); 2] = [("capture", "succeeded"), ("cancel", "canceled")];
@@ -111,11 +112,12 @@ async fn what_is_no_success_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_part_that_was_collected_by_hand_is_not_the_whole() {
+async fn a_part_that_was_collected_by_hand_is_told() {
     let mut part = intent("succeeded");
     part["amount_received"] = 1_000.into();
     let stub = Stub::start().await.on("POST", &path("cancel"), answer(400, unexpected(&part))).await;
-    assert_eq!(end(&stub, "cancel").await, Outcome::Refused);
+    let report = PaymentReport::CapturedFor { reference: reference(), money: pounds(1_000) };
+    assert_eq!(end(&stub, "cancel").await, Outcome::Report(report));
 }
 
 #[tokio::test]

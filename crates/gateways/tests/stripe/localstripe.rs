@@ -14,8 +14,8 @@ use dabba_domain::{
     Timestamp,
     order::{DeclineReason, PaymentReference, PaymentReport, PaymentToken, RefundNumber},
 };
-use dabba_engine::{GatewayAnswer, PaymentGateway as _};
-use dabba_gateways::stripe::{SIGNATURE_HEADER, StripeGateway, WebhookReport, read_webhook};
+use dabba_engine::{GatewayAnswer, PaymentGateway as _, ProviderNotice};
+use dabba_gateways::stripe::{SIGNATURE_HEADER, StripeGateway, read_webhook};
 use serde_json::Value;
 use tokio::{
     process::{Child, Command},
@@ -23,7 +23,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::stub::{SECRET_KEY, gateway, order_id, payment, payment_of};
+use crate::stub::{SECRET_KEY, gateway, order_id, payment, payment_of, pounds};
 
 /// Names the executable.
 const EXECUTABLE: &str = "LOCALSTRIPE";
@@ -118,7 +118,7 @@ async fn take_event(
 }
 
 /// The next event, read as if it came at once.
-async fn next_report(events: &mut UnboundedReceiver<Event>) -> Option<WebhookReport> {
+async fn next_report(events: &mut UnboundedReceiver<Event>) -> Option<ProviderNotice> {
     let (signature, body) = timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
     let (time, _) = signature.strip_prefix("t=").unwrap().split_once(',').unwrap();
     let now = Timestamp::from_second(time.parse().unwrap()).unwrap();
@@ -135,13 +135,16 @@ async fn authorize(gateway: &StripeGateway, token: &str) -> PaymentReport {
 
 async fn authorized(gateway: &StripeGateway) -> PaymentReference {
     match authorize(gateway, "pm_card_visa").await {
-        PaymentReport::Authorized { reference } => reference,
+        PaymentReport::AuthorizedFor { reference, .. } => reference,
         report => panic!("{report:?}"),
     }
 }
 
 async fn is_collected_once(gateway: &StripeGateway, reference: &PaymentReference) {
-    let captured = GatewayAnswer::Report(PaymentReport::Captured { reference: reference.clone() });
+    let captured = GatewayAnswer::Report(PaymentReport::CapturedFor {
+        reference: reference.clone(),
+        money: pounds(1_250),
+    });
     for _ in 0..2 {
         assert_eq!(gateway.capture(&payment("capture"), reference).await, Ok(captured.clone()));
     }
@@ -198,8 +201,8 @@ async fn money_moves_once_at_another_implementation() {
 
     let reference = authorized(&gateway).await;
     is_collected_once(&gateway, &reference).await;
-    let report = PaymentReport::Captured { reference: reference.clone() };
-    let expected = WebhookReport { order_id: order_id(), report };
+    let report = PaymentReport::CapturedFor { reference: reference.clone(), money: pounds(1_250) };
+    let expected = ProviderNotice::Report(order_id(), report);
     while next_report(&mut events).await != Some(expected.clone()) {}
 
     is_given_back_in_two_parts(&server, &gateway, &reference).await;

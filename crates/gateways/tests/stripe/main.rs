@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod authorize;
+mod elsewhere;
 mod holds;
 mod localstripe;
 mod refund;

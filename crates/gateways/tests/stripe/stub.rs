@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use dabba_domain::{
-    Amount, Bucket, Currency, OrderId, Timestamp,
+    Amount, Bucket, Currency, Money, OrderId, Timestamp,
     order::{DeclineReason, PaymentReference, PaymentReport, PaymentToken},
 };
 use dabba_engine::{GatewayAnswer, GatewayError, Payment};
@@ -30,11 +30,11 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     pub(crate) fn authorized() -> Self {
-        Self::Report(PaymentReport::Authorized { reference: reference() })
+        Self::Report(PaymentReport::AuthorizedFor { reference: reference(), money: pounds(1_250) })
     }
 
     pub(crate) fn captured() -> Self {
-        Self::Report(PaymentReport::Captured { reference: reference() })
+        Self::Report(PaymentReport::CapturedFor { reference: reference(), money: pounds(1_250) })
     }
 
     pub(crate) fn voided() -> Self {
@@ -56,6 +56,10 @@ impl Outcome {
             Err(GatewayError::Refused(_)) => Self::Refused,
         }
     }
+}
+
+pub(crate) fn pounds(minor: i64) -> Money {
+    Money { amount: Amount::from_minor(minor).unwrap(), currency: Currency::from_code("GBP").unwrap() }
 }
 
 pub(crate) fn reference() -> PaymentReference {

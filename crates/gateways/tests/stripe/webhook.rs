@@ -4,14 +4,15 @@ use dabba_domain::{
     Timestamp,
     order::{DeclineReason, PaymentReport, RefundFailureReason, RefundNumber},
 };
-use dabba_gateways::stripe::{WEBHOOK_TOLERANCE, WebhookError, WebhookReport, read_webhook};
+use dabba_engine::{ProviderNotice, ProviderObject};
+use dabba_gateways::stripe::{WEBHOOK_TOLERANCE, WebhookError, read_webhook};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::stub::{intent, order_id, reference};
+use crate::stub::{intent, order_id, pounds, reference};
 
 const SECRET: &str = "whsec_current";
 const FORMER_SECRET: &str = "whsec_former";
@@ -42,7 +43,7 @@ fn event(kind: &str, object: &Value) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
-fn read(kind: &str, object: &Value) -> Result<Option<WebhookReport>, WebhookError> {
+fn read(kind: &str, object: &Value) -> Result<Option<ProviderNotice>, WebhookError> {
     let body = event(kind, object);
     read_webhook(SECRET, &header(SECRET, now(), &body), &body, now())
 }
@@ -67,8 +68,8 @@ fn events_say_what_has_become_of_a_payment() {
     let number = RefundNumber::new(3).unwrap();
     let made = PaymentReport::Refunded { number };
     let refused = |reason| Some(PaymentReport::RefundRefused { number, reason });
-    let authorized = PaymentReport::Authorized { reference: reference.clone() };
-    let captured = PaymentReport::Captured { reference: reference.clone() };
+    let authorized = PaymentReport::AuthorizedFor { reference: reference.clone(), money: pounds(1_250) };
+    let captured = PaymentReport::CapturedFor { reference: reference.clone(), money: pounds(1_250) };
     let voided = PaymentReport::Voided { reference };
     let expired = PaymentReport::Declined { reason: DeclineReason::ExpiredCard };
     let other = PaymentReport::Declined { reason: DeclineReason::Other };
@@ -90,16 +91,35 @@ fn events_say_what_has_become_of_a_payment() {
         ("charge.refunded", json!({}), None),
     ];
     for (kind, object, report) in rows {
-        let expected = report.map(|report| WebhookReport { order_id: order_id(), report });
+        let expected = report.map(|report| ProviderNotice::Report(order_id(), report));
         assert_eq!(read(kind, &object), Ok(expected), "{kind} {object}");
     }
 }
 
+/// Proves that a part that was collected by hand is told as what it is.
 #[test]
-fn a_part_that_was_collected_by_hand_is_not_the_whole() {
+fn a_part_that_was_collected_by_hand_is_told() {
     let mut part = intent("succeeded");
     part["amount_received"] = 1_000.into();
-    assert_eq!(read("payment_intent.succeeded", &part), Ok(None));
+    let report = PaymentReport::CapturedFor { reference: reference(), money: pounds(1_000) };
+    assert_eq!(read("payment_intent.succeeded", &part), Ok(Some(ProviderNotice::Report(order_id(), report))));
+}
+
+/// Proves that Stripe is asked about what does not name an order: refunds in the dashboard, and disputes.
+#[test]
+fn what_names_no_order_is_asked_for() {
+    let reference = |id: &str| dabba_domain::order::PaymentReference::new(id).unwrap();
+    let by_hand = json!({ "id": "re_9", "status": "succeeded", "metadata": {}, "payment_intent": "pi_1" });
+    for kind in ["refund.created", "refund.updated", "refund.failed", "charge.refund.updated"] {
+        let expected = ProviderNotice::Ask(ProviderObject::Refund(reference("re_9")));
+        assert_eq!(read(kind, &by_hand), Ok(Some(expected)), "{kind}");
+    }
+    let dispute =
+        json!({ "id": "du_1", "status": "needs_response", "charge": "ch_1", "payment_intent": "pi_1" });
+    for kind in ["created", "updated", "closed", "funds_withdrawn", "funds_reinstated"] {
+        let expected = ProviderNotice::Ask(ProviderObject::Chargeback(reference("du_1")));
+        assert_eq!(read(&format!("charge.dispute.{kind}"), &dispute), Ok(Some(expected)), "{kind}");
+    }
 }
 
 #[test]

@@ -7,7 +7,6 @@ use axum::{
     extract::{State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
 };
-use dabba_engine::Error;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -43,15 +42,9 @@ async fn report_payment(
     let signature = signature.ok_or_else(|| Problem::bad_parameter(header, "is missing or not text"))?;
     let body = body.map_err(|rejection| Problem::of_status(rejection.status()))?;
     let read = reader.read(signature, &body, app.engine.now());
-    let report = read.map_err(|error| Problem::bad_parameter(header, error))?;
-    let Some((order_id, report)) = report else { return Ok(StatusCode::NO_CONTENT) };
-    match app.engine.record_payment(order_id, &report).await {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
-        // The provider's account may serve others as well. To refuse it would have it posted again.
-        Err(Error::NotFound(_)) => {
-            tracing::info!(%order_id, "a payment was reported of an order that is not here");
-            Ok(StatusCode::NO_CONTENT)
-        }
-        Err(error) => Err(error.into()),
+    let notice = read.map_err(|error| Problem::bad_parameter(header, error))?;
+    if let Some(notice) = notice {
+        app.engine.record_notice(&notice).await?;
     }
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -420,3 +420,53 @@ async fn a_refund_that_fails_late_is_reversed_and_reviewed() {
     until(&server, &order, |order| order["status"] == "refunded").await;
     assert!(provider.summary(order_id).refunds >= 2);
 }
+
+/// Proves that a refund in the provider's dashboard and a chargeback are recorded once, cannot be refunded again, and
+/// are told to admins and in the ledger.
+#[tokio::test]
+async fn what_happens_at_the_provider_is_recorded() {
+    let (server, _provider) = start().await;
+    let order = delivered(&server, "1").await;
+    let reference = &order["payment"]["reference"];
+    let money = |minor: i64| json!({"amount": minor, "currency": "GBP"});
+    let about = |report: Value| json!({"order_id": order["id"], "report": report});
+    let by_hand = about(json!({
+        "type": "refunded_elsewhere", "payment": reference, "reference": "re_hand", "money": money(600),
+    }));
+    let chargeback = |outcome: &str| {
+        about(json!({
+            "type": "chargeback", "payment": reference, "reference": "dp_1", "money": money(1_000),
+            "outcome": outcome,
+        }))
+    };
+    for body in [by_hand.clone(), by_hand, chargeback("open"), chargeback("lost"), chargeback("open")] {
+        report(&server, &body).await;
+    }
+    let now = read(&server, &order).await;
+    let payment = &now["payment"];
+    assert_eq!((&payment["status"], &payment["refunded"]), (&json!("partially_refunded"), &json!(1_600)));
+    assert_eq!(payment["refunds"][0]["external"], json!({"kind": "refund", "reference": "re_hand"}));
+    assert_eq!(payment["refunds"][1]["external"]["kind"], "chargeback");
+    let too_much = json!({"reason": "late", "amount": 2_618 - 1_600 + 1});
+    server
+        .command(&order, "refund", &server.admin, &too_much)
+        .send()
+        .await
+        .problem(409, "nothing_refundable");
+    let tasks = server.get("/v1/tasks", Some(&server.admin)).await.expect(200);
+    let reasons: Vec<_> = tasks["tasks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| task["reason"]["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(reasons.len(), 3, "{reasons:?}");
+    for reason in ["refunded_at_provider", "chargeback_opened", "chargeback_lost"] {
+        assert!(reasons.contains(&reason), "{reasons:?}");
+    }
+    let path = format!("/v1/orders/{}/ledger", order["id"].as_str().unwrap());
+    let ledger = server.get(&path, Some(&server.admin)).await.expect(200);
+    assert_eq!(balances(&ledger)["refunds"], 1_600, "{ledger}");
+    server.command(&order, "refund", &server.admin, &json!({"reason": "late"})).send().await.expect(200);
+    until(&server, &order, |order| order["status"] == "refunded").await;
+}

@@ -230,7 +230,9 @@ impl<'a> Replay<'a> {
             | Event::PaymentVoided
             | Event::PaymentCaptured { .. }
             | Event::RefundRequested(_)
-            | Event::RefundFailed { .. } => {}
+            | Event::RefundFailed { .. }
+            | Event::ChargebackOpened(_)
+            | Event::PaymentDiffers { .. } => {}
             Event::Confirmed { acceptance_deadline } => {
                 (self.status, self.acceptance_deadline) =
                     (OrderStatus::Confirmed, Some(*acceptance_deadline));
@@ -263,16 +265,18 @@ impl<'a> Replay<'a> {
                 }
             }
             // The money is here again, so the order is where it was before all was back.
-            Event::RefundReversed { .. } => {
-                if self.status == OrderStatus::Refunded {
+            Event::RefundReversed { .. } | Event::ChargebackWon { .. } => {
+                if self.status == OrderStatus::Refunded && self.payment.refunded < self.payment.captured {
                     self.status = match self.closure {
                         Some(_) => OrderStatus::Cancelled,
                         None => OrderStatus::Delivered,
                     };
                 }
             }
-            Event::Refunded(_) => {
-                if self.payment.refunded == self.payment.captured {
+            // While the food is on its way, the order goes on.
+            Event::Refunded(_) | Event::ChargebackLost { .. } => {
+                let is_over = matches!(self.status, OrderStatus::Delivered | OrderStatus::Cancelled);
+                if is_over && self.payment.refunded >= self.payment.captured {
                     self.status = OrderStatus::Refunded;
                 }
             }

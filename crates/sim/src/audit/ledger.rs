@@ -35,6 +35,7 @@ fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut 
     let mut postings = postings.iter();
     let mut books = Books::default();
     let mut taken: HashMap<RefundNumber, Taken> = HashMap::new();
+    let mut chargebacks: HashMap<RefundNumber, &Refund> = HashMap::new();
     let mut found: Balances = [0; ACCOUNTS.len()];
     for RecordedEvent { version, event, .. } in events {
         match event {
@@ -44,10 +45,20 @@ fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut 
                 books.give_back(details, refund);
                 taken.insert(refund.number, books.taken_since(before, refund.amount.minor().into()));
             }
-            Event::RefundReversed { number, .. } => {
-                if let Some(taken) = taken.remove(number) {
-                    books.restore(taken);
-                }
+            Event::ChargebackOpened(refund) => {
+                chargebacks.insert(refund.number, refund);
+                continue;
+            }
+            Event::ChargebackLost { number } => {
+                let Some(refund) = chargebacks.get(number) else { continue };
+                let before = (books.tax, books.bearers);
+                books.give_back(details, refund);
+                taken.insert(*number, books.taken_since(before, refund.amount.minor().into()));
+            }
+            Event::RefundReversed { number, .. } | Event::ChargebackWon { number } => {
+                // A chargeback that was won before it was lost has moved no money.
+                let Some(taken) = taken.remove(number) else { continue };
+                books.restore(taken);
             }
             _ => continue,
         }
@@ -125,7 +136,9 @@ impl Books {
         let tip = if details.fulfilment.kind() == FulfilmentKind::Delivery { tip } else { 0 };
         self.captured = captured;
         self.tax = amounts.tax.minor().into();
-        self.bearers = [captured - self.tax - fee - tip, fee, tip];
+        // What was captured beyond the total, or below it, is the platform's.
+        let total = i128::from(amounts.total.minor());
+        self.bearers = [total - self.tax - fee - tip, fee + captured - total, tip];
     }
 
     fn give_back(&mut self, details: &OrderDetails, refund: &Refund) {
@@ -160,7 +173,12 @@ impl Books {
     fn share(&mut self, rest: i128) {
         let held = self.bearers.map(|balance| balance.max(0));
         let whole: i128 = held.iter().sum();
-        if whole <= 0 {
+        if whole <= rest {
+            // Nobody holds more than this. What is missing went back without Dabba, and is the platform's.
+            for (balance, held) in self.bearers.iter_mut().zip(held) {
+                *balance -= held;
+            }
+            self.bearers[1] -= rest - whole;
             return;
         }
         let mut taken = held.map(|held| held * rest / whole);
@@ -244,6 +262,7 @@ mod tests {
                 reason,
                 note: None,
                 borne_by,
+                external: None,
             }));
         }
         events

@@ -113,9 +113,19 @@ const MOVES: &[Move] = &[
     ),
     legal_when_paid(Card, "refund_failed", &[Delivered, Cancelled], &[Part::System]),
     legal_when_paid(Card, "refunded", &[Delivered, Cancelled], &[Part::System]),
-    legal_when_paid(Card, "refund_reversed", &[Delivered, Cancelled, Refunded], &[Part::System]),
+    legal_when_paid(Card, "refund_reversed", ONCE_COLLECTED, &[Part::System]),
+    legal_when_paid(Card, "refunded elsewhere", ONCE_COLLECTED, &[Part::System]),
+    legal_when_paid(Card, "chargeback_opened", ONCE_COLLECTED, &[Part::System]),
+    legal_when_paid(Card, "chargeback_lost", ONCE_COLLECTED, &[Part::System]),
+    legal_when_paid(Card, "chargeback_won", ONCE_COLLECTED, &[Part::System]),
+    legal_when_paid(Card, "payment_differs", &[Created], &[Part::System]),
+    legal_when_paid(Card, "payment_differs", ONCE_COLLECTED, &[Part::System]),
     legal_when_paid(Cash, "refunded", &[Delivered, Cancelled], &[Part::Staff, Part::Admin]),
 ];
+
+/// The statuses in which money can have been collected.
+const ONCE_COLLECTED: &[OrderStatus] =
+    &[Confirmed, Preparing, ReadyForPickup, OutForDelivery, Delivered, Cancelled, Refunded];
 
 /// What a move breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +136,15 @@ pub(super) enum Illegal {
     Actor,
     /// The order was at its end.
     AfterEnd,
+}
+
+/// The name under which an event stands in the table. Money that went back without Dabba is another matter than
+/// money that Dabba gives back.
+const fn name_of(event: &Event) -> &'static str {
+    match event {
+        Event::Refunded(refund) if refund.external.is_some() => "refunded elsewhere",
+        _ => event.name(),
+    }
 }
 
 /// An order as far as it matters to who may move it.
@@ -143,7 +162,7 @@ impl Position<'_> {
         let kind = self.details.fulfilment.kind();
         let mut from_here = MOVES
             .iter()
-            .filter(|legal| legal.event == event.name() && legal.from.contains(&self.status))
+            .filter(|legal| legal.event == name_of(event) && legal.from.contains(&self.status))
             .filter(|legal| legal.only.is_none_or(|only| only == kind))
             .filter(|legal| legal.paid.is_none_or(|paid| paid == self.details.payment_method))
             .peekable();

@@ -76,19 +76,50 @@ impl Payment {
                     self.early_capture.get_or_insert(*version);
                 }
             }
-            Event::RefundRequested(refund) => self.add(*version, refund, RefundStatus::Pending, findings),
+            Event::RefundRequested(refund) | Event::ChargebackOpened(refund) => {
+                self.add(*version, refund, RefundStatus::Pending, findings);
+            }
             Event::RefundFailed { number, reason } => {
                 let is_known = self.conclude(*number, None, RefundStatus::Failed);
                 self.explain(*number, *reason);
                 check_known(is_known, *version, "refused", *number, findings);
             }
-            Event::RefundReversed { number, reason } => self.reverse(*version, *number, *reason, findings),
+            Event::RefundReversed { number, reason } => {
+                self.reverse(*version, *number, Some(*reason), findings);
+            }
+            Event::ChargebackLost { number } => {
+                let is_known = self.conclude(*number, None, RefundStatus::Paid);
+                check_known(is_known, *version, "paid", *number, findings);
+                let lost = self.refunds.iter().find(|state| state.refund.number == *number);
+                self.refunded += lost.map_or(0, |state| i128::from(state.refund.amount.minor()));
+            }
+            Event::ChargebackWon { number } => match self.status_of(*number) {
+                Some(RefundStatus::Pending) => {
+                    self.conclude(*number, None, RefundStatus::Reversed);
+                }
+                _ => self.reverse(*version, *number, None, findings),
+            },
+            Event::Refunded(refund) if refund.external.is_some() => {
+                self.refunded += i128::from(refund.amount.minor());
+                self.add(*version, refund, RefundStatus::Paid, findings);
+            }
             Event::Refunded(refund) => {
                 self.refunded += i128::from(refund.amount.minor());
                 self.pay(*version, refund, findings);
             }
             _ => {}
         }
+        self.refunded = self.counted();
+    }
+
+    /// What the order says that the customer has back: all that was paid, but no more than was collected where some
+    /// of it went back without Dabba.
+    fn counted(&self) -> i128 {
+        if self.refunds.iter().all(|state| state.refund.external.is_none()) {
+            return self.refunded;
+        }
+        let paid = self.refunds.iter().filter(|state| state.status == RefundStatus::Paid);
+        paid.map(|state| i128::from(state.refund.amount.minor())).sum::<i128>().min(self.captured)
     }
 
     /// What a payment by card does not allow.
@@ -173,7 +204,7 @@ impl Payment {
         &mut self,
         version: u32,
         number: NonZeroU32,
-        reason: RefundFailureReason,
+        reason: Option<RefundFailureReason>,
         findings: &mut Findings,
     ) {
         let paid = self.refunds.iter_mut().find(|state| state.refund.number == number);
@@ -181,8 +212,12 @@ impl Payment {
             let text = format!("event {version} reverses refund {number}, which was not paid");
             return findings.add(Code::RefundUnrequested, text);
         };
-        (state.status, state.failure) = (RefundStatus::Reversed, Some(reason));
+        (state.status, state.failure) = (RefundStatus::Reversed, reason);
         self.refunded -= i128::from(state.refund.amount.minor());
+    }
+
+    fn status_of(&self, number: NonZeroU32) -> Option<RefundStatus> {
+        self.refunds.iter().find(|state| state.refund.number == number).map(|state| state.status)
     }
 
     /// Keeps why a refund failed.

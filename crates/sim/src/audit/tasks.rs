@@ -8,10 +8,7 @@ use std::collections::HashMap;
 
 use dabba_domain::{
     OrderId,
-    order::{
-        Order, OrderStatus, PaymentMethod, PaymentStatus, RefundNumber, RefundStatus, ReviewReason, Task,
-        TaskKind,
-    },
+    order::{Order, OrderStatus, PaymentMethod, PaymentStatus, RefundNumber, RefundStatus, Task, TaskKind},
 };
 use dabba_store::{AuditStore, OrderStore, PageSize, StoredTask};
 
@@ -33,12 +30,9 @@ impl Wanted {
         match self {
             Self::Kind(kinds) => kinds.contains(&task.kind()),
             Self::Refund(wanted) => matches!(task, Task::RefundPayment { number } if number == wanted),
-            Self::Review(wanted) => matches!(
-                task,
-                Task::Review {
-                    reason: ReviewReason::RefundFailed { number, .. } | ReviewReason::RefundReversed { number, .. }
-                } if number == wanted
-            ),
+            Self::Review(wanted) => {
+                matches!(task, Task::Review { reason } if reason.refund() == Some(*wanted))
+            }
         }
     }
 
@@ -65,6 +59,7 @@ fn wanted(order: &Order) -> Vec<Wanted> {
     let refunds = order.refunds.iter().filter(|_| by_card).filter_map(|state| {
         let number = state.refund.number;
         match state.status {
+            _ if state.refund.external.is_some() => Some(Wanted::Review(number)),
             RefundStatus::Pending => Some(Wanted::Refund(number)),
             // Refusals that were recorded without a reason were recorded before there were reviews.
             _ => state.failure.map(|_| Wanted::Review(number)),

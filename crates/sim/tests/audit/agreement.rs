@@ -53,7 +53,7 @@ fn actors(order: &Order, world: &mut World) -> Vec<Actor> {
 /// The next refund of an order.
 fn next_refund(order: &Order, amount: Amount, reason: RefundReason, borne_by: RefundBearer) -> Refund {
     let number = order.refunds.last().map_or(RefundNumber::MIN, |last| last.refund.number.saturating_add(1));
-    Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by }
+    Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by, external: None }
 }
 
 /// What has to follow when an order ends early: what is collected goes back.
@@ -220,6 +220,10 @@ fn payment_steps(order: &Order) -> Vec<Event> {
         Event::PaymentCaptured { amount: order.details.amounts.total },
     ];
     for state in &order.refunds {
+        // What went back without Dabba follows from reports of its own.
+        if state.refund.external.is_some() {
+            continue;
+        }
         let (number, reason) = (state.refund.number, RefundFailureReason::Other);
         steps.push(Event::RefundFailed { number, reason: Some(reason) });
         // One that is not paid cannot be reversed: that is beyond what a history can say.

@@ -98,7 +98,7 @@ const fn expired(waited_for: Awaited) -> Event {
 fn refund_of(number: u32, amount: Amount) -> Refund {
     let number = RefundNumber::new(number).unwrap();
     let (reason, borne_by) = (RefundReason::Late, RefundBearer::Restaurant);
-    Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by }
+    Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by, external: None }
 }
 
 /// Changes what was agreed, everywhere.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use dabba_domain::{
-    AccountId, Actor, Amount,
+    AccountId, Actor, Amount, Money,
     order::{
-        CancelReason, Command, CommandKind, DeclineReason, Fulfilment, InterventionReason, Order,
-        OrderStatus, PaymentReport, RefundFailureReason, RefundReason, RefundRequest, RejectReason,
-        allowed_actions,
+        CancelReason, ChargebackOutcome, Command, CommandKind, DeclineReason, Fulfilment, InterventionReason,
+        Order, OrderStatus, PaymentReference, PaymentReport, RefundFailureReason, RefundReason,
+        RefundRequest, RejectReason, allowed_actions,
     },
 };
 use dabba_sim::audit::{AuditOptions, Code, Report, audit};
@@ -109,6 +109,22 @@ pub(crate) fn reports(order: &Order) -> Vec<PaymentReport> {
         PaymentReport::Declined { reason: DeclineReason::InsufficientFunds },
         PaymentReport::NeverRequested,
     ];
+    // What happens at the provider without Dabba, once the payment may be collected.
+    let currency = order.details.currency;
+    let money = |minor| Money { amount: Amount::from_minor(minor).unwrap(), currency };
+    let (payment, elsewhere) = (reference(), |name| PaymentReference::new(name).unwrap());
+    reports.push(PaymentReport::CapturedFor { reference: reference(), money: money(700) });
+    reports.push(PaymentReport::RefundedElsewhere {
+        payment: payment.clone(),
+        reference: elsewhere("re_hand"),
+        money: money(300),
+    });
+    let reason = RefundFailureReason::CardClosed;
+    reports.push(PaymentReport::FailedElsewhere { reference: elsewhere("re_hand"), reason });
+    for outcome in [ChargebackOutcome::Open, ChargebackOutcome::Lost, ChargebackOutcome::Won] {
+        let (payment, reference) = (payment.clone(), elsewhere("dp_1"));
+        reports.push(PaymentReport::Chargeback { payment, reference, money: money(400), outcome });
+    }
     for state in &order.refunds {
         let number = state.refund.number;
         reports.extend([

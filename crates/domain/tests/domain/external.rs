@@ -1,0 +1,268 @@
+//! What happens at the payment provider without Dabba: refunds in its dashboard, chargebacks, other amounts.
+
+use dabba_domain::{
+    Amount, Currency, Money,
+    ledger::ledger,
+    order::{
+        ChargebackOutcome, Command, Event, ExternalKind, Order, OrderStatus, PaymentReference, PaymentReport,
+        PaymentStatus, PaymentStep, RecordedEvent, RefundFailureReason, RefundStatus, ReviewReason, Task,
+        fold, settle,
+    },
+};
+use proptest::prelude::*;
+
+use crate::{
+    common::{admin, amount, courier, customer, delivery, now, placed_by_card, settings, staff},
+    moves::{accept, act, assign, cancel, refund},
+    payments::{authorized, captured, paid_back, reference, refused},
+};
+
+fn gbp(minor: i64) -> Money {
+    Money { amount: amount(minor), currency: settings().currency }
+}
+
+fn named(name: &str) -> PaymentReference {
+    PaymentReference::new(name).unwrap()
+}
+
+fn by_hand(name: &str, minor: i64) -> PaymentReport {
+    PaymentReport::RefundedElsewhere { payment: reference(), reference: named(name), money: gbp(minor) }
+}
+
+fn chargeback(name: &str, minor: i64, outcome: ChargebackOutcome) -> PaymentReport {
+    PaymentReport::Chargeback { payment: reference(), reference: named(name), money: gbp(minor), outcome }
+}
+
+struct Life {
+    order: Order,
+    history: Vec<RecordedEvent>,
+    reviews: Vec<&'static str>,
+}
+
+impl Life {
+    fn placed() -> Self {
+        let decision = placed_by_card(delivery());
+        Self { order: decision.order, history: decision.events, reviews: Vec::new() }
+    }
+
+    fn give(mut self, actor: &dabba_domain::Actor, command: &Command) -> Self {
+        let decision = act(&self.order, actor, command).unwrap();
+        self.order = decision.order;
+        self.history.extend(decision.events);
+        self
+    }
+
+    fn told(mut self, report: &PaymentReport) -> Self {
+        let decision = settle(&self.order, report, &settings(), now()).unwrap();
+        self.order = decision.order;
+        self.history.extend(decision.events);
+        for spec in decision.tasks {
+            if let Task::Review { reason } = spec.task {
+                self.reviews.push(reason.as_str());
+            }
+        }
+        assert_eq!(fold(&self.history).unwrap().as_ref(), Some(&self.order));
+        for posting in ledger(&self.history) {
+            assert_eq!(posting.entries.iter().map(|entry| entry.amount).sum::<i64>(), 0, "{posting:?}");
+        }
+        self
+    }
+
+    fn preparing() -> Self {
+        let confirmed = Self::placed().told(&authorized());
+        confirmed.give(&courier(), &assign()).give(&staff(), &accept()).told(&captured())
+    }
+
+    fn delivered() -> Self {
+        let ready = Self::preparing().give(&staff(), &Command::MarkReady);
+        ready.give(&courier(), &Command::PickUp).give(&courier(), &Command::deliver())
+    }
+
+    fn platform(&self) -> i64 {
+        let entries = ledger(&self.history).into_iter().flat_map(|posting| posting.entries);
+        let platform = entries.filter(|entry| entry.account == dabba_domain::ledger::LedgerAccount::Platform);
+        platform.map(|entry| entry.amount).sum()
+    }
+}
+
+/// A refund in the provider's dashboard is recorded once, borne by the platform, and cannot be refunded again.
+#[test]
+fn a_refund_in_the_dashboard_is_recorded() {
+    let life = Life::delivered();
+    let (total, held) = (life.order.captured.minor(), life.platform());
+    let life = life.told(&by_hand("re_1", 300)).told(&by_hand("re_1", 300));
+    assert_eq!(life.reviews, ["refunded_at_provider"]);
+    let state = &life.order.refunds[0];
+    let external = state.refund.external.as_ref().unwrap();
+    assert_eq!((state.status, external.kind), (RefundStatus::Paid, ExternalKind::Refund));
+    assert_eq!(life.order.refundable(), amount(total - 300));
+    assert_eq!(life.order.payment_status, PaymentStatus::PartiallyRefunded);
+    assert!(life.platform() < held);
+    let life = life.told(&by_hand("re_2", total - 300));
+    assert_eq!((life.order.status, life.order.refundable()), (OrderStatus::Refunded, Amount::ZERO));
+    // The second fails days later.
+    let failed =
+        PaymentReport::FailedElsewhere { reference: named("re_2"), reason: RefundFailureReason::CardClosed };
+    let life = life.told(&failed).told(&failed).told(&by_hand("re_2", total - 300));
+    assert_eq!((life.order.status, life.order.refunded), (OrderStatus::Delivered, amount(300)));
+    assert_eq!(life.reviews, ["refunded_at_provider", "refunded_at_provider", "refund_reversed"]);
+}
+
+/// While the food is on its way an order goes on, also when all of its money went back.
+#[test]
+fn an_order_under_way_goes_on() {
+    let life = Life::preparing();
+    let total = life.order.captured.minor();
+    let life = life.told(&by_hand("re_1", total));
+    assert_eq!(
+        (life.order.status, life.order.payment_status),
+        (OrderStatus::Preparing, PaymentStatus::Refunded)
+    );
+    let life = life.give(&admin(), &cancel());
+    assert_eq!((life.order.status, life.order.pending_refunds()), (OrderStatus::Cancelled, Amount::ZERO));
+}
+
+/// A chargeback blocks its amount, and is lost or won once; what is reported late or again changes nothing.
+#[test]
+fn a_chargeback_is_lost_or_won() {
+    use ChargebackOutcome::{Lost, Open, Won};
+    let total = Life::delivered().order.captured.minor();
+    let rows: [(&[ChargebackOutcome], &[&str], i64, RefundStatus); 6] = [
+        (&[Open, Open], &["chargeback_opened"], 0, RefundStatus::Pending),
+        (&[Open, Lost, Open, Lost], &["chargeback_opened", "chargeback_lost"], 500, RefundStatus::Paid),
+        (&[Lost, Open], &["chargeback_opened", "chargeback_lost"], 500, RefundStatus::Paid),
+        (&[Open, Won, Won, Lost, Open], &["chargeback_opened", "chargeback_won"], 0, RefundStatus::Reversed),
+        (&[Won, Open, Lost], &["chargeback_opened", "chargeback_won"], 0, RefundStatus::Reversed),
+        (
+            &[Lost, Won, Lost],
+            &["chargeback_opened", "chargeback_lost", "chargeback_won"],
+            0,
+            RefundStatus::Reversed,
+        ),
+    ];
+    for (outcomes, reviews, back, status) in rows {
+        let mut life = Life::delivered();
+        let held = life.platform();
+        for outcome in outcomes {
+            life = life.told(&chargeback("dp_1", 500, *outcome));
+        }
+        assert_eq!(life.reviews, reviews, "{outcomes:?}");
+        let state = &life.order.refunds[0];
+        assert_eq!((state.status, life.order.refunded), (status, amount(back)), "{outcomes:?}");
+        let blocked = if status == RefundStatus::Reversed { 0 } else { 500 };
+        assert_eq!(life.order.refundable(), amount(total - blocked), "{outcomes:?}");
+        assert_eq!(life.platform() == held, back == 0, "{outcomes:?}");
+        // Nobody is asked to make it, and a report on refunds of that number is not about it.
+        let version = life.order.version;
+        life = life.told(&paid_back(1)).told(&refused(1));
+        assert_eq!(life.order.version, version, "{outcomes:?}");
+    }
+}
+
+/// A payment that was authorized or captured for something else than the total.
+#[test]
+fn another_amount_or_currency_is_recorded() {
+    let total = Life::placed().order.details.amounts.total.minor();
+    let eur = Money { amount: amount(total), currency: Currency::from_code("EUR").unwrap() };
+    let authorized_for = |money| PaymentReport::AuthorizedFor { reference: reference(), money };
+    let captured_for = |money| PaymentReport::CapturedFor { reference: reference(), money };
+    let agreed = Life::placed().told(&authorized_for(gbp(total)));
+    assert_eq!((agreed.order.status, agreed.reviews.len()), (OrderStatus::Confirmed, 0));
+    let more = Life::placed().told(&authorized_for(gbp(total + 1)));
+    assert_eq!(
+        (more.order.status, more.reviews.as_slice()),
+        (OrderStatus::Confirmed, ["payment_differs"].as_slice())
+    );
+    for money in [gbp(total - 1), eur] {
+        let life = Life::placed().told(&authorized_for(money)).told(&authorized_for(money));
+        assert_eq!(
+            (life.order.status, life.order.payment_status),
+            (OrderStatus::Created, PaymentStatus::Authorized)
+        );
+        assert_eq!(life.reviews, ["payment_differs"]);
+        let last = &life.history.last().unwrap().event;
+        assert_eq!(*last, Event::PaymentDiffers { step: PaymentStep::Authorized, money });
+    }
+    for (money, expected) in [(gbp(total - 1), total - 1), (gbp(total + 5), total + 5), (eur, 0)] {
+        let life = Life::placed().told(&authorized()).give(&staff(), &accept());
+        let life = life.told(&captured_for(money)).told(&captured_for(money)).told(&captured());
+        assert_eq!((life.order.captured, life.order.refundable()), (amount(expected), amount(expected)));
+        assert_eq!(life.reviews, ["payment_differs"], "{money}");
+        assert_eq!(life.order.status, OrderStatus::Preparing);
+    }
+    // An order that has ended gives back what was captured, and not more.
+    let ended = Life::placed().told(&authorized()).give(&customer(), &cancel());
+    let ended = ended.told(&captured_for(gbp(total - 1)));
+    assert_eq!(ended.order.pending_refunds(), amount(total - 1));
+}
+
+/// Money that moved tells that the payment was captured, and what is of another payment is not the order's.
+#[test]
+fn a_report_that_comes_first_tells_of_the_capture() {
+    let life = Life::placed().told(&authorized()).told(&by_hand("re_1", 100)).told(&captured());
+    assert_eq!(
+        (life.order.payment_status, life.order.refunded),
+        (PaymentStatus::PartiallyRefunded, amount(100))
+    );
+    let other =
+        PaymentReport::RefundedElsewhere { payment: named("pay_2"), reference: named("re_9"), money: gbp(1) };
+    let life = Life::delivered().told(&other);
+    assert_eq!((life.order.refunds.len(), life.reviews.len()), (0, 0));
+}
+
+/// The names under which the events are stored, and that of a review.
+#[test]
+fn the_events_are_stored_under_their_names() {
+    let life = Life::delivered();
+    let life = life.told(&by_hand("re_1", 1)).told(&chargeback("dp_1", 2, ChargebackOutcome::Lost));
+    let life = life.told(&chargeback("dp_1", 2, ChargebackOutcome::Won));
+    let json: Vec<_> =
+        life.history.iter().rev().take(4).map(|it| serde_json::to_value(&it.event).unwrap()).collect();
+    let names: Vec<_> = json.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(names, ["chargeback_won", "chargeback_lost", "chargeback_opened", "refunded"]);
+    assert_eq!(json[3]["data"]["external"], serde_json::json!({"kind": "refund", "reference": "re_1"}));
+    assert_eq!(json[2]["data"]["external"], serde_json::json!({"kind": "chargeback", "reference": "dp_1"}));
+    let differs = Event::PaymentDiffers { step: PaymentStep::Captured, money: gbp(5) };
+    let expected = serde_json::json!({"type": "payment_differs", "data": {
+        "step": "captured", "money": {"amount": 5, "currency": "GBP"}}});
+    assert_eq!(serde_json::to_value(differs).unwrap(), expected);
+    for reason in [
+        ReviewReason::ChargebackOpened { number: life.order.refunds[0].refund.number, amount: amount(5) },
+        ReviewReason::PaymentDiffers { step: PaymentStep::Captured, money: gbp(5) },
+    ] {
+        assert_eq!(serde_json::to_value(&reason).unwrap()["type"], reason.as_str());
+        assert!(reason.to_string().contains('5'), "{reason}");
+    }
+}
+
+proptest! {
+    /// Whatever happens at the provider, twice and in any order, together with refunds by Dabba: histories make
+    /// orders, postings sum to zero, nothing is recorded twice, and Dabba never offers more than is left.
+    #[test]
+    fn nothing_is_recorded_twice(steps in proptest::collection::vec((0_usize..8, 0_usize..3), 1..25)) {
+        use ChargebackOutcome::{Lost, Open, Won};
+        let mut life = Life::delivered();
+        for (step, which) in steps {
+            let name = format!("x_{which}");
+            let report = match step {
+                0 | 1 => by_hand(&name, 300),
+                2 => PaymentReport::FailedElsewhere { reference: named(&name), reason: RefundFailureReason::Other },
+                3 => chargeback(&format!("dp_{which}"), 400, Open),
+                4 => chargeback(&format!("dp_{which}"), 400, Lost),
+                5 => chargeback(&format!("dp_{which}"), 400, Won),
+                6 => paid_back(u32::try_from(which).unwrap() + 1),
+                _ => {
+                    if act(&life.order, &admin(), &refund(Some(100))).is_ok() {
+                        life = life.give(&admin(), &refund(Some(100)));
+                    }
+                    continue;
+                }
+            };
+            life = life.told(&report);
+            let again = settle(&life.order, &report, &settings(), now()).unwrap();
+            prop_assert_eq!(again.events, vec![], "{:?}", report);
+            let back: i64 = life.order.refunds.iter().filter(|it| it.status.counts()).map(|it| it.refund.amount.minor()).sum();
+            prop_assert_eq!(life.order.refundable().minor(), (life.order.captured.minor() - back).max(0));
+        }
+    }
+}

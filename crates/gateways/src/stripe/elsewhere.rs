@@ -1,0 +1,69 @@
+//! What changes at Stripe without Dabba: refunds in the dashboard, and disputes.
+//!
+//! Neither names the order. The payment intent does, in its metadata, and is read together with the refund or the
+//! dispute, in one call. So the report is Stripe's present state, however late the event is.
+
+use dabba_domain::{
+    Money, OrderId,
+    order::{ChargebackOutcome, PaymentReport},
+};
+
+use super::{
+    amounts, declines,
+    objects::{Dispute, DisputeStatus, Expandable, PaymentIntent, Refund, RefundStatus},
+};
+
+/// What a refund says, and of which order; `None` where it is of no order or is not decided.
+pub(super) fn of_refund(mut refund: Refund) -> Option<(OrderId, PaymentReport)> {
+    let intent = expanded(refund.payment_intent.take())?;
+    let order_id = intent.metadata.order_id()?;
+    let status = refund.status?;
+    let report = match (refund.metadata.refund_number(), status) {
+        (Some(number), RefundStatus::Pending | RefundStatus::Succeeded) => PaymentReport::Refunded { number },
+        (Some(number), RefundStatus::Failed | RefundStatus::Canceled) => {
+            PaymentReport::RefundRefused { number, reason: declines::refund_failure(status, &refund) }
+        }
+        (None, RefundStatus::Pending | RefundStatus::Succeeded) => {
+            let money = money(refund.amount, refund.currency.as_deref())?;
+            PaymentReport::RefundedElsewhere { payment: intent.id, reference: refund.id, money }
+        }
+        (None, RefundStatus::Failed | RefundStatus::Canceled) => {
+            let reason = declines::refund_failure(status, &refund);
+            PaymentReport::FailedElsewhere { reference: refund.id, reason }
+        }
+        (_, RefundStatus::RequiresAction | RefundStatus::Unknown) => return None,
+    };
+    Some((order_id, report))
+}
+
+/// What a dispute says, and of which order; `None` where it is of no order or is only an inquiry.
+pub(super) fn of_dispute(dispute: Dispute) -> Option<(OrderId, PaymentReport)> {
+    let intent = expanded(dispute.payment_intent)?;
+    let outcome = match dispute.status? {
+        DisputeStatus::NeedsResponse | DisputeStatus::UnderReview => ChargebackOutcome::Open,
+        DisputeStatus::Won => ChargebackOutcome::Won,
+        DisputeStatus::Lost => ChargebackOutcome::Lost,
+        DisputeStatus::Other => return None,
+    };
+    let money = money(dispute.amount, dispute.currency.as_deref())?;
+    let order_id = intent.metadata.order_id()?;
+    Some((order_id, PaymentReport::Chargeback { payment: intent.id, reference: dispute.id, money, outcome }))
+}
+
+fn expanded(intent: Option<Expandable>) -> Option<PaymentIntent> {
+    match intent? {
+        Expandable::Intent(intent) => Some(*intent),
+        Expandable::Id(id) => {
+            tracing::warn!(%id, "Stripe did not send the payment with its refund or dispute");
+            None
+        }
+    }
+}
+
+fn money(units: Option<i64>, code: Option<&str>) -> Option<Money> {
+    let money = amounts::money(units?, code?);
+    if money.is_none() {
+        tracing::warn!(?units, ?code, "Stripe reports an amount that is not understood");
+    }
+    money
+}
