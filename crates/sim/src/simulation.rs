@@ -121,6 +121,8 @@ pub struct SimulationReport {
     pub reversed_refunds: u64,
     /// The same of orders that had ended early.
     pub reversed_refunds_of_ended_orders: u64,
+    /// Refunds in the provider's dashboard and chargebacks that the orders know of.
+    pub external_refunds: u64,
     /// How much time passed, in the simulation, in seconds.
     pub simulated_seconds: i64,
     /// A number that is the same when every order went the same way.
@@ -191,7 +193,8 @@ impl Simulation {
             72..77 => self.someone_goes_on().await,
             77..83 => self.world.the_provider_reports().await,
             83..95 => self.world.time_passes(),
-            95..97 => self.world.the_restaurant_changes().await,
+            95 => self.world.the_restaurant_changes().await,
+            96 => self.world.someone_at_the_provider(),
             97 => self.the_provider_changes(),
             98 => self.world.an_admin_sees_to_tasks().await,
             _ => self.a_server_dies(),

@@ -305,6 +305,38 @@ impl Provider {
         state.take_notifications()
     }
 
+    /// Gives so much of a payment back by hand, as somebody does in a provider's dashboard, or what is left of it.
+    /// Answers what has happened.
+    pub fn refund_by_hand(
+        &self,
+        payment: &PaymentReference,
+        amount: Amount,
+        now: Timestamp,
+    ) -> Vec<Notification> {
+        let mut state = self.lock();
+        state.refund_by_hand(payment, amount, now, &*self.random);
+        state.take_notifications()
+    }
+
+    /// Has the customer's bank want back what is left of a payment. Answers what has happened.
+    pub fn open_chargeback(&self, payment: &PaymentReference) -> Vec<Notification> {
+        let mut state = self.lock();
+        state.open_chargeback(payment, &*self.random);
+        state.take_notifications()
+    }
+
+    /// Decides the chargeback of a payment, for or against the customer. Answers what has happened.
+    pub fn close_chargeback(
+        &self,
+        payment: &PaymentReference,
+        is_won: bool,
+        now: Timestamp,
+    ) -> Vec<Notification> {
+        let mut state = self.lock();
+        state.close_chargeback(payment, is_won, now);
+        state.take_notifications()
+    }
+
     /// Makes the provider work, fail, or do both by turns.
     pub fn set_health(&self, health: Health) {
         self.lock().health = health;

@@ -10,9 +10,12 @@
 //! | `GET /v1/ledger?after=&limit=` | what was done, entry by entry |
 //! | `GET /v1/summary/{order_id}` | what was done for an order, summed up |
 //! | `GET /v1/health`, `PUT /v1/health` | how well the provider works, and to change that |
+//! | `POST /v1/dashboard/refunds` | gives money back by hand: `{"payment", "amount"}` |
+//! | `POST /v1/dashboard/chargebacks` | has the customer's bank want back what is left: `{"payment"}` |
+//! | `POST /v1/dashboard/chargebacks/close` | decides that: `{"payment", "is_won"}` |
 //! | `GET /healthz` | whether the process is there, whatever the provider's health |
 //!
-//! Each `POST` needs an `Idempotency-Key`. Bodies are those of [`wire`](super::wire). A request that is wrong
+//! Each `POST` but those of the dashboard needs an `Idempotency-Key`. Bodies are those of [`wire`](super::wire). A request that is wrong
 //! changes nothing, and is answered with problem details.
 //!
 //! There is no authentication: no money is moved, and whoever reaches it may do with it as they like.
@@ -26,7 +29,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use dabba_domain::OrderId;
+use dabba_domain::{Amount, OrderId, order::PaymentReference};
 use dabba_engine::{Clock, Payment};
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +38,7 @@ use super::{
     problem::{Body, IdempotencyKey, InPath, Parameters, Problem},
     provider::{Health, Outcome, PaymentRecord, Provider, Reply},
     webhooks::{self, WebhookTarget, Webhooks},
-    wire::{AnswerBody, AuthorizationRequest, PaymentRequest, RefundRequest},
+    wire::{AnswerBody, AuthorizationRequest, Notification, PaymentRequest, RefundRequest},
 };
 
 /// Longest body of a request, in bytes. The longest that makes sense has less than a kilobyte.
@@ -76,6 +79,9 @@ fn routes(shared: Shared) -> Router {
         .route("/v1/ledger", get(ledger))
         .route("/v1/summary/{order_id}", get(summary))
         .route("/v1/health", get(health).put(set_health))
+        .route("/v1/dashboard/refunds", post(refund_by_hand))
+        .route("/v1/dashboard/chargebacks", post(open_chargeback))
+        .route("/v1/dashboard/chargebacks/close", post(close_chargeback))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
@@ -105,6 +111,15 @@ impl Shared {
                 StatusCode::GATEWAY_TIMEOUT.into_response()
             }
         }
+    }
+
+    /// Has the webhooks tell what somebody did by hand. Where it did nothing, nothing was left for it.
+    fn tell(&self, notifications: Vec<Notification>) -> StatusCode {
+        let status = if notifications.is_empty() { StatusCode::CONFLICT } else { StatusCode::NO_CONTENT };
+        if let Some(webhooks) = &self.webhooks {
+            webhooks.send(notifications);
+        }
+        status
     }
 
     /// Decides what is due, so that what is read is true now.
@@ -154,6 +169,50 @@ async fn refund(
     let RefundRequest { order_id, reference, number, amount, currency } = request;
     let payment = Payment { order_id, key, amount, currency };
     shared.act_out(shared.provider.refund(&payment, &reference, number, shared.clock.now())).await
+}
+
+/// A refund by hand.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByHand {
+    payment: PaymentReference,
+    amount: Amount,
+}
+
+/// The payment of a chargeback.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Disputed {
+    payment: PaymentReference,
+}
+
+/// How a chargeback is decided.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decided {
+    payment: PaymentReference,
+    is_won: bool,
+}
+
+async fn refund_by_hand(
+    State(shared): State<Arc<Shared>>,
+    Body(ByHand { payment, amount }): Body<ByHand>,
+) -> StatusCode {
+    shared.tell(shared.provider.refund_by_hand(&payment, amount, shared.clock.now()))
+}
+
+async fn open_chargeback(
+    State(shared): State<Arc<Shared>>,
+    Body(Disputed { payment }): Body<Disputed>,
+) -> StatusCode {
+    shared.tell(shared.provider.open_chargeback(&payment))
+}
+
+async fn close_chargeback(
+    State(shared): State<Arc<Shared>>,
+    Body(Decided { payment, is_won }): Body<Decided>,
+) -> StatusCode {
+    shared.tell(shared.provider.close_chargeback(&payment, is_won, shared.clock.now()))
 }
 
 /// Whose payments are asked for.

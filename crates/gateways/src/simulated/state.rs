@@ -6,8 +6,8 @@ use std::{
 };
 
 use dabba_domain::{
-    Amount, OrderId, Timestamp,
-    order::{PaymentReference, PaymentToken, RefundFailureReason, RefundNumber},
+    Amount, Money, OrderId, Timestamp,
+    order::{ChargebackOutcome, PaymentReference, PaymentToken, RefundFailureReason, RefundNumber},
 };
 use dabba_engine::{AmountNotAccepted, Payment, Random};
 use sha2::{Digest as _, Sha256};
@@ -90,6 +90,20 @@ struct Held {
     behaviour: Behaviour,
     /// The key of its authorization.
     key: String,
+    /// What the customer's bank wants back, while that is not decided.
+    disputed: Option<(PaymentReference, Amount)>,
+}
+
+impl Held {
+    /// What is collected, and neither given back nor disputed.
+    fn left(&self) -> Amount {
+        let disputed = self.disputed.as_ref().map_or(Amount::ZERO, |(_, amount)| *amount);
+        let given = self.record.refunded.plus(disputed).unwrap_or(self.record.amount);
+        match self.record.state {
+            PaymentState::Captured => self.record.amount.minus(given).unwrap_or(Amount::ZERO),
+            _ => Amount::ZERO,
+        }
+    }
 }
 
 impl State {
@@ -215,7 +229,7 @@ impl State {
         };
         let key = payment.key.clone();
         self.references_by_order.entry(payment.order_id).or_default().push(reference.clone());
-        self.payments.insert(reference.clone(), Held { record, behaviour, key: key.clone() });
+        self.payments.insert(reference.clone(), Held { record, behaviour, key: key.clone(), disputed: None });
         match behaviour.verdict {
             Verdict::Authorize => self.move_on(&reference, Operation::Authorize, &key, moment.now),
             Verdict::AuthorizeLater => {
@@ -270,10 +284,11 @@ impl State {
     ) -> Made {
         let now = moment.now;
         let Payment { order_id, ref key, amount, .. } = *payment;
+        let left = self.payments.get(reference).map_or(Amount::ZERO, Held::left);
         let refunded = self.payments.get_mut(reference).and_then(|Held { record, behaviour, .. }| {
             let fails_late = behaviour.first_refund_fails_late && record.refunds.is_empty();
             let refunded = record.refunded.plus(amount).ok()?;
-            let is_covered = record.state == PaymentState::Captured && refunded <= record.amount;
+            let is_covered = amount <= left;
             is_covered.then(|| {
                 record.refunded = refunded;
                 record.refunds.push(RefundRecord { number, amount, at: now, failure: None });
@@ -355,6 +370,65 @@ impl State {
             let key = format!("{order_id}-refund-{number}");
             self.note(order_id, &reference, Operation::FailRefund, amount, &key, at);
         }
+    }
+
+    /// Gives so much back by hand, or what is left of it. `None` where nothing is left.
+    pub(super) fn refund_by_hand(
+        &mut self,
+        payment: &PaymentReference,
+        amount: Amount,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Option<()> {
+        let reference = PaymentReference::new(&format!("re_{:016x}", random.next_u64())).ok()?;
+        let held = self.payments.get_mut(payment)?;
+        let amount = amount.min(held.left());
+        if amount.is_zero() {
+            return None;
+        }
+        held.record.refunded = held.record.refunded.plus(amount).ok()?;
+        let (order_id, money) = (held.record.order_id, Money { amount, currency: held.record.currency });
+        let report =
+            Report::RefundedElsewhere { payment: payment.clone(), reference: reference.clone(), money };
+        self.notifications.push(Notification { order_id, report });
+        self.note(order_id, payment, Operation::Refund, amount, reference.as_str(), now);
+        Some(())
+    }
+
+    /// Has the customer's bank want back what is left. `None` where nothing is, or a chargeback is open.
+    pub(super) fn open_chargeback(&mut self, payment: &PaymentReference, random: &dyn Random) -> Option<()> {
+        let reference = PaymentReference::new(&format!("dp_{:016x}", random.next_u64())).ok()?;
+        let held = self.payments.get_mut(payment)?;
+        let amount = held.left();
+        if amount.is_zero() || held.disputed.is_some() {
+            return None;
+        }
+        held.disputed = Some((reference.clone(), amount));
+        let money = Money { amount, currency: held.record.currency };
+        let (order_id, outcome, payment) = (held.record.order_id, ChargebackOutcome::Open, payment.clone());
+        let report = Report::Chargeback { payment, reference, money, outcome };
+        self.notifications.push(Notification { order_id, report });
+        Some(())
+    }
+
+    /// Decides the chargeback of a payment. `None` where none is open.
+    pub(super) fn close_chargeback(
+        &mut self,
+        payment: &PaymentReference,
+        is_won: bool,
+        now: Timestamp,
+    ) -> Option<()> {
+        let held = self.payments.get_mut(payment)?;
+        let (reference, amount) = held.disputed.take()?;
+        let (order_id, money) = (held.record.order_id, Money { amount, currency: held.record.currency });
+        let outcome = if is_won { ChargebackOutcome::Won } else { ChargebackOutcome::Lost };
+        if !is_won {
+            held.record.refunded = held.record.refunded.plus(amount).ok()?;
+            self.note(order_id, payment, Operation::Refund, amount, reference.as_str(), now);
+        }
+        let report = Report::Chargeback { payment: payment.clone(), reference, money, outcome };
+        self.notifications.push(Notification { order_id, report });
+        Some(())
     }
 
     /// What has happened since this was last asked.

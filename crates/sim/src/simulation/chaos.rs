@@ -113,6 +113,7 @@ impl Chaos {
     pub(super) fn is_told(&self, notification: &Notification, waiting: usize) -> bool {
         match notification.report {
             Report::RefundRefused { .. } => self.plant != Some(Plant::LostReversals),
+            Report::RefundedElsewhere { .. } | Report::Chargeback { .. } => true,
             _ => waiting < MAX_REPORTS,
         }
     }

@@ -270,6 +270,43 @@ impl World {
         request
     }
 
+    /// Somebody refunds by hand at the provider, or a customer has their bank take money back.
+    pub(super) fn someone_at_the_provider(&mut self) {
+        let count = self.placed.len();
+        if count == 0 {
+            return;
+        }
+        let place = self.below(count);
+        let Some(order_id) = self.placed.values().nth(place).copied() else { return };
+        let now = dabba_engine::Clock::now(&*self.clock);
+        let what = self.below(4);
+        let minor = 1 + i64::from(self.below_u32(900));
+        for payment in self.provider.payments(order_id) {
+            let reference = &payment.reference;
+            let happened = match what {
+                0 => self.provider.open_chargeback(reference),
+                1 => self.provider.close_chargeback(reference, minor % 2 == 0, now),
+                _ => match Amount::from_minor(minor) {
+                    Ok(amount) => self.provider.refund_by_hand(reference, amount, now),
+                    Err(_) => Vec::new(),
+                },
+            };
+            self.reports.lock().unwrap_or_else(PoisonError::into_inner).extend(happened);
+        }
+    }
+
+    /// Every chargeback is decided.
+    pub(super) fn banks_decide(&mut self) {
+        let now = dabba_engine::Clock::now(&*self.clock);
+        let ids: Vec<OrderId> = self.placed.values().copied().collect();
+        for (number, order_id) in ids.into_iter().enumerate() {
+            for payment in self.provider.payments(order_id) {
+                let happened = self.provider.close_chargeback(&payment.reference, number % 2 == 0, now);
+                self.reports.lock().unwrap_or_else(PoisonError::into_inner).extend(happened);
+            }
+        }
+    }
+
     /// A report of the provider arrives: now and then it will come again, and none comes in order.
     pub(super) async fn the_provider_reports(&mut self) {
         let count = self.reports.lock().unwrap_or_else(PoisonError::into_inner).len();

@@ -70,6 +70,7 @@ impl Simulation {
         self.world.chaos.set_calm(true);
         self.world.provider.set_health(Health::Up);
         self.finish_hanging().await;
+        self.world.banks_decide();
         let all: Vec<OrderId> = self.world.open.iter().chain(&self.world.ended).copied().collect();
         let mut unsettled = self.go_on_with(all.clone()).await;
         let mut quiet_rounds = 0;
@@ -182,6 +183,10 @@ impl Simulation {
         let (ended, delivered): (Vec<_>, Vec<_>) = orders.iter().partition(|order| order.closure.is_some());
         self.report.reversed_refunds = delivered.into_iter().map(reversed).sum();
         self.report.reversed_refunds_of_ended_orders = ended.into_iter().map(reversed).sum();
+        let external = |order: &Order| {
+            order.refunds.iter().filter(|state| state.refund.external.is_some()).count() as u64
+        };
+        self.report.external_refunds = orders.iter().map(external).sum();
         self.report.failures = self.world.chaos.failures();
         let passed = self.world.clock.now().duration_since(World::start());
         self.report.simulated_seconds = passed.as_secs();

@@ -45,6 +45,7 @@ async fn whatever_fails_everything_is_as_it_must_be_in_the_end() {
         let report = run(options(seed, ORDERS, None)).await.unwrap_or_else(|error| panic!("{error}"));
         assert!(report.orders > u64::from(ORDERS) / 2, "{report:?}");
         assert!(report.delivered > 100 && report.failures > 100, "{report:?}");
+        assert!(report.external_refunds > 0, "{report:?}");
         assert!(report.reversed_refunds > 0 && report.reversed_refunds_of_ended_orders > 0, "{report:?}");
         assert!(report.deaths > 10 && report.hangs > 10 && report.restarts > 10, "{report:?}");
     }

@@ -171,7 +171,7 @@ async fn payments_and_what_was_done_can_be_read() {
 #[tokio::test]
 async fn what_is_read_is_true_now() {
     let service = Service::start().await;
-    assert_eq!(service.authorize(1, "tok_pending").await, json!({"report": null}));
+    assert_eq!(service.authorize(1, "tok_pending").await, json!({}));
     let path = format!("/v1/payments?order_id={}", order(1));
     assert_eq!(service.get(&path).await["payments"][0]["state"], "pending");
     service.clock.advance(jiff::SignedDuration::from_secs(3));

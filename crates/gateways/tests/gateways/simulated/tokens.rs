@@ -6,11 +6,11 @@ use dabba_domain::{
     OrderId,
     order::{DeclineReason, PaymentReport, RefundFailureReason},
 };
-use dabba_engine::GatewayAnswer;
+use dabba_engine::{Clock as _, GatewayAnswer};
 use dabba_gateways::simulated::{ledger::Operation, tokens};
 use tokio::time::{Instant, timeout};
 
-use super::world::{Step, TOTAL, World, assert_unavailable, order, reported};
+use super::world::{Step, TOTAL, World, amount, assert_unavailable, order, reported};
 
 /// What the first calls of an authorization come to.
 #[derive(Clone, Copy)]
@@ -191,4 +191,29 @@ async fn the_first_refund_fails_late() {
     assert_eq!(world.call(order_id, Step::Refund(2, TOTAL)).await, made(2));
     let summary = world.provider.summary(order_id);
     assert_eq!((summary.refunded, summary.returned, summary.failed_refunds), (TOTAL, TOTAL, 1));
+}
+
+/// Proves that what is refunded by hand or disputed is not refunded again, that a chargeback is decided once, and that
+/// each is reported.
+#[tokio::test(start_paused = true)]
+async fn what_is_done_by_hand_is_reported_and_counts() {
+    let world = World::in_process();
+    let order_id = order(1);
+    world.call(order_id, Step::Authorize("tok_succeed")).await.unwrap();
+    world.call(order_id, Step::Capture).await.unwrap();
+    let (provider, now) = (&world.provider, world.clock.now());
+    let reference = world.reference(order_id);
+    assert_eq!(provider.refund_by_hand(&reference, amount(600), now).len(), 1);
+    assert_eq!(provider.open_chargeback(&reference).len(), 1);
+    assert_eq!(provider.open_chargeback(&reference), [], "it is open");
+    assert_eq!(provider.refund_by_hand(&reference, amount(1), now), [], "nothing is left");
+    let number = dabba_domain::order::RefundNumber::MIN;
+    let refused = PaymentReport::RefundRefused { number, reason: RefundFailureReason::NothingLeft };
+    assert_eq!(world.call(order_id, Step::Refund(1, 1)).await, reported(refused));
+    assert_eq!(provider.close_chargeback(&reference, true, now).len(), 1);
+    assert_eq!(provider.close_chargeback(&reference, true, now), [], "it is decided");
+    assert_eq!(provider.summary(order_id).refunded, 600);
+    assert_eq!(provider.open_chargeback(&reference).len(), 1);
+    assert_eq!(provider.close_chargeback(&reference, false, now).len(), 1);
+    assert_eq!(provider.summary(order_id).refunded, TOTAL);
 }
