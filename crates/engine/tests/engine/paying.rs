@@ -6,12 +6,13 @@ use async_trait::async_trait;
 use dabba_domain::{
     Currency, OrderId,
     order::{
-        Command, Order, OrderRequest, PaymentReference, PaymentToken, RefundNumber, RefundReason,
-        RefundRequest, TaskQueue,
+        Command, Order, OrderRequest, PaymentReference, PaymentReport, PaymentToken, RefundNumber,
+        RefundReason, RefundRequest, TaskQueue,
     },
 };
 use dabba_engine::{
-    AmountRules, Engine, GatewayAnswer, GatewayError, Payment, PaymentGateway, SeededRandom, SystemClock,
+    AmountRules, Engine, GatewayAnswer, GatewayError, Payment, PaymentGateway, ProviderObject, SeededRandom,
+    SystemClock,
 };
 use dabba_gateways::simulated::{Health, InProcessGateway, Provider, ledger::Summary};
 use jiff::SignedDuration;
@@ -38,6 +39,9 @@ pub(crate) enum CallFault {
     Death,
 }
 
+/// An order and a report on it, where there is one.
+type Found = Result<Option<(OrderId, PaymentReport)>, GatewayError>;
+
 /// A provider that passes everything on to a simulated one.
 pub(crate) struct TestGateway {
     inner: InProcessGateway,
@@ -45,6 +49,8 @@ pub(crate) struct TestGateway {
     next_fault: Mutex<Option<CallFault>>,
     /// Calls wait here while it is shut, after they have been carried out.
     pub(crate) gate: Gate,
+    /// What is found when somebody looks something up.
+    pub(crate) found: Mutex<Found>,
     /// Keys of all calls that got here.
     pub(crate) keys: Mutex<Vec<String>>,
 }
@@ -53,7 +59,14 @@ impl TestGateway {
     pub(crate) fn new() -> Self {
         let provider = Arc::new(Provider::new(Arc::new(SeededRandom::new(3))));
         let inner = InProcessGateway::new(Arc::clone(&provider), Arc::new(SystemClock));
-        Self { inner, provider, next_fault: Mutex::default(), gate: Gate::new(), keys: Mutex::default() }
+        Self {
+            inner,
+            provider,
+            next_fault: Mutex::default(),
+            gate: Gate::new(),
+            keys: Mutex::default(),
+            found: Mutex::new(Ok(None)),
+        }
     }
 
     pub(crate) fn fail_once(&self, fault: CallFault) {
@@ -88,6 +101,9 @@ impl PaymentGateway for TestGateway {
     }
     fn rules(&self, currency: Currency) -> Option<AmountRules> {
         self.inner.rules(currency)
+    }
+    async fn look_up(&self, _object: &ProviderObject) -> Found {
+        self.found.lock().unwrap().clone()
     }
     async fn authorize(
         &self,

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use dabba_domain::{
-    Amount,
+    Amount, Money,
     order::{
-        Awaited, CancelReason, Closure, Command, DeclineReason, Order, OrderStatus, PaymentReport,
-        PaymentStatus, RefundFailureReason, TaskQueue,
+        Awaited, CancelReason, Closure, Command, DeclineReason, Order, OrderStatus, PaymentReference,
+        PaymentReport, PaymentStatus, RefundFailureReason, TaskQueue,
     },
 };
-use dabba_engine::{BreakerState, CommandRequest, Error};
+use dabba_engine::{BreakerState, CommandRequest, Error, GatewayError, ProviderNotice, ProviderObject};
 use dabba_gateways::simulated::Health;
 use dabba_store::{OrderStore as _, TaskStore as _};
 use jiff::SignedDuration;
@@ -386,4 +386,36 @@ async fn what_the_provider_keeps_refusing_is_parked() {
     let rest = world.world.engine.act(&world.world.admin, &request).await.unwrap().order;
     assert_eq!(rest.refundable(), Amount::ZERO, "what waits is not given twice");
     assert_eq!(world.world.store.events(order.id, 0, 100).await.unwrap().len(), rest.version as usize);
+}
+
+/// Proves that a notice that names no order is looked up at the provider; that one which cannot be looked up is
+/// refused, so that it is posted again, and changes nothing; and that one of no order here is taken.
+#[tokio::test]
+async fn a_notice_that_names_no_order_is_looked_up() {
+    let world = PayingWorld::new().await;
+    let order = world.delivered("tok_succeed").await;
+    let engine = &world.world.engine;
+    let reference = |name: &str| PaymentReference::new(name).unwrap();
+    let notice = ProviderNotice::Ask(ProviderObject::Refund(reference("re_hand")));
+    let is_found = |found| *world.gateway.found.lock().unwrap() = found;
+    for error in [GatewayError::Unavailable("no".into()), GatewayError::Refused("no".into())] {
+        is_found(Err(error));
+        assert!(matches!(engine.record_notice(&notice).await, Err(Error::Unavailable)));
+    }
+    is_found(Ok(None));
+    engine.record_notice(&notice).await.unwrap();
+    assert_eq!(world.read(order.id).await, order, "nothing has changed");
+    let money = Money { amount: Amount::from_minor(300).unwrap(), currency: order.details.currency };
+    let payment = order.payment_reference.clone().unwrap();
+    let report = PaymentReport::RefundedElsewhere { payment, reference: reference("re_hand"), money };
+    is_found(Ok(Some((order.id, report.clone()))));
+    for _ in 0..2 {
+        engine.record_notice(&notice).await.unwrap();
+    }
+    let now = world.read(order.id).await;
+    assert_eq!((now.version, now.refunded.minor()), (order.version + 1, 300), "once");
+    let stranger = dabba_domain::OrderId::generate(order.placed_at, order.id.bucket(), 99);
+    is_found(Ok(Some((stranger, report))));
+    engine.record_notice(&notice).await.unwrap();
+    world.world.check_histories().await;
 }
