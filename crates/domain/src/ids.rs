@@ -1,7 +1,7 @@
 //! Identifiers: one type per kind of thing, all of them `UUIDv7` (RFC 9562, section 5.7).
 //!
 //! The twelve bits after the version, `rand_a` in the RFC, hold a [`Bucket`]. A restaurant draws
-//! its bucket at random; an order carries its restaurant's. So an order's id alone says where the
+//! its bucket at random, or has that of its external id; an order carries its restaurant's. So an order's id alone says where the
 //! order is stored, and ids still sort by the time they were made.
 //!
 //! To add a kind, add a line to the registry at the end of this file.

@@ -64,10 +64,18 @@ pub fn read(text: &str) -> Result<Vec<RestaurantDocument>, ImportError> {
     if parts.is_empty() {
         problems.add("", "there is no restaurant in it");
     }
-    let mut documents = Vec::with_capacity(parts.len());
+    let mut documents: Vec<RestaurantDocument> = Vec::with_capacity(parts.len());
     for (index, parts) in parts.into_iter().enumerate() {
         let pointer = if is_list { format!("/{index}") } else { String::new() };
-        documents.extend(parts.check(&pointer, &mut problems));
+        let Some(document) = parts.check(&pointer, &mut problems) else { continue };
+        let external_id = &document.settings.external_id;
+        if external_id.is_some() && documents.iter().any(|other| other.settings.external_id == *external_id) {
+            problems.add(
+                format!("{pointer}/external_id"),
+                "must be another than those of the restaurants before it",
+            );
+        }
+        documents.push(document);
     }
     problems.into_result().map_err(ImportError::Wrong)?;
     Ok(documents)
@@ -231,6 +239,10 @@ mod tests {
     fn every_problem_of_every_restaurant_is_listed() {
         let bad = PLAIN.replace("Europe/London", "Europe/Atlantis").replace("250", "-1");
         let worse = PLAIN.replace("2000", "\"20 %\"");
+        let named = PLAIN.replace("\"currency\"", "\"external_id\": \"POS-1\", \"currency\"");
+        assert_eq!(read(&named).unwrap()[0].settings.external_id.as_deref(), Some("POS-1"));
+        let twice = problems_of(&format!("[{named}, {PLAIN}, {named}]"));
+        assert!(twice.starts_with("/2/external_id: ") && twice.lines().count() == 1, "{twice}");
         let found = problems_of(&format!("[{PLAIN}, {bad}, {worse}]"));
         for place in ["/1/time_zone: ", "/1/categories/0/items/0/price_minor: ", "/2/tax_rate_basis_points: "]
         {

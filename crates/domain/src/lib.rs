@@ -18,6 +18,7 @@
 //! [`order::Event`], its arm in `decide` and in `evolve`. The compiler names each place.
 
 pub mod account;
+pub mod external_id;
 pub mod ids;
 pub mod import;
 pub mod ledger;
@@ -34,6 +35,7 @@ pub mod restaurant;
 pub mod text;
 
 pub use account::{Actor, Role};
+pub use external_id::ExternalId;
 pub use ids::{AccountId, Bucket, OrderId, RestaurantId, TaskId};
 pub use jiff::Timestamp;
 pub use money::{Amount, Currency, Money};

@@ -21,6 +21,8 @@ pub const MAX_TAGS: usize = 32;
 pub const MAX_OPENING_INTERVALS: usize = 70;
 /// Longest identifier in a menu, in characters.
 pub const MAX_SLUG_LENGTH: usize = 64;
+/// Longest id of another system, in characters.
+pub const MAX_EXTERNAL_ID_LENGTH: usize = 64;
 /// Longest token or reference of a payment provider, in characters.
 pub const MAX_PAYMENT_TEXT_LENGTH: usize = 255;
 /// Longest time before the acceptance deadline at which the restaurant is warned, in seconds. Where the

@@ -6,12 +6,12 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, Currency, Problems, ReadOnly, RestaurantId, Timestamp,
+    Amount, Currency, ExternalId, Problems, ReadOnly, RestaurantId, Timestamp,
     limits::{
         DEFAULT_ACCEPTANCE_DEADLINE_SECONDS, MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_OPENING_INTERVALS,
         MAX_TAX_RATE_BASIS_POINTS, MIN_ACCEPTANCE_DEADLINE_SECONDS,
     },
-    text::Name,
+    text::{Name, Note},
 };
 
 pub use hours::{ClockTime, Day, OpeningHours, OpeningInterval, Zone};
@@ -30,6 +30,8 @@ pub struct Restaurant {
     pub settings: Settings,
     /// Set while it takes no orders.
     pub pause: Option<Pause>,
+    /// Set once it is closed permanently.
+    pub closed: Option<Closed>,
     /// When it was registered.
     pub created_at: Timestamp,
 }
@@ -41,9 +43,25 @@ pub struct Pause {
     pub until: Option<Timestamp>,
 }
 
+/// A restaurant is closed permanently. Its orders stay, and are carried on to their ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = PermanentClosure))]
+pub struct Closed {
+    /// When an admin closed it.
+    pub at: Timestamp,
+    /// Why, in words that everyone may read.
+    pub reason: Note,
+}
+
 /// Why a restaurant takes no order at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAccepting {
+    /// It is closed permanently.
+    #[error("the restaurant is closed permanently")]
+    ClosedPermanently {
+        /// Since when.
+        since: Timestamp,
+    },
     /// Its staff paused it.
     #[error("the restaurant has paused taking orders")]
     Paused {
@@ -65,14 +83,19 @@ impl NotAccepting {
     /// First moment at which the restaurant takes orders again, if it is known.
     pub const fn opens_at(&self) -> Option<Timestamp> {
         match self {
+            Self::ClosedPermanently { .. } => None,
             Self::Paused { opens_at, .. } | Self::Closed { opens_at } => *opens_at,
         }
     }
 }
 
 impl Restaurant {
-    /// Returns why the restaurant takes no orders at `now`, if it takes none. A pause is named before closed hours.
+    /// Returns why the restaurant takes no orders at `now`, if it takes none. That it is closed permanently is
+    /// named first, a pause before closed hours.
     pub fn check_accepting(&self, now: Timestamp) -> Result<(), NotAccepting> {
+        if let Some(closed) = &self.closed {
+            return Err(NotAccepting::ClosedPermanently { since: closed.at });
+        }
         let Settings { opening_hours, time_zone, .. } = &self.settings;
         if let Some(pause) = self.pause
             && pause.until.is_none_or(|until| now < until)
@@ -91,6 +114,9 @@ impl Restaurant {
 /// limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
+    /// Its id in another system, if it has one there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<ExternalId>,
     /// Its name.
     pub name: Name,
     /// The currency of its menu and its orders.
@@ -199,6 +225,10 @@ pub struct DeliveryTerms {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SettingsDocument {
+    /// Its id in another system, such as a point of sale: 1 to 64 printable ASCII characters without spaces. Given
+    /// when the restaurant is registered, unique, and never changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
     /// Its name.
     pub name: String,
     /// Currency code of ISO 4217.
@@ -244,6 +274,10 @@ pub struct SettingsDocument {
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<Pause>))]
     pub pause: ReadOnly,
+    /// That it is closed permanently. Ignored: reading a restaurant adds it.
+    #[serde(default, skip_serializing)]
+    #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<Closed>))]
+    pub closed: ReadOnly,
     /// Whether it takes orders. Ignored: reading a restaurant adds it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<bool>))]
@@ -275,6 +309,8 @@ impl SettingsDocument {
     /// Checks everything and lists all that is wrong.
     pub fn validate(self) -> Result<Settings, Problems> {
         let mut problems = Problems::new();
+        let external_id = self.external_id.as_deref().map(ExternalId::new);
+        let external_id = external_id.and_then(|checked| problems.check("/external_id", checked));
         let name = problems.check("/name", Name::new(&self.name));
         let currency = Currency::from_code(&self.currency);
         if currency.is_none() {
@@ -318,6 +354,7 @@ impl SettingsDocument {
             return Err(Problems::one("", "incomplete settings"));
         };
         Ok(Settings {
+            external_id,
             name,
             currency,
             country: self.country,
@@ -355,7 +392,7 @@ mod tests {
         document.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         let settings = serde_json::from_value::<SettingsDocument>(document).unwrap().validate().unwrap();
         let id = RestaurantId::generate(at("2026-01-01T00:00:00Z"), crate::Bucket::from_random(7), 7);
-        Restaurant { id, revision: 1, settings, pause: None, created_at: id.created_at() }
+        Restaurant { id, revision: 1, settings, pause: None, closed: None, created_at: id.created_at() }
     }
 
     #[test]

@@ -7,11 +7,14 @@ use dabba_domain::{
     AccountId, Problems, RestaurantId, Role,
     text::{Name, opaque},
 };
-use dabba_store::{Account, AccountCreation, PageSize, Store, StoreError};
+use dabba_store::{
+    Account, AccountCreation, Claim, ClaimAt, ClaimRecord, Fingerprint, IdempotencyKey, PageSize, Resource,
+    Store, StoreError, UnderKey,
+};
 use moka::{future::Cache, ops::compute::Op};
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::{Conflict, Engine, EngineConfig, Error, PasswordCost, Principal, Random};
+use crate::{Conflict, Engine, EngineConfig, Error, PasswordCost, Principal, Random, orders::claim};
 
 /// Shortest password, in characters (NIST SP 800-63B).
 pub const MIN_PASSWORD_LENGTH: usize = 8;
@@ -35,6 +38,15 @@ pub struct Registration {
     pub role: Role,
 }
 
+/// An account that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The account.
+    pub account: Account,
+    /// Whether an earlier request with the same idempotency key made it.
+    pub replayed: bool,
+}
+
 impl Engine {
     /// Makes an account. Anyone makes a customer's; only an admin makes others.
     pub async fn register(
@@ -42,6 +54,20 @@ impl Engine {
         principal: Option<&Principal>,
         registration: Registration,
     ) -> Result<Account, Error> {
+        self.register_under(principal, registration, None).await.map(|registered| registered.account)
+    }
+
+    /// Makes an account, once for a key, if one is given.
+    ///
+    /// The key is the caller's. A caller without an account makes one, and the key is that account's: it is
+    /// found by the e-mail address. The fingerprint of the request does not contain the password, since it is no
+    /// password hash; a retry proves the password against the account's.
+    pub async fn register_under(
+        &self,
+        principal: Option<&Principal>,
+        registration: Registration,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Registered, Error> {
         let by_admin = principal.is_some_and(|principal| principal.role == Role::Admin);
         if registration.role != Role::Customer && !by_admin {
             return Err(Error::Forbidden("only an admin makes an account with this role".into()));
@@ -60,14 +86,61 @@ impl Engine {
         let (Some(email), Some(name)) = (email, name) else {
             return Err(Error::Internal("a registration without problems is incomplete".into()));
         };
-        let password_hash = self.passwords.hash(password).await?;
+        let role = registration.role;
         let id = self.new_account_id();
-        let account =
-            Account { id, email, name, role: registration.role, password_hash, created_at: self.now() };
-        match self.store.create_account(&account).await? {
-            AccountCreation::Created => Ok(account),
-            AccountCreation::EmailTaken => Err(Conflict::EmailTaken.into()),
+        let owner = principal.map_or(id, |principal| principal.account_id);
+        let claim = key.map(|key| claim(owner, key, &("register", &email, &name, role))).transpose()?;
+        let password_hash = self.passwords.hash(password.clone()).await?;
+        let account = Account { id, email, name, role, password_hash, created_at: self.now() };
+        let at = claim.as_ref().map(|claim| ClaimAt { claim, at: account.created_at });
+        match self.store.create_account_under(&account, at).await? {
+            UnderKey::Ended(AccountCreation::Created) => Ok(Registered { account, replayed: false }),
+            UnderKey::Ended(AccountCreation::EmailTaken) => {
+                let claim = claim.filter(|_| principal.is_none());
+                let present = match claim {
+                    Some(claim) => self.registered_under(&account.email, claim, password).await?,
+                    None => None,
+                };
+                present.ok_or_else(|| Conflict::EmailTaken.into())
+            }
+            UnderKey::Claimed(record) => {
+                let fingerprint = claim.map(|claim| claim.fingerprint);
+                self.replay_registration(&record, fingerprint, password).await?.ok_or(Error::KeyReused)
+            }
         }
+    }
+
+    /// The account with this address, if it was registered under this key by a caller without an account.
+    async fn registered_under(
+        &self,
+        email: &str,
+        claim: Claim,
+        password: String,
+    ) -> Result<Option<Registered>, Error> {
+        let Some(present) = self.store.account_by_email(email).await? else { return Ok(None) };
+        match self.store.find_account_claim(present.id, &claim.key).await? {
+            Some(record) => self.replay_registration(&record, Some(claim.fingerprint), password).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The account that a key led to, if the request is the same.
+    async fn replay_registration(
+        &self,
+        record: &ClaimRecord,
+        fingerprint: Option<Fingerprint>,
+        password: String,
+    ) -> Result<Option<Registered>, Error> {
+        let Resource::Account(id) = record.resource else { return Ok(None) };
+        if fingerprint != Some(record.fingerprint) {
+            return Ok(None);
+        }
+        let Some(account) = self.store.account(id).await? else { return Ok(None) };
+        let fits = self.passwords.verify(vec![password], Some(account.password_hash.clone())).await?;
+        if fits {
+            self.metrics.replays.inc();
+        }
+        Ok(fits.then_some(Registered { account, replayed: true }))
     }
 
     /// The account with this address and password. Takes as long for an unknown address.

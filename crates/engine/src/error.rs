@@ -1,7 +1,7 @@
 //! Why a use case was not carried out. Nothing has changed then, unless a variant says otherwise.
 
 use dabba_domain::{
-    Problems,
+    Problems, RestaurantId, Timestamp,
     limits::MAX_STOCK,
     order::{AllowedAction, OrderStatus, Rejection, Version},
     pricing::{BelowMinimum, PricingError},
@@ -116,6 +116,20 @@ pub enum Conflict {
     StockOutOfRange {
         /// How many there are.
         remaining: u32,
+    },
+    /// The external id has a restaurant.
+    #[error("restaurant {by} has this external id")]
+    ExternalIdTaken {
+        /// The restaurant.
+        by: RestaurantId,
+    },
+    /// The restaurant is closed permanently, for another reason.
+    #[error(
+        "the restaurant is closed permanently since {since}, for another reason; reopen it to change the reason"
+    )]
+    AlreadyClosed {
+        /// Since when.
+        since: Timestamp,
     },
     /// The e-mail address has an account.
     #[error("this e-mail address has an account")]

@@ -24,6 +24,7 @@ mod nudge;
 mod orders;
 mod panic;
 mod payments;
+mod registering;
 mod restaurants;
 mod sparse;
 mod stock;
@@ -32,10 +33,10 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_domain::{AccountId, Bucket, RestaurantId, Role};
+use dabba_domain::{AccountId, Bucket, ExternalId, RestaurantId, Role};
 use dabba_store::{Health, Store};
 
-pub use accounts::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Registration};
+pub use accounts::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Registered, Registration};
 pub use catalogue::CatalogueEntry;
 pub use clock::{
     AdjustableClock, Clock, ClockConfig, ClockSkew, ManualClock, Random, SeededRandom, ServerClock,
@@ -52,6 +53,8 @@ pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, ProviderNotice, ProviderObject, WebhookError, WebhookReader,
 };
+pub use registering::RestaurantAnswer;
+pub use restaurants::Conditional;
 pub use stock::{StockAdjustment, StockAnswer};
 
 /// Who is calling: an account and its role, as a verified token says.
@@ -166,9 +169,10 @@ impl Engine {
         AccountId::generate(self.clock.now(), bucket, self.random.next_u64())
     }
 
-    /// An id with a bucket drawn at random: the one of all its orders to come.
-    fn new_restaurant_id(&self) -> RestaurantId {
-        let bucket = Bucket::from_random(self.random.next_u64());
+    /// An id with the bucket of all its orders to come: that of the external id, or one drawn at random.
+    fn new_restaurant_id(&self, external_id: Option<&ExternalId>) -> RestaurantId {
+        let bucket =
+            external_id.map_or_else(|| Bucket::from_random(self.random.next_u64()), ExternalId::bucket);
         RestaurantId::generate(self.clock.now(), bucket, self.random.next_u64())
     }
 }

@@ -1,6 +1,6 @@
 //! Restaurants and menus: what their staff and the platform do with them.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use dabba_domain::{
     Problems, RestaurantId, Role, Timestamp,
@@ -8,44 +8,18 @@ use dabba_domain::{
     restaurant::{Pause, Restaurant, Revision, SettingsDocument},
     text::Slug,
 };
-use dabba_store::{Catalogue, CatalogueUpdate, PageSize, RestaurantPage};
+use dabba_store::{CatalogueUpdate, Claim, ClaimAt, ClaimRecord, IdempotencyKey, Resource, UnderKey};
+use serde::Serialize;
 
-use crate::{CatalogueEntry, Conflict, Engine, Error, Principal};
+use crate::{
+    CatalogueEntry, Conflict, Engine, Error, Principal, RestaurantAnswer, orders::claim,
+    registering::keep_external_id,
+};
 
 impl Engine {
-    /// Registers a restaurant. For admins.
-    pub async fn create_restaurant(
-        &self,
-        principal: &Principal,
-        settings: SettingsDocument,
-        menu: MenuDocument,
-    ) -> Result<Arc<CatalogueEntry>, Error> {
-        if principal.role != Role::Admin {
-            return Err(Error::Forbidden("only an admin registers a restaurant".into()));
-        }
-        let settings = settings.validate().map_err(Error::Invalid)?;
-        let menu = menu.validate().map_err(Error::Invalid)?;
-        let id = self.new_restaurant_id();
-        let restaurant = Restaurant { id, revision: 1, settings, pause: None, created_at: self.now() };
-        if !self.store.create_restaurant(&restaurant, &menu).await? {
-            return Err(Error::Internal(format!("the new restaurant id {id} is taken")));
-        }
-        let catalogue = Catalogue { restaurant, menu, menu_revision: 1, limited: HashSet::new() };
-        Ok(self.catalogues.remember_new(catalogue).await)
-    }
-
     /// A restaurant with its menu, from memory.
     pub async fn catalogue(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
         self.catalogues.get(id).await
-    }
-
-    /// A page of restaurants behind the given one, by id.
-    pub async fn restaurants(
-        &self,
-        after: Option<RestaurantId>,
-        limit: PageSize,
-    ) -> Result<RestaurantPage, Error> {
-        Ok(self.store.restaurants(after, limit).await?)
     }
 
     /// Replaces a restaurant's settings, which have to be at one of the expected revisions, if any are given. For
@@ -60,8 +34,10 @@ impl Engine {
         self.check_staff(principal, id).await?;
         let settings = settings.validate().map_err(Error::Invalid)?;
         self.update_restaurant(id, expected, |restaurant| {
+            let mut settings = settings.clone();
+            keep_external_id(&restaurant.settings, &mut settings)?;
             restaurant.settings.check_change(&settings, principal.role == Role::Admin)?;
-            restaurant.settings = settings.clone();
+            restaurant.settings = settings;
             Ok(())
         })
         .await
@@ -74,11 +50,23 @@ impl Engine {
         id: RestaurantId,
         until: Option<Timestamp>,
     ) -> Result<Arc<CatalogueEntry>, Error> {
+        self.pause_under(principal, id, until, Conditional::default()).await.map(|answer| answer.entry)
+    }
+
+    /// The same, at a revision and once for a key.
+    pub async fn pause_under(
+        &self,
+        principal: &Principal,
+        id: RestaurantId,
+        until: Option<Timestamp>,
+        conditional: Conditional,
+    ) -> Result<RestaurantAnswer, Error> {
         self.check_staff(principal, id).await?;
+        let conditions = conditional.on(principal, &("pause", until))?;
         if until.is_some_and(|until| until <= self.now()) {
             return Err(Error::Invalid(Problems::one("/until", "must be in the future")));
         }
-        self.update_restaurant(id, None, |restaurant| {
+        self.update_restaurant_under(id, conditions, |restaurant| {
             restaurant.pause = Some(Pause { until });
             Ok(())
         })
@@ -91,8 +79,19 @@ impl Engine {
         principal: &Principal,
         id: RestaurantId,
     ) -> Result<Arc<CatalogueEntry>, Error> {
+        self.resume_under(principal, id, Conditional::default()).await.map(|answer| answer.entry)
+    }
+
+    /// The same, at a revision and once for a key.
+    pub async fn resume_under(
+        &self,
+        principal: &Principal,
+        id: RestaurantId,
+        conditional: Conditional,
+    ) -> Result<RestaurantAnswer, Error> {
         self.check_staff(principal, id).await?;
-        self.update_restaurant(id, None, |restaurant| {
+        let conditions = conditional.on(principal, &"resume")?;
+        self.update_restaurant_under(id, conditions, |restaurant| {
             restaurant.pause = None;
             Ok(())
         })
@@ -110,7 +109,7 @@ impl Engine {
     ) -> Result<Arc<CatalogueEntry>, Error> {
         self.check_staff(principal, id).await?;
         let menu = menu.validate().map_err(Error::Invalid)?;
-        self.update_menu(id, expected, |_| Ok(Some(menu.clone()))).await
+        self.update_menu(id, expected, |present| Ok((*present != menu).then(|| menu.clone()))).await
     }
 
     /// Says whether an item can be ordered. For the restaurant's staff and admins.
@@ -156,33 +155,81 @@ impl Engine {
         Err(Conflict::TooManyChanges.into())
     }
 
-    /// Changes a restaurant from what the store has now, again when someone else was quicker and
-    /// the caller did not insist on a revision.
+    /// Changes a restaurant without a key.
     async fn update_restaurant(
         &self,
         id: RestaurantId,
         expected: Option<&[Revision]>,
         change: impl Fn(&mut Restaurant) -> Result<(), Error>,
     ) -> Result<Arc<CatalogueEntry>, Error> {
+        let conditions = UpdateConditions { expected: expected.map(<[_]>::to_vec), claim: None };
+        self.update_restaurant_under(id, conditions, change).await.map(|answer| answer.entry)
+    }
+
+    /// Changes a restaurant from what the store has now, again when someone else was quicker and
+    /// the caller did not insist on a revision. What changes nothing is not written. Nothing that follows the
+    /// write can fail.
+    pub(crate) async fn update_restaurant_under(
+        &self,
+        id: RestaurantId,
+        conditions: UpdateConditions,
+        change: impl Fn(&mut Restaurant) -> Result<(), Error>,
+    ) -> Result<RestaurantAnswer, Error> {
+        let UpdateConditions { expected, claim } = conditions;
+        let claim_at = || claim.as_ref().map(|claim| ClaimAt { claim, at: self.now() });
         for _ in 0..self.config.max_decision_attempts {
             let entry = self.catalogues.refresh(id).await?;
-            let current = entry.restaurant().revision;
-            if expected.is_some_and(|expected| !expected.contains(&current)) {
-                return Err(Conflict::Revision { current }.into());
-            }
             let mut restaurant = entry.restaurant().clone();
-            change(&mut restaurant)?;
-            match self.store.update_restaurant(&restaurant, current).await? {
-                CatalogueUpdate::Done { revision } => {
+            let current = restaurant.revision;
+            let decided = match &expected {
+                Some(expected) if !expected.contains(&current) => Err(Conflict::Revision { current }.into()),
+                _ => change(&mut restaurant),
+            };
+            if decided.is_err() || restaurant == *entry.restaurant() {
+                // Nothing is written, so a retry is not noticed there.
+                return match self.claimed(&entry, claim.as_ref()).await? {
+                    Some(record) => self.replay_restaurant(&record, entry, claim.as_ref()),
+                    None => decided.map(|()| RestaurantAnswer { entry, replayed: false }),
+                };
+            }
+            match self.store.update_restaurant_under(&restaurant, current, claim_at()).await? {
+                UnderKey::Ended(CatalogueUpdate::Done { revision }) => {
                     let mut written = entry.catalogue.clone();
                     written.restaurant = Restaurant { revision, ..restaurant };
-                    return Ok(self.catalogues.after_write(id, written).await);
+                    let entry = self.catalogues.after_write(id, written).await;
+                    return Ok(RestaurantAnswer { entry, replayed: false });
                 }
-                CatalogueUpdate::Conflict { .. } => self.metrics.decision_retries.inc(),
-                CatalogueUpdate::NotFound => return Err(Error::NotFound("restaurant")),
+                UnderKey::Ended(CatalogueUpdate::Conflict { .. }) => self.metrics.decision_retries.inc(),
+                UnderKey::Ended(CatalogueUpdate::NotFound) => return Err(Error::NotFound("restaurant")),
+                UnderKey::Claimed(record) => return self.replay_restaurant(&record, entry, claim.as_ref()),
             };
         }
         Err(Conflict::TooManyChanges.into())
+    }
+
+    /// What a key led to before, if it is claimed.
+    async fn claimed(
+        &self,
+        entry: &CatalogueEntry,
+        claim: Option<&Claim>,
+    ) -> Result<Option<ClaimRecord>, Error> {
+        let Some(claim) = claim else { return Ok(None) };
+        Ok(self.store.find_claim(claim.account_id, entry.restaurant().id, &claim.key).await?)
+    }
+
+    fn replay_restaurant(
+        &self,
+        record: &ClaimRecord,
+        entry: Arc<CatalogueEntry>,
+        claim: Option<&Claim>,
+    ) -> Result<RestaurantAnswer, Error> {
+        let is_same = claim.is_some_and(|claim| claim.fingerprint == record.fingerprint)
+            && record.resource == Resource::Restaurant(entry.restaurant().id);
+        if !is_same {
+            return Err(Error::KeyReused);
+        }
+        self.metrics.replays.inc();
+        Ok(RestaurantAnswer { entry, replayed: true })
     }
 
     /// Lets staff of the restaurant and admins pass. To others the restaurant's doors are closed;
@@ -194,5 +241,30 @@ impl Engine {
             Role::Customer | Role::Courier => false,
         };
         if passes { Ok(()) } else { Err(Error::Forbidden("only the restaurant's staff may do this".into())) }
+    }
+}
+
+/// Upon what a change of a restaurant holds.
+pub(crate) struct UpdateConditions {
+    /// The revisions at one of which it has to be, if the caller insists on any.
+    pub(crate) expected: Option<Vec<Revision>>,
+    /// The key under which it is made.
+    pub(crate) claim: Option<Claim>,
+}
+
+/// Upon what a request wants a change of a restaurant to hold.
+#[derive(Clone, Debug, Default)]
+pub struct Conditional {
+    /// The revisions at one of which the restaurant has to be, if the caller insists on any.
+    pub expected: Option<Vec<Revision>>,
+    /// The key under which the change is made once.
+    pub key: Option<IdempotencyKey>,
+}
+
+impl Conditional {
+    fn on(self, principal: &Principal, request: &impl Serialize) -> Result<UpdateConditions, Error> {
+        let Self { expected, key } = self;
+        let claim = key.map(|key| claim(principal.account_id, key, request)).transpose()?;
+        Ok(UpdateConditions { expected, claim })
     }
 }

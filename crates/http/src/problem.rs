@@ -81,6 +81,8 @@ codes! {
     RestaurantPaused, "restaurant_paused", CONFLICT, "The restaurant has paused taking orders";
     /// The restaurant is closed.
     RestaurantClosed, "restaurant_closed", CONFLICT, "The restaurant is closed";
+    /// The restaurant is closed permanently.
+    RestaurantClosedPermanently, "restaurant_closed_permanently", CONFLICT, "The restaurant is closed permanently";
     /// The order is too small to be delivered.
     BelowMinimumOrder, "below_minimum_order", CONFLICT, "The order is below the minimum for delivery";
     /// The payment provider does not accept the total.
@@ -115,6 +117,10 @@ codes! {
     StockOutOfRange, "stock_out_of_range", CONFLICT, "The stock would be out of range";
     /// The task is for a person.
     ReviewNotRetryable, "review_not_retryable", CONFLICT, "A review cannot be retried";
+    /// The external id has a restaurant.
+    ExternalIdTaken, "external_id_taken", CONFLICT, "The external id has a restaurant";
+    /// The restaurant is closed permanently, for another reason.
+    AlreadyClosed, "already_closed", CONFLICT, "The restaurant is closed already";
     /// The e-mail address has an account.
     EmailTaken, "email_taken", CONFLICT, "The e-mail address has an account";
     /// It is not at the version that was asked for.
@@ -341,6 +347,10 @@ impl From<Conflict> for Problem {
             Conflict::StockOutOfRange { remaining } => {
                 Self::new(Code::StockOutOfRange, text).with("remaining", remaining)
             }
+            Conflict::ExternalIdTaken { by } => {
+                Self::new(Code::ExternalIdTaken, text).with("restaurant_id", by)
+            }
+            Conflict::AlreadyClosed { since } => Self::new(Code::AlreadyClosed, text).with("since", since),
             Conflict::EmailTaken => Self::new(Code::EmailTaken, text),
             Conflict::TaskForPeople => Self::new(Code::ReviewNotRetryable, text),
         }
@@ -351,6 +361,9 @@ impl From<Conflict> for Problem {
 fn not_accepting(reason: NotAccepting) -> Problem {
     let text = reason.to_string();
     match reason {
+        NotAccepting::ClosedPermanently { since } => {
+            Problem::new(Code::RestaurantClosedPermanently, text).with("since", since)
+        }
         NotAccepting::Paused { until, opens_at } => {
             Problem::new(Code::RestaurantPaused, text).with("until", until).with("opens_at", opens_at)
         }

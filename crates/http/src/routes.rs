@@ -20,7 +20,11 @@ mod webhooks;
 
 use std::sync::Arc;
 
-use axum::http::HeaderName;
+use axum::{
+    http::{HeaderName, HeaderValue},
+    response::Response,
+};
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use quotes::QuoteBody;
@@ -29,6 +33,29 @@ use crate::App;
 
 /// Marks the answer to a repeated request.
 static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The answer to a write, marked if it answers an earlier request with the same key.
+fn mark(mut response: Response, replayed: bool) -> Response {
+    if replayed {
+        response.headers_mut().insert(REPLAYED.clone(), HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// The idempotency key of an operation that can do without one.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what MaybeKey reads")]
+struct KeyParameter {
+    /// New for each intention, the same for a retry.
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 255,
+        pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#
+    )]
+    key: Option<String>,
+}
 
 /// All operations, with their description.
 pub(crate) fn router() -> OpenApiRouter<Arc<App>> {

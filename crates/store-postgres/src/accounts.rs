@@ -1,13 +1,16 @@
-//! Accounts and memberships. Each call is one statement.
+//! Accounts and memberships. Each call but those under a key is one statement.
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, RestaurantId, Role, ids::Id, text::Name};
+use dabba_domain::{AccountId, RestaurantId, Role, ids::Id, order::Version, text::Name};
 use dabba_store::encoding::exact_nanoseconds;
-use dabba_store::{Account, AccountCreation, AccountStore, PageSize, StoreError};
-use tokio_postgres::Row;
+use dabba_store::{
+    Account, AccountCreation, AccountStore, ClaimAt, ClaimOutcome, ClaimRecord, IdempotencyKey, PageSize,
+    Resource, StoreError, UnderKey,
+};
+use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
-    PostgresStore,
+    PostgresStore, claims,
     codec::{BELOW_EVERY_ID, read, read_id, read_name, read_timestamp, storable_text},
     failure::Failure,
 };
@@ -57,26 +60,58 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
 
 #[async_trait]
 impl AccountStore for PostgresStore {
-    async fn create_account(&self, account: &Account) -> Result<AccountCreation, StoreError> {
+    async fn create_account_under(
+        &self,
+        account: &Account,
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<AccountCreation>, StoreError> {
         let created_at_ns = exact_nanoseconds(account.created_at)?;
-        let inserted = self
-            .read(async |connection| {
-                connection
-                    .execute(
-                        INSERT_ACCOUNT,
-                        &[
-                            &account.id.uuid(),
-                            &account.email,
-                            &account.name.as_str(),
-                            &account.role.as_str(),
-                            &account.password_hash,
-                            &created_at_ns,
-                        ],
-                    )
-                    .await
+        self.under_key(claim, None, |connection| async move {
+            let parameters: [&(dyn ToSql + Sync); 6] = [
+                &account.id.uuid(),
+                &account.email,
+                &account.name.as_str(),
+                &account.role.as_str(),
+                &account.password_hash,
+                &created_at_ns,
+            ];
+            Ok(match connection.execute(INSERT_ACCOUNT, &parameters).await? {
+                1 => (AccountCreation::Created, Some((Resource::Account(account.id), 1))),
+                _ => (AccountCreation::EmailTaken, None),
             })
+        })
+        .await
+    }
+
+    async fn claim_for_account(
+        &self,
+        claim: ClaimAt<'_>,
+        resource: &Resource,
+        version: Version,
+    ) -> Result<ClaimOutcome, StoreError> {
+        let claimed = self
+            .under_key(Some(claim), None, |_| async move { Ok(((), Some((resource.clone(), version)))) })
             .await?;
-        Ok(if inserted == 1 { AccountCreation::Created } else { AccountCreation::EmailTaken })
+        Ok(match claimed {
+            UnderKey::Ended(()) => ClaimOutcome::Claimed,
+            UnderKey::Claimed(record) => ClaimOutcome::Found(record),
+        })
+    }
+
+    async fn find_account_claim(
+        &self,
+        account_id: AccountId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ClaimRecord>, StoreError> {
+        self.read(async |connection| {
+            let found = claims::find_in(connection, account_id, None, key).await?;
+            if found.is_some() {
+                // Whoever is answered by this takes it for an acknowledgement.
+                connection.confirm().await?;
+            }
+            Ok(found)
+        })
+        .await
     }
 
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dabba_domain::{
-    RestaurantId,
+    ExternalId, RestaurantId,
     ids::Id,
     menu::Menu,
     restaurant::{Restaurant, Revision},
@@ -12,11 +12,12 @@ use dabba_domain::{
 };
 use dabba_store::encoding::{decode_json, exact_nanoseconds};
 use dabba_store::{
-    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockEdit,
-    StockLevel, StockUpdate, StoreError, check_revisions_asked,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, PageSize, Resource,
+    RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
+    check_revisions_asked,
 };
 use futures::FutureExt as _;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use crate::{
@@ -35,7 +36,7 @@ pub const MENUS_KEPT: u32 = 10;
 /// The columns that [`restaurant_of`] reads, in its order.
 macro_rules! restaurant_columns {
     () => {
-        "id, revision, settings::text, pause::text, created_at_ns, menu_revision"
+        "id, revision, settings::text, pause::text, created_at_ns, menu_revision, closed::text"
     };
 }
 
@@ -51,8 +52,11 @@ const FIND_RESTAURANT: &str = concat!("SELECT ", restaurant_columns!(), " FROM r
 const LIST_RESTAURANTS: &str = concat!(
     "SELECT ",
     restaurant_columns!(),
-    " FROM restaurants WHERE id > $1 AND bucket_of(id) BETWEEN $3 AND $4 ORDER BY id LIMIT $2"
+    " FROM restaurants WHERE id > $1 AND bucket_of(id) BETWEEN $3 AND $4 \
+        AND ($5::boolean IS NULL OR (closed IS NOT NULL) = $5) ORDER BY id LIMIT $2"
 );
+
+const FIND_EXTERNAL_ID: &str = "SELECT id FROM restaurants WHERE external_id = $1";
 
 const FIND_MENU: &str =
     "SELECT menu::text FROM menus WHERE restaurant_id = $1 ORDER BY revision DESC LIMIT 1";
@@ -69,8 +73,10 @@ const LOCK_MENU_REVISION: &str = "SELECT menu_revision FROM restaurants WHERE id
 const INSERT_RESTAURANT: &str = concat!(
     "\
     WITH made AS ( \
-        INSERT INTO restaurants (id, revision, menu_revision, created_at_ns, name, settings, pause) \
-        VALUES ($1, $2, 1, $3, $4, $5::text::json, $6::text::json) ON CONFLICT (id) DO NOTHING RETURNING id) \
+        INSERT INTO restaurants \
+            (id, revision, menu_revision, created_at_ns, name, settings, pause, closed, external_id) \
+        VALUES ($1, $2, 1, $3, $4, $5::text::json, $6::text::json, $8::text::json, $9) \
+        ON CONFLICT DO NOTHING RETURNING id) \
     INSERT INTO menus (restaurant_id, revision, menu) SELECT id, 1, $7::text::json FROM made",
     telling!("restaurant_id")
 );
@@ -84,7 +90,8 @@ const FORGET_MENUS: &str = "\
 
 const UPDATE_RESTAURANT: &str = concat!(
     "\
-    UPDATE restaurants SET revision = revision + 1, name = $3, settings = $4::text::json, pause = $5::text::json \
+    UPDATE restaurants SET revision = revision + 1, name = $3, settings = $4::text::json, \
+        pause = $5::text::json, closed = $6::text::json \
     WHERE id = $1 AND revision = $2",
     telling!("id")
 );
@@ -104,6 +111,7 @@ const DELETE_STOCK_OF_OTHERS: &str = "\
 pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("find_restaurant", FIND_RESTAURANT),
     ("list_restaurants", LIST_RESTAURANTS),
+    ("find_external_id", FIND_EXTERNAL_ID),
     ("find_menu", FIND_MENU),
     ("find_stock_levels", FIND_STOCK_LEVELS),
     ("find_revision", FIND_REVISION),
@@ -116,20 +124,27 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
 
 #[async_trait]
 impl CatalogueStore for PostgresStore {
-    async fn create_restaurant(&self, restaurant: &Restaurant, menu: &Menu) -> Result<bool, StoreError> {
+    async fn create_restaurant(
+        &self,
+        restaurant: &Restaurant,
+        menu: &Menu,
+    ) -> Result<RestaurantCreation, StoreError> {
         let menu = encode_menu(menu)?;
         let columns = EncodedRestaurant::new(restaurant)?;
         let (columns, menu) = (&columns, &menu);
         self.in_transaction(|connection| async move {
             shard::require(&connection, restaurant.id.bucket()).await?;
-            let EncodedRestaurant { id, name, created_at_ns, settings, pause } = columns;
-            let revision = i64::from(restaurant.revision);
-            let inserted = connection
-                .execute(INSERT_RESTAURANT, &[id, &revision, created_at_ns, name, settings, pause, menu])
-                .await?;
-            Ok(inserted == 1)
+            create(&connection, columns, i64::from(restaurant.revision), menu).await
         })
         .await
+    }
+
+    async fn restaurant_by_external_id(
+        &self,
+        external_id: &ExternalId,
+    ) -> Result<Option<RestaurantId>, StoreError> {
+        self.held.check(external_id.bucket())?;
+        self.read(async |connection| find_external_id(connection, external_id.as_str()).await).await
     }
 
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
@@ -152,6 +167,7 @@ impl CatalogueStore for PostgresStore {
     async fn restaurants(
         &self,
         after: Option<RestaurantId>,
+        is_closed: Option<bool>,
         limit: PageSize,
     ) -> Result<RestaurantPage, StoreError> {
         let is_behind_the_first_page = after.is_some();
@@ -159,33 +175,29 @@ impl CatalogueStore for PostgresStore {
         let (first, last) = shard::numbers(self.held.buckets());
         let list = |connection: Arc<Connection>| async move {
             let limit = i64::from(limit.get());
-            let rows = connection.query(LIST_RESTAURANTS, &[&after, &limit, &first, &last]).await?;
+            let rows =
+                connection.query(LIST_RESTAURANTS, &[&after, &limit, &first, &last, &is_closed]).await?;
             rows.iter().map(restaurant_of).collect()
         };
         let restaurants = self.read_perhaps_calmly(is_behind_the_first_page, list).await?;
         Ok(RestaurantPage { restaurants, incomplete: !self.held.is_as_expected() })
     }
 
-    async fn update_restaurant(
+    async fn update_restaurant_under(
         &self,
         restaurant: &Restaurant,
         expected: Revision,
-    ) -> Result<CatalogueUpdate, StoreError> {
-        let columns = &EncodedRestaurant::new(restaurant)?;
-        self.in_transaction(|connection| async move {
-            shard::require(&connection, restaurant.id.bucket()).await?;
-            let EncodedRestaurant { id, name, settings, pause, .. } = columns;
-            let updated = connection
-                .execute(UPDATE_RESTAURANT, &[id, &i64::from(expected), name, settings, pause])
-                .await?;
-            if updated == 1 {
-                return Ok(CatalogueUpdate::Done { revision: expected + 1 });
-            }
-            // Revisions only go up, so what did not fit a moment ago still does not.
-            match connection.query(FIND_REVISION, &[id]).await?.first() {
-                Some(row) => Ok(CatalogueUpdate::Conflict { current: read_number(row, 0)? }),
-                None => Ok(CatalogueUpdate::NotFound),
-            }
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<CatalogueUpdate>, StoreError> {
+        let (columns, id) = (&EncodedRestaurant::new(restaurant)?, restaurant.id);
+        self.under_key(claim, Some(id), |connection| async move {
+            shard::require(&connection, id.bucket()).await?;
+            let update = update(&connection, columns, expected).await?;
+            let written = match update {
+                CatalogueUpdate::Done { revision } => Some((Resource::Restaurant(id), revision)),
+                _ => None,
+            };
+            Ok((update, written))
         })
         .await
     }
@@ -241,6 +253,8 @@ struct EncodedRestaurant {
     created_at_ns: i64,
     settings: String,
     pause: Option<String>,
+    closed: Option<String>,
+    external_id: Option<String>,
 }
 
 impl EncodedRestaurant {
@@ -252,9 +266,57 @@ impl EncodedRestaurant {
                 created_at_ns: exact_nanoseconds(restaurant.created_at)?,
                 settings: serde_json::to_string(&restaurant.settings)?,
                 pause: restaurant.pause.as_ref().map(serde_json::to_string).transpose()?,
+                closed: restaurant.closed.as_ref().map(serde_json::to_string).transpose()?,
+                external_id: restaurant.settings.external_id.as_ref().map(ToString::to_string),
             })
         };
         encode().map_err(Failure::into_store_error)
+    }
+}
+
+async fn create(
+    connection: &Connection,
+    columns: &EncodedRestaurant,
+    revision: i64,
+    menu: &String,
+) -> Result<RestaurantCreation, Failure> {
+    let EncodedRestaurant { id, name, created_at_ns, settings, pause, closed, external_id } = columns;
+    let parameters: [&(dyn ToSql + Sync); 9] =
+        [id, &revision, created_at_ns, name, settings, pause, menu, closed, external_id];
+    if connection.execute(INSERT_RESTAURANT, &parameters).await? == 1 {
+        return Ok(RestaurantCreation::Created);
+    }
+    let by = match external_id {
+        Some(external_id) => find_external_id(connection, external_id).await?,
+        None => None,
+    };
+    Ok(match by {
+        Some(by) if by.uuid() != *id => RestaurantCreation::ExternalIdTaken { by },
+        _ => RestaurantCreation::IdTaken,
+    })
+}
+
+async fn find_external_id(
+    connection: &Connection,
+    external_id: &str,
+) -> Result<Option<RestaurantId>, Failure> {
+    connection.query(FIND_EXTERNAL_ID, &[&external_id]).await?.first().map(|row| read_id(row, 0)).transpose()
+}
+
+async fn update(
+    connection: &Connection,
+    columns: &EncodedRestaurant,
+    expected: Revision,
+) -> Result<CatalogueUpdate, Failure> {
+    let EncodedRestaurant { id, name, settings, pause, closed, .. } = columns;
+    let parameters: [&(dyn ToSql + Sync); 6] = [id, &i64::from(expected), name, settings, pause, closed];
+    if connection.execute(UPDATE_RESTAURANT, &parameters).await? == 1 {
+        return Ok(CatalogueUpdate::Done { revision: expected + 1 });
+    }
+    // Revisions only go up, so what did not fit a moment ago still does not.
+    match connection.query(FIND_REVISION, &[id]).await?.first() {
+        Some(row) => Ok(CatalogueUpdate::Conflict { current: read_number(row, 0)? }),
+        None => Ok(CatalogueUpdate::NotFound),
     }
 }
 
@@ -294,6 +356,7 @@ fn restaurant_of(row: &Row) -> Result<Restaurant, Failure> {
         revision: read_number(row, 1)?,
         settings: decode_json(read(row, 2)?)?,
         pause: read::<Option<&str>>(row, 3)?.map(decode_json).transpose()?,
+        closed: read::<Option<&str>>(row, 6)?.map(decode_json).transpose()?,
         created_at: read_timestamp(row, 4)?,
     })
 }

@@ -1,11 +1,11 @@
 //! Idempotency records: how they stand in their columns, and those of writes that are not about an order.
 
-use dabba_domain::{RestaurantId, ids::Id, order::Version};
+use dabba_domain::{AccountId, RestaurantId, ids::Id, order::Version};
 use dabba_store::{
-    ClaimAt, ClaimRecord, Fingerprint, Resource,
+    ClaimAt, ClaimRecord, Fingerprint, IdempotencyKey, Resource,
     encoding::{decode_resource, encode_resource, exact_nanoseconds},
 };
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use crate::{
@@ -49,9 +49,17 @@ pub(crate) async fn find(
     claim: ClaimAt<'_>,
     scope: Option<RestaurantId>,
 ) -> Result<Option<ClaimRecord>, Failure> {
-    let ClaimAt { claim, .. } = claim;
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-        [&claim.account_id.uuid(), &scope_uuid(scope), &claim.key.as_str()];
+    find_in(connection, claim.claim.account_id, scope, &claim.claim.key).await
+}
+
+/// Returns the record of an account's key in a scope, if the key is claimed.
+pub(crate) async fn find_in(
+    connection: &Connection,
+    account_id: AccountId,
+    scope: Option<RestaurantId>,
+    key: &IdempotencyKey,
+) -> Result<Option<ClaimRecord>, Failure> {
+    let parameters: [&(dyn ToSql + Sync); 3] = [&account_id.uuid(), &scope_uuid(scope), &key.as_str()];
     let rows = connection.query(FIND_CLAIM, &parameters).await?;
     rows.first().map(|row| claim_record_of(row, 0)).transpose()
 }
@@ -67,7 +75,7 @@ pub(crate) async fn insert(
 ) -> Result<(), Failure> {
     let ClaimAt { claim, at } = claim;
     let (id, resource) = encode_resource(resource)?;
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
+    let parameters: [&(dyn ToSql + Sync); 8] = [
         &claim.account_id.uuid(),
         &scope_uuid(scope),
         &claim.key.as_str(),

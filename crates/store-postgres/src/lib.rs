@@ -55,8 +55,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
-use dabba_store::{Health, Hint, Store, StoreError};
+use dabba_domain::{
+    Bucket, RestaurantId, Timestamp,
+    order::{TaskQueue, Version},
+};
+use dabba_store::{ClaimAt, Health, Hint, Resource, Store, StoreError, UnderKey};
 use futures::stream::BoxStream;
 use tokio::{sync::Notify, task::JoinHandle};
 
@@ -231,6 +234,38 @@ impl PostgresStore {
             work(connection).await
         };
         run.await.map_err(Failure::into_store_error)
+    }
+
+    /// Makes a write under a key as one SERIALIZABLE transaction, unless the key is claimed. The write returns how it
+    /// ended, and what the key leads to if it was made.
+    async fn under_key<T, F>(
+        &self,
+        claim: Option<ClaimAt<'_>>,
+        scope: Option<RestaurantId>,
+        write: impl Fn(Arc<Connection>) -> F,
+    ) -> Result<UnderKey<T>, StoreError>
+    where
+        F: Future<Output = Result<(T, Option<(Resource, Version)>), Failure>>,
+    {
+        let write = &write;
+        let ended = self
+            .in_transaction(|connection| async move {
+                if let Some(claim) = claim
+                    && let Some(record) = claims::find(&connection, claim, scope).await?
+                {
+                    return Ok(UnderKey::Claimed(record));
+                }
+                let (ended, written) = write(Arc::clone(&connection)).await?;
+                if let (Some(claim), Some((resource, version))) = (claim, written) {
+                    claims::insert(&connection, claim, scope, &resource, version).await?;
+                }
+                Ok(UnderKey::Ended(ended))
+            })
+            .await?;
+        if matches!(ended, UnderKey::Claimed(_)) {
+            self.confirm().await?;
+        }
+        Ok(ended)
     }
 
     /// Returns when everything that can be read is as safe as what this store commits. What is answered from

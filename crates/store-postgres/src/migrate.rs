@@ -23,10 +23,11 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V3__parked_tasks", include_str!("../migrations/V3__parked_tasks.sql")),
     ("V4__card_payments", include_str!("../migrations/V4__card_payments.sql")),
     ("V5__stock_revisions", include_str!("../migrations/V5__stock_revisions.sql")),
+    ("V6__external_ids", include_str!("../migrations/V6__external_ids.sql")),
 ];
 
 /// The version of the newest migration.
-const NEWEST: i64 = 5;
+const NEWEST: i64 = 6;
 
 /// The name, as a number, of the lock that a migrating server holds on its database: `dabba` in ASCII.
 const LOCK: i64 = 0x64_61_62_62_61;

@@ -1,13 +1,17 @@
 //! Accounts and memberships.
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, RestaurantId, Role, text::Name};
+use dabba_domain::{AccountId, RestaurantId, Role, order::Version, text::Name};
 use dabba_store::encoding::exact_nanoseconds;
-use dabba_store::{Account, AccountCreation, AccountStore, PageSize, StoreError};
-use rusqlite::{Connection, Row, params};
+use dabba_store::{
+    Account, AccountCreation, AccountStore, ClaimAt, ClaimOutcome, ClaimRecord, IdempotencyKey, PageSize,
+    Resource, StoreError, UnderKey,
+};
+use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::{
     SqliteStore,
+    claims::{self, OwnedClaim},
     codec::{BELOW_EVERY_ID, id_bytes, read_id, read_name, read_text, read_timestamp},
     failure::Failure,
 };
@@ -50,22 +54,49 @@ pub(crate) const DELETE_MEMBERSHIP: &str =
 
 #[async_trait]
 impl AccountStore for SqliteStore {
-    async fn create_account(&self, account: &Account) -> Result<AccountCreation, StoreError> {
-        let account = account.clone();
-        let created_at_ns = exact_nanoseconds(account.created_at)?;
+    async fn create_account_under(
+        &self,
+        account: &Account,
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<AccountCreation>, StoreError> {
+        let (account, claim) = (account.clone(), claim.map(OwnedClaim::from));
         self.writer
             .write(move |transaction| {
-                let inserted = transaction.prepare_cached(INSERT_ACCOUNT)?.execute(params![
-                    id_bytes(account.id),
-                    account.email,
-                    account.name.as_str(),
-                    account.role.as_str(),
-                    account.password_hash,
-                    created_at_ns,
-                ])?;
-                Ok(if inserted == 1 { AccountCreation::Created } else { AccountCreation::EmailTaken })
+                claims::under(transaction, claim.as_ref(), None, || {
+                    let creation = create(transaction, &account)?;
+                    let is_created = creation == AccountCreation::Created;
+                    Ok((creation, is_created.then_some((Resource::Account(account.id), 1))))
+                })
             })
             .await
+    }
+
+    async fn claim_for_account(
+        &self,
+        claim: ClaimAt<'_>,
+        resource: &Resource,
+        version: Version,
+    ) -> Result<ClaimOutcome, StoreError> {
+        let (claim, resource) = (OwnedClaim::from(claim), resource.clone());
+        self.writer
+            .write(move |transaction| {
+                let claimed =
+                    claims::under(transaction, Some(&claim), None, || Ok(((), Some((resource, version)))))?;
+                Ok(match claimed {
+                    UnderKey::Ended(()) => ClaimOutcome::Claimed,
+                    UnderKey::Claimed(record) => ClaimOutcome::Found(record),
+                })
+            })
+            .await
+    }
+
+    async fn find_account_claim(
+        &self,
+        account_id: AccountId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ClaimRecord>, StoreError> {
+        let key = key.clone();
+        self.readers.read(move |connection| claims::find_in(connection, account_id, None, &key)).await
     }
 
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
@@ -132,6 +163,18 @@ impl AccountStore for SqliteStore {
             })
             .await
     }
+}
+
+fn create(transaction: &Transaction<'_>, account: &Account) -> Result<AccountCreation, Failure> {
+    let inserted = transaction.prepare_cached(INSERT_ACCOUNT)?.execute(params![
+        id_bytes(account.id),
+        account.email,
+        account.name.as_str(),
+        account.role.as_str(),
+        account.password_hash,
+        exact_nanoseconds(account.created_at)?,
+    ])?;
+    Ok(if inserted == 1 { AccountCreation::Created } else { AccountCreation::EmailTaken })
 }
 
 fn members(

@@ -4,20 +4,22 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use dabba_domain::{
-    RestaurantId,
+    ExternalId, RestaurantId,
     menu::Menu,
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
 use dabba_store::encoding::{decode_json, exact_nanoseconds};
 use dabba_store::{
-    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockEdit,
-    StockLevel, StockUpdate, StoreError, check_revisions_asked,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, PageSize, Resource,
+    RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
+    check_revisions_asked,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use crate::{
     SqliteStore,
+    claims::{self, OwnedClaim},
     codec::{BELOW_EVERY_ID, id_bytes, read_id, read_number, read_optional_text, read_text, read_timestamp},
     failure::Failure,
     orders::commit::find_revisions,
@@ -30,15 +32,20 @@ pub const MENUS_KEPT: u32 = 10;
 /// The columns that [`restaurant_of`] reads, in its order.
 macro_rules! restaurant_columns {
     () => {
-        "id, revision, settings, pause, created_at_ns, menu_revision"
+        "id, revision, settings, pause, created_at_ns, menu_revision, closed"
     };
 }
 
 pub(crate) const FIND_RESTAURANT: &str =
     concat!("SELECT ", restaurant_columns!(), " FROM restaurants WHERE id = ?1");
 
-pub(crate) const LIST_RESTAURANTS: &str =
-    concat!("SELECT ", restaurant_columns!(), " FROM restaurants WHERE id > ?1 ORDER BY id LIMIT ?2");
+pub(crate) const LIST_RESTAURANTS: &str = concat!(
+    "SELECT ",
+    restaurant_columns!(),
+    " FROM restaurants WHERE id > ?1 AND (?3 IS NULL OR (closed IS NOT NULL) = ?3) ORDER BY id LIMIT ?2"
+);
+
+pub(crate) const FIND_EXTERNAL_ID: &str = "SELECT id FROM restaurants WHERE external_id = ?1";
 
 pub(crate) const FIND_MENU: &str =
     "SELECT menu FROM menus WHERE restaurant_id = ?1 ORDER BY revision DESC LIMIT 1";
@@ -51,8 +58,9 @@ pub(crate) const FIND_REVISION: &str = "SELECT revision FROM restaurants WHERE i
 pub(crate) const FIND_MENU_REVISION: &str = "SELECT menu_revision FROM restaurants WHERE id = ?1";
 
 const INSERT_RESTAURANT: &str = "\
-    INSERT INTO restaurants (id, revision, menu_revision, name, created_at_ns, settings, pause) \
-    VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING";
+    INSERT INTO restaurants \
+        (id, revision, menu_revision, name, created_at_ns, settings, pause, closed, external_id) \
+    VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
 
 const INSERT_MENU: &str = "INSERT INTO menus (restaurant_id, revision, menu) VALUES (?1, ?2, ?3)";
 
@@ -62,7 +70,8 @@ pub(crate) const FORGET_MENUS: &str = "\
         SELECT revision FROM menus WHERE restaurant_id = ?1 ORDER BY revision DESC LIMIT 1 OFFSET ?2 - 1)";
 
 pub(crate) const UPDATE_RESTAURANT: &str = "\
-    UPDATE restaurants SET revision = revision + 1, name = ?2, settings = ?3, pause = ?4 WHERE id = ?1";
+    UPDATE restaurants SET revision = revision + 1, name = ?2, settings = ?3, pause = ?4, closed = ?5 \
+    WHERE id = ?1";
 
 pub(crate) const UPDATE_MENU_REVISION: &str = "UPDATE restaurants SET menu_revision = ?2 WHERE id = ?1";
 
@@ -72,10 +81,22 @@ pub(crate) const RAISE_STOCK_FLOOR: &str = "\
 
 #[async_trait]
 impl CatalogueStore for SqliteStore {
-    async fn create_restaurant(&self, restaurant: &Restaurant, menu: &Menu) -> Result<bool, StoreError> {
+    async fn create_restaurant(
+        &self,
+        restaurant: &Restaurant,
+        menu: &Menu,
+    ) -> Result<RestaurantCreation, StoreError> {
         let restaurant = EncodedRestaurant::new(restaurant)?;
         let menu = encode_menu(menu)?;
         self.writer.write(move |transaction| create(transaction, &restaurant, &menu)).await
+    }
+
+    async fn restaurant_by_external_id(
+        &self,
+        external_id: &ExternalId,
+    ) -> Result<Option<RestaurantId>, StoreError> {
+        let external_id = external_id.clone();
+        self.readers.read(move |connection| find_external_id(connection, &external_id)).await
     }
 
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
@@ -99,13 +120,14 @@ impl CatalogueStore for SqliteStore {
     async fn restaurants(
         &self,
         after: Option<RestaurantId>,
+        is_closed: Option<bool>,
         limit: PageSize,
     ) -> Result<RestaurantPage, StoreError> {
         self.readers
             .read(move |connection| {
                 let after = after.map_or(BELOW_EVERY_ID, id_bytes);
                 let mut statement = connection.prepare_cached(LIST_RESTAURANTS)?;
-                let mut rows = statement.query(params![after, limit.get()])?;
+                let mut rows = statement.query(params![after, limit.get(), is_closed])?;
                 let mut restaurants = Vec::new();
                 while let Some(row) = rows.next()? {
                     restaurants.push(restaurant_of(row)?);
@@ -115,13 +137,26 @@ impl CatalogueStore for SqliteStore {
             .await
     }
 
-    async fn update_restaurant(
+    async fn update_restaurant_under(
         &self,
         restaurant: &Restaurant,
         expected: Revision,
-    ) -> Result<CatalogueUpdate, StoreError> {
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<CatalogueUpdate>, StoreError> {
         let restaurant = EncodedRestaurant::new(restaurant)?;
-        self.writer.write(move |transaction| update(transaction, &restaurant, expected)).await
+        let (id, claim) = (restaurant.id, claim.map(OwnedClaim::from));
+        self.writer
+            .write(move |transaction| {
+                claims::under(transaction, claim.as_ref(), Some(id), || {
+                    let update = update(transaction, &restaurant, expected)?;
+                    let written = match update {
+                        CatalogueUpdate::Done { revision } => Some((Resource::Restaurant(id), revision)),
+                        _ => None,
+                    };
+                    Ok((update, written))
+                })
+            })
+            .await
     }
 
     async fn replace_menu(
@@ -158,6 +193,8 @@ struct EncodedRestaurant {
     created_at_ns: i64,
     settings: String,
     pause: Option<String>,
+    closed: Option<String>,
+    external_id: Option<ExternalId>,
 }
 
 impl EncodedRestaurant {
@@ -170,6 +207,8 @@ impl EncodedRestaurant {
                 created_at_ns: exact_nanoseconds(restaurant.created_at)?,
                 settings: serde_json::to_string(&restaurant.settings)?,
                 pause: restaurant.pause.as_ref().map(serde_json::to_string).transpose()?,
+                closed: restaurant.closed.as_ref().map(serde_json::to_string).transpose()?,
+                external_id: restaurant.settings.external_id.clone(),
             })
         };
         encode().map_err(StoreError::from)
@@ -184,7 +223,8 @@ fn create(
     transaction: &Transaction<'_>,
     restaurant: &EncodedRestaurant,
     menu: &str,
-) -> Result<bool, Failure> {
+) -> Result<RestaurantCreation, Failure> {
+    let external_id = restaurant.external_id.as_ref();
     let inserted = transaction.prepare_cached(INSERT_RESTAURANT)?.execute(params![
         id_bytes(restaurant.id),
         restaurant.revision,
@@ -192,12 +232,27 @@ fn create(
         restaurant.created_at_ns,
         restaurant.settings,
         restaurant.pause,
+        restaurant.closed,
+        external_id.map(ExternalId::as_str),
     ])?;
     if inserted == 0 {
-        return Ok(false);
+        let by = external_id.map(|external_id| find_external_id(transaction, external_id)).transpose()?;
+        return Ok(match by.flatten() {
+            Some(by) if by != restaurant.id => RestaurantCreation::ExternalIdTaken { by },
+            _ => RestaurantCreation::IdTaken,
+        });
     }
     transaction.prepare_cached(INSERT_MENU)?.execute(params![id_bytes(restaurant.id), 1, menu])?;
-    Ok(true)
+    Ok(RestaurantCreation::Created)
+}
+
+fn find_external_id(
+    connection: &Connection,
+    external_id: &ExternalId,
+) -> Result<Option<RestaurantId>, Failure> {
+    let mut statement = connection.prepare_cached(FIND_EXTERNAL_ID)?;
+    let mut rows = statement.query([external_id.as_str()])?;
+    rows.next()?.map(|row| read_id(row, 0)).transpose()
 }
 
 fn catalogue(connection: &mut Connection, id: RestaurantId) -> Result<Option<Catalogue>, Failure> {
@@ -224,6 +279,7 @@ fn restaurant_of(row: &Row<'_>) -> Result<Restaurant, Failure> {
         revision: read_number(row, 1)?,
         settings: decode_json(read_text(row, 2)?)?,
         pause: read_optional_text(row, 3)?.map(decode_json).transpose()?,
+        closed: read_optional_text(row, 6)?.map(decode_json).transpose()?,
         created_at: read_timestamp(row, 4)?,
     })
 }
@@ -260,6 +316,7 @@ fn update(
         restaurant.name,
         restaurant.settings,
         restaurant.pause,
+        restaurant.closed,
     ])?;
     Ok(CatalogueUpdate::Done { revision: expected + 1 })
 }

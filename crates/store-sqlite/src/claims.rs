@@ -1,11 +1,11 @@
 //! Idempotency records: how they stand in their columns, and those of writes that are not about an order.
 
-use dabba_domain::{RestaurantId, order::Version};
+use dabba_domain::{AccountId, RestaurantId, Timestamp, order::Version};
 use dabba_store::{
-    ClaimAt, ClaimRecord, Fingerprint, Resource,
+    Claim, ClaimAt, ClaimRecord, Fingerprint, IdempotencyKey, Resource, UnderKey,
     encoding::{decode_resource, encode_resource, exact_nanoseconds},
 };
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 use uuid::Uuid;
 
 use crate::{
@@ -45,11 +45,60 @@ pub(crate) fn find(
     claim: ClaimAt<'_>,
     scope: Option<RestaurantId>,
 ) -> Result<Option<ClaimRecord>, Failure> {
-    let ClaimAt { claim, .. } = claim;
-    let mut statement = transaction.prepare_cached(FIND_CLAIM)?;
-    let mut rows =
-        statement.query(params![id_bytes(claim.account_id), scope_bytes(scope), claim.key.as_str()])?;
+    find_in(transaction, claim.claim.account_id, scope, &claim.claim.key)
+}
+
+/// Returns the record of an account's key in a scope, if the key is claimed.
+pub(crate) fn find_in(
+    connection: &Connection,
+    account_id: AccountId,
+    scope: Option<RestaurantId>,
+    key: &IdempotencyKey,
+) -> Result<Option<ClaimRecord>, Failure> {
+    let mut statement = connection.prepare_cached(FIND_CLAIM)?;
+    let mut rows = statement.query(params![id_bytes(account_id), scope_bytes(scope), key.as_str()])?;
     rows.next()?.map(|row| claim_record_of(row, 0)).transpose()
+}
+
+/// A claim of its own, to be sent to the thread that writes.
+#[derive(Clone)]
+pub(crate) struct OwnedClaim {
+    claim: Claim,
+    at: Timestamp,
+}
+
+impl From<ClaimAt<'_>> for OwnedClaim {
+    fn from(ClaimAt { claim, at }: ClaimAt<'_>) -> Self {
+        Self { claim: claim.clone(), at }
+    }
+}
+
+impl OwnedClaim {
+    /// The claim, borrowed.
+    pub(crate) const fn get(&self) -> ClaimAt<'_> {
+        ClaimAt { claim: &self.claim, at: self.at }
+    }
+}
+
+/// Makes a write under a key, unless the key is claimed. The write returns how it ended, and what the key leads to
+/// if it was made.
+pub(crate) fn under<T>(
+    transaction: &Transaction<'_>,
+    claim: Option<&OwnedClaim>,
+    scope: Option<RestaurantId>,
+    write: impl FnOnce() -> Result<(T, Option<(Resource, Version)>), Failure>,
+) -> Result<UnderKey<T>, Failure> {
+    let claim = claim.map(OwnedClaim::get);
+    if let Some(claim) = claim
+        && let Some(record) = find(transaction, claim, scope)?
+    {
+        return Ok(UnderKey::Claimed(record));
+    }
+    let (ended, written) = write()?;
+    if let (Some(claim), Some((resource, version))) = (claim, written) {
+        insert(transaction, claim, scope, &resource, version)?;
+    }
+    Ok(UnderKey::Ended(ended))
 }
 
 /// Claims a key that is free.

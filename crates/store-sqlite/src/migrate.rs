@@ -17,10 +17,11 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V2__parked_tasks", include_str!("../migrations/V2__parked_tasks.sql")),
     ("V3__card_payments", include_str!("../migrations/V3__card_payments.sql")),
     ("V4__stock_revisions", include_str!("../migrations/V4__stock_revisions.sql")),
+    ("V5__external_ids", include_str!("../migrations/V5__external_ids.sql")),
 ];
 
 /// The version of the newest migration.
-const NEWEST: u32 = 4;
+const NEWEST: u32 = 5;
 
 /// How long to wait for another process that holds the database; it may be migrating it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);

@@ -24,6 +24,7 @@ const STATEMENTS: &[&str] = &[
     audit::ALL_CLAIMS,
     audit::ALL_STOCK,
     audit::ALL_TASKS,
+    catalogue::FIND_EXTERNAL_ID,
     catalogue::FIND_MENU,
     catalogue::FIND_MENU_REVISION,
     catalogue::FIND_RESTAURANT,

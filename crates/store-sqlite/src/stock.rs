@@ -1,10 +1,14 @@
 //! Changes of stock by hand. What orders take and return is part of their commit.
 
 use dabba_domain::{RestaurantId, restaurant::Revision, text::Slug};
-use dabba_store::{Claim, ClaimAt, Resource, StockEdit, StockLevel, StockOperation, StockUpdate};
+use dabba_store::{Resource, StockEdit, StockLevel, StockOperation, StockUpdate};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use crate::{claims, codec::id_bytes, failure::Failure};
+use crate::{
+    claims::{self, OwnedClaim},
+    codec::id_bytes,
+    failure::Failure,
+};
 
 pub(crate) const FIND_COUNTERS: &str =
     "SELECT menu_revision, stock_revision_floor FROM restaurants WHERE id = ?1";
@@ -27,13 +31,13 @@ pub(crate) const UPDATE_COUNTERS: &str =
 pub(crate) struct OwnedEdit {
     operation: StockOperation,
     expected: Option<Revision>,
-    claim: Option<(Claim, dabba_domain::Timestamp)>,
+    claim: Option<OwnedClaim>,
 }
 
 impl From<&StockEdit<'_>> for OwnedEdit {
     fn from(edit: &StockEdit<'_>) -> Self {
         let StockEdit { operation, expected, claim } = *edit;
-        Self { operation, expected, claim: claim.map(|ClaimAt { claim, at }| (claim.clone(), at)) }
+        Self { operation, expected, claim: claim.map(OwnedClaim::from) }
     }
 }
 
@@ -49,7 +53,7 @@ pub(crate) fn change(
         .query_row([id_bytes(id)], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((menu_revision, floor)) = counters else { return Ok(StockUpdate::NotFound) };
-    let claim = edit.claim.as_ref().map(|(claim, at)| ClaimAt { claim, at: *at });
+    let claim = edit.claim.as_ref().map(OwnedClaim::get);
     if let Some(claim) = claim
         && let Some(record) = claims::find(transaction, claim, Some(id))?
     {

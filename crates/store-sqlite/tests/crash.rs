@@ -57,7 +57,7 @@ async fn what_was_acknowledged_survives_kill() {
     SqliteStore::migrate(&path).unwrap();
     let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
     let restaurant = the_restaurant();
-    assert!(store.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap());
+    assert!(store.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap().is_created());
     store.set_stock(restaurant.id, &slug("naan"), Some(STOCK)).await.unwrap();
     store.close().await;
 

@@ -1,15 +1,45 @@
 //! Accounts, and which of them work for which restaurant.
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, text::Name};
+use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, order::Version, text::Name};
 
-use crate::{PageSize, StoreError};
+use crate::{ClaimAt, ClaimOutcome, ClaimRecord, IdempotencyKey, PageSize, Resource, StoreError, UnderKey};
 
 /// Keeps accounts and memberships.
 #[async_trait]
 pub trait AccountStore: Send + Sync {
-    /// Registers an account, unless its e-mail address has one.
-    async fn create_account(&self, account: &Account) -> Result<AccountCreation, StoreError>;
+    /// Registers an account, unless its e-mail address has one. The key is in the scope of the claim's account
+    /// alone, and is claimed together with the registration.
+    async fn create_account_under(
+        &self,
+        account: &Account,
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<AccountCreation>, StoreError>;
+
+    /// Registers an account without a key.
+    async fn create_account(&self, account: &Account) -> Result<AccountCreation, StoreError> {
+        match self.create_account_under(account, None).await? {
+            UnderKey::Ended(creation) => Ok(creation),
+            UnderKey::Claimed(_) => {
+                Err(StoreError::Corrupt("a key was claimed that was not given".to_owned()))
+            }
+        }
+    }
+
+    /// Claims a key in the scope of an account alone, for a resource that is created after that, elsewhere.
+    async fn claim_for_account(
+        &self,
+        claim: ClaimAt<'_>,
+        resource: &Resource,
+        version: Version,
+    ) -> Result<ClaimOutcome, StoreError>;
+
+    /// The record of a key in the scope of an account alone.
+    async fn find_account_claim(
+        &self,
+        account_id: AccountId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ClaimRecord>, StoreError>;
 
     /// The account with this id.
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError>;

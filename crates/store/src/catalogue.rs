@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use dabba_domain::{
-    RestaurantId,
+    ExternalId, RestaurantId,
     limits::MAX_STOCK,
     menu::Menu,
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
 
-use crate::{CatalogueGuard, ClaimAt, ClaimRecord, Fingerprint, PageSize, Resource, StoreError};
+use crate::{CatalogueGuard, ClaimAt, ClaimRecord, Fingerprint, PageSize, Resource, StoreError, UnderKey};
 
 /// Most restaurants whose revisions are asked for in one call of [`CatalogueStore::revisions`].
 pub const MAX_REVISIONS: usize = 256;
@@ -19,8 +19,18 @@ pub const MAX_REVISIONS: usize = 256;
 /// Keeps restaurants, menus and stock.
 #[async_trait]
 pub trait CatalogueStore: Send + Sync {
-    /// Registers a restaurant with its menu, whose revision is 1. `false` when the id is taken.
-    async fn create_restaurant(&self, restaurant: &Restaurant, menu: &Menu) -> Result<bool, StoreError>;
+    /// Registers a restaurant with its menu, whose revision is 1, unless its id or its external id is taken.
+    async fn create_restaurant(
+        &self,
+        restaurant: &Restaurant,
+        menu: &Menu,
+    ) -> Result<RestaurantCreation, StoreError>;
+
+    /// The restaurant with this external id, which is looked for in the external id's bucket.
+    async fn restaurant_by_external_id(
+        &self,
+        external_id: &ExternalId,
+    ) -> Result<Option<RestaurantId>, StoreError>;
 
     /// All that is needed to price an order of a restaurant.
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError>;
@@ -34,20 +44,38 @@ pub trait CatalogueStore: Send + Sync {
         ids: &[RestaurantId],
     ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError>;
 
-    /// A page of restaurants behind the given one, by id, oldest first.
+    /// A page of restaurants behind the given one, by id, oldest first: all, or those that are closed
+    /// permanently, or those that are not.
     async fn restaurants(
         &self,
         after: Option<RestaurantId>,
+        is_closed: Option<bool>,
         limit: PageSize,
     ) -> Result<RestaurantPage, StoreError>;
 
-    /// Replaces the settings and the pause of a restaurant that is at revision `expected`. The
-    /// restaurant's own `revision` is not looked at; the new one is `expected + 1`.
+    /// Replaces the settings, the pause and the closure of a restaurant that is at revision `expected`. The
+    /// restaurant's own `revision` is not looked at; the new one is `expected + 1`. The external id stays. The key
+    /// is in the restaurant's scope; its claim is looked at first, and made together with the update.
+    async fn update_restaurant_under(
+        &self,
+        restaurant: &Restaurant,
+        expected: Revision,
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<CatalogueUpdate>, StoreError>;
+
+    /// Updates a restaurant without a key.
     async fn update_restaurant(
         &self,
         restaurant: &Restaurant,
         expected: Revision,
-    ) -> Result<CatalogueUpdate, StoreError>;
+    ) -> Result<CatalogueUpdate, StoreError> {
+        match self.update_restaurant_under(restaurant, expected, None).await? {
+            UnderKey::Ended(update) => Ok(update),
+            UnderKey::Claimed(_) => {
+                Err(StoreError::Corrupt("a key was claimed that was not given".to_owned()))
+            }
+        }
+    }
 
     /// Replaces the menu of a restaurant whose menu is at revision `expected`. Stock of items that
     /// are no longer on it is no longer kept.
@@ -123,6 +151,27 @@ pub struct RestaurantPage {
     /// Whether restaurants may be missing here because a shard did not answer in time; they cannot take an
     /// order either. They are not on a later page: whoever needs them asks for this page again.
     pub incomplete: bool,
+}
+
+/// How the registration of a restaurant ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestaurantCreation {
+    /// It is registered.
+    Created,
+    /// There is a restaurant with this id.
+    IdTaken,
+    /// There is a restaurant with this external id.
+    ExternalIdTaken {
+        /// The restaurant.
+        by: RestaurantId,
+    },
+}
+
+impl RestaurantCreation {
+    /// Whether the restaurant is registered.
+    pub const fn is_created(self) -> bool {
+        matches!(self, Self::Created)
+    }
 }
 
 /// How a change of the catalogue ended.

@@ -95,6 +95,15 @@ pub enum ClaimOutcome {
     Found(ClaimRecord),
 }
 
+/// How a write under an optional key ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnderKey<T> {
+    /// There was no key, or it was free. It is claimed if the write was made.
+    Ended(T),
+    /// The key had been claimed before, and nothing is written.
+    Claimed(ClaimRecord),
+}
+
 /// A key that a client chooses for one intention, and repeats when it repeats the request.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(Arc<str>);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, Bucket, OrderId, RestaurantId, TaskId, Timestamp,
+    AccountId, Bucket, ExternalId, OrderId, RestaurantId, TaskId, Timestamp,
     menu::Menu,
     order::{Order, RecordedEvent, TaskQueue, Version},
     restaurant::{Restaurant, Revision},
@@ -15,10 +15,11 @@ use futures::stream::BoxStream;
 
 use crate::{
     Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
-    CatalogueUpdate, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint,
-    IdempotencyKey, Listing, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, ScopedKey,
-    StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure,
-    TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
+    CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor,
+    FeedEntry, Health, Hint, IdempotencyKey, Listing, OrderPage, OrderQuery, OrderStore, PageSize, Resource,
+    RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError,
+    StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry,
+    TaskStore, UnderKey,
 };
 
 /// Steps in before and after calls of a store. What it answers before a call keeps the call from being made;
@@ -148,8 +149,18 @@ impl<I: Interceptor> TaskStore for InterceptedStore<I> {
 
 #[async_trait]
 impl<I: Interceptor> CatalogueStore for InterceptedStore<I> {
-    async fn create_restaurant(&self, restaurant: &Restaurant, menu: &Menu) -> Result<bool, StoreError> {
+    async fn create_restaurant(
+        &self,
+        restaurant: &Restaurant,
+        menu: &Menu,
+    ) -> Result<RestaurantCreation, StoreError> {
         self.around(StoreCall::Other, self.inner.create_restaurant(restaurant, menu)).await
+    }
+    async fn restaurant_by_external_id(
+        &self,
+        external_id: &ExternalId,
+    ) -> Result<Option<RestaurantId>, StoreError> {
+        self.around(StoreCall::Other, self.inner.restaurant_by_external_id(external_id)).await
     }
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
         self.around(StoreCall::Other, self.inner.catalogue(id)).await
@@ -163,16 +174,18 @@ impl<I: Interceptor> CatalogueStore for InterceptedStore<I> {
     async fn restaurants(
         &self,
         after: Option<RestaurantId>,
+        is_closed: Option<bool>,
         limit: PageSize,
     ) -> Result<RestaurantPage, StoreError> {
-        self.around(StoreCall::Other, self.inner.restaurants(after, limit)).await
+        self.around(StoreCall::Other, self.inner.restaurants(after, is_closed, limit)).await
     }
-    async fn update_restaurant(
+    async fn update_restaurant_under(
         &self,
         restaurant: &Restaurant,
         expected: Revision,
-    ) -> Result<CatalogueUpdate, StoreError> {
-        self.around(StoreCall::Other, self.inner.update_restaurant(restaurant, expected)).await
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<CatalogueUpdate>, StoreError> {
+        self.around(StoreCall::Other, self.inner.update_restaurant_under(restaurant, expected, claim)).await
     }
     async fn replace_menu(
         &self,
@@ -197,8 +210,27 @@ impl<I: Interceptor> CatalogueStore for InterceptedStore<I> {
 
 #[async_trait]
 impl<I: Interceptor> AccountStore for InterceptedStore<I> {
-    async fn create_account(&self, account: &Account) -> Result<AccountCreation, StoreError> {
-        self.around(StoreCall::Other, self.inner.create_account(account)).await
+    async fn create_account_under(
+        &self,
+        account: &Account,
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<AccountCreation>, StoreError> {
+        self.around(StoreCall::Other, self.inner.create_account_under(account, claim)).await
+    }
+    async fn claim_for_account(
+        &self,
+        claim: ClaimAt<'_>,
+        resource: &Resource,
+        version: Version,
+    ) -> Result<ClaimOutcome, StoreError> {
+        self.around(StoreCall::Other, self.inner.claim_for_account(claim, resource, version)).await
+    }
+    async fn find_account_claim(
+        &self,
+        account_id: AccountId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ClaimRecord>, StoreError> {
+        self.around(StoreCall::Read, self.inner.find_account_claim(account_id, key)).await
     }
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
         self.around(StoreCall::Other, self.inner.account(id)).await

@@ -33,11 +33,12 @@ pub use account::{Account, AccountCreation, AccountStore};
 pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_orders_asked};
 pub use backoff::Backoff;
 pub use catalogue::{
-    Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, RestaurantPage, StockEdit, StockLevel,
-    StockOperation, StockUpdate, check_revisions_asked,
+    Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, RestaurantCreation, RestaurantPage, StockEdit,
+    StockLevel, StockOperation, StockUpdate, check_revisions_asked,
 };
 pub use claim::{
     Claim, ClaimAt, ClaimOutcome, ClaimRecord, Fingerprint, IdempotencyKey, IdempotencyKeyError, Resource,
+    UnderKey,
 };
 pub use commit::{CatalogueGuard, Change, Commit, CommitOutcome, StockChange, StockShortage};
 pub use error::StoreError;

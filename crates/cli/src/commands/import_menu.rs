@@ -1,12 +1,15 @@
 //! `dabba import-menu`
 
-use std::{fs, path::PathBuf};
+mod target;
 
-use dabba_domain::{RestaurantId, Role, import, import::RestaurantDocument};
-use dabba_engine::{Engine, Principal};
+use std::{collections::HashMap, fs, path::PathBuf};
+
+use dabba_domain::{ExternalId, RestaurantId, Role, import, import::RestaurantDocument};
+use dabba_engine::Principal;
 use dabba_sim::Client;
 use serde::Serialize;
 
+use self::target::{EngineTarget, ServerTarget, Target};
 use crate::{
     commands::{CLOSING_TIME, DataArguments, block_on},
     data,
@@ -20,11 +23,15 @@ use crate::{
 /// What the command takes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// JSON file: one restaurant, or a list of them.
+    /// JSON file: one restaurant, or a list of them. A restaurant with an `external_id` is registered, or updated if
+    /// it is there.
     file: PathBuf,
     /// Replaces this restaurant's menu instead of registering a restaurant.
     #[arg(long, value_name = "ID")]
     restaurant: Option<RestaurantId>,
+    /// Registers restaurants without an `external_id` even if there are restaurants of the same name.
+    #[arg(long, conflicts_with = "restaurant")]
+    new: bool,
     /// Imports through a running server, for example `http://127.0.0.1:8080`.
     #[arg(long, value_name = "URL", requires = "token")]
     server: Option<String>,
@@ -38,11 +45,42 @@ pub(crate) struct Arguments {
     settings: DataArguments,
 }
 
+/// What is imported, and how.
+struct Import {
+    documents: Vec<RestaurantDocument>,
+    restaurant: Option<RestaurantId>,
+    new: bool,
+    json: bool,
+}
+
+/// What an import did with a restaurant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    /// It was registered.
+    Created,
+    /// Its settings or its menu changed.
+    Updated,
+    /// It was as the file says.
+    Unchanged,
+}
+
+impl Outcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
 /// A restaurant that has been imported.
 #[derive(Debug, Serialize)]
 struct Imported {
     id: String,
     name: String,
+    outcome: Outcome,
     items: usize,
     option_groups: usize,
     options: usize,
@@ -50,7 +88,7 @@ struct Imported {
 
 /// Imports a file. It is checked whole before anything is written.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { file, restaurant, server, token, json, settings } = arguments;
+    let Arguments { file, restaurant, new, server, token, json, settings } = arguments;
     let documents = read(&file)?;
     if restaurant.is_some() && documents.len() != 1 {
         return Err(Failure::new(format!(
@@ -59,13 +97,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             documents.len()
         )));
     }
+    let import = Import { documents, restaurant, new, json };
     if let (Some(server), Some(token)) = (server, token) {
         let client = Client::new(&server).map_err(Failure::during("--server"))?.with_token(&token);
-        return block_on(import_through(&client, documents, restaurant, json));
+        return block_on(import.into_target(&ServerTarget { client }));
     }
     let settings = settings.load()?;
     logging::start(&settings)?;
-    block_on(import_into(&settings, documents, restaurant, json))
+    block_on(import_into(&settings, import))
 }
 
 /// Reads the file, or lists all that is wrong with it.
@@ -91,12 +130,13 @@ fn read(file: &std::path::Path) -> Result<Vec<RestaurantDocument>, Failure> {
 }
 
 impl Imported {
-    fn new(id: impl Into<String>, document: &RestaurantDocument) -> Self {
+    fn new(id: RestaurantId, outcome: Outcome, document: &RestaurantDocument) -> Self {
         let items = || document.menu.categories.iter().flat_map(|category| &category.items);
         let groups = || items().flat_map(|item| &item.option_groups);
         Self {
-            id: id.into(),
+            id: id.to_string(),
             name: document.settings.name.clone(),
+            outcome,
             items: items().count(),
             option_groups: groups().count(),
             options: groups().map(|group| group.options.len()).sum(),
@@ -105,24 +145,20 @@ impl Imported {
 
     /// Says what has been imported as soon as it is: what comes after may fail.
     fn report(&self, json: bool) -> Result<(), Failure> {
-        let Self { id, name, items, option_groups, options } = self;
+        let Self { id, name, outcome, items, option_groups, options } = self;
         if json {
             output::json(self)
         } else {
             output::line(format_args!(
-                "{id}  {name}: {items} items, {option_groups} option groups, {options} options"
+                "{id}  {name}: {}, {items} items, {option_groups} option groups, {options} options",
+                outcome.as_str()
             ))
         }
     }
 }
 
 /// Imports into the databases. No server may be using the embedded one.
-async fn import_into(
-    settings: &Settings,
-    documents: Vec<RestaurantDocument>,
-    restaurant: Option<RestaurantId>,
-    json: bool,
-) -> Result<(), Failure> {
+async fn import_into(settings: &Settings, import: Import) -> Result<(), Failure> {
     let databases = Databases::from_settings(settings)?;
     let opened = databases.open(settings).await;
     let Opened { store, .. } = opened.map_err(|failure| match databases {
@@ -136,82 +172,79 @@ async fn import_into(
     data::synchronize(&clock, &*store).await?;
     let engine = data::start_engine(&store, clock, None, &databases, settings);
     let admin = Principal { account_id: demo_data::fresh_account_id(&engine), role: Role::Admin };
-    let result = async {
-        for document in documents {
-            import_one_into(&engine, &admin, document, restaurant).await?.report(json)?;
-        }
-        Ok(())
-    }
-    .await;
+    let result = import.into_target(&EngineTarget { engine: &engine, admin }).await;
     engine.shut_down(CLOSING_TIME).await;
     result
 }
 
-async fn import_one_into(
-    engine: &Engine,
-    admin: &Principal,
-    document: RestaurantDocument,
-    restaurant: Option<RestaurantId>,
-) -> Result<Imported, Failure> {
-    let during = format!("importing {}", document.settings.name);
-    let mut imported = Imported::new("", &document);
-    let RestaurantDocument { settings, menu } = document;
-    let entry = match restaurant {
-        None => engine.create_restaurant(admin, settings, menu).await,
-        Some(id) => {
-            let present = engine.catalogue(id).await.map_err(Failure::during(&during))?;
-            check_currency(present.restaurant().settings.currency.code(), &settings.currency)?;
-            engine.replace_menu(admin, id, menu, None).await
+impl Import {
+    async fn into_target(self, target: &impl Target) -> Result<(), Failure> {
+        self.check_names(target).await?;
+        for document in &self.documents {
+            let (id, outcome) = self.import_one(target, document).await?;
+            Imported::new(id, outcome, document).report(self.json)?;
         }
-    };
-    imported.id = entry.map_err(Failure::during(&during))?.restaurant().id.to_string();
-    Ok(imported)
-}
-
-/// Imports through a server.
-async fn import_through(
-    client: &Client,
-    documents: Vec<RestaurantDocument>,
-    restaurant: Option<RestaurantId>,
-    json: bool,
-) -> Result<(), Failure> {
-    for document in documents {
-        import_one_through(client, &document, restaurant).await?.report(json)?;
-    }
-    Ok(())
-}
-
-async fn import_one_through(
-    client: &Client,
-    document: &RestaurantDocument,
-    restaurant: Option<RestaurantId>,
-) -> Result<Imported, Failure> {
-    let during = format!("importing {}", document.settings.name);
-    let id = if let Some(id) = restaurant {
-        let answer = client.get(&format!("/v1/restaurants/{id}")).send().await;
-        let present = answer.map_err(Failure::during(&during))?.body;
-        check_currency(present["currency"].as_str().unwrap_or_default(), &document.settings.currency)?;
-        id.to_string()
-    } else {
-        let answer = client.post("/v1/restaurants").json(&document.settings).send().await;
-        let made = answer.map_err(Failure::during(&during))?.body;
-        made["id"].as_str().map(str::to_owned).ok_or_else(|| Failure::new("the server named no id"))?
-    };
-    let path = format!("/v1/restaurants/{id}/menu");
-    let written = client.put(&path).if_match("*").json(&document.menu).send().await;
-    written.map_err(|error| {
-        Failure::new(format!(
-            "{during}: {error}\nTo write the menu of restaurant {id} again, give --restaurant {id}"
-        ))
-    })?;
-    Ok(Imported::new(id, document))
-}
-
-/// A menu's prices are in its restaurant's currency.
-fn check_currency(present: &str, given: &str) -> Result<(), Failure> {
-    if present == given {
         Ok(())
-    } else {
-        Err(Failure::new(format!("the restaurant's currency is {present}, the file's is {given}")))
     }
+
+    async fn import_one(
+        &self,
+        target: &impl Target,
+        document: &RestaurantDocument,
+    ) -> Result<(RestaurantId, Outcome), Failure> {
+        let during = format!("importing {}", document.settings.name);
+        let external_id = external_id_of(document);
+        let present = match (self.restaurant, &external_id) {
+            (Some(id), _) => Some(id),
+            (None, Some(external_id)) => target.find(external_id).await.map_err(Failure::during(&during))?,
+            (None, None) => None,
+        };
+        let Some(id) = present else {
+            let id = target.create(document).await.map_err(Failure::during(&during))?;
+            if external_id.is_none() {
+                eprintln!(
+                    "dabba: {} has no external_id, so a later import cannot find it: name it with --restaurant {id}",
+                    document.settings.name
+                );
+            }
+            return Ok((id, Outcome::Created));
+        };
+        let with_settings = self.restaurant.is_none();
+        let updated = target.update(id, document, with_settings).await;
+        let has_changed = updated.map_err(Failure::during(&during))?;
+        Ok((id, if has_changed { Outcome::Updated } else { Outcome::Unchanged }))
+    }
+
+    /// Refuses to register a restaurant without an external id under the name of one that is there: most often it
+    /// is the same. A name is no key, since two restaurants may have one; so nothing is updated by it either.
+    async fn check_names(&self, target: &impl Target) -> Result<(), Failure> {
+        let is_nameless = |document: &&RestaurantDocument| document.settings.external_id.is_none();
+        if self.restaurant.is_some()
+            || self.new
+            || !self.documents.iter().any(|document| is_nameless(&document))
+        {
+            return Ok(());
+        }
+        let present = target.open_restaurants().await.map_err(Failure::during("reading the restaurants"))?;
+        let present: HashMap<&str, RestaurantId> =
+            present.iter().map(|(id, name)| (name.as_str(), *id)).collect();
+        let names = self.documents.iter().filter(is_nameless).map(|document| document.settings.name.trim());
+        let taken = names.filter_map(|name| present.get(name).map(|id| (name, id)));
+        let text = taken
+            .map(|(name, id)| format!("\n  {name}: restaurant {id} has this name"))
+            .collect::<Vec<_>>()
+            .concat();
+        if text.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "nothing was written, since the file would register restaurants again that have no external_id:{text}\n\
+             Give --restaurant ID to replace a restaurant's menu, or --new to register another restaurant of the name."
+        )))
+    }
+}
+
+/// The document has been checked, so an external id that is there is one.
+fn external_id_of(document: &RestaurantDocument) -> Option<ExternalId> {
+    document.settings.external_id.as_deref().and_then(|text| ExternalId::new(text).ok())
 }

@@ -166,3 +166,67 @@ fn every_problem_is_listed_and_nothing_is_written() {
     let text = failure(data.path(), &["import-menu", &file]);
     assert!(text.contains("line 2, column"), "{text}");
 }
+
+/// A small menu with an external id.
+fn named(external_id: &str, name: &str, price_minor: i64) -> Value {
+    let mut document = menu("GBP", price_minor);
+    document["external_id"] = json!(external_id);
+    document["name"] = json!(name);
+    document
+}
+
+#[test]
+fn an_import_with_external_ids_can_be_repeated() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let outcomes = |content: &Value, target: &[&str]| -> Vec<(String, String)> {
+        let file = write(data.path(), content);
+        let lines = imported(data.path(), &[&[file.as_str()], target].concat());
+        let text = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
+        lines.iter().map(|line| (text(line, "id"), text(line, "outcome"))).collect()
+    };
+    let both = json!([named("POS-1", "Naan Stop", 250), named("POS/2", "Naan Stop", 250)]);
+    let created = outcomes(&both, &["--data", path]);
+    let ids: Vec<&str> = created.iter().map(|(id, _)| id.as_str()).collect();
+    let expect = |outcomes: Vec<(String, String)>, expected: [&str; 2]| {
+        let expected: Vec<_> = ids.iter().zip(expected).collect();
+        let outcomes: Vec<_> = outcomes.iter().map(|(id, outcome)| (id.as_str(), outcome.as_str())).collect();
+        assert!(
+            outcomes.iter().zip(&expected).all(|(left, right)| left.0 == *right.0 && left.1 == right.1),
+            "{outcomes:?} {expected:?}"
+        );
+    };
+    expect(created.clone(), ["created", "created"]);
+    expect(outcomes(&both, &["--data", path]), ["unchanged", "unchanged"]);
+    let dearer = json!([named("POS-1", "Naan Stop", 300), named("POS/2", "Naan Stop", 250)]);
+    expect(outcomes(&dearer, &["--data", path]), ["updated", "unchanged"]);
+
+    let server = Server::start(data.path(), &[]);
+    let (address, token) = (server.said("/address"), server.said("/tokens/admin"));
+    let through = ["--server", &address, "--token", &token];
+    expect(outcomes(&dearer, &through), ["unchanged", "unchanged"]);
+    let renamed = json!([named("POS-1", "Naan Stop", 300), named("POS/2", "Roti Stop", 250)]);
+    expect(outcomes(&renamed, &through), ["unchanged", "updated"]);
+    let third = json!([named("POS-3", "Puri Stop", 100)]);
+    assert_eq!(outcomes(&third, &through)[0].1, "created");
+    assert_eq!(outcomes(&third, &through)[0].1, "unchanged");
+}
+
+#[test]
+fn an_import_without_external_ids_does_not_register_a_restaurant_twice() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let file = write(data.path(), &menu("GBP", 250));
+    let id = imported(data.path(), &[&file, "--data", path])[0]["id"].as_str().unwrap().to_owned();
+    let text = failure(data.path(), &["import-menu", &file, "--data", path]);
+    for part in ["nothing was written", &id, "--restaurant ID", "--new"] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    let server = Server::start(data.path(), &[]);
+    let (address, token) = (server.said("/address"), server.said("/tokens/admin"));
+    let through = ["import-menu", &file, "--server", &address, "--token", &token];
+    assert!(failure(data.path(), &through).contains(&id));
+    let another = imported(data.path(), &[&through[1..], &["--new"]].concat());
+    assert_eq!(another[0]["outcome"], "created");
+    assert_ne!(another[0]["id"], id.as_str());
+}

@@ -50,7 +50,7 @@ fn restaurant(zone: &str, opening_hours: &Value) -> Restaurant {
         json!({"name": "Tiffin", "currency": "GBP", "time_zone": zone, "opening_hours": opening_hours});
     let settings = serde_json::from_value::<SettingsDocument>(document).unwrap().validate().unwrap();
     let id = RestaurantId::generate(at("2026-01-01T00:00:00Z"), Bucket::from_random(7), 7);
-    Restaurant { id, revision: 1, settings, pause: None, created_at: id.created_at() }
+    Restaurant { id, revision: 1, settings, pause: None, closed: None, created_at: id.created_at() }
 }
 
 /// Whether the restaurant is open in each minute: an opening begins when the clock first shows its start or a later time,

@@ -165,7 +165,8 @@ async fn a_restaurant_that_is_written_is_answered() {
         engine.create_restaurant(&world.admin, settings(), MenuDocument::default()).await.map(drop)
     };
     let count = async |(): &()| {
-        let page = cut_off.store.restaurants(None, PageSize::new(PageSize::MAX).unwrap()).await.unwrap();
+        let page =
+            cut_off.store.restaurants(None, None, PageSize::new(PageSize::MAX).unwrap()).await.unwrap();
         page.restaurants.len().to_string()
     };
     cut_off.check("create", nothing, create, count).await;

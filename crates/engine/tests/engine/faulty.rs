@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, Bucket, OrderId, RestaurantId, TaskId, Timestamp,
+    AccountId, Bucket, ExternalId, OrderId, RestaurantId, TaskId, Timestamp,
     menu::Menu,
     order::{Order, RecordedEvent, TaskQueue, Version},
     restaurant::{Restaurant, Revision},
@@ -18,10 +18,11 @@ use dabba_domain::{
 };
 use dabba_store::{
     Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
-    CatalogueUpdate, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint,
-    IdempotencyKey, Listing, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage, ScopedKey,
-    StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure,
-    TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
+    CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor,
+    FeedEntry, Health, Hint, IdempotencyKey, Listing, OrderPage, OrderQuery, OrderStore, PageSize, Resource,
+    RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError,
+    StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry,
+    TaskStore, UnderKey,
 };
 use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
@@ -152,6 +153,8 @@ pub(crate) struct FaultyStore {
     pub(crate) revisions_gate: Gate,
     /// How many revisions each question was about.
     pub(crate) revisions_asked: Mutex<Vec<usize>>,
+    /// Whether the next restaurant is not registered.
+    pub(crate) refuses_restaurants: AtomicBool,
     /// Whether catalogues cannot be read any more once one of them has been changed.
     pub(crate) loses_catalogues_after_a_change: AtomicBool,
     catalogues_are_lost: AtomicBool,
@@ -200,6 +203,7 @@ impl FaultyStore {
             catalogue_loads: AtomicU64::new(0),
             revisions_gate: Gate::new(),
             revisions_asked: Mutex::default(),
+            refuses_restaurants: AtomicBool::new(false),
             loses_catalogues_after_a_change: AtomicBool::new(false),
             catalogues_are_lost: AtomicBool::new(false),
             hides_revisions: AtomicBool::new(false),
@@ -325,8 +329,21 @@ impl TaskStore for FaultyStore {
 
 #[async_trait]
 impl CatalogueStore for FaultyStore {
-    async fn create_restaurant(&self, restaurant: &Restaurant, menu: &Menu) -> Result<bool, StoreError> {
+    async fn create_restaurant(
+        &self,
+        restaurant: &Restaurant,
+        menu: &Menu,
+    ) -> Result<RestaurantCreation, StoreError> {
+        if self.refuses_restaurants.swap(false, Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("as the test says".into()));
+        }
         self.after_change(self.inner.create_restaurant(restaurant, menu).await)
+    }
+    async fn restaurant_by_external_id(
+        &self,
+        external_id: &ExternalId,
+    ) -> Result<Option<RestaurantId>, StoreError> {
+        self.inner.restaurant_by_external_id(external_id).await
     }
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
         self.catalogue_loads.fetch_add(1, Ordering::SeqCst);
@@ -350,16 +367,18 @@ impl CatalogueStore for FaultyStore {
     async fn restaurants(
         &self,
         after: Option<RestaurantId>,
+        is_closed: Option<bool>,
         limit: PageSize,
     ) -> Result<RestaurantPage, StoreError> {
-        self.inner.restaurants(after, limit).await
+        self.inner.restaurants(after, is_closed, limit).await
     }
-    async fn update_restaurant(
+    async fn update_restaurant_under(
         &self,
         restaurant: &Restaurant,
         expected: Revision,
-    ) -> Result<CatalogueUpdate, StoreError> {
-        self.inner.update_restaurant(restaurant, expected).await
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<CatalogueUpdate>, StoreError> {
+        self.after_change(self.inner.update_restaurant_under(restaurant, expected, claim).await)
     }
     async fn replace_menu(
         &self,
@@ -384,8 +403,27 @@ impl CatalogueStore for FaultyStore {
 
 #[async_trait]
 impl AccountStore for FaultyStore {
-    async fn create_account(&self, account: &Account) -> Result<AccountCreation, StoreError> {
-        self.inner.create_account(account).await
+    async fn create_account_under(
+        &self,
+        account: &Account,
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<AccountCreation>, StoreError> {
+        self.inner.create_account_under(account, claim).await
+    }
+    async fn claim_for_account(
+        &self,
+        claim: ClaimAt<'_>,
+        resource: &Resource,
+        version: Version,
+    ) -> Result<ClaimOutcome, StoreError> {
+        self.inner.claim_for_account(claim, resource, version).await
+    }
+    async fn find_account_claim(
+        &self,
+        account_id: AccountId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ClaimRecord>, StoreError> {
+        self.inner.find_account_claim(account_id, key).await
     }
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
         self.inner.account(id).await

@@ -12,6 +12,7 @@ mod menus;
 mod paying;
 mod payments;
 mod recent;
+mod registering;
 mod stock;
 mod storm;
 mod task_faults;

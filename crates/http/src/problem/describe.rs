@@ -39,6 +39,10 @@ pub(crate) struct ProblemDocument {
     /// `invalid`, `items_unavailable`: what is wrong, and where in the body. `forbidden`: what of the body the
     /// caller may not change.
     errors: Option<Vec<dabba_domain::Problem>>,
+    /// `restaurant_closed_permanently`, `already_closed`: since when.
+    since: Option<dabba_domain::Timestamp>,
+    /// `external_id_taken`: the restaurant that has it.
+    restaurant_id: Option<dabba_domain::RestaurantId>,
     /// `restaurant_paused`: when the pause ends by itself, if it does.
     until: Option<dabba_domain::Timestamp>,
     /// `restaurant_closed`, `restaurant_paused`: the first moment at which the restaurant is neither closed nor
@@ -144,8 +148,8 @@ refusals! {
     BadParameterOrBody: BadRequest MalformedJson PayloadTooLarge UnsupportedMediaType Invalid;
     /// Of placing an order.
     NotPlaced: BadRequest MalformedJson IdempotencyKeyMissing IdempotencyKeyInvalid PayloadTooLarge
-        UnsupportedMediaType Invalid IdempotencyKeyReused RestaurantPaused RestaurantClosed BelowMinimumOrder
-        NotPayableByCard ItemsUnavailable OutOfStock MenuChanged TooManyChanges;
+        UnsupportedMediaType Invalid IdempotencyKeyReused RestaurantPaused RestaurantClosed
+        RestaurantClosedPermanently BelowMinimumOrder NotPayableByCard ItemsUnavailable OutOfStock MenuChanged TooManyChanges;
     /// Of commands without a body.
     NotMoved: BadRequest IdempotencyKeyInvalid IdempotencyKeyReused IllegalMove TooManyChanges
         PreconditionFailed;
@@ -186,7 +190,19 @@ refusals! {
     /// Of a retry of a parked task.
     NotRetried: ReviewNotRetryable;
     /// Of a registration.
-    NotRegistered: EmailTaken TooManyRequests;
+    NotRegistered: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType Invalid
+        IdempotencyKeyReused EmailTaken TooManyRequests;
+    /// Of the registration of a restaurant.
+    NotCreated: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType Invalid
+        IdempotencyKeyReused ExternalIdTaken;
+    /// Of changes of a restaurant that may name a key and the revision on which they rest.
+    NotUpdated: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType Invalid
+        IdempotencyKeyReused PreconditionFailed TooManyChanges;
+    /// Of closing a restaurant permanently.
+    NotClosed: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType Invalid
+        IdempotencyKeyReused AlreadyClosed TooManyChanges;
+    /// Of opening a restaurant that was closed permanently.
+    NotReopened: IdempotencyKeyInvalid IdempotencyKeyReused TooManyChanges;
     /// Of asking for a token.
     NotAuthenticated: WrongCredentials TooManyRequests;
 }

@@ -2,19 +2,25 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
 use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, text::Name};
-use dabba_engine::Registration;
+use dabba_engine::{Registered, Registration};
 use dabba_store::Account;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::{KeyParameter, mark};
 use crate::{
     App,
-    extract::{Caller, JsonBody, MaybeCaller},
+    extract::{Caller, JsonBody, MaybeCaller, MaybeKey},
     limit::ClientAddress,
-    problem::{BadBody, BadToken, Failures, Missing, NotAllowed, NotRegistered, NotSignedIn, Result},
+    problem::{BadToken, Failures, Missing, NotAllowed, NotRegistered, NotSignedIn, Result, WriteFailures},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -64,13 +70,17 @@ const fn customer() -> Role {
 /// Registers an account
 ///
 /// For everyone, as a customer; for admins, with any role. How often is limited by the client's
-/// address.
+/// address. A retry with the same key, and the same password, is answered with the account that the first request
+/// made, and `Idempotency-Replayed: true`.
 #[utoipa::path(
     post, path = "/v1/accounts", tag = "accounts", operation_id = "register",
+    params(KeyParameter),
     request_body = RegistrationBody,
     responses(
-        (status = 201, description = "The account.", body = AccountBody),
-        BadToken, NotAllowed, BadBody, NotRegistered, Failures,
+        (status = 201, description = "The account.", body = AccountBody, headers(
+            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+        )),
+        BadToken, NotAllowed, NotRegistered, WriteFailures,
     ),
     security((), ("bearer" = [])),
 )]
@@ -78,12 +88,16 @@ async fn register(
     State(app): State<Arc<App>>,
     client: ClientAddress,
     MaybeCaller(caller): MaybeCaller,
+    MaybeKey(key): MaybeKey,
     JsonBody(body): JsonBody<RegistrationBody>,
-) -> Result<(StatusCode, Json<AccountBody>)> {
+) -> Result<Response> {
     app.limits.check_account(client)?;
     let RegistrationBody { email, name, password, role } = body;
-    let account = app.engine.register(caller.as_ref(), Registration { email, name, password, role }).await?;
-    Ok((StatusCode::CREATED, Json(account.into())))
+    let registration = Registration { email, name, password, role };
+    let Registered { account, replayed } =
+        app.engine.register_under(caller.as_ref(), registration, key).await?;
+    let response = (StatusCode::CREATED, Json(AccountBody::from(account))).into_response();
+    Ok(mark(response, replayed))
 }
 
 /// The caller's own account.

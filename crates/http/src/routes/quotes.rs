@@ -49,6 +49,9 @@ struct ObstacleBody {
     code: &'static str,
     /// What it is, for a person.
     detail: String,
+    /// `restaurant_closed_permanently`: since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
     /// `restaurant_paused`: when the pause ends by itself, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
@@ -81,6 +84,7 @@ impl ObstacleBody {
         Self {
             code,
             detail,
+            since: None,
             until: None,
             opens_at: None,
             minimum: None,
@@ -97,6 +101,10 @@ impl QuoteBody {
         let mut obstacles = Vec::new();
         match quote.not_accepting {
             None => {}
+            Some(reason @ NotAccepting::ClosedPermanently { since }) => obstacles.push(ObstacleBody {
+                since: Some(since),
+                ..ObstacleBody::new(Code::RestaurantClosedPermanently, &reason)
+            }),
             Some(reason @ NotAccepting::Paused { until, opens_at }) => {
                 obstacles.push(ObstacleBody {
                     until,

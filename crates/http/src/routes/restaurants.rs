@@ -9,26 +9,29 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dabba_domain::{
-    AccountId, Amount, Currency, RestaurantId, Timestamp,
+    AccountId, Amount, Currency, ExternalId, RestaurantId, Timestamp,
     menu::MenuDocument,
-    restaurant::{DeliveryTerms, Location, OpeningHours, OpeningInterval, Restaurant, SettingsDocument},
-    text::Name,
+    restaurant::{
+        Closed, DeliveryTerms, Location, OpeningHours, OpeningInterval, Restaurant, SettingsDocument,
+    },
+    text::{Name, Note},
 };
-use dabba_engine::CatalogueEntry;
-use dabba_store::{PageSize, RestaurantPage};
+use dabba_engine::{CatalogueEntry, Conditional, RestaurantAnswer};
+use dabba_store::{IdempotencyKey, PageSize, RestaurantPage};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{accounts::AccountBody, lists};
+use super::{KeyParameter, accounts::AccountBody, lists, mark};
 use crate::{
     App,
     extract::{
-        Caller, Cursor, FromParameters, IfMatch, InPath, JsonBody, MaybeJsonBody, Parameters, QueryOf, etag,
+        Caller, Cursor, FromParameters, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey, Parameters,
+        QueryOf, etag,
     },
     problem::{
-        BadBody, BadParameter, BadParameterOrBody, Code, Failures, Missing, NotAllowed, NotChanged,
-        NotReplaced, NotSignedIn, Problem, Result,
+        BadParameter, BadParameterOrBody, Code, Failures, Missing, NotAllowed, NotClosed, NotCreated,
+        NotReopened, NotReplaced, NotSignedIn, NotUpdated, Problem, Result, WriteFailures,
     },
 };
 
@@ -38,6 +41,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(get_restaurant, replace_restaurant))
         .routes(routes!(pause_restaurant))
         .routes(routes!(resume_restaurant))
+        .routes(routes!(close_restaurant))
+        .routes(routes!(reopen_restaurant))
         .routes(routes!(list_members))
         .routes(routes!(add_member, remove_member))
 }
@@ -50,6 +55,9 @@ struct RestaurantBody<'a> {
     /// Goes up with every change of the settings or the pause. It is the `ETag`, too.
     #[schema(minimum = 1)]
     revision: u32,
+    /// Its id in another system, if it has one there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_id: Option<&'a str>,
     name: &'a Name,
     currency: Currency,
     /// Country code of ISO 3166-1 alpha-2.
@@ -78,6 +86,9 @@ struct RestaurantBody<'a> {
     /// There while its staff have stopped orders.
     #[serde(skip_serializing_if = "Option::is_none")]
     pause: Option<PauseBody>,
+    /// There once it is closed permanently.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed: Option<&'a Closed>,
     /// Whether it takes orders now.
     accepting: bool,
     /// The first moment at which it takes orders again: it is neither closed nor paused then. Absent while it takes
@@ -104,6 +115,7 @@ impl<'a> RestaurantBody<'a> {
         Self {
             id: restaurant.id,
             revision: restaurant.revision,
+            external_id: settings.external_id.as_ref().map(ExternalId::as_str),
             name: &settings.name,
             currency: settings.currency,
             country: settings.country.as_deref(),
@@ -124,6 +136,7 @@ impl<'a> RestaurantBody<'a> {
                 .pause
                 .filter(|pause| pause.until.is_none_or(|until| now < until))
                 .map(|pause| PauseBody { until: pause.until }),
+            closed: restaurant.closed.as_ref(),
             accepting: not_accepting.is_none(),
             opens_at: not_accepting.and_then(|reason| reason.opens_at()),
             created_at: restaurant.created_at,
@@ -157,31 +170,38 @@ pub(super) fn expected_revision(condition: &IfMatch, current: u32) -> Result<Opt
 
 /// Registers a restaurant
 ///
-/// For admins. Its menu is empty at first.
+/// For admins. Its menu is empty at first. An `external_id` has one restaurant: a second one is refused with 409
+/// `external_id_taken`, which names the first. A retry with the same key registers nothing and is answered with the
+/// restaurant as it is, and `Idempotency-Replayed: true`.
 #[utoipa::path(
     post, path = "/v1/restaurants", tag = "restaurants", operation_id = "create_restaurant",
+    params(KeyParameter),
     request_body = SettingsDocument,
     responses(
         (status = 201, description = "The restaurant.", body = RestaurantBody, headers(
             ("Location" = String, description = "Where the restaurant is."),
             ("ETag" = String, description = "Its revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
         )),
-        NotSignedIn, NotAllowed, BadBody, Failures,
+        NotSignedIn, NotAllowed, NotCreated, WriteFailures,
     ),
     security(("bearer" = [])),
 )]
 async fn create_restaurant(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
+    MaybeKey(key): MaybeKey,
     JsonBody(settings): JsonBody<SettingsDocument>,
 ) -> Result<Response> {
-    let entry = app.engine.create_restaurant(&caller, settings, MenuDocument::default()).await?;
+    let menu = MenuDocument::default();
+    let RestaurantAnswer { entry, replayed } =
+        app.engine.create_restaurant_under(&caller, settings, menu, key).await?;
     let location = HeaderValue::from_str(&format!("/v1/restaurants/{}", entry.restaurant().id))
         .map_err(|error| Problem::internal(error.to_string()))?;
     let mut response = represent(&app, &entry);
     *response.status_mut() = StatusCode::CREATED;
     response.headers_mut().insert(header::LOCATION, location);
-    Ok(response)
+    Ok(mark(response, replayed))
 }
 
 /// A page of a list by id.
@@ -208,6 +228,59 @@ impl<T: Cursor> FromParameters for PageQuery<T> {
     }
 }
 
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what RestaurantListQuery reads")]
+struct RestaurantListParameters {
+    /// Most entries in the page. 50, when absent.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// `true`: only restaurants that are closed permanently; `false`: only the others. All, when absent.
+    closed: Option<bool>,
+    /// Only the restaurant with this external id.
+    external_id: Option<String>,
+}
+
+/// Which restaurants are listed.
+struct RestaurantListQuery {
+    limit: PageSize,
+    cursor: Option<RestaurantId>,
+    is_closed: Option<bool>,
+    external_id: Option<ExternalId>,
+}
+
+impl FromParameters for RestaurantListQuery {
+    fn take_from(parameters: &mut Parameters) -> Result<Self> {
+        let is_closed = parameters.take("closed", |value| match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("must be true or false".to_owned()),
+        })?;
+        let external_id = parameters
+            .take("external_id", |value| ExternalId::new(value).map_err(|error| error.to_string()))?;
+        let (limit, cursor) = (parameters.take_limit()?, parameters.take_cursor()?);
+        Ok(Self { limit, cursor, is_closed, external_id })
+    }
+}
+
+impl RestaurantListQuery {
+    async fn page(&self, app: &App) -> Result<RestaurantPage> {
+        let Self { limit, cursor, is_closed, external_id } = self;
+        let Some(external_id) = external_id else {
+            return Ok(app.engine.restaurants(*cursor, *is_closed, limit.and_one_more()).await?);
+        };
+        let found = app.engine.restaurant_by_external_id(external_id).await?;
+        let restaurants = found.into_iter().map(|entry| entry.restaurant().clone());
+        let restaurants = restaurants.filter(|restaurant| {
+            is_closed.is_none_or(|is_closed| restaurant.closed.is_some() == is_closed)
+                && cursor.is_none_or(|cursor| restaurant.id > cursor)
+        });
+        Ok(RestaurantPage { restaurants: restaurants.collect(), incomplete: false })
+    }
+}
+
 /// A page of restaurants.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RestaurantList)]
@@ -226,10 +299,11 @@ struct RestaurantListBody<'a> {
 
 /// Lists restaurants
 ///
-/// For everyone; the oldest first.
+/// For everyone; the oldest first. Restaurants that are closed permanently are listed too, unless `closed=false` leaves
+/// them out.
 #[utoipa::path(
     get, path = "/v1/restaurants", tag = "restaurants", operation_id = "list_restaurants",
-    params(PageParameters),
+    params(RestaurantListParameters),
     responses(
         (status = 200, description = "A page of restaurants.", body = RestaurantListBody, headers(
             ("Dabba-Incomplete" = String, description = "`true` when restaurants may be missing, as `incomplete` says."),
@@ -240,10 +314,9 @@ struct RestaurantListBody<'a> {
 )]
 async fn list_restaurants(
     State(app): State<Arc<App>>,
-    QueryOf(query): QueryOf<PageQuery<RestaurantId>>,
+    QueryOf(query): QueryOf<RestaurantListQuery>,
 ) -> Result<Response> {
-    let RestaurantPage { mut restaurants, incomplete } =
-        app.engine.restaurants(query.cursor, query.limit.and_one_more()).await?;
+    let RestaurantPage { mut restaurants, incomplete } = query.page(&app).await?;
     let now = app.engine.now();
     let next_cursor = lists::next_cursor(&mut restaurants, query.limit, |last| last.id);
     let restaurants = restaurants.iter().map(|restaurant| RestaurantBody::new(restaurant, now)).collect();
@@ -303,12 +376,18 @@ async fn replace_restaurant(
 /// Until a time or until resumed. For the restaurant's staff and admins.
 #[utoipa::path(
     post, path = "/v1/restaurants/{restaurant_id}/pause", tag = "restaurants", operation_id = "pause_restaurant",
-    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant.")),
+    params(
+        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        ("If-Match" = Option<String>, Header, description = "The ETags at one of which the restaurant has to be."),
+        KeyParameter,
+    ),
     request_body = Option<PauseBody>,
     responses(
-        (status = 200, description = "The restaurant.", body = RestaurantBody,
-            headers(("ETag" = String, description = "Its revision."))),
-        NotSignedIn, NotAllowed, Missing, BadBody, NotChanged, Failures,
+        (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
+            ("ETag" = String, description = "Its revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+        )),
+        NotSignedIn, NotAllowed, Missing, NotUpdated, WriteFailures,
     ),
     security(("bearer" = [])),
 )]
@@ -316,10 +395,13 @@ async fn pause_restaurant(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     InPath(id): InPath<RestaurantId>,
+    condition: IfMatch,
+    MaybeKey(key): MaybeKey,
     MaybeJsonBody(pause): MaybeJsonBody<PauseBody>,
 ) -> Result<Response> {
     let until = pause.unwrap_or_default().until;
-    Ok(represent(&app, &*app.engine.pause(&caller, id, until).await?))
+    let conditional = conditional(condition, key);
+    Ok(answer(&app, &app.engine.pause_under(&caller, id, until, conditional).await?))
 }
 
 /// Takes orders again
@@ -327,11 +409,17 @@ async fn pause_restaurant(
 /// For the restaurant's staff and admins.
 #[utoipa::path(
     post, path = "/v1/restaurants/{restaurant_id}/resume", tag = "restaurants", operation_id = "resume_restaurant",
-    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant.")),
+    params(
+        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        ("If-Match" = Option<String>, Header, description = "The ETags at one of which the restaurant has to be."),
+        KeyParameter,
+    ),
     responses(
-        (status = 200, description = "The restaurant.", body = RestaurantBody,
-            headers(("ETag" = String, description = "Its revision."))),
-        NotSignedIn, NotAllowed, Missing, NotChanged, Failures,
+        (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
+            ("ETag" = String, description = "Its revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+        )),
+        NotSignedIn, NotAllowed, Missing, NotUpdated, WriteFailures,
     ),
     security(("bearer" = [])),
 )]
@@ -339,8 +427,81 @@ async fn resume_restaurant(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     InPath(id): InPath<RestaurantId>,
+    condition: IfMatch,
+    MaybeKey(key): MaybeKey,
 ) -> Result<Response> {
-    Ok(represent(&app, &*app.engine.resume(&caller, id).await?))
+    let conditional = conditional(condition, key);
+    Ok(answer(&app, &app.engine.resume_under(&caller, id, conditional).await?))
+}
+
+/// What a request says of the restaurant's revision and of its key.
+fn conditional(condition: IfMatch, key: Option<IdempotencyKey>) -> Conditional {
+    Conditional { expected: condition.into_versions(), key }
+}
+
+fn answer(app: &App, answer: &RestaurantAnswer) -> Response {
+    mark(represent(app, &answer.entry), answer.replayed)
+}
+
+/// Why a restaurant is closed permanently.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = RestaurantClosing)]
+#[serde(deny_unknown_fields)]
+struct ClosingBody {
+    /// In words that everyone may read.
+    reason: Note,
+}
+
+/// Closes a restaurant permanently
+///
+/// It takes no more orders. Its orders stay: staff carry on those that are open, and all can be read and refunded.
+/// For admins. A repeated request with the same reason changes nothing; with another reason it is 409
+/// `already_closed`.
+#[utoipa::path(
+    post, path = "/v1/restaurants/{restaurant_id}/close", tag = "restaurants", operation_id = "close_restaurant",
+    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), KeyParameter),
+    request_body = ClosingBody,
+    responses(
+        (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
+            ("ETag" = String, description = "Its revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+        )),
+        NotSignedIn, NotAllowed, Missing, NotClosed, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn close_restaurant(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<RestaurantId>,
+    MaybeKey(key): MaybeKey,
+    JsonBody(ClosingBody { reason }): JsonBody<ClosingBody>,
+) -> Result<Response> {
+    Ok(answer(&app, &app.engine.close_restaurant(&caller, id, reason, key).await?))
+}
+
+/// Opens a restaurant that was closed permanently
+///
+/// For the case that it was closed by mistake: settings, menu and pause are as they were. For admins.
+#[utoipa::path(
+    post, path = "/v1/restaurants/{restaurant_id}/reopen", tag = "restaurants", operation_id = "reopen_restaurant",
+    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), KeyParameter),
+    responses(
+        (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
+            ("ETag" = String, description = "Its revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+        )),
+        NotSignedIn, NotAllowed, Missing, NotReopened, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn reopen_restaurant(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<RestaurantId>,
+    MaybeKey(key): MaybeKey,
+) -> Result<Response> {
+    Ok(answer(&app, &app.engine.reopen_restaurant(&caller, id, key).await?))
 }
 
 /// A page of a restaurant's staff.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, header},
+    http::header,
     response::{IntoResponse as _, Response},
 };
 use dabba_domain::{RestaurantId, text::Slug};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::REPLAYED;
+use super::mark;
 use crate::{
     App,
     extract::{Caller, IfMatch, InPath, JsonBody, RequiredKey, etag},
@@ -228,9 +228,5 @@ async fn adjust_stock(
     let expected = expected_revision(&app, &caller, id, &item, &condition).await?;
     let adjustment = StockAdjustment { by, expected, key };
     let StockAnswer { level, replayed } = app.engine.adjust_stock(&caller, id, &item, adjustment).await?;
-    let mut response = represent(item, level);
-    if replayed {
-        response.headers_mut().insert(REPLAYED.clone(), HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    Ok(mark(represent(item, level), replayed))
 }

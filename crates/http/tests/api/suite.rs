@@ -13,6 +13,7 @@ mod payments;
 mod placing;
 mod protocol;
 mod reading;
+mod registering;
 mod restaurants;
 mod shutdown;
 mod stock;

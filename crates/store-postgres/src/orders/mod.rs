@@ -92,7 +92,7 @@ use self::{
     resolve::{Fate, Loss},
     view::View,
 };
-use crate::{PostgresStore, failure::Failure, pool::Connection};
+use crate::{PostgresStore, claims, failure::Failure, pool::Connection};
 
 /// How an attempt at a batch ended.
 enum Attempt<'b> {
@@ -208,7 +208,7 @@ impl OrderStore for PostgresStore {
     ) -> Result<Option<ClaimRecord>, StoreError> {
         self.held.check(restaurant_id.bucket())?;
         self.read(async |connection| {
-            let found = read::find_claim(connection, account_id, restaurant_id, key).await?;
+            let found = claims::find_in(connection, account_id, Some(restaurant_id), key).await?;
             if found.is_some() {
                 // Whoever is answered by this takes it for an acknowledgement.
                 connection.confirm().await?;

@@ -1,17 +1,15 @@
 //! Reads of single orders, their events, and their keys.
 
 use dabba_domain::{
-    AccountId, Amount, OrderId, RestaurantId,
+    Amount, OrderId,
     order::{Order, OrderStatus, PaymentReference, PaymentStatus, RecordedEvent, Version},
 };
 use dabba_store::encoding::{decode_details, decode_event, decode_json, decode_refunds};
-use dabba_store::{ClaimRecord, IdempotencyKey};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::together::Orders;
 use crate::{
-    claims::claim_record_of,
     codec::{
         read, read_id, read_name, read_number, read_optional_id, read_optional_timestamp, read_timestamp,
     },
@@ -119,17 +117,6 @@ pub(super) fn event_of(row: &Row, column: usize) -> Result<RecordedEvent, Failur
         actor: decode_json(read(row, column + 4)?)?,
         event,
     })
-}
-
-pub(super) async fn find_claim(
-    connection: &Connection,
-    account_id: AccountId,
-    restaurant_id: RestaurantId,
-    key: &IdempotencyKey,
-) -> Result<Option<ClaimRecord>, Failure> {
-    let rows =
-        connection.query(FIND_CLAIM, &[&account_id.uuid(), &restaurant_id.uuid(), &key.as_str()]).await?;
-    rows.first().map(|row| claim_record_of(row, 0)).transpose()
 }
 
 /// Deletes the oldest keys claimed before a time.

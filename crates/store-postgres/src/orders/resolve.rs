@@ -58,7 +58,7 @@ use futures::future::try_join_all;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{plan::Plan, read, write};
-use crate::{PostgresStore, failure::Failure, pool::Connection};
+use crate::{PostgresStore, claims, failure::Failure, pool::Connection};
 
 /// Whether a task is there, whoever holds it.
 pub(crate) const FIND_TASK: &str = "SELECT id FROM tasks WHERE id = $1";
@@ -173,7 +173,8 @@ async fn is_settled(connection: &Connection, encoded: &EncodedCommit) -> Result<
     let commit = &encoded.commit;
     if let Some(claim) = &commit.claim {
         let own = ClaimRecord::of_order(claim.fingerprint, commit.order_id, commit.expected_version);
-        let found = read::find_claim(connection, claim.account_id, commit.restaurant_id, &claim.key).await?;
+        let found =
+            claims::find_in(connection, claim.account_id, Some(commit.restaurant_id), &claim.key).await?;
         if found != Some(own) {
             return Ok(false);
         }

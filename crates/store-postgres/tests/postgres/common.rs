@@ -130,7 +130,7 @@ pub(crate) async fn restaurant(
     stock: u32,
 ) -> RestaurantId {
     let restaurant = world.restaurant();
-    assert!(store.create_restaurant(&restaurant, &menu(&[item])).await.unwrap());
+    assert!(store.create_restaurant(&restaurant, &menu(&[item])).await.unwrap().is_created());
     store.set_stock(restaurant.id, &slug(item), Some(stock)).await.unwrap();
     restaurant.id
 }

@@ -67,7 +67,7 @@ async fn changes_of_catalogues_are_hinted_at() {
     let id = changed.id;
     let done = |revision| CatalogueUpdate::Done { revision };
     let leads_to = |update: &StockUpdate, revision| matches!(update, StockUpdate::Done { menu_revision, .. } if *menu_revision == revision);
-    assert!(other.create_restaurant(&changed, &menu(&["naan"])).await.unwrap());
+    assert!(other.create_restaurant(&changed, &menu(&["naan"])).await.unwrap().is_created());
     assert_eq!(next_restaurant(&mut hints).await, id);
     assert_eq!(other.update_restaurant(&changed, 1).await.unwrap(), done(2));
     assert_eq!(next_restaurant(&mut hints).await, id);
@@ -79,7 +79,7 @@ async fn changes_of_catalogues_are_hinted_at() {
 
     assert!(leads_to(&other.set_stock(id, &slug("dal"), Some(7)).await.unwrap(), 3));
     assert!(leads_to(&other.set_stock(id, &slug("naan"), None).await.unwrap(), 3));
-    assert!(!other.create_restaurant(&changed, &menu(&["naan"])).await.unwrap());
+    assert!(!other.create_restaurant(&changed, &menu(&["naan"])).await.unwrap().is_created());
     assert_eq!(other.update_restaurant(&changed, 1).await.unwrap(), CatalogueUpdate::Conflict { current: 2 });
     assert_eq!(
         other.replace_menu(id, &menu(&[]), 1).await.unwrap(),
@@ -110,7 +110,7 @@ async fn the_listener_survives_the_loss_of_its_connection() {
         })
         .await;
         let created = world.restaurant();
-        assert!(store.create_restaurant(&created, &menu(&["naan"])).await.unwrap());
+        assert!(store.create_restaurant(&created, &menu(&["naan"])).await.unwrap().is_created());
         assert_eq!(next_restaurant(&mut hints).await, created.id);
     }
 }
@@ -128,7 +128,7 @@ async fn one_connection_listens_while_the_store_is_open() {
         let mut streams = [store.hints(), store.hints(), store.hints()];
         somebody_listens(&watcher).await;
         let created = World::new(u64::from(is_closed)).restaurant();
-        assert!(store.create_restaurant(&created, &menu(&["naan"])).await.unwrap());
+        assert!(store.create_restaurant(&created, &menu(&["naan"])).await.unwrap().is_created());
         for hints in &mut streams {
             assert_eq!(next_restaurant(hints).await, created.id);
         }

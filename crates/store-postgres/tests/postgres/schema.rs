@@ -28,7 +28,8 @@ async fn servers_that_start_at_once_do_not_collide() {
         });
     }
     let applied: usize = starting.join_all().await.into_iter().sum();
-    assert_eq!(applied, 4, "each migration is made once");
+    let migrations = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    assert_eq!(applied, std::fs::read_dir(migrations).unwrap().count(), "each migration is made once");
 }
 
 /// A store does not open a database without a schema, or with one that it does not know.

@@ -6,16 +6,13 @@
 use std::collections::HashMap;
 
 use dabba_domain::{
-    AccountId, RestaurantId,
+    RestaurantId,
     order::{PaymentReference, Version},
 };
-use dabba_store::{
-    CatalogueGuard, Change, Claim, ClaimRecord, CommitOutcome, IdempotencyKey, StockChange, StockShortage,
-    TaskLease,
-};
+use dabba_store::{CatalogueGuard, Change, Claim, CommitOutcome, StockChange, StockShortage, TaskLease};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use crate::{claims::claim_record_of, codec::id_bytes, failure::Failure};
+use crate::{claims, codec::id_bytes, failure::Failure};
 use dabba_store::encoding::{EncodedChange, EncodedCommit};
 
 pub(crate) const FIND_CLAIM: &str = "\
@@ -94,7 +91,8 @@ fn failed_condition(
 ) -> Result<Option<CommitOutcome>, Failure> {
     let commit = &encoded.commit;
     if let Some(claim) = &commit.claim
-        && let Some(record) = find_claim(transaction, claim.account_id, commit.restaurant_id, &claim.key)?
+        && let Some(record) =
+            claims::find_in(transaction, claim.account_id, Some(commit.restaurant_id), &claim.key)?
     {
         return Ok(Some(match record.replayed_order(claim.fingerprint) {
             Some((order_id, version)) => CommitOutcome::Replayed { order_id, version },
@@ -121,18 +119,6 @@ fn failed_condition(
     }
     let shortages = find_shortages(transaction, commit.restaurant_id, &commit.stock)?;
     Ok(if shortages.is_empty() { None } else { Some(CommitOutcome::OutOfStock(shortages)) })
-}
-
-/// What is remembered of a key.
-pub(super) fn find_claim(
-    connection: &Connection,
-    account_id: AccountId,
-    restaurant_id: RestaurantId,
-    key: &IdempotencyKey,
-) -> Result<Option<ClaimRecord>, Failure> {
-    let mut statement = connection.prepare_cached(FIND_CLAIM)?;
-    let mut rows = statement.query(params![id_bytes(account_id), id_bytes(restaurant_id), key.as_str()])?;
-    rows.next()?.map(|row| claim_record_of(row, 0)).transpose()
 }
 
 fn holds_lease(transaction: &Transaction<'_>, lease: TaskLease) -> Result<bool, Failure> {

@@ -15,7 +15,7 @@ use dabba_store::{
     OrderStore, StoreError,
 };
 
-use crate::SqliteStore;
+use crate::{SqliteStore, claims};
 use dabba_store::encoding::EncodedCommit;
 
 #[async_trait]
@@ -57,7 +57,7 @@ impl OrderStore for SqliteStore {
     ) -> Result<Option<ClaimRecord>, StoreError> {
         let key = key.clone();
         self.readers
-            .read(move |connection| commit::find_claim(connection, account_id, restaurant_id, &key))
+            .read(move |connection| claims::find_in(connection, account_id, Some(restaurant_id), &key))
             .await
     }
 

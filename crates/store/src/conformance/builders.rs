@@ -128,6 +128,7 @@ impl World {
             revision: 1,
             settings: settings(),
             pause: None,
+            closed: None,
             created_at: self.now,
         }
     }
@@ -318,6 +319,7 @@ pub fn reference_of(order: &Order) -> PaymentReference {
 /// Settings that allow everything.
 pub fn settings() -> Settings {
     Settings {
+        external_id: None,
         name: name("The \"Lunchbox\""),
         currency: currency(),
         country: Some("GB".to_owned()),

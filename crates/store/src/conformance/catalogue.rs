@@ -29,7 +29,7 @@ const fn conflict(current: u32) -> CatalogueUpdate {
 
 async fn create(store: &Arc<dyn Store>, world: &mut World, items: &[&str]) -> Restaurant {
     let restaurant = world.restaurant();
-    assert!(store.create_restaurant(&restaurant, &menu(items)).await.unwrap());
+    assert!(store.create_restaurant(&restaurant, &menu(items)).await.unwrap().is_created());
     restaurant
 }
 
@@ -44,7 +44,7 @@ pub async fn a_restaurant_comes_back_as_it_was_created(store: Arc<dyn Store>) {
     restaurant.pause = Some(Pause { until: Some(world.in_seconds(600)) });
     restaurant.settings.opening_hours = OpeningHours::Weekly(Vec::new());
     let menu = menu(&["naan", "roti"]);
-    assert!(store.create_restaurant(&restaurant, &menu).await.unwrap());
+    assert!(store.create_restaurant(&restaurant, &menu).await.unwrap().is_created());
     let expected = Catalogue { restaurant, menu, menu_revision: 1, limited: HashSet::new() };
     assert_eq!(catalogue(&store, expected.restaurant.id).await, expected);
     assert_eq!(store.stock(expected.restaurant.id).await.unwrap(), []);
@@ -57,7 +57,7 @@ pub async fn a_restaurant_is_created_once(store: Arc<dyn Store>) {
     let before = catalogue(&store, restaurant.id).await;
     let mut other = restaurant.clone();
     other.settings.name = name("Another");
-    assert!(!store.create_restaurant(&other, &menu(&["roti"])).await.unwrap());
+    assert!(!store.create_restaurant(&other, &menu(&["roti"])).await.unwrap().is_created());
     assert_eq!(catalogue(&store, restaurant.id).await, before);
 }
 
@@ -77,7 +77,7 @@ pub async fn restaurants_are_read_in_pages(store: Arc<dyn Store>) {
         (Some(created[6].id), &[]),
     ] {
         let page = RestaurantPage { restaurants: expected.to_vec(), incomplete: false };
-        assert_eq!(store.restaurants(after, limit).await.unwrap(), page);
+        assert_eq!(store.restaurants(after, None, limit).await.unwrap(), page);
     }
 }
 
@@ -189,7 +189,7 @@ pub async fn an_unknown_restaurant_is_not_found(store: Arc<dyn Store>) {
     }
     assert_eq!(store.catalogue(id).await.unwrap(), None);
     assert_eq!(store.stock(id).await.unwrap(), []);
-    assert_eq!(store.restaurants(None, PageSize::DEFAULT).await.unwrap(), RestaurantPage::default());
+    assert_eq!(store.restaurants(None, None, PageSize::DEFAULT).await.unwrap(), RestaurantPage::default());
 }
 
 /// Of changes that were all decided on the same revision, one is made.

@@ -33,6 +33,7 @@ mod parking;
 pub mod past;
 mod payments;
 mod queues;
+mod registering;
 mod stock;
 mod stock_edits;
 mod store;
@@ -187,6 +188,15 @@ properties! { $
         revisions_of_unknown_restaurants_are_missing,
         revisions_go_up_with_each_kind_of_change,
         revisions_of_many_restaurants_are_told_in_bounded_number,
+    }
+    registering {
+        an_external_id_has_one_restaurant,
+        of_many_that_register_an_external_id_one_wins,
+        a_closed_restaurant_comes_back_as_it_was_closed,
+        a_restaurant_is_changed_once_under_a_key,
+        an_account_is_registered_once_under_a_key,
+        a_key_of_an_account_is_claimed_once,
+        keys_of_accounts_are_listed_and_forgotten,
     }
     accounts {
         an_account_comes_back_as_it_was_created,

@@ -14,7 +14,7 @@ use crate::{Commit, CommitOutcome, StockChange, StockShortage, Store};
 async fn restaurant_with(store: &Arc<dyn Store>, world: &mut World, stock: &[(&str, u32)]) -> RestaurantId {
     let restaurant = world.restaurant();
     let items: Vec<&str> = stock.iter().map(|(item, _)| *item).collect();
-    assert!(store.create_restaurant(&restaurant, &menu(&items)).await.unwrap());
+    assert!(store.create_restaurant(&restaurant, &menu(&items)).await.unwrap().is_created());
     for (item, remaining) in stock {
         store.set_stock(restaurant.id, &slug(item), Some(*remaining)).await.unwrap();
     }

@@ -46,7 +46,7 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     assert!(is_unavailable(&store.create_restaurant(&restaurant, &menu(&["naan"])).await));
     assert!(is_unavailable(&store.catalogue(restaurant.id).await));
     assert!(is_unavailable(&store.revisions(&[restaurant.id]).await));
-    assert!(is_unavailable(&store.restaurants(None, limit).await));
+    assert!(is_unavailable(&store.restaurants(None, None, limit).await));
     assert!(is_unavailable(&store.update_restaurant(&restaurant, 1).await));
     assert!(is_unavailable(&store.replace_menu(restaurant.id, &menu(&["naan"]), 1).await));
     assert!(is_unavailable(&store.stock(restaurant.id).await));

@@ -32,7 +32,7 @@ pub async fn texts_of_the_past_are_read(store: Arc<dyn Store>) {
     document["categories"][0]["items"][0]["description"] = json!(PAST);
     document["categories"][0]["items"][0]["tags"] = json!([PAST]);
     let menu: Menu = stored(|| serde_json::from_value(document)).unwrap();
-    assert!(store.create_restaurant(&restaurant, &menu).await.unwrap());
+    assert!(store.create_restaurant(&restaurant, &menu).await.unwrap().is_created());
     let catalogue = store.catalogue(restaurant.id).await.unwrap().unwrap();
     assert_eq!((&catalogue.restaurant, &catalogue.menu), (&restaurant, &menu));
 

@@ -1,16 +1,42 @@
 //! Accounts and memberships: all on the directory.
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, RestaurantId};
+use dabba_domain::{AccountId, RestaurantId, order::Version};
 
 use super::router::ShardedStore;
-use crate::{Account, AccountCreation, AccountStore, PageSize, StoreError};
+use crate::{
+    Account, AccountCreation, AccountStore, ClaimAt, ClaimOutcome, ClaimRecord, IdempotencyKey, PageSize,
+    Resource, StoreError, UnderKey,
+};
 
 #[async_trait]
 impl AccountStore for ShardedStore {
-    async fn create_account(&self, account: &Account) -> Result<AccountCreation, StoreError> {
+    async fn create_account_under(
+        &self,
+        account: &Account,
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<AccountCreation>, StoreError> {
         let directory = self.directory();
-        directory.answer(directory.store().create_account(account)).await
+        directory.answer(directory.store().create_account_under(account, claim)).await
+    }
+
+    async fn claim_for_account(
+        &self,
+        claim: ClaimAt<'_>,
+        resource: &Resource,
+        version: Version,
+    ) -> Result<ClaimOutcome, StoreError> {
+        let directory = self.directory();
+        directory.answer(directory.store().claim_for_account(claim, resource, version)).await
+    }
+
+    async fn find_account_claim(
+        &self,
+        account_id: AccountId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ClaimRecord>, StoreError> {
+        let directory = self.directory();
+        directory.answer(directory.store().find_account_claim(account_id, key)).await
     }
 
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {

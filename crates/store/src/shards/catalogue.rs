@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use dabba_domain::{
-    RestaurantId,
+    ExternalId, RestaurantId,
     menu::Menu,
     restaurant::{Restaurant, Revision},
     text::Slug,
@@ -10,15 +10,27 @@ use dabba_domain::{
 
 use super::{orders::merge, router::ShardedStore, shard::Effect};
 use crate::{
-    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, PageSize, RestaurantPage, StockEdit,
-    StockLevel, StockUpdate, StoreError, check_revisions_asked,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, PageSize, RestaurantCreation,
+    RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey, check_revisions_asked,
 };
 
 #[async_trait]
 impl CatalogueStore for ShardedStore {
-    async fn create_restaurant(&self, restaurant: &Restaurant, menu: &Menu) -> Result<bool, StoreError> {
+    async fn create_restaurant(
+        &self,
+        restaurant: &Restaurant,
+        menu: &Menu,
+    ) -> Result<RestaurantCreation, StoreError> {
         let shard = self.shard(restaurant.id.bucket());
         shard.answer(shard.store().create_restaurant(restaurant, menu)).await
+    }
+
+    async fn restaurant_by_external_id(
+        &self,
+        external_id: &ExternalId,
+    ) -> Result<Option<RestaurantId>, StoreError> {
+        let shard = self.shard(external_id.bucket());
+        shard.answer(shard.store().restaurant_by_external_id(external_id)).await
     }
 
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
@@ -49,9 +61,10 @@ impl CatalogueStore for ShardedStore {
     async fn restaurants(
         &self,
         after: Option<RestaurantId>,
+        is_closed: Option<bool>,
         limit: PageSize,
     ) -> Result<RestaurantPage, StoreError> {
-        let gathered = self.ask_all(|store| store.restaurants(after, limit)).await;
+        let gathered = self.ask_all(|store| store.restaurants(after, is_closed, limit)).await;
         let is_any_missing = !gathered.failures.is_empty();
         let pages = gathered.any()?;
         let incomplete = is_any_missing || pages.iter().any(|page| page.incomplete);
@@ -60,13 +73,14 @@ impl CatalogueStore for ShardedStore {
         Ok(RestaurantPage { restaurants, incomplete })
     }
 
-    async fn update_restaurant(
+    async fn update_restaurant_under(
         &self,
         restaurant: &Restaurant,
         expected: Revision,
-    ) -> Result<CatalogueUpdate, StoreError> {
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<CatalogueUpdate>, StoreError> {
         let shard = self.shard(restaurant.id.bucket());
-        shard.answer(shard.store().update_restaurant(restaurant, expected)).await
+        shard.answer(shard.store().update_restaurant_under(restaurant, expected, claim)).await
     }
 
     async fn replace_menu(

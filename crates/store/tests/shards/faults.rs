@@ -137,7 +137,7 @@ async fn when_all_shards_fail_everything_does() {
     let expected = StoreError::Unavailable(text.to_owned());
     let now = fixture.world.now();
     assert_eq!(fixture.list().await, Err(expected.clone()));
-    assert_eq!(fixture.router.restaurants(None, PageSize::DEFAULT).await, Err(expected.clone()));
+    assert_eq!(fixture.router.restaurants(None, None, PageSize::DEFAULT).await, Err(expected.clone()));
     assert_eq!(fixture.router.feed(&FeedCursor::start(), 3).await, Err(expected.clone()));
     assert_eq!(fixture.claim(9).await, Err(expected.clone()));
     assert_eq!(fixture.router.ping().await, Err(expected));
@@ -207,20 +207,20 @@ async fn restaurants_of_a_dead_shard_are_missed() {
         let mut fixture = Fixture::new();
         let mut created = fixture.create_restaurants(6).await;
         let whole = RestaurantPage { restaurants: created.clone(), incomplete: false };
-        assert_eq!(fixture.router.restaurants(None, PageSize::DEFAULT).await.unwrap(), whole);
+        assert_eq!(fixture.router.restaurants(None, None, PageSize::DEFAULT).await.unwrap(), whole);
         fixture.break_shard(1, &fault);
         created.retain(|restaurant| fixture.router.shard_of(restaurant.id.bucket()) != 1);
         let (mut read, limit) = (Vec::new(), PageSize::new(3).unwrap());
         for expected in [3, 1, 0] {
             let after = read.last().map(|restaurant: &Restaurant| restaurant.id);
-            let page = fixture.router.restaurants(after, limit).await.unwrap();
+            let page = fixture.router.restaurants(after, None, limit).await.unwrap();
             assert_eq!((page.restaurants.len(), page.incomplete), (expected, true));
             read.extend(page.restaurants);
         }
         assert_eq!(read, created);
         tokio::time::advance(std::time::Duration::from_secs(6)).await;
         fixture.break_shard(1, &Fault::None);
-        assert_eq!(fixture.router.restaurants(None, PageSize::DEFAULT).await.unwrap(), whole);
+        assert_eq!(fixture.router.restaurants(None, None, PageSize::DEFAULT).await.unwrap(), whole);
     }
 }
 

@@ -4,9 +4,9 @@ use std::{collections::HashSet, sync::Arc};
 
 use dabba_domain::{RestaurantId, Role};
 use dabba_store::{
-    AccountStore, CatalogueStore, CommitOutcome, FeedCursor, Hint, MAX_REVISIONS, OrderScope, OrderStore,
-    PageSize, ShardedStore, ShardedStoreError, Store, StoreError, TaskFailure, TaskLease, TaskResolution,
-    TaskStore,
+    AccountStore, CatalogueStore, ClaimAt, CommitOutcome, FeedCursor, Hint, MAX_REVISIONS, OrderScope,
+    OrderStore, PageSize, Resource, ShardedStore, ShardedStoreError, Store, StoreError, TaskFailure,
+    TaskLease, TaskResolution, TaskStore,
     conformance::builders::{menu, slug},
 };
 use futures::StreamExt as _;
@@ -78,8 +78,12 @@ async fn accounts_are_on_the_directory() {
             fixture.router = fixture.router.with_directory(name).unwrap();
         }
         let account = fixture.world.account(Role::Restaurant);
+        let claim = fixture.world.claim(account.id);
         let (router, restaurant) = (&fixture.router, fixture.restaurants[2]);
         router.create_account(&account).await.unwrap();
+        let claim_at = ClaimAt { claim: &claim, at: account.created_at };
+        router.claim_for_account(claim_at, &Resource::Account(account.id), 1).await.unwrap();
+        router.find_account_claim(account.id, &claim.key).await.unwrap();
         router.account(account.id).await.unwrap();
         router.account_by_email(&account.email).await.unwrap();
         router.add_member(restaurant, account.id).await.unwrap();
@@ -90,7 +94,7 @@ async fn accounts_are_on_the_directory() {
         assert!(router.time().await.unwrap().is_some());
         let counts = fixture.calls().map(|calls| calls.len());
         let mut all_there = [0; 3];
-        all_there[expected] = 8;
+        all_there[expected] = 10;
         assert_eq!(counts, all_there);
     }
 }
@@ -105,7 +109,7 @@ async fn what_is_spread_is_asked_of_all() {
     {
         router.list_orders(&query(scope, 5)).await.unwrap();
     }
-    router.restaurants(None, PageSize::DEFAULT).await.unwrap();
+    router.restaurants(None, None, PageSize::DEFAULT).await.unwrap();
     router.feed(&FeedCursor::start(), 10).await.unwrap();
     router.ping().await.unwrap();
     router.close().await;

@@ -156,7 +156,7 @@ async fn restaurants_of_all_shards_are_one_list() {
         loop {
             let after = read.last().map(|restaurant: &dabba_domain::restaurant::Restaurant| restaurant.id);
             let limit = dabba_store::PageSize::new(size).unwrap();
-            let page = fixture.router.restaurants(after, limit).await.unwrap();
+            let page = fixture.router.restaurants(after, None, limit).await.unwrap();
             assert!(!page.incomplete);
             if page.restaurants.is_empty() {
                 break;

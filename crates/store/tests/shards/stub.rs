@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, OrderId, RestaurantId, TaskId, Timestamp,
+    AccountId, ExternalId, OrderId, RestaurantId, TaskId, Timestamp,
     menu::Menu,
     order::{Order, RecordedEvent, TaskQueue, Version},
     restaurant::{Restaurant, Revision},
@@ -15,10 +15,11 @@ use dabba_domain::{
 };
 use dabba_store::{
     Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
-    CatalogueUpdate, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Health, Hint,
-    IdempotencyKey, Listing, OrderCursor, OrderPage, OrderQuery, OrderStore, PageSize, RestaurantPage,
-    ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask,
-    TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
+    CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor,
+    FeedEntry, Health, Hint, IdempotencyKey, Listing, OrderCursor, OrderPage, OrderQuery, OrderStore,
+    PageSize, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel, StockUpdate,
+    Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
+    TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -184,10 +185,14 @@ impl TaskStore for Stub {
 
 #[async_trait]
 impl CatalogueStore for Stub {
-    async fn create_restaurant(&self, restaurant: &Restaurant, _: &Menu) -> Result<bool, StoreError> {
+    async fn create_restaurant(
+        &self,
+        restaurant: &Restaurant,
+        _: &Menu,
+    ) -> Result<RestaurantCreation, StoreError> {
         self.enter("create_restaurant").await?;
         self.restaurants.lock().unwrap().push(restaurant.clone());
-        Ok(true)
+        Ok(RestaurantCreation::Created)
     }
     async fn catalogue(&self, _: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
         self.enter("catalogue").await?;
@@ -205,9 +210,14 @@ impl CatalogueStore for Stub {
         };
         Ok(restaurants.iter().filter(|restaurant| ids.contains(&restaurant.id)).map(guard).collect())
     }
+    async fn restaurant_by_external_id(&self, _: &ExternalId) -> Result<Option<RestaurantId>, StoreError> {
+        self.enter("restaurant_by_external_id").await?;
+        Ok(None)
+    }
     async fn restaurants(
         &self,
         after: Option<RestaurantId>,
+        _: Option<bool>,
         limit: PageSize,
     ) -> Result<RestaurantPage, StoreError> {
         self.enter("restaurants").await?;
@@ -217,9 +227,14 @@ impl CatalogueStore for Stub {
         restaurants.truncate(limit.get() as usize);
         Ok(RestaurantPage { restaurants, incomplete: false })
     }
-    async fn update_restaurant(&self, _: &Restaurant, _: Revision) -> Result<CatalogueUpdate, StoreError> {
+    async fn update_restaurant_under(
+        &self,
+        _: &Restaurant,
+        _: Revision,
+        _: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<CatalogueUpdate>, StoreError> {
         self.enter("update_restaurant").await?;
-        Ok(CatalogueUpdate::NotFound)
+        Ok(UnderKey::Ended(CatalogueUpdate::NotFound))
     }
     async fn replace_menu(
         &self,
@@ -247,9 +262,30 @@ impl CatalogueStore for Stub {
 
 #[async_trait]
 impl AccountStore for Stub {
-    async fn create_account(&self, _: &Account) -> Result<AccountCreation, StoreError> {
+    async fn create_account_under(
+        &self,
+        _: &Account,
+        _: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<AccountCreation>, StoreError> {
         self.enter("create_account").await?;
-        Ok(AccountCreation::Created)
+        Ok(UnderKey::Ended(AccountCreation::Created))
+    }
+    async fn claim_for_account(
+        &self,
+        _: ClaimAt<'_>,
+        _: &Resource,
+        _: Version,
+    ) -> Result<ClaimOutcome, StoreError> {
+        self.enter("claim_for_account").await?;
+        Ok(ClaimOutcome::Claimed)
+    }
+    async fn find_account_claim(
+        &self,
+        _: AccountId,
+        _: &IdempotencyKey,
+    ) -> Result<Option<ClaimRecord>, StoreError> {
+        self.enter("find_account_claim").await?;
+        Ok(None)
     }
     async fn account(&self, _: AccountId) -> Result<Option<Account>, StoreError> {
         self.enter("account").await?;

@@ -1,0 +1,181 @@
+//! Where restaurants are imported to: an engine on the databases, or a server.
+
+use dabba_domain::{ExternalId, RestaurantId, import::RestaurantDocument};
+use dabba_engine::{Engine, Principal};
+use dabba_sim::{Answer, Client};
+use dabba_store::PageSize;
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// Where restaurants are imported to.
+pub(super) trait Target {
+    /// The restaurant with this external id.
+    async fn find(&self, external_id: &ExternalId) -> Result<Option<RestaurantId>, Failure>;
+
+    /// All restaurants that are not closed permanently, with their names.
+    async fn open_restaurants(&self) -> Result<Vec<(RestaurantId, String)>, Failure>;
+
+    /// Registers a restaurant with its menu.
+    async fn create(&self, document: &RestaurantDocument) -> Result<RestaurantId, Failure>;
+
+    /// Replaces a restaurant's menu, and its settings if these are asked for. Returns whether anything changed.
+    async fn update(
+        &self,
+        id: RestaurantId,
+        document: &RestaurantDocument,
+        with_settings: bool,
+    ) -> Result<bool, Failure>;
+}
+
+/// An engine on the databases.
+pub(super) struct EngineTarget<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) admin: Principal,
+}
+
+impl Target for EngineTarget<'_> {
+    async fn find(&self, external_id: &ExternalId) -> Result<Option<RestaurantId>, Failure> {
+        let found = self.engine.restaurant_by_external_id(external_id).await;
+        Ok(found.map_err(plain)?.map(|entry| entry.restaurant().id))
+    }
+
+    async fn open_restaurants(&self) -> Result<Vec<(RestaurantId, String)>, Failure> {
+        let mut all: Vec<(RestaurantId, String)> = Vec::new();
+        loop {
+            let after = all.last().map(|(id, _)| *id);
+            let page = self.engine.restaurants(after, Some(false), PageSize::DEFAULT).await;
+            let page = page.map_err(plain)?;
+            if page.incomplete {
+                return Err(Failure::new("a shard does not answer, and its restaurants would be missing"));
+            }
+            if page.restaurants.is_empty() {
+                return Ok(all);
+            }
+            let named = page.restaurants.iter();
+            all.extend(named.map(|restaurant| (restaurant.id, restaurant.settings.name.as_str().to_owned())));
+        }
+    }
+
+    async fn create(&self, document: &RestaurantDocument) -> Result<RestaurantId, Failure> {
+        let RestaurantDocument { settings, menu } = document.clone();
+        let created = self.engine.create_restaurant(&self.admin, settings, menu).await;
+        Ok(created.map_err(plain)?.restaurant().id)
+    }
+
+    async fn update(
+        &self,
+        id: RestaurantId,
+        document: &RestaurantDocument,
+        with_settings: bool,
+    ) -> Result<bool, Failure> {
+        let RestaurantDocument { settings, menu } = document.clone();
+        let before = self.engine.catalogue(id).await.map_err(plain)?;
+        check_currency(before.restaurant().settings.currency.code(), &settings.currency)?;
+        if with_settings {
+            self.engine.replace_settings(&self.admin, id, settings, None).await.map_err(plain)?;
+        }
+        let after = self.engine.replace_menu(&self.admin, id, menu, None).await.map_err(plain)?;
+        Ok(after.catalogue.guard() != before.catalogue.guard())
+    }
+}
+
+/// A server.
+pub(super) struct ServerTarget {
+    pub(super) client: Client,
+}
+
+impl ServerTarget {
+    async fn get(&self, path: &str) -> Result<Answer, Failure> {
+        self.client.get(path).send().await.map_err(plain)
+    }
+
+    /// Replaces what is at a path, if it is still as it was read. Returns whether it changed.
+    async fn replace(
+        &self,
+        path: &str,
+        present: &Answer,
+        body: &impl serde::Serialize,
+    ) -> Result<bool, Failure> {
+        let etag = present.etag.as_deref().unwrap_or("*");
+        let replaced = self.client.put(path).if_match(etag).json(body).send().await.map_err(plain)?;
+        Ok(replaced.etag != present.etag)
+    }
+}
+
+impl Target for ServerTarget {
+    async fn find(&self, external_id: &ExternalId) -> Result<Option<RestaurantId>, Failure> {
+        let parameters = [("external_id", external_id.as_str())];
+        let url =
+            reqwest::Url::parse_with_params("http://server/v1/restaurants", parameters).map_err(plain)?;
+        let found = self.get(&format!("{}?{}", url.path(), url.query().unwrap_or_default())).await?;
+        found.body["restaurants"].as_array().and_then(|list| list.first()).map(id_of).transpose()
+    }
+
+    async fn open_restaurants(&self) -> Result<Vec<(RestaurantId, String)>, Failure> {
+        let mut all = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("/v1/restaurants?closed=false&limit=100{cursor}")).await?.body;
+            if page["incomplete"] == true {
+                return Err(Failure::new("a shard does not answer, and its restaurants would be missing"));
+            }
+            for restaurant in page["restaurants"].as_array().into_iter().flatten() {
+                let name = restaurant["name"].as_str().unwrap_or_default().to_owned();
+                all.push((id_of(restaurant)?, name));
+            }
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    async fn create(&self, document: &RestaurantDocument) -> Result<RestaurantId, Failure> {
+        let created = self.client.post("/v1/restaurants").json(&document.settings).send().await;
+        let id = id_of(&created.map_err(plain)?.body)?;
+        let path = format!("/v1/restaurants/{id}/menu");
+        let written = self.client.put(&path).if_match("*").json(&document.menu).send().await;
+        written.map_err(|error| {
+            Failure::new(format!(
+                "{error}\nTo write the menu of restaurant {id} again, give --restaurant {id}"
+            ))
+        })?;
+        Ok(id)
+    }
+
+    async fn update(
+        &self,
+        id: RestaurantId,
+        document: &RestaurantDocument,
+        with_settings: bool,
+    ) -> Result<bool, Failure> {
+        let path = format!("/v1/restaurants/{id}");
+        let present = self.get(&path).await?;
+        let currency = present.body["currency"].as_str().unwrap_or_default();
+        check_currency(currency, &document.settings.currency)?;
+        let has_changed = with_settings && self.replace(&path, &present, &document.settings).await?;
+        let path = format!("{path}/menu");
+        let present = self.get(&path).await?;
+        Ok(self.replace(&path, &present, &document.menu).await? || has_changed)
+    }
+}
+
+/// A failure with an error's own text.
+fn plain(error: impl std::fmt::Display) -> Failure {
+    Failure::new(error.to_string())
+}
+
+fn id_of(restaurant: &Value) -> Result<RestaurantId, Failure> {
+    let id = restaurant["id"].as_str().and_then(|id| id.parse().ok());
+    id.ok_or_else(|| Failure::new("the server named no id"))
+}
+
+/// A menu's prices are in its restaurant's currency.
+fn check_currency(present: &str, given: &str) -> Result<(), Failure> {
+    if present == given {
+        Ok(())
+    } else {
+        Err(Failure::new(format!("the restaurant's currency is {present}, the file's is {given}")))
+    }
+}

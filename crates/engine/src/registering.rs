@@ -1,0 +1,194 @@
+//! Registering restaurants, and closing them permanently.
+
+use std::{collections::HashSet, sync::Arc};
+
+use dabba_domain::{
+    ExternalId, Problems, RestaurantId, Role,
+    menu::{Menu, MenuDocument},
+    restaurant::{Closed, Restaurant, Settings, SettingsDocument},
+    text::Note,
+};
+use dabba_store::{
+    Catalogue, Claim, ClaimAt, ClaimOutcome, IdempotencyKey, PageSize, Resource, RestaurantCreation,
+    RestaurantPage,
+};
+
+use crate::{
+    CatalogueEntry, Conflict, Engine, Error, Principal, orders::claim, restaurants::UpdateConditions,
+};
+
+/// A restaurant after a write.
+#[derive(Clone, Debug)]
+pub struct RestaurantAnswer {
+    /// The restaurant with its menu. For a replay, as it is now: settings have no history.
+    pub entry: Arc<CatalogueEntry>,
+    /// Whether this is the answer to an earlier request with the same idempotency key.
+    pub replayed: bool,
+}
+
+impl Engine {
+    /// Registers a restaurant. For admins.
+    pub async fn create_restaurant(
+        &self,
+        principal: &Principal,
+        settings: SettingsDocument,
+        menu: MenuDocument,
+    ) -> Result<Arc<CatalogueEntry>, Error> {
+        self.create_restaurant_under(principal, settings, menu, None).await.map(|answer| answer.entry)
+    }
+
+    /// Registers a restaurant, once for a key, if one is given. For admins.
+    ///
+    /// The key is claimed in the directory, with the id of the restaurant to come; then the restaurant is
+    /// created in its own shard. A retry finds the id, and creates the restaurant if the first request did not
+    /// come to that. So one key never makes two restaurants, although no transaction spans both shards.
+    pub async fn create_restaurant_under(
+        &self,
+        principal: &Principal,
+        settings: SettingsDocument,
+        menu: MenuDocument,
+        key: Option<IdempotencyKey>,
+    ) -> Result<RestaurantAnswer, Error> {
+        if principal.role != Role::Admin {
+            return Err(Error::Forbidden("only an admin registers a restaurant".into()));
+        }
+        let request = ("create_restaurant", &settings, &menu);
+        let claim = key.map(|key| claim(principal.account_id, key, &request)).transpose()?;
+        let settings = settings.validate().map_err(Error::Invalid)?;
+        let menu = menu.validate().map_err(Error::Invalid)?;
+        let id = self.new_restaurant_id(settings.external_id.as_ref());
+        let Some(claim) = claim else { return self.register_restaurant(id, settings, menu, false).await };
+        let id = self.claim_restaurant(id, &claim).await?;
+        match self.catalogues.get(id).await {
+            Ok(entry) => {
+                self.metrics.replays.inc();
+                Ok(RestaurantAnswer { entry, replayed: true })
+            }
+            Err(Error::NotFound(_)) => self.register_restaurant(id, settings, menu, true).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Claims a key for a restaurant. Returns this id, or that of an earlier request under the key.
+    async fn claim_restaurant(&self, id: RestaurantId, claim: &Claim) -> Result<RestaurantId, Error> {
+        let at = ClaimAt { claim, at: self.now() };
+        match self.store.claim_for_account(at, &Resource::Restaurant(id), 1).await? {
+            ClaimOutcome::Claimed => Ok(id),
+            ClaimOutcome::Found(record) => match record.resource {
+                Resource::Restaurant(id) if record.fingerprint == claim.fingerprint => Ok(id),
+                _ => Err(Error::KeyReused),
+            },
+        }
+    }
+
+    /// Writes a new restaurant. `is_claimed` says that a key leads to the id, so that other requests under the key
+    /// may write it too.
+    async fn register_restaurant(
+        &self,
+        id: RestaurantId,
+        settings: Settings,
+        menu: Menu,
+        is_claimed: bool,
+    ) -> Result<RestaurantAnswer, Error> {
+        let created_at = self.now();
+        let restaurant = Restaurant { id, revision: 1, settings, pause: None, closed: None, created_at };
+        match self.store.create_restaurant(&restaurant, &menu).await? {
+            RestaurantCreation::Created => {
+                let catalogue = Catalogue { restaurant, menu, menu_revision: 1, limited: HashSet::new() };
+                let entry = self.catalogues.remember_new(catalogue).await;
+                Ok(RestaurantAnswer { entry, replayed: false })
+            }
+            RestaurantCreation::IdTaken if is_claimed => {
+                self.metrics.replays.inc();
+                Ok(RestaurantAnswer { entry: self.catalogues.get(id).await?, replayed: true })
+            }
+            RestaurantCreation::IdTaken => {
+                Err(Error::Internal(format!("the new restaurant id {id} is taken")))
+            }
+            RestaurantCreation::ExternalIdTaken { by } => Err(Conflict::ExternalIdTaken { by }.into()),
+        }
+    }
+
+    /// The restaurant with this external id.
+    pub async fn restaurant_by_external_id(
+        &self,
+        external_id: &ExternalId,
+    ) -> Result<Option<Arc<CatalogueEntry>>, Error> {
+        match self.store.restaurant_by_external_id(external_id).await? {
+            Some(id) => self.catalogues.get(id).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A page of restaurants behind the given one, by id: all, or those that are closed permanently, or those
+    /// that are not.
+    pub async fn restaurants(
+        &self,
+        after: Option<RestaurantId>,
+        is_closed: Option<bool>,
+        limit: PageSize,
+    ) -> Result<RestaurantPage, Error> {
+        Ok(self.store.restaurants(after, is_closed, limit).await?)
+    }
+
+    /// Closes a restaurant permanently: it takes no more orders, and those that it has are carried on. A
+    /// restaurant that is closed for the same reason stays as it is. For admins.
+    pub async fn close_restaurant(
+        &self,
+        principal: &Principal,
+        id: RestaurantId,
+        reason: Note,
+        key: Option<IdempotencyKey>,
+    ) -> Result<RestaurantAnswer, Error> {
+        if principal.role != Role::Admin {
+            return Err(Error::Forbidden("only an admin closes a restaurant permanently".into()));
+        }
+        let claim = key.map(|key| claim(principal.account_id, key, &("close", &reason))).transpose()?;
+        let at = self.now();
+        self.update_restaurant_under(id, UpdateConditions { expected: None, claim }, |restaurant| {
+            match &restaurant.closed {
+                Some(closed) if closed.reason == reason => {}
+                Some(closed) => return Err(Conflict::AlreadyClosed { since: closed.at }.into()),
+                None => restaurant.closed = Some(Closed { at, reason: reason.clone() }),
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Opens a restaurant that was closed permanently by mistake. Its settings, menu and pause are as they were. For
+    /// admins.
+    pub async fn reopen_restaurant(
+        &self,
+        principal: &Principal,
+        id: RestaurantId,
+        key: Option<IdempotencyKey>,
+    ) -> Result<RestaurantAnswer, Error> {
+        if principal.role != Role::Admin {
+            return Err(Error::Forbidden("only an admin opens a restaurant again".into()));
+        }
+        let claim = key.map(|key| claim(principal.account_id, key, &"reopen")).transpose()?;
+        self.update_restaurant_under(id, UpdateConditions { expected: None, claim }, |restaurant| {
+            restaurant.closed = None;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The external id of replaced settings: as it is, whether the new settings name it or not.
+pub(crate) fn keep_external_id(present: &Settings, new: &mut Settings) -> Result<(), Error> {
+    match (&present.external_id, &new.external_id) {
+        (_, None) => new.external_id.clone_from(&present.external_id),
+        (present, new) if present == new => {}
+        (Some(present), _) => {
+            let text = format!("cannot be changed; it is {present}");
+            return Err(Error::Invalid(Problems::one("/external_id", text)));
+        }
+        (None, _) => {
+            let text = "can only be given when a restaurant is registered";
+            return Err(Error::Invalid(Problems::one("/external_id", text)));
+        }
+    }
+    Ok(())
+}
