@@ -147,7 +147,6 @@ pub(crate) fn fresh_account_id(engine: &Engine) -> AccountId {
 #[cfg(test)]
 mod tests {
     use dabba_domain::{
-        Timestamp,
         menu::Availability,
         order::OrderRequest,
         pricing::{check_minimum, price},
@@ -164,7 +163,7 @@ mod tests {
         assert_eq!(cart.lines.len(), 3);
         assert!(cart.lines.iter().any(|line| !line.options.is_empty()));
         assert!(cart.lines.iter().all(|line| line.item.as_str() != LIMITED_ITEM.0), "it can be placed often");
-        let priced = price(&settings, &menu, cart, Timestamp::UNIX_EPOCH).unwrap();
+        let priced = price(&settings, &menu, cart).unwrap();
         assert_eq!(check_minimum(&settings, cart.fulfilment, priced.amounts.subtotal), Ok(()));
         let amounts = priced.amounts;
         assert!([amounts.tax, amounts.delivery_fee, amounts.tip].iter().all(|amount| !amount.is_zero()));
@@ -175,7 +174,9 @@ mod tests {
         let first = import::read(RESTAURANTS[0]).unwrap().remove(0);
         let menu = first.menu.validate().unwrap();
         assert!(menu.item(LIMITED_ITEM.0).is_some());
-        assert!(menu.items().any(|item| matches!(item.availability, Availability::Unavailable { .. })));
+        assert!(
+            menu.stated_availability().any(|(_, stated)| matches!(stated, Availability::Unavailable { .. }))
+        );
         let settings = first.settings;
         assert!(settings.opening_hours.is_none(), "the demo is always open");
         assert!(settings.tax_rate_basis_points > 0 && !settings.refund_limit.is_zero());

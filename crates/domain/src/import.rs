@@ -126,7 +126,7 @@ struct Parts {
 impl Parts {
     /// Reads the settings, checks settings and menu, and notes every problem below `pointer`.
     fn check(self, pointer: &str, problems: &mut Problems) -> Option<RestaurantDocument> {
-        let menu = MenuDocument { categories: self.categories };
+        let menu = MenuDocument::from(self.categories);
         let settings: Option<SettingsDocument> =
             match serde_path_to_error::deserialize(Value::Object(self.settings)) {
                 Ok(settings) => Some(settings),

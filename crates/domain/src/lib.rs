@@ -7,7 +7,7 @@
 //! | [`ids`] | one type per id; `UUIDv7` with the bucket that says where a row lives |
 //! | [`money`] | amounts in minor units and their checked arithmetic |
 //! | [`restaurant`] | settings, opening hours, pause |
-//! | [`menu`] | categories, items, options, and the validation of a whole menu |
+//! | [`menu`] | categories, items, options, the validation of a whole menu, and which items are unavailable |
 //! | [`pricing`] | from a cart to itemised amounts |
 //! | [`order`] | the lifecycle: commands, events, who may do what and when |
 //! | [`ledger`] | whose an order's money is, from its events |

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, Problems, Timestamp,
+    Amount, Problems,
     limits::{MAX_CHOSEN_OPTIONS, MAX_LINES, MAX_QUANTITY},
     menu::{Menu, MenuItem, OptionGroup},
     money::AmountError,
@@ -164,30 +164,13 @@ impl Amounts {
     }
 }
 
-/// Why a cart has no price.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PricingError {
-    /// The cart does not fit the menu, or breaks a limit.
-    #[error("{0}")]
-    Invalid(Problems),
-    /// Items that the restaurant sells, but not now.
-    #[error("items are not available: {0}")]
-    Unavailable(Problems),
-}
-
-/// Prices a cart from a restaurant's settings and menu as they are at `now`.
+/// Prices a cart from a restaurant's settings and menu. The error lists every problem of the cart.
 ///
-/// Every problem is listed. Whether the restaurant is open and the order large enough is not
-/// asked here, so that a quote can be had at any time: see [`check_minimum`] and
-/// [`crate::restaurant::Restaurant::check_accepting`].
-pub fn price(
-    settings: &Settings,
-    menu: &Menu,
-    cart: CartRef<'_>,
-    now: Timestamp,
-) -> Result<PricedCart, PricingError> {
+/// Whether the cart can be ordered now is another question, so that a quote can be had at any time: see
+/// [`check_minimum`], [`crate::restaurant::Restaurant::check_accepting`] and
+/// [`crate::menu::UnavailableItems::of_cart`].
+pub fn price(settings: &Settings, menu: &Menu, cart: CartRef<'_>) -> Result<PricedCart, Problems> {
     let mut problems = Problems::new();
-    let mut unavailable = Problems::new();
     if cart.lines.is_empty() {
         problems.add("/lines", "must not be empty");
     }
@@ -210,16 +193,12 @@ pub fn price(
             problems.add(format!("{pointer}/item"), format!("{} is not on the menu", line.item));
             continue;
         };
-        if !item.availability.is_available_at(now) {
-            unavailable.add(format!("{pointer}/item"), format!("{} is not available now", item.id));
-        }
         lines.extend(price_line(item, line, &pointer, &mut problems));
     }
     let amounts = problems.check("", add_up(settings, cart, &lines));
-    problems.into_result().map_err(PricingError::Invalid)?;
-    unavailable.into_result().map_err(PricingError::Unavailable)?;
+    problems.into_result()?;
     // A missing amount was noted as a problem above.
-    let amounts = amounts.ok_or_else(|| PricingError::Invalid(Problems::one("", AmountError.to_string())))?;
+    let amounts = amounts.ok_or_else(|| Problems::one("", AmountError.to_string()))?;
     Ok(PricedCart { lines, amounts })
 }
 

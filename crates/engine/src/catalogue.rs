@@ -3,12 +3,13 @@
 //! An entry may be stale for a moment, until [`crate::Engine::watch_catalogues`] sees that another server
 //! has changed it; an order priced from it is caught by the commit's guard.
 //! Loads of one restaurant are carried out one after the other, so that an entry is never replaced
-//! by an older one.
+//! by an older one. A load reads the menu only if the menu has changed: an entry shares the menu with the entry
+//! that it replaces.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use dabba_domain::{RestaurantId, menu::Menu, restaurant::Restaurant};
+use dabba_domain::{RestaurantId, Timestamp, menu::Menu, restaurant::Restaurant};
 use dabba_store::{Catalogue, CatalogueGuard, Store, StoreError};
 use moka::{future::Cache, ops::compute::Op};
 
@@ -19,17 +20,47 @@ use crate::Error;
 pub struct CatalogueEntry {
     /// The catalogue.
     pub catalogue: Catalogue,
-    rendered: OnceLock<Bytes>,
+    rendered: RwLock<Option<Rendered>>,
+}
+
+/// A representation of a menu, as it holds while so many marks have ended.
+#[derive(Debug)]
+struct Rendered {
+    ended: usize,
+    bytes: Bytes,
 }
 
 impl CatalogueEntry {
     pub(crate) const fn new(catalogue: Catalogue) -> Self {
-        Self { catalogue, rendered: OnceLock::new() }
+        Self { catalogue, rendered: RwLock::new(None) }
     }
 
-    /// The representation of this catalogue's menu, made at the first call.
-    pub fn rendered(&self, render: impl FnOnce(&Catalogue) -> Bytes) -> Bytes {
-        self.rendered.get_or_init(|| render(&self.catalogue)).clone()
+    /// How many marks of unavailable items have ended at `now`: the part of a menu's state that changes by time.
+    pub fn ended_at(&self, now: Timestamp) -> usize {
+        self.catalogue.unavailable.ended_at(now)
+    }
+
+    /// The representation of this catalogue's menu at `now`. It is made at the first call, and again when the end of
+    /// a mark has passed since.
+    pub fn rendered(&self, now: Timestamp, render: impl FnOnce(&Catalogue) -> Bytes) -> Bytes {
+        let ended = self.ended_at(now);
+        let current = |rendered: &Option<Rendered>| {
+            rendered
+                .as_ref()
+                .filter(|rendered| rendered.ended == ended)
+                .map(|rendered| rendered.bytes.clone())
+        };
+        if let Some(bytes) = current(&self.rendered.read().unwrap_or_else(PoisonError::into_inner)) {
+            return bytes;
+        }
+        let mut rendered = self.rendered.write().unwrap_or_else(PoisonError::into_inner);
+        // Another request may have made it meanwhile.
+        if let Some(bytes) = current(&rendered) {
+            return bytes;
+        }
+        let bytes = render(&self.catalogue);
+        *rendered = Some(Rendered { ended, bytes: bytes.clone() });
+        bytes
     }
 
     /// The restaurant.
@@ -38,7 +69,7 @@ impl CatalogueEntry {
     }
 
     /// Its menu.
-    pub const fn menu(&self) -> &Menu {
+    pub fn menu(&self) -> &Menu {
         &self.catalogue.menu
     }
 }
@@ -124,7 +155,7 @@ impl CatalogueCache {
             .and_try_compute_with(|remembered| async move {
                 let remembered = remembered.map(moka::Entry::into_value);
                 // Others may have loaded it while this call waited for its turn.
-                let is_needed = match (when, remembered) {
+                let is_needed = match (when, &remembered) {
                     (Load::Always, _) | (Load::Missing, None) => true,
                     (Load::Missing, Some(_)) | (Load::Stale { .. }, None) => false,
                     (Load::Stale { now }, Some(entry)) => entry.catalogue.guard() != now,
@@ -132,7 +163,12 @@ impl CatalogueCache {
                 if !is_needed {
                     return Ok(Op::Nop);
                 }
-                Ok::<_, StoreError>(match self.store.catalogue(id).await? {
+                let known = remembered.as_deref().map(|entry| &entry.catalogue);
+                Ok::<_, StoreError>(match self.store.catalogue_beyond(id, known).await? {
+                    // What was rendered of it still holds.
+                    Some(catalogue) if known.is_some_and(|known| known.guard() == catalogue.guard()) => {
+                        Op::Nop
+                    }
                     Some(catalogue) => Op::Put(Arc::new(CatalogueEntry::new(catalogue))),
                     None => Op::Remove,
                 })

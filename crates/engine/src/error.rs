@@ -4,12 +4,11 @@ use dabba_domain::{
     Problems, RestaurantId, Timestamp,
     limits::MAX_STOCK,
     order::{AllowedAction, OrderStatus, Rejection, Version},
-    pricing::{BelowMinimum, PricingError},
-    restaurant::{NotAccepting, Revision, SettingsChangeError},
+    restaurant::{Revision, SettingsChangeError},
 };
-use dabba_store::{StockShortage, StoreError};
+use dabba_store::{MenuRevisions, StoreError};
 
-use crate::{AmountNotAccepted, ClockSkew, GatewayError, Quote, sparse::Sparse};
+use crate::{ClockSkew, GatewayError, Obstacle, Quote, sparse::Sparse};
 
 /// Why a use case was not carried out.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -65,21 +64,9 @@ pub enum Error {
 /// What was asked does not fit the state of things; it might at another time.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Conflict {
-    /// The restaurant takes no orders now.
-    #[error(transparent)]
-    NotAccepting(#[from] NotAccepting),
-    /// The order is too small to be delivered.
-    #[error(transparent)]
-    BelowMinimum(#[from] BelowMinimum),
-    /// The payment provider does not accept the total.
-    #[error(transparent)]
-    NotPayableByCard(#[from] AmountNotAccepted),
-    /// Items are not available now.
-    #[error("items are not available: {0}")]
-    ItemsUnavailable(Problems),
-    /// There is not enough of some items.
-    #[error("there is not enough in stock")]
-    OutOfStock(Vec<StockShortage>),
+    /// The order cannot be placed now. Every obstacle is listed, and there is at least one.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    NotOrderable(Vec<Obstacle>),
     /// The total is not the one that the customer expected.
     #[error("the total is not the expected one")]
     PriceChanged(Box<Quote>),
@@ -130,6 +117,16 @@ pub enum Conflict {
     AlreadyClosed {
         /// Since when.
         since: Timestamp,
+    },
+    /// The menu or the availability of its items is at another revision than expected.
+    #[error(
+        "the menu is at revision {menu} and the availability of its items at revision {availability}, which is not \
+         what If-Match expects",
+        menu = current.menu, availability = current.availability
+    )]
+    MenuRevision {
+        /// The revisions at which they are.
+        current: MenuRevisions,
     },
     /// The e-mail address has an account.
     #[error("this e-mail address has an account")]
@@ -182,15 +179,6 @@ impl From<SettingsChangeError> for Error {
         match error {
             SettingsChangeError::Never(problems) => Self::Invalid(problems),
             SettingsChangeError::AdminOnly(problems) => Self::ForbiddenChange(problems),
-        }
-    }
-}
-
-impl From<PricingError> for Error {
-    fn from(error: PricingError) -> Self {
-        match error {
-            PricingError::Invalid(problems) => Self::Invalid(problems),
-            PricingError::Unavailable(problems) => Conflict::ItemsUnavailable(problems).into(),
         }
     }
 }

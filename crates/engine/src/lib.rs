@@ -47,14 +47,14 @@ pub use error::{Conflict, Error};
 pub use metrics::{
     CallLabel, EngineMetrics, StateLabel, StatusLabel, StepLabel, TaskLabel, TaskOutcome, TaskOutcomeLabel,
 };
-pub use orders::{Answer, CommandRequest, Quote};
+pub use orders::{Answer, CommandRequest, Obstacle, Quote};
 pub use panic::panic_text;
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, ProviderNotice, ProviderObject, WebhookError, WebhookReader,
 };
 pub use registering::RestaurantAnswer;
-pub use restaurants::Conditional;
+pub use restaurants::{Conditional, ExpectedMenu};
 pub use stock::{StockAdjustment, StockAnswer};
 
 /// Who is calling: an account and its role, as a verified token says.

@@ -20,7 +20,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 pub use act::CommandRequest;
-pub use quote::Quote;
+pub use quote::{Obstacle, Quote};
 pub(crate) use recent::RecentOrders;
 
 use crate::{Conflict, Engine, Error, TaskOutcome};
@@ -86,7 +86,9 @@ impl Engine {
                     Ok(Conclusion::Stale)
                 }
                 CommitOutcome::KeyReused => Err(Error::KeyReused),
-                CommitOutcome::OutOfStock(shortages) => Err(Conflict::OutOfStock(shortages).into()),
+                CommitOutcome::OutOfStock(shortages) => {
+                    Err(Conflict::NotOrderable(vec![Obstacle::OutOfStock(shortages)]).into())
+                }
                 // Another process that knows the new map will take it.
                 CommitOutcome::Moved => Err(Error::Unavailable),
                 CommitOutcome::LeaseLost => {

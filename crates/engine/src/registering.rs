@@ -1,10 +1,10 @@
 //! Registering restaurants, and closing them permanently.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use dabba_domain::{
     ExternalId, Problems, RestaurantId, Role,
-    menu::{Menu, MenuDocument},
+    menu::{Menu, MenuDocument, UnavailableItems},
     restaurant::{Closed, Restaurant, Settings, SettingsDocument},
     text::Note,
 };
@@ -94,7 +94,14 @@ impl Engine {
         let restaurant = Restaurant { id, revision: 1, settings, pause: None, closed: None, created_at };
         match self.store.create_restaurant(&restaurant, &menu).await? {
             RestaurantCreation::Created => {
-                let catalogue = Catalogue { restaurant, menu, menu_revision: 1, limited: HashSet::new() };
+                let catalogue = Catalogue {
+                    restaurant,
+                    unavailable: UnavailableItems::default().with(menu.stated_availability()),
+                    menu: Arc::new(menu),
+                    menu_revision: 1,
+                    limited: Arc::default(),
+                    availability_revision: 1,
+                };
                 let entry = self.catalogues.remember_new(catalogue).await;
                 Ok(RestaurantAnswer { entry, replayed: false })
             }

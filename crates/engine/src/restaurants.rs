@@ -8,7 +8,10 @@ use dabba_domain::{
     restaurant::{Pause, Restaurant, Revision, SettingsDocument},
     text::Slug,
 };
-use dabba_store::{CatalogueUpdate, Claim, ClaimAt, ClaimRecord, IdempotencyKey, Resource, UnderKey};
+use dabba_store::{
+    Catalogue, CatalogueUpdate, Claim, ClaimAt, ClaimRecord, IdempotencyKey, MenuRevisions, Resource,
+    UnderKey,
+};
 use serde::Serialize;
 
 use crate::{
@@ -98,61 +101,66 @@ impl Engine {
         .await
     }
 
-    /// Replaces a restaurant's menu, which has to be at the expected revision, if one is given. For
-    /// the restaurant's staff and admins.
+    /// Replaces a restaurant's menu, which has to be in one of the expected states, if any are given. The
+    /// availability that the document states is set with it; what it does not state is kept. For the restaurant's
+    /// staff and admins.
     pub async fn replace_menu(
         &self,
         principal: &Principal,
         id: RestaurantId,
         menu: MenuDocument,
-        expected: Option<Revision>,
+        expected: Option<&[ExpectedMenu]>,
     ) -> Result<Arc<CatalogueEntry>, Error> {
         self.check_staff(principal, id).await?;
-        let menu = menu.validate().map_err(Error::Invalid)?;
-        self.update_menu(id, expected, |present| Ok((*present != menu).then(|| menu.clone()))).await
+        let menu = Arc::new(menu.validate().map_err(Error::Invalid)?);
+        for _ in 0..self.config.max_decision_attempts {
+            let entry = self.catalogues.refresh(id).await?;
+            let current = entry.catalogue.menu_revisions();
+            if expected.is_some_and(|expected| !expected.iter().any(|expected| expected.is_met_by(current))) {
+                return Err(Conflict::MenuRevision { current }.into());
+            }
+            if is_as_stated(&entry.catalogue, &menu) {
+                return Ok(entry);
+            }
+            match self.store.replace_menu(id, &menu, current).await? {
+                CatalogueUpdate::Done { revision } => {
+                    let written = with_menu(&entry.catalogue, &menu, revision);
+                    return Ok(self.catalogues.after_write(id, written).await);
+                }
+                CatalogueUpdate::Conflict { .. } => self.metrics.decision_retries.inc(),
+                CatalogueUpdate::NotFound => return Err(Error::NotFound("restaurant")),
+            };
+        }
+        Err(Conflict::TooManyChanges.into())
     }
 
-    /// Says whether an item can be ordered. For the restaurant's staff and admins.
+    /// Says whether an item can be ordered, and returns the availability's revision. For the restaurant's staff and
+    /// admins.
     pub async fn set_availability(
         &self,
         principal: &Principal,
         id: RestaurantId,
         item: &Slug,
         availability: Availability,
-    ) -> Result<Arc<CatalogueEntry>, Error> {
+    ) -> Result<Revision, Error> {
         self.check_staff(principal, id).await?;
-        self.update_menu(id, None, |menu| {
-            let present = menu.item(item.as_str()).ok_or(Error::NotFound("item"))?;
-            if present.availability == availability {
-                return Ok(None);
-            }
-            Ok(menu.with_availability(item.as_str(), availability))
-        })
-        .await
-    }
-
-    /// Changes a menu from what the store has now, again when someone else was quicker and the caller
-    /// did not insist on a revision. `None` from `change` leaves it as it is.
-    async fn update_menu(
-        &self,
-        id: RestaurantId,
-        expected: Option<Revision>,
-        change: impl Fn(&Menu) -> Result<Option<Menu>, Error>,
-    ) -> Result<Arc<CatalogueEntry>, Error> {
-        for _ in 0..self.config.max_decision_attempts {
-            let entry = self.catalogues.refresh(id).await?;
-            let current = entry.catalogue.menu_revision;
-            if expected.is_some_and(|expected| expected != current) {
-                return Err(Conflict::Revision { current }.into());
-            }
-            let Some(menu) = change(entry.menu())? else { return Ok(entry) };
-            match self.store.replace_menu(id, &menu, current).await? {
-                CatalogueUpdate::Done { .. } => return self.catalogues.refresh(id).await,
-                CatalogueUpdate::Conflict { .. } => self.metrics.decision_retries.inc(),
-                CatalogueUpdate::NotFound => return Err(Error::NotFound("restaurant")),
-            };
+        let mut entry = self.catalogues.get(id).await?;
+        if entry.menu().item(item.as_str()).is_none() {
+            // Another server may have put it on the menu a moment ago.
+            entry = self.catalogues.refresh(id).await?;
+            entry.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
         }
-        Err(Conflict::TooManyChanges.into())
+        match self.store.set_availability(id, item, availability).await? {
+            CatalogueUpdate::Done { revision } => {
+                let mut written = entry.catalogue.clone();
+                written.unavailable = written.unavailable.with([(item, availability)]);
+                written.availability_revision = revision;
+                self.catalogues.after_write(id, written).await;
+                Ok(revision)
+            }
+            CatalogueUpdate::Conflict { .. } => Err(Conflict::TooManyChanges.into()),
+            CatalogueUpdate::NotFound => Err(Error::NotFound("restaurant")),
+        }
     }
 
     /// Changes a restaurant without a key.
@@ -266,5 +274,40 @@ impl Conditional {
         let Self { expected, key } = self;
         let claim = key.map(|key| claim(principal.account_id, key, request)).transpose()?;
         Ok(UpdateConditions { expected, claim })
+    }
+}
+
+/// Whether a catalogue already has this menu, with the availability that its document states.
+fn is_as_stated(present: &Catalogue, menu: &Menu) -> bool {
+    present.menu.is_stored_as(menu)
+        && present.unavailable.with(menu.stated_availability()) == present.unavailable
+}
+
+/// A catalogue after its menu was replaced.
+fn with_menu(before: &Catalogue, menu: &Arc<Menu>, revision: Revision) -> Catalogue {
+    let unavailable = before.unavailable.with(menu.stated_availability());
+    let is_changed = unavailable != before.unavailable;
+    Catalogue {
+        menu: Arc::clone(menu),
+        menu_revision: revision,
+        unavailable,
+        availability_revision: before.availability_revision + u32::from(is_changed),
+        ..before.clone()
+    }
+}
+
+/// A state in which a menu has to be to be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpectedMenu {
+    /// The menu's revision.
+    pub menu: Revision,
+    /// The availability's revision; any, when absent.
+    pub availability: Option<Revision>,
+}
+
+impl ExpectedMenu {
+    fn is_met_by(self, current: MenuRevisions) -> bool {
+        self.menu == current.menu
+            && self.availability.is_none_or(|availability| availability == current.availability)
     }
 }

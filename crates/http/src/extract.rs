@@ -10,7 +10,7 @@ mod path;
 mod principal;
 
 pub(crate) use body::{JsonBody, MaybeJsonBody};
-pub(crate) use conditions::{IfMatch, IfNoneMatch, etag};
+pub(crate) use conditions::{EntityTag, IfMatch, IfNoneMatch, etag};
 pub(crate) use cursor::Cursor;
 pub(crate) use idempotency::{MaybeKey, RequiredKey};
 pub(crate) use parameters::{FromParameters, Parameters, QueryOf};

@@ -16,12 +16,14 @@ use dabba_domain::{
     order::{CommandKind, Rejection},
     restaurant::NotAccepting,
 };
-use dabba_engine::{Conflict, Error};
+use dabba_engine::{Conflict, Error, Obstacle};
 use dabba_store::StockShortage;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 pub(crate) use describe::*;
+
+use crate::routes::ObstacleBody;
 
 /// Media type of problem details.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
@@ -307,25 +309,7 @@ impl From<Conflict> for Problem {
     fn from(conflict: Conflict) -> Self {
         let text = conflict.to_string();
         match conflict {
-            Conflict::NotAccepting(reason) => not_accepting(reason),
-            Conflict::BelowMinimum(below) => {
-                Self::new(Code::BelowMinimumOrder, text).with("minimum", below.minimum)
-            }
-            Conflict::NotPayableByCard(refusal) => {
-                let problem = Self::new(Code::NotPayableByCard, text);
-                let problem = problem.with("amount", refusal.amount).with("currency", refusal.currency);
-                match refusal.rules {
-                    None => problem,
-                    Some(rules) => {
-                        problem.with("minimum", rules.minimum).with("multiple_of", rules.multiple_of.get())
-                    }
-                }
-            }
-            Conflict::ItemsUnavailable(problems) => {
-                Self::new(Code::ItemsUnavailable, text).with("errors", problems)
-            }
-            Conflict::OutOfStock(shortages) => Self::new(Code::OutOfStock, text)
-                .with("shortages", shortages.iter().map(ShortageBody::new).collect::<Vec<_>>()),
+            Conflict::NotOrderable(obstacles) => not_orderable(text, &obstacles),
             Conflict::PriceChanged(quote) => {
                 Self::new(Code::MenuChanged, text).with("quote", crate::routes::QuoteBody::new(*quote))
             }
@@ -351,26 +335,51 @@ impl From<Conflict> for Problem {
                 Self::new(Code::ExternalIdTaken, text).with("restaurant_id", by)
             }
             Conflict::AlreadyClosed { since } => Self::new(Code::AlreadyClosed, text).with("since", since),
+            Conflict::MenuRevision { current } => Self::new(Code::PreconditionFailed, text)
+                .with("current", current.menu)
+                .with("current_availability", current.availability),
             Conflict::EmailTaken => Self::new(Code::EmailTaken, text),
             Conflict::TaskForPeople => Self::new(Code::ReviewNotRetryable, text),
         }
     }
 }
 
-/// Why a restaurant takes no orders, and until when.
-fn not_accepting(reason: NotAccepting) -> Problem {
-    let text = reason.to_string();
-    match reason {
-        NotAccepting::ClosedPermanently { since } => {
-            Problem::new(Code::RestaurantClosedPermanently, text).with("since", since)
-        }
-        NotAccepting::Paused { until, opens_at } => {
-            Problem::new(Code::RestaurantPaused, text).with("until", until).with("opens_at", opens_at)
-        }
-        NotAccepting::Closed { opens_at } => {
-            Problem::new(Code::RestaurantClosed, text).with("opens_at", opens_at)
+impl Code {
+    /// The kind of problem that an obstacle is when it refuses an order.
+    pub(crate) const fn of_obstacle(obstacle: &Obstacle) -> Self {
+        match obstacle {
+            Obstacle::NotAccepting(NotAccepting::ClosedPermanently { .. }) => {
+                Self::RestaurantClosedPermanently
+            }
+            Obstacle::NotAccepting(NotAccepting::Paused { .. }) => Self::RestaurantPaused,
+            Obstacle::NotAccepting(NotAccepting::Closed { .. }) => Self::RestaurantClosed,
+            Obstacle::ItemsUnavailable(_) => Self::ItemsUnavailable,
+            Obstacle::BelowMinimum(_) => Self::BelowMinimumOrder,
+            Obstacle::NotPayableByCard(_) => Self::NotPayableByCard,
+            Obstacle::OutOfStock(_) => Self::OutOfStock,
         }
     }
+}
+
+/// Why an order cannot be placed now. The first obstacle gives the problem its code and its members; all of them are
+/// listed as in a quote.
+fn not_orderable(text: String, obstacles: &[Obstacle]) -> Problem {
+    let Some(first) = obstacles.first() else {
+        return Problem::internal("an order was refused without an obstacle");
+    };
+    let code = Code::of_obstacle(first);
+    let first = ObstacleBody::from(first);
+    Problem::new(code, text)
+        .with("since", first.since)
+        .with("until", first.until)
+        .with("opens_at", first.opens_at)
+        .with("items", first.items)
+        .with("minimum", first.minimum)
+        .with("multiple_of", first.multiple_of)
+        .with("amount", first.amount)
+        .with("currency", first.currency)
+        .with("shortages", first.shortages)
+        .with("obstacles", obstacles.iter().map(ObstacleBody::from).collect::<Vec<_>>())
 }
 
 const fn code_of(rejection: &Rejection) -> Code {

@@ -27,7 +27,7 @@ use axum::{
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 
-pub(crate) use quotes::QuoteBody;
+pub(crate) use quotes::{ObstacleBody, QuoteBody};
 
 use crate::App;
 

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use dabba_domain::{
     ExternalId, RestaurantId,
     ids::Id,
-    menu::Menu,
+    menu::{Availability, Menu, UnavailableItems},
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
 use dabba_store::encoding::{decode_json, exact_nanoseconds};
 use dabba_store::{
-    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, PageSize, Resource,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, MenuRevisions, PageSize, Resource,
     RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
     check_revisions_asked,
 };
@@ -36,7 +36,8 @@ pub const MENUS_KEPT: u32 = 10;
 /// The columns that [`restaurant_of`] reads, in its order.
 macro_rules! restaurant_columns {
     () => {
-        "id, revision, settings::text, pause::text, created_at_ns, menu_revision, closed::text"
+        "id, revision, settings::text, pause::text, created_at_ns, menu_revision, closed::text, \
+         availability_revision"
     };
 }
 
@@ -58,17 +59,28 @@ const LIST_RESTAURANTS: &str = concat!(
 
 const FIND_EXTERNAL_ID: &str = "SELECT id FROM restaurants WHERE external_id = $1";
 
-const FIND_MENU: &str =
-    "SELECT menu::text FROM menus WHERE restaurant_id = $1 ORDER BY revision DESC LIMIT 1";
+/// Nothing where the menu is at the revision that the caller knows (`$2`).
+const FIND_MENU: &str = "\
+    SELECT menu::text FROM menus \
+    WHERE restaurant_id = $1 AND (SELECT menu_revision FROM restaurants WHERE id = $1) IS DISTINCT FROM $2::bigint \
+    ORDER BY revision DESC LIMIT 1";
+
+/// Nothing where the menu is at the revision that the caller knows (`$2`).
+const FIND_LIMITED: &str = "\
+    SELECT item FROM stock \
+    WHERE restaurant_id = $1 AND (SELECT menu_revision FROM restaurants WHERE id = $1) IS DISTINCT FROM $2::bigint";
+
+const FIND_UNAVAILABLE: &str = "SELECT item, until FROM unavailable_items WHERE restaurant_id = $1";
 
 const FIND_STOCK_LEVELS: &str =
     "SELECT item, remaining, revision FROM stock WHERE restaurant_id = $1 ORDER BY item";
 
 const FIND_REVISION: &str = "SELECT revision FROM restaurants WHERE id = $1";
 
-/// Locks the restaurant against others who change its menu or its stock's being kept. Orders are not
+/// Locks the restaurant against others who change its menu, its availability or its stock's being kept. Orders are not
 /// held up: they read the row, and notice at their COMMIT.
-const LOCK_MENU_REVISION: &str = "SELECT menu_revision FROM restaurants WHERE id = $1 FOR UPDATE";
+const LOCK_MENU_REVISIONS: &str =
+    "SELECT menu_revision, availability_revision FROM restaurants WHERE id = $1 FOR UPDATE";
 
 const INSERT_RESTAURANT: &str = concat!(
     "\
@@ -99,12 +111,18 @@ const UPDATE_RESTAURANT: &str = concat!(
 const UPDATE_MENU_REVISION: &str =
     concat!("UPDATE restaurants SET menu_revision = $2 WHERE id = $1", telling!("id"));
 
-/// What becomes limited again begins above every revision that its stock had.
-const DELETE_STOCK_OF_OTHERS: &str = "\
-    WITH gone AS ( \
-        DELETE FROM stock WHERE restaurant_id = $1 AND item <> ALL ($2::text[]) RETURNING revision) \
-    UPDATE restaurants \
-    SET stock_revision_floor = greatest(stock_revision_floor, (SELECT max(revision) FROM gone)) WHERE id = $1";
+const UPDATE_AVAILABILITY_REVISION: &str =
+    concat!("UPDATE restaurants SET availability_revision = $2 WHERE id = $1", telling!("id"));
+
+/// Writes nothing, and counts no row, where a mark is there already.
+const MARK_UNAVAILABLE: &str = "\
+    INSERT INTO unavailable_items (restaurant_id, item, until) \
+    SELECT $1, item, until FROM unnest($2::text[], $3::text[]) AS mark (item, until) \
+    ON CONFLICT (restaurant_id, item) DO UPDATE SET until = excluded.until \
+    WHERE unavailable_items.until IS DISTINCT FROM excluded.until";
+
+const MARK_AVAILABLE: &str =
+    "DELETE FROM unavailable_items WHERE restaurant_id = $1 AND item = ANY ($2::text[])";
 
 /// Every statement of this part that looks for rows, for the test that looks at their plans.
 #[cfg(test)]
@@ -115,11 +133,14 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("find_menu", FIND_MENU),
     ("find_stock_levels", FIND_STOCK_LEVELS),
     ("find_revision", FIND_REVISION),
-    ("lock_menu_revision", LOCK_MENU_REVISION),
+    ("find_limited", FIND_LIMITED),
+    ("find_unavailable", FIND_UNAVAILABLE),
+    ("lock_menu_revisions", LOCK_MENU_REVISIONS),
     ("forget_menus", FORGET_MENUS),
     ("update_restaurant", UPDATE_RESTAURANT),
     ("update_menu_revision", UPDATE_MENU_REVISION),
-    ("delete_stock_of_others", DELETE_STOCK_OF_OTHERS),
+    ("update_availability_revision", UPDATE_AVAILABILITY_REVISION),
+    ("mark_available", MARK_AVAILABLE),
 ];
 
 #[async_trait]
@@ -129,12 +150,16 @@ impl CatalogueStore for PostgresStore {
         restaurant: &Restaurant,
         menu: &Menu,
     ) -> Result<RestaurantCreation, StoreError> {
-        let menu = encode_menu(menu)?;
+        let (text, marks) = (encode_menu(menu)?, Marks::new(menu.stated_availability()));
         let columns = EncodedRestaurant::new(restaurant)?;
-        let (columns, menu) = (&columns, &menu);
+        let (columns, menu, marks) = (&columns, &text, &marks);
         self.in_transaction(|connection| async move {
             shard::require(&connection, restaurant.id.bucket()).await?;
-            create(&connection, columns, i64::from(restaurant.revision), menu).await
+            let creation = create(&connection, columns, i64::from(restaurant.revision), menu).await?;
+            if creation.is_created() {
+                marks.write(&connection, columns.id).await?;
+            }
+            Ok(creation)
         })
         .await
     }
@@ -147,9 +172,13 @@ impl CatalogueStore for PostgresStore {
         self.read(async |connection| find_external_id(connection, external_id.as_str()).await).await
     }
 
-    async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
+    async fn catalogue_beyond(
+        &self,
+        id: RestaurantId,
+        known: Option<&Catalogue>,
+    ) -> Result<Option<Catalogue>, StoreError> {
         self.held.check(id.bucket())?;
-        self.read(async |connection| catalogue(connection, id).await).await
+        self.read(async |connection| catalogue(connection, id, known).await).await
     }
 
     async fn revisions(
@@ -206,14 +235,27 @@ impl CatalogueStore for PostgresStore {
         &self,
         id: RestaurantId,
         menu: &Menu,
-        expected: Revision,
+        expected: MenuRevisions,
     ) -> Result<CatalogueUpdate, StoreError> {
-        let encoded = encode_menu(menu)?;
-        let items: Vec<&str> = menu.items().map(|item| item.id.as_str()).collect();
-        let (encoded, items) = (&encoded, &items);
+        let (text, marks) = (encode_menu(menu)?, Marks::new(menu.stated_availability()));
+        let (text, marks) = (&text, &marks);
         self.in_transaction(|connection| async move {
             shard::require(&connection, id.bucket()).await?;
-            replace_menu(&connection, id.uuid(), encoded, items, expected).await
+            replace_menu(&connection, id.uuid(), text, marks, expected).await
+        })
+        .await
+    }
+
+    async fn set_availability(
+        &self,
+        id: RestaurantId,
+        item: &Slug,
+        availability: Availability,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        let marks = &Marks::new([(item, availability)]);
+        self.in_transaction(|connection| async move {
+            shard::require(&connection, id.bucket()).await?;
+            set_availability(&connection, id.uuid(), marks).await
         })
         .await
     }
@@ -324,30 +366,65 @@ fn encode_menu(menu: &Menu) -> Result<String, StoreError> {
     serde_json::to_string(menu).map_err(|error| Failure::from(error).into_store_error())
 }
 
-async fn catalogue(connection: &Connection, id: RestaurantId) -> Result<Option<Catalogue>, Failure> {
-    let statements = connection.prepare([FIND_RESTAURANT, FIND_MENU, FIND_STOCK_LEVELS]).await?;
+async fn catalogue(
+    connection: &Connection,
+    id: RestaurantId,
+    known: Option<&Catalogue>,
+) -> Result<Option<Catalogue>, Failure> {
+    let statements = connection.prepare([FIND_RESTAURANT, FIND_UNAVAILABLE, FIND_MENU, FIND_LIMITED]).await?;
+    let [find_restaurant, find_unavailable, find_menu, find_limited] = &statements;
     let uuid = id.uuid();
+    let known_revision = known.map(|known| i64::from(known.menu_revision));
     // One transaction, so that the parts are of one moment.
     let answers = connection
         .begin_with(BEGIN_SNAPSHOT, |client| {
-            let question = |statement| async move { Ok(client.query(statement, &[&uuid]).await?) }.boxed();
-            statements.iter().map(question).collect()
+            let whole = |statement| async move { Ok(client.query(statement, &[&uuid]).await?) }.boxed();
+            let unless_known = |statement| {
+                async move { Ok(client.query(statement, &[&uuid, &known_revision]).await?) }.boxed()
+            };
+            vec![
+                whole(find_restaurant),
+                whole(find_unavailable),
+                unless_known(find_menu),
+                unless_known(find_limited),
+            ]
         })
         .await?;
     connection.rollback().await;
-    let [restaurants, menus, stock] =
-        <[Vec<Row>; 3]>::try_from(answers).map_err(|_| Failure::corrupt("an answer went missing"))?;
+    let [restaurants, unavailable, menus, limited] =
+        <[Vec<Row>; 4]>::try_from(answers).map_err(|_| Failure::corrupt("an answer went missing"))?;
     let Some(row) = restaurants.first() else { return Ok(None) };
-    let menu: &str = match menus.first() {
-        Some(row) => read(row, 0)?,
-        None => return Err(Failure::corrupt(format!("{id:?} has no menu"))),
+    let menu_revision = read_number(row, 5)?;
+    let (menu, limited) = match (known.filter(|known| known.menu_revision == menu_revision), menus.first()) {
+        (Some(known), _) => (Arc::clone(&known.menu), Arc::clone(&known.limited)),
+        (None, Some(row)) => {
+            let limited = limited.iter().map(slug_of).collect::<Result<_, _>>()?;
+            (Arc::new(decode_json(read(row, 0)?)?), Arc::new(limited))
+        }
+        (None, None) => return Err(Failure::corrupt(format!("{id:?} has no menu"))),
     };
     Ok(Some(Catalogue {
         restaurant: restaurant_of(row)?,
-        menu: decode_json(menu)?,
-        menu_revision: read_number(row, 5)?,
-        limited: stock.iter().map(|row| Ok(stock_level_of(row)?.item)).collect::<Result<_, Failure>>()?,
+        menu,
+        menu_revision,
+        limited,
+        unavailable: unavailable_of(&unavailable)?,
+        availability_revision: read_number(row, 7)?,
     }))
+}
+
+/// The id of an item in a row's first column.
+fn slug_of(row: &Row) -> Result<Slug, Failure> {
+    Slug::new(read(row, 0)?).map_err(|error| Failure::corrupt(error.to_string()))
+}
+
+fn unavailable_of(rows: &[Row]) -> Result<UnavailableItems, Failure> {
+    rows.iter()
+        .map(|row| {
+            let until = read::<Option<&str>>(row, 1)?.map(str::parse).transpose();
+            Ok((slug_of(row)?, until.map_err(|error: jiff::Error| Failure::corrupt(error.to_string()))?))
+        })
+        .collect()
 }
 
 fn restaurant_of(row: &Row) -> Result<Restaurant, Failure> {
@@ -362,30 +439,93 @@ fn restaurant_of(row: &Row) -> Result<Restaurant, Failure> {
 }
 
 fn stock_level_of(row: &Row) -> Result<StockLevel, Failure> {
-    let item = Slug::new(read(row, 0)?).map_err(|error| Failure::corrupt(error.to_string()))?;
-    Ok(StockLevel { item, remaining: read_number(row, 1)?, revision: read_number(row, 2)? })
+    Ok(StockLevel { item: slug_of(row)?, remaining: read_number(row, 1)?, revision: read_number(row, 2)? })
 }
 
-async fn lock_menu_revision(connection: &Connection, id: Uuid) -> Result<Option<Revision>, Failure> {
-    connection.query(LOCK_MENU_REVISION, &[&id]).await?.first().map(|row| read_number(row, 0)).transpose()
+async fn lock_menu_revisions(connection: &Connection, id: Uuid) -> Result<Option<MenuRevisions>, Failure> {
+    let rows = connection.query(LOCK_MENU_REVISIONS, &[&id]).await?;
+    let revisions =
+        |row| Ok(MenuRevisions { menu: read_number(row, 0)?, availability: read_number(row, 1)? });
+    rows.first().map(revisions).transpose()
+}
+
+/// Marks of items as columns, sorted, so that two transactions lock the rows in the same order.
+#[derive(Default)]
+struct Marks {
+    unavailable: Vec<String>,
+    /// The end of each mark in `unavailable`.
+    until: Vec<Option<String>>,
+    available: Vec<String>,
+}
+
+impl Marks {
+    fn new<'a>(stated: impl IntoIterator<Item = (&'a Slug, Availability)>) -> Self {
+        let mut stated: Vec<_> = stated.into_iter().collect();
+        stated.sort_by_key(|(item, _)| *item);
+        let mut marks = Self::default();
+        for (item, availability) in stated {
+            let item = item.as_str().to_owned();
+            match availability {
+                Availability::Available => marks.available.push(item),
+                Availability::Unavailable { until } => {
+                    marks.unavailable.push(item);
+                    marks.until.push(until.map(|until| until.to_string()));
+                }
+            }
+        }
+        marks
+    }
+
+    /// Writes the marks, and answers whether that changed anything.
+    async fn write(&self, connection: &Connection, id: Uuid) -> Result<bool, Failure> {
+        let mut changed = 0;
+        if !self.unavailable.is_empty() {
+            changed += connection.execute(MARK_UNAVAILABLE, &[&id, &self.unavailable, &self.until]).await?;
+        }
+        if !self.available.is_empty() {
+            changed += connection.execute(MARK_AVAILABLE, &[&id, &self.available]).await?;
+        }
+        Ok(changed > 0)
+    }
+}
+
+async fn set_availability(
+    connection: &Connection,
+    id: Uuid,
+    marks: &Marks,
+) -> Result<CatalogueUpdate, Failure> {
+    let Some(MenuRevisions { availability, .. }) = lock_menu_revisions(connection, id).await? else {
+        return Ok(CatalogueUpdate::NotFound);
+    };
+    if !marks.write(connection, id).await? {
+        return Ok(CatalogueUpdate::Done { revision: availability });
+    }
+    let revision = availability + 1;
+    connection.execute(UPDATE_AVAILABILITY_REVISION, &[&id, &i64::from(revision)]).await?;
+    Ok(CatalogueUpdate::Done { revision })
 }
 
 async fn replace_menu(
     connection: &Connection,
     id: Uuid,
     menu: &str,
-    items: &[&str],
-    expected: Revision,
+    marks: &Marks,
+    expected: MenuRevisions,
 ) -> Result<CatalogueUpdate, Failure> {
-    match lock_menu_revision(connection, id).await? {
+    match lock_menu_revisions(connection, id).await? {
         None => return Ok(CatalogueUpdate::NotFound),
-        Some(current) if current != expected => return Ok(CatalogueUpdate::Conflict { current }),
+        Some(current) if current != expected => {
+            return Ok(CatalogueUpdate::Conflict { current: current.menu });
+        }
         Some(_) => {}
     }
-    let revision = expected + 1;
+    let revision = expected.menu + 1;
     connection.execute(INSERT_MENU, &[&id, &i64::from(revision), &menu]).await?;
     connection.execute(FORGET_MENUS, &[&id, &i64::from(MENUS_KEPT)]).await?;
     connection.execute(UPDATE_MENU_REVISION, &[&id, &i64::from(revision)]).await?;
-    connection.execute(DELETE_STOCK_OF_OTHERS, &[&id, &items]).await?;
+    if marks.write(connection, id).await? {
+        let availability = i64::from(expected.availability + 1);
+        connection.execute(UPDATE_AVAILABILITY_REVISION, &[&id, &availability]).await?;
+    }
     Ok(CatalogueUpdate::Done { revision })
 }

@@ -24,6 +24,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V4__card_payments", include_str!("../migrations/V4__card_payments.sql")),
     ("V5__stock_revisions", include_str!("../migrations/V5__stock_revisions.sql")),
     ("V6__external_ids", include_str!("../migrations/V6__external_ids.sql")),
+    ("V7__availability", include_str!("../migrations/V7__availability.sql")),
 ];
 
 /// The version of the newest migration.

@@ -17,6 +17,7 @@ const FILL: &str = "\
     INSERT INTO restaurants SELECT id_of(1, n), 1, 1, 0, 'Tiffin', '{}' FROM generate_series(1, 1000) n; \
     INSERT INTO menus SELECT id_of(1, n), r, '{}' FROM generate_series(1, 1000) n, generate_series(1, 3) r; \
     INSERT INTO stock SELECT id_of(1, n), 10, 'item-' || i FROM generate_series(1, 1000) n, generate_series(1, 5) i; \
+    INSERT INTO unavailable_items SELECT id_of(1, n), 'item-' || i FROM generate_series(1, 1000) n, generate_series(1, 5) i; \
     INSERT INTO accounts SELECT id_of(2, n), 0, n || '@example.org', 'A', 'customer', '' FROM generate_series(1, 10000) n; \
     INSERT INTO memberships SELECT id_of(1, n % 100 + 1), id_of(2, n) FROM generate_series(1, 10000) n; \
     INSERT INTO orders SELECT id_of(3, n), id_of(1, n % 100), id_of(2, n % 1000), \

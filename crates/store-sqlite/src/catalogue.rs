@@ -1,17 +1,17 @@
 //! Restaurants, menus and stock.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use dabba_domain::{
     ExternalId, RestaurantId,
-    menu::Menu,
+    menu::{Availability, Menu, UnavailableItems},
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
 use dabba_store::encoding::{decode_json, exact_nanoseconds};
 use dabba_store::{
-    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, PageSize, Resource,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, MenuRevisions, PageSize, Resource,
     RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
     check_revisions_asked,
 };
@@ -23,7 +23,7 @@ use crate::{
     codec::{BELOW_EVERY_ID, id_bytes, read_id, read_number, read_optional_text, read_text, read_timestamp},
     failure::Failure,
     orders::commit::find_revisions,
-    stock::{self, DELETE_LEVEL},
+    stock,
 };
 
 /// Menus of a restaurant that are kept: the one that holds, and those before it, for looking back.
@@ -32,7 +32,7 @@ pub const MENUS_KEPT: u32 = 10;
 /// The columns that [`restaurant_of`] reads, in its order.
 macro_rules! restaurant_columns {
     () => {
-        "id, revision, settings, pause, created_at_ns, menu_revision, closed"
+        "id, revision, settings, pause, created_at_ns, menu_revision, closed, availability_revision"
     };
 }
 
@@ -57,6 +57,12 @@ pub(crate) const FIND_REVISION: &str = "SELECT revision FROM restaurants WHERE i
 
 pub(crate) const FIND_MENU_REVISION: &str = "SELECT menu_revision FROM restaurants WHERE id = ?1";
 
+pub(crate) const FIND_AVAILABILITY_REVISION: &str =
+    "SELECT availability_revision FROM restaurants WHERE id = ?1";
+
+pub(crate) const FIND_UNAVAILABLE: &str =
+    "SELECT item, until FROM unavailable_items WHERE restaurant_id = ?1 ORDER BY item";
+
 const INSERT_RESTAURANT: &str = "\
     INSERT INTO restaurants \
         (id, revision, menu_revision, name, created_at_ns, settings, pause, closed, external_id) \
@@ -75,9 +81,16 @@ pub(crate) const UPDATE_RESTAURANT: &str = "\
 
 pub(crate) const UPDATE_MENU_REVISION: &str = "UPDATE restaurants SET menu_revision = ?2 WHERE id = ?1";
 
-/// What becomes limited again begins above every revision that its stock had.
-pub(crate) const RAISE_STOCK_FLOOR: &str = "\
-    UPDATE restaurants SET stock_revision_floor = max(stock_revision_floor, ?2) WHERE id = ?1";
+/// Writes nothing, and counts no row, where the mark is there already.
+const MARK_UNAVAILABLE: &str = "\
+    INSERT INTO unavailable_items (restaurant_id, item, until) VALUES (?1, ?2, ?3) \
+    ON CONFLICT (restaurant_id, item) DO UPDATE SET until = excluded.until WHERE until IS NOT excluded.until";
+
+pub(crate) const MARK_AVAILABLE: &str =
+    "DELETE FROM unavailable_items WHERE restaurant_id = ?1 AND item = ?2";
+
+pub(crate) const RAISE_AVAILABILITY_REVISION: &str =
+    "UPDATE restaurants SET availability_revision = availability_revision + 1 WHERE id = ?1";
 
 #[async_trait]
 impl CatalogueStore for SqliteStore {
@@ -87,7 +100,7 @@ impl CatalogueStore for SqliteStore {
         menu: &Menu,
     ) -> Result<RestaurantCreation, StoreError> {
         let restaurant = EncodedRestaurant::new(restaurant)?;
-        let menu = encode_menu(menu)?;
+        let menu = EncodedMenu::new(menu)?;
         self.writer.write(move |transaction| create(transaction, &restaurant, &menu)).await
     }
 
@@ -99,8 +112,17 @@ impl CatalogueStore for SqliteStore {
         self.readers.read(move |connection| find_external_id(connection, &external_id)).await
     }
 
-    async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
-        self.readers.read(move |connection| catalogue(connection, id)).await
+    async fn catalogue_beyond(
+        &self,
+        id: RestaurantId,
+        known: Option<&Catalogue>,
+    ) -> Result<Option<Catalogue>, StoreError> {
+        let known = known.map(|known| KnownMenu {
+            revision: known.menu_revision,
+            menu: Arc::clone(&known.menu),
+            limited: Arc::clone(&known.limited),
+        });
+        self.readers.read(move |connection| catalogue(connection, id, known)).await
     }
 
     async fn revisions(
@@ -163,11 +185,20 @@ impl CatalogueStore for SqliteStore {
         &self,
         id: RestaurantId,
         menu: &Menu,
-        expected: Revision,
+        expected: MenuRevisions,
     ) -> Result<CatalogueUpdate, StoreError> {
-        let encoded = encode_menu(menu)?;
-        let items: HashSet<Slug> = menu.items().map(|item| item.id.clone()).collect();
-        self.writer.write(move |transaction| replace_menu(transaction, id, &encoded, &items, expected)).await
+        let menu = EncodedMenu::new(menu)?;
+        self.writer.write(move |transaction| replace_menu(transaction, id, &menu, expected)).await
+    }
+
+    async fn set_availability(
+        &self,
+        id: RestaurantId,
+        item: &Slug,
+        availability: Availability,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        let item = item.clone();
+        self.writer.write(move |transaction| set_availability(transaction, id, &item, availability)).await
     }
 
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
@@ -215,14 +246,31 @@ impl EncodedRestaurant {
     }
 }
 
-fn encode_menu(menu: &Menu) -> Result<String, StoreError> {
-    serde_json::to_string(menu).map_err(|error| Failure::from(error).into())
+/// A menu as it is written, and what its document states of availability.
+struct EncodedMenu {
+    menu: String,
+    stated: Vec<(Slug, Availability)>,
+}
+
+impl EncodedMenu {
+    fn new(menu: &Menu) -> Result<Self, StoreError> {
+        let stated = menu.stated_availability().map(|(item, stated)| (item.clone(), stated)).collect();
+        let menu = serde_json::to_string(menu).map_err(Failure::from)?;
+        Ok(Self { menu, stated })
+    }
+}
+
+/// The parts of a catalogue that need not be read again while the menu is at this revision.
+struct KnownMenu {
+    revision: Revision,
+    menu: Arc<Menu>,
+    limited: Arc<HashSet<Slug>>,
 }
 
 fn create(
     transaction: &Transaction<'_>,
     restaurant: &EncodedRestaurant,
-    menu: &str,
+    menu: &EncodedMenu,
 ) -> Result<RestaurantCreation, Failure> {
     let external_id = restaurant.external_id.as_ref();
     let inserted = transaction.prepare_cached(INSERT_RESTAURANT)?.execute(params![
@@ -242,7 +290,10 @@ fn create(
             _ => RestaurantCreation::IdTaken,
         });
     }
-    transaction.prepare_cached(INSERT_MENU)?.execute(params![id_bytes(restaurant.id), 1, menu])?;
+    transaction.prepare_cached(INSERT_MENU)?.execute(params![id_bytes(restaurant.id), 1, menu.menu])?;
+    for (item, availability) in &menu.stated {
+        mark(transaction, restaurant.id, item, *availability)?;
+    }
     Ok(RestaurantCreation::Created)
 }
 
@@ -255,22 +306,48 @@ fn find_external_id(
     rows.next()?.map(|row| read_id(row, 0)).transpose()
 }
 
-fn catalogue(connection: &mut Connection, id: RestaurantId) -> Result<Option<Catalogue>, Failure> {
+fn catalogue(
+    connection: &mut Connection,
+    id: RestaurantId,
+    known: Option<KnownMenu>,
+) -> Result<Option<Catalogue>, Failure> {
     // One transaction, so that the parts are of one moment.
     let transaction = connection.transaction()?;
     let mut statement = transaction.prepare_cached(FIND_RESTAURANT)?;
     let mut rows = statement.query([id_bytes(id)])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let restaurant = restaurant_of(row)?;
-    let menu_revision = read_number(row, 5)?;
-    let mut statement = transaction.prepare_cached(FIND_MENU)?;
-    let mut rows = statement.query([id_bytes(id)])?;
-    let menu = match rows.next()? {
-        Some(row) => decode_json(read_text(row, 0)?)?,
-        None => return Err(Failure::corrupt(format!("{id:?} has no menu"))),
+    let (menu_revision, availability_revision) = (read_number(row, 5)?, read_number(row, 7)?);
+    let known = known.filter(|known| known.revision == menu_revision);
+    let (menu, limited) = if let Some(KnownMenu { menu, limited, .. }) = known {
+        (menu, limited)
+    } else {
+        let limited = stock_levels(&transaction, id)?.into_iter().map(|level| level.item).collect();
+        (Arc::new(find_menu(&transaction, id)?), Arc::new(limited))
     };
-    let limited = stock_levels(&transaction, id)?.into_iter().map(|level| level.item).collect();
-    Ok(Some(Catalogue { restaurant, menu, menu_revision, limited }))
+    let unavailable = unavailable_items(&transaction, id)?;
+    Ok(Some(Catalogue { restaurant, menu, menu_revision, limited, unavailable, availability_revision }))
+}
+
+fn find_menu(connection: &Connection, id: RestaurantId) -> Result<Menu, Failure> {
+    let mut statement = connection.prepare_cached(FIND_MENU)?;
+    let mut rows = statement.query([id_bytes(id)])?;
+    match rows.next()? {
+        Some(row) => Ok(decode_json(read_text(row, 0)?)?),
+        None => Err(Failure::corrupt(format!("{id:?} has no menu"))),
+    }
+}
+
+fn unavailable_items(connection: &Connection, id: RestaurantId) -> Result<UnavailableItems, Failure> {
+    let mut statement = connection.prepare_cached(FIND_UNAVAILABLE)?;
+    let mut rows = statement.query([id_bytes(id)])?;
+    let mut marks = Vec::new();
+    while let Some(row) = rows.next()? {
+        let item = Slug::new(read_text(row, 0)?).map_err(|error| Failure::corrupt(error.to_string()))?;
+        let until = read_optional_text(row, 1)?.map(str::parse).transpose();
+        marks.push((item, until.map_err(|error: jiff::Error| Failure::corrupt(error.to_string()))?));
+    }
+    Ok(marks.into_iter().collect())
 }
 
 fn restaurant_of(row: &Row<'_>) -> Result<Restaurant, Failure> {
@@ -295,7 +372,7 @@ fn stock_levels(connection: &Connection, id: RestaurantId) -> Result<Vec<StockLe
     Ok(levels)
 }
 
-/// The number that one of the two statements for revisions finds.
+/// The number that one of the statements for revisions finds.
 fn revision(transaction: &Transaction<'_>, sql: &str, id: RestaurantId) -> Result<Option<Revision>, Failure> {
     let mut statement = transaction.prepare_cached(sql)?;
     Ok(statement.query_row([id_bytes(id)], |row| row.get(0)).optional()?)
@@ -324,24 +401,60 @@ fn update(
 fn replace_menu(
     transaction: &Transaction<'_>,
     id: RestaurantId,
-    menu: &str,
-    items: &HashSet<Slug>,
-    expected: Revision,
+    menu: &EncodedMenu,
+    expected: MenuRevisions,
 ) -> Result<CatalogueUpdate, Failure> {
-    match revision(transaction, FIND_MENU_REVISION, id)? {
-        None => return Ok(CatalogueUpdate::NotFound),
-        Some(current) if current != expected => return Ok(CatalogueUpdate::Conflict { current }),
-        Some(_) => {}
+    let Some(current) = revision(transaction, FIND_MENU_REVISION, id)? else {
+        return Ok(CatalogueUpdate::NotFound);
+    };
+    let availability = revision(transaction, FIND_AVAILABILITY_REVISION, id)?;
+    if current != expected.menu || availability != Some(expected.availability) {
+        return Ok(CatalogueUpdate::Conflict { current });
     }
-    let revision = expected + 1;
-    transaction.prepare_cached(INSERT_MENU)?.execute(params![id_bytes(id), revision, menu])?;
+    let revision = current + 1;
+    transaction.prepare_cached(INSERT_MENU)?.execute(params![id_bytes(id), revision, menu.menu])?;
     transaction.prepare_cached(FORGET_MENUS)?.execute(params![id_bytes(id), MENUS_KEPT])?;
     transaction.prepare_cached(UPDATE_MENU_REVISION)?.execute(params![id_bytes(id), revision])?;
-    for level in stock_levels(transaction, id)? {
-        if !items.contains(&level.item) {
-            transaction.prepare_cached(RAISE_STOCK_FLOOR)?.execute(params![id_bytes(id), level.revision])?;
-            transaction.prepare_cached(DELETE_LEVEL)?.execute(params![id_bytes(id), level.item.as_str()])?;
-        }
+    let mut has_changed = false;
+    for (item, availability) in &menu.stated {
+        has_changed |= mark(transaction, id, item, *availability)?;
+    }
+    if has_changed {
+        transaction.prepare_cached(RAISE_AVAILABILITY_REVISION)?.execute([id_bytes(id)])?;
     }
     Ok(CatalogueUpdate::Done { revision })
+}
+
+/// Marks an item, and answers whether that changed anything.
+pub(crate) fn mark(
+    transaction: &Transaction<'_>,
+    id: RestaurantId,
+    item: &Slug,
+    availability: Availability,
+) -> Result<bool, Failure> {
+    let (id, item) = (id_bytes(id), item.as_str());
+    let changed = match availability {
+        Availability::Available => transaction.prepare_cached(MARK_AVAILABLE)?.execute(params![id, item])?,
+        Availability::Unavailable { until } => {
+            let until = until.map(|until| until.to_string());
+            transaction.prepare_cached(MARK_UNAVAILABLE)?.execute(params![id, item, until])?
+        }
+    };
+    Ok(changed > 0)
+}
+
+fn set_availability(
+    transaction: &Transaction<'_>,
+    id: RestaurantId,
+    item: &Slug,
+    availability: Availability,
+) -> Result<CatalogueUpdate, Failure> {
+    let Some(revision) = revision(transaction, FIND_AVAILABILITY_REVISION, id)? else {
+        return Ok(CatalogueUpdate::NotFound);
+    };
+    if !mark(transaction, id, item, availability)? {
+        return Ok(CatalogueUpdate::Done { revision });
+    }
+    transaction.prepare_cached(RAISE_AVAILABILITY_REVISION)?.execute([id_bytes(id)])?;
+    Ok(CatalogueUpdate::Done { revision: revision + 1 })
 }

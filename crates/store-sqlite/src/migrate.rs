@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V3__card_payments", include_str!("../migrations/V3__card_payments.sql")),
     ("V4__stock_revisions", include_str!("../migrations/V4__stock_revisions.sql")),
     ("V5__external_ids", include_str!("../migrations/V5__external_ids.sql")),
+    ("V6__availability", include_str!("../migrations/V6__availability.sql")),
 ];
 
 /// The version of the newest migration.

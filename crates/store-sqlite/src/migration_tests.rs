@@ -10,7 +10,9 @@ use dabba_store::{
     Store as _, TaskStore as _,
     conformance::{
         builders::World,
-        past::{PastOrder, past_orders, past_orders_are_whole},
+        past::{
+            MENU_WITH_AVAILABILITY, PastOrder, past_availability_is_kept, past_orders, past_orders_are_whole,
+        },
     },
     encoding::exact_nanoseconds,
 };
@@ -26,6 +28,9 @@ const BEFORE_CARD_PAYMENTS: i32 = 2;
 fn newer_than(version: i32) -> usize {
     MIGRATIONS.len() - usize::try_from(version).unwrap()
 }
+
+/// The last version whose menus contained the availability of their items.
+const BEFORE_AVAILABILITY: i32 = 4;
 
 fn database_at(path: &Path, version: i32) -> Connection {
     let mut connection = Connection::open(path).unwrap();
@@ -106,5 +111,35 @@ async fn orders_from_before_card_payments_are_whole_after_the_migration() {
     assert_eq!(tasks.len(), 1);
     assert_eq!((tasks[0].task.id, &tasks[0].task.task), (task_id, &Task::ExpireUnaccepted));
     assert_eq!(store.claim_due_tasks(TaskQueue::Payments, now, until, 10).await.unwrap(), []);
+    store.close().await;
+}
+
+/// Items that were sold out in a stored menu are sold out after the migration; menus before it do not matter.
+#[tokio::test]
+async fn items_that_were_sold_out_are_so_after_the_migration() {
+    const OLD: &str = r#"{"categories":[{"name":"Old","items":[{"id":"old","name":"Old","price_minor":1,"tags":[],
+        "availability":{"status":"unavailable"},"option_groups":[]}]}]}"#;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("old.db");
+    let mut world = World::new(112);
+    let connection = database_at(&path, BEFORE_AVAILABILITY);
+    let restaurants = [world.restaurant(), world.restaurant()];
+    for restaurant in &restaurants {
+        let settings = serde_json::to_string(&restaurant.settings).unwrap();
+        let parameters = params![id_bytes(restaurant.id), settings];
+        let insert = "INSERT INTO restaurants (id, revision, menu_revision, name, created_at_ns, settings) \
+            VALUES (?1, 1, 3, 'Old', 0, ?2)";
+        connection.execute(insert, parameters).unwrap();
+        for (revision, menu) in [(1, OLD), (2, MENU_WITH_AVAILABILITY)] {
+            let insert = "INSERT INTO menus (restaurant_id, revision, menu) VALUES (?1, ?2, ?3)";
+            connection.execute(insert, params![id_bytes(restaurant.id), revision, menu]).unwrap();
+        }
+    }
+    drop(connection);
+    SqliteStore::migrate(&path).unwrap();
+    let store = Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap());
+    for restaurant in restaurants {
+        past_availability_is_kept(store.clone(), restaurant.id).await;
+    }
     store.close().await;
 }

@@ -12,7 +12,7 @@ use dabba_domain::order::TaskQueue;
 use dabba_store::{
     AccountStore as _, CatalogueStore as _, CommitOutcome, FeedCursor, OrderStore as _, Store as _,
     StoreError, TaskStore as _,
-    conformance::builders::{World, menu, order_of, slug},
+    conformance::builders::{World, menu, menu_at, order_of, slug},
 };
 use dabba_store_sqlite::{MENUS_KEPT, SqliteOptions, SqliteStore};
 use tempfile::TempDir;
@@ -137,7 +137,7 @@ async fn the_file_can_be_read_with_sql_and_history_cannot_be_changed() {
     let store = open(&path);
     store.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
     for revision in 1..MENUS_KEPT + 5 {
-        store.replace_menu(restaurant.id, &menu(&["naan"]), revision).await.unwrap();
+        store.replace_menu(restaurant.id, &menu(&["naan"]), menu_at(revision)).await.unwrap();
     }
     let commit = world.place(restaurant.id, account);
     store.commit(vec![commit]).await.unwrap();

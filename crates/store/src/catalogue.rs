@@ -1,12 +1,12 @@
 //! Restaurants, their menus and their limited stock.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use dabba_domain::{
     ExternalId, RestaurantId,
     limits::MAX_STOCK,
-    menu::Menu,
+    menu::{Availability, Menu, UnavailableItems},
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
@@ -19,7 +19,8 @@ pub const MAX_REVISIONS: usize = 256;
 /// Keeps restaurants, menus and stock.
 #[async_trait]
 pub trait CatalogueStore: Send + Sync {
-    /// Registers a restaurant with its menu, whose revision is 1, unless its id or its external id is taken.
+    /// Registers a restaurant with its menu and the availability that the menu's document states, unless its id or
+    /// its external id is taken. The revisions of menu and availability are 1.
     async fn create_restaurant(
         &self,
         restaurant: &Restaurant,
@@ -33,7 +34,18 @@ pub trait CatalogueStore: Send + Sync {
     ) -> Result<Option<RestaurantId>, StoreError>;
 
     /// All that is needed to price an order of a restaurant.
-    async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError>;
+    async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
+        self.catalogue_beyond(id, None).await
+    }
+
+    /// The same as [`CatalogueStore::catalogue`] for a caller that knows an older state of it. The menu and what is
+    /// limited are shared with `known` instead of read where they are still at the known revision, so that a
+    /// change of availability costs a read of the marks and not of a large menu.
+    async fn catalogue_beyond(
+        &self,
+        id: RestaurantId,
+        known: Option<&Catalogue>,
+    ) -> Result<Option<Catalogue>, StoreError>;
 
     /// The revisions of at most [`MAX_REVISIONS`] restaurants as they are now, in any order: whether what
     /// is remembered of them still holds. Those of unknown restaurants are missing, and so are those on a
@@ -77,13 +89,26 @@ pub trait CatalogueStore: Send + Sync {
         }
     }
 
-    /// Replaces the menu of a restaurant whose menu is at revision `expected`. Stock of items that
-    /// are no longer on it is no longer kept.
+    /// Replaces the menu of a restaurant that is at the `expected` revisions. The availability that the menu's
+    /// document states is set with it, and raises the availability's revision if it changes a mark. What the
+    /// document does not state is kept.
+    ///
+    /// `Done` and `Conflict` name the menu's revision, also where only the availability is at another one.
     async fn replace_menu(
         &self,
         id: RestaurantId,
         menu: &Menu,
-        expected: Revision,
+        expected: MenuRevisions,
+    ) -> Result<CatalogueUpdate, StoreError>;
+
+    /// Marks an item as unavailable, or takes the mark away. Writes one small row; the menu is neither read nor
+    /// written, so it is not asked whether the item is on it. The answer names the availability's revision, which
+    /// goes up if the mark changes.
+    async fn set_availability(
+        &self,
+        id: RestaurantId,
+        item: &Slug,
+        availability: Availability,
     ) -> Result<CatalogueUpdate, StoreError>;
 
     /// The limited stock of a restaurant, by item.
@@ -128,19 +153,41 @@ pub fn check_revisions_asked(ids: &[RestaurantId]) -> Result<(), StoreError> {
 pub struct Catalogue {
     /// The restaurant.
     pub restaurant: Restaurant,
-    /// Its menu.
-    pub menu: Menu,
-    /// Goes up with every change of the menu, of an availability, and of which items are limited.
+    /// Its menu. Shared by all catalogues with the same revision of the menu.
+    pub menu: Arc<Menu>,
+    /// Goes up with every change of the menu, and of which items are limited.
     pub menu_revision: Revision,
     /// The items whose stock is limited. How many there are is asked when it matters.
-    pub limited: HashSet<Slug>,
+    pub limited: Arc<HashSet<Slug>>,
+    /// The items that cannot be ordered, among them items that are not on the menu at present.
+    pub unavailable: UnavailableItems,
+    /// Goes up with every change of `unavailable`. The passing of a mark's end is no change.
+    pub availability_revision: Revision,
 }
 
 impl Catalogue {
     /// What must not have changed when an order that was priced from this is written.
     pub const fn guard(&self) -> CatalogueGuard {
-        CatalogueGuard { restaurant_revision: self.restaurant.revision, menu_revision: self.menu_revision }
+        CatalogueGuard {
+            restaurant_revision: self.restaurant.revision,
+            menu_revision: self.menu_revision,
+            availability_revision: self.availability_revision,
+        }
     }
+
+    /// What must not have changed when a menu that was made from this is written.
+    pub const fn menu_revisions(&self) -> MenuRevisions {
+        MenuRevisions { menu: self.menu_revision, availability: self.availability_revision }
+    }
+}
+
+/// The revisions of a menu and of the availability of its items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MenuRevisions {
+    /// The menu's.
+    pub menu: Revision,
+    /// The availability's.
+    pub availability: Revision,
 }
 
 /// A page of restaurants.

@@ -109,6 +109,8 @@ pub struct CatalogueGuard {
     pub restaurant_revision: Revision,
     /// The menu's revision.
     pub menu_revision: Revision,
+    /// The revision of what is unavailable.
+    pub availability_revision: Revision,
 }
 
 /// A change of limited stock.
@@ -139,7 +141,7 @@ pub enum CommitOutcome {
         /// The version at which it is; 0 when there is no such order.
         current: Version,
     },
-    /// The restaurant or its menu has changed.
+    /// The restaurant, its menu or the availability of an item has changed.
     CatalogueChanged,
     /// There is not enough of these.
     OutOfStock(Vec<StockShortage>),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dabba_domain::{
     AccountId, Bucket, ExternalId, OrderId, RestaurantId, TaskId, Timestamp,
-    menu::Menu,
+    menu::{Availability, Menu},
     order::{Order, RecordedEvent, TaskQueue, Version},
     restaurant::{Restaurant, Revision},
     text::Slug,
@@ -16,10 +16,10 @@ use futures::stream::BoxStream;
 use crate::{
     Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
     CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor,
-    FeedEntry, Health, Hint, IdempotencyKey, Listing, OrderPage, OrderQuery, OrderStore, PageSize, Resource,
-    RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError,
-    StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry,
-    TaskStore, UnderKey,
+    FeedEntry, Health, Hint, IdempotencyKey, Listing, MenuRevisions, OrderPage, OrderQuery, OrderStore,
+    PageSize, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel, StockUpdate,
+    Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
+    TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 
 /// Steps in before and after calls of a store. What it answers before a call keeps the call from being made;
@@ -162,8 +162,12 @@ impl<I: Interceptor> CatalogueStore for InterceptedStore<I> {
     ) -> Result<Option<RestaurantId>, StoreError> {
         self.around(StoreCall::Other, self.inner.restaurant_by_external_id(external_id)).await
     }
-    async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
-        self.around(StoreCall::Other, self.inner.catalogue(id)).await
+    async fn catalogue_beyond(
+        &self,
+        id: RestaurantId,
+        known: Option<&Catalogue>,
+    ) -> Result<Option<Catalogue>, StoreError> {
+        self.around(StoreCall::Other, self.inner.catalogue_beyond(id, known)).await
     }
     async fn revisions(
         &self,
@@ -191,9 +195,17 @@ impl<I: Interceptor> CatalogueStore for InterceptedStore<I> {
         &self,
         id: RestaurantId,
         menu: &Menu,
-        expected: Revision,
+        expected: MenuRevisions,
     ) -> Result<CatalogueUpdate, StoreError> {
         self.around(StoreCall::Other, self.inner.replace_menu(id, menu, expected)).await
+    }
+    async fn set_availability(
+        &self,
+        id: RestaurantId,
+        item: &Slug,
+        availability: Availability,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        self.around(StoreCall::Other, self.inner.set_availability(id, item, availability)).await
     }
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
         self.around(StoreCall::Other, self.inner.stock(id)).await

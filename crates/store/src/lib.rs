@@ -33,8 +33,8 @@ pub use account::{Account, AccountCreation, AccountStore};
 pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_orders_asked};
 pub use backoff::Backoff;
 pub use catalogue::{
-    Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, RestaurantCreation, RestaurantPage, StockEdit,
-    StockLevel, StockOperation, StockUpdate, check_revisions_asked,
+    Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, MenuRevisions, RestaurantCreation,
+    RestaurantPage, StockEdit, StockLevel, StockOperation, StockUpdate, check_revisions_asked,
 };
 pub use claim::{
     Claim, ClaimAt, ClaimOutcome, ClaimRecord, Fingerprint, IdempotencyKey, IdempotencyKeyError, Resource,

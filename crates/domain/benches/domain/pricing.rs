@@ -5,16 +5,16 @@ use divan::{Bencher, black_box, counter::ItemsCount};
 
 use crate::{
     CALLS,
-    common::{now, settings},
+    common::settings,
     inputs::{menu_document, request},
 };
 
 /// A cart of three items with options, from a menu of two hundred. The items counted are the cart's.
 #[divan::bench(sample_size = CALLS)]
 fn cart(bencher: Bencher<'_, '_>) {
-    let (settings, menu, request, now) = (settings(), menu_document().validate().unwrap(), request(), now());
+    let (settings, menu, request) = (settings(), menu_document().validate().unwrap(), request());
     let cart = request.cart();
     bencher
         .counter(ItemsCount::new(cart.lines.len()))
-        .bench(|| price(black_box(&settings), black_box(&menu), black_box(cart), now).unwrap());
+        .bench(|| price(black_box(&settings), black_box(&menu), black_box(cart)).unwrap());
 }

@@ -1,13 +1,12 @@
 //! Pricing: by table for the rules, by property for the sums.
 
-use crate::common::{amount, menu, now, settings};
+use crate::common::{amount, menu, settings};
 use dabba_domain::{
     Amount,
     limits::{MAX_AMOUNT, MAX_LINES},
     menu::{Menu, MenuDocument},
     pricing::{
-        Amounts, BelowMinimum, Cart, CartLine, ChosenOption, FulfilmentKind, PricedCart, PricingError,
-        check_minimum, price,
+        Amounts, BelowMinimum, Cart, CartLine, ChosenOption, FulfilmentKind, PricedCart, check_minimum, price,
     },
     restaurant::Settings,
     text::Slug,
@@ -20,12 +19,12 @@ fn cart(value: serde_json::Value) -> Cart {
 }
 
 fn priced(value: serde_json::Value) -> PricedCart {
-    price(&settings(), &menu(), (&cart(value)).into(), now()).unwrap()
+    price(&settings(), &menu(), (&cart(value)).into()).unwrap()
 }
 
 fn problems(value: serde_json::Value) -> Vec<(String, String)> {
-    match price(&settings(), &menu(), (&cart(value)).into(), now()) {
-        Err(PricingError::Invalid(problems) | PricingError::Unavailable(problems)) => problems
+    match price(&settings(), &menu(), (&cart(value)).into()) {
+        Err(problems) => problems
             .as_slice()
             .iter()
             .map(|problem| (problem.pointer.clone(), problem.detail.clone()))
@@ -62,7 +61,7 @@ fn tax_is_rounded_half_up_once_per_order() {
     let menu = menu_of(&[1]);
     let line = json!({"item": "item-0", "quantity": 1});
     let cart = cart(json!({"fulfilment": "collection", "lines": [line, line, line]}));
-    assert_eq!(price(&settings, &menu, (&cart).into(), now()).unwrap().amounts.tax, amount(2));
+    assert_eq!(price(&settings, &menu, (&cart).into()).unwrap().amounts.tax, amount(2));
 }
 
 #[test]
@@ -126,23 +125,17 @@ fn a_cart_has_1_to_100_lines() {
 }
 
 #[test]
-fn what_is_not_available_now_is_told_apart_from_what_is_not_on_the_menu() {
-    let lassi = cart(json!({"fulfilment": "delivery", "lines": [{"item": "lassi", "quantity": 1}]}));
-    assert!(matches!(price(&settings(), &menu(), (&lassi).into(), now()), Err(PricingError::Unavailable(_))));
-}
-
-#[test]
 fn a_kind_of_fulfilment_that_is_not_offered_is_refused() {
     let settings = Settings { delivery: None, ..settings() };
     let cart = cart(json!({"fulfilment": "delivery", "lines": [{"item": "dal", "quantity": 1}]}));
-    assert!(matches!(price(&settings, &menu(), (&cart).into(), now()), Err(PricingError::Invalid(_))));
+    assert!(price(&settings, &menu(), (&cart).into()).is_err());
 }
 
 #[test]
 fn a_price_beyond_all_limits_is_an_error() {
     let menu = menu_of(&[MAX_AMOUNT]);
     let cart = cart(json!({"fulfilment": "collection", "lines": [{"item": "item-0", "quantity": 99}]}));
-    assert!(matches!(price(&settings(), &menu, (&cart).into(), now()), Err(PricingError::Invalid(_))));
+    assert!(price(&settings(), &menu, (&cart).into()).is_err());
 }
 
 /// A menu of items with these prices, each with a group of three options, of which up to two may be
@@ -231,7 +224,7 @@ proptest! {
         let tax = (subtotal * i128::from(rate) + 5_000).div_euclid(10_000);
         let fee = if collects || subtotal >= 3_000 { 0 } else { 250 };
         let total = subtotal + tax + fee + i128::from(tip);
-        match price(&settings, &menu_of(&prices), (&cart).into(), now()) {
+        match price(&settings, &menu_of(&prices), (&cart).into()) {
             Ok(priced) => {
                 prop_assert_eq!(i128::from(priced.amounts.subtotal.minor()), subtotal);
                 prop_assert_eq!(i128::from(priced.amounts.tax.minor()), tax);
@@ -252,9 +245,9 @@ proptest! {
     ) {
         let fulfilment = FulfilmentKind::Delivery;
         let cart = Cart { lines, fulfilment, tip: Amount::ZERO, payment_method: None };
-        match price(&settings(), &menu_of(&prices), (&cart).into(), now()) {
+        match price(&settings(), &menu_of(&prices), (&cart).into()) {
             Ok(priced) => prop_assert_eq!(priced.amounts.sum().unwrap(), priced.amounts.total),
-            Err(PricingError::Invalid(problems) | PricingError::Unavailable(problems)) => {
+            Err(problems) => {
                 prop_assert!(!problems.is_empty());
             }
         }

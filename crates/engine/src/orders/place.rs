@@ -1,14 +1,14 @@
 //! Placing an order.
 
 use dabba_domain::{
-    Actor, Amount, Currency, OrderId, Problems, RestaurantId, Role, Timestamp,
+    Actor, Amount, OrderId, Problems, RestaurantId, Role, Timestamp,
     order::{Fulfilment, OrderDetails, OrderRequest, place},
-    pricing::{check_minimum, price},
+    pricing::price,
 };
-use dabba_store::{Catalogue, IdempotencyKey, StockChange};
+use dabba_store::{Catalogue, Claim, IdempotencyKey, StockChange};
 
 use super::{Answer, Conclusion, Conditions, Viewer, claim, quote};
-use crate::{AmountNotAccepted, Conflict, Engine, Error, Principal};
+use crate::{CatalogueEntry, Conflict, Engine, Error, Principal};
 
 impl Engine {
     /// Places an order, exactly once for a key.
@@ -34,9 +34,7 @@ impl Engine {
             let now = self.now();
             let details = match self.details(principal, &entry.catalogue, request, now) {
                 Ok(details) => details,
-                Err(error) => {
-                    return Box::pin(self.replay_or(Err(error), viewer, restaurant_id, Some(&claim))).await;
-                }
+                Err(error) => return Box::pin(self.refuse(error, viewer, &entry, request, &claim)).await,
             };
             let stock = details.stock_drawn.iter().cloned().map(StockChange::Take).collect();
             let id = OrderId::generate(now, restaurant_id.bucket(), self.random.next_u64());
@@ -59,6 +57,23 @@ impl Engine {
         Err(Conflict::TooManyChanges.into())
     }
 
+    /// What an order that cannot be placed is answered: an earlier answer under its key, or every obstacle.
+    async fn refuse(
+        &self,
+        refusal: Error,
+        viewer: Viewer,
+        entry: &CatalogueEntry,
+        request: &OrderRequest,
+        claim: &Claim,
+    ) -> Result<Answer, Error> {
+        let restaurant_id = entry.restaurant().id;
+        let refused = self.replay_or(Err(refusal), viewer, restaurant_id, Some(claim)).await;
+        match refused {
+            Err(refusal) => Err(self.with_shortages(refusal, &entry.catalogue, request.cart()).await),
+            answered => answered,
+        }
+    }
+
     /// Prices a request and checks everything that does not need the store.
     fn details(
         &self,
@@ -70,24 +85,23 @@ impl Engine {
         let settings = &catalogue.restaurant.settings;
         check_address(request)?;
         let cart = request.cart();
-        let priced = price(settings, &catalogue.menu, cart, now)?;
-        catalogue.restaurant.check_accepting(now).map_err(Conflict::NotAccepting)?;
-        check_minimum(settings, cart.fulfilment, priced.amounts.subtotal).map_err(Conflict::BelowMinimum)?;
-        if request.expected_total.is_some_and(|expected| expected != priced.amounts.total) {
-            let mut quote = quote::quote(catalogue, cart, priced, now);
-            quote.not_payable = self.not_payable(Some(request.payment_method), &quote);
+        let priced = price(settings, &catalogue.menu, cart).map_err(Error::Invalid)?;
+        let payment_deadline = self.payment_deadline(request, priced.amounts.total, now)?;
+        let quote = self.quote_of(catalogue, cart, Some(request.payment_method), priced, now);
+        if !quote.obstacles.is_empty() {
+            return Err(Conflict::NotOrderable(quote.obstacles).into());
+        }
+        if request.expected_total.is_some_and(|expected| expected != quote.amounts.total) {
             return Err(Conflict::PriceChanged(Box::new(quote)).into());
         }
-        let payment_deadline =
-            self.payment_deadline(request, priced.amounts.total, settings.currency, now)?;
         Ok(OrderDetails {
             restaurant_id: catalogue.restaurant.id,
             restaurant_name: settings.name.clone(),
             customer_id: principal.account_id,
-            stock_drawn: quote::limited_draws(catalogue, &priced.lines),
-            lines: priced.lines,
+            stock_drawn: quote::limited_draws(catalogue, cart),
+            lines: quote.lines,
             currency: settings.currency,
-            amounts: priced.amounts,
+            amounts: quote.amounts,
             fulfilment: request.fulfilment.clone(),
             contact: request.contact.clone(),
             payment_method: request.payment_method,
@@ -102,19 +116,18 @@ impl Engine {
         &self,
         request: &OrderRequest,
         total: Amount,
-        currency: Currency,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Error> {
         if request.card().map_err(Error::Invalid)?.is_none() {
             return Ok(None);
         }
         let invalid = |detail: &str| Err(Error::Invalid(Problems::one("/payment_method", detail)));
-        let Some(gateway) = &self.gateway else { return invalid("no cards are taken here") };
+        if self.gateway.is_none() {
+            return invalid("no cards are taken here");
+        }
         if total.is_zero() {
             return invalid("there is nothing to pay, so no card is needed; choose cash");
         }
-        let rules = gateway.port.rules(currency);
-        AmountNotAccepted::check_payment(total, currency, rules).map_err(Conflict::NotPayableByCard)?;
         Ok(Some(now.checked_add(self.config.payments.deadline).unwrap_or(Timestamp::MAX)))
     }
 }

@@ -1,9 +1,10 @@
-//! What a cart would cost, before anything is ordered.
+//! What a cart would cost, before anything is ordered, and what stands in the way of ordering it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use dabba_domain::{
-    Currency, RestaurantId, Timestamp,
+    Amount, Currency, RestaurantId, Timestamp,
+    menu::UnavailableItem,
     order::{PaymentMethod, StockDraw},
     pricing::{Amounts, BelowMinimum, CartRef, OrderLine, PricedCart, check_minimum, price},
     restaurant::{NotAccepting, Revision},
@@ -11,7 +12,7 @@ use dabba_domain::{
 };
 use dabba_store::{Catalogue, StockShortage};
 
-use crate::{AmountNotAccepted, Engine, Error};
+use crate::{AmountNotAccepted, Conflict, Engine, Error};
 
 /// What a cart would cost now, and what stands in the way of ordering it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,14 +25,46 @@ pub struct Quote {
     pub amounts: Amounts,
     /// The menu from which this was priced.
     pub menu_revision: Revision,
-    /// Why the restaurant would not take it now.
-    pub not_accepting: Option<NotAccepting>,
-    /// It is too small to be delivered.
-    pub below_minimum: Option<BelowMinimum>,
+    /// Why it cannot be ordered now: every reason.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// Something that depends on time or stock and stands in the way of an order. A cart that never fits the menu
+/// has no quote; a cart that cannot be ordered now has obstacles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The restaurant takes no orders now.
+    NotAccepting(NotAccepting),
+    /// Items are not available now.
+    ItemsUnavailable(Vec<UnavailableItem>),
+    /// The order is too small to be delivered.
+    BelowMinimum(BelowMinimum),
     /// The payment provider does not accept the total. Known where the customer says that they pay by card.
-    pub not_payable: Option<AmountNotAccepted>,
-    /// Of these there is not enough.
-    pub shortages: Vec<StockShortage>,
+    NotPayableByCard(AmountNotAccepted),
+    /// There is not enough of some items.
+    OutOfStock(Vec<StockShortage>),
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAccepting(reason) => reason.fmt(formatter),
+            Self::ItemsUnavailable(items) => {
+                formatter.write_str("items are not available: ")?;
+                for (index, UnavailableItem { item, until }) in items.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { ", " };
+                    write!(formatter, "{separator}{item}")?;
+                    if let Some(until) = until {
+                        write!(formatter, " (until {until})")?;
+                    }
+                }
+                Ok(())
+            }
+            Self::BelowMinimum(below) => below.fmt(formatter),
+            Self::NotPayableByCard(refusal) => refusal.fmt(formatter),
+            Self::OutOfStock(_) => formatter.write_str("there is not enough in stock"),
+        }
+    }
 }
 
 impl Engine {
@@ -44,32 +77,80 @@ impl Engine {
     ) -> Result<Quote, Error> {
         let entry = self.catalogues.get(restaurant_id).await?;
         let now = self.now();
-        let priced = price(&entry.restaurant().settings, entry.menu(), cart, now)?;
-        let draws = limited_draws(&entry.catalogue, &priced.lines);
-        let mut quote = quote(&entry.catalogue, cart, priced, now);
-        quote.not_payable = self.not_payable(payment_method, &quote);
+        let priced = price(&entry.restaurant().settings, entry.menu(), cart).map_err(Error::Invalid)?;
+        let draws = limited_draws(&entry.catalogue, cart);
+        let mut quote = self.quote_of(&entry.catalogue, cart, payment_method, priced, now);
         if !draws.is_empty() {
-            quote.shortages = self.shortages(restaurant_id, draws).await?;
+            quote.obstacles.extend(self.shortages(restaurant_id, draws).await?);
         }
         Ok(quote)
     }
 
-    /// Whether the payment provider does not accept a quote's total, by card.
-    pub(super) fn not_payable(
+    /// A quote, but for the stock, which only the store knows. Its obstacles stand in the order in which a refusal
+    /// names them: the first gives the refusal its code.
+    pub(super) fn quote_of(
+        &self,
+        catalogue: &Catalogue,
+        cart: CartRef<'_>,
+        payment_method: Option<PaymentMethod>,
+        priced: PricedCart,
+        now: Timestamp,
+    ) -> Quote {
+        let settings = &catalogue.restaurant.settings;
+        let PricedCart { lines, amounts } = priced;
+        let mut obstacles = Vec::new();
+        obstacles.extend(catalogue.restaurant.check_accepting(now).err().map(Obstacle::NotAccepting));
+        let unavailable = catalogue.unavailable.of_cart(cart, now);
+        if !unavailable.is_empty() {
+            obstacles.push(Obstacle::ItemsUnavailable(unavailable));
+        }
+        let minimum = check_minimum(settings, cart.fulfilment, amounts.subtotal);
+        obstacles.extend(minimum.err().map(Obstacle::BelowMinimum));
+        let not_payable = self.not_payable(payment_method, amounts.total, settings.currency);
+        obstacles.extend(not_payable.map(Obstacle::NotPayableByCard));
+        let currency = settings.currency;
+        Quote { lines, currency, amounts, menu_revision: catalogue.menu_revision, obstacles }
+    }
+
+    /// Whether the payment provider does not accept a total, by card.
+    fn not_payable(
         &self,
         payment_method: Option<PaymentMethod>,
-        quote: &Quote,
+        total: Amount,
+        currency: Currency,
     ) -> Option<AmountNotAccepted> {
         let gateway = self.gateway.as_ref().filter(|_| payment_method == Some(PaymentMethod::Card))?;
-        let (total, currency) = (quote.amounts.total, quote.currency);
         AmountNotAccepted::check_payment(total, currency, gateway.port.rules(currency)).err()
+    }
+
+    /// Adds to a refusal that lists obstacles what is short, which only the store knows. Where the store cannot be
+    /// read, the refusal stays as it is.
+    pub(super) async fn with_shortages(
+        &self,
+        refusal: Error,
+        catalogue: &Catalogue,
+        cart: CartRef<'_>,
+    ) -> Error {
+        let mut refusal = refusal;
+        let obstacles = match &mut refusal {
+            Error::Conflict(Conflict::NotOrderable(obstacles)) => obstacles,
+            Error::Conflict(Conflict::PriceChanged(quote)) => &mut quote.obstacles,
+            _ => return refusal,
+        };
+        let draws = limited_draws(catalogue, cart);
+        if !draws.is_empty()
+            && let Ok(shortages) = self.shortages(catalogue.restaurant.id, draws).await
+        {
+            obstacles.extend(shortages);
+        }
+        refusal
     }
 
     async fn shortages(
         &self,
         restaurant_id: RestaurantId,
         draws: Vec<StockDraw>,
-    ) -> Result<Vec<StockShortage>, Error> {
+    ) -> Result<Option<Obstacle>, Error> {
         let levels = self.store.stock(restaurant_id).await?;
         let levels: HashMap<Slug, u32> =
             levels.into_iter().map(|level| (level.item, level.remaining)).collect();
@@ -77,32 +158,18 @@ impl Engine {
             let available = levels.get(&draw.item).copied().unwrap_or(0);
             (available < draw.quantity).then_some(StockShortage { item: draw.item, available })
         };
-        Ok(draws.into_iter().filter_map(shortage).collect())
-    }
-}
-
-/// A quote, but for the stock, which only the store knows.
-pub(super) fn quote(catalogue: &Catalogue, cart: CartRef<'_>, priced: PricedCart, now: Timestamp) -> Quote {
-    let settings = &catalogue.restaurant.settings;
-    Quote {
-        lines: priced.lines,
-        currency: settings.currency,
-        amounts: priced.amounts,
-        menu_revision: catalogue.menu_revision,
-        not_accepting: catalogue.restaurant.check_accepting(now).err(),
-        below_minimum: check_minimum(settings, cart.fulfilment, priced.amounts.subtotal).err(),
-        not_payable: None,
-        shortages: Vec::new(),
+        let shortages: Vec<_> = draws.into_iter().filter_map(shortage).collect();
+        Ok((!shortages.is_empty()).then_some(Obstacle::OutOfStock(shortages)))
     }
 }
 
 /// What an order takes from limited stock: one entry an item, however many lines it has.
-pub(super) fn limited_draws(catalogue: &Catalogue, lines: &[OrderLine]) -> Vec<StockDraw> {
+pub(super) fn limited_draws(catalogue: &Catalogue, cart: CartRef<'_>) -> Vec<StockDraw> {
     let mut draws: Vec<StockDraw> = Vec::new();
     if catalogue.limited.is_empty() {
         return draws;
     }
-    for line in lines.iter().filter(|line| catalogue.limited.contains(&line.item)) {
+    for line in cart.lines.iter().filter(|line| catalogue.limited.contains(&line.item)) {
         match draws.iter_mut().find(|draw| draw.item == line.item) {
             Some(draw) => draw.quantity += line.quantity,
             None => draws.push(StockDraw { item: line.item.clone(), quantity: line.quantity }),

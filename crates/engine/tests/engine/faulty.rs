@@ -4,14 +4,14 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
 use async_trait::async_trait;
 use dabba_domain::{
     AccountId, Bucket, ExternalId, OrderId, RestaurantId, TaskId, Timestamp,
-    menu::Menu,
+    menu::{Availability, Menu},
     order::{Order, RecordedEvent, TaskQueue, Version},
     restaurant::{Restaurant, Revision},
     text::Slug,
@@ -19,10 +19,10 @@ use dabba_domain::{
 use dabba_store::{
     Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
     CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor,
-    FeedEntry, Health, Hint, IdempotencyKey, Listing, OrderPage, OrderQuery, OrderStore, PageSize, Resource,
-    RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError,
-    StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry,
-    TaskStore, UnderKey,
+    FeedEntry, Health, Hint, IdempotencyKey, Listing, MenuRevisions, OrderPage, OrderQuery, OrderStore,
+    PageSize, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel, StockUpdate,
+    Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
+    TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
@@ -160,6 +160,8 @@ pub(crate) struct FaultyStore {
     catalogues_are_lost: AtomicBool,
     /// Whether questions for revisions fail.
     pub(crate) hides_revisions: AtomicBool,
+    /// How many more catalogues can be read before reading them fails.
+    pub(crate) readable_catalogues: AtomicI64,
     /// Whether what the real store hints at is passed on.
     pub(crate) hides_hints: AtomicBool,
     /// Whether what knows the accounts is away.
@@ -207,6 +209,7 @@ impl FaultyStore {
             loses_catalogues_after_a_change: AtomicBool::new(false),
             catalogues_are_lost: AtomicBool::new(false),
             hides_revisions: AtomicBool::new(false),
+            readable_catalogues: AtomicI64::new(i64::MAX),
             hides_hints: AtomicBool::new(false),
             hides_accounts: AtomicBool::new(false),
             writes_nothing: AtomicBool::new(false),
@@ -345,13 +348,20 @@ impl CatalogueStore for FaultyStore {
     ) -> Result<Option<RestaurantId>, StoreError> {
         self.inner.restaurant_by_external_id(external_id).await
     }
-    async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
+    async fn catalogue_beyond(
+        &self,
+        id: RestaurantId,
+        known: Option<&Catalogue>,
+    ) -> Result<Option<Catalogue>, StoreError> {
         self.catalogue_loads.fetch_add(1, Ordering::SeqCst);
         self.catalogue_gate.pass().await;
         if self.catalogues_are_lost.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("as the test says".into()));
         }
-        self.inner.catalogue(id).await
+        if self.readable_catalogues.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            return Err(StoreError::Unavailable("as the test says".into()));
+        }
+        self.inner.catalogue_beyond(id, known).await
     }
     async fn revisions(
         &self,
@@ -384,9 +394,17 @@ impl CatalogueStore for FaultyStore {
         &self,
         id: RestaurantId,
         menu: &Menu,
-        expected: Revision,
+        expected: MenuRevisions,
     ) -> Result<CatalogueUpdate, StoreError> {
         self.inner.replace_menu(id, menu, expected).await
+    }
+    async fn set_availability(
+        &self,
+        id: RestaurantId,
+        item: &Slug,
+        availability: Availability,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        self.inner.set_availability(id, item, availability).await
     }
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
         self.inner.stock(id).await

@@ -49,7 +49,7 @@ async fn a_retry_is_answered_even_where_it_would_be_refused_by_now() {
     let world = World::new().await;
     let placed = world.place(&dal(1), "a").await.unwrap().order;
     world.engine.pause(&world.staff, world.restaurant_id, None).await.unwrap();
-    assert!(matches!(world.place(&dal(1), "b").await, Err(Error::Conflict(Conflict::NotAccepting(_)))));
+    assert!(matches!(world.place(&dal(1), "b").await, Err(Error::Conflict(Conflict::NotOrderable(_)))));
     let again = world.place(&dal(1), "a").await.unwrap();
     assert_eq!((again.order, again.replayed), (placed, true));
     assert!(matches!(world.place(&dal(3), "a").await, Err(Error::KeyReused)), "also told of a reused key");

@@ -2,8 +2,15 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use dabba_domain::{Amount, menu::Availability, order::OrderRequest, text::Slug};
-use dabba_engine::{Conflict, Error};
+use dabba_domain::{
+    Amount,
+    menu::{Availability, UnavailableItem},
+    order::OrderRequest,
+    restaurant::NotAccepting,
+    text::Slug,
+};
+use dabba_engine::{Answer, Conflict, Error, ExpectedMenu, Obstacle};
+use dabba_store::{CatalogueStore as _, MenuRevisions, StockShortage};
 
 use crate::world::{World, dal, menu_with_dal_at};
 
@@ -54,7 +61,107 @@ async fn what_changed_without_changing_the_total_does_not_disturb() {
     let naan = Slug::new("naan").unwrap();
     let away = Availability::Unavailable { until: None };
     other.set_availability(&world.staff, world.restaurant_id, &naan, away).await.unwrap();
-    assert_eq!(world.place(&dal_expecting(500), "a").await.unwrap().order.details.menu_revision, 2);
+    assert_eq!(world.place(&dal_expecting(500), "a").await.unwrap().order.details.menu_revision, 1);
+}
+
+/// What stood in the way of an order.
+fn obstacles(refused: Result<Answer, Error>) -> Vec<Obstacle> {
+    match refused {
+        Err(Error::Conflict(Conflict::NotOrderable(obstacles))) => obstacles,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn slug(text: &str) -> Slug {
+    Slug::new(text).unwrap()
+}
+
+const UNAVAILABLE: Availability = Availability::Unavailable { until: None };
+
+/// Proves that an order is not placed when another process has just marked its item, and that the order is
+/// refused with everything that stands in its way.
+#[tokio::test]
+async fn an_item_marked_by_another_process_is_not_sold() {
+    let world = World::new().await;
+    let other = world.second_engine();
+    let (staff, id) = (&world.staff, world.restaurant_id);
+    world.engine.catalogue(id).await.unwrap();
+    other.set_stock(staff, id, &slug("dal"), Some(1), None).await.unwrap();
+    other.set_availability(staff, id, &slug("dal"), UNAVAILABLE).await.unwrap();
+    let item = UnavailableItem { item: slug("dal"), until: None };
+    let mut expected = vec![
+        Obstacle::ItemsUnavailable(vec![item]),
+        Obstacle::OutOfStock(vec![StockShortage { item: slug("dal"), available: 1 }]),
+    ];
+    assert_eq!(obstacles(world.place(&dal(2), "a").await), expected);
+    other.pause(staff, id, None).await.unwrap();
+    world.engine.resume(staff, id).await.unwrap();
+    world.engine.pause(staff, id, None).await.unwrap();
+    expected.insert(0, Obstacle::NotAccepting(NotAccepting::Paused { until: None, opens_at: None }));
+    assert_eq!(obstacles(world.place(&dal(2), "a").await), expected);
+    assert_eq!(world.engine.quote(id, dal(2).cart(), None).await.unwrap().obstacles, expected);
+    assert!(world.orders().await.is_empty());
+}
+
+/// Proves that a change of availability costs one row and a read of the marks: the menu in memory is the same.
+#[tokio::test]
+async fn a_change_of_availability_does_not_read_the_menu_again() {
+    let world = World::new().await;
+    let other = world.second_engine();
+    let (staff, id) = (&world.staff, world.restaurant_id);
+    let before = world.engine.catalogue(id).await.unwrap();
+    assert_eq!(other.set_availability(staff, id, &slug("naan"), UNAVAILABLE).await.unwrap(), 2);
+    // The order finds its catalogue stale and reads it again.
+    world.place(&dal(1), "a").await.unwrap();
+    let after = world.engine.catalogue(id).await.unwrap();
+    assert!(Arc::ptr_eq(&before.catalogue.menu, &after.catalogue.menu));
+    assert_eq!(after.catalogue.unavailable.availability("naan"), UNAVAILABLE);
+    assert_eq!(after.catalogue.menu_revision, 1);
+    // The same mark again is no change.
+    assert_eq!(other.set_availability(staff, id, &slug("naan"), UNAVAILABLE).await.unwrap(), 2);
+}
+
+/// Proves that a written change is answered although the store cannot be read afterwards.
+#[tokio::test]
+async fn nothing_fails_after_a_change_of_availability_or_menu_is_written() {
+    let world = World::new().await;
+    let (staff, id) = (&world.staff, world.restaurant_id);
+    world.engine.catalogue(id).await.unwrap();
+    let readable = |count| world.store.readable_catalogues.store(count, Ordering::SeqCst);
+    readable(0);
+    assert_eq!(world.engine.set_availability(staff, id, &slug("naan"), UNAVAILABLE).await.unwrap(), 2);
+    readable(i64::MAX);
+    let entry = world.engine.catalogue(id).await.unwrap();
+    assert_eq!(entry.catalogue.unavailable.availability("naan"), UNAVAILABLE);
+
+    readable(1);
+    let written = world.engine.replace_menu(staff, id, menu_with_dal_at(650), None).await.unwrap();
+    assert_eq!(written.catalogue.menu_revisions(), MenuRevisions { menu: 2, availability: 2 });
+    assert_eq!(written.menu().item("dal").unwrap().price_minor, amount(650));
+    readable(i64::MAX);
+    let stored = world.store.catalogue(id).await.unwrap().unwrap();
+    assert_eq!(written.catalogue, stored);
+}
+
+/// Proves that a menu is replaced only in one of the states that the caller names.
+#[tokio::test]
+async fn a_menu_is_replaced_in_an_expected_state() {
+    let world = World::new().await;
+    let (staff, id) = (&world.staff, world.restaurant_id);
+    world.engine.set_availability(staff, id, &slug("naan"), UNAVAILABLE).await.unwrap();
+    let expected = |menu, availability| ExpectedMenu { menu, availability };
+    let replace = async |expected: &[ExpectedMenu]| {
+        world.engine.replace_menu(staff, id, menu_with_dal_at(600), Some(expected)).await
+    };
+    for stale in [&[][..], &[expected(1, Some(1))], &[expected(2, None), expected(2, Some(2))]] {
+        let Err(Error::Conflict(Conflict::MenuRevision { current })) = replace(stale).await else {
+            panic!("{stale:?} is not the state");
+        };
+        assert_eq!(current, MenuRevisions { menu: 1, availability: 2 });
+    }
+    replace(&[expected(9, None), expected(1, Some(2))]).await.unwrap();
+    let entry = replace(&[expected(2, None)]).await.unwrap();
+    assert_eq!(entry.catalogue.unavailable.availability("naan"), UNAVAILABLE, "what is not stated is kept");
 }
 
 #[tokio::test]
@@ -63,7 +170,7 @@ async fn a_pause_by_another_process_is_caught() {
     let other = world.second_engine();
     world.engine.catalogue(world.restaurant_id).await.unwrap();
     other.pause(&world.staff, world.restaurant_id, None).await.unwrap();
-    assert!(matches!(world.place(&dal(1), "a").await, Err(Error::Conflict(Conflict::NotAccepting(_)))));
+    assert!(matches!(obstacles(world.place(&dal(1), "a").await)[..], [Obstacle::NotAccepting(_)]));
 }
 
 #[tokio::test]
@@ -74,12 +181,11 @@ async fn stock_that_becomes_limited_elsewhere_is_respected() {
     let item = Slug::new("dal").unwrap();
     other.set_stock(&world.staff, world.restaurant_id, &item, Some(2), None).await.unwrap();
     world.place(&dal(2), "a").await.unwrap();
-    let Err(Error::Conflict(Conflict::OutOfStock(shortages))) = world.place(&dal(1), "b").await else {
-        panic!("there is none left");
-    };
-    assert_eq!((shortages[0].item.as_str(), shortages[0].available), ("dal", 0));
+    let shortage = StockShortage { item, available: 0 };
+    let short = vec![Obstacle::OutOfStock(vec![shortage])];
+    assert_eq!(obstacles(world.place(&dal(1), "b").await), short);
     let quote = world.engine.quote(world.restaurant_id, dal(1).cart(), None).await.unwrap();
-    assert_eq!(quote.shortages, shortages);
+    assert_eq!(quote.obstacles, short);
 }
 
 /// I7, with the engine's own decisions: of one hundred who want one of ten, ten get it.
@@ -98,7 +204,7 @@ async fn nothing_is_sold_twice() {
     for buyer in buyers {
         match buyer.await.unwrap() {
             Ok(_) => served += 1,
-            Err(error) => assert!(matches!(error, Error::Conflict(Conflict::OutOfStock(_))), "{error:?}"),
+            refused => assert!(matches!(obstacles(refused)[..], [Obstacle::OutOfStock(_)])),
         }
     }
     assert_eq!((served, world.orders().await.len()), (10, 10));

@@ -8,12 +8,16 @@ use dabba_domain::{
     restaurant::{NotAccepting, SettingsDocument},
     text::Note,
 };
-use dabba_engine::{Conditional, Conflict, Error, Registration};
+use dabba_engine::{Conditional, Conflict, Error, Obstacle, Registration};
 
 use crate::world::{World, accept, cancel, dal, key, menu_with_dal_at, settings};
 
 fn settings_with(external_id: &str) -> SettingsDocument {
     SettingsDocument { external_id: Some(external_id.into()), ..settings() }
+}
+
+fn is_closed(obstacles: &[Obstacle]) -> bool {
+    matches!(obstacles.first(), Some(Obstacle::NotAccepting(NotAccepting::ClosedPermanently { .. })))
 }
 
 /// Proves that one key registers one restaurant, also when the first request ended between its two shards, and when
@@ -98,14 +102,14 @@ async fn the_orders_of_a_closed_restaurant_stay() {
     // No new orders, on any server, whether it is paused beside that or not; a retry is still a replay.
     for engine in [&world.engine, &other] {
         let refused = engine.place(&world.customer, id, &dal(1), key("c")).await;
-        let Err(Error::Conflict(Conflict::NotAccepting(why))) = refused else { panic!("it is closed") };
-        assert!(matches!(why, NotAccepting::ClosedPermanently { .. }));
+        let Err(Error::Conflict(Conflict::NotOrderable(obstacles))) = refused else { panic!("it is closed") };
+        assert!(is_closed(&obstacles), "{obstacles:?}");
     }
     world.engine.pause(&world.staff, id, None).await.unwrap();
     world.engine.resume(&world.staff, id).await.unwrap();
     assert!(world.place(&dal(1), "a").await.unwrap().replayed);
     let quote = world.engine.quote(id, dal(1).cart(), None).await.unwrap();
-    assert!(matches!(quote.not_accepting, Some(NotAccepting::ClosedPermanently { .. })));
+    assert!(is_closed(&quote.obstacles), "{:?}", quote.obstacles);
     // What is there is carried on by its staff.
     let accepted = world.act(&world.staff, placed.id, accept()).await.unwrap().order;
     assert_eq!(accepted.status, OrderStatus::Preparing);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use dabba_domain::text::Slug;
-use dabba_engine::{Conflict, Error, StockAdjustment, StockAnswer};
+use dabba_engine::{Conflict, Error, Obstacle, StockAdjustment, StockAnswer};
 
 use crate::world::{World, dal, key, menu_with_dal_at, settings};
 
@@ -55,9 +55,10 @@ async fn nothing_fails_once_a_change_is_written() {
     assert!(world.engine.catalogue(id).await.is_err(), "what is stale is not shown");
     world.store.find_catalogues();
     assert!(world.engine.catalogue(id).await.unwrap().catalogue.limited.contains("dal"));
-    let Err(Error::Conflict(Conflict::OutOfStock(_))) = world.place(&dal(12), "b").await else {
+    let Err(Error::Conflict(Conflict::NotOrderable(obstacles))) = world.place(&dal(12), "b").await else {
         panic!("there are 11")
     };
+    assert!(matches!(obstacles[..], [Obstacle::OutOfStock(_)]));
 }
 
 /// Proves that a retry of an adjustment is answered from its record, on every server.

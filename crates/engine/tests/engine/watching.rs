@@ -87,7 +87,7 @@ async fn every_change_is_seen_by_asking() {
     let dal = Slug::new("dal").unwrap();
     let away = Availability::Unavailable { until: None };
     engine.set_availability(staff, id, &dal, away).await.unwrap();
-    watching.sees(&world, |entry| entry.menu().item("dal").unwrap().availability == away).await;
+    watching.sees(&world, |entry| entry.catalogue.unavailable.availability("dal") == away).await;
     engine.pause(staff, id, None).await.unwrap();
     watching.sees(&world, |entry| entry.restaurant().pause.is_some()).await;
     engine.resume(staff, id).await.unwrap();

@@ -1,5 +1,7 @@
 //! Conditional requests (RFC 9110, section 13): `If-Match`, `If-None-Match`, and the tags they name.
 
+use std::fmt::Display;
+
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
@@ -10,21 +12,34 @@ use crate::problem::{Problem, Result};
 /// Most tags that one header may list.
 const MAX_TAGS: usize = 32;
 
-/// The entity tag of a version or revision.
-pub(crate) fn etag(version: u32) -> HeaderValue {
-    // Digits and quotes always make a header.
+/// The entity tag of a version or revision, or of whatever else an [`EntityTag`] stands for.
+pub(crate) fn etag(version: impl EntityTag) -> HeaderValue {
+    // Digits, hyphens and quotes always make a header.
     HeaderValue::from_str(&format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
+}
+
+/// What an entity tag stands for. It is written as the tag's text between the quotes.
+pub(crate) trait EntityTag: Copy + Display {
+    /// Reads the text between the quotes; `None` for a text that is no such tag.
+    fn read(text: &str) -> Option<Self>;
+}
+
+impl EntityTag for u32 {
+    fn read(text: &str) -> Option<Self> {
+        // Only as it is written: no sign, no leading zero.
+        text.parse().ok().filter(|version: &Self| version.to_string() == text)
+    }
 }
 
 /// The versions that the caller has in mind, if they said so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum IfMatch {
+pub(crate) enum IfMatch<T = u32> {
     /// There was no such header.
     Absent,
     /// Whatever there is.
     Any,
     /// One of these. Tags that cannot be of a version, and weak ones, match nothing and are left out.
-    OneOf(Vec<u32>),
+    OneOf(Vec<T>),
 }
 
 impl IfMatch {
@@ -54,7 +69,7 @@ impl IfMatch {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+impl<S: Send + Sync, T: EntityTag> FromRequestParts<S> for IfMatch<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
@@ -62,7 +77,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         Ok(match tags {
             Tags::Any => Self::Any,
             Tags::Listed(tags) => Self::OneOf(
-                tags.into_iter().filter(|tag| !tag.weak).filter_map(|tag| tag.version()).collect(),
+                tags.into_iter().filter(|tag| !tag.weak).filter_map(|tag| T::read(&tag.opaque)).collect(),
             ),
         })
     }
@@ -74,11 +89,11 @@ pub(crate) struct IfNoneMatch(Option<Tags>);
 
 impl IfNoneMatch {
     /// Whether the caller has this version, so that it need not be sent.
-    pub(crate) fn has(&self, current: u32) -> bool {
+    pub(crate) fn has<T: EntityTag + PartialEq>(&self, current: T) -> bool {
         match &self.0 {
             None => false,
             Some(Tags::Any) => true,
-            Some(Tags::Listed(tags)) => tags.iter().any(|tag| tag.version() == Some(current)),
+            Some(Tags::Listed(tags)) => tags.iter().any(|tag| T::read(&tag.opaque) == Some(current)),
         }
     }
 }
@@ -101,14 +116,6 @@ enum Tags {
 struct Tag {
     weak: bool,
     opaque: String,
-}
-
-impl Tag {
-    /// The version that this is the tag of; tags that we never made have none.
-    fn version(&self) -> Option<u32> {
-        let version = self.opaque.parse().ok()?;
-        (etag(version).as_bytes() == format!("\"{}\"", self.opaque).as_bytes()).then_some(version)
-    }
 }
 
 fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>> {
@@ -184,14 +191,14 @@ mod tests {
     #[test]
     fn only_tags_that_we_make_have_a_version() {
         for (opaque, version) in [("1", Some(1)), ("01", None), ("+1", None), ("", None), ("x", None)] {
-            assert_eq!(tag(false, opaque).version(), version, "{opaque}");
+            assert_eq!(u32::read(opaque), version, "{opaque}");
         }
     }
 
     #[test]
     fn what_is_expected_follows_from_what_is_listed() {
         for (condition, expected) in [
-            (IfMatch::Absent, None),
+            (IfMatch::<u32>::Absent, None),
             (IfMatch::Any, None),
             (IfMatch::OneOf(vec![2]), Some(2)),
             (IfMatch::OneOf(vec![]), Some(0)), // Matches nothing.

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use dabba_domain::order::{AllowedAction, OrderStatus};
+use dabba_domain::{
+    menu::UnavailableItem,
+    order::{AllowedAction, OrderStatus},
+};
 use utoipa::{
     IntoResponses, PartialSchema, ToSchema,
     openapi::{
@@ -13,7 +16,7 @@ use utoipa::{
 };
 
 use super::{CONTENT_TYPE, Code, ShortageBody};
-use crate::routes::QuoteBody;
+use crate::routes::{ObstacleBody, QuoteBody};
 
 /// Why a request was refused (RFC 9457). `code` says what kind of problem it is; the members that are
 /// not always there belong to one or a few kinds.
@@ -36,7 +39,7 @@ pub(crate) struct ProblemDocument {
     request_id: String,
     /// `bad_request`: the parameter or header that is wrong.
     parameter: Option<String>,
-    /// `invalid`, `items_unavailable`: what is wrong, and where in the body. `forbidden`: what of the body the
+    /// `invalid`: what is wrong, and where in the body. `forbidden`: what of the body the
     /// caller may not change.
     errors: Option<Vec<dabba_domain::Problem>>,
     /// `restaurant_closed_permanently`, `already_closed`: since when.
@@ -58,10 +61,14 @@ pub(crate) struct ProblemDocument {
     amount: Option<dabba_domain::Amount>,
     /// `not_payable_by_card`: the currency of these amounts.
     currency: Option<dabba_domain::Currency>,
+    /// `items_unavailable`: the items, each with the time from which it can be ordered again, if that is known.
+    items: Option<Vec<UnavailableItem>>,
     /// `out_of_stock`: what there is not enough of.
     shortages: Option<Vec<ShortageBody>>,
     /// `stock_out_of_range`: how many there are.
     remaining: Option<u32>,
+    /// Of an order that cannot be placed now: every obstacle, as in a quote. The first is this problem.
+    obstacles: Option<Vec<ObstacleBody>>,
     /// `menu_changed`: the price now.
     quote: Option<QuoteBody>,
     /// `illegal_move`, `already_…`, `nothing_refundable`, `refund_limit`: the order's status.
@@ -70,6 +77,8 @@ pub(crate) struct ProblemDocument {
     allowed_actions: Option<Vec<AllowedAction>>,
     /// `precondition_failed`: the version or revision that holds.
     current: Option<u32>,
+    /// `precondition_failed` of a menu: the revision of the items' availability that holds.
+    current_availability: Option<u32>,
 }
 
 /// The names of the kinds.
@@ -174,8 +183,6 @@ refusals! {
         PreconditionFailed;
     /// Of a report by a payment provider.
     NotReported: BadRequest PayloadTooLarge;
-    /// Of a price without an order.
-    NotPriced: ItemsUnavailable;
     /// Of changes that have to name what they replace.
     NotReplaced: PreconditionFailed PreconditionRequired TooManyChanges;
     /// Of a change that may name the revision on which it rests.

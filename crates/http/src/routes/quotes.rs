@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use dabba_domain::{
     Amount, Currency, RestaurantId, Timestamp,
+    menu::UnavailableItem,
     pricing::{Amounts, Cart, OrderLine},
     restaurant::NotAccepting,
 };
-use dabba_engine::Quote;
+use dabba_engine::{Obstacle, Quote};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -16,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App,
     extract::{InPath, JsonBody},
-    problem::{BadBody, Code, Failures, Missing, NotPriced, Result, ShortageBody},
+    problem::{BadBody, Code, Failures, Missing, Result, ShortageBody},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -43,7 +44,7 @@ pub(crate) struct QuoteBody {
 /// same code and the same members.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Obstacle)]
-struct ObstacleBody {
+pub(crate) struct ObstacleBody {
     /// The code of the problem.
     #[schema(value_type = crate::problem::CodeName)]
     code: &'static str,
@@ -51,113 +52,99 @@ struct ObstacleBody {
     detail: String,
     /// `restaurant_closed_permanently`: since when.
     #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<Timestamp>,
+    pub(crate) since: Option<Timestamp>,
     /// `restaurant_paused`: when the pause ends by itself, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
     /// `restaurant_closed`, `restaurant_paused`: the first moment at which the restaurant is neither closed nor
     /// paused. Absent if the pause has no end, or if the restaurant never opens.
     #[serde(skip_serializing_if = "Option::is_none")]
-    opens_at: Option<Timestamp>,
+    pub(crate) opens_at: Option<Timestamp>,
+    /// `items_unavailable`: the items, each with the time from which it can be ordered again, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) items: Option<Vec<UnavailableItem>>,
     /// `below_minimum_order`: the smallest subtotal that is delivered. `not_payable_by_card`: the smallest total
     /// that the payment provider accepts; absent where it does not accept the currency.
     #[serde(skip_serializing_if = "Option::is_none")]
-    minimum: Option<Amount>,
+    pub(crate) minimum: Option<Amount>,
     /// `not_payable_by_card`: of what the total has to be a multiple; absent where the payment provider does not
     /// accept the currency.
     #[serde(skip_serializing_if = "Option::is_none")]
-    multiple_of: Option<u32>,
+    pub(crate) multiple_of: Option<u32>,
     /// `not_payable_by_card`: the total.
     #[serde(skip_serializing_if = "Option::is_none")]
-    amount: Option<Amount>,
+    pub(crate) amount: Option<Amount>,
     /// `not_payable_by_card`: the currency of these amounts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    currency: Option<Currency>,
+    pub(crate) currency: Option<Currency>,
     /// `out_of_stock`: what there is not enough of.
     #[serde(skip_serializing_if = "Option::is_none")]
-    shortages: Option<Vec<ShortageBody>>,
+    pub(crate) shortages: Option<Vec<ShortageBody>>,
 }
 
-impl ObstacleBody {
-    fn new(code: Code, detail: &impl ToString) -> Self {
-        let (code, detail) = (code.as_str(), detail.to_string());
-        Self {
-            code,
-            detail,
+impl From<&Obstacle> for ObstacleBody {
+    fn from(obstacle: &Obstacle) -> Self {
+        let body = Self {
+            code: Code::of_obstacle(obstacle).as_str(),
+            detail: obstacle.to_string(),
             since: None,
             until: None,
             opens_at: None,
+            items: None,
             minimum: None,
             multiple_of: None,
             amount: None,
             currency: None,
             shortages: None,
+        };
+        match obstacle {
+            Obstacle::NotAccepting(NotAccepting::ClosedPermanently { since }) => {
+                Self { since: Some(*since), ..body }
+            }
+            Obstacle::NotAccepting(NotAccepting::Paused { until, opens_at }) => {
+                Self { until: *until, opens_at: *opens_at, ..body }
+            }
+            Obstacle::NotAccepting(NotAccepting::Closed { opens_at }) => Self { opens_at: *opens_at, ..body },
+            Obstacle::ItemsUnavailable(items) => Self { items: Some(items.clone()), ..body },
+            Obstacle::BelowMinimum(below) => Self { minimum: Some(below.minimum), ..body },
+            Obstacle::NotPayableByCard(refusal) => Self {
+                minimum: refusal.rules.map(|rules| rules.minimum),
+                multiple_of: refusal.rules.map(|rules| rules.multiple_of.get()),
+                amount: Some(refusal.amount),
+                currency: Some(refusal.currency),
+                ..body
+            },
+            Obstacle::OutOfStock(shortages) => {
+                Self { shortages: Some(shortages.iter().map(ShortageBody::new).collect()), ..body }
+            }
         }
     }
 }
 
 impl QuoteBody {
     pub(crate) fn new(quote: Quote) -> Self {
-        let mut obstacles = Vec::new();
-        match quote.not_accepting {
-            None => {}
-            Some(reason @ NotAccepting::ClosedPermanently { since }) => obstacles.push(ObstacleBody {
-                since: Some(since),
-                ..ObstacleBody::new(Code::RestaurantClosedPermanently, &reason)
-            }),
-            Some(reason @ NotAccepting::Paused { until, opens_at }) => {
-                obstacles.push(ObstacleBody {
-                    until,
-                    opens_at,
-                    ..ObstacleBody::new(Code::RestaurantPaused, &reason)
-                });
-            }
-            Some(reason @ NotAccepting::Closed { opens_at }) => {
-                obstacles
-                    .push(ObstacleBody { opens_at, ..ObstacleBody::new(Code::RestaurantClosed, &reason) });
-            }
-        }
-        if let Some(below) = quote.below_minimum {
-            let minimum = Some(below.minimum);
-            obstacles.push(ObstacleBody { minimum, ..ObstacleBody::new(Code::BelowMinimumOrder, &below) });
-        }
-        if let Some(refusal) = quote.not_payable {
-            obstacles.push(ObstacleBody {
-                minimum: refusal.rules.map(|rules| rules.minimum),
-                multiple_of: refusal.rules.map(|rules| rules.multiple_of.get()),
-                amount: Some(refusal.amount),
-                currency: Some(refusal.currency),
-                ..ObstacleBody::new(Code::NotPayableByCard, &refusal)
-            });
-        }
-        if !quote.shortages.is_empty() {
-            let shortages = Some(quote.shortages.iter().map(ShortageBody::new).collect());
-            obstacles.push(ObstacleBody {
-                shortages,
-                ..ObstacleBody::new(Code::OutOfStock, &"there is not enough in stock")
-            });
-        }
         Self {
             lines: quote.lines,
             currency: quote.currency,
             amounts: quote.amounts,
             menu_revision: quote.menu_revision,
-            orderable: obstacles.is_empty(),
-            obstacles,
+            orderable: quote.obstacles.is_empty(),
+            obstacles: quote.obstacles.iter().map(ObstacleBody::from).collect(),
         }
     }
 }
 
 /// Prices a cart
 ///
-/// For everyone. Nothing is ordered or set aside.
+/// For everyone. Nothing is ordered or reserved. A cart that can be ordered at another time has a price and obstacles;
+/// only a cart that does not fit the menu is refused.
 #[utoipa::path(
     post, path = "/v1/restaurants/{restaurant_id}/quotes", tag = "orders", operation_id = "quote",
     params(("restaurant_id" = RestaurantId, Path, description = "The restaurant.")),
     request_body = Cart,
     responses(
         (status = 200, description = "The price, and what stands in the way of ordering.", body = QuoteBody),
-        Missing, BadBody, NotPriced, Failures,
+        Missing, BadBody, Failures,
     ),
     security(()),
 )]

@@ -158,14 +158,19 @@ fn expected_revisions(condition: IfMatch) -> Result<Option<Vec<u32>>> {
 }
 
 /// The revision that a replacement expects, which has to be said.
-pub(super) fn expected_revision(condition: &IfMatch, current: u32) -> Result<Option<u32>> {
+fn expected_revision(condition: &IfMatch, current: u32) -> Result<Option<u32>> {
     match condition {
-        IfMatch::Absent => Err(Problem::new(
-            Code::PreconditionRequired,
-            "This operation needs If-Match with the ETag of what is to be replaced, or * for whatever there is.",
-        )),
+        IfMatch::Absent => Err(precondition_required()),
         condition => Ok(condition.expected(current)),
     }
+}
+
+/// The refusal of a replacement that does not say what it replaces.
+pub(super) fn precondition_required() -> Problem {
+    Problem::new(
+        Code::PreconditionRequired,
+        "This operation needs If-Match with the ETag of what is to be replaced, or * for whatever there is.",
+    )
 }
 
 /// Registers a restaurant

@@ -1,5 +1,6 @@
 //! Menus and stock.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 fn one_item(name: &str) -> Value {
@@ -13,19 +14,20 @@ async fn an_unchanged_menu_is_not_sent_again() {
     let path = server.restaurant_path("/menu");
     let get = |tag: &str| server.request(reqwest::Method::GET, &path).header("if-none-match", tag).send();
     let first = server.get(&path, None).await;
-    assert_eq!((first.header("etag"), first.header("cache-control")), ("\"1\"", "no-cache"));
+    assert_eq!((first.header("etag"), first.header("cache-control")), ("\"1-1-0\"", "no-cache"));
     assert_eq!(first.header("content-type"), "application/json");
     assert_eq!(first.json["categories"][1]["items"][0]["stock_limited"], false);
     assert_eq!(first.json["categories"][0]["items"][0]["option_groups"][0]["options"][1]["id"], "hot");
-    assert_eq!(get("\"1\"").await.status, 304);
+    assert_eq!(get("\"1-1-0\"").await.status, 304);
+    assert_eq!(get("\"1\"").await.status, 200, "that is no menu's tag");
 
     let stock = server.restaurant_path("/menu/items/naan/stock");
     server.put(&stock, Some(&server.staff), &json!({"remaining": 5})).send().await.expect(200);
-    let changed = get("\"1\"").await;
-    assert_eq!((changed.status, changed.header("etag")), (200, "\"2\""));
+    let changed = get("\"1-1-0\"").await;
+    assert_eq!((changed.status, changed.header("etag")), (200, "\"2-1-0\""));
     assert_eq!(changed.json["categories"][1]["items"][0]["stock_limited"], true);
     server.put(&stock, Some(&server.staff), &json!({"remaining": 4})).send().await.expect(200);
-    assert_eq!(get("\"2\"").await.status, 304, "how many there are is not on the menu");
+    assert_eq!(get("W/\"2-1-0\"").await.status, 304, "how many there are is not on the menu");
 }
 
 /// Proves that a menu is replaced knowingly or not at all.
@@ -37,7 +39,7 @@ async fn a_menu_is_replaced_under_a_condition() {
     let stale = put().header("if-match", "\"9\"").send().await.problem(412, "precondition_failed");
     assert_eq!(stale["current"], 1);
     let replaced = put().header("if-match", "\"1\"").send().await;
-    assert_eq!(replaced.header("etag"), "\"2\"");
+    assert_eq!(replaced.header("etag"), "\"2-1-0\"");
     assert_eq!(replaced.expect(200)["categories"][0]["items"][0]["id"], "soup");
     put().header("if-match", "\"1\"").send().await.problem(412, "precondition_failed");
     put().header("if-match", "\"1\", \"2\"").send().await.expect(200);
@@ -106,5 +108,92 @@ async fn items_have_availability_and_stock() {
     let menu = server.get(&server.restaurant_path("/menu"), None).await.expect(200);
     assert_eq!(menu["categories"][1]["items"][0]["availability"], json!({"status": "unavailable"}));
     let same = put("naan", "availability", json!({"status": "unavailable"})).await.expect(200);
-    assert_eq!(same["menu_revision"], gone["menu_revision"], "nothing has changed");
+    assert_eq!(same["availability_revision"], gone["availability_revision"], "nothing has changed");
+}
+
+/// Proves that a menu that was read can be sent back as it is, and that this changes nothing but its revision.
+#[tokio::test]
+async fn a_menu_that_was_read_can_be_sent_back() {
+    let server = crate::start().await;
+    let put = |item: &str, what: &str, body: Value| {
+        let path = server.restaurant_path(&format!("/menu/items/{item}/{what}"));
+        server.put(&path, Some(&server.staff), &body).send()
+    };
+    let until = json!({"status": "unavailable", "until": "2026-06-01T13:00:00Z"});
+    put("naan", "availability", until).await.expect(200);
+    put("chicken-tikka", "availability", json!({"status": "unavailable"})).await.expect(200);
+    put("naan", "stock", json!({"remaining": 5})).await.expect(200);
+    let path = server.restaurant_path("/menu");
+    let read = server.get(&path, None).await;
+    let tag = read.header("etag").to_owned();
+    let mut read = read.expect(200);
+    let sent_back = server.put(&path, Some(&server.staff), &read).header("if-match", &tag).send().await;
+    let mut sent_back = sent_back.expect(200);
+    assert_eq!((read["revision"].take(), sent_back["revision"].take()), (json!(2), json!(3)));
+    assert_eq!(sent_back, read);
+    // It may come back late: a mark that has ended meanwhile is sent back as it was, and has no effect.
+    server.advance(SignedDuration::from_hours(2));
+    server.put(&path, Some(&server.staff), &read).header("if-match", "*").send().await.expect(200);
+    let menu = server.get(&path, None).await.expect(200);
+    assert_eq!(menu["categories"][1]["items"][0]["availability"], json!({"status": "available"}));
+}
+
+/// Proves that an item that becomes available by itself is shown so, under another tag, and that a change of
+/// availability leaves the menu's revision as it is.
+#[tokio::test]
+async fn a_menu_shows_an_item_as_available_when_its_time_has_come() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("/menu");
+    let naan = server.restaurant_path("/menu/items/naan/availability");
+    let away = json!({"status": "unavailable", "until": "2026-06-01T13:00:00Z"});
+    server.put(&naan, Some(&server.staff), &away).send().await.expect(200);
+    let get = |tag: &str| server.request(reqwest::Method::GET, &path).header("if-none-match", tag).send();
+    let before = get("\"1-1-0\"").await;
+    assert_eq!(before.header("etag"), "\"1-2-0\"");
+    assert_eq!(before.json["categories"][1]["items"][0]["availability"], away);
+    assert_eq!((&before.json["revision"], &before.json["availability_revision"]), (&json!(1), &json!(2)));
+    assert_eq!(get("\"1-2-0\"").await.status, 304);
+    server.advance(SignedDuration::from_mins(59));
+    assert_eq!(get("\"1-2-0\"").await.status, 304);
+    server.advance(SignedDuration::from_mins(1));
+    let after = get("\"1-2-0\"").await;
+    assert_eq!((after.status, after.header("etag")), (200, "\"1-2-1\""));
+    assert_eq!(after.json["categories"][1]["items"][0]["availability"], json!({"status": "available"}));
+    assert_eq!(get("\"1-2-1\"").await.status, 304);
+}
+
+/// Proves that replacing a menu does not undo a mark that its sender has not seen, and that what a document does
+/// not state is kept.
+#[tokio::test]
+async fn replacing_a_menu_keeps_what_it_does_not_state() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("/menu");
+    let read = server.get(&path, None).await;
+    let tag = read.header("etag").to_owned();
+    let mut menu = read.expect(200);
+    let put = |item: &str, what: &str, body: Value| {
+        let path = server.restaurant_path(&format!("/menu/items/{item}/{what}"));
+        server.put(&path, Some(&server.staff), &body).send()
+    };
+    put("naan", "availability", json!({"status": "unavailable"})).await.expect(200);
+    put("chicken-tikka", "stock", json!({"remaining": 7})).await.expect(200);
+    let replace =
+        |menu: &Value, tag: &str| server.put(&path, Some(&server.staff), menu).header("if-match", tag).send();
+    let refused = replace(&menu, &tag).await.problem(412, "precondition_failed");
+    assert_eq!((&refused["current"], &refused["current_availability"]), (&json!(2), &json!(2)));
+    for category in menu["categories"].as_array_mut().unwrap() {
+        for item in category["items"].as_array_mut().unwrap() {
+            item.as_object_mut().unwrap().remove("availability");
+        }
+    }
+    // Off the menu, and on it again.
+    let starters = menu["categories"][0]["items"].take();
+    menu["categories"][0]["items"] = json!([]);
+    replace(&menu, "\"2\"").await.expect(200);
+    menu["categories"][0]["items"] = starters;
+    let kept = replace(&menu, "\"3\"").await.expect(200);
+    assert_eq!(kept["categories"][1]["items"][0]["availability"], json!({"status": "unavailable"}));
+    assert_eq!(kept["categories"][0]["items"][0]["stock_limited"], true);
+    let stock = server.get(&server.restaurant_path("/stock"), Some(&server.staff)).await.expect(200);
+    assert_eq!(stock["stock"], json!([{"item": "chicken-tikka", "remaining": 7}]));
 }

@@ -94,8 +94,7 @@ async fn an_expected_total_is_kept_or_the_order_is_refused() {
     place(Some(2518), "first").await.expect(201);
 
     menu["categories"][0]["items"][0]["price_minor"] = json!(995);
-    let categories = strip_stock(&menu);
-    let replace = server.put(&server.restaurant_path("/menu"), Some(&server.staff), &categories);
+    let replace = server.put(&server.restaurant_path("/menu"), Some(&server.staff), &menu);
     replace.header("if-match", "*").send().await.expect(200);
 
     let refused = place(Some(2518), "second").await.problem(409, "menu_changed");
@@ -107,17 +106,6 @@ async fn an_expected_total_is_kept_or_the_order_is_refused() {
     // The refusal has used no key, and the first key still answers as it did.
     place(Some(2758), "second").await.expect(201);
     assert_eq!(place(Some(2518), "first").await.expect(201)["amounts"]["total"], 2518);
-}
-
-/// The menu as it can be sent back: without what only the server says.
-fn strip_stock(menu: &serde_json::Value) -> serde_json::Value {
-    let mut document = json!({"categories": menu["categories"]});
-    for category in document["categories"].as_array_mut().unwrap() {
-        for item in category["items"].as_array_mut().unwrap() {
-            item.as_object_mut().unwrap().remove("stock_limited");
-        }
-    }
-    document
 }
 
 /// Proves that a paused restaurant and a closed one take no orders, and say until when.
@@ -186,11 +174,13 @@ async fn an_unavailable_item_is_named() {
     let path = server.restaurant_path("/menu/items/chicken-tikka/availability");
     let body = json!({"status": "unavailable", "until": "2026-06-01T13:00:00Z"});
     let set = server.put(&path, Some(&server.staff), &body).send().await.expect(200);
-    assert_eq!(set, json!({"item": "chicken-tikka", "availability": body, "menu_revision": 2}));
+    assert_eq!(set, json!({"item": "chicken-tikka", "availability": body, "availability_revision": 2}));
     let order = TestServer::order();
     let place = || server.post(&server.orders_path(), Some(&server.customer), &order).key("1").send();
     let refused = place().await.problem(409, "items_unavailable");
-    assert_eq!(refused["errors"][0]["pointer"], "/lines/0/item");
+    let unavailable = json!([{"item": "chicken-tikka", "until": "2026-06-01T13:00:00Z"}]);
+    assert_eq!(refused["items"], unavailable);
+    assert_eq!(refused["obstacles"][0]["items"], unavailable);
     server.advance(SignedDuration::from_hours(1));
     place().await.expect(201);
 }
@@ -302,13 +292,23 @@ async fn a_quote_tells_the_price_and_the_obstacles() {
         .send()
         .await
         .expect(200);
+    let naan = server.restaurant_path("/menu/items/naan/availability");
+    let away = json!({"status": "unavailable", "until": "2026-06-01T13:00:00Z"});
+    server.put(&naan, Some(&server.staff), &away).send().await.expect(200);
     let small = json!({"lines": [{"item": "naan", "quantity": 3}], "fulfilment": "delivery"});
     let blocked = quote(small).await.expect(200);
     assert_eq!(blocked["orderable"], false);
     let codes: Vec<_> =
         blocked["obstacles"].as_array().unwrap().iter().map(|o| o["code"].as_str().unwrap()).collect();
-    assert_eq!(codes, ["restaurant_paused", "below_minimum_order", "out_of_stock"]);
-    assert_eq!(blocked["obstacles"][1]["minimum"], 1000);
-    assert_eq!(blocked["obstacles"][2]["shortages"], json!([{"item": "naan", "available": 2}]));
+    assert_eq!(codes, ["restaurant_paused", "items_unavailable", "below_minimum_order", "out_of_stock"]);
+    let unavailable = json!([{"item": "naan", "until": "2026-06-01T13:00:00Z"}]);
+    assert_eq!(blocked["obstacles"][1]["items"], unavailable);
+    assert_eq!(blocked["obstacles"][2]["minimum"], 1000);
+    assert_eq!(blocked["obstacles"][3]["shortages"], json!([{"item": "naan", "available": 2}]));
+    // Placing is refused with the first of them, and lists them all.
+    let mut order = TestServer::order();
+    order["lines"] = json!([{"item": "naan", "quantity": 3}]);
+    let place = server.post(&server.orders_path(), Some(&server.customer), &order).key("blocked").send();
+    assert_eq!(place.await.problem(409, "restaurant_paused")["obstacles"], blocked["obstacles"]);
     assert_eq!(quote(json!({"lines": [], "fulfilment": "delivery"})).await.pointers(), ["/lines"]);
 }

@@ -141,7 +141,7 @@ impl Past {
         let number_of_steps = i32::try_from(number).map_err(defect)?;
         let placed_at = self.begins.checked_add(self.step * number_of_steps).map_err(defect)?;
         let customer_id = pick(&self.customers, random.next_u64());
-        let priced = price(&self.settings, &self.menu, self.request.cart(), placed_at).map_err(defect)?;
+        let priced = price(&self.settings, &self.menu, self.request.cart()).map_err(defect)?;
         let details = OrderDetails {
             restaurant_id,
             restaurant_name: self.settings.name.clone(),

@@ -26,11 +26,12 @@ struct Table {
     id: &'static str,
 }
 
-const TABLES: [Table; 6] = [
+const TABLES: [Table; 7] = [
     Table { name: "tasks", id: "id" },
     Table { name: "order_events", id: "order_id" },
     Table { name: "orders", id: "id" },
     Table { name: "stock", id: "restaurant_id" },
+    Table { name: "unavailable_items", id: "restaurant_id" },
     Table { name: "menus", id: "restaurant_id" },
     Table { name: "restaurants", id: "id" },
 ];

@@ -48,7 +48,9 @@ fn an_assumption_does_not_contradict_itself() {
     let mut world = World::new(2);
     let restaurant = world.restaurant_id();
     let commit = world.place_taking(restaurant, &[]);
-    let guard = |menu_revision| Some(CatalogueGuard { restaurant_revision: 1, menu_revision });
+    let guard = |menu_revision| {
+        Some(CatalogueGuard { restaurant_revision: 1, menu_revision, availability_revision: 1 })
+    };
     let lease = Some(TaskLease { task_id: world.task_id(commit.order_id), token: 1 });
     let mut other = || Commit { claim: None, ..world.place_taking(restaurant, &[]) };
     for (first, second) in [

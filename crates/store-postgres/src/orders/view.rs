@@ -32,7 +32,8 @@ pub(crate) const FIND_VERSIONS: &str =
     "SELECT id, version FROM unnest($1::uuid[]) AS asked (id) JOIN orders USING (id)";
 
 pub(crate) const FIND_REVISIONS: &str = "\
-    SELECT id, revision, menu_revision FROM unnest($1::uuid[]) AS asked (id) JOIN restaurants USING (id)";
+    SELECT id, revision, menu_revision, availability_revision \
+    FROM unnest($1::uuid[]) AS asked (id) JOIN restaurants USING (id)";
 
 pub(crate) const FIND_STOCK: &str = "\
     SELECT restaurant_id, item, remaining \
@@ -164,8 +165,11 @@ fn claims_of<'b>(
 
 /// The revisions in a row of [`FIND_REVISIONS`].
 pub(crate) fn revision_of(row: &Row) -> Result<(RestaurantId, CatalogueGuard), Failure> {
-    let guard =
-        CatalogueGuard { restaurant_revision: read_number(row, 1)?, menu_revision: read_number(row, 2)? };
+    let guard = CatalogueGuard {
+        restaurant_revision: read_number(row, 1)?,
+        menu_revision: read_number(row, 2)?,
+        availability_revision: read_number(row, 3)?,
+    };
     Ok((read_id(row, 0)?, guard))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dabba_domain::{RestaurantId, order::TaskQueue};
 use dabba_store::{
     CatalogueStore as _, CatalogueUpdate, CommitOutcome, Hint, OrderStore as _, StockUpdate, Store as _,
-    conformance::builders::{World, menu, slug},
+    conformance::builders::{World, menu, menu_at, slug},
 };
 use futures::{StreamExt as _, stream::BoxStream};
 use tokio_postgres::Client;
@@ -72,7 +72,7 @@ async fn changes_of_catalogues_are_hinted_at() {
     assert_eq!(other.update_restaurant(&changed, 1).await.unwrap(), done(2));
     assert_eq!(next_restaurant(&mut hints).await, id);
     assert_eq!(store.catalogue(id).await.unwrap().unwrap().restaurant.revision, 2);
-    assert_eq!(other.replace_menu(id, &menu(&["naan", "dal"]), 1).await.unwrap(), done(2));
+    assert_eq!(other.replace_menu(id, &menu(&["naan", "dal"]), menu_at(1)).await.unwrap(), done(2));
     assert_eq!(next_restaurant(&mut hints).await, id);
     assert!(leads_to(&other.set_stock(id, &slug("dal"), Some(5)).await.unwrap(), 3));
     assert_eq!(next_restaurant(&mut hints).await, id);
@@ -82,7 +82,7 @@ async fn changes_of_catalogues_are_hinted_at() {
     assert!(!other.create_restaurant(&changed, &menu(&["naan"])).await.unwrap().is_created());
     assert_eq!(other.update_restaurant(&changed, 1).await.unwrap(), CatalogueUpdate::Conflict { current: 2 });
     assert_eq!(
-        other.replace_menu(id, &menu(&[]), 1).await.unwrap(),
+        other.replace_menu(id, &menu(&[]), menu_at(1)).await.unwrap(),
         CatalogueUpdate::Conflict { current: 3 }
     );
     let commit = world.place_taking(id, &[("dal", 1)]);

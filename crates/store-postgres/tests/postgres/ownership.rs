@@ -4,7 +4,7 @@ use dabba_domain::{Bucket, OrderId, RestaurantId, Timestamp, order::TaskQueue, r
 use dabba_store::{
     CatalogueStore as _, Commit, CommitOutcome, FeedCursor, OrderQuery, OrderScope, OrderStore as _,
     PageSize, StoreError, TaskStore as _,
-    conformance::builders::{World, menu, slug},
+    conformance::builders::{World, menu, menu_at, slug},
 };
 use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
 
@@ -108,7 +108,7 @@ async fn what_was_given_away_is_neither_written_nor_shown() {
     unavailable(store.catalogue(moving).await.unwrap_err());
     unavailable(store.stock(moving).await.unwrap_err());
     unavailable(store.update_restaurant(&moving_restaurant, 1).await.unwrap_err());
-    unavailable(store.replace_menu(moving, &menu(&["naan"]), 1).await.unwrap_err());
+    unavailable(store.replace_menu(moving, &menu(&["naan"]), menu_at(1)).await.unwrap_err());
     unavailable(store.set_stock(moving, &slug("dal"), Some(1)).await.unwrap_err());
     unavailable(store.create_restaurant(&moving_restaurant, &menu(&["dal"])).await.unwrap_err());
     let kept = [after[1].order_id, before[0].order_id];

@@ -25,7 +25,8 @@ pub(crate) const FIND_LEASE: &str = "\
 
 pub(crate) const FIND_VERSION: &str = "SELECT version FROM orders WHERE id = ?1";
 
-pub(crate) const FIND_REVISIONS: &str = "SELECT revision, menu_revision FROM restaurants WHERE id = ?1";
+pub(crate) const FIND_REVISIONS: &str =
+    "SELECT revision, menu_revision, availability_revision FROM restaurants WHERE id = ?1";
 
 pub(crate) const FIND_STOCK: &str = "SELECT remaining FROM stock WHERE restaurant_id = ?1 AND item = ?2";
 
@@ -133,7 +134,11 @@ pub(crate) fn find_revisions(
 ) -> Result<Option<CatalogueGuard>, Failure> {
     let mut statement = connection.prepare_cached(FIND_REVISIONS)?;
     let revisions = statement.query_row([id_bytes(restaurant_id)], |row| {
-        Ok(CatalogueGuard { restaurant_revision: row.get(0)?, menu_revision: row.get(1)? })
+        Ok(CatalogueGuard {
+            restaurant_revision: row.get(0)?,
+            menu_revision: row.get(1)?,
+            availability_revision: row.get(2)?,
+        })
     });
     Ok(revisions.optional()?)
 }

@@ -10,12 +10,14 @@ use dabba_domain::{
         PaymentReference, PaymentReport, PaymentToken, StockDraw, decide, place, settle,
     },
     pricing::{Amounts, OrderLine, OrderLineOption},
-    restaurant::{DeliveryTerms, Location, OpeningHours, Restaurant, Settings, Zone},
+    restaurant::{DeliveryTerms, Location, OpeningHours, Restaurant, Revision, Settings, Zone},
     text::{Name, Note, Phone, Slug},
 };
 use jiff::SignedDuration;
 
-use crate::{Account, Change, Claim, Commit, Fingerprint, IdempotencyKey, NewTask, StockChange};
+use crate::{
+    Account, Change, Claim, Commit, Fingerprint, IdempotencyKey, MenuRevisions, NewTask, StockChange,
+};
 
 /// A source of everything that a test needs, from a seed: ids, times, restaurants, orders, commits.
 ///
@@ -342,11 +344,16 @@ pub fn menu(items: &[&str]) -> Menu {
         description: Some("Crisp, with a dip.".to_owned()),
         price_minor: 450,
         tags: vec!["vegan".to_owned()],
-        availability: dabba_domain::menu::Availability::default(),
-        option_groups: Vec::new(),
+        ..ItemDocument::default()
     });
-    let category = CategoryDocument { name: "Starters".to_owned(), items: items.collect() };
-    MenuDocument { categories: vec![category] }.validate().unwrap()
+    let items = items.collect();
+    let category = CategoryDocument { name: "Starters".to_owned(), items };
+    MenuDocument::from(vec![category]).validate().unwrap()
+}
+
+/// A menu at this revision, whose items' availability has never changed.
+pub const fn menu_at(revision: Revision) -> MenuRevisions {
+    MenuRevisions { menu: revision, availability: 1 }
 }
 
 /// So much of an item.

@@ -4,11 +4,12 @@ use std::{collections::HashSet, sync::Arc};
 
 use dabba_domain::{
     RestaurantId,
+    menu::{Availability, UnavailableItems},
     restaurant::{OpeningHours, Pause, Restaurant},
     text::Slug,
 };
 
-use super::builders::{World, menu, name, slug};
+use super::builders::{World, menu, menu_at, name, slug};
 use crate::{
     Catalogue, CatalogueGuard, CatalogueUpdate, MAX_REVISIONS, PageSize, RestaurantPage, StockLevel,
     StockUpdate, Store, StoreError,
@@ -45,7 +46,14 @@ pub async fn a_restaurant_comes_back_as_it_was_created(store: Arc<dyn Store>) {
     restaurant.settings.opening_hours = OpeningHours::Weekly(Vec::new());
     let menu = menu(&["naan", "roti"]);
     assert!(store.create_restaurant(&restaurant, &menu).await.unwrap().is_created());
-    let expected = Catalogue { restaurant, menu, menu_revision: 1, limited: HashSet::new() };
+    let expected = Catalogue {
+        restaurant,
+        menu: Arc::new(menu),
+        menu_revision: 1,
+        limited: Arc::default(),
+        unavailable: UnavailableItems::default(),
+        availability_revision: 1,
+    };
     assert_eq!(catalogue(&store, expected.restaurant.id).await, expected);
     assert_eq!(store.stock(expected.restaurant.id).await.unwrap(), []);
 }
@@ -98,7 +106,7 @@ pub async fn a_restaurant_is_updated_only_at_the_expected_revision(store: Arc<dy
     let expected = Restaurant { revision: 2, created_at: restaurant.created_at, ..changed };
     let stored = catalogue(&store, restaurant.id).await;
     assert_eq!(stored.restaurant, expected);
-    assert_eq!((stored.menu_revision, stored.menu), (1, menu(&["naan"])));
+    assert_eq!((stored.menu_revision, &*stored.menu), (1, &menu(&["naan"])));
     let unpaused = Restaurant { pause: None, ..expected };
     assert_eq!(store.update_restaurant(&unpaused, 2).await.unwrap(), done(3));
     assert_eq!(catalogue(&store, restaurant.id).await.restaurant.pause, None);
@@ -109,14 +117,14 @@ pub async fn a_menu_is_replaced_only_at_the_expected_revision(store: Arc<dyn Sto
     let mut world = World::new(65);
     let id = create(&store, &mut world, &["naan"]).await.id;
     let other = create(&store, &mut world, &["dal"]).await.id;
-    assert_eq!(store.replace_menu(id, &menu(&["roti"]), 2).await.unwrap(), conflict(1));
-    assert_eq!(catalogue(&store, id).await.menu, menu(&["naan"]));
-    assert_eq!(store.replace_menu(id, &menu(&["roti"]), 1).await.unwrap(), done(2));
-    assert_eq!(store.replace_menu(id, &menu(&["puri"]), 1).await.unwrap(), conflict(2));
+    assert_eq!(store.replace_menu(id, &menu(&["roti"]), menu_at(2)).await.unwrap(), conflict(1));
+    assert_eq!(*catalogue(&store, id).await.menu, menu(&["naan"]));
+    assert_eq!(store.replace_menu(id, &menu(&["roti"]), menu_at(1)).await.unwrap(), done(2));
+    assert_eq!(store.replace_menu(id, &menu(&["puri"]), menu_at(1)).await.unwrap(), conflict(2));
     let stored = catalogue(&store, id).await;
-    assert_eq!((stored.menu, stored.menu_revision), (menu(&["roti"]), 2));
+    assert_eq!((&*stored.menu, stored.menu_revision), (&menu(&["roti"]), 2));
     assert_eq!(stored.restaurant.revision, 1);
-    assert_eq!(catalogue(&store, other).await.menu, menu(&["dal"]));
+    assert_eq!(*catalogue(&store, other).await.menu, menu(&["dal"]));
 }
 
 /// However often a menu changes, the last one holds.
@@ -125,25 +133,28 @@ pub async fn a_menu_can_be_replaced_many_times(store: Arc<dyn Store>) {
     let id = create(&store, &mut world, &["naan"]).await.id;
     for revision in 1..=30 {
         let item = format!("item-{revision}");
-        assert_eq!(store.replace_menu(id, &menu(&[&item]), revision).await.unwrap(), done(revision + 1));
-        assert_eq!(catalogue(&store, id).await.menu, menu(&[&item]));
+        assert_eq!(
+            store.replace_menu(id, &menu(&[&item]), menu_at(revision)).await.unwrap(),
+            done(revision + 1)
+        );
+        assert_eq!(*catalogue(&store, id).await.menu, menu(&[&item]));
     }
 }
 
-/// What is still on the menu keeps its stock; what is not is no longer limited when it comes back.
-pub async fn replacing_the_menu_keeps_the_stock_of_what_stays(store: Arc<dyn Store>) {
+/// Replacing the menu leaves the stock as it is, also of an item that is off the menu for a while.
+pub async fn replacing_the_menu_keeps_the_stock(store: Arc<dyn Store>) {
     let mut world = World::new(67);
     let id = create(&store, &mut world, &["naan", "roti"]).await.id;
     let other = create(&store, &mut world, &["roti"]).await.id;
     for (restaurant, item) in [(id, "naan"), (id, "roti"), (other, "roti")] {
         store.set_stock(restaurant, &slug(item), Some(5)).await.unwrap();
     }
-    assert_eq!(store.replace_menu(id, &menu(&["naan", "dal"]), 3).await.unwrap(), done(4));
-    let naan = StockLevel { item: slug("naan"), remaining: 5, revision: 1 };
-    assert_eq!(store.stock(id).await.unwrap(), std::slice::from_ref(&naan));
-    assert_eq!(catalogue(&store, id).await.limited, HashSet::from([slug("naan")]));
-    assert_eq!(store.replace_menu(id, &menu(&["naan", "roti"]), 4).await.unwrap(), done(5));
-    assert_eq!(store.stock(id).await.unwrap(), [naan]);
+    assert_eq!(store.replace_menu(id, &menu(&["naan", "dal"]), menu_at(3)).await.unwrap(), done(4));
+    store.set_stock(id, &slug("naan"), Some(4)).await.unwrap();
+    assert_eq!(store.replace_menu(id, &menu(&["naan", "roti"]), menu_at(4)).await.unwrap(), done(5));
+    let level = |item, remaining, revision| StockLevel { item: slug(item), remaining, revision };
+    assert_eq!(store.stock(id).await.unwrap(), [level("naan", 4, 2), level("roti", 5, 1)]);
+    assert_eq!(*catalogue(&store, id).await.limited, HashSet::from([slug("naan"), slug("roti")]));
     assert_eq!(store.stock(other).await.unwrap().len(), 1);
 }
 
@@ -166,13 +177,13 @@ pub async fn the_menu_revision_goes_up_when_an_item_becomes_limited_or_ceases_to
         let stored = catalogue(&store, id).await;
         assert_eq!(stored.menu_revision, revision);
         assert_eq!(stored.limited.contains("naan"), remaining.is_some());
-        assert_eq!(stored.menu, menu(&["naan", "roti"]));
+        assert_eq!(*stored.menu, menu(&["naan", "roti"]));
         let levels = store.stock(id).await.unwrap();
         assert_eq!(levels.first().map(|level| level.remaining), remaining);
     }
     // The menu is replaced at the revision that all this has led to.
-    assert_eq!(store.replace_menu(id, &menu(&["naan"]), 1).await.unwrap(), conflict(4));
-    assert_eq!(store.replace_menu(id, &menu(&["naan"]), 4).await.unwrap(), done(5));
+    assert_eq!(store.replace_menu(id, &menu(&["naan"]), menu_at(1)).await.unwrap(), conflict(4));
+    assert_eq!(store.replace_menu(id, &menu(&["naan"]), menu_at(4)).await.unwrap(), done(5));
 }
 
 /// What does not exist cannot be read or changed, and is not made by trying.
@@ -182,7 +193,7 @@ pub async fn an_unknown_restaurant_is_not_found(store: Arc<dyn Store>) {
     let id = restaurant.id;
     let not_found = CatalogueUpdate::NotFound;
     assert_eq!(store.update_restaurant(&restaurant, 1).await.unwrap(), not_found);
-    assert_eq!(store.replace_menu(id, &menu(&["naan"]), 1).await.unwrap(), not_found);
+    assert_eq!(store.replace_menu(id, &menu(&["naan"]), menu_at(1)).await.unwrap(), not_found);
     for remaining in [Some(1), None] {
         let update = store.set_stock(id, &slug("naan"), remaining).await.unwrap();
         assert_eq!(update, StockUpdate::NotFound);
@@ -203,7 +214,7 @@ pub async fn of_many_that_update_one_revision_one_wins(store: Arc<dyn Store>) {
         changed.settings.name = name(&format!("Number {attempt}"));
         running.spawn(async move {
             let of_settings = store.update_restaurant(&changed, 1).await.unwrap();
-            let of_menu = store.replace_menu(changed.id, &menu(&["roti"]), 1).await.unwrap();
+            let of_menu = store.replace_menu(changed.id, &menu(&["roti"]), menu_at(1)).await.unwrap();
             (changed.settings.name, of_settings, of_menu)
         });
     }
@@ -246,7 +257,7 @@ pub async fn revisions_of_unknown_restaurants_are_missing(store: Arc<dyn Store>)
     let unknown: Vec<_> = (0..4).map(|_| world.restaurant_id()).collect();
     assert_eq!(revisions(&store, &unknown).await, []);
     let known = create(&store, &mut world, &["naan"]).await.id;
-    let guard = CatalogueGuard { restaurant_revision: 1, menu_revision: 1 };
+    let guard = CatalogueGuard { restaurant_revision: 1, menu_revision: 1, availability_revision: 1 };
     assert_eq!(revisions(&store, &[&unknown[..], &[known]].concat()).await, [(known, guard)]);
 }
 
@@ -255,31 +266,39 @@ pub async fn revisions_go_up_with_each_kind_of_change(store: Arc<dyn Store>) {
     let mut world = World::new(75);
     let restaurant = create(&store, &mut world, &["naan"]).await;
     let (id, naan) = (restaurant.id, slug("naan"));
-    let expect = async |restaurant_revision, menu_revision| {
-        let guard = CatalogueGuard { restaurant_revision, menu_revision };
+    let expect = async |restaurant_revision, menu_revision, availability_revision| {
+        let guard = CatalogueGuard { restaurant_revision, menu_revision, availability_revision };
         assert_eq!(revisions(&store, &[id]).await, [(id, guard)]);
     };
-    expect(1, 1).await;
+    expect(1, 1, 1).await;
     let mut changed = restaurant.clone();
     changed.settings.name = name("Another");
     store.update_restaurant(&changed, 1).await.unwrap();
-    expect(2, 1).await;
+    expect(2, 1, 1).await;
     changed.pause = Some(Pause { until: None });
     store.update_restaurant(&changed, 2).await.unwrap();
-    expect(3, 1).await;
-    store.replace_menu(id, &menu(&["naan", "roti"]), 1).await.unwrap();
-    expect(3, 2).await;
+    expect(3, 1, 1).await;
+    store.replace_menu(id, &menu(&["naan", "roti"]), menu_at(1)).await.unwrap();
+    expect(3, 2, 1).await;
     store.set_stock(id, &naan, Some(2)).await.unwrap();
-    expect(3, 3).await;
+    expect(3, 3, 1).await;
     // How many there are is not remembered by anybody.
     store.set_stock(id, &naan, Some(5)).await.unwrap();
-    expect(3, 3).await;
+    expect(3, 3, 1).await;
     store.set_stock(id, &naan, None).await.unwrap();
-    expect(3, 4).await;
+    expect(3, 4, 1).await;
+    let until = Some(world.in_seconds(60));
+    store.set_availability(id, &naan, Availability::Unavailable { until }).await.unwrap();
+    expect(3, 4, 2).await;
+    // The same mark again is no change.
+    store.set_availability(id, &naan, Availability::Unavailable { until }).await.unwrap();
+    expect(3, 4, 2).await;
+    store.set_availability(id, &naan, Availability::Available).await.unwrap();
+    expect(3, 4, 3).await;
     // What is refused changes nothing.
     store.update_restaurant(&changed, 1).await.unwrap();
-    store.replace_menu(id, &menu(&["dal"]), 1).await.unwrap();
-    expect(3, 4).await;
+    store.replace_menu(id, &menu(&["dal"]), menu_at(1)).await.unwrap();
+    expect(3, 4, 3).await;
 }
 
 /// As many as may be asked for at once are all told; one more is refused.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use dabba_domain::{
     Bucket, OrderId, RestaurantId, TaskId, Timestamp,
+    menu::Availability,
     order::{CancelReason, Command, Event, TaskQueue, place},
 };
 
-use super::builders::{World, amount, changed, customer, menu, order_of, settings, slug, staff};
+use super::builders::{World, amount, changed, customer, menu, menu_at, order_of, settings, slug, staff};
 use crate::{
     CatalogueGuard, CatalogueUpdate, Commit, CommitOutcome, FeedCursor, StockShortage, Store, StoreError,
     TaskLease,
@@ -124,13 +125,19 @@ pub async fn of_many_that_change_one_version_one_wins(store: Arc<dyn Store>) {
     assert_eq!(store.order(order.id).await.unwrap().as_ref(), Some(&winners[0].0));
 }
 
-/// What was priced from settings or a menu that have changed since is refused, and so is what was
+const UNAVAILABLE: Availability = Availability::Unavailable { until: None };
+
+/// What was priced from settings, a menu or an availability that have changed since is refused, and so is what was
 /// priced from a restaurant that does not exist.
 pub async fn an_order_priced_from_an_old_catalogue_is_refused(store: Arc<dyn Store>) {
     let mut world = World::new(15);
     let restaurant = world.restaurant();
     store.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
-    let guard = |restaurant_revision, menu_revision| CatalogueGuard { restaurant_revision, menu_revision };
+    let guard = |restaurant_revision, menu_revision, availability_revision| CatalogueGuard {
+        restaurant_revision,
+        menu_revision,
+        availability_revision,
+    };
     let mut outcome = async |restaurant_id: RestaurantId, guard| {
         let account = world.account_id();
         let placed = world.place(restaurant_id, account);
@@ -138,27 +145,32 @@ pub async fn an_order_priced_from_an_old_catalogue_is_refused(store: Arc<dyn Sto
         store.commit(vec![commit]).await.unwrap().remove(0)
     };
     let (committed, changed) = (CommitOutcome::Committed, CommitOutcome::CatalogueChanged);
-    assert_eq!(outcome(restaurant.id, guard(1, 1)).await, committed);
+    assert_eq!(outcome(restaurant.id, guard(1, 1, 1)).await, committed);
 
     let updated = store.update_restaurant(&restaurant, 1).await.unwrap();
     assert_eq!(updated, CatalogueUpdate::Done { revision: 2 });
-    assert_eq!(outcome(restaurant.id, guard(1, 1)).await, changed);
-    assert_eq!(outcome(restaurant.id, guard(2, 1)).await, committed);
+    assert_eq!(outcome(restaurant.id, guard(1, 1, 1)).await, changed);
+    assert_eq!(outcome(restaurant.id, guard(2, 1, 1)).await, committed);
 
-    let replaced = store.replace_menu(restaurant.id, &menu(&["naan", "roti"]), 1).await.unwrap();
+    let replaced = store.replace_menu(restaurant.id, &menu(&["naan", "roti"]), menu_at(1)).await.unwrap();
     assert_eq!(replaced, CatalogueUpdate::Done { revision: 2 });
-    assert_eq!(outcome(restaurant.id, guard(2, 1)).await, changed);
-    assert_eq!(outcome(restaurant.id, guard(2, 2)).await, committed);
+    assert_eq!(outcome(restaurant.id, guard(2, 1, 1)).await, changed);
+    assert_eq!(outcome(restaurant.id, guard(2, 2, 1)).await, committed);
 
     // From now on stock has to be taken, so orders that were priced without are stale.
     store.set_stock(restaurant.id, &slug("naan"), Some(5)).await.unwrap();
-    assert_eq!(outcome(restaurant.id, guard(2, 2)).await, changed);
-    assert_eq!(outcome(restaurant.id, guard(2, 3)).await, committed);
+    assert_eq!(outcome(restaurant.id, guard(2, 2, 1)).await, changed);
+    assert_eq!(outcome(restaurant.id, guard(2, 3, 1)).await, committed);
+
+    // An item may be in the order that has just been marked.
+    store.set_availability(restaurant.id, &slug("naan"), UNAVAILABLE).await.unwrap();
+    assert_eq!(outcome(restaurant.id, guard(2, 3, 1)).await, changed);
+    assert_eq!(outcome(restaurant.id, guard(2, 3, 2)).await, committed);
 
     let catalogue = store.catalogue(restaurant.id).await.unwrap().unwrap();
     assert_eq!(outcome(restaurant.id, catalogue.guard()).await, committed);
     let unknown = RestaurantId::generate(restaurant.created_at, restaurant.id.bucket(), 0);
-    assert_eq!(outcome(unknown, guard(1, 1)).await, changed);
+    assert_eq!(outcome(unknown, guard(1, 1, 1)).await, changed);
 }
 
 /// Whichever condition fails: no order, no event, no claim, no task, no stock taken, and the task that
@@ -185,7 +197,8 @@ pub async fn a_failed_commit_writes_nothing(store: Arc<dyn Store>) {
     failing.push((exists, CommitOutcome::VersionConflict { current: 0 }));
     let mut old = world.place_taking(restaurant.id, &[("naan", 2)]);
     old.completes = Some(lease);
-    old.catalogue = Some(CatalogueGuard { restaurant_revision: 1, menu_revision: 1 });
+    old.catalogue =
+        Some(CatalogueGuard { restaurant_revision: 1, menu_revision: 1, availability_revision: 1 });
     failing.push((old, CommitOutcome::CatalogueChanged));
     let mut sold_out = world.place_taking(restaurant.id, &[("naan", 2), ("roti", 2)]);
     sold_out.completes = Some(lease);
@@ -230,7 +243,8 @@ pub async fn conditions_are_checked_in_the_order_of_the_contract(store: Arc<dyn 
 
     commit.expected_version = 5;
     commit.change = None;
-    commit.catalogue = Some(CatalogueGuard { restaurant_revision: 1, menu_revision: 2 });
+    commit.catalogue =
+        Some(CatalogueGuard { restaurant_revision: 1, menu_revision: 2, availability_revision: 1 });
     commit.completes = Some(TaskLease { task_id: world.task_id(commit.order_id), token: 1 });
     let expect = async |commit: &Commit, expected: CommitOutcome| {
         assert_eq!(store.commit(vec![commit.clone()]).await.unwrap(), [expected]);

@@ -144,7 +144,8 @@ pub async fn a_claim_is_checked_before_everything_else(store: Arc<dyn Store>) {
     store.commit(vec![placed.clone()]).await.unwrap();
     let mut again = world.place_taking(restaurant, &[("naan", 1)]);
     again.claim.clone_from(&placed.claim);
-    again.catalogue = Some(crate::CatalogueGuard { restaurant_revision: 9, menu_revision: 9 });
+    again.catalogue =
+        Some(crate::CatalogueGuard { restaurant_revision: 9, menu_revision: 9, availability_revision: 1 });
     again.completes = Some(crate::TaskLease { task_id: world.task_id(again.order_id), token: 1 });
     assert_eq!(store.commit(vec![again]).await.unwrap(), [replayed(&placed)]);
 }

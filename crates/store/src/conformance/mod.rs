@@ -23,6 +23,7 @@
 
 mod accounts;
 mod audit;
+mod availability;
 pub mod builders;
 mod catalogue;
 mod commits;
@@ -180,7 +181,7 @@ properties! { $
         a_restaurant_is_updated_only_at_the_expected_revision,
         a_menu_is_replaced_only_at_the_expected_revision,
         a_menu_can_be_replaced_many_times,
-        replacing_the_menu_keeps_the_stock_of_what_stays,
+        replacing_the_menu_keeps_the_stock,
         the_menu_revision_goes_up_when_an_item_becomes_limited_or_ceases_to_be,
         an_unknown_restaurant_is_not_found,
         of_many_that_update_one_revision_one_wins,
@@ -197,6 +198,12 @@ properties! { $
         an_account_is_registered_once_under_a_key,
         a_key_of_an_account_is_claimed_once,
         keys_of_accounts_are_listed_and_forgotten,
+    }
+    availability {
+        availability_is_kept_beside_the_menu,
+        a_menu_sets_the_availability_that_it_states,
+        a_menu_is_not_replaced_at_another_availability,
+        a_known_menu_is_not_read_again,
     }
     accounts {
         an_account_comes_back_as_it_was_created,

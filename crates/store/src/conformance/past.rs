@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use dabba_domain::{
     Actor,
+    menu::Availability,
     order::{
         CancelReason, Command, Fulfilment, Order, OrderDetails, OrderStatus, RefundReason, RefundRequest,
         Version, decide, fold,
@@ -153,4 +154,31 @@ pub async fn past_orders_are_whole(store: Arc<dyn Store>, world: &mut World, pas
             assert_eq!(after.refunds.len(), 2);
         }
     }
+}
+
+/// A menu as it was stored while it contained the availability of its items: an item that is not available until
+/// somebody says so, one that is back at [`BACK_AT`], and one that is available.
+pub const MENU_WITH_AVAILABILITY: &str = r#"{"categories":[{"name":"Breads","items":[
+    {"id":"naan","name":"Naan","price_minor":250,"tags":[],"availability":{"status":"unavailable"},"option_groups":[]},
+    {"id":"x-2","name":"\u30e9\u30fc\u30e1\u30f3","price_minor":900,"tags":[],
+     "availability":{"status":"unavailable","until":"2300-06-01T13:00:00.000000001Z"},"option_groups":[]},
+    {"id":"roti","name":"Roti","price_minor":200,"tags":[],"option_groups":[]}]},{"name":"Empty","items":[]}]}"#;
+
+/// When an item of [`MENU_WITH_AVAILABILITY`] is back.
+pub const BACK_AT: &str = "2300-06-01T13:00:00.000000001Z";
+
+/// Panics unless a store shows the items of [`MENU_WITH_AVAILABILITY`] as they were.
+pub async fn past_availability_is_kept(store: Arc<dyn Store>, id: dabba_domain::RestaurantId) {
+    let catalogue = store.catalogue(id).await.unwrap().unwrap();
+    let away = |until| Availability::Unavailable { until };
+    for (item, availability) in [
+        ("naan", away(None)),
+        ("x-2", away(Some(BACK_AT.parse().unwrap()))),
+        ("roti", Availability::Available),
+        ("old", Availability::Available),
+    ] {
+        assert_eq!(catalogue.unavailable.availability(item), availability, "{item}");
+    }
+    assert_eq!(catalogue.availability_revision, 1);
+    assert_eq!(catalogue.menu.items().count(), 3);
 }

@@ -166,8 +166,8 @@ pub async fn changes_by_hand_alone_raise_the_revision_of_stock(store: Arc<dyn St
     assert_eq!(level(&store, id).await.revision, seen);
     // The same when the menu was replaced by one without the item.
     for items in [&["roti"][..], &[ITEM]] {
-        let revision = store.catalogue(id).await.unwrap().unwrap().menu_revision;
-        store.replace_menu(id, &menu(items), revision).await.unwrap();
+        let revisions = store.catalogue(id).await.unwrap().unwrap().menu_revisions();
+        store.replace_menu(id, &menu(items), revisions).await.unwrap();
     }
     let update = store.set_stock(id, &slug(ITEM), Some(3)).await.unwrap();
     assert!(level_of(update).revision > seen);

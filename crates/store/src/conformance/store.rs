@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dabba_domain::Role;
 use dabba_domain::order::TaskQueue;
 
-use super::builders::{World, menu, slug};
+use super::builders::{World, menu, menu_at, slug};
 use crate::{
     CommitOutcome, FeedCursor, Health, OrderQuery, OrderScope, PageSize, Store, StoreError, TaskLease,
 };
@@ -48,7 +48,7 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     assert!(is_unavailable(&store.revisions(&[restaurant.id]).await));
     assert!(is_unavailable(&store.restaurants(None, None, limit).await));
     assert!(is_unavailable(&store.update_restaurant(&restaurant, 1).await));
-    assert!(is_unavailable(&store.replace_menu(restaurant.id, &menu(&["naan"]), 1).await));
+    assert!(is_unavailable(&store.replace_menu(restaurant.id, &menu(&["naan"]), menu_at(1)).await));
     assert!(is_unavailable(&store.stock(restaurant.id).await));
     assert!(is_unavailable(&store.set_stock(restaurant.id, &slug("naan"), None).await));
     assert!(is_unavailable(&store.create_account(&account).await));

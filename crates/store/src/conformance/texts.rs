@@ -34,7 +34,7 @@ pub async fn texts_of_the_past_are_read(store: Arc<dyn Store>) {
     let menu: Menu = stored(|| serde_json::from_value(document)).unwrap();
     assert!(store.create_restaurant(&restaurant, &menu).await.unwrap().is_created());
     let catalogue = store.catalogue(restaurant.id).await.unwrap().unwrap();
-    assert_eq!((&catalogue.restaurant, &catalogue.menu), (&restaurant, &menu));
+    assert_eq!((&catalogue.restaurant, &*catalogue.menu), (&restaurant, &menu));
 
     let mut account = world.account(Role::Customer);
     account.name = name.clone();

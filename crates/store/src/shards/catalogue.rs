@@ -3,15 +3,16 @@
 use async_trait::async_trait;
 use dabba_domain::{
     ExternalId, RestaurantId,
-    menu::Menu,
+    menu::{Availability, Menu},
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
 
 use super::{orders::merge, router::ShardedStore, shard::Effect};
 use crate::{
-    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, PageSize, RestaurantCreation,
-    RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey, check_revisions_asked,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, MenuRevisions, PageSize,
+    RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
+    check_revisions_asked,
 };
 
 #[async_trait]
@@ -33,9 +34,13 @@ impl CatalogueStore for ShardedStore {
         shard.answer(shard.store().restaurant_by_external_id(external_id)).await
     }
 
-    async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
+    async fn catalogue_beyond(
+        &self,
+        id: RestaurantId,
+        known: Option<&Catalogue>,
+    ) -> Result<Option<Catalogue>, StoreError> {
         let shard = self.shard(id.bucket());
-        shard.answer(shard.store().catalogue(id)).await
+        shard.answer(shard.store().catalogue_beyond(id, known)).await
     }
 
     async fn revisions(
@@ -87,10 +92,20 @@ impl CatalogueStore for ShardedStore {
         &self,
         id: RestaurantId,
         menu: &Menu,
-        expected: Revision,
+        expected: MenuRevisions,
     ) -> Result<CatalogueUpdate, StoreError> {
         let shard = self.shard(id.bucket());
         shard.answer(shard.store().replace_menu(id, menu, expected)).await
+    }
+
+    async fn set_availability(
+        &self,
+        id: RestaurantId,
+        item: &Slug,
+        availability: Availability,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        let shard = self.shard(id.bucket());
+        shard.answer(shard.store().set_availability(id, item, availability)).await
     }
 
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {

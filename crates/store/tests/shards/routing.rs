@@ -2,12 +2,12 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use dabba_domain::{RestaurantId, Role};
+use dabba_domain::{RestaurantId, Role, menu::Availability};
 use dabba_store::{
     AccountStore, CatalogueStore, ClaimAt, CommitOutcome, FeedCursor, Hint, MAX_REVISIONS, OrderScope,
     OrderStore, PageSize, Resource, ShardedStore, ShardedStoreError, Store, StoreError, TaskFailure,
     TaskLease, TaskResolution, TaskStore,
-    conformance::builders::{menu, slug},
+    conformance::builders::{menu, menu_at, slug},
 };
 use futures::StreamExt as _;
 
@@ -48,7 +48,8 @@ async fn what_concerns_a_restaurant_is_asked_of_its_shard_only() {
     router.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
     router.catalogue(id).await.unwrap();
     router.update_restaurant(&restaurant, 1).await.unwrap();
-    router.replace_menu(id, &menu(&["naan"]), 1).await.unwrap();
+    router.replace_menu(id, &menu(&["naan"]), menu_at(1)).await.unwrap();
+    router.set_availability(id, &slug("naan"), Availability::Available).await.unwrap();
     router.stock(id).await.unwrap();
     router.set_stock(id, &slug("naan"), None).await.unwrap();
     let asked = vec![
@@ -63,6 +64,7 @@ async fn what_concerns_a_restaurant_is_asked_of_its_shard_only() {
         "catalogue",
         "update_restaurant",
         "replace_menu",
+        "set_availability",
         "stock",
         "change_stock",
     ];

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use dabba_domain::{
     AccountId, ExternalId, OrderId, RestaurantId, TaskId, Timestamp,
-    menu::Menu,
+    menu::{Availability, Menu},
     order::{Order, RecordedEvent, TaskQueue, Version},
     restaurant::{Restaurant, Revision},
     text::Slug,
@@ -16,9 +16,9 @@ use dabba_domain::{
 use dabba_store::{
     Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
     CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor,
-    FeedEntry, Health, Hint, IdempotencyKey, Listing, OrderCursor, OrderPage, OrderQuery, OrderStore,
-    PageSize, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel, StockUpdate,
-    Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
+    FeedEntry, Health, Hint, IdempotencyKey, Listing, MenuRevisions, OrderCursor, OrderPage, OrderQuery,
+    OrderStore, PageSize, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel,
+    StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
     TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 use futures::stream::{BoxStream, StreamExt as _};
@@ -194,7 +194,11 @@ impl CatalogueStore for Stub {
         self.restaurants.lock().unwrap().push(restaurant.clone());
         Ok(RestaurantCreation::Created)
     }
-    async fn catalogue(&self, _: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
+    async fn catalogue_beyond(
+        &self,
+        _: RestaurantId,
+        _: Option<&Catalogue>,
+    ) -> Result<Option<Catalogue>, StoreError> {
         self.enter("catalogue").await?;
         Ok(None)
     }
@@ -205,7 +209,11 @@ impl CatalogueStore for Stub {
         self.enter("revisions").await?;
         let restaurants = self.restaurants.lock().unwrap();
         let guard = |restaurant: &Restaurant| {
-            let guard = CatalogueGuard { restaurant_revision: restaurant.revision, menu_revision: 1 };
+            let guard = CatalogueGuard {
+                restaurant_revision: restaurant.revision,
+                menu_revision: 1,
+                availability_revision: 1,
+            };
             (restaurant.id, guard)
         };
         Ok(restaurants.iter().filter(|restaurant| ids.contains(&restaurant.id)).map(guard).collect())
@@ -240,9 +248,18 @@ impl CatalogueStore for Stub {
         &self,
         _: RestaurantId,
         _: &Menu,
-        _: Revision,
+        _: MenuRevisions,
     ) -> Result<CatalogueUpdate, StoreError> {
         self.enter("replace_menu").await?;
+        Ok(CatalogueUpdate::NotFound)
+    }
+    async fn set_availability(
+        &self,
+        _: RestaurantId,
+        _: &Slug,
+        _: Availability,
+    ) -> Result<CatalogueUpdate, StoreError> {
+        self.enter("set_availability").await?;
         Ok(CatalogueUpdate::NotFound)
     }
     async fn stock(&self, _: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {

@@ -1,0 +1,227 @@
+//! Which items cannot be ordered, and until when.
+//!
+//! The marks live beside the menu and have a revision of their own, so that a mark changes one small row and
+//! not the menu.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Timestamp, pricing::CartRef, text::Slug};
+
+/// Whether an item can be ordered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "status", rename_all = "snake_case", deny_unknown_fields, try_from = "AvailabilityDocument")]
+pub enum Availability {
+    /// It can.
+    #[default]
+    Available,
+    /// It cannot.
+    Unavailable {
+        /// From when it can again; `None`: until someone says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+}
+
+/// An [`Availability`] as it is read: strictly, which serde's tagged enums are not.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AvailabilityDocument {
+    status: AvailabilityStatus,
+    #[serde(default)]
+    until: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AvailabilityStatus {
+    Available,
+    Unavailable,
+}
+
+impl TryFrom<AvailabilityDocument> for Availability {
+    type Error = &'static str;
+
+    fn try_from(document: AvailabilityDocument) -> Result<Self, Self::Error> {
+        match (document.status, document.until) {
+            (AvailabilityStatus::Available, None) => Ok(Self::Available),
+            (AvailabilityStatus::Available, Some(_)) => Err("what is available has no until"),
+            (AvailabilityStatus::Unavailable, until) => Ok(Self::Unavailable { until }),
+        }
+    }
+}
+
+impl Availability {
+    /// Whether the item can be ordered at `now`.
+    pub fn is_available_at(self, now: Timestamp) -> bool {
+        match self {
+            Self::Available => true,
+            Self::Unavailable { until } => until.is_some_and(|until| until <= now),
+        }
+    }
+}
+
+/// An item that cannot be ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UnavailableItem {
+    /// The item's id in the menu.
+    pub item: Slug,
+    /// When it can be ordered again; until someone says so, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// The marks of a restaurant's items that cannot be ordered. A mark whose end has passed has no effect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnavailableItems {
+    marks: HashMap<Slug, Option<Timestamp>>,
+    /// The ends of the marks, ascending.
+    ends: Vec<Timestamp>,
+}
+
+impl UnavailableItems {
+    /// Whether and until when an item is marked, however long ago the mark ended.
+    pub fn availability(&self, item: &str) -> Availability {
+        self.marks
+            .get(item)
+            .map_or(Availability::Available, |until| Availability::Unavailable { until: *until })
+    }
+
+    /// The availability of an item at `now`: a mark that has ended is none.
+    pub fn availability_at(&self, item: &str, now: Timestamp) -> Availability {
+        let marked = self.availability(item);
+        if marked.is_available_at(now) { Availability::Available } else { marked }
+    }
+
+    /// How many marks have ended at `now`. Between two moments with the same number, every item has the same
+    /// availability.
+    pub fn ended_at(&self, now: Timestamp) -> usize {
+        self.ends.partition_point(|end| *end <= now)
+    }
+
+    /// The items of a cart that cannot be ordered at `now`, each once, in the order of the cart.
+    pub fn of_cart(&self, cart: CartRef<'_>, now: Timestamp) -> Vec<UnavailableItem> {
+        let mut found: Vec<UnavailableItem> = Vec::new();
+        if self.marks.is_empty() {
+            return found;
+        }
+        for line in cart.lines {
+            if let Availability::Unavailable { until } = self.availability_at(line.item.as_str(), now)
+                && found.iter().all(|other| other.item != line.item)
+            {
+                found.push(UnavailableItem { item: line.item.clone(), until });
+            }
+        }
+        found
+    }
+
+    /// The same marks after these changes.
+    #[must_use]
+    pub fn with<'a>(&self, changes: impl IntoIterator<Item = (&'a Slug, Availability)>) -> Self {
+        let mut marks = self.marks.clone();
+        for (item, availability) in changes {
+            match availability {
+                Availability::Available => drop(marks.remove(item)),
+                Availability::Unavailable { until } => drop(marks.insert(item.clone(), until)),
+            }
+        }
+        marks.into_iter().collect()
+    }
+}
+
+impl FromIterator<(Slug, Option<Timestamp>)> for UnavailableItems {
+    fn from_iter<T: IntoIterator<Item = (Slug, Option<Timestamp>)>>(marks: T) -> Self {
+        let marks: HashMap<_, _> = marks.into_iter().collect();
+        let mut ends: Vec<_> = marks.values().copied().flatten().collect();
+        ends.sort_unstable();
+        Self { marks, ends }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::pricing::{CartLine, FulfilmentKind};
+
+    fn slug(number: u8) -> Slug {
+        Slug::new(&format!("item-{number}")).unwrap()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn an_item_is_back_at_the_time_it_said() {
+        let until: Timestamp = "2026-06-01T12:00:00Z".parse().unwrap();
+        let away = Availability::Unavailable { until: Some(until) };
+        assert!(!away.is_available_at(until - SignedDuration::from_nanos(1)));
+        assert!(away.is_available_at(until));
+        assert!(!Availability::Unavailable { until: None }.is_available_at(Timestamp::MAX));
+    }
+
+    #[test]
+    fn each_unavailable_item_of_a_cart_is_named_once() {
+        let marks: UnavailableItems =
+            [(slug(1), None), (slug(2), Some(at(10))), (slug(3), Some(at(20)))].into_iter().collect();
+        let line = |number| CartLine { item: slug(number), quantity: 1, options: Vec::new(), note: None };
+        let lines = [line(3), line(0), line(1), line(3), line(2)];
+        let cart =
+            CartRef { lines: &lines, fulfilment: FulfilmentKind::Collection, tip: crate::Amount::ZERO };
+        let unavailable = |item, until| UnavailableItem { item: slug(item), until };
+        assert_eq!(marks.of_cart(cart, at(10)), [unavailable(3, Some(at(20))), unavailable(1, None)]);
+        assert_eq!(marks.of_cart(cart, at(20)), [unavailable(1, None)]);
+    }
+
+    proptest! {
+        /// Proves that the number of ended marks changes exactly when what can be ordered does.
+        #[test]
+        fn the_number_of_ended_marks_names_a_state(
+            ends in proptest::collection::vec(proptest::option::of(0_i64..20), 0..8),
+            moments in (0_i64..20, 0_i64..20),
+        ) {
+            let marks: UnavailableItems =
+                (0_u8..).map(slug).zip(ends.iter().map(|end| end.map(at))).collect();
+            let state = |now: i64| -> Vec<_> {
+                (0_u8..8).map(|number| marks.availability_at(slug(number).as_str(), at(now))).collect()
+            };
+            let (one, other) = moments;
+            let is_same_number = marks.ended_at(at(one)) == marks.ended_at(at(other));
+            prop_assert_eq!(is_same_number, state(one) == state(other));
+        }
+
+        /// Proves that a change of marks changes what it names and nothing else.
+        #[test]
+        fn a_change_of_marks_is_exact(
+            before in proptest::collection::btree_map(0_u8..6, proptest::option::of(0_i64..20), 0..6),
+            changes in proptest::collection::btree_map(0_u8..6, proptest::option::of(proptest::option::of(0_i64..20)), 0..6),
+        ) {
+            let marks: UnavailableItems =
+                before.iter().map(|(number, end)| (slug(*number), end.map(at))).collect();
+            let stated: Vec<(Slug, Availability)> = changes
+                .iter()
+                .map(|(number, change)| {
+                    let availability = change.map_or(Availability::Available, |end| {
+                        Availability::Unavailable { until: end.map(at) }
+                    });
+                    (slug(*number), availability)
+                })
+                .collect();
+            let after = marks.with(stated.iter().map(|(item, availability)| (item, *availability)));
+            for number in 0..6 {
+                let item = slug(number);
+                let expected = stated.iter().find(|(changed, _)| *changed == item);
+                let expected =
+                    expected.map_or_else(|| marks.availability(item.as_str()), |(_, availability)| *availability);
+                prop_assert_eq!(after.availability(item.as_str()), expected);
+            }
+        }
+    }
+}
