@@ -24,7 +24,7 @@ const MAX_TRIES: usize = 40;
 /// What people pay with: mostly what works.
 const TOKENS: [&str; 14] = [
     "tok_succeed",
-    "tok_succeed",
+    "tok_refund_fails_late",
     "tok_refund_fails_late",
     "tok_refund_fails_late",
     "tok_succeed",

@@ -41,14 +41,18 @@ fn options(seed: u64, orders: u32, plant: Option<Plant>) -> SimulationOptions {
 #[tokio::test]
 async fn whatever_fails_everything_is_as_it_must_be_in_the_end() {
     let seed = std::env::var("DABBA_SIMULATION_SEED").map_or(1, |seed| seed.parse().unwrap());
+    let mut reversed_of_ended = 0;
     for seed in [seed, seed + 1] {
         let report = run(options(seed, ORDERS, None)).await.unwrap_or_else(|error| panic!("{error}"));
         assert!(report.orders > u64::from(ORDERS) / 2, "{report:?}");
         assert!(report.delivered > 100 && report.failures > 100, "{report:?}");
         assert!(report.external_refunds > 0, "{report:?}");
-        assert!(report.reversed_refunds > 0 && report.reversed_refunds_of_ended_orders > 0, "{report:?}");
+        assert!(report.reversed_refunds > 0, "{report:?}");
+        reversed_of_ended += report.reversed_refunds_of_ended_orders;
         assert!(report.deaths > 10 && report.hangs > 10 && report.restarts > 10, "{report:?}");
     }
+    // Rare: an order ends after its payment was captured, and the provider reverses the refund of that.
+    assert!(reversed_of_ended > 0, "no refund of an ended order was reversed");
 }
 
 /// Proves that a seed does the same each time.
