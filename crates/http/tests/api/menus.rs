@@ -111,7 +111,7 @@ async fn items_have_availability_and_stock() {
     assert_eq!(same["availability_revision"], gone["availability_revision"], "nothing has changed");
 }
 
-/// Proves that a menu that was read can be sent back as it is, and that this changes nothing but its revision.
+/// Proves that a menu that was read can be sent back as it is, and that this changes nothing.
 #[tokio::test]
 async fn a_menu_that_was_read_can_be_sent_back() {
     let server = crate::start().await;
@@ -126,11 +126,9 @@ async fn a_menu_that_was_read_can_be_sent_back() {
     let path = server.restaurant_path("/menu");
     let read = server.get(&path, None).await;
     let tag = read.header("etag").to_owned();
-    let mut read = read.expect(200);
+    let read = read.expect(200);
     let sent_back = server.put(&path, Some(&server.staff), &read).header("if-match", &tag).send().await;
-    let mut sent_back = sent_back.expect(200);
-    assert_eq!((read["revision"].take(), sent_back["revision"].take()), (json!(2), json!(3)));
-    assert_eq!(sent_back, read);
+    assert_eq!(sent_back.expect(200), read);
     // It may come back late: a mark that has ended meanwhile is sent back as it was, and has no effect.
     server.advance(SignedDuration::from_hours(2));
     server.put(&path, Some(&server.staff), &read).header("if-match", "*").send().await.expect(200);
@@ -195,5 +193,5 @@ async fn replacing_a_menu_keeps_what_it_does_not_state() {
     assert_eq!(kept["categories"][1]["items"][0]["availability"], json!({"status": "unavailable"}));
     assert_eq!(kept["categories"][0]["items"][0]["stock_limited"], true);
     let stock = server.get(&server.restaurant_path("/stock"), Some(&server.staff)).await.expect(200);
-    assert_eq!(stock["stock"], json!([{"item": "chicken-tikka", "remaining": 7}]));
+    assert_eq!(stock["stock"], json!([{"item": "chicken-tikka", "remaining": 7, "revision": 1}]));
 }
