@@ -24,7 +24,7 @@
 //!
 //! The tax share is rounded half up to a minor unit. It is never more than the tax office still holds, and
 //! never so little that the tax office would hold more than what is left of the order: after a full refund no
-//! tax is left, whoever bore it.
+//! tax is left, regardless of the bearer.
 //!
 //! **The rest** may take the account of the restaurant or of the platform below zero when that account alone
 //! bears it. When everyone bears it, it takes from no account more than the account still holds, and nothing

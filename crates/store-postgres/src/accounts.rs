@@ -106,7 +106,7 @@ impl AccountStore for PostgresStore {
         self.read(async |connection| {
             let found = claims::find_in(connection, account_id, None, key).await?;
             if found.is_some() {
-                // Whoever is answered by this takes it for an acknowledgement.
+                // The caller takes this answer for an acknowledgement.
                 connection.confirm().await?;
             }
             Ok(found)

@@ -476,7 +476,7 @@ impl Marks {
         marks
     }
 
-    /// Writes the marks, and answers whether that changed anything.
+    /// Writes the marks, and returns whether a mark changed.
     async fn write(&self, connection: &Connection, id: Uuid) -> Result<bool, Failure> {
         let mut changed = 0;
         if !self.unavailable.is_empty() {

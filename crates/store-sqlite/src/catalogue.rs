@@ -425,7 +425,7 @@ fn replace_menu(
     Ok(CatalogueUpdate::Done { revision })
 }
 
-/// Marks an item, and answers whether that changed anything.
+/// Marks an item, and returns whether the mark changed.
 pub(crate) fn mark(
     transaction: &Transaction<'_>,
     id: RestaurantId,

@@ -27,7 +27,7 @@ pub trait CatalogueStore: Send + Sync {
         menu: &Menu,
     ) -> Result<RestaurantCreation, StoreError>;
 
-    /// The restaurant with this external id, which is looked for in the external id's bucket.
+    /// Returns the restaurant with this external id; the shard is the one of the external id's bucket.
     async fn restaurant_by_external_id(
         &self,
         external_id: &ExternalId,

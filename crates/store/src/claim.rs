@@ -136,6 +136,6 @@ impl fmt::Debug for IdempotencyKey {
     }
 }
 
-/// A digest of what was asked, by which a repeated request is told from another one.
+/// A digest of a request. It distinguishes a repeated request from a different one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);

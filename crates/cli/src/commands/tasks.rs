@@ -42,7 +42,7 @@ struct ListArguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Has a parked task tried once more. A review cannot be retried: resolve it.
+    /// Retries a parked task. A review cannot be retried: resolve it.
     Retry {
         /// The task.
         id: TaskId,

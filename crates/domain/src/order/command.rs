@@ -118,12 +118,12 @@ pub enum Command {
 }
 
 impl Command {
-    /// This courier carries the order, by whoever may say so without a reason.
+    /// Returns the command that assigns this courier without a reason.
     pub const fn assign(courier_id: AccountId) -> Self {
         Self::AssignCourier { courier_id, reason: None, note: None }
     }
 
-    /// The customer has the food, by whoever may say so without a reason.
+    /// Returns the command that delivers the order without a reason.
     pub const fn deliver() -> Self {
         Self::Deliver { reason: None, note: None }
     }

@@ -1,4 +1,4 @@
-//! What commands may say, whoever gives them and whatever the order is like.
+//! Checks of a command's content that depend on neither the actor nor the order.
 //!
 //! [`decide`](super::decide()) checks this before it asks whether the command was carried out before and
 //! whether it fits the order: what is wrong with a command's content is always reported as such.

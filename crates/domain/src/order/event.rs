@@ -163,12 +163,12 @@ pub enum Event {
 }
 
 impl Event {
-    /// The customer has the food, by whoever says so without a reason.
+    /// Returns the event of a delivery without a reason.
     pub const fn delivered() -> Self {
         Self::Delivered { reason: None, note: None }
     }
 
-    /// This courier carries the order, by whoever says so without a reason.
+    /// Returns the event of an assignment without a reason.
     pub const fn assigned(courier_id: AccountId) -> Self {
         Self::CourierAssigned { courier_id, reason: None, note: None }
     }

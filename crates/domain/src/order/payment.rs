@@ -155,7 +155,7 @@ pub enum PaymentReport {
         /// Which of the order's refunds.
         number: RefundNumber,
     },
-    /// Money is set aside: this much.
+    /// The payment is authorized for this amount.
     AuthorizedFor {
         /// What the provider calls the payment.
         reference: PaymentReference,
@@ -392,7 +392,7 @@ impl Decision {
         }
     }
 
-    /// Gives back all that is left of an order that ended early, at the cost of those who bear its end.
+    /// Refunds the rest of an order that ended early; the bearer of the early end bears the refund.
     fn give_back(&mut self, actor: &Actor, now: Timestamp) -> Result<(), Rejection> {
         let amount = self.order.refundable();
         if amount.is_zero() {

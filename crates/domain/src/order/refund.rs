@@ -262,7 +262,7 @@ pub(super) fn check_refund(order: &Order, request: &RefundRequest, actor: &Actor
     if amount.is_some() && !lines.is_empty() {
         problems.add("/amount", "an amount or lines, not both");
     }
-    // Of an order of which nothing is left, it is enough that the lines are the order's.
+    // If nothing is refundable, the lines only have to be lines of the order.
     let is_spent = order.refundable().is_zero();
     let refunded = |line| if is_spent { 0 } else { order.refunded_quantity(line) };
     let mut quantities: Vec<u32> = (0..).take(order.details.lines.len()).map(refunded).collect();

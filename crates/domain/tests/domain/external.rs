@@ -190,7 +190,7 @@ fn another_amount_or_currency_is_recorded() {
         assert_eq!(life.reviews, ["payment_differs"], "{money}");
         assert_eq!(life.order.status, OrderStatus::Preparing);
     }
-    // An order that has ended gives back what was captured, and not more.
+    // An order that has ended refunds at most the captured amount.
     let ended = Life::placed().told(&authorized()).give(&customer(), &cancel());
     let ended = ended.told(&captured_for(gbp(total - 1)));
     assert_eq!(ended.order.pending_refunds(), amount(total - 1));

@@ -139,7 +139,7 @@ proptest! {
     /// For any refunds of amounts and of lines, at anybody's cost, paid or refused:
     /// - each posting sums to zero; the customer has paid what was captured and got back what was refunded;
     /// - the tax office returns the tax share: of lines the tax on them, and after a full refund all;
-    /// - what is borne by the restaurant or by the platform takes from nobody else but the tax office;
+    /// - what the restaurant or the platform bears changes no other account than the tax account;
     /// - what is borne by everyone takes from no account more than the account still holds;
     /// - nobody but the restaurant and the platform ever owes anything, and they only what they bore alone;
     /// - a full refund that everyone bore leaves every account at zero.
@@ -202,7 +202,7 @@ proptest! {
         prop_assert_eq!(postings.len(), moved.count());
     }
 
-    /// Line by line, the tax office returns exactly the tax on the lines, whoever bears them.
+    /// For refunds of lines, the tax account returns exactly the tax on the lines, regardless of the bearer.
     #[test]
     fn lines_are_given_back_with_exactly_their_tax(
         bill in any_bill(any_method()).prop_map(|bill| Bill { discount: 0, ..bill }),

@@ -470,7 +470,7 @@ fn an_admin_steps_in_for_a_courier_who_has_the_food() {
     ] {
         assert!(matches!(act(&carried, &actor, &command), Err(Rejection::Invalid(_))), "{command:?}");
     }
-    // Before the food is picked up an admin assigns without a reason, and nobody else reassigns.
+    // Before the pick-up an admin assigns without a reason; other actors cannot reassign.
     let ready = delivered_life().into_iter().find(|it| it.status == OrderStatus::ReadyForPickup).unwrap();
     assert_eq!(must(&ready, &admin(), &Command::assign(courier_id)).courier_id, Some(courier_id));
     assert!(act(&carried, &Actor::System, &Command::assign(courier_id)).is_err());

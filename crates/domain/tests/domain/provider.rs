@@ -96,7 +96,7 @@ impl Provider {
         report
     }
 
-    /// Learns from the customer's bank that money that was given back did not reach the customer.
+    /// The customer's bank reports that a refund did not reach the customer.
     fn fails_late(&mut self, place: usize) {
         let paid: Vec<_> = self.refunds.iter().filter(|(_, amount)| amount.is_some()).collect();
         if let Some((number, _)) = paid.get(place % paid.len().max(1)) {

@@ -96,7 +96,7 @@ fn lines_that_do_not_fit_are_all_named() {
     assert_eq!(problems.to_string(), "/amount: an amount or lines, not both");
 }
 
-/// Of an order of which nothing is left, too, the content is looked at first.
+/// Proves that the content is checked first, also when nothing is refundable.
 #[test]
 fn a_refund_of_a_refunded_order_is_refused() {
     for method in [PaymentMethod::Cash, PaymentMethod::Card] {

@@ -36,7 +36,7 @@ impl Life {
         self
     }
 
-    /// Hears a report, and answers the tasks that follow.
+    /// Applies a report, and returns the tasks that follow.
     fn hear(&mut self, report: &PaymentReport) -> Vec<Task> {
         let decision = settle(&self.order, report, &settings(), now()).unwrap();
         self.order = decision.order;

@@ -18,7 +18,7 @@ impl Engine {
         Ok(self.store.parked_tasks(after, limit).await?)
     }
 
-    /// Has a parked task tried once more, at once. When that fails, it is parked again. A task for people stays
+    /// Retries a parked task at once. If the attempt fails, the task is parked again. A task for people stays
     /// parked: [`Conflict::TaskForPeople`]. For admins.
     pub async fn retry_task(&self, principal: &Principal, id: TaskId) -> Result<(), Error> {
         check_admin(principal)?;

@@ -56,9 +56,9 @@ pub struct Summary {
     pub captured: i64,
     /// How much was let go of without having been collected.
     pub voided: i64,
-    /// How much was given back, and did not come back.
+    /// Sum of the refunds that were not reversed.
     pub refunded: i64,
-    /// How much was given back and came back, because the refund failed later.
+    /// Sum of the refunds that were reversed because they failed later.
     #[serde(default)]
     pub returned: i64,
     /// How many payments were authorized. More than one is a defect of the caller.

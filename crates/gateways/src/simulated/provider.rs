@@ -183,7 +183,7 @@ pub struct PaymentRecord {
     /// How far it is.
     #[serde(flatten)]
     pub state: PaymentState,
-    /// How much has been given back, and has not come back.
+    /// Sum of the refunds that were not reversed.
     pub refunded: Amount,
     /// What has been given back, one by one, oldest first.
     pub refunds: Vec<RefundRecord>,

@@ -95,7 +95,7 @@ struct Held {
 }
 
 impl Held {
-    /// What is collected, and neither given back nor disputed.
+    /// The captured amount that is neither refunded nor disputed.
     fn left(&self) -> Amount {
         let disputed = self.disputed.as_ref().map_or(Amount::ZERO, |(_, amount)| *amount);
         let given = self.record.refunded.plus(disputed).unwrap_or(self.record.amount);

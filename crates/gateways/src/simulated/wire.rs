@@ -140,7 +140,7 @@ pub enum Report {
         /// Which of the order's refunds.
         number: RefundNumber,
     },
-    /// Money is set aside: this much.
+    /// The payment is authorized for this amount.
     AuthorizedFor {
         /// The payment.
         reference: PaymentReference,

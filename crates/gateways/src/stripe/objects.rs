@@ -22,7 +22,7 @@ pub(super) struct PaymentIntent {
     pub(super) status: IntentStatus,
     /// In Stripe's units.
     pub(super) amount: i64,
-    /// What is set aside and can be collected, in Stripe's units.
+    /// The authorized amount that can be captured, in Stripe's units.
     pub(super) amount_capturable: Option<i64>,
     /// What has been collected, in Stripe's units.
     pub(super) amount_received: Option<i64>,
@@ -33,7 +33,7 @@ pub(super) struct PaymentIntent {
 }
 
 impl PaymentIntent {
-    /// The report that money is set aside: how much, where Stripe says so.
+    /// Returns the report of an authorization, with the amount if Stripe states it.
     pub(super) fn authorized(self) -> PaymentReport {
         match self.money(self.amount_capturable.filter(|units| *units > 0)) {
             Some(money) => PaymentReport::AuthorizedFor { reference: self.id, money },

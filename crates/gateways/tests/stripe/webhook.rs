@@ -96,7 +96,7 @@ fn events_say_what_has_become_of_a_payment() {
     }
 }
 
-/// Proves that a part that was collected by hand is told as what it is.
+/// Proves that a partial capture by hand is reported with its amount.
 #[test]
 fn a_part_that_was_collected_by_hand_is_told() {
     let mut part = intent("succeeded");

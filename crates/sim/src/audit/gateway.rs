@@ -24,9 +24,9 @@ pub struct GatewaySummary {
     pub authorized: i64,
     /// What was collected.
     pub captured: i64,
-    /// What was given back, and did not come back.
+    /// Sum of the refunds that were not reversed.
     pub refunded: i64,
-    /// What was given back and came back, because the refund failed later.
+    /// Sum of the refunds that were reversed because they failed later.
     pub returned: i64,
     /// What was set aside and let go of without being collected.
     pub voided: i64,

@@ -169,7 +169,7 @@ impl Books {
     }
 
     /// Takes `rest` from all who hold something: of each its exact part rounded down, and then a unit at a
-    /// time from whoever has given least of its exact part.
+    /// time from the account that has paid the least of its exact share.
     fn share(&mut self, rest: i128) {
         let held = self.bearers.map(|balance| balance.max(0));
         let whole: i128 = held.iter().sum();

@@ -139,7 +139,7 @@ pub(super) enum Illegal {
 }
 
 /// The name under which an event stands in the table. Money that went back without Dabba is another matter than
-/// money that Dabba gives back.
+/// money that Dabba refunds.
 const fn name_of(event: &Event) -> &'static str {
     match event {
         Event::Refunded(refund) if refund.external.is_some() => "refunded elsewhere",
@@ -175,7 +175,7 @@ impl Position<'_> {
     }
 
     fn plays(&self, part: Part, event: &Event, actor: &Actor) -> bool {
-        // Who steps in for a courier who has the food says why, and nobody else does.
+        // Only an admin who steps in for a courier gives a reason.
         let steps_in = part == Part::Admin && self.status == OutForDelivery;
         if let Event::CourierAssigned { reason, .. } | Event::Delivered { reason, .. } = event
             && ((steps_in && reason.is_none()) || (part != Part::Admin && reason.is_some()))

@@ -368,7 +368,7 @@ impl World {
         }
     }
 
-    /// An admin gives back what is left of an order that ended early: a refund of it was refused or has failed.
+    /// An admin refunds the rest of an order that ended early, after a refund of the order was refused or failed.
     pub(super) async fn give_back_what_is_owed(&mut self, order: &Order) {
         let was_refused = order.refunds.iter().any(|state| !state.status.counts());
         if is_owed(order) && was_refused {

@@ -226,7 +226,7 @@ fn payment_steps(order: &Order) -> Vec<Event> {
         }
         let (number, reason) = (state.refund.number, RefundFailureReason::Other);
         steps.push(Event::RefundFailed { number, reason: Some(reason) });
-        // One that is not paid cannot be reversed: that is beyond what a history can say.
+        // A refund that is not paid cannot be reversed; no valid history contains that.
         if state.status == RefundStatus::Paid {
             steps.push(Event::RefundReversed { number, reason });
         }

@@ -210,7 +210,7 @@ impl OrderStore for PostgresStore {
         self.read(async |connection| {
             let found = claims::find_in(connection, account_id, Some(restaurant_id), key).await?;
             if found.is_some() {
-                // Whoever is answered by this takes it for an acknowledgement.
+                // The caller takes this answer for an acknowledgement.
                 connection.confirm().await?;
             }
             Ok(found)

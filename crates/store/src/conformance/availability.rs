@@ -122,7 +122,7 @@ pub async fn a_menu_is_not_replaced_at_another_availability(store: Arc<dyn Store
     assert_eq!(catalogue(&store, id).await.unavailable.availability("naan"), Availability::Available);
 }
 
-/// Whoever knows the menu is not given it again until it changes; marks, settings and stock are those of now.
+/// A caller that knows the menu does not read it again until it changes; marks, settings and stock are current.
 pub async fn a_known_menu_is_not_read_again(store: Arc<dyn Store>) {
     let mut world = World::new(124);
     let id = create(&store, &mut world, &menu(&["naan", "roti"])).await;
