@@ -3,7 +3,7 @@
 //! `tests/fixtures/COMMIT` holds what `scripts/write-fixture` wrote with the build of that commit: a dump of each
 //! store, and what that build's API returned for it.
 
-use std::{path::Path, time::Instant};
+use std::{collections::BTreeSet, path::Path, time::Instant};
 
 use dabba_pg_cluster::Cluster;
 use dabba_sim::Client;
@@ -24,6 +24,20 @@ struct Present {
     server: Server,
     admin: Client,
     customer: Client,
+    restaurant: Client,
+    courier: Client,
+}
+
+impl Present {
+    fn client(&self, role: &str) -> &Client {
+        match role {
+            "admin" => &self.admin,
+            "customer" => &self.customer,
+            "restaurant" => &self.restaurant,
+            "courier" => &self.courier,
+            _ => panic!("there is no client of the role {role}"),
+        }
+    }
 }
 
 impl Past {
@@ -59,8 +73,9 @@ impl Past {
                 stdout(Path::new("/"), &["token", "--role", role, "--account", account, "--data", data]);
             Client::new(&server.said("/address")).unwrap().with_token(token.trim())
         };
-        let (admin, customer) = (client("admin"), client("customer"));
-        Present { server, admin, customer }
+        let [admin, customer, restaurant, courier] =
+            ["admin", "customer", "restaurant", "courier"].map(client);
+        Present { server, admin, customer, restaurant, courier }
     }
 
     /// Proves that every order, its history, menus and stock read as they did.
@@ -114,6 +129,26 @@ impl Past {
             let answer = call.json(&placement["body"]).send().await.unwrap();
             assert!(answer.replayed, "{name}");
             assert_eq!(answer.body["id"], past["order"]["id"], "{name}");
+        }
+    }
+
+    /// Proves that a retry of a command which the earlier build carried out returns the order as it was after it.
+    async fn is_done_once(&self, present: &Present) {
+        let commands = self.facts["commands"].as_array().unwrap();
+        let given: BTreeSet<_> = commands.iter().map(|command| command["path"].as_str().unwrap()).collect();
+        let names: BTreeSet<_> = given.iter().filter_map(|path| path.rsplit('/').next()).collect();
+        let all = ["accept", "assign", "cancel", "deliver", "pick-up", "ready", "refund", "reject"];
+        assert_eq!(names, all.into());
+        for command in commands {
+            let text = |member: &str| command[member].as_str().unwrap();
+            let client = present.client(text("role"));
+            let mut call = client.post(text("path")).idempotency_key(text("key"));
+            if !command["body"].is_null() {
+                call = call.json(&command["body"]);
+            }
+            let answer = call.send().await.unwrap();
+            assert!(answer.replayed, "{command}");
+            assert_eq!(answer.body["version"], command["version"], "{command}");
         }
     }
 
@@ -176,6 +211,7 @@ impl Past {
             self.is_read(&present).await;
             self.is_listed(&present).await;
             self.is_replayed(&present).await;
+            self.is_done_once(&present).await;
             self.is_signed_in(&present).await;
             self.is_refunded(&present).await;
             self.goes_on(&present).await;
