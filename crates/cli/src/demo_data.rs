@@ -180,7 +180,7 @@ mod tests {
         let settings = first.settings;
         assert!(settings.opening_hours.is_none(), "the demo is always open");
         assert!(settings.tax_rate_basis_points > 0 && !settings.refund_limit.is_zero());
-        let delivery = settings.delivery.unwrap();
+        let delivery = settings.validate().unwrap().delivery.unwrap();
         assert!(delivery.free_from.is_some() && !delivery.minimum_order.is_zero());
         for text in RESTAURANTS {
             import::read(text).unwrap();

@@ -3,7 +3,7 @@
 mod hours;
 
 use jiff::SignedDuration;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     Amount, Currency, ExternalId, Problems, ReadOnly, RestaurantId, Timestamp,
@@ -247,12 +247,13 @@ pub struct SettingsDocument {
     /// Tax on the subtotal in basis points; none, when absent.
     #[serde(default)]
     pub tax_rate_basis_points: u32,
-    /// Whether it delivers; yes, when absent.
-    #[serde(default = "yes")]
-    pub delivers: bool,
-    /// Terms of delivery, if it delivers. Absent: free delivery without a minimum; `null`: no delivery.
-    #[serde(default = "free_delivery")]
-    pub delivery: Option<DeliveryTerms>,
+    /// Whether it delivers. Default: what `delivery` states.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivers: Option<bool>,
+    /// Terms of delivery. Absent: free delivery without a minimum, unless `delivers` is false; `null`: no delivery.
+    #[serde(default, skip_serializing_if = "StatedDelivery::is_absent")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<DeliveryTerms>))]
+    pub delivery: StatedDelivery,
     /// Whether customers may collect; yes, when absent.
     #[serde(default = "yes")]
     pub collection: bool,
@@ -292,9 +293,46 @@ pub struct SettingsDocument {
     pub created_at: ReadOnly,
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
-fn free_delivery() -> Option<DeliveryTerms> {
-    Some(DeliveryTerms::default())
+/// What a settings document states about delivery. An absent member and `null` mean different things.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum StatedDelivery {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// No delivery: `null`.
+    No,
+    /// Delivery on these terms.
+    Terms(DeliveryTerms),
+}
+
+impl StatedDelivery {
+    const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    /// Returns the terms of delivery; `None` without delivery. A contradiction to `delivers` is a problem.
+    fn resolve(self, delivers: Option<bool>, problems: &mut Problems) -> Option<DeliveryTerms> {
+        match (delivers, self) {
+            (Some(true), Self::No) => {
+                problems.add("/delivery", "must not be null if `delivers` is true");
+                None
+            }
+            (Some(false), Self::Terms(terms)) => {
+                problems.add("/delivery", "must be absent or null if `delivers` is false");
+                Some(terms)
+            }
+            (Some(false), _) | (None, Self::No) => None,
+            (_, Self::Absent) => Some(DeliveryTerms::default()),
+            (_, Self::Terms(terms)) => Some(terms),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for StatedDelivery {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(|terms| terms.map_or(Self::No, Self::Terms))
+    }
 }
 
 const fn yes() -> bool {
@@ -344,7 +382,7 @@ impl SettingsDocument {
                 ),
             );
         }
-        let delivery = self.delivery.filter(|_| self.delivers);
+        let delivery = self.delivery.resolve(self.delivers, &mut problems);
         if delivery.is_none() && !self.collection {
             problems.add("/collection", "a restaurant must deliver or let customers collect");
         }
