@@ -23,6 +23,9 @@ impl Amount {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
+    /// The largest amount: [`MAX_AMOUNT`] minor units.
+    pub const MAX: Self = Self(MAX_AMOUNT);
+
     /// The amount of this many minor units.
     pub const fn from_minor(minor: i64) -> Result<Self, AmountError> {
         if minor >= 0 && minor <= MAX_AMOUNT { Ok(Self(minor)) } else { Err(AmountError) }

@@ -355,7 +355,7 @@ impl Code {
             Obstacle::NotAccepting(NotAccepting::Closed { .. }) => Self::RestaurantClosed,
             Obstacle::ItemsUnavailable(_) => Self::ItemsUnavailable,
             Obstacle::BelowMinimum(_) => Self::BelowMinimumOrder,
-            Obstacle::NotPayableByCard(_) => Self::NotPayableByCard,
+            Obstacle::CardsNotTaken | Obstacle::NotPayableByCard(_) => Self::NotPayableByCard,
             Obstacle::OutOfStock(_) => Self::OutOfStock,
         }
     }
@@ -375,6 +375,7 @@ fn not_orderable(text: String, obstacles: &[Obstacle]) -> Problem {
         .with("opens_at", first.opens_at)
         .with("items", first.items)
         .with("minimum", first.minimum)
+        .with("maximum", first.maximum)
         .with("multiple_of", first.multiple_of)
         .with("amount", first.amount)
         .with("currency", first.currency)

@@ -39,7 +39,9 @@ pub enum Obstacle {
     ItemsUnavailable(Vec<UnavailableItem>),
     /// The order is too small to be delivered.
     BelowMinimum(BelowMinimum),
-    /// The payment provider does not accept the total. Known where the customer says that they pay by card.
+    /// The server takes no cards: it has no payment provider. Known if the customer states that they pay by card.
+    CardsNotTaken,
+    /// The payment provider does not accept the total. Known if the customer states that they pay by card.
     NotPayableByCard(AmountNotAccepted),
     /// There is not enough of some items.
     OutOfStock(Vec<StockShortage>),
@@ -61,6 +63,9 @@ impl fmt::Display for Obstacle {
                 Ok(())
             }
             Self::BelowMinimum(below) => below.fmt(formatter),
+            Self::CardsNotTaken => {
+                formatter.write_str("this server takes no cards; the payment method must be cash")
+            }
             Self::NotPayableByCard(refusal) => refusal.fmt(formatter),
             Self::OutOfStock(_) => formatter.write_str("there is not enough in stock"),
         }
@@ -106,21 +111,26 @@ impl Engine {
         }
         let minimum = check_minimum(settings, cart.fulfilment, amounts.subtotal);
         obstacles.extend(minimum.err().map(Obstacle::BelowMinimum));
-        let not_payable = self.not_payable(payment_method, amounts.total, settings.currency);
-        obstacles.extend(not_payable.map(Obstacle::NotPayableByCard));
+        obstacles.extend(self.not_payable(payment_method, amounts.total, settings.currency));
         let currency = settings.currency;
         Quote { lines, currency, amounts, menu_revision: catalogue.menu_revision, obstacles }
     }
 
-    /// Whether the payment provider does not accept a total, by card.
+    /// Returns why a total cannot be paid by card; `None` if it can, or if it is not to be paid by card.
     fn not_payable(
         &self,
         payment_method: Option<PaymentMethod>,
         total: Amount,
         currency: Currency,
-    ) -> Option<AmountNotAccepted> {
-        let gateway = self.gateway.as_ref().filter(|_| payment_method == Some(PaymentMethod::Card))?;
-        AmountNotAccepted::check_payment(total, currency, gateway.port.rules(currency)).err()
+    ) -> Option<Obstacle> {
+        if payment_method != Some(PaymentMethod::Card) {
+            return None;
+        }
+        let Some(gateway) = &self.gateway else {
+            return Some(Obstacle::CardsNotTaken);
+        };
+        let accepted = AmountNotAccepted::check_payment(total, currency, gateway.port.rules(currency));
+        accepted.err().map(Obstacle::NotPayableByCard)
     }
 
     /// Adds to a refusal that lists obstacles what is short, which only the store knows. Where the store cannot be

@@ -12,14 +12,16 @@ use dabba_domain::{Amount, Currency};
 pub struct AmountRules {
     /// The smallest payment. A refund may be smaller.
     pub minimum: Amount,
+    /// The largest payment.
+    pub maximum: Amount,
     /// Payments and refunds are multiples of this.
     pub multiple_of: NonZeroU32,
 }
 
 impl AmountRules {
-    /// Rules with this minimum, and without a multiple.
+    /// Rules with this minimum, without a maximum and without a multiple.
     pub const fn from_minimum(minimum: Amount) -> Self {
-        Self { minimum, multiple_of: NonZeroU32::MIN }
+        Self { minimum, maximum: Amount::MAX, multiple_of: NonZeroU32::MIN }
     }
 
     const fn is_multiple(&self, amount: Amount) -> bool {
@@ -53,7 +55,8 @@ impl AmountNotAccepted {
 
     fn check(self) -> Result<(), Self> {
         let is_accepted = self.rules.is_some_and(|rules| {
-            rules.is_multiple(self.amount) && (self.is_refund || self.amount >= rules.minimum)
+            let is_in_range = (rules.minimum..=rules.maximum).contains(&self.amount);
+            rules.is_multiple(self.amount) && (self.is_refund || is_in_range)
         });
         if is_accepted { Ok(()) } else { Err(self) }
     }
@@ -74,15 +77,14 @@ impl fmt::Display for AmountNotAccepted {
             formatter,
             "the payment provider does not accept {minor} minor units of {currency}: {what} must be "
         )?;
-        let is_too_small = !is_refund && amount < rules.minimum;
-        if is_too_small {
-            write!(formatter, "at least {}", rules.minimum.minor())?;
-        }
-        if !rules.is_multiple(amount) {
-            let joint = if is_too_small { " and " } else { "" };
-            write!(formatter, "{joint}a multiple of {}", rules.multiple_of)?;
-        }
-        Ok(())
+        let too_small =
+            (!is_refund && amount < rules.minimum).then(|| format!("at least {}", rules.minimum.minor()));
+        let too_large =
+            (!is_refund && amount > rules.maximum).then(|| format!("at most {}", rules.maximum.minor()));
+        let no_multiple =
+            (!rules.is_multiple(amount)).then(|| format!("a multiple of {}", rules.multiple_of));
+        let limits: Vec<String> = [too_small, too_large, no_multiple].into_iter().flatten().collect();
+        formatter.write_str(&limits.join(" and "))
     }
 }
 
@@ -90,9 +92,12 @@ impl fmt::Display for AmountNotAccepted {
 mod tests {
     use super::*;
 
+    const MAXIMUM: i64 = 10_000;
+
     fn rules(minimum: i64, multiple_of: u32) -> AmountRules {
         let multiple_of = NonZeroU32::new(multiple_of).unwrap();
-        AmountRules { minimum: Amount::from_minor(minimum).unwrap(), multiple_of }
+        let [minimum, maximum] = [minimum, MAXIMUM].map(|minor| Amount::from_minor(minor).unwrap());
+        AmountRules { minimum, maximum, multiple_of }
     }
 
     #[test]
@@ -126,6 +131,17 @@ mod tests {
                      500 and a multiple of 10",
                 ),
             ),
+            (false, MAXIMUM, Some(rules(50, 10)), None),
+            (
+                false,
+                MAXIMUM + 1,
+                Some(rules(50, 10)),
+                Some(
+                    "the payment provider does not accept 10001 minor units of KWD: payments by card must be at most \
+                     10000 and a multiple of 10",
+                ),
+            ),
+            (true, MAXIMUM + 10, Some(rules(50, 10)), None),
             (false, 500, None, Some("the payment provider does not accept payments by card in KWD")),
             (true, 500, None, Some("the payment provider does not accept refunds in KWD")),
         ];

@@ -10,7 +10,9 @@ use dabba_domain::{
         PaymentReport, PaymentStatus, RefundFailureReason, TaskQueue,
     },
 };
-use dabba_engine::{BreakerState, CommandRequest, Error, GatewayError, ProviderNotice, ProviderObject};
+use dabba_engine::{
+    BreakerState, CommandRequest, Conflict, Error, GatewayError, Obstacle, ProviderNotice, ProviderObject,
+};
 use dabba_gateways::simulated::Health;
 use dabba_store::{OrderStore as _, TaskStore as _};
 use jiff::SignedDuration;
@@ -346,7 +348,10 @@ async fn a_dead_provider_holds_up_nothing_else() {
 async fn without_a_provider_no_cards_are_taken() {
     let world = crate::world::World::new().await;
     let refused = world.place(&dal_by_card(1, "tok_succeed"), "a").await;
-    assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
+    let Err(Error::Conflict(Conflict::NotOrderable(obstacles))) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(obstacles, [Obstacle::CardsNotTaken]);
     assert!(world.orders().await.is_empty());
 }
 

@@ -41,6 +41,9 @@ const DECISION_DELAY: Duration = Duration::from_secs(3);
 
 /// The smallest payment, in minor units.
 const MINIMUM: i64 = 30;
+
+/// The largest payment, in minor units: eight digits.
+const MAXIMUM: i64 = 99_999_999;
 /// The smallest payment in currencies with thousandths, in minor units.
 const THOUSANDTHS_MINIMUM: i64 = 300;
 /// Amounts in thousandths have to be a multiple of this.
@@ -223,14 +226,16 @@ pub struct RefundRecord {
 }
 
 /// What a simulated provider accepts in a currency: every currency that has a minor unit of its own or none. The
-/// minimum is 30 minor units, in thousandths 300; thousandths have to be multiples of ten.
+/// minimum is 30 minor units, in thousandths 300; the maximum is 99,999,999 minor units; thousandths have to be
+/// multiples of ten.
 pub fn rules(currency: Currency) -> Option<AmountRules> {
     let (minimum, multiple_of) = match currency.minor_digits()? {
         0 | 2 => (MINIMUM, NonZeroU32::MIN),
         3 => (THOUSANDTHS_MINIMUM, THOUSANDTHS_STEP),
         _ => return None,
     };
-    Some(AmountRules { minimum: Amount::from_minor(minimum).ok()?, multiple_of })
+    let [minimum, maximum] = [minimum, MAXIMUM].map(Amount::from_minor);
+    Some(AmountRules { minimum: minimum.ok()?, maximum: maximum.ok()?, multiple_of })
 }
 
 impl Provider {

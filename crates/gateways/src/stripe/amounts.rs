@@ -13,7 +13,8 @@
 //!
 //! The minimum of a payment is Stripe's documented minimum for the currency. Where Stripe documents none, the
 //! minimum depends on the exchange rate of the day; Dabba then lets every amount pass, and Stripe declines an amount
-//! that is too small. Stripe also declines amounts above its maximum.
+//! that is too small. The maximum of a payment by card is the documented twelve digits of Stripe's units; a card
+//! network may decline less.
 
 use std::num::NonZeroU32;
 
@@ -28,6 +29,9 @@ const THOUSANDTHS_STEP: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 /// Amounts in hundredths of an ariary have to be a multiple of this.
 const ARIARY_STEP: NonZeroU32 = NonZeroU32::new(100).unwrap();
+
+/// The largest payment by card, in Stripe's units: twelve digits.
+const MAXIMUM_UNITS: i64 = 999_999_999_999;
 
 /// The currencies in which Stripe takes cards.
 const CURRENCIES: &[&str] = &[
@@ -46,29 +50,37 @@ const CURRENCIES: &[&str] = &[
 /// The smallest payment in a currency, in minor units of ISO 4217.
 const MINIMUMS: &[(&str, i64)] = &[
     ("AED", 200),
+    ("ARS", 50),
     ("AUD", 50),
     ("BGN", 100),
     ("BRL", 50),
     ("CAD", 50),
     ("CHF", 50),
+    ("COP", 50),
     ("CZK", 1_500),
     ("DKK", 250),
     ("EUR", 50),
     ("GBP", 30),
     ("HKD", 400),
     ("HUF", 17_500),
+    ("IDR", 50),
+    ("ILS", 50),
     ("INR", 50),
     ("JPY", 50),
+    ("KRW", 50),
     ("MXN", 1_000),
     ("MYR", 200),
     ("NOK", 300),
     ("NZD", 50),
+    ("PHP", 50),
     ("PLN", 200),
     ("RON", 200),
+    ("RUB", 50),
     ("SEK", 300),
     ("SGD", 50),
     ("THB", 1_000),
     ("USD", 50),
+    ("ZAR", 50),
 ];
 
 /// What Stripe accepts in a currency; `None` where it takes no cards in it.
@@ -83,7 +95,13 @@ pub(super) fn rules(currency: Currency) -> Option<AmountRules> {
         _ => NonZeroU32::MIN,
     };
     let minimum = MINIMUMS.iter().find(|(of, _)| *of == code).map_or(1, |(_, minimum)| *minimum);
-    Some(AmountRules { minimum: Amount::from_minor(minimum).ok()?, multiple_of })
+    let maximum = match code {
+        "ISK" | "UGX" => Amount::from_minor(MAXIMUM_UNITS / HUNDREDTHS).ok()?,
+        // Twelve digits of whole ariary are more than the largest amount.
+        "MGA" => Amount::MAX,
+        _ => Amount::from_minor(MAXIMUM_UNITS).ok()?,
+    };
+    Some(AmountRules { minimum: Amount::from_minor(minimum).ok()?, maximum, multiple_of })
 }
 
 /// The amount in Stripe's units. The error says why there is no such amount; an amount is never rounded.
@@ -164,10 +182,31 @@ mod tests {
     }
 
     #[test]
-    fn every_currency_that_is_listed_exists_and_has_rules() {
-        for code in CURRENCIES.iter().filter(|code| Currency::from_code(code).is_some()) {
-            assert!(rules(currency(code)).is_some(), "{code}");
+    fn the_largest_payment_has_twelve_digits_in_the_units_of_stripe() {
+        let rows = [
+            ("USD", 999_999_999_999),
+            ("JPY", 999_999_999_999),
+            ("UGX", 9_999_999_999),
+            ("ISK", 9_999_999_999),
+            ("MGA", 1_000_000_000_000),
+        ];
+        for (code, maximum) in rows {
+            let rules = rules(currency(code));
+            assert_eq!(rules.unwrap().maximum.minor(), maximum, "{code}");
+            let units = of(code, maximum).unwrap();
+            assert!(units <= MAXIMUM_UNITS, "{code} {units}");
+            let Ok(next) = Amount::from_minor(maximum + 1) else { continue };
+            assert!(AmountNotAccepted::check_payment(next, currency(code), rules).is_err(), "{code}");
         }
+    }
+
+    #[test]
+    fn every_currency_that_is_listed_exists_and_has_rules() {
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            CURRENCIES.iter().copied().partition(|code| Currency::from_code(code).is_some());
+        // ISO 4217 has withdrawn it, and Stripe still lists it.
+        assert_eq!(unknown, ["ANG"]);
+        assert!(known.iter().all(|code| rules(currency(code)).is_some()));
         for (code, minimum) in MINIMUMS {
             assert!(CURRENCIES.contains(code), "{code}");
             assert_eq!(rules(currency(code)).unwrap().minimum.minor(), *minimum, "{code}");

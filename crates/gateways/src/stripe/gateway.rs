@@ -23,8 +23,8 @@ const REFUND_PAGE_SIZE: usize = 100;
 /// How many pages of a payment's refunds are read at most. An order has fewer: its history ends before.
 const MAX_REFUND_PAGES: usize = 10;
 
-/// Stripe's code for a refund of a payment that the customer disputes.
-const DISPUTED_CODE: &str = "charge_disputed";
+/// Stripe's codes for a refund of a payment that the customer disputes ("Error codes", docs.stripe.com/error-codes).
+const DISPUTED_CODES: [&str; 2] = ["charge_disputed", "refund_disputed_payment"];
 
 /// Stripe's code for a refund for which the account does not hold enough money. An operator can add money, so a
 /// retry may help.
@@ -156,7 +156,9 @@ impl PaymentGateway for StripeGateway {
                 refunded(&refund, number)
             }
             Err(failure) if nothing_left(&failure) => Ok(refused(RefundFailureReason::NothingLeft)),
-            Err(failure) if failure.has_code(DISPUTED_CODE) => Ok(refused(RefundFailureReason::Disputed)),
+            Err(failure) if DISPUTED_CODES.iter().any(|code| failure.has_code(code)) => {
+                Ok(refused(RefundFailureReason::Disputed))
+            }
             Err(failure) if failure.is_final() && !failure.has_code(NO_BALANCE_CODE) => {
                 let error = failure.into_error();
                 tracing::warn!(order_id = %payment.order_id, %number, %error, "a refund is refused for good");

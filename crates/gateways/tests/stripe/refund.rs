@@ -133,6 +133,7 @@ async fn what_is_no_success_is_told_apart() {
         ),
         (400, json!({ "param": "amount" }), refused(RefundFailureReason::NothingLeft)),
         (400, json!({ "code": "charge_disputed" }), refused(RefundFailureReason::Disputed)),
+        (400, json!({ "code": "refund_disputed_payment" }), refused(RefundFailureReason::Disputed)),
         (
             400,
             json!({ "code": "parameter_invalid_integer", "param": "amount" }),

@@ -52,14 +52,16 @@ pub(crate) struct ProblemDocument {
     /// paused. Absent if the pause has no end, or if the restaurant never opens.
     opens_at: Option<dabba_domain::Timestamp>,
     /// `below_minimum_order`: the smallest subtotal that is delivered. `not_payable_by_card`: the smallest total
-    /// that the payment provider accepts; absent where it does not accept the currency.
+    /// that the payment provider accepts; absent if the provider does not accept the currency, or if the server takes
+    /// no cards.
     minimum: Option<dabba_domain::Amount>,
-    /// `not_payable_by_card`: of what the total has to be a multiple; absent where the payment provider does not
-    /// accept the currency.
+    /// `not_payable_by_card`: the largest total that the payment provider accepts; absent as `minimum` is.
+    maximum: Option<dabba_domain::Amount>,
+    /// `not_payable_by_card`: the total must be a multiple of this number; absent as `minimum` is.
     multiple_of: Option<u32>,
-    /// `not_payable_by_card`: the total.
+    /// `not_payable_by_card`: the total; absent if the server takes no cards.
     amount: Option<dabba_domain::Amount>,
-    /// `not_payable_by_card`: the currency of these amounts.
+    /// `not_payable_by_card`: the currency of these amounts; absent if the server takes no cards.
     currency: Option<dabba_domain::Currency>,
     /// `items_unavailable`: the items, each with the time from which it can be ordered again, if that is known.
     items: Option<Vec<UnavailableItem>>,

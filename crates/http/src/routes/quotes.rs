@@ -64,17 +64,20 @@ pub(crate) struct ObstacleBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) items: Option<Vec<UnavailableItem>>,
     /// `below_minimum_order`: the smallest subtotal that is delivered. `not_payable_by_card`: the smallest total
-    /// that the payment provider accepts; absent where it does not accept the currency.
+    /// that the payment provider accepts; absent if the provider does not accept the currency, or if the server takes
+    /// no cards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) minimum: Option<Amount>,
-    /// `not_payable_by_card`: of what the total has to be a multiple; absent where the payment provider does not
-    /// accept the currency.
+    /// `not_payable_by_card`: the largest total that the payment provider accepts; absent as `minimum` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) maximum: Option<Amount>,
+    /// `not_payable_by_card`: the total must be a multiple of this number; absent as `minimum` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) multiple_of: Option<u32>,
-    /// `not_payable_by_card`: the total.
+    /// `not_payable_by_card`: the total; absent if the server takes no cards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) amount: Option<Amount>,
-    /// `not_payable_by_card`: the currency of these amounts.
+    /// `not_payable_by_card`: the currency of these amounts; absent if the server takes no cards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) currency: Option<Currency>,
     /// `out_of_stock`: what there is not enough of.
@@ -92,6 +95,7 @@ impl From<&Obstacle> for ObstacleBody {
             opens_at: None,
             items: None,
             minimum: None,
+            maximum: None,
             multiple_of: None,
             amount: None,
             currency: None,
@@ -107,8 +111,10 @@ impl From<&Obstacle> for ObstacleBody {
             Obstacle::NotAccepting(NotAccepting::Closed { opens_at }) => Self { opens_at: *opens_at, ..body },
             Obstacle::ItemsUnavailable(items) => Self { items: Some(items.clone()), ..body },
             Obstacle::BelowMinimum(below) => Self { minimum: Some(below.minimum), ..body },
+            Obstacle::CardsNotTaken => body,
             Obstacle::NotPayableByCard(refusal) => Self {
                 minimum: refusal.rules.map(|rules| rules.minimum),
+                maximum: refusal.rules.map(|rules| rules.maximum),
                 multiple_of: refusal.rules.map(|rules| rules.multiple_of.get()),
                 amount: Some(refusal.amount),
                 currency: Some(refusal.currency),

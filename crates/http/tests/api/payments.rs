@@ -293,13 +293,14 @@ async fn restaurant_in(server: &TestServer, currency: &str, price: i64) -> Strin
 async fn an_order_that_can_never_be_paid_is_not_placed() {
     let (server, provider) = start().await;
     let rows = [
-        ("USD", 29, Some(30), Some(1)),
-        ("KWD", 1_234, Some(300), Some(10)),
-        ("KWD", 9, Some(300), Some(10)),
-        ("JPY", 1, Some(30), Some(1)),
-        ("XAU", 500, None, None),
+        ("USD", 29, Some((30, 99_999_999, 1))),
+        ("USD", 100_000_000, Some((30, 99_999_999, 1))),
+        ("KWD", 1_234, Some((300, 99_999_999, 10))),
+        ("KWD", 9, Some((300, 99_999_999, 10))),
+        ("JPY", 1, Some((30, 99_999_999, 1))),
+        ("XAU", 500, None),
     ];
-    for (currency, price, minimum, multiple_of) in rows {
+    for (currency, price, limits) in rows {
         let id = restaurant_in(&server, currency, price).await;
         let mut order = json!({
             "lines": [{"item": "tea", "quantity": 1}], "fulfilment": {"type": "collection"},
@@ -318,8 +319,11 @@ async fn an_order_that_can_never_be_paid_is_not_placed() {
         for refusal in [&problem, &quoted["obstacles"][0]] {
             assert_eq!(refusal["code"], "not_payable_by_card");
             assert_eq!((&refusal["amount"], &refusal["currency"]), (&json!(price), &json!(currency)));
-            let limits = (refusal.get("minimum").cloned(), refusal.get("multiple_of").cloned());
-            assert_eq!(limits, (minimum.map(|it| json!(it)), multiple_of.map(|it| json!(it))), "{refusal}");
+            let stated = ["minimum", "maximum", "multiple_of"].map(|name| refusal.get(name).cloned());
+            let expected = limits.map_or([const { None }; 3], |(minimum, maximum, multiple_of)| {
+                [minimum, maximum, multiple_of].map(|limit| Some(json!(limit)))
+            });
+            assert_eq!(stated, expected, "{refusal}");
             assert!(refusal["detail"].as_str().unwrap().contains(currency), "{refusal}");
         }
         order["payment_method"] = json!("cash");
