@@ -182,36 +182,36 @@ fn close_variants(document: &mut Value) {
     }
 }
 
-/// Takes `null` out of every schema that describes answers only: what has no value is absent there. `utoipa` describes each
-/// `Option` as nullable.
+/// Takes `null` out of every schema that a response consists of, where a member without a value is absent. `utoipa`
+/// describes each `Option` as nullable.
 fn omit_null(document: &mut Value) {
-    let mut asked = BTreeSet::new();
-    collect_references(document, false, document, &mut asked);
+    let mut answered = BTreeSet::new();
+    collect_references(document, false, document, &mut answered);
     let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
     for (name, schema) in schemas.into_iter().flatten() {
-        if !asked.contains(name) {
+        if answered.contains(name) {
             omit_null_within(schema);
         }
     }
 }
 
-/// Collects the names of all schemas that the bodies of requests consist of.
-fn collect_references(document: &Value, is_asked: bool, value: &Value, names: &mut BTreeSet<String>) {
+/// Collects the names of all schemas that the bodies of responses consist of.
+fn collect_references(document: &Value, is_answer: bool, value: &Value, names: &mut BTreeSet<String>) {
     let Value::Object(members) = value else {
         let values = value.as_array().into_iter().flatten();
-        return values.for_each(|value| collect_references(document, is_asked, value, names));
+        return values.for_each(|value| collect_references(document, is_answer, value, names));
     };
     for (name, member) in members {
-        let is_asked = is_asked || name == "requestBody";
+        let is_answer = is_answer || name == "responses";
         let reference = member.as_str().and_then(|text| text.strip_prefix("#/components/schemas/"));
         match reference {
-            Some(schema) if is_asked && name == "$ref" => {
+            Some(schema) if is_answer && name == "$ref" => {
                 if names.insert(schema.to_owned()) {
                     let schema = &document["components"]["schemas"][schema];
                     collect_references(document, true, schema, names);
                 }
             }
-            _ => collect_references(document, is_asked, member, names),
+            _ => collect_references(document, is_answer, member, names),
         }
     }
 }

@@ -315,7 +315,7 @@ async fn cancel_order(
 
 /// What the customer gets back.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = Refund)]
+#[schema(as = RefundRequest)]
 #[serde(deny_unknown_fields)]
 struct RefundBody {
     /// How much; all that is left, when neither this nor lines are given.

@@ -1,5 +1,7 @@
 //! The description of the API, which no store has a part in.
 
+use std::{collections::BTreeMap, path::Path};
+
 /// Proves that the description and its page are served, with nothing from elsewhere.
 #[tokio::test]
 async fn the_documentation_is_served() {
@@ -23,7 +25,7 @@ fn the_committed_description_is_current() {
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         committed == dabba_http::openapi_json(),
-        "docs/openapi.json is stale; make it anew with: cargo run -p dabba-cli -- openapi > docs/openapi.json"
+        "docs/openapi.json is stale; regenerate it: cargo run -p dabba-cli -- openapi > docs/openapi.json"
     );
 }
 
@@ -49,4 +51,54 @@ fn the_description_is_complete() {
             }
         }
     }
+}
+
+/// Proves that no two types share the name of a schema: the description keeps one of them and describes the
+/// other wrongly. The names are read from the sources, since the description no longer contains the lost one.
+#[test]
+fn every_schema_has_a_name_of_its_own() {
+    let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for directory in ["../domain/src", "src"] {
+        let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else {
+                    let source = std::fs::read_to_string(&path).unwrap();
+                    for (schema, name) in schemas(&source) {
+                        types.entry(schema).or_default().push(format!("{name} in {}", path.display()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(types.contains_key("Order") && types.contains_key("RefundRequest"), "{types:?}");
+    types.retain(|_, types| types.len() > 1);
+    assert_eq!(types, BTreeMap::new());
+}
+
+/// The schemas that a source file derives, each with the name of its type.
+fn schemas(source: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut attributes = String::new();
+    for line in source.lines().map(str::trim) {
+        let name = line.split_once("struct ").or_else(|| line.split_once("enum "));
+        match name {
+            Some((visibility, rest)) if visibility.is_empty() || visibility.starts_with("pub") => {
+                let name: String = rest.chars().take_while(|letter| letter.is_alphanumeric()).collect();
+                let renamed = attributes.split_once("as = ").map(|(_, rest)| rest);
+                let renamed = renamed.map(|rest| rest.chars().take_while(|letter| letter.is_alphanumeric()));
+                if attributes.contains("ToSchema") {
+                    found.push((renamed.map_or_else(|| name.clone(), Iterator::collect), name));
+                }
+                attributes.clear();
+            }
+            _ if line.is_empty() || line == "}" => attributes.clear(),
+            _ if !line.starts_with("//") => attributes.push_str(line),
+            _ => {}
+        }
+    }
+    found
 }

@@ -46,27 +46,48 @@ async fn what_has_no_value_is_absent_everywhere() {
 /// Proves that no schema of an answer allows `null`.
 #[test]
 fn no_schema_of_an_answer_allows_null() {
-    fn nullable(place: &str, schema: &Value, found: &mut Vec<String>) {
-        if *schema == json!("null") {
-            found.push(place.to_owned());
+    fn nullable<'a>(
+        description: &'a Value,
+        place: &'a str,
+        schema: &'a Value,
+        seen: &mut BTreeSet<&'a str>,
+        found: &mut Vec<&'a str>,
+    ) {
+        match schema {
+            Value::String(kind) if kind == "null" => found.push(place),
+            Value::Object(members) => {
+                for (name, member) in members {
+                    let target = member.as_str().and_then(|text| text.strip_prefix("#/components/schemas/"));
+                    match target.filter(|_| name == "$ref") {
+                        Some(target) if seen.insert(target) => {
+                            let schema = &description["components"]["schemas"][target];
+                            nullable(description, target, schema, seen, found);
+                        }
+                        Some(_) => {}
+                        None => nullable(description, place, member, seen, found),
+                    }
+                }
+            }
+            Value::Array(values) => {
+                for value in values {
+                    nullable(description, place, value, seen, found);
+                }
+            }
+            _ => {}
         }
-        let members = schema.as_object().into_iter().flatten();
-        members.for_each(|(name, member)| nullable(&format!("{place}/{name}"), member, found));
-        let values = schema.as_array().into_iter().flatten();
-        values.for_each(|value| nullable(place, value, found));
     }
     let description: Value = serde_json::from_str(&dabba_http::openapi_json()).unwrap();
-    let mut found = Vec::new();
-    for (name, schema) in description["components"]["schemas"].as_object().unwrap() {
-        if schema["required"].as_array().is_some_and(|required| required.contains(&json!("request_id")))
-            || name.ends_with("List")
-            || ["Order", "Restaurant", "Menu", "MenuItem", "Account", "Quote", "Obstacle", "StockLevel"]
-                .contains(&&**name)
-        {
-            nullable(name, schema, &mut found);
+    let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for operation in operations.as_object().unwrap().values() {
+            nullable(&description, path, &operation["responses"], &mut seen, &mut found);
         }
     }
-    assert_eq!(found, Vec::<String>::new());
+    assert!(
+        ["Order", "Problem", "Refund", "Menu", "MemberList"].iter().all(|name| seen.contains(name)),
+        "{seen:?}"
+    );
+    assert_eq!(found, Vec::<&str>::new());
 }
 
 /// Proves that a repeated parameter and one with commas mean the same, in any mixture, and that an empty one is refused
@@ -136,13 +157,27 @@ async fn a_full_page_is_the_last_when_nothing_follows() {
 async fn a_restaurant_without_delivery_is_read_and_written_alike() {
     let server = crate::start().await;
     let path = server.restaurant_path("");
-    for (member, value, delivers) in
-        [("delivery", json!(null), false), ("delivers", json!(false), false), ("delivers", json!(true), true)]
-    {
+    let terms = json!({"fee": 250, "minimum_order": 0});
+    for (stated, delivers) in [
+        (json!({}), Some(true)),
+        (json!({"delivery": null}), Some(false)),
+        (json!({"delivers": false}), Some(false)),
+        (json!({"delivers": false, "delivery": null}), Some(false)),
+        (json!({"delivers": true}), Some(true)),
+        (json!({"delivers": true, "delivery": terms}), Some(true)),
+        (json!({"delivers": true, "delivery": null}), None),
+        (json!({"delivers": false, "delivery": terms}), None),
+    ] {
         let mut document = settings("Curry Mile Kitchen");
-        document[member] = value;
-        let put = server.put(&path, Some(&server.admin), &document).header("if-match", "*");
-        let seen = put.send().await.expect(200);
+        let members = document.as_object_mut().unwrap();
+        members.remove("delivery");
+        members.extend(stated.as_object().unwrap().clone());
+        let put = server.put(&path, Some(&server.admin), &document).header("if-match", "*").send().await;
+        let Some(delivers) = delivers else {
+            assert_eq!(put.pointers(), ["/delivery"], "{stated}");
+            continue;
+        };
+        let seen = put.expect(200);
         assert_eq!((&seen["delivers"], seen.get("delivery").is_some()), (&json!(delivers), delivers));
         let quote = json!({"lines": [{"item": "naan", "quantity": 4}], "fulfilment": "delivery"});
         let quoted = server.post(&server.restaurant_path("/quotes"), None, &quote).send().await;
