@@ -31,16 +31,17 @@ impl Store {
     }
 }
 
-/// What both builds reached in one round: a line per store and mix.
-struct Round {
-    before: Vec<Line>,
-    after: Vec<Line>,
+/// What both builds reached in one round, for a store and a mix.
+struct Pair {
+    before: Line,
+    after: Line,
 }
 
 /// Compares `dabba` with the build `before` in alternating rounds, and returns a table of medians.
 ///
 /// Each build serves, and loads its server with its own `dabba bench`, so that a changed API needs no shared
-/// client. Every run has a fresh database.
+/// client. Every run has a fresh database. Both builds run one mix directly after each other, since the machine's speed
+/// drifts over minutes.
 ///
 /// # Errors
 ///
@@ -53,14 +54,18 @@ pub(super) fn compare(
 ) -> Result<String> {
     let mut rounds = Vec::new();
     for number in 1..=arguments.rounds.unwrap_or(ROUNDS) {
-        // Each build is first in turn: the second run finds a machine that is still busy with the first.
-        rounds.push(if number % 2 == 1 {
-            let before = measure(arguments, cluster, before)?;
-            Round { before, after: measure(arguments, cluster, dabba)? }
-        } else {
-            let after = measure(arguments, cluster, dabba)?;
-            Round { before: measure(arguments, cluster, before)?, after }
-        });
+        let mut round = Vec::new();
+        for (store, mix) in figures() {
+            // Each build is first in turn: the second run finds a machine that is still busy with the first.
+            round.push(if number % 2 == 1 {
+                let before = measure(arguments, cluster, before, store, mix)?;
+                Pair { before, after: measure(arguments, cluster, dabba, store, mix)? }
+            } else {
+                let after = measure(arguments, cluster, dabba, store, mix)?;
+                Pair { before: measure(arguments, cluster, before, store, mix)?, after }
+            });
+        }
+        rounds.push(round);
         eprintln!("round {number} is done");
     }
     let (text, losses) = table(&rounds);
@@ -71,23 +76,36 @@ pub(super) fn compare(
     Err(format!("below {MINIMUM_RATIO} of the build before: {}", losses.join(", ")).into())
 }
 
-/// Runs every mix on every store with one build.
-fn measure(arguments: &Arguments, cluster: &Cluster, dabba: &Path) -> Result<Vec<Line>> {
-    let mut lines = Vec::new();
-    for store in Store::ALL {
-        let url = match store {
-            Store::Postgres => Some(cluster.url(&cluster.create_database()?)),
-            Store::Sqlite => None,
-        };
-        // A checkpoint within a run would count against that run alone.
-        cluster.execute("postgres", "CHECKPOINT")?;
-        lines.extend(bench(arguments, dabba, url.as_deref(), &MIXES)?);
+/// Everything that is compared, in the order of the table.
+fn figures() -> impl Iterator<Item = (Store, &'static str)> {
+    Store::ALL.into_iter().flat_map(|store| MIXES.into_iter().map(move |mix| (store, mix)))
+}
+
+/// Runs one mix on one store with one build.
+fn measure(
+    arguments: &Arguments,
+    cluster: &Cluster,
+    dabba: &Path,
+    store: Store,
+    mix: &'static str,
+) -> Result<Line> {
+    let database = match store {
+        Store::Postgres => Some(cluster.create_database()?),
+        Store::Sqlite => None,
+    };
+    // A checkpoint within a run would count against that run alone.
+    cluster.execute("postgres", "CHECKPOINT")?;
+    let url = database.as_deref().map(|database| cluster.url(database));
+    let lines = bench(arguments, dabba, url.as_deref(), &[mix])?;
+    if let Some(database) = database {
+        // What is left of the run must not be written during the next one.
+        cluster.execute("postgres", &format!("DROP DATABASE {database} WITH (FORCE)"))?;
     }
-    Ok(lines)
+    lines.into_iter().next().ok_or_else(|| format!("dabba bench measured no {mix}").into())
 }
 
 /// The figures as Markdown, and those that are a loss.
-fn table(rounds: &[Round]) -> (String, Vec<String>) {
+fn table(rounds: &[Vec<Pair>]) -> (String, Vec<String>) {
     let mut text = format!(
         "Two builds in {} alternating rounds (medians):\n\n\
          | store | mix | before, done/s | after, done/s | p99 before, ms | p99 after, ms | after / before: min | median | max |\n\
@@ -95,12 +113,11 @@ fn table(rounds: &[Round]) -> (String, Vec<String>) {
         rounds.len()
     );
     let mut losses = Vec::new();
-    let figures = Store::ALL.iter().flat_map(|store| MIXES.iter().map(move |mix| (store.name(), *mix)));
-    for (place, (store, mix)) in figures.enumerate() {
+    for (place, (store, mix)) in figures().enumerate() {
+        let store = store.name();
         let of = |figure: fn(&Line, &Line) -> f64| {
-            let pairs =
-                rounds.iter().filter_map(|round| Some((round.before.get(place)?, round.after.get(place)?)));
-            spread(pairs.map(|(before, after)| figure(before, after)).collect())
+            let pairs = rounds.iter().filter_map(|round| round.get(place));
+            spread(pairs.map(|Pair { before, after }| figure(before, after)).collect())
         };
         let [_, before, _] = of(|before, _| before.per_second);
         let [_, after, _] = of(|_, after| after.per_second);
