@@ -255,7 +255,7 @@ impl Provider {
         self.call(payment, &Step::Authorize(token), now)
     }
 
-    /// Collects an amount that is set aside: all of it.
+    /// Collects what was asked for of an amount that is set aside. What is not collected is free again.
     pub fn capture(&self, payment: &Payment, reference: &PaymentReference, now: Timestamp) -> Outcome {
         self.call(payment, &Step::Capture(reference), now)
     }
@@ -311,6 +311,7 @@ impl Provider {
     }
 
     /// Gives so much of a payment back by hand, as somebody does in a provider's dashboard, or what is left of it.
+    /// An amount that no refund in this currency can have does nothing.
     /// Answers what has happened.
     pub fn refund_by_hand(
         &self,

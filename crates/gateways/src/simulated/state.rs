@@ -87,6 +87,8 @@ enum Made {
 /// A payment, and how it behaves.
 struct Held {
     record: PaymentRecord,
+    /// How much was asked for. Cards that authorize or capture another amount move another.
+    asked: Amount,
     behaviour: Behaviour,
     /// The key of its authorization.
     key: String,
@@ -166,10 +168,11 @@ impl State {
             Step::Capture(reference) | Step::Void(reference) => (*reference, false),
             Step::Refund(reference, _) => (*reference, true),
         };
-        let Held { record, behaviour, .. } = self.payments.get(reference).ok_or(Refusal::UnknownReference)?;
+        let Held { record, asked, behaviour, .. } =
+            self.payments.get(reference).ok_or(Refusal::UnknownReference)?;
         let is_this = record.order_id == payment.order_id
             && record.currency == payment.currency
-            && (is_in_part || record.amount == payment.amount);
+            && (is_in_part || *asked == payment.amount);
         if is_this { Ok(*behaviour) } else { Err(Refusal::AnotherPayment) }
     }
 
@@ -220,7 +223,7 @@ impl State {
         let record = PaymentRecord {
             reference: reference.clone(),
             order_id: payment.order_id,
-            amount: payment.amount,
+            amount: behaviour.authorized(payment.amount),
             currency: payment.currency,
             created_at: moment.now,
             state: PaymentState::Pending,
@@ -229,7 +232,8 @@ impl State {
         };
         let key = payment.key.clone();
         self.references_by_order.entry(payment.order_id).or_default().push(reference.clone());
-        self.payments.insert(reference.clone(), Held { record, behaviour, key: key.clone(), disputed: None });
+        let held = Held { record, asked: payment.amount, behaviour, key: key.clone(), disputed: None };
+        self.payments.insert(reference.clone(), held);
         match behaviour.verdict {
             Verdict::Authorize => self.move_on(&reference, Operation::Authorize, &key, moment.now),
             Verdict::AuthorizeLater => {
@@ -255,7 +259,8 @@ impl State {
     /// Moves a payment on, where it is at the place from which this operation starts. Elsewhere nothing
     /// happens: it is further than that, or has ended.
     fn move_on(&mut self, reference: &PaymentReference, operation: Operation, key: &str, now: Timestamp) {
-        let Some(Held { record, behaviour, .. }) = self.payments.get_mut(reference) else { return };
+        let Some(held) = self.payments.get_mut(reference) else { return };
+        let Held { record, asked, behaviour, .. } = held;
         let next = match (operation, record.state) {
             (Operation::Authorize, PaymentState::Pending) => PaymentState::Authorized,
             (Operation::Decline, PaymentState::Pending) => match behaviour.verdict {
@@ -267,8 +272,11 @@ impl State {
             _ => return,
         };
         record.state = next;
+        if next == PaymentState::Captured {
+            record.amount = behaviour.captured(*asked, record.amount);
+        }
         let (order_id, amount) = (record.order_id, record.amount);
-        if let Some(report) = report_of(record) {
+        if let Some(report) = report_of(held) {
             self.notifications.push(Notification { order_id, report });
         }
         self.note(order_id, reference, operation, amount, key, now);
@@ -329,7 +337,7 @@ impl State {
     /// What has become of what a key stands for.
     fn answer(&self, made: &Made) -> Answer {
         let report = match made {
-            Made::Payment(reference) => self.payments.get(reference).and_then(|held| report_of(&held.record)),
+            Made::Payment(reference) => self.payments.get(reference).and_then(report_of),
             Made::Refund(reference, number) => {
                 let refunds = self.payments.get(reference).map(|held| held.record.refunds.as_slice());
                 let refund = refunds.unwrap_or_default().iter().find(|refund| refund.number == *number);
@@ -372,7 +380,8 @@ impl State {
         }
     }
 
-    /// Gives so much back by hand, or what is left of it. `None` where nothing is left.
+    /// Gives so much back by hand, or what is left of it. `None` where nothing is left, and where no refund can be
+    /// of such an amount.
     pub(super) fn refund_by_hand(
         &mut self,
         payment: &PaymentReference,
@@ -382,12 +391,13 @@ impl State {
     ) -> Option<()> {
         let reference = PaymentReference::new(&format!("re_{:016x}", random.next_u64())).ok()?;
         let held = self.payments.get_mut(payment)?;
-        let amount = amount.min(held.left());
-        if amount.is_zero() {
+        let (amount, currency) = (amount.min(held.left()), held.record.currency);
+        let accepted = AmountNotAccepted::check_refund(amount, currency, rules(currency));
+        if amount.is_zero() || accepted.is_err() {
             return None;
         }
         held.record.refunded = held.record.refunded.plus(amount).ok()?;
-        let (order_id, money) = (held.record.order_id, Money { amount, currency: held.record.currency });
+        let (order_id, money) = (held.record.order_id, Money { amount, currency });
         let report =
             Report::RefundedElsewhere { payment: payment.clone(), reference: reference.clone(), money };
         self.notifications.push(Notification { order_id, report });
@@ -447,10 +457,14 @@ impl State {
 }
 
 /// What is to be said of a payment; nothing, while it is not decided.
-fn report_of(record: &PaymentRecord) -> Option<Report> {
+fn report_of(Held { record, asked, .. }: &Held) -> Option<Report> {
     let reference = record.reference.clone();
+    let money = Money { amount: record.amount, currency: record.currency };
+    let differs = record.amount != *asked;
     match record.state {
         PaymentState::Pending => None,
+        PaymentState::Authorized if differs => Some(Report::AuthorizedFor { reference, money }),
+        PaymentState::Captured if differs => Some(Report::CapturedFor { reference, money }),
         PaymentState::Authorized => Some(Report::Authorized { reference }),
         PaymentState::Captured => Some(Report::Captured { reference }),
         PaymentState::Voided => Some(Report::Voided { reference }),

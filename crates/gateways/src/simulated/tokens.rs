@@ -16,6 +16,9 @@
 //! | `tok_error_after_all` | as `tok_error_after` | the same, each step |
 //! | `tok_flap` | about one call in two fails, before it is done or after, at random | the same, each step |
 //! | `tok_refund_fails_late` | succeeds | succeed; the first refund is answered as made, and fails three seconds later |
+//! | `tok_authorizes_less` | is of 10 minor units less than was asked for | the capture is of what was authorized |
+//! | `tok_authorizes_more` | is of 10 minor units more than was asked for | the capture is of what was asked for |
+//! | `tok_captures_less` | succeeds | the capture is of 10 minor units less than was asked for; the rest succeed |
 //! | any other | is declined: `invalid_token` | |
 //!
 //! Calls are counted for each idempotency key, so "the first" means the first with this key. The times are
@@ -23,13 +26,19 @@
 //!
 //! To add a token, add a row here and one to `TOKENS`. The tests go through the list.
 
-use dabba_domain::order::{DeclineReason, PaymentToken};
+use dabba_domain::{
+    Amount,
+    order::{DeclineReason, PaymentToken},
+};
 use dabba_engine::Random;
 
 /// How often a call that flaps fails, in percent.
 const FLAP_PERCENT: u8 = 50;
 /// How many calls fail first where they fail before anything is done.
 const FAILURES_BEFORE: u32 = 2;
+
+/// By how many minor units an amount differs that differs. In every currency the payment of it is accepted.
+const DIFFERENCE: i64 = 10;
 
 /// Every token that is known, with what it makes the provider do.
 const TOKENS: &[(&str, Behaviour)] = &[
@@ -47,11 +56,20 @@ const TOKENS: &[(&str, Behaviour)] = &[
     ("tok_error_after_all", Behaviour::SMOOTH.with(Fault::FirstAnswerFails).at_every_step()),
     ("tok_flap", Behaviour::SMOOTH.with(Fault::Flaps).at_every_step()),
     ("tok_refund_fails_late", Behaviour { first_refund_fails_late: true, ..Behaviour::SMOOTH }),
+    ("tok_authorizes_less", Behaviour { authorized_more: -DIFFERENCE, ..Behaviour::SMOOTH }),
+    ("tok_authorizes_more", Behaviour { authorized_more: DIFFERENCE, ..Behaviour::SMOOTH }),
+    ("tok_captures_less", Behaviour { captured_more: -DIFFERENCE, ..Behaviour::SMOOTH }),
 ];
 
 /// The names of all tokens that are known, in the order of the table.
 pub fn known() -> impl Iterator<Item = &'static str> {
     TOKENS.iter().map(|(name, _)| *name)
+}
+
+/// The names of the tokens that move as much as is asked for, in the order of the table.
+pub fn exact() -> impl Iterator<Item = &'static str> {
+    let exact = TOKENS.iter().filter(|(_, it)| it.authorized_more == 0 && it.captured_more == 0);
+    exact.map(|(name, _)| *name)
 }
 
 /// How the provider treats a payment that was made with a token.
@@ -61,6 +79,10 @@ pub(super) struct Behaviour {
     pub(super) verdict: Verdict,
     /// Whether the payment's first refund fails after it was answered as made.
     pub(super) first_refund_fails_late: bool,
+    /// How many minor units more are authorized than were asked for.
+    authorized_more: i64,
+    /// How many minor units more are captured than were asked for.
+    captured_more: i64,
     fault: Fault,
     is_at_every_step: bool,
 }
@@ -107,6 +129,8 @@ impl Behaviour {
     const SMOOTH: Self = Self {
         verdict: Verdict::Authorize,
         first_refund_fails_late: false,
+        authorized_more: 0,
+        captured_more: 0,
         fault: Fault::Nothing,
         is_at_every_step: false,
     };
@@ -127,6 +151,16 @@ impl Behaviour {
     pub(super) fn of(token: &PaymentToken) -> Self {
         let known = TOKENS.iter().find(|(name, _)| *name == token.as_str());
         known.map_or(Self::declined(DeclineReason::InvalidToken), |(_, behaviour)| *behaviour)
+    }
+
+    /// How much is authorized where so much is asked for.
+    pub(super) fn authorized(self, asked: Amount) -> Amount {
+        Amount::from_minor(asked.minor() + self.authorized_more).unwrap_or(asked)
+    }
+
+    /// How much is captured where so much is asked for and so much is authorized.
+    pub(super) fn captured(self, asked: Amount, authorized: Amount) -> Amount {
+        Amount::from_minor(asked.minor() + self.captured_more).unwrap_or(asked).min(authorized)
     }
 
     /// How an authorization goes that is called for the `calls`th time with its key.

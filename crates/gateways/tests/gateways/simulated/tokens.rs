@@ -3,19 +3,21 @@
 use std::{collections::BTreeSet, pin::pin};
 
 use dabba_domain::{
-    OrderId,
+    Money, OrderId,
     order::{DeclineReason, PaymentReport, RefundFailureReason},
 };
 use dabba_engine::{Clock as _, GatewayAnswer};
 use dabba_gateways::simulated::{ledger::Operation, tokens};
 use tokio::time::{Instant, timeout};
 
-use super::world::{Step, TOTAL, World, amount, assert_unavailable, order, reported};
+use super::world::{Step, TOTAL, World, amount, assert_unavailable, order, payment, reported};
 
 /// What the first calls of an authorization come to.
 #[derive(Clone, Copy)]
 enum Expected {
     Authorized,
+    /// So many minor units more than was asked for.
+    AuthorizedMore(i64),
     Declined(DeclineReason),
     Late,
     Pending,
@@ -42,6 +44,9 @@ const TABLE: &[(&str, Expected)] = &[
     ("tok_error_after_all", Expected::FailsAfter),
     ("tok_flap", Expected::Anything),
     ("tok_refund_fails_late", Expected::Authorized),
+    ("tok_authorizes_less", Expected::AuthorizedMore(-10)),
+    ("tok_authorizes_more", Expected::AuthorizedMore(10)),
+    ("tok_captures_less", Expected::Authorized),
     ("tok_of_another_provider", Expected::Declined(DeclineReason::InvalidToken)),
 ];
 
@@ -71,10 +76,12 @@ async fn check_table(world: &World) {
         let report = world.insist(order_id, Step::Authorize(token)).await;
         let (became, operation) = match *expected {
             Expected::Declined(reason) => (PaymentReport::Declined { reason }, Operation::Decline),
+            Expected::AuthorizedMore(more) => (authorized_for(world, order_id, more), Operation::Authorize),
             _ => (authorized(world, order_id), Operation::Authorize),
         };
+        let more = if let Expected::AuthorizedMore(more) = *expected { more } else { 0 };
         assert_eq!(report, became, "{token}");
-        assert_eq!(world.done(order_id), [(operation, TOTAL)], "{token}");
+        assert_eq!(world.done(order_id), [(operation, TOTAL + more)], "{token}");
     }
 }
 
@@ -84,6 +91,10 @@ async fn check_first_calls(world: &World, order_id: OrderId, token: &'static str
         Expected::Authorized => {
             let answer = call().await;
             assert_eq!(answer, reported(authorized(world, order_id)), "{token}");
+        }
+        Expected::AuthorizedMore(more) => {
+            let answer = call().await;
+            assert_eq!(answer, reported(authorized_for(world, order_id, more)), "{token}");
         }
         Expected::Declined(reason) => {
             assert_eq!(call().await, reported(PaymentReport::Declined { reason }), "{token}");
@@ -130,6 +141,15 @@ fn authorized(world: &World, order_id: OrderId) -> PaymentReport {
     PaymentReport::Authorized { reference: world.reference(order_id) }
 }
 
+fn authorized_for(world: &World, order_id: OrderId, more: i64) -> PaymentReport {
+    PaymentReport::AuthorizedFor { reference: world.reference(order_id), money: money(TOTAL + more) }
+}
+
+fn money(minor: i64) -> Money {
+    let currency = payment(order(1), "authorize", TOTAL).currency;
+    Money { amount: amount(minor), currency }
+}
+
 /// Whether later steps go wrong is in the table, too.
 #[tokio::test(start_paused = true)]
 async fn only_some_tokens_go_wrong_at_later_steps() {
@@ -140,7 +160,19 @@ async fn only_some_tokens_go_wrong_at_later_steps() {
             continue;
         }
         let captured = timeout(world.patience, world.call(order_id, Step::Capture)).await;
-        let report = PaymentReport::Captured { reference: world.reference(order_id) };
+        // What the card moves, and what was asked for.
+        let (authorized, captured_amount) = match token {
+            "tok_authorizes_less" => (TOTAL - 10, TOTAL - 10),
+            "tok_authorizes_more" => (TOTAL + 10, TOTAL),
+            "tok_captures_less" => (TOTAL, TOTAL - 10),
+            _ => (TOTAL, TOTAL),
+        };
+        let reference = world.reference(order_id);
+        let report = if captured_amount == TOTAL {
+            PaymentReport::Captured { reference }
+        } else {
+            PaymentReport::CapturedFor { reference, money: money(captured_amount) }
+        };
         match token {
             "tok_flap" => {}
             "tok_timeout_all" => assert!(captured.is_err(), "{captured:?}"),
@@ -148,7 +180,7 @@ async fn only_some_tokens_go_wrong_at_later_steps() {
             _ => assert_eq!(captured.unwrap(), reported(report), "{token}"),
         }
         world.insist(order_id, Step::Capture).await;
-        let done = [(Operation::Authorize, TOTAL), (Operation::Capture, TOTAL)];
+        let done = [(Operation::Authorize, authorized), (Operation::Capture, captured_amount)];
         assert_eq!(world.done(order_id), done, "{token}");
     }
 }
@@ -191,6 +223,27 @@ async fn the_first_refund_fails_late() {
     assert_eq!(world.call(order_id, Step::Refund(2, TOTAL)).await, made(2));
     let summary = world.provider.summary(order_id);
     assert_eq!((summary.refunded, summary.returned, summary.failed_refunds), (TOTAL, TOTAL, 1));
+}
+
+/// Proves that of a payment that was authorized for less everything is voided, that no more is refunded than was
+/// captured, and that a repeated call is answered with the same amount.
+#[tokio::test(start_paused = true)]
+async fn another_amount_is_voided_and_refunded_as_it_is() {
+    let world = World::in_process();
+    let (less, captured) = (order(1), order(2));
+    let authorized = world.call(less, Step::Authorize("tok_authorizes_less")).await;
+    assert_eq!(world.call(less, Step::Authorize("tok_authorizes_less")).await, authorized);
+    world.call(less, Step::Void).await.unwrap();
+    assert_eq!(world.done(less), [(Operation::Authorize, TOTAL - 10), (Operation::Void, TOTAL - 10)]);
+    world.call(captured, Step::Authorize("tok_captures_less")).await.unwrap();
+    let first = world.call(captured, Step::Capture).await;
+    assert_eq!(world.call(captured, Step::Capture).await, first);
+    let number = dabba_domain::order::RefundNumber::MIN;
+    let refused = PaymentReport::RefundRefused { number, reason: RefundFailureReason::NothingLeft };
+    assert_eq!(world.call(captured, Step::Refund(1, TOTAL)).await, reported(refused));
+    let reference = world.reference(captured);
+    assert_eq!(world.provider.refund_by_hand(&reference, amount(TOTAL), world.clock.now()).len(), 1);
+    assert_eq!(world.provider.summary(captured).refunded, TOTAL - 10);
 }
 
 /// Proves that what is refunded by hand or disputed is not refunded again, that a chargeback is decided once, and that
