@@ -132,8 +132,8 @@ pub struct AllowedAction {
 }
 
 /// Places an order that has been priced. `system` events follow at once where nothing has to be
-/// waited for: an order paid in cash is confirmed. One that is paid by card, with `card`, has until its
-/// payment deadline to be authorized.
+/// waited for: an order paid in cash is confirmed, and so is an order by card whose total is zero. Any other
+/// order by card, with `card`, has until its payment deadline to be authorized.
 pub fn place(
     id: OrderId,
     details: OrderDetails,
@@ -155,6 +155,10 @@ pub fn place(
         Decision { order, events: vec![placed], tasks: Vec::new(), stock_returned: Vec::new() };
     match (decision.order.details.payment_method, card) {
         (PaymentMethod::Cash, None) => decision.confirm(settings.acceptance_deadline(), now)?,
+        // There is nothing that the provider could collect.
+        (PaymentMethod::Card, Some(_)) if !decision.order.details.needs_provider() => {
+            decision.confirm(settings.acceptance_deadline(), now)?;
+        }
         (PaymentMethod::Card, Some(token)) => {
             decision.tasks_at(now, [Task::AuthorizePayment { token: token.clone() }]);
             if let Some(deadline) = payment_deadline {
@@ -171,8 +175,11 @@ pub fn place(
 /// Decides on a command. `settings` are those of the order's restaurant.
 ///
 /// A command that was carried out before with the same content, by whomever, is answered with a decision
-/// without events. The order of the checks is: is the order theirs, is the command for their role, may they say what
-/// it says, is it done, does it fit the order.
+/// without events. The order of the checks is: is the order theirs, is the command for their role and for such an
+/// order, may they say what it says, is it done, does it fit the order.
+///
+/// An actor who may not see the order is refused with [`Rejection::NotTheirs`] whatever the command says. The one
+/// command that succeeds for them is that of a courier who takes a free order.
 pub fn decide(
     order: &Order,
     command: &Command,
@@ -181,13 +188,17 @@ pub fn decide(
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
     check_party(order, command.kind(), actor)?;
-    check_content(order, command, actor)?;
-    if could_have(order, command.kind(), actor) {
-        match repeat(order, command, actor) {
-            Repeat::Same => return Ok(Decision::unchanged(order)),
-            Repeat::Other => return Err(Rejection::Already { command: command.kind() }),
-            Repeat::Not => {}
-        }
+    if !could_have(order, command.kind(), actor) {
+        return Err(Rejection::IllegalMove { command: command.kind(), status: order.status });
+    }
+    if let Err(invalid) = check_content(order, command, actor) {
+        // What is wrong would tell that the order is there.
+        return Err(if is_theirs(order, actor) { invalid } else { Rejection::NotTheirs });
+    }
+    match repeat(order, command, actor) {
+        Repeat::Same => return Ok(Decision::unchanged(order)),
+        Repeat::Other => return Err(Rejection::Already { command: command.kind() }),
+        Repeat::Not => {}
     }
     permit(order, command.kind(), actor)?;
     check_room(order, command.kind())?;
@@ -268,9 +279,13 @@ pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Ve
         .collect()
 }
 
-/// Whether the actor takes a free order.
+/// Whether the actor takes a free order: one that is delivered, is in a status in which a courier may take it, and
+/// has room for the event. Any other order is not for couriers who do not carry it to know of.
 fn claims(order: &Order, command: CommandKind, actor: &Actor) -> bool {
-    command == CommandKind::AssignCourier && Who::FreeCourier.is(actor, order)
+    command == CommandKind::AssignCourier
+        && matches!(actor, Actor::Courier { .. })
+        && permit(order, command, actor).is_ok()
+        && check_room(order, command).is_ok()
 }
 
 /// Checks that the order is the actor's, and the command one for their role.
@@ -284,16 +299,13 @@ fn check_party(order: &Order, command: CommandKind, actor: &Actor) -> Result<(),
     Ok(())
 }
 
-/// Asks the lifecycle table, for a party to the order.
+/// Asks the lifecycle table.
 fn permit(order: &Order, command: CommandKind, actor: &Actor) -> Result<(), Rejection> {
     if rules_for(order, command, actor).any(|rule| rule.from.contains(&order.status)) {
         return Ok(());
     }
     if command == CommandKind::Refund && order.status == OrderStatus::Refunded {
         Err(Rejection::AmountNotRefundable { refundable: Amount::ZERO })
-    } else if !is_theirs(order, actor) {
-        // An order that is no longer free is nobody's business but its parties'.
-        Err(Rejection::NotTheirs)
     } else {
         Err(Rejection::IllegalMove { command, status: order.status })
     }
@@ -340,7 +352,7 @@ impl Order {
 
     /// Whether it cannot go on before a payment provider says that the money is set aside.
     pub fn awaits_payment(&self) -> bool {
-        self.status == OrderStatus::Created && self.details.payment_method == PaymentMethod::Card
+        self.status == OrderStatus::Created && self.details.needs_provider()
     }
 
     /// From when on the restaurant can be warned that its time runs out, while it has to accept.

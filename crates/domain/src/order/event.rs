@@ -319,12 +319,14 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
 }
 
 fn placed(recorded: &RecordedEvent, details: &Arc<OrderDetails>) -> Order {
+    // Of a total of zero by card, everything is collected from the start.
+    let is_settled = details.payment_method == PaymentMethod::Card && !details.needs_provider();
     Order {
         id: recorded.order_id,
         version: recorded.version,
         details: Arc::clone(details),
         status: OrderStatus::Created,
-        payment_status: PaymentStatus::Pending,
+        payment_status: if is_settled { PaymentStatus::Captured } else { PaymentStatus::Pending },
         captured: Amount::ZERO,
         refunded: Amount::ZERO,
         payment_reference: None,

@@ -216,7 +216,7 @@ pub fn settle(
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
     let mut decision = Decision::unchanged(order);
-    if order.details.payment_method != PaymentMethod::Card {
+    if !order.details.needs_provider() {
         return Ok(decision);
     }
     match report {
@@ -423,7 +423,20 @@ impl Decision {
 }
 
 impl Order {
-    /// Who bears what is refunded because the order ended early.
+    /// Returns who bears a refund that names no bearer: of an order that ended early whoever bears its end, else
+    /// the restaurant.
+    pub(super) fn usual_bearer(&self) -> RefundBearer {
+        if self.closure.is_none() {
+            return RefundBearer::Restaurant;
+        }
+        // Cancellations once did not record who bears them; the refund that followed did.
+        let follows =
+            |refund: &&Refund| refund.reason == RefundReason::OrderEnded && refund.external.is_none();
+        let followed = self.refunds.first().map(|state| &state.refund).filter(follows);
+        followed.map_or_else(|| self.bearer_of_its_end(), |refund| refund.borne_by)
+    }
+
+    /// Returns who bears what is refunded because the order ended early.
     fn bearer_of_its_end(&self) -> RefundBearer {
         match self.closure {
             Some(Closure::Cancelled { borne_by, .. }) => borne_by,

@@ -191,7 +191,7 @@ pub struct RefundRequest {
     pub reason: RefundReason,
     /// Why, in their own words.
     pub note: Option<Note>,
-    /// Out of whose pocket; the restaurant's, when absent.
+    /// Out of whose pocket. When absent: of an order that ended early whoever bears its end, else the restaurant.
     pub borne_by: Option<RefundBearer>,
 }
 
@@ -256,8 +256,15 @@ impl Order {
 /// Adds what is wrong with a request for a refund, whatever is left to refund.
 pub(super) fn check_refund(order: &Order, request: &RefundRequest, actor: &Actor, problems: &mut Problems) {
     let RefundRequest { amount, lines, borne_by, .. } = request;
-    if matches!(actor, Actor::Restaurant { .. }) && borne_by.unwrap_or_default() != RefundBearer::Restaurant {
-        problems.add("/borne_by", "must be restaurant, whose staff asks; only an admin names another bearer");
+    let usual = order.usual_bearer();
+    if let Some(borne_by) = borne_by
+        && *borne_by != usual
+        && matches!(actor, Actor::Restaurant { .. })
+    {
+        let text = format!(
+            "must be {usual} or absent, not {borne_by}; only an admin names another bearer of this order"
+        );
+        problems.add("/borne_by", text);
     }
     if amount.is_some() && !lines.is_empty() {
         problems.add("/amount", "an amount or lines, not both");
@@ -293,7 +300,7 @@ pub(super) fn refund_of(
     actor: &Actor,
     refund_limit: Amount,
 ) -> Result<Refund, Rejection> {
-    let borne_by = request.borne_by.unwrap_or_default();
+    let borne_by = request.borne_by.unwrap_or_else(|| order.usual_bearer());
     let refundable = order.refundable();
     let amount = match (request.amount, request.lines.as_slice()) {
         (Some(amount), _) => amount,

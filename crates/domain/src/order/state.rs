@@ -91,7 +91,8 @@ pub enum PaymentStatus {
     Pending,
     /// The payment provider has set the money aside.
     Authorized,
-    /// The money has been collected.
+    /// The money has been collected. Of a total of zero by card there is nothing to collect: it has this status
+    /// from the start.
     Captured,
     /// The payment was refused.
     Failed,
@@ -159,6 +160,13 @@ pub struct OrderDetails {
     /// What it took from limited stock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stock_drawn: Vec<StockDraw>,
+}
+
+impl OrderDetails {
+    /// Whether a payment provider has to collect the total. A total of zero is nobody's to collect.
+    pub const fn needs_provider(&self) -> bool {
+        matches!(self.payment_method, PaymentMethod::Card) && !self.amounts.total.is_zero()
+    }
 }
 
 /// So much of an item whose stock is limited.

@@ -263,10 +263,12 @@ fn whose_an_order_is_not_is_told_nothing() {
 #[test]
 fn a_courier_takes_a_free_order_for_themselves_alone() {
     let free = order(delivery());
-    let refused = act(&free, &courier(), &Command::assign(account(8)));
+    // An order that they may not see is not there for them, unless they take it.
+    assert_eq!(act(&free, &courier(), &Command::assign(account(8))), Err(Rejection::NotTheirs));
+    let taken = must(&free, &courier(), &assign());
+    let refused = act(&taken, &courier(), &Command::assign(account(8)));
     let Err(Rejection::Invalid(problems)) = refused else { panic!("{refused:?}") };
     assert_eq!(problems.as_slice()[0].pointer, "/courier_id");
-    let taken = must(&free, &courier(), &assign());
     assert!(taken.is_visible_to(&courier()));
     let other = Actor::Courier { account_id: account(8) };
     assert_eq!(act(&taken, &other, &Command::assign(account(8))), Err(Rejection::NotTheirs));
@@ -421,7 +423,11 @@ fn an_order_with_a_full_history_can_still_end() {
                     let what = format!("{kind} by {name} while {}", order.status);
                     match before {
                         Ok(decision) if !decision.events.is_empty() && !kind.ends_order() => {
-                            assert_eq!(at_limit, Err(Rejection::HistoryFull), "{what}");
+                            // Nor does a courier learn that there is such an order.
+                            let is_known = order.is_visible_to(&actor);
+                            let refusal =
+                                if is_known { Rejection::HistoryFull } else { Rejection::NotTheirs };
+                            assert_eq!(at_limit, Err(refusal), "{what}");
                         }
                         Ok(decision) => {
                             let decided = at_limit.unwrap_or_else(|rejection| panic!("{what}: {rejection}"));

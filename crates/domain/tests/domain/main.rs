@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod access;
+mod bearers;
 mod bill;
 mod common;
 mod deadlines;
 mod external;
+mod free;
 mod hours;
 mod ledger;
 mod lifecycle;
@@ -15,3 +18,4 @@ mod pricing;
 mod provider;
 mod refunds;
 mod reversals;
+mod steps;

@@ -111,19 +111,16 @@ impl Engine {
         })
     }
 
-    /// Until when the payment has to be certain; `None` for one in cash.
+    /// Until when the payment has to be certain; `None` where nothing has to be authorized: in cash, and for a total
+    /// of zero.
     fn payment_deadline(
         &self,
         request: &OrderRequest,
         total: Amount,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Error> {
-        if request.card().map_err(Error::Invalid)?.is_none() {
+        if request.card().map_err(Error::Invalid)?.is_none() || total.is_zero() {
             return Ok(None);
-        }
-        if total.is_zero() {
-            let detail = "there is nothing to pay, so no card is needed; choose cash";
-            return Err(Error::Invalid(Problems::one("/payment_method", detail)));
         }
         Ok(Some(now.checked_add(self.config.payments.deadline).unwrap_or(Timestamp::MAX)))
     }

@@ -116,7 +116,8 @@ impl Engine {
         Quote { lines, currency, amounts, menu_revision: catalogue.menu_revision, obstacles }
     }
 
-    /// Returns why a total cannot be paid by card; `None` if it can, or if it is not to be paid by card.
+    /// Returns why a total cannot be paid by card; `None` if it can, or if it is not to be paid by card. A total of
+    /// zero is confirmed without the provider.
     fn not_payable(
         &self,
         payment_method: Option<PaymentMethod>,
@@ -129,6 +130,9 @@ impl Engine {
         let Some(gateway) = &self.gateway else {
             return Some(Obstacle::CardsNotTaken);
         };
+        if total.is_zero() {
+            return None;
+        }
         let accepted = AmountNotAccepted::check_payment(total, currency, gateway.port.rules(currency));
         accepted.err().map(Obstacle::NotPayableByCard)
     }

@@ -328,7 +328,8 @@ struct RefundBody {
     /// Why, in their own words.
     #[serde(default)]
     note: Option<Note>,
-    /// Out of whose pocket: the restaurant's, when absent. Only an admin says otherwise.
+    /// Out of whose pocket. When absent: of an order that ended early whoever bears its end, else the restaurant.
+    /// Only an admin says otherwise.
     #[serde(default)]
     borne_by: Option<RefundBearer>,
 }

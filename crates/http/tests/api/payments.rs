@@ -22,7 +22,7 @@ fn secret() -> WebhookSecret {
 }
 
 /// A server that takes cards, with the provider that moves no money.
-async fn start() -> (TestServer, Arc<Provider>) {
+pub(super) async fn start() -> (TestServer, Arc<Provider>) {
     let random: Arc<dyn Random> = Arc::new(SeededRandom::new(5));
     let provider = Arc::new(Provider::new(random));
     let gateway = InProcessGateway::new(Arc::clone(&provider), Arc::new(SystemClock));
@@ -43,13 +43,13 @@ fn by_card(token: &str) -> Value {
     order
 }
 
-async fn read(server: &TestServer, order: &Value) -> Value {
+pub(super) async fn read(server: &TestServer, order: &Value) -> Value {
     let path = format!("/v1/orders/{}", order["id"].as_str().unwrap());
     server.get(&path, Some(&server.admin)).await.expect(200)
 }
 
 /// Waits until the order is so.
-async fn until(server: &TestServer, order: &Value, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn until(server: &TestServer, order: &Value, is_so: impl Fn(&Value) -> bool) -> Value {
     let wait = async {
         loop {
             let order = read(server, order).await;
@@ -276,7 +276,7 @@ async fn a_sandboxs_clock_is_put_forward_by_admins() {
 }
 
 /// A restaurant whose prices are in another currency, with one cheap item.
-async fn restaurant_in(server: &TestServer, currency: &str, price: i64) -> String {
+pub(super) async fn restaurant_in(server: &TestServer, currency: &str, price: i64) -> String {
     let settings = json!({
         "name": "Kuwait Kitchen", "currency": currency, "time_zone": "UTC", "refund_limit": 100_000,
     });

@@ -2,9 +2,11 @@
 //! names a store: `crate::builder()` gives a server on it.
 
 mod accounts;
+mod amounts;
 mod authorization;
 mod commands;
 mod expiry;
+mod hidden;
 mod idempotency;
 mod lists;
 mod menus;

@@ -153,26 +153,26 @@ impl<'a> Replay<'a> {
     }
 
     /// Whether those who have to bear an early end bear it: everyone, but for an admin's cancellation of what
-    /// the restaurant has begun, which the platform bears.
+    /// the restaurant has begun, which the platform bears. Staff names nobody else for it, nor for other refunds but
+    /// the restaurant.
     fn judge_bearer(&self, recorded: &RecordedEvent, findings: &mut Findings) {
         let RecordedEvent { version, actor, event, .. } = recorded;
-        let begun_and_by_admin = |by: &Actor| matches!(by, Actor::Admin { .. }) && self.ready_by.is_some();
         let (bearer, is_right) = match event {
             Event::Cancelled { borne_by, .. } => match borne_by {
                 // Cancellations once did not say so.
                 RefundBearer::Everyone => return,
-                RefundBearer::Platform => (borne_by, begun_and_by_admin(actor)),
+                RefundBearer::Platform => (borne_by, self.is_begun_and_by_admin(actor)),
                 RefundBearer::Restaurant => (borne_by, false),
             },
             Event::RefundRequested(refund) if self.unwound_by == Some(*actor) => {
-                let is_right = match &self.closure {
-                    Some(Closure::Cancelled { by, borne_by, .. }) => {
-                        let did_not_say_so = *borne_by == RefundBearer::Everyone && begun_and_by_admin(by);
-                        refund.borne_by == *borne_by
-                            || (did_not_say_so && refund.borne_by == RefundBearer::Platform)
-                    }
-                    _ => refund.borne_by == RefundBearer::Everyone,
-                };
+                (&refund.borne_by, self.may_bear_the_end(refund.borne_by, actor))
+            }
+            Event::RefundRequested(refund) | Event::Refunded(refund)
+                if matches!(actor, Actor::Restaurant { .. }) =>
+            {
+                // Staff once named the restaurant for orders that ended early, too.
+                let is_right = refund.borne_by == RefundBearer::Restaurant
+                    || (self.closure.is_some() && self.may_bear_the_end(refund.borne_by, actor));
                 (&refund.borne_by, is_right)
             }
             _ => return,
@@ -181,6 +181,26 @@ impl<'a> Replay<'a> {
             let text =
                 format!("event {version}, {}, is borne by {bearer}, who may not bear it", event.name());
             findings.add(Code::IllegalPayment, text);
+        }
+    }
+
+    fn is_begun_and_by_admin(&self, by: &Actor) -> bool {
+        matches!(by, Actor::Admin { .. }) && self.ready_by.is_some()
+    }
+
+    /// Whether this may be the bearer of what goes back because the order ended early, by this actor's refund.
+    fn may_bear_the_end(&self, bearer: RefundBearer, actor: &Actor) -> bool {
+        match &self.closure {
+            // Cancellations once did not say who bears them. What was captured before, the admin's own decision
+            // refunded at the platform's cost; what was captured after, the system at everyone's.
+            Some(Closure::Cancelled { by, borne_by: RefundBearer::Everyone, .. })
+                if self.is_begun_and_by_admin(by) =>
+            {
+                let is_their_own = matches!(actor, Actor::Admin { .. });
+                bearer == RefundBearer::Platform || (bearer == RefundBearer::Everyone && !is_their_own)
+            }
+            Some(Closure::Cancelled { borne_by, .. }) => bearer == *borne_by,
+            _ => bearer == RefundBearer::Everyone,
         }
     }
 

@@ -12,6 +12,8 @@ use super::{Code, Findings};
 /// A payment in words that are the auditor's own, as the events make it.
 pub(super) struct Payment {
     method: PaymentMethod,
+    /// Whether it is by card and of nothing, so that no provider is ever asked.
+    is_of_nothing: bool,
     /// How often the money was set aside.
     authorizations: u32,
     pub(super) reference: Option<PaymentReference>,
@@ -27,11 +29,14 @@ pub(super) struct Payment {
 
 impl Payment {
     pub(super) fn new(details: &OrderDetails) -> Self {
+        let is_of_nothing =
+            details.payment_method == PaymentMethod::Card && details.amounts.total.minor() == 0;
         Self {
             method: details.payment_method,
+            is_of_nothing,
             authorizations: 0,
             reference: None,
-            uncollected: PaymentStatus::Pending,
+            uncollected: if is_of_nothing { PaymentStatus::Captured } else { PaymentStatus::Pending },
             captures: 0,
             early_capture: None,
             captured: 0,
@@ -126,11 +131,19 @@ impl Payment {
     fn judge(&self, version: u32, event: &Event, order: OrderStatus, findings: &mut Findings) {
         let status = self.status();
         let is_open = match event {
+            Event::PaymentAuthorized { .. }
+            | Event::PaymentCaptured { .. }
+            | Event::PaymentFailed { .. }
+            | Event::PaymentVoided
+                if self.is_of_nothing =>
+            {
+                false
+            }
             Event::PaymentAuthorized { .. } if self.authorizations > 0 => {
                 let text = format!("event {version} sets the money aside again");
                 return findings.add(Code::AuthorizedTwice, text);
             }
-            Event::Confirmed { .. } if status != PaymentStatus::Authorized => {
+            Event::Confirmed { .. } if status != PaymentStatus::Authorized && !self.is_of_nothing => {
                 let text = format!("event {version} confirms it, and its payment was {status}");
                 return findings.add(Code::ConfirmedUnpaid, text);
             }

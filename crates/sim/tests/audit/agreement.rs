@@ -58,16 +58,20 @@ fn next_refund(order: &Order, amount: Amount, reason: RefundReason, borne_by: Re
 
 /// What has to follow when an order ends early: what is collected goes back.
 fn unwound(order: &Order, event: Event) -> Vec<Event> {
+    let bearer = match &event {
+        Event::Cancelled { borne_by, .. } => *borne_by,
+        _ => RefundBearer::Everyone,
+    };
     let mut events = vec![event];
     if order.captured > Amount::ZERO {
-        let refund = next_refund(order, order.refundable(), RefundReason::OrderEnded, RefundBearer::Everyone);
+        let refund = next_refund(order, order.refundable(), RefundReason::OrderEnded, bearer);
         events.push(Event::RefundRequested(refund));
     }
     events
 }
 
 /// What a command would lead to if nobody asked whether it is allowed.
-fn events(command: &Command, order: &Order, at: Timestamp) -> Vec<Event> {
+fn events(command: &Command, order: &Order, actor: &Actor, at: Timestamp) -> Vec<Event> {
     let (note, stock_returned) = (None, false);
     let by_card = order.details.payment_method == PaymentMethod::Card;
     match command.clone() {
@@ -89,7 +93,11 @@ fn events(command: &Command, order: &Order, at: Timestamp) -> Vec<Event> {
             ]
         }
         Command::Cancel { .. } => {
-            let (reason, borne_by) = (CancelReason::TooSlow, RefundBearer::Everyone);
+            // The restaurant is paid for what it has begun when an admin cancels.
+            let is_at_the_platforms_cost = matches!(actor, Actor::Admin { .. }) && order.ready_by.is_some();
+            let borne_by =
+                if is_at_the_platforms_cost { RefundBearer::Platform } else { RefundBearer::Everyone };
+            let reason = CancelReason::TooSlow;
             unwound(order, Event::Cancelled { reason, note, stock_returned, borne_by })
         }
         Command::Warn => {
@@ -171,7 +179,7 @@ async fn compare(store: &Arc<dyn Store>, world: &mut World, order: &Order) -> (u
             if decided.as_ref().is_ok_and(|decision| decision.events.is_empty()) {
                 continue; // Done before: nothing would be written.
             }
-            let events = events(&command, order, at);
+            let events = events(&command, order, &actor, at);
             let tasks = decided.as_ref().map_or_else(|_| every_task(order), tasks_of);
             let (is_clean, report) = is_clean_with(store, order, &events, tasks, actor, at).await;
             let case = format!("{kind} by {actor:?} on {order:?}: {decided:?}\n{report}");

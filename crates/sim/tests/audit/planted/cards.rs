@@ -6,14 +6,15 @@ use dabba_domain::{
         Awaited, DeclineReason, Event, Order, PaymentStatus, RecordedEvent, Refund, RefundBearer,
         RefundFailureReason, RefundLine, RefundNumber, RefundStatus,
     },
+    pricing::Amounts,
 };
 use dabba_sim::audit::Code;
 use dabba_store::conformance::builders::{amount, customer, reference_of, staff};
 use jiff::SignedDuration;
 
 use super::{
-    AGREES, DAY, Planted, SOON, UNHURRIED, admin, cancel, cancel_at_the_cost_of, collect, expired, happen,
-    happen_after, more_than, refund_of, total,
+    AGREES, DAY, Planted, SOON, UNHURRIED, admin, agree, cancel, cancel_at_the_cost_of, collect, expired,
+    happen, happen_after, more_than, refund_of, total,
 };
 use crate::{
     lives::Stage,
@@ -126,6 +127,26 @@ pub(super) const PLANTED: &[Planted] = &[
         let (actor, refund) = (admin(&stored.order), everyones(refund_of(1, total(stored))));
         cancel_at_the_cost_of(stored, actor, RefundBearer::Platform);
         happen(stored, actor, Event::RefundRequested(refund));
+    }),
+    plant(Code::IllegalPayment, Stage::Preparing, |stored| {
+        // What the admin's own decision refunds, the platform bears, also where the cancellation does not say so.
+        let (actor, refund) = (admin(&stored.order), everyones(refund_of(1, total(stored))));
+        cancel_at_the_cost_of(stored, actor, RefundBearer::Everyone);
+        happen(stored, actor, Event::RefundRequested(refund));
+    }),
+    plant(Code::IllegalPayment, Stage::Delivered, |stored| {
+        // Only an admin has another than the restaurant bear a refund of what was delivered.
+        request(stored, everyones(refund_of(1, amount(1))));
+    }),
+    plant(Code::IllegalPayment, Stage::Confirmed, |stored| {
+        // Nothing is authorized where the total is zero.
+        agree(stored, |details| {
+            for line in &mut details.lines {
+                (line.unit_price, line.total) = (amount(0), amount(0));
+                line.options.clear();
+            }
+            details.amounts = Amounts::default();
+        });
     }),
     plant(Code::AuthorizedTwice, Stage::Cancelled, |stored| {
         let event = authorized(&stored.order);

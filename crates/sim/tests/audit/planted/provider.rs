@@ -1,8 +1,11 @@
 //! What a payment provider can have done beside an order.
 
-use dabba_domain::{Actor, order::Event};
+use dabba_domain::{
+    Actor,
+    order::{Event, External, ExternalKind, Refund, RefundBearer},
+};
 use dabba_sim::audit::Code;
-use dabba_store::conformance::builders::{amount, staff};
+use dabba_store::conformance::builders::{amount, reference_of, staff};
 use jiff::SignedDuration;
 
 use super::{Planted, SOON, UNHURRIED, happen, refund_of};
@@ -47,6 +50,20 @@ pub(super) const PLANTED: &[Planted] = &[
         |stored| {
             let actor = Actor::Admin { account_id: stored.order.details.customer_id };
             happen(stored, actor, Event::RefundRequested(refund_of(1, amount(700))));
+        },
+        |summary| summary.refunded = 700,
+    ),
+    // A refund in the provider's dashboard, and a chargeback that was lost: the order never heard of it.
+    plant(Code::GatewayDiffers, Stage::Delivered, |summary| summary.refunded = 600),
+    ahead(
+        Stage::Delivered,
+        |stored| {
+            let refund = refund_of(1, amount(700));
+            let reference = reference_of(&stored.order);
+            let external = Some(External { kind: ExternalKind::Chargeback, reference, money: None });
+            let opened =
+                Event::ChargebackOpened(Refund { external, borne_by: RefundBearer::Platform, ..refund });
+            happen(stored, Actor::System, opened);
         },
         |summary| summary.refunded = 700,
     ),

@@ -1,0 +1,140 @@
+//! Refunds in small and in coarse steps: nothing is left that cannot be refunded.
+
+use dabba_domain::{
+    ledger::{LedgerAccount, ledger},
+    order::{Command, OrderStatus, RefundBearer, RefundReason, RefundRequest},
+};
+use proptest::prelude::*;
+
+use crate::{
+    bill::{Bill, Life, any_bill, any_method},
+    common::{admin, amount},
+    moves::any_refund,
+    payments::{paid_back, refused},
+};
+
+/// The payment providers' step in currencies with three decimals.
+const STEP: i64 = 10;
+
+/// Gives a refund if the provider accepts its amount, as the engine does, and has the provider answer.
+fn give_in_steps(life: &mut Life, command: &Command, agrees: bool) {
+    let mut tried = life.clone();
+    if !tried.try_to(command, &admin()) {
+        return;
+    }
+    let refund = &tried.order.refunds.last().unwrap().refund;
+    let number = refund.number.get();
+    if refund.amount.minor() % STEP != 0 {
+        return;
+    }
+    tried.hear(&if agrees { paid_back(number) } else { refused(number) });
+    *life = tried;
+}
+
+/// The bill with a total that the provider accepts: the tip makes it up.
+fn in_steps(bill: Bill) -> Bill {
+    let missing = (STEP - bill.amounts().total.minor() % STEP) % STEP;
+    Bill { tip: bill.tip + missing, ..bill }
+}
+
+fn request(minor: Option<i64>, borne_by: RefundBearer) -> Command {
+    let request = RefundRequest::new(minor.map(amount), RefundReason::Late);
+    Command::Refund(RefundRequest { borne_by: Some(borne_by), ..request })
+}
+
+fn balances(life: &Life) -> [i64; 6] {
+    let accounts = [
+        LedgerAccount::Customer,
+        LedgerAccount::Refunds,
+        LedgerAccount::Restaurant,
+        LedgerAccount::Platform,
+        LedgerAccount::Courier,
+        LedgerAccount::Tax,
+    ];
+    let postings = ledger(&life.history);
+    accounts.map(|account| {
+        let entries = postings.iter().flat_map(|posting| &posting.entries);
+        entries.filter(|entry| entry.account == account).map(|entry| entry.amount).sum()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    /// An order whose total is a multiple of the provider's step can always be refunded wholly, after any refunds of
+    /// amounts and of lines, paid or failed.
+    #[test]
+    fn what_is_left_can_be_refunded_in_one_step(
+        bill in any_bill(any_method()),
+        refunds in proptest::collection::vec((any_refund(), any::<bool>()), 0..12),
+    ) {
+        let mut life = in_steps(bill).delivered();
+        for (request, agrees) in refunds {
+            give_in_steps(&mut life, &Command::Refund(request), agrees);
+            prop_assert_eq!(life.order.refundable().minor() % STEP, 0);
+        }
+        if life.order.status != OrderStatus::Refunded {
+            give_in_steps(&mut life, &request(None, RefundBearer::Everyone), true);
+        }
+        prop_assert_eq!(life.order.status, OrderStatus::Refunded);
+        prop_assert_eq!(life.order.refunded, life.order.captured);
+    }
+
+    /// Refunds of one minor unit each, at anybody's cost: every posting sums to zero, the tax account ends at zero, and
+    /// the accounts with the customer's sum to zero.
+    #[test]
+    fn single_minor_units_close_the_ledger(
+        price in 1_i64..40, tax_rate in 0_u32..3_000, extras in (0_i64..8, 0_i64..8), method in any_method(),
+        bearers in proptest::collection::vec(proptest::sample::select(RefundBearer::ALL), 80),
+        only_everyone in any::<bool>(),
+    ) {
+        let (delivery_fee, tip) = extras;
+        let bill = Bill { lines: vec![(1, price)], tax_rate, delivery_fee, tip, discount: 0, method, collects: false };
+        let mut life = bill.delivered();
+        for bearer in bearers {
+            let bearer = if only_everyone { RefundBearer::Everyone } else { bearer };
+            let before = balances(&life);
+            if !life.try_to(&request(Some(1), bearer), &admin()) {
+                break;
+            }
+            life.hear(&paid_back(life.order.refunds.last().unwrap().refund.number.get()));
+            let after = balances(&life);
+            prop_assert_eq!(after.iter().sum::<i64>(), 0);
+            let changed = before[2..].iter().zip(&after[2..]).filter(|(before, after)| before != after);
+            prop_assert_eq!(changed.count(), 1, "one minor unit is taken from one account");
+        }
+        prop_assert_eq!(life.order.status, OrderStatus::Refunded);
+        let [_, refunds, others @ ..] = balances(&life);
+        prop_assert_eq!((refunds, others[3]), (life.order.captured.minor(), 0));
+        prop_assert!(!only_everyone || others == [0; 4], "{:?}", others);
+    }
+}
+
+/// A line whose share is no multiple of the step is not refunded alone; what is left of the order is, and so is the
+/// line together with others where that makes a multiple.
+#[test]
+fn a_line_off_the_step_is_refunded_with_the_rest() {
+    use dabba_domain::order::RefundLine;
+    let bill = Bill {
+        lines: vec![(1, 1_005), (1, 1_005)],
+        tax_rate: 0,
+        delivery_fee: 0,
+        tip: 0,
+        discount: 0,
+        method: dabba_domain::order::PaymentMethod::Card,
+        collects: true,
+    };
+    let lines = |places: &[u32]| {
+        let lines = places.iter().map(|line| RefundLine { line: *line, quantity: 1 }).collect();
+        Command::Refund(RefundRequest { lines, ..RefundRequest::new(None, RefundReason::MissingItem) })
+    };
+    let mut life = bill.delivered();
+    give_in_steps(&mut life, &lines(&[0]), true);
+    assert_eq!(life.order.refunded, amount(0));
+    let mut both = life.clone();
+    give_in_steps(&mut both, &lines(&[0, 1]), true);
+    assert_eq!(both.order.status, OrderStatus::Refunded);
+    give_in_steps(&mut life, &request(Some(1_000), RefundBearer::Restaurant), true);
+    give_in_steps(&mut life, &request(None, RefundBearer::Restaurant), true);
+    assert_eq!(life.order.status, OrderStatus::Refunded);
+}
