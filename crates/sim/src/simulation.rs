@@ -72,12 +72,20 @@ pub enum Plant {
     WrongAnswers,
     /// What the provider reports of refunds that fail late is not heard.
     LostReversals,
+    /// What the provider reports of refunds in its dashboard and of chargebacks is not heard.
+    LostDashboardReports,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::ForgottenKeys, Self::LostStock, Self::LostTasks, Self::WrongAnswers, Self::LostReversals];
+    pub const ALL: [Self; 6] = [
+        Self::ForgottenKeys,
+        Self::LostStock,
+        Self::LostTasks,
+        Self::WrongAnswers,
+        Self::LostReversals,
+        Self::LostDashboardReports,
+    ];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
@@ -87,6 +95,7 @@ impl Plant {
             Self::LostTasks => "lost-tasks",
             Self::WrongAnswers => "wrong-answers",
             Self::LostReversals => "lost-reversals",
+            Self::LostDashboardReports => "lost-dashboard-reports",
         }
     }
 
@@ -123,6 +132,10 @@ pub struct SimulationReport {
     pub reversed_refunds_of_ended_orders: u64,
     /// Refunds in the provider's dashboard and chargebacks that the orders know of.
     pub external_refunds: u64,
+    /// Orders of whose payment the provider authorized or captured another amount than the total.
+    pub other_amounts: u64,
+    /// Orders by card with a total of zero that were delivered.
+    pub of_nothing: u64,
     /// How much time passed, in the simulation, in seconds.
     pub simulated_seconds: i64,
     /// A number that is the same when every order went the same way.
@@ -194,7 +207,7 @@ impl Simulation {
             77..83 => self.world.the_provider_reports().await,
             83..95 => self.world.time_passes(),
             95 => self.world.the_restaurant_changes().await,
-            96 => self.world.someone_at_the_provider(),
+            96 => self.world.someone_at_the_provider().await,
             97 => self.the_provider_changes(),
             98 => self.world.an_admin_sees_to_tasks().await,
             _ => self.a_server_dies(),

@@ -113,7 +113,9 @@ impl Chaos {
     pub(super) fn is_told(&self, notification: &Notification, waiting: usize) -> bool {
         match notification.report {
             Report::RefundRefused { .. } => self.plant != Some(Plant::LostReversals),
-            Report::RefundedElsewhere { .. } | Report::Chargeback { .. } => true,
+            Report::RefundedElsewhere { .. } | Report::Chargeback { .. } => {
+                self.plant != Some(Plant::LostDashboardReports)
+            }
             _ => waiting < MAX_REPORTS,
         }
     }

@@ -11,6 +11,7 @@ use dabba_domain::{
     text::Slug,
 };
 use dabba_engine::{Answer, CommandRequest, Conflict, Error, Principal};
+use dabba_gateways::simulated::wire::Notification;
 use dabba_store::{IdempotencyKey, PageSize, StoreError, TaskResolution};
 use serde_json::json;
 
@@ -22,7 +23,7 @@ use super::{
 /// How often somebody repeats a request that has got no answer.
 const MAX_TRIES: usize = 40;
 /// What people pay with: mostly what works.
-const TOKENS: [&str; 14] = [
+const TOKENS: [&str; 17] = [
     "tok_succeed",
     "tok_refund_fails_late",
     "tok_refund_fails_late",
@@ -37,6 +38,9 @@ const TOKENS: [&str; 14] = [
     "tok_decline",
     "tok_fraud",
     "tok_nobody_knows",
+    "tok_authorizes_less",
+    "tok_authorizes_more",
+    "tok_captures_less",
 ];
 
 /// Whether it may have been done, so that whoever asked asks again.
@@ -110,6 +114,7 @@ impl World {
             let options = json!([{"group": "filling", "option": filling}]);
             lines.push(json!({"item": "dosa", "quantity": 1 + self.below(4), "options": options}));
         }
+        let is_of_nothing = self.below(16) == 0;
         let address = json!({"line1": "1 Lunchbox Lane", "city": "London"});
         let fulfilment = match self.below(3) {
             0 => json!({"type": "collection"}),
@@ -118,6 +123,10 @@ impl World {
         let mut request = json!({
             "lines": lines, "fulfilment": fulfilment, "tip": 50 * self.below(4), "payment_method": "cash",
         });
+        if is_of_nothing {
+            request["lines"] = json!([{"item": "water", "quantity": 1 + self.below(3)}]);
+            (request["fulfilment"], request["tip"]) = (json!({"type": "collection"}), json!(0));
+        }
         if self.below(4) > 0 {
             request["payment_method"] = json!("card");
             request["payment_token"] = json!(TOKENS[self.below(TOKENS.len())]);
@@ -271,7 +280,7 @@ impl World {
     }
 
     /// Somebody refunds by hand at the provider, or a customer has their bank take money back.
-    pub(super) fn someone_at_the_provider(&mut self) {
+    pub(super) async fn someone_at_the_provider(&mut self) {
         let count = self.placed.len();
         if count == 0 {
             return;
@@ -281,7 +290,13 @@ impl World {
         let now = dabba_engine::Clock::now(&*self.clock);
         let what = self.below(4);
         let minor = 1 + i64::from(self.below_u32(900));
+        let Some(order) = self.look_at(order_id).await else { return };
         for payment in self.provider.payments(order_id) {
+            // Of a capture that it does not know, an order takes it that all was captured.
+            let is_of_the_total = payment.amount == order.details.amounts.total;
+            if !is_of_the_total && order.captured != payment.amount {
+                continue;
+            }
             let reference = &payment.reference;
             let happened = match what {
                 0 => self.provider.open_chargeback(reference),
@@ -291,7 +306,17 @@ impl World {
                     Err(_) => Vec::new(),
                 },
             };
-            self.reports.lock().unwrap_or_else(PoisonError::into_inner).extend(happened);
+            self.keep(happened);
+        }
+    }
+
+    /// Keeps what the provider reports until it arrives.
+    fn keep(&self, happened: Vec<Notification>) {
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        for notification in happened {
+            if self.chaos.is_told(&notification, reports.len()) {
+                reports.push(notification);
+            }
         }
     }
 
@@ -301,8 +326,7 @@ impl World {
         let ids: Vec<OrderId> = self.placed.values().copied().collect();
         for (number, order_id) in ids.into_iter().enumerate() {
             for payment in self.provider.payments(order_id) {
-                let happened = self.provider.close_chargeback(&payment.reference, number % 2 == 0, now);
-                self.reports.lock().unwrap_or_else(PoisonError::into_inner).extend(happened);
+                self.keep(self.provider.close_chargeback(&payment.reference, number % 2 == 0, now));
             }
         }
     }
@@ -321,7 +345,7 @@ impl World {
         self.report(report).await;
     }
 
-    pub(super) async fn report(&mut self, report: dabba_gateways::simulated::wire::Notification) {
+    pub(super) async fn report(&mut self, report: Notification) {
         let order_id = report.order_id;
         for _ in 0..MAX_TRIES {
             match self.server().record_payment(order_id, &report.report.clone().into()).await {

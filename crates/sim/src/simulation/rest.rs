@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use dabba_domain::{
     Amount, OrderId, RestaurantId,
-    order::{CommandKind, Event, Order, OrderStatus, PaymentStatus, RefundStatus, TaskQueue},
+    order::{CommandKind, Event, Order, OrderStatus, PaymentMethod, PaymentStatus, RefundStatus, TaskQueue},
 };
 use dabba_engine::{Clock as _, Principal};
 use dabba_gateways::simulated::{Health, Provider};
@@ -187,6 +187,17 @@ impl Simulation {
             order.refunds.iter().filter(|state| state.refund.external.is_some()).count() as u64
         };
         self.report.external_refunds = orders.iter().map(external).sum();
+        let differs = |order: &&Order| {
+            let (done, total) = (self.world.provider.summary(order.id), order.details.amounts.total.minor());
+            [done.authorized, done.captured].into_iter().any(|moved| moved != 0 && moved != total)
+        };
+        self.report.other_amounts = orders.iter().filter(differs).count() as u64;
+        let is_of_nothing = |order: &&Order| {
+            let details = &order.details;
+            let is_by_card = details.payment_method == PaymentMethod::Card;
+            is_by_card && details.amounts.total.is_zero() && order.status == OrderStatus::Delivered
+        };
+        self.report.of_nothing = orders.iter().filter(is_of_nothing).count() as u64;
         self.report.failures = self.world.chaos.failures();
         let passed = self.world.clock.now().duration_since(World::start());
         self.report.simulated_seconds = passed.as_secs();

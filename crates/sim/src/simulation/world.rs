@@ -224,6 +224,7 @@ pub(super) fn menu(edition: usize) -> MenuDocument {
         {"name": "Dosa", "price_minor": 833, "option_groups": [{"name": "Filling", "min": 1, "max": 2, "options": [
             {"name": "Potato", "price_minor": 0}, {"name": "Paneer", "price_minor": 149}]}]},
         {"name": "Tea", "price_minor": 275 + edition % 3},
+        {"name": "Water", "price_minor": 0},
     ]}]});
     serde_json::from_value(document).unwrap_or_else(|error| unreachable!("a menu: {error}"))
 }
