@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use availability::{Availability, UnavailableItem, UnavailableItems};
+pub use availability::{Availability, MarkEndError, UnavailableItem, UnavailableItems, check_end, later_end};
 pub use document::{CategoryDocument, ItemDocument, MenuDocument, OptionDocument, OptionGroupDocument};
 
 use crate::{

@@ -23,7 +23,7 @@ pub use act::CommandRequest;
 pub use quote::{Obstacle, Quote};
 pub(crate) use recent::RecentOrders;
 
-use crate::{Conflict, Engine, Error, TaskOutcome};
+use crate::{CatalogueEntry, Conflict, Engine, Error, TaskOutcome};
 
 /// What a write was answered with.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +109,8 @@ impl Engine {
         let has_moved = conditions.status_before != Some(status);
         let due = self.due_queues(&decision.tasks);
         let for_people = count_for_people(&decision);
+        let (restaurant_id, unavailable) =
+            (decision.order.details.restaurant_id, decision.unavailable.clone());
         let outcome = self.committers.submit(self.commit_of(decision, conditions));
         async move {
             let outcome = outcome.await?;
@@ -120,6 +122,13 @@ impl Engine {
                     }
                     if has_moved {
                         self.metrics.count_order(status);
+                    }
+                    if !unavailable.is_empty() {
+                        // Memory follows as after every change of availability, and nothing here can fail.
+                        let is_known = move |entry: &CatalogueEntry| {
+                            entry.catalogue.unavailable.extended(&unavailable) == entry.catalogue.unavailable
+                        };
+                        Box::pin(self.catalogues.follow(restaurant_id, is_known)).await;
                     }
                 }
                 CommitOutcome::VersionConflict { .. } | CommitOutcome::CatalogueChanged => {
@@ -133,7 +142,7 @@ impl Engine {
 
     /// What is written for a decision.
     fn commit_of(&self, decision: Decision, conditions: Conditions) -> Commit {
-        let Decision { order, events, tasks, stock_returned } = decision;
+        let Decision { order, events, tasks, stock_returned, unavailable } = decision;
         let at = self.now();
         let new_task = |spec: TaskSpec| NewTask {
             id: TaskId::generate(at, order.id.bucket(), self.random.next_u64()),
@@ -153,6 +162,7 @@ impl Engine {
             claim: conditions.claim,
             catalogue: conditions.catalogue,
             stock,
+            unavailable,
             tasks,
             completes: conditions.completes,
         }

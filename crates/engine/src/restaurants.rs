@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dabba_domain::{
     Problems, RestaurantId, Role, Timestamp,
-    menu::{Availability, Menu, MenuDocument},
+    menu::{Availability, Menu, MenuDocument, check_end},
     restaurant::{Pause, Restaurant, Revision, SettingsDocument},
     text::Slug,
 };
@@ -144,6 +144,10 @@ impl Engine {
         availability: Availability,
     ) -> Result<Revision, Error> {
         self.check_staff(principal, id).await?;
+        if let Availability::Unavailable { until } = availability {
+            let checked = check_end(until, self.now());
+            checked.map_err(|error| Error::Invalid(Problems::one("/until", error.to_string())))?;
+        }
         let mut entry = self.catalogues.get(id).await?;
         if entry.menu().item(item.as_str()).is_none() {
             // Another server may have put it on the menu a moment ago.

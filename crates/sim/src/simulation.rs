@@ -66,6 +66,8 @@ pub enum Plant {
     ForgottenKeys,
     /// What an order took from stock does not come back.
     LostStock,
+    /// Items that are named as unavailable stay on sale.
+    LostMarks,
     /// Now and then what should be done later is not written down.
     LostTasks,
     /// Now and then the provider gives money back and says that it does not.
@@ -78,9 +80,10 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ForgottenKeys,
         Self::LostStock,
+        Self::LostMarks,
         Self::LostTasks,
         Self::WrongAnswers,
         Self::LostReversals,
@@ -92,6 +95,7 @@ impl Plant {
         match self {
             Self::ForgottenKeys => "forgotten-keys",
             Self::LostStock => "lost-stock",
+            Self::LostMarks => "lost-marks",
             Self::LostTasks => "lost-tasks",
             Self::WrongAnswers => "wrong-answers",
             Self::LostReversals => "lost-reversals",
@@ -136,6 +140,8 @@ pub struct SimulationReport {
     pub other_amounts: u64,
     /// Orders by card with a total of zero that were delivered.
     pub of_nothing: u64,
+    /// Early ends that named unavailable items.
+    pub ends_for_items: u64,
     /// How much time passed, in the simulation, in seconds.
     pub simulated_seconds: i64,
     /// A number that is the same when every order went the same way.

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use async_trait::async_trait;
 use dabba_domain::{
     ExternalId, RestaurantId,
-    menu::{Availability, Menu, UnavailableItems},
+    menu::{Availability, Menu, UnavailableItem, UnavailableItems},
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
@@ -85,6 +85,13 @@ pub(crate) const UPDATE_MENU_REVISION: &str = "UPDATE restaurants SET menu_revis
 const MARK_UNAVAILABLE: &str = "\
     INSERT INTO unavailable_items (restaurant_id, item, until) VALUES (?1, ?2, ?3) \
     ON CONFLICT (restaurant_id, item) DO UPDATE SET until = excluded.until WHERE until IS NOT excluded.until";
+
+/// Writes nothing, and counts no row, where the mark lasts as long already. Ends are compared as texts without
+/// their `Z`: `12:00:00` is before `12:00:00.5`.
+const EXTEND_MARK: &str = "\
+    INSERT INTO unavailable_items (restaurant_id, item, until) VALUES (?1, ?2, ?3) \
+    ON CONFLICT (restaurant_id, item) DO UPDATE SET until = excluded.until \
+    WHERE until IS NOT NULL AND (excluded.until IS NULL OR rtrim(excluded.until, 'Z') > rtrim(until, 'Z'))";
 
 pub(crate) const MARK_AVAILABLE: &str =
     "DELETE FROM unavailable_items WHERE restaurant_id = ?1 AND item = ?2";
@@ -441,6 +448,24 @@ pub(crate) fn mark(
         }
     };
     Ok(changed > 0)
+}
+
+/// Marks items that an order's end names. A mark is never shortened.
+pub(crate) fn extend_marks(
+    transaction: &Transaction<'_>,
+    id: RestaurantId,
+    items: &[UnavailableItem],
+) -> Result<(), Failure> {
+    let mut changed = 0;
+    for UnavailableItem { item, until } in items {
+        let until = until.map(|until| until.to_string());
+        let parameters = params![id_bytes(id), item.as_str(), until];
+        changed += transaction.prepare_cached(EXTEND_MARK)?.execute(parameters)?;
+    }
+    if changed > 0 {
+        transaction.prepare_cached(RAISE_AVAILABILITY_REVISION)?.execute([id_bytes(id)])?;
+    }
+    Ok(())
 }
 
 fn set_availability(

@@ -185,11 +185,10 @@ impl Inspector {
 
 /// How many of the limited item an order holds.
 fn stock_taken(history: &[RecordedEvent]) -> u32 {
-    history.iter().fold(0, |taken, recorded| match &recorded.event {
-        Event::Placed(details) => details.stock_drawn.iter().map(|draw| draw.quantity).sum(),
-        Event::Cancelled { stock_returned: true, .. } => 0,
-        _ => taken,
-    })
+    let Some(Event::Placed(details)) = history.first().map(|first| &first.event) else { return 0 };
+    let drawn = &details.stock_drawn;
+    let returned = history.iter().flat_map(|recorded| recorded.event.stock_given_back(drawn));
+    drawn.iter().map(|draw| draw.quantity).sum::<u32>() - returned.map(|draw| draw.quantity).sum::<u32>()
 }
 
 /// The child places each order under the order's own id, so that the parent knows the key.
@@ -250,6 +249,6 @@ fn next_step(world: &mut World, order: &order::Order) -> Commit {
         world.act(order, &order::Command::Accept { preparation_minutes: 20 }, &staff(order))
     } else {
         let reason = CancelReason::Other;
-        world.act(order, &order::Command::Cancel { reason, note: None }, &customer(order))
+        world.act(order, &order::Command::cancel(reason), &customer(order))
     }
 }

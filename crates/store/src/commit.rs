@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dabba_domain::{
     OrderId, RestaurantId, Timestamp,
+    menu::UnavailableItem,
     order::{Event, Order, RecordedEvent, StockDraw, Version},
     restaurant::Revision,
     text::Slug,
@@ -34,6 +35,10 @@ pub struct Commit {
     pub catalogue: Option<CatalogueGuard>,
     /// What is taken from or returned to limited stock.
     pub stock: Vec<StockChange>,
+    /// Items that become unavailable. A mark is never shortened: the later end holds, and a mark without an end
+    /// stays without one. The availability's revision goes up if a mark changes; later commits of the batch meet
+    /// the new revision. The menu is not asked whether the items are on it.
+    pub unavailable: Vec<UnavailableItem>,
     /// Work that follows.
     pub tasks: Vec<NewTask>,
     /// The task whose result this is.

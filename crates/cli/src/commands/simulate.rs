@@ -33,7 +33,8 @@ pub(crate) struct Arguments {
     /// For how long to begin further simulations, each with the next seed. One only, when absent.
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<u64>,
-    /// A defect to put in, to see it found: forgotten-keys, lost-stock, lost-tasks, wrong-answers or lost-reversals.
+    /// A defect to put in, to see it found: forgotten-keys, lost-stock, lost-marks, lost-tasks,
+    /// wrong-answers, lost-reversals or lost-dashboard-reports.
     #[arg(long, value_parser = plant)]
     plant: Option<Plant>,
     /// Prints JSON, one object for each simulation.

@@ -53,6 +53,27 @@ impl TryFrom<AvailabilityDocument> for Availability {
     }
 }
 
+/// Checks the end of a mark that someone makes at `now`.
+pub fn check_end(until: Option<Timestamp>, now: Timestamp) -> Result<(), MarkEndError> {
+    match until {
+        Some(until) if until <= now => Err(MarkEndError { until }),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the later of two ends of a mark. A mark without an end lasts longest.
+pub fn later_end(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    Some(one?.max(other?))
+}
+
+/// The end of a mark is not in the future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be in the future, not {until}; leave it out for an item without an end")]
+pub struct MarkEndError {
+    /// The end.
+    pub until: Timestamp,
+}
+
 impl Availability {
     /// Whether the item can be ordered at `now`.
     pub fn is_available_at(self, now: Timestamp) -> bool {
@@ -119,6 +140,17 @@ impl UnavailableItems {
         found
     }
 
+    /// The same marks with these, each of which lasts at least as long as before.
+    #[must_use]
+    pub fn extended(&self, items: &[UnavailableItem]) -> Self {
+        let mut marks = self.marks.clone();
+        for UnavailableItem { item, until } in items {
+            let end = marks.get(item).map_or(*until, |end| later_end(*end, *until));
+            marks.insert(item.clone(), end);
+        }
+        marks.into_iter().collect()
+    }
+
     /// The same marks after these changes.
     #[must_use]
     pub fn with<'a>(&self, changes: impl IntoIterator<Item = (&'a Slug, Availability)>) -> Self {
@@ -180,7 +212,44 @@ mod tests {
         assert_eq!(marks.of_cart(cart, at(20)), [unavailable(1, None)]);
     }
 
+    #[test]
+    fn a_mark_ends_in_the_future() {
+        assert_eq!(check_end(None, at(5)), Ok(()));
+        assert_eq!(check_end(Some(at(6)), at(5)), Ok(()));
+        for until in [at(5), at(4)] {
+            assert_eq!(check_end(Some(until), at(5)), Err(MarkEndError { until }));
+        }
+    }
+
     proptest! {
+        /// Proves that an extension never lets an item come back earlier, whatever the order of the extensions.
+        #[test]
+        fn an_extension_never_shortens_a_mark(
+            before in proptest::collection::btree_map(0_u8..4, proptest::option::of(0_i64..9), 0..4),
+            extensions in proptest::collection::vec((0_u8..4, proptest::option::of(0_i64..9)), 0..6),
+        ) {
+            let marks: UnavailableItems =
+                before.iter().map(|(number, end)| (slug(*number), end.map(at))).collect();
+            let items: Vec<_> = extensions
+                .iter()
+                .map(|(number, end)| UnavailableItem { item: slug(*number), until: end.map(at) })
+                .collect();
+            let after = marks.extended(&items);
+            let reversed: Vec<_> = items.iter().rev().cloned().collect();
+            prop_assert_eq!(&after, &marks.extended(&reversed));
+            prop_assert_eq!(&after, &after.extended(&items));
+            for (number, moment) in (0..4).flat_map(|number| (0..10).map(move |second| (number, at(second)))) {
+                let item = slug(number);
+                let is_away = |marks: &UnavailableItems| {
+                    !marks.availability_at(item.as_str(), moment).is_available_at(moment)
+                };
+                let is_named = items.iter().any(|other| {
+                    other.item == item && other.until.is_none_or(|until| until > moment)
+                });
+                prop_assert_eq!(is_away(&after), is_away(&marks) || is_named);
+            }
+        }
+
         /// Proves that the number of ended marks changes exactly when what can be ordered does.
         #[test]
         fn the_number_of_ended_marks_names_a_state(

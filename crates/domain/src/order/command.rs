@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::state::named_variants;
 use crate::{
     AccountId, Actor, Amount, Problems,
+    menu::UnavailableItem,
     order::{Contact, Fulfilment, PaymentMethod, PaymentToken, RefundRequest},
     pricing::{CartLine, CartRef},
     text::Note,
@@ -77,6 +78,9 @@ pub enum Command {
         reason: RejectReason,
         /// Why, in the restaurant's own words.
         note: Option<Note>,
+        /// The items of the order that are unavailable, with the reason that names items.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        items: Vec<UnavailableItem>,
     },
     /// The food is ready.
     MarkReady,
@@ -108,6 +112,9 @@ pub enum Command {
         reason: CancelReason,
         /// Why, in their own words.
         note: Option<Note>,
+        /// The items of the order that are unavailable, with the reason that names items.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        items: Vec<UnavailableItem>,
     },
     /// The restaurant's time to accept runs out.
     Warn,
@@ -118,6 +125,16 @@ pub enum Command {
 }
 
 impl Command {
+    /// Returns the command that rejects the order with a reason that names no items.
+    pub const fn reject(reason: RejectReason) -> Self {
+        Self::Reject { reason, note: None, items: Vec::new() }
+    }
+
+    /// Returns the command that cancels the order with a reason that names no items.
+    pub const fn cancel(reason: CancelReason) -> Self {
+        Self::Cancel { reason, note: None, items: Vec::new() }
+    }
+
     /// Returns the command that assigns this courier without a reason.
     pub const fn assign(courier_id: AccountId) -> Self {
         Self::AssignCourier { courier_id, reason: None, note: None }
@@ -266,15 +283,15 @@ impl CancelReason {
                 Self::SuspectedFraud,
                 Self::Other,
             ],
-            // Admins and Dabba itself act for everybody.
-            Actor::Admin { .. } | Actor::System => Self::ALL,
-            Actor::Courier { .. } => &[],
+            // Admins act for everybody.
+            Actor::Admin { .. } => Self::ALL,
+            Actor::Courier { .. } | Actor::System => &[],
         }
     }
 
-    /// Whether what the order took from stock is there again. A customer does not know what the kitchen has.
-    pub const fn returns_stock(self, by: &Actor) -> bool {
-        matches!(by, Actor::Customer { .. }) || !matches!(self, Self::ItemUnavailable)
+    /// Whether the reason names the items that are unavailable.
+    pub const fn names_items(self) -> bool {
+        matches!(self, Self::ItemUnavailable)
     }
 }
 
@@ -312,9 +329,9 @@ impl RejectReason {
         }
     }
 
-    /// Whether what the order took from stock is there again.
-    pub const fn returns_stock(self) -> bool {
-        !matches!(self, Self::ItemUnavailable)
+    /// Whether the reason names the items that are unavailable.
+    pub const fn names_items(self) -> bool {
+        matches!(self, Self::ItemUnavailable)
     }
 }
 

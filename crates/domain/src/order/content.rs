@@ -1,32 +1,45 @@
-//! Checks of a command's content that depend on neither the actor nor the order.
+//! Checks of a command's content: what it says, whether or not it fits the order's status.
 //!
 //! [`decide`](super::decide()) checks this before it asks whether the command was carried out before and
 //! whether it fits the order: what is wrong with a command's content is always reported as such.
 
+use std::collections::HashSet;
+
 use super::{
-    CancelReason, Command, InterventionReason, Order, OrderStatus, RejectReason, Rejection,
+    CancelReason, Closure, Command, InterventionReason, Order, OrderStatus, RejectReason, Rejection,
     refund::check_refund,
 };
-use crate::{Actor, Problems, limits::MAX_PREPARATION_MINUTES, text::Note};
+use crate::{
+    Actor, Problems, Timestamp,
+    limits::MAX_PREPARATION_MINUTES,
+    menu::{UnavailableItem, check_end},
+    text::{Note, Slug},
+};
 
-pub(super) fn check_content(order: &Order, command: &Command, actor: &Actor) -> Result<(), Rejection> {
+/// Maximum number of an order's items that a problem lists.
+const MAX_ITEMS_LISTED: usize = 20;
+
+pub(super) fn check_content(
+    order: &Order,
+    command: &Command,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<(), Rejection> {
     let mut problems = Problems::new();
     match command {
         Command::Accept { preparation_minutes } if *preparation_minutes > MAX_PREPARATION_MINUTES => {
             let text = format!("must be from 0 to {MAX_PREPARATION_MINUTES}, not {preparation_minutes}");
             problems.add("/preparation_minutes", text);
         }
-        Command::Reject { reason, .. } => {
-            let allowed = RejectReason::of(actor);
-            if !allowed.contains(reason) {
-                problems.add("/reason", not_theirs(reason.as_str(), allowed.iter().map(|it| it.as_str())));
-            }
+        Command::Reject { reason, items, .. } => {
+            let allowed = RejectReason::of(actor).iter().map(|it| it.as_str()).collect();
+            let reason = Reason { name: reason.as_str(), names_items: reason.names_items(), allowed };
+            check_early_end(order, &reason, items, now, &mut problems);
         }
-        Command::Cancel { reason, .. } => {
-            let allowed = CancelReason::of(actor);
-            if !allowed.contains(reason) {
-                problems.add("/reason", not_theirs(reason.as_str(), allowed.iter().map(|it| it.as_str())));
-            }
+        Command::Cancel { reason, items, .. } => {
+            let allowed = CancelReason::of(actor).iter().map(|it| it.as_str()).collect();
+            let reason = Reason { name: reason.as_str(), names_items: reason.names_items(), allowed };
+            check_early_end(order, &reason, items, now, &mut problems);
         }
         Command::AssignCourier { courier_id, reason, note } => {
             let is_needed = order.status == OrderStatus::OutForDelivery;
@@ -68,7 +81,76 @@ fn check_intervention(
     }
 }
 
-fn not_theirs(reason: &str, allowed: impl Iterator<Item = &'static str>) -> String {
-    let allowed: Vec<_> = allowed.collect();
-    format!("{reason} is not a reason that the caller may give; must be one of {}", allowed.join(", "))
+/// The reason for an early end.
+struct Reason {
+    name: &'static str,
+    /// Whether it names the items that are unavailable.
+    names_items: bool,
+    /// The reasons that the actor may give.
+    allowed: Vec<&'static str>,
+}
+
+/// Checks that the actor may give the reason, and that it names items if, and only if, it is the one that does.
+fn check_early_end(
+    order: &Order,
+    reason: &Reason,
+    items: &[UnavailableItem],
+    now: Timestamp,
+    problems: &mut Problems,
+) {
+    let Reason { name, names_items, allowed } = reason;
+    let is_allowed = allowed.contains(name);
+    if !is_allowed {
+        let allowed = allowed.join(", ");
+        let text = format!("{name} is not a reason that the caller may give; must be one of {allowed}");
+        problems.add("/reason", text);
+    }
+    match (names_items, items) {
+        (false, []) => {}
+        (false, _) => {
+            problems.add("/items", format!("only item_unavailable names items; must be absent with {name}"));
+        }
+        // Who may not give the reason need not name items.
+        (true, []) if !is_allowed => {}
+        (true, []) => {
+            let text = format!("is required with {name}; must name at least one of {}", items_of(order));
+            problems.add("/items", text);
+        }
+        (true, items) => check_items(order, items, now, problems),
+    }
+}
+
+/// Checks the items that an early end names: each in the order, each once, each with an end in the future, if any.
+fn check_items(order: &Order, items: &[UnavailableItem], now: Timestamp, problems: &mut Problems) {
+    let ordered: HashSet<&Slug> = order.details.lines.iter().map(|line| &line.item).collect();
+    let recorded = order.closure.as_ref().map_or(&[][..], Closure::items);
+    let mut named = HashSet::new();
+    for (index, unavailable) in items.iter().enumerate() {
+        let UnavailableItem { item, until } = unavailable;
+        if !ordered.contains(item) {
+            let text = format!("{item} is not in the order; must be one of {}", items_of(order));
+            problems.add(format!("/items/{index}/item"), text);
+        } else if !named.insert(item) {
+            problems.add(format!("/items/{index}/item"), format!("{item} must not be named twice"));
+        }
+        // A command that is repeated later says what it said in its time.
+        if !recorded.contains(unavailable) {
+            problems.check(format!("/items/{index}/until"), check_end(*until, now));
+        }
+    }
+}
+
+/// The order's items for a message, each once.
+fn items_of(order: &Order) -> String {
+    let mut items: Vec<&str> = Vec::new();
+    for line in &order.details.lines {
+        if !items.contains(&line.item.as_str()) {
+            items.push(line.item.as_str());
+        }
+    }
+    let listed = items.iter().take(MAX_ITEMS_LISTED).copied().collect::<Vec<_>>().join(", ");
+    match items.len().saturating_sub(MAX_ITEMS_LISTED) {
+        0 => listed,
+        more => format!("{listed} and {more} more"),
+    }
 }

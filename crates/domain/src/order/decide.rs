@@ -18,6 +18,7 @@ use super::{
 use crate::{
     Actor, Amount, OrderId, Problems, Timestamp,
     limits::{MAX_ORDER_VERSION, MAX_WARNING_LEAD_SECONDS},
+    menu::UnavailableItem,
     restaurant::Settings,
 };
 
@@ -32,6 +33,8 @@ pub struct Decision {
     pub tasks: Vec<TaskSpec>,
     /// What goes back to limited stock.
     pub stock_returned: Vec<StockDraw>,
+    /// Items that become unavailable with it; one that is unavailable for longer stays so.
+    pub unavailable: Vec<UnavailableItem>,
 }
 
 /// Work that has to be done later.
@@ -151,8 +154,7 @@ pub fn place(
         event: Event::Placed(Arc::new(details)),
     };
     let order = evolve(None, &placed)?;
-    let mut decision =
-        Decision { order, events: vec![placed], tasks: Vec::new(), stock_returned: Vec::new() };
+    let mut decision = Decision { events: vec![placed], ..Decision::of(order) };
     match (decision.order.details.payment_method, card) {
         (PaymentMethod::Cash, None) => decision.confirm(settings.acceptance_deadline(), now)?,
         // There is nothing that the provider could collect.
@@ -191,7 +193,7 @@ pub fn decide(
     if !could_have(order, command.kind(), actor) {
         return Err(Rejection::IllegalMove { command: command.kind(), status: order.status });
     }
-    if let Err(invalid) = check_content(order, command, actor) {
+    if let Err(invalid) = check_content(order, command, actor, now) {
         // What is wrong would tell that the order is there.
         return Err(if is_theirs(order, actor) { invalid } else { Rejection::NotTheirs });
     }
@@ -209,10 +211,10 @@ pub fn decide(
         }
         Command::Confirm => decision.confirm(settings.acceptance_deadline(), now)?,
         Command::Accept { preparation_minutes } => decision.accept(actor, *preparation_minutes, now)?,
-        Command::Reject { reason, note } => {
-            let stock_returned = decision.return_stock(reason.returns_stock());
-            let (reason, note) = (*reason, note.clone());
-            decision.record(actor, now, Event::Rejected { reason, note, stock_returned })?;
+        Command::Reject { reason, note, items } => {
+            let stock_returned = decision.return_stock_but(items);
+            let (reason, note, items) = (*reason, note.clone(), items.clone());
+            decision.record(actor, now, Event::Rejected { reason, note, items, stock_returned })?;
             decision.unwind_payment(actor, now)?;
         }
         Command::MarkReady => decision.record(actor, now, Event::MarkedReady)?,
@@ -228,10 +230,15 @@ pub fn decide(
                 decision.record(actor, now, Event::PaymentCaptured { amount })?;
             }
         }
-        Command::Cancel { reason, note } => {
-            let stock_returned = decision.return_stock(reason.returns_stock(actor));
-            let (reason, note, borne_by) = (*reason, note.clone(), bearer_of_cancellation(order, actor));
-            decision.record(actor, now, Event::Cancelled { reason, note, stock_returned, borne_by })?;
+        Command::Cancel { reason, note, items } => {
+            let stock_returned = decision.return_stock_but(items);
+            let (reason, note, items) = (*reason, note.clone(), items.clone());
+            let borne_by = bearer_of_cancellation(order, actor);
+            decision.record(
+                actor,
+                now,
+                Event::Cancelled { reason, note, items, stock_returned, borne_by },
+            )?;
             decision.unwind_payment(actor, now)?;
         }
         Command::Warn => {
@@ -396,7 +403,17 @@ fn after(now: Timestamp, duration: SignedDuration) -> Timestamp {
 impl Decision {
     /// That nothing follows: the order stays as it is.
     pub fn unchanged(order: &Order) -> Self {
-        Self { order: order.clone(), events: Vec::new(), tasks: Vec::new(), stock_returned: Vec::new() }
+        Self::of(order.clone())
+    }
+
+    const fn of(order: Order) -> Self {
+        Self {
+            order,
+            events: Vec::new(),
+            tasks: Vec::new(),
+            stock_returned: Vec::new(),
+            unavailable: Vec::new(),
+        }
     }
 
     /// Adds work that is to be done from then on.
@@ -440,17 +457,23 @@ impl Decision {
             return Err(Rejection::IllegalMove { command: CommandKind::Expire, status });
         }
         let waited_for = if self.order.awaits_payment() { Awaited::Payment } else { Awaited::Restaurant };
-        let stock_returned = self.return_stock(true);
+        let stock_returned = self.return_stock();
         self.record(actor, now, Event::Expired { waited_for, stock_returned })?;
         self.unwind_payment(actor, now)
     }
 
-    /// Gives back what the order took from limited stock, unless the food has been begun or the
-    /// reason says that it is not there. Answers whether anything went back.
-    pub(super) fn return_stock(&mut self, is_there: bool) -> bool {
-        let unbegun = matches!(self.order.status, OrderStatus::Created | OrderStatus::Confirmed);
-        if is_there && unbegun {
-            self.stock_returned.clone_from(&self.order.details.stock_drawn);
+    /// Gives back what the order took from limited stock, unless the food has been begun. Answers whether anything
+    /// went back.
+    pub(super) fn return_stock(&mut self) -> bool {
+        self.return_stock_but(&[])
+    }
+
+    /// The same, but for items that are not there. They become unavailable, also when the food has been begun.
+    fn return_stock_but(&mut self, unavailable: &[UnavailableItem]) -> bool {
+        self.unavailable.extend_from_slice(unavailable);
+        if matches!(self.order.status, OrderStatus::Created | OrderStatus::Confirmed) {
+            let is_there = |draw: &&StockDraw| unavailable.iter().all(|named| named.item != draw.item);
+            self.stock_returned.extend(self.order.details.stock_drawn.iter().filter(is_there).cloned());
         }
         !self.stock_returned.is_empty()
     }

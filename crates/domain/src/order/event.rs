@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, Actor, Amount, Money, OrderId, Timestamp,
+    menu::UnavailableItem,
     order::{
         Awaited, CancelReason, Closure, DeclineReason, InterventionReason, Order, OrderDetails, OrderStatus,
         PaymentMethod, PaymentReference, PaymentStatus, PaymentStep, Refund, RefundBearer,
-        RefundFailureReason, RefundNumber, RefundState, RefundStatus, RejectReason, Version,
+        RefundFailureReason, RefundNumber, RefundState, RefundStatus, RejectReason, StockDraw, Version,
     },
     text::Note,
 };
@@ -41,6 +42,10 @@ pub enum Event {
         /// Why, in the restaurant's own words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
+        /// The items that were unavailable. Their stock did not go back. Absent in events that were recorded before
+        /// items were named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        items: Vec<UnavailableItem>,
         /// Whether what it took from stock went back.
         stock_returned: bool,
     },
@@ -75,6 +80,10 @@ pub enum Event {
         /// Why, in their own words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
+        /// The items that were unavailable. Their stock did not go back. Absent in events that were recorded before
+        /// items were named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        items: Vec<UnavailableItem>,
         /// Whether what it took from stock went back.
         stock_returned: bool,
         /// Who bears what is refunded because of it, also when the payment is captured only later. Absent when
@@ -173,6 +182,20 @@ impl Event {
         Self::CourierAssigned { courier_id, reason: None, note: None }
     }
 
+    /// Returns what of an order's draws from limited stock the event gave back.
+    pub fn stock_given_back<'a>(&'a self, drawn: &'a [StockDraw]) -> impl Iterator<Item = &'a StockDraw> {
+        let (is_any, kept) = match self {
+            Self::Rejected { stock_returned, items, .. } | Self::Cancelled { stock_returned, items, .. } => {
+                (*stock_returned, items.as_slice())
+            }
+            Self::Expired { stock_returned, .. } | Self::PaymentFailed { stock_returned, .. } => {
+                (*stock_returned, [].as_slice())
+            }
+            _ => (false, [].as_slice()),
+        };
+        drawn.iter().filter(move |draw| is_any && kept.iter().all(|kept| kept.item != draw.item))
+    }
+
     /// The event's name, as in its JSON.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -260,16 +283,17 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
             order.status = OrderStatus::Preparing;
             order.ready_by = Some(*ready_by);
         }
-        Event::Rejected { reason, note, .. } => {
-            close(&mut order, Closure::Rejected { reason: *reason, note: note.clone() });
+        Event::Rejected { reason, note, items, .. } => {
+            let (reason, note, items) = (*reason, note.clone(), items.clone());
+            close(&mut order, Closure::Rejected { reason, note, items });
         }
         Event::MarkedReady => order.status = OrderStatus::ReadyForPickup,
         Event::CourierAssigned { courier_id, .. } => order.courier_id = Some(*courier_id),
         Event::PickedUp => order.status = OrderStatus::OutForDelivery,
         Event::Delivered { .. } => order.status = OrderStatus::Delivered,
-        Event::Cancelled { reason, note, borne_by, .. } => {
+        Event::Cancelled { reason, note, items, borne_by, .. } => {
             let (by, reason, note, borne_by) = (recorded.actor, *reason, note.clone(), *borne_by);
-            close(&mut order, Closure::Cancelled { by, reason, note, borne_by });
+            close(&mut order, Closure::Cancelled { by, reason, note, items: items.clone(), borne_by });
         }
         Event::AcceptanceDue { .. } | Event::PaymentDiffers { .. } => {}
         Event::Expired { waited_for, .. } => close(&mut order, Closure::Expired { waited_for: *waited_for }),

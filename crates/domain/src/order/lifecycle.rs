@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+#[cfg(test)]
+use super::{CancelReason, RejectReason};
 use super::{CommandKind, Order, OrderStatus};
 use crate::{Actor, pricing::FulfilmentKind};
 
@@ -179,9 +181,27 @@ pub fn table() -> String {
     text
 }
 
+/// The reasons for an early end as Markdown, for the documentation: for each command, who may give which.
+#[cfg(test)]
+fn reasons_table(actors: &[(&str, Actor)]) -> String {
+    let mut text = String::from("| command | who | reasons |\n|---|---|---|\n");
+    for (who, actor) in actors {
+        for (command, reasons) in [
+            (C::Cancel, CancelReason::of(actor).iter().map(|reason| reason.as_str()).collect::<Vec<_>>()),
+            (C::Reject, RejectReason::of(actor).iter().map(|reason| reason.as_str()).collect()),
+        ] {
+            if !reasons.is_empty() {
+                let _ = writeln!(text, "| {command} | {who} | `{}` |", reasons.join("`, `"));
+            }
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{AccountId, Bucket, RestaurantId, Timestamp};
 
     #[test]
     fn every_command_stands_in_the_table() {
@@ -195,6 +215,40 @@ mod tests {
         let documentation = include_str!("../../../../docs/lifecycle.md");
         let table = table();
         assert!(documentation.contains(&table), "docs/lifecycle.md should contain this table:\n\n{table}");
+    }
+
+    fn everyone() -> [(&'static str, Actor); 5] {
+        let account_id = AccountId::generate(Timestamp::UNIX_EPOCH, Bucket::from_random(0), 0);
+        let restaurant_id = RestaurantId::generate(Timestamp::UNIX_EPOCH, Bucket::from_random(0), 0);
+        [
+            ("customer", Actor::Customer { account_id }),
+            ("restaurant", Actor::Restaurant { account_id, restaurant_id }),
+            ("courier", Actor::Courier { account_id }),
+            ("admin", Actor::Admin { account_id }),
+            ("system", Actor::System),
+        ]
+    }
+
+    #[test]
+    fn the_documentation_shows_the_reasons() {
+        let documentation = include_str!("../../../../docs/lifecycle.md");
+        let table = reasons_table(&everyone()).replace('\n', "\n  ");
+        assert!(documentation.contains(table.trim_end()), "docs/lifecycle.md should contain:\n\n{table}");
+    }
+
+    /// Whoever may end an order early has reasons for it, and nobody else has.
+    #[test]
+    fn reasons_belong_to_those_who_have_a_rule() {
+        for (name, actor) in everyone() {
+            for (command, has_reasons) in [
+                (C::Cancel, !CancelReason::of(&actor).is_empty()),
+                (C::Reject, !RejectReason::of(&actor).is_empty()),
+            ] {
+                let has_rule =
+                    rules_of(command).any(|rule| rule.who.iter().any(|who| who.has_role_of(&actor)));
+                assert_eq!(has_reasons, has_rule, "{command} by {name}");
+            }
+        }
     }
 
     #[test]

@@ -319,7 +319,7 @@ impl Decision {
             return Ok(());
         }
         let ends_order = self.order.status == OrderStatus::Created;
-        let stock_returned = ends_order && self.return_stock(true);
+        let stock_returned = ends_order && self.return_stock();
         self.record(&Actor::System, now, Event::PaymentFailed { reason, stock_returned })
     }
 
@@ -366,7 +366,7 @@ impl Decision {
         // the money is for people to say.
         let ends_order = matches!(order.status, OrderStatus::Created | OrderStatus::Confirmed);
         if ends_order {
-            let stock_returned = self.return_stock(true);
+            let stock_returned = self.return_stock();
             let reason = DeclineReason::CalledOff;
             return self.record(&Actor::System, now, Event::PaymentFailed { reason, stock_returned });
         }

@@ -11,7 +11,7 @@
 use jiff::SignedDuration;
 
 use super::{Closure, Command, Event, Order, OrderStatus as S, RecordedEvent};
-use crate::Actor;
+use crate::{Actor, menu::UnavailableItem};
 
 /// What an order says about a command that may have been carried out before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +45,16 @@ pub(super) fn repeat(order: &Order, command: &Command, actor: &Actor) -> Repeat 
         {
             same(reason.is_none())
         }
-        Command::Reject { reason, note } => match &order.closure {
-            Some(Closure::Rejected { reason: why, note: words }) => same(reason == why && note == words),
+        Command::Reject { reason, note, items } => match &order.closure {
+            Some(Closure::Rejected { reason: why, note: words, items: gone }) => {
+                same(reason == why && note == words && is_same_set(items, gone))
+            }
             _ => Repeat::Not,
         },
-        Command::Cancel { reason, note } => match &order.closure {
-            Some(Closure::Cancelled { reason: why, note: words, .. }) => same(reason == why && note == words),
+        Command::Cancel { reason, note, items } => match &order.closure {
+            Some(Closure::Cancelled { reason: why, note: words, items: gone, .. }) => {
+                same(reason == why && note == words && is_same_set(items, gone))
+            }
             _ => Repeat::Not,
         },
         Command::Expire => once(matches!(order.closure, Some(Closure::Expired { .. }))),
@@ -61,6 +65,11 @@ pub(super) fn repeat(order: &Order, command: &Command, actor: &Actor) -> Repeat 
         | Command::Warn
         | Command::Refund(_) => Repeat::Not,
     }
+}
+
+/// Whether two lists without duplicates name the same items with the same ends, in any order.
+fn is_same_set(one: &[UnavailableItem], other: &[UnavailableItem]) -> bool {
+    one.len() == other.len() && one.iter().all(|item| other.contains(item))
 }
 
 /// Whether the order came as far as this status, and did not end early.
@@ -76,12 +85,14 @@ pub fn is_repeat(command: &Command, history: &[RecordedEvent]) -> bool {
         (Command::Accept { preparation_minutes: again }, Event::Accepted { preparation_minutes, .. }) => {
             Some(again == preparation_minutes)
         }
-        (Command::Reject { reason: why, note: words }, Event::Rejected { reason, note, .. }) => {
-            Some(why == reason && words == note)
-        }
-        (Command::Cancel { reason: why, note: words }, Event::Cancelled { reason, note, .. }) => {
-            Some(why == reason && words == note)
-        }
+        (
+            Command::Reject { reason: why, note: words, items: gone },
+            Event::Rejected { reason, note, items, .. },
+        ) => Some(why == reason && words == note && is_same_set(gone, items)),
+        (
+            Command::Cancel { reason: why, note: words, items: gone },
+            Event::Cancelled { reason, note, items, .. },
+        ) => Some(why == reason && words == note && is_same_set(gone, items)),
         (Command::Deliver { reason: why, note: words }, Event::Delivered { reason, note }) => {
             Some(why == reason && words == note)
         }

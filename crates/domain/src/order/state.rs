@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, Actor, Amount, Currency, OrderId, RestaurantId, Timestamp,
+    menu::UnavailableItem,
     order::{CancelReason, DeclineReason, PaymentReference, RefundBearer, RefundState, RejectReason},
     pricing::{Amounts, FulfilmentKind, OrderLine},
     restaurant::{Location, Revision},
@@ -310,6 +311,9 @@ pub enum Closure {
         /// Why, in their own words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
+        /// The items that were unavailable. Absent when none was named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        items: Vec<UnavailableItem>,
         /// Who bears what is refunded because of it. Absent when everyone bears it.
         #[serde(
             default = "RefundBearer::of_an_early_end",
@@ -324,6 +328,9 @@ pub enum Closure {
         /// Why, in their own words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
+        /// The items that were unavailable. Absent when none was named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        items: Vec<UnavailableItem>,
     },
     /// Something was waited for in vain.
     Expired {
@@ -336,6 +343,16 @@ pub enum Closure {
         /// Why.
         reason: DeclineReason,
     },
+}
+
+impl Closure {
+    /// The items that were unavailable, where the end names them.
+    pub fn items(&self) -> &[UnavailableItem] {
+        match self {
+            Self::Cancelled { items, .. } | Self::Rejected { items, .. } => items,
+            Self::Expired { .. } | Self::PaymentFailed { .. } => &[],
+        }
+    }
 }
 
 /// For what an order waits until a deadline.

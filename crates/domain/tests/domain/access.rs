@@ -25,12 +25,8 @@ fn commands(kind: CommandKind) -> Vec<Command> {
         CommandKind::Accept => {
             vec![Command::Accept { preparation_minutes: MAX_PREPARATION_MINUTES + 1 }]
         }
-        CommandKind::Reject => {
-            RejectReason::ALL.iter().map(|reason| Command::Reject { reason: *reason, note: None }).collect()
-        }
-        CommandKind::Cancel => {
-            CancelReason::ALL.iter().map(|reason| Command::Cancel { reason: *reason, note: None }).collect()
-        }
+        CommandKind::Reject => RejectReason::ALL.iter().copied().map(Command::reject).collect(),
+        CommandKind::Cancel => CancelReason::ALL.iter().copied().map(Command::cancel).collect(),
         CommandKind::AssignCourier => [STRANGER, 77]
             .into_iter()
             .flat_map(|number| {

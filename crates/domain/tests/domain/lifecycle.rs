@@ -8,7 +8,10 @@ use crate::{
         COURIER, account, admin, amount, courier, customer, delivery, now, order, placed, placed_by_card,
         settings, staff,
     },
-    moves::{accept, act, any_command, assign, cancel, command, command_by, everyone, must, refund, reject},
+    moves::{
+        accept, act, any_command, assign, cancel, command, command_by, everyone, must, refund, reject,
+        unavailable,
+    },
 };
 use dabba_domain::{
     Actor, Amount,
@@ -217,10 +220,13 @@ fn an_early_end_is_compared_with_its_reason_and_note() {
     let rejected = must(&order(delivery()), &staff(), &reject());
     let cancelled = must(&order(delivery()), &customer(), &cancel());
     for (order, command) in [
-        (&rejected, Command::Reject { reason: RejectReason::Other, note: None }),
-        (&rejected, Command::Reject { reason: RejectReason::TooBusy, note: note("sorry") }),
-        (&cancelled, Command::Cancel { reason: CancelReason::Duplicate, note: None }),
-        (&cancelled, Command::Cancel { reason: CancelReason::Other, note: note("sorry") }),
+        (&rejected, Command::reject(RejectReason::Other)),
+        (
+            &rejected,
+            Command::Reject { reason: RejectReason::TooBusy, note: note("sorry"), items: Vec::new() },
+        ),
+        (&cancelled, Command::cancel(CancelReason::Duplicate)),
+        (&cancelled, Command::Cancel { reason: CancelReason::Other, note: note("sorry"), items: Vec::new() }),
     ] {
         let refused = act(order, &staff(), &command);
         assert_eq!(refused, Err(Rejection::Already { command: command.kind() }), "{command:?}");
@@ -236,7 +242,10 @@ fn how_an_order_ended_decides_what_counts_as_repeated() {
     assert!(act(&cancelled, &staff(), &cancel()).unwrap().events.is_empty(), "by whomever");
     assert!(matches!(act(&cancelled, &staff(), &reject()), Err(Rejection::IllegalMove { .. })));
     let (by, reason, borne_by) = (customer(), CancelReason::Other, RefundBearer::Everyone);
-    assert_eq!(cancelled.closure, Some(Closure::Cancelled { by, reason, note: None, borne_by }));
+    assert_eq!(
+        cancelled.closure,
+        Some(Closure::Cancelled { by, reason, note: None, items: Vec::new(), borne_by })
+    );
 }
 
 #[test]
@@ -309,7 +318,8 @@ fn stock_goes_back_until_the_kitchen_begins() {
     let returned = |order: &Order, actor, command| act(order, &actor, &command).unwrap().stock_returned;
     assert_eq!(returned(&confirmed, customer(), cancel()), drawn);
     assert_eq!(returned(&confirmed, staff(), reject()), drawn);
-    let gone = Command::Reject { reason: RejectReason::ItemUnavailable, note: None };
+    let (reason, items) = (RejectReason::ItemUnavailable, unavailable(&["dal"]));
+    let gone = Command::Reject { reason, note: None, items };
     assert!(returned(&confirmed, staff(), gone).is_empty(), "what is not there does not come back");
     let preparing = must(&confirmed, &staff(), &accept());
     assert!(returned(&preparing, staff(), cancel()).is_empty(), "the food has been begun");
@@ -323,7 +333,8 @@ fn each_actor_has_their_own_reasons() {
     let mut text = String::new();
     for (name, actor) in [("customer", customer()), ("staff", staff()), ("admin", admin())] {
         for reason in CancelReason::ALL {
-            let decision = act(&confirmed, &actor, &Command::Cancel { reason: *reason, note: None });
+            let items = if reason.names_items() { unavailable(&["dal"]) } else { Vec::new() };
+            let decision = act(&confirmed, &actor, &Command::Cancel { reason: *reason, note: None, items });
             let outcome = match decision {
                 Ok(decision) if decision.stock_returned == drawn => "cancelled, stock returned",
                 Ok(_) => "cancelled",
@@ -342,7 +353,8 @@ fn each_actor_has_their_own_reasons() {
     }
     insta::assert_snapshot!(text);
     for reason in RejectReason::ALL {
-        must(&confirmed, &staff(), &Command::Reject { reason: *reason, note: None });
+        let items = if reason.names_items() { unavailable(&["dal"]) } else { Vec::new() };
+        must(&confirmed, &staff(), &Command::Reject { reason: *reason, note: None, items });
     }
 }
 
@@ -350,7 +362,7 @@ fn each_actor_has_their_own_reasons() {
 /// from before there were sets, is read.
 #[test]
 fn reasons_are_checked_before_the_order_and_never_in_a_history() {
-    let wrong = Command::Cancel { reason: CancelReason::ItemUnavailable, note: None };
+    let wrong = Command::cancel(CancelReason::ItemUnavailable);
     for order in delivered_life() {
         let refused = act(&order, &customer(), &wrong);
         assert!(matches!(refused, Err(Rejection::Invalid(_))), "{}: {refused:?}", order.status);
@@ -362,7 +374,7 @@ fn reasons_are_checked_before_the_order_and_never_in_a_history() {
     let recorded = RecordedEvent { order_id: order.id, version, at: now(), actor: customer(), event };
     let reason = CancelReason::ItemUnavailable;
     let (by, borne_by) = (customer(), RefundBearer::Everyone);
-    let closure = Closure::Cancelled { by, reason, note: None, borne_by };
+    let closure = Closure::Cancelled { by, reason, note: None, items: Vec::new(), borne_by };
     assert_eq!(evolve(Some(order), &recorded).unwrap().closure, Some(closure));
 }
 

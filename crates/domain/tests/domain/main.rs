@@ -19,3 +19,4 @@ mod provider;
 mod refunds;
 mod reversals;
 mod steps;
+mod unavailable;

@@ -2,12 +2,15 @@
 
 use dabba_domain::{
     Actor,
+    menu::UnavailableItem,
     order::{
         CancelReason, Command, CommandKind, Decision, InterventionReason, Order, OrderStatus, RefundBearer,
         RefundLine, RefundReason, RefundRequest, RejectReason, Rejection, decide,
     },
+    text::Slug,
 };
 
+use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use crate::common::{
@@ -26,10 +29,10 @@ pub(crate) fn accept() -> Command {
     Command::Accept { preparation_minutes: 20 }
 }
 pub(crate) fn cancel() -> Command {
-    Command::Cancel { reason: CancelReason::Other, note: None }
+    Command::cancel(CancelReason::Other)
 }
 pub(crate) fn reject() -> Command {
-    Command::Reject { reason: RejectReason::TooBusy, note: None }
+    Command::reject(RejectReason::TooBusy)
 }
 pub(crate) fn assign() -> Command {
     Command::assign(account(COURIER))
@@ -92,7 +95,11 @@ pub(crate) fn any_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         Just(Command::Confirm),
         (0_u32..2_000).prop_map(|preparation_minutes| Command::Accept { preparation_minutes }),
-        reject_reason.prop_map(|reason| Command::Reject { reason, note: None }),
+        (reject_reason, any_items()).prop_map(|(reason, items)| Command::Reject {
+            reason,
+            note: None,
+            items
+        }),
         Just(Command::MarkReady),
         (COURIER..7, any_intervention()).prop_map(|(number, reason)| Command::AssignCourier {
             courier_id: account(number),
@@ -101,11 +108,29 @@ pub(crate) fn any_command() -> impl Strategy<Value = Command> {
         }),
         Just(Command::PickUp),
         any_intervention().prop_map(|reason| Command::Deliver { reason, note: None }),
-        cancel_reason.prop_map(|reason| Command::Cancel { reason, note: None }),
+        (cancel_reason, any_items()).prop_map(|(reason, items)| Command::Cancel {
+            reason,
+            note: None,
+            items
+        }),
         Just(Command::Warn),
         Just(Command::Expire),
         any_refund().prop_map(Command::Refund),
     ]
+}
+
+/// These items, unavailable without an end.
+pub(crate) fn unavailable(items: &[&str]) -> Vec<UnavailableItem> {
+    items.iter().map(|item| UnavailableItem { item: Slug::new(item).unwrap(), until: None }).collect()
+}
+
+/// Items that an early end may name: none, those of an order, or others, with an end that may have passed.
+fn any_items() -> impl Strategy<Value = Vec<UnavailableItem>> {
+    let until =
+        proptest::option::of((-1_i64..1_000).prop_map(|seconds| now() + SignedDuration::from_secs(seconds)));
+    let item = (proptest::sample::select(&["dal", "dal", "dal", "naan"][..]), until)
+        .prop_map(|(item, until)| UnavailableItem { item: Slug::new(item).unwrap(), until });
+    prop_oneof![2 => Just(Vec::new()), 3 => proptest::collection::vec(item, 1..3)]
 }
 
 fn any_intervention() -> impl Strategy<Value = Option<InterventionReason>> {

@@ -8,9 +8,10 @@ use std::sync::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    menu::MenuDocument,
+    menu::{Availability, MenuDocument},
     order::{Command, RefundReason, RefundRequest},
     restaurant::SettingsDocument,
+    text::Slug,
 };
 use dabba_engine::{CatalogueEntry, CommandRequest, EngineConfig, Error, Principal};
 use dabba_store::{
@@ -19,6 +20,7 @@ use dabba_store::{
 };
 use tempfile::TempDir;
 
+use crate::unavailable::{dal_and_naan, no_naan};
 use crate::world::{World, accept, cancel, config, dal, embedded_store, key, settings};
 
 /// More calls than any request makes.
@@ -137,6 +139,34 @@ async fn an_order_that_is_written_is_answered() {
     cut_off.check_command("cancel", &[], cancel(), world.customer).await;
     let refund = Command::Refund(RefundRequest::new(None, RefundReason::Late));
     cut_off.check_command("refund", &life, refund, world.admin).await;
+}
+
+/// Proves it of a rejection that marks items, after which the catalogue is read again.
+#[tokio::test]
+async fn a_rejection_that_is_written_is_answered() {
+    let cut_off = CutOff::new().await;
+    let world = &cut_off.world;
+    let naan = Slug::new("naan").unwrap();
+    cut_off
+        .check(
+            "reject",
+            async |number| {
+                let available = Availability::Available;
+                world
+                    .engine
+                    .set_availability(&world.staff, world.restaurant_id, &naan, available)
+                    .await
+                    .unwrap();
+                world.place(&dal_and_naan(), &format!("reject {number}")).await.unwrap().order.id
+            },
+            async |id| world.act(&world.staff, *id, no_naan(None)).await.map(drop),
+            async |id| {
+                let order = cut_off.store.order(*id).await.unwrap().unwrap();
+                let catalogue = cut_off.store.catalogue(world.restaurant_id).await.unwrap().unwrap();
+                format!("{} {:?}", order.version, catalogue.unavailable.availability("naan"))
+            },
+        )
+        .await;
 }
 
 /// Proves it of restaurants: what is answered is what was written, also where it cannot be read again.

@@ -18,6 +18,7 @@ mod storm;
 mod task_faults;
 mod tasks;
 mod two_servers;
+mod unavailable;
 mod watching;
 mod working;
 mod world;

@@ -220,7 +220,7 @@ async fn who_cancels_while_the_money_is_collected_gets_it_back() {
     let engine = Arc::clone(&world.world.engine);
     let capturing = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
     world.gateway.gate.somebody_waits().await;
-    let why = Command::Cancel { reason: CancelReason::KitchenClosed, note: None };
+    let why = Command::cancel(CancelReason::KitchenClosed);
     world.world.act(&world.world.staff, placed.id, why).await.unwrap();
     world.gateway.gate.open();
     capturing.await.unwrap().unwrap();

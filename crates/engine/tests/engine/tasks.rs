@@ -94,6 +94,7 @@ async fn a_task_that_comes_too_early_waits() {
         claim: None,
         catalogue: None,
         stock: Vec::new(),
+        unavailable: Vec::new(),
         tasks: vec![task],
         completes: None,
     };

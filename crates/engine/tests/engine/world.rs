@@ -200,5 +200,5 @@ pub(crate) fn accept() -> Command {
 }
 
 pub(crate) fn cancel() -> Command {
-    Command::Cancel { reason: CancelReason::Other, note: None }
+    Command::cancel(CancelReason::Other)
 }

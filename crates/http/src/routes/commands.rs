@@ -12,6 +12,7 @@ use axum::{
 };
 use dabba_domain::{
     AccountId, Amount, OrderId, Problems, Role,
+    menu::UnavailableItem,
     order::{
         CancelReason, Command, InterventionReason, RefundBearer, RefundLine, RefundReason, RefundRequest,
         RejectReason,
@@ -132,11 +133,15 @@ struct RejectionBody {
     /// Why, in the restaurant's own words.
     #[serde(default)]
     note: Option<Note>,
+    /// The order's items that are unavailable. Required with `item_unavailable`; no other reason takes any.
+    #[serde(default)]
+    items: Vec<UnavailableItem>,
 }
 
 /// Rejects an order
 ///
-/// For the restaurant's staff, instead of accepting it.
+/// For the restaurant's staff, instead of accepting it. With `item_unavailable` the named items become unavailable on
+/// the menu, until their `until` if they have one; the stock of all other items is returned.
 #[utoipa::path(
     post, path = "/v1/orders/{order_id}/reject", tag = "commands", operation_id = "reject_order",
     params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
@@ -153,7 +158,8 @@ async fn reject_order(
     envelope: Envelope,
     JsonBody(body): JsonBody<RejectionBody>,
 ) -> Result<Response> {
-    act(&app, envelope, Command::Reject { reason: body.reason, note: body.note }).await
+    let RejectionBody { reason, note, items } = body;
+    act(&app, envelope, Command::Reject { reason, note, items }).await
 }
 
 /// Says that the food is ready
@@ -288,12 +294,16 @@ struct CancellationBody {
     /// Why, in their own words.
     #[serde(default)]
     note: Option<Note>,
+    /// The order's items that are unavailable. Required with `item_unavailable`; no other reason takes any.
+    #[serde(default)]
+    items: Vec<UnavailableItem>,
 }
 
 /// Cancels an order
 ///
 /// For the customer until the restaurant accepts, for the restaurant's staff until it is picked up,
-/// for admins until it is delivered.
+/// for admins until it is delivered. With `item_unavailable` the named items become unavailable on the menu, until
+/// their `until` if they have one. Until the restaurant accepts, the stock of all other items is returned.
 #[utoipa::path(
     post, path = "/v1/orders/{order_id}/cancel", tag = "commands", operation_id = "cancel_order",
     params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
@@ -310,7 +320,8 @@ async fn cancel_order(
     envelope: Envelope,
     JsonBody(body): JsonBody<CancellationBody>,
 ) -> Result<Response> {
-    act(&app, envelope, Command::Cancel { reason: body.reason, note: body.note }).await
+    let CancellationBody { reason, note, items } = body;
+    act(&app, envelope, Command::Cancel { reason, note, items }).await
 }
 
 /// What the customer gets back.

@@ -21,6 +21,7 @@ mod shutdown;
 mod stock;
 mod texts;
 mod tokens;
+mod unavailable;
 
 use dabba_testkit::{Answer, TestServer};
 use serde_json::{Value, json};

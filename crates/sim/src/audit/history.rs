@@ -260,17 +260,18 @@ impl<'a> Replay<'a> {
             Event::Accepted { ready_by, .. } => {
                 (self.status, self.ready_by) = (OrderStatus::Preparing, Some(*ready_by));
             }
-            Event::Rejected { reason, note, .. } => {
-                (self.status, self.closure) =
-                    ended(Closure::Rejected { reason: *reason, note: note.clone() });
+            Event::Rejected { reason, note, items, .. } => {
+                let (reason, note, items) = (*reason, note.clone(), items.clone());
+                (self.status, self.closure) = ended(Closure::Rejected { reason, note, items });
             }
             Event::MarkedReady => self.status = OrderStatus::ReadyForPickup,
             Event::CourierAssigned { courier_id, .. } => self.courier_id = Some(*courier_id),
             Event::PickedUp => self.status = OrderStatus::OutForDelivery,
             Event::Delivered { .. } => self.status = OrderStatus::Delivered,
-            Event::Cancelled { reason, note, borne_by, .. } => {
+            Event::Cancelled { reason, note, items, borne_by, .. } => {
                 let (by, reason, note, borne_by) = (*actor, *reason, note.clone(), *borne_by);
-                (self.status, self.closure) = ended(Closure::Cancelled { by, reason, note, borne_by });
+                let items = items.clone();
+                (self.status, self.closure) = ended(Closure::Cancelled { by, reason, note, items, borne_by });
             }
             Event::Expired { waited_for, .. } => {
                 (self.status, self.closure) = ended(Closure::Expired { waited_for: *waited_for });

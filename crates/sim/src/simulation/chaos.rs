@@ -151,6 +151,7 @@ impl Interceptor for StoreChaos {
                 Some(Plant::LostStock) => {
                     commit.stock.retain(|change| matches!(change, StockChange::Take(_)));
                 }
+                Some(Plant::LostMarks) => commit.unavailable.clear(),
                 Some(Plant::LostTasks) if self.0.draw() < LOSES_TASKS => commit.tasks.clear(),
                 _ => {}
             }

@@ -3,7 +3,8 @@
 use std::{num::NonZeroU32, sync::PoisonError};
 
 use dabba_domain::{
-    Amount, OrderId, Role,
+    Actor, Amount, OrderId, Role,
+    menu::{Availability, UnavailableItem},
     order::{
         CancelReason, Command, CommandKind, InterventionReason, Order, OrderRequest, RefundBearer,
         RefundLine, RefundReason, RefundRequest, RejectReason,
@@ -13,6 +14,7 @@ use dabba_domain::{
 use dabba_engine::{Answer, CommandRequest, Conflict, Error, Principal};
 use dabba_gateways::simulated::wire::Notification;
 use dabba_store::{IdempotencyKey, PageSize, StoreError, TaskResolution};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{
@@ -181,6 +183,7 @@ impl World {
         // Without a key, a refund that is repeated would be another.
         let needs_key = matches!(command, Command::Refund(_)) || self.below(2) == 0;
         let key = if needs_key { IdempotencyKey::new(&name).ok() } else { None };
+        let named = self.newly_named(order_id, &command).await;
         let request = CommandRequest { order_id, command, key, expected_versions: None };
         for _ in 0..MAX_TRIES {
             let engine = self.server();
@@ -190,8 +193,35 @@ impl World {
                     self.problems.push(format!("{:?} of order {order_id}: {text}", request.command));
                     return;
                 }
-                Ok(_) | Err(_) => return,
+                Ok(Answer { order, .. }) => return self.check_marks(&order, &named).await,
+                Err(_) => return,
             }
+        }
+    }
+
+    /// The items that a command names, unless the order has ended already.
+    async fn newly_named(&mut self, order_id: OrderId, command: &Command) -> Vec<UnavailableItem> {
+        let (Command::Reject { items, .. } | Command::Cancel { items, .. }) = command else {
+            return Vec::new();
+        };
+        if items.is_empty() || self.look_at(order_id).await.is_none_or(|order| order.status.is_terminal()) {
+            return Vec::new();
+        }
+        items.clone()
+    }
+
+    /// Whether the items that an order's end named are marked, at least as long as it said.
+    async fn check_marks(&mut self, order: &Order, named: &[UnavailableItem]) {
+        if named.is_empty() {
+            return;
+        }
+        self.ends_for_items += 1;
+        match self.store.catalogue(order.details.restaurant_id).await {
+            Ok(Some(catalogue)) if catalogue.unavailable.extended(named) == catalogue.unavailable => {}
+            Ok(_) => {
+                self.problems.push(format!("order {}: the items of its end are not unavailable", order.id));
+            }
+            Err(error) => self.problems.push(format!("the catalogue of order {}: {error}", order.id)),
         }
     }
 
@@ -238,8 +268,9 @@ impl World {
             CommandKind::Confirm | CommandKind::Warn | CommandKind::Expire => return None,
             CommandKind::Accept => Command::Accept { preparation_minutes: 5 + self.below_u32(30) },
             CommandKind::Reject => {
-                let reasons = RejectReason::ALL;
-                Command::Reject { reason: reasons[self.below(reasons.len())], note: None }
+                let reason = self.one_of(RejectReason::of(&actor_of(order, Role::Restaurant)));
+                let items = if reason.names_items() { self.items_of(order) } else { Vec::new() };
+                Command::Reject { reason, note: None, items }
             }
             CommandKind::MarkReady => Command::MarkReady,
             CommandKind::AssignCourier => {
@@ -248,11 +279,33 @@ impl World {
             CommandKind::PickUp => Command::PickUp,
             CommandKind::Deliver => Command::Deliver { reason, note: None },
             CommandKind::Cancel => {
-                let reasons = CancelReason::ALL;
-                Command::Cancel { reason: reasons[self.below(reasons.len())], note: None }
+                let reasons = CancelReason::of(&actor_of(order, role));
+                // A courier has no reason, and is refused.
+                let reason = self.one_of(if reasons.is_empty() { CancelReason::ALL } else { reasons });
+                let items = if reason.names_items() { self.items_of(order) } else { Vec::new() };
+                Command::Cancel { reason, note: None, items }
             }
             CommandKind::Refund => Command::Refund(self.refund(order)),
         })
+    }
+
+    fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+
+    /// Some of an order's items, at least one, most of them for a while.
+    fn items_of(&mut self, order: &Order) -> Vec<UnavailableItem> {
+        let mut items: Vec<Slug> = order.details.lines.iter().map(|line| line.item.clone()).collect();
+        let count = 1 + self.below(items.len());
+        let now = dabba_engine::Clock::now(&*self.clock);
+        (0..count)
+            .map(|_| {
+                let item = items.swap_remove(self.below(items.len()));
+                let seconds = 60 + i64::from(self.below_u32(1_800));
+                let until = (self.below(5) > 0).then(|| now + SignedDuration::from_secs(seconds));
+                UnavailableItem { item, until }
+            })
+            .collect()
     }
 
     fn below_u32(&mut self, bound: usize) -> u32 {
@@ -367,8 +420,8 @@ impl World {
         let changed = match self.below(4) {
             0 => engine.pause(&staff, id, None).await.map(drop),
             1 => {
-                let Ok(item) = Slug::new("dosa") else { return };
-                let availability = dabba_domain::menu::Availability::default();
+                let Ok(item) = Slug::new(self.one_of(&["dosa", "thali", "tea"])) else { return };
+                let availability = Availability::default();
                 engine.set_availability(&staff, id, &item, availability).await.map(drop)
             }
             2 => {
@@ -418,5 +471,16 @@ impl World {
             }
         }
         Ok(parked.len())
+    }
+}
+
+/// Somebody of this role who is a party to an order.
+fn actor_of(order: &Order, role: Role) -> Actor {
+    let (account_id, restaurant_id) = (order.details.customer_id, order.details.restaurant_id);
+    match role {
+        Role::Customer => Actor::Customer { account_id },
+        Role::Restaurant => Actor::Restaurant { account_id, restaurant_id },
+        Role::Courier => Actor::Courier { account_id },
+        Role::Admin => Actor::Admin { account_id },
     }
 }

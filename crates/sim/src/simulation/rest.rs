@@ -9,7 +9,9 @@ use std::{
 use async_trait::async_trait;
 use dabba_domain::{
     Amount, OrderId, RestaurantId,
-    order::{CommandKind, Event, Order, OrderStatus, PaymentMethod, PaymentStatus, RefundStatus, TaskQueue},
+    order::{
+        CommandKind, Order, OrderStatus, PaymentMethod, PaymentStatus, RefundStatus, StockDraw, TaskQueue,
+    },
 };
 use dabba_engine::{Clock as _, Principal};
 use dabba_gateways::simulated::{Health, Provider};
@@ -198,6 +200,7 @@ impl Simulation {
             is_by_card && details.amounts.total.is_zero() && order.status == OrderStatus::Delivered
         };
         self.report.of_nothing = orders.iter().filter(is_of_nothing).count() as u64;
+        self.report.ends_for_items = self.world.ends_for_items;
         self.report.failures = self.world.chaos.failures();
         let passed = self.world.clock.now().duration_since(World::start());
         self.report.simulated_seconds = passed.as_secs();
@@ -223,14 +226,15 @@ impl Simulation {
     async fn check_stock(&self, orders: &[Order]) -> Vec<String> {
         let mut sold: BTreeMap<RestaurantId, i64> = BTreeMap::new();
         for order in orders {
-            let drawn = order.details.stock_drawn.iter().map(|draw| i64::from(draw.quantity)).sum::<i64>();
-            let came_back = match self.world.store.events(order.id, 0, order.version).await {
-                Ok(events) => events.iter().any(|recorded| returns_stock(&recorded.event)),
+            let events = match self.world.store.events(order.id, 0, order.version).await {
+                Ok(events) => events,
                 Err(error) => return vec![error.to_string()],
             };
-            if !came_back {
-                *sold.entry(order.details.restaurant_id).or_default() += drawn;
-            }
+            let drawn = &order.details.stock_drawn;
+            let came_back = events.iter().flat_map(|recorded| recorded.event.stock_given_back(drawn));
+            let count = |draw: &StockDraw| i64::from(draw.quantity);
+            *sold.entry(order.details.restaurant_id).or_default() +=
+                drawn.iter().map(count).sum::<i64>() - came_back.map(count).sum::<i64>();
         }
         let mut problems = Vec::new();
         for place in &self.world.places {
@@ -245,16 +249,6 @@ impl Simulation {
             }
         }
         problems
-    }
-}
-
-const fn returns_stock(event: &Event) -> bool {
-    match event {
-        Event::Rejected { stock_returned, .. }
-        | Event::Cancelled { stock_returned, .. }
-        | Event::Expired { stock_returned, .. }
-        | Event::PaymentFailed { stock_returned, .. } => *stock_returned,
-        _ => false,
     }
 }
 

@@ -66,6 +66,8 @@ pub(super) struct World {
     pub(super) open: Vec<OrderId>,
     /// Those that are at an end.
     pub(super) ended: Vec<OrderId>,
+    /// How many orders ended because items were unavailable, which people named.
+    pub(super) ends_for_items: u64,
     /// What went wrong on the way.
     pub(super) problems: Vec<String>,
 }
@@ -97,6 +99,7 @@ impl World {
             placed: BTreeMap::new(),
             open: Vec::new(),
             ended: Vec::new(),
+            ends_for_items: 0,
             problems: Vec::new(),
         };
         for place in 0..SERVERS {

@@ -179,6 +179,7 @@ impl Past {
             claim: None,
             catalogue: None,
             stock: Vec::new(),
+            unavailable: Vec::new(),
             tasks: Vec::new(),
             completes: None,
         })

@@ -77,9 +77,10 @@ fn events(command: &Command, order: &Order, actor: &Actor, at: Timestamp) -> Vec
     match command.clone() {
         Command::Confirm => vec![Event::Confirmed { acceptance_deadline: at }],
         Command::Accept { .. } => vec![Event::Accepted { preparation_minutes: 25, ready_by: at }],
-        Command::Reject { .. } => {
-            unwound(order, Event::Rejected { reason: RejectReason::TooBusy, note, stock_returned })
-        }
+        Command::Reject { .. } => unwound(
+            order,
+            Event::Rejected { reason: RejectReason::TooBusy, note, items: Vec::new(), stock_returned },
+        ),
         Command::MarkReady => vec![Event::MarkedReady],
         Command::AssignCourier { courier_id, reason, note } => {
             vec![Event::CourierAssigned { courier_id, reason, note }]
@@ -98,7 +99,7 @@ fn events(command: &Command, order: &Order, actor: &Actor, at: Timestamp) -> Vec
             let borne_by =
                 if is_at_the_platforms_cost { RefundBearer::Platform } else { RefundBearer::Everyone };
             let reason = CancelReason::TooSlow;
-            unwound(order, Event::Cancelled { reason, note, stock_returned, borne_by })
+            unwound(order, Event::Cancelled { reason, note, items: Vec::new(), stock_returned, borne_by })
         }
         Command::Warn => {
             vec![Event::AcceptanceDue { acceptance_deadline: order.acceptance_deadline.unwrap_or(at) }]

@@ -65,7 +65,7 @@ pub(crate) async fn put_with(
         (Stage::Delivered, Command::deliver(), if is_delivered { courier } else { kitchen }),
     ];
     if stage == Stage::Cancelled {
-        let command = Command::Cancel { reason: CancelReason::Other, note: None };
+        let command = Command::cancel(CancelReason::Other);
         let commit = world.act(&order, &command, &customer(&order));
         let order = write(store, commit).await;
         return report(store, world, &order, &PaymentReport::Voided { reference }).await;

@@ -141,7 +141,11 @@ fn cancel(stored: &mut Stored) {
 
 fn cancel_at_the_cost_of(stored: &mut Stored, actor: Actor, borne_by: RefundBearer) {
     let (reason, note) = (CancelReason::Other, None);
-    happen(stored, actor, Event::Cancelled { reason, note, stock_returned: false, borne_by });
+    happen(
+        stored,
+        actor,
+        Event::Cancelled { reason, note, items: Vec::new(), stock_returned: false, borne_by },
+    );
 }
 
 fn refund(stored: &mut Stored, amount: Amount) {

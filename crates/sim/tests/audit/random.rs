@@ -157,10 +157,10 @@ pub(crate) fn command_by(actor: &Actor, kind: CommandKind, order: &Order, courie
         CommandKind::Deliver => Command::Deliver { reason, note: None },
         CommandKind::Confirm => Command::Confirm,
         CommandKind::Accept => Command::Accept { preparation_minutes: 25 },
-        CommandKind::Reject => Command::Reject { reason: RejectReason::TooBusy, note: None },
+        CommandKind::Reject => Command::reject(RejectReason::TooBusy),
         CommandKind::MarkReady => Command::MarkReady,
         CommandKind::PickUp => Command::PickUp,
-        CommandKind::Cancel => Command::Cancel { reason: CancelReason::Other, note: None },
+        CommandKind::Cancel => Command::cancel(CancelReason::Other),
         CommandKind::Warn => Command::Warn,
         CommandKind::Expire => Command::Expire,
         CommandKind::Refund => {

@@ -49,6 +49,7 @@ async fn whatever_fails_everything_is_as_it_must_be_in_the_end() {
         assert!(report.external_refunds > 0, "{report:?}");
         assert!(report.other_amounts > 0 && report.of_nothing > 0, "{report:?}");
         assert!(report.reversed_refunds > 0, "{report:?}");
+        assert!(report.ends_for_items > 0, "{report:?}");
         reversed_of_ended += report.reversed_refunds_of_ended_orders;
         assert!(report.deaths > 10 && report.hangs > 10 && report.restarts > 10, "{report:?}");
     }

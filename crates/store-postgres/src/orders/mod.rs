@@ -24,7 +24,8 @@
 //!   the insert that claims it, a version, a stock and a lease by a conditional write of that row, a
 //!   catalogue, the version of an order that does not change and the buckets that the database holds
 //!   ([`crate::shard`]) by a read. At SERIALIZABLE that holds
-//!   until COMMIT, or COMMIT fails with 40001.
+//!   until COMMIT, or COMMIT fails with 40001. Whether marks of unavailable items change, which later commits
+//!   of the batch meet, is proved by the write of the marks ([`marks`]).
 //! - A commit that is *refused* relies upon what was read before. A claim is never changed, versions
 //!   and revisions only go up, a lease that was lost never comes back: what refused the commit then
 //!   refuses it now. Stock alone can come back, so the stock that refused somebody is read again
@@ -61,6 +62,7 @@
 
 mod feed;
 mod list;
+mod marks;
 mod plan;
 #[cfg(test)]
 mod plan_tests;
@@ -113,6 +115,9 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         ("find_versions", view::FIND_VERSIONS),
         ("find_revisions", view::FIND_REVISIONS),
         ("find_stock", view::FIND_STOCK),
+        ("find_marks", marks::FIND_MARKS),
+        ("lock_restaurants", marks::LOCK_RESTAURANTS),
+        ("extend_marks", marks::EXTEND_MARKS),
         ("delete_leased", write::DELETE_LEASED),
         ("change_stock", write::CHANGE_STOCK),
         ("insert_claims", write::INSERT_CLAIMS),

@@ -4,9 +4,13 @@
 //! contract says. Without a [`View`] everything that a commit expects is assumed to be so. Either way
 //! the result is also a list of what must be true when it is written; see the module above.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use dabba_domain::{Bucket, OrderId, RestaurantId, TaskId, order::Version};
+use dabba_domain::{
+    Bucket, OrderId, RestaurantId, TaskId, Timestamp,
+    menu::{UnavailableItem, later_end},
+    order::Version,
+};
 use dabba_store::encoding::EncodedCommit;
 use dabba_store::{
     CatalogueGuard, Claim, ClaimRecord, Commit, CommitOutcome, StockChange, StockShortage, TaskLease,
@@ -43,6 +47,10 @@ pub(super) struct Plan<'b> {
     pub(super) guards: BTreeMap<RestaurantId, CatalogueGuard>,
     /// What happens to stock.
     pub(super) stock: BTreeMap<StockKey<'b>, StockEffect>,
+    /// What becomes unavailable, each item until the latest end that a commit names.
+    pub(super) marks: BTreeMap<StockKey<'b>, Option<Timestamp>>,
+    /// The restaurants whose marks change; `None` if no later commit of the batch relies on that.
+    pub(super) remarked: Option<BTreeSet<RestaurantId>>,
     /// Stock that must be what it was thought to be, since somebody is told that there is no more.
     pub(super) refused_stock: BTreeMap<StockKey<'b>, Option<u32>>,
 }
@@ -77,6 +85,8 @@ struct Planner<'b, 'v> {
     claims: HashMap<ClaimKey<'b>, ClaimRecord>,
     versions: HashMap<OrderId, Version>,
     completed: HashSet<TaskId>,
+    /// Restaurants whose availability is at another revision by now.
+    remarked: BTreeSet<RestaurantId>,
 }
 
 impl<'b> Plan<'b> {
@@ -88,6 +98,7 @@ impl<'b> Plan<'b> {
             claims: HashMap::new(),
             versions: HashMap::new(),
             completed: HashSet::new(),
+            remarked: BTreeSet::new(),
         };
         for encoded in batch {
             let outcome = planner.failed_condition(&encoded.commit);
@@ -96,6 +107,7 @@ impl<'b> Plan<'b> {
             }
             planner.plan.outcomes.push(outcome.unwrap_or(CommitOutcome::Committed));
         }
+        planner.plan.remarked = view.map(|_| planner.remarked);
         planner.plan
     }
 
@@ -153,6 +165,7 @@ impl<'b> Planner<'b, '_> {
 
     fn holds_guard(&self, restaurant_id: RestaurantId, guard: CatalogueGuard) -> bool {
         match self.view {
+            _ if self.remarked.contains(&restaurant_id) => false,
             Some(view) => view.revisions.get(&restaurant_id) == Some(&guard),
             // Two that differ cannot both hold.
             None => self.plan.guards.get(&restaurant_id).is_none_or(|other| *other == guard),
@@ -215,7 +228,25 @@ impl<'b> Planner<'b, '_> {
             let effect = self.plan.stock.entry((commit.restaurant_id, &draw.item)).or_default();
             *effect = effect.then(change);
         }
+        for unavailable in &commit.unavailable {
+            self.mark(commit.restaurant_id, unavailable);
+        }
         self.plan.committed.push(encoded);
+    }
+
+    /// Without a view every mark counts as a change, so that a later commit with a guard is planned upon one.
+    fn mark(&mut self, restaurant_id: RestaurantId, unavailable: &'b UnavailableItem) {
+        let (key, until) = ((restaurant_id, &unavailable.item), unavailable.until);
+        let planned = self.plan.marks.get(&key).copied();
+        let stored = self.view.and_then(|view| view.marks.get(&key).copied());
+        let present = match (planned, stored) {
+            (Some(planned), Some(stored)) => Some(later_end(planned, stored)),
+            (present, None) | (None, present) => present,
+        };
+        if self.view.is_none() || present.is_none_or(|end| later_end(end, until) != end) {
+            self.remarked.insert(restaurant_id);
+        }
+        self.plan.marks.insert(key, planned.map_or(until, |end| later_end(end, until)));
     }
 
     /// Several changes of one order are one write: from what the first expects to what the last makes.

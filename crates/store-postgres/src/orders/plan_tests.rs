@@ -1,6 +1,6 @@
 //! The planner alone: what follows from what, with no database.
 
-use dabba_domain::order::Command;
+use dabba_domain::{Timestamp, menu::UnavailableItem, order::Command};
 use dabba_store::encoding::EncodedCommit;
 use dabba_store::{
     CatalogueGuard, Commit, CommitOutcome, StockChange, StockShortage, TaskLease,
@@ -63,6 +63,42 @@ fn an_assumption_does_not_contradict_itself() {
         let plan = Plan::new(&batch, None);
         assert_eq!((plan.committed.len(), plan.commits_all()), (1, false), "{:?}", plan.outcomes);
     }
+}
+
+/// An order that was priced before a mark in the same batch is planned upon a view, which says whether the mark changes
+/// anything.
+#[test]
+fn a_guard_behind_a_mark_needs_a_view() {
+    let mut world = World::new(5);
+    let restaurant = world.restaurant_id();
+    let guard = CatalogueGuard { restaurant_revision: 1, menu_revision: 1, availability_revision: 1 };
+    let naan = slug("naan");
+    let mut marks = |until| {
+        let unavailable = vec![UnavailableItem { item: naan.clone(), until }];
+        Commit { unavailable, ..world.place_taking(restaurant, &[]) }
+    };
+    let (soon, later) = (Timestamp::from_second(1).unwrap(), Timestamp::from_second(2).unwrap());
+    let (first, second) = (marks(Some(later)), marks(Some(soon)));
+    let guarded = Commit { catalogue: Some(guard), ..world.place_taking(restaurant, &[]) };
+    let elsewhere = world.restaurant_id();
+    let other = Commit { catalogue: Some(guard), ..world.place_taking(elsewhere, &[]) };
+
+    let batch = encoded([guarded.clone(), first.clone(), second.clone(), other.clone()]);
+    let plan = Plan::new(&batch, None);
+    assert!(plan.commits_all() && plan.remarked.is_none());
+    assert_eq!(plan.marks[&(restaurant, &naan)], Some(later), "the later end");
+
+    let batch = encoded([first, second, guarded, other]);
+    assert!(!Plan::new(&batch, None).commits_all());
+    let revisions = [(restaurant, guard), (elsewhere, guard)].into();
+    let unmarked = View { revisions, ..View::default() };
+    let plan = Plan::new(&batch, Some(&unmarked));
+    assert_eq!(plan.outcomes[2], CommitOutcome::CatalogueChanged);
+    assert_eq!((plan.committed.len(), plan.remarked), (3, Some([restaurant].into())));
+    let marked = View { marks: [((restaurant, &naan), None)].into(), ..unmarked };
+    let plan = Plan::new(&batch, Some(&marked));
+    assert!(plan.commits_all(), "{:?}", plan.outcomes);
+    assert_eq!(plan.remarked, Some([].into()));
 }
 
 /// What must be there at the beginning is the deepest that stock falls on the way, not where it ends.

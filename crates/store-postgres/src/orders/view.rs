@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, order::Version, text::Slug};
+use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, Timestamp, order::Version, text::Slug};
 use dabba_store::{BucketRange, CatalogueGuard, ClaimRecord, IdempotencyKey, StockChange};
 use futures::FutureExt as _;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::marks::{FIND_MARKS, marks_of};
 use crate::{
     claims::claim_record_of,
     codec::{read, read_id, read_number},
@@ -57,6 +58,8 @@ pub(super) struct View<'b> {
     pub(super) revisions: HashMap<RestaurantId, CatalogueGuard>,
     /// Items that are missing have no stock kept.
     pub(super) stock: HashMap<StockKey<'b>, u32>,
+    /// Items that are missing are not marked. Read only where a commit marks items.
+    pub(super) marks: HashMap<StockKey<'b>, Option<Timestamp>>,
     /// The buckets that the database holds; all, when absent.
     pub(super) held: Option<BucketRange>,
 }
@@ -65,14 +68,22 @@ impl<'b> View<'b> {
     /// Reads what matters for a batch, in one round trip.
     pub(super) async fn read(connection: &Connection, batch: &'b [EncodedCommit]) -> Result<Self, Failure> {
         let statements = connection
-            .prepare([FIND_CLAIMS, FIND_LEASES, FIND_VERSIONS, FIND_REVISIONS, FIND_STOCK, FIND_BUCKETS])
+            .prepare([
+                FIND_CLAIMS,
+                FIND_LEASES,
+                FIND_VERSIONS,
+                FIND_REVISIONS,
+                FIND_STOCK,
+                FIND_BUCKETS,
+                FIND_MARKS,
+            ])
             .await?;
         let asked = Asked::new(batch);
-        let answers = connection
+        let mut answers = connection
             .begin_with(BEGIN_SNAPSHOT, |client| {
-                let [claims, leases, versions, revisions, stock, buckets] = &statements;
+                let [claims, leases, versions, revisions, stock, buckets, marks] = &statements;
                 let asked = &asked;
-                vec![
+                let mut questions = vec![
                     async move { client.query(claims, &[&asked.accounts, &asked.scopes, &asked.keys]).await }
                         .map(|rows| rows.map_err(Failure::from))
                         .boxed(),
@@ -81,11 +92,19 @@ impl<'b> View<'b> {
                     async move { Ok(client.query(revisions, &[&asked.guarded]).await?) }.boxed(),
                     async move { Ok(client.query(stock, &[&asked.stocked, &asked.items]).await?) }.boxed(),
                     async move { Ok(client.query(buckets, &[]).await?) }.boxed(),
-                ]
+                ];
+                if !asked.marked.is_empty() {
+                    questions.push(
+                        async move { Ok(client.query(marks, &[&asked.marked, &asked.marked_items]).await?) }
+                            .boxed(),
+                    );
+                }
+                questions
             })
             .await?;
         // Nothing was written, and there is nothing to keep.
         connection.rollback().await;
+        let marks = if asked.marked.is_empty() { None } else { answers.pop() };
         let [claims, leases, versions, revisions, stock, buckets] =
             <[Vec<Row>; 6]>::try_from(answers).map_err(|_| Failure::corrupt("an answer went missing"))?;
         Ok(Self {
@@ -100,6 +119,7 @@ impl<'b> View<'b> {
                 .collect::<Result<_, Failure>>()?,
             revisions: revisions.iter().map(revision_of).collect::<Result<_, _>>()?,
             stock: stock_of(&stock, batch)?,
+            marks: marks_of(&marks.unwrap_or_default(), batch)?,
             held: Some(only_buckets(&buckets)?),
         })
     }
@@ -117,6 +137,8 @@ struct Asked<'b> {
     guarded: Vec<Uuid>,
     stocked: Vec<Uuid>,
     items: Vec<&'b str>,
+    marked: Vec<Uuid>,
+    marked_items: Vec<&'b str>,
 }
 
 impl<'b> Asked<'b> {
@@ -140,6 +162,10 @@ impl<'b> Asked<'b> {
                 let (StockChange::Take(draw) | StockChange::Return(draw)) = change;
                 asked.stocked.push(commit.restaurant_id.uuid());
                 asked.items.push(draw.item.as_str());
+            }
+            for unavailable in &commit.unavailable {
+                asked.marked.push(commit.restaurant_id.uuid());
+                asked.marked_items.push(unavailable.item.as_str());
             }
         }
         asked

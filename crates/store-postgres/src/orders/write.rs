@@ -14,6 +14,7 @@ use uuid::Uuid;
 use dabba_store::encoding::{EncodedChange, EncodedCommit};
 
 use super::{
+    marks::{EXTEND_MARKS, LOCK_RESTAURANTS, extend_marks, lock_restaurants},
     plan::{MAX_REMAINING, Plan},
     view::{FIND_REVISIONS, FIND_STOCK, FIND_VERSIONS, revision_of},
 };
@@ -114,7 +115,7 @@ pub(crate) const INSERT_TASKS: &str = "\
         AS task (id, order_id, queue, kind, payload, run_at_ns, parked_at_ns)";
 
 /// All statements of a plan, in the order of [`steps`]' parameter.
-const STATEMENTS: [&str; 12] = [
+const STATEMENTS: [&str; 14] = [
     INSERT_CLAIMS,
     DELETE_LEASED,
     FIND_VERSIONS,
@@ -127,6 +128,8 @@ const STATEMENTS: [&str; 12] = [
     INSERT_EVENTS,
     INSERT_TASKS,
     FIND_BUCKETS,
+    LOCK_RESTAURANTS,
+    EXTEND_MARKS,
 ];
 
 /// [`STATEMENTS`], prepared.
@@ -194,6 +197,8 @@ fn every_step<'a>(
         events,
         tasks,
         buckets,
+        lock,
+        marks,
     ] = statements;
     let has_events = plan.committed.iter().any(|encoded| encoded.change.is_some());
     let has_tasks = plan.committed.iter().any(|encoded| !encoded.commit.tasks.is_empty());
@@ -204,6 +209,8 @@ fn every_step<'a>(
         (!plan.unchanged.is_empty(), are_unchanged(client, versions, plan).boxed()),
         (!plan.guards.is_empty(), are_guards_met(client, revisions, plan).boxed()),
         (!plan.refused_stock.is_empty(), is_stock_refused(client, stock, plan).boxed()),
+        (!plan.marks.is_empty(), lock_restaurants(client, lock, plan).boxed()),
+        (!plan.marks.is_empty(), extend_marks(client, marks, plan).boxed()),
         (!plan.leases.is_empty(), delete_leased(client, leases, plan).boxed()),
         (!plan.stock.is_empty(), apply_stock(client, change_stock, plan).boxed()),
         (!all_are_new, update_orders(client, update, plan).boxed()),

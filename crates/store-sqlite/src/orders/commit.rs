@@ -12,7 +12,7 @@ use dabba_domain::{
 use dabba_store::{CatalogueGuard, Change, Claim, CommitOutcome, StockChange, StockShortage, TaskLease};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use crate::{claims, codec::id_bytes, failure::Failure};
+use crate::{catalogue::extend_marks, claims, codec::id_bytes, failure::Failure};
 use dabba_store::encoding::{EncodedChange, EncodedCommit};
 
 pub(crate) const FIND_CLAIM: &str = "\
@@ -201,6 +201,7 @@ fn write(transaction: &Transaction<'_>, encoded: &EncodedCommit) -> Result<(), F
         insert_claim(transaction, encoded, claim)?;
     }
     change_stock(transaction, commit.restaurant_id, &commit.stock)?;
+    extend_marks(transaction, commit.restaurant_id, &commit.unavailable)?;
     if let Some(lease) = &commit.completes {
         let deleted = transaction.prepare_cached(DELETE_TASK)?.execute([id_bytes(lease.task_id)])?;
         expect_one(deleted, "the completed task")?;

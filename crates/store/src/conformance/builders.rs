@@ -264,12 +264,7 @@ impl World {
 
     /// The commit of a command that had been carried out before: it claims a key and changes nothing.
     pub fn repeat(&mut self, order: &Order, account_id: AccountId) -> Commit {
-        let decision = Decision {
-            order: order.clone(),
-            events: Vec::new(),
-            tasks: Vec::new(),
-            stock_returned: Vec::new(),
-        };
+        let decision = Decision::unchanged(order);
         let claim = self.claim(account_id);
         Commit { claim: Some(claim), ..self.commit(decision, order.version) }
     }
@@ -290,6 +285,7 @@ impl World {
             at: self.now,
             expected_version,
             stock: decision.stock_returned.into_iter().map(StockChange::Return).collect(),
+            unavailable: decision.unavailable,
             change: (!decision.events.is_empty()).then_some(Change { order, events: decision.events }),
             claim: None,
             catalogue: None,

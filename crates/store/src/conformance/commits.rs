@@ -108,7 +108,7 @@ pub async fn of_many_that_change_one_version_one_wins(store: Arc<dyn Store>) {
             world.act(&order, &Command::Accept { preparation_minutes: attempt }, &staff(&order))
         } else {
             let reason = CancelReason::Other;
-            world.act(&order, &Command::Cancel { reason, note: None }, &customer(&order))
+            world.act(&order, &Command::cancel(reason), &customer(&order))
         };
         let store = Arc::clone(&store);
         running.spawn(async move { (order_of(&commit), store.commit(vec![commit]).await.unwrap()) });

@@ -49,7 +49,7 @@ pub async fn the_events_of_every_way_to_an_end_make_the_stored_order(store: Arc<
     let admin = Actor::Admin { account_id: world.account_id() };
     let note = Some(Note::new("it's \"cold\"\n\\ 🥶").unwrap());
     let accept = Command::Accept { preparation_minutes: 25 };
-    let cancel = Command::Cancel { reason: CancelReason::Other, note: note.clone() };
+    let cancel = Command::Cancel { reason: CancelReason::Other, note: note.clone(), items: Vec::new() };
     let refund = |amount| {
         Command::Refund(RefundRequest {
             note: note.clone(),
@@ -85,7 +85,8 @@ pub async fn the_events_of_every_way_to_an_end_make_the_stored_order(store: Arc<
     live(&store, &mut world, placed.remove(0), &delivered).await;
     let fetched = [(accept.clone(), staff), (Command::MarkReady, staff), (Command::deliver(), staff)];
     live(&store, &mut world, collected, &fetched).await;
-    let rejected = [(Command::Reject { reason: RejectReason::TooBusy, note: note.clone() }, staff)];
+    let rejected =
+        [(Command::Reject { reason: RejectReason::TooBusy, note: note.clone(), items: Vec::new() }, staff)];
     live(&store, &mut world, placed.remove(0), &rejected).await;
     let by_customer = customer(&placed[0]);
     live(&store, &mut world, placed.remove(0), &[(cancel.clone(), by_customer)]).await;
@@ -149,7 +150,7 @@ fn command_of(
     match kind {
         CommandKind::Confirm => Command::Confirm,
         CommandKind::Accept => Command::Accept { preparation_minutes: 10 },
-        CommandKind::Reject => Command::Reject { reason: RejectReason::Other, note: None },
+        CommandKind::Reject => Command::reject(RejectReason::Other),
         CommandKind::MarkReady => Command::MarkReady,
         CommandKind::AssignCourier => {
             // To assign the same courier again would change nothing.
@@ -159,7 +160,7 @@ fn command_of(
         }
         CommandKind::PickUp => Command::PickUp,
         CommandKind::Deliver => Command::Deliver { reason, note: None },
-        CommandKind::Cancel => Command::Cancel { reason: CancelReason::Other, note: None },
+        CommandKind::Cancel => Command::cancel(CancelReason::Other),
         CommandKind::Warn => Command::Warn,
         CommandKind::Expire => Command::Expire,
         CommandKind::Refund => {

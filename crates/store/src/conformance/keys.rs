@@ -114,7 +114,7 @@ pub async fn a_key_of_a_command_without_effect_is_answered_with_that_version(sto
     let outcomes = store.commit(vec![placed, repeated.clone()]).await.unwrap();
     assert_eq!(outcomes, vec![CommitOutcome::Committed; 2]);
     let reason = dabba_domain::order::CancelReason::Other;
-    let cancelled = world.act(&order, &Command::Cancel { reason, note: None }, &customer(&order));
+    let cancelled = world.act(&order, &Command::cancel(reason), &customer(&order));
     assert_eq!(store.commit(vec![cancelled]).await.unwrap(), [CommitOutcome::Committed]);
     let replayed = CommitOutcome::Replayed { order_id: order.id, version: order.version };
     assert_eq!(store.commit(vec![repeated]).await.unwrap(), [replayed]);

@@ -50,7 +50,7 @@ impl Scene {
         let placed = order_of(&commits[0]);
         let (staff, reason) = (staff(&placed), CancelReason::Other);
         let steps = match self.world.below(7) {
-            0 => vec![(Command::Cancel { reason, note: None }, customer(&placed))],
+            0 => vec![(Command::cancel(reason), customer(&placed))],
             length => {
                 let whole = [
                     (Command::Accept { preparation_minutes: 20 }, staff),

@@ -40,6 +40,7 @@ mod stock_edits;
 mod store;
 mod tasks;
 mod texts;
+mod unavailable;
 
 use std::sync::Arc;
 
@@ -204,6 +205,14 @@ properties! { $
         a_menu_sets_the_availability_that_it_states,
         a_menu_is_not_replaced_at_another_availability,
         a_known_menu_is_not_read_again,
+    }
+    unavailable {
+        a_rejection_marks_what_it_names_or_nothing,
+        a_mark_is_never_shortened,
+        a_rejection_and_marks_by_hand_meet,
+        orders_behind_a_rejection_in_a_batch_meet_the_marks,
+        rejections_of_one_batch_add_up,
+        rejections_and_changes_by_hand_at_once_lose_nothing,
     }
     accounts {
         an_account_comes_back_as_it_was_created,

@@ -103,7 +103,7 @@ pub fn past_orders(world: &mut World) -> Vec<PastOrder> {
 
     let placed = world.place(restaurant, account);
     let order = order_of(&placed);
-    let cancel = Command::Cancel { reason: CancelReason::Other, note: None };
+    let cancel = Command::cancel(CancelReason::Other);
     let cancelled = world.act(&order, &cancel, &staff(&order));
     lives.push(vec![placed, cancelled]);
 

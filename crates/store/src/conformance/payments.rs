@@ -99,7 +99,7 @@ fn accept() -> Command {
 }
 
 fn cancel() -> Command {
-    Command::Cancel { reason: CancelReason::Other, note: None }
+    Command::cancel(CancelReason::Other)
 }
 
 fn paid(number: u32) -> PaymentReport {

@@ -105,7 +105,7 @@ pub async fn stock_that_is_returned_can_be_taken_again(store: Arc<dyn Store>) {
     let restaurant = restaurant_with(&store, &mut world, &[("naan", 5)]).await;
     let placed = world.place_taking(restaurant, &[("naan", 5)]);
     let order = order_of(&placed);
-    let cancel = Command::Cancel { reason: CancelReason::Other, note: None };
+    let cancel = Command::cancel(CancelReason::Other);
     let cancelled = world.act(&order, &cancel, &customer(&order));
     assert_eq!(cancelled.stock, [StockChange::Return(draw("naan", 5))]);
     let again = cancelled.clone();
@@ -125,7 +125,7 @@ pub async fn stock_that_is_no_longer_kept_is_not_returned(store: Arc<dyn Store>)
     let order = order_of(&placed);
     store.commit(vec![placed]).await.unwrap();
     store.set_stock(restaurant, &slug("naan"), None).await.unwrap();
-    let cancel = Command::Cancel { reason: CancelReason::Other, note: None };
+    let cancel = Command::cancel(CancelReason::Other);
     let cancelled: Commit = world.act(&order, &cancel, &customer(&order));
     assert_eq!(store.commit(vec![cancelled]).await.unwrap(), [CommitOutcome::Committed]);
     let levels = store.stock(restaurant).await.unwrap();

@@ -136,7 +136,7 @@ pub async fn changes_by_hand_alone_raise_the_revision_of_stock(store: Arc<dyn St
     assert_eq!(level(&store, id).await.revision, 1);
     let placed = world.place_taking(id, &[(ITEM, 2)]);
     let order = order_of(&placed);
-    let cancel = Command::Cancel { reason: CancelReason::ChangedMind, note: None };
+    let cancel = Command::cancel(CancelReason::ChangedMind);
     let cancelled = world.act(&order, &cancel, &customer(&order));
     store.commit(vec![placed]).await.unwrap();
     assert_eq!(level(&store, id).await.revision, 1);

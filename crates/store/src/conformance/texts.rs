@@ -53,7 +53,7 @@ pub async fn texts_of_the_past_are_read(store: Arc<dyn Store>) {
     let placed = world.place_with(details);
     let order = order_of(&placed);
     commit_and_compare(&store, placed).await;
-    let reject = Command::Reject { reason: RejectReason::Other, note: Some(note) };
+    let reject = Command::Reject { reason: RejectReason::Other, note: Some(note), items: Vec::new() };
     let rejected = world.act(&order, &reject, &staff(&order));
     commit_and_compare(&store, rejected).await;
 }

@@ -1,0 +1,96 @@
+//! Items that become unavailable with an order's end: a part of the batch's transaction.
+//!
+//! Whoever changes availability locks the restaurant's row first, then the marks by item. So does a batch, before it
+//! changes stock: a change of stock by hand locks the restaurant before the stock, too.
+
+use std::collections::{BTreeSet, HashMap};
+
+use dabba_domain::{RestaurantId, Timestamp};
+use dabba_store::encoding::EncodedCommit;
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::{Row, Statement};
+use uuid::Uuid;
+
+use super::{plan::Plan, view::StockKey};
+use crate::{
+    codec::{read, read_id},
+    failure::Failure,
+    hints::catalogue_channel,
+};
+
+/// The marks of items, as far as there are any.
+pub(crate) const FIND_MARKS: &str = "\
+    SELECT restaurant_id, item, until \
+    FROM unnest($1::uuid[], $2::text[]) AS asked (restaurant_id, item) \
+    JOIN unavailable_items USING (restaurant_id, item)";
+
+/// Waits for others who change the availability, the menu or the stock's being kept. Orders are not held up: they
+/// only read the row.
+pub(crate) const LOCK_RESTAURANTS: &str =
+    "SELECT id FROM restaurants WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE";
+
+/// Writes nothing where a mark lasts as long already. Ends are compared as texts without their `Z`, byte by byte:
+/// `12:00:00` is before `12:00:00.5`. Others are told of it when it is committed, and only then.
+pub(crate) const EXTEND_MARKS: &str = concat!(
+    "WITH changed AS ( \
+        INSERT INTO unavailable_items (restaurant_id, item, until) \
+        SELECT restaurant_id, item, until FROM unnest($1::uuid[], $2::text[], $3::text[]) \
+            AS mark (restaurant_id, item, until) \
+        ON CONFLICT (restaurant_id, item) DO UPDATE SET until = excluded.until \
+        WHERE unavailable_items.until IS NOT NULL AND (excluded.until IS NULL \
+            OR rtrim(excluded.until, 'Z') COLLATE \"C\" > rtrim(unavailable_items.until, 'Z') COLLATE \"C\") \
+        RETURNING restaurant_id) \
+     UPDATE restaurants SET availability_revision = availability_revision + 1 \
+     FROM (SELECT DISTINCT restaurant_id FROM changed) AS marked WHERE restaurants.id = marked.restaurant_id \
+     RETURNING id, pg_notify('",
+    catalogue_channel!(),
+    "', id::text)"
+);
+
+/// Locks the restaurants whose items are marked.
+pub(super) async fn lock_restaurants(
+    client: &ClientWrapper,
+    sql: &Statement,
+    plan: &Plan<'_>,
+) -> Result<bool, Failure> {
+    let restaurants: BTreeSet<Uuid> = plan.marks.keys().map(|(id, _)| id.uuid()).collect();
+    let restaurants: Vec<Uuid> = restaurants.into_iter().collect();
+    client.query(sql, &[&restaurants]).await?;
+    Ok(true)
+}
+
+/// Marks the items. Holds if the marks of exactly the planned restaurants change, or if the plan does not rely on that.
+pub(super) async fn extend_marks(
+    client: &ClientWrapper,
+    sql: &Statement,
+    plan: &Plan<'_>,
+) -> Result<bool, Failure> {
+    let (mut restaurants, mut items, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for ((restaurant, item), until) in &plan.marks {
+        restaurants.push(restaurant.uuid());
+        items.push(item.as_str());
+        ends.push(until.map(|until| until.to_string()));
+    }
+    let rows = client.query(sql, &[&restaurants, &items, &ends]).await?;
+    let changed = rows.iter().map(|row| read_id(row, 0)).collect::<Result<BTreeSet<RestaurantId>, _>>()?;
+    Ok(plan.remarked.as_ref().is_none_or(|remarked| *remarked == changed))
+}
+
+/// The marks in the rows of [`FIND_MARKS`], by the items that a batch marks.
+pub(super) fn marks_of<'b>(
+    rows: &[Row],
+    batch: &'b [EncodedCommit],
+) -> Result<HashMap<StockKey<'b>, Option<Timestamp>>, Failure> {
+    let mut found: HashMap<(RestaurantId, &str), Option<Timestamp>> = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let until = read::<Option<&str>>(row, 2)?.map(str::parse).transpose();
+        let until = until.map_err(|error: jiff::Error| Failure::corrupt(error.to_string()))?;
+        found.insert((read_id(row, 0)?, read(row, 1)?), until);
+    }
+    let marked = batch.iter().flat_map(|EncodedCommit { commit, .. }| {
+        commit.unavailable.iter().map(|unavailable| (commit.restaurant_id, &unavailable.item))
+    });
+    Ok(marked
+        .filter_map(|key @ (restaurant_id, item)| Some((key, *found.get(&(restaurant_id, item.as_str()))?)))
+        .collect())
+}
