@@ -27,6 +27,7 @@ mod moves;
 mod orders;
 mod payment;
 mod report;
+mod returns;
 mod stock;
 mod tasks;
 mod waiting;

@@ -90,6 +90,9 @@ codes! {
     ConfirmedUnpaid "confirmed_unpaid" Breach "I5",
     /// A step of the payment by card that does not follow from where the payment was.
     IllegalPayment "illegal_payment" Breach "I5",
+    /// An early end names items as unavailable that are not in the order, names one twice, or names some for another
+    /// reason.
+    ItemsNamed "items_named" Breach "I5",
     /// A line's total is not its quantity times its unit price, or its options cost more than the whole.
     LineTotal "line_total" Breach "I6",
     /// The subtotal is not the sum of the lines.
@@ -149,6 +152,8 @@ codes! {
     PlacedTwice "placed_twice" Breach "I1",
     /// Of a limited item there are fewer than none.
     Oversold "oversold" Breach "I7",
+    /// An early end says that stock went back that may not, or keeps stock that has to go back.
+    StockReturned "stock_returned" Breach "I7",
     /// It waits for the restaurant, long after the time for an answer.
     Unanswered "unanswered" Warning "",
     /// It waits for its payment by card, long after the time for it.

@@ -13,6 +13,7 @@ use super::{
     Code, Findings,
     moves::{Illegal, Position},
     payment::Payment,
+    returns,
 };
 
 pub(super) fn check(order: &Order, events: &[RecordedEvent], findings: &mut Findings) {
@@ -150,6 +151,7 @@ impl<'a> Replay<'a> {
         }
         self.judge_deadline(*version, *at, event, findings);
         self.judge_bearer(recorded, findings);
+        returns::judge(self.details, self.status, recorded, findings);
     }
 
     /// Whether those who have to bear an early end bear it: everyone, but for an admin's cancellation of what

@@ -3,6 +3,7 @@
 mod cards;
 mod lists;
 mod provider;
+mod stock;
 
 use std::sync::Arc;
 
@@ -291,7 +292,7 @@ const PLANTED: &[Planted] = &[
 
 /// All of them.
 fn all() -> impl Iterator<Item = &'static Planted> {
-    PLANTED.iter().chain(cards::PLANTED).chain(provider::PLANTED).chain(lists::PLANTED)
+    PLANTED.iter().chain(cards::PLANTED).chain(provider::PLANTED).chain(stock::PLANTED).chain(lists::PLANTED)
 }
 
 /// Proves of every code that what it stands for is found, told with a text, and not taken for anything else.
@@ -352,6 +353,25 @@ async fn money_that_is_back_is_not_a_breach() {
     let report =
         audit(&Tampering::new(store, tamper), None, &AuditOptions::at(Timestamp::MIN)).await.unwrap();
     assert_eq!((report.breaches, report.warnings), (0, 0), "{report}");
+}
+
+/// Proves that every right answer to what becomes of stock is not called a breach, nor is what was recorded before
+/// items were named.
+#[tokio::test]
+async fn stock_that_went_where_it_belongs_is_not_a_breach() {
+    for (number, (stage, by_card, tamper)) in stock::RIGHT.iter().enumerate() {
+        let (store, _directory) = embedded().await;
+        let mut world = World::new(11);
+        if *by_card {
+            put_by_card(&*store, &mut world, *stage).await;
+        } else {
+            put(&*store, &mut world, *stage).await;
+        }
+        let options = AuditOptions::at(Timestamp::MIN);
+        let store = Tampering::new(store, *tamper).with_lists(UNHURRIED);
+        let report = audit(&store, None, &options).await.unwrap();
+        assert_eq!((report.breaches, report.warnings), (0, 0), "case {number}: {report}");
+    }
 }
 
 /// Proves that what is unusual with tasks and keys, and right, is not called a breach.

@@ -1,0 +1,90 @@
+//! What becomes of the stock of an order that ends early, and which items its end may name.
+
+use std::collections::HashSet;
+
+use dabba_domain::{
+    menu::UnavailableItem,
+    order::{CancelReason, Event, OrderDetails, OrderStatus, RecordedEvent, RejectReason},
+    text::Slug,
+};
+
+use super::{Code, Findings};
+
+/// What the event of an early end says of items and stock.
+struct End<'a> {
+    /// Whether the reason is that items are unavailable.
+    for_items: bool,
+    items: &'a [UnavailableItem],
+    stock_returned: bool,
+    /// Whether the order was at its end before, so that this event returns nothing.
+    is_late: bool,
+}
+
+impl<'a> End<'a> {
+    fn of(event: &'a Event, status: OrderStatus) -> Option<Self> {
+        let (for_items, items, stock_returned): (_, &[_], _) = match event {
+            Event::Rejected { reason, items, stock_returned, .. } => {
+                (*reason == RejectReason::ItemUnavailable, items, *stock_returned)
+            }
+            Event::Cancelled { reason, items, stock_returned, .. } => {
+                (*reason == CancelReason::ItemUnavailable, items, *stock_returned)
+            }
+            Event::Expired { stock_returned, .. } | Event::PaymentFailed { stock_returned, .. } => {
+                (false, &[], *stock_returned)
+            }
+            _ => return None,
+        };
+        let is_late =
+            matches!(status, OrderStatus::Delivered | OrderStatus::Cancelled | OrderStatus::Refunded);
+        Some(Self { for_items, items, stock_returned, is_late })
+    }
+}
+
+/// Judges an event by what the order drew, and by the status in which the order was.
+pub(super) fn judge(
+    details: &OrderDetails,
+    status: OrderStatus,
+    recorded: &RecordedEvent,
+    findings: &mut Findings,
+) {
+    let RecordedEvent { version, event, .. } = recorded;
+    let Some(end) = End::of(event, status) else { return };
+    let name = event.name();
+    judge_items(details, &end, |text| {
+        findings.add(Code::ItemsNamed, format!("event {version}, {name}, {text}"));
+    });
+    // Before items were named, that something was unavailable kept all stock.
+    if end.for_items && end.items.is_empty() && !end.stock_returned {
+        return;
+    }
+    let is_unbegun = matches!(status, OrderStatus::Created | OrderStatus::Confirmed);
+    let named: HashSet<&Slug> = end.items.iter().map(|named| &named.item).collect();
+    let goes_back = details.stock_drawn.iter().filter(|draw| !named.contains(&draw.item)).count();
+    let expected = is_unbegun && !end.is_late && goes_back > 0;
+    if end.stock_returned != expected {
+        let (says, is) = if expected {
+            ("did not go back", format!("it drew {goes_back} items that had to"))
+        } else {
+            ("went back", "there was nothing that may".to_owned())
+        };
+        let text =
+            format!("event {version} is {name} while it is {status}, and says that stock {says}; {is}");
+        findings.add(Code::StockReturned, text);
+    }
+}
+
+/// Which items an end names: with the reason for it items of the order, each once; else none.
+fn judge_items(details: &OrderDetails, end: &End<'_>, mut add: impl FnMut(String)) {
+    if !end.for_items && !end.items.is_empty() {
+        add("names unavailable items, and gives another reason".to_owned());
+    }
+    let mut named = HashSet::new();
+    for UnavailableItem { item, .. } in end.items {
+        if !details.lines.iter().any(|line| line.item == *item) {
+            add(format!("names {item}, which is not in the order"));
+        }
+        if !named.insert(item) {
+            add(format!("names {item} twice"));
+        }
+    }
+}
