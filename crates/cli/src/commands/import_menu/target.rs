@@ -72,10 +72,11 @@ impl Target for EngineTarget<'_> {
         let RestaurantDocument { settings, menu } = document.clone();
         let before = self.engine.catalogue(id).await.map_err(plain)?;
         check_currency(before.restaurant().settings.currency.code(), &settings.currency)?;
+        // The menu first: what is wrong with the file beside the present menu is found before anything changes.
+        let mut after = self.engine.replace_menu(&self.admin, id, menu, None).await.map_err(plain)?;
         if with_settings {
-            self.engine.replace_settings(&self.admin, id, settings, None).await.map_err(plain)?;
+            after = self.engine.replace_settings(&self.admin, id, settings, None).await.map_err(plain)?;
         }
-        let after = self.engine.replace_menu(&self.admin, id, menu, None).await.map_err(plain)?;
         Ok(after.catalogue.guard() != before.catalogue.guard())
     }
 }
@@ -154,10 +155,11 @@ impl Target for ServerTarget {
         let present = self.get(&path).await?;
         let currency = present.body["currency"].as_str().unwrap_or_default();
         check_currency(currency, &document.settings.currency)?;
-        let has_changed = with_settings && self.replace(&path, &present, &document.settings).await?;
-        let path = format!("{path}/menu");
-        let present = self.get(&path).await?;
-        Ok(self.replace(&path, &present, &document.menu).await? || has_changed)
+        // The menu first: what is wrong with the file beside the present menu is found before anything changes.
+        let menu_path = format!("{path}/menu");
+        let menu = self.get(&menu_path).await?;
+        let has_changed = self.replace(&menu_path, &menu, &document.menu).await?;
+        Ok(with_settings && self.replace(&path, &present, &document.settings).await? || has_changed)
     }
 }
 
