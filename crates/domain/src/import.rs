@@ -136,8 +136,7 @@ impl Parts {
                     None
                 }
             };
-        let found =
-            [settings.clone().and_then(|settings| settings.validate().err()), menu.clone().validate().err()];
+        let found = [settings.clone().and_then(|settings| settings.validate().err()), menu.validate().err()];
         for problem in found.iter().flatten().flat_map(Problems::as_slice) {
             problems.add(format!("{pointer}{}", problem.pointer), &problem.detail);
         }

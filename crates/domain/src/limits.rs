@@ -23,6 +23,13 @@ pub const MAX_OPENING_INTERVALS: usize = 70;
 pub const MAX_SLUG_LENGTH: usize = 64;
 /// Longest id of another system, in characters.
 pub const MAX_EXTERNAL_ID_LENGTH: usize = 64;
+/// Maximum length of the external code of an item, an option group or an option, in characters.
+pub const MAX_EXTERNAL_CODE_LENGTH: usize = 64;
+/// Minimum number of digits, of 5 bits each, of the hash in a generated id. With 10 digits, the chance that two of
+/// 5,000 names have the same hash is one in 90 million; then the hashes are lengthened.
+pub const MIN_ID_HASH_LENGTH: usize = 10;
+/// Maximum number of retired ids that a menu remembers. A menu forgets the oldest one first.
+pub const MAX_RETIRED_IDS: usize = 10_000;
 /// Longest token or reference of a payment provider, in characters.
 pub const MAX_PAYMENT_TEXT_LENGTH: usize = 255;
 /// Longest time before the acceptance deadline at which the restaurant is warned, in seconds. Where the

@@ -1,10 +1,11 @@
 //! Menus: what a restaurant sells, and the check of a whole menu that lists every problem.
 //!
-//! [`MenuDocument`] is the menu as people and files write it; [`Menu`] is a checked one. An
-//! identifier that a document leaves out is made from the name, the same each time.
+//! [`MenuDocument`] is the menu as people and files write it; [`Menu`] is a checked one. An entry without an id is matched
+//! with the menu that the document replaces, so that an id never passes to another entry.
 
 mod availability;
 mod document;
+mod identity;
 
 use std::collections::HashMap;
 
@@ -15,7 +16,7 @@ pub use document::{CategoryDocument, ItemDocument, MenuDocument, OptionDocument,
 
 use crate::{
     Amount,
-    text::{Name, Note, Slug},
+    text::{ExternalCode, Name, Note, Slug},
 };
 
 /// A restaurant's menu, checked.
@@ -23,6 +24,10 @@ use crate::{
 #[serde(from = "StoredMenu")]
 pub struct Menu {
     categories: Vec<Category>,
+    /// Ids that no entry has and that are not generated again, since they were other entries' before: `item`, `item/group`
+    /// or `item/group/option`, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    retired: Vec<String>,
     /// Where each item stands: its category and its place in it.
     #[serde(skip)]
     places: HashMap<Slug, (usize, usize)>,
@@ -32,11 +37,13 @@ pub struct Menu {
 #[derive(Deserialize)]
 struct StoredMenu {
     categories: Vec<Category>,
+    #[serde(default)]
+    retired: Vec<String>,
 }
 
 impl From<StoredMenu> for Menu {
     fn from(stored: StoredMenu) -> Self {
-        Self::from_categories(stored.categories)
+        Self { retired: stored.retired, ..Self::from_categories(stored.categories) }
     }
 }
 
@@ -54,6 +61,9 @@ pub struct Category {
 pub struct MenuItem {
     /// Unique within the menu.
     pub id: Slug,
+    /// Its code in another system, unique within the menu.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_code: Option<ExternalCode>,
     /// What it is called.
     pub name: Name,
     /// More about it.
@@ -77,6 +87,9 @@ pub struct MenuItem {
 pub struct OptionGroup {
     /// Unique within the item.
     pub id: Slug,
+    /// Its code in another system, unique within the item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_code: Option<ExternalCode>,
     /// What is chosen.
     pub name: Name,
     /// Fewest options to choose.
@@ -93,6 +106,9 @@ pub struct OptionGroup {
 pub struct MenuOption {
     /// Unique within the group.
     pub id: Slug,
+    /// Its code in another system, unique within the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_code: Option<ExternalCode>,
     /// What it is called.
     pub name: Name,
     /// What it adds to the price of one item, in minor units.
@@ -107,7 +123,7 @@ impl Menu {
                 places.insert(item.id.clone(), (category_index, item_index));
             }
         }
-        Self { categories, places }
+        Self { categories, retired: Vec::new(), places }
     }
 
     /// The parts of the menu, in order.

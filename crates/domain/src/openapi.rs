@@ -14,8 +14,8 @@ use crate::{
     Amount, Currency,
     ids::{Id, IdKind},
     limits::{
-        MAX_AMOUNT, MAX_NAME_LENGTH, MAX_PAYMENT_TEXT_LENGTH, MAX_PHONE_LENGTH, MAX_SLUG_LENGTH,
-        MAX_TEXT_LENGTH, MIN_PHONE_DIGITS,
+        MAX_AMOUNT, MAX_EXTERNAL_CODE_LENGTH, MAX_NAME_LENGTH, MAX_PAYMENT_TEXT_LENGTH, MAX_PHONE_LENGTH,
+        MAX_SLUG_LENGTH, MAX_TEXT_LENGTH, MIN_PHONE_DIGITS,
     },
     order::{PaymentReference, PaymentToken},
     restaurant::ClockTime,
@@ -90,6 +90,7 @@ impl<const MAX: usize, const SEVERAL_LINES: bool> ToSchema for Text<MAX, SEVERAL
         match MAX {
             MAX_NAME_LENGTH => Cow::Borrowed("Name"),
             MAX_TEXT_LENGTH => Cow::Borrowed("Note"),
+            MAX_EXTERNAL_CODE_LENGTH => Cow::Borrowed("ExternalCode"),
             _ => Cow::Owned(format!("Text{MAX}")),
         }
     }

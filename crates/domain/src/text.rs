@@ -3,6 +3,7 @@
 //! | kind | type | kept as |
 //! |---|---|---|
 //! | names, lines of an address, tags | [`Name`] | one line, 1 to 120 characters |
+//! | external codes of menu entries | [`ExternalCode`] | one line, 1 to 64 characters |
 //! | notes, descriptions, instructions, reasons | [`Note`] | lines that end with a line feed, 1 to 500 characters |
 //! | telephone numbers | [`Phone`] | one line, 3 to 40 characters, digits and what people write between them |
 //! | identifiers | [`Slug`] | lower-case ASCII letters, digits and hyphens |
@@ -33,7 +34,7 @@ use std::{borrow::Cow, cell::Cell, fmt, ops::Deref, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::limits::{MAX_NAME_LENGTH, MAX_SLUG_LENGTH, MAX_TEXT_LENGTH};
+use crate::limits::{MAX_EXTERNAL_CODE_LENGTH, MAX_NAME_LENGTH, MAX_SLUG_LENGTH, MAX_TEXT_LENGTH};
 
 pub use phone::{Phone, PhoneError};
 
@@ -47,6 +48,8 @@ pub struct Text<const MAX: usize, const SEVERAL_LINES: bool>(Arc<str>);
 pub type Name = Text<MAX_NAME_LENGTH, false>;
 /// Free text: a description, a note, an instruction.
 pub type Note = Text<MAX_TEXT_LENGTH, true>;
+/// The code of an item, an option group or an option in another system, such as a point of sale.
+pub type ExternalCode = Text<MAX_EXTERNAL_CODE_LENGTH, false>;
 
 /// Why a text was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -208,27 +211,27 @@ impl Slug {
         if well_formed && text.len() <= MAX_SLUG_LENGTH { Ok(Self(text.into())) } else { Err(SlugError) }
     }
 
-    /// Makes an identifier from a name: letters and digits of ASCII stay, everything between them
-    /// becomes one hyphen. A name with none of these becomes `x`.
-    pub fn from_name(name: &str) -> Self {
-        let mut slug = String::with_capacity(name.len());
-        for character in name.chars() {
+    /// Returns an identifier of a readable text, shortened where needed, and a hash: `ramen-3f9k2m7q1x`. Letters and digits
+    /// of ASCII stay, everything between them becomes one hyphen. If nothing stays, the hash is the identifier.
+    ///
+    /// The hash is 1 to [`MAX_SLUG_LENGTH`] lower-case letters and digits.
+    pub(crate) fn generated(readable: &str, hash: &str) -> Self {
+        let mut slug = String::with_capacity(MAX_SLUG_LENGTH);
+        for character in readable.chars() {
+            if slug.len() + 1 + hash.len() >= MAX_SLUG_LENGTH {
+                break;
+            }
             if character.is_ascii_alphanumeric() {
                 slug.push(character.to_ascii_lowercase());
             } else if !slug.is_empty() && !slug.ends_with('-') {
                 slug.push('-');
             }
         }
-        slug.truncate(MAX_SLUG_LENGTH);
-        let slug = slug.trim_end_matches('-');
-        Self(if slug.is_empty() { "x" } else { slug }.into())
-    }
-
-    /// This identifier with a number behind it, shortened where needed: `naan-2`.
-    pub fn numbered(&self, number: usize) -> Self {
-        let suffix = format!("-{number}");
-        let stem_length = self.0.len().min(MAX_SLUG_LENGTH.saturating_sub(suffix.len()));
-        Self(format!("{}{suffix}", self.0[..stem_length].trim_end_matches('-')).into())
+        if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+        slug.push_str(hash);
+        Self(slug.into())
     }
 
     /// The identifier.
@@ -328,15 +331,17 @@ mod tests {
     }
 
     #[test]
-    fn a_name_becomes_a_slug() {
-        for (name, slug) in [
-            ("Onion Bhaji (2 pcs)", "onion-bhaji-2-pcs"),
-            ("Rosé", "ros"),
-            ("ラーメン", "x"),
-            ("  A & B ", "a-b"),
+    fn a_slug_is_generated_of_a_readable_text_and_a_hash() {
+        for (readable, slug) in [
+            ("Onion Bhaji (2 pcs)", "onion-bhaji-2-pcs-0123456789"),
+            ("rosé", "ros-0123456789"),
+            ("ラーメン", "0123456789"),
+            ("  A & B ", "a-b-0123456789"),
         ] {
-            assert_eq!(Slug::from_name(name).as_str(), slug);
+            assert_eq!(Slug::generated(readable, "0123456789").as_str(), slug);
         }
+        let long = Slug::generated(&"ab".repeat(60), "0123456789");
+        assert_eq!(long.as_str(), format!("{}a-0123456789", "ab".repeat(26)));
     }
 
     proptest! {
@@ -358,10 +363,10 @@ mod tests {
         }
 
         #[test]
-        fn every_name_becomes_a_valid_slug(name in ".{0,200}", number in 0_usize..10_000) {
-            let slug = Slug::from_name(&name);
+        fn every_generated_slug_is_valid(readable in ".{0,200}", hash in "[a-z0-9]{1,64}") {
+            let slug = Slug::generated(&readable, &hash);
             prop_assert!(Slug::new(slug.as_str()).is_ok(), "{slug}");
-            prop_assert!(Slug::new(slug.numbered(number).as_str()).is_ok());
+            prop_assert!(slug.as_str().ends_with(&hash));
         }
     }
 }

@@ -102,23 +102,24 @@ impl Engine {
     }
 
     /// Replaces a restaurant's menu, which has to be in one of the expected states, if any are given. The
-    /// availability that the document states is set with it; what it does not state is kept. For the restaurant's
-    /// staff and admins.
+    /// availability that the document states is set with it; what it does not state is kept. An entry without an id keeps
+    /// the id that it has on the present menu. For the restaurant's staff and admins.
     pub async fn replace_menu(
         &self,
         principal: &Principal,
         id: RestaurantId,
-        menu: MenuDocument,
+        document: MenuDocument,
         expected: Option<&[ExpectedMenu]>,
     ) -> Result<Arc<CatalogueEntry>, Error> {
         self.check_staff(principal, id).await?;
-        let menu = Arc::new(menu.validate().map_err(Error::Invalid)?);
         for _ in 0..self.config.max_decision_attempts {
             let entry = self.catalogues.refresh(id).await?;
             let current = entry.catalogue.menu_revisions();
             if expected.is_some_and(|expected| !expected.iter().any(|expected| expected.is_met_by(current))) {
                 return Err(Conflict::MenuRevision { current }.into());
             }
+            // Ids are matched with the very menu that the write replaces: the write fails if there is another by then.
+            let menu = Arc::new(document.validate_against(entry.menu()).map_err(Error::Invalid)?);
             if is_as_stated(&entry.catalogue, &menu) {
                 return Ok(entry);
             }

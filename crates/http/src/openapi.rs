@@ -7,10 +7,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Router, http::header, routing::get};
 use dabba_domain::limits::{
-    MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_AMOUNT, MAX_CATEGORIES, MAX_CHOSEN_OPTIONS, MAX_ITEMS, MAX_LINES,
-    MAX_NAME_LENGTH, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS, MAX_OPTIONS, MAX_PREPARATION_MINUTES,
-    MAX_QUANTITY, MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS, MAX_TEXT_LENGTH,
-    MIN_ACCEPTANCE_DEADLINE_SECONDS,
+    MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_AMOUNT, MAX_CATEGORIES, MAX_CHOSEN_OPTIONS,
+    MAX_EXTERNAL_CODE_LENGTH, MAX_ITEMS, MAX_LINES, MAX_NAME_LENGTH, MAX_OPENING_INTERVALS,
+    MAX_OPTION_GROUPS, MAX_OPTIONS, MAX_PREPARATION_MINUTES, MAX_QUANTITY, MAX_STOCK, MAX_TAGS,
+    MAX_TAX_RATE_BASIS_POINTS, MAX_TEXT_LENGTH, MIN_ACCEPTANCE_DEADLINE_SECONDS,
 };
 use dabba_engine::{EngineConfig, MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH};
 use serde_json::{Value, json};
@@ -116,6 +116,7 @@ fn set_limits(document: &mut Value) {
     let range = |min: u32, max: u32| json!({"minimum": min, "maximum": max});
     let count = |min: usize, max: usize| json!({"minItems": min, "maxItems": max});
     let name = lengths(1, MAX_NAME_LENGTH);
+    let external_code = lengths(1, MAX_EXTERNAL_CODE_LENGTH);
     let price = json!({"minimum": 0, "maximum": MAX_AMOUNT});
     let id = json!({"minLength": 1, "maxLength": dabba_domain::limits::MAX_SLUG_LENGTH, "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$"});
     let limits = [
@@ -148,15 +149,18 @@ fn set_limits(document: &mut Value) {
         ("CategoryDocument", "name", name.clone()),
         ("CategoryDocument", "items", count(0, MAX_ITEMS)),
         ("ItemDocument", "id", id.clone()),
+        ("ItemDocument", "external_code", external_code.clone()),
         ("ItemDocument", "name", name.clone()),
         ("ItemDocument", "description", lengths(1, MAX_TEXT_LENGTH)),
         ("ItemDocument", "price_minor", price.clone()),
         ("ItemDocument", "tags", count(0, MAX_TAGS)),
         ("ItemDocument", "option_groups", count(0, MAX_OPTION_GROUPS)),
         ("OptionGroupDocument", "id", id.clone()),
+        ("OptionGroupDocument", "external_code", external_code.clone()),
         ("OptionGroupDocument", "name", name.clone()),
         ("OptionGroupDocument", "options", count(0, MAX_OPTIONS)),
         ("OptionDocument", "id", id),
+        ("OptionDocument", "external_code", external_code),
         ("OptionDocument", "name", name),
         ("OptionDocument", "price_minor", price),
     ];

@@ -343,14 +343,14 @@ pub fn settings(name: &str) -> Value {
 pub fn menu() -> Value {
     json!({"categories": [
         {"name": "Mains", "items": [
-            {"name": "Chicken Tikka", "price_minor": 895, "option_groups": [
-                {"name": "Heat", "min": 1, "max": 1, "options": [
-                    {"name": "Mild", "price_minor": 0}, {"name": "Hot", "price_minor": 50},
+            {"id": "chicken-tikka", "name": "Chicken Tikka", "price_minor": 895, "option_groups": [
+                {"id": "heat", "name": "Heat", "min": 1, "max": 1, "options": [
+                    {"id": "mild", "name": "Mild", "price_minor": 0}, {"id": "hot", "name": "Hot", "price_minor": 50},
                 ]},
             ]},
-            {"name": "Dal", "price_minor": 650, "tags": ["vegan"]},
+            {"id": "dal", "name": "Dal", "price_minor": 650, "tags": ["vegan"]},
         ]},
-        {"name": "Breads", "items": [{"name": "Naan", "price_minor": 250}]},
+        {"name": "Breads", "items": [{"id": "naan", "name": "Naan", "price_minor": 250}]},
     ]})
 }
 

@@ -152,6 +152,32 @@ impl Past {
         }
     }
 
+    /// Proves that the ids that the earlier build generated, which a number told apart, stay with their dishes when a menu
+    /// without ids has another dish in front.
+    async fn keeps_ids(&self, present: &Present) {
+        for restaurant in ["ramen", "hasty"] {
+            let id = self.facts["restaurants"][restaurant].as_str().unwrap();
+            let path = format!("/v1/restaurants/{id}/menu");
+            let before = present.admin.get(&path).send().await.unwrap().body;
+            let names = ["Tsukemen", "Gyoza", "味噌ラーメン", "醤油ラーメン"];
+            let items = names.map(|name| json!({"name": name, "price_minor": 900}));
+            let menu = json!({"categories": [{"name": "麺", "items": items}]});
+            let after = present.admin.put(&path).if_match("*").json(&menu).send().await.unwrap().body;
+            let of = |menu: &Value, name: &str| {
+                let items = menu["categories"][0]["items"].as_array().unwrap();
+                items.iter().find(|item| item["name"] == name).unwrap().clone()
+            };
+            for name in &names[1..] {
+                let (before, after) = (of(&before, name), of(&after, name));
+                for member in ["id", "availability", "stock_limited"] {
+                    assert_eq!(before[member], after[member], "{name}");
+                }
+            }
+            assert_eq!(of(&after, "醤油ラーメン")["id"], "x");
+            assert_eq!(of(&after, "味噌ラーメン")["id"], "x-2");
+        }
+    }
+
     /// Proves that the passwords of the past still open their accounts.
     async fn is_signed_in(&self, present: &Present) {
         for (role, account) in self.facts["accounts"].as_object().unwrap() {
@@ -215,6 +241,7 @@ impl Past {
             self.is_signed_in(&present).await;
             self.is_refunded(&present).await;
             self.goes_on(&present).await;
+            self.keeps_ids(&present).await;
         });
         present.server.stop();
         Self::audit(data, store);

@@ -28,7 +28,7 @@ pub(crate) fn write_shards(path: &Path, urls: [&str; 3]) {
 pub(crate) async fn a_restaurant_in_each(server: &Server, ranges: &[(u16, u16)]) -> Vec<String> {
     let admin = server.client("admin");
     let settings = json!({"name": "Naan Stop", "currency": "GBP", "time_zone": "Europe/London"});
-    let menu = json!({"categories": [{"name": "Breads", "items": [{"name": "Naan", "price_minor": 250}]}]});
+    let menu = json!({"categories": [{"name": "Breads", "items": [{"id": "naan", "name": "Naan", "price_minor": 250}]}]});
     let mut found = vec![None; ranges.len()];
     while found.iter().any(Option::is_none) {
         let made = admin.post("/v1/restaurants").json(&settings).send().await.unwrap().body;

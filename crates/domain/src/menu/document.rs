@@ -1,10 +1,13 @@
 //! The menu as people and files write it, and its check.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Availability, Category, Menu, MenuItem, MenuOption, OptionGroup};
+use super::{
+    Availability, Category, Menu, MenuItem, MenuOption, OptionGroup,
+    identity::{Identity, Present, Scope, Stated, group_path, option_path, retired_after},
+};
 use crate::{
     Amount, Problems, ReadOnly,
     limits::{MAX_CATEGORIES, MAX_ITEMS, MAX_OPTION_GROUPS, MAX_OPTIONS, MAX_TAGS},
@@ -58,9 +61,13 @@ pub struct CategoryDocument {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ItemDocument {
-    /// Identifier; made from the name when absent.
+    /// Identifier. When absent: that of the entry of the present menu with the same external code, else with the same name;
+    /// else a new one.
     #[serde(default)]
     pub id: Option<String>,
+    /// Its code in another system, such as a point of sale: one line of 1 to 64 characters, unique within the menu.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_code: Option<String>,
     /// What it is called.
     pub name: String,
     /// More about it.
@@ -89,9 +96,13 @@ pub struct ItemDocument {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OptionGroupDocument {
-    /// Identifier; made from the name when absent.
+    /// Identifier. When absent: that of the entry of the present menu with the same external code, else with the same name;
+    /// else a new one.
     #[serde(default)]
     pub id: Option<String>,
+    /// Its code in another system, such as a point of sale: one line of 1 to 64 characters, unique within the item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_code: Option<String>,
     /// What is chosen.
     pub name: String,
     /// Fewest options to choose.
@@ -107,9 +118,13 @@ pub struct OptionGroupDocument {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OptionDocument {
-    /// Identifier; made from the name when absent.
+    /// Identifier. When absent: that of the entry of the present menu with the same external code, else with the same name;
+    /// else a new one.
     #[serde(default)]
     pub id: Option<String>,
+    /// Its code in another system, such as a point of sale: one line of 1 to 64 characters, unique within the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_code: Option<String>,
     /// What it is called.
     pub name: String,
     /// What it adds to the price of one item, in minor units.
@@ -117,8 +132,14 @@ pub struct OptionDocument {
 }
 
 impl MenuDocument {
-    /// Checks the whole menu and lists every problem with its place.
-    pub fn validate(self) -> Result<Menu, Problems> {
+    /// Checks the menu of a restaurant that has none yet, and lists every problem with its place.
+    pub fn validate(&self) -> Result<Menu, Problems> {
+        self.validate_against(&Menu::default())
+    }
+
+    /// Checks a menu that replaces `present`, and lists every problem with its place. Entries that are on the present
+    /// menu keep their ids.
+    pub fn validate_against(&self, present: &Menu) -> Result<Menu, Problems> {
         let mut problems = Problems::new();
         check_count(&mut problems, "/categories", self.categories.len(), MAX_CATEGORIES);
         let item_count = self.categories.iter().map(|category| category.items.len()).sum();
@@ -126,44 +147,133 @@ impl MenuDocument {
         // Of an outsized menu only the size is reported.
         problems.into_result()?;
 
-        let mut problems = Problems::new();
-        let mut ids = Identifiers::reserving(
-            self.categories.iter().flat_map(|category| &category.items).map(|item| item.id.as_deref()),
-        );
-        let categories = self
-            .categories
-            .into_iter()
-            .enumerate()
+        let mut check = Check::against(present);
+        let mut identities = check.identify_items(self).into_iter();
+        let categories = self.categories.iter().enumerate();
+        let categories = categories
             .filter_map(|(index, category)| {
-                category.validate(&format!("/categories/{index}"), &mut ids, &mut problems)
+                category.validate(&format!("/categories/{index}"), &mut identities, &mut check)
             })
             .collect();
-        problems.into_result()?;
-        Ok(Menu::from_categories(categories))
+        check.problems.into_result()?;
+        let mut menu = Menu::from_categories(categories);
+        menu.retired = retired_after(present, &menu);
+        Ok(menu)
     }
 }
 
+/// The check of a document that replaces a menu.
+struct Check<'a> {
+    present: &'a Menu,
+    /// The paths of the present menu's retired ids.
+    retired: HashSet<&'a str>,
+    problems: Problems,
+}
+
+impl<'a> Check<'a> {
+    fn against(present: &'a Menu) -> Self {
+        let retired = present.retired.iter().map(String::as_str).collect();
+        Self { present, retired, problems: Problems::new() }
+    }
+
+    fn identify_items(&mut self, document: &MenuDocument) -> Vec<Identity> {
+        let of_categories = document.categories.iter().enumerate();
+        let stated: Vec<_> = of_categories
+            .flat_map(|(category, document)| {
+                let pointer = format!("/categories/{category}/items");
+                document
+                    .items
+                    .iter()
+                    .enumerate()
+                    .map(move |(index, item)| item.stated(format!("{pointer}/{index}")))
+            })
+            .collect();
+        let present = self.present.items().map(Present::from).collect();
+        self.identify("items of the menu", String::new(), present, &stated)
+    }
+
+    fn identify_groups(
+        &mut self,
+        pointer: &str,
+        item: Option<&Slug>,
+        groups: &[OptionGroupDocument],
+    ) -> Vec<Identity> {
+        let stated: Vec<_> =
+            numbered(pointer, groups).map(|(pointer, group)| group.stated(pointer)).collect();
+        let present = item.and_then(|item| self.present.item(item.as_str()));
+        let present = present.iter().flat_map(|item| &item.option_groups).map(Present::from).collect();
+        let path = item.map(group_path).unwrap_or_default();
+        self.identify("option groups of the item", path, present, &stated)
+    }
+
+    fn identify_options(
+        &mut self,
+        pointer: &str,
+        item: Option<&Slug>,
+        group: Option<&Slug>,
+        options: &[OptionDocument],
+    ) -> Vec<Identity> {
+        let stated: Vec<_> =
+            numbered(pointer, options).map(|(pointer, option)| option.stated(pointer)).collect();
+        let present = item.zip(group);
+        let path = present.map(|(item, group)| option_path(item, group)).unwrap_or_default();
+        let present =
+            present.and_then(|(item, group)| self.present.item(item.as_str())?.group(group.as_str()));
+        let present = present.iter().flat_map(|group| &group.options).map(Present::from).collect();
+        self.identify("options of the group", path, present, &stated)
+    }
+
+    fn identify(
+        &mut self,
+        entries: &'static str,
+        path: String,
+        present: Vec<Present<'_>>,
+        stated: &[Stated<'_>],
+    ) -> Vec<Identity> {
+        Scope { entries, path, present, retired: &self.retired }.identify(stated, &mut self.problems)
+    }
+}
+
+/// The entries of a list with their places.
+fn numbered<'a, T>(pointer: &'a str, entries: &'a [T]) -> impl Iterator<Item = (String, &'a T)> {
+    entries.iter().enumerate().map(move |(index, entry)| (format!("{pointer}/{index}"), entry))
+}
+
 impl CategoryDocument {
-    fn validate(self, pointer: &str, ids: &mut Identifiers, problems: &mut Problems) -> Option<Category> {
-        let name = problems.check(format!("{pointer}/name"), Name::new(&self.name));
+    fn validate(
+        &self,
+        pointer: &str,
+        identities: &mut impl Iterator<Item = Identity>,
+        check: &mut Check<'_>,
+    ) -> Option<Category> {
+        let name = check.problems.check(format!("{pointer}/name"), Name::new(&self.name));
         let items = self
             .items
-            .into_iter()
+            .iter()
+            .zip(identities)
             .enumerate()
-            .filter_map(|(index, item)| item.validate(&format!("{pointer}/items/{index}"), ids, problems))
+            .filter_map(|(index, (item, identity))| {
+                item.validate(&format!("{pointer}/items/{index}"), identity, check)
+            })
             .collect();
         Some(Category { name: name?, items })
     }
 }
 
 impl ItemDocument {
-    fn validate(self, pointer: &str, ids: &mut Identifiers, problems: &mut Problems) -> Option<MenuItem> {
-        let id = ids.assign(self.id.as_deref(), &self.name, pointer, problems);
-        let name = problems.check(format!("{pointer}/name"), Name::new(&self.name));
-        let description = match &self.description {
-            Some(text) => Some(problems.check(format!("{pointer}/description"), Note::new(text))?),
-            None => None,
-        };
+    fn stated(&self, pointer: String) -> Stated<'_> {
+        let (id, external_code) = (self.id.as_deref(), self.external_code.as_deref());
+        Stated { pointer, id, external_code, name: &self.name }
+    }
+
+    fn validate(&self, pointer: &str, identity: Identity, check: &mut Check<'_>) -> Option<MenuItem> {
+        let Identity { id, external_code, name } = identity;
+        let problems = &mut check.problems;
+        let description = self.description.as_deref();
+        let description = description
+            .map(|text| problems.check(format!("{pointer}/description"), Note::new(text)))
+            // A description that is wrong is a problem, and not an absent one.
+            .map_or(Some(None), |checked| checked.map(Some));
         let price_minor =
             problems.check(format!("{pointer}/price_minor"), Amount::from_minor(self.price_minor));
         check_count(problems, &format!("{pointer}/tags"), self.tags.len(), MAX_TAGS);
@@ -174,27 +284,19 @@ impl ItemDocument {
             .enumerate()
             .filter_map(|(index, tag)| problems.check(format!("{pointer}/tags/{index}"), Name::new(tag)))
             .collect();
-        check_count(
-            problems,
-            &format!("{pointer}/option_groups"),
-            self.option_groups.len(),
-            MAX_OPTION_GROUPS,
-        );
-        let mut group_ids =
-            Identifiers::reserving(self.option_groups.iter().map(|group| group.id.as_deref()));
-        let option_groups = self
-            .option_groups
-            .into_iter()
-            .take(MAX_OPTION_GROUPS)
-            .enumerate()
-            .filter_map(|(index, group)| {
-                group.validate(&format!("{pointer}/option_groups/{index}"), &mut group_ids, problems)
-            })
+        let pointer = format!("{pointer}/option_groups");
+        check_count(problems, &pointer, self.option_groups.len(), MAX_OPTION_GROUPS);
+        let groups = &self.option_groups[..self.option_groups.len().min(MAX_OPTION_GROUPS)];
+        let identities = check.identify_groups(&pointer, id.as_ref(), groups);
+        let option_groups = numbered(&pointer, groups)
+            .zip(identities)
+            .filter_map(|((pointer, group), identity)| group.validate(&pointer, id.as_ref(), identity, check))
             .collect();
         Some(MenuItem {
             id: id?,
+            external_code,
             name: name?,
-            description,
+            description: description?,
             price_minor: price_minor?,
             tags,
             stated_availability: self.availability,
@@ -204,9 +306,33 @@ impl ItemDocument {
 }
 
 impl OptionGroupDocument {
-    fn validate(self, pointer: &str, ids: &mut Identifiers, problems: &mut Problems) -> Option<OptionGroup> {
-        let id = ids.assign(self.id.as_deref(), &self.name, pointer, problems);
-        let name = problems.check(format!("{pointer}/name"), Name::new(&self.name));
+    fn stated(&self, pointer: String) -> Stated<'_> {
+        let (id, external_code) = (self.id.as_deref(), self.external_code.as_deref());
+        Stated { pointer, id, external_code, name: &self.name }
+    }
+
+    fn validate(
+        &self,
+        pointer: &str,
+        item: Option<&Slug>,
+        identity: Identity,
+        check: &mut Check<'_>,
+    ) -> Option<OptionGroup> {
+        let Identity { id, external_code, name } = identity;
+        self.check_counts(pointer, &mut check.problems);
+        let pointer = format!("{pointer}/options");
+        let options = &self.options[..self.options.len().min(MAX_OPTIONS)];
+        let identities = check.identify_options(&pointer, item, id.as_ref(), options);
+        let options = numbered(&pointer, options)
+            .zip(identities)
+            .filter_map(|((pointer, option), identity)| {
+                option.validate(&pointer, identity, &mut check.problems)
+            })
+            .collect();
+        Some(OptionGroup { id: id?, external_code, name: name?, min: self.min, max: self.max, options })
+    }
+
+    fn check_counts(&self, pointer: &str, problems: &mut Problems) {
         check_count(problems, &format!("{pointer}/options"), self.options.len(), MAX_OPTIONS);
         if self.options.is_empty() {
             problems.add(format!("{pointer}/options"), "must not be empty");
@@ -223,86 +349,26 @@ impl OptionGroupDocument {
                 format!("must not be above the number of options ({})", self.options.len()),
             );
         }
-        let mut option_ids = Identifiers::reserving(self.options.iter().map(|option| option.id.as_deref()));
-        let options = self
-            .options
-            .into_iter()
-            .take(MAX_OPTIONS)
-            .enumerate()
-            .filter_map(|(index, option)| {
-                option.validate(&format!("{pointer}/options/{index}"), &mut option_ids, problems)
-            })
-            .collect();
-        Some(OptionGroup { id: id?, name: name?, min: self.min, max: self.max, options })
     }
 }
 
 impl OptionDocument {
-    fn validate(self, pointer: &str, ids: &mut Identifiers, problems: &mut Problems) -> Option<MenuOption> {
-        let id = ids.assign(self.id.as_deref(), &self.name, pointer, problems);
-        let name = problems.check(format!("{pointer}/name"), Name::new(&self.name));
+    fn stated(&self, pointer: String) -> Stated<'_> {
+        let (id, external_code) = (self.id.as_deref(), self.external_code.as_deref());
+        Stated { pointer, id, external_code, name: &self.name }
+    }
+
+    fn validate(&self, pointer: &str, identity: Identity, problems: &mut Problems) -> Option<MenuOption> {
+        let Identity { id, external_code, name } = identity;
         let price_minor =
             problems.check(format!("{pointer}/price_minor"), Amount::from_minor(self.price_minor));
-        Some(MenuOption { id: id?, name: name?, price_minor: price_minor? })
+        Some(MenuOption { id: id?, external_code, name: name?, price_minor: price_minor? })
     }
 }
 
 fn check_count(problems: &mut Problems, pointer: &str, count: usize, max: usize) {
     if count > max {
         problems.add(pointer, format!("must be at most {max}, not {count}"));
-    }
-}
-
-/// The identifiers of one scope: a menu's items, an item's groups, a group's options.
-struct Identifiers {
-    /// Those that the document gives itself, which no made one may take.
-    given: HashSet<String>,
-    used: HashSet<Slug>,
-    /// The number to try next for a name that was there before.
-    next_number: HashMap<Slug, usize>,
-}
-
-impl Identifiers {
-    fn reserving<'a>(given: impl Iterator<Item = Option<&'a str>>) -> Self {
-        Self {
-            given: given.flatten().map(str::to_owned).collect(),
-            used: HashSet::new(),
-            next_number: HashMap::new(),
-        }
-    }
-
-    fn make(&mut self, name: &str) -> Slug {
-        let stem = Slug::from_name(name);
-        let next_number = self.next_number.entry(stem.clone()).or_insert(1);
-        loop {
-            let candidate = if *next_number == 1 { stem.clone() } else { stem.numbered(*next_number) };
-            *next_number += 1;
-            if !self.given.contains(candidate.as_str()) && !self.used.contains(&candidate) {
-                return candidate;
-            }
-        }
-    }
-
-    /// The given identifier when it is well-formed and free; else one made from the name, with a
-    /// number behind it when the name was there before.
-    fn assign(
-        &mut self,
-        given: Option<&str>,
-        name: &str,
-        pointer: &str,
-        problems: &mut Problems,
-    ) -> Option<Slug> {
-        let id = if let Some(given) = given {
-            problems.check(format!("{pointer}/id"), Slug::new(given))?
-        } else {
-            self.make(name)
-        };
-        if self.used.insert(id.clone()) {
-            Some(id)
-        } else {
-            problems.add(format!("{pointer}/id"), format!("{id} stands here for the second time"));
-            None
-        }
     }
 }
 
@@ -317,19 +383,6 @@ mod tests {
     }
 
     #[test]
-    fn identifiers_are_made_from_names_and_given_ones_win() {
-        let item = |id: Option<&str>, name: &str| json!({"id": id, "name": name, "price_minor": 100});
-        let menu = validate(json!({"categories": [
-            {"name": "A", "items": [item(None, "Naan"), item(None, "Naan"), item(None, "Rice")]},
-            {"name": "B", "items": [item(Some("naan-2"), "Garlic naan"), item(Some("rice"), "Pilau")]},
-        ]}))
-        .unwrap();
-        let ids: Vec<_> = menu.items().map(|item| item.id.as_str()).collect();
-        assert_eq!(ids, ["naan", "naan-3", "rice-2", "naan-2", "rice"]);
-        assert_eq!(menu.item("naan-2").unwrap().name.as_str(), "Garlic naan");
-    }
-
-    #[test]
     fn every_problem_of_a_menu_is_listed_with_its_place() {
         let problems = validate(json!({"categories": [
             {"name": "", "items": []},
@@ -340,7 +393,10 @@ mod tests {
                     {"name": "Size", "min": 0, "max": 3, "options": [{"name": " ", "price_minor": 0}]},
                     {"name": "None", "min": 0, "max": 0, "options": []},
                 ]},
-                {"id": "dal", "name": "Dal again", "price_minor": 500, "tags": [""]},
+                {"id": "dal", "name": "Dal again", "price_minor": 500, "tags": [""], "description": "\u{202e}"},
+                {"external_code": "\u{200b}", "name": "Soup", "price_minor": 500},
+                {"external_code": "7", "name": "Soup", "price_minor": 500},
+                {"external_code": " 7 ", "name": "Tea", "price_minor": 500},
             ]},
         ]}))
         .unwrap_err();
@@ -348,15 +404,20 @@ mod tests {
         assert_eq!(
             pointers,
             [
-                "/categories/0/name",
                 "/categories/1/items/0/id",
+                "/categories/1/items/3/external_code",
+                "/categories/1/items/1/id",
+                "/categories/1/items/2/id",
+                "/categories/1/items/4/external_code",
+                "/categories/1/items/5/external_code",
+                "/categories/0/name",
                 "/categories/1/items/0/price_minor",
                 "/categories/1/items/1/option_groups/0/min",
                 "/categories/1/items/1/option_groups/1/max",
                 "/categories/1/items/1/option_groups/1/options/0/name",
                 "/categories/1/items/1/option_groups/2/options",
                 "/categories/1/items/1/option_groups/2/max",
-                "/categories/1/items/2/id",
+                "/categories/1/items/2/description",
                 "/categories/1/items/2/tags/0",
             ]
         );
@@ -374,7 +435,7 @@ mod tests {
     #[test]
     fn a_menu_survives_storage() {
         let menu = validate(json!({"categories": [{"name": "A", "items": [
-            {"name": "Naan", "price_minor": 100},
+            {"id": "naan", "name": "Naan", "price_minor": 100, "external_code": "PLU 17"},
         ]}]}))
         .unwrap();
         let stored = serde_json::to_string(&menu).unwrap();
@@ -386,7 +447,7 @@ mod tests {
     #[test]
     fn stated_availability_is_not_stored_with_the_menu() {
         let menu = validate(json!({"categories": [{"name": "A", "items": [
-            {"name": "Naan", "price_minor": 100, "availability": {"status": "unavailable"}},
+            {"id": "naan", "name": "Naan", "price_minor": 100, "availability": {"status": "unavailable"}},
             {"name": "Roti", "price_minor": 100},
         ]}]}))
         .unwrap();

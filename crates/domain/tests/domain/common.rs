@@ -39,15 +39,15 @@ pub(crate) fn settings() -> Settings {
 
 pub(crate) fn menu() -> Menu {
     let document = json!({"categories": [{"name": "Mains", "items": [
-        {"name": "Dal", "price_minor": 650},
-        {"name": "Korma", "price_minor": 0, "option_groups": [
-            {"name": "Protein", "min": 1, "max": 1, "options": [
-                {"name": "Chicken", "price_minor": 995}, {"name": "Paneer", "price_minor": 895}]},
-            {"name": "Extras", "min": 0, "max": 2, "options": [
-                {"name": "Chilli", "price_minor": 0}, {"name": "Nuts", "price_minor": 75},
-                {"name": "Cream", "price_minor": 50}]},
+        {"id": "dal", "name": "Dal", "price_minor": 650},
+        {"id": "korma", "name": "Korma", "price_minor": 0, "option_groups": [
+            {"id": "protein", "name": "Protein", "min": 1, "max": 1, "options": [
+                {"id": "chicken", "name": "Chicken", "price_minor": 995}, {"id": "paneer", "name": "Paneer", "price_minor": 895}]},
+            {"id": "extras", "name": "Extras", "min": 0, "max": 2, "options": [
+                {"id": "chilli", "name": "Chilli", "price_minor": 0}, {"id": "nuts", "name": "Nuts", "price_minor": 75},
+                {"id": "cream", "name": "Cream", "price_minor": 50}]},
         ]},
-        {"name": "Lassi", "price_minor": 333},
+        {"id": "lassi", "name": "Lassi", "price_minor": 333},
     ]}]});
     serde_json::from_value::<MenuDocument>(document).unwrap().validate().unwrap()
 }

@@ -12,6 +12,7 @@ mod free;
 mod hours;
 mod ledger;
 mod lifecycle;
+mod menu_ids;
 mod moves;
 mod payments;
 mod pricing;

@@ -145,9 +145,9 @@ fn menu_of(prices: &[i64]) -> Menu {
         .iter()
         .enumerate()
         .map(|(index, price)| {
-            let option = |name: &str, price: i64| json!({"name": name, "price_minor": price});
-            json!({"name": format!("Item {index}"), "price_minor": price, "option_groups": [
-                {"name": "Extra", "min": 0, "max": 2, "options": [option("a", 0), option("b", 1), option("c", *price)]},
+            let option = |name: &str, price: i64| json!({"id": name, "name": name, "price_minor": price});
+            json!({"id": format!("item-{index}"), "name": format!("Item {index}"), "price_minor": price, "option_groups": [
+                {"id": "extra", "name": "Extra", "min": 0, "max": 2, "options": [option("a", 0), option("b", 1), option("c", *price)]},
             ]})
         })
         .collect();

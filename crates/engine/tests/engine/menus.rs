@@ -4,13 +4,14 @@ use std::sync::{Arc, atomic::Ordering};
 
 use dabba_domain::{
     Amount,
-    menu::{Availability, UnavailableItem},
+    menu::{Availability, MenuDocument, UnavailableItem},
     order::OrderRequest,
     restaurant::NotAccepting,
     text::Slug,
 };
 use dabba_engine::{Answer, Conflict, Error, ExpectedMenu, Obstacle};
 use dabba_store::{CatalogueStore as _, MenuRevisions, StockShortage};
+use serde_json::json;
 
 use crate::world::{World, dal, menu_with_dal_at};
 
@@ -227,4 +228,34 @@ async fn a_menu_is_read_from_the_store_once() {
         assert_eq!(reader.await.unwrap(), 1);
     }
     assert_eq!(world.store.catalogue_loads.load(Ordering::SeqCst), 1);
+}
+
+/// Proves that a replacement without ids is matched with the very menu that it replaces: whichever of two servers
+/// writes first, no id passes to another dish.
+#[tokio::test]
+async fn ids_stay_with_their_dishes_when_two_servers_replace_a_menu() {
+    let world = World::new().await;
+    let (other, id) = (world.second_engine(), world.restaurant_id);
+    let document = |items: serde_json::Value| -> MenuDocument {
+        serde_json::from_value(json!({"categories": [{"name": "麺", "items": items}]})).unwrap()
+    };
+    let named = |id: &str, name: &str| json!({"id": id, "name": name, "price_minor": 980});
+    let by_name = |name: &str| json!({"name": name, "price_minor": 980});
+    let names = ["醤油ラーメン", "味噌ラーメン"];
+    for round in 0..20 {
+        let (first, second) = (names[round % 2], names[(round + 1) % 2]);
+        // One server swaps the two names, the other one sends the dishes in another order and without ids.
+        let swapped = document(json!([named("x", first), named("x-2", second)]));
+        let without_ids = document(json!([by_name("餃子"), by_name(second), by_name(first)]));
+        let (one, another) = tokio::join!(
+            world.engine.replace_menu(&world.staff, id, swapped, None),
+            other.replace_menu(&world.staff, id, without_ids, None),
+        );
+        one.unwrap();
+        another.unwrap();
+        let catalogue = world.store.catalogue(id).await.unwrap().unwrap();
+        for (item, name) in [("x", first), ("x-2", second)] {
+            assert_eq!(catalogue.menu.item(item).unwrap().name.as_str(), name, "round {round}");
+        }
+    }
 }

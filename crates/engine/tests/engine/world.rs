@@ -61,7 +61,7 @@ pub(crate) fn settings() -> SettingsDocument {
 
 pub(crate) fn menu_with_dal_at(price: i64) -> MenuDocument {
     let document = json!({"categories": [{"name": "Mains", "items": [
-        {"name": "Dal", "price_minor": price}, {"name": "Naan", "price_minor": 250}]}]});
+        {"id": "dal", "name": "Dal", "price_minor": price}, {"id": "naan", "name": "Naan", "price_minor": 250}]}]});
     serde_json::from_value(document).unwrap()
 }
 

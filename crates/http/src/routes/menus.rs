@@ -12,7 +12,7 @@ use axum::{
 use dabba_domain::{
     Amount, Currency, RestaurantId, Timestamp,
     menu::{Availability, MenuDocument, MenuItem, OptionGroup},
-    text::{Name, Note, Slug},
+    text::{ExternalCode, Name, Note, Slug},
 };
 use dabba_engine::{CatalogueEntry, ExpectedMenu};
 use dabba_store::Catalogue;
@@ -69,6 +69,9 @@ struct CategoryBody<'a> {
 struct ItemBody<'a> {
     /// Unique within the menu.
     id: &'a Slug,
+    /// Its code in another system, unique within the menu.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_code: Option<&'a ExternalCode>,
     name: &'a Name,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a Note>,
@@ -86,6 +89,7 @@ impl<'a> MenuBody<'a> {
     fn new(catalogue: &'a Catalogue, now: Timestamp) -> Self {
         let item = |item: &'a MenuItem| ItemBody {
             id: &item.id,
+            external_code: item.external_code.as_ref(),
             name: &item.name,
             description: item.description.as_ref(),
             price_minor: item.price_minor,

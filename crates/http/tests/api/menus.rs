@@ -1,5 +1,7 @@
 //! Menus and stock.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -40,7 +42,8 @@ async fn a_menu_is_replaced_under_a_condition() {
     assert_eq!(stale["current"], 1);
     let replaced = put().header("if-match", "\"1\"").send().await;
     assert_eq!(replaced.header("etag"), "\"2-1-0\"");
-    assert_eq!(replaced.expect(200)["categories"][0]["items"][0]["id"], "soup");
+    let id = replaced.expect(200)["categories"][0]["items"][0]["id"].clone();
+    assert!(id.as_str().unwrap().starts_with("soup-"), "{id}");
     put().header("if-match", "\"1\"").send().await.problem(412, "precondition_failed");
     put().header("if-match", "\"1\", \"2\"").send().await.expect(200);
     put().header("if-match", "*").send().await.expect(200);
@@ -194,4 +197,52 @@ async fn replacing_a_menu_keeps_what_it_does_not_state() {
     assert_eq!(kept["categories"][0]["items"][0]["stock_limited"], true);
     let stock = server.get(&server.restaurant_path("/stock"), Some(&server.staff)).await.expect(200);
     assert_eq!(stock["stock"], json!([{"item": "chicken-tikka", "remaining": 7, "revision": 1}]));
+}
+
+/// Proves that a dish keeps its id, its mark and its stock when a menu without ids is sent in another order and with
+/// other dishes, and that a cart never buys another dish.
+#[tokio::test]
+async fn an_id_stays_with_its_dish() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("/menu");
+    let put = async |names: &[&str]| {
+        let items: Vec<_> =
+            names.iter().map(|name| json!({"name": name, "price_minor": 700 + name.len()})).collect();
+        let menu = json!({"categories": [{"name": "麺", "items": items}]});
+        server.put(&path, Some(&server.staff), &menu).header("if-match", "*").send().await
+    };
+    let ids = |menu: &Value| -> BTreeMap<String, String> {
+        let items = menu["categories"][0]["items"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        items.map(|item| (text(&item["name"]), text(&item["id"]))).collect()
+    };
+    let before = ids(&put(&["醤油ラーメン", "味噌ラーメン"]).await.expect(200));
+    let (shoyu, miso) = (&before["醤油ラーメン"], &before["味噌ラーメン"]);
+    let of = |item: &str, what: &str| server.restaurant_path(&format!("/menu/items/{item}/{what}"));
+    let away = json!({"status": "unavailable"});
+    server.put(&of(miso, "availability"), Some(&server.staff), &away).send().await.expect(200);
+    server.put(&of(shoyu, "stock"), Some(&server.staff), &json!({"remaining": 3})).send().await.expect(200);
+
+    let menu = put(&["塩ラーメン", "味噌ラーメン", "醤油ラーメン"]).await.expect(200);
+    let after = ids(&menu);
+    assert_eq!((&after["醤油ラーメン"], &after["味噌ラーメン"]), (shoyu, miso));
+    assert!(!before.values().any(|id| *id == after["塩ラーメン"]), "{after:?}");
+    for item in menu["categories"][0]["items"].as_array().unwrap() {
+        assert_eq!(item["availability"] == away, item["name"] == "味噌ラーメン", "{item}");
+        assert_eq!(item["stock_limited"] == true, item["name"] == "醤油ラーメン", "{item}");
+    }
+    let cart = json!({"lines": [{"item": shoyu, "quantity": 1}], "fulfilment": "collection"});
+    let quote = server.post(&server.restaurant_path("/quotes"), None, &cart).send().await.expect(200);
+    assert_eq!(quote["lines"][0]["name"], "醤油ラーメン", "{quote}");
+
+    let refused = put(&["醤油ラーメン", "Gyoza", "ＧＹＯＺＡ"]).await;
+    assert_eq!(refused.pointers(), ["/categories/0/items/1/name", "/categories/0/items/2/name"]);
+    assert_eq!(
+        server.get(&path, None).await.expect(200)["revision"],
+        menu["revision"],
+        "nothing has changed"
+    );
+    // A dish that comes back is the same dish.
+    put(&["Gyoza"]).await.expect(200);
+    assert_eq!(ids(&put(&["醤油ラーメン", "Gyoza"]).await.expect(200))["醤油ラーメン"], *shoyu);
 }

@@ -281,7 +281,7 @@ pub(super) async fn restaurant_in(server: &TestServer, currency: &str, price: i6
         "name": "Kuwait Kitchen", "currency": currency, "time_zone": "UTC", "refund_limit": 100_000,
     });
     let created = server.post("/v1/restaurants", Some(&server.admin), &settings).send().await.expect(201);
-    let menu = json!({"categories": [{"name": "All", "items": [{"name": "Tea", "price_minor": price}]}]});
+    let menu = json!({"categories": [{"name": "All", "items": [{"id": "tea", "name": "Tea", "price_minor": price}]}]});
     let path = format!("/v1/restaurants/{}/menu", created["id"].as_str().unwrap());
     server.put(&path, Some(&server.admin), &menu).header("if-match", "*").send().await.expect(200);
     created["id"].as_str().unwrap().to_owned()

@@ -223,11 +223,11 @@ fn settings(number: usize) -> SettingsDocument {
 /// A menu whose prices depend on how often it was changed.
 pub(super) fn menu(edition: usize) -> MenuDocument {
     let document = json!({"categories": [{"name": "All", "items": [
-        {"name": "Thali", "price_minor": 1_195 + edition % 7},
-        {"name": "Dosa", "price_minor": 833, "option_groups": [{"name": "Filling", "min": 1, "max": 2, "options": [
-            {"name": "Potato", "price_minor": 0}, {"name": "Paneer", "price_minor": 149}]}]},
-        {"name": "Tea", "price_minor": 275 + edition % 3},
-        {"name": "Water", "price_minor": 0},
+        {"id": "thali", "name": "Thali", "price_minor": 1_195 + edition % 7},
+        {"id": "dosa", "name": "Dosa", "price_minor": 833, "option_groups": [{"id": "filling", "name": "Filling", "min": 1, "max": 2, "options": [
+            {"id": "potato", "name": "Potato", "price_minor": 0}, {"id": "paneer", "name": "Paneer", "price_minor": 149}]}]},
+        {"id": "tea", "name": "Tea", "price_minor": 275 + edition % 3},
+        {"id": "water", "name": "Water", "price_minor": 0},
     ]}]});
     serde_json::from_value(document).unwrap_or_else(|error| unreachable!("a menu: {error}"))
 }

@@ -79,16 +79,16 @@ pub(super) fn settings(name: &str) -> Value {
 pub(super) fn menu() -> Value {
     let plain = (3..MENU_ITEMS).map(|number| {
         json!({
-            "name": format!("Dish {number}"), "price_minor": 500 + number, "tags": ["vegan"],
+            "id": format!("dish-{number}"), "name": format!("Dish {number}"), "price_minor": 500 + number, "tags": ["vegan"],
             "description": "Slowly cooked, with what the market had this morning.",
         })
     });
-    let group = json!({"name": "Heat", "min": 1, "max": 2, "options": [
-        {"name": "Mild", "price_minor": 0}, {"name": "Hot", "price_minor": 50}]});
+    let group = json!({"id": "heat", "name": "Heat", "min": 1, "max": 2, "options": [
+        {"id": "mild", "name": "Mild", "price_minor": 0}, {"id": "hot", "name": "Hot", "price_minor": 50}]});
     let ordered = [
-        json!({"name": "Curry", "price_minor": 995, "option_groups": [group.clone()]}),
-        json!({"name": "Dal", "price_minor": 650, "option_groups": [group]}),
-        json!({"name": "Limited", "price_minor": 350}),
+        json!({"id": "curry", "name": "Curry", "price_minor": 995, "option_groups": [group.clone()]}),
+        json!({"id": "dal", "name": "Dal", "price_minor": 650, "option_groups": [group]}),
+        json!({"id": "limited", "name": "Limited", "price_minor": 350}),
     ];
     let items: Vec<Value> = ordered.into_iter().chain(plain).collect();
     json!({"categories": [{"name": "All", "items": items}]})
