@@ -136,13 +136,14 @@ impl Engine {
     }
 
     /// Says whether an item can be ordered, and returns the availability's revision. For the restaurant's staff and
-    /// admins.
+    /// admins. With `expected`, the availability must be at one of these revisions.
     pub async fn set_availability(
         &self,
         principal: &Principal,
         id: RestaurantId,
         item: &Slug,
         availability: Availability,
+        expected: Option<&[Revision]>,
     ) -> Result<Revision, Error> {
         self.check_staff(principal, id).await?;
         if let Availability::Unavailable { until } = availability {
@@ -155,7 +156,7 @@ impl Engine {
             entry = self.catalogues.refresh(id).await?;
             entry.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
         }
-        match self.store.set_availability(id, item, availability).await? {
+        match self.store.set_availability(id, item, availability, expected).await? {
             CatalogueUpdate::Done { revision } => {
                 let mut written = entry.catalogue.clone();
                 written.unavailable = written.unavailable.with([(item, availability)]);
@@ -163,7 +164,7 @@ impl Engine {
                 self.catalogues.after_write(id, written).await;
                 Ok(revision)
             }
-            CatalogueUpdate::Conflict { .. } => Err(Conflict::TooManyChanges.into()),
+            CatalogueUpdate::Conflict { current } => Err(Conflict::Revision { current }.into()),
             CatalogueUpdate::NotFound => Err(Error::NotFound("restaurant")),
         }
     }

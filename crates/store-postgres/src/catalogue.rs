@@ -251,11 +251,12 @@ impl CatalogueStore for PostgresStore {
         id: RestaurantId,
         item: &Slug,
         availability: Availability,
+        expected: Option<&[Revision]>,
     ) -> Result<CatalogueUpdate, StoreError> {
         let marks = &Marks::new([(item, availability)]);
         self.in_transaction(|connection| async move {
             shard::require(&connection, id.bucket()).await?;
-            set_availability(&connection, id.uuid(), marks).await
+            set_availability(&connection, id.uuid(), marks, expected).await
         })
         .await
     }
@@ -493,10 +494,14 @@ async fn set_availability(
     connection: &Connection,
     id: Uuid,
     marks: &Marks,
+    expected: Option<&[Revision]>,
 ) -> Result<CatalogueUpdate, Failure> {
     let Some(MenuRevisions { availability, .. }) = lock_menu_revisions(connection, id).await? else {
         return Ok(CatalogueUpdate::NotFound);
     };
+    if expected.is_some_and(|expected| !expected.contains(&availability)) {
+        return Ok(CatalogueUpdate::Conflict { current: availability });
+    }
     if !marks.write(connection, id).await? {
         return Ok(CatalogueUpdate::Done { revision: availability });
     }

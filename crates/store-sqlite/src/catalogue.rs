@@ -203,9 +203,13 @@ impl CatalogueStore for SqliteStore {
         id: RestaurantId,
         item: &Slug,
         availability: Availability,
+        expected: Option<&[Revision]>,
     ) -> Result<CatalogueUpdate, StoreError> {
-        let item = item.clone();
-        self.writer.write(move |transaction| set_availability(transaction, id, &item, availability)).await
+        let (item, expected) = (item.clone(), expected.map(<[_]>::to_vec));
+        let write = move |transaction: &Transaction<'_>| {
+            set_availability(transaction, id, &item, availability, expected.as_deref())
+        };
+        self.writer.write(write).await
     }
 
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
@@ -473,10 +477,14 @@ fn set_availability(
     id: RestaurantId,
     item: &Slug,
     availability: Availability,
+    expected: Option<&[Revision]>,
 ) -> Result<CatalogueUpdate, Failure> {
     let Some(revision) = revision(transaction, FIND_AVAILABILITY_REVISION, id)? else {
         return Ok(CatalogueUpdate::NotFound);
     };
+    if expected.is_some_and(|expected| !expected.contains(&revision)) {
+        return Ok(CatalogueUpdate::Conflict { current: revision });
+    }
     if !mark(transaction, id, item, availability)? {
         return Ok(CatalogueUpdate::Done { revision });
     }

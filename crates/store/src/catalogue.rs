@@ -102,13 +102,14 @@ pub trait CatalogueStore: Send + Sync {
     ) -> Result<CatalogueUpdate, StoreError>;
 
     /// Marks an item as unavailable, or takes the mark away. Writes one small row; the menu is neither read nor
-    /// written, so it is not asked whether the item is on it. The answer names the availability's revision, which
-    /// goes up if the mark changes.
+    /// written, so it is not asked whether the item is on it. With `expected`, the availability must be at one of these
+    /// revisions. `Done` and `Conflict` name the availability's revision, which goes up if the mark changes.
     async fn set_availability(
         &self,
         id: RestaurantId,
         item: &Slug,
         availability: Availability,
+        expected: Option<&[Revision]>,
     ) -> Result<CatalogueUpdate, StoreError>;
 
     /// The limited stock of a restaurant, by item.

@@ -204,8 +204,9 @@ impl<I: Interceptor> CatalogueStore for InterceptedStore<I> {
         id: RestaurantId,
         item: &Slug,
         availability: Availability,
+        expected: Option<&[Revision]>,
     ) -> Result<CatalogueUpdate, StoreError> {
-        self.around(StoreCall::Other, self.inner.set_availability(id, item, availability)).await
+        self.around(StoreCall::Other, self.inner.set_availability(id, item, availability, expected)).await
     }
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
         self.around(StoreCall::Other, self.inner.stock(id)).await

@@ -154,7 +154,7 @@ async fn a_rejection_that_is_written_is_answered() {
                 let available = Availability::Available;
                 world
                     .engine
-                    .set_availability(&world.staff, world.restaurant_id, &naan, available)
+                    .set_availability(&world.staff, world.restaurant_id, &naan, available, None)
                     .await
                     .unwrap();
                 world.place(&dal_and_naan(), &format!("reject {number}")).await.unwrap().order.id

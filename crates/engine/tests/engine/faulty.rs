@@ -403,8 +403,9 @@ impl CatalogueStore for FaultyStore {
         id: RestaurantId,
         item: &Slug,
         availability: Availability,
+        expected: Option<&[Revision]>,
     ) -> Result<CatalogueUpdate, StoreError> {
-        self.inner.set_availability(id, item, availability).await
+        self.inner.set_availability(id, item, availability, expected).await
     }
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
         self.inner.stock(id).await

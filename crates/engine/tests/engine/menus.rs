@@ -61,7 +61,7 @@ async fn what_changed_without_changing_the_total_does_not_disturb() {
     world.engine.catalogue(world.restaurant_id).await.unwrap();
     let naan = Slug::new("naan").unwrap();
     let away = Availability::Unavailable { until: None };
-    other.set_availability(&world.staff, world.restaurant_id, &naan, away).await.unwrap();
+    other.set_availability(&world.staff, world.restaurant_id, &naan, away, None).await.unwrap();
     assert_eq!(world.place(&dal_expecting(500), "a").await.unwrap().order.details.menu_revision, 1);
 }
 
@@ -88,7 +88,7 @@ async fn an_item_marked_by_another_process_is_not_sold() {
     let (staff, id) = (&world.staff, world.restaurant_id);
     world.engine.catalogue(id).await.unwrap();
     other.set_stock(staff, id, &slug("dal"), Some(1), None).await.unwrap();
-    other.set_availability(staff, id, &slug("dal"), UNAVAILABLE).await.unwrap();
+    other.set_availability(staff, id, &slug("dal"), UNAVAILABLE, None).await.unwrap();
     let item = UnavailableItem { item: slug("dal"), until: None };
     let mut expected = vec![
         Obstacle::ItemsUnavailable(vec![item]),
@@ -111,7 +111,7 @@ async fn a_change_of_availability_does_not_read_the_menu_again() {
     let other = world.second_engine();
     let (staff, id) = (&world.staff, world.restaurant_id);
     let before = world.engine.catalogue(id).await.unwrap();
-    assert_eq!(other.set_availability(staff, id, &slug("naan"), UNAVAILABLE).await.unwrap(), 2);
+    assert_eq!(other.set_availability(staff, id, &slug("naan"), UNAVAILABLE, None).await.unwrap(), 2);
     // The order finds its catalogue stale and reads it again.
     world.place(&dal(1), "a").await.unwrap();
     let after = world.engine.catalogue(id).await.unwrap();
@@ -119,7 +119,7 @@ async fn a_change_of_availability_does_not_read_the_menu_again() {
     assert_eq!(after.catalogue.unavailable.availability("naan"), UNAVAILABLE);
     assert_eq!(after.catalogue.menu_revision, 1);
     // The same mark again is no change.
-    assert_eq!(other.set_availability(staff, id, &slug("naan"), UNAVAILABLE).await.unwrap(), 2);
+    assert_eq!(other.set_availability(staff, id, &slug("naan"), UNAVAILABLE, None).await.unwrap(), 2);
 }
 
 /// Proves that a written change is answered although the store cannot be read afterwards.
@@ -130,7 +130,7 @@ async fn nothing_fails_after_a_change_of_availability_or_menu_is_written() {
     world.engine.catalogue(id).await.unwrap();
     let readable = |count| world.store.readable_catalogues.store(count, Ordering::SeqCst);
     readable(0);
-    assert_eq!(world.engine.set_availability(staff, id, &slug("naan"), UNAVAILABLE).await.unwrap(), 2);
+    assert_eq!(world.engine.set_availability(staff, id, &slug("naan"), UNAVAILABLE, None).await.unwrap(), 2);
     readable(i64::MAX);
     let entry = world.engine.catalogue(id).await.unwrap();
     assert_eq!(entry.catalogue.unavailable.availability("naan"), UNAVAILABLE);
@@ -149,7 +149,7 @@ async fn nothing_fails_after_a_change_of_availability_or_menu_is_written() {
 async fn a_menu_is_replaced_in_an_expected_state() {
     let world = World::new().await;
     let (staff, id) = (&world.staff, world.restaurant_id);
-    world.engine.set_availability(staff, id, &slug("naan"), UNAVAILABLE).await.unwrap();
+    world.engine.set_availability(staff, id, &slug("naan"), UNAVAILABLE, None).await.unwrap();
     let expected = |menu, availability| ExpectedMenu { menu, availability };
     let replace = async |expected: &[ExpectedMenu]| {
         world.engine.replace_menu(staff, id, menu_with_dal_at(600), Some(expected)).await

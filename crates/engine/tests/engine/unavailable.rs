@@ -167,7 +167,10 @@ async fn a_mark_by_hand_ends_in_the_future() {
     let world = world().await;
     let set = async |until| {
         let availability = Availability::Unavailable { until };
-        world.engine.set_availability(&world.staff, world.restaurant_id, &slug("naan"), availability).await
+        world
+            .engine
+            .set_availability(&world.staff, world.restaurant_id, &slug("naan"), availability, None)
+            .await
     };
     for until in [in_minutes(0), in_minutes(-5)] {
         let Err(Error::Invalid(problems)) = set(Some(until)).await else { panic!("{until}") };

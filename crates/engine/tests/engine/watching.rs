@@ -86,7 +86,7 @@ async fn every_change_is_seen_by_asking() {
     assert_eq!(world.price_of_dal(&watching.engine).await, 600);
     let dal = Slug::new("dal").unwrap();
     let away = Availability::Unavailable { until: None };
-    engine.set_availability(staff, id, &dal, away).await.unwrap();
+    engine.set_availability(staff, id, &dal, away, None).await.unwrap();
     watching.sees(&world, |entry| entry.catalogue.unavailable.availability("dal") == away).await;
     engine.pause(staff, id, None).await.unwrap();
     watching.sees(&world, |entry| entry.restaurant().pause.is_some()).await;

@@ -194,8 +194,6 @@ refusals! {
         UnsupportedMediaType Invalid IdempotencyKeyReused StockNotLimited StockOutOfRange PreconditionFailed;
     /// Of a change without a body whose subject is of the wrong kind.
     NotFitting: Invalid;
-    /// Of changes that others may get in the way of.
-    NotChanged: TooManyChanges;
     /// Of a retry of a parked task.
     NotRetried: ReviewNotRetryable;
     /// Of a registration.

@@ -28,7 +28,7 @@ use crate::{
     App, MAX_MENU_BYTES,
     extract::{Caller, EntityTag, IfMatch, IfNoneMatch, InPath, JsonBody, etag},
     problem::{
-        BadBody, BadParameter, BadParameterOrBody, Failures, Missing, NotAllowed, NotChanged, NotReplaced,
+        BadParameter, BadParameterOrBody, Failures, Missing, NotAllowed, NotAtRevision, NotReplaced,
         NotSignedIn, Problem, Result,
     },
 };
@@ -277,18 +277,24 @@ struct AvailabilityBody {
 
 /// Says whether an item can be ordered
 ///
-/// For the restaurant's staff and admins. The menu and its revision stay as they are.
+/// For the restaurant's staff and admins. The menu and its revision stay as they are. The `ETag` is the revision of the
+/// availability of all items; `If-Match` refuses the change if another item's availability has changed as well. `until`
+/// must be in the future.
 #[utoipa::path(
     put, path = "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/availability", tag = "menus",
     operation_id = "set_availability",
     params(
         ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
         ("item_id" = Slug, Path, description = "The item's id in the menu."),
+        ("If-Match" = Option<String>, Header,
+            description = "The `availability_revision` in quotes, at one of which the availability has to be.",
+            pattern = r#"^(\*|"[0-9]{1,9}"( *, *"[0-9]{1,9}"){0,31})$"#),
     ),
     request_body = Availability,
     responses(
-        (status = 200, description = "The item's availability.", body = AvailabilityBody),
-        NotSignedIn, NotAllowed, Missing, BadBody, NotChanged, Failures,
+        (status = 200, description = "The item's availability.", body = AvailabilityBody,
+            headers(("ETag" = String, description = "The availability's revision."))),
+        NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotAtRevision, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -296,8 +302,12 @@ async fn set_availability(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     InPath((id, item)): InPath<(RestaurantId, Slug)>,
+    condition: IfMatch,
     JsonBody(availability): JsonBody<Availability>,
-) -> Result<Json<AvailabilityBody>> {
-    let availability_revision = app.engine.set_availability(&caller, id, &item, availability).await?;
-    Ok(Json(AvailabilityBody { item, availability, availability_revision }))
+) -> Result<Response> {
+    let expected = condition.into_versions();
+    let availability_revision =
+        app.engine.set_availability(&caller, id, &item, availability, expected.as_deref()).await?;
+    let tag = [(header::ETAG, etag(availability_revision))];
+    Ok((tag, Json(AvailabilityBody { item, availability, availability_revision })).into_response())
 }

@@ -91,6 +91,30 @@ async fn a_menu_may_be_large() {
     put(format!("{}{spaces}", one_item("Soup"))).await.problem(413, "payload_too_large");
 }
 
+/// Proves that `If-Match` on an item's availability is checked against the revision of the availability, in each form,
+/// and that a refused change changes nothing.
+#[tokio::test]
+async fn an_availability_changes_under_a_condition() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("/menu/items/naan/availability");
+    let put = async |condition: &str, status: &str| {
+        let call = server.put(&path, Some(&server.staff), &json!({"status": status}));
+        call.header("if-match", condition).send().await
+    };
+    let first = put("\"1\"", "unavailable").await;
+    assert_eq!((first.status, first.header("etag")), (200, "\"2\""));
+    for stale in ["\"1\"", "W/\"2\"", "\"1\", \"3\"", "\"1-1-0\""] {
+        let refused = put(stale, "available").await.problem(412, "precondition_failed");
+        assert_eq!(refused["current"], 2, "{stale}");
+    }
+    put("2", "available").await.problem(400, "bad_request");
+    assert_eq!(put("\"2\"", "unavailable").await.header("etag"), "\"2\"", "nothing has changed");
+    let menu = server.get(&server.restaurant_path("/menu"), None).await.expect(200);
+    assert_eq!(menu["categories"][1]["items"][0]["availability"], json!({"status": "unavailable"}));
+    assert_eq!(put("\"7\", \"2\"", "available").await.header("etag"), "\"3\"");
+    assert_eq!(put("*", "unavailable").await.header("etag"), "\"4\"");
+}
+
 /// Proves that availability and stock are of items that are on the menu, and are said in full.
 #[tokio::test]
 async fn items_have_availability_and_stock() {

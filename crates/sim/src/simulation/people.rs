@@ -422,7 +422,7 @@ impl World {
             1 => {
                 let Ok(item) = Slug::new(self.one_of(&["dosa", "thali", "tea"])) else { return };
                 let availability = Availability::default();
-                engine.set_availability(&staff, id, &item, availability).await.map(drop)
+                engine.set_availability(&staff, id, &item, availability, None).await.map(drop)
             }
             2 => {
                 let edition = self.below(100);

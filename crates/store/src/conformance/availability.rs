@@ -59,7 +59,7 @@ pub async fn availability_is_kept_beside_the_menu(store: Arc<dyn Store>) {
         ("naan", Availability::Available, 6),
         ("naan", Availability::Available, 6),
     ] {
-        let updated = store.set_availability(id, &slug(item), availability).await.unwrap();
+        let updated = store.set_availability(id, &slug(item), availability, None).await.unwrap();
         assert_eq!(updated, done(revision), "{item} {availability:?}");
         let stored = catalogue(&store, id).await;
         assert_eq!(stored.unavailable.availability(item), availability);
@@ -71,9 +71,19 @@ pub async fn availability_is_kept_beside_the_menu(store: Arc<dyn Store>) {
     let untouched = catalogue(&store, other).await;
     assert_eq!(untouched.unavailable.availability("naan"), Availability::Available);
     assert_eq!(untouched.availability_revision, 1);
+    for (expected, updated) in [
+        (&[][..], CatalogueUpdate::Conflict { current: 6 }),
+        (&[5, 7], CatalogueUpdate::Conflict { current: 6 }),
+        (&[5, 6], done(7)),
+    ] {
+        let answer = store.set_availability(id, &slug("naan"), away, Some(expected)).await.unwrap();
+        assert_eq!(answer, updated, "{expected:?}");
+        let is_marked = catalogue(&store, id).await.unavailable.availability("naan") == away;
+        assert_eq!(is_marked, updated == done(7));
+    }
     let unknown = world.restaurant_id();
     for availability in [UNAVAILABLE, Availability::Available] {
-        let updated = store.set_availability(unknown, &slug("naan"), availability).await.unwrap();
+        let updated = store.set_availability(unknown, &slug("naan"), availability, None).await.unwrap();
         assert_eq!(updated, CatalogueUpdate::NotFound);
     }
 }
@@ -111,7 +121,7 @@ pub async fn a_menu_sets_the_availability_that_it_states(store: Arc<dyn Store>) 
 pub async fn a_menu_is_not_replaced_at_another_availability(store: Arc<dyn Store>) {
     let mut world = World::new(123);
     let id = create(&store, &mut world, &menu(&["naan"])).await;
-    store.set_availability(id, &slug("naan"), UNAVAILABLE).await.unwrap();
+    store.set_availability(id, &slug("naan"), UNAVAILABLE, None).await.unwrap();
     let stale = stating(&[("naan", Some(Availability::Available))]);
     let conflict = CatalogueUpdate::Conflict { current: 1 };
     assert_eq!(store.replace_menu(id, &stale, menu_at(1)).await.unwrap(), conflict);
@@ -128,7 +138,7 @@ pub async fn a_known_menu_is_not_read_again(store: Arc<dyn Store>) {
     let id = create(&store, &mut world, &menu(&["naan", "roti"])).await;
     store.set_stock(id, &slug("roti"), Some(1)).await.unwrap();
     let known = catalogue(&store, id).await;
-    store.set_availability(id, &slug("naan"), UNAVAILABLE).await.unwrap();
+    store.set_availability(id, &slug("naan"), UNAVAILABLE, None).await.unwrap();
     let mut restaurant = known.restaurant.clone();
     restaurant.settings.collection = false;
     store.update_restaurant(&restaurant, 1).await.unwrap();

@@ -288,12 +288,12 @@ pub async fn revisions_go_up_with_each_kind_of_change(store: Arc<dyn Store>) {
     store.set_stock(id, &naan, None).await.unwrap();
     expect(3, 4, 1).await;
     let until = Some(world.in_seconds(60));
-    store.set_availability(id, &naan, Availability::Unavailable { until }).await.unwrap();
+    store.set_availability(id, &naan, Availability::Unavailable { until }, None).await.unwrap();
     expect(3, 4, 2).await;
     // The same mark again is no change.
-    store.set_availability(id, &naan, Availability::Unavailable { until }).await.unwrap();
+    store.set_availability(id, &naan, Availability::Unavailable { until }, None).await.unwrap();
     expect(3, 4, 2).await;
-    store.set_availability(id, &naan, Availability::Available).await.unwrap();
+    store.set_availability(id, &naan, Availability::Available, None).await.unwrap();
     expect(3, 4, 3).await;
     // What is refused changes nothing.
     store.update_restaurant(&changed, 1).await.unwrap();

@@ -163,7 +163,7 @@ pub async fn an_order_priced_from_an_old_catalogue_is_refused(store: Arc<dyn Sto
     assert_eq!(outcome(restaurant.id, guard(2, 3, 1)).await, committed);
 
     // An item may be in the order that has just been marked.
-    store.set_availability(restaurant.id, &slug("naan"), UNAVAILABLE).await.unwrap();
+    store.set_availability(restaurant.id, &slug("naan"), UNAVAILABLE, None).await.unwrap();
     assert_eq!(outcome(restaurant.id, guard(2, 3, 1)).await, changed);
     assert_eq!(outcome(restaurant.id, guard(2, 3, 2)).await, committed);
 

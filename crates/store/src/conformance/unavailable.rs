@@ -128,14 +128,14 @@ pub async fn a_rejection_and_marks_by_hand_meet(store: Arc<dyn Store>) {
     let mut world = World::new(313);
     let id = restaurant(&store, &mut world).await;
     let [past, soon, later] = [-60, 600, 7_200].map(|seconds| Some(world.in_seconds(seconds)));
-    store.set_availability(id, &slug("naan"), away(later)).await.unwrap();
-    store.set_availability(id, &slug("onion-bhaji"), away(past)).await.unwrap();
+    store.set_availability(id, &slug("naan"), away(later), None).await.unwrap();
+    store.set_availability(id, &slug("onion-bhaji"), away(past), None).await.unwrap();
     let order = place(&store, &mut world, id).await;
     let rejected = reject(&mut world, &order, &[until("onion-bhaji", soon), until("naan", soon)]);
     commit(&store, rejected).await;
     assert_eq!(marks(&store, id).await, ([away(later), away(soon)], 4));
     // By hand a mark is set to whatever is said.
-    store.set_availability(id, &slug("naan"), AVAILABLE).await.unwrap();
+    store.set_availability(id, &slug("naan"), AVAILABLE, None).await.unwrap();
     let order = place(&store, &mut world, id).await;
     let expected = crate::MenuRevisions { availability: 5, ..menu_at(3) };
     store.replace_menu(id, &menu(&["dal"]), expected).await.unwrap();
@@ -217,7 +217,7 @@ pub async fn rejections_and_changes_by_hand_at_once_lose_nothing(store: Arc<dyn 
         running.spawn(async move {
             assert_eq!(store.commit(vec![rejected]).await.unwrap(), [CommitOutcome::Committed]);
             let away = Availability::Unavailable { until: None };
-            store.set_availability(id, &slug("onion-bhaji"), away).await.unwrap();
+            store.set_availability(id, &slug("onion-bhaji"), away, None).await.unwrap();
             store.set_stock(id, &slug("dal"), Some(u32::try_from(number).unwrap())).await.unwrap();
             assert_eq!(store.commit(vec![placed]).await.unwrap(), [CommitOutcome::Committed]);
         });

@@ -103,9 +103,10 @@ impl CatalogueStore for ShardedStore {
         id: RestaurantId,
         item: &Slug,
         availability: Availability,
+        expected: Option<&[Revision]>,
     ) -> Result<CatalogueUpdate, StoreError> {
         let shard = self.shard(id.bucket());
-        shard.answer(shard.store().set_availability(id, item, availability)).await
+        shard.answer(shard.store().set_availability(id, item, availability, expected)).await
     }
 
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {

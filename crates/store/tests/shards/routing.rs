@@ -49,7 +49,7 @@ async fn what_concerns_a_restaurant_is_asked_of_its_shard_only() {
     router.catalogue(id).await.unwrap();
     router.update_restaurant(&restaurant, 1).await.unwrap();
     router.replace_menu(id, &menu(&["naan"]), menu_at(1)).await.unwrap();
-    router.set_availability(id, &slug("naan"), Availability::Available).await.unwrap();
+    router.set_availability(id, &slug("naan"), Availability::Available, None).await.unwrap();
     router.stock(id).await.unwrap();
     router.set_stock(id, &slug("naan"), None).await.unwrap();
     let asked = vec![

@@ -258,6 +258,7 @@ impl CatalogueStore for Stub {
         _: RestaurantId,
         _: &Slug,
         _: Availability,
+        _: Option<&[Revision]>,
     ) -> Result<CatalogueUpdate, StoreError> {
         self.enter("set_availability").await?;
         Ok(CatalogueUpdate::NotFound)
