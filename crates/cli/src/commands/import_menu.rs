@@ -199,15 +199,25 @@ impl Import {
             (None, Some(external_id)) => target.find(external_id).await.map_err(Failure::during(&during))?,
             (None, None) => None,
         };
-        let Some(id) = present else {
-            let id = target.create(document).await.map_err(Failure::during(&during))?;
-            if external_id.is_none() {
-                eprintln!(
-                    "dabba: {} has no external_id, so a later import cannot find it: name it with --restaurant {id}",
-                    document.settings.name
-                );
+        let id = if let Some(id) = present {
+            id
+        } else {
+            match (target.create(document).await, &external_id) {
+                (Ok(id), Some(_)) => return Ok((id, Outcome::Created)),
+                (Ok(id), None) => {
+                    eprintln!(
+                        "dabba: {} has no external_id, so a later import cannot find it: name it with --restaurant {id}",
+                        document.settings.name
+                    );
+                    return Ok((id, Outcome::Created));
+                }
+                // Another import may have registered the restaurant at the same moment.
+                (Err(failure), Some(external_id)) => match target.find(external_id).await {
+                    Ok(Some(id)) => id,
+                    Ok(None) | Err(_) => return Err(Failure::during(&during)(failure)),
+                },
+                (Err(failure), None) => return Err(Failure::during(&during)(failure)),
             }
-            return Ok((id, Outcome::Created));
         };
         let with_settings = self.restaurant.is_none();
         let updated = target.update(id, document, with_settings).await;
