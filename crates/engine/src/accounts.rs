@@ -82,6 +82,9 @@ impl Engine {
         if password.len() > MAX_PASSWORD_LENGTH {
             problems.add("/password", format!("must be at most {MAX_PASSWORD_LENGTH} bytes"));
         }
+        if password.chars().any(char::is_control) {
+            problems.add("/password", "must not contain control characters");
+        }
         problems.into_result().map_err(Error::Invalid)?;
         let (Some(email), Some(name)) = (email, name) else {
             return Err(Error::Internal("a registration without problems is incomplete".into()));

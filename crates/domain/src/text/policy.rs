@@ -8,7 +8,7 @@ use icu_properties::{
         CanonicalCombiningClass, DefaultIgnorableCodePoint, EmojiModifier, ExtendedPictographic, JoiningType,
     },
 };
-use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
+use unicode_normalization::{IsNormalized, UnicodeNormalization as _, char::is_combining_mark, is_nfc_quick};
 
 use super::TextError;
 
@@ -82,12 +82,19 @@ fn check_characters(text: &str, several_lines: bool) -> Result<(), TextError> {
     Ok(())
 }
 
-/// Whether a reader sees the character.
+/// Whether a reader sees the character by itself. A mark is seen on another character only.
 fn is_visible(character: char) -> bool {
-    !(character.is_whitespace()
-        || character.is_control()
-        || is_unseen(character)
-        || character == BLANK_BRAILLE_PATTERN)
+    has_shape(character) && !is_combining_mark(character)
+}
+
+fn has_shape(character: char) -> bool {
+    !(character.is_whitespace() || character.is_control() || is_unseen(character) || is_blank(character))
+}
+
+/// Whether the character is a blank that Unicode does not count as white space: the empty braille pattern, the filler of
+/// Khitan, the null notehead, and the format controls of Egyptian hieroglyphs.
+const fn is_blank(character: char) -> bool {
+    matches!(character, BLANK_BRAILLE_PATTERN | '\u{16fe4}' | '\u{1d159}' | '\u{13430}'..='\u{1343f}')
 }
 
 /// Whether the character has no shape of its own: format characters, fillers, tags, selectors, joiners.
@@ -118,7 +125,7 @@ const fn is_noncharacter(character: char) -> bool {
 
 /// Whether a variation selector behind this text has a character to select a shape of.
 fn selects(before: &str) -> bool {
-    before.chars().next_back().is_some_and(is_visible)
+    before.chars().next_back().is_some_and(has_shape)
 }
 
 /// Whether a joiner stands where writing needs one: behind or before a virama (RFC 5892, appendix A.1 and A.2, and the
@@ -226,9 +233,18 @@ mod tests {
 
     #[test]
     fn what_nobody_can_see_is_empty() {
-        for text in
-            ["", " \n\t", "\u{200b}\u{2060}", "\u{3164}\u{ffa0}", "\u{2800}", "\u{fe0f}", "\u{a0}\u{3000}"]
-        {
+        for text in [
+            "",
+            " \n\t",
+            "\u{301}\u{301}",
+            "\u{1d159}",
+            "\u{16fe4}\u{13430}",
+            "\u{200b}\u{2060}",
+            "\u{3164}\u{ffa0}",
+            "\u{2800}",
+            "\u{fe0f}",
+            "\u{a0}\u{3000}",
+        ] {
             assert_eq!(one_line(text), Err(TextError::Empty), "{text:?}");
             assert_eq!(several_lines(text), Err(TextError::Empty), "{text:?}");
         }
