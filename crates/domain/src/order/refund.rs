@@ -266,9 +266,17 @@ pub(super) fn check_refund(order: &Order, request: &RefundRequest, actor: &Actor
         );
         problems.add("/borne_by", text);
     }
-    if amount.is_some() && !lines.is_empty() {
-        problems.add("/amount", "an amount or lines, not both");
+    if request.reason == RefundReason::OrderEnded && order.closure.is_none() {
+        problems.add("/reason", "order_ended must not be given while the order has not ended early");
     }
+    match amount {
+        Some(_) if !lines.is_empty() => problems.add("/amount", "an amount or lines, not both"),
+        Some(Amount::ZERO) => {
+            problems.add("/amount", "must be at least 1; leave it out to refund all that is left");
+        }
+        _ => {}
+    }
+    let problems_before = problems.as_slice().len();
     // If nothing is refundable, the lines only have to be lines of the order.
     let is_spent = order.refundable().is_zero();
     let refunded = |line| if is_spent { 0 } else { order.refunded_quantity(line) };
@@ -290,6 +298,10 @@ pub(super) fn check_refund(order: &Order, request: &RefundRequest, actor: &Actor
             continue;
         }
         *refunded += quantity;
+    }
+    let are_lines = !lines.is_empty() && problems.as_slice().len() == problems_before;
+    if are_lines && !is_spent && price_of(order, lines).is_ok_and(Amount::is_zero) {
+        problems.add("/lines", "cost nothing, so there is nothing to refund for them");
     }
 }
 

@@ -332,9 +332,10 @@ struct RefundBody {
     /// How much; all that is left, when neither this nor lines are given.
     #[serde(default)]
     amount: Option<Amount>,
-    /// For which lines, with the tax on them; instead of an amount.
+    /// For which lines, with the tax on them; instead of an amount. At least one.
     #[serde(default)]
-    lines: Vec<RefundLine>,
+    #[schema(min_items = 1)]
+    lines: Option<Vec<RefundLine>>,
     reason: RefundReason,
     /// Why, in their own words.
     #[serde(default)]
@@ -367,5 +368,11 @@ async fn refund_order(
     JsonBody(body): JsonBody<RefundBody>,
 ) -> Result<Response> {
     let RefundBody { amount, lines, reason, note, borne_by } = body;
+    // An empty list is no request for all that is left, which two absent members are.
+    if lines.as_ref().is_some_and(Vec::is_empty) {
+        let text = "must not be empty; leave it out to refund an amount or all that is left";
+        return Err(Problem::invalid(&Problems::one("/lines", text)));
+    }
+    let lines = lines.unwrap_or_default();
     act(&app, envelope, Command::Refund(RefundRequest { amount, lines, reason, note, borne_by })).await
 }

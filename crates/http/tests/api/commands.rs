@@ -92,7 +92,15 @@ async fn refunds_have_limits() {
     let refund = |person, body| server.command(&order, "refund", person, &body).send();
     refund(&server.staff, json!({"reason": "late"})).await.problem(409, "illegal_move");
     walk_to(&server, &order, "deliver").await;
-    refund(&server.staff, json!({"amount": 0, "reason": "late"})).await.problem(409, "nothing_refundable");
+    for (body, pointer) in [
+        (json!({"amount": 0, "reason": "late"}), "/amount"),
+        (json!({"lines": [], "reason": "late"}), "/lines"),
+        (json!({"lines": [], "amount": 1, "reason": "late"}), "/lines"),
+        (json!({"reason": "order_ended"}), "/reason"),
+    ] {
+        assert_eq!(refund(&server.staff, body.clone()).await.pointers(), [pointer], "{body}");
+        assert_eq!(refund(&server.admin, body.clone()).await.pointers(), [pointer], "{body}");
+    }
     let unknown = json!({"lines": [{"line": 9, "quantity": 1}], "reason": "late"});
     refund(&server.admin, unknown.clone()).await.problem(422, "invalid");
     refund(&server.staff, json!({"amount": 501, "reason": "late"})).await.problem(409, "refund_limit");
