@@ -70,13 +70,13 @@ impl Engine {
         conditions: Conditions,
         viewer: Viewer,
     ) -> impl Future<Output = Result<Conclusion, Error>> + Send + use<'_> {
-        let answer = Box::new(viewer.answer(decision.order.clone(), false));
+        let order = Box::new(decision.order.clone());
         let written = self.write(decision, conditions);
         async move {
             match written.await? {
                 CommitOutcome::Committed => {
-                    self.recent.remember(&answer.order);
-                    Ok(Conclusion::Answered(answer))
+                    self.recent.remember(&order);
+                    Ok(Conclusion::Answered(Box::new(viewer.answer(*order, false))))
                 }
                 CommitOutcome::Replayed { order_id, version } => {
                     let replay = Box::pin(self.replay(order_id, version, viewer));
@@ -183,7 +183,7 @@ impl Engine {
             None => otherwise,
             Some(record) => match record.replayed_order(claim.fingerprint) {
                 Some((order_id, version)) => self.replay(order_id, version, viewer).await,
-                // Who may not see an order is told the same of it with any key.
+                // For an actor who may not see an order, every key gets the same answer.
                 None if matches!(otherwise, Err(Error::NotFound(_))) => otherwise,
                 None => Err(Error::KeyReused),
             },
