@@ -26,7 +26,7 @@ use crate::{
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Cart {
-    /// 1 to [`MAX_LINES`] lines.
+    /// The lines, at least one.
     pub lines: Vec<CartLine>,
     /// How the food gets to the customer.
     pub fulfilment: FulfilmentKind,
@@ -62,7 +62,7 @@ impl<'a> From<&'a Cart> for CartRef<'a> {
 pub struct CartLine {
     /// The item's id in the menu.
     pub item: Slug,
-    /// 1 to [`MAX_QUANTITY`].
+    /// How many, at least one.
     pub quantity: u32,
     /// The options chosen, each at most once.
     #[serde(default)]

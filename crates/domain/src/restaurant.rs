@@ -163,7 +163,8 @@ impl Settings {
         let mut problems = Problems::new();
         for (name, differs) in ADMIN_ONLY {
             if !is_admin && differs(self, to) {
-                problems.add(format!("/{name}"), "only an admin changes it; leave it as it is");
+                let text = "only an admin changes it; send it as it was read: absent, it has its default";
+                problems.add(format!("/{name}"), text);
             }
         }
         problems.into_result().map_err(SettingsChangeError::AdminOnly)

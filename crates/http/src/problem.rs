@@ -313,9 +313,16 @@ impl From<Conflict> for Problem {
             Conflict::PriceChanged(quote) => {
                 Self::new(Code::MenuChanged, text).with("quote", crate::routes::QuoteBody::new(*quote))
             }
-            Conflict::IllegalMove { rejection, status, allowed } => Self::new(code_of(&rejection), text)
-                .with("order_status", status)
-                .with("allowed_actions", allowed),
+            Conflict::IllegalMove { rejection, status, allowed } => {
+                let problem = Self::new(code_of(&rejection), text)
+                    .with("order_status", status)
+                    .with("allowed_actions", allowed);
+                match rejection {
+                    Rejection::AmountNotRefundable { refundable } => problem.with("refundable", refundable),
+                    Rejection::RefundLimit { limit } => problem.with("limit", limit),
+                    _ => problem,
+                }
+            }
             Conflict::TooManyChanges => Self::new(Code::TooManyChanges, text),
             Conflict::Revision { current } => {
                 Self::new(Code::PreconditionFailed, text).with("current", current)

@@ -19,7 +19,8 @@ pub enum Availability {
     Available,
     /// It cannot.
     Unavailable {
-        /// From when it can again; `None`: until someone says so.
+        /// The time from which the item can be ordered again. Absent: the item stays unavailable until its availability
+        /// is changed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },

@@ -190,14 +190,12 @@ impl Scope<'_> {
         let is_named_only =
             |place: &usize| stated[*place].id.is_none() && stated[*place].external_code.is_none();
         for places in repeated(compared.iter().map(Option::as_ref)) {
-            if !places.iter().any(is_named_only) {
-                continue;
-            }
+            let Some(bare) = places.iter().copied().find(is_named_only) else { continue };
             for (place, other) in with_other(&places) {
                 let text = format!(
-                    "must be unique among the {entries} without an id or an external_code; {} has the same name. Give \
-                     each of them an id or an external_code",
-                    stated[other].pointer
+                    "must be unique among the {entries}, unless each entry of the name has an id or an external_code; {} \
+                     has the same name, and {} has neither",
+                    stated[other].pointer, stated[bare].pointer
                 );
                 problems.add(format!("{}/name", stated[place].pointer), text);
             }
@@ -262,8 +260,8 @@ impl Scope<'_> {
     fn ambiguous(&self, fitting: &[&Present<'_>]) -> String {
         let ids: Vec<&str> = fitting.iter().map(|present| present.id.as_str()).collect();
         format!(
-            "fits several {entries}, of the body or of the present menu ({ids}). Give the id of the one that is meant, \
-             or a new id",
+            "does not decide which entry it is: several {entries} have it, in the body or on the present menu ({ids}). \
+             State the id of the entry, or a new id",
             entries = self.entries,
             ids = ids.join(", ")
         )

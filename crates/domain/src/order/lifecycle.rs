@@ -236,7 +236,7 @@ mod tests {
         assert!(documentation.contains(table.trim_end()), "docs/lifecycle.md should contain:\n\n{table}");
     }
 
-    /// Whoever may end an order early has reasons for it, and nobody else has.
+    /// An actor has reasons for an early end if, and only if, a rule allows it the command.
     #[test]
     fn reasons_belong_to_those_who_have_a_rule() {
         for (name, actor) in everyone() {

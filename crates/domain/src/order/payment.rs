@@ -423,7 +423,7 @@ impl Decision {
 }
 
 impl Order {
-    /// Returns who bears a refund that names no bearer: of an order that ended early whoever bears its end, else
+    /// Returns who bears a refund that names no bearer: of an order that ended early the bearer of its end, else
     /// the restaurant.
     pub(super) fn usual_bearer(&self) -> RefundBearer {
         if self.closure.is_none() {

@@ -191,7 +191,7 @@ pub struct RefundRequest {
     pub reason: RefundReason,
     /// Why, in their own words.
     pub note: Option<Note>,
-    /// Out of whose pocket. When absent: of an order that ended early whoever bears its end, else the restaurant.
+    /// Who bears it. Default: of an order that ended early the bearer of its end, else the restaurant.
     pub borne_by: Option<RefundBearer>,
 }
 

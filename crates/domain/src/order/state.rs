@@ -164,7 +164,7 @@ pub struct OrderDetails {
 }
 
 impl OrderDetails {
-    /// Whether a payment provider has to collect the total. A total of zero is nobody's to collect.
+    /// Whether a payment provider has to collect the total. A total of zero needs no provider.
     pub const fn needs_provider(&self) -> bool {
         matches!(self.payment_method, PaymentMethod::Card) && !self.amounts.total.is_zero()
     }

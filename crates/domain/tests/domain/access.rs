@@ -1,4 +1,4 @@
-//! Who is told what: an order that an actor may not see is not there, whatever the command says (I9).
+//! Answers for orders that an actor may not see: not found, with every command and every content (I9).
 
 use dabba_domain::{
     Actor,

@@ -1,4 +1,4 @@
-//! Who bears a refund that names nobody.
+//! Who bears a refund that names no bearer.
 
 use dabba_domain::{
     Actor,
@@ -50,7 +50,7 @@ fn ended() -> Vec<(&'static str, Order, RefundBearer)> {
 }
 
 /// Repeating an automatic refund by hand costs those whom the automatic refund would have cost, whether it failed at
-/// once or later. Staff names these or nobody; an admin names anybody.
+/// once or later. Staff state these bearers or none; an admin states any.
 #[test]
 fn a_refund_that_is_repeated_is_borne_by_whom_the_end_is() {
     let failures: [(RefundStatus, &[PaymentReport]); 2] =

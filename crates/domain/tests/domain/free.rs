@@ -1,4 +1,4 @@
-//! Orders by card whose total is zero: confirmed at once, and nobody asks the payment provider for anything.
+//! Orders by card whose total is zero: confirmed at once, without a call to the payment provider.
 
 use dabba_domain::{
     Amount,

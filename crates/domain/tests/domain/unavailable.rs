@@ -144,7 +144,7 @@ fn items_that_do_not_fit_are_refused() {
     }
 }
 
-/// Only the reason that names items takes any, whoever gives it.
+/// Only the reason that names items takes any, for every actor.
 #[test]
 fn other_reasons_name_no_items() {
     let order = mixed().order;
@@ -161,7 +161,7 @@ fn other_reasons_name_no_items() {
         assert_eq!(problem.pointer, "/items");
         assert!(problem.detail.ends_with(reason.as_str()), "{problem:?}");
     }
-    // A customer is told all at once.
+    // A customer gets every problem at once.
     let (reason, note, items) = (CancelReason::ItemUnavailable, None, vec![until("korma", 0)]);
     let refused = act(&order, &customer(), &Command::Cancel { reason, note, items });
     let Err(Rejection::Invalid(problems)) = refused else { panic!("{refused:?}") };

@@ -255,7 +255,7 @@ impl Provider {
         self.call(payment, &Step::Authorize(token), now)
     }
 
-    /// Collects what was asked for of an amount that is set aside. What is not collected is free again.
+    /// Captures the requested part of an authorized amount. The rest is released.
     pub fn capture(&self, payment: &Payment, reference: &PaymentReference, now: Timestamp) -> Outcome {
         self.call(payment, &Step::Capture(reference), now)
     }

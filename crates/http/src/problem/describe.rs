@@ -77,6 +77,10 @@ pub(crate) struct ProblemDocument {
     order_status: Option<OrderStatus>,
     /// `illegal_move`, `already_…`, `nothing_refundable`, `refund_limit`: what the caller may do instead.
     allowed_actions: Option<Vec<AllowedAction>>,
+    /// `nothing_refundable`: what is left to refund.
+    refundable: Option<dabba_domain::Amount>,
+    /// `refund_limit`: the restaurant's limit for all its refunds of one order.
+    limit: Option<dabba_domain::Amount>,
     /// `precondition_failed`: the version or revision that holds.
     current: Option<u32>,
     /// `precondition_failed` of a menu: the revision of the items' availability that holds.

@@ -340,7 +340,7 @@ struct RefundBody {
     /// Why, in their own words.
     #[serde(default)]
     note: Option<Note>,
-    /// Out of whose pocket. When absent: of an order that ended early whoever bears its end, else the restaurant.
+    /// Who bears it. Default: of an order that ended early the bearer of its end, else the restaurant.
     /// Only an admin says otherwise.
     #[serde(default)]
     borne_by: Option<RefundBearer>,

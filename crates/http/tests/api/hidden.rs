@@ -35,14 +35,14 @@ fn commands(own: &str, other: &str) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// What a caller is told, without the order's id and the request's.
+/// The answer that a caller gets, without the order's id and the request's.
 fn told(answer: &Answer, id: &str) -> (u16, String) {
     let request_id = answer.text_at("/request_id");
     (answer.status, answer.text.replace(id, "ORDER").replace(&request_id, "REQUEST"))
 }
 
-/// Proves for an order that a courier carries, one that nobody carries, one that is collected and one that is over, that
-/// whoever may not see it gets, byte for byte, the answer for an id that nothing has: also with `If-Match`, and with an
+/// Proves for an order that a courier carries, one without a courier, one that is collected and one that is over, that
+/// an actor who may not see it gets, byte for byte, the answer for an id that nothing has: also with `If-Match`, and with an
 /// idempotency key that was used before.
 #[tokio::test]
 async fn an_order_that_may_not_be_seen_is_answered_like_one_that_does_not_exist() {

@@ -31,7 +31,7 @@ fn described((account_id, restaurant_id): Scope) -> String {
 }
 
 /// Whether a key that led an order to this version placed it. One in cash, or of nothing, is confirmed in the same
-/// step; so nobody is ever answered with its first version.
+/// step; so no answer contains its first version.
 fn places(order: &Order, version: u32) -> bool {
     let when_placed = match order.details.payment_method {
         PaymentMethod::Cash => 2,

@@ -152,7 +152,7 @@ codes! {
     PlacedTwice "placed_twice" Breach "I1",
     /// Of a limited item there are fewer than none.
     Oversold "oversold" Breach "I7",
-    /// An early end says that stock went back that may not, or keeps stock that has to go back.
+    /// An early end says that stock went back that may not, or keeps stock that must go back.
     StockReturned "stock_returned" Breach "I7",
     /// It waits for the restaurant, long after the time for an answer.
     Unanswered "unanswered" Warning "",

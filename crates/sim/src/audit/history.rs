@@ -155,7 +155,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Whether those who have to bear an early end bear it: everyone, but for an admin's cancellation of what
-    /// the restaurant has begun, which the platform bears. Staff names nobody else for it, nor for other refunds but
+    /// the restaurant has begun, which the platform bears. Staff state no other bearer for it, nor for other refunds but
     /// the restaurant.
     fn judge_bearer(&self, recorded: &RecordedEvent, findings: &mut Findings) {
         let RecordedEvent { version, actor, event, .. } = recorded;

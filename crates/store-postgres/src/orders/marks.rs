@@ -1,6 +1,6 @@
 //! Items that become unavailable with an order's end: a part of the batch's transaction.
 //!
-//! Whoever changes availability locks the restaurant's row first, then the marks by item. So does a batch, before it
+//! Every change of availability locks the restaurant's row first, then the marks by item. So does a batch, before it
 //! changes stock: a change of stock by hand locks the restaurant before the stock, too.
 
 use std::collections::{BTreeSet, HashMap};
