@@ -44,7 +44,7 @@ pub(super) struct Stated<'a> {
     pub(super) name: &'a str,
 }
 
-/// The identity of an entry, as far as it is right.
+/// The identity of an entry: the parts of it that are valid.
 #[derive(Default)]
 pub(super) struct Identity {
     pub(super) id: Option<Slug>,
@@ -72,7 +72,7 @@ pub(super) struct Scope<'a> {
     pub(super) retired: &'a HashSet<&'a str>,
 }
 
-/// By what an entry is found again that left the menu.
+/// What identifies an entry that comes back after it left the menu.
 #[derive(Clone, Copy)]
 enum Key<'a> {
     Code(&'a ExternalCode),

@@ -110,7 +110,7 @@ fn check_early_end(
         (false, _) => {
             problems.add("/items", format!("only item_unavailable names items; must be absent with {name}"));
         }
-        // Who may not give the reason need not name items.
+        // If the actor may not give the reason, missing items are no further problem.
         (true, []) if !is_allowed => {}
         (true, []) => {
             let text = format!("is required with {name}; must name at least one of {}", items_of(order));
@@ -133,7 +133,7 @@ fn check_items(order: &Order, items: &[UnavailableItem], now: Timestamp, problem
         } else if !named.insert(item) {
             problems.add(format!("/items/{index}/item"), format!("{item} must not be named twice"));
         }
-        // A command that is repeated later says what it said in its time.
+        // A repeated command may state an end that has passed since.
         if !recorded.contains(unavailable) {
             problems.check(format!("/items/{index}/until"), check_end(*until, now));
         }

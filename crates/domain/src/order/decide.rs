@@ -157,7 +157,7 @@ pub fn place(
     let mut decision = Decision { events: vec![placed], ..Decision::of(order) };
     match (decision.order.details.payment_method, card) {
         (PaymentMethod::Cash, None) => decision.confirm(settings.acceptance_deadline(), now)?,
-        // There is nothing that the provider could collect.
+        // There is nothing to capture.
         (PaymentMethod::Card, Some(_)) if !decision.order.details.needs_provider() => {
             decision.confirm(settings.acceptance_deadline(), now)?;
         }

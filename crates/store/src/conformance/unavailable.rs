@@ -134,7 +134,7 @@ pub async fn a_rejection_and_marks_by_hand_meet(store: Arc<dyn Store>) {
     let rejected = reject(&mut world, &order, &[until("onion-bhaji", soon), until("naan", soon)]);
     commit(&store, rejected).await;
     assert_eq!(marks(&store, id).await, ([away(later), away(soon)], 4));
-    // By hand a mark is set to whatever is said.
+    // A change by hand sets the mark as stated, also to an earlier end.
     store.set_availability(id, &slug("naan"), AVAILABLE, None).await.unwrap();
     let order = place(&store, &mut world, id).await;
     let expected = crate::MenuRevisions { availability: 5, ..menu_at(3) };
