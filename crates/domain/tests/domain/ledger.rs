@@ -32,7 +32,8 @@ fn balance(postings: &[LedgerPosting], account: LedgerAccount) -> i64 {
     entries.filter(|entry| entry.account == account).map(|entry| entry.amount).sum()
 }
 
-fn balances(postings: &[LedgerPosting]) -> [i64; 6] {
+/// What each account holds after these postings, in the order of [`ACCOUNTS`].
+pub(crate) fn balances(postings: &[LedgerPosting]) -> [i64; 6] {
     ACCOUNTS.map(|account| balance(postings, account))
 }
 

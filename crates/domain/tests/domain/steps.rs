@@ -1,7 +1,7 @@
 //! Refunds in small and in coarse steps: nothing is left that cannot be refunded.
 
 use dabba_domain::{
-    ledger::{LedgerAccount, ledger},
+    ledger::ledger,
     order::{Command, OrderStatus, RefundBearer, RefundReason, RefundRequest},
 };
 use proptest::prelude::*;
@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use crate::{
     bill::{Bill, Life, any_bill, any_method},
     common::{admin, amount},
+    ledger::balances,
     moves::any_refund,
     payments::{paid_back, refused},
 };
@@ -40,22 +41,6 @@ fn in_steps(bill: Bill) -> Bill {
 fn request(minor: Option<i64>, borne_by: RefundBearer) -> Command {
     let request = RefundRequest::new(minor.map(amount), RefundReason::Late);
     Command::Refund(RefundRequest { borne_by: Some(borne_by), ..request })
-}
-
-fn balances(life: &Life) -> [i64; 6] {
-    let accounts = [
-        LedgerAccount::Customer,
-        LedgerAccount::Refunds,
-        LedgerAccount::Restaurant,
-        LedgerAccount::Platform,
-        LedgerAccount::Courier,
-        LedgerAccount::Tax,
-    ];
-    let postings = ledger(&life.history);
-    accounts.map(|account| {
-        let entries = postings.iter().flat_map(|posting| &posting.entries);
-        entries.filter(|entry| entry.account == account).map(|entry| entry.amount).sum()
-    })
 }
 
 proptest! {
@@ -93,18 +78,18 @@ proptest! {
         let mut life = bill.delivered();
         for bearer in bearers {
             let bearer = if only_everyone { RefundBearer::Everyone } else { bearer };
-            let before = balances(&life);
+            let before = balances(&ledger(&life.history));
             if !life.try_to(&request(Some(1), bearer), &admin()) {
                 break;
             }
             life.hear(&paid_back(life.order.refunds.last().unwrap().refund.number.get()));
-            let after = balances(&life);
+            let after = balances(&ledger(&life.history));
             prop_assert_eq!(after.iter().sum::<i64>(), 0);
             let changed = before[2..].iter().zip(&after[2..]).filter(|(before, after)| before != after);
             prop_assert_eq!(changed.count(), 1, "one minor unit is taken from one account");
         }
         prop_assert_eq!(life.order.status, OrderStatus::Refunded);
-        let [_, refunds, others @ ..] = balances(&life);
+        let [_, refunds, others @ ..] = balances(&ledger(&life.history));
         prop_assert_eq!((refunds, others[3]), (life.order.captured.minor(), 0));
         prop_assert!(!only_everyone || others == [0; 4], "{:?}", others);
     }

@@ -86,7 +86,7 @@ pub async fn a_rejection_marks_what_it_names_or_nothing(store: Arc<dyn Store>) {
     commit(&store, rejected.clone()).await;
     assert_eq!(marks(&store, id).await, ([away(Some(end)), AVAILABLE], 2));
     assert_eq!(left(&store, id).await, [98, 98]);
-    // The same once more: the order has moved on.
+    // A retry of the first commit: the order is at a later version.
     let outcomes = store.commit(vec![rejected]).await.unwrap();
     assert_eq!(outcomes, [CommitOutcome::VersionConflict { current: 3 }]);
     assert_eq!(marks(&store, id).await, ([away(Some(end)), AVAILABLE], 2));
