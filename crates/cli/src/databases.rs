@@ -6,6 +6,7 @@ mod shards_file;
 
 use std::path::{Path, PathBuf};
 
+use dabba_store::StoreError;
 use dabba_store_postgres::{PostgresOptions, PostgresStore};
 use dabba_store_sqlite::SqliteStore;
 use futures::future::join_all;
@@ -89,14 +90,29 @@ impl Databases {
             }
             Self::Postgres(shards) => {
                 let migrations = shards.iter().map(async |shard: Shard<'_>| {
-                    let migrated = PostgresStore::migrate(shard.url.as_str(), &shard.ownership()).await;
-                    let count = migrated.map_err(Failure::during(format!("migrating {shard}")))?;
+                    let count =
+                        migrate_shard(&shard).await.map_err(Failure::during(format!("migrating {shard}")))?;
                     Ok(Migrated { place: shard.to_string(), count })
                 });
                 join_all(migrations).await.into_iter().collect()
             }
         }
     }
+}
+
+/// The environment variable that restricts a server to an earlier schema, as if it knew no newer one. For tests of
+/// upgrades, and so no setting.
+pub(crate) const TEST_KNOWN_SCHEMA: &str = "DABBA_TEST_KNOWN_SCHEMA";
+
+/// The newest schema of a PostgreSQL database that this process knows.
+fn known_schema() -> u32 {
+    let restricted = std::env::var(TEST_KNOWN_SCHEMA).ok().and_then(|version| version.parse().ok());
+    restricted.unwrap_or(PostgresOptions::NEWEST_SCHEMA)
+}
+
+/// Brings a shard's database to the newest schema that this process knows. Answers how many migrations were needed.
+async fn migrate_shard(shard: &Shard<'_>) -> Result<usize, StoreError> {
+    PostgresStore::migrate_to(shard.url.as_str(), &shard.ownership(), known_schema()).await
 }
 
 /// How a shard's database is used: as the settings say, but for what the file of the shards says of it.
@@ -120,6 +136,7 @@ fn options(shard: &Shard<'_>, settings: &Settings) -> PostgresOptions {
         max_replica_lag: settings.replica_lag_limit_milliseconds.milliseconds(),
         application_name: settings.application_name.clone(),
         max_attempts: settings.transaction_attempts.small(),
+        known_schema: known_schema(),
         ..PostgresOptions::default()
     }
 }

@@ -331,6 +331,7 @@ pub(crate) fn unknown_variables() -> Vec<String> {
     let mut unknown: Vec<String> = std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| name.starts_with(ENVIRONMENT_PREFIX) && !known.contains(&name.as_str()))
+        .filter(|name| name != crate::databases::TEST_KNOWN_SCHEMA)
         .collect();
     unknown.sort();
     unknown

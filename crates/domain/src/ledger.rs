@@ -81,7 +81,7 @@ pub struct LedgerPosting {
     /// When it happened.
     pub at: Timestamp,
     /// The event's name.
-    pub event: &'static str,
+    pub event: String,
     /// The entries, none of them zero.
     pub entries: Vec<LedgerEntry>,
 }
@@ -123,7 +123,7 @@ pub fn ledger(history: &[RecordedEvent]) -> Vec<LedgerPosting> {
         };
         let entries: Vec<_> = entries.into_iter().filter(|entry| entry.amount != 0).collect();
         let RecordedEvent { version, at, event, .. } = recorded;
-        postings.push(LedgerPosting { version: *version, at: *at, event: event.name(), entries });
+        postings.push(LedgerPosting { version: *version, at: *at, event: event.name().to_owned(), entries });
     }
     postings
 }

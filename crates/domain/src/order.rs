@@ -22,7 +22,7 @@ pub use command::{
     CancelReason, Command, CommandKind, InterventionReason, OrderRequest, RefundReason, RejectReason,
 };
 pub use decide::{AllowedAction, Decision, Rejection, TaskSpec, allowed_actions, decide, place};
-pub use event::{Event, RecordedEvent, evolve, fold};
+pub use event::{Event, RecordedEvent, UnknownEvent, evolve, fold};
 pub use external::{ChargebackOutcome, PaymentStep};
 pub use payment::{DeclineReason, PaymentReference, PaymentReport, PaymentTextError, PaymentToken, settle};
 pub use refund::{

@@ -8,13 +8,16 @@ use dabba_domain::{
     text::{Name, opaque},
 };
 use dabba_store::{
-    Account, AccountCreation, Claim, ClaimAt, ClaimRecord, Fingerprint, IdempotencyKey, PageSize, Resource,
-    Store, StoreError, UnderKey,
+    Account, AccountCreation, Claim, ClaimAt, ClaimRecord, IdempotencyKey, PageSize, Resource, Store,
+    StoreError, UnderKey,
 };
 use moka::{future::Cache, ops::compute::Op};
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::{Conflict, Engine, EngineConfig, Error, PasswordCost, Principal, Random, orders::claim};
+use crate::{
+    Conflict, Engine, EngineConfig, Error, PasswordCost, Principal, Random,
+    orders::{claim, is_same_request},
+};
 
 /// Shortest password, in characters (NIST SP 800-63B).
 pub const MIN_PASSWORD_LENGTH: usize = 8;
@@ -107,8 +110,8 @@ impl Engine {
                 present.ok_or_else(|| Conflict::EmailTaken.into())
             }
             UnderKey::Claimed(record) => {
-                let fingerprint = claim.map(|claim| claim.fingerprint);
-                self.replay_registration(&record, fingerprint, password).await?.ok_or(Error::KeyReused)
+                let replayed = self.replay_registration(&record, claim.as_ref(), password).await?;
+                replayed.ok_or(Error::KeyReused)
             }
         }
     }
@@ -122,7 +125,7 @@ impl Engine {
     ) -> Result<Option<Registered>, Error> {
         let Some(present) = self.store.account_by_email(email).await? else { return Ok(None) };
         match self.store.find_account_claim(present.id, &claim.key).await? {
-            Some(record) => self.replay_registration(&record, Some(claim.fingerprint), password).await,
+            Some(record) => self.replay_registration(&record, Some(&claim), password).await,
             None => Ok(None),
         }
     }
@@ -131,11 +134,11 @@ impl Engine {
     async fn replay_registration(
         &self,
         record: &ClaimRecord,
-        fingerprint: Option<Fingerprint>,
+        claim: Option<&Claim>,
         password: String,
     ) -> Result<Option<Registered>, Error> {
         let Resource::Account(id) = record.resource else { return Ok(None) };
-        if fingerprint != Some(record.fingerprint) {
+        if !is_same_request(record, claim)? {
             return Ok(None);
         }
         let Some(account) = self.store.account(id).await? else { return Ok(None) };

@@ -46,6 +46,9 @@ pub enum Error {
     /// The store is away or shutting down.
     #[error("the store is unavailable")]
     Unavailable,
+    /// A newer version of Dabba wrote what this concerns, and only a server of that version can do it.
+    #[error("a newer version of Dabba wrote what this concerns; a server of that version can do it")]
+    WrittenByNewer,
     /// The machine's clock is off beyond the limit.
     #[error(transparent)]
     ClockSkew(#[from] ClockSkew),

@@ -14,7 +14,9 @@ use dabba_store::{
 };
 
 use crate::{
-    CatalogueEntry, Conflict, Engine, Error, Principal, orders::claim, restaurants::UpdateConditions,
+    CatalogueEntry, Conflict, Engine, Error, Principal,
+    orders::{claim, is_same_request},
+    restaurants::UpdateConditions,
 };
 
 /// A restaurant after a write.
@@ -74,8 +76,8 @@ impl Engine {
         let at = ClaimAt { claim, at: self.now() };
         match self.store.claim_for_account(at, &Resource::Restaurant(id), 1).await? {
             ClaimOutcome::Claimed => Ok(id),
-            ClaimOutcome::Found(record) => match record.resource {
-                Resource::Restaurant(id) if record.fingerprint == claim.fingerprint => Ok(id),
+            ClaimOutcome::Found(record) => match (is_same_request(&record, Some(claim))?, record.resource) {
+                (true, Resource::Restaurant(id)) => Ok(id),
                 _ => Err(Error::KeyReused),
             },
         }

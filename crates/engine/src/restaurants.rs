@@ -15,7 +15,8 @@ use dabba_store::{
 use serde::Serialize;
 
 use crate::{
-    CatalogueEntry, Conflict, Engine, Error, Principal, RestaurantAnswer, orders::claim,
+    CatalogueEntry, Conflict, Engine, Error, Principal, RestaurantAnswer,
+    orders::{claim, is_same_request},
     registering::keep_external_id,
 };
 
@@ -237,8 +238,8 @@ impl Engine {
         entry: Arc<CatalogueEntry>,
         claim: Option<&Claim>,
     ) -> Result<RestaurantAnswer, Error> {
-        let is_same = claim.is_some_and(|claim| claim.fingerprint == record.fingerprint)
-            && record.resource == Resource::Restaurant(entry.restaurant().id);
+        let is_same =
+            is_same_request(record, claim)? && record.resource == Resource::Restaurant(entry.restaurant().id);
         if !is_same {
             return Err(Error::KeyReused);
         }

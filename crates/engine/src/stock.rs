@@ -96,6 +96,7 @@ impl Engine {
                 return Ok(StockAnswer { level: Some(level), replayed: true });
             }
             StockUpdate::KeyReused => Error::KeyReused,
+            StockUpdate::NewerClaim => Error::WrittenByNewer,
             StockUpdate::Conflict { current } => Conflict::StockRevision { current }.into(),
             StockUpdate::NotLimited => {
                 self.check_item(id, item).await?;

@@ -292,7 +292,10 @@ impl Engine {
         let failure = TaskFailure { at: now, error: text };
         let passes_by_itself = matches!(
             error,
-            Error::Unavailable | Error::Overloaded | Error::Conflict(Conflict::TooManyChanges)
+            Error::Unavailable
+                | Error::Overloaded
+                | Error::WrittenByNewer
+                | Error::Conflict(Conflict::TooManyChanges)
         );
         if !passes_by_itself && failures >= max_failures(kind) {
             tracing::error!(%order_id, %kind, attempts, %error, "a task keeps failing and is parked");

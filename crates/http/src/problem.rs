@@ -297,7 +297,9 @@ impl From<Error> for Problem {
                 Self::new(Code::PreconditionFailed, text).with("current", current)
             }
             Error::Overloaded => Self::new(Code::Overloaded, text),
-            Error::Unavailable | Error::ClockSkew(_) => Self::new(Code::Unavailable, text),
+            Error::Unavailable | Error::WrittenByNewer | Error::ClockSkew(_) => {
+                Self::new(Code::Unavailable, text)
+            }
             Error::OutcomeUnknown => Self::new(Code::OutcomeUnknown, text),
             Error::Payment(error) => Self::internal(error.to_string()),
             Error::Internal(text) => Self::internal(text),

@@ -128,7 +128,7 @@ impl Administration {
     /// [`StoreError::Unfit`] when it has another schema than this program knows.
     pub async fn ownership(&self) -> Result<Option<Ownership>, StoreError> {
         self.run(async |connection| {
-            crate::migrate::check_schema(connection).await?;
+            crate::migrate::check_schema(connection, crate::migrate::NEWEST).await?;
             find_ownership(connection.client()?).await
         })
         .await

@@ -15,20 +15,20 @@ use crate::{
     codec::{BELOW_EVERY_ID, read, read_id, read_number, read_optional_timestamp},
     failure::Failure,
     orders::read::orders,
-    tasks::task_of,
+    tasks::{known_kinds, task_of},
 };
 
 const ALL_TASKS: &str = "\
     SELECT id, order_id, kind, payload::text, run_at_ns, attempts, leased_until_ns, parked_at_ns, \
         resolved_at_ns \
     FROM tasks \
-    WHERE id > $1 \
+    WHERE id > $1 AND kind = ANY ($3) \
         AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
             AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
     ORDER BY id LIMIT $2";
 
 const ALL_CLAIMS: &str = "\
-    SELECT account_id, restaurant_id, key, fingerprint, order_id, version, resource::text \
+    SELECT account_id, restaurant_id, key, fingerprint, order_id, version, resource::text, fingerprint_version \
     FROM idempotency_keys \
     WHERE (account_id, restaurant_id, key) > ($1, $2, $3) \
         AND CASE WHEN restaurant_id = '00000000-0000-0000-0000-000000000000' \
@@ -64,7 +64,7 @@ impl AuditStore for PostgresStore {
         limit: PageSize,
     ) -> Result<Listing<StoredTask>, StoreError> {
         let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
-        self.list(ALL_TASKS, &[&after, &i64::from(limit.get())], stored_task_of).await
+        self.list(ALL_TASKS, &[&after, &i64::from(limit.get()), &known_kinds()], stored_task_of).await
     }
 
     async fn all_claims(

@@ -10,7 +10,7 @@ use dabba_domain::{
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
-use dabba_store::encoding::{decode_json, exact_nanoseconds};
+use dabba_store::encoding::{RESTAURANT_FORMAT, decode_json, exact_nanoseconds, written_by_newer};
 use dabba_store::{
     Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, MenuRevisions, PageSize, Resource,
     RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     PostgresStore,
-    codec::{BELOW_EVERY_ID, read, read_id, read_number, read_timestamp},
+    codec::{BELOW_EVERY_ID, read, read_format, read_id, read_number, read_timestamp},
     failure::Failure,
     hints::catalogue_channel,
     orders::view::{FIND_REVISIONS, revision_of},
@@ -37,7 +37,7 @@ pub const MENUS_KEPT: u32 = 10;
 macro_rules! restaurant_columns {
     () => {
         "id, revision, settings::text, pause::text, created_at_ns, menu_revision, closed::text, \
-         availability_revision"
+         availability_revision, format"
     };
 }
 
@@ -395,6 +395,9 @@ async fn catalogue(
     let [restaurants, unavailable, menus, limited] =
         <[Vec<Row>; 4]>::try_from(answers).map_err(|_| Failure::corrupt("an answer went missing"))?;
     let Some(row) = restaurants.first() else { return Ok(None) };
+    if read_format(row, 8)? > RESTAURANT_FORMAT {
+        return Err(written_by_newer(format_args!("restaurant {id:?} or its menu")).into());
+    }
     let menu_revision = read_number(row, 5)?;
     let (menu, limited) = match (known.filter(|known| known.menu_revision == menu_revision), menus.first()) {
         (Some(known), _) => (Arc::clone(&known.menu), Arc::clone(&known.limited)),

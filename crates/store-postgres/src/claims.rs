@@ -9,7 +9,7 @@ use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use crate::{
-    codec::{BELOW_EVERY_ID, read, read_id, read_number},
+    codec::{BELOW_EVERY_ID, read, read_format, read_id, read_number},
     failure::{Collision, Failure},
     orders::read::FIND_CLAIM,
     pool::Connection,
@@ -31,13 +31,15 @@ pub(crate) fn read_scope(row: &Row, column: usize) -> Result<Option<RestaurantId
     if read::<Uuid>(row, column)? == BELOW_EVERY_ID { Ok(None) } else { read_id(row, column).map(Some) }
 }
 
-/// The record from its columns, of which this is the first: fingerprint, id, version, resource.
+/// The record from its columns, of which this is the first: fingerprint, id, version, resource, version of the
+/// fingerprint.
 pub(crate) fn claim_record_of(row: &Row, column: usize) -> Result<ClaimRecord, Failure> {
     let fingerprint: &[u8] = read(row, column)?;
     let fingerprint =
         fingerprint.try_into().map_err(|_| Failure::corrupt("a fingerprint of another length"))?;
     Ok(ClaimRecord {
         fingerprint: Fingerprint(fingerprint),
+        fingerprint_version: read_format(row, column + 4)?,
         resource: decode_resource(read(row, column + 1)?, read(row, column + 3)?)?,
         version: read_number(row, column + 2)?,
     })

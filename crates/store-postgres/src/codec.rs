@@ -54,6 +54,12 @@ pub(crate) fn read_number(row: &Row, column: usize) -> Result<u32, Failure> {
     u32::try_from(number).map_err(|_| Failure::corrupt(format!("{number} is out of range")))
 }
 
+/// The version of what wrote a row.
+pub(crate) fn read_format(row: &Row, column: usize) -> Result<u32, Failure> {
+    let format: i32 = read(row, column)?;
+    u32::try_from(format).map_err(|_| Failure::corrupt(format!("{format} is the format of nothing")))
+}
+
 /// Text as PostgreSQL can keep it, which NUL is not.
 pub(crate) fn storable_text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")

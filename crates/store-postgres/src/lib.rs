@@ -97,7 +97,9 @@ pub struct PostgresStore {
     /// The buckets that the database holds.
     held: Arc<Held>,
     /// Whether the database has been found to be what it should be.
-    is_verified: AtomicBool,
+    is_verified: Arc<AtomicBool>,
+    /// See [`PostgresOptions::known_schema`].
+    known_schema: u32,
     /// Told when it has.
     verified: Arc<Notify>,
     monitor: JoinHandle<()>,
@@ -119,7 +121,13 @@ impl PostgresStore {
     /// Several processes may do this at once: they wait for each other. Fails as unavailable, with a text
     /// for the operator, when the database cannot be reached or says that it is something else.
     pub async fn migrate(url: &str, ownership: &Ownership) -> Result<usize, StoreError> {
-        migrate::migrate(url, ownership).await
+        migrate::migrate(url, ownership, migrate::NEWEST).await
+    }
+
+    /// The same for a server that knows the schema up to `known` only ([`PostgresOptions::known_schema`]). A newer schema
+    /// that is compatible with `known` stays as it is.
+    pub async fn migrate_to(url: &str, ownership: &Ownership, known: u32) -> Result<usize, StoreError> {
+        migrate::migrate(url, ownership, known.min(migrate::NEWEST)).await
     }
 
     /// Opens the database at `url`, which must have the newest schema and be what `ownership` says: else
@@ -154,9 +162,16 @@ impl PostgresStore {
             None => None,
         };
         let held = Arc::new(Held::new(ownership.clone()));
-        let verified = Arc::new(Notify::new());
-        let monitor =
-            monitor::run(Arc::clone(&verified), Arc::clone(&connections), Arc::clone(&held), replica.clone());
+        let (verified, is_verified) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+        let known_schema = options.known_schema.min(migrate::NEWEST);
+        let watched = monitor::Watched {
+            connections: Arc::clone(&connections),
+            held: Arc::clone(&held),
+            is_verified: Arc::clone(&is_verified),
+            known_schema,
+            replica: replica.clone(),
+        };
+        let monitor = monitor::run(Arc::clone(&verified), watched);
         let metrics = PostgresMetrics::default();
         Ok(Self {
             monitor: tokio::spawn(monitor),
@@ -169,7 +184,8 @@ impl PostgresStore {
             listener,
             replica,
             held,
-            is_verified: AtomicBool::new(false),
+            is_verified,
+            known_schema,
             verified,
             metrics,
         })
@@ -185,7 +201,7 @@ impl PostgresStore {
         let connection = self.connections.get().await?;
         if !self.is_verified.load(Ordering::Relaxed) {
             let check = async {
-                migrate::check_schema(&connection).await?;
+                migrate::check_schema(&connection, self.known_schema).await?;
                 shard::check(connection.client()?, self.held.expected()).await
             };
             connection.answer(check).await?;

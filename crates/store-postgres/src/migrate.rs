@@ -2,10 +2,21 @@
 //!
 //! To change the schema, add a file to `migrations/` and its line to [`MIGRATIONS`]. A file that has
 //! been released is never edited: its checksum is kept in each database.
+//!
+//! Servers of several versions run side by side while they are upgraded one after the other. So each file from `V8` on
+//! - inserts its row into `schema_versions`, with the lowest version that a server has to know to run on the new schema.
+//!   An added table, a column with a default and an index are compatible. A status, a kind of actor or a constraint that
+//!   older servers cannot read or meet is not: it takes two releases, the first of which can read what the second one
+//!   writes. A new type of event is compatible when it raises `ORDER_FORMAT` ([`dabba_store::encoding`]);
+//! - waits for no lock longer than [`LOCK_TIMEOUT_MS`], since whatever comes later would wait behind it. The migration is
+//!   rolled back then, and attempted again;
+//! - fills no large table. A backfill runs in small batches, in transactions of its own, after the migration.
+
+use std::{error::Error as _, time::Duration};
 
 use dabba_store::StoreError;
 use refinery::{Migration, Runner};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, error::SqlState};
 
 use crate::{
     Ownership, PostgresOptions,
@@ -25,11 +36,21 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V5__stock_revisions", include_str!("../migrations/V5__stock_revisions.sql")),
     ("V6__external_ids", include_str!("../migrations/V6__external_ids.sql")),
     ("V7__availability", include_str!("../migrations/V7__availability.sql")),
+    ("V8__versions", include_str!("../migrations/V8__versions.sql")),
 ];
 
 /// The version of the newest migration: they are numbered from 1 without a gap.
-#[expect(clippy::cast_possible_wrap, reason = "there are few migrations")]
-const NEWEST: i64 = MIGRATIONS.len() as i64;
+#[expect(clippy::cast_possible_truncation, reason = "there are few migrations")]
+pub(crate) const NEWEST: u32 = MIGRATIONS.len() as u32;
+
+/// Maximum time that a statement of a migration waits for a lock, in milliseconds.
+const LOCK_TIMEOUT_MS: u32 = 2_000;
+
+/// Maximum number of attempts at a migration whose locks others hold.
+const MAX_ATTEMPTS: u32 = 30;
+
+/// Pause between two attempts, in which those who waited for the migration go on.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// The name, as a number, of the lock that a migrating server holds on its database: `dabba` in ASCII.
 const LOCK: i64 = 0x64_61_62_62_61;
@@ -39,6 +60,13 @@ const LOCK: i64 = 0x64_61_62_62_61;
 const HAS_HISTORY: &str = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
 const VERSION: &str = "SELECT max(version)::bigint FROM refinery_schema_history";
 
+/// The lowest version that a server has to know; no row where the migrations did not state it.
+const COMPATIBLE_FROM: &str = "SELECT compatible_from::bigint FROM schema_versions WHERE version = $1";
+
+/// The schema that is there and the lowest version that a server has to know, for a server that runs on the database.
+pub(crate) const FIND_COMPATIBILITY: &str =
+    "SELECT version::bigint, compatible_from::bigint FROM schema_versions ORDER BY version DESC LIMIT 1";
+
 /// Whether there is an event of a transaction that this cluster has not come to yet.
 ///
 /// That happens when a dump is restored into another cluster, and it would be bad for the feed: what is
@@ -46,8 +74,9 @@ const VERSION: &str = "SELECT max(version)::bigint FROM refinery_schema_history"
 const IS_FROM_THE_FUTURE: &str = "\
     SELECT EXISTS (SELECT FROM order_events WHERE transaction_id >= pg_snapshot_xmax(pg_current_snapshot()))";
 
-/// Brings a database to the newest schema and takes it into its map. Answers how many migrations were needed.
-pub(crate) async fn migrate(url: &str, ownership: &Ownership) -> Result<usize, StoreError> {
+/// Brings a database to the schema `known` and takes it into its map. Answers how many migrations were needed: none,
+/// where the database has a newer schema with which a server of this version can run.
+pub(crate) async fn migrate(url: &str, ownership: &Ownership, known: u32) -> Result<usize, StoreError> {
     let mut target = Target::parse(url)?;
     target.config.application_name("dabba migrate");
     let time = PostgresOptions::DEFAULT_CONNECT_TIMEOUT;
@@ -57,7 +86,7 @@ pub(crate) async fn migrate(url: &str, ownership: &Ownership) -> Result<usize, S
         .map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))?
         .map_err(|error| StoreError::Unavailable(describe(&error)))?;
     let applied = async {
-        let applied = apply(&mut client).await?;
+        let applied = apply(&mut client, known).await?;
         shard::claim(&client, ownership).await.map_err(Failure::into_store_error)?;
         Ok(applied)
     };
@@ -69,40 +98,98 @@ pub(crate) async fn migrate(url: &str, ownership: &Ownership) -> Result<usize, S
     applied
 }
 
-async fn apply(client: &mut Client) -> Result<usize, StoreError> {
+async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
     let unavailable = |error| StoreError::Unavailable(describe(&error));
     // Whoever comes second waits here, and then finds the work done. The lock is the database's own.
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(unavailable)?;
+    if schema_version(client).await.map_err(Failure::into_store_error)?.is_some_and(|version| version > known)
+    {
+        check_version(client, known).await.map_err(Failure::into_store_error)?;
+        return Ok(0);
+    }
     let migrations = MIGRATIONS
         .iter()
+        .take(usize::try_from(known).unwrap_or(usize::MAX))
         .map(|(name, sql)| Migration::unapplied(name, sql))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| StoreError::Corrupt(format!("a migration is misnamed: {error}")))?;
-    // Grouped, so that a migration and the note that it was made are one transaction.
-    let report = Runner::new(&migrations)
-        .set_grouped(true)
-        .run_async(client)
-        .await
-        .map_err(|error| StoreError::Unfit(format!("the database was not migrated: {error}")))?;
-    Ok(report.applied_migrations().len())
+    let lock_timeout = format!("SET lock_timeout = {LOCK_TIMEOUT_MS}");
+    client.batch_execute(&lock_timeout).await.map_err(unavailable)?;
+    let mut attempts = 1;
+    loop {
+        // Grouped, so that a migration and the note that it was made are one transaction.
+        match Runner::new(&migrations).set_grouped(true).run_async(client).await {
+            Ok(report) => return Ok(report.applied_migrations().len()),
+            Err(error) if attempts < MAX_ATTEMPTS && is_locked(&error) => {
+                tracing::info!(attempts, "others hold what the migration needs; it is attempted again");
+                attempts += 1;
+                tokio::time::sleep(ATTEMPT_PAUSE).await;
+            }
+            Err(error) => {
+                return Err(StoreError::Unfit(format!("the database was not migrated: {error}")));
+            }
+        }
+    }
 }
 
-/// Makes sure that a database has the schema for which this program was written.
-pub(crate) async fn check_schema(connection: &Connection) -> Result<(), Failure> {
-    let client = connection.client()?;
+/// Whether a migration failed because it did not get a lock in time.
+fn is_locked(error: &refinery::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
+            return error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The version of the schema that a database has; `None` when it has none.
+async fn schema_version(client: &Client) -> Result<Option<u32>, Failure> {
     let has_history: bool = client.query_one(HAS_HISTORY, &[]).await?.try_get(0)?;
     let version: Option<i64> =
         if has_history { client.query_one(VERSION, &[]).await?.try_get(0)? } else { None };
-    match version {
-        Some(NEWEST) => check_numbering(connection).await,
-        Some(newer) if newer > NEWEST => Err(Failure::Store(StoreError::Unfit(format!(
-            "the database has schema version {newer}, and this program knows {NEWEST}: use a newer one"
-        )))),
-        older => Err(Failure::Store(StoreError::Unfit(format!(
-            "the database has schema version {}, and {NEWEST} is needed: run `dabba migrate`",
-            older.unwrap_or(0)
-        )))),
+    version
+        .map(|version| {
+            u32::try_from(version).map_err(|_| Failure::corrupt("the schema has a strange version"))
+        })
+        .transpose()
+}
+
+/// Makes sure that a server that knows the schema `known` can run on a database.
+pub(crate) async fn check_schema(connection: &Connection, known: u32) -> Result<(), Failure> {
+    let version = check_version(connection.client()?, known).await?;
+    if version > known {
+        tracing::info!(version, known, "the database has a newer, compatible schema: upgrade this server");
     }
+    check_numbering(connection).await
+}
+
+/// Makes sure that a server that knows the schema `known` can run on the schema of a database. Returns its version.
+async fn check_version(client: &Client, known: u32) -> Result<u32, Failure> {
+    let version = schema_version(client).await?.unwrap_or(0);
+    if version < known {
+        return Err(Failure::Store(StoreError::Unfit(format!(
+            "the database has schema version {version}, and {known} is needed: run `dabba migrate`"
+        ))));
+    }
+    if version > known {
+        let row = client.query_opt(COMPATIBLE_FROM, &[&i32::try_from(version).unwrap_or(i32::MAX)]).await?;
+        let compatible_from: Option<i64> = row.map(|row| row.try_get(0)).transpose()?;
+        check_compatible(known, version.into(), compatible_from.unwrap_or(version.into()))?;
+    }
+    Ok(version)
+}
+
+/// Refuses to run on a schema with which a server that knows `known` is not compatible.
+pub(crate) fn check_compatible(known: u32, version: i64, compatible_from: i64) -> Result<(), Failure> {
+    if i64::from(known) >= compatible_from {
+        return Ok(());
+    }
+    Err(Failure::Store(StoreError::Unfit(format!(
+        "the database has schema version {version}, which needs a program that knows version {compatible_from} at \
+         least; this one knows {known}: upgrade it"
+    ))))
 }
 
 async fn check_numbering(connection: &Connection) -> Result<(), Failure> {
@@ -127,6 +214,6 @@ mod tests {
     fn the_newest_version_is_that_of_the_last_migration() {
         let (name, sql) = MIGRATIONS.last().unwrap();
         let newest = Migration::unapplied(name, sql).unwrap();
-        assert_eq!(i64::from(newest.version()), NEWEST);
+        assert_eq!(u32::try_from(newest.version()).unwrap(), NEWEST);
     }
 }

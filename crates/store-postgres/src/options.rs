@@ -45,6 +45,9 @@ pub struct PostgresOptions {
     pub resolve_timeout: Duration,
     /// By what name the connections are seen in `pg_stat_activity`.
     pub application_name: String,
+    /// The schema up to which the store behaves as if it knew no newer one; at most the newest. Lower values are for
+    /// tests of upgrades.
+    pub known_schema: u32,
     /// How often a transaction is tried before it fails as contended.
     pub max_attempts: u32,
     /// The longest pause before the second attempt; it doubles with each. The pause itself is drawn
@@ -57,6 +60,8 @@ pub struct PostgresOptions {
 }
 
 impl PostgresOptions {
+    /// The newest schema that this program knows.
+    pub const NEWEST_SCHEMA: u32 = crate::migrate::NEWEST;
     /// See [`PostgresOptions::pool_size`].
     pub const DEFAULT_POOL_SIZE: u32 = 16;
     /// See [`PostgresOptions::pool_wait_timeout`].
@@ -105,6 +110,7 @@ impl Default for PostgresOptions {
             base_backoff: Self::DEFAULT_BASE_BACKOFF,
             max_backoff: Self::DEFAULT_MAX_BACKOFF,
             lease_clock: LeaseClock::Database,
+            known_schema: Self::NEWEST_SCHEMA,
         }
     }
 }

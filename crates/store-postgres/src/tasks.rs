@@ -24,7 +24,7 @@ use crate::{
 
 /// Several workers may ask at once: each passes over what another is taking just now. At READ
 /// COMMITTED, since at a higher level the slower one would fail instead. Tasks of orders that have been
-/// given to another database are worked there.
+/// given to another database are worked there, and kinds that only newer servers know by these.
 ///
 /// A lease is compared with the clock that it was written by: this database's, unless a time is given (`$5`). A lease
 /// beyond the last time that can be kept ends then.
@@ -33,7 +33,7 @@ const CLAIM_DUE: &str = "\
         SELECT coalesce($5::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000) AS ns), \
     due AS ( \
         SELECT id FROM tasks \
-        WHERE parked_at_ns IS NULL AND queue = $4 AND run_at_ns <= $1 \
+        WHERE parked_at_ns IS NULL AND queue = $4 AND kind = ANY ($6) AND run_at_ns <= $1 \
             AND (leased_until_ns IS NULL OR leased_until_ns <= (SELECT ns FROM moment)) \
             AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
                 AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
@@ -57,10 +57,11 @@ const FAIL: &str = "\
         leased_until_ns = NULL \
     WHERE id = $1 AND attempts = $2 AND leased_until_ns IS NOT NULL";
 
-/// Those of orders that have been given to another database are shown there.
+/// Those of orders that have been given to another database are shown there, and kinds that only newer servers know by
+/// these.
 const PARKED: &str = "\
     SELECT id, order_id, kind, payload::text, run_at_ns, attempts, parked_at_ns, failures::text FROM tasks \
-    WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > $1 \
+    WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > $1 AND kind = ANY ($3) \
         AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
             AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
     ORDER BY id LIMIT $2";
@@ -105,7 +106,10 @@ impl TaskStore for PostgresStore {
         };
         self.read(async |connection| {
             let rows = connection
-                .query(CLAIM_DUE, &[&now, &lease, &i64::from(limit), &queue.as_str(), &lease_time])
+                .query(
+                    CLAIM_DUE,
+                    &[&now, &lease, &i64::from(limit), &queue.as_str(), &lease_time, &known_kinds()],
+                )
                 .await?;
             let mut claimed = rows.iter().map(claimed_task_of).collect::<Result<Vec<_>, _>>()?;
             // Updated rows come in no order that is promised.
@@ -139,7 +143,7 @@ impl TaskStore for PostgresStore {
     async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError> {
         let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
         self.read(async |connection| {
-            let rows = connection.query(PARKED, &[&after, &i64::from(limit.get())]).await?;
+            let rows = connection.query(PARKED, &[&after, &i64::from(limit.get()), &known_kinds()]).await?;
             let tasks = rows.iter().map(parked_task_of).collect::<Result<_, _>>()?;
             Ok(TaskPage { tasks, incomplete: !self.held.is_as_expected() })
         })
@@ -196,6 +200,11 @@ impl PostgresStore {
         })
         .await
     }
+}
+
+/// The names of the kinds of tasks that this program knows.
+pub(crate) fn known_kinds() -> Vec<&'static str> {
+    TaskKind::ALL.iter().map(|kind| kind.as_str()).collect()
 }
 
 /// The task in the first columns.

@@ -14,15 +14,16 @@ use crate::{
     codec::{BELOW_EVERY_ID, id_bytes, read_id, read_number, read_optional_timestamp, read_text},
     failure::Failure,
     orders::read::order,
-    tasks::task_of,
+    tasks::{KNOWN_KINDS, task_of},
 };
 
 pub(crate) const ALL_TASKS: &str = "\
     SELECT id, order_id, kind, payload, run_at_ns, attempts, leased_until_ns, parked_at_ns, resolved_at_ns \
-    FROM tasks WHERE id > ?1 ORDER BY id LIMIT ?2";
+    FROM tasks WHERE id > ?1 AND instr(?3, ',' || kind || ',') ORDER BY id LIMIT ?2";
 
 pub(crate) const ALL_CLAIMS: &str = "\
-    SELECT account_id, restaurant_id, key, fingerprint, order_id, version, resource FROM idempotency_keys \
+    SELECT account_id, restaurant_id, key, fingerprint, order_id, version, resource, fingerprint_version \
+    FROM idempotency_keys \
     WHERE (account_id, restaurant_id, key) > (?1, ?2, ?3) \
     ORDER BY account_id, restaurant_id, key LIMIT ?4";
 
@@ -48,7 +49,8 @@ impl AuditStore for SqliteStore {
         limit: PageSize,
     ) -> Result<Listing<StoredTask>, StoreError> {
         let after = after.map_or(BELOW_EVERY_ID, id_bytes);
-        let parameters: [Box<dyn ToSql + Send>; 2] = [Box::new(after), Box::new(limit.get())];
+        let parameters: [Box<dyn ToSql + Send>; 3] =
+            [Box::new(after), Box::new(limit.get()), Box::new(KNOWN_KINDS.as_str())];
         self.list(ALL_TASKS, parameters, stored_task_of).await
     }
 

@@ -9,7 +9,7 @@ use dabba_domain::{
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
-use dabba_store::encoding::{decode_json, exact_nanoseconds};
+use dabba_store::encoding::{RESTAURANT_FORMAT, decode_json, exact_nanoseconds, written_by_newer};
 use dabba_store::{
     Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, MenuRevisions, PageSize, Resource,
     RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
@@ -32,7 +32,7 @@ pub const MENUS_KEPT: u32 = 10;
 /// The columns that [`restaurant_of`] reads, in its order.
 macro_rules! restaurant_columns {
     () => {
-        "id, revision, settings, pause, created_at_ns, menu_revision, closed, availability_revision"
+        "id, revision, settings, pause, created_at_ns, menu_revision, closed, availability_revision, format"
     };
 }
 
@@ -327,6 +327,9 @@ fn catalogue(
     let mut statement = transaction.prepare_cached(FIND_RESTAURANT)?;
     let mut rows = statement.query([id_bytes(id)])?;
     let Some(row) = rows.next()? else { return Ok(None) };
+    if read_number(row, 8)? > RESTAURANT_FORMAT {
+        return Err(written_by_newer(format_args!("restaurant {id:?} or its menu")).into());
+    }
     let restaurant = restaurant_of(row)?;
     let (menu_revision, availability_revision) = (read_number(row, 5)?, read_number(row, 7)?);
     let known = known.filter(|known| known.revision == menu_revision);

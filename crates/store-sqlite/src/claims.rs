@@ -29,11 +29,13 @@ pub(crate) fn read_scope(row: &Row<'_>, column: usize) -> Result<Option<Restaura
     if row.get::<_, IdBytes>(column)? == BELOW_EVERY_ID { Ok(None) } else { read_id(row, column).map(Some) }
 }
 
-/// The record from its columns, of which this is the first: fingerprint, id, version, resource.
+/// The record from its columns, of which this is the first: fingerprint, id, version, resource, version of the
+/// fingerprint.
 pub(crate) fn claim_record_of(row: &Row<'_>, column: usize) -> Result<ClaimRecord, Failure> {
     let id = Uuid::from_bytes(row.get(column + 1)?);
     Ok(ClaimRecord {
         fingerprint: Fingerprint(row.get(column)?),
+        fingerprint_version: read_number(row, column + 4)?,
         resource: decode_resource(id, read_optional_text(row, column + 3)?)?,
         version: read_number(row, column + 2)?,
     })

@@ -30,6 +30,13 @@ impl From<Failure> for StoreError {
     }
 }
 
+impl Failure {
+    /// Whether the database holds what cannot be there.
+    pub(crate) const fn is_corrupt(&self) -> bool {
+        matches!(self.0, StoreError::Corrupt(_))
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self(error)

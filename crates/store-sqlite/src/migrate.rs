@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V4__stock_revisions", include_str!("../migrations/V4__stock_revisions.sql")),
     ("V5__external_ids", include_str!("../migrations/V5__external_ids.sql")),
     ("V6__availability", include_str!("../migrations/V6__availability.sql")),
+    ("V7__versions", include_str!("../migrations/V7__versions.sql")),
 ];
 
 /// The version of the newest migration: they are numbered from 1 without a gap.
@@ -32,7 +33,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// migrations were needed.
 pub(crate) fn migrate(path: &Path) -> Result<usize, StoreError> {
     // A database that is served may be looked at, and most often there is nothing to do.
-    if path.exists() && schema_version(path)? == Some(NEWEST) {
+    if path.exists() && schema(path)?.version >= NEWEST {
+        check_schema(path)?;
         return Ok(0);
     }
     let lock = wait_for_lock(path)?;
@@ -41,29 +43,39 @@ pub(crate) fn migrate(path: &Path) -> Result<usize, StoreError> {
     Ok(applied)
 }
 
-/// Makes sure that a database has the schema for which this program was written.
+/// Makes sure that a database has a schema on which this program can run.
 pub(crate) fn check_schema(path: &Path) -> Result<(), StoreError> {
-    let version = if path.exists() { schema_version(path)? } else { None };
-    match version {
-        Some(NEWEST) => Ok(()),
-        Some(newer) if newer > NEWEST => Err(StoreError::Unavailable(format!(
-            "{} has schema version {newer}, and this program knows {NEWEST}: use a newer one",
+    let Schema { version, compatible_from } = if path.exists() { schema(path)? } else { Schema::default() };
+    if version < NEWEST {
+        return Err(StoreError::Unavailable(format!(
+            "{} has schema version {version}, and {NEWEST} is needed: run `dabba migrate`",
             path.display()
-        ))),
-        older => Err(StoreError::Unavailable(format!(
-            "{} has schema version {}, and {NEWEST} is needed: run `dabba migrate`",
-            path.display(),
-            older.unwrap_or(0)
-        ))),
+        )));
     }
+    if NEWEST < compatible_from {
+        return Err(StoreError::Unavailable(format!(
+            "{} has schema version {version}, which needs a program that knows version {compatible_from} at least; this \
+             one knows {NEWEST}: upgrade it",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
-/// The version of the schema that a database has; `None` when it has none.
-fn schema_version(path: &Path) -> Result<Option<u32>, StoreError> {
-    read_schema_version(path).map_err(StoreError::from)
+/// The schema of a database.
+#[derive(Clone, Copy, Debug, Default)]
+struct Schema {
+    /// Its version; 0 when there is none.
+    version: u32,
+    /// The lowest version that a program has to know to run on it.
+    compatible_from: u32,
 }
 
-fn read_schema_version(path: &Path) -> Result<Option<u32>, Failure> {
+fn schema(path: &Path) -> Result<Schema, StoreError> {
+    read_schema(path).map_err(StoreError::from)
+}
+
+fn read_schema(path: &Path) -> Result<Schema, Failure> {
     // Not read-only: SQLite has to make the shared memory of the log to read a database in WAL mode.
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(LOCK_TIMEOUT)?;
@@ -71,9 +83,17 @@ fn read_schema_version(path: &Path) -> Result<Option<u32>, Failure> {
         .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'refinery_schema_history'", [], |_| Ok(()))
         .optional()?;
     if has_history.is_none() {
-        return Ok(None);
+        return Ok(Schema::default());
     }
-    Ok(connection.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0))?)
+    let newest = "SELECT coalesce(max(version), 0) FROM refinery_schema_history";
+    let version: u32 = connection.query_row(newest, [], |row| row.get(0))?;
+    if version <= NEWEST {
+        return Ok(Schema { version, compatible_from: version });
+    }
+    // Every newer migration states it.
+    let stated = "SELECT compatible_from FROM schema_versions WHERE version = ?1";
+    let stated = connection.query_row(stated, [version], |row| row.get(0)).optional()?;
+    Ok(Schema { version, compatible_from: stated.unwrap_or(version) })
 }
 
 fn wait_for_lock(path: &Path) -> Result<DatabaseLock, StoreError> {
@@ -137,13 +157,32 @@ mod tests {
         check_schema(&path).unwrap();
     }
 
+    /// A database of a newer program is served where that program says so, and is not migrated.
     #[test]
-    fn a_schema_from_the_future_is_refused() {
+    fn a_schema_from_the_future_is_refused_unless_it_is_compatible() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("future.db");
         migrate(&path).unwrap();
         let connection = Connection::open(&path).unwrap();
-        connection.execute("UPDATE refinery_schema_history SET version = version + 100", []).unwrap();
-        assert!(check_schema(&path).is_err());
+        connection.execute("UPDATE refinery_schema_history SET version = 107 WHERE version = 7", []).unwrap();
+        for (compatible_from, is_served) in [(None, false), (Some(NEWEST), true), (Some(NEWEST + 1), false)] {
+            let state = "INSERT OR REPLACE INTO schema_versions SELECT 107, ?1 WHERE ?1 IS NOT NULL";
+            connection.execute(state, [compatible_from]).unwrap();
+            assert_eq!(check_schema(&path).is_ok(), is_served, "{compatible_from:?}");
+            assert_eq!(migrate(&path).is_ok(), is_served, "{compatible_from:?}");
+        }
+    }
+
+    /// Each migration that states nothing would shut out every older program.
+    #[test]
+    fn every_migration_states_with_which_programs_it_is_compatible() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("stated.db");
+        migrate(&path).unwrap();
+        let connection = Connection::open(&path).unwrap();
+        let stated: u32 = connection
+            .query_row("SELECT count(*) FROM schema_versions WHERE version >= 7", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(stated, NEWEST - 6);
     }
 }

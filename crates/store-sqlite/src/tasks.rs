@@ -1,5 +1,7 @@
 //! Tasks: handing them out and taking them back.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
 use dabba_domain::{
     TaskId, Timestamp,
@@ -20,11 +22,18 @@ use crate::{
     failure::Failure,
 };
 
+/// The names of the kinds of tasks that this program knows, between commas, for a statement to find a kind in.
+/// What only a newer program knows is left to it.
+pub(crate) static KNOWN_KINDS: LazyLock<String> = LazyLock::new(|| {
+    let kinds: Vec<_> = TaskKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    format!(",{},", kinds.join(","))
+});
+
 pub(crate) const CLAIM_DUE: &str = "\
     UPDATE tasks SET leased_until_ns = ?2, attempts = attempts + 1 \
     WHERE id IN ( \
         SELECT id FROM tasks \
-        WHERE parked_at_ns IS NULL AND queue = ?4 AND run_at_ns <= ?1 \
+        WHERE parked_at_ns IS NULL AND queue = ?4 AND instr(?5, ',' || kind || ',') AND run_at_ns <= ?1 \
             AND (leased_until_ns IS NULL OR leased_until_ns <= ?1) \
         ORDER BY run_at_ns, id LIMIT ?3) \
     RETURNING id, order_id, kind, payload, run_at_ns, attempts, json_array_length(failures), last_error";
@@ -45,7 +54,8 @@ pub(crate) const FAIL: &str = "\
 
 pub(crate) const PARKED: &str = "\
     SELECT id, order_id, kind, payload, run_at_ns, attempts, parked_at_ns, failures FROM tasks \
-    WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > ?1 ORDER BY id LIMIT ?2";
+    WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > ?1 \
+        AND instr(?3, ',' || kind || ',') ORDER BY id LIMIT ?2";
 
 pub(crate) const RETRY: &str = "\
     UPDATE tasks SET parked_at_ns = NULL, run_at_ns = ?2 \
@@ -98,7 +108,7 @@ impl TaskStore for SqliteStore {
         self.readers
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(PARKED)?;
-                let mut rows = statement.query(params![after, limit.get()])?;
+                let mut rows = statement.query(params![after, limit.get(), KNOWN_KINDS.as_str()])?;
                 let mut tasks = Vec::new();
                 while let Some(row) = rows.next()? {
                     tasks.push(parked_task_of(row)?);
@@ -166,7 +176,8 @@ fn claim_due(
     limit: u32,
 ) -> Result<Vec<ClaimedTask>, Failure> {
     let mut statement = transaction.prepare_cached(CLAIM_DUE)?;
-    let mut rows = statement.query(params![now_ns, lease_until_ns, limit, queue.as_str()])?;
+    let mut rows =
+        statement.query(params![now_ns, lease_until_ns, limit, queue.as_str(), KNOWN_KINDS.as_str()])?;
     let mut claimed = Vec::new();
     while let Some(row) = rows.next()? {
         claimed.push(claimed_task_of(row)?);

@@ -11,7 +11,9 @@ use dabba_domain::{
     text::Slug,
 };
 
-use crate::{CatalogueGuard, ClaimAt, ClaimRecord, Fingerprint, PageSize, Resource, StoreError, UnderKey};
+use crate::{
+    CatalogueGuard, ClaimAt, ClaimRecord, Fingerprint, PageSize, Resource, SameRequest, StoreError, UnderKey,
+};
 
 /// Most restaurants whose revisions are asked for in one call of [`CatalogueStore::revisions`].
 pub const MAX_REVISIONS: usize = 256;
@@ -301,6 +303,8 @@ pub enum StockUpdate {
     Replayed(StockLevel),
     /// The key had been claimed for another request.
     KeyReused,
+    /// The key had been claimed by a newer version of Dabba, in a way that only that version can compare.
+    NewerClaim,
     /// The stock is at another revision than expected.
     Conflict {
         /// The revision at which it is; `None` when it is not limited.
@@ -325,8 +329,9 @@ pub enum StockUpdate {
 impl StockUpdate {
     /// The outcome of an edit under a key that is claimed.
     pub fn of_record(record: &ClaimRecord, fingerprint: Fingerprint) -> Self {
-        match &record.resource {
-            Resource::Stock { item, remaining, .. } if record.fingerprint == fingerprint => {
+        match (record.is_of(fingerprint), &record.resource) {
+            (SameRequest::Unknown, _) => Self::NewerClaim,
+            (SameRequest::Yes, Resource::Stock { item, remaining, .. }) => {
                 let (item, remaining) = (item.clone(), *remaining);
                 Self::Replayed(StockLevel { item, remaining, revision: record.version })
             }

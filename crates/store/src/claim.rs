@@ -8,6 +8,8 @@ use std::{fmt, sync::Arc};
 
 use dabba_domain::{AccountId, OrderId, RestaurantId, Timestamp, order::Version, text::Slug};
 
+use crate::{CommitOutcome, encoding::FINGERPRINT_VERSION};
+
 /// A claim on an idempotency key. Its scope is the account, and the restaurant that the write is about, if
 /// there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,9 @@ pub struct ClaimAt<'a> {
 pub struct ClaimRecord {
     /// What was asked.
     pub fingerprint: Fingerprint,
+    /// The version of the rule by which the fingerprint was computed; see
+    /// [`FINGERPRINT_VERSION`](crate::encoding::FINGERPRINT_VERSION).
+    pub fingerprint_version: u32,
     /// What the request created or changed.
     pub resource: Resource,
     /// The resource's version or revision after that.
@@ -65,7 +70,12 @@ pub enum Resource {
 impl ClaimRecord {
     /// The record of a claim that leads an order to a version.
     pub const fn of_order(fingerprint: Fingerprint, order_id: OrderId, version: Version) -> Self {
-        Self { fingerprint, resource: Resource::Order(order_id), version }
+        Self {
+            fingerprint,
+            fingerprint_version: FINGERPRINT_VERSION,
+            resource: Resource::Order(order_id),
+            version,
+        }
     }
 
     /// The order that the key led to, if it led to one.
@@ -76,14 +86,39 @@ impl ClaimRecord {
         }
     }
 
-    /// The order, if the same request is asked of an order again; `None` if the key was claimed for another
-    /// request.
-    pub fn replayed_order(&self, fingerprint: Fingerprint) -> Option<(OrderId, Version)> {
-        match self.resource {
-            Resource::Order(order_id) if self.fingerprint == fingerprint => Some((order_id, self.version)),
-            _ => None,
+    /// Whether the record is of the same request.
+    pub fn is_of(&self, fingerprint: Fingerprint) -> SameRequest {
+        if self.fingerprint_version > FINGERPRINT_VERSION {
+            SameRequest::Unknown
+        } else if self.fingerprint == fingerprint {
+            SameRequest::Yes
+        } else {
+            SameRequest::No
         }
     }
+
+    /// The outcome of a commit whose key has this record.
+    pub fn outcome(&self, fingerprint: Fingerprint) -> CommitOutcome {
+        match (self.is_of(fingerprint), &self.resource) {
+            (SameRequest::Unknown, _) => CommitOutcome::NewerClaim,
+            (SameRequest::Yes, Resource::Order(order_id)) => {
+                CommitOutcome::Replayed { order_id: *order_id, version: self.version }
+            }
+            _ => CommitOutcome::KeyReused,
+        }
+    }
+}
+
+/// Whether a key was claimed for the same request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameRequest {
+    /// It was.
+    Yes,
+    /// It was claimed for another request.
+    No,
+    /// A newer program claimed it, by a rule for fingerprints that this program does not know. A server of that version
+    /// can tell.
+    Unknown,
 }
 
 /// How a claim of a key ended that is made apart from what it leads to.

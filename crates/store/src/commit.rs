@@ -141,6 +141,8 @@ pub enum CommitOutcome {
     },
     /// The key had been claimed for another request.
     KeyReused,
+    /// The key had been claimed by a newer version of Dabba, in a way that only that version can compare.
+    NewerClaim,
     /// The order is at another version than expected.
     VersionConflict {
         /// The version at which it is; 0 when there is no such order.

@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc};
 use dabba_domain::{
     RestaurantId, Timestamp,
     ids::Id,
-    order::{Event, OrderDetails, RecordedEvent, RefundState, Task},
+    order::{Event, OrderDetails, RecordedEvent, RefundState, Task, UnknownEvent},
     text::{Slug, stored},
 };
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,26 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{Change, Commit, NewTask, RecordedTaskFailure, Resource, StoreError, TaskFailure};
+
+/// The version of what this program writes about an order, its row and its events. It rises when something is added that
+/// an older program must not decide without: a new type of event, a new meaning of a member. Rows state the highest
+/// version of their events in the column `format`.
+pub const ORDER_FORMAT: u32 = 1;
+
+/// The version of what this program writes about a restaurant: settings, menu, pause, closure. It rises when something
+/// is added that an older program must not price or replace without. Rows state it in the column `format`.
+pub const RESTAURANT_FORMAT: u32 = 1;
+
+/// The version of the rule by which this program computes the fingerprint of a request. It rises when an equal request
+/// gets another fingerprint than before. A new member of a request that is not serialized where it is absent changes
+/// nothing for the requests of before, and so needs no new version. Records state it in the column
+/// `fingerprint_version`.
+pub const FINGERPRINT_VERSION: u32 = 1;
+
+/// Reports what a newer program wrote where this one cannot do without it. A server of that version can.
+pub fn written_by_newer(what: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("{what} was written by a newer version of Dabba: upgrade this server"))
+}
 
 /// A [`Commit`] with all that takes time and needs no database done.
 pub struct EncodedCommit {
@@ -126,12 +146,11 @@ impl EncodedEvent {
             Event::Placed(_) => EventData::Details,
             event => EventData::Json(content_of(event)?),
         };
-        Ok(Self {
-            name: recorded.event.name(),
-            data,
-            actor: to_json(&recorded.actor)?,
-            at_ns: exact_nanoseconds(recorded.at)?,
-        })
+        let name = recorded.event.known_name().ok_or_else(|| {
+            let name = recorded.event.name();
+            StoreError::Corrupt(format!("{name} is an event of a newer version, which nobody here decides"))
+        })?;
+        Ok(Self { name, data, actor: to_json(&recorded.actor)?, at_ns: exact_nanoseconds(recorded.at)? })
     }
 }
 
@@ -163,8 +182,13 @@ pub fn decode_refunds(json: Option<&str>) -> Result<Vec<RefundState>, StoreError
     json.map_or(Ok(Vec::new()), |json| decode_json(json).map_err(corrupt))
 }
 
-/// The event with this name and content.
+/// The event with this name and content. An event of another name than this program knows is
+/// [`Event::Unknown`].
 pub fn decode_event(name: &str, data: Option<&str>) -> Result<Event, StoreError> {
+    if !Event::is_known(name) {
+        let data = data.map(serde_json::from_str).transpose().map_err(corrupt)?;
+        return Ok(Event::Unknown(UnknownEvent { name: name.into(), data }));
+    }
     // A name that is only a column's content still has to be written as JSON says.
     let name_json = to_json(&name)?;
     match data {
@@ -312,6 +336,24 @@ mod tests {
         assert_eq!((refund.number, refund.borne_by), (RefundNumber::MIN, RefundBearer::Restaurant));
         assert_eq!(decode_refunds(None).unwrap(), []);
         assert_eq!(decode_task("expire_unaccepted", None).unwrap(), Task::ExpireUnaccepted);
+    }
+
+    /// An event of a newer program is shown as it is stored, whatever its content; one that this program knows has to be
+    /// readable.
+    #[test]
+    fn an_event_of_a_newer_program_passes_through() {
+        for data in [None, Some(r#"{"ready_by":"soon","more":[1,{"x":null}]}"#), Some("7"), Some("null")] {
+            let event = decode_event("held_back", data).unwrap();
+            assert_eq!(event.name(), "held_back");
+            let shown = serde_json::to_value(&event).unwrap();
+            let data = data.map(|data| serde_json::from_str::<serde_json::Value>(data).unwrap());
+            assert_eq!(shown.get("type").unwrap(), "held_back");
+            assert_eq!(shown.get("data").cloned(), data);
+        }
+        assert!(decode_event("accepted", Some(r#"{"ready_by":"soon"}"#)).is_err());
+        for name in Event::NAMES {
+            assert!(!matches!(decode_event(name, None), Ok(Event::Unknown(_))), "{name}");
+        }
     }
 
     #[test]

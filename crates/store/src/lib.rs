@@ -38,7 +38,7 @@ pub use catalogue::{
 };
 pub use claim::{
     Claim, ClaimAt, ClaimOutcome, ClaimRecord, Fingerprint, IdempotencyKey, IdempotencyKeyError, Resource,
-    UnderKey,
+    SameRequest, UnderKey,
 };
 pub use commit::{CatalogueGuard, Change, Commit, CommitOutcome, StockChange, StockShortage};
 pub use error::StoreError;

@@ -13,7 +13,7 @@ use dabba_store_postgres::{PostgresStore, Randomness};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use futures::future::join_all;
 
-use super::{Databases, Shard, ShardsFile, options};
+use super::{Databases, Shard, ShardsFile, migrate_shard, options};
 use crate::{data, failure::Failure, settings::Settings};
 
 /// An open store, with what belongs to it.
@@ -94,7 +94,7 @@ async fn verify(shards: &ShardsFile, stores: &[PostgresStore], settings: &Settin
     let checks = shards.iter().zip(stores).map(async |(shard, store): (Shard<'_>, &PostgresStore)| {
         let check = async {
             if settings.migrate {
-                let count = PostgresStore::migrate(shard.url.as_str(), &shard.ownership()).await?;
+                let count = migrate_shard(&shard).await?;
                 log_migrations(&shard.to_string(), count);
             }
             store.verify().await

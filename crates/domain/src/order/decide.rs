@@ -94,6 +94,12 @@ pub enum Rejection {
     /// The order has as many events as an order may have.
     #[error("the order has had {MAX_ORDER_VERSION} changes, and takes only commands that end it")]
     HistoryFull,
+    /// A newer version of Dabba wrote something about the order that this version does not understand. A server of that
+    /// version can carry out what was asked.
+    #[error(
+        "the order was written by a newer version of Dabba, and only a server of that version may change it"
+    )]
+    Newer,
     /// The order's stored history does not hold together.
     #[error(transparent)]
     History(#[from] HistoryError),
@@ -179,6 +185,7 @@ pub fn place(
 /// A command that was carried out before with the same content, by whomever, is answered with a decision
 /// without events. The order of the checks is: is the order theirs, is the command for their role and for such an
 /// order, may they say what it says, is it done, does it fit the order.
+/// Nothing is decided on an order of which a newer version of Dabba wrote something ([`Rejection::Newer`]).
 ///
 /// An actor who may not see the order is refused with [`Rejection::NotTheirs`] whatever the command says. The one
 /// command that succeeds for them is that of a courier who takes a free order.
@@ -190,6 +197,9 @@ pub fn decide(
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
     check_party(order, command.kind(), actor)?;
+    if order.is_newer {
+        return Err(Rejection::Newer);
+    }
     if !could_have(order, command.kind(), actor) {
         return Err(Rejection::IllegalMove { command: command.kind(), status: order.status });
     }
@@ -264,6 +274,9 @@ pub fn decide(
 /// `refund_limit` is the restaurant's; it matters to its staff only. `decide` refuses a command that is
 /// listed only for its content (an amount, a courier).
 pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Vec<AllowedAction> {
+    if order.is_newer {
+        return Vec::new();
+    }
     CommandKind::ALL
         .iter()
         .copied()

@@ -169,9 +169,30 @@ pub enum Event {
         /// Why.
         reason: RefundFailureReason,
     },
+    /// An event that a newer version of Dabba recorded, as it is stored. It is shown and passed on, and nobody decides
+    /// on an order that has one.
+    #[serde(skip_deserializing, untagged)]
+    #[cfg_attr(feature = "openapi", schema(skip))]
+    Unknown(UnknownEvent),
+}
+
+/// An event whose type this version of Dabba does not know.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct UnknownEvent {
+    /// Its name.
+    #[serde(rename = "type")]
+    pub name: Arc<str>,
+    /// Its content. Absent for an event that is only a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<serde_json::Value>,
 }
 
 impl Event {
+    /// Returns whether this version of Dabba knows an event of this name.
+    pub fn is_known(name: &str) -> bool {
+        Self::NAMES.contains(&name)
+    }
+
     /// Returns the event of a delivery without a reason.
     pub const fn delivered() -> Self {
         Self::Delivered { reason: None, note: None }
@@ -197,33 +218,55 @@ impl Event {
     }
 
     /// The event's name, as in its JSON.
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
-            Self::Placed(_) => "placed",
-            Self::Confirmed { .. } => "confirmed",
-            Self::Accepted { .. } => "accepted",
-            Self::Rejected { .. } => "rejected",
-            Self::MarkedReady => "marked_ready",
-            Self::CourierAssigned { .. } => "courier_assigned",
-            Self::PickedUp => "picked_up",
-            Self::Delivered { .. } => "delivered",
-            Self::Cancelled { .. } => "cancelled",
-            Self::Expired { .. } => "expired",
-            Self::PaymentCaptured { .. } => "payment_captured",
-            Self::AcceptanceDue { .. } => "acceptance_due",
-            Self::PaymentAuthorized { .. } => "payment_authorized",
-            Self::PaymentFailed { .. } => "payment_failed",
-            Self::PaymentVoided => "payment_voided",
-            Self::RefundRequested(_) => "refund_requested",
-            Self::RefundFailed { .. } => "refund_failed",
-            Self::Refunded(_) => "refunded",
-            Self::RefundReversed { .. } => "refund_reversed",
-            Self::ChargebackOpened(_) => "chargeback_opened",
-            Self::ChargebackLost { .. } => "chargeback_lost",
-            Self::ChargebackWon { .. } => "chargeback_won",
-            Self::PaymentDiffers { .. } => "payment_differs",
+            Self::Unknown(unknown) => &unknown.name,
+            known => known.known_name().unwrap_or_default(),
         }
     }
+}
+
+macro_rules! named_events {
+    ($($event:pat => $name:literal,)*) => {
+        impl Event {
+            /// The names of the events that this version of Dabba knows.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// The name of an event that this version of Dabba knows; `None` of any other.
+            pub const fn known_name(&self) -> Option<&'static str> {
+                Some(match self {
+                    $($event => $name,)*
+                    Self::Unknown(_) => return None,
+                })
+            }
+        }
+    };
+}
+
+named_events! {
+    Event::Placed(_) => "placed",
+    Event::Confirmed { .. } => "confirmed",
+    Event::Accepted { .. } => "accepted",
+    Event::Rejected { .. } => "rejected",
+    Event::MarkedReady => "marked_ready",
+    Event::CourierAssigned { .. } => "courier_assigned",
+    Event::PickedUp => "picked_up",
+    Event::Delivered { .. } => "delivered",
+    Event::Cancelled { .. } => "cancelled",
+    Event::Expired { .. } => "expired",
+    Event::PaymentCaptured { .. } => "payment_captured",
+    Event::AcceptanceDue { .. } => "acceptance_due",
+    Event::PaymentAuthorized { .. } => "payment_authorized",
+    Event::PaymentFailed { .. } => "payment_failed",
+    Event::PaymentVoided => "payment_voided",
+    Event::RefundRequested(_) => "refund_requested",
+    Event::RefundFailed { .. } => "refund_failed",
+    Event::Refunded(_) => "refunded",
+    Event::RefundReversed { .. } => "refund_reversed",
+    Event::ChargebackOpened(_) => "chargeback_opened",
+    Event::ChargebackLost { .. } => "chargeback_lost",
+    Event::ChargebackWon { .. } => "chargeback_won",
+    Event::PaymentDiffers { .. } => "payment_differs",
 }
 
 /// An event in an order's history.
@@ -250,7 +293,7 @@ pub struct HistoryError {
     /// The number of the event that does not fit.
     pub version: Version,
     /// Its name.
-    pub event: &'static str,
+    pub event: String,
     /// The version before it; 0 when there is no order yet.
     pub after: Version,
 }
@@ -263,7 +306,7 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
     let misfit = |after| HistoryError {
         order_id: recorded.order_id,
         version: recorded.version,
-        event: recorded.event.name(),
+        event: recorded.event.name().to_owned(),
         after,
     };
     let mut order = match (order, &recorded.event) {
@@ -336,6 +379,7 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
             let version = order.version;
             order.win_chargeback(*number).ok_or_else(|| misfit(version))?;
         }
+        Event::Unknown(_) => order.is_newer = true,
     }
     order.version = recorded.version;
     order.updated_at = recorded.at;
@@ -361,6 +405,7 @@ fn placed(recorded: &RecordedEvent, details: &Arc<OrderDetails>) -> Order {
         closure: None,
         placed_at: recorded.at,
         updated_at: recorded.at,
+        is_newer: false,
     }
 }
 

@@ -215,6 +215,9 @@ pub fn settle(
     settings: &Settings,
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
+    if order.is_newer {
+        return Err(Rejection::Newer);
+    }
     let mut decision = Decision::unchanged(order);
     if !order.details.needs_provider() {
         return Ok(decision);

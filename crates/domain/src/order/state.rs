@@ -295,6 +295,9 @@ pub struct Order {
     pub placed_at: Timestamp,
     /// When its latest event happened.
     pub updated_at: Timestamp,
+    /// Whether a newer version of Dabba wrote something about it that this version does not understand. Such an order is
+    /// shown as far as it is understood, and nothing is decided on it.
+    pub is_newer: bool,
 }
 
 /// How an order ended before the customer had it.

@@ -168,7 +168,7 @@ proptest! {
             prop_assert_eq!(posting.entries.iter().map(|entry| entry.amount).sum::<i64>(), 0);
             prop_assert!(posting.entries.iter().all(|entry| entry.amount != 0));
             let recorded = &life.history[posting.version as usize - 1];
-            prop_assert_eq!((recorded.at, recorded.event.name()), (posting.at, posting.event));
+            prop_assert_eq!((recorded.at, recorded.event.name()), (posting.at, posting.event.as_str()));
             let Event::Refunded(refund) = &recorded.event else { continue };
             let (before, after) = (balances(&postings[..index]), balances(&postings[..=index]));
             let [_, _, restaurant, platform, courier, tax] = [0, 1, 2, 3, 4, 5].map(|it| before[it] - after[it]);

@@ -161,6 +161,7 @@ impl Engine {
 fn refusal(rejection: Rejection, order: &Order, viewer: &Viewer) -> Error {
     match &rejection {
         Rejection::NotTheirs => Error::NotFound("order"),
+        Rejection::Newer => Error::WrittenByNewer,
         Rejection::RoleNotAllowed { .. } => Error::Forbidden(rejection.to_string()),
         Rejection::Invalid(problems) => Error::Invalid(problems.clone()),
         Rejection::History(_) | Rejection::PaymentNotUnderstood => Error::Internal(rejection.to_string()),

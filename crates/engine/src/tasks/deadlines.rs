@@ -33,6 +33,7 @@ fn verdict(kind: TaskKind, order: &Order, settings: &Settings, now: Timestamp) -
     match decide(order, &command, &Actor::System, settings, now) {
         Ok(decision) => Ok(Verdict::Write(Box::new(decision))),
         Err(Rejection::IllegalMove { .. }) if now < time => Ok(Verdict::NotBefore(time)),
+        Err(Rejection::Newer) => Err(Error::WrittenByNewer),
         Err(rejection) => Err(Error::Internal(rejection.to_string())),
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use dabba_domain::{
     OrderId, Timestamp,
-    order::{Decision, Order, OrderStatus, PaymentReport, PaymentStatus, Task, TaskKind, settle},
+    order::{Decision, Order, OrderStatus, PaymentReport, PaymentStatus, Rejection, Task, TaskKind, settle},
     restaurant::Settings,
 };
 use dabba_store::{Backoff, ClaimedTask};
@@ -65,7 +65,10 @@ fn settled(
     settings: &Settings,
     now: Timestamp,
 ) -> Result<Decision, Error> {
-    settle(order, report, settings, now).map_err(|rejection| Error::Internal(rejection.to_string()))
+    settle(order, report, settings, now).map_err(|rejection| match rejection {
+        Rejection::Newer => Error::WrittenByNewer,
+        rejection => Error::Internal(rejection.to_string()),
+    })
 }
 
 impl Engine {

@@ -64,6 +64,9 @@ codes! {
     HistoryMissing "history_missing" Breach "I4",
     /// The stored events cannot be decoded.
     HistoryUnreadable "history_unreadable" Breach "I4",
+    /// A newer version of Dabba wrote something about the order that this version does not understand. Only the numbering
+    /// of its events is checked.
+    WrittenByNewer "written_by_newer" Warning "",
     /// The events are not numbered 1, 2, 3, … without a gap.
     HistoryNumbering "history_numbering" Breach "I4",
     /// An event among the order's own says that it is another order's.

@@ -32,13 +32,27 @@ pub(super) fn check(order: &Order, events: &[RecordedEvent], findings: &mut Find
         replay.step(recorded, findings);
     }
     replay.payment.finish(replay.closure.is_some(), findings);
-    let version_fits = u32::try_from(events.len()) == Ok(order.version);
-    if version_fits {
+    if check_version(order, events, findings) {
         replay.compare(order, findings);
-    } else {
+    }
+}
+
+/// What can be judged of an order of which a newer program wrote something: its events are numbered without a gap up to
+/// its version, and the first one places it.
+pub(super) fn check_numbering(order: &Order, events: &[RecordedEvent], findings: &mut Findings) {
+    if begin(order, events, findings).is_some() {
+        check_version(order, events, findings);
+    }
+}
+
+/// Whether the order is at the version of its last event.
+fn check_version(order: &Order, events: &[RecordedEvent], findings: &mut Findings) -> bool {
+    let fits = u32::try_from(events.len()) == Ok(order.version);
+    if !fits {
         let text = format!("it is at version {}, and has {} events", order.version, events.len());
         findings.add(Code::HistoryVersion, text);
     }
+    fits
 }
 
 /// Whether these can be events of one order at all, and if so the order as it was placed.
@@ -254,7 +268,8 @@ impl<'a> Replay<'a> {
             | Event::RefundRequested(_)
             | Event::RefundFailed { .. }
             | Event::ChargebackOpened(_)
-            | Event::PaymentDiffers { .. } => {}
+            | Event::PaymentDiffers { .. }
+            | Event::Unknown(_) => {}
             Event::Confirmed { acceptance_deadline } => {
                 (self.status, self.acceptance_deadline) =
                     (OrderStatus::Confirmed, Some(*acceptance_deadline));

@@ -140,7 +140,7 @@ pub(super) enum Illegal {
 
 /// The name under which an event stands in the table. Money that went back without Dabba is another matter than
 /// money that Dabba refunds.
-const fn name_of(event: &Event) -> &'static str {
+fn name_of(event: &Event) -> &str {
     match event {
         Event::Refunded(refund) if refund.external.is_some() => "refunded elsewhere",
         _ => event.name(),

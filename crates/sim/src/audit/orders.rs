@@ -51,7 +51,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
                 self.report.events += events;
                 self.report.rereads += rereads;
                 // What an order waits for that is wrong means nothing.
-                if findings.iter().all(|finding| finding.severity == Severity::Warning) {
+                if !order.is_newer && findings.iter().all(|finding| finding.severity == Severity::Warning) {
                     waiting.add(&order);
                 }
                 for finding in findings {
@@ -158,6 +158,25 @@ async fn read_events<S: OrderStore + ?Sized>(
 /// Everything that is wrong with an order and its events.
 fn check(order: &Order, events: &[RecordedEvent], options: &AuditOptions) -> Findings {
     let mut findings = Findings::of(order.id);
+    let unknown = events.iter().find(|recorded| matches!(recorded.event, Event::Unknown(_)));
+    if order.is_newer {
+        history::check_numbering(order, events, &mut findings);
+        let text = unknown.map_or_else(
+            || "its row says so".to_owned(),
+            |recorded| format!("its event {} is {}", recorded.version, recorded.event.name()),
+        );
+        findings.add(Code::WrittenByNewer, text);
+        return findings;
+    }
+    if let Some(recorded) = unknown {
+        let name = recorded.event.name();
+        let text = format!(
+            "its event {} is {name}, and nothing says that a newer version wrote it",
+            recorded.version
+        );
+        findings.add(Code::HistoryUnreadable, text);
+        return findings;
+    }
     history::check(order, events, &mut findings);
     let is_told = |recorded: &RecordedEvent| {
         matches!(recorded.event, Event::PaymentDiffers { step: PaymentStep::Captured, .. })

@@ -12,7 +12,7 @@ use dabba_domain::{
     order::{
         Awaited, CancelReason, Event, InterventionReason, Order, OrderDetails, OrderStatus, PaymentStatus,
         RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundNumber, RefundReason, ReviewReason,
-        Task,
+        Task, UnknownEvent,
     },
 };
 use dabba_sim::audit::{AuditOptions, Code, Severity, audit};
@@ -96,6 +96,11 @@ const fn expired(waited_for: Awaited) -> Event {
     Event::Expired { waited_for, stock_returned: false }
 }
 
+/// An event of a type that only a newer version of Dabba knows.
+fn unknown_event() -> Event {
+    Event::Unknown(UnknownEvent { name: "held_back".into(), data: None })
+}
+
 fn refund_of(number: u32, amount: Amount) -> Refund {
     let number = RefundNumber::new(number).unwrap();
     let (reason, borne_by) = (RefundReason::Late, RefundBearer::Restaurant);
@@ -157,6 +162,17 @@ fn refund(stored: &mut Stored, amount: Amount) {
 const PLANTED: &[Planted] = &[
     plant(Code::HistoryMissing, Stage::Delivered, |stored| stored.events.clear()),
     plant(Code::HistoryUnreadable, Stage::Delivered, |stored| stored.is_unreadable = true),
+    // Nothing says that a newer version wrote the order, so the event is damage.
+    plant(Code::HistoryUnreadable, Stage::Delivered, |stored| {
+        happen(stored, Actor::System, unknown_event());
+        stored.order.is_newer = false;
+    }),
+    plant(Code::WrittenByNewer, Stage::Preparing, |stored| happen(stored, Actor::System, unknown_event())),
+    // Of what such an order is by its events, nothing is known.
+    plant(Code::WrittenByNewer, Stage::Delivered, |stored| {
+        stored.order.status = OrderStatus::Created;
+        stored.order.is_newer = true;
+    }),
     plant(Code::HistoryNumbering, Stage::Delivered, |stored| {
         stored.events.remove(1);
     }),

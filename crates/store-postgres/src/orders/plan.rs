@@ -127,10 +127,7 @@ impl<'b> Planner<'b, '_> {
         if let Some(claim) = &commit.claim
             && let Some(record) = self.claim_record((claim.account_id, commit.restaurant_id, &claim.key))
         {
-            return Some(match record.replayed_order(claim.fingerprint) {
-                Some((order_id, version)) => CommitOutcome::Replayed { order_id, version },
-                None => CommitOutcome::KeyReused,
-            });
+            return Some(record.outcome(claim.fingerprint));
         }
         if commit.completes.is_some_and(|lease| !self.holds_lease(lease)) {
             return Some(CommitOutcome::LeaseLost);

@@ -4,14 +4,18 @@ use dabba_domain::{
     Amount, OrderId,
     order::{Order, OrderStatus, PaymentReference, PaymentStatus, RecordedEvent, Version},
 };
-use dabba_store::encoding::{decode_details, decode_event, decode_json, decode_refunds};
+use dabba_store::{
+    StoreError,
+    encoding::{ORDER_FORMAT, decode_details, decode_event, decode_json, decode_refunds, written_by_newer},
+};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::together::Orders;
 use crate::{
     codec::{
-        read, read_id, read_name, read_number, read_optional_id, read_optional_timestamp, read_timestamp,
+        read, read_format, read_id, read_name, read_number, read_optional_id, read_optional_timestamp,
+        read_timestamp,
     },
     failure::Failure,
     pool::Connection,
@@ -25,7 +29,7 @@ macro_rules! select_orders {
         "SELECT orders.id, orders.version, \
             (SELECT data::text FROM order_events WHERE order_id = orders.id AND order_events.version = 1), status, payment_status, captured, refunded, \
             courier_id, payment_reference, refunds::text, acceptance_deadline_ns, ready_by_ns, closure::text, \
-            placed_at_ns, updated_at_ns \
+            placed_at_ns, updated_at_ns, orders.format \
          FROM orders "
     };
 }
@@ -48,7 +52,7 @@ pub(crate) const FIND_EVENTS: &str = concat!(
 );
 
 pub(crate) const FIND_CLAIM: &str = "\
-    SELECT fingerprint, order_id, version, resource::text FROM idempotency_keys \
+    SELECT fingerprint, order_id, version, resource::text, fingerprint_version FROM idempotency_keys \
     WHERE account_id = $1 AND restaurant_id = $2 AND key = $3";
 
 /// The oldest first, so that a bounded number of them is always progress. Several servers may do this
@@ -66,8 +70,19 @@ pub(crate) async fn orders(connection: &Connection, ids: &[OrderId]) -> Result<O
     rows.iter().map(order).collect()
 }
 
-/// An order from a row of [`select_orders`].
+/// An order from a row of [`select_orders`]. What a newer program wrote and this one cannot decode is unavailable here.
 pub(crate) fn order_of(row: &Row) -> Result<Order, Failure> {
+    let is_newer = read_format(row, 15)? > ORDER_FORMAT;
+    match decode_order(row, is_newer) {
+        Err(Failure::Store(StoreError::Corrupt(_))) if is_newer => {
+            let id: OrderId = read_id(row, 0)?;
+            Err(written_by_newer(format_args!("order {id}")).into())
+        }
+        order => order,
+    }
+}
+
+fn decode_order(row: &Row, is_newer: bool) -> Result<Order, Failure> {
     let reference: Option<&str> = read(row, 8)?;
     let closure: Option<&str> = read(row, 12)?;
     Ok(Order {
@@ -86,6 +101,7 @@ pub(crate) fn order_of(row: &Row) -> Result<Order, Failure> {
         closure: closure.map(decode_json).transpose()?,
         placed_at: read_timestamp(row, 13)?,
         updated_at: read_timestamp(row, 14)?,
+        is_newer,
     })
 }
 

@@ -20,7 +20,7 @@ use dabba_store::encoding::EncodedCommit;
 
 /// The claims behind keys, as far as there are any.
 pub(crate) const FIND_CLAIMS: &str = "\
-    SELECT account_id, restaurant_id, key, fingerprint, order_id, version, resource::text \
+    SELECT account_id, restaurant_id, key, fingerprint, order_id, version, resource::text, fingerprint_version \
     FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS asked (account_id, restaurant_id, key) \
     JOIN idempotency_keys USING (account_id, restaurant_id, key)";
 

@@ -11,6 +11,7 @@ mod feed;
 mod high_availability;
 mod hints;
 mod lost_commit;
+mod newer;
 mod outages;
 mod ownership;
 mod proxy;

@@ -47,7 +47,16 @@ async fn a_database_with_another_schema_is_refused() {
         .await
         .unwrap();
     let error = open_error(&newer).await;
-    assert!(matches!(&error, StoreError::Unfit(text) if text.contains("newer")), "{error}");
+    assert!(matches!(&error, StoreError::Unfit(text) if text.contains("upgrade")), "{error}");
+}
+
+/// Each migration that states nothing would shut out every older server.
+#[tokio::test]
+async fn every_migration_states_with_which_servers_it_is_compatible() {
+    let client = session(&fresh_database()).await;
+    let stated = "SELECT count(*) FROM schema_versions WHERE version >= 8";
+    let stated: i64 = client.query_one(stated, &[]).await.unwrap().get(0);
+    assert_eq!(stated, i64::from(PostgresOptions::NEWEST_SCHEMA) - 7);
 }
 
 /// A dump that was restored into a younger cluster is refused: its feed would stand still.

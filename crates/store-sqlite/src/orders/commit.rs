@@ -16,7 +16,7 @@ use crate::{catalogue::extend_marks, claims, codec::id_bytes, failure::Failure};
 use dabba_store::encoding::{EncodedChange, EncodedCommit};
 
 pub(crate) const FIND_CLAIM: &str = "\
-    SELECT fingerprint, order_id, version, resource FROM idempotency_keys \
+    SELECT fingerprint, order_id, version, resource, fingerprint_version FROM idempotency_keys \
     WHERE account_id = ?1 AND restaurant_id = ?2 AND key = ?3";
 
 /// A lease that has run out still holds while nobody has taken the task over: its work is done.
@@ -95,10 +95,7 @@ fn failed_condition(
         && let Some(record) =
             claims::find_in(transaction, claim.account_id, Some(commit.restaurant_id), &claim.key)?
     {
-        return Ok(Some(match record.replayed_order(claim.fingerprint) {
-            Some((order_id, version)) => CommitOutcome::Replayed { order_id, version },
-            None => CommitOutcome::KeyReused,
-        }));
+        return Ok(Some(record.outcome(claim.fingerprint)));
     }
     if let Some(lease) = &commit.completes
         && !holds_lease(transaction, *lease)?

@@ -4,7 +4,9 @@ use dabba_domain::{
     Amount, OrderId,
     order::{Order, OrderStatus, PaymentReference, PaymentStatus, RecordedEvent, Version},
 };
-use dabba_store::encoding::{decode_details, decode_event, decode_json, decode_refunds};
+use dabba_store::encoding::{
+    ORDER_FORMAT, decode_details, decode_event, decode_json, decode_refunds, written_by_newer,
+};
 use dabba_store::{FeedCursor, FeedEntry, StoreError};
 use rusqlite::{Connection, Row, params};
 
@@ -20,7 +22,8 @@ use crate::{
 macro_rules! order_columns {
     () => {
         "id, version, details, status, payment_status, captured, refunded, courier_id, \
-         payment_reference, refunds, acceptance_deadline_ns, ready_by_ns, closure, placed_at_ns, updated_at_ns"
+         payment_reference, refunds, acceptance_deadline_ns, ready_by_ns, closure, placed_at_ns, updated_at_ns, \
+         format"
     };
 }
 pub(super) use order_columns;
@@ -49,8 +52,19 @@ pub(crate) fn order(connection: &Connection, id: OrderId) -> Result<Option<Order
     rows.next()?.map(order_of).transpose()
 }
 
-/// An order from a row of [`order_columns`].
+/// An order from a row of [`order_columns`]. What a newer program wrote and this one cannot decode is unavailable here.
 pub(super) fn order_of(row: &Row<'_>) -> Result<Order, Failure> {
+    let is_newer = read_number(row, 15)? > ORDER_FORMAT;
+    match decode_order(row, is_newer) {
+        Err(failure) if is_newer && failure.is_corrupt() => {
+            let id: OrderId = read_id(row, 0)?;
+            Err(written_by_newer(format_args!("order {id}")).into())
+        }
+        order => order,
+    }
+}
+
+fn decode_order(row: &Row<'_>, is_newer: bool) -> Result<Order, Failure> {
     Ok(Order {
         id: read_id(row, 0)?,
         version: read_number(row, 1)?,
@@ -67,6 +81,7 @@ pub(super) fn order_of(row: &Row<'_>) -> Result<Order, Failure> {
         closure: read_optional_text(row, 12)?.map(decode_json).transpose()?,
         placed_at: read_timestamp(row, 13)?,
         updated_at: read_timestamp(row, 14)?,
+        is_newer,
     })
 }
 

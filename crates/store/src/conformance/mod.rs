@@ -30,6 +30,7 @@ mod commits;
 mod history;
 mod keys;
 mod lists;
+pub mod newer;
 mod parking;
 pub mod past;
 mod payments;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dabba_domain::{
     ExternalId, Role,
+    order::Version,
     restaurant::{Closed, Pause, Restaurant},
     text::Note,
 };
@@ -11,8 +12,14 @@ use dabba_domain::{
 use super::builders::{World, menu};
 use crate::{
     Account, AccountCreation, CatalogueUpdate, Claim, ClaimAt, ClaimOutcome, ClaimRecord, Fingerprint,
-    PageSize, Resource, RestaurantCreation, Store, UnderKey,
+    PageSize, Resource, RestaurantCreation, Store, UnderKey, encoding::FINGERPRINT_VERSION,
 };
+
+/// What is stored of a claim that led to this.
+fn record_of(claim: &Claim, resource: Resource, version: Version) -> ClaimRecord {
+    let fingerprint_version = FINGERPRINT_VERSION;
+    ClaimRecord { fingerprint: claim.fingerprint, fingerprint_version, resource, version }
+}
 
 /// A restaurant with an external id, in the bucket of that.
 fn restaurant(world: &mut World, external_id: &str) -> Restaurant {
@@ -113,8 +120,7 @@ pub async fn a_restaurant_is_changed_once_under_a_key(store: Arc<dyn Store>) {
     assert_eq!(refused, UnderKey::Ended(CatalogueUpdate::Conflict { current: 1 }));
     let paused = store.update_restaurant_under(&restaurant, 1, Some(at)).await.unwrap();
     assert_eq!(paused, UnderKey::Ended(CatalogueUpdate::Done { revision: 2 }));
-    let record =
-        ClaimRecord { fingerprint: claim.fingerprint, resource: Resource::Restaurant(id), version: 2 };
+    let record = record_of(&claim, Resource::Restaurant(id), 2);
     restaurant.pause = None;
     store.update_restaurant(&restaurant, 2).await.unwrap();
     restaurant.pause = Some(Pause { until: None });
@@ -142,8 +148,7 @@ pub async fn an_account_is_registered_once_under_a_key(store: Arc<dyn Store>) {
     let account = world.account(Role::Courier);
     let created = store.create_account_under(&account, Some(at)).await.unwrap();
     assert_eq!(created, UnderKey::Ended(AccountCreation::Created));
-    let record =
-        ClaimRecord { fingerprint: claim.fingerprint, resource: Resource::Account(account.id), version: 1 };
+    let record = record_of(&claim, Resource::Account(account.id), 1);
     let again = Account { email: account.email, ..world.account(Role::Courier) };
     let replayed = store.create_account_under(&again, Some(at)).await.unwrap();
     assert_eq!(replayed, UnderKey::Claimed(record.clone()));
@@ -170,7 +175,7 @@ pub async fn a_key_of_an_account_is_claimed_once(store: Arc<dyn Store>) {
     let results = running.join_all().await;
     let claimed: Vec<_> = results.iter().filter(|(_, outcome)| *outcome == ClaimOutcome::Claimed).collect();
     let [(resource, _)] = &claimed[..] else { panic!("{results:?}") };
-    let record = ClaimRecord { fingerprint: claim.fingerprint, resource: resource.clone(), version: 1 };
+    let record = record_of(&claim, resource.clone(), 1);
     let found = results.iter().filter(|(_, outcome)| *outcome == ClaimOutcome::Found(record.clone()));
     assert_eq!(found.count(), 7, "{results:?}");
     let id = world.restaurant_id();

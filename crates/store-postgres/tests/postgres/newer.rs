@@ -1,0 +1,120 @@
+//! Servers of several versions on one database.
+
+use std::sync::Arc;
+
+use dabba_store::{
+    Store as _, StoreError,
+    conformance::{
+        builders::World,
+        newer::{NewerRows, newer_rows_are_left_alone},
+    },
+};
+use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
+use tokio_postgres::Client;
+
+use crate::common::{eventually, fresh_database, own_database, randomness, session};
+
+/// A schema that is newer than the one that this program knows.
+const NEWER: u32 = PostgresOptions::NEWEST_SCHEMA + 1;
+
+async fn open(url: &str, options: &PostgresOptions) -> Result<PostgresStore, StoreError> {
+    PostgresStore::open(url, &Ownership::sole(), options, randomness()).await
+}
+
+/// Writes what a newer server would.
+async fn write_newer(client: &Client, rows: &NewerRows) {
+    let number = |number: u32| i32::try_from(number).unwrap();
+    let version = i64::from(rows.version);
+    let event = "INSERT INTO order_events (order_id, version, at_ns, type, actor, data) \
+        SELECT order_id, version + 1, at_ns, $3, actor, $4::text::json FROM order_events \
+        WHERE order_id = $1 AND version = $2::bigint - 1";
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+        [&rows.order_id.uuid(), &version, &NewerRows::EVENT, &NewerRows::DATA];
+    assert_eq!(client.execute(event, &parameters).await.unwrap(), 1);
+    let format = number(NewerRows::ORDER_FORMAT);
+    let order = "UPDATE orders SET version = $2, format = $3 WHERE id = $1";
+    client.execute(order, &[&rows.order_id.uuid(), &version, &format]).await.unwrap();
+    let order = "UPDATE orders SET status = $2, format = $3 WHERE id = $1";
+    client.execute(order, &[&rows.unreadable_id.uuid(), &NewerRows::STATUS, &format]).await.unwrap();
+    let restaurant = "UPDATE restaurants SET format = $2 WHERE id = $1";
+    let format = number(NewerRows::RESTAURANT_FORMAT);
+    client.execute(restaurant, &[&rows.restaurant_id.uuid(), &format]).await.unwrap();
+    let key = "UPDATE idempotency_keys SET fingerprint_version = $2 WHERE order_id = $1";
+    let format = number(NewerRows::FINGERPRINT_VERSION);
+    client.execute(key, &[&rows.claimed.order_id.uuid(), &format]).await.unwrap();
+    let task = "INSERT INTO tasks (id, order_id, queue, kind, run_at_ns) VALUES ($1, $2, 'deadlines', $3, 1)";
+    client.execute(task, &[&rows.task_id.uuid(), &rows.order_id.uuid(), &NewerRows::KIND]).await.unwrap();
+}
+
+/// Says that the database has another schema, with which servers from a version on are compatible.
+async fn state_schema(client: &Client, version: u32, compatible_from: u32) {
+    let state = format!(
+        "UPDATE refinery_schema_history SET version = {version} WHERE version = (SELECT max(version) FROM refinery_schema_history); \
+         DELETE FROM schema_versions WHERE version >= {version}; \
+         INSERT INTO schema_versions VALUES ({version}, {compatible_from})"
+    );
+    client.batch_execute(&state).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_newer_server_wrote_is_left_alone() {
+    let (_cluster, url) = own_database();
+    let store = Arc::new(open(&url, &PostgresOptions::default()).await.unwrap());
+    let mut world = World::new(141);
+    let rows = NewerRows::placed(&*store, &mut world).await;
+    write_newer(&session(&url).await, &rows).await;
+    newer_rows_are_left_alone(store.clone(), &mut world, &rows).await;
+    store.close().await;
+}
+
+/// A newer schema is used if it says that it is compatible with this program, and left as it is. A server that runs
+/// while the schema becomes incompatible stops using it, and goes on when it is compatible again.
+#[tokio::test]
+async fn a_newer_schema_is_used_while_it_is_compatible() {
+    let url = fresh_database();
+    let client = session(&url).await;
+    let options = PostgresOptions::default();
+    state_schema(&client, NEWER, PostgresOptions::NEWEST_SCHEMA).await;
+    assert_eq!(PostgresStore::migrate(&url, &Ownership::sole()).await, Ok(0));
+    let store = open(&url, &options).await.unwrap();
+    store.ping().await.unwrap();
+
+    state_schema(&client, NEWER, NEWER).await;
+    let unfit = |error: &StoreError| matches!(error, StoreError::Unfit(text) if text.contains("upgrade"));
+    assert!(unfit(&open(&url, &options).await.unwrap_err()));
+    assert!(unfit(&PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap_err()));
+    eventually("the running server notices", async || store.ping().await.is_err_and(|error| unfit(&error)))
+        .await;
+
+    state_schema(&client, NEWER, PostgresOptions::NEWEST_SCHEMA).await;
+    eventually("it goes on", async || store.ping().await.is_ok()).await;
+    store.close().await;
+}
+
+/// A migration does not wait long for a lock, since whatever comes later would wait behind it: it gives way, and is
+/// made when the lock is free.
+#[tokio::test]
+async fn a_migration_gives_way_to_those_who_hold_a_lock() {
+    let cluster = dabba_pg_cluster::Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    // The migration after this one adds columns to tables that are read all the time.
+    let before = 7;
+    PostgresStore::migrate_to(&url, &Ownership::sole(), before).await.unwrap();
+    let holder = session(&url).await;
+    holder.batch_execute("BEGIN; LOCK TABLE orders, restaurants IN ACCESS SHARE MODE").await.unwrap();
+    holder.batch_execute("LOCK TABLE idempotency_keys, shard IN ACCESS SHARE MODE").await.unwrap();
+    let migrating = tokio::spawn({
+        let url = url.clone();
+        async move { PostgresStore::migrate_to(&url, &Ownership::sole(), before + 1).await }
+    });
+    // It has waited for a lock, and given up: a reader that comes later is served while the lock is still held.
+    let other = session(&url).await;
+    eventually("it waits", async || {
+        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL";
+        other.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) > 0
+    })
+    .await;
+    other.query_one("SELECT count(*) FROM orders", &[]).await.unwrap();
+    holder.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(migrating.await.unwrap(), Ok(1));
+}

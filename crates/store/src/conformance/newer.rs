@@ -1,0 +1,116 @@
+//! What a newer program has written, for the tests of stores: each writes the rows of [`NewerRows`] by its own SQL, and
+//! then holds its answers against [`newer_rows_are_left_alone`].
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    OrderId, RestaurantId, TaskId,
+    order::{Event, TaskQueue},
+};
+
+use super::builders::{World, menu, order_of};
+use crate::{
+    Commit, CommitOutcome, FeedCursor, OrderQuery, OrderScope, PageSize, Store, StoreError,
+    encoding::{FINGERPRINT_VERSION, ORDER_FORMAT, RESTAURANT_FORMAT},
+};
+
+/// A restaurant with two orders, on which a newer program has worked.
+pub struct NewerRows {
+    /// The restaurant whose settings or menu it has replaced: `format` is one more than this program knows.
+    pub restaurant_id: RestaurantId,
+    /// The order to which it has added the event [`NewerRows::EVENT`] with [`NewerRows::DATA`]: `format` is one more than
+    /// this program knows, and the version one more than before.
+    pub order_id: OrderId,
+    /// The version of that event.
+    pub version: u32,
+    /// The order to which it has given a status [`NewerRows::STATUS`], which this program cannot read.
+    pub unreadable_id: OrderId,
+    /// The commit whose key it has claimed, with another version of fingerprints.
+    pub claimed: Commit,
+    /// A task of the kind [`NewerRows::KIND`], due in the queue of deadlines.
+    pub task_id: TaskId,
+}
+
+impl NewerRows {
+    /// The type of an event.
+    pub const EVENT: &str = "held_back";
+    /// Its content.
+    pub const DATA: &str = r#"{"minutes":5}"#;
+    /// A kind of tasks.
+    pub const KIND: &str = "release_order";
+    /// The status of an order.
+    pub const STATUS: &str = "scheduled";
+    /// The format of orders.
+    pub const ORDER_FORMAT: u32 = ORDER_FORMAT + 1;
+    /// The format of restaurants.
+    pub const RESTAURANT_FORMAT: u32 = RESTAURANT_FORMAT + 1;
+    /// The version of fingerprints.
+    pub const FINGERPRINT_VERSION: u32 = FINGERPRINT_VERSION + 1;
+
+    /// Places the orders, on which a newer program has not worked yet.
+    pub async fn placed(store: &dyn Store, world: &mut World) -> Self {
+        let restaurant = world.restaurant();
+        store.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
+        let customer_id = world.account_id();
+        let [placed, unreadable, claimed] = [(); 3].map(|()| world.place(restaurant.id, customer_id));
+        let outcomes = store.commit(vec![placed.clone(), unreadable.clone(), claimed.clone()]).await.unwrap();
+        assert_eq!(outcomes, [CommitOutcome::Committed, CommitOutcome::Committed, CommitOutcome::Committed]);
+        let order = order_of(&placed);
+        Self {
+            restaurant_id: restaurant.id,
+            order_id: order.id,
+            version: order.version + 1,
+            unreadable_id: unreadable.order_id,
+            task_id: world.task_id(order.id),
+            claimed,
+        }
+    }
+}
+
+/// What a newer program has written is shown as far as it is understood. Nothing is decided on it, priced from it or
+/// compared with it, and none of it keeps what is beside it from being read.
+pub async fn newer_rows_are_left_alone(store: Arc<dyn Store>, world: &mut World, rows: &NewerRows) {
+    let order = store.order(rows.order_id).await.unwrap().unwrap();
+    assert!(order.is_newer);
+    assert_eq!(order.version, rows.version);
+    let own = store.order(rows.claimed.order_id).await.unwrap().unwrap();
+    assert!(!own.is_newer);
+    let events = store.events(rows.order_id, rows.version - 1, 10).await.unwrap();
+    let Some(Event::Unknown(event)) = events.last().map(|recorded| &recorded.event) else {
+        panic!("{events:?}")
+    };
+    assert_eq!((&*event.name, event.data.clone().unwrap()["minutes"].as_i64()), (NewerRows::EVENT, Some(5)));
+    let feed = store.feed(&FeedCursor::start(), 100).await.unwrap();
+    assert_eq!(feed.iter().filter(|entry| matches!(entry.event.event, Event::Unknown(_))).count(), 1);
+
+    let error = store.order(rows.unreadable_id).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("newer")), "{error}");
+    let query = OrderQuery {
+        scope: OrderScope::Restaurant(rows.restaurant_id),
+        statuses: vec![own.status, order.status],
+        after: None,
+        limit: PageSize::DEFAULT,
+    };
+    let mut listed: Vec<_> =
+        store.list_orders(&query).await.unwrap().orders.iter().map(|order| order.id).collect();
+    listed.sort_unstable();
+    let mut expected = vec![order.id, own.id];
+    expected.sort_unstable();
+    assert_eq!(listed, expected);
+
+    assert_eq!(store.commit(vec![rows.claimed.clone()]).await.unwrap(), [CommitOutcome::NewerClaim]);
+    let customer_id = world.account_id();
+    let mut neighbour = world.place(rows.restaurant_id, customer_id);
+    neighbour.catalogue = None;
+    let outcomes = store.commit(vec![rows.claimed.clone(), neighbour]).await.unwrap();
+    assert_eq!(outcomes, [CommitOutcome::NewerClaim, CommitOutcome::Committed]);
+
+    let error = store.catalogue(rows.restaurant_id).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("newer")), "{error}");
+
+    let (now, until) = (world.in_seconds(100_000), world.in_seconds(200_000));
+    let claimed = store.claim_due_tasks(TaskQueue::Deadlines, now, until, 100).await.unwrap();
+    assert!(claimed.iter().all(|claimed| claimed.task.id != rows.task_id));
+    let all = store.all_tasks(None, PageSize::DEFAULT).await.unwrap().entries;
+    assert!(all.iter().all(|stored| stored.task.id != rows.task_id));
+}
