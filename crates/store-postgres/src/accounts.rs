@@ -131,7 +131,7 @@ impl AccountStore for PostgresStore {
 
     async fn add_member(&self, restaurant_id: RestaurantId, account_id: AccountId) -> Result<(), StoreError> {
         self.read(async |connection| {
-            connection.execute(INSERT_MEMBERSHIP, &[&restaurant_id.uuid(), &account_id.uuid()]).await?;
+            connection.write(INSERT_MEMBERSHIP, &[&restaurant_id.uuid(), &account_id.uuid()]).await?;
             Ok(())
         })
         .await
@@ -144,7 +144,7 @@ impl AccountStore for PostgresStore {
     ) -> Result<bool, StoreError> {
         self.read(async |connection| {
             let parameters = (restaurant_id.uuid(), account_id.uuid());
-            Ok(connection.execute(DELETE_MEMBERSHIP, &[&parameters.0, &parameters.1]).await? == 1)
+            Ok(connection.write(DELETE_MEMBERSHIP, &[&parameters.0, &parameters.1]).await? == 1)
         })
         .await
     }

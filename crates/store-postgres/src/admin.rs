@@ -211,7 +211,7 @@ impl Administration {
     async fn change(&self, from: &Ownership, to: &Ownership) -> Result<(), StoreError> {
         self.run(async |connection| {
             let fence = format!(
-                "BEGIN; SET LOCAL lock_timeout = {FENCE_TIMEOUT_MS}; LOCK TABLE shard IN ACCESS EXCLUSIVE MODE"
+                "BEGIN READ WRITE; SET LOCAL lock_timeout = {FENCE_TIMEOUT_MS}; LOCK TABLE shard IN ACCESS EXCLUSIVE MODE"
             );
             let change = async {
                 connection.begin(&fence).await?;

@@ -55,6 +55,12 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(500);
 /// The name, as a number, of the lock that a migrating server holds on its database: `dabba` in ASCII.
 const LOCK: i64 = 0x64_61_62_62_61;
 
+/// In what encoding a database keeps texts.
+const ENCODING: &str = "SELECT current_setting('server_encoding')";
+
+/// The one encoding that can hold every text.
+const UTF8: &str = "UTF8";
+
 /// The schema that is there; NULL when there is none. Two steps, since a statement that names a table
 /// that is not there cannot be planned.
 const HAS_HISTORY: &str = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
@@ -86,6 +92,7 @@ pub(crate) async fn migrate(url: &str, ownership: &Ownership, known: u32) -> Res
         .map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))?
         .map_err(|error| StoreError::Unavailable(describe(&error)))?;
     let applied = async {
+        check_encoding(&client).await.map_err(Failure::into_store_error)?;
         let applied = apply(&mut client, known).await?;
         shard::claim(&client, ownership).await.map_err(Failure::into_store_error)?;
         Ok(applied)
@@ -158,11 +165,24 @@ async fn schema_version(client: &Client) -> Result<Option<u32>, Failure> {
 
 /// Makes sure that a server that knows the schema `known` can run on a database.
 pub(crate) async fn check_schema(connection: &Connection, known: u32) -> Result<(), Failure> {
+    check_encoding(connection.client()?).await?;
     let version = check_version(connection.client()?, known).await?;
     if version > known {
         tracing::info!(version, known, "the database has a newer, compatible schema: upgrade this server");
     }
     check_numbering(connection).await
+}
+
+/// Refuses a database that cannot hold every text: one emoji in it would fail all orders of its batch.
+async fn check_encoding(client: &Client) -> Result<(), Failure> {
+    let encoding: String = client.query_one(ENCODING, &[]).await?.try_get(0)?;
+    if encoding == UTF8 {
+        return Ok(());
+    }
+    Err(Failure::Store(StoreError::Unfit(format!(
+        "the database keeps texts in {encoding}, and {UTF8} is needed: create a database with \
+         CREATE DATABASE name ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
+    ))))
 }
 
 /// Makes sure that a server that knows the schema `known` can run on the schema of a database. Returns its version.

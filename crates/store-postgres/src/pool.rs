@@ -30,10 +30,22 @@ use crate::{PostgresOptions, codec::read, failure::Failure, hosts::Hosts, tls::T
 const SESSION: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off \
                        -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan -c jit=off";
 
+/// What each connection sets once it is made.
+///
 /// A commit that is acknowledged is on the disk, whatever the server's default is. Where the default
 /// promises more than that (a standby has it too), it stays.
-const WAIT_FOR_THE_DISK: &str = "\
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+///
+/// Statements outside of a transaction that was begun to write cannot write. The statements of a transaction are sent
+/// without waiting for its BEGIN, each of them would be a transaction of its own if BEGIN failed (a timeout, a
+/// cancellation that comes late), and the caller is told that nothing was written. So the server itself refuses such
+/// writes (25006). It is not among [`SESSION`], since a URL with `target_session_attrs=read-write` takes a server with
+/// that default for a standby.
+const SET_UP: &str = "\
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
+    SET default_transaction_read_only = on";
+
+/// Begins a transaction of one statement that writes.
+const BEGIN_ALONE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE";
 
 /// Begins a transaction that writes. The lock comes before its snapshot is made: see [`crate::shard`].
 pub(crate) const BEGIN_SERIALIZABLE: &str =
@@ -86,9 +98,7 @@ impl Connections {
                 recycle: Some(options.connect_timeout),
             })
             .post_create(Hook::async_fn(|client: &mut ClientWrapper, _| {
-                Box::pin(
-                    async move { client.batch_execute(WAIT_FOR_THE_DISK).await.map_err(HookError::Backend) },
-                )
+                Box::pin(async move { client.batch_execute(SET_UP).await.map_err(HookError::Backend) })
             }))
             .pre_recycle(Hook::sync_fn(move |_, metrics| {
                 if metrics.age() > max_age || metrics.last_used() > max_idle {
@@ -228,7 +238,7 @@ impl Connection {
         rows.first().map_or_else(|| Err(Failure::corrupt("an answer went missing")), |row| read(row, 0))
     }
 
-    /// Runs a statement by itself. Answers how many rows it touched.
+    /// Runs a statement that writes, within a transaction that was begun for that. Returns how many rows it touched.
     pub(crate) async fn execute(
         &self,
         sql: &str,
@@ -237,6 +247,44 @@ impl Connection {
         let client = self.client()?;
         let run = async { client.execute(&client.prepare_cached(sql).await?, parameters).await };
         Ok(self.answer(run).await?)
+    }
+
+    /// Runs a statement that writes as a transaction of its own. Returns how many rows it touched.
+    pub(crate) async fn write(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64, Failure> {
+        let [statement] = self.prepare([sql]).await?;
+        let client = self.client()?;
+        self.alone(client.execute(&statement, parameters)).await
+    }
+
+    /// Runs a statement that writes as a transaction of its own. Returns its rows.
+    pub(crate) async fn write_returning(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Failure> {
+        let [statement] = self.prepare([sql]).await?;
+        let client = self.client()?;
+        self.alone(client.query(&statement, parameters)).await
+    }
+
+    /// Runs a statement between BEGIN and COMMIT, in one round trip. When BEGIN fails the statement cannot write, and when
+    /// the statement fails COMMIT rolls back.
+    async fn alone<T>(&self, statement: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+        let client = self.client()?;
+        self.set_in_transaction(true);
+        let (begin, commit) = (client.batch_execute(BEGIN_ALONE), client.batch_execute("COMMIT"));
+        // `join3` polls in order, so the three are sent in order.
+        match futures::future::join3(begin, statement, commit).await {
+            (Ok(()), Ok(answer), Ok(())) => {
+                self.set_in_transaction(false);
+                Ok(answer)
+            }
+            // What comes after the first that failed failed because of it.
+            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
+                self.rollback().await;
+                Err(Failure::of_commit(error))
+            }
+        }
     }
 
     /// Prepares statements that this connection has not met yet, all at once.

@@ -106,7 +106,7 @@ impl TaskStore for PostgresStore {
         };
         self.read(async |connection| {
             let rows = connection
-                .query(
+                .write_returning(
                     CLAIM_DUE,
                     &[&now, &lease, &i64::from(limit), &queue.as_str(), &lease_time, &known_kinds()],
                 )
@@ -131,7 +131,7 @@ impl TaskStore for PostgresStore {
         }
         self.read(async |connection| {
             let token = i64::from(lease.token);
-            Ok(connection.execute(POSTPONE, &[&lease.task_id.uuid(), &token, &run_at_ns]).await? == 1)
+            Ok(connection.write(POSTPONE, &[&lease.task_id.uuid(), &token, &run_at_ns]).await? == 1)
         })
         .await
     }
@@ -196,7 +196,7 @@ impl PostgresStore {
                 (i64::from(lease.token), i32::try_from(MAX_TASK_FAILURES).unwrap_or(i32::MAX));
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
                 [&lease.task_id.uuid(), &token, &run_at_ns, &parked_at_ns, &failure.error, &entry, &most];
-            Ok(connection.execute(FAIL, &parameters).await? == 1)
+            Ok(connection.write(FAIL, &parameters).await? == 1)
         })
         .await
     }

@@ -135,7 +135,7 @@ impl Administration {
         let mut after = BELOW_EVERY_ID;
         loop {
             let step = self.run(async |connection| {
-                let rows = connection.query(&sql, &[&after, &ROWS_PER_STEP]).await?;
+                let rows = connection.write_returning(&sql, &[&after, &ROWS_PER_STEP]).await?;
                 let Some(row) = rows.first() else { return Ok(None) };
                 Ok(Some((read::<Uuid>(row, 0)?, read::<i64>(row, 1)?)))
             });
@@ -152,7 +152,7 @@ impl Administration {
         loop {
             let step = self.run(async |connection| {
                 let parameters: [&(dyn ToSql + Sync); 4] = [&after.0, &after.1, &after.2, &ROWS_PER_STEP];
-                let rows = connection.query(PURGE_KEYS, &parameters).await?;
+                let rows = connection.write_returning(PURGE_KEYS, &parameters).await?;
                 let Some(row) = rows.first() else { return Ok(None) };
                 Ok(Some(((read(row, 0)?, read(row, 1)?, read(row, 2)?), read::<i64>(row, 3)?)))
             });
@@ -172,7 +172,7 @@ impl Administration {
         let mut purged = Purged { table, rows: 0 };
         loop {
             let step = self.run(async |connection: &Connection| -> Result<u64, Failure> {
-                connection.execute(sql, &[&ROWS_PER_STEP]).await
+                connection.write(sql, &[&ROWS_PER_STEP]).await
             });
             let gone = step.await?;
             if gone == 0 {

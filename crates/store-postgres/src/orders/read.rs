@@ -141,6 +141,6 @@ pub(super) async fn forget_keys(
     claimed_before_ns: i64,
     limit: u32,
 ) -> Result<u32, Failure> {
-    let deleted = connection.execute(FORGET_KEYS, &[&claimed_before_ns, &i64::from(limit)]).await?;
+    let deleted = connection.write(FORGET_KEYS, &[&claimed_before_ns, &i64::from(limit)]).await?;
     u32::try_from(deleted).map_err(|_| Failure::corrupt("more keys were forgotten than asked for"))
 }

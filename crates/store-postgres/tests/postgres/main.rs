@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be done ends the test")]
 
+mod begin;
 mod clocks;
 mod collisions;
 mod common;

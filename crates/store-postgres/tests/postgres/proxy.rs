@@ -20,6 +20,9 @@ use crate::common::PATIENCE;
 pub(crate) enum Cut {
     /// When the first statement of a transaction comes by, which the server does not get.
     BeforeBegin,
+    /// Not at all: where the first statement of a transaction comes by, the server gets one that is cancelled at once, as
+    /// by a timeout. What follows it arrives as it was sent.
+    CancellingBegin,
     /// When COMMIT comes by, which the server does not get.
     BeforeCommit,
     /// When the server has answered to COMMIT, which the client does not get.
@@ -136,10 +139,15 @@ async fn pass_on(mut client: TcpStream, mut server: UnixStream, state: &State) {
         tokio::select! {
             read = client.read(&mut request) => {
                 let Ok(length @ 1..) = read else { return };
-                let request = &request[..length];
+                let request = &mut request[..length];
                 let holds = |text: &[u8]| request.windows(text.len()).any(|window| window == text);
-                match state.takes(|cut| holds(if cut == Cut::BeforeBegin { b"BEGIN" } else { b"COMMIT\0" })) {
+                let of_begin = |cut| matches!(cut, Cut::BeforeBegin | Cut::CancellingBegin);
+                match state.takes(|cut| holds(if of_begin(cut) { b"BEGIN" } else { b"COMMIT\0" })) {
                     None => is_committing = false,
+                    Some(Cut::CancellingBegin) => {
+                        cancel_begin(request);
+                        state.is_cut();
+                    }
                     Some(Cut::AfterCommit) => is_committing = true,
                     Some(Cut::BeforeBegin | Cut::BeforeCommit) => {
                         // First, so that the server has noticed by the time that anybody hears of it.
@@ -167,6 +175,16 @@ async fn pass_on(mut client: TcpStream, mut server: UnixStream, state: &State) {
             }
         }
     }
+}
+
+/// Puts a statement in the place of the first BEGIN that fails as one does that is cancelled (57014).
+fn cancel_begin(request: &mut [u8]) {
+    const CANCELLED: &[u8] = b"DO $$BEGIN RAISE query_canceled;END$$";
+    let start = request.windows(5).position(|window| window == b"BEGIN").unwrap();
+    let length = request[start..].iter().position(|byte| *byte == 0).unwrap();
+    let statement = &mut request[start..start + length];
+    statement.fill(b' ');
+    statement[..CANCELLED.len()].copy_from_slice(CANCELLED);
 }
 
 /// Keeps the server's connection, and gives it what it did not get when it is time. Until then the server

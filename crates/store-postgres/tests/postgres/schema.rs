@@ -59,6 +59,31 @@ async fn every_migration_states_with_which_servers_it_is_compatible() {
     assert_eq!(stated, i64::from(PostgresOptions::NEWEST_SCHEMA) - 7);
 }
 
+/// A database that cannot hold every text is refused before anything is written to it, and one that was migrated
+/// before this was checked when it is opened. Whatever its locale, an UTF-8 database is taken.
+#[tokio::test]
+async fn a_database_with_another_encoding_is_refused() {
+    let cluster = Cluster::shared().unwrap();
+    for (encoding, is_taken) in [("SQL_ASCII", false), ("LATIN1", false), ("EUC_JP", false), ("UTF8", true)] {
+        let database = format!("in_{}", encoding.to_lowercase());
+        let create =
+            format!("CREATE DATABASE {database} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0");
+        cluster.execute("postgres", &create).unwrap();
+        let url = cluster.url(&database);
+        let migrated = PostgresStore::migrate(&url, &Ownership::sole()).await;
+        assert_eq!(migrated.is_ok(), is_taken, "{encoding}: {migrated:?}");
+        if is_taken {
+            continue;
+        }
+        for error in [migrated.unwrap_err(), open_error(&url).await] {
+            let names_both = |text: &String| text.contains(encoding) && text.contains("ENCODING 'UTF8'");
+            assert!(matches!(&error, StoreError::Unfit(text) if names_both(text)), "{error}");
+        }
+        let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+        assert_eq!(session(&url).await.query_one(tables, &[]).await.unwrap().get::<_, i64>(0), 0);
+    }
+}
+
 /// A dump that was restored into a younger cluster is refused: its feed would stand still.
 #[tokio::test]
 async fn a_database_from_another_cluster_is_refused() {

@@ -1,0 +1,139 @@
+//! A BEGIN that fails while the statements of its transaction are on their way.
+
+use std::sync::Arc;
+
+use dabba_domain::{RestaurantId, Role, order::TaskQueue};
+use dabba_store::{
+    AccountStore as _, CatalogueStore as _, CommitOutcome, OrderStore as _, Store as _, StoreError,
+    TaskFailure, TaskStore as _,
+    conformance::builders::{World, slug},
+};
+use dabba_store_postgres::{PostgresOptions, PostgresStore};
+use tokio_postgres::Client;
+
+use crate::{
+    common::{fresh_database, open, open_with, restaurant, session},
+    proxy::{Cut, Gate, Proxy},
+};
+
+/// Every table that a write of a store touches.
+const TABLES: &[&str] = &[
+    "accounts",
+    "idempotency_keys",
+    "memberships",
+    "menus",
+    "order_events",
+    "orders",
+    "restaurants",
+    "stock",
+    "tasks",
+    "unavailable_items",
+];
+
+/// A store behind a proxy, and what its database holds.
+struct Scene {
+    proxy: Proxy,
+    store: Arc<PostgresStore>,
+    session: Client,
+    world: World,
+    restaurant: RestaurantId,
+}
+
+impl Scene {
+    async fn new(seed: u64) -> Self {
+        let url = fresh_database();
+        let proxy = Proxy::start().await;
+        let options = PostgresOptions { pool_size: 1, ..PostgresOptions::default() };
+        let store = open_with(&proxy.url(&url), &options).await;
+        let mut world = World::new(seed);
+        let restaurant = restaurant(&*open(&url).await, &mut world, "dal", 5).await;
+        Self { proxy, store, session: session(&url).await, world, restaurant }
+    }
+
+    /// All rows of all tables.
+    async fn content(&self) -> String {
+        let mut content = String::new();
+        for table in TABLES {
+            let all = format!(
+                "SELECT coalesce(string_agg(row::text, ';' ORDER BY row::text), '') FROM {table} AS row"
+            );
+            content.push_str(self.session.query_one(&all, &[]).await.unwrap().get(0));
+            content.push('\n');
+        }
+        content
+    }
+
+    /// Proves that a write whose BEGIN is cancelled fails as one that may succeed later, and writes nothing.
+    async fn writes_nothing<T: std::fmt::Debug>(
+        &self,
+        what: &str,
+        write: impl AsyncFnOnce(&PostgresStore) -> Result<T, StoreError>,
+    ) {
+        let before = self.content().await;
+        let cut = self.proxy.cut(&[Cut::CancellingBegin], Gate::Open);
+        let result = write(&self.store).await;
+        self.proxy.has_cut(cut).await;
+        assert!(matches!(result, Err(StoreError::Unavailable(_))), "{what}: {result:?}");
+        assert_eq!(self.content().await, before, "{what}");
+    }
+}
+
+/// The statements of a batch are sent without waiting for BEGIN. None of them takes effect without it, be it in a
+/// batch that is assumed to hold, or in one that was looked into first; and the same batch is written afterwards.
+#[tokio::test]
+async fn a_batch_whose_begin_is_cancelled_writes_nothing() {
+    let mut scene = Scene::new(151).await;
+    let first = scene.world.place_taking(scene.restaurant, &[("dal", 1)]);
+    let second = scene.world.place_taking(scene.restaurant, &[("dal", 2)]);
+    let batch = vec![first.clone(), second];
+    scene.writes_nothing("a batch", async |store| store.commit(batch.clone()).await).await;
+    let outcomes = scene.store.commit(batch.clone()).await.unwrap();
+    assert_eq!(outcomes, [CommitOutcome::Committed, CommitOutcome::Committed]);
+    // After a replay the next batch is looked into first, in a transaction of its own.
+    assert!(matches!(scene.store.commit(vec![first]).await.unwrap()[0], CommitOutcome::Replayed { .. }));
+    let third = scene.world.place_taking(scene.restaurant, &[("dal", 1)]);
+    let before = scene.content().await;
+    let cut = scene.proxy.cut(&[Cut::CancellingBegin], Gate::Open);
+    assert!(scene.store.commit(vec![third.clone()]).await.is_err());
+    scene.proxy.has_cut(cut).await;
+    assert_eq!(scene.content().await, before);
+    assert_eq!(scene.store.commit(vec![third]).await.unwrap(), [CommitOutcome::Committed]);
+}
+
+/// The same for every other write.
+#[tokio::test]
+async fn no_other_write_takes_effect_without_its_begin() {
+    let mut scene = Scene::new(152).await;
+    let placed = scene.world.place_taking(scene.restaurant, &[("dal", 1)]);
+    scene.store.commit(vec![placed]).await.unwrap();
+    let (now, until, later) =
+        (scene.world.now(), scene.world.in_seconds(60), scene.world.in_seconds(100_000));
+    let account = scene.world.account(Role::Restaurant);
+    let (restaurant, account_id) = (scene.restaurant, account.id);
+
+    scene.writes_nothing("an account", async |store| store.create_account(&account).await).await;
+    scene.store.create_account(&account).await.unwrap();
+    scene.writes_nothing("a member", async |store| store.add_member(restaurant, account_id).await).await;
+    scene.store.add_member(restaurant, account_id).await.unwrap();
+    scene
+        .writes_nothing("a former member", async |store| store.remove_member(restaurant, account_id).await)
+        .await;
+    scene
+        .writes_nothing("stock", async |store| store.set_stock(restaurant, &slug("dal"), Some(9)).await)
+        .await;
+    scene
+        .writes_nothing("claimed tasks", async |store| {
+            store.claim_due_tasks(TaskQueue::Deadlines, later, scene.world.in_seconds(200_000), 10).await
+        })
+        .await;
+    let claimed = scene.store.claim_due_tasks(TaskQueue::Deadlines, later, later, 10).await.unwrap();
+    let lease = claimed[0].lease;
+    scene
+        .writes_nothing("a postponed task", async |store| store.postpone_task(lease, until, None).await)
+        .await;
+    let failure = TaskFailure { at: now, error: "as the test says".into() };
+    scene.writes_nothing("a parked task", async |store| store.park_task(lease, &failure).await).await;
+    scene.writes_nothing("forgotten keys", async |store| store.forget_keys(later, 10).await).await;
+    assert_eq!(scene.store.forget_keys(later, 10).await, Ok(1));
+    scene.store.ping().await.unwrap();
+}
