@@ -15,6 +15,11 @@
 //!
 //! Each step can be repeated, and leaves things so that the next one can be done at any later time. What
 //! goes wrong before the promotion is undone by [`Administration::take_back`].
+//!
+//! Two commands must not do this at the same time: while one waits for a promotion, the other would see a replica that does
+//! not follow, and take the buckets back. So a command holds [`Administration::lock`] of the shard from its first look on.
+//! That the buckets are held once also when a command is killed follows from the steps: nobody takes over what the shard
+//! says that it holds.
 
 mod purge;
 
@@ -45,8 +50,9 @@ const APPLICATION_NAME: &str = "dabba shards";
 /// wait behind it, so this is how long they may be held up.
 const FENCE_TIMEOUT_MS: u32 = 2_000;
 
-/// How long a replica may take to become a database of its own, in seconds.
-const PROMOTION_TIMEOUT_S: i32 = 60;
+/// Maximum time for a replica to become a database of its own, in seconds. Below [`STATEMENT_TIMEOUT`], which would
+/// hide the answer.
+const PROMOTION_TIMEOUT_S: i32 = 45;
 
 /// Up to this size orders are counted; a larger table's number of rows is the planner's estimate.
 const MAX_COUNTED_BYTES: i64 = 256 * 1_024 * 1_024;
@@ -59,6 +65,25 @@ const FIND_POSITION: &str = "\
     FROM pg_control_system()";
 
 const FIND_SYNCHRONOUS_STANDBYS: &str = "SELECT current_setting('synchronous_standby_names')";
+
+/// The name, as a number, of the lock that a command holds on a shard which it changes: `shards` in ASCII.
+const LOCK: i64 = 0x73_68_61_72_64_73;
+
+const TRY_LOCK: &str = "SELECT pg_try_advisory_lock($1)";
+
+const MAY_PROMOTE: &str = "SELECT has_function_privilege('pg_promote(boolean, integer)', 'EXECUTE')";
+
+const MAY_CHANGE_BUCKETS: &str = "SELECT has_table_privilege('shard', 'UPDATE')";
+
+const FIND_ARCHIVE: &str = "\
+    SELECT current_setting('archive_mode'), current_setting('archive_command'), \
+        coalesce(current_setting('archive_library', true), '')";
+
+const FIND_SLOT: &str = "SELECT slot_name::text FROM pg_stat_wal_receiver";
+
+const FIND_SYNC_STATE: &str = "\
+    SELECT replication.sync_state FROM pg_stat_replication AS replication \
+    JOIN pg_replication_slots AS slot ON slot.active_pid = replication.pid WHERE slot.slot_name = $1";
 
 const COUNT_RESTAURANTS: &str = "\
     SELECT count(*), count(*) FILTER (WHERE bucket_of(id) NOT BETWEEN $1 AND $2) FROM restaurants";
@@ -84,6 +109,19 @@ pub struct Position {
     pub replayed_seconds_ago: Option<f64>,
 }
 
+/// Where a database archives its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// The setting `archive_command`, or `archive_library` where that is used.
+    pub command: String,
+}
+
+/// Keeps other commands from changing a shard, until it is dropped.
+pub struct AdministrationLock {
+    #[expect(dead_code, reason = "to hold the session is to hold the lock")]
+    session: Connection,
+}
+
 /// How much there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holdings {
@@ -106,8 +144,8 @@ impl Administration {
     /// For the database at `url`. Connects when it is asked something.
     pub fn new(url: &str) -> Result<Self, StoreError> {
         let options = PostgresOptions {
-            // One for what is asked, one for looking meanwhile.
-            pool_size: 2,
+            // One for what is asked, one for looking meanwhile, and one that holds the lock.
+            pool_size: 3,
             statement_timeout: STATEMENT_TIMEOUT,
             application_name: APPLICATION_NAME.to_owned(),
             ..PostgresOptions::default()
@@ -130,6 +168,60 @@ impl Administration {
         self.run(async |connection| {
             crate::migrate::check_schema(connection, crate::migrate::NEWEST).await?;
             find_ownership(connection.client()?).await
+        })
+        .await
+    }
+
+    /// Locks the database against other commands that change what it holds. `None` while another one holds the lock. The
+    /// lock ends with the session, so with this process too.
+    pub async fn lock(&self) -> Result<Option<AdministrationLock>, StoreError> {
+        let lock = async {
+            let session = self.connections.get().await?;
+            session.close_when_dropped();
+            let rows = session.query(TRY_LOCK, &[&LOCK]).await?;
+            Ok(read::<bool>(only(&rows)?, 0)?.then_some(AdministrationLock { session }))
+        };
+        lock.await.map_err(Failure::into_store_error)
+    }
+
+    /// Whether the user of the URL may promote the replica.
+    pub async fn may_promote(&self) -> Result<bool, StoreError> {
+        self.run(async |connection| read(only(&connection.query(MAY_PROMOTE, &[]).await?)?, 0)).await
+    }
+
+    /// Whether the user of the URL may change what the database holds.
+    pub async fn may_change_buckets(&self) -> Result<bool, StoreError> {
+        self.run(async |connection| read(only(&connection.query(MAY_CHANGE_BUCKETS, &[]).await?)?, 0)).await
+    }
+
+    /// Where the database archives its log, or would once it is promoted; `None` when nowhere.
+    pub async fn archive(&self) -> Result<Option<Archive>, StoreError> {
+        self.run(async |connection| {
+            let rows = connection.query(FIND_ARCHIVE, &[]).await?;
+            let (mode, command, library): (String, String, String) =
+                (read(only(&rows)?, 0)?, read(only(&rows)?, 1)?, read(only(&rows)?, 2)?);
+            let command = if library.is_empty() { command } else { library };
+            Ok((mode != "off" && !command.is_empty()).then_some(Archive { command }))
+        })
+        .await
+    }
+
+    /// The slot through which a replica receives the log, if it uses one and the user may know.
+    pub async fn slot(&self) -> Result<Option<String>, StoreError> {
+        self.run(async |connection| {
+            let rows = connection.query(FIND_SLOT, &[]).await?;
+            rows.first().map_or(Ok(None), |row| read(row, 0))
+        })
+        .await
+    }
+
+    /// Whether commits wait for the standby behind a slot, or would if another one were lost. `None` when that is not
+    /// known.
+    pub async fn waits_for_slot(&self, slot: &str) -> Result<Option<bool>, StoreError> {
+        self.run(async |connection| {
+            let rows = connection.query(FIND_SYNC_STATE, &[&slot]).await?;
+            let state: Option<String> = rows.first().map_or(Ok(None), |row| read(row, 0))?;
+            Ok(state.map(|state| state != "async"))
         })
         .await
     }

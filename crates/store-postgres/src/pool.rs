@@ -213,6 +213,11 @@ impl Connection {
         self.is_in_transaction.store(is_in_transaction, Ordering::Relaxed);
     }
 
+    /// Ends the session when this connection is given back, with all that belongs to the session.
+    pub(crate) fn close_when_dropped(&self) {
+        self.set_in_transaction(true);
+    }
+
     /// Waits for an answer, and remembers that one is out until it has come.
     pub(crate) async fn answer<T>(&self, call: impl Future<Output = T>) -> T {
         self.unanswered.fetch_add(1, Ordering::Relaxed);

@@ -4,6 +4,8 @@ mod purge;
 mod show;
 mod split;
 
+use dabba_store_postgres::admin::{Administration, AdministrationLock};
+
 use crate::{
     commands::{DataArguments, block_on},
     databases::Databases,
@@ -36,6 +38,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Split(arguments)) => split::run(*arguments),
         Some(Command::Purge(arguments)) => purge::run(arguments),
     }
+}
+
+/// Keeps other commands from changing a shard while this one does.
+async fn lock(database: &Administration, shard: &str) -> Result<AdministrationLock, Failure> {
+    let lock = database.lock().await.map_err(Failure::during(format!("locking the shard {shard:?}")))?;
+    lock.ok_or_else(|| {
+        Failure::new(format!(
+            "another `dabba shards` command works on the shard {shard:?}: wait until it has ended"
+        ))
+    })
 }
 
 /// Loads the settings and the shards, and runs something with them.

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{
     placing::{Placing, whole_orders},
     postgres::{a_restaurant_in_each, order},
-    support::{Server, block_on, failure, free_address, stdout},
+    support::{Server, becomes, block_on, failure, free_address, stdout},
 };
 
 /// Customers of each restaurant.
@@ -168,4 +168,168 @@ fn a_split_that_cannot_be_done_changes_nothing() {
     assert!(!data.join("new.toml").exists());
     let server = Server::start(data, &["--database", &urls[0]]);
     block_on(a_restaurant_in_each(&server, &RANGES));
+}
+
+/// A shard with a replica, and the command that splits it.
+struct Pair {
+    primary: Cluster,
+    standby: Cluster,
+    database: String,
+    urls: [String; 2],
+    directory: tempfile::TempDir,
+}
+
+impl Pair {
+    /// With the database migrated.
+    fn start(primary: &ClusterOptions, standby: impl FnOnce(&Cluster) -> ClusterOptions) -> Self {
+        let primary = Cluster::start(primary).unwrap();
+        let database = primary.create_database().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let url = primary.url(&database);
+        stdout(directory.path(), &["migrate", "--database", &url]);
+        let standby = primary.start_standby("south", &standby(&primary)).unwrap();
+        let urls = [url, standby.url(&database)];
+        Self { primary, standby, database, urls, directory }
+    }
+
+    fn arguments<'a>(urls: [&'a str; 2], more: &[&'a str]) -> Vec<&'a str> {
+        let fixed = ["shards", "split", "--database", urls[0], "--shard", "main", "--at", "2048"];
+        [&fixed[..], &["--new-name", "south", "--new-url", urls[1]], more].concat()
+    }
+
+    /// What the command says when it is refused, which it is in the dry run and in earnest alike; nothing has changed.
+    fn refusal(&self, urls: [&str; 2]) -> String {
+        let refused = |more: &[&str]| failure(self.directory.path(), &Self::arguments(urls, more));
+        let text = refused(&["--dry-run"]);
+        assert_eq!(refused(&["--apply", "--write", "new.toml"]), text);
+        assert!(!self.directory.path().join("new.toml").exists());
+        let held =
+            self.primary.execute(&self.database, "SELECT first_bucket, last_bucket FROM shard").unwrap();
+        assert_eq!(held, "0|4095");
+        text
+    }
+
+    fn split(&self, more: &[&str]) -> String {
+        stdout(self.directory.path(), &Self::arguments([&self.urls[0], &self.urls[1]], more))
+    }
+}
+
+/// Proves that the dry run finds every right and every danger that would stop the split halfway: the right to promote
+/// the replica, the right to change the buckets, a file that cannot be written, and a replica for which commits wait.
+#[test]
+fn a_dry_run_checks_all_that_the_split_needs() {
+    let pair = Pair::start(&ClusterOptions::default(), |_| ClusterOptions::default());
+    let database = pair.database.as_str();
+    pair.primary
+        .execute(
+            database,
+            "CREATE ROLE operator LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO operator",
+        )
+        .unwrap();
+    let as_operator = |url: &String| url.replacen(&format!("://{}@", pair.primary.user()), "://operator@", 1);
+    let [source, target] = [as_operator(&pair.urls[0]), as_operator(&pair.urls[1])];
+    assert_ne!(source, pair.urls[0]);
+    // The replica learns of what was granted a moment later.
+    let becomes = |urls: [&str; 2], part: &str| {
+        let begun = Instant::now();
+        loop {
+            let text = pair.refusal(urls);
+            if text.contains(part) {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_mins(1), "{text}");
+        }
+    };
+    becomes([&source, &target], "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer)");
+    pair.primary
+        .execute(database, "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO operator")
+        .unwrap();
+    becomes([&source, &target], "may not change the table shard");
+    pair.primary.set("synchronous_standby_names", "south").unwrap();
+    pair.primary.wait_until_synchronous("south").unwrap();
+    assert!(pair.refusal([&pair.urls[0], &pair.urls[1]]).contains("commits wait for the replica"));
+    pair.primary.set("synchronous_standby_names", "").unwrap();
+    let nowhere = pair.directory.path().join("nowhere/new.toml");
+    let more = ["--dry-run", "--write", nowhere.to_str().unwrap()];
+    let text = failure(pair.directory.path(), &Pair::arguments([&pair.urls[0], &pair.urls[1]], &more));
+    assert!(text.contains("cannot be written") && text.contains("nowhere"), "{text}");
+    assert!(pair.split(&["--dry-run"]).contains("Nothing was changed"));
+}
+
+/// Proves that only one command works on a shard at a time: while one waits for the replica, a second one and a purge
+/// are refused, and leave the first one alone.
+#[test]
+fn a_second_command_is_refused_while_one_splits() {
+    let pair = Pair::start(&ClusterOptions::default(), |_| ClusterOptions::default());
+    let database = pair.database.as_str();
+    pair.standby.execute("postgres", "SELECT pg_wal_replay_pause()").unwrap();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| pair.split(&["--apply", "--write", "new.toml"]));
+        becomes(&pair.primary, database, "SELECT last_bucket FROM shard", "2047");
+        for more in [&["--apply", "--write", "other.toml"][..], &["--dry-run"]] {
+            let arguments = Pair::arguments([&pair.urls[0], &pair.urls[1]], more);
+            let text = failure(pair.directory.path(), &arguments);
+            assert!(text.contains("another `dabba shards` command works"), "{text}");
+        }
+        let held = pair.primary.execute(database, "SELECT last_bucket FROM shard").unwrap();
+        assert_eq!(held, "2047", "the second command has taken nothing back");
+        pair.standby.execute("postgres", "SELECT pg_wal_replay_resume()").unwrap();
+        first.join().unwrap();
+    });
+    let held = pair.standby.execute(database, "SELECT name, first_bucket FROM shard").unwrap();
+    assert_eq!(held, "south|2048");
+    let holder =
+        pair.primary.execute(database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").unwrap();
+    assert_eq!(holder, "0", "the lock has ended with the command");
+}
+
+/// Proves that a replica that would archive where its original does is refused, and that after a split with an archive of
+/// its own both the original and the new shard are restored from their backups as documented: to a moment after the split,
+/// with their own orders.
+#[test]
+fn both_databases_are_restored_after_a_split() {
+    let shared = Pair::start(&ClusterOptions::default().with_archive(), |primary| {
+        let command = primary.execute("postgres", "SHOW archive_command").unwrap();
+        ClusterOptions::default().with_setting("archive_mode", "on").with_setting("archive_command", &command)
+    });
+    let text = shared.refusal([&shared.urls[0], &shared.urls[1]]);
+    assert!(text.contains("would archive its log where the shard does"), "{text}");
+    assert!(shared.split(&["--dry-run", "--archives-are-separate"]).contains("Nothing was changed"));
+    drop(shared);
+
+    let pair =
+        Pair::start(&ClusterOptions::default().with_archive(), |_| ClusterOptions::default().with_archive());
+    let data = pair.directory.path();
+    let server = Server::start(data, &["--database", &pair.urls[0]]);
+    let restaurants = block_on(a_restaurant_in_each(&server, &RANGES));
+    let place = |server: &Server, restaurant: &str, key: &str| {
+        let path = format!("/v1/restaurants/{restaurant}/orders");
+        let customer = server.client("customer");
+        block_on(async { customer.post(&path).idempotency_key(key).json(&order()).send().await.unwrap() });
+    };
+    for restaurant in &restaurants {
+        place(&server, restaurant, "before");
+    }
+    let before = server.announcement.clone();
+    server.stop();
+    let old_backup = pair.primary.base_backup("before").unwrap();
+    pair.split(&["--apply", "--write", "new.toml"]);
+    let new_backup = pair.standby.base_backup("after").unwrap();
+    let map = data.join("new.toml");
+    let server = Server::start_without_demo(&before, data, &["--shards", map.to_str().unwrap()]);
+    for restaurant in &restaurants {
+        place(&server, restaurant, "after");
+    }
+    server.stop();
+    for (cluster, backup, restaurant) in
+        [(&pair.primary, &old_backup, &restaurants[0]), (&pair.standby, &new_backup, &restaurants[1])]
+    {
+        let moment = cluster.execute("postgres", "SELECT clock_timestamp()").unwrap();
+        // Something has to follow the moment, or the log does not reach to it.
+        cluster.execute("postgres", "SELECT pg_current_xact_id()").unwrap();
+        cluster.archive_all().unwrap();
+        let restored = cluster.restore(backup, &moment, &ClusterOptions::default()).unwrap();
+        let count = format!("SELECT count(*) FROM orders WHERE restaurant_id = '{restaurant}'");
+        assert_eq!(restored.execute(&pair.database, &count).unwrap(), "2");
+    }
 }

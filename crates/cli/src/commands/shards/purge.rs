@@ -28,9 +28,10 @@ async fn purge(shards: ShardsFile) -> Result<(), Failure> {
                 "{shard} is not what the map says; nothing was removed anywhere (see `dabba shards`)"
             )));
         }
-        databases.push((shard, database));
+        let lock = super::lock(&database, shard.name).await?;
+        databases.push((shard, database, lock));
     }
-    for (shard, database) in databases {
+    for (shard, database, _lock) in databases {
         let log = |purged: Purged| {
             tracing::debug!(shard = shard.name, table = purged.table, rows = purged.rows, "purging");
         };

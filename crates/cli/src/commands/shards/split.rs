@@ -4,7 +4,8 @@
 //! again. [`dabba_store_postgres::admin`] says what the steps are and why nothing is lost in them.
 
 use std::{
-    path::PathBuf,
+    fs::OpenOptions,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -57,6 +58,9 @@ pub(super) struct Arguments {
     /// Does it.
     #[arg(long)]
     apply: bool,
+    /// Says that the archives of both databases are separate although their archive commands are the same.
+    #[arg(long)]
+    archives_are_separate: bool,
     #[command(flatten)]
     settings: DataArguments,
 }
@@ -101,11 +105,13 @@ pub(super) fn run(mut arguments: Arguments) -> Result<(), Failure> {
 
 async fn split(arguments: &Arguments, shards: &ShardsFile) -> Result<(), Failure> {
     let split = Split::new(arguments, shards)?;
+    // From the first look on: what is found must still be so when it is acted upon.
+    let _lock = super::lock(&split.source, &split.before.name).await?;
     let stage = split.stage().await?;
-    split.check(stage).await?;
+    split.check(stage, arguments.archives_are_separate).await?;
     split.describe(stage).await?;
-    if let Some(path) = arguments.write.as_ref().filter(|path| path.exists()) {
-        return Err(Failure::new(format!("{} is there already", path.display())));
+    if let Some(path) = &arguments.write {
+        check_writable(path)?;
     }
     if arguments.dry_run {
         return output::line("Nothing was changed. With --apply it is done.");
@@ -192,10 +198,19 @@ impl Split {
         Ok((from, to))
     }
 
-    /// Whether the split can be gone on with from here.
-    async fn check(&self, stage: Stage) -> Result<(), Failure> {
+    /// Whether the split can be gone on with from here, to its end.
+    async fn check(&self, stage: Stage, archives_are_separate: bool) -> Result<(), Failure> {
+        if matches!(stage, Stage::Ready | Stage::GivenAway) {
+            self.check_promotion(archives_are_separate).await?;
+        }
         if stage != Stage::Ready {
             return Ok(());
+        }
+        if !self.source.may_change_buckets().await.map_err(Failure::during("the shard"))? {
+            return Err(Failure::new(
+                "the user of the shard's URL may not change the table shard, which says what the database holds: \
+                 split with the user who owns the database",
+            ));
         }
         let (from, to) = self.positions().await?;
         let lag = from.log_bytes.saturating_sub(to.log_bytes);
@@ -205,14 +220,51 @@ impl Split {
             )));
         }
         let standbys = self.source.synchronous_standbys().await.map_err(Failure::during("the shard"))?;
-        if let Some(standbys) = standbys {
-            tracing::warn!(
+        let Some(standbys) = standbys else { return Ok(()) };
+        let slot = self.target.slot().await.map_err(Failure::during("the new shard"))?;
+        let waits = match &slot {
+            Some(slot) => self.source.waits_for_slot(slot).await.map_err(Failure::during("the shard"))?,
+            None => None,
+        };
+        match waits {
+            Some(false) => {}
+            Some(true) => {
+                return Err(Failure::new(format!(
+                    "commits wait for the replica ({standbys:?} in synchronous_standby_names): promoted, it confirms \
+                     nothing any more. Take it out of synchronous_standby_names first"
+                )));
+            }
+            None => tracing::warn!(
                 standbys,
                 "commits wait for standbys. If the replica is one of them, take it out of \
                  synchronous_standby_names first: promoted, it confirms nothing any more"
-            );
+            ),
         }
         Ok(())
+    }
+
+    /// Whether the replica can be promoted without harm.
+    async fn check_promotion(&self, archives_are_separate: bool) -> Result<(), Failure> {
+        let during = || Failure::during("the new shard");
+        if !self.target.may_promote().await.map_err(during())? {
+            return Err(Failure::new(
+                "the user of the new shard's URL may not promote it. On the shard's database, as a superuser: GRANT \
+                 EXECUTE ON FUNCTION pg_promote(boolean, integer) TO that user",
+            ));
+        }
+        let theirs = self.target.archive().await.map_err(during())?;
+        let own = self.source.archive().await.map_err(Failure::during("the shard"))?;
+        match theirs {
+            Some(archive) if own.as_ref() == Some(&archive) && !archives_are_separate => {
+                Err(Failure::new(format!(
+                    "the new shard would archive its log where the shard does ({:?}), and the shard could not be restored \
+                 any more. Give the replica an archive_command with a directory of its own, or archive_mode = off, and \
+                 restart it. If the same command leads to another archive there, give --archives-are-separate",
+                    archive.command
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn describe(&self, stage: Stage) -> Result<(), Failure> {
@@ -245,18 +297,23 @@ impl Split {
             let end = self.source.position().await.map_err(Failure::during("the shard"))?.log_bytes;
             self.wait_for_replica_or_undo(end).await?;
         }
-        if matches!(stage, Stage::Ready | Stage::GivenAway) {
+        let (_, to) = self.positions().await?;
+        if to.is_replica {
             self.target.promote().await.map_err(|error| {
                 Failure::new(format!(
-                    "promoting the replica: {error}. The buckets {} are served by nobody. Promote the replica by \
-                     other means and give this command again, or, if it is still a replica, give the buckets \
-                     back: UPDATE shard SET last_bucket = {}",
+                    "promoting the replica: {error}. The buckets {} are served by nobody. Give this command again: it \
+                     goes on when the replica is promoted, by whatever means, and takes the buckets back when the \
+                     replica does not follow",
                     self.given.buckets,
-                    self.before.buckets.last().number()
                 ))
             })?;
         }
         if stage != Stage::Done {
+            // Nobody takes over what the shard holds.
+            match self.source.ownership().await.map_err(Failure::during("the shard"))? {
+                Some(found) if found == self.kept => {}
+                found => return Err(disagreement("the shard's database", &self.kept, found.as_ref())),
+            }
             let taken_over = self.target.take_over(&self.kept, &self.given).await;
             taken_over.map_err(Failure::during("taking the buckets over (give the command again)"))?;
         }
@@ -265,11 +322,21 @@ impl Split {
 
     /// Waits until the replica has followed the log so far. When it does not come to that, the shard takes
     /// the buckets back: nobody else can have them yet.
+    ///
+    /// A replica that was promoted meanwhile, as an earlier command may have asked for, has followed far enough if it has
+    /// the shard's word that the buckets are given away: that was the last that was written for them.
     async fn wait_for_replica_or_undo(&self, end: u64) -> Result<(), Failure> {
         let failure = match self.wait_for_replica(end).await {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
+        let position = self.target.position().await.map_err(Failure::during("the new shard"))?;
+        if !position.is_replica {
+            let found = self.target.ownership().await.map_err(Failure::during("the new shard"))?;
+            if found.as_ref() == Some(&self.kept) {
+                return Ok(());
+            }
+        }
         match self.source.take_back(&self.before, self.kept.buckets).await {
             Ok(()) => Err(Failure::new(format!("{failure}. The shard has taken the buckets back"))),
             Err(error) => Err(Failure::new(format!(
@@ -300,6 +367,13 @@ impl Split {
             }
         }
     }
+}
+
+/// Refuses a path at which no file can be made, before anything is changed.
+fn check_writable(path: &Path) -> Result<(), Failure> {
+    let during = || Failure::during(format!("the new map cannot be written to {}", path.display()));
+    OpenOptions::new().write(true).create_new(true).open(path).map_err(during())?;
+    std::fs::remove_file(path).map_err(during())
 }
 
 fn disagreement(what: &str, expected: &Ownership, found: Option<&Ownership>) -> Failure {
