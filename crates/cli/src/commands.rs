@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod bench;
+pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod import_menu;
 pub(crate) mod migrate;
@@ -55,6 +56,8 @@ enum Command {
     /// Reads all orders and reports what is wrong with them. The embedded database must not be served
     /// meanwhile.
     Audit(audit::Arguments),
+    /// Copies everything from the embedded database to an empty PostgreSQL database. The server must be stopped.
+    Copy(copy::Arguments),
     /// Registers the restaurants in a file with their menus, or replaces a restaurant's menu.
     ImportMenu(import_menu::Arguments),
     /// Lists the tasks that have failed too often. Its subcommands have one tried again, or put it away.
@@ -87,6 +90,7 @@ impl Cli {
             Command::Migrate(arguments) => migrate::run(arguments),
             Command::Shards(arguments) => shards::run(*arguments),
             Command::Audit(arguments) => audit::run(arguments),
+            Command::Copy(arguments) => copy::run(arguments),
             Command::ImportMenu(arguments) => import_menu::run(arguments),
             Command::Tasks(arguments) => tasks::run(*arguments),
             Command::Bench(arguments) => bench::run(*arguments),

@@ -1,6 +1,7 @@
 //! Where orders are kept: in the embedded database of the data directory, in one PostgreSQL database, or
 //! in several that share all orders among them.
 
+mod leftover;
 mod opening;
 mod shards_file;
 

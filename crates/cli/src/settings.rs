@@ -325,13 +325,16 @@ fn wrong(error: confique::Error) -> Failure {
     Failure::new(text.trim_end())
 }
 
+/// Variables that only tests set.
+const FOR_TESTS: [&str; 2] = [crate::databases::TEST_KNOWN_SCHEMA, crate::commands::copy::TEST_PAGE_ROWS];
+
 /// Variables that begin like a setting's and are none: most likely misspelt.
 pub(crate) fn unknown_variables() -> Vec<String> {
     let known = documentation::variables();
     let mut unknown: Vec<String> = std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| name.starts_with(ENVIRONMENT_PREFIX) && !known.contains(&name.as_str()))
-        .filter(|name| name != crate::databases::TEST_KNOWN_SCHEMA)
+        .filter(|name| !FOR_TESTS.contains(&name.as_str()))
         .collect();
     unknown.sort();
     unknown

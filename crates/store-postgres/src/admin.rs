@@ -167,6 +167,7 @@ impl Administration {
     pub async fn ownership(&self) -> Result<Option<Ownership>, StoreError> {
         self.run(async |connection| {
             crate::migrate::check_schema(connection, crate::migrate::NEWEST).await?;
+            crate::import::refuse_unfinished(connection.client()?).await?;
             find_ownership(connection.client()?).await
         })
         .await

@@ -11,6 +11,7 @@
 //! | `hints` | hearing at once what other servers change |
 //! | `retry`, `metrics` | trying again, and counting that |
 //! | `migrate` | the schema |
+//! | `import` | the target of a copy from another store |
 //! | `codec`, `failure` | values in columns, and errors by SQLSTATE |
 //!
 //! Whatever has several statements and writes is one SERIALIZABLE transaction, tried again when it
@@ -29,6 +30,7 @@ mod codec;
 mod failure;
 mod hints;
 mod hosts;
+mod import;
 mod metrics;
 mod migrate;
 #[cfg(test)]
@@ -65,6 +67,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 
 pub use crate::{
     catalogue::MENUS_KEPT,
+    import::CopyTarget,
     metrics::PostgresMetrics,
     options::{LeaseClock, PostgresOptions},
     retry::Randomness,
@@ -100,6 +103,8 @@ pub struct PostgresStore {
     is_verified: Arc<AtomicBool>,
     /// See [`PostgresOptions::known_schema`].
     known_schema: u32,
+    /// See [`PostgresOptions::during_copy`].
+    during_copy: bool,
     /// Told when it has.
     verified: Arc<Notify>,
     monitor: JoinHandle<()>,
@@ -186,6 +191,7 @@ impl PostgresStore {
             held,
             is_verified,
             known_schema,
+            during_copy: options.during_copy,
             verified,
             metrics,
         })
@@ -202,6 +208,9 @@ impl PostgresStore {
         if !self.is_verified.load(Ordering::Relaxed) {
             let check = async {
                 migrate::check_schema(&connection, self.known_schema).await?;
+                if !self.during_copy {
+                    import::refuse_unfinished(connection.client()?).await?;
+                }
                 shard::check(connection.client()?, self.held.expected()).await
             };
             connection.answer(check).await?;

@@ -37,6 +37,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V6__external_ids", include_str!("../migrations/V6__external_ids.sql")),
     ("V7__availability", include_str!("../migrations/V7__availability.sql")),
     ("V8__versions", include_str!("../migrations/V8__versions.sql")),
+    ("V9__copies", include_str!("../migrations/V9__copies.sql")),
 ];
 
 /// The version of the newest migration: they are numbered from 1 without a gap.

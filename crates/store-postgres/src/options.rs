@@ -48,6 +48,8 @@ pub struct PostgresOptions {
     /// The schema up to which the store behaves as if it knew no newer one; at most the newest. Lower values are for
     /// tests of upgrades.
     pub known_schema: u32,
+    /// Whether the store opens a database into which a copy is not finished. For the audit at the end of the copy.
+    pub during_copy: bool,
     /// How often a transaction is tried before it fails as contended.
     pub max_attempts: u32,
     /// The longest pause before the second attempt; it doubles with each. The pause itself is drawn
@@ -111,6 +113,7 @@ impl Default for PostgresOptions {
             max_backoff: Self::DEFAULT_MAX_BACKOFF,
             lease_clock: LeaseClock::Database,
             known_schema: Self::NEWEST_SCHEMA,
+            during_copy: false,
         }
     }
 }

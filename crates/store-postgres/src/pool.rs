@@ -40,7 +40,7 @@ const SESSION: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_
 /// cancellation that comes late), and the caller is told that nothing was written. So the server itself refuses such
 /// writes (25006). It is not among [`SESSION`], since a URL with `target_session_attrs=read-write` takes a server with
 /// that default for a standby.
-const SET_UP: &str = "\
+pub(crate) const SET_UP: &str = "\
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
     SET default_transaction_read_only = on";
 

@@ -7,6 +7,7 @@
 //! | `tasks`, `catalogue`, `stock`, `accounts`, `audit` | the other parts of the contract |
 //! | `claims` | idempotency records |
 //! | `migrate`, `lock` | the schema, and the one process that may serve it |
+//! | `export` | all rows, for a copy into another store |
 //! | `codec`, `failure` | values in columns, and errors by result code |
 //!
 //! The database is in WAL mode with `synchronous=FULL`: a commit is on the disk when it is
@@ -24,6 +25,7 @@ mod catalogue;
 mod claims;
 mod codec;
 mod connection;
+mod export;
 mod failure;
 mod lock;
 mod migrate;

@@ -28,6 +28,7 @@ pub mod intercept;
 mod query;
 mod shards;
 mod task;
+pub mod transfer;
 
 pub use account::{Account, AccountCreation, AccountStore};
 pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_orders_asked};

@@ -72,6 +72,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let clock = Arc::clone(&server_clock) as Arc<dyn Clock>;
     let payments = Payments::for_server(&settings, &clock, with_demo, is_sandbox)?;
     let Opened { store, mut metrics, place } = databases.open(&settings).await?;
+    databases.warn_of_leftover(&settings).await;
     data::synchronize(&server_clock, &*store).await?;
     server_clock.register(&mut metrics);
     let signing_key = signing_key::read_or_make(&settings)?;

@@ -38,6 +38,7 @@ async fn work(settings: Settings) -> Result<(), Failure> {
     let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
     let gateway = Payments::for_workers(&settings, sandbox::is_one(&settings, &databases))?.gateway;
     let Opened { store, place, .. } = databases.open(&settings).await?;
+    databases.warn_of_leftover(&settings).await;
     data::synchronize(&clock, &*store).await?;
     let engine = data::start_engine(&store, Arc::clone(&clock) as _, gateway, &databases, &settings);
     let background = Background::start(&engine, &clock, &store, true);

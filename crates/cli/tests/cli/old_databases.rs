@@ -15,7 +15,7 @@ use super::{
 };
 
 /// What an earlier build said of a database that it wrote.
-struct Past {
+pub(crate) struct Past {
     facts: Value,
 }
 
@@ -41,7 +41,7 @@ impl Present {
 }
 
 impl Past {
-    fn read(facts: &str) -> Self {
+    pub(crate) fn read(facts: &str) -> Self {
         Self { facts: serde_json::from_str(facts).unwrap() }
     }
 
@@ -228,7 +228,7 @@ impl Past {
     }
 
     /// The whole story, on a restored database.
-    fn is_kept(&self, data: &Path, store: &[&str]) {
+    pub(crate) fn is_kept(&self, data: &Path, store: &[&str]) {
         stdout(data, &[&["migrate", "--data", data.to_str().unwrap()], store].concat());
         Self::audit(data, store);
         let provider = Provider::start(&[]);
@@ -279,7 +279,7 @@ fn contains(present: &Value, past: &Value, place: &str) {
 }
 
 /// Makes the idempotency keys of the past as old as the test, so that their retention does not depend on its day.
-fn claim_now() -> String {
+pub(crate) fn claim_now() -> String {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     format!("UPDATE idempotency_keys SET claimed_at_ns = {now}")
 }

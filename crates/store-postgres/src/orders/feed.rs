@@ -58,7 +58,11 @@ impl FromStr for Place {
         place
             .filter(|place| place.transaction_id > 0 && place.sequence > 0 && place.to_string() == text)
             .ok_or_else(|| {
-                StoreError::Corrupt("a cursor of the feed that this store did not make".to_owned())
+                StoreError::Corrupt(
+                    "a cursor of the feed that this store did not make, perhaps of the embedded database from which this \
+                     one was copied: read the feed from its start"
+                        .to_owned(),
+                )
             })
     }
 }

@@ -1,0 +1,171 @@
+//! `dabba copy`
+
+mod progress;
+
+use std::{path::PathBuf, sync::Arc};
+
+use dabba_engine::{Clock, Random as _, SystemClock, SystemRandom};
+use dabba_sim::{AuditOptions, audit, audit::Report};
+use dabba_store::{
+    AuditStore, OrderStore, Store as _, StoreError,
+    transfer::{Contents, PageLimit, Target as _, copy},
+};
+use dabba_store_postgres::{CopyTarget, Ownership, PostgresOptions, PostgresStore};
+use dabba_store_sqlite::{SqliteOptions, SqliteStore};
+
+use self::progress::Progress;
+use super::{DataArguments, block_on};
+use crate::{
+    databases::{Databases, ShardsFile},
+    failure::Failure,
+    logging, output, sandbox,
+    settings::{DatabaseUrl, Settings},
+};
+
+/// The environment variable with the number of rows of a page. For tests of copies that end in the middle, and so no
+/// setting.
+pub(crate) const TEST_PAGE_ROWS: &str = "DABBA_TEST_COPY_ROWS";
+
+/// What the command takes.
+#[derive(clap::Args)]
+#[command(
+    after_help = "The server of the embedded database must be stopped, and the PostgreSQL database must be \
+                        empty. The embedded database is not changed. Interrupt the copy at any moment and give the \
+                        same command again to go on."
+)]
+pub(crate) struct Arguments {
+    /// URL of the PostgreSQL database to copy to.
+    #[arg(long, value_name = "URL")]
+    to: DatabaseUrl,
+    /// Copies data in which the audit finds breaches, too.
+    #[arg(long)]
+    despite_breaches: bool,
+    /// Settings file (TOML). `dabba.toml` if there is one, when absent.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the embedded database to copy from.
+    #[arg(long, value_name = "DIRECTORY")]
+    data: Option<PathBuf>,
+}
+
+/// Copies everything from the embedded database to an empty PostgreSQL database, or goes on with that.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { to, despite_breaches, config, data } = arguments;
+    let settings = DataArguments { config, data, ..DataArguments::default() }.load()?;
+    logging::start(&settings)?;
+    let file = settings.embedded_database();
+    if !file.exists() {
+        return Err(Failure::new(format!("there is no database at {}", file.display())));
+    }
+    if sandbox::is_one(&settings, &Databases::Embedded(file.clone())) {
+        return Err(Failure::new(format!(
+            "{} is a sandbox: its times are ahead of the clock of every other server, so its data stays there",
+            settings.data.display()
+        )));
+    }
+    block_on(async {
+        let source = SqliteStore::open(&file, &SqliteOptions::default())
+            .map_err(Failure::during(format!("opening {} (stop the server that uses it)", file.display())))?;
+        let copied = Copy { settings: &settings, source: &source, to, despite_breaches }.run().await;
+        source.close().await;
+        copied
+    })
+}
+
+/// A copy, and what it works on.
+struct Copy<'a> {
+    settings: &'a Settings,
+    source: &'a SqliteStore,
+    to: DatabaseUrl,
+    despite_breaches: bool,
+}
+
+impl Copy<'_> {
+    async fn run(&self) -> Result<(), Failure> {
+        let file = self.settings.embedded_database();
+        let shards = ShardsFile::sole(self.to.clone(), None);
+        let place = shards.iter().map(|shard| shard.to_string()).collect::<String>();
+        let before = inspect(self.source, "the embedded database").await?;
+        if !before.is_clean() && !self.despite_breaches {
+            output::line(&before)?;
+            return Err(Failure::new(format!(
+                "the audit found breaches in the embedded database: {}. Nothing was copied; give --despite-breaches to \
+                 copy the data as it is",
+                before.breaches
+            )));
+        }
+        let during = || {
+            |error: StoreError| {
+                let hint = match error {
+                    StoreError::Unfit(_) | StoreError::Corrupt(_) => "",
+                    // Whatever came of the last page, the target knows how far the copy is.
+                    StoreError::Unavailable(_)
+                    | StoreError::Contention(_)
+                    | StoreError::OutcomeUnknown(_) => "; give the same command again to go on",
+                };
+                Failure::new(format!("copying to {place}: {error}{hint}"))
+            }
+        };
+        let target = CopyTarget::prepare(self.to.as_str(), &Ownership::sole()).await.map_err(during())?;
+        let mut progress = Progress::default();
+        let mut watch = |phase, table: &'static _, done, all| progress.show(phase, table, done, all);
+        let (contents, finished_at) =
+            copy(self.source, &target, page_limit(), &mut watch).await.map_err(during())?;
+        if let Some(at) = finished_at {
+            return output::line(format_args!("{} was copied to {place} at {at} already", file.display()));
+        }
+        let after = self.inspect_target().await?;
+        if after.breaches != before.breaches || after.orders != before.orders {
+            output::line(&after)?;
+            return Err(Failure::new(format!(
+                "the audit of {place} found {} breaches in {} orders, and that of the embedded database {} in {}: the \
+                 copy is not finished",
+                after.breaches, after.orders, before.breaches, before.orders
+            )));
+        }
+        target.finish().await.map_err(during())?;
+        output::line(format_args!("{}", Summary { contents: &contents, report: &after }))?;
+        output::line(format_args!(
+            "{} is copied to {place}, and verified. Serve with --database from now on, and move the file away.",
+            file.display()
+        ))
+    }
+
+    /// Audits the target, which nobody else may open yet.
+    async fn inspect_target(&self) -> Result<Report, Failure> {
+        let options = PostgresOptions { during_copy: true, ..PostgresOptions::default() };
+        let randomness = Arc::new(|| SystemRandom.next_u64());
+        let store = PostgresStore::open(self.to.as_str(), &Ownership::sole(), &options, randomness).await;
+        let store = store.map_err(Failure::during("opening what was copied"))?;
+        let report = inspect(&store, "what was copied").await;
+        store.close().await;
+        report
+    }
+}
+
+async fn inspect<S: OrderStore + AuditStore>(store: &S, what: &str) -> Result<Report, Failure> {
+    let report = audit(store, None, &AuditOptions::at(SystemClock.now())).await;
+    report.map_err(Failure::during(format!("auditing {what}")))
+}
+
+fn page_limit() -> PageLimit {
+    let rows = std::env::var(TEST_PAGE_ROWS).ok().and_then(|rows| rows.parse().ok());
+    PageLimit { rows: rows.unwrap_or(PageLimit::DEFAULT.rows), ..PageLimit::DEFAULT }
+}
+
+/// What was copied, in words for a person.
+struct Summary<'a> {
+    contents: &'a Contents,
+    report: &'a Report,
+}
+
+impl std::fmt::Display for Summary<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (table, digest) in &self.contents.tables {
+            writeln!(formatter, "{table}: {} rows", digest.rows)?;
+        }
+        // Each warning is in the report of `dabba audit`; tasks are overdue while no server runs.
+        let Report { orders, events, breaches, warnings, .. } = self.report;
+        write!(formatter, "{orders} orders with {events} events: {breaches} breaches, {warnings} warnings")
+    }
+}

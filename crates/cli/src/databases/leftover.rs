@@ -1,0 +1,65 @@
+//! An embedded database that lies in the data directory although the settings name PostgreSQL.
+//!
+//! Somebody may have begun with the embedded database and then named another one, and would miss every order without a
+//! word. So a server and a worker say so.
+
+use dabba_store::transfer::{CopyState, Origin, Target as _};
+use dabba_store_postgres::CopyTarget;
+use dabba_store_sqlite::SqliteStore;
+
+use super::{Databases, ShardsFile};
+use crate::settings::Settings;
+
+impl Databases {
+    /// Logs a warning when the data directory holds an embedded database that is not empty and is not used.
+    pub(crate) async fn warn_of_leftover(&self, settings: &Settings) {
+        let (Self::Postgres(shards), file) = (self, settings.embedded_database()) else { return };
+        if !file.exists() {
+            return;
+        }
+        let origin = match SqliteStore::origin_at(&file) {
+            Ok(origin) => origin,
+            Err(error) => {
+                tracing::debug!(%error, file = %file.display(), "the embedded database is not read");
+                return;
+            }
+        };
+        if origin.is_empty() {
+            return;
+        }
+        let file = file.display();
+        if let Some(at) = find_copy(shards, &origin).await {
+            tracing::warn!(
+                %file,
+                copied_at = at,
+                "the data directory holds an embedded database, which is not used; it was copied to the PostgreSQL \
+                 database, so the file may be moved away"
+            );
+        } else {
+            tracing::warn!(
+                %file,
+                "the data directory holds an embedded database, which is not used: its orders, restaurants and \
+                 accounts are not served; copy it to an empty PostgreSQL database with `dabba copy --to URL`, or move \
+                 the file away"
+            );
+        }
+    }
+}
+
+/// When this embedded database was copied to one of these.
+async fn find_copy(shards: &ShardsFile, origin: &Origin) -> Option<String> {
+    for shard in shards.iter() {
+        let state = match CopyTarget::open(shard.url.as_str(), &shard.ownership()).await {
+            Ok(target) => target.state().await,
+            Err(error) => Err(error),
+        };
+        match state {
+            Ok(CopyState::Finished(contents, at)) if contents.origin == *origin => {
+                return Some(at.to_string());
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, %shard, "whether a copy was made is not known"),
+        }
+    }
+    None
+}

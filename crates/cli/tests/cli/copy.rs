@@ -1,0 +1,423 @@
+//! `dabba copy`: from the embedded database to PostgreSQL, whatever happens on the way.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::Instant,
+};
+
+use dabba_engine::{Random as _, SeededRandom};
+use dabba_pg_cluster::Cluster;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use super::{
+    old_databases::{Past, claim_now},
+    postgres::write_shards,
+    support::{PATIENCE, Server, block_on, dabba, failure, pause, run, stdout},
+};
+
+/// Environment variable with the number of rows of a page of a copy.
+const ROWS: &str = "DABBA_TEST_COPY_ROWS";
+
+/// Times that a copy is killed.
+const KILLS: usize = 6;
+
+/// Rows that no request of a test writes: an emoji, texts that PostgreSQL keeps in another form or not at all, a task that
+/// was resolved, and numbers at their limits.
+const EXTREMES: &str = r#"
+    UPDATE accounts SET name = '🍜 Zoë "x" \ 味', created_at_ns = 9223372036854775807
+        WHERE id = (SELECT min(id) FROM accounts);
+    UPDATE tasks SET attempts = 4294967295, leased_until_ns = 1, parked_at_ns = 9223372036854775806, resolved_at_ns = 0,
+        resolved_by = (SELECT min(id) FROM accounts), resolution = 'by hand' || char(0), last_error = char(0) || '🍜',
+        failures = '[ {"error":"no\u0000 answer","attempt":1,"at_ns":9007199254740993} ]'
+        WHERE id = (SELECT min(id) FROM tasks);
+"#;
+
+/// A data directory with the database of commit 9d8743c, and an empty PostgreSQL database.
+struct Move {
+    directory: tempfile::TempDir,
+    cluster: &'static Cluster,
+    database: String,
+    url: String,
+}
+
+impl Move {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let source = Connection::open(directory.path().join("dabba.db")).unwrap();
+        source.execute_batch(include_str!("../fixtures/9d8743c/sqlite.sql")).unwrap();
+        source.execute_batch(&claim_now()).unwrap();
+        let cluster = Cluster::shared().unwrap();
+        let database = cluster.create_database().unwrap();
+        let url = cluster.url(&database);
+        Self { directory, cluster, database, url }
+    }
+
+    fn migrated() -> Self {
+        let new = Self::new();
+        stdout(new.data(), &["migrate", "--data", new.data().to_str().unwrap()]);
+        new
+    }
+
+    fn data(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn file(&self) -> PathBuf {
+        self.data().join("dabba.db")
+    }
+
+    fn source(&self) -> Connection {
+        Connection::open(self.file()).unwrap()
+    }
+
+    fn command(&self) -> Command {
+        dabba(self.data(), &["copy", "--to", &self.url, "--data", self.data().to_str().unwrap()])
+    }
+
+    fn copy(&self) -> Output {
+        self.command().output().unwrap()
+    }
+
+    fn succeeds(&self) -> String {
+        let output = self.copy();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Standard error of a copy that is refused.
+    fn refused(&self) -> String {
+        let output = self.copy();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(!text.contains("panicked"), "{text}");
+        text
+    }
+
+    fn ask(&self, sql: &str) -> String {
+        self.cluster.execute(&self.database, sql).unwrap().trim().to_owned()
+    }
+
+    /// What the target knows of the copy; nothing before it is begun.
+    fn progress(&self) -> String {
+        if self.ask("SELECT to_regclass('copies') IS NOT NULL") == "f" {
+            return String::new();
+        }
+        self.ask("SELECT progress FROM copies")
+    }
+
+    fn is_finished(&self) -> bool {
+        self.ask("SELECT finished_at IS NOT NULL FROM copies") == "t"
+    }
+
+    /// Kills a copy in pages of so many rows once it has come further.
+    fn kill(&self, rows: u64) {
+        let mut copying = self.begin(rows);
+        // It may have ended before.
+        let _ = copying.kill();
+        copying.wait().unwrap();
+    }
+
+    /// Begins a copy in pages of so many rows, and waits until it has come further.
+    fn begin(&self, rows: u64) -> Child {
+        let before = self.progress();
+        let mut command = self.command();
+        command.env(ROWS, rows.to_string()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut copying = command.spawn().unwrap();
+        let begun = Instant::now();
+        while self.progress() == before && copying.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < PATIENCE, "the copy makes no progress");
+            pause();
+        }
+        copying
+    }
+}
+
+/// Proves that a copy of a database with orders in every status means what its source means: every order, history and
+/// menu is read, keys are replayed, people sign in, orders are moved and refunded, tasks are worked, and the
+/// auditor finds nothing. The source stays as it is.
+#[test]
+fn a_copy_means_what_its_source_means() {
+    let moved = Move::migrated();
+    let before = fs::read(moved.file()).unwrap();
+    let text = moved.succeeds();
+    assert!(text.contains("order_events: ") && text.contains("0 breaches"), "{text}");
+    assert!(moved.is_finished());
+    assert_eq!(before, fs::read(moved.file()).unwrap());
+    let past = Past::read(include_str!("../fixtures/9d8743c/sqlite.json"));
+    past.is_kept(moved.data(), &["--database", &moved.url]);
+}
+
+/// Proves that values at their limits arrive as they are, and those that PostgreSQL cannot keep in its own form; and that
+/// the feed has the order of the source's.
+#[test]
+fn values_and_the_order_of_the_feed_arrive() {
+    let moved = Move::migrated();
+    moved.source().execute_batch(EXTREMES).unwrap();
+    moved.succeeds();
+    let account = moved.ask("SELECT name || ' ' || created_at_ns FROM accounts ORDER BY id LIMIT 1");
+    assert_eq!(account, "🍜 Zoë \"x\" \\ 味 9223372036854775807");
+    let task = "SELECT concat_ws('|', attempts, leased_until_ns, parked_at_ns, resolved_at_ns, resolution, last_error, \
+                failures) FROM tasks ORDER BY id LIMIT 1";
+    let expected = "4294967295|1|9223372036854775806|0|by hand\u{fffd}|\u{fffd}🍜|\
+                    [{\"at_ns\": 9007199254740993, \"error\": \"no\u{fffd} answer\", \"attempt\": 1}]";
+    assert_eq!(moved.ask(task), expected);
+    let feed = "SELECT string_agg(upper(replace(order_id::text, '-', '')) || version || data, ',' \
+                ORDER BY transaction_id, sequence) FROM order_events";
+    let expected: String = moved
+        .source()
+        .query_row(
+            "SELECT group_concat(hex(order_id) || version || data, ',' ORDER BY sequence) FROM order_events",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(moved.ask(feed), expected);
+}
+
+/// Proves that a copy that is killed at any moment goes on from there, in pages of any size; that nobody serves, works or
+/// audits the target before it is finished; and that nothing is lost or doubled.
+#[test]
+fn a_copy_that_is_killed_goes_on() {
+    const SEED: u64 = 14;
+    println!("seed {SEED}");
+    let (moved, random) = (Move::migrated(), SeededRandom::new(SEED));
+    for _ in 0..KILLS {
+        let before = moved.progress();
+        moved.kill(1 + random.next_u64() % 5);
+        assert!(!moved.is_finished() && moved.progress() != before);
+        let data = moved.data().to_str().unwrap();
+        for command in ["serve", "work", "audit"] {
+            let text = failure(moved.data(), &[command, "--data", data, "--database", &moved.url]);
+            assert!(text.contains("is not finished: run `dabba copy` again"), "{command}: {text}");
+        }
+    }
+    moved.succeeds();
+    for table in
+        ["accounts", "restaurants", "menus", "stock", "orders", "order_events", "idempotency_keys", "tasks"]
+    {
+        let count = format!("SELECT count(*) FROM {table}");
+        let expected: i64 = moved.source().query_row(&count, [], |row| row.get(0)).unwrap();
+        assert_eq!(moved.ask(&count), expected.to_string(), "{table}");
+    }
+    // Once more: there is nothing to do.
+    let text = moved.succeeds();
+    assert!(text.contains("already"), "{text}");
+}
+
+/// Proves that a copy whose connection is lost says what to do, that one that is interrupted ends, and that of two copies
+/// at once at least one goes on; and that the copy is whole in the end.
+#[test]
+fn a_copy_that_is_cut_off_or_has_company_goes_on() {
+    let moved = Move::migrated();
+    let copying = moved.begin(1);
+    moved.ask(&format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE application_name = 'dabba copy' AND datname = '{}'",
+        moved.database
+    ));
+    let output = copying.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("give the same command again"), "{text}");
+
+    let copying = moved.begin(1);
+    let sent = Command::new("kill").args(["-s", "INT", &copying.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert!(!copying.wait_with_output().unwrap().status.success());
+    assert!(!moved.is_finished());
+
+    // A copy of the same file elsewhere: the lock of the file does not keep the two apart.
+    let twin = Move { url: moved.url.clone(), database: moved.database.clone(), ..Move::migrated() };
+    fs::copy(moved.file(), twin.file()).unwrap();
+    let copies = [&moved, &twin].map(|one| {
+        one.command().env(ROWS, "3").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    });
+    let outputs = copies.map(|copy| copy.wait_with_output().unwrap());
+    for output in &outputs {
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() || text.contains("another `dabba copy` writes"), "{text}");
+    }
+    moved.succeeds();
+    assert!(moved.is_finished());
+}
+
+/// Proves that a source that changed between two runs is refused, which says what changed, before the copy is finished
+/// and after; and that another source is refused.
+#[test]
+fn a_source_that_changed_is_refused() {
+    let moved = Move::migrated();
+    moved.kill(1);
+    assert!(!moved.is_finished());
+    let progress = moved.progress();
+    let original = fs::read(moved.file()).unwrap();
+    moved.source().execute_batch("UPDATE accounts SET name = 'other' WHERE role = 'admin'").unwrap();
+    let text = moved.refused();
+    assert!(text.contains("has changed since a copy that was begun: accounts (8 rows, now 8)"), "{text}");
+    assert_eq!(moved.progress(), progress);
+    fs::write(moved.file(), &original).unwrap();
+    moved.succeeds();
+    moved.source().execute_batch("DELETE FROM idempotency_keys").unwrap();
+    let text = moved.refused();
+    assert!(text.contains("has changed since the copy of 20") && text.contains("now 0"), "{text}");
+
+    let other = Move { url: moved.url.clone(), ..Move::migrated() };
+    other
+        .source()
+        .execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM memberships; DELETE FROM accounts")
+        .unwrap();
+    let text = other.refused();
+    assert!(text.contains("of another embedded database"), "{text}");
+}
+
+/// Proves that a source is refused that is not there, has an older schema, a column that nobody copies or nothing in it,
+/// is served, or breaks an invariant, and that the target then holds nothing.
+#[test]
+fn a_source_that_cannot_be_copied_is_refused() {
+    let moved = Move::new();
+    assert!(moved.refused().contains("run `dabba migrate`"));
+    stdout(moved.data(), &["migrate", "--data", moved.data().to_str().unwrap()]);
+
+    let server =
+        Server::serve(moved.data(), &["--listen", "127.0.0.1:0", "--log", "error", "--work", "false"]);
+    assert!(moved.refused().contains("stop the server"));
+    server.stop();
+
+    moved.source().execute_batch("ALTER TABLE orders ADD COLUMN mood TEXT").unwrap();
+    assert!(moved.refused().contains("orders.mood"));
+    moved.source().execute_batch("ALTER TABLE orders DROP COLUMN mood").unwrap();
+
+    moved
+        .source()
+        .execute_batch("UPDATE orders SET payment_status = 'captured' WHERE status = 'confirmed'")
+        .unwrap();
+    assert!(moved.refused().contains("--despite-breaches"));
+    assert_eq!(moved.ask("SELECT count(*) FROM orders"), "0");
+    let output = moved.command().arg("--despite-breaches").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+
+    let empty = Move::migrated();
+    fs::remove_file(empty.file()).unwrap();
+    assert!(empty.refused().contains("there is no database"));
+    stdout(empty.data(), &["migrate", "--data", empty.data().to_str().unwrap()]);
+    assert!(empty.refused().contains("holds nothing"));
+    let server = Server::serve(&empty.data().join("sandbox"), &["--sandbox", "--listen", "127.0.0.1:0"]);
+    server.stop();
+    let sandbox = empty.data().join("sandbox");
+    let text = failure(empty.data(), &["copy", "--to", &empty.url, "--data", sandbox.to_str().unwrap()]);
+    assert!(text.contains("is a sandbox"), "{text}");
+}
+
+/// Proves that a target is refused that holds something, belongs to another map, or is too new; and that something that is
+/// written to the target meanwhile is noticed.
+#[test]
+fn a_target_that_cannot_be_used_is_refused() {
+    let moved = Move::migrated();
+    stdout(moved.data(), &["migrate", "--database", &moved.url]);
+    let account = "INSERT INTO accounts VALUES (gen_random_uuid(), 1, 'e', 'n', 'admin', 'h')";
+    moved.ask(account);
+    assert!(moved.refused().contains("its table accounts has rows"));
+    moved.ask("DELETE FROM accounts");
+    moved.kill(1);
+    moved.ask("INSERT INTO stock SELECT id, 5, 'not-in-the-source', 1 FROM restaurants LIMIT 1");
+    if moved.ask("SELECT count(*) FROM stock WHERE item = 'not-in-the-source'") == "0" {
+        moved.ask(account);
+    }
+    let text = moved.refused();
+    assert!(text.contains("is not that of the source"), "{text}");
+    assert!(!moved.is_finished());
+
+    let older = Move::migrated();
+    older.cluster.execute_script(&older.database, include_str!("../fixtures/9d8743c/postgres.sql")).unwrap();
+    let version = "SELECT max(version) FROM refinery_schema_history";
+    let before = older.ask(version);
+    assert!(older.refused().contains("its table accounts has rows"));
+    assert_eq!(older.ask(version), before, "it stays as it is");
+
+    let sharded = Move::migrated();
+    let urls = [(); 2].map(|()| sharded.cluster.url(&sharded.cluster.create_database().unwrap()));
+    let map = sharded.data().join("shards.toml");
+    write_shards(&map, [&sharded.url, &urls[0], &urls[1]]);
+    stdout(sharded.data(), &["migrate", "--shards", map.to_str().unwrap()]);
+    assert!(sharded.refused().contains("the map and the database disagree"));
+
+    let newer = Move::migrated();
+    stdout(newer.data(), &["migrate", "--database", &newer.url]);
+    newer.ask("ALTER TABLE orders ADD COLUMN mood text");
+    assert!(newer.refused().contains("orders.mood"));
+    newer.ask("INSERT INTO schema_versions VALUES (99, 99); INSERT INTO refinery_schema_history VALUES (99, 'x', 'x', '0')");
+    assert!(newer.refused().contains("upgrade it"));
+}
+
+/// A server whose log is read. Killed when dropped.
+struct Logging(Child);
+
+impl Logging {
+    /// Starts one and returns the first line of its log that names the embedded database.
+    fn warns(moved: &Move) -> Value {
+        let data = moved.data().to_str().unwrap();
+        let fixed =
+            ["serve", "--listen", "127.0.0.1:0", "--log", "info", "--log-format", "json", "--work", "false"];
+        let arguments = [&fixed[..], &["--data", data, "--database", &moved.url]].concat();
+        let mut command = dabba(moved.data(), &arguments);
+        let mut serving = Self(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+        let lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
+        let mut lines = lines.map(Result::unwrap);
+        // A server that does not warn begins to serve.
+        let line =
+            lines.find(|line| line.contains("embedded database") || line.contains("\"serving\"")).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Proves that a server on PostgreSQL warns of an embedded database that it does not serve, and says when that was copied.
+#[test]
+fn a_server_warns_of_an_embedded_database_beside_it() {
+    let moved = Move::migrated();
+    let elsewhere = Move { directory: tempfile::tempdir().unwrap(), ..Move::migrated() };
+    fs::copy(moved.file(), elsewhere.file()).unwrap();
+    let warning = Logging::warns(&elsewhere);
+    assert_eq!(warning["level"], "WARN");
+    assert!(warning["message"].as_str().unwrap().contains("dabba copy --to URL"), "{warning}");
+    moved.succeeds();
+    let warning = Logging::warns(&moved);
+    assert!(warning["message"].as_str().unwrap().contains("may be moved away"), "{warning}");
+    assert!(warning["copied_at"].is_string(), "{warning}");
+}
+
+/// Proves that an order with a long note and an emoji, placed by a server, is read after the copy as it was before.
+#[test]
+fn a_long_note_and_an_emoji_are_kept() {
+    let moved = Move { directory: tempfile::tempdir().unwrap(), ..Move::new() };
+    let server = Server::start(moved.data(), &[]);
+    let (restaurant, mut order) = (server.said("/restaurant_id"), server.announcement["order"].clone());
+    let note = "🍜\n\u{1f469}\u{200d}\u{1f373} \"'\\é".repeat(50);
+    order["lines"][0]["note"] = json!(note);
+    let placed = block_on(async {
+        let client = server.client("customer");
+        let path = format!("/v1/restaurants/{restaurant}/orders");
+        client.post(&path).idempotency_key("long-note").json(&order).send().await
+    });
+    let before = server.announcement.clone();
+    let placed = placed.unwrap_or_else(|error| panic!("{error:?}")).body;
+    server.stop();
+    moved.succeeds();
+    let server = Server::start_without_demo(&before, moved.data(), &["--database", &moved.url]);
+    let path = format!("/v1/orders/{}", placed["id"].as_str().unwrap());
+    let read = block_on(async { server.client("customer").get(&path).send().await.unwrap().body });
+    assert_eq!(read, placed);
+    server.stop();
+    let report = run(moved.data(), &["audit", "--database", &moved.url]);
+    assert!(report.status.success(), "{report:?}");
+}

@@ -1,0 +1,405 @@
+//! Everything from another store, row by row: the target of a copy, and what others see of a copy.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use dabba_domain::Timestamp;
+use dabba_store::{
+    StoreError,
+    transfer::{
+        Column, Contents, CopyState, Digest, DigestBuilder, Kind, Progress, Row, TABLES, Table, Target,
+        Value, check_layout, normalize,
+    },
+};
+use futures::TryStreamExt as _;
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, types::ToSql};
+use uuid::Uuid;
+
+use crate::{
+    Ownership, PostgresOptions, PostgresStore,
+    codec::read,
+    failure::{Failure, describe},
+    hosts::Hosts,
+    pool::{SET_UP, configure},
+    shard, tls,
+};
+
+/// By what name the connection is seen in `pg_stat_activity`.
+const APPLICATION_NAME: &str = "dabba copy";
+
+/// Time after which a transaction whose client says nothing ends: two thirds of it.
+const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Waits for no lock longer than this, in milliseconds.
+const LOCK_TIMEOUT_MS: u32 = 10_000;
+
+/// What is not copied: the places in the feed and the records that each database has of itself.
+const APART: &[(&str, &[&str])] = &[
+    ("order_events", &["transaction_id", "sequence"]),
+    ("schema_versions", &[]),
+    ("refinery_schema_history", &[]),
+    ("shard", &[]),
+    ("copies", &[]),
+];
+
+const COLUMNS: &str = "\
+    SELECT columns.table_name::text, columns.column_name::text FROM information_schema.columns AS columns \
+    JOIN information_schema.tables AS tables USING (table_schema, table_name) \
+    WHERE columns.table_schema = current_schema() AND tables.table_type = 'BASE TABLE'";
+
+/// Every write of a copy proves that it runs inside of this: the session reads only.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE";
+
+const HAS_TABLE: &str = "SELECT to_regclass($1::text) IS NOT NULL";
+
+/// Two steps, since a statement that names a table that is not there cannot be planned.
+const HAS_COPIES: &str = "SELECT to_regclass('copies') IS NOT NULL";
+const IS_UNFINISHED: &str = "SELECT EXISTS (SELECT FROM copies WHERE finished_at IS NULL)";
+
+const FIND_STATE: &str = "\
+    SELECT contents::text, progress::text, (extract(epoch FROM finished_at) * 1000)::bigint FROM copies \
+    WHERE is_the_only_row";
+
+const BEGIN_COPY: &str = "\
+    INSERT INTO copies (contents, progress) VALUES ($1::text::json, $2::text::json) \
+    ON CONFLICT (is_the_only_row) DO NOTHING";
+
+const LOCK_PROGRESS: &str =
+    "SELECT progress::text FROM copies WHERE is_the_only_row AND finished_at IS NULL FOR UPDATE";
+
+const UPDATE_PROGRESS: &str = "UPDATE copies SET progress = $1::text::json WHERE is_the_only_row";
+
+const FINISH: &str = "UPDATE copies SET finished_at = now() WHERE is_the_only_row AND finished_at IS NULL";
+
+/// Refuses to run on a database into which a copy is not finished.
+pub(crate) async fn refuse_unfinished(client: &Client) -> Result<(), Failure> {
+    let has_copies: bool = read(&client.query_one(HAS_COPIES, &[]).await?, 0)?;
+    if has_copies && read(&client.query_one(IS_UNFINISHED, &[]).await?, 0)? {
+        return Err(Failure::Store(StoreError::Unfit(
+            "a copy of an embedded database into this database is not finished: run `dabba copy` again"
+                .to_owned(),
+        )));
+    }
+    Ok(())
+}
+
+/// A PostgreSQL database as the target of a copy.
+pub struct CopyTarget {
+    client: Client,
+    _connection: JoinHandle<()>,
+}
+
+impl CopyTarget {
+    /// Connects to the database at `url` and brings it to the newest schema. A database that holds rows, and no unfinished
+    /// copy, stays as it is, and is refused.
+    pub async fn prepare(url: &str, ownership: &Ownership) -> Result<Self, StoreError> {
+        let target = Self::connect(url).await?;
+        target.require_usable().await.map_err(Failure::into_store_error)?;
+        PostgresStore::migrate(url, ownership).await?;
+        target.set_up(ownership).await.map_err(Failure::into_store_error)?;
+        Ok(target)
+    }
+
+    /// Connects to the database at `url`, which has to be what `ownership` says.
+    pub async fn open(url: &str, ownership: &Ownership) -> Result<Self, StoreError> {
+        let target = Self::connect(url).await?;
+        target.set_up(ownership).await.map_err(Failure::into_store_error)?;
+        Ok(target)
+    }
+
+    async fn connect(url: &str) -> Result<Self, StoreError> {
+        let tls::Target { mut config, tls } = tls::Target::parse(url)?;
+        let options = PostgresOptions {
+            application_name: APPLICATION_NAME.to_owned(),
+            // To read a whole table takes as long as it takes; a connection that is lost is noticed without this.
+            statement_timeout: Duration::ZERO,
+            resolve_timeout: CLIENT_TIMEOUT,
+            ..PostgresOptions::default()
+        };
+        configure(&mut config, &options);
+        let time = PostgresOptions::DEFAULT_CONNECT_TIMEOUT;
+        let hosts = Hosts::new(&config, tls, time);
+        let (client, connection) = tokio::time::timeout(time, hosts.find())
+            .await
+            .map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))?
+            .map_err(|error| StoreError::Unavailable(describe(&error)))?;
+        Ok(Self { client, _connection: connection })
+    }
+
+    async fn set_up(&self, ownership: &Ownership) -> Result<(), Failure> {
+        // Whole tables are read, which needs no index.
+        let set_up = format!("{SET_UP}; SET enable_seqscan = on; SET lock_timeout = {LOCK_TIMEOUT_MS}");
+        self.client.batch_execute(&set_up).await?;
+        shard::check(&self.client, ownership).await
+    }
+
+    /// Runs something as one transaction.
+    async fn in_transaction(
+        &self,
+        work: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), StoreError> {
+        let run = async {
+            self.client.batch_execute(BEGIN).await?;
+            match work.await {
+                Ok(()) => self.client.batch_execute("COMMIT").await.map_err(Failure::of_commit),
+                Err(failure) => {
+                    // Where even that fails the connection is gone, and the transaction with it.
+                    let _ = self.client.batch_execute("ROLLBACK").await;
+                    Err(failure)
+                }
+            }
+        };
+        run.await.map_err(Failure::into_store_error)
+    }
+
+    async fn find_state(&self) -> Result<CopyState, Failure> {
+        let Some(row) = self.client.query_opt(FIND_STATE, &[]).await? else { return Ok(CopyState::Absent) };
+        let contents: Contents = serde_json::from_str(read(&row, 0)?)?;
+        let progress: Progress = serde_json::from_str(read(&row, 1)?)?;
+        let finished_at: Option<i64> = read(&row, 2)?;
+        let Some(finished_at) = finished_at else { return Ok(CopyState::Unfinished(contents, progress)) };
+        let at =
+            Timestamp::from_millisecond(finished_at).map_err(|error| Failure::corrupt(error.to_string()))?;
+        Ok(CopyState::Finished(contents, at))
+    }
+
+    /// Refuses a database that holds rows and no copy, whatever its schema is.
+    async fn require_usable(&self) -> Result<(), Failure> {
+        let has_copies: bool = read(&self.client.query_one(HAS_COPIES, &[]).await?, 0)?;
+        if has_copies && self.find_state().await? != CopyState::Absent {
+            return Ok(());
+        }
+        self.require_empty().await
+    }
+
+    /// Refuses a database that holds rows.
+    async fn require_empty(&self) -> Result<(), Failure> {
+        for table in TABLES {
+            if !read::<bool>(&self.client.query_one(HAS_TABLE, &[&table.name]).await?, 0)? {
+                continue;
+            }
+            let sql = format!("SELECT EXISTS (SELECT FROM {})", table.name);
+            if read(&self.client.query_one(&sql, &[]).await?, 0)? {
+                return Err(Failure::Store(StoreError::Unfit(format!(
+                    "the target is not empty: its table {} has rows; copy into a new, empty database",
+                    table.name
+                ))));
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_page(
+        &self,
+        table: &'static Table,
+        rows: Vec<Row>,
+        from: &Progress,
+        to: &Progress,
+    ) -> Result<(), Failure> {
+        let (count, columns) = (rows.len() as u64, columns_of(table, rows)?);
+        let locked = self.client.query_opt(LOCK_PROGRESS, &[]).await?;
+        let progress: Option<Progress> =
+            locked.map(|row| Ok::<_, Failure>(serde_json::from_str(read(&row, 0)?)?)).transpose()?;
+        if progress.as_ref() != Some(from) {
+            return Err(Failure::Store(StoreError::Unfit(
+                "another `dabba copy` writes to the target".to_owned(),
+            )));
+        }
+        let parameters: Vec<&(dyn ToSql + Sync)> =
+            columns.iter().map(|column| &**column as &(dyn ToSql + Sync)).collect();
+        let written = self.client.execute(&insert(table), &parameters).await?;
+        if written != count {
+            return Err(Failure::corrupt(format!("{written} rows of {count} were written")));
+        }
+        self.client.execute(UPDATE_PROGRESS, &[&serde_json::to_string(to)?]).await?;
+        Ok(())
+    }
+
+    async fn read_digest(&self, table: &'static Table) -> Result<Digest, Failure> {
+        let none: [&(dyn ToSql + Sync); 0] = [];
+        let mut rows = pin!(self.client.query_raw(&select(table), none).await?);
+        let mut digest = DigestBuilder::new(table);
+        while let Some(row) = rows.try_next().await? {
+            let values = table.columns.iter().enumerate().map(|(index, column)| {
+                let value = value_of(&row, index, column.kind)?;
+                Ok(normalize(table, column, value)?)
+            });
+            digest.add(&values.collect::<Result<Row, Failure>>()?);
+        }
+        Ok(digest.finish())
+    }
+}
+
+#[async_trait]
+impl Target for CopyTarget {
+    async fn check_schema(&self) -> Result<(), StoreError> {
+        let rows = self.client.query(COLUMNS, &[]).await;
+        let rows = rows.map_err(|error| Failure::from(error).into_store_error())?;
+        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for row in rows {
+            let column: Result<(String, String), Failure> =
+                read(&row, 0).and_then(|table| Ok((table, read(&row, 1)?)));
+            let (table, column) = column.map_err(Failure::into_store_error)?;
+            found.entry(table).or_default().insert(column);
+        }
+        check_layout(&found, APART)
+    }
+
+    async fn state(&self) -> Result<CopyState, StoreError> {
+        self.find_state().await.map_err(Failure::into_store_error)
+    }
+
+    async fn begin(&self, contents: &Contents) -> Result<(), StoreError> {
+        self.in_transaction(async {
+            // Writes that have begun end first, and later ones wait.
+            self.client.batch_execute("LOCK TABLE shard IN ACCESS EXCLUSIVE MODE").await?;
+            self.require_empty().await?;
+            let (contents, progress) =
+                (serde_json::to_string(contents)?, serde_json::to_string(&Progress::at(0))?);
+            if self.client.execute(BEGIN_COPY, &[&contents, &progress]).await? == 1 {
+                return Ok(());
+            }
+            Err(Failure::Store(StoreError::Unfit("another `dabba copy` writes to the target".to_owned())))
+        })
+        .await
+    }
+
+    async fn write(
+        &self,
+        table: &'static Table,
+        rows: Vec<Row>,
+        from: &Progress,
+        to: &Progress,
+    ) -> Result<(), StoreError> {
+        self.in_transaction(self.write_page(table, rows, from, to)).await
+    }
+
+    async fn digest(&self, table: &'static Table) -> Result<Digest, StoreError> {
+        self.read_digest(table).await.map_err(Failure::into_store_error)
+    }
+
+    async fn finish(&self) -> Result<(), StoreError> {
+        self.in_transaction(async {
+            self.client.execute(FINISH, &[]).await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The names of a table's columns, each between quotes.
+fn names(table: &Table, write: impl Fn(&Column) -> String) -> String {
+    table.columns.iter().map(write).collect::<Vec<_>>().join(", ")
+}
+
+/// Inserts rows whose columns are arrays, in their order: the places in the feed are given out in it.
+fn insert(table: &Table) -> String {
+    let plain = names(table, |column| format!("\"{}\"", column.name));
+    let cast = names(table, |column| match column.kind {
+        Kind::Json => format!("\"{}\"::json", column.name),
+        Kind::SortedJson => format!("\"{}\"::jsonb", column.name),
+        _ => format!("\"{}\"", column.name),
+    });
+    let arrays: Vec<String> = table
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| format!("${}::{}[]", index + 1, sent_type(column.kind)))
+        .collect();
+    format!(
+        "INSERT INTO {} ({plain}) SELECT {cast} FROM unnest({}) WITH ORDINALITY AS given ({plain}, \"place in page\") \
+         ORDER BY \"place in page\"",
+        table.name,
+        arrays.join(", ")
+    )
+}
+
+const fn sent_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Id => "uuid",
+        Kind::Number => "bigint",
+        Kind::SmallNumber => "integer",
+        Kind::Flag => "boolean",
+        Kind::Text | Kind::Message | Kind::Json | Kind::SortedJson => "text",
+        Kind::Bytes => "bytea",
+    }
+}
+
+fn select(table: &Table) -> String {
+    let columns = names(table, |column| match column.kind {
+        Kind::Json | Kind::SortedJson => format!("\"{}\"::text", column.name),
+        _ => format!("\"{}\"", column.name),
+    });
+    // The table is named, since a column of the answer could have the same name.
+    let order = if table.is_feed {
+        format!(" ORDER BY {0}.transaction_id, {0}.sequence", table.name)
+    } else {
+        String::new()
+    };
+    format!("SELECT {columns} FROM {}{order}", table.name)
+}
+
+/// A column of several rows, as an array.
+type Array = Box<dyn ToSql + Send + Sync>;
+
+/// The columns of rows, each as the array that [`insert`] takes.
+fn columns_of(table: &Table, rows: Vec<Row>) -> Result<Vec<Array>, Failure> {
+    let mut columns: Vec<Vec<Value>> = table.columns.iter().map(|_| Vec::with_capacity(rows.len())).collect();
+    for row in rows {
+        for (column, value) in columns.iter_mut().zip(row) {
+            column.push(value);
+        }
+    }
+    table.columns.iter().zip(columns).map(|(column, values)| array_of(table, column, values)).collect()
+}
+
+fn array_of(table: &Table, column: &Column, values: Vec<Value>) -> Result<Array, Failure> {
+    let number = |value| if let Value::Number(number) = value { Some(number) } else { None };
+    let bytes = |value| if let Value::Bytes(bytes) = value { Some(bytes) } else { None };
+    let array = match column.kind {
+        Kind::Id => array(values, |value| bytes(value).and_then(|bytes| Uuid::from_slice(&bytes).ok())),
+        Kind::Number => array(values, number),
+        Kind::SmallNumber => {
+            array(values, |value| number(value).and_then(|number| i32::try_from(number).ok()))
+        }
+        Kind::Flag => array(values, |value| number(value).map(|number| number != 0)),
+        Kind::Bytes => array(values, bytes),
+        Kind::Text | Kind::Message | Kind::Json | Kind::SortedJson => {
+            array(values, |value| if let Value::Text(text) = value { Some(text) } else { None })
+        }
+    };
+    array.ok_or_else(|| {
+        Failure::corrupt(format!("a row of {} has an impossible value in {}", table.name, column.name))
+    })
+}
+
+/// `None` when a value is not of the type.
+fn array<T>(values: Vec<Value>, of: impl Fn(Value) -> Option<T>) -> Option<Array>
+where
+    Vec<Option<T>>: ToSql + Send + Sync + 'static,
+{
+    let values = values.into_iter().map(|value| match value {
+        Value::Null => Some(None),
+        value => of(value).map(Some),
+    });
+    Some(Box::new(values.collect::<Option<Vec<Option<T>>>>()?))
+}
+
+fn value_of(row: &tokio_postgres::Row, column: usize, kind: Kind) -> Result<Value, Failure> {
+    let value = match kind {
+        Kind::Id => read::<Option<Uuid>>(row, column)?.map(|id| Value::Bytes(id.as_bytes().to_vec())),
+        Kind::Number => read::<Option<i64>>(row, column)?.map(Value::Number),
+        Kind::SmallNumber => read::<Option<i32>>(row, column)?.map(|number| Value::Number(number.into())),
+        Kind::Flag => read::<Option<bool>>(row, column)?.map(|flag| Value::Number(flag.into())),
+        Kind::Text | Kind::Message | Kind::Json | Kind::SortedJson => {
+            read::<Option<String>>(row, column)?.map(Value::Text)
+        }
+        Kind::Bytes => read::<Option<Vec<u8>>>(row, column)?.map(Value::Bytes),
+    };
+    Ok(value.unwrap_or(Value::Null))
+}
