@@ -38,6 +38,15 @@ const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
 /// Waits for no lock longer than this, in milliseconds.
 const LOCK_TIMEOUT_MS: u32 = 10_000;
 
+/// Maximum number of times that a copy looks for servers on the target, and the pause between two of them.
+const MAX_ATTEMPTS: u32 = 20;
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Sessions of servers and workers, as far as they have the name that Dabba gives them.
+const COUNT_SESSIONS: &str = "\
+    SELECT count(*) FROM pg_stat_activity \
+    WHERE datname = current_database() AND application_name = $1";
+
 /// What is not copied: the places in the feed and the records that each database has of itself.
 const APART: &[(&str, &[&str])] = &[
     ("order_events", &["transaction_id", "sequence"]),
@@ -100,6 +109,7 @@ impl CopyTarget {
     pub async fn prepare(url: &str, ownership: &Ownership) -> Result<Self, StoreError> {
         let target = Self::connect(url).await?;
         target.require_usable().await.map_err(Failure::into_store_error)?;
+        target.require_alone().await.map_err(Failure::into_store_error)?;
         PostgresStore::migrate(url, ownership).await?;
         target.set_up(ownership).await.map_err(Failure::into_store_error)?;
         Ok(target)
@@ -166,6 +176,28 @@ impl CopyTarget {
         let at =
             Timestamp::from_millisecond(finished_at).map_err(|error| Failure::corrupt(error.to_string()))?;
         Ok(CopyState::Finished(contents, at))
+    }
+
+    /// Refuses a database that servers or workers of Dabba use: they would work the tasks of a copy that is not whole. A
+    /// session of a process that has ended may be there for a moment longer.
+    async fn require_alone(&self) -> Result<(), Failure> {
+        let mut attempts = 1;
+        loop {
+            let sessions: i64 = read(
+                &self.client.query_one(COUNT_SESSIONS, &[&PostgresOptions::DEFAULT_APPLICATION_NAME]).await?,
+                0,
+            )?;
+            if sessions == 0 {
+                return Ok(());
+            }
+            if attempts >= MAX_ATTEMPTS {
+                return Err(Failure::Store(StoreError::Unfit(format!(
+                    "servers or workers of Dabba use the target ({sessions} connections): stop them"
+                ))));
+            }
+            attempts += 1;
+            tokio::time::sleep(ATTEMPT_PAUSE).await;
+        }
     }
 
     /// Refuses a database that holds rows and no copy, whatever its schema is.

@@ -62,6 +62,24 @@ impl Move {
         new
     }
 
+    /// The same with a target that takes its time for each page, so that a copy is cut off in the middle.
+    fn slow() -> Self {
+        let slow = Self::migrated();
+        stdout(slow.data(), &["migrate", "--database", &slow.url]);
+        let tables = ["accounts", "menus", "order_events", "orders", "idempotency_keys", "tasks"];
+        let triggers = tables.map(|table| {
+            format!(
+                "CREATE TRIGGER slow BEFORE INSERT ON {table} FOR EACH STATEMENT EXECUTE FUNCTION slow();"
+            )
+        });
+        slow.ask(&format!(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN PERFORM pg_sleep(0.03); RETURN NULL; END'; {}",
+            triggers.concat()
+        ));
+        slow
+    }
+
     fn data(&self) -> &Path {
         self.directory.path()
     }
@@ -184,7 +202,7 @@ fn values_and_the_order_of_the_feed_arrive() {
 fn a_copy_that_is_killed_goes_on() {
     const SEED: u64 = 14;
     println!("seed {SEED}");
-    let (moved, random) = (Move::migrated(), SeededRandom::new(SEED));
+    let (moved, random) = (Move::slow(), SeededRandom::new(SEED));
     for _ in 0..KILLS {
         let before = moved.progress();
         moved.kill(1 + random.next_u64() % 5);
@@ -212,7 +230,7 @@ fn a_copy_that_is_killed_goes_on() {
 /// at once at least one goes on; and that the copy is whole in the end.
 #[test]
 fn a_copy_that_is_cut_off_or_has_company_goes_on() {
-    let moved = Move::migrated();
+    let moved = Move::slow();
     let copying = moved.begin(1);
     moved.ask(&format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -234,7 +252,7 @@ fn a_copy_that_is_cut_off_or_has_company_goes_on() {
     let twin = Move { url: moved.url.clone(), database: moved.database.clone(), ..Move::migrated() };
     fs::copy(moved.file(), twin.file()).unwrap();
     let copies = [&moved, &twin].map(|one| {
-        one.command().env(ROWS, "3").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        one.command().env(ROWS, "20").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     });
     let outputs = copies.map(|copy| copy.wait_with_output().unwrap());
     for output in &outputs {
@@ -249,7 +267,7 @@ fn a_copy_that_is_cut_off_or_has_company_goes_on() {
 /// and after; and that another source is refused.
 #[test]
 fn a_source_that_changed_is_refused() {
-    let moved = Move::migrated();
+    let moved = Move::slow();
     moved.kill(1);
     assert!(!moved.is_finished());
     let progress = moved.progress();
@@ -315,8 +333,13 @@ fn a_source_that_cannot_be_copied_is_refused() {
 /// written to the target meanwhile is noticed.
 #[test]
 fn a_target_that_cannot_be_used_is_refused() {
-    let moved = Move::migrated();
-    stdout(moved.data(), &["migrate", "--database", &moved.url]);
+    let moved = Move::slow();
+    let server = Server::serve(
+        moved.data(),
+        &["--listen", "127.0.0.1:0", "--log", "error", "--work", "false", "--database", &moved.url],
+    );
+    assert!(moved.refused().contains("use the target"));
+    server.stop();
     let account = "INSERT INTO accounts VALUES (gen_random_uuid(), 1, 'e', 'n', 'admin', 'h')";
     moved.ask(account);
     assert!(moved.refused().contains("its table accounts has rows"));
