@@ -1,12 +1,14 @@
 //! The commands, one file each.
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod import_menu;
 pub(crate) mod migrate;
 pub(crate) mod openapi;
+pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod settings;
 pub(crate) mod shards;
@@ -53,6 +55,10 @@ enum Command {
     Migrate(migrate::Arguments),
     /// Shows the shards: what each database is and holds. Its subcommands split a shard.
     Shards(Box<shards::Arguments>),
+    /// Writes a backup of the embedded database to a file. Also while a server runs.
+    Backup(backup::Arguments),
+    /// Puts a backup in the place of the embedded database. Stop the server first.
+    Restore(restore::Arguments),
     /// Reads all orders and reports what is wrong with them. The embedded database must not be served
     /// meanwhile.
     Audit(audit::Arguments),
@@ -89,6 +95,8 @@ impl Cli {
             Command::Demo(arguments) => demo::run(&arguments),
             Command::Migrate(arguments) => migrate::run(arguments),
             Command::Shards(arguments) => shards::run(*arguments),
+            Command::Backup(arguments) => backup::run(arguments),
+            Command::Restore(arguments) => restore::run(arguments),
             Command::Audit(arguments) => audit::run(arguments),
             Command::Copy(arguments) => copy::run(arguments),
             Command::ImportMenu(arguments) => import_menu::run(arguments),

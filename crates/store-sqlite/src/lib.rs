@@ -6,6 +6,7 @@
 //! | `orders` | the commit of a batch, and the reads of orders, events and the feed |
 //! | `tasks`, `catalogue`, `stock`, `accounts`, `audit` | the other parts of the contract |
 //! | `claims` | idempotency records |
+//! | `backup` | backups, and restoring them |
 //! | `migrate`, `lock` | the schema, and the one process that may serve it |
 //! | `export` | all rows, for a copy into another store |
 //! | `codec`, `failure` | values in columns, and errors by result code |
@@ -21,6 +22,7 @@
 
 mod accounts;
 mod audit;
+mod backup;
 mod catalogue;
 mod claims;
 mod codec;
@@ -45,7 +47,11 @@ use std::{path::Path, time::Duration};
 use async_trait::async_trait;
 use dabba_store::{Health, Store, StoreError};
 
-pub use crate::{catalogue::MENUS_KEPT, options::SqliteOptions};
+pub use crate::{
+    backup::{Contents, Restored},
+    catalogue::MENUS_KEPT,
+    options::SqliteOptions,
+};
 use crate::{failure::Failure, lock::DatabaseLock, reader::Readers, writer::Writer};
 
 /// How long a database that is held is waited for: whoever migrates, and a process that begins another one while

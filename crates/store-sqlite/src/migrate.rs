@@ -62,6 +62,48 @@ pub(crate) fn check_schema(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Makes sure that a database is one that this program can serve, if need be after a migration. It may be served.
+pub(crate) fn check_known(path: &Path) -> Result<(), StoreError> {
+    let refuse = |what: &str| Err(StoreError::Unavailable(format!("{} {what}", path.display())));
+    if !path.exists() {
+        return refuse("is not there");
+    }
+    match schema(path)? {
+        Schema { version: 0, .. } => refuse("has no schema of Dabba"),
+        Schema { compatible_from, .. } if NEWEST < compatible_from => {
+            refuse("was written by a newer version of Dabba: use that one")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes sure that a file is a Dabba database that this program can serve, if need be after a migration.
+pub(crate) fn check_restorable(path: &Path) -> Result<(), StoreError> {
+    let unfit = |what: &str| Err(StoreError::Unavailable(format!("{} {what}", path.display())));
+    match path.metadata() {
+        Ok(metadata) if metadata.is_file() && metadata.len() > 0 => {}
+        Ok(metadata) if metadata.is_file() => return unfit("is empty, which is no backup"),
+        Ok(_) => return unfit("is not a file"),
+        Err(error) => return unfit(&format!("cannot be read: {error}")),
+    }
+    let schema = match read_schema_with(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(StoreError::from) {
+        Ok(schema) => schema,
+        Err(StoreError::Corrupt(error)) => return unfit(&format!("is not a Dabba database: {error}")),
+        Err(error) => return Err(error),
+    };
+    if schema.version == 0 {
+        return unfit("is not a Dabba database: it has no schema of Dabba");
+    }
+    if NEWEST < schema.compatible_from {
+        let Schema { version, compatible_from } = schema;
+        return unfit(&format!(
+            "has schema version {version}, which needs a program that knows version {compatible_from} at least; this \
+             one knows {NEWEST}: use a newer one"
+        ));
+    }
+    Ok(())
+}
+
 /// The schema of a database.
 #[derive(Clone, Copy, Debug, Default)]
 struct Schema {
@@ -77,7 +119,11 @@ fn schema(path: &Path) -> Result<Schema, StoreError> {
 
 fn read_schema(path: &Path) -> Result<Schema, Failure> {
     // Not read-only: SQLite has to make the shared memory of the log to read a database in WAL mode.
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    read_schema_with(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+fn read_schema_with(path: &Path, flags: OpenFlags) -> Result<Schema, Failure> {
+    let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(LOCK_TIMEOUT)?;
     let has_history = connection
         .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'refinery_schema_history'", [], |_| Ok(()))

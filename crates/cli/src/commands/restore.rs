@@ -1,0 +1,42 @@
+//! `dabba restore`
+
+use std::path::PathBuf;
+
+use dabba_engine::{Clock as _, SystemClock};
+use dabba_store_sqlite::{Restored, SqliteStore};
+
+use super::backup::{embedded, in_words};
+use crate::{commands::DataArguments, data, failure::Failure, logging, output};
+
+/// What the command takes.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The backup, as `dabba backup` wrote it.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Replaces a database that holds something. That database is kept under a name with the time.
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    settings: DataArguments,
+}
+
+/// Puts a backup in the place of the embedded database, which no server may use.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let settings = arguments.settings.load()?;
+    logging::start(&settings)?;
+    let database = embedded(&settings)?;
+    data::make_directory(&settings)?;
+    let time = SystemClock.now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let kept = database.with_file_name(format!("dabba.db.before-{time}"));
+    let Restored { contents, kept } =
+        SqliteStore::restore(&database, &arguments.file, arguments.replace.then_some(kept.as_path()))
+            .map_err(Failure::during(format_args!("restoring {}", arguments.file.display())))?;
+    output::line(format_args!("Restored {} to {}.", in_words(&contents), database.display()))?;
+    if let Some(kept) = kept {
+        output::line(format_args!("The database that was there is kept as {}.", kept.display()))?;
+    }
+    output::line(
+        "Next: `dabba migrate`, if the backup is of an earlier version; `dabba audit`; then `dabba serve`.",
+    )
+}

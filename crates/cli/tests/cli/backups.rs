@@ -1,0 +1,252 @@
+//! Backups of the embedded database, and what comes back from them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::support::{Server, block_on, dabba, failure, pause, stdout};
+
+/// Orders before a backup.
+const ORDERS: usize = 60;
+
+/// Places one order under a key. Returns its id.
+async fn place(server: &Server, key: &str) -> String {
+    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+    let order = &server.announcement["order"];
+    let placed = server.client("customer").post(&path).idempotency_key(key).json(order).send().await;
+    placed.unwrap().body["id"].as_str().unwrap().to_owned()
+}
+
+/// A data directory with so many orders, and what its server said.
+fn data_with_orders(count: usize) -> (tempfile::TempDir, Value) {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]);
+    block_on(async {
+        for number in 0..count {
+            place(&server, &format!("order-{number}")).await;
+        }
+    });
+    let said = server.announcement.clone();
+    server.stop();
+    (directory, said)
+}
+
+/// How many orders an audit finds, which must find no breach.
+fn audited(data: &Path) -> u64 {
+    let report = stdout(data, &["audit", "--json", "--data", data.to_str().unwrap()]);
+    serde_json::from_str::<Value>(&report).unwrap()["orders"].as_u64().unwrap()
+}
+
+fn back_up(data: &Path, to: &Path) -> String {
+    stdout(data, &["backup", to.to_str().unwrap(), "--data", data.to_str().unwrap()])
+}
+
+fn restore(data: &Path, from: &Path, more: &[&str]) -> String {
+    let fixed = ["restore", from.to_str().unwrap(), "--data", data.to_str().unwrap()];
+    stdout(data, &[&fixed[..], more].concat())
+}
+
+fn refused(data: &Path, arguments: &[&str]) -> String {
+    failure(data, &[arguments, &["--data", data.to_str().unwrap()]].concat())
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Proves that a backup that is made while orders are placed holds every order that was acknowledged before it began, and
+/// is whole: restored elsewhere, it passes the audit, answers retries under their keys, and takes new orders. No order
+/// failed meanwhile, and only the owner can read the file.
+#[test]
+fn a_backup_under_load_comes_back_whole() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let server = Server::start(&data, &[]);
+    let (stop, placed) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<(String, String)>>>::default());
+    let file = directory.path().join("backup.db");
+    let before = thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            block_on(async {
+                for number in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let key = format!("order-{number}");
+                    let id = place(&server, &key).await;
+                    placed.lock().unwrap().push((key, id));
+                }
+            });
+        });
+        let count = || placed.lock().unwrap().len();
+        let reaches = |wanted: usize| {
+            while count() < wanted {
+                assert!(!load.is_finished(), "an order failed");
+                pause();
+            }
+        };
+        reaches(ORDERS);
+        let before = placed.lock().unwrap().clone();
+        let said = back_up(&data, &file);
+        assert!(said.contains("signing-key") && said.contains("orders"), "{said}");
+        reaches(count() + ORDERS);
+        stop.store(true, Ordering::Relaxed);
+        before
+    });
+    let said = server.announcement.clone();
+    server.stop();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let restored = directory.path().join("restored");
+    let shown = restore_new(&restored, &file, &data);
+    assert!(shown.contains("dabba audit"), "{shown}");
+    assert!(audited(&restored) >= before.len() as u64);
+    let server = Server::start_without_demo(&said, &restored, &[]);
+    block_on(async {
+        for (key, id) in &before {
+            assert_eq!(place(&server, key).await, *id);
+        }
+        place(&server, "new").await;
+    });
+    server.stop();
+}
+
+/// Restores into a directory that is not there yet, with the signing key of another one.
+fn restore_new(data: &Path, file: &Path, key_of: &Path) -> String {
+    let fixed = ["restore", file.to_str().unwrap(), "--data", data.to_str().unwrap()];
+    let shown = stdout(Path::new("/"), &fixed);
+    fs::copy(key_of.join("signing-key"), data.join("signing-key")).unwrap();
+    shown
+}
+
+/// Proves that a restore refuses to replace a database that is served or that holds something, keeps the old one when it is
+/// told to, and that the old one can be put back.
+#[test]
+fn a_restore_keeps_what_it_replaces() {
+    let (directory, said) = data_with_orders(3);
+    let data = directory.path();
+    let file = data.join("backup.db");
+    back_up(data, &file);
+    let server = Server::start_without_demo(&said, data, &[]);
+    block_on(place(&server, "later"));
+    let text = refused(data, &["restore", file.to_str().unwrap(), "--replace"]);
+    assert!(text.contains("stop the server"), "{text}");
+    server.stop();
+    let text = refused(data, &["restore", file.to_str().unwrap()]);
+    assert!(text.contains("--replace"), "{text}");
+    assert_eq!(audited(data), 4);
+
+    let shown = restore(data, &file, &["--replace"]);
+    assert_eq!(audited(data), 3);
+    let kept = names(data).into_iter().find(|name| name.starts_with("dabba.db.before-")).unwrap();
+    assert!(shown.contains(&kept), "{shown}");
+    let kept: PathBuf = data.join(kept);
+    restore(data, &kept, &["--replace"]);
+    assert_eq!(audited(data), 4);
+
+    // An empty database is no loss.
+    let empty = tempfile::tempdir().unwrap();
+    stdout(empty.path(), &["migrate", "--data", empty.path().to_str().unwrap()]);
+    restore(empty.path(), &file, &[]);
+    assert_eq!(audited(empty.path()), 3);
+}
+
+/// Proves that nothing is written over another file, and that what is no whole backup of this program is refused before
+/// anything changes, with what is wrong with it.
+#[test]
+fn what_is_no_backup_is_refused() {
+    let (directory, _) = data_with_orders(ORDERS);
+    let data = directory.path();
+    let file = data.join("backup.db");
+    back_up(data, &file);
+    let content = fs::read(&file).unwrap();
+    let text = refused(data, &["backup", file.to_str().unwrap()]);
+    assert!(text.contains("is there already"), "{text}");
+    assert_eq!(fs::read(&file).unwrap(), content);
+    let nowhere = data.join("nowhere/backup.db");
+    assert!(refused(data, &["backup", nowhere.to_str().unwrap()]).contains("nowhere"));
+
+    let bad = data.join("bad.db");
+    let sqlite = |sql: &str| {
+        let _ = fs::remove_file(&bad);
+        rusqlite::Connection::open(&bad).unwrap().execute_batch(sql).unwrap();
+    };
+    let attempt = |part: &str| {
+        let text = refused(data, &["restore", bad.to_str().unwrap(), "--replace"]);
+        assert!(text.contains(part), "{part}: {text}");
+    };
+    attempt("cannot be read");
+    fs::write(&bad, "").unwrap();
+    attempt("is empty");
+    fs::write(&bad, "It was a dark and stormy night. ".repeat(400)).unwrap();
+    attempt("is not a Dabba database");
+    sqlite("CREATE TABLE orders (id)");
+    attempt("is not a Dabba database");
+    let mut damaged = content.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 8_192].fill(0xa5);
+    fs::write(&bad, damaged).unwrap();
+    attempt("bad.db");
+    fs::write(&bad, &content).unwrap();
+    rusqlite::Connection::open(&bad)
+        .unwrap()
+        .execute_batch("UPDATE refinery_schema_history SET version = 1000 WHERE version = 7")
+        .unwrap();
+    attempt("use a newer one");
+    fs::write(&bad, &content).unwrap();
+    fs::write(data.join("bad.db-wal"), "frames").unwrap();
+    attempt("dabba backup");
+
+    assert_eq!(audited(data), ORDERS as u64);
+    assert!(names(data).iter().all(|name| !name.contains("before") && !name.contains("restoring")));
+    for command in ["backup", "restore"] {
+        let arguments = [command, "x.db", "--database", "postgresql://nobody@127.0.0.1:1/none"];
+        let text = failure(data, &arguments);
+        assert!(text.contains("docs/operations/backup.md"), "{text}");
+    }
+}
+
+/// Proves that a restore that is killed at any moment leaves the old database or the new one, whole, and can be given
+/// again.
+#[test]
+fn a_restore_that_is_killed_leaves_one_whole_database() {
+    let (directory, _) = data_with_orders(2);
+    let (other, _) = data_with_orders(5);
+    let data = directory.path();
+    let file = other.path().join("backup.db");
+    back_up(other.path(), &file);
+    let old = data.join("old.db");
+    back_up(data, &old);
+    for round in 0..12 {
+        let arguments = ["restore", file.to_str().unwrap(), "--replace", "--data", data.to_str().unwrap()];
+        let mut child = dabba(data, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        thread::park_timeout(Duration::from_millis(4 * round));
+        let _ = child.kill();
+        child.wait().unwrap();
+        let orders = audited(data);
+        assert!(orders == 2 || orders == 5, "{orders} after round {round}");
+        restore(data, &old, &["--replace"]);
+        assert_eq!(audited(data), 2);
+        for name in names(data).into_iter().filter(|name| name.starts_with("dabba.db.before-")) {
+            fs::remove_file(data.join(name)).unwrap();
+        }
+    }
+    restore(data, &file, &["--replace"]);
+    assert_eq!(audited(data), 5);
+    assert!(names(data).iter().all(|name| !name.contains("restoring")));
+}
