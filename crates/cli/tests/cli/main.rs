@@ -23,5 +23,6 @@ mod settings;
 mod split;
 mod support;
 mod token;
+mod upgrades;
 mod walking;
 mod work;

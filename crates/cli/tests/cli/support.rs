@@ -53,7 +53,13 @@ struct Process(Child);
 impl Process {
     /// Starts one, and waits for the first line that it prints.
     fn start(directory: &Path, arguments: &[&str]) -> (Self, String) {
-        let mut child = dabba(directory, arguments).stdout(Stdio::piped()).spawn().unwrap();
+        Self::start_with(directory, arguments, &[])
+    }
+
+    /// The same with these variables in its environment.
+    fn start_with(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (Self, String) {
+        let mut command = dabba(directory, arguments);
+        let mut child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         (Self(child), line)
@@ -150,9 +156,20 @@ impl Server {
         Self::spawn(&[&["serve", "--json", "--data", data.to_str().unwrap()], arguments].concat())
     }
 
+    /// Starts a server with a demo that knows the schema up to a version only.
+    pub(crate) fn start_knowing(schema: u32, data: &Path, more: &[&str]) -> Self {
+        let fixed = ["serve", "--json", "--demo", "--listen", "127.0.0.1:0", "--log", "warn", "--data"];
+        let arguments = [&fixed[..], &[data.to_str().unwrap()], more].concat();
+        Self::spawn_with(&arguments, &[("DABBA_TEST_KNOWN_SCHEMA", &schema.to_string())])
+    }
+
     /// Starts a command that prints where it serves, as JSON.
     pub(crate) fn spawn(arguments: &[&str]) -> Self {
-        let (process, line) = Process::start(Path::new("/"), arguments);
+        Self::spawn_with(arguments, &[])
+    }
+
+    fn spawn_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let (process, line) = Process::start_with(Path::new("/"), arguments, variables);
         let announcement = serde_json::from_str(&line)
             .unwrap_or_else(|error| panic!("{error} in what {arguments:?} said: {line:?}"));
         Self { process, announcement }

@@ -1,0 +1,202 @@
+//! Servers of two versions on one PostgreSQL database, while it is migrated and orders are placed.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
+
+use dabba_pg_cluster::Cluster;
+use dabba_sim::Client;
+use dabba_store_postgres::PostgresOptions;
+use serde_json::{Value, json};
+
+use super::support::{Server, block_on, failure, pause, stdout};
+
+/// The schema before the newest one.
+const BEFORE: u32 = PostgresOptions::NEWEST_SCHEMA - 1;
+
+/// Orders that are acknowledged by each server before the test goes on.
+const ENOUGH: usize = 20;
+
+/// Places orders at a server, one after the other, until it is stopped.
+struct Load {
+    stop: Arc<AtomicBool>,
+    placed: Arc<std::sync::Mutex<Vec<(String, String)>>>,
+    running: JoinHandle<()>,
+}
+
+impl Load {
+    /// Orders with keys that begin with `name`. Every order must be acknowledged.
+    fn start(server: &Server, name: &'static str) -> Self {
+        let (stop, placed) = (Arc::new(AtomicBool::new(false)), Arc::<std::sync::Mutex<Vec<_>>>::default());
+        let (client, order) = (server.client("customer"), server.announcement["order"].clone());
+        let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+        let running = thread::spawn({
+            let (stop, placed) = (Arc::clone(&stop), Arc::clone(&placed));
+            move || {
+                block_on(async {
+                    for number in 0.. {
+                        if stop.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        let key = format!("{name}-{number}");
+                        let answer =
+                            client.post(&path).idempotency_key(&key).json(&order).send().await.unwrap();
+                        let id = answer.body["id"].as_str().unwrap().to_owned();
+                        placed.lock().unwrap().push((key, id));
+                    }
+                });
+            }
+        });
+        Self { stop, placed, running }
+    }
+
+    /// Returns when more orders have been placed.
+    fn goes_on(&self) {
+        let before = self.placed.lock().unwrap().len();
+        while self.placed.lock().unwrap().len() < before + ENOUGH {
+            assert!(!self.running.is_finished(), "an order was refused");
+            pause();
+        }
+    }
+
+    /// Ends it. Returns the keys and ids of the orders.
+    fn end(self) -> Vec<(String, String)> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.running.join().unwrap();
+        Arc::into_inner(self.placed).unwrap().into_inner().unwrap()
+    }
+}
+
+async fn replayed(client: &Client, restaurant: &str, key: &str, order: &Value) -> String {
+    let path = format!("/v1/restaurants/{restaurant}/orders");
+    let answer = client.post(&path).idempotency_key(key).json(order).send().await.unwrap();
+    answer.body["id"].as_str().unwrap().to_owned()
+}
+
+async fn readiness(server: &Server) -> u16 {
+    reqwest::get(format!("{}/readyz", server.said("/address"))).await.unwrap().status().as_u16()
+}
+
+/// Proves that a server of the version before goes on while a newer one migrates the database under load; that both
+/// place, answer retries of each other's requests and move each other's orders; and that the older one can be started again.
+#[test]
+fn two_versions_serve_through_a_migration_under_load() {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    let data = tempfile::tempdir().unwrap();
+    let on_database = ["--database", url.as_str()];
+    let schema = || cluster.execute(&database, "SELECT max(version) FROM schema_versions").unwrap();
+
+    let older = Server::start_knowing(BEFORE, data.path(), &on_database);
+    assert_eq!(schema().trim(), BEFORE.to_string());
+    let load = Load::start(&older, "older");
+    load.goes_on();
+    let newer = Server::start(data.path(), &on_database);
+    assert_eq!(schema().trim(), PostgresOptions::NEWEST_SCHEMA.to_string());
+    let newer_load = Load::start(&newer, "newer");
+    load.goes_on();
+    newer_load.goes_on();
+    block_on(async {
+        assert_eq!((readiness(&older).await, readiness(&newer).await), (200, 200));
+    });
+    let (of_older, of_newer) = (load.end(), newer_load.end());
+    let restaurant = older.said("/restaurant_id");
+    block_on(async {
+        // Each server answers a retry of what the other one has done.
+        for (server, orders) in [(&newer, &of_older), (&older, &of_newer)] {
+            for (key, id) in orders {
+                let order = &server.announcement["order"];
+                assert_eq!(replayed(&server.client("customer"), &restaurant, key, order).await, *id);
+            }
+        }
+        let accept = |server: &Server, id: &str| {
+            let path = format!("/v1/orders/{id}/accept");
+            server.client("restaurant").post(&path).json(&json!({"preparation_minutes": 10})).send()
+        };
+        assert_eq!(accept(&newer, &of_older[0].1).await.unwrap().body["status"], "preparing");
+        assert_eq!(accept(&older, &of_newer[0].1).await.unwrap().body["status"], "preparing");
+    });
+    older.stop();
+    // A rollback: the older version starts on the newer schema.
+    let older = Server::start_knowing(BEFORE, data.path(), &on_database);
+    block_on(async { assert_eq!(readiness(&older).await, 200) });
+    older.stop();
+    newer.stop();
+    let report: Value =
+        serde_json::from_str(&stdout(data.path(), &["audit", "--json", "--database", &url])).unwrap();
+    assert_eq!(report["orders"], of_older.len() + of_newer.len(), "{report}");
+}
+
+/// Proves that an order of which a newer version wrote something is shown with that event, that each command on it is
+/// refused so that a retry can reach a newer server, that other orders are not concerned, and that the auditor says so.
+#[test]
+fn an_order_of_a_newer_version_is_shown_and_left_alone() {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--database", &url]);
+    let (restaurant, order) = (server.said("/restaurant_id"), server.announcement["order"].clone());
+    let place = async |key: &str| replayed(&server.client("customer"), &restaurant, key, &order).await;
+    let (id, other) = block_on(async { (place("one").await, place("two").await) });
+    let newer = format!(
+        "INSERT INTO order_events (order_id, version, at_ns, type, actor, data) \
+            SELECT order_id, version + 1, at_ns, 'held_back', actor, '{{\"minutes\":5}}' FROM order_events \
+            WHERE order_id = '{id}' AND version = 2; \
+         UPDATE orders SET version = 3, format = 2 WHERE id = '{id}'"
+    );
+    cluster.execute(&database, &newer).unwrap();
+    block_on(async {
+        let (customer, kitchen) = (server.client("customer"), server.client("restaurant"));
+        let shown = customer.get(&format!("/v1/orders/{id}")).send().await.unwrap().body;
+        assert_eq!((&shown["version"], &shown["allowed_actions"]), (&json!(3), &json!([])));
+        let events = customer.get(&format!("/v1/orders/{id}/events")).send().await.unwrap().body;
+        let last = &events["events"][2];
+        assert_eq!((&last["type"], &last["data"]), (&json!("held_back"), &json!({"minutes": 5})), "{events}");
+        let listed = customer.get("/v1/orders").send().await.unwrap().body;
+        assert_eq!(listed["orders"].as_array().unwrap().len(), 2, "{listed}");
+
+        let accept = json!({"preparation_minutes": 10});
+        for (client, command, body) in [
+            (&kitchen, "accept", accept.clone()),
+            (&kitchen, "reject", json!({"reason": "too_busy"})),
+            (&customer, "cancel", json!({"reason": "changed_mind"})),
+        ] {
+            let path = format!("/v1/orders/{id}/{command}");
+            let error = client.post(&path).json(&body).send().await.unwrap_err();
+            let problem = error.problem().unwrap();
+            assert_eq!((problem.status, problem.code.as_str()), (503, "unavailable"), "{command}");
+        }
+        let path = format!("/v1/orders/{other}/accept");
+        assert_eq!(kitchen.post(&path).json(&accept).send().await.unwrap().body["status"], "preparing");
+    });
+    server.stop();
+    let report = stdout(data.path(), &["audit", "--database", &url]);
+    assert!(report.contains("written_by_newer") && report.contains("held_back"), "{report}");
+}
+
+/// Proves that a version that the schema does not allow for refuses to serve, and says which one is needed.
+#[test]
+fn a_version_that_is_not_compatible_is_refused() {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    let data = tempfile::tempdir().unwrap();
+    stdout(data.path(), &["migrate", "--database", &url]);
+    let newer = PostgresOptions::NEWEST_SCHEMA + 1;
+    let state = format!(
+        "INSERT INTO schema_versions VALUES ({newer}, {newer}); \
+         INSERT INTO refinery_schema_history SELECT {newer}, 'newer', applied_on, checksum FROM refinery_schema_history LIMIT 1"
+    );
+    cluster.execute(&database, &state).unwrap();
+    for command in ["serve", "work", "migrate", "audit"] {
+        let text = failure(Path::new(data.path()), &[command, "--database", &url]);
+        assert!(text.contains("upgrade it") && text.contains(&newer.to_string()), "{command}: {text}");
+    }
+}
