@@ -40,7 +40,7 @@ impl Background {
         works: bool,
     ) -> Self {
         let mut others = JoinSet::new();
-        others.spawn(Arc::clone(clock).follow(Arc::clone(store)));
+        others.spawn(Arc::clone(clock).follow(Arc::clone(store), Arc::clone(engine.supervisor())));
         others.spawn(Arc::clone(engine).maintain());
         others.spawn(Arc::clone(engine).watch_catalogues());
         let worker = works.then(|| {

@@ -17,6 +17,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::{
     Conflict, Engine, EngineConfig, Error, PasswordCost, Principal, Random,
     orders::{claim, is_same_request},
+    writing::to_the_end,
 };
 
 /// Shortest password, in characters (NIST SP 800-63B).
@@ -180,9 +181,13 @@ impl Engine {
         if account.role != Role::Restaurant {
             return Err(Error::Invalid(Problems::one("", "the account's role is not restaurant")));
         }
-        self.store.add_member(restaurant_id, account_id).await?;
-        self.memberships.forget(account_id).await;
-        Ok(account)
+        let (store, memberships) = (Arc::clone(&self.store), self.memberships.clone());
+        to_the_end(async move {
+            store.add_member(restaurant_id, account_id).await?;
+            memberships.forget(account_id).await;
+            Ok(account)
+        })
+        .await
     }
 
     /// Ends a membership. For the restaurant's staff and admins.
@@ -193,8 +198,13 @@ impl Engine {
         account_id: AccountId,
     ) -> Result<(), Error> {
         self.check_staff(principal, restaurant_id).await?;
-        let removed = self.store.remove_member(restaurant_id, account_id).await?;
-        self.memberships.forget(account_id).await;
+        let (store, memberships) = (Arc::clone(&self.store), self.memberships.clone());
+        let removed = to_the_end(async move {
+            let removed = store.remove_member(restaurant_id, account_id).await?;
+            memberships.forget(account_id).await;
+            Ok(removed)
+        })
+        .await?;
         if removed { Ok(()) } else { Err(Error::NotFound("member")) }
     }
 
@@ -229,7 +239,8 @@ impl Engine {
     }
 }
 
-/// Memberships in memory: for a short time, and for longer while they cannot be looked up.
+/// Memberships in memory: for a short time, and for longer while they cannot be looked up. A clone shares them.
+#[derive(Clone)]
 pub(crate) struct MembershipCache {
     entries: Cache<AccountId, Memberships>,
     max_age: Duration,

@@ -8,20 +8,38 @@
 //! meet the same committer, so that they do not collide with each other in the store: they share its
 //! stock, and the scope of their keys. A shard has committers of its own: a batch is one transaction of
 //! one database, and a database that hangs holds up nobody else's orders.
+//!
+//! What can go wrong with a batch:
+//!
+//! | | |
+//! |---|---|
+//! | the store refuses the batch as corrupt | nothing is written; the batch is halved until the bad commit fails alone |
+//! | the store fails in another way | every caller of the batch gets the error |
+//! | the store panics | every caller of the batch gets [`Error::OutcomeUnknown`]; the next batch is committed |
+//! | an action that follows a commit panics | the action is lost; the callers get their outcomes |
+//!
+//! A committer is a supervised part: a panic is counted, and a committer all of whose batches panic is reported.
+
+mod isolation;
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use dabba_domain::Bucket;
-use dabba_store::{Commit, CommitOutcome, Store, StoreError};
+use dabba_store::{Commit, CommitOutcome, Need, Part, Store, StoreError, Supervisor, panicked};
+use futures::FutureExt as _;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
-use crate::{EngineConfig, EngineMetrics, Error};
+use crate::{
+    EngineConfig, EngineMetrics, Error,
+    post_commit::{PostCommit, PostCommits},
+};
 
 /// The committers of a store.
 pub(crate) struct Committers {
@@ -37,27 +55,43 @@ pub(crate) struct Committers {
 
 struct Queued {
     commit: Commit,
+    waiting: Waiting,
+}
+
+/// Who waits for a commit, and what follows from the commit.
+struct Waiting {
+    post: PostCommit,
     answer: oneshot::Sender<Result<CommitOutcome, StoreError>>,
 }
 
 impl Committers {
-    pub(crate) fn start(store: &Arc<dyn Store>, config: &EngineConfig, metrics: &Arc<EngineMetrics>) -> Self {
+    pub(crate) fn start(
+        post_commits: &Arc<PostCommits>,
+        config: &EngineConfig,
+        supervisor: &Arc<Supervisor>,
+    ) -> Self {
+        let (store, metrics) = (&post_commits.store, &post_commits.metrics);
         let (stop, stopped) = watch::channel(false);
         let per_shard = config.committers.max(1);
         let count = per_shard * store.shard_count();
         let mut queues = Vec::with_capacity(count);
         let mut running = Vec::with_capacity(count);
-        for _ in 0..count {
+        for number in 0..count {
             let (sender, receiver) = mpsc::channel(config.max_queued.max(1));
-            let committer = Committer {
+            let committer = Arc::new(Committer {
                 store: Arc::clone(store),
-                queue: receiver,
+                queue: tokio::sync::Mutex::new(receiver),
                 stopped: stopped.clone(),
                 max_batch: config.max_batch.max(1),
                 metrics: Arc::clone(metrics),
-            };
+                post_commits: Arc::clone(post_commits),
+                part: supervisor.part(format!("committer_{number}"), Need::Essential),
+            });
+            let supervisor = Arc::clone(supervisor);
             queues.push(sender);
-            running.push(tokio::spawn(committer.run()));
+            running.push(tokio::spawn(async move {
+                supervisor.run(&committer.part, || Arc::clone(&committer).run()).await;
+            }));
         }
         Self {
             store: Arc::clone(store),
@@ -77,8 +111,9 @@ impl Committers {
     pub(crate) fn submit(
         &self,
         commit: Commit,
+        post: PostCommit,
     ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<> {
-        let queued = self.queue(commit);
+        let queued = self.queue(commit, post);
         let timeout = self.timeout;
         async move {
             match tokio::time::timeout(timeout, queued?).await {
@@ -89,10 +124,15 @@ impl Committers {
         }
     }
 
-    fn queue(&self, commit: Commit) -> Result<oneshot::Receiver<Result<CommitOutcome, StoreError>>, Error> {
+    fn queue(
+        &self,
+        commit: Commit,
+        post: PostCommit,
+    ) -> Result<oneshot::Receiver<Result<CommitOutcome, StoreError>>, Error> {
         let (answer, outcome) = oneshot::channel();
         let queue = self.queue_of(commit.restaurant_id.bucket())?;
-        queue.try_send(Queued { commit, answer }).map_err(|error| match error {
+        let waiting = Waiting { post, answer };
+        queue.try_send(Queued { commit, waiting }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.metrics.queue_full.inc();
                 Error::Overloaded
@@ -125,58 +165,92 @@ impl Committers {
 
 struct Committer {
     store: Arc<dyn Store>,
-    queue: mpsc::Receiver<Queued>,
+    /// Outlives a run that panics. Only one run at a time holds it.
+    queue: tokio::sync::Mutex<mpsc::Receiver<Queued>>,
     stopped: watch::Receiver<bool>,
     max_batch: usize,
     metrics: Arc<EngineMetrics>,
+    post_commits: Arc<PostCommits>,
+    part: Arc<Part>,
 }
 
 impl Committer {
-    async fn run(mut self) {
+    async fn run(self: Arc<Self>) -> Result<(), String> {
+        let mut queue = self.queue.lock().await;
+        let mut stopped = self.stopped.clone();
         let mut queued = Vec::with_capacity(self.max_batch);
         loop {
             let received = tokio::select! {
-                received = self.queue.recv_many(&mut queued, self.max_batch) => received,
+                received = queue.recv_many(&mut queued, self.max_batch) => received,
                 // Also when the sender is gone: nobody can ask for more then.
-                _ = self.stopped.changed(), if !self.queue.is_closed() => {
-                    self.queue.close();
+                _ = stopped.changed(), if !queue.is_closed() => {
+                    queue.close();
                     continue;
                 }
             };
             if received == 0 {
-                return;
+                return Ok(());
             }
-            self.commit(queued.drain(..)).await;
+            self.metrics.queue_depth.dec_by(i64::try_from(received).unwrap_or(0));
+            let (batch, waiting) = queued.drain(..).map(|queued| (queued.commit, queued.waiting)).unzip();
+            self.commit(batch, waiting).await;
         }
     }
 
-    async fn commit(&self, queued: impl Iterator<Item = Queued>) {
-        let (batch, answers): (Vec<_>, Vec<_>) = queued.map(|queued| (queued.commit, queued.answer)).unzip();
-        let size = answers.len();
-        self.metrics.queue_depth.dec_by(i64::try_from(size).unwrap_or(0));
+    async fn commit(&self, batch: Vec<Commit>, waiting: Vec<Waiting>) {
+        // A commit that is alone fails alone as it is.
+        let kept = if batch.len() > 1 { batch.clone() } else { Vec::new() };
+        match self.try_commit(batch).await {
+            Err(error @ StoreError::Corrupt(_)) if !kept.is_empty() => {
+                self.isolate(kept, waiting, error).await;
+            }
+            outcomes => self.answer(waiting, outcomes),
+        }
+    }
+
+    /// Commits a batch as one transaction. A panic costs this batch: whether the batch is written is unknown.
+    async fn try_commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        let size = batch.len();
         #[expect(clippy::cast_precision_loss, reason = "a batch is far smaller than 2^52")]
         self.metrics.batch_size.observe(size as f64);
         let began = Instant::now();
-        let outcomes = self.store.commit(batch).await;
+        let committed = AssertUnwindSafe(async { self.store.commit(batch).await }).catch_unwind().await;
         self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
-        // Whoever has stopped waiting does not take its answer; that is all right.
-        match outcomes {
-            Ok(outcomes) if outcomes.len() == size => {
-                for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                    let _ = answer.send(Ok(outcome));
+        match committed {
+            Ok(committed) => {
+                self.part.succeeded();
+                let outcomes = committed?;
+                if outcomes.len() == size {
+                    return Ok(outcomes);
                 }
+                Err(StoreError::OutcomeUnknown(format!("{} outcomes for {size} commits", outcomes.len())))
             }
-            Ok(outcomes) => {
-                let error = StoreError::Corrupt(format!("{} outcomes for {size} commits", outcomes.len()));
-                answer_all(answers, &error);
+            Err(panic) => {
+                let text = panicked(&*panic);
+                self.part.failed(&text);
+                Err(StoreError::OutcomeUnknown(text))
             }
-            Err(error) => answer_all(answers, &error),
         }
     }
-}
 
-fn answer_all(answers: Vec<oneshot::Sender<Result<CommitOutcome, StoreError>>>, error: &StoreError) {
-    for answer in answers {
-        let _ = answer.send(Err(error.clone()));
+    /// Runs what follows from each commit, and answers who waits for it. A caller who no longer waits does not take
+    /// the answer.
+    fn answer(&self, waiting: Vec<Waiting>, outcomes: Result<Vec<CommitOutcome>, StoreError>) {
+        let outcomes = match outcomes {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                for Waiting { answer, .. } in waiting {
+                    let _ = answer.send(Err(error.clone()));
+                }
+                return;
+            }
+        };
+        for (Waiting { post, answer }, outcome) in waiting.into_iter().zip(outcomes) {
+            let run = AssertUnwindSafe(|| self.post_commits.run(post, &outcome));
+            if let Err(panic) = catch_unwind(run) {
+                self.part.failed(&format!("what follows from a commit {}", panicked(&*panic)));
+            }
+            let _ = answer.send(Ok(outcome));
+        }
     }
 }

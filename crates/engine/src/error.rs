@@ -52,6 +52,11 @@ pub enum Error {
     /// The machine's clock is off beyond the limit.
     #[error(transparent)]
     ClockSkew(#[from] ClockSkew),
+    /// Parts of the server keep failing, and nothing can be done without them. Only readiness says so.
+    #[error(
+        "parts of the server keep failing and are restarted: {}; the log says why", .0.join(", ")
+    )]
+    PartsDown(Vec<String>),
     /// It may have been carried out, or not. Repeating it under the same idempotency key is safe
     /// and tells.
     #[error("the outcome is unknown; repeat the request with the same idempotency key")]

@@ -22,19 +22,22 @@ mod maintenance;
 mod metrics;
 mod nudge;
 mod orders;
-mod panic;
 mod payments;
+mod post_commit;
+mod readiness;
 mod registering;
 mod restaurants;
 mod sparse;
 mod stock;
 mod tasks;
 mod watch;
+mod writing;
 
 use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{AccountId, Bucket, ExternalId, RestaurantId, Role};
-use dabba_store::{Health, Store};
+pub use dabba_store::panic_text;
+use dabba_store::{Store, Supervisor};
 
 pub use accounts::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Registered, Registration};
 pub use catalogue::CatalogueEntry;
@@ -48,11 +51,11 @@ pub use metrics::{
     CallLabel, EngineMetrics, StateLabel, StatusLabel, StepLabel, TaskLabel, TaskOutcome, TaskOutcomeLabel,
 };
 pub use orders::{Answer, CommandRequest, Obstacle, Quote};
-pub use panic::panic_text;
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, ProviderNotice, ProviderObject, WebhookError, WebhookReader,
 };
+pub use readiness::Readiness;
 pub use registering::RestaurantAnswer;
 pub use restaurants::{Conditional, ExpectedMenu};
 pub use stock::{StockAdjustment, StockAnswer};
@@ -73,12 +76,14 @@ pub struct Engine {
     random: Arc<dyn Random>,
     config: EngineConfig,
     committers: committer::Committers,
-    catalogues: catalogue::CatalogueCache,
-    recent: orders::RecentOrders,
+    catalogues: Arc<catalogue::CatalogueCache>,
+    recent: Arc<orders::RecentOrders>,
     passwords: accounts::Passwords,
     memberships: accounts::MembershipCache,
     gateway: Option<payments::Gateway>,
     nudges: Arc<nudge::Nudges>,
+    post_commits: Arc<post_commit::PostCommits>,
+    supervisor: Arc<Supervisor>,
     metrics: Arc<EngineMetrics>,
 }
 
@@ -101,14 +106,30 @@ impl Engine {
         let breaker = || payments::Breaker::new(config.payments.breaker);
         let gateway = gateway.map(|port| payments::Gateway { port, breaker: breaker() });
         let metrics = Arc::new(EngineMetrics::default());
+        let bits = Arc::clone(&random);
+        let supervisor = Arc::new(Supervisor::new(Arc::new(move || bits.next_u64())));
+        let catalogues =
+            Arc::new(catalogue::CatalogueCache::new(Arc::clone(&store), config.cached_catalogues));
+        let recent = Arc::new(orders::RecentOrders::new(config.remembered_orders));
+        let nudges = Arc::<nudge::Nudges>::default();
+        let followers = post_commit::Followers::start(store.shard_count(), &catalogues, &supervisor);
+        let post_commits = Arc::new(post_commit::PostCommits {
+            store: Arc::clone(&store),
+            metrics: Arc::clone(&metrics),
+            recent: Arc::clone(&recent),
+            nudges: Arc::clone(&nudges),
+            followers,
+        });
         Arc::new(Self {
-            committers: committer::Committers::start(&store, &config, &metrics),
-            catalogues: catalogue::CatalogueCache::new(Arc::clone(&store), config.cached_catalogues),
-            recent: orders::RecentOrders::new(config.remembered_orders),
+            committers: committer::Committers::start(&post_commits, &config, &supervisor),
+            catalogues,
+            recent,
             passwords: accounts::Passwords::new(&config, Arc::clone(&random)),
             memberships: accounts::MembershipCache::new(&config),
             gateway,
-            nudges: Arc::default(),
+            nudges,
+            post_commits,
+            supervisor,
             store,
             clock,
             random,
@@ -132,15 +153,14 @@ impl Engine {
         tokio::time::timeout(limit, finish).await.is_ok()
     }
 
-    /// How much of the store answers. An error when nothing can be served, or while the clock is off beyond its limit.
-    pub async fn check_ready(&self) -> Result<Health, Error> {
-        self.clock.check()?;
-        Ok(self.store.ping().await?)
-    }
-
-    /// The measurements, to be registered where they are shown.
+    /// The measurements of the engine.
     pub fn metrics(&self) -> &EngineMetrics {
         &self.metrics
+    }
+
+    /// Runs the parts of this process. Whoever starts another long-running part has it run by this.
+    pub const fn supervisor(&self) -> &Arc<Supervisor> {
+        &self.supervisor
     }
 
     /// The time, as the use cases see it.

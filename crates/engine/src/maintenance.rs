@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use dabba_domain::Timestamp;
+use dabba_store::Need;
 
 use crate::{Engine, Error};
 
@@ -13,6 +14,11 @@ impl Engine {
     /// Forgets expired idempotency keys for as long as the engine lives. Runs until the future is
     /// dropped.
     pub async fn maintain(self: Arc<Self>) {
+        let part = self.supervisor.part("maintenance", Need::Helpful);
+        self.supervisor.run(&part, || self.maintain_until_it_fails()).await;
+    }
+
+    async fn maintain_until_it_fails(&self) -> Result<(), String> {
         let mut interval =
             tokio::time::interval(self.config.maintenance_interval.max(Duration::from_millis(1)));
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -106,6 +106,8 @@ pub struct EngineMetrics {
     pub queue_full: Counter,
     /// Decisions made again because the order or the catalogue had changed.
     pub decision_retries: Counter,
+    /// Transactions for the good commits of batches that were refused as corrupt.
+    pub isolating_transactions: Counter,
     /// Requests answered from an idempotency key.
     pub replays: Counter,
     /// Orders by the status that they came to.
@@ -132,6 +134,7 @@ impl Default for EngineMetrics {
             queue_depth: Gauge::default(),
             queue_full: Counter::default(),
             decision_retries: Counter::default(),
+            isolating_transactions: Counter::default(),
             replays: Counter::default(),
             orders: Family::default(),
             keys_forgotten: Counter::default(),
@@ -148,7 +151,7 @@ impl Default for EngineMetrics {
 
 impl EngineMetrics {
     /// Registers everything under the names that `/metrics` shows. Counters get `_total` there.
-    pub fn register(&self, registry: &mut Registry) {
+    pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register("dabba_commit_batch_size", "Commits in a transaction", self.batch_size.clone());
         registry.register("dabba_commit_seconds", "Time of a transaction", self.commit_seconds.clone());
         registry.register("dabba_commit_queue_depth", "Commits that wait", self.queue_depth.clone());
@@ -161,6 +164,11 @@ impl EngineMetrics {
             "dabba_decision_retries",
             "Decisions made again on a newer state",
             self.decision_retries.clone(),
+        );
+        registry.register(
+            "dabba_commit_isolations",
+            "Transactions for the good commits of batches that were refused as corrupt",
+            self.isolating_transactions.clone(),
         );
         registry.register(
             "dabba_idempotent_replays",

@@ -11,16 +11,13 @@ use std::{
     time::Duration,
 };
 
-use dabba_domain::{
-    Bucket,
-    order::{TaskQueue, TaskSpec},
-};
+use dabba_domain::order::{TaskQueue, TaskSpec};
 use tokio::sync::Notify;
 
 use crate::Engine;
 
 /// How often others are told of tasks, at most: what is written in between they find together.
-const ANNOUNCEMENT_INTERVAL: Duration = Duration::from_millis(10);
+pub(crate) const ANNOUNCEMENT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// One bell for each queue.
 #[derive(Default)]
@@ -68,6 +65,16 @@ impl Nudges {
         Presence(Arc::clone(self))
     }
 
+    /// Whether this process has workers.
+    pub(crate) fn has_workers(&self) -> bool {
+        self.workers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether other processes are about to be told of tasks of a queue.
+    pub(crate) const fn announcement(&self, queue: TaskQueue) -> &AtomicBool {
+        &self.bell(queue).is_announced
+    }
+
     /// Returns when there may be something to do in a queue.
     pub(crate) async fn nudged(&self, queue: TaskQueue) {
         self.bell(queue).rings.notified().await;
@@ -75,27 +82,6 @@ impl Nudges {
 }
 
 impl Engine {
-    /// Tells workers that there are tasks of these queues to do at once, among others for orders of this
-    /// bucket.
-    pub(crate) fn tell_of_tasks(&self, bucket: Bucket, queues: &[TaskQueue]) {
-        if self.nudges.workers.load(Ordering::Relaxed) > 0 {
-            return self.nudges.nudge(queues);
-        }
-        for queue in queues.iter().copied() {
-            // Whoever works here next finds it as well.
-            self.nudges.nudge(&[queue]);
-            if self.nudges.bell(queue).is_announced.swap(true, Ordering::Relaxed) {
-                continue;
-            }
-            let (store, nudges) = (Arc::clone(&self.store), Arc::clone(&self.nudges));
-            tokio::spawn(async move {
-                tokio::time::sleep(ANNOUNCEMENT_INTERVAL).await;
-                nudges.bell(queue).is_announced.store(false, Ordering::Relaxed);
-                store.announce_tasks(bucket, queue).await;
-            });
-        }
-    }
-
     /// The queues in which these tasks could be begun now.
     pub(crate) fn due_queues(&self, tasks: &[TaskSpec]) -> Vec<TaskQueue> {
         if tasks.is_empty() {

@@ -6,6 +6,8 @@ mod quote;
 mod read;
 mod recent;
 
+use std::sync::Arc;
+
 use dabba_domain::{
     Actor, Amount, OrderId, RestaurantId, TaskId,
     order::{
@@ -18,12 +20,16 @@ use dabba_store::{
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
 
 pub use act::CommandRequest;
 pub use quote::{Obstacle, Quote};
 pub(crate) use recent::RecentOrders;
 
-use crate::{CatalogueEntry, Conflict, Engine, Error, TaskOutcome};
+use crate::{
+    Conflict, Engine, Error,
+    post_commit::{ChangedCatalogue, Memory, PostCommit},
+};
 
 /// What a write was answered with.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,13 +76,13 @@ impl Engine {
         conditions: Conditions,
         viewer: Viewer,
     ) -> impl Future<Output = Result<Conclusion, Error>> + Send + use<'_> {
-        let order = Box::new(decision.order.clone());
-        let written = self.write(decision, conditions);
+        let order = Arc::new(decision.order.clone());
+        let written = self.write(decision, conditions, Memory::Remember(Arc::clone(&order)));
         async move {
             match written.await? {
                 CommitOutcome::Committed => {
-                    self.recent.remember(&order);
-                    Ok(Conclusion::Answered(Box::new(viewer.answer(*order, false))))
+                    let order = Arc::unwrap_or_clone(order);
+                    Ok(Conclusion::Answered(Box::new(viewer.answer(order, false))))
                 }
                 CommitOutcome::Replayed { order_id, version } => {
                     let replay = Box::pin(self.replay(order_id, version, viewer));
@@ -99,43 +105,30 @@ impl Engine {
         }
     }
 
-    /// Writes a decision, whoever made it, and counts what comes of it. It is queued at once, and written even
-    /// if that is not waited for.
+    /// Writes a decision, whoever made it. The decision is queued at once. It is written, and all that follows from
+    /// it is done, even if nobody waits for that.
     pub(crate) fn write(
         &self,
         decision: Decision,
         conditions: Conditions,
-    ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<'_> {
-        let (status, bucket) = (decision.order.status, decision.order.id.bucket());
-        let has_moved = conditions.status_before != Some(status);
-        let due = self.due_queues(&decision.tasks);
-        let for_people = count_for_people(&decision);
-        let (restaurant_id, unavailable) =
-            (decision.order.details.restaurant_id, decision.unavailable.clone());
-        let outcome = self.committers.submit(self.commit_of(decision, conditions));
+        memory: Memory,
+    ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<> {
+        let status = decision.order.status;
+        let (catalogue, followed) = changed_catalogue(&decision).unzip();
+        let post = PostCommit {
+            bucket: decision.order.id.bucket(),
+            due: self.due_queues(&decision.tasks),
+            for_people: count_for_people(&decision),
+            moved_to: (conditions.status_before != Some(status)).then_some(status),
+            memory,
+            catalogue,
+        };
+        let outcome = self.committers.submit(self.commit_of(decision, conditions), post);
         async move {
             let outcome = outcome.await?;
-            match &outcome {
-                CommitOutcome::Committed => {
-                    self.tell_of_tasks(bucket, &due);
-                    if let Some((kind, count)) = for_people {
-                        self.metrics.tasks(kind, TaskOutcome::GivenUp).inc_by(count);
-                    }
-                    if has_moved {
-                        self.metrics.count_order(status);
-                    }
-                    if !unavailable.is_empty() {
-                        // Memory follows as after every change of availability, and nothing here can fail.
-                        let is_known = move |entry: &CatalogueEntry| {
-                            entry.catalogue.unavailable.extended(&unavailable) == entry.catalogue.unavailable
-                        };
-                        Box::pin(self.catalogues.follow(restaurant_id, is_known)).await;
-                    }
-                }
-                CommitOutcome::VersionConflict { .. } | CommitOutcome::CatalogueChanged => {
-                    self.metrics.decision_retries.inc();
-                }
-                _ => {}
+            if let (CommitOutcome::Committed, Some(followed)) = (&outcome, followed) {
+                // The caller sees the marks in its next read. Nothing is sent: the end is all there is to wait for.
+                let _ = followed.await;
             }
             Ok(outcome)
         }
@@ -207,6 +200,16 @@ impl Engine {
             _ => Err(Error::Internal(format!("order {order_id} has no version {version}"))),
         }
     }
+}
+
+/// The catalogue that a decision changes, and what tells that memory follows.
+fn changed_catalogue(decision: &Decision) -> Option<(Box<ChangedCatalogue>, oneshot::Receiver<()>)> {
+    if decision.unavailable.is_empty() {
+        return None;
+    }
+    let (done, followed) = oneshot::channel();
+    let (restaurant_id, unavailable) = (decision.order.details.restaurant_id, decision.unavailable.clone());
+    Some((Box::new(ChangedCatalogue { restaurant_id, unavailable, done }), followed))
 }
 
 /// The tasks for people that follow from a decision, by kind: they are parked when they are written.

@@ -17,6 +17,7 @@ use crate::{
     CatalogueEntry, Conflict, Engine, Error, Principal,
     orders::{claim, is_same_request},
     restaurants::UpdateConditions,
+    writing::to_the_end,
 };
 
 /// A restaurant after a write.
@@ -94,24 +95,32 @@ impl Engine {
     ) -> Result<RestaurantAnswer, Error> {
         let created_at = self.now();
         let restaurant = Restaurant { id, revision: 1, settings, pause: None, closed: None, created_at };
-        match self.store.create_restaurant(&restaurant, &menu).await? {
-            RestaurantCreation::Created => {
-                let catalogue = Catalogue {
-                    restaurant,
-                    unavailable: UnavailableItems::default().with(menu.stated_availability()),
-                    menu: Arc::new(menu),
-                    menu_revision: 1,
-                    limited: Arc::default(),
-                    availability_revision: 1,
-                };
-                let entry = self.catalogues.remember_new(catalogue).await;
-                Ok(RestaurantAnswer { entry, replayed: false })
+        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
+        let created = to_the_end(async move {
+            let created = store.create_restaurant(&restaurant, &menu).await?;
+            if created != RestaurantCreation::Created {
+                return Ok(Err(created));
             }
+            let catalogue = Catalogue {
+                restaurant,
+                unavailable: UnavailableItems::default().with(menu.stated_availability()),
+                menu: Arc::new(menu),
+                menu_revision: 1,
+                limited: Arc::default(),
+                availability_revision: 1,
+            };
+            Ok(Ok(catalogues.remember_new(catalogue).await))
+        });
+        let refused = match created.await? {
+            Ok(entry) => return Ok(RestaurantAnswer { entry, replayed: false }),
+            Err(refused) => refused,
+        };
+        match refused {
             RestaurantCreation::IdTaken if is_claimed => {
                 self.metrics.replays.inc();
                 Ok(RestaurantAnswer { entry: self.catalogues.get(id).await?, replayed: true })
             }
-            RestaurantCreation::IdTaken => {
+            RestaurantCreation::Created | RestaurantCreation::IdTaken => {
                 Err(Error::Internal(format!("the new restaurant id {id} is taken")))
             }
             RestaurantCreation::ExternalIdTaken { by } => Err(Conflict::ExternalIdTaken { by }.into()),

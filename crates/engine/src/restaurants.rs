@@ -18,6 +18,7 @@ use crate::{
     CatalogueEntry, Conflict, Engine, Error, Principal, RestaurantAnswer,
     orders::{claim, is_same_request},
     registering::keep_external_id,
+    writing::to_the_end,
 };
 
 impl Engine {
@@ -124,14 +125,21 @@ impl Engine {
             if is_as_stated(&entry.catalogue, &menu) {
                 return Ok(entry);
             }
-            match self.store.replace_menu(id, &menu, current).await? {
-                CatalogueUpdate::Done { revision } => {
-                    let written = with_menu(&entry.catalogue, &menu, revision);
-                    return Ok(self.catalogues.after_write(id, written).await);
+            let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
+            let written = to_the_end(async move {
+                match store.replace_menu(id, &menu, current).await? {
+                    CatalogueUpdate::Done { revision } => {
+                        let written = with_menu(&entry.catalogue, &menu, revision);
+                        Ok(Some(catalogues.after_write(id, written).await))
+                    }
+                    CatalogueUpdate::Conflict { .. } => Ok(None),
+                    CatalogueUpdate::NotFound => Err(Error::NotFound("restaurant")),
                 }
-                CatalogueUpdate::Conflict { .. } => self.metrics.decision_retries.inc(),
-                CatalogueUpdate::NotFound => return Err(Error::NotFound("restaurant")),
-            };
+            });
+            if let Some(entry) = written.await? {
+                return Ok(entry);
+            }
+            self.metrics.decision_retries.inc();
         }
         Err(Conflict::TooManyChanges.into())
     }
@@ -157,17 +165,22 @@ impl Engine {
             entry = self.catalogues.refresh(id).await?;
             entry.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
         }
-        match self.store.set_availability(id, item, availability, expected).await? {
-            CatalogueUpdate::Done { revision } => {
-                let mut written = entry.catalogue.clone();
-                written.unavailable = written.unavailable.with([(item, availability)]);
-                written.availability_revision = revision;
-                self.catalogues.after_write(id, written).await;
-                Ok(revision)
+        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
+        let (item, expected) = (item.clone(), expected.map(<[_]>::to_vec));
+        to_the_end(async move {
+            match store.set_availability(id, &item, availability, expected.as_deref()).await? {
+                CatalogueUpdate::Done { revision } => {
+                    let mut written = entry.catalogue.clone();
+                    written.unavailable = written.unavailable.with([(&item, availability)]);
+                    written.availability_revision = revision;
+                    catalogues.after_write(id, written).await;
+                    Ok(revision)
+                }
+                CatalogueUpdate::Conflict { current } => Err(Conflict::Revision { current }.into()),
+                CatalogueUpdate::NotFound => Err(Error::NotFound("restaurant")),
             }
-            CatalogueUpdate::Conflict { current } => Err(Conflict::Revision { current }.into()),
-            CatalogueUpdate::NotFound => Err(Error::NotFound("restaurant")),
-        }
+        })
+        .await
     }
 
     /// Changes a restaurant without a key.
@@ -191,7 +204,6 @@ impl Engine {
         change: impl Fn(&mut Restaurant) -> Result<(), Error>,
     ) -> Result<RestaurantAnswer, Error> {
         let UpdateConditions { expected, claim } = conditions;
-        let claim_at = || claim.as_ref().map(|claim| ClaimAt { claim, at: self.now() });
         for _ in 0..self.config.max_decision_attempts {
             let entry = self.catalogues.refresh(id).await?;
             let mut restaurant = entry.restaurant().clone();
@@ -207,19 +219,40 @@ impl Engine {
                     None => decided.map(|()| RestaurantAnswer { entry, replayed: false }),
                 };
             }
-            match self.store.update_restaurant_under(&restaurant, current, claim_at()).await? {
-                UnderKey::Ended(CatalogueUpdate::Done { revision }) => {
-                    let mut written = entry.catalogue.clone();
-                    written.restaurant = Restaurant { revision, ..restaurant };
-                    let entry = self.catalogues.after_write(id, written).await;
-                    return Ok(RestaurantAnswer { entry, replayed: false });
-                }
-                UnderKey::Ended(CatalogueUpdate::Conflict { .. }) => self.metrics.decision_retries.inc(),
-                UnderKey::Ended(CatalogueUpdate::NotFound) => return Err(Error::NotFound("restaurant")),
+            match self.write_restaurant(&entry, restaurant, claim.clone()).await? {
+                UnderKey::Ended(Some(entry)) => return Ok(RestaurantAnswer { entry, replayed: false }),
+                UnderKey::Ended(None) => self.metrics.decision_retries.inc(),
                 UnderKey::Claimed(record) => return self.replay_restaurant(&record, entry, claim.as_ref()),
             };
         }
         Err(Conflict::TooManyChanges.into())
+    }
+
+    /// Writes a changed restaurant, if it is still as in `before`. Returns its catalogue after the write, `None` if
+    /// someone else was quicker.
+    async fn write_restaurant(
+        &self,
+        before: &Arc<CatalogueEntry>,
+        restaurant: Restaurant,
+        claim: Option<Claim>,
+    ) -> Result<UnderKey<Option<Arc<CatalogueEntry>>>, Error> {
+        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
+        let (before, at) = (Arc::clone(before), self.now());
+        to_the_end(async move {
+            let (id, current) = (restaurant.id, before.restaurant().revision);
+            let claim_at = claim.as_ref().map(|claim| ClaimAt { claim, at });
+            Ok(match store.update_restaurant_under(&restaurant, current, claim_at).await? {
+                UnderKey::Ended(CatalogueUpdate::Done { revision }) => {
+                    let mut written = before.catalogue.clone();
+                    written.restaurant = Restaurant { revision, ..restaurant };
+                    UnderKey::Ended(Some(catalogues.after_write(id, written).await))
+                }
+                UnderKey::Ended(CatalogueUpdate::Conflict { .. }) => UnderKey::Ended(None),
+                UnderKey::Ended(CatalogueUpdate::NotFound) => return Err(Error::NotFound("restaurant")),
+                UnderKey::Claimed(record) => UnderKey::Claimed(record),
+            })
+        })
+        .await
     }
 
     /// What a key led to before, if it is claimed.

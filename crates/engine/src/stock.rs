@@ -1,9 +1,11 @@
 //! Limited stock: set, adjusted and read by the restaurant's staff. Orders draw it in their own commit.
 
-use dabba_domain::{Problems, RestaurantId, limits::MAX_STOCK, restaurant::Revision, text::Slug};
-use dabba_store::{ClaimAt, IdempotencyKey, StockEdit, StockLevel, StockOperation, StockUpdate};
+use std::sync::Arc;
 
-use crate::{Conflict, Engine, Error, Principal, orders::claim};
+use dabba_domain::{Problems, RestaurantId, limits::MAX_STOCK, restaurant::Revision, text::Slug};
+use dabba_store::{Claim, ClaimAt, IdempotencyKey, StockEdit, StockLevel, StockOperation, StockUpdate};
+
+use crate::{Conflict, Engine, Error, Principal, orders::claim, writing::to_the_end};
 
 /// The stock of an item after a change by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +33,7 @@ impl Engine {
             return Err(Error::Invalid(Problems::one("/remaining", text)));
         }
         self.catalogues.refresh(id).await?.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
-        let edit = StockEdit { operation: StockOperation::Set(remaining), expected, claim: None };
-        self.change_stock(id, item, &edit).await
+        self.change_stock(id, item, StockOperation::Set(remaining), expected, None).await
     }
 
     /// Adds to the stock of an item, or takes from it, once for a key. What is sold meanwhile is never
@@ -53,9 +54,7 @@ impl Engine {
             return Err(Error::Invalid(Problems::one("/by", text)));
         };
         let claim = claim(principal.account_id, key, &("adjust_stock", item, by))?;
-        let claim = Some(ClaimAt { claim: &claim, at: self.now() });
-        self.change_stock(id, item, &StockEdit { operation: StockOperation::Adjust(by), expected, claim })
-            .await
+        self.change_stock(id, item, StockOperation::Adjust(by), expected, Some(claim)).await
     }
 
     /// The stock of a restaurant's limited items. For the restaurant's staff and admins.
@@ -84,13 +83,22 @@ impl Engine {
         &self,
         id: RestaurantId,
         item: &Slug,
-        edit: &StockEdit<'_>,
+        operation: StockOperation,
+        expected: Option<Revision>,
+        claim: Option<Claim>,
     ) -> Result<StockAnswer, Error> {
-        Err(match self.store.change_stock(id, item, edit).await? {
-            StockUpdate::Done { level, menu_revision } => {
-                self.catalogues.follow(id, |entry| entry.catalogue.menu_revision >= menu_revision).await;
-                return Ok(StockAnswer { level, replayed: false });
+        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
+        let (edited, at) = (item.clone(), self.now());
+        let changed = to_the_end(async move {
+            let claim = claim.as_ref().map(|claim| ClaimAt { claim, at });
+            let changed = store.change_stock(id, &edited, &StockEdit { operation, expected, claim }).await?;
+            if let StockUpdate::Done { menu_revision, .. } = changed {
+                catalogues.follow(id, |entry| entry.catalogue.menu_revision >= menu_revision).await;
             }
+            Ok(changed)
+        });
+        Err(match changed.await? {
+            StockUpdate::Done { level, .. } => return Ok(StockAnswer { level, replayed: false }),
             StockUpdate::Replayed(level) => {
                 self.metrics.replays.inc();
                 return Ok(StockAnswer { level: Some(level), replayed: true });

@@ -38,15 +38,15 @@ use dabba_domain::{
     order::{Decision, Order, TaskKind, TaskQueue},
     restaurant::Settings,
 };
-use dabba_store::{Backoff, ClaimedTask, CommitOutcome, StoreError, TaskFailure, TaskLease};
+use dabba_store::{Backoff, ClaimedTask, CommitOutcome, Need, StoreError, TaskFailure, TaskLease, panicked};
 use futures::{FutureExt as _, future::join_all};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
 use crate::{
     CatalogueEntry, Conflict, Engine, Error, TaskConfig, TaskOutcome,
     condition::{Condition, News},
     orders::Conditions,
-    panic_text,
+    post_commit::Memory,
 };
 
 /// How often a deadline's task fails before it is parked: with the default pauses, within about twenty
@@ -108,7 +108,16 @@ impl Engine {
     pub async fn work(self: Arc<Self>, stop: impl Future<Output = ()>) {
         let _presence = self.nudges.listen();
         let stop = stop.shared();
-        let queues = TaskQueue::ALL.iter().map(|queue| Arc::clone(&self).work_queue(*queue, stop.clone()));
+        let queues = TaskQueue::ALL.iter().map(|queue| {
+            let (engine, stop) = (Arc::clone(&self), stop.clone());
+            // What is in hand outlives a worker that panics.
+            let in_hand = Arc::new(Mutex::new(JoinSet::new()));
+            let part = self.supervisor.part(format!("worker_{}", queue.as_str()), Need::Essential);
+            async move {
+                let work = || Arc::clone(&engine).work_queue(*queue, Arc::clone(&in_hand), stop.clone());
+                engine.supervisor.run(&part, work).await;
+            }
+        });
         join_all(queues).await;
     }
 
@@ -123,9 +132,15 @@ impl Engine {
         Ok(!claimed.is_empty())
     }
 
-    async fn work_queue(self: Arc<Self>, queue: TaskQueue, stop: impl Future<Output = ()>) {
+    /// Works the tasks of a queue until `stop` is ready and those in hand are finished.
+    async fn work_queue(
+        self: Arc<Self>,
+        queue: TaskQueue,
+        in_hand: Arc<Mutex<JoinSet<()>>>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), String> {
         let mut stop = pin!(stop);
-        let mut in_hand = JoinSet::new();
+        let mut in_hand = in_hand.lock().await;
         let mut condition = Condition::default();
         let concurrency = self.config.tasks.concurrency.max(1);
         loop {
@@ -163,6 +178,7 @@ impl Engine {
         while let Some(worked) = in_hand.join_next().await {
             report(worked);
         }
+        Ok(())
     }
 
     /// How many tasks of a queue may be in hand.
@@ -208,10 +224,7 @@ impl Engine {
         // A panic is caught, so that it is put down to its task and its task alone. What it leaves behind
         // is what an error in the same place would.
         let progress = AssertUnwindSafe(self.carry_out(claimed)).catch_unwind().await;
-        let progress = progress.unwrap_or_else(|panic| {
-            let text = panic_text(&*panic).unwrap_or("without a text");
-            Err(Error::Internal(format!("panicked: {text}")))
-        });
+        let progress = progress.unwrap_or_else(|panic| Err(Error::Internal(panicked(&*panic))));
         match progress {
             Ok(Progress::Completed) => TaskOutcome::Completed,
             Ok(Progress::LeaseLost) => TaskOutcome::LeaseLost,
@@ -258,13 +271,9 @@ impl Engine {
                 None if !changes => return Ok(Progress::Completed),
                 None => conditions,
             };
-            match self.write(*decision, conditions).await? {
-                CommitOutcome::Committed => {
-                    if changes {
-                        self.recent.forget(order_id);
-                    }
-                    return Ok(Progress::Completed);
-                }
+            let memory = if changes { Memory::Forget(order_id) } else { Memory::Keep };
+            match self.write(*decision, conditions, memory).await? {
+                CommitOutcome::Committed => return Ok(Progress::Completed),
                 CommitOutcome::LeaseLost => return Ok(Progress::LeaseLost),
                 CommitOutcome::VersionConflict { .. } => {}
                 // Another process that knows the new map will do it.

@@ -10,7 +10,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use dabba_domain::RestaurantId;
-use dabba_store::{Hint, MAX_REVISIONS, StoreError};
+use dabba_store::{Hint, MAX_REVISIONS, Need, StoreError};
 use futures::{
     StreamExt as _,
     future::{join, join_all},
@@ -37,12 +37,16 @@ impl Engine {
     /// lives: at the latest [`crate::EngineConfig::catalogue_poll_interval`] after the change, and what
     /// the store takes to answer. Runs until the future is dropped.
     pub async fn watch_catalogues(self: Arc<Self>) {
-        let polls = join_all((0..self.store.shard_count()).map(|shard| self.poll_catalogues(shard)));
-        join(polls, self.follow_hints()).await;
+        let polls = join_all((0..self.store.shard_count()).map(async |shard| {
+            let part = self.supervisor.part(format!("catalogue_watcher_{shard}"), Need::Helpful);
+            self.supervisor.run(&part, || self.poll_catalogues(shard)).await;
+        }));
+        let part = self.supervisor.part("hint_follower", Need::Helpful);
+        join(polls, self.supervisor.run(&part, || self.follow_hints())).await;
     }
 
     /// Asks for the revisions of what is remembered of a shard's restaurants, for ever.
-    async fn poll_catalogues(&self, shard: usize) {
+    async fn poll_catalogues(&self, shard: usize) -> Result<(), String> {
         let period = self.config.catalogue_poll_interval.max(MIN_POLL_INTERVAL);
         let mut interval = interval_at(Instant::now() + period, period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -55,8 +59,8 @@ impl Engine {
         }
     }
 
-    /// Follows the store's hints until there are no more.
-    async fn follow_hints(&self) {
+    /// Follows the store's hints. Their end is unexpected while the store is open.
+    async fn follow_hints(&self) -> Result<(), String> {
         let mut hints = self.store.hints().ready_chunks(HINTS_AT_ONCE);
         let mut condition = Condition::default();
         while let Some(hints) = hints.next().await {
@@ -74,6 +78,7 @@ impl Engine {
             let changed: Vec<_> = changed.into_iter().collect();
             log(&mut condition, self.keep_up(&changed).await);
         }
+        Err("the store's hints ended".to_owned())
     }
 
     /// Loads those of these restaurants again of which what is remembered is not what the store has. One

@@ -60,7 +60,7 @@ pub fn app(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Router
     let app = Arc::new(App {
         verifier: token::Verifier::new(&config.signing_key),
         limits: limit::Limits::new(&engine, &config.rate_limits),
-        metrics: metrics::HttpMetrics::new(engine.metrics(), metrics),
+        metrics: metrics::HttpMetrics::new(&engine, metrics),
         engine,
         config,
     });

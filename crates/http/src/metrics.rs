@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use axum::http::{Method, StatusCode};
-use dabba_engine::EngineMetrics;
+use dabba_engine::Engine;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -38,8 +38,8 @@ pub(crate) struct HttpMetrics {
 }
 
 impl HttpMetrics {
-    pub(crate) fn new(engine: &EngineMetrics, mut registry: Registry) -> Self {
-        engine.register(&mut registry);
+    pub(crate) fn new(engine: &Engine, mut registry: Registry) -> Self {
+        engine.register_metrics(&mut registry);
         let requests = Family::default();
         let seconds = Family::<RouteLabels, Histogram>::new_with_constructor(|| {
             Histogram::new(exponential_buckets(0.000_25, 2.0, 17))

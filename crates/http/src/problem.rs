@@ -297,7 +297,7 @@ impl From<Error> for Problem {
                 Self::new(Code::PreconditionFailed, text).with("current", current)
             }
             Error::Overloaded => Self::new(Code::Overloaded, text),
-            Error::Unavailable | Error::WrittenByNewer | Error::ClockSkew(_) => {
+            Error::Unavailable | Error::WrittenByNewer | Error::ClockSkew(_) | Error::PartsDown(_) => {
                 Self::new(Code::Unavailable, text)
             }
             Error::OutcomeUnknown => Self::new(Code::OutcomeUnknown, text),

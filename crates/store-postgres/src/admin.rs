@@ -150,7 +150,7 @@ impl Administration {
             application_name: APPLICATION_NAME.to_owned(),
             ..PostgresOptions::default()
         };
-        Ok(Self { connections: Connections::new(Target::parse(url)?, &options)? })
+        Ok(Self { connections: Connections::new(Target::parse(url)?, &options, None)? })
     }
 
     async fn run<T>(

@@ -2,8 +2,8 @@
 
 use std::{error::Error as _, io};
 
-use dabba_store::StoreError;
-use deadpool_postgres::PoolError;
+use dabba_store::{StoreError, chain};
+use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::{
     Error,
     error::{DbError, Severity, SqlState},
@@ -86,6 +86,9 @@ impl From<PoolError> for Failure {
         let text = match &error {
             PoolError::Backend(cause) => describe(cause),
             PoolError::Timeout(_) | PoolError::Closed | PoolError::NoRuntimeSpecified => error.to_string(),
+            PoolError::PostCreateHook(HookError::Backend(cause)) => {
+                format!("a new connection could not be set up: {}", describe(cause))
+            }
             PoolError::PostCreateHook(_) => "a new connection could not be set up".to_owned(),
         };
         // Whatever keeps a connection from being made is for the operator to see, and may pass.
@@ -101,13 +104,12 @@ impl From<serde_json::Error> for Failure {
 
 /// The error with its cause, which the client's own text leaves out. Never the statement's values.
 pub(crate) fn describe(error: &Error) -> String {
-    match (error.as_db_error(), error.source()) {
-        (Some(cause), _) => match cause.constraint() {
+    match error.as_db_error() {
+        Some(cause) => match cause.constraint() {
             Some(constraint) => format!("{} ({}, {constraint})", cause.message(), cause.code().code()),
             None => format!("{} ({})", cause.message(), cause.code().code()),
         },
-        (None, Some(cause)) => format!("{error}: {cause}"),
-        (None, None) => error.to_string(),
+        None => chain(error),
     }
 }
 

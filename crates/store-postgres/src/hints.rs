@@ -18,7 +18,7 @@ use std::{
 };
 
 use dabba_domain::order::TaskQueue;
-use dabba_store::{Backoff, Hint};
+use dabba_store::{Backoff, Hint, Need, Supervisor};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::{
     sync::broadcast::{self, error::RecvError},
@@ -59,6 +59,7 @@ const NAME_SUFFIX: &str = " hints";
 /// Listens for a store, once somebody wants to know.
 pub(crate) struct Listener {
     connector: Arc<Connector>,
+    supervisor: Arc<Supervisor>,
     state: Mutex<State>,
 }
 
@@ -73,12 +74,17 @@ enum State {
 }
 
 impl Listener {
-    pub(crate) fn new(target: &Target, options: &PostgresOptions, randomness: Randomness) -> Self {
+    pub(crate) fn new(
+        target: &Target,
+        options: &PostgresOptions,
+        randomness: Randomness,
+        supervisor: Arc<Supervisor>,
+    ) -> Self {
         let Target { mut config, tls } = target.clone();
         configure(&mut config, options);
         config.application_name(format!("{}{NAME_SUFFIX}", options.application_name));
         let connector = Connector { config, tls, time_limit: options.connect_timeout, randomness };
-        Self { connector: Arc::new(connector), state: Mutex::new(State::Idle) }
+        Self { connector: Arc::new(connector), supervisor, state: Mutex::new(State::Idle) }
     }
 
     /// What is notified from now on; ends when the store is closed or dropped.
@@ -89,7 +95,13 @@ impl Listener {
             State::Closed => return stream::empty().boxed(),
             State::Idle => {
                 let (hints, receiver) = broadcast::channel(MAX_WAITING_HINTS);
-                let task = tokio::spawn(Arc::clone(&self.connector).listen(hints.clone()));
+                let (connector, supervisor) = (Arc::clone(&self.connector), Arc::clone(&self.supervisor));
+                let sender = hints.clone();
+                let task = tokio::spawn(async move {
+                    let part = supervisor.part("hint_listener", Need::Helpful);
+                    // Those who wait for hints keep waiting while it is restarted: their sender lives on.
+                    supervisor.run(&part, || connector.listen(&sender)).await;
+                });
                 *state = State::Listening { hints, task };
                 receiver
             }
@@ -133,10 +145,10 @@ struct Connector {
 
 impl Connector {
     /// Listens, again and again, until the task is aborted.
-    async fn listen(self: Arc<Self>, hints: broadcast::Sender<Hint>) {
+    async fn listen(&self, hints: &broadcast::Sender<Hint>) -> Result<(), String> {
         let mut failed_attempts: u32 = 0;
         loop {
-            let Err(reason) = self.listen_once(&hints, &mut failed_attempts).await;
+            let Err(reason) = self.listen_once(hints, &mut failed_attempts).await;
             failed_attempts = failed_attempts.saturating_add(1);
             if failed_attempts == 1 {
                 tracing::warn!(

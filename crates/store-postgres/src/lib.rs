@@ -61,7 +61,9 @@ use dabba_domain::{
     Bucket, RestaurantId, Timestamp,
     order::{TaskQueue, Version},
 };
-use dabba_store::{ClaimAt, Health, Hint, Resource, Store, StoreError, UnderKey};
+use dabba_store::{
+    ClaimAt, Health, Hint, Need, PartStatus, Resource, Store, StoreError, Supervisor, UnderKey,
+};
 use futures::stream::BoxStream;
 use tokio::{sync::Notify, task::JoinHandle};
 
@@ -108,6 +110,7 @@ pub struct PostgresStore {
     /// Told when it has.
     verified: Arc<Notify>,
     monitor: JoinHandle<()>,
+    supervisor: Arc<Supervisor>,
     listener: Listener,
     order_reads: GroupReads,
     /// Whether the last batch held a commit that failed or was replayed: the next one is looked into first.
@@ -157,11 +160,15 @@ impl PostgresStore {
         randomness: Randomness,
     ) -> Result<Self, StoreError> {
         let target = Target::parse(url)?;
-        let listener = Listener::new(&target, options, Arc::clone(&randomness));
-        let connections = Arc::new(Connections::new(target, options)?);
+        let supervisor = Arc::new(Supervisor::new(Arc::clone(&randomness)));
+        let listener = Listener::new(&target, options, Arc::clone(&randomness), Arc::clone(&supervisor));
+        let reaper = supervisor.part("connection_reaper", Need::Helpful);
+        let connections = Arc::new(Connections::new(target, options, Some((&supervisor, reaper)))?);
         let replica = match &options.replica_url {
             Some(url) => {
-                let connections = Connections::new(Target::parse(url)?, options)?;
+                let reaper = supervisor.part("replica_connection_reaper", Need::Helpful);
+                let target = Target::parse(url)?;
+                let connections = Connections::new(target, options, Some((&supervisor, reaper)))?;
                 Some(Arc::new(Replica::new(connections, options.max_replica_lag)))
             }
             None => None,
@@ -176,10 +183,11 @@ impl PostgresStore {
             known_schema,
             replica: replica.clone(),
         };
-        let monitor = monitor::run(Arc::clone(&verified), watched);
+        let monitor = monitor::run(Arc::clone(&verified), watched, Arc::clone(&supervisor));
         let metrics = PostgresMetrics::default();
         Ok(Self {
             monitor: tokio::spawn(monitor),
+            supervisor,
             retry: Retry::new(options, randomness, metrics.clone()),
             resolve_timeout: options.resolve_timeout,
             lease_clock: options.lease_clock,
@@ -370,6 +378,10 @@ impl Store for PostgresStore {
     /// for it was lost, or of a database behind a pooler that lends connections for a transaction only.
     fn hints(&self) -> BoxStream<'static, Hint> {
         self.listener.hints()
+    }
+
+    fn parts(&self) -> Vec<PartStatus> {
+        self.supervisor.parts()
     }
 
     async fn warm_up(&self, batches: usize) {

@@ -14,7 +14,7 @@
 
 use std::{error::Error as _, time::Duration};
 
-use dabba_store::StoreError;
+use dabba_store::{StoreError, chain};
 use refinery::{Migration, Runner};
 use tokio_postgres::{Client, error::SqlState};
 
@@ -22,7 +22,7 @@ use crate::{
     Ownership, PostgresOptions,
     failure::{Failure, describe},
     hosts::Hosts,
-    pool::Connection,
+    pool::{Connection, quiet},
     shard,
     tls::Target,
 };
@@ -86,6 +86,7 @@ const IS_FROM_THE_FUTURE: &str = "\
 pub(crate) async fn migrate(url: &str, ownership: &Ownership, known: u32) -> Result<usize, StoreError> {
     let mut target = Target::parse(url)?;
     target.config.application_name("dabba migrate");
+    quiet(&mut target.config);
     let time = PostgresOptions::DEFAULT_CONNECT_TIMEOUT;
     let hosts = Hosts::new(&target.config, target.tls, time);
     let (mut client, connection) = tokio::time::timeout(time, hosts.find())
@@ -110,7 +111,11 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
     let unavailable = |error| StoreError::Unavailable(describe(&error));
     // Whoever comes second waits here, and then finds the work done. The lock is the database's own.
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(unavailable)?;
-    if schema_version(client).await.map_err(Failure::into_store_error)?.is_some_and(|version| version > known)
+    // Nothing is run, and so nothing logged, where there is nothing to do.
+    if schema_version(client)
+        .await
+        .map_err(Failure::into_store_error)?
+        .is_some_and(|version| version >= known)
     {
         check_version(client, known).await.map_err(Failure::into_store_error)?;
         return Ok(0);
@@ -134,7 +139,7 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
                 tokio::time::sleep(ATTEMPT_PAUSE).await;
             }
             Err(error) => {
-                return Err(StoreError::Unfit(format!("the database was not migrated: {error}")));
+                return Err(StoreError::Unfit(format!("the database was not migrated: {}", chain(&error))));
             }
         }
     }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use dabba_store::{Need, Supervisor};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
@@ -39,25 +40,30 @@ pub(crate) struct Watched {
 
 /// Looks until the task is aborted, from the moment on at which the database has been verified. One that
 /// does not answer is somebody else's to tell: whoever needs it learns it soon enough.
-pub(crate) async fn run(verified: Arc<Notify>, watched: Watched) {
-    let Watched { connections, held, is_verified, known_schema, replica } = watched;
+pub(crate) async fn run(verified: Arc<Notify>, watched: Watched, supervisor: Arc<Supervisor>) {
     verified.notified().await;
+    let part = supervisor.part("shard_monitor", Need::Helpful);
+    supervisor.run(&part, || look(&watched)).await;
+}
+
+async fn look(watched: &Watched) -> Result<(), String> {
+    let Watched { connections, held, is_verified, known_schema, replica } = watched;
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if let Err(error) = look_at_buckets(&connections, &held).await {
+        if let Err(error) = look_at_buckets(connections, held).await {
             tracing::debug!(error = %error.into_store_error(), "the buckets of a shard could not be looked up");
         }
-        match is_compatible(&connections, known_schema).await {
+        match is_compatible(connections, *known_schema).await {
             Ok(true) => {}
             Ok(false) => is_verified.store(false, Ordering::Relaxed),
             Err(error) => {
                 tracing::debug!(error = %error.into_store_error(), "the schema could not be looked up");
             }
         }
-        if let Some(replica) = &replica {
-            let written = written(&connections).await;
+        if let Some(replica) = replica {
+            let written = written(connections).await;
             let at = Instant::now();
             replica.look(written.ok(), at).await;
         }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use dabba_store::StoreError;
+use dabba_store::{Part, StoreError, Supervisor};
 use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
 };
@@ -32,6 +32,9 @@ const SESSION: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_
 
 /// What each connection sets once it is made.
 ///
+/// Warnings are sent, since something is wrong then.
+const NO_NOTICES: &str = "-c client_min_messages=warning";
+
 /// A commit that is acknowledged is on the disk, whatever the server's default is. Where the default
 /// promises more than that (a standby has it too), it stays.
 ///
@@ -77,12 +80,17 @@ pub(crate) struct Connections {
     pool: Pool,
     /// One permit for each connection that is lent out, so that closing can wait for them.
     lent: Arc<Semaphore>,
-    reaper: JoinHandle<()>,
+    reaper: Option<JoinHandle<()>>,
 }
 
 impl Connections {
-    /// Makes a pool. Connections are made when they are needed.
-    pub(crate) fn new(target: Target, options: &PostgresOptions) -> Result<Self, StoreError> {
+    /// Makes a pool. Connections are made when they are needed. Those that nobody uses are closed by this part,
+    /// if one is given.
+    pub(crate) fn new(
+        target: Target,
+        options: &PostgresOptions,
+        reaper: Option<(&Arc<Supervisor>, Arc<Part>)>,
+    ) -> Result<Self, StoreError> {
         let Target { mut config, tls } = target;
         configure(&mut config, options);
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -109,7 +117,10 @@ impl Connections {
             }))
             .build()
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let reaper = tokio::spawn(reap(pool.clone(), max_idle));
+        let reaper = reaper.map(|(supervisor, part)| {
+            let (supervisor, pool) = (Arc::clone(supervisor), pool.clone());
+            tokio::spawn(async move { supervisor.run(&part, || reap(pool.clone(), max_idle)).await })
+        });
         Ok(Self { pool, lent: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)), reaper })
     }
 
@@ -126,6 +137,12 @@ impl Connections {
         })
     }
 
+    fn stop_reaping(&self) {
+        if let Some(reaper) = &self.reaper {
+            reaper.abort();
+        }
+    }
+
     /// Whether new calls are refused.
     pub(crate) fn is_closed(&self) -> bool {
         self.pool.is_closed()
@@ -134,7 +151,7 @@ impl Connections {
     /// Refuses new calls, and returns when those that have begun are done.
     pub(crate) async fn close(&self) {
         self.pool.close();
-        self.reaper.abort();
+        self.stop_reaping();
         let all = u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX);
         drop(self.lent.acquire_many(all).await);
         self.lent.close();
@@ -143,7 +160,7 @@ impl Connections {
 
 impl Drop for Connections {
     fn drop(&mut self) {
-        self.reaper.abort();
+        self.stop_reaping();
     }
 }
 
@@ -156,7 +173,7 @@ pub(crate) fn configure(config: &mut Config, options: &PostgresOptions) {
     let given = config.get_options().unwrap_or_default();
     // What the URL asks for comes last and so wins.
     let session = format!(
-        "{SESSION} -c statement_timeout={statement_timeout_ms} \
+        "{SESSION} {NO_NOTICES} -c statement_timeout={statement_timeout_ms} \
          -c idle_in_transaction_session_timeout={client_timeout_ms} {given}"
     );
     config
@@ -172,8 +189,15 @@ pub(crate) fn configure(config: &mut Config, options: &PostgresOptions) {
         .keepalives_retries(KEEPALIVE_RETRIES);
 }
 
+/// Has the server send no notices, such as that a table is there already: the client logs every one of them. What the URL
+/// asks for wins.
+pub(crate) fn quiet(config: &mut Config) {
+    let options = format!("{NO_NOTICES} {}", config.get_options().unwrap_or_default());
+    config.options(options);
+}
+
 /// Closes connections that nobody has used for long.
-async fn reap(pool: Pool, max_idle: Duration) {
+async fn reap(pool: Pool, max_idle: Duration) -> Result<(), String> {
     let mut interval = tokio::time::interval((max_idle / 4).max(MIN_REAP_INTERVAL));
     loop {
         interval.tick().await;

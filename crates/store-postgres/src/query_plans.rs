@@ -42,7 +42,8 @@ async fn every_read_uses_an_index() {
     let url = cluster.url(&database);
     PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap();
     cluster.execute(&database, FILL).unwrap();
-    let connections = Connections::new(Target::parse(&url).unwrap(), &PostgresOptions::default()).unwrap();
+    let target = Target::parse(&url).unwrap();
+    let connections = Connections::new(target, &PostgresOptions::default(), None).unwrap();
     let connection = connections.get().await.unwrap();
     let client = connection.client().unwrap();
 

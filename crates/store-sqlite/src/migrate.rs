@@ -5,7 +5,7 @@
 
 use std::{path::Path, time::Duration};
 
-use dabba_store::StoreError;
+use dabba_store::{StoreError, chain};
 use refinery::{Migration, Runner};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
@@ -159,10 +159,9 @@ fn apply(path: &Path) -> Result<usize, StoreError> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| StoreError::Corrupt(format!("a migration is misnamed: {error}")))?;
     // Grouped, so that a migration and the note that it was made are one transaction.
-    let report = Runner::new(&migrations)
-        .set_grouped(true)
-        .run(&mut connection)
-        .map_err(|error| StoreError::Unavailable(format!("{} was not migrated: {error}", path.display())))?;
+    let report = Runner::new(&migrations).set_grouped(true).run(&mut connection).map_err(|error| {
+        StoreError::Unavailable(format!("{} was not migrated: {}", path.display(), chain(&error)))
+    })?;
     Ok(report.applied_migrations().len())
 }
 

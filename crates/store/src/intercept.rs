@@ -17,8 +17,8 @@ use crate::{
     Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
     CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor,
     FeedEntry, Health, Hint, IdempotencyKey, Listing, MenuRevisions, OrderPage, OrderQuery, OrderStore,
-    PageSize, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel, StockUpdate,
-    Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
+    PageSize, PartStatus, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel,
+    StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
     TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 
@@ -315,6 +315,9 @@ impl<I: Interceptor> Store for InterceptedStore<I> {
     }
     fn hints(&self) -> BoxStream<'static, Hint> {
         self.inner.hints()
+    }
+    fn parts(&self) -> Vec<PartStatus> {
+        self.inner.parts()
     }
     async fn announce_tasks(&self, bucket: Bucket, queue: TaskQueue) {
         self.inner.announce_tasks(bucket, queue).await;

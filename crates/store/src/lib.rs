@@ -27,6 +27,7 @@ mod hint;
 pub mod intercept;
 mod query;
 mod shards;
+mod supervise;
 mod task;
 pub mod transfer;
 
@@ -42,7 +43,7 @@ pub use claim::{
     SameRequest, UnderKey,
 };
 pub use commit::{CatalogueGuard, Change, Commit, CommitOutcome, StockChange, StockShortage};
-pub use error::StoreError;
+pub use error::{StoreError, chain};
 pub use health::Health;
 pub use hint::Hint;
 pub use query::{
@@ -51,6 +52,9 @@ pub use query::{
 pub use shards::{
     BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
     ShardedStore, ShardedStoreError,
+};
+pub use supervise::{
+    FAILURES_UNTIL_DOWN, Need, Part, PartStatus, RESTART, STEADY_AFTER, Supervisor, panic_text, panicked,
 };
 pub use task::{
     ClaimedTask, MAX_TASK_FAILURES, NewTask, ParkedTask, RecordedTaskFailure, TaskFailure, TaskLease,
@@ -93,10 +97,15 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditS
     /// as quick as others. What fails here is found out again, and said, when it is needed.
     async fn warm_up(&self, _batches: usize) {}
 
+    /// How each part is that the store runs in the background, of all shards. Empty for a store without such parts.
+    fn parts(&self) -> Vec<PartStatus> {
+        Vec::new()
+    }
+
     /// How many shards the store has. Each can fail, or be slow, without the others.
     ///
     /// A store that passes its calls on to another passes on this, [`Store::time`], [`Store::shard_of`],
-    /// [`Store::hints`], [`Store::announce_tasks`] and [`Store::warm_up`] too.
+    /// [`Store::hints`], [`Store::parts`], [`Store::announce_tasks`] and [`Store::warm_up`] too.
     fn shard_count(&self) -> usize {
         1
     }

@@ -9,7 +9,6 @@
 //! of several samples the quickest counts, since it is the most exact.
 
 use std::{
-    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -18,17 +17,13 @@ use std::{
 };
 
 use dabba_domain::Timestamp;
-use dabba_store::{Store, StoreError};
-use futures::FutureExt as _;
+use dabba_store::{Need, Store, StoreError, Supervisor};
 use jiff::SignedDuration;
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Clock;
-use crate::{
-    condition::{Condition, News},
-    panic_text,
-};
+use crate::condition::{Condition, News};
 
 /// Number of questions to the database for one measurement.
 const SAMPLES: usize = 3;
@@ -124,20 +119,19 @@ impl ServerClock {
         self.gauge.set(offset.as_secs_f64());
     }
 
-    /// Measures the offset again and again, for as long as the future is polled.
-    pub async fn follow(self: Arc<Self>, store: Arc<dyn Store>) {
+    /// Measures the offset again and again, for as long as the future is polled, as a part of this supervisor.
+    pub async fn follow(self: Arc<Self>, store: Arc<dyn Store>, supervisor: Arc<Supervisor>) {
+        let part = supervisor.part("clock_follower", Need::Helpful);
+        supervisor.run(&part, || self.follow_until_it_fails(&*store)).await;
+    }
+
+    async fn follow_until_it_fails(&self, store: &dyn Store) -> Result<(), String> {
         let mut interval = interval_at(Instant::now() + self.config.interval, self.config.interval);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut measuring, mut skew) = (Condition::default(), Condition::default());
         loop {
             interval.tick().await;
-            // A panic ends one measurement, not the loop.
-            let measured = AssertUnwindSafe(self.measure(&*store)).catch_unwind().await;
-            let measured = measured.unwrap_or_else(|panic| {
-                let text = panic_text(&*panic).unwrap_or("without a text");
-                Err(StoreError::Unavailable(format!("panicked: {text}")))
-            });
-            match measuring.news(measured) {
+            match measuring.news(self.measure(store).await) {
                 Some(News::Fails(error)) => {
                     tracing::warn!(%error, "the database's clock is not read; the last offset holds");
                 }

@@ -1,5 +1,7 @@
 //! Commands on an order that exists.
 
+use std::sync::Arc;
+
 use dabba_domain::{
     Actor, OrderId, Problems, RestaurantId, Role,
     order::{Command, Decision, Event, Order, Rejection, Version, decide, is_repeat},
@@ -43,7 +45,7 @@ impl Engine {
         for _ in 0..attempts {
             let (order, is_fresh) = match remembered.take() {
                 Some(order) => (order, false),
-                None => (self.store.order(*order_id).await?.ok_or(Error::NotFound("order"))?, true),
+                None => (Arc::new(self.store.order(*order_id).await?.ok_or(Error::NotFound("order"))?), true),
             };
             let (decision, viewer) = match self.consider(principal, request, &order, is_fresh).await {
                 Ok(Considered::Write(decision, viewer)) => (*decision, viewer),
@@ -51,7 +53,7 @@ impl Engine {
                 _ if !is_fresh => continue,
                 Ok(Considered::NothingToWrite(viewer)) => {
                     let restaurant_id = order.details.restaurant_id;
-                    let done = Ok(viewer.answer(order, false));
+                    let done = Ok(viewer.answer(Arc::unwrap_or_clone(order), false));
                     return Box::pin(self.replay_or(done, viewer, restaurant_id, claim.as_ref())).await;
                 }
                 Ok(Considered::Refused(refusal, viewer)) => {

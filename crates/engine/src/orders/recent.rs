@@ -8,7 +8,7 @@
 //! that has to be made again is slower for all in it. So after one that was behind, orders are read for a while.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU32, Ordering},
 };
 
@@ -22,7 +22,7 @@ use hashlink::LruCache;
 const READS_AFTER_STALE: u32 = 1_000;
 
 pub(crate) struct RecentOrders {
-    orders: Mutex<LruCache<OrderId, Order>>,
+    orders: Mutex<LruCache<OrderId, Arc<Order>>>,
     /// Commands that still have to read.
     reads: AtomicU32,
 }
@@ -33,7 +33,7 @@ impl RecentOrders {
     }
 
     /// The order as it was left, if that is remembered and to be relied on.
-    pub(super) fn recall(&self, id: OrderId) -> Option<Order> {
+    pub(super) fn recall(&self, id: OrderId) -> Option<Arc<Order>> {
         let one_less = |reads: u32| reads.checked_sub(1);
         if self.reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
             return None;
@@ -43,17 +43,17 @@ impl RecentOrders {
 
     /// Remembers an order as it has just been written, in the place of the one that was used longest ago. Of one
     /// at its end little more is asked.
-    pub(super) fn remember(&self, order: &Order) {
+    pub(crate) fn remember(&self, order: Arc<Order>) {
         if order.status.is_terminal() {
             return self.forget(order.id);
         }
         let mut orders = self.lock();
-        // Of two that are answered at the same time, the earlier may come here later.
+        // Of two that two committers write, the earlier may come here later.
         if orders.peek(&order.id).is_some_and(|known| known.version > order.version) {
             return;
         }
         let oldest = if orders.len() == orders.capacity() { orders.remove_lru() } else { None };
-        let earlier = orders.insert(order.id, order.clone());
+        let earlier = orders.insert(order.id, order);
         drop(orders);
         // It takes a while to drop them, and others need not wait for that.
         drop((oldest, earlier));
@@ -76,7 +76,7 @@ impl RecentOrders {
     }
 
     /// Not to be held across a wait.
-    fn lock(&self) -> MutexGuard<'_, LruCache<OrderId, Order>> {
+    fn lock(&self) -> MutexGuard<'_, LruCache<OrderId, Arc<Order>>> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

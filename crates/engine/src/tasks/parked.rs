@@ -1,6 +1,6 @@
 //! Tasks that have failed too often, and what admins do with them.
 
-use dabba_domain::{Role, TaskId, text::Note};
+use dabba_domain::{Role, TaskId, order::TaskQueue, text::Note};
 use dabba_store::{PageSize, TaskPage, TaskResolution, TaskRetry};
 
 use crate::{Conflict, Engine, Error, Principal};
@@ -23,7 +23,8 @@ impl Engine {
     pub async fn retry_task(&self, principal: &Principal, id: TaskId) -> Result<(), Error> {
         check_admin(principal)?;
         match self.store.retry_task(id, self.now()).await? {
-            TaskRetry::Queued => {}
+            // The queue of the task is not known here, so the workers of every queue look.
+            TaskRetry::Queued => self.post_commits.tell_of_tasks(id.bucket(), TaskQueue::ALL),
             TaskRetry::NotParked => return Err(Error::NotFound("parked task")),
             TaskRetry::ForPeople => return Err(Conflict::TaskForPeople.into()),
         }

@@ -43,6 +43,8 @@ pub(crate) enum Fault {
     Conflict,
     /// The store finds that it is damaged.
     Damage,
+    /// The call panics, before anything is done.
+    Panic,
 }
 
 type FaultPlan = Box<dyn FnMut() -> Fault + Send>;
@@ -88,6 +90,7 @@ impl Faults {
                 Err(StoreError::OutcomeUnknown(text))
             }
             Fault::Damage => Err(StoreError::Corrupt(text)),
+            Fault::Panic => std::panic::resume_unwind(Box::new(text)),
         }
     }
 }
@@ -138,12 +141,22 @@ pub(crate) struct FaultyStore {
     pub(crate) postponements: Faults,
     /// What happens when a task is parked.
     pub(crate) parkings: Faults,
+    /// What happens to questions for revisions.
+    pub(crate) questions: Faults,
+    /// What happens when expired keys are forgotten.
+    pub(crate) forgettings: Faults,
+    /// Keys; a batch with a commit under one of them is refused as corrupt.
+    pub(crate) refused_keys: Mutex<HashSet<String>>,
+    /// Whether whoever reads the next catalogue panics.
+    pub(crate) panics_at_a_catalogue: AtomicBool,
     /// Orders at which whoever reads them panics.
     pub(crate) poisoned: Mutex<HashSet<OrderId>>,
     /// How often tasks were asked for.
     pub(crate) claims_begun: AtomicU64,
     /// Through which every batch passes.
     pub(crate) batch_gate: Gate,
+    /// Through which every write passes that is no batch, when it is done and not answered yet.
+    pub(crate) write_gate: Gate,
     /// Through which every load of a catalogue passes.
     pub(crate) catalogue_gate: Gate,
     /// The sizes of the batches that were begun.
@@ -197,9 +210,14 @@ impl FaultyStore {
             claims: Faults::none(),
             postponements: Faults::none(),
             parkings: Faults::none(),
+            questions: Faults::none(),
+            forgettings: Faults::none(),
+            refused_keys: Mutex::default(),
+            panics_at_a_catalogue: AtomicBool::new(false),
             poisoned: Mutex::default(),
             claims_begun: AtomicU64::new(0),
             batch_gate: Gate::new(),
+            write_gate: Gate::new(),
             catalogue_gate: Gate::new(),
             batches: Mutex::default(),
             catalogue_loads: AtomicU64::new(0),
@@ -223,7 +241,8 @@ impl FaultyStore {
     }
 
     /// Loses all catalogues if they are to be lost once one has been changed.
-    fn after_change<T>(&self, changed: T) -> T {
+    async fn after_change<T>(&self, changed: T) -> T {
+        self.write_gate.pass().await;
         if self.loses_catalogues_after_a_change.load(Ordering::SeqCst) {
             self.catalogues_are_lost.store(true, Ordering::SeqCst);
         }
@@ -260,6 +279,13 @@ impl OrderStore for FaultyStore {
         if self.writes_nothing.load(Ordering::SeqCst) {
             return Ok(vec![CommitOutcome::Committed; batch.len()]);
         }
+        let is_refused = |commit: &Commit| {
+            let refused = self.refused_keys.lock().unwrap();
+            commit.claim.as_ref().is_some_and(|claim| refused.contains(claim.key.as_str()))
+        };
+        if batch.iter().any(is_refused) {
+            return Err(StoreError::Corrupt("as the test says".into()));
+        }
         match self.commits.next() {
             Fault::Conflict => Ok(vec![CommitOutcome::VersionConflict { current: 0 }; batch.len()]),
             fault => Faults::apply(fault, self.inner.commit(batch)).await,
@@ -292,7 +318,7 @@ impl OrderStore for FaultyStore {
         self.inner.find_claim(account_id, restaurant_id, key).await
     }
     async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
-        self.inner.forget_keys(claimed_before, limit).await
+        self.forgettings.around(self.inner.forget_keys(claimed_before, limit)).await
     }
 }
 
@@ -340,7 +366,7 @@ impl CatalogueStore for FaultyStore {
         if self.refuses_restaurants.swap(false, Ordering::SeqCst) {
             return Err(StoreError::Unavailable("as the test says".into()));
         }
-        self.after_change(self.inner.create_restaurant(restaurant, menu).await)
+        self.after_change(self.inner.create_restaurant(restaurant, menu).await).await
     }
     async fn restaurant_by_external_id(
         &self,
@@ -355,6 +381,7 @@ impl CatalogueStore for FaultyStore {
     ) -> Result<Option<Catalogue>, StoreError> {
         self.catalogue_loads.fetch_add(1, Ordering::SeqCst);
         self.catalogue_gate.pass().await;
+        assert!(!self.panics_at_a_catalogue.swap(false, Ordering::SeqCst), "as the test says");
         if self.catalogues_are_lost.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("as the test says".into()));
         }
@@ -372,7 +399,7 @@ impl CatalogueStore for FaultyStore {
         if self.hides_revisions.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("as the test says".into()));
         }
-        self.inner.revisions(ids).await
+        self.questions.around(self.inner.revisions(ids)).await
     }
     async fn restaurants(
         &self,
@@ -388,7 +415,7 @@ impl CatalogueStore for FaultyStore {
         expected: Revision,
         claim: Option<ClaimAt<'_>>,
     ) -> Result<UnderKey<CatalogueUpdate>, StoreError> {
-        self.after_change(self.inner.update_restaurant_under(restaurant, expected, claim).await)
+        self.after_change(self.inner.update_restaurant_under(restaurant, expected, claim).await).await
     }
     async fn replace_menu(
         &self,
@@ -396,7 +423,9 @@ impl CatalogueStore for FaultyStore {
         menu: &Menu,
         expected: MenuRevisions,
     ) -> Result<CatalogueUpdate, StoreError> {
-        self.inner.replace_menu(id, menu, expected).await
+        let written = self.inner.replace_menu(id, menu, expected).await;
+        self.write_gate.pass().await;
+        written
     }
     async fn set_availability(
         &self,
@@ -405,7 +434,9 @@ impl CatalogueStore for FaultyStore {
         availability: Availability,
         expected: Option<&[Revision]>,
     ) -> Result<CatalogueUpdate, StoreError> {
-        self.inner.set_availability(id, item, availability, expected).await
+        let written = self.inner.set_availability(id, item, availability, expected).await;
+        self.write_gate.pass().await;
+        written
     }
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
         self.inner.stock(id).await
@@ -416,7 +447,7 @@ impl CatalogueStore for FaultyStore {
         item: &Slug,
         edit: &StockEdit<'_>,
     ) -> Result<StockUpdate, StoreError> {
-        self.after_change(self.inner.change_stock(id, item, edit).await)
+        self.after_change(self.inner.change_stock(id, item, edit).await).await
     }
 }
 
@@ -451,14 +482,18 @@ impl AccountStore for FaultyStore {
         self.inner.account_by_email(email).await
     }
     async fn add_member(&self, restaurant_id: RestaurantId, account_id: AccountId) -> Result<(), StoreError> {
-        self.inner.add_member(restaurant_id, account_id).await
+        let written = self.inner.add_member(restaurant_id, account_id).await;
+        self.write_gate.pass().await;
+        written
     }
     async fn remove_member(
         &self,
         restaurant_id: RestaurantId,
         account_id: AccountId,
     ) -> Result<bool, StoreError> {
-        self.inner.remove_member(restaurant_id, account_id).await
+        let written = self.inner.remove_member(restaurant_id, account_id).await;
+        self.write_gate.pass().await;
+        written
     }
     async fn members(
         &self,

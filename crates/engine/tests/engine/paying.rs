@@ -11,8 +11,8 @@ use dabba_domain::{
     },
 };
 use dabba_engine::{
-    AmountRules, Engine, GatewayAnswer, GatewayError, Payment, PaymentGateway, ProviderObject, SeededRandom,
-    SystemClock,
+    AmountRules, Engine, EngineConfig, GatewayAnswer, GatewayError, Payment, PaymentGateway, ProviderObject,
+    SeededRandom, SystemClock,
 };
 use dabba_gateways::simulated::{Health, InProcessGateway, Provider, ledger::Summary};
 use jiff::SignedDuration;
@@ -159,10 +159,14 @@ pub(crate) fn refund(minor: Option<i64>) -> Command {
 
 impl PayingWorld {
     pub(crate) async fn new() -> Self {
+        Self::with(working_config()).await
+    }
+
+    pub(crate) async fn with(config: EngineConfig) -> Self {
         let (directory, inner) = embedded_store();
         let gateway = Arc::new(TestGateway::new());
         let port = Arc::clone(&gateway) as Arc<dyn PaymentGateway>;
-        let world = World::paying(inner, Some(port), working_config()).await.keeping(directory);
+        let world = World::paying(inner, Some(port), config).await.keeping(directory);
         Self { world, gateway }
     }
 

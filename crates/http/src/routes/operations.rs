@@ -8,7 +8,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use dabba_store::Health;
+use dabba_engine::Readiness;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -39,9 +39,14 @@ struct ReadinessBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     shards: Vec<String>,
+    /// The names of the parts of the server that keep failing and are restarted. There while it is degraded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    parts: Vec<String>,
 }
 
-/// `ok`: all of it. `degraded`: all but what concerns the restaurants of some shards.
+/// `ok`: all of it. `degraded`: all but what concerns the restaurants of some shards, or with parts that fail: what
+/// other servers change may be seen late.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ReadinessStatus {
@@ -49,10 +54,10 @@ enum ReadinessStatus {
     Degraded,
 }
 
-impl From<Health> for ReadinessBody {
-    fn from(health: Health) -> Self {
-        let status = if health.is_whole() { ReadinessStatus::Ok } else { ReadinessStatus::Degraded };
-        Self { status, shards: health.silent_shards }
+impl From<Readiness> for ReadinessBody {
+    fn from(readiness: Readiness) -> Self {
+        let status = if readiness.is_whole() { ReadinessStatus::Ok } else { ReadinessStatus::Degraded };
+        Self { status, shards: readiness.silent_shards, parts: readiness.parts_down }
     }
 }
 
@@ -70,7 +75,8 @@ async fn healthz() -> Json<HealthBody> {
 ///
 /// Its store is asked, every shard of it. Without some shards the server is ready all the same: requests
 /// about their restaurants are refused and lists are incomplete, on every server alike. It is not ready
-/// when no shard answers.
+/// when no shard answers, and while a part of it keeps failing without which it cannot do its work: a committer or a
+/// worker.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations", operation_id = "get_readiness",
     responses((status = 200, description = "It can, if need be in part.", body = ReadinessBody), Failures),

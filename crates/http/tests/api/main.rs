@@ -8,6 +8,7 @@
 
 mod description;
 mod shards;
+mod supervised;
 // By its path, so that its modules are found beside it, as they are by the other target.
 #[path = "suite.rs"]
 mod suite;

@@ -97,8 +97,9 @@ impl ShardedStore {
                 if outcomes.len() == places.len() {
                     return Ok(outcomes);
                 }
+                // Some of it may be written, and nobody can say which.
                 let text = format!("{} outcomes for {} commits", outcomes.len(), places.len());
-                Err(shard.named(StoreError::Corrupt(text)))
+                Err(shard.named(StoreError::OutcomeUnknown(text)))
             });
             (index, places, answer)
         }))
@@ -115,12 +116,13 @@ impl ShardedStore {
                 Err(error) => failures.push((index, error)),
             }
         }
-        let is_any_written = outcomes.contains(&Some(CommitOutcome::Committed));
+        let may_be_written = outcomes.contains(&Some(CommitOutcome::Committed))
+            || failures.iter().any(|(_, error)| matches!(error, StoreError::OutcomeUnknown(_)));
         match outcomes.into_iter().collect::<Option<Vec<_>>>() {
             Some(outcomes) => Ok(outcomes),
-            None if is_any_written => {
+            None if may_be_written => {
                 let error = gravest(failures);
-                Err(StoreError::OutcomeUnknown(format!("part of a batch is written: {error}")))
+                Err(StoreError::OutcomeUnknown(format!("part of a batch is or may be written: {error}")))
             }
             None => Err(gravest(failures)),
         }

@@ -16,7 +16,7 @@ use futures::{
 };
 
 use super::{cursor::digest_of, gather::gravest, map::ShardMap, shard::Shard};
-use crate::{Health, Hint, Store, StoreError};
+use crate::{Health, Hint, PartStatus, Store, StoreError};
 
 /// One store made of several, each of which holds a range of buckets. See the module's description for
 /// what is asked of whom.
@@ -147,6 +147,16 @@ impl Store for ShardedStore {
     /// Those of all shards.
     fn hints(&self) -> BoxStream<'static, Hint> {
         select_all(self.shards.iter().map(|shard| shard.store().hints())).boxed()
+    }
+
+    /// Those of all shards, each named after its shard.
+    fn parts(&self) -> Vec<PartStatus> {
+        let named = |shard: &Shard| {
+            let shard_name = shard.name().to_owned();
+            let parts = shard.store().parts().into_iter();
+            parts.map(move |part| PartStatus { name: format!("{shard_name}/{}", part.name), ..part })
+        };
+        self.shards.iter().flat_map(named).collect()
     }
 
     /// On the bucket's shard. Whoever works on all shards listens to all of them.

@@ -1,0 +1,90 @@
+//! How much of its work a server can do.
+
+use std::{fmt, sync::Arc};
+
+use dabba_store::{Need, PartStatus, Store, Supervisor};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+
+use crate::{Engine, Error};
+
+/// How much of its work a server can do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// The names of the shards that do not answer, in the order of the map.
+    pub silent_shards: Vec<String>,
+    /// The names of the parts that are down, and without which the server works with less.
+    pub parts_down: Vec<String>,
+}
+
+impl Readiness {
+    /// Whether the server can do all of its work.
+    pub const fn is_whole(&self) -> bool {
+        self.silent_shards.is_empty() && self.parts_down.is_empty()
+    }
+}
+
+impl Engine {
+    /// Returns how much of its work the server can do. An error when nothing can be served, while the clock is off beyond
+    /// its limit, and while a part is down without which the server cannot do its work: a committer or a worker.
+    pub async fn check_ready(&self) -> Result<Readiness, Error> {
+        self.clock.check()?;
+        let parts = all_parts(&self.supervisor, &*self.store).into_iter().filter(|part| part.is_down);
+        let (essential, helpful): (Vec<_>, Vec<_>) = parts.partition(|part| part.need == Need::Essential);
+        let names = |parts: Vec<PartStatus>| parts.into_iter().map(|part| part.name).collect();
+        if !essential.is_empty() {
+            return Err(Error::PartsDown(names(essential)));
+        }
+        let health = self.store.ping().await?;
+        Ok(Readiness { silent_shards: health.silent_shards, parts_down: names(helpful) })
+    }
+
+    /// Registers everything that the engine measures under the names that `/metrics` shows.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+        let (supervisor, store) = (Arc::clone(&self.supervisor), Arc::clone(&self.store));
+        registry.register_collector(Box::new(PartsCollector { supervisor, store }));
+    }
+}
+
+/// The parts of the engine and those of its store.
+fn all_parts(supervisor: &Supervisor, store: &dyn Store) -> Vec<PartStatus> {
+    let mut parts = supervisor.parts();
+    parts.extend(store.parts());
+    parts
+}
+
+/// Shows how each part is at the moment of the question: a part also comes up by the passing of time.
+struct PartsCollector {
+    supervisor: Arc<Supervisor>,
+    store: Arc<dyn Store>,
+}
+
+impl fmt::Debug for PartsCollector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PartsCollector").finish_non_exhaustive()
+    }
+}
+
+impl Collector for PartsCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let parts = all_parts(&self.supervisor, &*self.store);
+        let help = "Panics and unexpected ends of a part of the server";
+        let mut family = encoder.encode_descriptor("dabba_part_failures", help, None, MetricType::Counter)?;
+        for part in &parts {
+            let labels = [("part", part.name.as_str())];
+            ConstCounter::new(part.failures).encode(family.encode_family(&labels)?)?;
+        }
+        let help = "0 while a part of the server keeps failing, else 1";
+        let mut family = encoder.encode_descriptor("dabba_part_up", help, None, MetricType::Gauge)?;
+        for part in &parts {
+            let labels = [("part", part.name.as_str())];
+            ConstGauge::new(i64::from(!part.is_down)).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! A caller that goes away right after its write has begun: what follows the write is done all the same.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use dabba_domain::{
+    RestaurantId, menu::Availability, order::OrderStatus, restaurant::SettingsDocument, text::Slug,
+};
+use dabba_engine::{
+    CatalogueEntry, Engine, EngineConfig, Error, Principal, StatusLabel, TaskConfig, TaskOutcome,
+};
+use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
+use tokio::task::JoinHandle;
+
+use crate::{
+    faulty::Fault,
+    paying::{PayingWorld, dal_by_card},
+    unavailable::{dal_and_naan, no_naan},
+    working::{Worker, eventually},
+    world::{World, accept, config, dal, menu_with_dal_at, settings},
+};
+
+/// So seldom that it never happens in a test.
+const NEVER: Duration = Duration::from_hours(1);
+
+/// Nothing is seen by polling.
+fn without_polls() -> EngineConfig {
+    EngineConfig {
+        catalogue_poll_interval: NEVER,
+        tasks: TaskConfig { poll_interval: NEVER, ..TaskConfig::default() },
+        ..config()
+    }
+}
+
+/// Drops a request while its batch is on its way, and lets the batch pass.
+async fn disconnect<T: Send + 'static>(world: &World, request: JoinHandle<T>) {
+    world.store.batch_gate.somebody_waits().await;
+    request.abort();
+    assert!(request.await.is_err(), "it should have been dropped before its answer");
+    world.store.batch_gate.open();
+}
+
+/// Proves that an order whose customer has gone is counted and remembered, so that the next command reads nothing.
+#[tokio::test]
+async fn an_order_is_counted_and_remembered() {
+    let world = Arc::new(World::with(without_polls()).await);
+    world.store.batch_gate.shut();
+    let placing = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.place(&dal(1), "a").await }
+    });
+    disconnect(&world, placing).await;
+    let confirmed = StatusLabel { status: OrderStatus::Confirmed.as_str() };
+    let metrics = world.engine.metrics();
+    eventually("the order is counted", || {
+        metrics.orders.get(&confirmed).is_some_and(|counter| counter.get() == 1)
+    })
+    .await;
+    let id = world.orders().await[0].id;
+    world.store.loads.plan(|| Fault::Before);
+    world.act(&world.staff, id, accept()).await.unwrap();
+}
+
+/// Starts a worker, and waits until it has found nothing and waits to be woken.
+async fn idle_worker(world: &World) -> Worker {
+    let worker = Worker::start(&world.engine);
+    // Each queue is asked once.
+    eventually("the worker asks", || world.store.claims_begun.load(Ordering::SeqCst) >= 2).await;
+    // It has had its answers when what was asked after them is answered, and it runs before this does again.
+    world.orders().await;
+    tokio::task::yield_now().await;
+    worker
+}
+
+/// Proves that the task of an order whose customer has gone is worked at once, though no worker polls.
+#[tokio::test]
+async fn a_worker_is_woken() {
+    let world = Arc::new(PayingWorld::with(without_polls()).await.world);
+    let worker = idle_worker(&world).await;
+    world.store.batch_gate.shut();
+    let placing = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.place(&dal_by_card(1, "tok_ok"), "a").await }
+    });
+    disconnect(&world, placing).await;
+    eventually("the task is worked", || worker.count(TaskOutcome::Completed) > 0).await;
+    worker.stop().await;
+}
+
+/// Proves that a menu shows what a rejection marked whose caller has gone, though nobody polls.
+#[tokio::test]
+async fn marks_are_seen() {
+    let world = Arc::new(World::with(without_polls()).await);
+    let id = world.place(&dal_and_naan(), "a").await.unwrap().order.id;
+    world.store.batch_gate.shut();
+    let rejecting = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.act(&world.staff, id, no_naan(None)).await }
+    });
+    disconnect(&world, rejecting).await;
+    seen(&world, "the mark", |entry| {
+        entry.catalogue.unavailable.availability("naan") != Availability::Available
+    })
+    .await;
+}
+
+/// Waits until the engine's memory of the restaurant is so. Nothing polls, and nothing is loaded for this.
+async fn seen(world: &World, what: &str, is_so: impl Fn(&CatalogueEntry) -> bool) {
+    let wait = async {
+        while !is_so(&world.engine.catalogue(world.restaurant_id).await.unwrap()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_mins(1), wait).await.is_ok(), "never seen: {what}");
+}
+
+/// A change by staff.
+type Change = for<'a> fn(&'a Engine, &'a Principal, RestaurantId) -> BoxFuture<'a, Result<(), Error>>;
+
+/// Makes a change whose caller goes after the store has written it and before the store has answered.
+async fn change_and_disconnect(world: &World, change: Change) {
+    world.store.write_gate.shut();
+    let (engine, staff, id) = (Arc::clone(&world.engine), world.staff, world.restaurant_id);
+    let request = tokio::spawn(async move { change(&engine, &staff, id).await });
+    world.store.write_gate.somebody_waits().await;
+    request.abort();
+    assert!(request.await.is_err(), "it should have been dropped before its answer");
+    world.store.write_gate.open();
+}
+
+fn naan() -> Slug {
+    Slug::new("naan").unwrap()
+}
+
+/// Proves that every change of a restaurant is seen whose caller goes between the write and what follows it.
+#[tokio::test]
+async fn every_change_of_a_restaurant_is_seen() {
+    let world = World::with(without_polls()).await;
+    let away = Availability::Unavailable { until: None };
+    change_and_disconnect(&world, |engine, staff, id| {
+        let away = Availability::Unavailable { until: None };
+        async move { engine.set_availability(staff, id, &naan(), away, None).await.map(drop) }.boxed()
+    })
+    .await;
+    seen(&world, "availability", |entry| entry.catalogue.unavailable.availability("naan") == away).await;
+    change_and_disconnect(&world, |engine, staff, id| {
+        async move { engine.set_stock(staff, id, &naan(), Some(3), None).await.map(drop) }.boxed()
+    })
+    .await;
+    seen(&world, "stock", |entry| entry.catalogue.limited.contains("naan")).await;
+    change_and_disconnect(&world, |engine, staff, id| engine.pause(staff, id, None).map_ok(drop).boxed())
+        .await;
+    seen(&world, "pause", |entry| entry.restaurant().pause.is_some()).await;
+    change_and_disconnect(&world, |engine, staff, id| {
+        let document = SettingsDocument { name: "Elsewhere".into(), ..settings() };
+        engine.replace_settings(staff, id, document, None).map_ok(drop).boxed()
+    })
+    .await;
+    seen(&world, "settings", |entry| entry.restaurant().settings.name.as_str() == "Elsewhere").await;
+    change_and_disconnect(&world, |engine, staff, id| {
+        engine.replace_menu(staff, id, menu_with_dal_at(600), None).map_ok(drop).boxed()
+    })
+    .await;
+    seen(&world, "menu", |entry| entry.menu().item("dal").unwrap().price_minor.minor() == 600).await;
+}
+
+/// Proves that an account whose membership has ended is refused at once, though the caller who ended it has gone.
+#[tokio::test]
+async fn the_end_of_a_membership_is_seen() {
+    let config = EngineConfig { membership_max_age: NEVER, ..without_polls() };
+    let world = World::with(config).await;
+    world.engine.pause(&world.staff, world.restaurant_id, None).await.unwrap();
+    change_and_disconnect(&world, |engine, staff, id| {
+        async move { engine.remove_member(staff, id, staff.account_id).await }.boxed()
+    })
+    .await;
+    let wait = async {
+        while world.engine.resume(&world.staff, world.restaurant_id).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_mins(1), wait).await.is_ok(), "it still passes for staff");
+}

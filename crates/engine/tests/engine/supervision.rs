@@ -1,0 +1,222 @@
+//! Parts that panic: what a panic costs, that the part comes back, and what is reported while it does not.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use dabba_engine::{Engine, EngineConfig, Error};
+use dabba_store::{FAILURES_UNTIL_DOWN, Hint, PartStatus};
+use jiff::SignedDuration;
+use tokio::task::JoinSet;
+
+use crate::{
+    faulty::Fault,
+    unavailable::{dal_and_naan, no_naan},
+    working::{Worker, eventually, with_tasks, working_config},
+    world::{World, accept, config, dal, menu_with_dal_at},
+};
+
+/// So often that a test need not wait.
+const OFTEN: Duration = Duration::from_millis(10);
+
+/// So seldom that it never happens in a test.
+const NEVER: Duration = Duration::from_hours(1);
+
+fn part(engine: &Engine, name: &str) -> PartStatus {
+    engine.supervisor().parts().into_iter().find(|part| part.name == name).unwrap()
+}
+
+/// Proves that a panic in the store costs one batch: its callers are told that the outcome is unknown, and the orders
+/// that come behind are committed at once.
+#[tokio::test]
+async fn a_panic_in_a_commit_costs_one_batch() {
+    let world = Arc::new(World::new().await);
+    world.store.commits.fail_once(Fault::Panic);
+    world.store.batch_gate.shut();
+    let place = |key: &'static str| {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { world.place(&dal(1), key).await })
+    };
+    let lost = place("lost");
+    world.store.batch_gate.somebody_waits().await;
+    let behind = ["a", "b", "c"].map(place);
+    tokio::task::yield_now().await;
+    world.store.batch_gate.open();
+    assert!(matches!(lost.await.unwrap(), Err(Error::OutcomeUnknown)));
+    for placed in behind {
+        placed.await.unwrap().unwrap();
+    }
+    assert!(!world.place(&dal(1), "lost").await.unwrap().replayed, "the panic came before the write");
+    let committer = part(&world.engine, "committer_0");
+    assert_eq!((committer.failures, committer.is_down), (1, false));
+    assert!(world.engine.check_ready().await.unwrap().is_whole());
+}
+
+/// Proves that a server whose every batch panics is not ready, names the part, and is ready once a batch is committed.
+#[tokio::test]
+async fn a_committer_that_keeps_panicking_is_reported() {
+    let world = World::new().await;
+    world.store.commits.plan(|| Fault::Panic);
+    for number in 0..FAILURES_UNTIL_DOWN {
+        world.engine.check_ready().await.unwrap();
+        let placed = world.place(&dal(1), &number.to_string()).await;
+        assert!(matches!(placed, Err(Error::OutcomeUnknown)), "{placed:?}");
+    }
+    let error = world.engine.check_ready().await.unwrap_err();
+    assert!(matches!(&error, Error::PartsDown(parts) if *parts == ["committer_0"]), "{error}");
+    world.store.commits.plan(|| Fault::None);
+    world.place(&dal(1), "0").await.unwrap();
+    assert!(world.engine.check_ready().await.unwrap().is_whole());
+}
+
+/// Proves that a worker that panics comes back, and that what it had in hand is finished.
+#[tokio::test]
+async fn a_worker_that_panics_comes_back() {
+    let world = World::with_stock(working_config()).await;
+    let order = world.place_two("a").await;
+    let worker = Worker::start(&world.engine);
+    world.looked().await;
+    world.store.claims.fail_once(Fault::Panic);
+    eventually("the worker fails", || {
+        world
+            .engine
+            .supervisor()
+            .parts()
+            .iter()
+            .any(|part| part.name.starts_with("worker") && part.failures > 0)
+    })
+    .await;
+    world.advance_to_deadline(&order);
+    world.until_none_waits().await;
+    world.check_expired_once(order.id).await;
+    worker.stop().await;
+}
+
+/// Proves that a server whose workers keep panicking is not ready, and still takes orders.
+#[tokio::test]
+async fn workers_that_keep_panicking_are_reported() {
+    let world = World::with_stock(working_config()).await;
+    world.store.claims.plan(|| Fault::Panic);
+    let _worker = Worker::start(&world.engine);
+    // The other queue asks for nothing without a payment provider.
+    eventually("the worker is down", || {
+        world.engine.supervisor().parts().iter().any(|part| part.name == "worker_deadlines" && part.is_down)
+    })
+    .await;
+    let error = world.engine.check_ready().await.unwrap_err();
+    assert!(matches!(&error, Error::PartsDown(parts) if *parts == ["worker_deadlines"]), "{error}");
+    world.place_two("a").await;
+}
+
+/// Starts what sees the changes of other servers, on a second engine that remembers the world's restaurant.
+async fn watching(world: &World, interval: Duration) -> (Arc<Engine>, JoinSet<()>) {
+    let engine = world.second_engine_with(EngineConfig { catalogue_poll_interval: interval, ..config() });
+    engine.catalogue(world.restaurant_id).await.unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(&engine).watch_catalogues());
+    (engine, tasks)
+}
+
+async fn sees_a_change(world: &World, engine: &Engine) {
+    let wait = async {
+        while engine.catalogue(world.restaurant_id).await.unwrap().catalogue.menu_revision < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), wait).await.unwrap();
+}
+
+async fn change_price(world: &World) {
+    let menu = menu_with_dal_at(600);
+    world.engine.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
+}
+
+/// Proves that a watcher that panics comes back and sees what changed meanwhile, and that a server whose watcher keeps
+/// panicking is degraded, not unready.
+#[tokio::test]
+async fn a_watcher_that_panics_comes_back() {
+    let world = World::new().await;
+    world.store.questions.plan(|| Fault::Panic);
+    let (engine, _tasks) = watching(&world, OFTEN).await;
+    let name = "catalogue_watcher_0";
+    eventually("the watcher is down", || {
+        engine.supervisor().parts().iter().any(|part| part.name == name && part.is_down)
+    })
+    .await;
+    let readiness = engine.check_ready().await.unwrap();
+    assert_eq!(readiness.parts_down, [name]);
+    change_price(&world).await;
+    world.store.questions.plan(|| Fault::None);
+    sees_a_change(&world, &engine).await;
+}
+
+/// Proves that hints are followed again after their stream has ended, though no poll comes.
+#[tokio::test]
+async fn hints_are_followed_again_after_their_end() {
+    let world = World::new().await;
+    // So that the stream ends with the hints of the test.
+    world.store.hides_hints.store(true, Ordering::SeqCst);
+    let (engine, _tasks) = watching(&world, NEVER).await;
+    change_price(&world).await;
+    // Of something that is not remembered; it says that somebody listens.
+    world.store.hint(Hint::Tasks(dabba_domain::order::TaskQueue::Payments)).await;
+    world.store.end_hints();
+    world.store.hint(Hint::Catalogue(world.restaurant_id)).await;
+    sees_a_change(&world, &engine).await;
+    assert_eq!(part(&engine, "hint_follower").failures, 1);
+}
+
+/// Proves that maintenance that panics comes back.
+#[tokio::test]
+async fn maintenance_that_panics_comes_back() {
+    let world = World::with(EngineConfig { maintenance_interval: OFTEN, ..config() }).await;
+    world.place(&dal(1), "a").await.unwrap();
+    world.clock.advance(SignedDuration::from_hours(24 * 30));
+    world.store.forgettings.fail_once(Fault::Panic);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(&world.engine).maintain());
+    eventually("the key is forgotten", || world.engine.metrics().keys_forgotten.get() > 0).await;
+    assert_eq!(part(&world.engine, "maintenance").failures, 1);
+}
+
+/// Proves that a panic in what follows a commit fails nobody: the order is answered, and so are those after it.
+#[tokio::test]
+async fn a_panic_after_a_commit_fails_nobody() {
+    let world = World::new().await;
+    let [first, second] = ["a", "b"];
+    let id = world.place(&dal_and_naan(), first).await.unwrap().order.id;
+    let other = world.place(&dal_and_naan(), second).await.unwrap().order.id;
+    world.store.panics_at_a_catalogue.store(true, Ordering::SeqCst);
+    world.act(&world.staff, id, no_naan(None)).await.unwrap();
+    assert_eq!(part(&world.engine, "catalogue_follower_0").failures, 1);
+    world.act(&world.staff, other, accept()).await.unwrap();
+}
+
+/// Proves that what a stopped worker had in hand is not lost to a panic of its loop: the loop counts as failed, the task
+/// as completed.
+#[tokio::test]
+async fn what_is_in_hand_outlives_the_worker_that_panics() {
+    let config = with_tasks(|tasks| tasks.poll_interval = OFTEN);
+    let world = World::with_stock(config).await;
+    let order = world.place_two("a").await;
+    world.store.batch_gate.shut();
+    world.advance_to_deadline(&order);
+    let worker = Worker::start(&world.engine);
+    // The task is in hand, and waits for its commit.
+    world.store.batch_gate.somebody_waits().await;
+    world.store.claims.fail_once(Fault::Panic);
+    eventually("a worker fails", || {
+        world
+            .engine
+            .supervisor()
+            .parts()
+            .iter()
+            .any(|part| part.name.starts_with("worker") && part.failures > 0)
+    })
+    .await;
+    world.store.batch_gate.open();
+    eventually("the task is completed", || worker.count(dabba_engine::TaskOutcome::Completed) > 0).await;
+    world.check_expired_once(order.id).await;
+    worker.stop().await;
+}

@@ -1,0 +1,263 @@
+//! Supervision: parts of a process that run for as long as the process does.
+//!
+//! A part that panics, or ends without being told to, is counted, logged with its text, and restarted with back-off. A
+//! part that fails again and again is *down*: [`Supervisor::parts`] reports it, and the server shows it in `/readyz`
+//! and in its metrics. Everything that a part keeps across a restart lives outside the future that it runs.
+//!
+//! Not supervised: tasks that end by themselves, such as one connection or one task of an order. Whoever starts one
+//! hears how it ended.
+
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::FutureExt as _;
+use tokio::time::Instant;
+
+use crate::Backoff;
+
+/// Pauses before a part is restarted: up to 100 ms after its first failure, up to 10 s after many.
+pub const RESTART: Backoff = Backoff { base: Duration::from_millis(100), longest: Duration::from_secs(10) };
+
+/// Number of failures in a row after which a part is down.
+pub const FAILURES_UNTIL_DOWN: u32 = 3;
+
+/// Time without a failure after which earlier failures of a part no longer count. Above every restart pause.
+pub const STEADY_AFTER: Duration = Duration::from_secs(30);
+
+/// What a process lacks while a part of it is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The process cannot do its work: it is not ready.
+    Essential,
+    /// The process works with less: slower, or with what it last knew. It is degraded.
+    Helpful,
+}
+
+/// How a part is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartStatus {
+    /// Its name, in snake case.
+    pub name: String,
+    /// What the process lacks without it.
+    pub need: Need,
+    /// Its panics and unexpected ends so far.
+    pub failures: u64,
+    /// Whether it has failed [`FAILURES_UNTIL_DOWN`] times in a row, the last time less than [`STEADY_AFTER`] ago.
+    pub is_down: bool,
+}
+
+/// One part. Shared between the supervisor and what runs.
+#[derive(Debug)]
+pub struct Part {
+    name: String,
+    need: Need,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failures: u64,
+    in_a_row: u32,
+    last_failure: Option<Instant>,
+}
+
+impl Part {
+    /// Notes a panic or an unexpected end, and returns how many there were in a row. For a part that catches its own
+    /// panics, so that one costs only what was in hand; [`Supervisor::run`] notes all others.
+    pub fn failed(&self, text: &str) -> u32 {
+        let mut state = self.lock();
+        let now = Instant::now();
+        if state.last_failure.is_none_or(|last| now.duration_since(last) >= STEADY_AFTER) {
+            state.in_a_row = 0;
+        }
+        state.failures = state.failures.saturating_add(1);
+        state.in_a_row = state.in_a_row.saturating_add(1);
+        state.last_failure = Some(now);
+        let in_a_row = state.in_a_row;
+        drop(state);
+        tracing::error!(part = self.name, failures = in_a_row, text, "a part of the server failed");
+        in_a_row
+    }
+
+    /// Notes that the part has done its work, so that earlier failures no longer count.
+    pub fn succeeded(&self) {
+        let mut state = self.lock();
+        if state.in_a_row > 0 {
+            state.in_a_row = 0;
+            drop(state);
+            tracing::info!(part = self.name, "a part of the server works again");
+        }
+    }
+
+    /// How the part is.
+    pub fn status(&self) -> PartStatus {
+        let state = self.lock();
+        let is_recent = state.last_failure.is_some_and(|last| last.elapsed() < STEADY_AFTER);
+        PartStatus {
+            name: self.name.clone(),
+            need: self.need,
+            failures: state.failures,
+            is_down: is_recent && state.in_a_row >= FAILURES_UNTIL_DOWN,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs the parts of a process and knows how each of them is.
+pub struct Supervisor {
+    randomness: Arc<dyn Fn() -> u64 + Send + Sync>,
+    parts: Mutex<Vec<Arc<Part>>>,
+}
+
+impl Supervisor {
+    /// One without parts. `randomness` returns 64 random bits for each call; they spread the restarts.
+    pub fn new(randomness: Arc<dyn Fn() -> u64 + Send + Sync>) -> Self {
+        Self { randomness, parts: Mutex::default() }
+    }
+
+    /// Returns the part with this name; adds it if there is none.
+    pub fn part(&self, name: impl Into<String>, need: Need) -> Arc<Part> {
+        let name = name.into();
+        let mut parts = self.lock();
+        if let Some(part) = parts.iter().find(|part| part.name == name) {
+            return Arc::clone(part);
+        }
+        let part = Arc::new(Part { name, need, state: Mutex::default() });
+        parts.push(Arc::clone(&part));
+        part
+    }
+
+    /// Runs a part until it ends in order (`Ok`). After a panic, or an `Err` with the reason of an unexpected end, the
+    /// part is restarted. Dropping the future ends the part.
+    pub async fn run<F>(&self, part: &Part, mut run: impl FnMut() -> F)
+    where
+        F: Future<Output = Result<(), String>>,
+    {
+        loop {
+            // What a panic leaves behind is what an error in the same place would: the future is dropped, and what is
+            // kept across a restart lives behind locks that ignore poisoning.
+            let ended = AssertUnwindSafe(async { run().await }).catch_unwind().await;
+            let text = match ended {
+                Ok(Ok(())) => return,
+                Ok(Err(text)) => text,
+                Err(panic) => panicked(&*panic),
+            };
+            let in_a_row = part.failed(&text);
+            tokio::time::sleep(RESTART.pause(in_a_row, (self.randomness)())).await;
+        }
+    }
+
+    /// How each part is, in the order in which they were added.
+    pub fn parts(&self) -> Vec<PartStatus> {
+        self.lock().iter().map(|part| part.status()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Part>>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Supervisor {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Supervisor").field("parts", &self.parts()).finish_non_exhaustive()
+    }
+}
+
+/// Returns the text of a panic that was caught; `None` if it has none.
+pub fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&'static str>().copied())
+}
+
+/// Returns what a log line or an error says of a panic that was caught.
+pub fn panicked(panic: &(dyn Any + Send)) -> String {
+    format!("panicked: {}", panic_text(panic).unwrap_or("without a text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn supervisor() -> Supervisor {
+        // The longest pause of each range, so that times are known.
+        Supervisor::new(Arc::new(|| u64::MAX))
+    }
+
+    /// Proves that a panic and an unexpected end are both restarted and counted, and that an end in order is the end.
+    #[tokio::test(start_paused = true)]
+    async fn a_part_is_restarted_until_it_ends_in_order() {
+        let supervisor = supervisor();
+        let part = supervisor.part("watcher", Need::Helpful);
+        let runs = AtomicU32::new(0);
+        let run = || async {
+            match runs.fetch_add(1, Ordering::SeqCst) {
+                0 => panic!("as the test says"),
+                1 => Err("its stream ended".to_owned()),
+                _ => Ok(()),
+            }
+        };
+        supervisor.run(&part, run).await;
+        assert_eq!(runs.load(Ordering::SeqCst), 3);
+        let status = PartStatus { name: "watcher".into(), need: Need::Helpful, failures: 2, is_down: false };
+        assert_eq!(supervisor.parts(), [status]);
+    }
+
+    /// Proves that a part that fails again and again is down, with pauses that stay below the limit, and that it is no
+    /// longer down once it has run for a while.
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_keeps_failing_is_down_until_it_runs() {
+        let supervisor = Arc::new(supervisor());
+        let part = supervisor.part("watcher", Need::Essential);
+        let (mends, began) = (Arc::new(AtomicU32::new(0)), Instant::now());
+        let running = tokio::spawn({
+            let (supervisor, part, mends) = (Arc::clone(&supervisor), Arc::clone(&part), Arc::clone(&mends));
+            async move {
+                let run = || async {
+                    assert!(mends.load(Ordering::SeqCst) > 0, "as the test says");
+                    std::future::pending().await
+                };
+                supervisor.run(&part, run).await;
+            }
+        });
+        while part.status().failures < u64::from(FAILURES_UNTIL_DOWN) {
+            assert!(!part.status().is_down);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(part.status().is_down);
+        assert!(began.elapsed() < Duration::from_secs(1), "it is reported at once");
+        // However long it lasts.
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        assert!(part.status().is_down);
+        assert!(part.status().failures >= 3_600 / (RESTART.longest.as_secs() + 1));
+        mends.store(1, Ordering::SeqCst);
+        tokio::time::sleep(RESTART.longest + STEADY_AFTER).await;
+        assert!(!part.status().is_down);
+        running.abort();
+    }
+
+    /// Proves that work that is done ends a series of failures, and that failures far apart are no series.
+    #[tokio::test(start_paused = true)]
+    async fn only_failures_in_a_row_count() {
+        let part = supervisor().part("committer", Need::Essential);
+        for _ in 0..FAILURES_UNTIL_DOWN {
+            part.failed("as the test says");
+        }
+        assert!(part.status().is_down);
+        part.succeeded();
+        assert!(!part.status().is_down);
+        for _ in 0..2 * FAILURES_UNTIL_DOWN {
+            assert_eq!(part.failed("as the test says"), 1);
+            tokio::time::advance(STEADY_AFTER).await;
+        }
+        assert!(!part.status().is_down);
+    }
+}
