@@ -1,6 +1,8 @@
 //! Why a command did not do what it was asked, in words for the person who asked.
 
-use std::fmt;
+use std::{error::Error, fmt};
+
+use dabba_store::chain;
 
 /// Ends a command: printed to standard error, exit status 1.
 #[derive(Debug)]
@@ -12,9 +14,9 @@ impl Failure {
         Self(text.into())
     }
 
-    /// A function that puts what was being done before an error's own text.
-    pub(crate) fn during<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Self {
-        move |error| Self(format!("{what}: {error}"))
+    /// A function that puts what was being done before an error's own text and those of its causes.
+    pub(crate) fn during<E: Into<Box<dyn Error>>>(what: impl fmt::Display) -> impl FnOnce(E) -> Self {
+        move |error| Self(format!("{what}: {}", chain(&*error.into())))
     }
 }
 
@@ -24,4 +26,4 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl Error for Failure {}

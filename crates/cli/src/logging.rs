@@ -1,6 +1,6 @@
 //! Logs to standard error.
 
-use std::io::IsTerminal as _;
+use std::{error::Error, io::IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -19,7 +19,7 @@ pub(crate) fn start(settings: &Settings) -> Result<(), Failure> {
         LogFormat::Text => builder.with_ansi(is_terminal).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
-    started.map_err(Failure::during("starting the log"))?;
+    started.map_err(|error| Failure::during("starting the log")(error as Box<dyn Error>))?;
     for name in crate::settings::unknown_variables() {
         tracing::warn!(name, "this environment variable looks like a setting and is none");
     }

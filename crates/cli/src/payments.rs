@@ -30,27 +30,34 @@ pub(crate) struct Payments {
 }
 
 impl Payments {
-    /// For a server. One with a demo plays the provider itself when the settings name none. A sandbox moves
-    /// no real money.
+    /// For a server. One with a demo simulates the provider itself when the settings name none. A sandbox moves
+    /// no real money. Nothing is changed; the simulated provider needs the server's clock, which comes later.
     pub(crate) fn for_server(
         settings: &Settings,
-        clock: &Arc<dyn Clock>,
         with_demo: bool,
         is_sandbox: bool,
-    ) -> Result<Self, Failure> {
+    ) -> Result<impl FnOnce(&Arc<dyn Clock>) -> Self + use<>, Failure> {
         let default = with_demo.then_some(PaymentGatewayName::Simulated);
-        let Some(name) = settings.payment_gateway.or(default) else { return Self::none(settings) };
-        let gateway: Arc<dyn PaymentGateway> = match (name, &settings.payment_url) {
-            (PaymentGatewayName::Simulated, None) => {
-                tracing::info!("payments by card are only played: no money is moved");
-                let provider = Arc::new(Provider::new(Arc::new(SystemRandom)));
-                Arc::new(InProcessGateway::new(provider, Arc::clone(clock)))
+        let name = settings.payment_gateway.or(default);
+        let is_in_process = name == Some(PaymentGatewayName::Simulated) && settings.payment_url.is_none();
+        let payments = match name {
+            None => Self::none(settings)?,
+            Some(name) => {
+                let gateway = if is_in_process { None } else { Some(client(name, settings, is_sandbox)?) };
+                let webhooks = webhooks(name, settings)?;
+                let webhooks = if is_sandbox { webhooks.map(by_the_machines_clock) } else { webhooks };
+                Self { gateway, webhooks }
             }
-            _ => client(name, settings, is_sandbox)?,
         };
-        let webhooks = webhooks(name, settings)?;
-        let webhooks = if is_sandbox { webhooks.map(by_the_machines_clock) } else { webhooks };
-        Ok(Self { gateway: Some(gateway), webhooks })
+        Ok(move |clock: &Arc<dyn Clock>| {
+            if !is_in_process {
+                return payments;
+            }
+            tracing::info!("payments by card are only simulated: no money moves");
+            let provider = Arc::new(Provider::new(Arc::new(SystemRandom)));
+            let gateway = InProcessGateway::new(provider, Arc::clone(clock));
+            Self { gateway: Some(Arc::new(gateway)), ..payments }
+        })
     }
 
     /// For workers without a server, which have to share the provider with one. In a sandbox they move no

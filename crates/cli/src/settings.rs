@@ -13,6 +13,7 @@ use std::{
 };
 
 use confique::{Config, File, FileFormat};
+use dabba_store::chain;
 
 pub(crate) use self::{
     documentation::template,
@@ -316,13 +317,7 @@ impl Settings {
 /// The library's error with all that lies beneath it: the source, the setting, what is wrong.
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
 fn wrong(error: confique::Error) -> Failure {
-    let mut text = format!("wrong settings: {error}");
-    let mut source = std::error::Error::source(&error);
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    Failure::new(text.trim_end())
+    Failure::new(format!("wrong settings: {}", chain(&error)).trim_end())
 }
 
 /// Variables that only tests set.

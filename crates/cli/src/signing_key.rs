@@ -23,6 +23,13 @@ pub(crate) fn path(settings: &Settings) -> PathBuf {
     settings.signing_key_file.clone().unwrap_or_else(|| settings.data.join("signing-key"))
 }
 
+/// Reads the key if there is one or has to be one, and changes nothing: `None` where [`read_or_make`] makes it.
+pub(crate) fn read_if_there(settings: &Settings) -> Result<Option<SigningKey>, Failure> {
+    let path = path(settings);
+    let is_to_be_made = settings.signing_key_file.is_none() && !path.exists();
+    if is_to_be_made { Ok(None) } else { read(&path).map(Some) }
+}
+
 /// Reads the key; makes one first when the settings name no file and the data directory has none.
 pub(crate) fn read_or_make(settings: &Settings) -> Result<SigningKey, Failure> {
     let path = path(settings);

@@ -56,8 +56,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool) -> Result<(), Failure> {
     let signals = Signals::listen()?;
-    data::make_directory(&settings)?;
+    // What can fail without a change comes first. So a port that is taken, or a file that is missing, changes nothing.
     let databases = Databases::from_settings(&settings)?;
+    let payments = Payments::for_server(&settings, with_demo, is_sandbox)?;
+    let signing_key = signing_key::read_if_there(&settings)?;
+    let listener = bind(&settings).await?;
+    data::make_directory(&settings)?;
     let sandbox_clock = if is_sandbox {
         Some(sandbox::open(&settings, &databases)?)
     } else {
@@ -70,21 +74,21 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     };
     let server_clock = data::server_clock(machine, &settings);
     let clock = Arc::clone(&server_clock) as Arc<dyn Clock>;
-    let payments = Payments::for_server(&settings, &clock, with_demo, is_sandbox)?;
+    let payments = payments(&clock);
     let Opened { store, mut metrics, place } = databases.open(&settings).await?;
     databases.warn_of_leftover(&settings).await;
     data::synchronize(&server_clock, &*store).await?;
     server_clock.register(&mut metrics);
-    let signing_key = signing_key::read_or_make(&settings)?;
+    let signing_key = match signing_key {
+        Some(key) => key,
+        None => signing_key::read_or_make(&settings)?,
+    };
     let engine = data::start_engine(&store, clock, payments.gateway, &databases, &settings);
     // Nobody waits for it: a database that does not answer would hold up the others.
     let warmed_up = Arc::clone(&engine);
     tokio::spawn(async move { warmed_up.warm_up().await });
     let demo = if with_demo { Some(demo_data::ensure(&engine, &*store).await?) } else { None };
 
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(Failure::during(format_args!("listening on {} (the setting listen)", settings.listen)))?;
     let address = listener.local_addr().map_err(Failure::during("listening"))?;
     let announcement = Announcement {
         address: reachable(address),
@@ -94,7 +98,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         settings: &settings,
         place: &place,
     };
-    // The socket takes connections from here on, so whoever reads this can use the address.
+    // Connections that came before are served as well, so whoever reads this can use the address.
     announcement.publish(json)?;
     tracing::info!(%address, place, "serving");
 
@@ -109,6 +113,12 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let stopping_since = signals.stopping_since();
     dabba_http::serve(listener, app, signals.first(), grace).await.map_err(Failure::during("serving"))?;
     background.close(grace, &stopping_since).await
+}
+
+/// Takes the port. Connections wait in the socket's queue until the server is ready for them.
+async fn bind(settings: &Settings) -> Result<TcpListener, Failure> {
+    let during = format!("listening on {} (the setting listen)", settings.listen);
+    TcpListener::bind(settings.listen).await.map_err(Failure::during(during))
 }
 
 /// The address under which this machine reaches a server that listens on all addresses.

@@ -2,14 +2,16 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::Path,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
 use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
 use serde_json::{Value, json};
 
-use super::support::{PATIENCE, Server, block_on, failure, stdout};
+use super::support::{PATIENCE, Server, block_on, dabba, failure, stdout};
 
 /// A refusal that nobody has to wait for, on a busy machine.
 const FAST: Duration = Duration::from_secs(10);
@@ -218,6 +220,48 @@ fn a_server_outlives_its_database() {
         }
         assert_eq!(place("before").await.unwrap()["id"], before["id"]);
     });
+}
+
+/// The log of a server from its start until it serves.
+fn log_of_a_start(data: &Path, arguments: &[&str]) -> String {
+    let arguments = [&["serve", "--json", "--listen", "127.0.0.1:0"], arguments].concat();
+    let mut child = dabba(data, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(line.contains("address"), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Proves that a start on a database that is up to date logs no notice of the database and no migration.
+#[test]
+fn a_start_logs_no_notices() {
+    let cluster = Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    let data = tempfile::tempdir().unwrap();
+    log_of_a_start(data.path(), &["--database", &url]);
+    for arguments in [vec!["--database", &url], vec![]] {
+        // The first start on the embedded database makes it.
+        log_of_a_start(data.path(), &arguments);
+        let log = log_of_a_start(data.path(), &arguments);
+        for noise in ["NOTICE", "already exists", "refinery", "migration"] {
+            assert!(!log.contains(noise), "{noise}: {log}");
+        }
+    }
+}
+
+/// Proves that a failing migration tells why the database refused it.
+#[test]
+fn a_start_that_fails_tells_the_cause() {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    cluster.execute(&database, "REVOKE CREATE ON SCHEMA public FROM PUBLIC").unwrap();
+    cluster.execute(&database, "CREATE ROLE reader LOGIN").unwrap();
+    let url = format!("{}&options=-c%20role%3Dreader", cluster.url(&database));
+    let data = tempfile::tempdir().unwrap();
+    let text = failure(data.path(), &["serve", "--listen", "127.0.0.1:0", "--database", &url]);
+    assert!(text.contains("permission denied for schema public"), "{text}");
 }
 
 /// Proves that `dabba shards` tells how far behind a replica is, and when it is none.

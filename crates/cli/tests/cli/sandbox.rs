@@ -1,6 +1,13 @@
 //! `dabba serve --sandbox`: a clock that is put forward, and how hard it is to get one by accident.
 
-use std::{collections::BTreeMap, fs, net::TcpListener, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::Stdio,
+    time::Instant,
+};
 
 use dabba_domain::Timestamp;
 use dabba_pg_cluster::Cluster;
@@ -162,13 +169,14 @@ fn a_printed_token_is_valid_by_the_sandboxs_clock() {
 #[test]
 fn only_the_flag_makes_a_sandbox() {
     let directory = tempfile::tempdir().unwrap();
-    // It gets as far as listening, where somebody else listens already.
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let mut command = dabba(directory.path(), &["serve", "--listen", &address]);
-    let text = String::from_utf8(command.env("DABBA_SANDBOX", "true").output().unwrap().stderr).unwrap();
+    let mut command = dabba(directory.path(), &["serve", "--json", "--listen", "127.0.0.1:0"]);
+    let command = command.env("DABBA_SANDBOX", "true").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    let text = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
     assert!(text.contains("DABBA_SANDBOX") && text.contains("looks like a setting and is none"), "{text}");
-    assert!(text.contains("listening on"), "{text}");
     let made = files(&directory.path().join("dabba-data"));
     assert!(made.contains_key("dabba.db") && !made.contains_key("sandbox.json"), "{:?}", made.keys());
 

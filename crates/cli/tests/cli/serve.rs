@@ -1,6 +1,7 @@
 //! `dabba serve`: an order's whole way, and what survives the end of the server.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     net::TcpStream,
     process::Stdio,
@@ -96,6 +97,33 @@ fn an_address_in_use_is_named() {
     let data = tempfile::tempdir().unwrap();
     let text = failure(data.path(), &["serve", "--listen", &address]);
     assert!(text.contains(&address) && text.contains("setting listen"), "{text}");
+    assert!(text.contains("in use"), "{text}");
+    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "a port that is taken changes nothing");
+}
+
+/// Proves that what a server is configured with is read before anything is made.
+#[test]
+fn a_wrong_configuration_changes_nothing() {
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = files.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (no_key, missing) = (file("key", "no key"), files.path().join("missing").display().to_string());
+    for (arguments, told) in [
+        (vec!["--signing-key-file", &no_key], "hexadecimal"),
+        (vec!["--signing-key-file", &missing], "No such file"),
+        (vec!["--payment-gateway", "stripe", "--payment-key-file", &missing], "No such file"),
+        (vec!["--payment-gateway", "stripe"], "payment_key_file"),
+        (vec!["--shards", &missing], "No such file"),
+    ] {
+        let data = tempfile::tempdir().unwrap();
+        let arguments = [vec!["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+        let text = failure(data.path(), &arguments);
+        assert!(text.contains(told), "{arguments:?}: {text}");
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "{arguments:?}");
+    }
 }
 
 #[test]

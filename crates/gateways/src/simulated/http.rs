@@ -1,12 +1,10 @@
 //! What the client of payments and the sender of webhooks have in common: how they make requests, and what
 //! they say of requests that fail.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
+use dabba_store::chain;
 use reqwest::{Client, Url, redirect};
-
-/// How many causes of an error are told.
-const MAX_CAUSES: usize = 8;
 
 /// An address, or the means to reach it, is not usable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,14 +40,5 @@ pub(super) fn client(connect_timeout: Duration) -> Result<Client, AddressError> 
 
 /// What went wrong with a request, with its causes. The address is left out.
 pub(super) fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    for _ in 0..MAX_CAUSES {
-        let Some(inner) = cause else { break };
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
+    chain(&error.without_url())
 }

@@ -1,8 +1,9 @@
 //! Speaking HTTP with Stripe.
 
-use std::{error::Error as _, fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
 use dabba_engine::GatewayError;
+use dabba_store::chain;
 use reqwest::{
     RequestBuilder, Response, StatusCode,
     header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
@@ -212,12 +213,5 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 /// An error of the connection, with its causes and without the address.
 fn unavailable(error: reqwest::Error) -> GatewayError {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    GatewayError::Unavailable(text)
+    GatewayError::Unavailable(chain(&error.without_url()))
 }
