@@ -162,12 +162,31 @@ struct Audit<'a, S: ?Sized> {
 
 impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
     async fn run(mut self) -> Result<Report, AuditError> {
+        let damage = self.find_damage().await;
+        match (self.walk().await, damage) {
+            // What cannot be read of damaged storage has been explained.
+            (Ok(()) | Err(_), Ok(true)) | (Ok(()), Ok(false)) => Ok(self.report),
+            (Err(error), _) | (Ok(()), Err(error)) => Err(error),
+        }
+    }
+
+    /// Looks at everything that is kept in the store.
+    async fn walk(&mut self) -> Result<(), AuditError> {
         let waiting = self.walk_orders().await?;
         // In this order: a task that an order waited for can only be gone when the order has moved on.
         self.find_tasks(waiting, tasks::Walk::Judge).await?;
         self.walk_claims().await?;
-        self.walk_stock().await?;
-        Ok(self.report)
+        self.walk_stock().await
+    }
+
+    /// Asks the store whether its storage is damaged. Returns whether it is.
+    async fn find_damage(&mut self) -> Result<bool, AuditError> {
+        let damage = self.store.damage().await;
+        let damage = damage.map_err(|error| AuditError::List { what: "the storage", error })?;
+        for text in &damage {
+            self.report.add(Finding::of_no_order(Code::StorageDamaged, text));
+        }
+        Ok(!damage.is_empty())
     }
 }
 

@@ -10,6 +10,7 @@ use rusqlite::{Row, ToSql, params_from_iter};
 
 use crate::{
     SqliteStore,
+    backup::problems,
     claims::{claim_record_of, read_scope, scope_bytes},
     codec::{BELOW_EVERY_ID, id_bytes, read_id, read_number, read_optional_timestamp, read_text},
     failure::Failure,
@@ -33,6 +34,10 @@ pub(crate) const ALL_STOCK: &str = "\
 
 #[async_trait]
 impl AuditStore for SqliteStore {
+    async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        self.readers.read(|connection| problems(connection)).await
+    }
+
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
         check_orders_asked(ids)?;
         let ids = ids.to_vec();

@@ -17,7 +17,13 @@ use std::{
 use dabba_store::StoreError;
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::{SqliteStore, failure::Failure, lock::DatabaseLock, migrate};
+use crate::{
+    SqliteStore,
+    failure::Failure,
+    file::beside,
+    lock::{DatabaseLock, PathLock},
+    migrate,
+};
 
 /// Maximum time that a backup waits for a lock of `SQLite`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -98,9 +104,15 @@ impl SqliteStore {
     /// the new one; the old one is also there under the name `kept`.
     pub fn restore(path: &Path, backup: &Path, kept: Option<&Path>) -> Result<Restored, StoreError> {
         verify(backup)?;
-        let _lock = DatabaseLock::take_within(path, LOCK_PATIENCE)?.ok_or_else(|| {
-            StoreError::Unavailable(format!("a process uses {}: stop the server first", path.display()))
-        })?;
+        let in_use =
+            || StoreError::Unavailable(format!("a process uses {}: stop the server first", path.display()));
+        let path_lock = PathLock::take_within(path, LOCK_PATIENCE)?.ok_or_else(in_use)?;
+        // Both are held to the end.
+        let (_path_lock, _lock) = if path.exists() {
+            (None, Some(DatabaseLock::with(path_lock, path, LOCK_PATIENCE)?.ok_or_else(in_use)?))
+        } else {
+            (Some(path_lock), None)
+        };
         let is_there = path.exists() || beside(path, "-wal").exists();
         if is_there && kept.is_none() && !holds_nothing(path) {
             return Err(StoreError::Unavailable(format!(
@@ -243,12 +255,6 @@ fn remove_if_there(file: &Path) -> Result<(), StoreError> {
 fn sync_directory(file: &Path) -> Result<(), StoreError> {
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(cannot("sync", directory))
-}
-
-fn beside(file: &Path, suffix: &str) -> PathBuf {
-    let mut path = file.as_os_str().to_owned();
-    path.push(suffix);
-    path.into()
 }
 
 fn cannot<'a>(what: &'a str, file: &'a Path) -> impl Fn(io::Error) -> StoreError + use<'a> {

@@ -9,6 +9,7 @@
 //! | `backup` | backups, and restoring them |
 //! | `migrate`, `lock` | the schema, and the one process that may serve it |
 //! | `export` | all rows, for a copy into another store |
+//! | `file` | whether the open files are still the ones at the path |
 //! | `codec`, `failure` | values in columns, and errors by result code |
 //!
 //! The database is in WAL mode with `synchronous=FULL`: a commit is on the disk when it is
@@ -29,6 +30,7 @@ mod codec;
 mod connection;
 mod export;
 mod failure;
+mod file;
 mod lock;
 mod migrate;
 #[cfg(test)]
@@ -52,7 +54,10 @@ pub use crate::{
     catalogue::MENUS_KEPT,
     options::SqliteOptions,
 };
-use crate::{failure::Failure, lock::DatabaseLock, reader::Readers, writer::Writer};
+use crate::{
+    connection::open_writer, failure::Failure, file::DatabaseFiles, lock::DatabaseLock, reader::Readers,
+    writer::Writer,
+};
 
 /// How long a database that is held is waited for: whoever migrates, and a process that begins another one while
 /// it lets go of the database, holds it for a moment longer.
@@ -82,14 +87,18 @@ impl SqliteStore {
     /// Fails as unavailable, with a text for the operator, when the schema is not the newest or when
     /// another process serves the database.
     pub fn open(path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
+        migrate::check_schema(path)?;
         let lock = DatabaseLock::take_within(path, OPEN_PATIENCE)?.ok_or_else(|| {
             StoreError::Unavailable(format!("another process serves or migrates {}", path.display()))
         })?;
-        // Under the lock, so that nobody migrates it any more.
+        // Again under the lock: until now the database may have been migrated or replaced.
         migrate::check_schema(path)?;
         let open = || -> Result<Self, Failure> {
-            let readers = Readers::open(path, options)?;
-            Ok(Self { writer: Writer::start(path, options, lock)?, readers })
+            let connection = open_writer(path, options)?;
+            let files = DatabaseFiles::remember(lock)?;
+            let readers = Readers::open(path, options, files.clone())?;
+            let writer = Writer::start(connection, options, files)?;
+            Ok(Self { writer, readers })
         };
         open().map_err(StoreError::from)
     }
@@ -104,6 +113,7 @@ impl std::fmt::Debug for SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn ping(&self) -> Result<Health, StoreError> {
+        self.readers.check_files()?;
         self.readers
             .read(|connection| {
                 // A question that has to look into the file.

@@ -1,60 +1,176 @@
-//! One process at a time: a lock on a file beside the database.
+//! One process at a time: a lock on the database file, and one on a file beside it.
 //!
 //! `SQLite` itself lets several processes write. A server may not share: it hands out the places in the
-//! feed, and caches what it wrote. The operating system lets go of the lock when the process dies,
-//! however it dies. The file stays, since deleting it would let two processes lock two files.
+//! feed, and caches what it wrote. The operating system releases both locks when the process dies,
+//! however it dies.
+//!
+//! The lock on the database file itself (`flock`) holds whatever path leads to the file: a hard link, a symbolic link,
+//! a directory that was moved. The file `….lock` beside the database excludes servers of versions that lock only
+//! that one, in both directions, and holds the path while there is no database yet. It stays, since deleting it would
+//! let two processes lock two files. Its content is the inode of the database file: a log beside the database belongs to
+//! that file and to no other.
 
 use std::{
-    ffi::OsString,
-    fs::{File, OpenOptions, TryLockError},
+    collections::BTreeSet,
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 use dabba_store::StoreError;
 
-/// How often to look whether another still holds the lock.
+use crate::file::{Identity, beside};
+
+/// Interval at which a lock that another process holds is tried again.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Holds the database for this process until it is dropped.
+/// The database files of which this process has a descriptor. A second descriptor must not be opened, since closing it
+/// would drop the locks of `SQLite` (see [`crate::file`]).
+static OPEN: Mutex<BTreeSet<Identity>> = Mutex::new(BTreeSet::new());
+
+/// Holds the path of a database for this process until it is dropped.
 #[derive(Debug)]
-pub(crate) struct DatabaseLock {
-    #[expect(dead_code, reason = "to hold the open file is to hold the lock")]
+pub(crate) struct PathLock {
     file: File,
 }
 
-impl DatabaseLock {
+impl PathLock {
     /// Takes the lock, or answers `None` when another still holds it after a time. Blocks the thread.
     pub(crate) fn take_within(database: &Path, time: Duration) -> Result<Option<Self>, StoreError> {
-        let begun = Instant::now();
-        loop {
-            let lock = Self::try_take(database)?;
-            if lock.is_some() || begun.elapsed() > time {
-                return Ok(lock);
-            }
-            thread::sleep(POLL_INTERVAL);
-        }
+        let path = beside(database, ".lock");
+        take_within(time, || {
+            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+            let file = file.map_err(|error| cannot_lock(&path, &error))?;
+            Ok(try_lock(&file, &path)?.then_some(Self { file }))
+        })
     }
 
-    /// Takes the lock, or answers `None` when another holds it.
-    pub(crate) fn try_take(database: &Path) -> Result<Option<Self>, StoreError> {
-        let path = lock_path(database);
-        let unavailable = |error: std::io::Error| {
-            StoreError::Unavailable(format!("cannot lock {}: {error}", path.display()))
-        };
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(unavailable)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(unavailable(error)),
-        }
+    /// Records the file to which a log beside the database belongs.
+    fn record(&self, database: Identity) -> io::Result<()> {
+        let text = database.inode().to_string();
+        self.file.set_len(0)?;
+        self.file.write_all_at(text.as_bytes(), 0)
     }
 }
 
-fn lock_path(database: &Path) -> PathBuf {
-    let mut path = OsString::from(database);
-    path.push(".lock");
-    path.into()
+/// The inode of the file that was last open at a path, as the file `.lock` records it; `None` if nothing is recorded.
+pub(crate) fn logged_inode(database: &Path) -> Option<u64> {
+    fs::read_to_string(beside(database, ".lock")).ok()?.trim().parse().ok()
+}
+
+/// Holds a database that exists for this process until it is dropped. Every connection must be closed before.
+#[derive(Debug)]
+pub(crate) struct DatabaseLock {
+    path: PathBuf,
+    // Closed before the identity is released and before the path is.
+    file: Registered,
+    #[expect(dead_code, reason = "to hold it is to hold the lock")]
+    path_lock: PathLock,
+}
+
+impl DatabaseLock {
+    /// Takes both locks, or answers `None` when another still holds one of them after a time. Blocks the thread.
+    pub(crate) fn take_within(database: &Path, time: Duration) -> Result<Option<Self>, StoreError> {
+        match PathLock::take_within(database, time)? {
+            Some(path_lock) => Self::with(path_lock, database, time),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes the lock on the file for a process that holds the path.
+    pub(crate) fn with(
+        path_lock: PathLock,
+        database: &Path,
+        time: Duration,
+    ) -> Result<Option<Self>, StoreError> {
+        let file = take_within(time, || Registered::try_take(database))?;
+        let Some(file) = file else { return Ok(None) };
+        path_lock.record(file.identity).map_err(|error| cannot_lock(database, &error))?;
+        Ok(Some(Self { path: database.to_owned(), file, path_lock }))
+    }
+
+    /// The path of the database.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Which file is locked.
+    pub(crate) const fn identity(&self) -> Identity {
+        self.file.identity
+    }
+
+    /// The locked file, to read from. Never to be duplicated: see [`crate::file`].
+    pub(crate) fn file(&self) -> &File {
+        &self.file.file
+    }
+}
+
+/// The one descriptor of a database file in this process, locked.
+#[derive(Debug)]
+struct Registered {
+    file: File,
+    identity: Identity,
+}
+
+impl Registered {
+    fn try_take(database: &Path) -> Result<Option<Self>, StoreError> {
+        let failed = |error: io::Error| cannot_lock(database, &error);
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(identity) = Identity::at(database).map_err(failed)? else {
+            return Err(StoreError::Unavailable(format!("there is no database at {}", database.display())));
+        };
+        if open.contains(&identity) {
+            return Ok(None);
+        }
+        let file = OpenOptions::new().read(true).write(true).open(database).map_err(failed)?;
+        let found = Identity::of(&file.metadata().map_err(failed)?);
+        if found != identity {
+            // Replaced between the two looks: the next attempt sees the new file.
+            return Ok(None);
+        }
+        if !try_lock(&file, database)? {
+            return Ok(None);
+        }
+        open.insert(identity);
+        Ok(Some(Self { file, identity }))
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        // The descriptor closes a moment later; until then a second one is harmless: no connection is open.
+        OPEN.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.identity);
+    }
+}
+
+/// Repeats an attempt until it succeeds, fails, or the time is over.
+fn take_within<T>(
+    time: Duration,
+    mut attempt: impl FnMut() -> Result<Option<T>, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let begun = Instant::now();
+    loop {
+        let taken = attempt()?;
+        if taken.is_some() || begun.elapsed() > time {
+            return Ok(taken);
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+}
+
+/// Whether the lock was free.
+fn try_lock(file: &File, path: &Path) -> Result<bool, StoreError> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(cannot_lock(path, &error)),
+    }
+}
+
+fn cannot_lock(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Unavailable(format!("cannot lock {}: {error}", path.display()))
 }

@@ -3,13 +3,23 @@
 //! To change the schema, add a file to `migrations/` and its line to [`MIGRATIONS`]. A file that has
 //! been released is never edited: its checksum is kept in each database.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    time::Duration,
+};
 
 use dabba_store::{StoreError, chain};
 use refinery::{Migration, Runner};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use crate::{failure::Failure, lock::DatabaseLock};
+use crate::{
+    failure::Failure,
+    file::{beside, real_path},
+    lock::{DatabaseLock, PathLock, logged_inode},
+};
 
 /// Every migration, by name, in order.
 pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
@@ -33,19 +43,100 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// migrations were needed.
 pub(crate) fn migrate(path: &Path) -> Result<usize, StoreError> {
     // A database that is served may be looked at, and most often there is nothing to do.
-    if path.exists() && schema(path)?.version >= NEWEST {
+    if exists(path)? && schema(path)?.version >= NEWEST {
         check_schema(path)?;
         return Ok(0);
     }
-    let lock = wait_for_lock(path)?;
+    let path_lock = PathLock::take_within(path, LOCK_TIMEOUT)?.ok_or_else(|| in_use(path))?;
+    // Again under the lock: another process may have made it meanwhile.
+    if !exists(path)? {
+        return make(path);
+    }
+    let lock = DatabaseLock::with(path_lock, path, LOCK_TIMEOUT)?.ok_or_else(|| in_use(path))?;
+    schema(path)?;
     let applied = apply(path)?;
     drop(lock);
     Ok(applied)
 }
 
+/// Makes a database under another name and renames it when it is complete, so that a process that dies leaves either no
+/// database or a whole one.
+fn make(path: &Path) -> Result<usize, StoreError> {
+    let unfinished = beside(path, ".new");
+    for leftover in [&unfinished, &beside(&unfinished, "-wal"), &beside(&unfinished, "-shm")] {
+        match fs::remove_file(leftover) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(not_made(path, &error)),
+            _ => {}
+        }
+    }
+    let applied = apply(&unfinished)?;
+    if beside(&unfinished, "-wal").exists() {
+        return Err(not_made(path, &io::Error::other("its log could not be folded into it")));
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::rename(&unfinished, path)
+        .and_then(|()| File::open(directory)?.sync_all())
+        .map_err(|error| not_made(path, &error))?;
+    Ok(applied)
+}
+
+fn not_made(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Unavailable(format!("cannot make the database {}: {error}", path.display()))
+}
+
+/// Whether there is a database at a path. A file that cannot be one, and a log without its database, are refused: a new
+/// database in their place would hide what was lost. Opens no file.
+fn exists(path: &Path) -> Result<bool, StoreError> {
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => {
+            Err(StoreError::Unavailable(format!("{} is not a file: move it away", path.display())))
+        }
+        Ok(metadata) if metadata.len() == 0 => Err(StoreError::Unavailable(format!(
+            "{} is empty, and an empty file is not a database: restore a backup, or remove the file to begin with a new database",
+            path.display()
+        ))),
+        Ok(metadata) => refuse_foreign_log(path, &metadata).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if fs::symlink_metadata(path).is_ok() {
+                return Err(StoreError::Unavailable(format!(
+                    "{} is a symbolic link to a file that is missing: put the file back, or remove the link",
+                    path.display()
+                )));
+            }
+            let log = beside(path, "-wal");
+            if fs::symlink_metadata(&log).is_ok() {
+                return Err(StoreError::Unavailable(format!(
+                    "{} is missing, but its log {} is there and may contain orders: put the database back beside it, or \
+                     move the log away to begin with a new database",
+                    path.display(),
+                    log.display()
+                )));
+            }
+            Ok(false)
+        }
+        Err(error) => Err(StoreError::Unavailable(format!("cannot open {}: {error}", path.display()))),
+    }
+}
+
+/// Refuses a log that was written for another file at this path: `SQLite` would apply it and damage the database.
+fn refuse_foreign_log(path: &Path, database: &fs::Metadata) -> Result<(), StoreError> {
+    let log = beside(&real_path(path), "-wal");
+    let has_log = fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0);
+    let Some(owner) = logged_inode(path).filter(|owner| has_log && *owner != database.ino()) else {
+        return Ok(());
+    };
+    Err(StoreError::Unavailable(format!(
+        "{} is not the file for which the log {} was written (inode {owner}): put the original file back, or move the log \
+         away if the new file is a complete backup. If both were copied together, remove {}",
+        path.display(),
+        log.display(),
+        beside(path, ".lock").display()
+    )))
+}
+
 /// Makes sure that a database has a schema on which this program can run.
 pub(crate) fn check_schema(path: &Path) -> Result<(), StoreError> {
-    let Schema { version, compatible_from } = if path.exists() { schema(path)? } else { Schema::default() };
+    let Schema { version, compatible_from } = if exists(path)? { schema(path)? } else { Schema::default() };
     if version < NEWEST {
         return Err(StoreError::Unavailable(format!(
             "{} has schema version {version}, and {NEWEST} is needed: run `dabba migrate`",
@@ -114,7 +205,13 @@ struct Schema {
 }
 
 fn schema(path: &Path) -> Result<Schema, StoreError> {
-    read_schema(path).map_err(StoreError::from)
+    read_schema(path).map_err(|failure| match StoreError::from(failure) {
+        StoreError::Corrupt(text) => StoreError::Corrupt(format!(
+            "{} is not a database of Dabba ({text}): restore a backup, or choose another data directory",
+            path.display()
+        )),
+        other => other,
+    })
 }
 
 fn read_schema(path: &Path) -> Result<Schema, Failure> {
@@ -128,8 +225,11 @@ fn read_schema_with(path: &Path, flags: OpenFlags) -> Result<Schema, Failure> {
     let has_history = connection
         .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'refinery_schema_history'", [], |_| Ok(()))
         .optional()?;
-    if has_history.is_none() {
-        return Ok(Schema::default());
+    let of_dabba =
+        "SELECT count(*) FROM sqlite_schema WHERE name IN ('orders', 'order_events', 'idempotency_keys')";
+    let found: u32 = connection.query_row(of_dabba, [], |row| row.get(0))?;
+    if has_history.is_none() || found < 3 {
+        return Err(Failure::corrupt("the tables of Dabba are missing"));
     }
     let newest = "SELECT coalesce(max(version), 0) FROM refinery_schema_history";
     let version: u32 = connection.query_row(newest, [], |row| row.get(0))?;
@@ -142,13 +242,11 @@ fn read_schema_with(path: &Path, flags: OpenFlags) -> Result<Schema, Failure> {
     Ok(Schema { version, compatible_from: stated.unwrap_or(version) })
 }
 
-fn wait_for_lock(path: &Path) -> Result<DatabaseLock, StoreError> {
-    DatabaseLock::take_within(path, LOCK_TIMEOUT)?.ok_or_else(|| {
-        StoreError::Unavailable(format!(
-            "{} has to be migrated, but another process is using it: stop that first",
-            path.display()
-        ))
-    })
+fn in_use(path: &Path) -> StoreError {
+    StoreError::Unavailable(format!(
+        "{} has to be migrated, but another process is using it: stop that first",
+        path.display()
+    ))
 }
 
 fn apply(path: &Path) -> Result<usize, StoreError> {

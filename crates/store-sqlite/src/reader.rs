@@ -13,22 +13,30 @@ use dabba_store::StoreError;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{SqliteOptions, connection::open_reader, failure::Failure};
+use crate::{SqliteOptions, connection::open_reader, failure::Failure, file::DatabaseFiles};
 
 /// The connections that read.
 pub(crate) struct Readers {
-    idle: Arc<Mutex<Vec<Connection>>>,
+    idle: Arc<Mutex<Idle>>,
     /// One permit for each connection.
     permits: Arc<Semaphore>,
     count: u32,
     queue_timeout: Duration,
 }
 
+/// The connections that nobody uses. The files stay locked until every connection is closed.
+struct Idle {
+    // Dropped before the files.
+    connections: Vec<Connection>,
+    /// `None` once the readers are closed.
+    files: Option<DatabaseFiles>,
+}
+
 /// A connection that goes back to the others when it is dropped, also by a panic or by a caller
 /// that stopped waiting.
 struct Lent {
     connection: Option<Connection>,
-    idle: Arc<Mutex<Vec<Connection>>>,
+    idle: Arc<Mutex<Idle>>,
     /// Dropped after the connection is back: fields are dropped once `drop` has run.
     _permit: OwnedSemaphorePermit,
 }
@@ -36,19 +44,19 @@ struct Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).connections.push(connection);
         }
     }
 }
 
 impl Readers {
     /// Opens the connections.
-    pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path, options: &SqliteOptions, files: DatabaseFiles) -> Result<Self, Failure> {
         let count = options.reader_connections.max(1);
-        let idle = (0..count).map(|_| open_reader(path, options)).collect::<Result<Vec<_>, _>>()?;
+        let connections = (0..count).map(|_| open_reader(path, options)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            permits: Arc::new(Semaphore::new(idle.len())),
-            idle: Arc::new(Mutex::new(idle)),
+            permits: Arc::new(Semaphore::new(connections.len())),
+            idle: Arc::new(Mutex::new(Idle { connections, files: Some(files) })),
             count,
             queue_timeout: options.queue_timeout,
         })
@@ -65,14 +73,26 @@ impl Readers {
             .await
             .map_err(|_| StoreError::Unavailable("all readers are busy".to_owned()))?
             .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))?;
-        let connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let (connection, files) = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            (idle.connections.pop(), idle.files.clone())
+        };
         let mut lent = Lent { connection, idle: Arc::clone(&self.idle), _permit: permit };
-        tokio::task::spawn_blocking(move || match lent.connection.as_mut() {
-            Some(connection) => job(connection).map_err(StoreError::from),
-            None => Err(StoreError::Corrupt("a reader went missing".to_owned())),
+        tokio::task::spawn_blocking(move || {
+            files.map_or(Ok(()), |files| files.check_if_lost())?;
+            match lent.connection.as_mut() {
+                Some(connection) => job(connection).map_err(StoreError::from),
+                None => Err(StoreError::Corrupt("a reader went missing".to_owned())),
+            }
         })
         .await
         .unwrap_or_else(|_| Err(StoreError::Corrupt("a read panicked".to_owned())))
+    }
+
+    /// Fails as unavailable if the files at the path are not the ones that are open.
+    pub(crate) fn check_files(&self) -> Result<(), StoreError> {
+        let files = self.idle.lock().unwrap_or_else(PoisonError::into_inner).files.clone();
+        files.map_or(Ok(()), |files| files.check())
     }
 
     /// Waits for the reads that have begun, refuses later ones, and closes the connections.
@@ -80,7 +100,10 @@ impl Readers {
         // An error says that the semaphore is closed, so another has done this.
         let all = self.permits.acquire_many(self.count).await;
         self.permits.close();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.connections.clear();
+        idle.files = None;
+        drop(idle);
         drop(all);
     }
 }
@@ -90,14 +113,23 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
-    use crate::migrate::migrate;
+    use crate::{lock::DatabaseLock, migrate::migrate};
 
     fn opened(options: &SqliteOptions) -> (tempfile::TempDir, Arc<Readers>) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dabba.db");
         migrate(&path).unwrap();
-        let readers = Readers::open(&path, options).unwrap_or_else(|failure| panic!("{failure:?}"));
+        let lock = DatabaseLock::take_within(&path, Duration::ZERO).unwrap().unwrap();
+        let connection = open_reader(&path, options).unwrap_or_else(|failure| panic!("{failure:?}"));
+        read_schema(&connection);
+        let files = DatabaseFiles::remember(lock).unwrap();
+        let readers = Readers::open(&path, options, files).unwrap_or_else(|failure| panic!("{failure:?}"));
         (directory, Arc::new(readers))
+    }
+
+    /// Makes `SQLite` open the log.
+    fn read_schema(connection: &Connection) {
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).unwrap();
     }
 
     fn read_one(connection: &mut Connection) -> Result<u32, Failure> {

@@ -5,7 +5,6 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
     sync::{Mutex, PoisonError},
     thread,
     time::Duration,
@@ -15,9 +14,9 @@ use dabba_store::StoreError;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{SqliteOptions, connection::open_writer, failure::Failure, lock::DatabaseLock};
+use crate::{SqliteOptions, failure::Failure, file::DatabaseFiles};
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+type Job = Box<dyn FnOnce(&mut Connection, &DatabaseFiles) + Send>;
 
 /// The way to the writing thread.
 pub(crate) struct Writer {
@@ -29,16 +28,19 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. It holds `lock` for as long as it holds the connection.
-    pub(crate) fn start(path: &Path, options: &SqliteOptions, lock: DatabaseLock) -> Result<Self, Failure> {
-        let connection = open_writer(path, options)?;
+    /// Starts the thread. The files stay locked for as long as it holds the connection.
+    pub(crate) fn start(
+        connection: Connection,
+        options: &SqliteOptions,
+        files: DatabaseFiles,
+    ) -> Result<Self, Failure> {
         let (sender, receiver) = mpsc::channel(options.write_queue_length.max(1));
         let (end, ended) = watch::channel(());
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || {
-                run(connection, receiver);
-                drop(lock);
+                run(connection, receiver, &files);
+                drop(files);
                 drop(end);
             })
             .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
@@ -55,9 +57,9 @@ impl Writer {
     {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let job: Job = Box::new(move |connection, files| {
             // Nobody listens any more when the caller has given up: the write stands all the same.
-            let _ = answer.send(in_transaction(connection, job).map_err(StoreError::from));
+            let _ = answer.send(in_transaction(connection, files, job).map_err(StoreError::from));
         });
         match tokio::time::timeout(self.queue_timeout, queue.send(job)).await {
             Ok(Ok(())) => {}
@@ -83,13 +85,17 @@ fn closed() -> StoreError {
 }
 
 /// What the thread does: job after job, until the store is closed or dropped.
-fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
+fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>, files: &DatabaseFiles) {
     while let Some(job) = queue.blocking_recv() {
         // A defect in one write must not take the others with it. The transaction rolls back while
         // the panic unwinds, so the connection is as it was.
-        if catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| job(&mut connection, files))).is_err() {
             tracing::error!("a write panicked; it was rolled back");
         }
+    }
+    // A log must not be folded into a database that is not the one at the path.
+    if files.check().is_err() {
+        return;
     }
     // Leaves one file behind that holds everything. When that fails, the log stays beside it and is
     // read at the next start.
@@ -101,12 +107,22 @@ fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
 
 fn in_transaction<T>(
     connection: &mut Connection,
+    files: &DatabaseFiles,
     job: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    // Dropped without a commit, a transaction rolls back.
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let value = job(&transaction)?;
-    transaction.commit().map_err(Failure::of_commit)?;
+    let run = |connection: &mut Connection| {
+        // Dropped without a commit, a transaction rolls back.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let value = job(&transaction)?;
+        files.check()?;
+        Ok::<_, Failure>((value, transaction.commit().map_err(Failure::of_commit)))
+    };
+    // Whatever a lost file makes SQLite say, the loss is the cause.
+    let (value, committed) =
+        run(connection).map_err(|failure| files.check().map_or_else(Failure::from, |()| failure))?;
+    committed?;
+    // The files may have been lost between the check and the commit.
+    files.check().map_err(|error| StoreError::OutcomeUnknown(error.to_string()))?;
     Ok(value)
 }
 
@@ -115,14 +131,17 @@ mod tests {
     use std::sync::{Arc, mpsc::channel};
 
     use super::*;
-    use crate::migrate::migrate;
+    use crate::{connection::open_writer, lock::DatabaseLock, migrate::migrate};
 
     fn started(options: &SqliteOptions) -> (tempfile::TempDir, Arc<Writer>) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dabba.db");
         migrate(&path).unwrap();
-        let lock = DatabaseLock::try_take(&path).unwrap().unwrap();
-        let writer = Writer::start(&path, options, lock).unwrap_or_else(|failure| panic!("{failure:?}"));
+        let lock = DatabaseLock::take_within(&path, Duration::ZERO).unwrap().unwrap();
+        let connection = open_writer(&path, options).unwrap_or_else(|failure| panic!("{failure:?}"));
+        let files = DatabaseFiles::remember(lock).unwrap();
+        let writer =
+            Writer::start(connection, options, files).unwrap_or_else(|failure| panic!("{failure:?}"));
         (directory, Arc::new(writer))
     }
 

@@ -10,7 +10,7 @@ use std::{
 use dabba_domain::Role;
 use dabba_domain::order::TaskQueue;
 use dabba_store::{
-    AccountStore as _, CatalogueStore as _, CommitOutcome, FeedCursor, OrderStore as _, Store as _,
+    AccountStore as _, CatalogueStore as _, Commit, CommitOutcome, FeedCursor, OrderStore as _, Store as _,
     StoreError, TaskStore as _,
     conformance::builders::{World, menu, menu_at, order_of, slug},
 };
@@ -102,9 +102,6 @@ fn a_database_that_was_not_migrated_is_refused_and_not_made() {
     let text = refusal(&path);
     assert!(text.contains("dabba migrate"), "{text}");
     assert!(!path.exists());
-    std::fs::write(&path, "").unwrap();
-    let text = refusal(&path);
-    assert!(text.contains("dabba migrate"), "{text}");
 }
 
 #[test]
@@ -160,4 +157,158 @@ async fn the_file_can_be_read_with_sql_and_history_cannot_be_changed() {
     assert_eq!(menus, MENUS_KEPT);
     assert!(connection.execute("UPDATE order_events SET type = 'delivered'", []).is_err());
     assert!(connection.execute("DELETE FROM order_events", []).is_err());
+}
+
+/// Proves that nothing is made in place of a database that was lost: an empty file, a log without its database, and the
+/// database of another program are refused by migrating and by opening, and stay as they are.
+#[test]
+fn what_may_have_been_a_database_is_not_replaced_by_a_new_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dabba.db");
+    let refused = |expected: &str| {
+        for result in
+            [SqliteStore::open(&path, &SqliteOptions::default()).map(|_| 0), SqliteStore::migrate(&path)]
+        {
+            let text = result.unwrap_err().to_string();
+            assert!(text.contains(expected), "{text}");
+        }
+    };
+    std::fs::write(&path, "").unwrap();
+    refused("empty");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+
+    std::fs::remove_file(&path).unwrap();
+    let log = directory.path().join("dabba.db-wal");
+    std::fs::write(&log, "a log").unwrap();
+    refused("its log");
+    assert!(!path.exists() && log.exists());
+
+    std::fs::remove_file(&log).unwrap();
+    std::os::unix::fs::symlink(directory.path().join("elsewhere.db"), &path).unwrap();
+    refused("symbolic link");
+    std::fs::remove_file(&path).unwrap();
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE notes (text)").unwrap();
+    refused("not a database of Dabba");
+}
+
+/// Proves that a process that died while it made a database leaves nothing in the way of the next one.
+#[test]
+fn an_unfinished_new_database_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dabba.db");
+    std::fs::write(directory.path().join("dabba.db.new"), "half").unwrap();
+    std::fs::write(directory.path().join("dabba.db.new-wal"), "half").unwrap();
+    assert!(SqliteStore::migrate(&path).unwrap() > 0);
+    let names: Vec<_> =
+        std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().all(|name| name == "dabba.db" || name == "dabba.db.lock"), "{names:?}");
+}
+
+/// Proves that the lock is on the file and not on its name, within the process too, and that a refused attempt takes
+/// no lock of `SQLite` away.
+#[tokio::test]
+async fn another_name_of_the_file_does_not_open_it_twice() {
+    let (directory, path) = new_database();
+    let store = open(&path);
+    let link = directory.path().join("link.db");
+    std::fs::hard_link(&path, &link).unwrap();
+    assert!(refusal(&link).contains("another process"));
+    let symbolic = directory.path().join("symbolic.db");
+    std::os::unix::fs::symlink(&path, &symbolic).unwrap();
+    assert!(refusal(&symbolic).contains("another process"));
+    store.ping().await.unwrap();
+    store.close().await;
+}
+
+/// A new order of a new customer.
+fn placed(world: &mut World) -> Commit {
+    let (restaurant, account) = (world.restaurant_id(), world.account_id());
+    world.place(restaurant, account)
+}
+
+/// Proves that a database behind a symbolic link is served, and that a link that leads elsewhere is noticed.
+#[tokio::test]
+async fn a_database_behind_a_link_is_watched_too() {
+    let (directory, path) = new_database();
+    let link = directory.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let mut world = World::new(106);
+    let store = open(&link);
+    let commit = placed(&mut world);
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+    std::fs::remove_file(&link).unwrap();
+    let other = directory.path().join("other.db");
+    SqliteStore::migrate(&other).unwrap();
+    std::os::unix::fs::symlink(&other, &link).unwrap();
+    assert_lost(&store, &mut world, "the link").await;
+    store.close().await;
+}
+
+/// Asserts that neither a write nor readiness is granted.
+async fn assert_lost(store: &SqliteStore, world: &mut World, what: &str) {
+    let commit = placed(world);
+    let refused = store.commit(vec![commit]).await;
+    assert!(matches!(&refused, Err(StoreError::Unavailable(_))), "{what}: {refused:?}");
+    let ready = store.ping().await;
+    assert!(matches!(&ready, Err(StoreError::Unavailable(_))), "{what}: {ready:?}");
+}
+
+/// Proves that no write is acknowledged while a file of the database is removed, moved or replaced, that reads
+/// do not confirm one either, and that the store takes writes again once the files are back.
+#[tokio::test]
+async fn a_lost_file_takes_no_writes_until_it_is_back() {
+    let (directory, path) = new_database();
+    let mut world = World::new(104);
+    let store = open(&path);
+    let commit = placed(&mut world);
+    store.commit(vec![commit.clone()]).await.unwrap();
+    let aside = directory.path().join("aside");
+    for name in ["dabba.db", "dabba.db-wal", "dabba.db-shm"] {
+        let file = directory.path().join(name);
+        std::fs::rename(&file, &aside).unwrap();
+        assert_lost(&store, &mut world, name).await;
+        assert!(store.order(commit.order_id).await.is_err(), "{name}");
+        std::fs::copy(&aside, &file).unwrap();
+        assert_lost(&store, &mut world, name).await;
+        std::fs::rename(&aside, &file).unwrap();
+        store.ping().await.unwrap();
+        let commit = placed(&mut world);
+        assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed], "{name}");
+    }
+    let other = tempfile::tempdir().unwrap();
+    let moved = other.path().join("moved");
+    std::fs::rename(directory.path(), &moved).unwrap();
+    assert_lost(&store, &mut world, "the directory").await;
+    std::fs::rename(&moved, directory.path()).unwrap();
+    store.ping().await.unwrap();
+    // In a process of its own: this one must not close a second descriptor of the file.
+    let truncated = std::process::Command::new("truncate").args(["-s", "0"]).arg(&path).status().unwrap();
+    assert!(truncated.success());
+    assert_lost(&store, &mut world, "truncated").await;
+    store.close().await;
+}
+
+/// Proves that a log is not applied to a file for which it was not written, and that the original is served again.
+#[tokio::test]
+async fn a_log_of_another_file_is_refused() {
+    let (directory, path) = new_database();
+    let backup = directory.path().join("backup");
+    std::fs::copy(&path, &backup).unwrap();
+    let mut world = World::new(105);
+    let store = open(&path);
+    let commit = placed(&mut world);
+    store.commit(vec![commit.clone()]).await.unwrap();
+    let aside = directory.path().join("aside");
+    std::fs::rename(&path, &aside).unwrap();
+    std::fs::rename(&backup, &path).unwrap();
+    let restored = std::fs::read(&path).unwrap();
+    store.close().await;
+    assert!(refusal(&path).contains("the log"));
+    assert!(SqliteStore::migrate(&path).unwrap_err().to_string().contains("the log"));
+    assert_eq!(std::fs::read(&path).unwrap(), restored, "the new file is untouched");
+
+    std::fs::rename(&aside, &path).unwrap();
+    let store = open(&path);
+    assert_eq!(store.order(commit.order_id).await.unwrap(), Some(order_of(&commit)));
+    store.close().await;
 }

@@ -12,6 +12,12 @@ use crate::{ClaimRecord, IdempotencyKey, NewTask, PageSize, StoreError};
 /// and still is, is there, once.
 #[async_trait]
 pub trait AuditStore: Send + Sync {
+    /// What is wrong with the storage itself, below what Dabba keeps in it; empty when nothing is. A store whose database
+    /// checks itself has nothing to say.
+    async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// The orders with these ids as they are now, in any order, without those that are unknown. At most
     /// [`PageSize::MAX`] at once.
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError>;

@@ -276,6 +276,9 @@ impl<I: Interceptor> AccountStore for InterceptedStore<I> {
 
 #[async_trait]
 impl<I: Interceptor> AuditStore for InterceptedStore<I> {
+    async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        self.around(StoreCall::Other, self.inner.damage()).await
+    }
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
         self.around(StoreCall::Other, self.inner.orders(ids)).await
     }

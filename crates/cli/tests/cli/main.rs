@@ -11,6 +11,7 @@ mod dependencies;
 mod import;
 mod kills;
 mod load;
+mod lost_files;
 mod old_databases;
 mod payments;
 mod placing;

@@ -60,6 +60,9 @@ macro_rules! codes {
 }
 
 codes! {
+    /// The database file is damaged: its structure, or a row that refers to a row that is not there. The rest is looked at
+    /// as far as it can be read.
+    StorageDamaged "storage_damaged" Breach "I2",
     /// The order has no events.
     HistoryMissing "history_missing" Breach "I4",
     /// The stored events cannot be decoded.

@@ -41,6 +41,8 @@ pub(crate) struct Lists {
     pub(crate) tasks: Vec<StoredTask>,
     pub(crate) claims: Vec<StoredClaim>,
     pub(crate) stock: Vec<StoredStock>,
+    /// What is wrong with the storage.
+    pub(crate) damage: Vec<String>,
 }
 
 /// What is done to them.
@@ -112,6 +114,7 @@ impl Tampering {
             claims: all!(|last, limit| inner.all_claims(last.map(|last: &StoredClaim| &last.key), limit)),
             stock: all!(|last, limit| inner
                 .all_stock(last.map(|last: &StoredStock| (last.restaurant_id, &last.item)), limit)),
+            damage: inner.damage().await.unwrap(),
         };
         (self.tamper_lists)(&mut lists);
         lists
@@ -180,6 +183,10 @@ impl OrderStore for Tampering {
 
 #[async_trait]
 impl AuditStore for Tampering {
+    async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.lists().await.damage)
+    }
+
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
         if self.are_looked_up_later {
             return self.inner.orders(ids).await;

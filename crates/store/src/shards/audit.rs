@@ -12,6 +12,15 @@ use crate::{
 
 #[async_trait]
 impl AuditStore for ShardedStore {
+    async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        let answers = self.shards.iter().map(async |shard| {
+            let damage = shard.answer(shard.store().damage()).await?;
+            let name = |text| format!("shard {}: {text}", shard.name());
+            Ok::<_, StoreError>(damage.into_iter().map(name).collect::<Vec<_>>())
+        });
+        Ok(try_join_all(answers).await?.concat())
+    }
+
     /// Each is asked of the one shard that its id names, and none may be missing.
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
         check_orders_asked(ids)?;

@@ -42,6 +42,7 @@ fn request(stored: &mut crate::tampering::Stored) {
 }
 
 pub(super) const PLANTED: &[Planted] = &[
+    plant(Code::StorageDamaged, Stage::Delivered, |lists| lists.damage.push("page 7 is damaged".to_owned())),
     plant(Code::TaskWithoutOrder, Stage::Delivered, |lists| {
         let task = &mut lists.tasks[0].task;
         task.order_id = OrderId::generate(task.order_id.created_at(), task.order_id.bucket(), 7);
