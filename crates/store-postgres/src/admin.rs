@@ -4,29 +4,30 @@
 //! A shard is split with PostgreSQL's own means. A physical replica of it becomes the new shard: it has
 //! everything already, so nothing is copied while anyone waits.
 //!
-//! 1. [`Administration::give_away`]: the database holds only what it keeps. From here on nothing is
+//! 1. The database says that it holds only what it keeps, and to whom it gives the rest. From here on nothing is
 //!    written for what moves (the module `shard` says why that is certain).
 //! 2. The replica follows up to that moment, which is where its log has come to
-//!    [`Administration::position`].
-//! 3. [`Administration::promote`], and [`Administration::take_over`]: the replica is a database of its own,
-//!    and says that it holds what moved.
-//! 4. Servers are started with the new map. [`Administration::purge`] removes, from either, what the other
+//!    [`Administration::position`], and says the same.
+//! 3. [`Administration::promote`]: the replica is a database of its own. It is given a random name, and the first
+//!    database decides for that name.
+//! 4. The new database says that it holds what moved; then the first one is done with it.
+//! 5. Servers are started with the new map. [`Administration::purge`] removes, from either, what the other
 //!    holds.
 //!
-//! Each step can be repeated, and leaves things so that the next one can be done at any later time. What
-//! goes wrong before the promotion is undone by [`Administration::take_back`].
+//! Each step is an [`Administration::step`] from one [`Standing`] to the next, or is refused: so each can be repeated by any
+//! command, and none can be made by a command that does not know of the last one. Until the first database has decided, the
+//! buckets can be taken back, whatever has become of the replica: the same row decides, so it is one or the other. From then
+//! on only that one database takes them over, and no other replica or promoted copy.
 //!
-//! Two commands must not do this at the same time: while one waits for a promotion, the other would see a replica that does
-//! not follow, and take the buckets back. So a command holds [`Administration::lock`] of the shard from its first look on.
-//! That the buckets are held once also when a command is killed follows from the steps: nobody takes over what the shard
-//! says that it holds.
+//! A command holds [`Administration::lock`] of both databases from its first look on. The lock spares people commands that
+//! get in each other's way; that no bucket is held twice does not depend on it.
 
 mod purge;
 
 use std::time::Duration;
 
 use dabba_store::{BucketRange, StoreError};
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 
 pub use self::purge::Purged;
 #[cfg(test)]
@@ -36,7 +37,7 @@ use crate::{
     codec::read,
     failure::Failure,
     pool::{Connection, Connections},
-    shard::{find_ownership, numbers},
+    shard::{find_ownership, numbers, ownership_of},
     tls::Target,
 };
 
@@ -79,6 +80,10 @@ const FIND_ARCHIVE: &str = "\
     SELECT current_setting('archive_mode'), current_setting('archive_command'), \
         coalesce(current_setting('archive_library', true), '')";
 
+const FIND_REPLAY: &str = "\
+    SELECT EXISTS (SELECT FROM pg_stat_wal_receiver), pg_is_wal_replay_paused(), \
+        (SELECT setting <> '0' FROM pg_settings WHERE name = 'recovery_min_apply_delay')";
+
 const FIND_SLOT: &str = "SELECT slot_name::text FROM pg_stat_wal_receiver";
 
 const FIND_SYNC_STATE: &str = "\
@@ -116,10 +121,50 @@ pub struct Archive {
     pub command: String,
 }
 
+/// How a replica follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Following {
+    /// Whether it receives the log as it is written.
+    pub is_streaming: bool,
+    /// Whether what it receives is not replayed until somebody says so.
+    pub is_paused: bool,
+    /// Whether what it receives is replayed later on purpose.
+    pub is_delayed: bool,
+}
+
 /// Keeps other commands from changing a shard, until it is dropped.
 pub struct AdministrationLock {
     #[expect(dead_code, reason = "to hold the session is to hold the lock")]
     session: Connection,
+}
+
+/// What a database says that it is, and how far it has come in giving buckets away. A replica says what its original said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What it is.
+    pub ownership: Ownership,
+    /// To whom it is giving buckets away, by name.
+    pub giving_to: Option<String>,
+    /// The one database that gets them, by a random name; from then on nothing is taken back.
+    pub decided_for: Option<String>,
+}
+
+impl Standing {
+    /// Of a database that gives nothing away.
+    pub const fn of(ownership: Ownership) -> Self {
+        Self { ownership, giving_to: None, decided_for: None }
+    }
+}
+
+impl std::fmt::Display for Standing {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.ownership)?;
+        match (&self.giving_to, &self.decided_for) {
+            (Some(name), None) => write!(formatter, ", which is giving buckets to {name:?}"),
+            (Some(name), Some(_)) => write!(formatter, ", which has decided to give buckets to {name:?}"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How much there is.
@@ -179,6 +224,8 @@ impl Administration {
         let lock = async {
             let session = self.connections.get().await?;
             session.close_when_dropped();
+            // The session waits for as long as the command works.
+            session.query("SELECT set_config('idle_session_timeout', '0', false)", &[]).await?;
             let rows = session.query(TRY_LOCK, &[&LOCK]).await?;
             Ok(read::<bool>(only(&rows)?, 0)?.then_some(AdministrationLock { session }))
         };
@@ -203,6 +250,16 @@ impl Administration {
                 (read(only(&rows)?, 0)?, read(only(&rows)?, 1)?, read(only(&rows)?, 2)?);
             let command = if library.is_empty() { command } else { library };
             Ok((mode != "off" && !command.is_empty()).then_some(Archive { command }))
+        })
+        .await
+    }
+
+    /// How a replica follows.
+    pub async fn following(&self) -> Result<Following, StoreError> {
+        self.run(async |connection| {
+            let rows = connection.query(FIND_REPLAY, &[]).await?;
+            let row = only(&rows)?;
+            Ok(Following { is_streaming: read(row, 0)?, is_paused: read(row, 1)?, is_delayed: read(row, 2)? })
         })
         .await
     }
@@ -268,17 +325,19 @@ impl Administration {
         .await
     }
 
-    /// Lets the database, which is `from`, hold only `kept` from now on. Answers up to where its log has
-    /// been written then, in bytes: whoever has followed so far has everything that was ever written for
-    /// the rest. Waits a bounded time for the writes that have begun.
-    pub async fn give_away(&self, from: &Ownership, kept: BucketRange) -> Result<u64, StoreError> {
-        self.change(from, &Ownership { buckets: kept, ..from.clone() }).await?;
-        Ok(self.position().await?.log_bytes)
+    /// What the database says that it is, and how far it has come in giving buckets away; `None` when it is in no map.
+    pub async fn standing(&self) -> Result<Option<Standing>, StoreError> {
+        self.run(async |connection| {
+            crate::migrate::check_schema(connection, crate::migrate::NEWEST).await?;
+            find_standing(connection).await
+        })
+        .await
     }
 
-    /// Undoes [`Administration::give_away`], for as long as nobody else holds what was given away.
-    pub async fn take_back(&self, from: &Ownership, kept: BucketRange) -> Result<(), StoreError> {
-        self.change(&Ownership { buckets: kept, ..from.clone() }, from).await
+    /// Makes one step: the database, which says `from`, says `to` from now on, in one transaction behind the writes that have
+    /// begun. Nothing happens when it says something else than `from`, which is [`StoreError::Unfit`].
+    pub async fn step(&self, from: &Standing, to: &Standing) -> Result<(), StoreError> {
+        self.change(from, to).await
     }
 
     /// Makes a replica a database of its own, and waits until it is.
@@ -294,28 +353,26 @@ impl Administration {
         .await
     }
 
-    /// Lets the database, which was `from` when it was a replica, be `to`.
-    pub async fn take_over(&self, from: &Ownership, to: &Ownership) -> Result<(), StoreError> {
-        self.change(from, to).await
-    }
-
     /// Changes what the database says that it is, when no write is under way. Nothing happens when it
     /// says something else than `from`, which is [`StoreError::Unfit`].
-    async fn change(&self, from: &Ownership, to: &Ownership) -> Result<(), StoreError> {
+    async fn change(&self, from: &Standing, to: &Standing) -> Result<(), StoreError> {
         self.run(async |connection| {
             let fence = format!(
                 "BEGIN READ WRITE; SET LOCAL lock_timeout = {FENCE_TIMEOUT_MS}; LOCK TABLE shard IN ACCESS EXCLUSIVE MODE"
             );
             let change = async {
                 connection.begin(&fence).await?;
-                let found = find_ownership(connection.client()?).await?;
+                let found = find_standing(connection).await?;
                 if found.as_ref() != Some(from) {
                     let found = found.map_or_else(|| "in no map".to_owned(), |found| found.to_string());
                     let text = format!("the database is {found}, not {from}");
                     return Err(Failure::Store(StoreError::Unfit(text)));
                 }
-                let (first, last) = numbers(to.buckets);
-                connection.execute(UPDATE_SHARD, &[&to.name, &first, &last, &to.is_directory]).await?;
+                let Standing { ownership, giving_to, decided_for } = to;
+                let (first, last) = numbers(ownership.buckets);
+                let parameters: [&(dyn ToSql + Sync); 6] =
+                    [&ownership.name, &first, &last, &ownership.is_directory, giving_to, decided_for];
+                connection.execute(UPDATE_SHARD, &parameters).await?;
                 connection.commit().await
             };
             let changed = change.await;
@@ -334,7 +391,20 @@ impl Administration {
 }
 
 const UPDATE_SHARD: &str = "\
-    UPDATE shard SET name = $1, first_bucket = $2, last_bucket = $3, is_directory = $4 WHERE is_the_only_row";
+    UPDATE shard SET name = $1, first_bucket = $2, last_bucket = $3, is_directory = $4, giving_to = $5, decided_for = $6 \
+    WHERE is_the_only_row";
+
+const FIND_STANDING: &str = "\
+    SELECT name, first_bucket, last_bucket, is_directory, giving_to, decided_for FROM shard WHERE is_the_only_row";
+
+async fn find_standing(connection: &Connection) -> Result<Option<Standing>, Failure> {
+    let rows = connection.query(FIND_STANDING, &[]).await?;
+    let standing = |row: &Row| {
+        let (giving_to, decided_for) = (read(row, 4)?, read(row, 5)?);
+        Ok(Standing { ownership: ownership_of(row)?, giving_to, decided_for })
+    };
+    rows.first().map(standing).transpose()
+}
 
 fn only(rows: &[Row]) -> Result<&Row, Failure> {
     rows.first().ok_or_else(|| Failure::corrupt("an answer went missing"))

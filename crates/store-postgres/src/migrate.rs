@@ -38,6 +38,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V7__availability", include_str!("../migrations/V7__availability.sql")),
     ("V8__versions", include_str!("../migrations/V8__versions.sql")),
     ("V9__copies", include_str!("../migrations/V9__copies.sql")),
+    ("V10__giving_away", include_str!("../migrations/V10__giving_away.sql")),
 ];
 
 /// The version of the newest migration: they are numbered from 1 without a gap.

@@ -147,7 +147,7 @@ fn a_split_that_cannot_be_done_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let urls = [primary.url(&database), other.url("postgres")];
-    let standby = primary.start_standby("south", &ClusterOptions::default()).unwrap();
+    let standby = primary.start_standby("south", &patient()).unwrap();
     stdout(data, &["migrate", "--database", &urls[0]]);
     let attempt = |shard: &str, at: &str, url: &str| {
         let fixed = ["shards", "split", "--database", &urls[0], "--shard", shard, "--at", at];
@@ -158,16 +158,59 @@ fn a_split_that_cannot_be_done_changes_nothing() {
     assert!(attempt("main", "0", &urls[1]).contains("one part would be empty"));
     assert!(attempt("main", "5000", &urls[1]).contains("0 to 4095"));
     assert!(attempt("main", "2048", &urls[1]).contains("not a physical replica"));
-    assert!(attempt("main", "2048", &urls[0]).contains("no replica any more"));
+    assert!(attempt("main", "2048", &urls[0]).contains("the shard's own"));
     let replica = standby.url(&database);
     standby.execute("postgres", "SELECT pg_wal_replay_pause()").unwrap();
+    assert!(attempt("main", "2048", &replica).contains("pg_wal_replay_resume"));
+    standby.execute("postgres", "SELECT pg_wal_replay_resume()").unwrap();
+    standby.set("recovery_min_apply_delay", "1min").unwrap();
+    assert!(attempt("main", "2048", &replica).contains("recovery_min_apply_delay"));
+    standby.set("recovery_min_apply_delay", "0").unwrap();
     let begun = Instant::now();
-    let text = attempt("main", "2048", &replica);
-    assert!(text.contains("taken the buckets back"), "{text}");
+    std::thread::scope(|scope| {
+        let holding = Holding::start(scope, &standby, &database);
+        let text = attempt("main", "2048", &replica);
+        assert!(text.contains("taken the buckets back"), "{text}");
+        holding.end();
+    });
     assert!(begun.elapsed() < Duration::from_mins(1));
     assert!(!data.join("new.toml").exists());
     let server = Server::start(data, &["--database", &urls[0]]);
     block_on(a_restaurant_in_each(&server, &RANGES));
+}
+
+/// The options of a standby that lets its readers hold up what it replays.
+fn patient() -> ClusterOptions {
+    ClusterOptions::default().with_setting("max_standby_streaming_delay", "-1")
+}
+
+/// A reader of a standby who holds up the replay of a change of buckets.
+struct Holding<'a> {
+    standby: &'a Cluster,
+    database: &'a str,
+}
+
+impl<'a> Holding<'a> {
+    const QUERY: &'static str = "BEGIN; SELECT FROM shard; SELECT pg_sleep(120)";
+
+    fn start<'scope>(
+        scope: &'scope std::thread::Scope<'scope, 'a>,
+        standby: &'a Cluster,
+        database: &'a str,
+    ) -> Self {
+        // Ended by the test, so that its result says nothing.
+        scope.spawn(move || drop(standby.execute(database, Self::QUERY)));
+        let reads =
+            "SELECT count(*) FROM pg_locks WHERE relation = 'shard'::regclass AND pid <> pg_backend_pid()";
+        becomes(standby, database, reads, "1");
+        Self { standby, database }
+    }
+
+    fn end(self) {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+            WHERE query LIKE 'BEGIN; SELECT FROM shard;%' AND pid <> pg_backend_pid()";
+        self.standby.execute(self.database, end).unwrap();
+    }
 }
 
 /// A shard with a replica, and the command that splits it.
@@ -260,10 +303,10 @@ fn a_dry_run_checks_all_that_the_split_needs() {
 /// are refused, and leave the first one alone.
 #[test]
 fn a_second_command_is_refused_while_one_splits() {
-    let pair = Pair::start(&ClusterOptions::default(), |_| ClusterOptions::default());
+    let pair = Pair::start(&ClusterOptions::default(), |_| patient());
     let database = pair.database.as_str();
-    pair.standby.execute("postgres", "SELECT pg_wal_replay_pause()").unwrap();
     std::thread::scope(|scope| {
+        let holding = Holding::start(scope, &pair.standby, database);
         let first = scope.spawn(|| pair.split(&["--apply", "--write", "new.toml"]));
         becomes(&pair.primary, database, "SELECT last_bucket FROM shard", "2047");
         for more in [&["--apply", "--write", "other.toml"][..], &["--dry-run"]] {
@@ -273,7 +316,7 @@ fn a_second_command_is_refused_while_one_splits() {
         }
         let held = pair.primary.execute(database, "SELECT last_bucket FROM shard").unwrap();
         assert_eq!(held, "2047", "the second command has taken nothing back");
-        pair.standby.execute("postgres", "SELECT pg_wal_replay_resume()").unwrap();
+        holding.end();
         first.join().unwrap();
     });
     let held = pair.standby.execute(database, "SELECT name, first_bucket FROM shard").unwrap();
@@ -332,4 +375,80 @@ fn both_databases_are_restored_after_a_split() {
         let count = format!("SELECT count(*) FROM orders WHERE restaurant_id = '{restaurant}'");
         assert_eq!(restored.execute(&pair.database, &count).unwrap(), "2");
     }
+}
+
+/// Proves that buckets are given to one database only, and once: after a split neither another replica, under another name
+/// or the same one, takes them over, nor does the shard take them back.
+#[test]
+fn what_was_given_away_is_not_given_again() {
+    let pair = Pair::start(&ClusterOptions::default(), |_| ClusterOptions::default());
+    let other = pair.primary.start_standby("other", &ClusterOptions::default()).unwrap();
+    let other_url = other.url(&pair.database);
+    pair.split(&["--apply", "--write", "new.toml"]);
+    for name in ["other", "south"] {
+        for more in [&["--dry-run"][..], &["--apply", "--write", "other.toml"]] {
+            let fixed = ["shards", "split", "--database", &pair.urls[0], "--shard", "main", "--at", "2048"];
+            let arguments = [&fixed[..], &["--new-name", name, "--new-url", &other_url], more].concat();
+            let text = failure(pair.directory.path(), &arguments);
+            assert!(text.contains("given the buckets 2048-4095 to a new shard already"), "{text}");
+        }
+    }
+    assert!(other.is_in_recovery().unwrap());
+    let text =
+        failure(pair.directory.path(), &Pair::arguments([&pair.urls[0], &pair.urls[1]], &["--take-back"]));
+    assert!(text.contains("taking the buckets back"), "{text}");
+    let held = |cluster: &Cluster| {
+        cluster.execute(&pair.database, "SELECT name, first_bucket, last_bucket FROM shard").unwrap()
+    };
+    assert_eq!(
+        (held(&pair.primary).as_str(), held(&pair.standby).as_str()),
+        ("main|0|2047", "south|2048|4095")
+    );
+    // Given again, the command finds that all is done.
+    assert!(pair.split(&["--dry-run"]).contains("All has been done"));
+}
+
+/// Proves that a split that stands halfway is gone on with by the same replica only, and that its buckets can be taken back
+/// when that is lost; a replica of another shard is refused before anything happens.
+#[test]
+fn a_split_that_stands_halfway_has_one_way_on_and_one_back() {
+    let pair = Pair::start(&ClusterOptions::default(), |_| ClusterOptions::default());
+    let database = pair.database.as_str();
+    let halfway = "UPDATE shard SET last_bucket = 2047, giving_to = 'south'";
+    pair.primary.execute(database, halfway).unwrap();
+    let attempt = |url: &str, name: &str, more: &[&str]| {
+        let fixed = ["shards", "split", "--database", &pair.urls[0], "--shard", "main", "--at", "2048"];
+        failure(pair.directory.path(), &[&fixed[..], &["--new-name", name, "--new-url", url], more].concat())
+    };
+    let apply = ["--apply", "--write", "new.toml"];
+    let text = attempt(&pair.urls[0], "south", &apply);
+    assert!(text.contains("the shard's own"), "{text}");
+    let text = attempt(&pair.urls[1], "west", &apply);
+    assert!(text.contains("is giving the buckets 2048-4095 to \"south\""), "{text}");
+    // The machine is lost, after it was promoted by hand.
+    pair.standby.promote().unwrap();
+    pair.standby.stop(dabba_pg_cluster::StopMode::Fast).unwrap();
+    attempt(&pair.urls[1], "south", &apply);
+    let back = pair.split(&["--take-back"]);
+    assert!(back.contains("holds the buckets 0-4095 again"), "{back}");
+    // It comes back, and is of no use.
+    pair.standby.start_again().unwrap();
+    let text = attempt(&pair.urls[1], "south", &apply);
+    assert!(text.contains("no replica any more"), "{text}");
+
+    let replica = pair.primary.start_standby("north", &ClusterOptions::default()).unwrap();
+    let north = replica.url(database);
+    let fixed = ["shards", "split", "--database", &pair.urls[0], "--shard", "main", "--at", "2048"];
+    let split =
+        [&fixed[..], &["--new-name", "north", "--new-url", &north], &["--apply", "--write", "map.toml"]]
+            .concat();
+    stdout(pair.directory.path(), &split);
+    let stranger = replica.start_standby("stranger", &ClusterOptions::default()).unwrap();
+    let map = pair.directory.path().join("map.toml");
+    let fixed = ["shards", "split", "--shards", map.to_str().unwrap(), "--shard", "main", "--at", "1024"];
+    let stranger_url = stranger.url(database);
+    let split = [&fixed[..], &["--new-name", "third", "--new-url", &stranger_url], &apply].concat();
+    let text = failure(pair.directory.path(), &split);
+    assert!(text.contains("says that it is shard \"north\""), "{text}");
+    assert!(stranger.is_in_recovery().unwrap());
 }

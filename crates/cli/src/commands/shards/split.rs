@@ -10,10 +10,11 @@ use std::{
 };
 
 use dabba_domain::Bucket;
+use dabba_engine::{Random as _, SystemRandom};
 use dabba_store::StoreError;
 use dabba_store_postgres::{
     Ownership,
-    admin::{Administration, Position},
+    admin::{Administration, Following, Position, Standing},
 };
 
 use super::with_shards;
@@ -50,14 +51,18 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "URL")]
     new_replica_url: Option<DatabaseUrl>,
     /// Writes the new map to this file, which must not be there yet.
-    #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["dry_run", "take_back"])]
     write: Option<PathBuf>,
     /// Checks everything, says what would be done, and changes nothing.
-    #[arg(long, conflicts_with = "apply", required_unless_present = "apply")]
+    #[arg(long, conflicts_with_all = ["apply", "take_back"], required_unless_present_any = ["apply", "take_back"])]
     dry_run: bool,
     /// Does it.
     #[arg(long)]
     apply: bool,
+    /// Takes the buckets back from a split that cannot go on, such as when the new machine is lost. Refused once the shard has
+    /// decided for the new one.
+    #[arg(long, conflicts_with = "apply")]
+    take_back: bool,
     /// Says that the archives of both databases are separate although their archive commands are the same.
     #[arg(long)]
     archives_are_separate: bool,
@@ -85,14 +90,18 @@ struct Split {
 }
 
 /// How far a split has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
     /// Nothing has been done.
     Ready,
     /// The shard has given the buckets away; the replica still follows it.
     GivenAway,
-    /// The replica is a database of its own, and does not say yet what it holds.
-    Promoted,
+    /// The replica is a database of its own, with this random name if it has one.
+    Promoted(Option<String>),
+    /// The shard has decided for the database of this name.
+    Decided(String),
+    /// The new shard holds the buckets, and the shard does not say yet that it is done.
+    TakenOver(String),
     /// All is done.
     Done,
 }
@@ -107,9 +116,18 @@ async fn split(arguments: &Arguments, shards: &ShardsFile) -> Result<(), Failure
     let split = Split::new(arguments, shards)?;
     // From the first look on: what is found must still be so when it is acted upon.
     let _lock = super::lock(&split.source, &split.before.name).await?;
+    if arguments.take_back {
+        return split.take_back_or_refuse().await;
+    }
+    let _target_lock = split.target.lock().await.map_err(Failure::during("the new shard"))?.ok_or_else(|| {
+        Failure::new(
+            "the new shard's database is the shard's own, or another `dabba shards` command works on it: --new-url \
+             names the replica",
+        )
+    })?;
     let stage = split.stage().await?;
-    split.check(stage, arguments.archives_are_separate).await?;
-    split.describe(stage).await?;
+    split.check(&stage, arguments.archives_are_separate).await?;
+    split.describe(&stage).await?;
     if let Some(path) = &arguments.write {
         check_writable(path)?;
     }
@@ -162,14 +180,13 @@ impl Split {
         })
     }
 
+    /// What a database says while the buckets are given away, and after it was decided for a name.
+    fn giving(&self, decided_for: Option<String>) -> Standing {
+        Standing { ownership: self.kept.clone(), giving_to: Some(self.given.name.clone()), decided_for }
+    }
+
     /// Asks the databases how far the split has come. Anything that does not fit together is a failure.
     async fn stage(&self) -> Result<Stage, Failure> {
-        let source = self.source.ownership().await.map_err(Failure::during("the shard"))?;
-        let is_given_away = match source {
-            Some(found) if found == self.before => false,
-            Some(found) if found == self.kept => true,
-            found => return Err(disagreement("the shard's database", &self.before, found.as_ref())),
-        };
         let (from, to) = self.positions().await?;
         if from.system_identifier != to.system_identifier || from.database != to.database {
             return Err(Failure::new("the new shard's database is not a physical replica of the shard's"));
@@ -177,17 +194,60 @@ impl Split {
         if from.is_replica {
             return Err(Failure::new("the shard's database is a replica itself"));
         }
-        if to.is_replica {
-            return Ok(if is_given_away { Stage::GivenAway } else { Stage::Ready });
-        }
-        match self.target.ownership().await.map_err(Failure::during("the new shard"))? {
-            Some(found) if is_given_away && found == self.given => Ok(Stage::Done),
-            // What it followed last is what the shard said then.
-            Some(found) if is_given_away && found == self.kept => Ok(Stage::Promoted),
-            found => Err(disagreement(
+        let source = self.source.standing().await.map_err(Failure::during("the shard"))?;
+        let target = self.target.standing().await.map_err(Failure::during("the new shard"))?;
+        let (before, giving) = (Standing::of(self.before.clone()), self.giving(None));
+        let (done, given) = (Standing::of(self.kept.clone()), Standing::of(self.given.clone()));
+        // A replica says what the shard said when it last followed.
+        let follows = |standings: &[&Standing]| match &target {
+            Some(found) if standings.contains(&found) => Ok(()),
+            found => Err(disagreement("the new shard's database", standings[0], found.as_ref())),
+        };
+        match &source {
+            Some(found) if *found == before && to.is_replica => follows(&[&before]).map(|()| Stage::Ready),
+            Some(found) if *found == giving && to.is_replica => {
+                follows(&[&giving, &before]).map(|()| Stage::GivenAway)
+            }
+            Some(found) if *found == giving => match &target {
+                Some(found) if *found == self.giving(found.decided_for.clone()) => {
+                    Ok(Stage::Promoted(found.decided_for.clone()))
+                }
+                found => Err(disagreement("the new shard's database", &giving, found.as_ref())),
+            },
+            Some(Standing { ownership, giving_to: Some(name), decided_for: Some(id) })
+                if *ownership == self.kept && *name == self.given.name =>
+            {
+                match &target {
+                    Some(found) if !to.is_replica && *found == self.giving(Some(id.clone())) => {
+                        Ok(Stage::Decided(id.clone()))
+                    }
+                    Some(found) if !to.is_replica && *found == given => Ok(Stage::TakenOver(id.clone())),
+                    found => Err(Failure::new(format!(
+                        "the shard has decided for another database than this one, which says that it is {}",
+                        in_words(found.as_ref())
+                    ))),
+                }
+            }
+            Some(found) if *found == done => match &target {
+                Some(found) if !to.is_replica && *found == given => Ok(Stage::Done),
+                _ => Err(Failure::new(format!(
+                    "the shard has given the buckets {} to a new shard already, and it is not this database: use the new \
+                     map",
+                    self.given.buckets
+                ))),
+            },
+            Some(Standing { ownership, giving_to: Some(name), .. }) if *ownership == self.kept => {
+                Err(Failure::new(format!(
+                    "the shard is giving the buckets {} to {name:?}: give the command for that one again, or take them back \
+                 with --take-back",
+                    self.given.buckets
+                )))
+            }
+            found if to.is_replica => Err(disagreement("the shard's database", &before, found.as_ref())),
+            _ => Err(disagreement(
                 "the new shard's database, which is no replica any more,",
-                &self.kept,
-                found.as_ref(),
+                &giving,
+                target.as_ref(),
             )),
         }
     }
@@ -199,11 +259,11 @@ impl Split {
     }
 
     /// Whether the split can be gone on with from here, to its end.
-    async fn check(&self, stage: Stage, archives_are_separate: bool) -> Result<(), Failure> {
+    async fn check(&self, stage: &Stage, archives_are_separate: bool) -> Result<(), Failure> {
         if matches!(stage, Stage::Ready | Stage::GivenAway) {
             self.check_promotion(archives_are_separate).await?;
         }
-        if stage != Stage::Ready {
+        if *stage != Stage::Ready {
             return Ok(());
         }
         if !self.source.may_change_buckets().await.map_err(Failure::during("the shard"))? {
@@ -218,6 +278,17 @@ impl Split {
             return Err(Failure::new(format!(
                 "the replica is {lag} bytes behind; {MAX_LAG_BYTES} are allowed, so that it has the rest at once"
             )));
+        }
+        let Following { is_streaming, is_paused, is_delayed } =
+            self.target.following().await.map_err(Failure::during("the new shard"))?;
+        let hindered = match (is_streaming, is_paused, is_delayed) {
+            (false, ..) => Some("does not stream from the shard: connect it (primary_conninfo)"),
+            (_, true, _) => Some("does not replay what it receives: SELECT pg_wal_replay_resume()"),
+            (.., true) => Some("replays with a delay: set recovery_min_apply_delay to 0"),
+            _ => None,
+        };
+        if let Some(hindered) = hindered {
+            return Err(Failure::new(format!("the replica {hindered}")));
         }
         let standbys = self.source.synchronous_standbys().await.map_err(Failure::during("the shard"))?;
         let Some(standbys) = standbys else { return Ok(()) };
@@ -267,7 +338,7 @@ impl Split {
         }
     }
 
-    async fn describe(&self, stage: Stage) -> Result<(), Failure> {
+    async fn describe(&self, stage: &Stage) -> Result<(), Failure> {
         let Self { before, kept, given, .. } = self;
         output::line(format_args!(
             "{:?} keeps the buckets {}; {:?} gets {}.",
@@ -281,7 +352,10 @@ impl Split {
         output::line(match stage {
             Stage::Ready => "The replica has everything, or nearly. Nothing has been done yet.",
             Stage::GivenAway => "The buckets have been given away; the replica is to be promoted.",
-            Stage::Promoted => "The replica has been promoted; it is to take the buckets over.",
+            Stage::Promoted(_) | Stage::Decided(_) => {
+                "The replica has been promoted; it is to take the buckets over."
+            }
+            Stage::TakenOver(_) => "The new shard holds the buckets; the shard is to note that.",
             Stage::Done => "All has been done in the databases.",
         })
     }
@@ -289,61 +363,84 @@ impl Split {
     /// Goes on from a stage to the end. Answers how long nobody held the buckets, if that began here.
     async fn apply(&self, stage: Stage) -> Result<Option<Duration>, Failure> {
         let begun = Instant::now();
-        if stage == Stage::Ready {
-            let given_away = self.source.give_away(&self.before, self.kept.buckets).await;
-            let end = given_away.map_err(Failure::during("giving the buckets away"))?;
-            self.wait_for_replica_or_undo(end).await?;
-        } else if stage == Stage::GivenAway {
-            let end = self.source.position().await.map_err(Failure::during("the shard"))?.log_bytes;
-            self.wait_for_replica_or_undo(end).await?;
+        let is_begun_here = stage == Stage::Ready;
+        let (before, giving) = (Standing::of(self.before.clone()), self.giving(None));
+        if is_begun_here {
+            let given_away = self.source.step(&before, &giving).await;
+            given_away.map_err(Failure::during("giving the buckets away"))?;
         }
-        let (_, to) = self.positions().await?;
-        if to.is_replica {
-            self.target.promote().await.map_err(|error| {
-                Failure::new(format!(
-                    "promoting the replica: {error}. The buckets {} are served by nobody. Give this command again: it \
-                     goes on when the replica is promoted, by whatever means, and takes the buckets back when the \
-                     replica does not follow",
-                    self.given.buckets,
-                ))
-            })?;
+        if matches!(stage, Stage::Ready | Stage::GivenAway) {
+            self.wait_for_replica_or_undo().await?;
+            let promoted = self.promote().await;
+            promoted.map_err(|failure| self.unserved(&format!("promoting the replica: {failure}")))?;
         }
-        if stage != Stage::Done {
-            // Nobody takes over what the shard holds.
-            match self.source.ownership().await.map_err(Failure::during("the shard"))? {
-                Some(found) if found == self.kept => {}
-                found => return Err(disagreement("the shard's database", &self.kept, found.as_ref())),
-            }
-            let taken_over = self.target.take_over(&self.kept, &self.given).await;
-            taken_over.map_err(Failure::during("taking the buckets over (give the command again)"))?;
+        let id = match stage {
+            Stage::Ready | Stage::GivenAway => self.decide(None).await?,
+            Stage::Promoted(name) => self.decide(name).await?,
+            Stage::Decided(id) | Stage::TakenOver(id) => id,
+            Stage::Done => return Ok(None),
+        };
+        let (decided, given) = (self.giving(Some(id)), Standing::of(self.given.clone()));
+        if self.target.standing().await.map_err(Failure::during("the new shard"))?.as_ref() != Some(&given) {
+            let taken_over = self.target.step(&decided, &given).await;
+            taken_over.map_err(|error| self.unserved(&format!("taking the buckets over: {error}")))?;
         }
-        Ok((stage == Stage::Ready).then(|| begun.elapsed()))
+        let done = self.source.step(&decided, &Standing::of(self.kept.clone())).await;
+        done.map_err(Failure::during("noting that the new shard has the buckets (give the command again)"))?;
+        Ok(is_begun_here.then(|| begun.elapsed()))
     }
 
-    /// Waits until the replica has followed the log so far. When it does not come to that, the shard takes
-    /// the buckets back: nobody else can have them yet.
-    ///
-    /// A replica that was promoted meanwhile, as an earlier command may have asked for, has followed far enough if it has
-    /// the shard's word that the buckets are given away: that was the last that was written for them.
-    async fn wait_for_replica_or_undo(&self, end: u64) -> Result<(), Failure> {
-        let failure = match self.wait_for_replica(end).await {
-            Ok(()) => return Ok(()),
-            Err(failure) => failure,
-        };
-        let position = self.target.position().await.map_err(Failure::during("the new shard"))?;
-        if !position.is_replica {
-            let found = self.target.ownership().await.map_err(Failure::during("the new shard"))?;
-            if found.as_ref() == Some(&self.kept) {
-                return Ok(());
+    async fn promote(&self) -> Result<(), StoreError> {
+        if self.target.position().await?.is_replica { self.target.promote().await } else { Ok(()) }
+    }
+
+    /// Gives the promoted database a random name, and lets the shard decide for it. From then on nothing is taken back, and no
+    /// other database takes over.
+    async fn decide(&self, name: Option<String>) -> Result<String, Failure> {
+        let id = match name {
+            Some(id) => id,
+            None => {
+                let id = format!("{:016x}{:016x}", SystemRandom.next_u64(), SystemRandom.next_u64());
+                let named = self.target.step(&self.giving(None), &self.giving(Some(id.clone()))).await;
+                named.map_err(|error| self.unserved(&format!("naming the new shard: {error}")))?;
+                id
             }
-        }
-        match self.source.take_back(&self.before, self.kept.buckets).await {
+        };
+        let decided = self.source.step(&self.giving(None), &self.giving(Some(id.clone()))).await;
+        decided.map_err(|error| self.unserved(&format!("deciding for the new shard: {error}")))?;
+        Ok(id)
+    }
+
+    /// A failure after which nobody may hold the buckets that move.
+    fn unserved(&self, failure: &str) -> Failure {
+        Failure::new(format!(
+            "{failure}. The buckets {} are served by nobody: give this command again. If the new machine is lost for good, \
+             give it with --take-back instead of --apply",
+            self.given.buckets
+        ))
+    }
+
+    /// Takes the buckets back, whatever has become of the replica: it cannot take them over after that.
+    async fn take_back_or_refuse(&self) -> Result<(), Failure> {
+        let taken_back = self.source.step(&self.giving(None), &Standing::of(self.before.clone())).await;
+        taken_back.map_err(Failure::during("taking the buckets back"))?;
+        output::line(format_args!(
+            "{:?} holds the buckets {} again. Do not use the replica any more: make a new one for another split.",
+            self.before.name, self.before.buckets
+        ))
+    }
+
+    /// Waits until the replica has followed the shard so far that it says, too, that the buckets are given away: that was
+    /// the last that was written for them. When it does not come to that, the shard takes the buckets back.
+    async fn wait_for_replica_or_undo(&self) -> Result<(), Failure> {
+        let end =
+            self.source.position().await.map_err(|error| self.unserved(&format!("the shard: {error}")))?;
+        let Err(failure) = self.wait_for_replica(end.log_bytes).await else { return Ok(()) };
+        match self.source.step(&self.giving(None), &Standing::of(self.before.clone())).await {
             Ok(()) => Err(Failure::new(format!("{failure}. The shard has taken the buckets back"))),
-            Err(error) => Err(Failure::new(format!(
-                "{failure}. The buckets {} are served by nobody, since the shard could not take them back \
-                 ({error}): give the command again",
-                self.given.buckets
-            ))),
+            Err(error) => {
+                Err(self.unserved(&format!("{failure}. The shard could not take the buckets back ({error})")))
+            }
         }
     }
 
@@ -351,11 +448,14 @@ impl Split {
         let follow = async {
             loop {
                 let position = self.target.position().await?;
+                // One that is promoted, as an earlier command may have asked for, has to say it as well.
+                if (position.log_bytes >= end || !position.is_replica)
+                    && self.target.standing().await? == Some(self.giving(None))
+                {
+                    return Ok(());
+                }
                 if !position.is_replica {
                     return Err(StoreError::Unfit("it follows nobody any more".to_owned()));
-                }
-                if position.log_bytes >= end {
-                    return Ok(());
                 }
                 tokio::time::sleep(CATCH_UP_POLL).await;
             }
@@ -376,9 +476,12 @@ fn check_writable(path: &Path) -> Result<(), Failure> {
     std::fs::remove_file(path).map_err(during())
 }
 
-fn disagreement(what: &str, expected: &Ownership, found: Option<&Ownership>) -> Failure {
-    let found = found.map_or_else(|| "in no map".to_owned(), ToString::to_string);
-    Failure::new(format!("{what} says that it is {found}, not {expected}"))
+fn disagreement(what: &str, expected: &Standing, found: Option<&Standing>) -> Failure {
+    Failure::new(format!("{what} says that it is {}, not {expected}", in_words(found)))
+}
+
+fn in_words(found: Option<&Standing>) -> String {
+    found.map_or_else(|| "in no map".to_owned(), ToString::to_string)
 }
 
 #[cfg(test)]
