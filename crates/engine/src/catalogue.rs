@@ -135,7 +135,12 @@ impl CatalogueCache {
     /// Loads what is remembered of a restaurant again, unless it is of these revisions. What is not
     /// remembered stays so.
     pub(crate) async fn keep_up(&self, id: RestaurantId, now: CatalogueGuard) -> Result<(), StoreError> {
-        self.load(id, Load::Stale { now }).await.map(drop)
+        let loaded = self.load(id, Load::Stale { now }).await;
+        if matches!(loaded, Err(StoreError::WrittenByNewer(_))) {
+            // Nothing is priced or decided by what a newer server has replaced.
+            self.entries.invalidate(&id).await;
+        }
+        loaded.map(drop)
     }
 
     /// The restaurants that are remembered.

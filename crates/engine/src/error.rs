@@ -177,6 +177,7 @@ impl From<StoreError> for Error {
                 tracing::warn!(reason, "the outcome of a commit is unknown");
                 Self::OutcomeUnknown
             }
+            StoreError::WrittenByNewer(_) => Self::WrittenByNewer,
             StoreError::Corrupt(reason) => Self::Internal(reason),
         }
     }

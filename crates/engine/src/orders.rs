@@ -188,15 +188,17 @@ impl Engine {
     /// The order as it was at a version: as it is, when nothing has happened since, else from its events.
     async fn replay(&self, order_id: OrderId, version: Version, viewer: Viewer) -> Result<Answer, Error> {
         self.metrics.replays.inc();
-        if let Some(order) = self.store.order(order_id).await?
-            && order.version == version
-        {
+        let present = self.store.order(order_id).await?;
+        let is_newer = present.as_ref().is_some_and(|order| order.is_newer);
+        if let Some(order) = present.filter(|order| order.version == version) {
             return Ok(viewer.answer(order, true));
         }
         let history = self.store.events(order_id, 0, version).await?;
         let order = fold(&history).map_err(|error| Error::Internal(error.to_string()))?;
         match order {
-            Some(order) if order.version == version => Ok(viewer.answer(order, true)),
+            Some(order) if order.version == version => {
+                Ok(viewer.answer(Order { is_newer: order.is_newer || is_newer, ..order }, true))
+            }
             _ => Err(Error::Internal(format!("order {order_id} has no version {version}"))),
         }
     }
@@ -273,9 +275,11 @@ pub(crate) fn claim(
 #[cfg(test)]
 mod tests {
     use dabba_domain::{
+        Role, Timestamp,
         menu::MenuDocument,
         order::{CancelReason, Command, OrderRequest, RefundReason, RefundRequest, RejectReason},
         restaurant::SettingsDocument,
+        text::{Name, Note, Slug},
     };
 
     use super::*;
@@ -309,12 +313,20 @@ mod tests {
             Command::cancel(CancelReason::Other),
             Command::Refund(RefundRequest::new(None, RefundReason::Other)),
         ];
+        let until: Option<Timestamp> = Some("2026-11-28T12:00:00Z".parse().unwrap());
+        let reason = Note::new("moved").unwrap();
+        let others = [
+            json(&("place", &order)),
+            json(&("create_restaurant", &settings, &menu)),
+            json(&("pause", &until)),
+            json(&"resume"),
+            json(&("close", &reason)),
+            json(&"reopen"),
+            json(&("adjust_stock", &Slug::new("naan").unwrap(), -1)),
+            json(&("register", "ada@example.org", Name::new("Ada").unwrap(), Role::Customer)),
+        ];
         insta::assert_snapshot!(
-            [json(&("place", &order)), json(&("create_restaurant", &settings, &menu))]
-                .into_iter()
-                .chain(commands.iter().map(json))
-                .collect::<Vec<_>>()
-                .join("\n")
+            others.into_iter().chain(commands.iter().map(json)).collect::<Vec<_>>().join("\n")
         );
     }
 }

@@ -60,6 +60,9 @@ const MAX_PAYMENT_FAILURES: u32 = 20;
 /// The shortest interval at which it is looked for tasks.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
+/// Pause after which a task that only a newer server can carry out is handed out again.
+const NEWER_PAUSE: Duration = Duration::from_secs(2);
+
 /// Longest text of an error that is kept with a task, in bytes.
 const MAX_ERROR_LENGTH: usize = 2_000;
 
@@ -260,6 +263,10 @@ impl Engine {
     ) -> Result<Progress, Error> {
         for _ in 0..self.config.max_decision_attempts {
             let (order, entry) = self.order_with_catalogue(order_id).await?;
+            if order.is_newer {
+                // Not even that there is nothing to do can be decided here.
+                return Err(Error::WrittenByNewer);
+            }
             let decision = match verdict(&order, &entry.restaurant().settings, self.now())? {
                 Verdict::Write(decision) => decision,
                 Verdict::NotBefore(run_at) => return Ok(Progress::NotBefore(run_at)),
@@ -295,16 +302,19 @@ impl Engine {
     async fn fail(&self, claimed: &ClaimedTask, error: &Error) -> TaskOutcome {
         let (task, attempts, now) = (&claimed.task, claimed.attempts, self.now());
         let (order_id, kind) = (task.order_id, task.task.kind());
+        if matches!(error, Error::WrittenByNewer) {
+            // No failure of the task: a newer server carries it out.
+            tracing::debug!(%order_id, %kind, "a task is left to a newer server");
+            let postponed = self.store.postpone_task(claimed.lease, after(now, NEWER_PAUSE), None).await;
+            return given_back(claimed, postponed, TaskOutcome::Postponed);
+        }
         let failures = claimed.failures.saturating_add(1);
         let mut text = error.to_string();
         text.truncate(text.floor_char_boundary(MAX_ERROR_LENGTH));
         let failure = TaskFailure { at: now, error: text };
         let passes_by_itself = matches!(
             error,
-            Error::Unavailable
-                | Error::Overloaded
-                | Error::WrittenByNewer
-                | Error::Conflict(Conflict::TooManyChanges)
+            Error::Unavailable | Error::Overloaded | Error::Conflict(Conflict::TooManyChanges)
         );
         if !passes_by_itself && failures >= max_failures(kind) {
             tracing::error!(%order_id, %kind, attempts, %error, "a task keeps failing and is parked");

@@ -1,3 +1,7 @@
+-- Commits lock `shard` first, and the tables below in an order of their own: without this lock both would wait for each
+-- other.
+LOCK TABLE shard IN ACCESS EXCLUSIVE MODE;
+
 -- Which servers may run on this database while some of them are upgraded, and what an older one must leave alone.
 
 -- Each migration from here on adds its row, in its own transaction. A server that knows a lower version runs on this

@@ -80,7 +80,7 @@ const FIND_REVISION: &str = "SELECT revision FROM restaurants WHERE id = $1";
 /// Locks the restaurant against others who change its menu, its availability or its stock's being kept. Orders are not
 /// held up: they read the row, and notice at their COMMIT.
 const LOCK_MENU_REVISIONS: &str =
-    "SELECT menu_revision, availability_revision FROM restaurants WHERE id = $1 FOR UPDATE";
+    "SELECT menu_revision, availability_revision, format FROM restaurants WHERE id = $1 FOR UPDATE";
 
 const INSERT_RESTAURANT: &str = concat!(
     "\
@@ -431,7 +431,19 @@ fn unavailable_of(rows: &[Row]) -> Result<UnavailableItems, Failure> {
         .collect()
 }
 
+/// A restaurant from a row of [`restaurant_columns`]. What a newer program wrote and this one cannot decode is unavailable
+/// here.
 fn restaurant_of(row: &Row) -> Result<Restaurant, Failure> {
+    match decode_restaurant(row) {
+        Err(Failure::Store(StoreError::Corrupt(_))) if read_format(row, 8)? > RESTAURANT_FORMAT => {
+            let id: RestaurantId = read_id(row, 0)?;
+            Err(written_by_newer(format_args!("restaurant {id}")).into())
+        }
+        restaurant => restaurant,
+    }
+}
+
+fn decode_restaurant(row: &Row) -> Result<Restaurant, Failure> {
     Ok(Restaurant {
         id: read_id(row, 0)?,
         revision: read_number(row, 1)?,
@@ -446,11 +458,15 @@ fn stock_level_of(row: &Row) -> Result<StockLevel, Failure> {
     Ok(StockLevel { item: slug_of(row)?, remaining: read_number(row, 1)?, revision: read_number(row, 2)? })
 }
 
+/// Locks a restaurant for a change of its menu or its marks, and reads its revisions. One whose format is newer must be
+/// changed by a newer server: it may have raised the format since this server read the menu.
 async fn lock_menu_revisions(connection: &Connection, id: Uuid) -> Result<Option<MenuRevisions>, Failure> {
     let rows = connection.query(LOCK_MENU_REVISIONS, &[&id]).await?;
-    let revisions =
-        |row| Ok(MenuRevisions { menu: read_number(row, 0)?, availability: read_number(row, 1)? });
-    rows.first().map(revisions).transpose()
+    let Some(row) = rows.first() else { return Ok(None) };
+    if read_format(row, 2)? > RESTAURANT_FORMAT {
+        return Err(written_by_newer(format_args!("restaurant {id} or its menu")).into());
+    }
+    Ok(Some(MenuRevisions { menu: read_number(row, 0)?, availability: read_number(row, 1)? }))
 }
 
 /// Marks of items as columns, sorted, so that two transactions lock the rows in the same order.

@@ -146,12 +146,13 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
     }
 }
 
-/// Whether a migration failed because it did not get a lock in time.
+/// Whether a migration failed because it did not get a lock in time, or not without a deadlock.
 fn is_locked(error: &refinery::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
-            return error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+            let passing = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
+            return error.code().is_some_and(|code| passing.contains(code));
         }
         cause = error.source();
     }

@@ -11,6 +11,7 @@ use dabba_store::{
     TaskPage, TaskResolution, TaskRetry, TaskStore,
     encoding::{
         clamped_nanoseconds, decode_task, decode_task_failures, encode_task_failure, exact_nanoseconds,
+        written_by_newer,
     },
 };
 use tokio_postgres::Row;
@@ -157,8 +158,10 @@ impl TaskStore for PostgresStore {
             shard::require(&connection, id.bucket()).await?;
             let rows = connection.query(KIND_OF_PARKED, &[&id.uuid()]).await?;
             let Some(row) = rows.first() else { return Ok(TaskRetry::NotParked) };
-            if TaskKind::from_name(read(row, 0)?).is_some_and(TaskKind::is_for_people) {
-                return Ok(TaskRetry::ForPeople);
+            match TaskKind::from_name(read(row, 0)?) {
+                Some(kind) if kind.is_for_people() => return Ok(TaskRetry::ForPeople),
+                Some(_) => {}
+                None => return Err(written_by_newer(format_args!("task {id}")).into()),
             }
             let queued = connection.execute(RETRY, &[&id.uuid(), &run_at_ns]).await? == 1;
             Ok(if queued { TaskRetry::Queued } else { TaskRetry::NotParked })
@@ -173,6 +176,11 @@ impl TaskStore for PostgresStore {
             let reason = reason.clone();
             async move {
                 shard::require(&connection, id.bucket()).await?;
+                let rows = connection.query(KIND_OF_PARKED, &[&id.uuid()]).await?;
+                let Some(row) = rows.first() else { return Ok(false) };
+                if TaskKind::from_name(read(row, 0)?).is_none() {
+                    return Err(written_by_newer(format_args!("task {id}")).into());
+                }
                 Ok(connection.execute(RESOLVE, &[&id.uuid(), &at_ns, &by, &reason]).await? == 1)
             }
         })

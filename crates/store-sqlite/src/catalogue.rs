@@ -364,7 +364,19 @@ fn unavailable_items(connection: &Connection, id: RestaurantId) -> Result<Unavai
     Ok(marks.into_iter().collect())
 }
 
+/// A restaurant from a row of [`restaurant_columns`]. What a newer program wrote and this one cannot decode is unavailable
+/// here.
 fn restaurant_of(row: &Row<'_>) -> Result<Restaurant, Failure> {
+    match decode_restaurant(row) {
+        Err(failure) if failure.is_corrupt() && read_number(row, 8)? > RESTAURANT_FORMAT => {
+            let id: RestaurantId = read_id(row, 0)?;
+            Err(written_by_newer(format_args!("restaurant {id}")).into())
+        }
+        restaurant => restaurant,
+    }
+}
+
+fn decode_restaurant(row: &Row<'_>) -> Result<Restaurant, Failure> {
     Ok(Restaurant {
         id: read_id(row, 0)?,
         revision: read_number(row, 1)?,

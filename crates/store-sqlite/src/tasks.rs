@@ -12,6 +12,7 @@ use dabba_store::{
     TaskPage, TaskResolution, TaskRetry, TaskStore,
     encoding::{
         clamped_nanoseconds, decode_task, decode_task_failures, encode_task_failure, exact_nanoseconds,
+        written_by_newer,
     },
 };
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
@@ -125,8 +126,10 @@ impl TaskStore for SqliteStore {
                 let mut statement = transaction.prepare_cached(KIND_OF_PARKED)?;
                 let kind = statement.query_row([id_bytes(id)], |row| row.get::<_, String>(0)).optional()?;
                 let Some(kind) = kind else { return Ok(TaskRetry::NotParked) };
-                if TaskKind::from_name(&kind).is_some_and(TaskKind::is_for_people) {
-                    return Ok(TaskRetry::ForPeople);
+                match TaskKind::from_name(&kind) {
+                    Some(kind) if kind.is_for_people() => return Ok(TaskRetry::ForPeople),
+                    Some(_) => {}
+                    None => return Err(written_by_newer(format_args!("task {id}")).into()),
                 }
                 transaction.prepare_cached(RETRY)?.execute(params![id_bytes(id), run_at_ns])?;
                 Ok(TaskRetry::Queued)
@@ -139,6 +142,11 @@ impl TaskStore for SqliteStore {
         let at_ns = exact_nanoseconds(at)?;
         self.writer
             .write(move |transaction| {
+                let mut statement = transaction.prepare_cached(KIND_OF_PARKED)?;
+                let kind = statement.query_row([id_bytes(id)], |row| row.get::<_, String>(0)).optional()?;
+                if kind.is_some_and(|kind| TaskKind::from_name(&kind).is_none()) {
+                    return Err(written_by_newer(format_args!("task {id}")).into());
+                }
                 let parameters = params![id_bytes(id), at_ns, id_bytes(by), reason];
                 Ok(transaction.prepare_cached(RESOLVE)?.execute(parameters)? == 1)
             })

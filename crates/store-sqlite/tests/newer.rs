@@ -21,11 +21,10 @@ fn write_newer(path: &Path, rows: &NewerRows) {
         assert_eq!(connection.execute(sql, parameters).unwrap(), 1, "{sql}");
     };
     let order_id = rows.order_id.uuid().into_bytes();
-    write(
-        "INSERT INTO order_events (order_id, version, at_ns, type, actor, data) \
-         SELECT order_id, ?2, at_ns, ?3, actor, ?4 FROM order_events WHERE order_id = ?1 AND version = ?2 - 1",
-        params![order_id, rows.version, NewerRows::EVENT, NewerRows::DATA],
-    );
+    let event = "INSERT INTO order_events (order_id, version, at_ns, type, actor, data) \
+         SELECT order_id, ?2, at_ns, ?3, actor, ?4 FROM order_events WHERE order_id = ?1 AND version = ?2 - 1";
+    write(event, params![order_id, rows.version - 1, NewerRows::EVENT, NewerRows::DATA]);
+    write(event, params![order_id, rows.version, NewerRows::KNOWN_EVENT, NewerRows::NEW_DATA]);
     let format = NewerRows::ORDER_FORMAT;
     write(
         "UPDATE orders SET version = ?2, format = ?3 WHERE id = ?1",
@@ -45,7 +44,7 @@ fn write_newer(path: &Path, rows: &NewerRows) {
         params![rows.claimed.order_id.uuid().into_bytes(), NewerRows::FINGERPRINT_VERSION],
     );
     write(
-        "INSERT INTO tasks (id, order_id, queue, kind, run_at_ns) VALUES (?1, ?2, 'deadlines', ?3, 1)",
+        "INSERT INTO tasks (id, order_id, queue, kind, run_at_ns, parked_at_ns) VALUES (?1, ?2, 'deadlines', ?3, 1, 1)",
         params![rows.task_id.uuid().into_bytes(), order_id, NewerRows::KIND],
     );
 }

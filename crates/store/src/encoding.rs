@@ -33,7 +33,7 @@ pub const FINGERPRINT_VERSION: u32 = 1;
 
 /// Reports what a newer program wrote where this one cannot do without it. A server of that version can.
 pub fn written_by_newer(what: impl std::fmt::Display) -> StoreError {
-    StoreError::Unavailable(format!("{what} was written by a newer version of Dabba: upgrade this server"))
+    StoreError::WrittenByNewer(format!("{what} was written by a newer version of Dabba: upgrade this server"))
 }
 
 /// A [`Commit`] with all that takes time and needs no database done.
@@ -199,6 +199,15 @@ pub fn decode_event(name: &str, data: Option<&str>) -> Result<Event, StoreError>
         None if name == "delivered" => Ok(Event::delivered()),
         None => decode_json(&format!(r#"{{"type":{name_json}}}"#)).map_err(corrupt),
     }
+}
+
+/// The same for an order of which a newer program wrote something: an event that this program knows by its name alone is
+/// [`Event::Unknown`] too.
+pub fn decode_event_of_newer(name: &str, data: Option<&str>) -> Result<Event, StoreError> {
+    decode_event(name, data).or_else(|_| {
+        let data = data.map(serde_json::from_str).transpose().map_err(corrupt)?;
+        Ok(Event::Unknown(UnknownEvent { name: name.into(), data }))
+    })
 }
 
 /// What was agreed, from its JSON.

@@ -42,6 +42,10 @@ pub enum StoreError {
     /// of the shard map. It takes an operator to change that. Nothing was written.
     #[error("the store cannot be used: {0}")]
     Unfit(String),
+    /// What this concerns was written by a newer version of Dabba, in a way that only that version understands. Nothing was
+    /// written.
+    #[error("{0}")]
+    WrittenByNewer(String),
     /// The store holds, or was given, what cannot be: damage or a defect, not a passing fault. Nothing was written.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),

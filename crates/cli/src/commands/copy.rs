@@ -97,7 +97,7 @@ impl Copy<'_> {
         let during = || {
             |error: StoreError| {
                 let hint = match error {
-                    StoreError::Unfit(_) | StoreError::Corrupt(_) => "",
+                    StoreError::Unfit(_) | StoreError::WrittenByNewer(_) | StoreError::Corrupt(_) => "",
                     // Whatever came of the last page, the target knows how far the copy is.
                     StoreError::Unavailable(_)
                     | StoreError::Contention(_)

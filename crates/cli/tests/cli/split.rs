@@ -283,11 +283,13 @@ fn a_dry_run_checks_all_that_the_split_needs() {
             assert!(begun.elapsed() < Duration::from_mins(1), "{text}");
         }
     };
+    becomes([&source, &pair.urls[1]], "the user of the shard's URL may not change the table shard");
+    becomes([&pair.urls[0], &target], "the user of the new shard's URL may not change the table shard");
+    pair.primary.execute(database, "GRANT UPDATE ON shard TO operator").unwrap();
     becomes([&source, &target], "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer)");
     pair.primary
         .execute(database, "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO operator")
         .unwrap();
-    becomes([&source, &target], "may not change the table shard");
     pair.primary.set("synchronous_standby_names", "south").unwrap();
     pair.primary.wait_until_synchronous("south").unwrap();
     assert!(pair.refusal([&pair.urls[0], &pair.urls[1]]).contains("commits wait for the replica"));

@@ -200,3 +200,47 @@ fn a_version_that_is_not_compatible_is_refused() {
         assert!(text.contains("upgrade it") && text.contains(&newer.to_string()), "{command}: {text}");
     }
 }
+
+/// Proves that a server stops using what it remembers of a restaurant when a newer version replaces that, shows its orders
+/// all the same, and leaves the order's tasks to a newer server without counting a failure.
+#[test]
+fn a_restaurant_of_a_newer_version_is_not_used() {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--database", &url, "--task-poll-milliseconds", "20"]);
+    let (restaurant, order) = (server.said("/restaurant_id"), server.announcement["order"].clone());
+    let kitchen = server.client("restaurant");
+    let id = block_on(replayed(&server.client("customer"), &restaurant, "one", &order));
+    let quoted = async || {
+        let cart = json!({"lines": order["lines"], "fulfilment": "collection"});
+        let path = format!("/v1/restaurants/{restaurant}/quotes");
+        match server.client("customer").post(&path).json(&cart).send().await {
+            Ok(_) => 200,
+            Err(error) => error.problem().unwrap().status,
+        }
+    };
+    assert_eq!(block_on(quoted()), 200);
+    let newer = format!(
+        "UPDATE restaurants SET format = 2, revision = revision + 1 WHERE id = '{restaurant}'; \
+         UPDATE orders SET format = 2, acceptance_deadline_ns = NULL WHERE id = '{id}'; UPDATE tasks SET run_at_ns = 1 WHERE order_id = '{id}'"
+    );
+    cluster.execute(&database, &newer).unwrap();
+    let begun = std::time::Instant::now();
+    while block_on(quoted()) != 503 {
+        assert!(begun.elapsed() < super::support::PATIENCE, "the server goes on with what it remembers");
+        pause();
+    }
+    block_on(async {
+        let listed = kitchen.get(&format!("/v1/restaurants/{restaurant}/orders")).send().await.unwrap().body;
+        assert_eq!(listed["orders"][0]["id"], id.as_str(), "{listed}");
+        let menu = kitchen.get(&format!("/v1/restaurants/{restaurant}/menu")).send().await.unwrap_err();
+        assert_eq!(menu.problem().unwrap().status, 503);
+    });
+    let attempts = format!("SELECT count(*) FROM tasks WHERE order_id = '{id}' AND attempts > 0");
+    super::support::becomes(cluster, &database, &attempts, "1");
+    let failures = format!("SELECT sum(jsonb_array_length(failures)) FROM tasks WHERE order_id = '{id}'");
+    assert_eq!(cluster.execute(&database, &failures).unwrap(), "0");
+    server.stop();
+}

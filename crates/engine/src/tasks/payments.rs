@@ -79,6 +79,10 @@ impl Engine {
         };
         let task = &claimed.task.task;
         let order = self.store.order(claimed.task.order_id).await?.ok_or(Error::NotFound("order"))?;
+        if order.is_newer {
+            // The provider must not be called for an order that this server understands only in part.
+            return Err(Error::WrittenByNewer);
+        }
         let report = match next(task, &order, claimed.attempts <= 1) {
             Next::Nothing => None,
             Next::Record(report) => Some(report),

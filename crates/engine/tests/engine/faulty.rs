@@ -151,6 +151,8 @@ pub(crate) struct FaultyStore {
     pub(crate) panics_at_a_catalogue: AtomicBool,
     /// Orders at which whoever reads them panics.
     pub(crate) poisoned: Mutex<HashSet<OrderId>>,
+    /// Orders that are read as if a newer program had written to them.
+    pub(crate) newer: Mutex<HashSet<OrderId>>,
     /// How often tasks were asked for.
     pub(crate) claims_begun: AtomicU64,
     /// Through which every batch passes.
@@ -215,6 +217,7 @@ impl FaultyStore {
             refused_keys: Mutex::default(),
             panics_at_a_catalogue: AtomicBool::new(false),
             poisoned: Mutex::default(),
+            newer: Mutex::default(),
             claims_begun: AtomicU64::new(0),
             batch_gate: Gate::new(),
             write_gate: Gate::new(),
@@ -293,7 +296,11 @@ impl OrderStore for FaultyStore {
     }
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
         assert!(!self.poisoned.lock().unwrap().contains(&id), "as the test says");
-        self.loads.around(self.inner.order(id)).await
+        let mut order = self.loads.around(self.inner.order(id)).await?;
+        if let Some(order) = &mut order {
+            order.is_newer |= self.newer.lock().unwrap().contains(&id);
+        }
+        Ok(order)
     }
     async fn events(
         &self,

@@ -14,7 +14,7 @@ use dabba_engine::{
     BreakerState, CommandRequest, Conflict, Error, GatewayError, Obstacle, ProviderNotice, ProviderObject,
 };
 use dabba_gateways::simulated::Health;
-use dabba_store::{OrderStore as _, TaskStore as _};
+use dabba_store::{AuditStore as _, OrderStore as _, PageSize, TaskStore as _};
 use jiff::SignedDuration;
 
 use crate::{
@@ -109,6 +109,32 @@ async fn each_step_is_done_once_when_its_worker_dies_after_the_call() {
         worker.abort();
         world.gateway.gate.open();
         check(&world, step, &order, "the worker dies").await;
+    }
+}
+
+/// Proves that no step of an order is done to which a newer program has written: the provider is not called, the
+/// task is not parked, and the step is done once as soon as a server understands the order.
+#[tokio::test]
+async fn no_step_of_a_newer_order_is_done() {
+    for step in &STEPS {
+        let world = PayingWorld::new().await;
+        let order = before(&world, step).await;
+        let calls = || world.gateway.keys.lock().unwrap().len();
+        let calls_before = calls();
+        world.world.store.newer.lock().unwrap().insert(order.id);
+        for _ in 0..40 {
+            world.work_with(&world.world.engine).await;
+            world.world.clock.advance(SignedDuration::from_secs(1));
+        }
+        assert_eq!(calls(), calls_before, "{}", step.name);
+        let tasks = world.world.store.all_tasks(None, PageSize::DEFAULT).await.unwrap().entries;
+        assert!(
+            tasks.iter().any(|stored| stored.task.task.kind().queue() == TaskQueue::Payments),
+            "{tasks:?}"
+        );
+        assert!(tasks.iter().all(|stored| stored.parked_at.is_none()), "{tasks:?}");
+        world.world.store.newer.lock().unwrap().clear();
+        check(&world, step, &order, "a newer server").await;
     }
 }
 
@@ -329,7 +355,7 @@ async fn a_dead_provider_holds_up_nothing_else() {
         world.world.clock.advance(SignedDuration::from_mins(1));
         world.work_with(engine).await;
     }
-    let parked = world.world.store.parked_tasks(None, dabba_store::PageSize::DEFAULT).await.unwrap();
+    let parked = world.world.store.parked_tasks(None, PageSize::DEFAULT).await.unwrap();
     assert_eq!(parked.tasks, []);
     assert!(placed.iter().all(|order| order.details.payment_deadline.unwrap() < engine.now()));
 
@@ -373,7 +399,7 @@ async fn what_the_provider_keeps_refusing_is_parked() {
     let now = world.world.engine.now();
     let _ = world.gateway.provider.refund(&other, &payment.reference, number, now);
     world.world.act(&world.world.admin, order.id, refund(Some(300))).await.unwrap();
-    let limit = dabba_store::PageSize::DEFAULT;
+    let limit = PageSize::DEFAULT;
     let mut parked = Vec::new();
     for _ in 0..200 {
         world.world.clock.advance(SignedDuration::from_mins(1));

@@ -147,7 +147,7 @@ async fn pages_over_shards_end_where_nothing_follows() {
 /// without any.
 #[tokio::test]
 async fn a_server_without_a_shard_is_ready_and_says_so() {
-    let Sharded { server, north, south, .. } = Sharded::start().await;
+    let Sharded { server, north, south, _directory } = Sharded::start().await;
     assert_eq!(server.get("/readyz", None).await.expect(200), json!({"status": "ok"}));
     south.close().await;
     let degraded = json!({"status": "degraded", "shards": ["south"]});

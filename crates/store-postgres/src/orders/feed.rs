@@ -19,7 +19,7 @@ use std::{fmt, str::FromStr};
 
 use dabba_store::{BucketRange, FeedCursor, FeedEntry, StoreError};
 
-use super::read::{event_columns, event_of};
+use super::read::{event_columns, events_of};
 use crate::{codec::read, failure::Failure, pool::Connection, shard};
 
 /// The order names its table: `transaction_id` alone would be the column of the answer, a text, in which 1000
@@ -87,14 +87,16 @@ pub(super) async fn feed(
             &[&after.transaction_id.to_string(), &after.sequence, &i64::from(limit), &first, &last],
         )
         .await?;
+    let events = events_of(connection, &rows, 2).await?;
     rows.iter()
-        .map(|row| {
+        .zip(events)
+        .map(|(row, event)| {
             let transaction_id: &str = read(row, 0)?;
             let transaction_id = transaction_id
                 .parse()
                 .map_err(|_| Failure::corrupt(format!("{transaction_id} is not a transaction's number")))?;
             let place = Place { transaction_id, sequence: read(row, 1)? };
-            Ok(FeedEntry { cursor: FeedCursor(place.to_string()), event: event_of(row, 2)? })
+            Ok(FeedEntry { cursor: FeedCursor(place.to_string()), event })
         })
         .collect()
 }

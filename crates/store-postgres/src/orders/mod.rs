@@ -125,6 +125,7 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         ("update_orders", write::UPDATE_ORDERS),
         ("find_orders", read::FIND_ORDERS),
         ("find_events", read::FIND_EVENTS),
+        ("find_newer", read::FIND_NEWER),
         ("find_claim", read::FIND_CLAIM),
         ("forget_keys", read::FORGET_KEYS),
         ("find_task", resolve::FIND_TASK),

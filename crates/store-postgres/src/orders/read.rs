@@ -1,12 +1,17 @@
 //! Reads of single orders, their events, and their keys.
 
+use std::collections::HashSet;
+
 use dabba_domain::{
     Amount, OrderId,
-    order::{Order, OrderStatus, PaymentReference, PaymentStatus, RecordedEvent, Version},
+    order::{Event, Order, OrderStatus, PaymentReference, PaymentStatus, RecordedEvent, Version},
 };
 use dabba_store::{
     StoreError,
-    encoding::{ORDER_FORMAT, decode_details, decode_event, decode_json, decode_refunds, written_by_newer},
+    encoding::{
+        ORDER_FORMAT, decode_details, decode_event, decode_event_of_newer, decode_json, decode_refunds,
+        written_by_newer,
+    },
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -50,6 +55,9 @@ pub(crate) const FIND_EVENTS: &str = concat!(
     event_columns!(),
     " FROM order_events WHERE order_id = $1 AND version > $2 ORDER BY version LIMIT $3"
 );
+
+/// Those of these orders of which a newer program wrote something.
+pub(crate) const FIND_NEWER: &str = "SELECT id FROM orders WHERE id = ANY ($1) AND format > $2";
 
 pub(crate) const FIND_CLAIM: &str = "\
     SELECT fingerprint, order_id, version, resource::text, fingerprint_version FROM idempotency_keys \
@@ -120,12 +128,36 @@ pub(super) async fn events(
     limit: u32,
 ) -> Result<Vec<RecordedEvent>, Failure> {
     let rows = connection.query(FIND_EVENTS, &[&id.uuid(), &i64::from(after), &i64::from(limit)]).await?;
-    rows.iter().map(|row| event_of(row, 0)).collect()
+    events_of(connection, &rows, 0).await
+}
+
+/// The events in rows, from the columns of [`event_columns`], the first of which is this. Where one cannot be decoded and its
+/// order is one of a newer program, it is passed on as it is stored.
+pub(super) async fn events_of(
+    connection: &Connection,
+    rows: &[Row],
+    column: usize,
+) -> Result<Vec<RecordedEvent>, Failure> {
+    let decoded = rows.iter().map(|row| event_of(row, column, decode_event)).collect();
+    let Err(Failure::Store(StoreError::Corrupt(_))) = &decoded else { return decoded };
+    let orders = rows.iter().map(|row| read::<Uuid>(row, column)).collect::<Result<Vec<_>, _>>()?;
+    let newer =
+        connection.query(FIND_NEWER, &[&orders, &i32::try_from(ORDER_FORMAT).unwrap_or(i32::MAX)]).await?;
+    let newer = newer.iter().map(|row| read(row, 0)).collect::<Result<HashSet<Uuid>, _>>()?;
+    let decode = |row: &Row| {
+        let is_newer = newer.contains(&read::<Uuid>(row, column)?);
+        event_of(row, column, if is_newer { decode_event_of_newer } else { decode_event })
+    };
+    rows.iter().map(decode).collect()
 }
 
 /// An event from the columns of [`event_columns`], the first of which is this.
-pub(super) fn event_of(row: &Row, column: usize) -> Result<RecordedEvent, Failure> {
-    let event = decode_event(read(row, column + 2)?, read(row, column + 3)?)?;
+fn event_of(
+    row: &Row,
+    column: usize,
+    decode: fn(&str, Option<&str>) -> Result<Event, StoreError>,
+) -> Result<RecordedEvent, Failure> {
+    let event = decode(read(row, column + 2)?, read(row, column + 3)?)?;
     Ok(RecordedEvent {
         order_id: read_id(row, column)?,
         version: read_number(row, column + 1)?,

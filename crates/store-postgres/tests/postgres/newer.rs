@@ -29,7 +29,10 @@ async fn write_newer(client: &Client, rows: &NewerRows) {
         SELECT order_id, version + 1, at_ns, $3, actor, $4::text::json FROM order_events \
         WHERE order_id = $1 AND version = $2::bigint - 1";
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-        [&rows.order_id.uuid(), &version, &NewerRows::EVENT, &NewerRows::DATA];
+        [&rows.order_id.uuid(), &(version - 1), &NewerRows::EVENT, &NewerRows::DATA];
+    assert_eq!(client.execute(event, &parameters).await.unwrap(), 1);
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+        [&rows.order_id.uuid(), &version, &NewerRows::KNOWN_EVENT, &NewerRows::NEW_DATA];
     assert_eq!(client.execute(event, &parameters).await.unwrap(), 1);
     let format = number(NewerRows::ORDER_FORMAT);
     let order = "UPDATE orders SET version = $2, format = $3 WHERE id = $1";
@@ -42,7 +45,7 @@ async fn write_newer(client: &Client, rows: &NewerRows) {
     let key = "UPDATE idempotency_keys SET fingerprint_version = $2 WHERE order_id = $1";
     let format = number(NewerRows::FINGERPRINT_VERSION);
     client.execute(key, &[&rows.claimed.order_id.uuid(), &format]).await.unwrap();
-    let task = "INSERT INTO tasks (id, order_id, queue, kind, run_at_ns) VALUES ($1, $2, 'deadlines', $3, 1)";
+    let task = "INSERT INTO tasks (id, order_id, queue, kind, run_at_ns, parked_at_ns) VALUES ($1, $2, 'deadlines', $3, 1, 1)";
     client.execute(task, &[&rows.task_id.uuid(), &rows.order_id.uuid(), &NewerRows::KIND]).await.unwrap();
 }
 

@@ -5,7 +5,8 @@ use dabba_domain::{
     order::{Order, OrderStatus, PaymentReference, PaymentStatus, RecordedEvent, Version},
 };
 use dabba_store::encoding::{
-    ORDER_FORMAT, decode_details, decode_event, decode_json, decode_refunds, written_by_newer,
+    ORDER_FORMAT, decode_details, decode_event, decode_event_of_newer, decode_json, decode_refunds,
+    written_by_newer,
 };
 use dabba_store::{FeedCursor, FeedEntry, StoreError};
 use rusqlite::{Connection, Row, params};
@@ -42,6 +43,8 @@ pub(crate) const FIND_EVENTS: &str = concat!(
     event_columns!(),
     " FROM order_events WHERE order_id = ?1 AND version > ?2 ORDER BY version LIMIT ?3"
 );
+
+pub(crate) const FIND_NEWER: &str = "SELECT 1 FROM orders WHERE id = ?1 AND format > ?2";
 
 pub(crate) const READ_FEED: &str =
     concat!("SELECT ", event_columns!(), " FROM order_events WHERE sequence > ?1 ORDER BY sequence LIMIT ?2");
@@ -103,14 +106,19 @@ pub(super) fn events(
     let mut rows = statement.query(params![id_bytes(id), after, limit])?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
-        events.push(event_of(row)?);
+        events.push(event_of(connection, row)?);
     }
     Ok(events)
 }
 
-/// An event from a row of [`event_columns`].
-fn event_of(row: &Row<'_>) -> Result<RecordedEvent, Failure> {
-    let event = decode_event(read_text(row, 3)?, read_optional_text(row, 4)?)?;
+/// An event from a row of [`event_columns`]. Where it cannot be decoded and its order is one of a newer program, it is passed
+/// on as it is stored.
+fn event_of(connection: &Connection, row: &Row<'_>) -> Result<RecordedEvent, Failure> {
+    let (name, data) = (read_text(row, 3)?, read_optional_text(row, 4)?);
+    let event = match decode_event(name, data) {
+        Err(StoreError::Corrupt(_)) if is_of_newer(connection, row)? => decode_event_of_newer(name, data)?,
+        event => event?,
+    };
     Ok(RecordedEvent {
         order_id: read_id(row, 1)?,
         version: read_number(row, 2)?,
@@ -118,6 +126,13 @@ fn event_of(row: &Row<'_>) -> Result<RecordedEvent, Failure> {
         actor: decode_json(read_text(row, 5)?)?,
         event,
     })
+}
+
+/// Whether a newer program wrote something of the order of an event in a row of [`event_columns`].
+fn is_of_newer(connection: &Connection, row: &Row<'_>) -> Result<bool, Failure> {
+    let order_id: OrderId = read_id(row, 1)?;
+    let mut statement = connection.prepare_cached(FIND_NEWER)?;
+    Ok(statement.exists(params![id_bytes(order_id), ORDER_FORMAT])?)
 }
 
 /// The place that a cursor names. One that no store of this kind made is refused.
@@ -138,7 +153,8 @@ pub(super) fn feed(connection: &Connection, after: i64, limit: u32) -> Result<Ve
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
         let sequence: i64 = row.get(0)?;
-        entries.push(FeedEntry { cursor: FeedCursor(sequence.to_string()), event: event_of(row)? });
+        entries
+            .push(FeedEntry { cursor: FeedCursor(sequence.to_string()), event: event_of(connection, row)? });
     }
     Ok(entries)
 }

@@ -10,7 +10,7 @@ use dabba_domain::{
 
 use super::builders::{World, menu, order_of};
 use crate::{
-    Commit, CommitOutcome, FeedCursor, OrderQuery, OrderScope, PageSize, Store, StoreError,
+    Commit, CommitOutcome, FeedCursor, OrderQuery, OrderScope, PageSize, Store, StoreError, TaskResolution,
     encoding::{FINGERPRINT_VERSION, ORDER_FORMAT, RESTAURANT_FORMAT},
 };
 
@@ -18,16 +18,16 @@ use crate::{
 pub struct NewerRows {
     /// The restaurant whose settings or menu it has replaced: `format` is one more than this program knows.
     pub restaurant_id: RestaurantId,
-    /// The order to which it has added the event [`NewerRows::EVENT`] with [`NewerRows::DATA`]: `format` is one more than
-    /// this program knows, and the version one more than before.
+    /// The order to which it has added the event [`NewerRows::EVENT`] with [`NewerRows::DATA`], and
+    /// [`NewerRows::KNOWN_EVENT`] with [`NewerRows::NEW_DATA`]: `format` is one more than this program knows.
     pub order_id: OrderId,
-    /// The version of that event.
+    /// The version of the second of these events.
     pub version: u32,
     /// The order to which it has given a status [`NewerRows::STATUS`], which this program cannot read.
     pub unreadable_id: OrderId,
     /// The commit whose key it has claimed, with another version of fingerprints.
     pub claimed: Commit,
-    /// A task of the kind [`NewerRows::KIND`], due in the queue of deadlines.
+    /// A parked task of the kind [`NewerRows::KIND`], due in the queue of deadlines.
     pub task_id: TaskId,
 }
 
@@ -36,6 +36,10 @@ impl NewerRows {
     pub const EVENT: &str = "held_back";
     /// Its content.
     pub const DATA: &str = r#"{"minutes":5}"#;
+    /// The type of an event that this program knows, with a content that it does not understand.
+    pub const KNOWN_EVENT: &str = "cancelled";
+    /// That content.
+    pub const NEW_DATA: &str = r#"{"reason":"novel"}"#;
     /// A kind of tasks.
     pub const KIND: &str = "release_order";
     /// The status of an order.
@@ -59,7 +63,7 @@ impl NewerRows {
         Self {
             restaurant_id: restaurant.id,
             order_id: order.id,
-            version: order.version + 1,
+            version: order.version + 2,
             unreadable_id: unreadable.order_id,
             task_id: world.task_id(order.id),
             claimed,
@@ -68,23 +72,27 @@ impl NewerRows {
 }
 
 /// What a newer program has written is shown as far as it is understood. Nothing is decided on it, priced from it or
-/// compared with it, and none of it keeps what is beside it from being read.
+/// compared with it. What can be decoded does not keep what is beside it from being read.
 pub async fn newer_rows_are_left_alone(store: Arc<dyn Store>, world: &mut World, rows: &NewerRows) {
     let order = store.order(rows.order_id).await.unwrap().unwrap();
     assert!(order.is_newer);
     assert_eq!(order.version, rows.version);
     let own = store.order(rows.claimed.order_id).await.unwrap().unwrap();
     assert!(!own.is_newer);
-    let events = store.events(rows.order_id, rows.version - 1, 10).await.unwrap();
-    let Some(Event::Unknown(event)) = events.last().map(|recorded| &recorded.event) else {
+    let events = store.events(rows.order_id, rows.version - 2, 10).await.unwrap();
+    let [Event::Unknown(event), Event::Unknown(known)] = [&events[0].event, &events[1].event] else {
         panic!("{events:?}")
     };
     assert_eq!((&*event.name, event.data.clone().unwrap()["minutes"].as_i64()), (NewerRows::EVENT, Some(5)));
+    assert_eq!(
+        (&*known.name, known.data.clone().unwrap()["reason"].as_str()),
+        (NewerRows::KNOWN_EVENT, Some("novel"))
+    );
     let feed = store.feed(&FeedCursor::start(), 100).await.unwrap();
-    assert_eq!(feed.iter().filter(|entry| matches!(entry.event.event, Event::Unknown(_))).count(), 1);
+    assert_eq!(feed.iter().filter(|entry| matches!(entry.event.event, Event::Unknown(_))).count(), 2);
 
     let error = store.order(rows.unreadable_id).await.unwrap_err();
-    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("newer")), "{error}");
+    assert!(matches!(&error, StoreError::WrittenByNewer(_)), "{error}");
     let query = OrderQuery {
         scope: OrderScope::Restaurant(rows.restaurant_id),
         statuses: vec![own.status, order.status],
@@ -106,8 +114,20 @@ pub async fn newer_rows_are_left_alone(store: Arc<dyn Store>, world: &mut World,
     assert_eq!(outcomes, [CommitOutcome::NewerClaim, CommitOutcome::Committed]);
 
     let error = store.catalogue(rows.restaurant_id).await.unwrap_err();
-    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("newer")), "{error}");
+    assert!(matches!(&error, StoreError::WrittenByNewer(_)), "{error}");
 
+    for answer in [
+        store.retry_task(rows.task_id, world.now()).await.map(drop),
+        store
+            .resolve_task(
+                rows.task_id,
+                &TaskResolution { at: world.now(), by: customer_id, reason: "x".into() },
+            )
+            .await
+            .map(drop),
+    ] {
+        assert!(matches!(&answer, Err(StoreError::WrittenByNewer(_))), "{answer:?}");
+    }
     let (now, until) = (world.in_seconds(100_000), world.in_seconds(200_000));
     let claimed = store.claim_due_tasks(TaskQueue::Deadlines, now, until, 100).await.unwrap();
     assert!(claimed.iter().all(|claimed| claimed.task.id != rows.task_id));

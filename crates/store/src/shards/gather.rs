@@ -32,8 +32,9 @@ pub(super) fn gravest(failures: Vec<(usize, StoreError)>) -> StoreError {
             StoreError::Contention(text) => (0, StoreError::Contention, text),
             StoreError::Unavailable(text) => (1, StoreError::Unavailable, text),
             StoreError::Unfit(text) => (2, StoreError::Unfit, text),
-            StoreError::OutcomeUnknown(text) => (3, StoreError::OutcomeUnknown, text),
-            StoreError::Corrupt(text) => (4, StoreError::Corrupt, text),
+            StoreError::WrittenByNewer(text) => (3, StoreError::WrittenByNewer, text),
+            StoreError::OutcomeUnknown(text) => (4, StoreError::OutcomeUnknown, text),
+            StoreError::Corrupt(text) => (5, StoreError::Corrupt, text),
         }
     };
     let mut gravest: (u8, Kind) = (0, StoreError::Contention);

@@ -106,6 +106,11 @@ impl Shard {
                 self.is_now(Condition::Failing, None);
                 Err(error)
             }
+            // It answers; what was asked for is another version's.
+            Err(error @ StoreError::WrittenByNewer(_)) => {
+                self.is_now(Condition::Answering, None);
+                Err(error)
+            }
             Err(error) => {
                 self.is_now(Condition::Failing, Some(&error));
                 Err(error)
@@ -140,6 +145,7 @@ impl Shard {
             StoreError::Contention(text) => StoreError::Contention(named(text)),
             StoreError::OutcomeUnknown(text) => StoreError::OutcomeUnknown(named(text)),
             StoreError::Unfit(text) => StoreError::Unfit(named(text)),
+            StoreError::WrittenByNewer(text) => StoreError::WrittenByNewer(named(text)),
             StoreError::Corrupt(text) => StoreError::Corrupt(named(text)),
         }
     }

@@ -22,13 +22,13 @@ async fn purge(shards: ShardsFile) -> Result<(), Failure> {
     for shard in shards.iter() {
         let during = || Failure::during(format!("{shard}"));
         let database = Administration::new(shard.url.as_str()).map_err(during())?;
+        let lock = super::lock(&database, shard.name).await?;
         let (expected, claimed) = (shard.ownership(), database.ownership().await.map_err(during())?);
         if claimed.as_ref() != Some(&expected) {
             return Err(Failure::new(format!(
                 "{shard} is not what the map says; nothing was removed anywhere (see `dabba shards`)"
             )));
         }
-        let lock = super::lock(&database, shard.name).await?;
         databases.push((shard, database, lock));
     }
     for (shard, database, _lock) in databases {

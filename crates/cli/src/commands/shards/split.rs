@@ -317,6 +317,12 @@ impl Split {
     /// Whether the replica can be promoted without harm.
     async fn check_promotion(&self, archives_are_separate: bool) -> Result<(), Failure> {
         let during = || Failure::during("the new shard");
+        if !self.target.may_change_buckets().await.map_err(during())? {
+            return Err(Failure::new(
+                "the user of the new shard's URL may not change the table shard, which says what the database holds: use \
+                 the user who owns the database",
+            ));
+        }
         if !self.target.may_promote().await.map_err(during())? {
             return Err(Failure::new(
                 "the user of the new shard's URL may not promote it. On the shard's database, as a superuser: GRANT \
@@ -397,14 +403,13 @@ impl Split {
     /// Gives the promoted database a random name, and lets the shard decide for it. From then on nothing is taken back, and no
     /// other database takes over.
     async fn decide(&self, name: Option<String>) -> Result<String, Failure> {
-        let id = match name {
-            Some(id) => id,
-            None => {
-                let id = format!("{:016x}{:016x}", SystemRandom.next_u64(), SystemRandom.next_u64());
-                let named = self.target.step(&self.giving(None), &self.giving(Some(id.clone()))).await;
-                named.map_err(|error| self.unserved(&format!("naming the new shard: {error}")))?;
-                id
-            }
+        let id = if let Some(id) = name {
+            id
+        } else {
+            let id = format!("{:016x}{:016x}", SystemRandom.next_u64(), SystemRandom.next_u64());
+            let named = self.target.step(&self.giving(None), &self.giving(Some(id.clone()))).await;
+            named.map_err(|error| self.unserved(&format!("naming the new shard: {error}")))?;
+            id
         };
         let decided = self.source.step(&self.giving(None), &self.giving(Some(id.clone()))).await;
         decided.map_err(|error| self.unserved(&format!("deciding for the new shard: {error}")))?;
