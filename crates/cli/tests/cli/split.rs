@@ -293,6 +293,11 @@ fn a_dry_run_checks_all_that_the_split_needs() {
     pair.primary.set("synchronous_standby_names", "south").unwrap();
     pair.primary.wait_until_synchronous("south").unwrap();
     assert!(pair.refusal([&pair.urls[0], &pair.urls[1]]).contains("commits wait for the replica"));
+    // Without the role pg_monitor that cannot be seen.
+    assert!(pair.refusal([&source, &target]).contains("--replica-is-not-synchronous"));
+    let stated = ["--dry-run", "--replica-is-not-synchronous"];
+    let text = stdout(pair.directory.path(), &Pair::arguments([&source, &target], &stated));
+    assert!(text.contains("Nothing was changed"), "{text}");
     pair.primary.set("synchronous_standby_names", "").unwrap();
     let nowhere = pair.directory.path().join("nowhere/new.toml");
     let more = ["--dry-run", "--write", nowhere.to_str().unwrap()];

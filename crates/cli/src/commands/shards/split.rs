@@ -56,16 +56,19 @@ pub(super) struct Arguments {
     /// Checks everything, says what would be done, and changes nothing.
     #[arg(long, conflicts_with_all = ["apply", "take_back"], required_unless_present_any = ["apply", "take_back"])]
     dry_run: bool,
-    /// Does it.
+    /// Splits the shard.
     #[arg(long)]
     apply: bool,
     /// Takes the buckets back from a split that cannot go on, such as when the new machine is lost. Refused once the shard has
     /// decided for the new one.
     #[arg(long, conflicts_with = "apply")]
     take_back: bool,
-    /// Says that the archives of both databases are separate although their archive commands are the same.
+    /// States that the databases have separate archives although their archive commands are the same.
     #[arg(long)]
     archives_are_separate: bool,
+    /// States that no commit waits for the replica, where the user of the shard's URL cannot see that.
+    #[arg(long)]
+    replica_is_not_synchronous: bool,
     #[command(flatten)]
     settings: DataArguments,
 }
@@ -126,13 +129,13 @@ async fn split(arguments: &Arguments, shards: &ShardsFile) -> Result<(), Failure
         )
     })?;
     let stage = split.stage().await?;
-    split.check(&stage, arguments.archives_are_separate).await?;
+    split.check(&stage, arguments).await?;
     split.describe(&stage).await?;
     if let Some(path) = &arguments.write {
         check_writable(path)?;
     }
     if arguments.dry_run {
-        return output::line("Nothing was changed. With --apply it is done.");
+        return output::line("Nothing was changed. Use --apply instead of --dry-run to split the shard.");
     }
     let unserved = split.apply(stage).await?;
     if let Some(path) = &arguments.write {
@@ -258,14 +261,24 @@ impl Split {
         Ok((from, to))
     }
 
-    /// Whether the split can be gone on with from here, to its end.
-    async fn check(&self, stage: &Stage, archives_are_separate: bool) -> Result<(), Failure> {
-        if matches!(stage, Stage::Ready | Stage::GivenAway) {
-            self.check_promotion(archives_are_separate).await?;
+    /// Fails unless the split can continue from this stage to its end.
+    async fn check(&self, stage: &Stage, arguments: &Arguments) -> Result<(), Failure> {
+        match stage {
+            Stage::Ready => {
+                self.check_promotion(arguments.archives_are_separate).await?;
+                self.check_replica().await?;
+                self.check_synchronous(arguments.replica_is_not_synchronous).await
+            }
+            Stage::GivenAway => {
+                let checked = self.check_promotion(arguments.archives_are_separate).await;
+                checked.map_err(|failure| self.unserved(&failure.to_string()))
+            }
+            _ => Ok(()),
         }
-        if *stage != Stage::Ready {
-            return Ok(());
-        }
+    }
+
+    /// Fails unless the replica follows the shard closely, and the shard's user may give buckets away.
+    async fn check_replica(&self) -> Result<(), Failure> {
         if !self.source.may_change_buckets().await.map_err(Failure::during("the shard"))? {
             return Err(Failure::new(
                 "the user of the shard's URL may not change the table shard, which says what the database holds: \
@@ -290,6 +303,11 @@ impl Split {
         if let Some(hindered) = hindered {
             return Err(Failure::new(format!("the replica {hindered}")));
         }
+        Ok(())
+    }
+
+    /// Fails if commits wait for the replica: once promoted it confirms none, and the shard's commits would hang.
+    async fn check_synchronous(&self, is_not: bool) -> Result<(), Failure> {
         let standbys = self.source.synchronous_standbys().await.map_err(Failure::during("the shard"))?;
         let Some(standbys) = standbys else { return Ok(()) };
         let slot = self.target.slot().await.map_err(Failure::during("the new shard"))?;
@@ -298,23 +316,21 @@ impl Split {
             None => None,
         };
         match waits {
-            Some(false) => {}
-            Some(true) => {
-                return Err(Failure::new(format!(
-                    "commits wait for the replica ({standbys:?} in synchronous_standby_names): promoted, it confirms \
-                     nothing any more. Take it out of synchronous_standby_names first"
-                )));
-            }
-            None => tracing::warn!(
-                standbys,
-                "commits wait for standbys. If the replica is one of them, take it out of \
-                 synchronous_standby_names first: promoted, it confirms nothing any more"
-            ),
+            Some(false) => Ok(()),
+            Some(true) => Err(Failure::new(format!(
+                "commits wait for the replica: synchronous_standby_names is {standbys:?}. Once promoted, the replica \
+                 confirms no commit, and all commits would hang. Remove it from synchronous_standby_names first"
+            ))),
+            None if is_not => Ok(()),
+            None => Err(Failure::new(format!(
+                "commits wait for standbys ({standbys:?} in synchronous_standby_names), and the command cannot see whether \
+                 the replica is one of them. Let the replica use a replication slot and grant the role pg_monitor to the \
+                 user of the shard's URL, or give --replica-is-not-synchronous"
+            ))),
         }
-        Ok(())
     }
 
-    /// Whether the replica can be promoted without harm.
+    /// Fails unless the replica can be promoted without harm.
     async fn check_promotion(&self, archives_are_separate: bool) -> Result<(), Failure> {
         let during = || Failure::during("the new shard");
         if !self.target.may_change_buckets().await.map_err(during())? {
