@@ -111,7 +111,7 @@ fn known_schema() -> u32 {
     restricted.unwrap_or(PostgresOptions::NEWEST_SCHEMA)
 }
 
-/// Brings a shard's database to the newest schema that this process knows. Answers how many migrations were needed.
+/// Brings a shard's database to the newest schema that this process knows. Returns the number of migrations applied.
 async fn migrate_shard(shard: &Shard<'_>) -> Result<usize, StoreError> {
     PostgresStore::migrate_to(shard.url.as_str(), &shard.ownership(), known_schema()).await
 }

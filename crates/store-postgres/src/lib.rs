@@ -124,7 +124,7 @@ pub struct PostgresStore {
 
 impl PostgresStore {
     /// Brings the database at `url` to the newest schema, and takes it into a shard map as what
-    /// `ownership` says, unless it is in one. Answers how many migrations were needed.
+    /// `ownership` says, unless it is in one. Returns the number of migrations applied.
     ///
     /// Several processes may do this at once: they wait for each other. Fails as unavailable, with a text
     /// for the operator, when the database cannot be reached or says that it is something else.
@@ -132,8 +132,8 @@ impl PostgresStore {
         migrate::migrate(url, ownership, migrate::NEWEST).await
     }
 
-    /// The same for a server that knows the schema up to `known` only ([`PostgresOptions::known_schema`]). A newer schema
-    /// that is compatible with `known` stays as it is.
+    /// Does what [`PostgresStore::migrate`] does, for a server that knows the schema up to `known` only
+    /// ([`PostgresOptions::known_schema`]). A newer schema that is compatible with `known` stays as it is.
     pub async fn migrate_to(url: &str, ownership: &Ownership, known: u32) -> Result<usize, StoreError> {
         migrate::migrate(url, ownership, known.min(migrate::NEWEST)).await
     }

@@ -9,7 +9,7 @@
 //!   older servers cannot read or meet is not: it takes two releases, the first of which can read what the second one
 //!   writes. A new type of event is compatible when it raises `ORDER_FORMAT` ([`dabba_store::encoding`]);
 //! - waits for no lock longer than [`LOCK_TIMEOUT_MS`], since whatever comes later would wait behind it. The migration is
-//!   rolled back then, and attempted again;
+//!   rolled back then, and retried after a pause;
 //! - fills no large table. A backfill runs in small batches, in transactions of its own, after the migration.
 
 use std::{error::Error as _, time::Duration};
@@ -45,19 +45,23 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
 #[expect(clippy::cast_possible_truncation, reason = "there are few migrations")]
 pub(crate) const NEWEST: u32 = MIGRATIONS.len() as u32;
 
-/// Maximum time that a statement of a migration waits for a lock, in milliseconds.
-const LOCK_TIMEOUT_MS: u32 = 2_000;
+/// Maximum time that a statement of a migration waits for a lock, in milliseconds. It is below PostgreSQL's default
+/// `deadlock_timeout` of 1 s, so that of a migration and a commit that wait for each other the migration gives up.
+const LOCK_TIMEOUT_MS: u32 = 800;
 
-/// Maximum number of attempts at a migration whose locks others hold.
+/// Maximum number of attempts at a migration whose locks others hold. With the pauses they take about five minutes.
 const MAX_ATTEMPTS: u32 = 30;
 
-/// Pause between two attempts, in which those who waited for the migration go on.
-const ATTEMPT_PAUSE: Duration = Duration::from_millis(500);
+/// Pause after the first attempt, in which the transactions that waited for the migration continue. It doubles with each attempt.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The name, as a number, of the lock that a migrating server holds on its database: `dabba` in ASCII.
 const LOCK: i64 = 0x64_61_62_62_61;
 
-/// In what encoding a database keeps texts.
+/// Reads the encoding of a database.
 const ENCODING: &str = "SELECT current_setting('server_encoding')";
 
 /// The one encoding that can hold every text.
@@ -82,7 +86,7 @@ pub(crate) const FIND_COMPATIBILITY: &str =
 const IS_FROM_THE_FUTURE: &str = "\
     SELECT EXISTS (SELECT FROM order_events WHERE transaction_id >= pg_snapshot_xmax(pg_current_snapshot()))";
 
-/// Brings a database to the schema `known` and takes it into its map. Answers how many migrations were needed: none,
+/// Brings a database to the schema `known` and takes it into its map. Returns the number of migrations applied: none,
 /// where the database has a newer schema with which a server of this version can run.
 pub(crate) async fn migrate(url: &str, ownership: &Ownership, known: u32) -> Result<usize, StoreError> {
     let mut target = Target::parse(url)?;
@@ -129,15 +133,16 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
         .map_err(|error| StoreError::Corrupt(format!("a migration is misnamed: {error}")))?;
     let lock_timeout = format!("SET lock_timeout = {LOCK_TIMEOUT_MS}");
     client.batch_execute(&lock_timeout).await.map_err(unavailable)?;
-    let mut attempts = 1;
+    let (mut attempts, mut pause) = (1, FIRST_PAUSE);
     loop {
         // Grouped, so that a migration and the note that it was made are one transaction.
         match Runner::new(&migrations).set_grouped(true).run_async(client).await {
             Ok(report) => return Ok(report.applied_migrations().len()),
             Err(error) if attempts < MAX_ATTEMPTS && is_locked(&error) => {
-                tracing::info!(attempts, "others hold what the migration needs; it is attempted again");
+                tracing::info!(attempts, "the migration did not get its locks; it is retried");
                 attempts += 1;
-                tokio::time::sleep(ATTEMPT_PAUSE).await;
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(LONGEST_PAUSE);
             }
             Err(error) => {
                 return Err(StoreError::Unfit(format!("the database was not migrated: {}", chain(&error))));
@@ -146,7 +151,7 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
     }
 }
 
-/// Whether a migration failed because it did not get a lock in time, or not without a deadlock.
+/// Whether a migration failed because it did not get a lock in time, or only by a deadlock.
 fn is_locked(error: &refinery::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -188,7 +193,7 @@ async fn check_encoding(client: &Client) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Store(StoreError::Unfit(format!(
-        "the database keeps texts in {encoding}, and {UTF8} is needed: create a database with \
+        "the encoding of the database is {encoding}; {UTF8} is required: create a database with \
          CREATE DATABASE name ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
     ))))
 }

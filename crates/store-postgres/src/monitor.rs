@@ -27,7 +27,7 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
 /// Up to where the primary has written its log, in bytes since its beginning.
 const WRITTEN: &str = "SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint";
 
-/// What is watched, and what learns of it.
+/// The database that is watched, and the state that the watch updates.
 pub(crate) struct Watched {
     pub(crate) connections: Arc<Connections>,
     pub(crate) held: Arc<Held>,

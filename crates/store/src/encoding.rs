@@ -31,7 +31,7 @@ pub const RESTAURANT_FORMAT: u32 = 1;
 /// `fingerprint_version`.
 pub const FINGERPRINT_VERSION: u32 = 1;
 
-/// Reports what a newer program wrote where this one cannot do without it. A server of that version can.
+/// The error for a record that a newer version wrote and that this version needs but does not understand.
 pub fn written_by_newer(what: impl std::fmt::Display) -> StoreError {
     StoreError::WrittenByNewer(format!("{what} was written by a newer version of Dabba: upgrade this server"))
 }

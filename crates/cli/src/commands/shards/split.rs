@@ -366,7 +366,11 @@ impl Split {
             "{:?} keeps the buckets {}; {:?} gets {}.",
             before.name, kept.buckets, given.name, given.buckets
         ))?;
-        let moving = self.source.holdings(kept.buckets).await.map_err(Failure::during("counting"))?;
+        let moving = self
+            .source
+            .holdings(kept.buckets)
+            .await
+            .map_err(Failure::during("counting the restaurants that move"))?;
         output::line(format_args!(
             "{} of {} restaurants move.",
             moving.foreign_restaurants, moving.restaurants
