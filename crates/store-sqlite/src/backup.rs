@@ -9,7 +9,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,8 +20,8 @@ use rusqlite::{Connection, OpenFlags, params};
 use crate::{
     SqliteStore,
     failure::Failure,
-    file::beside,
-    lock::{DatabaseLock, PathLock},
+    file::{Identity, beside},
+    lock::{DatabaseLock, NO_FILE, PathLock, recorded_mark},
     migrate,
 };
 
@@ -78,17 +78,12 @@ impl SqliteStore {
     pub fn back_up(path: &Path, to: &Path) -> Result<Contents, StoreError> {
         migrate::check_known(path)?;
         refuse_if_there(to)?;
-        let part = beside(to, ".part");
-        let made = make(&part, &|| write_copy(path, &part)).and_then(|()| {
-            let contents = verify(&part)?;
-            publish(&part, to)?;
-            Ok(contents)
-        });
-        if made.is_err() {
-            // What is left of a backup that failed is of no use.
-            let _ = fs::remove_file(&part);
-        }
-        made
+        let part = Unfinished::begin(beside(to, ".part"))?;
+        write_copy(path, &part.path)?;
+        part.sync()?;
+        let contents = verify(&part.path)?;
+        part.publish(to)?;
+        Ok(contents)
     }
 
     /// Says what the database at `path` holds, after it has been verified: that it is a Dabba database with a schema that
@@ -100,18 +95,20 @@ impl SqliteStore {
     /// Puts a backup in the place of the database at `path`, which nobody may serve. A database that holds something is
     /// replaced only if `kept` names the file under which it stays. Blocks the thread.
     ///
-    /// The backup is verified before anything changes. A process that is killed meanwhile leaves the old database, or
-    /// the new one; the old one is also there under the name `kept`.
+    /// The backup is verified before anything changes. The log of the old database is written into that database first, so
+    /// that the kept file is complete by itself; a damaged database keeps its log beside it. A process that is killed
+    /// meanwhile leaves the old database or the new one, whole. In the case of a damaged one the new one may have the old
+    /// log beside it; then every command refuses the database until the restore is repeated.
     pub fn restore(path: &Path, backup: &Path, kept: Option<&Path>) -> Result<Restored, StoreError> {
         verify(backup)?;
         let in_use =
             || StoreError::Unavailable(format!("a process uses {}: stop the server first", path.display()));
         let path_lock = PathLock::take_within(path, LOCK_PATIENCE)?.ok_or_else(in_use)?;
-        // Both are held to the end.
-        let (_path_lock, _lock) = if path.exists() {
-            (None, Some(DatabaseLock::with(path_lock, path, LOCK_PATIENCE)?.ok_or_else(in_use)?))
+        // Held to the end.
+        let holder = if path.exists() {
+            Holder::Database(DatabaseLock::with(path_lock, path, LOCK_PATIENCE)?.ok_or_else(in_use)?)
         } else {
-            (Some(path_lock), None)
+            Holder::Path(path_lock)
         };
         let is_there = path.exists() || beside(path, "-wal").exists();
         if is_there && kept.is_none() && !holds_nothing(path) {
@@ -120,27 +117,146 @@ impl SqliteStore {
                 path.display()
             )));
         }
-        let new = beside(path, ".restoring");
-        remove_if_there(&new)?;
-        make(&new, &|| fs::copy(backup, &new).map(drop).map_err(cannot("copy the backup to", &new)))?;
-        let contents = verify(&new)?;
-        let kept = if is_there { kept.map(|kept| keep(path, kept)).transpose()? } else { None };
-        // The log of the old database must not be applied to the new one.
+        let mut new = Unfinished::begin(beside(path, ".restoring"))?;
+        File::open(backup)
+            .and_then(|mut backup| io::copy(&mut backup, &mut new.file))
+            .map_err(cannot("copy the backup to", &new.path))?;
+        new.sync()?;
+        let contents = verify(&new.path)?;
+        let log = settle_log(path, holder.path_lock())?;
+        let kept = if is_there { kept.map(|kept| keep(path, log, kept)).transpose()? } else { None };
+        let mark = new.mark()?;
+        // From here on a log that is still there is known to be of another file: no process applies it to the new database.
+        new.replace(path)?;
         for suffix in ["-wal", "-shm"] {
             remove_if_there(&beside(path, suffix))?;
         }
-        fs::rename(&new, path).map_err(cannot("replace", path))?;
         sync_directory(path)?;
+        holder.path_lock().record(path, &mark)?;
         Ok(Restored { contents, kept })
     }
 }
 
-/// Makes a file that only its owner can read, and fills it.
-fn make(file: &Path, fill: &dyn Fn() -> Result<(), StoreError>) -> Result<(), StoreError> {
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    drop(made.map_err(cannot("make", file))?);
-    fill()?;
-    File::open(file).and_then(|file| file.sync_all()).map_err(cannot("write", file))
+/// Who keeps others from a database while it is replaced.
+enum Holder {
+    /// There is a database.
+    Database(DatabaseLock),
+    /// There is none.
+    Path(PathLock),
+}
+
+impl Holder {
+    const fn path_lock(&self) -> &PathLock {
+        match self {
+            Self::Database(lock) => lock.path_lock(),
+            Self::Path(lock) => lock,
+        }
+    }
+}
+
+/// Whose log is beside a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Log {
+    /// There is none.
+    None,
+    /// The database's own.
+    Own,
+    /// Another file's.
+    Foreign,
+}
+
+/// Writes the log of a database that nobody uses into the database, if that is possible, and makes sure that a log that
+/// remains is known not to belong to a file that takes the database's place.
+fn settle_log(path: &Path, path_lock: &PathLock) -> Result<Log, StoreError> {
+    let database = match fs::metadata(path) {
+        Ok(database) => database,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let owner = recorded_mark(path).unwrap_or_else(|| NO_FILE.to_owned());
+            path_lock.record(path, &owner)?;
+            return Ok(if has_log(path) { Log::Own } else { Log::None });
+        }
+        Err(error) => return Err(cannot("read", path)(error)),
+    };
+    if migrate::owner_of_foreign_log(path, &database).is_some() {
+        return Ok(Log::Foreign);
+    }
+    path_lock.record(path, &Identity::of(&database).mark())?;
+    if has_log(path) {
+        let fold = || -> Result<(), rusqlite::Error> {
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        };
+        if let Err(error) = fold() {
+            tracing::warn!(%error, "the log of the old database stays beside it: it cannot be written into the database");
+        }
+    }
+    Ok(if has_log(path) { Log::Own } else { Log::None })
+}
+
+/// A file that only its owner can read, under a name that it has until it is complete. Two commands do not write the same
+/// one. It is removed unless it is published.
+struct Unfinished {
+    path: PathBuf,
+    file: File,
+    is_named: bool,
+}
+
+impl Unfinished {
+    /// Makes the file, or empties what a command that was killed has left.
+    fn begin(path: PathBuf) -> Result<Self, StoreError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&path).map_err(cannot("make", &path))?;
+        let locked = file.try_lock().map_err(io::Error::from);
+        let found = Identity::at(&path).map_err(cannot("make", &path))?;
+        let own = file.metadata().map_err(cannot("make", &path))?;
+        if locked.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            || found != Some(Identity::of(&own))
+        {
+            return Err(StoreError::Unavailable(format!("another command writes {}", path.display())));
+        }
+        locked
+            .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o600)))
+            .and_then(|()| file.set_len(0))
+            .map_err(cannot("make", &path))?;
+        Ok(Self { path, file, is_named: false })
+    }
+
+    /// Makes its content durable.
+    fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_all().map_err(cannot("write", &self.path))
+    }
+
+    fn mark(&self) -> Result<String, StoreError> {
+        self.file
+            .metadata()
+            .map(|metadata| Identity::of(&metadata).mark())
+            .map_err(cannot("read", &self.path))
+    }
+
+    /// Gives the file its name. A file that has the name by now is not replaced.
+    fn publish(mut self, to: &Path) -> Result<(), StoreError> {
+        fs::hard_link(&self.path, to).map_err(cannot("make", to))?;
+        self.is_named = true;
+        fs::remove_file(&self.path).map_err(cannot("remove", &self.path))?;
+        sync_directory(to)
+    }
+
+    /// Gives the file its name, in the place of the file that has it.
+    fn replace(mut self, to: &Path) -> Result<(), StoreError> {
+        fs::rename(&self.path, to).map_err(cannot("replace", to))?;
+        self.is_named = true;
+        sync_directory(to)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.is_named {
+            // It is of no use, and the next command empties what cannot be removed.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 fn write_copy(path: &Path, to: &Path) -> Result<(), StoreError> {
@@ -156,23 +272,22 @@ fn write_copy(path: &Path, to: &Path) -> Result<(), StoreError> {
     copy().map_err(StoreError::from)
 }
 
-/// Gives a whole file its name. One that is there by now is not replaced.
-fn publish(part: &Path, to: &Path) -> Result<(), StoreError> {
-    fs::hard_link(part, to).map_err(cannot("make", to))?;
-    fs::remove_file(part).map_err(cannot("remove", part))?;
-    sync_directory(to)
-}
-
-/// Keeps a database, with its log, under another name too: this one, or with a number where that is taken.
-fn keep(path: &Path, kept: &Path) -> Result<PathBuf, StoreError> {
+/// Keeps a database, with the log beside it, under another name too: this one, or with a number where that is taken.
+fn keep(path: &Path, log: Log, kept: &Path) -> Result<PathBuf, StoreError> {
     let names =
         std::iter::once(kept.to_owned()).chain((2..=MAX_KEPT).map(|n| beside(kept, &format!("-{n}"))));
     let mut free = names.filter(|name| !name.exists() && !beside(name, "-wal").exists());
     let kept = free.next().ok_or_else(|| {
         StoreError::Unavailable(format!("{MAX_KEPT} databases are kept as {} already", kept.display()))
     })?;
-    for suffix in ["", "-wal"] {
-        let (from, to) = (beside(path, suffix), beside(&kept, suffix));
+    // SQLite applies a log whose name ends in -wal.
+    let suffixes = match log {
+        Log::None => vec![("", "")],
+        Log::Own => vec![("", ""), ("-wal", "-wal")],
+        Log::Foreign => vec![("", ""), ("-wal", "-foreign-wal")],
+    };
+    for (from, to) in suffixes {
+        let (from, to) = (beside(path, from), beside(&kept, to));
         if from.exists() {
             fs::hard_link(&from, &to).map_err(cannot("keep the old database as", &to))?;
         }
@@ -183,14 +298,18 @@ fn keep(path: &Path, kept: &Path) -> Result<PathBuf, StoreError> {
 
 /// Whether a database is one, and nothing is in it.
 fn holds_nothing(path: &Path) -> bool {
-    let has_log = fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
-    !has_log && verify(path).is_ok_and(|contents| contents.is_empty())
+    !has_log(path) && verify(path).is_ok_and(|contents| contents.is_empty())
+}
+
+/// Whether something is in the log beside a database.
+fn has_log(path: &Path) -> bool {
+    fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
 }
 
 /// Verifies a file that nobody writes to.
 fn verify(path: &Path) -> Result<Contents, StoreError> {
     let shown = path.display();
-    if fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0) {
+    if has_log(path) {
         return Err(StoreError::Unavailable(format!(
             "{shown} has a log beside it ({shown}-wal), so it is a copy of a database in use: make backups with `dabba backup`"
         )));

@@ -17,6 +17,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::UNIX_EPOCH,
 };
 
 use dabba_store::StoreError;
@@ -31,6 +32,9 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 pub(crate) struct Identity {
     device: u64,
     inode: u64,
+    /// When it was made, in nanoseconds of the Unix time, where the file system says so. A new file may get the inode of one
+    /// that was removed.
+    born: Option<u128>,
 }
 
 impl Identity {
@@ -43,14 +47,19 @@ impl Identity {
         }
     }
 
-    /// Its number in its file system. Unlike the device's, it is the same after a restart of the machine.
-    pub(crate) const fn inode(self) -> u64 {
-        self.inode
+    /// A text that tells the file from every other file that is or was at its path. Unlike the identity, it is the same
+    /// after a restart of the machine, which may number the devices differently.
+    pub(crate) fn mark(self) -> String {
+        match self.born {
+            Some(born) => format!("inode {}, made at {born}", self.inode),
+            None => format!("inode {}", self.inode),
+        }
     }
 
     /// The identity of the file that this metadata describes.
     pub(crate) fn of(metadata: &fs::Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino() }
+        let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+        Self { device: metadata.dev(), inode: metadata.ino(), born: born.map(|born| born.as_nanos()) }
     }
 }
 

@@ -93,6 +93,7 @@ impl SqliteStore {
         })?;
         // Again under the lock: until now the database may have been migrated or replaced.
         migrate::check_schema(path)?;
+        lock.record()?;
         let open = || -> Result<Self, Failure> {
             let connection = open_writer(path, options)?;
             let files = DatabaseFiles::remember(lock)?;

@@ -7,8 +7,9 @@
 //! The lock on the database file itself (`flock`) holds whatever path leads to the file: a hard link, a symbolic link,
 //! a directory that was moved. The file `….lock` beside the database excludes servers of versions that lock only
 //! that one, in both directions, and holds the path while there is no database yet. It stays, since deleting it would
-//! let two processes lock two files. Its content is the inode of the database file: a log beside the database belongs to
-//! that file and to no other.
+//! let two processes lock two files. Its content is the mark of the database file ([`Identity::mark`]): a log beside the database belongs to
+//! that file and to no other. It is recorded by those who write to the database, after they have refused a log of another
+//! file.
 
 use std::{
     collections::BTreeSet,
@@ -43,23 +44,33 @@ impl PathLock {
     pub(crate) fn take_within(database: &Path, time: Duration) -> Result<Option<Self>, StoreError> {
         let path = beside(database, ".lock");
         take_within(time, || {
-            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+            let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
             let file = file.map_err(|error| cannot_lock(&path, &error))?;
             Ok(try_lock(&file, &path)?.then_some(Self { file }))
         })
     }
 
-    /// Records the file to which a log beside the database belongs.
-    fn record(&self, database: Identity) -> io::Result<()> {
-        let text = database.inode().to_string();
-        self.file.set_len(0)?;
-        self.file.write_all_at(text.as_bytes(), 0)
+    /// Records that a log beside the database at `path` belongs to the file with this mark. To be called once it is certain
+    /// that no log of another file is there.
+    pub(crate) fn record(&self, path: &Path, mark: &str) -> Result<(), StoreError> {
+        if recorded_mark(path).as_deref() == Some(mark) {
+            return Ok(());
+        }
+        let write = || {
+            self.file.set_len(0)?;
+            self.file.write_all_at(mark.as_bytes(), 0)?;
+            self.file.sync_all()
+        };
+        write().map_err(|error| cannot_lock(path, &error))
     }
 }
 
-/// The inode of the file that was last open at a path, as the file `.lock` records it; `None` if nothing is recorded.
-pub(crate) fn logged_inode(database: &Path) -> Option<u64> {
-    fs::read_to_string(beside(database, ".lock")).ok()?.trim().parse().ok()
+/// The mark of no file.
+pub(crate) const NO_FILE: &str = "none";
+
+/// The mark of the file that was last open at a path, as the file `.lock` records it; `None` if nothing is recorded.
+pub(crate) fn recorded_mark(database: &Path) -> Option<String> {
+    fs::read_to_string(beside(database, ".lock")).ok().filter(|mark| !mark.is_empty())
 }
 
 /// Holds a database that exists for this process until it is dropped. Every connection must be closed before.
@@ -68,7 +79,6 @@ pub(crate) struct DatabaseLock {
     path: PathBuf,
     // Closed before the identity is released and before the path is.
     file: Registered,
-    #[expect(dead_code, reason = "to hold it is to hold the lock")]
     path_lock: PathLock,
 }
 
@@ -88,9 +98,17 @@ impl DatabaseLock {
         time: Duration,
     ) -> Result<Option<Self>, StoreError> {
         let file = take_within(time, || Registered::try_take(database))?;
-        let Some(file) = file else { return Ok(None) };
-        path_lock.record(file.identity).map_err(|error| cannot_lock(database, &error))?;
-        Ok(Some(Self { path: database.to_owned(), file, path_lock }))
+        Ok(file.map(|file| Self { path: database.to_owned(), file, path_lock }))
+    }
+
+    /// Records that a log beside the database belongs to the locked file.
+    pub(crate) fn record(&self) -> Result<(), StoreError> {
+        self.path_lock.record(&self.path, &self.file.identity.mark())
+    }
+
+    /// The lock on the path.
+    pub(crate) const fn path_lock(&self) -> &PathLock {
+        &self.path_lock
     }
 
     /// The path of the database.

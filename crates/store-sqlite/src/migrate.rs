@@ -6,7 +6,6 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::MetadataExt as _,
     path::Path,
     time::Duration,
 };
@@ -17,8 +16,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use crate::{
     failure::Failure,
-    file::{beside, real_path},
-    lock::{DatabaseLock, PathLock, logged_inode},
+    file::{Identity, beside, real_path},
+    lock::{DatabaseLock, PathLock, recorded_mark},
 };
 
 /// Every migration, by name, in order.
@@ -54,6 +53,7 @@ pub(crate) fn migrate(path: &Path) -> Result<usize, StoreError> {
     }
     let lock = DatabaseLock::with(path_lock, path, LOCK_TIMEOUT)?.ok_or_else(|| in_use(path))?;
     schema(path)?;
+    lock.record()?;
     let applied = apply(path)?;
     drop(lock);
     Ok(applied)
@@ -120,18 +120,21 @@ fn exists(path: &Path) -> Result<bool, StoreError> {
 
 /// Refuses a log that was written for another file at this path: `SQLite` would apply it and damage the database.
 fn refuse_foreign_log(path: &Path, database: &fs::Metadata) -> Result<(), StoreError> {
+    let Some(owner) = owner_of_foreign_log(path, database) else { return Ok(()) };
     let log = beside(&real_path(path), "-wal");
-    let has_log = fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0);
-    let Some(owner) = logged_inode(path).filter(|owner| has_log && *owner != database.ino()) else {
-        return Ok(());
-    };
     Err(StoreError::Unavailable(format!(
-        "{} is not the file for which the log {} was written (inode {owner}): put the original file back, or move the log \
+        "{} is not the file for which the log {} was written ({owner}): put the original file back, or move the log \
          away if the new file is a complete backup. If both were copied together, remove {}",
         path.display(),
         log.display(),
         beside(path, ".lock").display()
     )))
+}
+
+/// The mark of the file for which the log beside a database was written, if that is not the database.
+pub(crate) fn owner_of_foreign_log(path: &Path, database: &fs::Metadata) -> Option<String> {
+    let has_log = fs::metadata(beside(&real_path(path), "-wal")).is_ok_and(|log| log.len() > 0);
+    recorded_mark(path).filter(|owner| has_log && *owner != Identity::of(database).mark())
 }
 
 /// Makes sure that a database has a schema on which this program can run.
@@ -156,7 +159,7 @@ pub(crate) fn check_schema(path: &Path) -> Result<(), StoreError> {
 /// Makes sure that a database is one that this program can serve, if need be after a migration. It may be served.
 pub(crate) fn check_known(path: &Path) -> Result<(), StoreError> {
     let refuse = |what: &str| Err(StoreError::Unavailable(format!("{} {what}", path.display())));
-    if !path.exists() {
+    if !exists(path)? {
         return refuse("is not there");
     }
     match schema(path)? {

@@ -250,3 +250,60 @@ fn a_restore_that_is_killed_leaves_one_whole_database() {
     assert_eq!(audited(data), 5);
     assert!(names(data).iter().all(|name| !name.contains("restoring")));
 }
+
+/// Proves that a restore over a database whose server was killed, so that orders are in its log alone, loses none of them
+/// whenever the restore itself is killed: the old database is there with all its orders, or the new one is, and no other
+/// state is served. The kept database can be restored, and the log of another file is neither applied nor lost.
+#[test]
+fn a_restore_over_a_killed_server_loses_nothing() {
+    let killed = tempfile::tempdir().unwrap();
+    let server = Server::start(killed.path(), &[]);
+    block_on(async {
+        for number in 0..3 {
+            place(&server, &format!("order-{number}")).await;
+        }
+    });
+    server.kill();
+    assert!(fs::metadata(killed.path().join("dabba.db-wal")).unwrap().len() > 0);
+    let (other, _) = data_with_orders(5);
+    let file = other.path().join("backup.db");
+    back_up(other.path(), &file);
+    for round in 0..12 {
+        let data = tempfile::tempdir().unwrap();
+        let data = data.path();
+        for name in ["dabba.db", "dabba.db-wal"] {
+            fs::copy(killed.path().join(name), data.join(name)).unwrap();
+        }
+        let arguments = ["restore", file.to_str().unwrap(), "--replace", "--data", data.to_str().unwrap()];
+        let mut child = dabba(data, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        thread::park_timeout(Duration::from_millis(4 * round));
+        let _ = child.kill();
+        child.wait().unwrap();
+        let orders = audited(data);
+        assert!(orders == 3 || orders == 5, "{orders} after round {round}");
+        restore(data, &file, &["--replace"]);
+        assert_eq!(audited(data), 5);
+        let holds = |name: &String| {
+            let one = tempfile::tempdir().unwrap();
+            restore(one.path(), &data.join(name), &[]);
+            audited(one.path())
+        };
+        let kept = names(data).into_iter().filter(|name| name.starts_with("dabba.db.before-"));
+        assert!(kept.map(|name| holds(&name)).any(|orders| orders == 3), "round {round}");
+    }
+    // The killed server's log beside another file: refused by every command, and kept by a restore.
+    fs::remove_file(killed.path().join("dabba.db")).unwrap();
+    fs::copy(&file, killed.path().join("dabba.db")).unwrap();
+    let log = fs::read(killed.path().join("dabba.db-wal")).unwrap();
+    let aside = killed.path().join("aside.db");
+    for arguments in [&["backup", aside.to_str().unwrap()][..], &["audit"], &["migrate"], &["serve"]] {
+        let text = refused(killed.path(), arguments);
+        assert!(text.contains("put the original file back"), "{arguments:?}: {text}");
+    }
+    assert_eq!(fs::read(killed.path().join("dabba.db-wal")).unwrap(), log);
+    assert!(refused(killed.path(), &["restore", file.to_str().unwrap()]).contains("--replace"));
+    restore(killed.path(), &file, &["--replace"]);
+    assert_eq!(audited(killed.path()), 5);
+    let kept = names(killed.path()).into_iter().find(|name| name.ends_with("-foreign-wal")).unwrap();
+    assert_eq!(fs::read(killed.path().join(kept)).unwrap(), log);
+}
