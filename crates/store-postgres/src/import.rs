@@ -45,7 +45,7 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
 /// Sessions of servers and workers, as far as they have the name that Dabba gives them.
 const COUNT_SESSIONS: &str = "\
     SELECT count(*) FROM pg_stat_activity \
-    WHERE datname = current_database() AND application_name = $1";
+    WHERE datname = current_database() AND application_name = ANY ($1)";
 
 /// What is not copied: the places in the feed and the records that each database has of itself.
 const APART: &[(&str, &[&str])] = &[
@@ -100,14 +100,18 @@ pub(crate) async fn refuse_unfinished(client: &Client) -> Result<(), Failure> {
 /// A PostgreSQL database as the target of a copy.
 pub struct CopyTarget {
     client: Client,
+    /// The names that sessions of servers and workers have.
+    server_names: Vec<String>,
     _connection: JoinHandle<()>,
 }
 
 impl CopyTarget {
     /// Connects to the database at `url` and brings it to the newest schema. A database that holds rows, and no unfinished
-    /// copy, stays as it is, and is refused.
-    pub async fn prepare(url: &str, ownership: &Ownership) -> Result<Self, StoreError> {
-        let target = Self::connect(url).await?;
+    /// copy, stays as it is, and is refused. So is one that servers or workers use, whose sessions have the name
+    /// `server_name` ([`PostgresOptions::application_name`]) or the default one.
+    pub async fn prepare(url: &str, ownership: &Ownership, server_name: &str) -> Result<Self, StoreError> {
+        let mut target = Self::connect(url).await?;
+        target.server_names.push(server_name.to_owned());
         target.require_usable().await.map_err(Failure::into_store_error)?;
         target.require_alone().await.map_err(Failure::into_store_error)?;
         PostgresStore::migrate(url, ownership).await?;
@@ -138,7 +142,8 @@ impl CopyTarget {
             .await
             .map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))?
             .map_err(|error| StoreError::Unavailable(describe(&error)))?;
-        Ok(Self { client, _connection: connection })
+        let server_names = vec![PostgresOptions::DEFAULT_APPLICATION_NAME.to_owned()];
+        Ok(Self { client, server_names, _connection: connection })
     }
 
     async fn set_up(&self, ownership: &Ownership) -> Result<(), Failure> {
@@ -183,10 +188,8 @@ impl CopyTarget {
     async fn require_alone(&self) -> Result<(), Failure> {
         let mut attempts = 1;
         loop {
-            let sessions: i64 = read(
-                &self.client.query_one(COUNT_SESSIONS, &[&PostgresOptions::DEFAULT_APPLICATION_NAME]).await?,
-                0,
-            )?;
+            let sessions: i64 =
+                read(&self.client.query_one(COUNT_SESSIONS, &[&self.server_names]).await?, 0)?;
             if sessions == 0 {
                 return Ok(());
             }
@@ -290,6 +293,9 @@ impl Target for CopyTarget {
         self.in_transaction(async {
             // Writes that have begun end first, and later ones wait.
             self.client.batch_execute("LOCK TABLE shard IN ACCESS EXCLUSIVE MODE").await?;
+            // A server that has started since the copy was prepared would go on. One that starts from here on waits for the
+            // lock in `shard::check`, and then finds the copy.
+            self.require_alone().await?;
             self.require_empty().await?;
             let (contents, progress) =
                 (serde_json::to_string(contents)?, serde_json::to_string(&Progress::at(0))?);

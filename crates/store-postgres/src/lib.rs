@@ -216,10 +216,12 @@ impl PostgresStore {
         if !self.is_verified.load(Ordering::Relaxed) {
             let check = async {
                 migrate::check_schema(&connection, self.known_schema).await?;
-                if !self.during_copy {
-                    import::refuse_unfinished(connection.client()?).await?;
+                shard::check(connection.client()?, self.held.expected()).await?;
+                if self.during_copy {
+                    return Ok(());
                 }
-                shard::check(connection.client()?, self.held.expected()).await
+                // After the check of the table `shard`, which a copy locks while it begins.
+                import::refuse_unfinished(connection.client()?).await
             };
             connection.answer(check).await?;
             self.is_verified.store(true, Ordering::Relaxed);

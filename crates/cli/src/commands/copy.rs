@@ -5,7 +5,10 @@ mod progress;
 use std::{path::PathBuf, sync::Arc};
 
 use dabba_engine::{Clock, Random as _, SystemClock, SystemRandom};
-use dabba_sim::{AuditOptions, audit, audit::Report};
+use dabba_sim::{
+    AuditOptions, audit,
+    audit::{Code, Report},
+};
 use dabba_store::{
     AuditStore, OrderStore, Store as _, StoreError,
     transfer::{Contents, PageLimit, Target as _, copy},
@@ -106,7 +109,10 @@ impl Copy<'_> {
                 Failure::new(format!("copying to {place}: {error}{hint}"))
             }
         };
-        let target = CopyTarget::prepare(self.to.as_str(), &Ownership::sole()).await.map_err(during())?;
+        let target =
+            CopyTarget::prepare(self.to.as_str(), &Ownership::sole(), &self.settings.application_name)
+                .await
+                .map_err(during())?;
         let mut progress = Progress::default();
         let mut watch = |phase, table: &'static _, done, all| progress.show(phase, table, done, all);
         let (contents, finished_at) =
@@ -115,7 +121,11 @@ impl Copy<'_> {
             return output::line(format_args!("{} was copied to {place} at {at} already", file.display()));
         }
         let after = self.inspect_target().await?;
-        if after.breaches != before.breaches || after.orders != before.orders {
+        // Damage of the file is not copied.
+        let of_data = |report: &Report| {
+            report.breaches - report.counts.get(&Code::StorageDamaged).copied().unwrap_or_default()
+        };
+        if of_data(&after) != of_data(&before) || after.orders != before.orders {
             output::line(&after)?;
             return Err(Failure::new(format!(
                 "the audit of {place} found {} breaches in {} orders, and that of the embedded database {} in {}: the \

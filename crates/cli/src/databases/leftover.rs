@@ -1,7 +1,9 @@
 //! An embedded database that lies in the data directory although the settings name PostgreSQL.
 //!
-//! Somebody may have begun with the embedded database and then named another one, and would miss every order without a
-//! word. So a server and a worker say so.
+//! Servers and workers log a warning at start, because an operator who switches to PostgreSQL without `dabba copy` would
+//! miss every earlier order.
+
+use std::time::Duration;
 
 use dabba_store::transfer::{CopyState, Origin, Target as _};
 use dabba_store_postgres::CopyTarget;
@@ -9,6 +11,9 @@ use dabba_store_sqlite::SqliteStore;
 
 use super::{Databases, ShardsFile};
 use crate::settings::Settings;
+
+/// Maximum time that a start waits to learn whether the embedded database was copied.
+const FIND_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Databases {
     /// Logs a warning when the data directory holds an embedded database that is not empty and is not used.
@@ -28,7 +33,8 @@ impl Databases {
             return;
         }
         let file = file.display();
-        if let Some(at) = find_copy(shards, &origin).await {
+        let found = tokio::time::timeout(FIND_TIMEOUT, find_copy(shards, &origin)).await;
+        if let Some(at) = found.unwrap_or_default() {
             tracing::warn!(
                 %file,
                 copied_at = at,
