@@ -58,7 +58,7 @@ struct Queued {
     waiting: Waiting,
 }
 
-/// Who waits for a commit, and what follows from the commit.
+/// The caller of a queued commit, and the commit's post-commit actions.
 struct Waiting {
     post: PostCommit,
     answer: oneshot::Sender<Result<CommitOutcome, StoreError>>,
@@ -233,8 +233,8 @@ impl Committer {
         }
     }
 
-    /// Runs what follows from each commit, and answers who waits for it. A caller who no longer waits does not take
-    /// the answer.
+    /// Runs the post-commit actions of each commit and sends its caller the outcome. The outcome is dropped if the caller
+    /// no longer waits.
     fn answer(&self, waiting: Vec<Waiting>, outcomes: Result<Vec<CommitOutcome>, StoreError>) {
         let outcomes = match outcomes {
             Ok(outcomes) => outcomes,

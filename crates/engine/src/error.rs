@@ -52,7 +52,7 @@ pub enum Error {
     /// The machine's clock is off beyond the limit.
     #[error(transparent)]
     ClockSkew(#[from] ClockSkew),
-    /// Parts of the server keep failing, and nothing can be done without them. Only readiness says so.
+    /// Essential parts of the server are down. Only `/readyz` returns this error.
     #[error(
         "parts of the server keep failing and are restarted: {}; the log says why", .0.join(", ")
     )]

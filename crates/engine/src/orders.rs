@@ -6,7 +6,7 @@ mod quote;
 mod read;
 mod recent;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{
     Actor, Amount, OrderId, RestaurantId, TaskId,
@@ -30,6 +30,10 @@ use crate::{
     Conflict, Engine, Error,
     post_commit::{ChangedCatalogue, Memory, PostCommit},
 };
+
+/// Maximum time that the answer to a command waits for the restaurant's catalogue to be read again. The command is done,
+/// so after this time it is answered all the same.
+const MAX_FOLLOW_WAIT: Duration = Duration::from_secs(1);
 
 /// What a write was answered with.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,7 +132,7 @@ impl Engine {
             let outcome = outcome.await?;
             if let (CommitOutcome::Committed, Some(followed)) = (&outcome, followed) {
                 // The caller sees the marks in its next read. Nothing is sent: the end is all there is to wait for.
-                let _ = followed.await;
+                let _ = tokio::time::timeout(MAX_FOLLOW_WAIT, followed).await;
             }
             Ok(outcome)
         }

@@ -1,4 +1,4 @@
-//! What follows from a commit: workers are woken, what happened is counted, and memory follows.
+//! Post-commit actions: wake workers, count, update caches.
 //!
 //! The committer runs these actions before it answers. The future of the request does not, so a client that
 //! disconnects changes nothing. No action waits or reads the store: the next batch must not wait for it. An action
@@ -25,15 +25,15 @@ use crate::{
     orders::RecentOrders,
 };
 
-/// Maximum number of catalogues of a shard that wait to be read again. What comes beyond is not read at once; the next
-/// poll for changed catalogues reads it ([`crate::EngineConfig::catalogue_poll_interval`]), and until then the commit's
+/// Maximum number of catalogues per shard in the reload queue. When the queue is full, the next poll for changed catalogues
+/// reloads the catalogue ([`crate::EngineConfig::catalogue_poll_interval`]), and until then the commit's
 /// guard refuses what was decided on the stale catalogue.
 const MAX_WAITING_CATALOGUES: usize = 256;
 
 /// Maximum number of catalogues of a shard that are read at the same time.
 const CATALOGUES_AT_ONCE: usize = 4;
 
-/// What the memory of recent orders does after a commit.
+/// How a commit changes the cache of recent orders.
 pub(crate) enum Memory {
     /// Remembers the order as it was written.
     Remember(Arc<Order>),

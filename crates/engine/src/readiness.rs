@@ -1,4 +1,4 @@
-//! How much of its work a server can do.
+//! Readiness of a server: silent shards and parts that are down.
 
 use std::{fmt, sync::Arc};
 
@@ -12,7 +12,7 @@ use prometheus_client::{
 
 use crate::{Engine, Error};
 
-/// How much of its work a server can do.
+/// Readiness of a server: silent shards and parts that are down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
     /// The names of the shards that do not answer, in the order of the map.

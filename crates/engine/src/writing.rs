@@ -15,7 +15,7 @@ pub(crate) async fn to_the_end<T: Send + 'static>(
 ) -> Result<T, Error> {
     tokio::spawn(write.in_current_span()).await.unwrap_or_else(|error| {
         // A panic, or the end of the process.
-        tracing::error!(%error, "a write ended badly");
+        tracing::error!(%error, "the task of a write panicked or was cancelled; the outcome of the write is unknown");
         Err(Error::OutcomeUnknown)
     })
 }

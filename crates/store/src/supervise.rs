@@ -4,8 +4,8 @@
 //! part that fails again and again is *down*: [`Supervisor::parts`] reports it, and the server shows it in `/readyz`
 //! and in its metrics. Everything that a part keeps across a restart lives outside the future that it runs.
 //!
-//! Not supervised: tasks that end by themselves, such as one connection or one task of an order. Whoever starts one
-//! hears how it ended.
+//! Not supervised: tasks that end by themselves, such as one connection or one task of an order. The
+//! caller that starts such a task awaits its result.
 
 use std::{
     any::Any,
@@ -28,7 +28,7 @@ pub const FAILURES_UNTIL_DOWN: u32 = 3;
 /// Time without a failure after which earlier failures of a part no longer count. Above every restart pause.
 pub const STEADY_AFTER: Duration = Duration::from_secs(30);
 
-/// What a process lacks while a part of it is down.
+/// Effect of a part that is down on the readiness of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// The process cannot do its work: it is not ready.
@@ -37,12 +37,12 @@ pub enum Need {
     Helpful,
 }
 
-/// How a part is.
+/// Status of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartStatus {
     /// Its name, in snake case.
     pub name: String,
-    /// What the process lacks without it.
+    /// Effect on readiness while it is down.
     pub need: Need,
     /// Its panics and unexpected ends so far.
     pub failures: u64,
@@ -66,6 +66,11 @@ struct State {
 }
 
 impl Part {
+    /// A part that catches its own panics and that no supervisor runs, such as a thread.
+    pub fn new(name: impl Into<String>, need: Need) -> Self {
+        Self { name: name.into(), need, state: Mutex::default() }
+    }
+
     /// Notes a panic or an unexpected end, and returns how many there were in a row. For a part that catches its own
     /// panics, so that one costs only what was in hand; [`Supervisor::run`] notes all others.
     pub fn failed(&self, text: &str) -> u32 {
@@ -93,7 +98,7 @@ impl Part {
         }
     }
 
-    /// How the part is.
+    /// Returns the status of the part.
     pub fn status(&self) -> PartStatus {
         let state = self.lock();
         let is_recent = state.last_failure.is_some_and(|last| last.elapsed() < STEADY_AFTER);
@@ -110,14 +115,14 @@ impl Part {
     }
 }
 
-/// Runs the parts of a process and knows how each of them is.
+/// Runs the parts of a process and records their status.
 pub struct Supervisor {
     randomness: Arc<dyn Fn() -> u64 + Send + Sync>,
     parts: Mutex<Vec<Arc<Part>>>,
 }
 
 impl Supervisor {
-    /// One without parts. `randomness` returns 64 random bits for each call; they spread the restarts.
+    /// Creates a supervisor without parts. `randomness` returns 64 random bits for each call; they spread the restarts.
     pub fn new(randomness: Arc<dyn Fn() -> u64 + Send + Sync>) -> Self {
         Self { randomness, parts: Mutex::default() }
     }
@@ -129,7 +134,7 @@ impl Supervisor {
         if let Some(part) = parts.iter().find(|part| part.name == name) {
             return Arc::clone(part);
         }
-        let part = Arc::new(Part { name, need, state: Mutex::default() });
+        let part = Arc::new(Part::new(name, need));
         parts.push(Arc::clone(&part));
         part
     }
@@ -154,7 +159,7 @@ impl Supervisor {
         }
     }
 
-    /// How each part is, in the order in which they were added.
+    /// Returns the status of each part, in the order in which they were added.
     pub fn parts(&self) -> Vec<PartStatus> {
         self.lock().iter().map(|part| part.status()).collect()
     }

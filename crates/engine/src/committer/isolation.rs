@@ -31,9 +31,9 @@ impl Portion {
 impl Committer {
     /// Commits all but the bad commits of a batch that was refused with `error`, and answers everybody.
     pub(super) async fn isolate(&self, batch: Vec<Commit>, waiting: Vec<Waiting>, error: StoreError) {
-        tracing::error!(%error, commits = batch.len(), "a batch is refused; the bad commit is looked for");
+        tracing::error!(%error, commits = batch.len(), "the store refused a batch as corrupt; its halves are committed to isolate the bad commit");
         let [first, second] = Portion { batch, waiting }.halves();
-        // The one to be committed next is the last.
+        // The portion to commit next is at the end.
         let mut portions = vec![second, first];
         let mut left = MAX_TRANSACTIONS;
         while let Some(Portion { batch, waiting }) = portions.pop() {

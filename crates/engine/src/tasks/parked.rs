@@ -1,9 +1,11 @@
 //! Tasks that have failed too often, and what admins do with them.
 
+use std::sync::Arc;
+
 use dabba_domain::{Role, TaskId, order::TaskQueue, text::Note};
 use dabba_store::{PageSize, TaskPage, TaskResolution, TaskRetry};
 
-use crate::{Conflict, Engine, Error, Principal};
+use crate::{Conflict, Engine, Error, Principal, writing::to_the_end};
 
 impl Engine {
     /// A page of the parked tasks behind the given one, by id, with all that went wrong with them. For
@@ -22,9 +24,18 @@ impl Engine {
     /// parked: [`Conflict::TaskForPeople`]. For admins.
     pub async fn retry_task(&self, principal: &Principal, id: TaskId) -> Result<(), Error> {
         check_admin(principal)?;
-        match self.store.retry_task(id, self.now()).await? {
-            // The queue of the task is not known here, so the workers of every queue look.
-            TaskRetry::Queued => self.post_commits.tell_of_tasks(id.bucket(), TaskQueue::ALL),
+        let (store, post_commits) = (Arc::clone(&self.store), Arc::clone(&self.post_commits));
+        let now = self.now();
+        let retried = to_the_end(async move {
+            let retried = store.retry_task(id, now).await?;
+            if retried == TaskRetry::Queued {
+                // The queue of the task is not known here, so the workers of every queue look.
+                post_commits.tell_of_tasks(id.bucket(), TaskQueue::ALL);
+            }
+            Ok(retried)
+        });
+        match retried.await? {
+            TaskRetry::Queued => {}
             TaskRetry::NotParked => return Err(Error::NotFound("parked task")),
             TaskRetry::ForPeople => return Err(Conflict::TaskForPeople.into()),
         }

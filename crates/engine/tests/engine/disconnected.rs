@@ -6,12 +6,18 @@ use std::{
 };
 
 use dabba_domain::{
-    RestaurantId, menu::Availability, order::OrderStatus, restaurant::SettingsDocument, text::Slug,
+    RestaurantId,
+    menu::Availability,
+    order::{OrderStatus, TaskQueue},
+    restaurant::SettingsDocument,
+    text::Slug,
 };
 use dabba_engine::{
     CatalogueEntry, Engine, EngineConfig, Error, Principal, StatusLabel, TaskConfig, TaskOutcome,
 };
+use dabba_store::{TaskFailure, TaskStore as _};
 use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
+use jiff::SignedDuration;
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -164,6 +170,32 @@ async fn every_change_of_a_restaurant_is_seen() {
     })
     .await;
     seen(&world, "menu", |entry| entry.menu().item("dal").unwrap().price_minor.minor() == 600).await;
+}
+
+/// Proves that a parked task is worked at once although the admin who retried it has gone.
+#[tokio::test]
+async fn a_retried_task_is_worked() {
+    let world = World::with(without_polls()).await;
+    let order = world.place(&dal(1), "a").await.unwrap().order;
+    world.advance_to_deadline(&order);
+    let now = world.engine.now();
+    let until = now + SignedDuration::from_hours(1);
+    let mut claimed = world.store.claim_due_tasks(TaskQueue::Deadlines, now, until, 10).await.unwrap();
+    let failure = TaskFailure { at: now, error: "as the test says".into() };
+    let claimed = claimed.pop().unwrap();
+    assert!(world.store.park_task(claimed.lease, &failure).await.unwrap());
+    // The claim above was one; without a payment provider the worker asks for one queue.
+    let worker = idle_worker(&world).await;
+
+    world.store.write_gate.shut();
+    let (engine, admin) = (Arc::clone(&world.engine), world.admin);
+    let request = tokio::spawn(async move { engine.retry_task(&admin, claimed.task.id).await });
+    world.store.write_gate.somebody_waits().await;
+    request.abort();
+    assert!(request.await.is_err(), "it should have been dropped before its answer");
+    world.store.write_gate.open();
+    eventually("the task is worked", || worker.count(TaskOutcome::Completed) == 1).await;
+    worker.stop().await;
 }
 
 /// Proves that an account whose membership has ended is refused at once, though the caller who ended it has gone.

@@ -149,6 +149,8 @@ pub(crate) struct FaultyStore {
     pub(crate) refused_keys: Mutex<HashSet<String>>,
     /// Whether whoever reads the next catalogue panics.
     pub(crate) panics_at_a_catalogue: AtomicBool,
+    /// Whether whoever asks next for the shard of a bucket panics.
+    pub(crate) panics_at_a_shard: AtomicBool,
     /// Orders at which whoever reads them panics.
     pub(crate) poisoned: Mutex<HashSet<OrderId>>,
     /// Orders that are read as if a newer program had written to them.
@@ -216,6 +218,7 @@ impl FaultyStore {
             forgettings: Faults::none(),
             refused_keys: Mutex::default(),
             panics_at_a_catalogue: AtomicBool::new(false),
+            panics_at_a_shard: AtomicBool::new(false),
             poisoned: Mutex::default(),
             newer: Mutex::default(),
             claims_begun: AtomicU64::new(0),
@@ -356,7 +359,9 @@ impl TaskStore for FaultyStore {
         self.inner.parked_tasks(after, limit).await
     }
     async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<TaskRetry, StoreError> {
-        self.inner.retry_task(id, run_at).await
+        let retried = self.inner.retry_task(id, run_at).await;
+        self.write_gate.pass().await;
+        retried
     }
     async fn resolve_task(&self, id: TaskId, resolution: &TaskResolution) -> Result<bool, StoreError> {
         self.inner.resolve_task(id, resolution).await
@@ -555,6 +560,7 @@ impl Store for FaultyStore {
         self.inner.shard_count()
     }
     fn shard_of(&self, bucket: Bucket) -> usize {
+        assert!(!self.panics_at_a_shard.swap(false, Ordering::SeqCst), "as the test says");
         self.inner.shard_of(bucket)
     }
     async fn ping(&self) -> Result<Health, StoreError> {

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use dabba_domain::order::OrderStatus;
 use dabba_engine::{Engine, EngineConfig, Error};
 use dabba_store::{FAILURES_UNTIL_DOWN, Hint, PartStatus};
 use jiff::SignedDuration;
@@ -182,7 +183,7 @@ async fn maintenance_that_panics_comes_back() {
 
 /// Proves that a panic in what follows a commit fails nobody: the order is answered, and so are those after it.
 #[tokio::test]
-async fn a_panic_after_a_commit_fails_nobody() {
+async fn a_panic_of_a_follower_fails_nobody() {
     let world = World::new().await;
     let [first, second] = ["a", "b"];
     let id = world.place(&dal_and_naan(), first).await.unwrap().order.id;
@@ -191,6 +192,26 @@ async fn a_panic_after_a_commit_fails_nobody() {
     world.act(&world.staff, id, no_naan(None)).await.unwrap();
     assert_eq!(part(&world.engine, "catalogue_follower_0").failures, 1);
     world.act(&world.staff, other, accept()).await.unwrap();
+}
+
+/// Proves that a panic of a post-commit action is counted, and fails neither the caller, whose commit is done, nor the next.
+#[tokio::test]
+async fn a_panic_after_a_commit_fails_nobody() {
+    let world = Arc::new(World::new().await);
+    let id = world.place(&dal_and_naan(), "a").await.unwrap().order.id;
+    world.store.batch_gate.shut();
+    let rejecting = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.act(&world.staff, id, no_naan(None)).await }
+    });
+    world.store.batch_gate.somebody_waits().await;
+    world.store.panics_at_a_shard.store(true, Ordering::SeqCst);
+    world.store.batch_gate.open();
+    let rejected = rejecting.await.unwrap().unwrap().order;
+    assert_eq!(rejected.status, OrderStatus::Cancelled);
+    let failures = world.engine.supervisor().parts().iter().map(|part| part.failures).sum::<u64>();
+    assert_eq!(failures, 1);
+    world.place(&dal(1), "b").await.unwrap();
 }
 
 /// Proves that what a stopped worker had in hand is not lost to a panic of its loop: the loop counts as failed, the task
