@@ -1,6 +1,5 @@
 -- How far a shard has come in giving buckets away. Each step is one change of this row, and is made only if the row is what
--- the command expects: so of two commands that know of different things one is refused, and nobody takes back what another
--- one has decided.
+-- the command expects. So a command that read an older state is refused, and no command reverts the decision of another one.
 
 ALTER TABLE shard
     -- The name of the new shard, from when the buckets are given away until the new shard holds them.

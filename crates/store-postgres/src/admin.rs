@@ -143,7 +143,7 @@ pub struct AdministrationLock {
 pub struct Standing {
     /// What it is.
     pub ownership: Ownership,
-    /// To whom it is giving buckets away, by name.
+    /// Name of the new shard that receives the buckets.
     pub giving_to: Option<String>,
     /// The one database that gets them, by a random name; from then on nothing is taken back.
     pub decided_for: Option<String>,

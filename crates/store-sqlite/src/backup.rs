@@ -28,8 +28,11 @@ use crate::{
 /// Maximum time that a backup waits for a lock of `SQLite`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Maximum time for which a restore waits for a process that lets go of the database.
+/// Maximum time that a restore waits for another process to release the database lock.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What follows the name of a backup that is not complete.
+const UNFINISHED: &str = ".dabba-part";
 
 /// Maximum number of problems that are named of a damaged database.
 const MAX_PROBLEMS: u32 = 10;
@@ -78,7 +81,7 @@ impl SqliteStore {
     pub fn back_up(path: &Path, to: &Path) -> Result<Contents, StoreError> {
         migrate::check_known(path)?;
         refuse_if_there(to)?;
-        let part = Unfinished::begin(beside(to, ".part"))?;
+        let part = Unfinished::begin(beside(to, UNFINISHED))?;
         write_copy(path, &part.path)?;
         part.sync()?;
         let contents = verify(&part.path)?;
@@ -137,7 +140,7 @@ impl SqliteStore {
     }
 }
 
-/// Who keeps others from a database while it is replaced.
+/// The lock that a restore holds.
 enum Holder {
     /// There is a database.
     Database(DatabaseLock),
@@ -358,7 +361,7 @@ pub(crate) fn problems(connection: &Connection) -> Result<Vec<String>, Failure> 
 
 fn refuse_if_there(file: &Path) -> Result<(), StoreError> {
     if file.exists() {
-        let text = format!("{} is there already, and no backup is written over another file", file.display());
+        let text = format!("{} already exists: choose another file name, or remove the file", file.display());
         return Err(StoreError::Unavailable(text));
     }
     Ok(())

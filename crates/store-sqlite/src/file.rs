@@ -10,12 +10,12 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fmt, fs, io,
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::UNIX_EPOCH,
 };
@@ -24,10 +24,10 @@ use dabba_store::StoreError;
 
 use crate::lock::DatabaseLock;
 
-/// With which every `SQLite` database begins.
+/// First 16 bytes of every `SQLite` database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// Which file it is, whatever its name.
+/// Identity of a file, independent of its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Identity {
     device: u64,
@@ -81,27 +81,60 @@ pub(crate) struct DatabaseFiles(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// The log and its index, which exist for as long as a connection does.
-    beside: [(PathBuf, Identity); 2],
+    /// The database, its log and the log's index, which exist for as long as a connection does.
+    files: [OpenFile; 3],
     lock: DatabaseLock,
     /// Whether the last check found the files missing or replaced.
     is_lost: AtomicBool,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct OpenFile {
+    path: PathBuf,
+    identity: Identity,
+    /// The longest that it was found, in bytes. While connections are open `SQLite` does not shorten these files.
+    length: AtomicU64,
+}
+
+impl OpenFile {
+    fn find(path: PathBuf) -> Result<Self, StoreError> {
+        let unusable = |what: &dyn fmt::Display| StoreError::Unavailable(format!("{}{what}", path.display()));
+        match fs::metadata(&path) {
+            Ok(metadata) => {
+                Ok(Self { identity: Identity::of(&metadata), length: AtomicU64::new(metadata.len()), path })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(unusable(&" is missing")),
+            Err(error) => Err(unusable(&format_args!(": {error}"))),
+        }
+    }
+
+    /// What is wrong with the file at the path, if anything is.
+    fn find_fault(&self) -> Option<String> {
+        // Read first: meanwhile another thread may find the file longer.
+        let length = self.length.load(Ordering::Acquire);
+        let fault = match fs::metadata(&self.path) {
+            Ok(found) if Identity::of(&found) != self.identity => "was replaced by another file".to_owned(),
+            Ok(found) if found.len() < length => "was truncated".to_owned(),
+            Ok(found) => {
+                self.length.fetch_max(found.len(), Ordering::AcqRel);
+                return None;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "was removed or moved".to_owned(),
+            Err(error) => format!("cannot be checked ({error})"),
+        };
+        Some(format!("{} {fault}", self.path.display()))
+    }
 }
 
 impl DatabaseFiles {
     /// Remembers the files of a database. A connection must have read from it, so that its log exists.
     pub(crate) fn remember(lock: DatabaseLock) -> Result<Self, StoreError> {
         let real = real_path(lock.path());
-        let find = |suffix| {
-            let path = beside(&real, suffix);
-            match Identity::at(&path) {
-                Ok(Some(identity)) => Ok((path, identity)),
-                Ok(None) => Err(StoreError::Unavailable(format!("{} is missing", path.display()))),
-                Err(error) => Err(StoreError::Unavailable(format!("{}: {error}", path.display()))),
-            }
-        };
-        let beside = [find("-wal")?, find("-shm")?];
-        Ok(Self(Arc::new(Inner { beside, lock, is_lost: AtomicBool::new(false) })))
+        let database = OpenFile::find(lock.path().to_owned())?;
+        let find = |suffix| OpenFile::find(beside(&real, suffix));
+        let files = [OpenFile { identity: lock.identity(), ..database }, find("-wal")?, find("-shm")?];
+        Ok(Self(Arc::new(Inner { files, lock, is_lost: AtomicBool::new(false) })))
     }
 
     /// Fails as unavailable if the files at the path are not the ones that are open. Logs when this changes.
@@ -133,19 +166,10 @@ impl DatabaseFiles {
 impl Inner {
     /// What is wrong with the files, if anything is.
     fn find_fault(&self) -> Option<String> {
-        let database = self.lock.path();
-        let fault_at = |path: &Path, expected: Identity| match Identity::at(path) {
-            Ok(Some(found)) if found == expected => None,
-            Ok(Some(_)) => Some(format!("{} was replaced by another file", path.display())),
-            Ok(None) => Some(format!("{} was removed or moved", path.display())),
-            Err(error) => Some(format!("{} cannot be checked ({error})", path.display())),
-        };
-        fault_at(database, self.lock.identity())
-            .or_else(|| self.beside.iter().find_map(|(path, identity)| fault_at(path, *identity)))
-            .or_else(|| {
-                let mut header = [0; MAGIC.len()];
-                let is_whole = self.lock.file().read_exact_at(&mut header, 0).is_ok() && header == *MAGIC;
-                (!is_whole).then(|| format!("{} was truncated or overwritten", database.display()))
-            })
+        self.files.iter().find_map(OpenFile::find_fault).or_else(|| {
+            let mut header = [0; MAGIC.len()];
+            let is_whole = self.lock.file().read_exact_at(&mut header, 0).is_ok() && header == *MAGIC;
+            (!is_whole).then(|| format!("{} was overwritten", self.lock.path().display()))
+        })
     }
 }

@@ -47,7 +47,7 @@ mod writer;
 use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
-use dabba_store::{Health, Store, StoreError};
+use dabba_store::{Health, PartStatus, Store, StoreError};
 
 pub use crate::{
     backup::{Contents, Restored},
@@ -124,6 +124,10 @@ impl Store for SqliteStore {
                 Ok(Health::default())
             })
             .await
+    }
+
+    fn parts(&self) -> Vec<PartStatus> {
+        vec![self.writer.status()]
     }
 
     async fn close(&self) {

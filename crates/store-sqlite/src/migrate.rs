@@ -176,7 +176,7 @@ pub(crate) fn check_restorable(path: &Path) -> Result<(), StoreError> {
     let unfit = |what: &str| Err(StoreError::Unavailable(format!("{} {what}", path.display())));
     match path.metadata() {
         Ok(metadata) if metadata.is_file() && metadata.len() > 0 => {}
-        Ok(metadata) if metadata.is_file() => return unfit("is empty, which is no backup"),
+        Ok(metadata) if metadata.is_file() => return unfit("is empty: an empty file is not a backup"),
         Ok(_) => return unfit("is not a file"),
         Err(error) => return unfit(&format!("cannot be read: {error}")),
     }
@@ -283,6 +283,16 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    /// A database that was migrated by a published file refuses one with another checksum. Only a file that has not been
+    /// published may change its line here.
+    #[test]
+    fn published_migrations_do_not_change() {
+        let checksum = |(name, sql): &(&str, &str)| {
+            format!("{name} {:016x}", Migration::unapplied(name, sql).unwrap().checksum())
+        };
+        insta::assert_snapshot!(MIGRATIONS.iter().map(checksum).collect::<Vec<_>>().join("\n"));
+    }
 
     #[test]
     fn the_newest_version_is_that_of_the_last_migration() {

@@ -5,12 +5,12 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
-use dabba_store::StoreError;
+use dabba_store::{Need, Part, PartStatus, StoreError, panicked};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -25,6 +25,7 @@ pub(crate) struct Writer {
     queue_timeout: Duration,
     /// Its sender is dropped when the thread has let go of everything.
     ended: watch::Receiver<()>,
+    part: Arc<Part>,
 }
 
 impl Writer {
@@ -36,15 +37,22 @@ impl Writer {
     ) -> Result<Self, Failure> {
         let (sender, receiver) = mpsc::channel(options.write_queue_length.max(1));
         let (end, ended) = watch::channel(());
+        let part = Arc::new(Part::new("sqlite_writer", Need::Essential));
+        let thread_part = Arc::clone(&part);
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || {
-                run(connection, receiver, &files);
+                run(connection, receiver, &files, &thread_part);
                 drop(files);
                 drop(end);
             })
             .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
-        Ok(Self { queue: Mutex::new(Some(sender)), queue_timeout: options.queue_timeout, ended })
+        Ok(Self { queue: Mutex::new(Some(sender)), queue_timeout: options.queue_timeout, ended, part })
+    }
+
+    /// How the thread is. It survives a panic, which costs only the write in hand.
+    pub(crate) fn status(&self) -> PartStatus {
+        self.part.status()
     }
 
     /// Runs a closure as one transaction, which is durable when this returns `Ok`.
@@ -85,12 +93,15 @@ fn closed() -> StoreError {
 }
 
 /// What the thread does: job after job, until the store is closed or dropped.
-fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>, files: &DatabaseFiles) {
+fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>, files: &DatabaseFiles, part: &Part) {
     while let Some(job) = queue.blocking_recv() {
         // A defect in one write must not take the others with it. The transaction rolls back while
         // the panic unwinds, so the connection is as it was.
-        if catch_unwind(AssertUnwindSafe(|| job(&mut connection, files))).is_err() {
-            tracing::error!("a write panicked; it was rolled back");
+        match catch_unwind(AssertUnwindSafe(|| job(&mut connection, files))) {
+            Ok(()) => part.succeeded(),
+            Err(panic) => {
+                part.failed(&format!("a write {}; it was rolled back", panicked(&*panic)));
+            }
         }
     }
     // A log must not be folded into a database that is not the one at the path.
@@ -128,6 +139,8 @@ fn in_transaction<T>(
 
 #[cfg(test)]
 mod tests {
+    use dabba_store::FAILURES_UNTIL_DOWN;
+
     use std::sync::{Arc, mpsc::channel};
 
     use super::*;
@@ -161,14 +174,25 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_panics_is_rolled_back_and_hurts_no_other() {
         let (_directory, writer) = started(&SqliteOptions::default());
-        let result: Result<(), StoreError> = writer
-            .write(|transaction| {
-                insert_task(transaction)?;
-                panic!("a defect");
-            })
-            .await;
-        assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
+        for failures in 1..=FAILURES_UNTIL_DOWN {
+            assert!(!writer.status().is_down);
+            let result: Result<(), StoreError> = writer
+                .write(|transaction| {
+                    insert_task(transaction)?;
+                    panic!("a defect");
+                })
+                .await;
+            assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
+            // The caller hears of the panic a moment before it is counted.
+            while writer.status().failures < u64::from(failures) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        assert!(writer.status().is_down, "a writer all of whose writes panic is reported");
         assert_eq!(count_tasks(&writer).await, 0);
+        while writer.status().is_down {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         writer.write(insert_task).await.unwrap();
         assert_eq!(count_tasks(&writer).await, 1);
         writer.close().await;

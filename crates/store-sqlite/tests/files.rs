@@ -281,11 +281,29 @@ async fn a_lost_file_takes_no_writes_until_it_is_back() {
     assert_lost(&store, &mut world, "the directory").await;
     std::fs::rename(&moved, directory.path()).unwrap();
     store.ping().await.unwrap();
-    // In a process of its own: this one must not close a second descriptor of the file.
-    let truncated = std::process::Command::new("truncate").args(["-s", "0"]).arg(&path).status().unwrap();
-    assert!(truncated.success());
-    assert_lost(&store, &mut world, "truncated").await;
     store.close().await;
+}
+
+/// Proves that no write is acknowledged after the database or its log was truncated, wholly or in part.
+#[tokio::test]
+async fn a_truncated_file_takes_no_writes() {
+    for (name, size) in [("dabba.db", 0), ("dabba.db", 4_096), ("dabba.db-wal", 0), ("dabba.db-wal", 8_192)] {
+        let (directory, path) = new_database();
+        let mut world = World::new(107);
+        let store = open(&path);
+        let commits = (0..20).map(|_| placed(&mut world)).collect();
+        store.commit(commits).await.unwrap();
+        let what = format!("{name} of {size} bytes");
+        let file = directory.path().join(name);
+        assert!(std::fs::metadata(&file).unwrap().len() > size, "{what}");
+        // In a process of its own: this one must not close a second descriptor of the file.
+        let size = size.to_string();
+        let truncated =
+            std::process::Command::new("truncate").args(["-s", &size]).arg(&file).status().unwrap();
+        assert!(truncated.success());
+        assert_lost(&store, &mut world, &what).await;
+        store.close().await;
+    }
 }
 
 /// Proves that a log is not applied to a file for which it was not written, and that the original is served again.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use dabba_store_sqlite::{Contents, SqliteStore};
 
 use crate::{
-    commands::DataArguments, databases::Databases, failure::Failure, logging, output, settings::Settings,
+    commands::DataArguments, databases::Databases, failure::Failure, logging, output, sandbox,
+    settings::Settings,
 };
 
 /// What the command takes.
@@ -23,6 +24,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
     logging::start(&settings)?;
     let database = embedded(&settings)?;
+    if arguments.file.as_os_str() == "-" {
+        return Err(Failure::new("a backup is written to a file, not to standard output: name a file"));
+    }
+    if sandbox::is_one(&settings, &Databases::Embedded(database.clone())) {
+        return Err(Failure::new(format!(
+            "{} is a sandbox: its times are ahead of the clock of every other server, so its data stays there",
+            settings.data.display()
+        )));
+    }
     let contents = SqliteStore::back_up(&database, &arguments.file)
         .map_err(Failure::during(format_args!("backing up {}", database.display())))?;
     output::line(format_args!("Backed up {} to {}.", in_words(&contents), arguments.file.display()))?;

@@ -176,7 +176,7 @@ fn what_is_no_backup_is_refused() {
     back_up(data, &file);
     let content = fs::read(&file).unwrap();
     let text = refused(data, &["backup", file.to_str().unwrap()]);
-    assert!(text.contains("is there already"), "{text}");
+    assert!(text.contains("already exists"), "{text}");
     assert_eq!(fs::read(&file).unwrap(), content);
     let nowhere = data.join("nowhere/backup.db");
     assert!(refused(data, &["backup", nowhere.to_str().unwrap()]).contains("nowhere"));
