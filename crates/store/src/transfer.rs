@@ -231,7 +231,7 @@ pub enum Phase {
     Verify,
 }
 
-/// Hears of a copy's progress: phase, table, rows done, rows in all where that is known.
+/// Receives progress reports of a copy: phase, table, rows done, rows in all where that is known.
 pub type Watch<'a> = &'a mut (dyn FnMut(Phase, &'static Table, u64, Option<u64>) + Send);
 
 /// Copies all rows, or goes on with that, and proves that all of them arrived. The copy is not marked as finished.

@@ -393,7 +393,10 @@ impl Split {
         let (before, giving) = (Standing::of(self.before.clone()), self.giving(None));
         if is_begun_here {
             let given_away = self.source.step(&before, &giving).await;
-            given_away.map_err(Failure::during("giving the buckets away"))?;
+            given_away.map_err(|error| match error {
+                StoreError::OutcomeUnknown(_) => self.unserved(&format!("giving the buckets away: {error}")),
+                error => Failure::during("giving the buckets away")(error),
+            })?;
         }
         if matches!(stage, Stage::Ready | Stage::GivenAway) {
             self.wait_for_replica_or_undo().await?;
@@ -436,10 +439,10 @@ impl Split {
         Ok(id)
     }
 
-    /// A failure after which nobody may hold the buckets that move.
+    /// Returns a failure that tells the operator that no shard may serve the moving buckets.
     fn unserved(&self, failure: &str) -> Failure {
         Failure::new(format!(
-            "{failure}. The buckets {} are served by nobody: give this command again. If the new machine is lost for good, \
+            "{failure}. No shard may serve the buckets {} now: give this command again. If the new machine is lost for good, \
              give it with --take-back instead of --apply",
             self.given.buckets
         ))
