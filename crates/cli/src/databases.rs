@@ -1,6 +1,7 @@
 //! Where orders are kept: in the embedded database of the data directory, in one PostgreSQL database, or
 //! in several that share all orders among them.
 
+mod copied;
 mod leftover;
 mod opening;
 mod shards_file;
@@ -13,6 +14,7 @@ use dabba_store_sqlite::SqliteStore;
 use futures::future::join_all;
 
 pub(crate) use self::{
+    copied::{mark as mark_as_copied, remove_mark as remove_copied_mark},
     opening::Opened,
     shards_file::{Shard, ShardsFile},
 };

@@ -20,9 +20,9 @@ use rusqlite::{Connection, OpenFlags, params};
 use crate::{
     SqliteStore,
     failure::Failure,
-    file::{Identity, beside},
+    file::{Identity, beside, directory_of, give_to_owner_of, mark_at, open_immutable, real_path},
     lock::{DatabaseLock, NO_FILE, PathLock, recorded_mark},
-    migrate,
+    migrate::{self, KEPT},
 };
 
 /// Maximum time that a backup waits for a lock of `SQLite`.
@@ -67,7 +67,7 @@ impl Contents {
 pub struct Restored {
     /// What the database holds now.
     pub contents: Contents,
-    /// Where the database that was there before is kept, if one was.
+    /// Where the database that was there before is kept, or its log if only that was there.
     pub kept: Option<PathBuf>,
 }
 
@@ -96,46 +96,64 @@ impl SqliteStore {
     }
 
     /// Puts a backup in the place of the database at `path`, which nobody may serve. A database that holds something is
-    /// replaced only if `kept` names the file under which it stays. Blocks the thread.
+    /// replaced only if `kept` is given; it then stays beside it under its own name, `.before-` and this text. Blocks the
+    /// thread.
     ///
     /// The backup is verified before anything changes. The log of the old database is written into that database first, so
     /// that the kept file is complete by itself; a damaged database keeps its log beside it. A process that is killed
     /// meanwhile leaves the old database or the new one, whole. In the case of a damaged one the new one may have the old
     /// log beside it; then every command refuses the database until the restore is repeated.
-    pub fn restore(path: &Path, backup: &Path, kept: Option<&Path>) -> Result<Restored, StoreError> {
+    pub fn restore(path: &Path, backup: &Path, kept: Option<&str>) -> Result<Restored, StoreError> {
         verify(backup)?;
+        // SQLite and the kept file are at the end of a symbolic link.
+        let (lock_path, path) = (path, &*real_path(path));
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(StoreError::Unavailable(format!("{} is not a file: move it away", path.display())));
+        }
         let in_use =
             || StoreError::Unavailable(format!("a process uses {}: stop the server first", path.display()));
-        let path_lock = PathLock::take_within(path, LOCK_PATIENCE)?.ok_or_else(in_use)?;
+        let path_lock = PathLock::take_within(lock_path, LOCK_PATIENCE)?.ok_or_else(in_use)?;
         // Held to the end.
         let holder = if path.exists() {
-            Holder::Database(DatabaseLock::with(path_lock, path, LOCK_PATIENCE)?.ok_or_else(in_use)?)
+            Holder::Database(DatabaseLock::with(path_lock, lock_path, LOCK_PATIENCE)?.ok_or_else(in_use)?)
         } else {
             Holder::Path(path_lock)
         };
         let is_there = path.exists() || beside(path, "-wal").exists();
         if is_there && kept.is_none() && !holds_nothing(path) {
+            let (shown, there) = (path.display(), path.exists());
+            let found = if there {
+                format!("{shown} holds a database")
+            } else {
+                format!("{shown} is missing, and its log {shown}-wal is there")
+            };
             return Err(StoreError::Unavailable(format!(
-                "{} holds a database: give --replace to put the backup in its place and keep it under another name",
-                path.display()
+                "{found}: give --replace to put the backup in its place and keep what is there under another name"
             )));
         }
         let mut new = Unfinished::begin(beside(path, ".restoring"))?;
         File::open(backup)
             .and_then(|mut backup| io::copy(&mut backup, &mut new.file))
             .map_err(cannot("copy the backup to", &new.path))?;
+        let model = if path.exists() { fs::metadata(path) } else { fs::metadata(directory_of(path)) };
+        model
+            .and_then(|model| give_to_owner_of(&model, &new.file))
+            .map_err(cannot("give away", &new.path))?;
         new.sync()?;
         let contents = verify(&new.path)?;
-        let log = settle_log(path, holder.path_lock())?;
-        let kept = if is_there { kept.map(|kept| keep(path, log, kept)).transpose()? } else { None };
-        let mark = new.mark()?;
+        let log = settle_log(path, lock_path, holder.path_lock())?;
+        let kept = kept
+            .filter(|_| is_there)
+            .map(|suffix| keep(path, log, &beside(path, &format!("{KEPT}{suffix}"))));
+        let kept = kept.transpose()?;
         // From here on a log that is still there is known to be of another file: no process applies it to the new database.
         new.replace(path)?;
         for suffix in ["-wal", "-shm"] {
             remove_if_there(&beside(path, suffix))?;
         }
         sync_directory(path)?;
-        holder.path_lock().record(path, &mark)?;
+        let mark = mark_at(path).map_err(cannot("read", path))?;
+        holder.path_lock().record(lock_path, &mark)?;
         Ok(Restored { contents, kept })
     }
 }
@@ -170,20 +188,21 @@ enum Log {
 
 /// Writes the log of a database that nobody uses into the database, if that is possible, and makes sure that a log that
 /// remains is known not to belong to a file that takes the database's place.
-fn settle_log(path: &Path, path_lock: &PathLock) -> Result<Log, StoreError> {
+fn settle_log(path: &Path, lock_path: &Path, path_lock: &PathLock) -> Result<Log, StoreError> {
     let database = match fs::metadata(path) {
         Ok(database) => database,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let owner = recorded_mark(path).unwrap_or_else(|| NO_FILE.to_owned());
-            path_lock.record(path, &owner)?;
+            let owner = recorded_mark(lock_path).unwrap_or_else(|| NO_FILE.to_owned());
+            path_lock.record(lock_path, &owner)?;
             return Ok(if has_log(path) { Log::Own } else { Log::None });
         }
         Err(error) => return Err(cannot("read", path)(error)),
     };
-    if migrate::owner_of_foreign_log(path, &database).is_some() {
+    if migrate::owner_of_foreign_log(lock_path, &database).is_some() {
         return Ok(Log::Foreign);
     }
-    path_lock.record(path, &Identity::of(&database).mark())?;
+    let mark = mark_at(path).map_err(cannot("read", path))?;
+    path_lock.record(lock_path, &mark)?;
     if has_log(path) {
         let fold = || -> Result<(), rusqlite::Error> {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -230,18 +249,17 @@ impl Unfinished {
         self.file.sync_all().map_err(cannot("write", &self.path))
     }
 
-    fn mark(&self) -> Result<String, StoreError> {
-        self.file
-            .metadata()
-            .map(|metadata| Identity::of(&metadata).mark())
-            .map_err(cannot("read", &self.path))
-    }
-
     /// Gives the file its name. A file that has the name by now is not replaced.
     fn publish(mut self, to: &Path) -> Result<(), StoreError> {
-        fs::hard_link(&self.path, to).map_err(cannot("make", to))?;
+        match fs::hard_link(&self.path, to) {
+            Ok(()) => fs::remove_file(&self.path).map_err(cannot("remove", &self.path))?,
+            // A file system without hard links.
+            Err(error) if is_unsupported(&error) && !to.exists() => {
+                fs::rename(&self.path, to).map_err(cannot("make", to))?;
+            }
+            Err(error) => return Err(cannot("make", to)(error)),
+        }
         self.is_named = true;
-        fs::remove_file(&self.path).map_err(cannot("remove", &self.path))?;
         sync_directory(to)
     }
 
@@ -259,6 +277,10 @@ impl Drop for Unfinished {
             // It is of no use, and the next command empties what cannot be removed.
             let _ = fs::remove_file(&self.path);
         }
+        // What SQLite may have made beside it.
+        for suffix in ["-journal", "-wal", "-shm"] {
+            let _ = fs::remove_file(beside(&self.path, suffix));
+        }
     }
 }
 
@@ -270,6 +292,12 @@ fn write_copy(path: &Path, to: &Path) -> Result<(), StoreError> {
             StoreError::Unavailable(format!("the name of {} is not in UTF-8", to.display()))
         })?;
         connection.execute("VACUUM INTO ?1", params![to])?;
+        // The log of the original must not be applied to its backup.
+        Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE)?.pragma_update(
+            None,
+            "user_version",
+            0,
+        )?;
         Ok(())
     };
     copy().map_err(StoreError::from)
@@ -296,7 +324,11 @@ fn keep(path: &Path, log: Log, kept: &Path) -> Result<PathBuf, StoreError> {
         }
     }
     sync_directory(&kept)?;
-    Ok(kept)
+    Ok(if kept.exists() { kept } else { beside(&kept, "-wal") })
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
 }
 
 /// Whether a database is one, and nothing is in it.
@@ -319,7 +351,7 @@ fn verify(path: &Path) -> Result<Contents, StoreError> {
     }
     migrate::check_restorable(path)?;
     let read = || -> Result<Contents, Failure> {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let connection = open_immutable(path)?;
         let problems = problems(&connection)?;
         if !problems.is_empty() {
             return Err(Failure::corrupt(format!("{shown} is damaged: {}", problems.join("; "))));
@@ -375,7 +407,7 @@ fn remove_if_there(file: &Path) -> Result<(), StoreError> {
 }
 
 fn sync_directory(file: &Path) -> Result<(), StoreError> {
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory_of(file);
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(cannot("sync", directory))
 }
 

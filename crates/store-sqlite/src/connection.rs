@@ -1,10 +1,15 @@
 //! Connections: how each is set up.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
+use dabba_store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{SqliteOptions, failure::Failure};
+use crate::{
+    SqliteOptions,
+    failure::Failure,
+    file::{Generation, generation_at},
+};
 
 /// Statements that a connection keeps compiled. More than there are in the store.
 const STATEMENT_CACHE_CAPACITY: usize = 128;
@@ -14,7 +19,7 @@ const STATEMENT_CACHE_CAPACITY: usize = 128;
 const CHECKPOINT_PAGES: u32 = 4_096;
 
 /// To which the log is cut when it was longer, in bytes.
-const LOG_SIZE_LIMIT_BYTES: u32 = 64 * 1_024 * 1_024;
+pub(crate) const LOG_SIZE_LIMIT_BYTES: u32 = 64 * 1_024 * 1_024;
 
 /// The one connection that writes.
 pub(crate) fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connection, Failure> {
@@ -36,6 +41,28 @@ pub(crate) fn open_reader(path: &Path, options: &SqliteOptions) -> Result<Connec
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, options.reader_cache_kib, options)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
+}
+
+/// Gives the database file another generation ([`crate::file::Generation`]), so that a log that is written from now on is
+/// not applied to an earlier content. Keeps the generation while another process, such as a backup, reads from the log.
+/// The connection must be the only one of this process; it waits for no lock afterwards.
+pub(crate) fn renew_generation(connection: &Connection, path: &Path) -> Result<(), Failure> {
+    let fold = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+    let generation = || connection.query_row("PRAGMA user_version", [], |row| row.get::<_, Generation>(0));
+    connection.busy_timeout(Duration::ZERO)?;
+    let mut is_read_elsewhere = fold()?;
+    if !is_read_elsewhere {
+        let new: Generation =
+            connection.query_row("SELECT abs(random() % 2147483647) + 1", [], |row| row.get(0))?;
+        connection.pragma_update(None, "user_version", new)?;
+        is_read_elsewhere = fold()?;
+    }
+    // A generation that is in the log alone would reach the file later, which would look like another file.
+    if is_read_elsewhere && generation_at(path) != Some(generation()?) {
+        let text = format!("another process, such as a backup, reads {}: start again", path.display());
+        return Err(StoreError::Unavailable(text).into());
+    }
+    Ok(())
 }
 
 fn open(

@@ -10,8 +10,13 @@
 
 use std::{
     ffi::OsString,
-    fmt, fs, io,
-    os::unix::fs::{FileExt as _, MetadataExt as _},
+    fmt,
+    fs::{self, File},
+    io,
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{FileExt as _, MetadataExt as _, fchown},
+    },
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -21,8 +26,9 @@ use std::{
 };
 
 use dabba_store::StoreError;
+use rusqlite::{Connection, OpenFlags};
 
-use crate::lock::DatabaseLock;
+use crate::{connection::LOG_SIZE_LIMIT_BYTES, lock::DatabaseLock};
 
 /// First 16 bytes of every `SQLite` database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -47,12 +53,14 @@ impl Identity {
         }
     }
 
-    /// A text that tells the file from every other file that is or was at its path. Unlike the identity, it is the same
-    /// after a restart of the machine, which may number the devices differently.
-    pub(crate) fn mark(self) -> String {
+    /// A text that tells the file from every other file that is or was at its path, and with its generation
+    /// ([`generation_at`]) from the same file with another content. Unlike the identity, it is the same after a restart of
+    /// the machine, which may number the devices differently.
+    pub(crate) fn mark(self, generation: Option<Generation>) -> String {
+        let generation = generation.map_or_else(|| "none".to_owned(), |generation| generation.to_string());
         match self.born {
-            Some(born) => format!("inode {}, made at {born}", self.inode),
-            None => format!("inode {}", self.inode),
+            Some(born) => format!("inode {}, made at {born}, generation {generation}", self.inode),
+            None => format!("inode {}, generation {generation}", self.inode),
         }
     }
 
@@ -63,11 +71,68 @@ impl Identity {
     }
 }
 
+/// A random number in the header of a database file, `user_version`, that changes each time the database is opened to be
+/// served; 0 in a backup. A file that another one was copied over has another one.
+pub(crate) type Generation = i32;
+
+/// Where the generation is in the header, in big-endian order.
+/// Source: the database file format of `SQLite`, section 1.3.14.
+const GENERATION: std::ops::Range<usize> = 60..64;
+
+/// The length of the part of the header that is verified.
+const HEADER: usize = GENERATION.end;
+
+/// The generation that the file at a path itself states, without what its log adds; `None` if it is not a database.
+pub(crate) fn generation_at(path: &Path) -> Option<Generation> {
+    let connection = open_immutable(path).ok()?;
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0)).ok()
+}
+
+/// The mark of the file at a path.
+pub(crate) fn mark_at(path: &Path) -> io::Result<String> {
+    Ok(Identity::of(&fs::metadata(path)?).mark(generation_at(path)))
+}
+
+/// Opens a database to which nobody writes, without its log, and without files beside it.
+pub(crate) fn open_immutable(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let escaped: String = path
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
+                char::from(*byte).to_string()
+            }
+            byte => format!("%{byte:02x}"),
+        })
+        .collect();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
+}
+
+/// Gives a file that a privileged user has made to the owner of another one, so that a server can open it that runs as that
+/// user.
+pub(crate) fn give_to_owner_of(model: &fs::Metadata, file: &File) -> io::Result<()> {
+    let own = file.metadata()?;
+    if own.uid() == PRIVILEGED && model.uid() != PRIVILEGED {
+        fchown(file, Some(model.uid()), Some(model.gid()))?;
+    }
+    Ok(())
+}
+
+/// The user id of the privileged user.
+const PRIVILEGED: u32 = 0;
+
 /// The path of a file that `SQLite` or Dabba keeps beside a database.
 pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut path = OsString::from(database);
     path.push(suffix);
     path.into()
+}
+
+/// The directory in which a file is.
+pub(crate) fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The path of the file itself. `SQLite` keeps the log there, also when a symbolic link leads to the file. Opens nothing.
@@ -84,6 +149,7 @@ struct Inner {
     /// The database, its log and the log's index, which exist for as long as a connection does.
     files: [OpenFile; 3],
     lock: DatabaseLock,
+    generation: [u8; GENERATION.end - GENERATION.start],
     /// Whether the last check found the files missing or replaced.
     is_lost: AtomicBool,
 }
@@ -93,16 +159,19 @@ struct Inner {
 struct OpenFile {
     path: PathBuf,
     identity: Identity,
-    /// The longest that it was found, in bytes. While connections are open `SQLite` does not shorten these files.
+    /// The length below which it cannot fall, in bytes: the longest that it was found, up to `shortened_to`.
     length: AtomicU64,
+    /// The length to which `SQLite` itself shortens the file while connections are open.
+    shortened_to: u64,
 }
 
 impl OpenFile {
-    fn find(path: PathBuf) -> Result<Self, StoreError> {
+    fn find(path: PathBuf, shortened_to: u64) -> Result<Self, StoreError> {
         let unusable = |what: &dyn fmt::Display| StoreError::Unavailable(format!("{}{what}", path.display()));
         match fs::metadata(&path) {
             Ok(metadata) => {
-                Ok(Self { identity: Identity::of(&metadata), length: AtomicU64::new(metadata.len()), path })
+                let length = AtomicU64::new(metadata.len().min(shortened_to));
+                Ok(Self { identity: Identity::of(&metadata), length, shortened_to, path })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(unusable(&" is missing")),
             Err(error) => Err(unusable(&format_args!(": {error}"))),
@@ -117,7 +186,7 @@ impl OpenFile {
             Ok(found) if Identity::of(&found) != self.identity => "was replaced by another file".to_owned(),
             Ok(found) if found.len() < length => "was truncated".to_owned(),
             Ok(found) => {
-                self.length.fetch_max(found.len(), Ordering::AcqRel);
+                self.length.fetch_max(found.len().min(self.shortened_to), Ordering::AcqRel);
                 return None;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => "was removed or moved".to_owned(),
@@ -131,10 +200,17 @@ impl DatabaseFiles {
     /// Remembers the files of a database. A connection must have read from it, so that its log exists.
     pub(crate) fn remember(lock: DatabaseLock) -> Result<Self, StoreError> {
         let real = real_path(lock.path());
-        let database = OpenFile::find(lock.path().to_owned())?;
-        let find = |suffix| OpenFile::find(beside(&real, suffix));
-        let files = [OpenFile { identity: lock.identity(), ..database }, find("-wal")?, find("-shm")?];
-        Ok(Self(Arc::new(Inner { files, lock, is_lost: AtomicBool::new(false) })))
+        let database = OpenFile::find(lock.path().to_owned(), u64::MAX)?;
+        let log = OpenFile::find(beside(&real, "-wal"), LOG_SIZE_LIMIT_BYTES.into())?;
+        let index = OpenFile::find(beside(&real, "-shm"), u64::MAX)?;
+        let files = [OpenFile { identity: lock.identity(), ..database }, log, index];
+        let mut header = [0; HEADER];
+        lock.file()
+            .read_exact_at(&mut header, 0)
+            .map_err(|error| StoreError::Unavailable(format!("{}: {error}", lock.path().display())))?;
+        let mut generation = [0; GENERATION.end - GENERATION.start];
+        generation.copy_from_slice(&header[GENERATION]);
+        Ok(Self(Arc::new(Inner { files, lock, generation, is_lost: AtomicBool::new(false) })))
     }
 
     /// Fails as unavailable if the files at the path are not the ones that are open. Logs when this changes.
@@ -167,9 +243,11 @@ impl Inner {
     /// What is wrong with the files, if anything is.
     fn find_fault(&self) -> Option<String> {
         self.files.iter().find_map(OpenFile::find_fault).or_else(|| {
-            let mut header = [0; MAGIC.len()];
-            let is_whole = self.lock.file().read_exact_at(&mut header, 0).is_ok() && header == *MAGIC;
-            (!is_whole).then(|| format!("{} was overwritten", self.lock.path().display()))
+            let mut header = [0; HEADER];
+            let is_own = self.lock.file().read_exact_at(&mut header, 0).is_ok()
+                && header.starts_with(MAGIC)
+                && header[GENERATION] == self.generation;
+            (!is_own).then(|| format!("{} was overwritten", self.lock.path().display()))
         })
     }
 }

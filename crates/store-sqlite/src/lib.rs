@@ -55,7 +55,11 @@ pub use crate::{
     options::SqliteOptions,
 };
 use crate::{
-    connection::open_writer, failure::Failure, file::DatabaseFiles, lock::DatabaseLock, reader::Readers,
+    connection::{open_writer, renew_generation},
+    failure::Failure,
+    file::DatabaseFiles,
+    lock::DatabaseLock,
+    reader::Readers,
     writer::Writer,
 };
 
@@ -96,6 +100,9 @@ impl SqliteStore {
         lock.record()?;
         let open = || -> Result<Self, Failure> {
             let connection = open_writer(path, options)?;
+            renew_generation(&connection, path)?;
+            connection.busy_timeout(options.busy_timeout)?;
+            lock.record()?;
             let files = DatabaseFiles::remember(lock)?;
             let readers = Readers::open(path, options, files.clone())?;
             let writer = Writer::start(connection, options, files)?;

@@ -24,7 +24,7 @@ use std::{
 
 use dabba_store::StoreError;
 
-use crate::file::{Identity, beside};
+use crate::file::{Identity, beside, directory_of, generation_at, give_to_owner_of};
 
 /// Interval at which a lock that another process holds is tried again.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -46,6 +46,9 @@ impl PathLock {
         take_within(time, || {
             let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
             let file = file.map_err(|error| cannot_lock(&path, &error))?;
+            let directory = fs::metadata(directory_of(database));
+            let given = directory.and_then(|directory| give_to_owner_of(&directory, &file));
+            given.map_err(|error| cannot_lock(&path, &error))?;
             Ok(try_lock(&file, &path)?.then_some(Self { file }))
         })
     }
@@ -103,7 +106,8 @@ impl DatabaseLock {
 
     /// Records that a log beside the database belongs to the locked file.
     pub(crate) fn record(&self) -> Result<(), StoreError> {
-        self.path_lock.record(&self.path, &self.file.identity.mark())
+        let generation = generation_at(&self.path);
+        self.path_lock.record(&self.path, &self.file.identity.mark(generation))
     }
 
     /// The lock on the path.

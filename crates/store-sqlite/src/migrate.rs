@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt as _,
     path::Path,
     time::Duration,
 };
@@ -16,7 +17,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use crate::{
     failure::Failure,
-    file::{Identity, beside, real_path},
+    file::{Identity, beside, directory_of, generation_at, open_immutable, real_path},
     lock::{DatabaseLock, PathLock, recorded_mark},
 };
 
@@ -34,6 +35,9 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
 /// The version of the newest migration: they are numbered from 1 without a gap.
 #[expect(clippy::cast_possible_truncation, reason = "there are few migrations")]
 const NEWEST: u32 = MIGRATIONS.len() as u32;
+
+/// What follows the name of a database in the name under which a restore keeps it.
+pub(crate) const KEPT: &str = ".before-";
 
 /// How long to wait for another process that holds the database; it may be migrating it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,9 +77,8 @@ fn make(path: &Path) -> Result<usize, StoreError> {
     if beside(&unfinished, "-wal").exists() {
         return Err(not_made(path, &io::Error::other("its log could not be folded into it")));
     }
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::rename(&unfinished, path)
-        .and_then(|()| File::open(directory)?.sync_all())
+        .and_then(|()| File::open(directory_of(path))?.sync_all())
         .map_err(|error| not_made(path, &error))?;
     Ok(applied)
 }
@@ -95,7 +98,12 @@ fn exists(path: &Path) -> Result<bool, StoreError> {
             "{} is empty, and an empty file is not a database: restore a backup, or remove the file to begin with a new database",
             path.display()
         ))),
-        Ok(metadata) => refuse_foreign_log(path, &metadata).map(|()| true),
+        Ok(metadata) => {
+            refuse_other_names(path, &metadata)?;
+            refuse_lost_log(path)?;
+            refuse_foreign_log(path, &metadata)?;
+            Ok(true)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if fs::symlink_metadata(path).is_ok() {
                 return Err(StoreError::Unavailable(format!(
@@ -118,6 +126,47 @@ fn exists(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
+/// Refuses a file that has several names (hard links): `SQLite` keeps a log for each of them, and would not find the log of
+/// another name. Names that a restore has given to the file do not count.
+fn refuse_other_names(path: &Path, database: &fs::Metadata) -> Result<(), StoreError> {
+    if database.nlink() < 2 {
+        return Ok(());
+    }
+    let real = real_path(path);
+    let prefix = format!("{}{KEPT}", real.file_name().unwrap_or_default().to_string_lossy());
+    let entries = fs::read_dir(directory_of(&real)).map(|entries| {
+        let is_kept = |entry: &fs::DirEntry| {
+            entry.file_name().to_string_lossy().starts_with(&prefix)
+                && entry.metadata().is_ok_and(|found| Identity::of(&found) == Identity::of(database))
+        };
+        entries.flatten().filter(is_kept).count() as u64
+    });
+    let names = database.nlink() - entries.unwrap_or_default();
+    if names < 2 {
+        return Ok(());
+    }
+    Err(StoreError::Unavailable(format!(
+        "{} has {names} names (hard links), and orders may be in the log of another name: stop every process that uses it, \
+         find the names with `find -samefile`, and remove all but the one beside which a log (-wal) is",
+        path.display()
+    )))
+}
+
+/// Refuses a database whose log was removed after its server was killed: the index of the log is still there.
+fn refuse_lost_log(path: &Path) -> Result<(), StoreError> {
+    let real = real_path(path);
+    let (log, index) = (beside(&real, "-wal"), beside(&real, "-shm"));
+    if log.exists() || !fs::metadata(&index).is_ok_and(|index| index.len() > 0) {
+        return Ok(());
+    }
+    Err(StoreError::Unavailable(format!(
+        "{} is missing, and {} shows that it was there: it may contain orders. Put it back, or remove {} to go on without it",
+        log.display(),
+        index.display(),
+        index.display()
+    )))
+}
+
 /// Refuses a log that was written for another file at this path: `SQLite` would apply it and damage the database.
 fn refuse_foreign_log(path: &Path, database: &fs::Metadata) -> Result<(), StoreError> {
     let Some(owner) = owner_of_foreign_log(path, database) else { return Ok(()) };
@@ -134,7 +183,15 @@ fn refuse_foreign_log(path: &Path, database: &fs::Metadata) -> Result<(), StoreE
 /// The mark of the file for which the log beside a database was written, if that is not the database.
 pub(crate) fn owner_of_foreign_log(path: &Path, database: &fs::Metadata) -> Option<String> {
     let has_log = fs::metadata(beside(&real_path(path), "-wal")).is_ok_and(|log| log.len() > 0);
-    recorded_mark(path).filter(|owner| has_log && *owner != Identity::of(database).mark())
+    if !has_log {
+        return None;
+    }
+    let mark = Identity::of(database).mark(generation_at(path));
+    // An earlier version recorded no generation.
+    let is_of_database = |owner: &String| {
+        mark.strip_prefix(&**owner).is_some_and(|rest| rest.is_empty() || rest.starts_with(", generation"))
+    };
+    recorded_mark(path).filter(|owner| !is_of_database(owner))
 }
 
 /// Makes sure that a database has a schema on which this program can run.
@@ -180,7 +237,8 @@ pub(crate) fn check_restorable(path: &Path) -> Result<(), StoreError> {
         Ok(_) => return unfit("is not a file"),
         Err(error) => return unfit(&format!("cannot be read: {error}")),
     }
-    let schema = match read_schema_with(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(StoreError::from) {
+    let read = || read_schema_with(open_immutable(path)?);
+    let schema = match read().map_err(StoreError::from) {
         Ok(schema) => schema,
         Err(StoreError::Corrupt(error)) => return unfit(&format!("is not a Dabba database: {error}")),
         Err(error) => return Err(error),
@@ -219,11 +277,11 @@ fn schema(path: &Path) -> Result<Schema, StoreError> {
 
 fn read_schema(path: &Path) -> Result<Schema, Failure> {
     // Not read-only: SQLite has to make the shared memory of the log to read a database in WAL mode.
-    read_schema_with(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    read_schema_with(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)
 }
 
-fn read_schema_with(path: &Path, flags: OpenFlags) -> Result<Schema, Failure> {
-    let connection = Connection::open_with_flags(path, flags)?;
+#[expect(clippy::needless_pass_by_value, reason = "the connection ends here")]
+fn read_schema_with(connection: Connection) -> Result<Schema, Failure> {
     connection.busy_timeout(LOCK_TIMEOUT)?;
     let has_history = connection
         .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'refinery_schema_history'", [], |_| Ok(()))

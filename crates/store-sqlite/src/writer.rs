@@ -11,7 +11,7 @@ use std::{
 };
 
 use dabba_store::{Need, Part, PartStatus, StoreError, panicked};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{SqliteOptions, failure::Failure, file::DatabaseFiles};
@@ -106,6 +106,9 @@ fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>, files: &Datab
     }
     // A log must not be folded into a database that is not the one at the path.
     if files.check().is_err() {
+        if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+            tracing::warn!(%error, "the log may be folded into the database");
+        }
         return;
     }
     // Leaves one file behind that holds everything. When that fails, the log stays beside it and is
@@ -144,7 +147,11 @@ mod tests {
     use std::sync::{Arc, mpsc::channel};
 
     use super::*;
-    use crate::{connection::open_writer, lock::DatabaseLock, migrate::migrate};
+    use crate::{
+        connection::{LOG_SIZE_LIMIT_BYTES, open_writer},
+        lock::DatabaseLock,
+        migrate::migrate,
+    };
 
     fn started(options: &SqliteOptions) -> (tempfile::TempDir, Arc<Writer>) {
         let directory = tempfile::tempdir().unwrap();
@@ -195,6 +202,37 @@ mod tests {
         }
         writer.write(insert_task).await.unwrap();
         assert_eq!(count_tasks(&writer).await, 1);
+        writer.close().await;
+    }
+
+    /// Proves that a log that grew beyond its limit, because a reader held it, and that `SQLite` then shortens is not taken
+    /// for one that was truncated.
+    #[tokio::test]
+    async fn a_log_that_sqlite_shortens_is_no_loss() {
+        const ROW: u32 = 8 * 1_024 * 1_024;
+        let limit = u64::from(LOG_SIZE_LIMIT_BYTES);
+        let (directory, writer) = started(&SqliteOptions::default());
+        let path = directory.path().join("dabba.db");
+        let length = || std::fs::metadata(directory.path().join("dabba.db-wal")).unwrap().len();
+        let reader = Connection::open(&path).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM tasks").unwrap();
+        for _ in 0..=limit / u64::from(ROW) {
+            let insert = |transaction: &Transaction<'_>| {
+                let sql = "INSERT INTO tasks (id, order_id, kind, run_at_ns) VALUES (randomblob(16), zeroblob(?1), 'x', 0)";
+                transaction.execute(sql, [ROW])?;
+                Ok(())
+            };
+            writer.write(insert).await.unwrap();
+        }
+        assert!(length() > limit);
+        reader.execute_batch("COMMIT").unwrap();
+        // The first one writes the log back, the next one begins it again, and the next checkpoint cuts it.
+        for _ in 0..3 {
+            writer.write(insert_task).await.unwrap();
+        }
+        assert!(length() <= limit, "{}", length());
+        writer.write(insert_task).await.unwrap();
+        drop(reader);
         writer.close().await;
     }
 

@@ -204,15 +204,19 @@ fn an_unfinished_new_database_is_made_again() {
     assert!(names.iter().all(|name| name == "dabba.db" || name == "dabba.db.lock"), "{names:?}");
 }
 
-/// Proves that the lock is on the file and not on its name, within the process too, and that a refused attempt takes
-/// no lock of `SQLite` away.
+/// Proves that the lock is on the file and not on its name, within the process too, that a refused attempt takes no lock of
+/// `SQLite` away, and that a second name, beside which the log is not found, is refused by everything that opens a database.
 #[tokio::test]
 async fn another_name_of_the_file_does_not_open_it_twice() {
     let (directory, path) = new_database();
     let store = open(&path);
     let link = directory.path().join("link.db");
     std::fs::hard_link(&path, &link).unwrap();
-    assert!(refusal(&link).contains("another process"));
+    assert!(refusal(&link).contains("2 names (hard links)"));
+    assert!(refusal(&path).contains("find -samefile"));
+    let read = SqliteStore::back_up(&link, &directory.path().join("backup.db"));
+    assert!(read.unwrap_err().to_string().contains("hard links"));
+    std::fs::remove_file(&link).unwrap();
     let symbolic = directory.path().join("symbolic.db");
     std::os::unix::fs::symlink(&path, &symbolic).unwrap();
     assert!(refusal(&symbolic).contains("another process"));
@@ -327,6 +331,110 @@ async fn a_log_of_another_file_is_refused() {
 
     std::fs::rename(&aside, &path).unwrap();
     let store = open(&path);
+    assert_eq!(store.order(commit.order_id).await.unwrap(), Some(order_of(&commit)));
+    store.close().await;
+}
+
+/// Copies a file over another one that keeps its inode, in a process of its own: this one must not close a second descriptor
+/// of the file.
+fn overwrite(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+/// Proves that a whole database that is copied over the open one is noticed, whether it is a backup or an earlier state of
+/// the same file, and that the log that remains is not applied to it afterwards.
+#[tokio::test]
+async fn an_overwritten_file_takes_no_writes_and_no_log() {
+    for is_backup in [true, false] {
+        let (directory, path) = new_database();
+        let mut world = World::new(108);
+        let store = open(&path);
+        let commit = placed(&mut world);
+        store.commit(vec![commit]).await.unwrap();
+        store.close().await;
+        let earlier = directory.path().join("earlier.db");
+        if is_backup {
+            SqliteStore::back_up(&path, &earlier).unwrap();
+        } else {
+            std::fs::copy(&path, &earlier).unwrap();
+        }
+        let store = open(&path);
+        let commit = placed(&mut world);
+        store.commit(vec![commit]).await.unwrap();
+        overwrite(&earlier, &path);
+        assert_lost(&store, &mut world, "overwritten").await;
+        store.close().await;
+        let log = std::fs::read(directory.path().join("dabba.db-wal")).unwrap();
+        assert!(!log.is_empty());
+        let content = std::fs::read(&path).unwrap();
+        assert!(refusal(&path).contains("the log"), "is_backup: {is_backup}");
+        let kept = SqliteStore::back_up(&path, &directory.path().join("new.db"));
+        assert!(kept.unwrap_err().to_string().contains("the log"));
+        assert_eq!(std::fs::read(&path).unwrap(), content);
+        assert_eq!(std::fs::read(directory.path().join("dabba.db-wal")).unwrap(), log);
+    }
+}
+
+/// Proves that a log that was removed after a crash is missed, and that the operator can go on without it.
+#[tokio::test]
+async fn a_removed_log_is_missed() {
+    let (directory, path) = new_database();
+    let mut world = World::new(109);
+    let store = open(&path);
+    let commit = placed(&mut world);
+    store.commit(vec![commit]).await.unwrap();
+    let crashed = tempfile::tempdir().unwrap();
+    for name in ["dabba.db", "dabba.db-shm"] {
+        overwrite(&directory.path().join(name), &crashed.path().join(name));
+    }
+    store.close().await;
+    let path = crashed.path().join("dabba.db");
+    assert!(refusal(&path).contains("dabba.db-wal is missing"));
+    assert!(SqliteStore::back_up(&path, &crashed.path().join("new.db")).is_err());
+    std::fs::remove_file(crashed.path().join("dabba.db-shm")).unwrap();
+    open(&path).close().await;
+}
+
+/// Proves that a store that is closed after its database was truncated keeps the log, which holds the orders.
+#[tokio::test]
+async fn a_log_outlives_a_truncated_database() {
+    let (directory, path) = new_database();
+    let mut world = World::new(110);
+    let store = open(&path);
+    let commit = placed(&mut world);
+    store.commit(vec![commit]).await.unwrap();
+    let log = directory.path().join("dabba.db-wal");
+    let content = std::fs::read(&log).unwrap();
+    let truncated = std::process::Command::new("truncate").args(["-s", "0"]).arg(&path).status().unwrap();
+    assert!(truncated.success());
+    store.close().await;
+    assert_eq!(std::fs::read(&log).unwrap(), content);
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+}
+
+/// Proves that a restore at the end of a symbolic link leaves the link as it is, and keeps the old database beside the file.
+#[tokio::test]
+async fn a_restore_follows_a_link() {
+    let (directory, path) = new_database();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let real = elsewhere.path().join("real.db");
+    std::fs::rename(&path, &real).unwrap();
+    std::os::unix::fs::symlink(&real, &path).unwrap();
+    let backup = directory.path().join("backup.db");
+    SqliteStore::back_up(&path, &backup).unwrap();
+    let mut world = World::new(111);
+    let store = open(&path);
+    let commit = placed(&mut world);
+    store.commit(vec![commit.clone()]).await.unwrap();
+    store.close().await;
+    let restored = SqliteStore::restore(&path, &backup, Some("T")).unwrap();
+    assert_eq!(restored.kept, Some(elsewhere.path().join("real.db.before-T")));
+    assert_eq!(std::fs::read_link(&path).unwrap(), real);
+    let store = open(&path);
+    assert_eq!(store.order(commit.order_id).await.unwrap(), None);
+    store.close().await;
+    let store = open(&restored.kept.unwrap());
     assert_eq!(store.order(commit.order_id).await.unwrap(), Some(order_of(&commit)));
     store.close().await;
 }

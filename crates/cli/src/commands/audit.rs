@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         return Err(Failure::new(format!("there is no database at {}", file.display())));
     }
     block_on(async {
-        let store = databases.open(&settings).await?.store;
+        let store = databases.open_to_read(&settings).await?.store;
         let provider = arguments.simulated_payments.as_ref().map(SimulatedLedger::new).transpose()?;
         let provider = provider.as_ref().map(|provider| provider as &dyn GatewayLedger);
         let audited = audit(&*store, provider, &AuditOptions::at(clock.now())).await;

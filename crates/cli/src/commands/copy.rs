@@ -19,7 +19,7 @@ use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use self::progress::Progress;
 use super::{DataArguments, block_on};
 use crate::{
-    databases::{Databases, ShardsFile},
+    databases::{Databases, ShardsFile, mark_as_copied},
     failure::Failure,
     logging, output, sandbox,
     settings::{DatabaseUrl, Settings},
@@ -118,6 +118,7 @@ impl Copy<'_> {
         let (contents, finished_at) =
             copy(self.source, &target, page_limit(), &mut watch).await.map_err(during())?;
         if let Some(at) = finished_at {
+            mark_as_copied(&file, &format!("was copied to {place} at {at}"))?;
             return output::line(format_args!("{} was copied to {place} at {at} already", file.display()));
         }
         let after = self.inspect_target().await?;
@@ -134,6 +135,8 @@ impl Copy<'_> {
             )));
         }
         target.finish().await.map_err(during())?;
+        let copied = format!("was copied to {place} at {}", SystemClock.now());
+        mark_as_copied(&file, &copied)?;
         output::line(format_args!("{}", Summary { contents: &contents, report: &after }))?;
         output::line(format_args!(
             "{} is copied to {place}, and verified. Serve with --database from now on, and move the file away.",

@@ -6,7 +6,7 @@ use dabba_engine::{Clock as _, SystemClock};
 use dabba_store_sqlite::{Restored, SqliteStore};
 
 use super::backup::{embedded, in_words};
-use crate::{commands::DataArguments, data, failure::Failure, logging, output};
+use crate::{commands::DataArguments, data, databases, failure::Failure, logging, output};
 
 /// What the command takes.
 #[derive(clap::Args)]
@@ -28,13 +28,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let database = embedded(&settings)?;
     data::make_directory(&settings)?;
     let time = SystemClock.now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let kept = database.with_file_name(format!("dabba.db.before-{time}"));
     let Restored { contents, kept } =
-        SqliteStore::restore(&database, &arguments.file, arguments.replace.then_some(kept.as_path()))
+        SqliteStore::restore(&database, &arguments.file, arguments.replace.then_some(time.as_str()))
             .map_err(Failure::during(format_args!("restoring {}", arguments.file.display())))?;
+    databases::remove_copied_mark(&database)?;
     output::line(format_args!("Restored {} to {}.", in_words(&contents), database.display()))?;
     if let Some(kept) = kept {
-        output::line(format_args!("The database that was there is kept as {}.", kept.display()))?;
+        output::line(format_args!("What was there is kept as {}.", kept.display()))?;
     }
     output::line(
         "Next: `dabba migrate`, if the backup is of an earlier version; `dabba audit`; then `dabba serve`.",

@@ -13,7 +13,7 @@ use dabba_store_postgres::{PostgresStore, Randomness};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use futures::future::join_all;
 
-use super::{Databases, Shard, ShardsFile, migrate_shard, options};
+use super::{Databases, Shard, ShardsFile, copied, migrate_shard, options};
 use crate::{data, failure::Failure, settings::Settings};
 
 /// An open store, with what belongs to it.
@@ -27,8 +27,16 @@ pub(crate) struct Opened {
 }
 
 impl Databases {
-    /// Opens all databases, migrated first if the settings say so.
+    /// Opens all databases, migrated first if the settings say so. Fails for an embedded database that was copied.
     pub(crate) async fn open(&self, settings: &Settings) -> Result<Opened, Failure> {
+        if let Self::Embedded(file) = self {
+            copied::refuse(file)?;
+        }
+        self.open_to_read(settings).await
+    }
+
+    /// The same for a command that writes no order, also for an embedded database that was copied.
+    pub(crate) async fn open_to_read(&self, settings: &Settings) -> Result<Opened, Failure> {
         match self {
             Self::Embedded(_) => self.open_embedded(settings).await,
             Self::Postgres(shards) => open_postgres(shards, settings).await,

@@ -1,0 +1,53 @@
+//! The mark of an embedded database that was copied to PostgreSQL.
+//!
+//! A server that is started on such a database by mistake, without `--database`, would take orders that the copy lacks. So
+//! every command that may write refuses it. `dabba copy` makes the mark, and `dabba restore` removes it.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::failure::Failure;
+
+fn mark_of(database: &Path) -> PathBuf {
+    let mut path = OsString::from(database);
+    path.push(".copied");
+    path.into()
+}
+
+/// Marks an embedded database as copied, in words that say where to and when.
+pub(crate) fn mark(database: &Path, copied: &str) -> Result<(), Failure> {
+    let mark = mark_of(database);
+    fs::write(&mark, format!("{copied}\n"))
+        .map_err(Failure::during(format_args!("writing {}", mark.display())))
+}
+
+/// Removes the mark of a database that another one has replaced.
+pub(crate) fn remove_mark(database: &Path) -> Result<(), Failure> {
+    let mark = mark_of(database);
+    match fs::remove_file(&mark) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::during(format_args!("removing {}", mark.display()))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fails if the embedded database was copied.
+pub(super) fn refuse(database: &Path) -> Result<(), Failure> {
+    let mark = mark_of(database);
+    let copied = match fs::read_to_string(&mark) {
+        Ok(copied) => copied,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Failure::during(format_args!("reading {}", mark.display()))(error)),
+    };
+    Err(Failure::new(format!(
+        "{} {}: name that database with --database. What is written to the embedded database now is not in the copy; to go \
+         on with it nevertheless, remove {}",
+        database.display(),
+        copied.trim(),
+        mark.display()
+    )))
+}
