@@ -112,7 +112,7 @@ impl Copy<'_> {
         let target =
             CopyTarget::prepare(self.to.as_str(), &Ownership::sole(), &self.settings.application_name)
                 .await
-                .map_err(during())?;
+                .map_err(Failure::during(format_args!("copying to {place}")))?;
         let mut progress = Progress::default();
         let mut watch = |phase, table: &'static _, done, all| progress.show(phase, table, done, all);
         let (contents, finished_at) =

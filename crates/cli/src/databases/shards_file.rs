@@ -202,10 +202,29 @@ impl ShardsFile {
     /// Writes a new file, readable by its owner only. One that is there is not replaced.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
         let text = self.to_toml()?;
+        if fs::read_to_string(path).is_ok_and(|found| found == text) {
+            return Ok(());
+        }
         let file = fs::OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path);
         let written =
             file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
         written.map_err(Failure::during(format!("writing {}", path.display())))
+    }
+
+    /// What would keep [`Self::write`] from writing to this path. Changes nothing.
+    pub(crate) fn problem_of_writing(&self, path: &Path) -> Result<Option<String>, Failure> {
+        if path.exists() {
+            let text = self.to_toml()?;
+            let is_written = fs::read_to_string(path).is_ok_and(|found| found == text);
+            return Ok((!is_written).then(|| {
+                format!("{} already exists, and is not the new map: choose another file name", path.display())
+            }));
+        }
+        let made = fs::OpenOptions::new().write(true).create_new(true).open(path);
+        Ok(made
+            .and_then(|_| fs::remove_file(path))
+            .err()
+            .map(|error| format!("the new map cannot be written to {}: {error}", path.display())))
     }
 }
 

@@ -4,8 +4,7 @@
 //! again. [`dabba_store_postgres::admin`] says what the steps are and why nothing is lost in them.
 
 use std::{
-    fs::OpenOptions,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -50,7 +49,7 @@ pub(super) struct Arguments {
     /// A replica of the new shard, for the new map.
     #[arg(long, value_name = "URL")]
     new_replica_url: Option<DatabaseUrl>,
-    /// Writes the new map to this file, which must not be there yet.
+    /// Writes the new map to this file, which must not exist with other contents.
     #[arg(long, value_name = "FILE", required_unless_present_any = ["dry_run", "take_back"])]
     write: Option<PathBuf>,
     /// Checks everything, says what would be done, and changes nothing.
@@ -131,9 +130,6 @@ async fn split(arguments: &Arguments, shards: &ShardsFile) -> Result<(), Failure
     let stage = split.stage().await?;
     split.check(&stage, arguments).await?;
     split.describe(&stage).await?;
-    if let Some(path) = &arguments.write {
-        check_writable(path)?;
-    }
     if arguments.dry_run {
         return output::line("Nothing was changed. Use --apply instead of --dry-run to split the shard.");
     }
@@ -261,103 +257,119 @@ impl Split {
         Ok((from, to))
     }
 
-    /// Fails unless the split can continue from this stage to its end.
+    /// Fails, with every reason, unless the split can continue from this stage to its end.
     async fn check(&self, stage: &Stage, arguments: &Arguments) -> Result<(), Failure> {
-        match stage {
-            Stage::Ready => {
-                self.check_promotion(arguments.archives_are_separate).await?;
-                self.check_replica().await?;
-                self.check_synchronous(arguments.replica_is_not_synchronous).await
+        let promotes = matches!(stage, Stage::Ready | Stage::GivenAway);
+        let looked = async {
+            let mut problems = Vec::new();
+            if promotes {
+                problems.extend(self.problems_of_promotion(arguments.archives_are_separate).await?);
             }
-            Stage::GivenAway => {
-                let checked = self.check_promotion(arguments.archives_are_separate).await;
-                checked.map_err(|failure| self.unserved(&failure.to_string()))
+            if *stage == Stage::Ready {
+                problems.extend(self.problems_of_replica().await?);
+                problems.extend(self.problem_of_synchrony(arguments.replica_is_not_synchronous).await?);
             }
-            _ => Ok(()),
+            Ok::<_, Failure>(problems)
+        };
+        let mut problems = match looked.await {
+            Err(failure) if *stage == Stage::GivenAway => return Err(self.unserved(&failure.to_string())),
+            looked => looked?,
+        };
+        if let Some(path) = &arguments.write {
+            problems.extend(self.map.problem_of_writing(path)?);
         }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let problems = problems.join("\n");
+        Err(if *stage == Stage::GivenAway { self.unserved(&problems) } else { Failure::new(problems) })
     }
 
-    /// Fails unless the replica follows the shard closely, and the shard's user may give buckets away.
-    async fn check_replica(&self) -> Result<(), Failure> {
+    /// What keeps the replica from following the shard closely, and the shard's user from giving buckets away.
+    async fn problems_of_replica(&self) -> Result<Vec<String>, Failure> {
+        let mut problems = Vec::new();
         if !self.source.may_change_buckets().await.map_err(Failure::during("the shard"))? {
-            return Err(Failure::new(
+            problems.push(
                 "the user of the shard's URL may not change the table shard, which says what the database holds: \
-                 split with the user who owns the database",
-            ));
+                 split with the user who owns the database"
+                    .to_owned(),
+            );
         }
         let (from, to) = self.positions().await?;
         let lag = from.log_bytes.saturating_sub(to.log_bytes);
         if lag > MAX_LAG_BYTES {
-            return Err(Failure::new(format!(
+            problems.push(format!(
                 "the replica is {lag} bytes behind; {MAX_LAG_BYTES} are allowed, so that it has the rest at once"
-            )));
+            ));
         }
         let Following { is_streaming, is_paused, is_delayed } =
             self.target.following().await.map_err(Failure::during("the new shard"))?;
-        let hindered = match (is_streaming, is_paused, is_delayed) {
-            (false, ..) => Some("does not stream from the shard: connect it (primary_conninfo)"),
-            (_, true, _) => Some("does not replay what it receives: SELECT pg_wal_replay_resume()"),
-            (.., true) => Some("replays with a delay: set recovery_min_apply_delay to 0"),
-            _ => None,
-        };
-        if let Some(hindered) = hindered {
-            return Err(Failure::new(format!("the replica {hindered}")));
-        }
-        Ok(())
+        let hindrances = [
+            (!is_streaming, "does not stream from the shard: connect it (primary_conninfo)"),
+            (is_paused, "does not replay what it receives: SELECT pg_wal_replay_resume()"),
+            (is_delayed, "replays with a delay: set recovery_min_apply_delay to 0"),
+        ];
+        let hindrances = hindrances.into_iter().filter(|(is_so, _)| *is_so);
+        problems.extend(hindrances.map(|(_, hindrance)| format!("the replica {hindrance}")));
+        Ok(problems)
     }
 
-    /// Fails if commits wait for the replica: once promoted it confirms none, and the shard's commits would hang.
-    async fn check_synchronous(&self, is_not: bool) -> Result<(), Failure> {
+    /// Whether commits wait for the replica: once promoted it confirms none, and the shard's commits would hang.
+    async fn problem_of_synchrony(&self, is_not: bool) -> Result<Option<String>, Failure> {
         let standbys = self.source.synchronous_standbys().await.map_err(Failure::during("the shard"))?;
-        let Some(standbys) = standbys else { return Ok(()) };
+        let Some(standbys) = standbys else { return Ok(None) };
         let slot = self.target.slot().await.map_err(Failure::during("the new shard"))?;
         let waits = match &slot {
             Some(slot) => self.source.waits_for_slot(slot).await.map_err(Failure::during("the shard"))?,
             None => None,
         };
-        match waits {
-            Some(false) => Ok(()),
-            Some(true) => Err(Failure::new(format!(
+        Ok(match waits {
+            Some(false) => None,
+            Some(true) => Some(format!(
                 "commits wait for the replica: synchronous_standby_names is {standbys:?}. Once promoted, the replica \
                  confirms no commit, and all commits would hang. Remove it from synchronous_standby_names first"
-            ))),
-            None if is_not => Ok(()),
-            None => Err(Failure::new(format!(
+            )),
+            None if is_not => None,
+            None => Some(format!(
                 "commits wait for standbys ({standbys:?} in synchronous_standby_names), and the command cannot see whether \
                  the replica is one of them. Let the replica use a replication slot and grant the role pg_monitor to the \
                  user of the shard's URL, or give --replica-is-not-synchronous"
-            ))),
-        }
+            )),
+        })
     }
 
-    /// Fails unless the replica can be promoted without harm.
-    async fn check_promotion(&self, archives_are_separate: bool) -> Result<(), Failure> {
+    /// What keeps the replica from being promoted without harm.
+    async fn problems_of_promotion(&self, archives_are_separate: bool) -> Result<Vec<String>, Failure> {
         let during = || Failure::during("the new shard");
+        let mut problems = Vec::new();
         if !self.target.may_change_buckets().await.map_err(during())? {
-            return Err(Failure::new(
+            problems.push(
                 "the user of the new shard's URL may not change the table shard, which says what the database holds: use \
-                 the user who owns the database",
-            ));
+                 the user who owns the database"
+                    .to_owned(),
+            );
         }
         if !self.target.may_promote().await.map_err(during())? {
-            return Err(Failure::new(
+            problems.push(
                 "the user of the new shard's URL may not promote it. On the shard's database, as a superuser: GRANT \
-                 EXECUTE ON FUNCTION pg_promote(boolean, integer) TO that user",
-            ));
+                 EXECUTE ON FUNCTION pg_promote(boolean, integer) TO that user"
+                    .to_owned(),
+            );
         }
         let theirs = self.target.archive().await.map_err(during())?;
         let own = self.source.archive().await.map_err(Failure::during("the shard"))?;
-        match theirs {
-            Some(archive) if own.as_ref() == Some(&archive) && !archives_are_separate => {
-                Err(Failure::new(format!(
-                    "the new shard would archive its log where the shard does ({:?}), and the shard could not be restored \
+        if let Some(archive) = theirs
+            && own.as_ref() == Some(&archive)
+            && !archives_are_separate
+        {
+            problems.push(format!(
+                "the new shard would archive its log where the shard does ({:?}), and the shard could not be restored \
                  any more. Give the replica an archive_command with a directory of its own, or archive_mode = off, and \
                  restart it. If the same command leads to another archive there, give --archives-are-separate",
-                    archive.command
-                )))
-            }
-            _ => Ok(()),
+                archive.command
+            ));
         }
+        Ok(problems)
     }
 
     async fn describe(&self, stage: &Stage) -> Result<(), Failure> {
@@ -376,7 +388,7 @@ impl Split {
             moving.foreign_restaurants, moving.restaurants
         ))?;
         output::line(match stage {
-            Stage::Ready => "The replica has everything, or nearly. Nothing has been done yet.",
+            Stage::Ready => "The replica has everything, or nearly. The split has not begun.",
             Stage::GivenAway => "The buckets have been given away; the replica is to be promoted.",
             Stage::Promoted(_) | Stage::Decided(_) => {
                 "The replica has been promoted; it is to take the buckets over."
@@ -495,13 +507,6 @@ impl Split {
             }
         }
     }
-}
-
-/// Refuses a path at which no file can be made, before anything is changed.
-fn check_writable(path: &Path) -> Result<(), Failure> {
-    let during = || Failure::during(format!("the new map cannot be written to {}", path.display()));
-    OpenOptions::new().write(true).create_new(true).open(path).map_err(during())?;
-    std::fs::remove_file(path).map_err(during())
 }
 
 fn disagreement(what: &str, expected: &Standing, found: Option<&Standing>) -> Failure {
