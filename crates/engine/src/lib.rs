@@ -48,7 +48,8 @@ pub use clock::{
 pub use config::{EngineConfig, PasswordCost, TaskConfig};
 pub use error::{Conflict, Error};
 pub use metrics::{
-    CallLabel, EngineMetrics, StateLabel, StatusLabel, StepLabel, TaskLabel, TaskOutcome, TaskOutcomeLabel,
+    CallLabel, CallOutcome, EngineMetrics, StateLabel, StatusLabel, StepLabel, TaskLabel, TaskOutcome,
+    TaskOutcomeLabel,
 };
 pub use orders::{Answer, CommandRequest, Obstacle, Quote};
 pub use payments::{
@@ -106,6 +107,9 @@ impl Engine {
         let breaker = || payments::Breaker::new(config.payments.breaker);
         let gateway = gateway.map(|port| payments::Gateway { port, breaker: breaker() });
         let metrics = Arc::new(EngineMetrics::default());
+        if let Some(gateway) = &gateway {
+            metrics.show_gateway(gateway.port.name());
+        }
         let bits = Arc::clone(&random);
         let supervisor = Arc::new(Supervisor::new(Arc::new(move || bits.next_u64())));
         let catalogues =

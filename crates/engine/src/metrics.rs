@@ -1,7 +1,9 @@
 //! What the engine measures about itself.
 
+use std::time::Duration;
+
 use crate::BreakerState;
-use dabba_domain::order::{OrderStatus, TaskKind};
+use dabba_domain::order::{OrderStatus, TaskKind, TaskQueue};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -45,8 +47,36 @@ pub struct CallLabel {
     pub gateway: &'static str,
     /// The name of the kind of task.
     pub step: &'static str,
-    /// `answered`, `pending`, `unavailable` or `refused`.
+    /// The name of a [`CallOutcome`].
     pub outcome: &'static str,
+}
+
+/// How a call of a payment provider ended.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// The provider said what it did.
+    Answered,
+    /// The provider will say later what it did.
+    Pending,
+    /// The provider did not answer, or could not do it now.
+    Unavailable,
+    /// The provider does not take the request.
+    Refused,
+}
+
+impl CallOutcome {
+    /// All of them.
+    const ALL: [Self; 4] = [Self::Answered, Self::Pending, Self::Unavailable, Self::Refused];
+
+    /// Its name in the metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Pending => "pending",
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// The kind of tasks.
@@ -81,6 +111,9 @@ pub enum TaskOutcome {
 }
 
 impl TaskOutcome {
+    /// All of them.
+    const ALL: [Self; 5] = [Self::Completed, Self::Postponed, Self::LeaseLost, Self::Left, Self::GivenUp];
+
     /// Its name in the metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -127,8 +160,9 @@ pub struct EngineMetrics {
 }
 
 impl Default for EngineMetrics {
+    /// Counters of statuses and of tasks begin at 0: an alert on their growth needs a value before the first event.
     fn default() -> Self {
-        Self {
+        let metrics = Self {
             batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             commit_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
             queue_depth: Gauge::default(),
@@ -145,7 +179,17 @@ impl Default for EngineMetrics {
                 Histogram::new(exponential_buckets(0.001, 2.0, 15))
             }),
             breaker_state: Family::default(),
+        };
+        for status in OrderStatus::ALL {
+            metrics.orders.get_or_create_owned(&StatusLabel { status: status.as_str() });
         }
+        for kind in TaskKind::ALL.iter().filter(|kind| !kind.is_for_people()) {
+            metrics.tasks_claimed(*kind);
+            for outcome in TaskOutcome::ALL {
+                metrics.tasks(*kind, outcome);
+            }
+        }
+        metrics
     }
 }
 
@@ -203,6 +247,27 @@ impl EngineMetrics {
     /// Counts an order that came to a status.
     pub fn count_order(&self, status: OrderStatus) {
         self.orders.get_or_create(&StatusLabel { status: status.as_str() }).inc();
+    }
+
+    /// Has the counters of a payment provider begin at 0.
+    pub(crate) fn show_gateway(&self, gateway: &'static str) {
+        self.show_breaker(gateway, BreakerState::Closed);
+        for kind in TaskKind::ALL.iter().filter(|kind| kind.queue() == TaskQueue::Payments) {
+            let step = kind.as_str();
+            self.gateway_seconds.get_or_create_owned(&StepLabel { gateway, step });
+            for outcome in CallOutcome::ALL {
+                let label = CallLabel { gateway, step, outcome: outcome.as_str() };
+                self.gateway_calls.get_or_create_owned(&label);
+            }
+        }
+    }
+
+    /// Counts a call of a payment provider.
+    pub(crate) fn count_call(&self, step: &StepLabel, outcome: CallOutcome, took: Duration) {
+        let StepLabel { gateway, step: name } = step;
+        let label = CallLabel { gateway, step: name, outcome: outcome.as_str() };
+        self.gateway_calls.get_or_create(&label).inc();
+        self.gateway_seconds.get_or_create(step).observe(took.as_secs_f64());
     }
 
     /// Shows in which state a circuit breaker is.

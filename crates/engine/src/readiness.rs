@@ -1,8 +1,8 @@
-//! Readiness of a server: silent shards and parts that are down.
+//! Readiness of a server: silent shards, outdated shards and parts that are down.
 
 use std::{fmt, sync::Arc};
 
-use dabba_store::{Need, PartStatus, Store, Supervisor};
+use dabba_store::{Health, Need, PartStatus, Store, Supervisor};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
@@ -12,11 +12,13 @@ use prometheus_client::{
 
 use crate::{Engine, Error};
 
-/// Readiness of a server: silent shards and parts that are down.
+/// Readiness of a server: silent shards, outdated shards and parts that are down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
     /// The names of the shards that do not answer, in the order of the map.
     pub silent_shards: Vec<String>,
+    /// The names of the shards that were split after this process read its map, in the order of the map.
+    pub outdated_shards: Vec<String>,
     /// The names of the parts that are down, and without which the server works with less.
     pub parts_down: Vec<String>,
 }
@@ -24,7 +26,7 @@ pub struct Readiness {
 impl Readiness {
     /// Whether the server can do all of its work.
     pub const fn is_whole(&self) -> bool {
-        self.silent_shards.is_empty() && self.parts_down.is_empty()
+        self.silent_shards.is_empty() && self.outdated_shards.is_empty() && self.parts_down.is_empty()
     }
 }
 
@@ -39,8 +41,8 @@ impl Engine {
         if !essential.is_empty() {
             return Err(Error::PartsDown(names(essential)));
         }
-        let health = self.store.ping().await?;
-        Ok(Readiness { silent_shards: health.silent_shards, parts_down: names(helpful) })
+        let Health { silent_shards, outdated_shards } = self.store.ping().await?;
+        Ok(Readiness { silent_shards, outdated_shards, parts_down: names(helpful) })
     }
 
     /// Registers everything that the engine measures under the names that `/metrics` shows.

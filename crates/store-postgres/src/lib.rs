@@ -355,7 +355,8 @@ impl Store for PostgresStore {
         if is_standby {
             return Err(StoreError::Unavailable("the database is a standby".to_owned()));
         }
-        Ok(Health::default())
+        let outdated = (!self.held.is_as_expected()).then(|| self.held.expected().name.clone());
+        Ok(Health { outdated_shards: outdated.into_iter().collect(), ..Health::default() })
     }
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {

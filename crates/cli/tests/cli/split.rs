@@ -11,7 +11,7 @@ use dabba_engine::{Random as _, SeededRandom};
 use dabba_pg_cluster::{Cluster, ClusterOptions};
 use dabba_store::BucketRange;
 use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     placing::{Placing, whole_orders},
@@ -90,13 +90,23 @@ async fn a_split_under_load_loses_and_doubles_nothing() {
     moving.wait_for(ORDERS).await;
     let applied = run(&["--apply", "--write", file]);
     assert!(applied.contains("503") && applied.contains("dabba shards purge"), "{applied}");
-    // The old server knows nothing of it, goes on where it may, and refuses the rest.
+    // The old server goes on where it may, refuses the rest, and says that its map is outdated.
     staying.wait_for(ORDERS).await;
+    let readiness: Value =
+        reqwest::get(format!("{}/readyz", old.said("/address"))).await.unwrap().json().await.unwrap();
+    assert_eq!(readiness, json!({"status": "degraded", "outdated_shards": ["main"]}));
     let text = aside(|| {
         let arguments = split(&["--dry-run"]);
         stdout(data, &arguments.lines().collect::<Vec<_>>())
     });
     assert!(text.contains("All has been done"), "the command can be repeated: {text}");
+    assert!(run(&["--apply", "--write", file]).contains("The new map is in"));
+    let text = aside(|| {
+        std::fs::write(data.join("other.toml"), "another map").unwrap();
+        let arguments = split(&["--apply", "--write", "other.toml"]);
+        failure(data, &arguments.lines().collect::<Vec<_>>())
+    });
+    assert!(text.contains("already exists, and is not the new map"), "{text}");
     let text = aside(|| failure(data, &["serve", "--database", &urls[0]]));
     assert!(text.contains("0-2047"), "the old map is refused by now: {text}");
 
@@ -285,6 +295,12 @@ fn a_dry_run_checks_all_that_the_split_needs() {
     };
     becomes([&source, &pair.urls[1]], "the user of the shard's URL may not change the table shard");
     becomes([&pair.urls[0], &target], "the user of the new shard's URL may not change the table shard");
+    let all = pair.refusal([&source, &target]);
+    for problem in
+        ["of the shard's URL may not change", "of the new shard's URL may not change", "may not promote it"]
+    {
+        assert!(all.contains(problem), "every problem is listed: {all}");
+    }
     pair.primary.execute(database, "GRANT UPDATE ON shard TO operator").unwrap();
     becomes([&source, &target], "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer)");
     pair.primary

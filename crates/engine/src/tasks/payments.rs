@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout};
 use super::{Progress, Verdict, after};
 use crate::{
     BreakerState, Engine, Error, GatewayAnswer, GatewayError, Payment, ProviderNotice, ProviderObject,
-    metrics::{CallLabel, StepLabel},
+    metrics::{CallOutcome, StepLabel},
     payments::{Gateway, Step},
 };
 
@@ -156,16 +156,14 @@ impl Engine {
         answer: &Result<GatewayAnswer, GatewayError>,
         took: Duration,
     ) {
-        let (name, step) = (gateway.port.name(), kind.as_str());
+        let name = gateway.port.name();
         let outcome = match answer {
-            Ok(GatewayAnswer::Report(_)) => "answered",
-            Ok(GatewayAnswer::Pending) => "pending",
-            Err(GatewayError::Unavailable(_)) => "unavailable",
-            Err(GatewayError::Refused(_)) => "refused",
+            Ok(GatewayAnswer::Report(_)) => CallOutcome::Answered,
+            Ok(GatewayAnswer::Pending) => CallOutcome::Pending,
+            Err(GatewayError::Unavailable(_)) => CallOutcome::Unavailable,
+            Err(GatewayError::Refused(_)) => CallOutcome::Refused,
         };
-        self.metrics.gateway_calls.get_or_create(&CallLabel { gateway: name, step, outcome }).inc();
-        let label = StepLabel { gateway: name, step };
-        self.metrics.gateway_seconds.get_or_create(&label).observe(took.as_secs_f64());
+        self.metrics.count_call(&StepLabel { gateway: name, step: kind.as_str() }, outcome, took);
         let now = self.now();
         if let Err(GatewayError::Unavailable(reason)) = answer {
             if gateway.breaker.failed(now) {

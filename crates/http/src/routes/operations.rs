@@ -39,14 +39,19 @@ struct ReadinessBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     shards: Vec<String>,
+    /// The names of the shards that were split after this server read its shard map, and whose moved restaurants it refuses
+    /// until it is restarted with the new map. There while it is degraded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    outdated_shards: Vec<String>,
     /// The names of the parts of the server that keep failing and are restarted. There while it is degraded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     parts: Vec<String>,
 }
 
-/// `ok`: all of it. `degraded`: all but what concerns the restaurants of some shards, or with parts that fail: what
-/// other servers change may be seen late.
+/// `ok`: all of it. `degraded`: all but what concerns some of the restaurants, because shards do not answer or the shard map is
+/// outdated, or with parts that fail: what other servers change may be seen late.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ReadinessStatus {
@@ -57,7 +62,8 @@ enum ReadinessStatus {
 impl From<Readiness> for ReadinessBody {
     fn from(readiness: Readiness) -> Self {
         let status = if readiness.is_whole() { ReadinessStatus::Ok } else { ReadinessStatus::Degraded };
-        Self { status, shards: readiness.silent_shards, parts: readiness.parts_down }
+        let Readiness { silent_shards, outdated_shards, parts_down } = readiness;
+        Self { status, shards: silent_shards, outdated_shards, parts: parts_down }
     }
 }
 

@@ -124,13 +124,18 @@ impl Store for ShardedStore {
     async fn ping(&self) -> Result<Health, StoreError> {
         let time_limit = self.time_limit.min(Self::PING_TIME_LIMIT);
         let answers = join_all(self.shards.iter().map(|shard| shard.ping_within(time_limit))).await;
-        let failures: Vec<_> =
-            (0..).zip(answers).filter_map(|(index, answer)| Some((index, answer.err()?))).collect();
+        let (mut failures, mut outdated_shards) = (Vec::new(), Vec::new());
+        for (index, answer) in (0..).zip(answers) {
+            match answer {
+                Ok(health) => outdated_shards.extend(health.outdated_shards),
+                Err(error) => failures.push((index, error)),
+            }
+        }
         if failures.len() == self.shards.len() {
             return Err(gravest(failures));
         }
         let name = |(index, _): (usize, StoreError)| self.shards[index].name().to_owned();
-        Ok(Health { silent_shards: failures.into_iter().map(name).collect() })
+        Ok(Health { silent_shards: failures.into_iter().map(name).collect(), outdated_shards })
     }
 
     /// On the clock of the directory.

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{Store, StoreError};
+use crate::{Health, Store, StoreError};
 
 /// How long a shard that did not answer in time is left out of what is gathered, before it is tried
 /// again. Otherwise each list, each look for tasks and each page of the feed would wait for it in vain.
@@ -90,9 +90,9 @@ impl Shard {
 
     /// Waits so long to hear that it is there. One that takes longer may still do its work, so it is not
     /// left alone for that.
-    pub(super) async fn ping_within(&self, time_limit: Duration) -> Result<(), StoreError> {
+    pub(super) async fn ping_within(&self, time_limit: Duration) -> Result<Health, StoreError> {
         match tokio::time::timeout(time_limit, self.store.ping()).await {
-            Ok(answer) => self.hear(answer).map(drop),
+            Ok(answer) => self.hear(answer),
             Err(_) => Err(self.named(StoreError::Unavailable(format!("no answer within {time_limit:?}")))),
         }
     }

@@ -254,8 +254,10 @@ async fn a_ping_names_who_does_not_answer() {
         let fixture = Fixture::new();
         assert_eq!(fixture.router.ping().await, Ok(Health::default()));
         fixture.break_shard(2, &fault);
-        let without =
-            |names: &[&str]| Health { silent_shards: names.iter().map(|name| (*name).to_owned()).collect() };
+        let without = |names: &[&str]| Health {
+            silent_shards: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..Health::default()
+        };
         assert_eq!(fixture.router.ping().await, Ok(without(&["c"])));
         fixture.break_shard(1, &fault);
         assert_eq!(fixture.router.ping().await, Ok(without(&["b", "c"])));
