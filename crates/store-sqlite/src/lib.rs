@@ -122,6 +122,7 @@ impl std::fmt::Debug for SqliteStore {
 impl Store for SqliteStore {
     async fn ping(&self) -> Result<Health, StoreError> {
         self.readers.check_files()?;
+        self.writer.check().await?;
         self.readers
             .read(|connection| {
                 // A question that has to look into the file.

@@ -5,7 +5,10 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -14,7 +17,11 @@ use dabba_store::{Need, Part, PartStatus, StoreError, panicked};
 use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{SqliteOptions, failure::Failure, file::DatabaseFiles};
+use crate::{
+    SqliteOptions,
+    failure::Failure,
+    file::{DatabaseFiles, Generation},
+};
 
 type Job = Box<dyn FnOnce(&mut Connection, &DatabaseFiles) + Send>;
 
@@ -26,6 +33,28 @@ pub(crate) struct Writer {
     /// Its sender is dropped when the thread has let go of everything.
     ended: watch::Receiver<()>,
     part: Arc<Part>,
+    refusal: Arc<Refusal>,
+}
+
+/// Whether the last write was refused by the disk, such as because it is full.
+#[derive(Default)]
+struct Refusal(AtomicBool);
+
+impl Refusal {
+    /// Learns from the result of a write. Logs when this changes.
+    fn learn<T>(&self, result: &Result<T, StoreError>) {
+        match result {
+            Ok(_) if self.0.swap(false, Ordering::AcqRel) => {
+                tracing::info!("the embedded database takes writes again");
+            }
+            Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_)))
+                if !self.0.swap(true, Ordering::AcqRel) =>
+            {
+                tracing::error!(%error, "the embedded database takes no writes; see whether its disk is full");
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Writer {
@@ -47,12 +76,27 @@ impl Writer {
                 drop(end);
             })
             .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
-        Ok(Self { queue: Mutex::new(Some(sender)), queue_timeout: options.queue_timeout, ended, part })
+        let queue = Mutex::new(Some(sender));
+        Ok(Self { queue, queue_timeout: options.queue_timeout, ended, part, refusal: Arc::default() })
     }
 
     /// How the thread is. It survives a panic, which costs only the write in hand.
     pub(crate) fn status(&self) -> PartStatus {
         self.part.status()
+    }
+
+    /// Fails while the disk refuses writes. Writes to it if the last write was refused, and not otherwise.
+    pub(crate) async fn check(&self) -> Result<(), StoreError> {
+        if !self.refusal.0.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.write(|transaction| {
+            // The header is written although nothing in it changes.
+            let generation: Generation =
+                transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            Ok(transaction.pragma_update(None, "user_version", generation)?)
+        })
+        .await
     }
 
     /// Runs a closure as one transaction, which is durable when this returns `Ok`.
@@ -65,9 +109,14 @@ impl Writer {
     {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
         let (answer, answered) = oneshot::channel();
+        let refusal = Arc::clone(&self.refusal);
         let job: Job = Box::new(move |connection, files| {
+            let result = in_transaction(connection, files, job).map_err(StoreError::from);
+            if result.is_ok() || files.check().is_ok() {
+                refusal.learn(&result);
+            }
             // Nobody listens any more when the caller has given up: the write stands all the same.
-            let _ = answer.send(in_transaction(connection, files, job).map_err(StoreError::from));
+            let _ = answer.send(result);
         });
         match tokio::time::timeout(self.queue_timeout, queue.send(job)).await {
             Ok(Ok(())) => {}
@@ -202,6 +251,40 @@ mod tests {
         }
         writer.write(insert_task).await.unwrap();
         assert_eq!(count_tasks(&writer).await, 1);
+        writer.close().await;
+    }
+
+    /// Proves that a writer whose disk refuses writes is not well until the disk takes them again, and that a commit that is
+    /// refused for another reason changes nothing about that.
+    #[tokio::test]
+    async fn a_disk_that_refuses_writes_is_noticed() {
+        let (_directory, writer) = started(&SqliteOptions::default());
+        let set = async |sql: &'static str| {
+            let (done, is_done) = oneshot::channel();
+            let job: Job = Box::new(move |connection, _| {
+                connection.execute_batch(sql).unwrap();
+                done.send(()).unwrap();
+            });
+            let queue = writer.queue.lock().unwrap().clone().unwrap();
+            assert!(queue.send(job).await.is_ok());
+            is_done.await.unwrap();
+        };
+        let odd = |_: &Transaction<'_>| Err::<(), _>(Failure::corrupt("found something odd"));
+        writer.write(odd).await.unwrap_err();
+        writer.check().await.unwrap();
+        // As a disk that is read-only by now.
+        set("PRAGMA query_only = ON").await;
+        writer.check().await.unwrap();
+        assert!(matches!(writer.write(insert_task).await, Err(StoreError::Unavailable(_))));
+        for _ in 0..2 {
+            let refused = writer.check().await;
+            assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        }
+        set("PRAGMA query_only = OFF").await;
+        writer.write(odd).await.unwrap_err();
+        assert!(writer.refusal.0.load(Ordering::Acquire));
+        writer.check().await.unwrap();
+        assert!(!writer.refusal.0.load(Ordering::Acquire));
         writer.close().await;
     }
 
