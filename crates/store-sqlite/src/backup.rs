@@ -20,8 +20,8 @@ use rusqlite::{Connection, OpenFlags, params};
 use crate::{
     SqliteStore,
     failure::Failure,
-    file::{Identity, beside, directory_of, give_to_owner_of, mark_at, open_immutable, real_path},
-    lock::{DatabaseLock, NO_FILE, PathLock, recorded_mark},
+    file::{Identity, beside, directory_of, give_to_owner_of, mark_at, open_immutable, open_own, real_path},
+    lock::{DatabaseLock, NO_FILE, PathLock, recorded_marks},
     migrate::{self, KEPT},
 };
 
@@ -192,7 +192,7 @@ fn settle_log(path: &Path, lock_path: &Path, path_lock: &PathLock) -> Result<Log
     let database = match fs::metadata(path) {
         Ok(database) => database,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let owner = recorded_mark(lock_path).unwrap_or_else(|| NO_FILE.to_owned());
+            let owner = recorded_marks(lock_path).unwrap_or_else(|| NO_FILE.to_owned());
             path_lock.record(lock_path, &owner)?;
             return Ok(if has_log(path) { Log::Own } else { Log::None });
         }
@@ -202,14 +202,22 @@ fn settle_log(path: &Path, lock_path: &Path, path_lock: &PathLock) -> Result<Log
         return Ok(Log::Foreign);
     }
     let mark = mark_at(path).map_err(cannot("read", path))?;
-    path_lock.record(lock_path, &mark)?;
+    path_lock.record_found(lock_path, &mark)?;
     if has_log(path) {
-        let fold = || -> Result<(), rusqlite::Error> {
+        let fold = || -> Result<bool, rusqlite::Error> {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
         };
-        if let Err(error) = fold() {
-            tracing::warn!(%error, "the log of the old database stays beside it: it cannot be written into the database");
+        match fold() {
+            Ok(false) => {}
+            Ok(true) => {
+                let text =
+                    format!("a process, such as a backup, reads {}: wait until it has ended", path.display());
+                return Err(StoreError::Unavailable(text));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the log of the old database stays beside it: it cannot be written into the database");
+            }
         }
     }
     Ok(if has_log(path) { Log::Own } else { Log::None })
@@ -228,7 +236,7 @@ impl Unfinished {
     fn begin(path: PathBuf) -> Result<Self, StoreError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(&path).map_err(cannot("make", &path))?;
+        let file = open_own(&mut options, &path).map_err(cannot("make", &path))?;
         let locked = file.try_lock().map_err(io::Error::from);
         let found = Identity::at(&path).map_err(cannot("make", &path))?;
         let own = file.metadata().map_err(cannot("make", &path))?;

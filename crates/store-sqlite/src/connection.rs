@@ -8,7 +8,8 @@ use rusqlite::{Connection, OpenFlags};
 use crate::{
     SqliteOptions,
     failure::Failure,
-    file::{Generation, generation_at},
+    file::{Generation, generation_in},
+    lock::DatabaseLock,
 };
 
 /// Statements that a connection keeps compiled. More than there are in the store.
@@ -44,25 +45,34 @@ pub(crate) fn open_reader(path: &Path, options: &SqliteOptions) -> Result<Connec
 }
 
 /// Gives the database file another generation ([`crate::file::Generation`]), so that a log that is written from now on is
-/// not applied to an earlier content. Keeps the generation while another process, such as a backup, reads from the log.
-/// The connection must be the only one of this process; it waits for no lock afterwards.
-pub(crate) fn renew_generation(connection: &Connection, path: &Path) -> Result<(), Failure> {
+/// not applied to an earlier content, and records it. Keeps the generation while another process, such as a backup, reads
+/// from the log. The connection must be the only one of this process; it waits for no lock afterwards.
+///
+/// The new generation is recorded beside the old one before it is written: whenever the process is killed, the file has one of
+/// those that are recorded.
+pub(crate) fn renew_generation(connection: &Connection, lock: &DatabaseLock) -> Result<(), Failure> {
     let fold = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
-    let generation = || connection.query_row("PRAGMA user_version", [], |row| row.get::<_, Generation>(0));
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Generation>(0));
+    let in_file = || lock.header().as_ref().and_then(generation_in);
+    let in_log = number("PRAGMA user_version")?;
+    let new = number("SELECT abs(random() % 2147483647) + 1")?;
+    lock.record(&[in_file().unwrap_or(in_log), in_log, new])?;
     connection.busy_timeout(Duration::ZERO)?;
     let mut is_read_elsewhere = fold()?;
     if !is_read_elsewhere {
-        let new: Generation =
-            connection.query_row("SELECT abs(random() % 2147483647) + 1", [], |row| row.get(0))?;
         connection.pragma_update(None, "user_version", new)?;
         is_read_elsewhere = fold()?;
     }
+    let generation = number("PRAGMA user_version")?;
     // A generation that is in the log alone would reach the file later, which would look like another file.
-    if is_read_elsewhere && generation_at(path) != Some(generation()?) {
-        let text = format!("another process, such as a backup, reads {}: start again", path.display());
-        return Err(StoreError::Unavailable(text).into());
+    if is_read_elsewhere && in_file() != Some(generation) {
+        return Err(StoreError::Unavailable(format!(
+            "another process, such as a backup, reads {}: start again",
+            lock.path().display()
+        ))
+        .into());
     }
-    Ok(())
+    Ok(lock.record(&[generation])?)
 }
 
 fn open(

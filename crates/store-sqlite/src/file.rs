@@ -11,11 +11,11 @@
 use std::{
     ffi::OsString,
     fmt,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io,
     os::unix::{
         ffi::OsStrExt as _,
-        fs::{FileExt as _, MetadataExt as _, fchown},
+        fs::{MetadataExt as _, OpenOptionsExt as _, fchown},
     },
     path::{Path, PathBuf},
     sync::{
@@ -28,7 +28,10 @@ use std::{
 use dabba_store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{connection::LOG_SIZE_LIMIT_BYTES, lock::DatabaseLock};
+use crate::{
+    connection::LOG_SIZE_LIMIT_BYTES,
+    lock::{DatabaseLock, header_at},
+};
 
 /// First 16 bytes of every `SQLite` database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -80,12 +83,17 @@ pub(crate) type Generation = i32;
 const GENERATION: std::ops::Range<usize> = 60..64;
 
 /// The length of the part of the header that is verified.
-const HEADER: usize = GENERATION.end;
+pub(crate) const HEADER: usize = GENERATION.end;
+
+/// The generation in a header; `None` if it is not that of a database.
+pub(crate) fn generation_in(header: &[u8; HEADER]) -> Option<Generation> {
+    let generation = header[GENERATION].try_into().ok().map(Generation::from_be_bytes);
+    generation.filter(|_| header.starts_with(MAGIC))
+}
 
 /// The generation that the file at a path itself states, without what its log adds; `None` if it is not a database.
 pub(crate) fn generation_at(path: &Path) -> Option<Generation> {
-    let connection = open_immutable(path).ok()?;
-    connection.query_row("PRAGMA user_version", [], |row| row.get(0)).ok()
+    header_at(path).as_ref().and_then(generation_in)
 }
 
 /// The mark of the file at a path.
@@ -109,6 +117,23 @@ pub(crate) fn open_immutable(path: &Path) -> Result<Connection, rusqlite::Error>
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
 }
+
+/// Opens a file that Dabba alone makes and writes. A link to another file is refused: a command of a privileged user in the
+/// directory of another one must not write to a file of that one's choice.
+pub(crate) fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags(O_NOFOLLOW).open(path).map_err(|error| {
+        let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+        if is_link { io::Error::other("it is a symbolic link: remove it") } else { error }
+    })?;
+    if file.metadata()?.nlink() > 1 {
+        return Err(io::Error::other("it has several names (hard links): remove it"));
+    }
+    Ok(file)
+}
+
+/// Has the opening of a symbolic link fail.
+#[expect(clippy::cast_possible_wrap, reason = "the flags of open(2) are an int")]
+const O_NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 
 /// Gives a file that a privileged user has made to the owner of another one, so that a server can open it that runs as that
 /// user.
@@ -140,6 +165,9 @@ pub(crate) fn real_path(database: &Path) -> PathBuf {
     fs::canonicalize(database).unwrap_or_else(|_| database.to_owned())
 }
 
+/// The words for a file that became shorter, whose content does not come back with its name.
+const TRUNCATED: &str = "was truncated";
+
 /// The files of an open database. While a clone exists, the database is locked.
 #[derive(Clone, Debug)]
 pub(crate) struct DatabaseFiles(Arc<Inner>);
@@ -149,7 +177,7 @@ struct Inner {
     /// The database, its log and the log's index, which exist for as long as a connection does.
     files: [OpenFile; 3],
     lock: DatabaseLock,
-    generation: [u8; GENERATION.end - GENERATION.start],
+    generation: Option<Generation>,
     /// Whether the last check found the files missing or replaced.
     is_lost: AtomicBool,
 }
@@ -184,7 +212,7 @@ impl OpenFile {
         let length = self.length.load(Ordering::Acquire);
         let fault = match fs::metadata(&self.path) {
             Ok(found) if Identity::of(&found) != self.identity => "was replaced by another file".to_owned(),
-            Ok(found) if found.len() < length => "was truncated".to_owned(),
+            Ok(found) if found.len() < length => TRUNCATED.to_owned(),
             Ok(found) => {
                 self.length.fetch_max(found.len().min(self.shortened_to), Ordering::AcqRel);
                 return None;
@@ -204,12 +232,7 @@ impl DatabaseFiles {
         let log = OpenFile::find(beside(&real, "-wal"), LOG_SIZE_LIMIT_BYTES.into())?;
         let index = OpenFile::find(beside(&real, "-shm"), u64::MAX)?;
         let files = [OpenFile { identity: lock.identity(), ..database }, log, index];
-        let mut header = [0; HEADER];
-        lock.file()
-            .read_exact_at(&mut header, 0)
-            .map_err(|error| StoreError::Unavailable(format!("{}: {error}", lock.path().display())))?;
-        let mut generation = [0; GENERATION.end - GENERATION.start];
-        generation.copy_from_slice(&header[GENERATION]);
+        let generation = lock.header().as_ref().and_then(generation_in);
         Ok(Self(Arc::new(Inner { files, lock, generation, is_lost: AtomicBool::new(false) })))
     }
 
@@ -220,6 +243,7 @@ impl DatabaseFiles {
         let Some(fault) = found else {
             if was_lost {
                 tracing::warn!("the database file is back; the server takes writes again");
+                self.0.lock.record_loss(None)?;
             }
             return Ok(());
         };
@@ -229,6 +253,9 @@ impl DatabaseFiles {
         );
         if !was_lost {
             tracing::error!("{text}");
+            if fault.ends_with(TRUNCATED) {
+                self.0.lock.record_loss(Some(&fault))?;
+            }
         }
         Err(StoreError::Unavailable(text))
     }
@@ -243,11 +270,93 @@ impl Inner {
     /// What is wrong with the files, if anything is.
     fn find_fault(&self) -> Option<String> {
         self.files.iter().find_map(OpenFile::find_fault).or_else(|| {
-            let mut header = [0; HEADER];
-            let is_own = self.lock.file().read_exact_at(&mut header, 0).is_ok()
-                && header.starts_with(MAGIC)
-                && header[GENERATION] == self.generation;
+            let generation = self.lock.header().as_ref().and_then(generation_in);
+            let is_own = generation.is_some() && generation == self.generation;
             (!is_own).then(|| format!("{} was overwritten", self.lock.path().display()))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        SqliteOptions,
+        connection::{open_writer, renew_generation},
+        lock::recorded_marks,
+        migrate::{check_schema, migrate},
+    };
+
+    fn migrated() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dabba.db");
+        migrate(&path).unwrap();
+        (directory, path)
+    }
+
+    /// Proves that a file whose extension was cut off by a crash, after its header was written, is still known.
+    #[test]
+    fn a_file_that_is_shorter_than_its_header_says_keeps_its_generation() {
+        let (_directory, path) = migrated();
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update(None, "user_version", 7).unwrap();
+        connection.close().unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(4_096).unwrap();
+        assert_eq!(generation_at(&path), Some(7));
+    }
+
+    /// Proves that a process that was killed while it gave the file another generation leaves a file and a log that belong
+    /// together, whether the new generation is in the file by then or in its log alone.
+    #[test]
+    fn a_change_of_generation_that_was_cut_off_is_no_other_file() {
+        let (_directory, path) = migrated();
+        let options = SqliteOptions::default();
+        for round in 1..=2 {
+            let lock = DatabaseLock::take_within(&path, std::time::Duration::ZERO).unwrap().unwrap();
+            let connection = open_writer(&path, &options).unwrap_or_else(|failure| panic!("{failure:?}"));
+            connection
+                .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+                .unwrap();
+            // A reader that holds its snapshot has the new generation stay in the log.
+            let reader = Connection::open(&path).unwrap();
+            let log = beside(&path, "-wal");
+            let old = generation_at(&path).unwrap();
+            lock.record(&[old, round]).unwrap();
+            connection.pragma_update(None, "user_version", round).unwrap();
+            if round == 2 {
+                // As in a checkpoint that was cut off before it shortened the log.
+                connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+                assert_eq!(generation_at(&path), Some(round));
+            } else {
+                assert_eq!(generation_at(&path), Some(old));
+            }
+            assert!(fs::metadata(&log).unwrap().len() > 0);
+            drop(reader);
+            drop(connection);
+            drop(lock);
+            assert!(fs::metadata(&log).unwrap().len() > 0);
+            check_schema(&path).unwrap();
+            let lock = DatabaseLock::take_within(&path, std::time::Duration::ZERO).unwrap().unwrap();
+            let connection = open_writer(&path, &options).unwrap_or_else(|failure| panic!("{failure:?}"));
+            renew_generation(&connection, &lock).unwrap_or_else(|failure| panic!("{failure:?}"));
+            let mark = lock.identity().mark(generation_at(&path));
+            assert_eq!(recorded_marks(&path), Some(mark), "one generation is left");
+        }
+    }
+
+    /// Proves that a file of Dabba's own is neither a symbolic link nor another name of somebody's file.
+    #[test]
+    fn a_link_is_not_opened_as_an_own_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, link) = (directory.path().join("target"), directory.path().join("link"));
+        fs::write(&target, "content").unwrap();
+        for make in [std::os::unix::fs::symlink::<&Path, &Path>, |target, link| fs::hard_link(target, link)] {
+            make(&target, &link).unwrap();
+            let mut options = OpenOptions::new();
+            let error = open_own(options.create(true).truncate(false).write(true), &link).unwrap_err();
+            assert!(error.to_string().contains("remove it"), "{error}");
+            fs::remove_file(&link).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&target).unwrap(), "content");
     }
 }

@@ -97,12 +97,10 @@ impl SqliteStore {
         })?;
         // Again under the lock: until now the database may have been migrated or replaced.
         migrate::check_schema(path)?;
-        lock.record()?;
         let open = || -> Result<Self, Failure> {
             let connection = open_writer(path, options)?;
-            renew_generation(&connection, path)?;
+            renew_generation(&connection, &lock)?;
             connection.busy_timeout(options.busy_timeout)?;
-            lock.record()?;
             let files = DatabaseFiles::remember(lock)?;
             let readers = Readers::open(path, options, files.clone())?;
             let writer = Writer::start(connection, options, files)?;

@@ -7,31 +7,49 @@
 //! The lock on the database file itself (`flock`) holds whatever path leads to the file: a hard link, a symbolic link,
 //! a directory that was moved. The file `….lock` beside the database excludes servers of versions that lock only
 //! that one, in both directions, and holds the path while there is no database yet. It stays, since deleting it would
-//! let two processes lock two files. Its content is the mark of the database file ([`Identity::mark`]): a log beside the database belongs to
-//! that file and to no other. It is recorded by those who write to the database, after they have refused a log of another
-//! file.
+//! let two processes lock two files. Its content is the mark of the database file ([`Identity::mark`]), or several while
+//! the generation changes: a log beside the database belongs to that file and to no other. The marks are recorded by those
+//! who write to the database, after they have refused a log of another file.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 use dabba_store::StoreError;
 
-use crate::file::{Identity, beside, directory_of, generation_at, give_to_owner_of};
+use crate::file::{
+    Generation, HEADER, Identity, beside, directory_of, generation_in, give_to_owner_of, open_own,
+};
 
 /// Interval at which a lock that another process holds is tried again.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The database files of which this process has a descriptor. A second descriptor must not be opened, since closing it
 /// would drop the locks of `SQLite` (see [`crate::file`]).
-static OPEN: Mutex<BTreeSet<Identity>> = Mutex::new(BTreeSet::new());
+static OPEN: Mutex<BTreeMap<Identity, Arc<File>>> = Mutex::new(BTreeMap::new());
+
+/// The beginning of the database file at a path; `None` if it cannot be read.
+pub(crate) fn header_at(path: &Path) -> Option<[u8; HEADER]> {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let identity = Identity::at(path).ok()??;
+    match open.get(&identity) {
+        Some(file) => read_header(file),
+        None => read_header(&File::open(path).ok()?),
+    }
+}
+
+fn read_header(file: &File) -> Option<[u8; HEADER]> {
+    let mut header = [0; HEADER];
+    file.read_exact_at(&mut header, 0).ok()?;
+    Some(header)
+}
 
 /// Holds the path of a database for this process until it is dropped.
 #[derive(Debug)]
@@ -44,7 +62,8 @@ impl PathLock {
     pub(crate) fn take_within(database: &Path, time: Duration) -> Result<Option<Self>, StoreError> {
         let path = beside(database, ".lock");
         take_within(time, || {
-            let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+            let mut options = OpenOptions::new();
+            let file = open_own(options.create(true).truncate(false).read(true).write(true), &path);
             let file = file.map_err(|error| cannot_lock(&path, &error))?;
             let directory = fs::metadata(directory_of(database));
             let given = directory.and_then(|directory| give_to_owner_of(&directory, &file));
@@ -53,27 +72,45 @@ impl PathLock {
         })
     }
 
-    /// Records that a log beside the database at `path` belongs to the file with this mark. To be called once it is certain
-    /// that no log of another file is there.
-    pub(crate) fn record(&self, path: &Path, mark: &str) -> Result<(), StoreError> {
-        if recorded_mark(path).as_deref() == Some(mark) {
+    /// Records that a log beside the database at `path` belongs to the file with one of these marks, each on a line. To be
+    /// called once it is certain that no log of another file is there.
+    pub(crate) fn record(&self, path: &Path, marks: &str) -> Result<(), StoreError> {
+        if recorded_marks(path).as_deref() == Some(marks) {
             return Ok(());
         }
         let write = || {
             self.file.set_len(0)?;
-            self.file.write_all_at(mark.as_bytes(), 0)?;
+            self.file.write_all_at(marks.as_bytes(), 0)?;
             self.file.sync_all()
         };
         write().map_err(|error| cannot_lock(path, &error))
     }
 }
 
+impl PathLock {
+    /// Records the mark of the file at `path`, unless it is recorded, perhaps among others that the file is about to get.
+    pub(crate) fn record_found(&self, path: &Path, mark: &str) -> Result<(), StoreError> {
+        let is_recorded = recorded_marks(path).is_some_and(|marks| marks.lines().any(|found| found == mark));
+        if is_recorded { Ok(()) } else { self.record(path, mark) }
+    }
+}
+
+/// The beginning of the line that says what a database lacks.
+const LOSS: &str = "lost: ";
+
+/// What the database at a path lacks, because one of its files was truncated while it was open; `None` if nothing is recorded.
+pub(crate) fn recorded_loss(database: &Path) -> Option<String> {
+    let marks = recorded_marks(database)?;
+    marks.lines().find_map(|line| line.strip_prefix(LOSS)).map(ToOwned::to_owned)
+}
+
 /// The mark of no file.
 pub(crate) const NO_FILE: &str = "none";
 
-/// The mark of the file that was last open at a path, as the file `.lock` records it; `None` if nothing is recorded.
-pub(crate) fn recorded_mark(database: &Path) -> Option<String> {
-    fs::read_to_string(beside(database, ".lock")).ok().filter(|mark| !mark.is_empty())
+/// The marks that the file has which was last open at a path, or may have, as the file `.lock` records them, each on a line;
+/// `None` if nothing is recorded.
+pub(crate) fn recorded_marks(database: &Path) -> Option<String> {
+    fs::read_to_string(beside(database, ".lock")).ok().filter(|marks| !marks.is_empty())
 }
 
 /// Holds a database that exists for this process until it is dropped. Every connection must be closed before.
@@ -104,10 +141,29 @@ impl DatabaseLock {
         Ok(file.map(|file| Self { path: database.to_owned(), file, path_lock }))
     }
 
-    /// Records that a log beside the database belongs to the locked file.
-    pub(crate) fn record(&self) -> Result<(), StoreError> {
-        let generation = generation_at(&self.path);
-        self.path_lock.record(&self.path, &self.file.identity.mark(generation))
+    /// Records that a log beside the database belongs to the locked file, as it is.
+    pub(crate) fn record_found(&self) -> Result<(), StoreError> {
+        let generation = self.header().as_ref().and_then(generation_in);
+        self.path_lock.record_found(&self.path, &self.file.identity.mark(generation))
+    }
+
+    /// Records that a log beside the database belongs to the locked file, which has one of these generations.
+    pub(crate) fn record(&self, generations: &[Generation]) -> Result<(), StoreError> {
+        let marks = generations.iter().map(|generation| self.file.identity.mark(Some(*generation)));
+        self.path_lock.record(&self.path, &marks.collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Records what the database lacks from now on, or that it is whole again.
+    pub(crate) fn record_loss(&self, loss: Option<&str>) -> Result<(), StoreError> {
+        let marks = recorded_marks(&self.path).unwrap_or_default();
+        let kept = marks.lines().filter(|line| !line.starts_with(LOSS)).map(ToOwned::to_owned);
+        let lines = kept.chain(loss.map(|loss| format!("{LOSS}{loss}")));
+        self.path_lock.record(&self.path, &lines.collect::<Vec<_>>().join("\n"))
+    }
+
+    /// The beginning of the locked file; `None` if it cannot be read.
+    pub(crate) fn header(&self) -> Option<[u8; HEADER]> {
+        read_header(&self.file.file)
     }
 
     /// The lock on the path.
@@ -124,17 +180,12 @@ impl DatabaseLock {
     pub(crate) const fn identity(&self) -> Identity {
         self.file.identity
     }
-
-    /// The locked file, to read from. Never to be duplicated: see [`crate::file`].
-    pub(crate) fn file(&self) -> &File {
-        &self.file.file
-    }
 }
 
 /// The one descriptor of a database file in this process, locked.
 #[derive(Debug)]
 struct Registered {
-    file: File,
+    file: Arc<File>,
     identity: Identity,
 }
 
@@ -145,7 +196,7 @@ impl Registered {
         let Some(identity) = Identity::at(database).map_err(failed)? else {
             return Err(StoreError::Unavailable(format!("there is no database at {}", database.display())));
         };
-        if open.contains(&identity) {
+        if open.contains_key(&identity) {
             return Ok(None);
         }
         let file = OpenOptions::new().read(true).write(true).open(database).map_err(failed)?;
@@ -157,7 +208,8 @@ impl Registered {
         if !try_lock(&file, database)? {
             return Ok(None);
         }
-        open.insert(identity);
+        let file = Arc::new(file);
+        open.insert(identity, Arc::clone(&file));
         Ok(Some(Self { file, identity }))
     }
 }

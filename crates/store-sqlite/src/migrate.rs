@@ -17,8 +17,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use crate::{
     failure::Failure,
-    file::{Identity, beside, directory_of, generation_at, open_immutable, real_path},
-    lock::{DatabaseLock, PathLock, recorded_mark},
+    file::{Identity, beside, directory_of, generation_at, give_to_owner_of, open_immutable, real_path},
+    lock::{DatabaseLock, PathLock, recorded_loss, recorded_marks},
 };
 
 /// Every migration, by name, in order.
@@ -57,7 +57,7 @@ pub(crate) fn migrate(path: &Path) -> Result<usize, StoreError> {
     }
     let lock = DatabaseLock::with(path_lock, path, LOCK_TIMEOUT)?.ok_or_else(|| in_use(path))?;
     schema(path)?;
-    lock.record()?;
+    lock.record_found()?;
     let applied = apply(path)?;
     drop(lock);
     Ok(applied)
@@ -77,7 +77,9 @@ fn make(path: &Path) -> Result<usize, StoreError> {
     if beside(&unfinished, "-wal").exists() {
         return Err(not_made(path, &io::Error::other("its log could not be folded into it")));
     }
-    fs::rename(&unfinished, path)
+    fs::metadata(directory_of(path))
+        .and_then(|directory| give_to_owner_of(&directory, &File::open(&unfinished)?))
+        .and_then(|()| fs::rename(&unfinished, path))
         .and_then(|()| File::open(directory_of(path))?.sync_all())
         .map_err(|error| not_made(path, &error))?;
     Ok(applied)
@@ -99,6 +101,7 @@ fn exists(path: &Path) -> Result<bool, StoreError> {
             path.display()
         ))),
         Ok(metadata) => {
+            refuse_loss(path)?;
             refuse_other_names(path, &metadata)?;
             refuse_lost_log(path)?;
             refuse_foreign_log(path, &metadata)?;
@@ -152,6 +155,16 @@ fn refuse_other_names(path: &Path, database: &fs::Metadata) -> Result<(), StoreE
     )))
 }
 
+/// Refuses a database that lost a part of its content while it was open.
+fn refuse_loss(path: &Path) -> Result<(), StoreError> {
+    let Some(loss) = recorded_loss(path) else { return Ok(()) };
+    let lock = beside(path, ".lock");
+    Err(StoreError::Unavailable(format!(
+        "{loss} while a server had it open, so orders are missing: restore a backup, or remove {} to go on without them",
+        lock.display()
+    )))
+}
+
 /// Refuses a database whose log was removed after its server was killed: the index of the log is still there.
 fn refuse_lost_log(path: &Path) -> Result<(), StoreError> {
     let real = real_path(path);
@@ -188,10 +201,11 @@ pub(crate) fn owner_of_foreign_log(path: &Path, database: &fs::Metadata) -> Opti
     }
     let mark = Identity::of(database).mark(generation_at(path));
     // An earlier version recorded no generation.
-    let is_of_database = |owner: &String| {
-        mark.strip_prefix(&**owner).is_some_and(|rest| rest.is_empty() || rest.starts_with(", generation"))
+    let is_of_database = |owner: &str| {
+        mark.strip_prefix(owner).is_some_and(|rest| rest.is_empty() || rest.starts_with(", generation"))
     };
-    recorded_mark(path).filter(|owner| !is_of_database(owner))
+    let owners = recorded_marks(path).filter(|owners| !owners.lines().any(is_of_database))?;
+    owners.lines().last().map(ToOwned::to_owned)
 }
 
 /// Makes sure that a database has a schema on which this program can run.

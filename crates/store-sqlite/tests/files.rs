@@ -288,12 +288,15 @@ async fn a_lost_file_takes_no_writes_until_it_is_back() {
     store.close().await;
 }
 
-/// Proves that no write is acknowledged after the database or its log was truncated, wholly or in part.
+/// Proves that no write is acknowledged after the database or its log was truncated, wholly or in part, and that the database
+/// is not served later without what it lost, until a backup is restored.
 #[tokio::test]
 async fn a_truncated_file_takes_no_writes() {
     for (name, size) in [("dabba.db", 0), ("dabba.db", 4_096), ("dabba.db-wal", 0), ("dabba.db-wal", 8_192)] {
         let (directory, path) = new_database();
         let mut world = World::new(107);
+        let backup = directory.path().join("backup.db");
+        SqliteStore::back_up(&path, &backup).unwrap();
         let store = open(&path);
         let commits = (0..20).map(|_| placed(&mut world)).collect();
         store.commit(commits).await.unwrap();
@@ -307,6 +310,10 @@ async fn a_truncated_file_takes_no_writes() {
         assert!(truncated.success());
         assert_lost(&store, &mut world, &what).await;
         store.close().await;
+        let text = refusal(&path);
+        assert!(text.contains("orders are missing") || text.contains("is empty"), "{what}: {text}");
+        SqliteStore::restore(&path, &backup, Some("T")).unwrap();
+        open(&path).close().await;
     }
 }
 

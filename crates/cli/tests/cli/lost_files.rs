@@ -1,12 +1,12 @@
 //! The embedded database, removed or replaced under a server that is busy.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 
 use super::{
     placing::{Placing, whole_orders},
-    support::{Server, failure, free_address},
+    support::{Server, block_on, dabba, failure, free_address, stdout},
 };
 
 /// Orders that are acknowledged before and after each loss.
@@ -74,6 +74,37 @@ async fn no_order_is_acknowledged_into_a_lost_file() {
         assert!(stored.contains(id), "{key} is lost");
     }
     assert!(acknowledged.len() as u64 > 3 * ORDERS);
+}
+
+/// Proves that a server that is killed at any moment of its start, with orders in its log, leaves a database that every command
+/// opens, with all orders.
+#[test]
+fn a_server_that_is_killed_while_it_starts_loses_nothing() {
+    const ROUNDS: u64 = 30;
+    let data = tempfile::tempdir().unwrap();
+    let mut orders = 0;
+    for round in 0..ROUNDS {
+        if round % 10 == 0 {
+            let server = Server::start(data.path(), &[]);
+            block_on(async {
+                let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+                let key = format!("order-{round}");
+                let order = &server.announcement["order"];
+                server.client("customer").post(&path).idempotency_key(&key).json(order).send().await.unwrap();
+            });
+            orders += 1;
+            server.kill();
+        }
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--data", data.path().to_str().unwrap()];
+        let mut command = dabba(data.path(), &arguments);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::park_timeout(Duration::from_millis(2 * round));
+        let _ = child.kill();
+        child.wait().unwrap();
+        let audit = ["audit", "--json", "--data", data.path().to_str().unwrap()];
+        let report: serde_json::Value = serde_json::from_str(&stdout(data.path(), &audit)).unwrap();
+        assert_eq!(report["orders"], orders, "round {round}");
+    }
 }
 
 /// Proves that the auditor finds damage in the file itself, in a part that no order is read from.
