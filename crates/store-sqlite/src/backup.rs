@@ -107,6 +107,12 @@ impl SqliteStore {
         verify(backup)?;
         // SQLite and the kept file are at the end of a symbolic link.
         let (lock_path, path) = (path, &*real_path(path));
+        if !path.exists() && fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+            return Err(StoreError::Unavailable(format!(
+                "{} is a symbolic link to a file that is missing: bring the file back, or remove the link",
+                path.display()
+            )));
+        }
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             return Err(StoreError::Unavailable(format!("{} is not a file: move it away", path.display())));
         }
@@ -142,6 +148,13 @@ impl SqliteStore {
         new.sync()?;
         let contents = verify(&new.path)?;
         let log = settle_log(path, lock_path, holder.path_lock())?;
+        if has_journal(path) {
+            // SQLite would apply it to whatever file has the name of the database.
+            return Err(StoreError::Unavailable(format!(
+                "{0}-journal cannot be rolled back into {0}: move both away",
+                path.display()
+            )));
+        }
         let kept = kept
             .filter(|_| is_there)
             .map(|suffix| keep(path, log, &beside(path, &format!("{KEPT}{suffix}"))));
@@ -203,9 +216,11 @@ fn settle_log(path: &Path, lock_path: &Path, path_lock: &PathLock) -> Result<Log
     }
     let mark = mark_at(path).map_err(cannot("read", path))?;
     path_lock.record_found(lock_path, &mark)?;
-    if has_log(path) {
+    if has_log(path) || has_journal(path) {
         let fold = || -> Result<bool, rusqlite::Error> {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            // Rolls back what the journal of a process that was killed says.
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
         };
         match fold() {
@@ -349,12 +364,18 @@ fn has_log(path: &Path) -> bool {
     fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
 }
 
+/// Whether there is a rollback journal beside a database.
+fn has_journal(path: &Path) -> bool {
+    fs::metadata(beside(path, "-journal")).is_ok_and(|journal| journal.len() > 0)
+}
+
 /// Verifies a file that nobody writes to.
 fn verify(path: &Path) -> Result<Contents, StoreError> {
     let shown = path.display();
-    if has_log(path) {
+    if has_log(path) || has_journal(path) {
         return Err(StoreError::Unavailable(format!(
-            "{shown} has a log beside it ({shown}-wal), so it is a copy of a database in use: make backups with `dabba backup`"
+            "{shown} has a log or a journal beside it ({shown}-wal, {shown}-journal), so it is a copy of a database in use: make \
+             backups with `dabba backup`"
         )));
     }
     migrate::check_restorable(path)?;

@@ -183,7 +183,9 @@ fn refuse_lost_log(path: &Path) -> Result<(), StoreError> {
 /// Refuses a log that was written for another file at this path: `SQLite` would apply it and damage the database.
 fn refuse_foreign_log(path: &Path, database: &fs::Metadata) -> Result<(), StoreError> {
     let Some(owner) = owner_of_foreign_log(path, database) else { return Ok(()) };
-    let log = beside(&real_path(path), "-wal");
+    let real = real_path(path);
+    let log = ["-wal", "-journal"].map(|suffix| beside(&real, suffix)).into_iter().find(|log| log.exists());
+    let log = log.unwrap_or_else(|| beside(&real, "-wal"));
     Err(StoreError::Unavailable(format!(
         "{} is not the file for which the log {} was written ({owner}): put the original file back, or move the log \
          away if the new file is a complete backup. If both were copied together, remove {}",
@@ -195,8 +197,9 @@ fn refuse_foreign_log(path: &Path, database: &fs::Metadata) -> Result<(), StoreE
 
 /// The mark of the file for which the log beside a database was written, if that is not the database.
 pub(crate) fn owner_of_foreign_log(path: &Path, database: &fs::Metadata) -> Option<String> {
-    let has_log = fs::metadata(beside(&real_path(path), "-wal")).is_ok_and(|log| log.len() > 0);
-    if !has_log {
+    let real = real_path(path);
+    let has_content = |suffix| fs::metadata(beside(&real, suffix)).is_ok_and(|file| file.len() > 0);
+    if !has_content("-wal") && !has_content("-journal") {
         return None;
     }
     let mark = Identity::of(database).mark(generation_at(path));
