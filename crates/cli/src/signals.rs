@@ -47,6 +47,17 @@ impl Signals {
         Arc::clone(&self.stopping_since)
     }
 
+    /// Does something, unless the first signal comes before it is done; `None` then. What is under way is given up.
+    pub(crate) async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            _ = &mut self.first => {
+                tracing::info!("stopped before it had started");
+                None
+            }
+        }
+    }
+
     /// Waits for the first signal.
     pub(crate) async fn first(self) {
         // The sender lives until it has sent.

@@ -46,6 +46,7 @@ pub(crate) struct Committers {
     store: Arc<dyn Store>,
     /// Those of the first shard, then those of the second, and so on.
     queues: Vec<mpsc::Sender<Queued>>,
+    parts: Vec<Arc<Part>>,
     per_shard: usize,
     stop: watch::Sender<bool>,
     running: Mutex<Vec<JoinHandle<()>>>,
@@ -76,7 +77,10 @@ impl Committers {
         let count = per_shard * store.shard_count();
         let mut queues = Vec::with_capacity(count);
         let mut running = Vec::with_capacity(count);
-        for number in 0..count {
+        let parts: Vec<_> = (0..count)
+            .map(|number| supervisor.part(format!("committer_{number}"), Need::Essential))
+            .collect();
+        for part in &parts {
             let (sender, receiver) = mpsc::channel(config.max_queued.max(1));
             let committer = Arc::new(Committer {
                 store: Arc::clone(store),
@@ -85,7 +89,8 @@ impl Committers {
                 max_batch: config.max_batch.max(1),
                 metrics: Arc::clone(metrics),
                 post_commits: Arc::clone(post_commits),
-                part: supervisor.part(format!("committer_{number}"), Need::Essential),
+                part: Arc::clone(part),
+                patience: config.commit_timeout,
             });
             let supervisor = Arc::clone(supervisor);
             queues.push(sender);
@@ -96,6 +101,7 @@ impl Committers {
         Self {
             store: Arc::clone(store),
             queues,
+            parts,
             per_shard,
             stop,
             running: Mutex::new(running),
@@ -151,6 +157,11 @@ impl Committers {
             .ok_or_else(|| Error::Internal(format!("shard {shard} has no committer")))
     }
 
+    /// Whether every committer waits for a transaction that takes too long, so that no order is placed.
+    pub(crate) fn are_stuck(&self) -> bool {
+        self.parts.iter().all(|part| part.status().is_stuck)
+    }
+
     /// Takes nothing more, and returns when all that was queued is answered.
     pub(crate) async fn finish(&self) {
         self.stop.send_replace(true);
@@ -172,6 +183,8 @@ struct Committer {
     metrics: Arc<EngineMetrics>,
     post_commits: Arc<PostCommits>,
     part: Arc<Part>,
+    /// Time after which a transaction takes too long: callers are told by then that its outcome is unknown.
+    patience: Duration,
 }
 
 impl Committer {
@@ -214,11 +227,17 @@ impl Committer {
         #[expect(clippy::cast_precision_loss, reason = "a batch is far smaller than 2^52")]
         self.metrics.batch_size.observe(size as f64);
         let began = Instant::now();
-        let committed = AssertUnwindSafe(async { self.store.commit(batch).await }).catch_unwind().await;
+        let committing = AssertUnwindSafe(async { self.store.commit(batch).await }).catch_unwind();
+        // No one may give it up: whether it is written would be unknown.
+        let committed = self.part.watch(self.patience, "a transaction of orders", committing).await;
         self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
         match committed {
             Ok(committed) => {
-                self.part.succeeded();
+                match &committed {
+                    // A full disk, a missing right, a standby: reads may be answered all the while.
+                    Err(StoreError::Unavailable(text)) => self.part.refused(text),
+                    _ => self.part.succeeded(),
+                }
                 let outcomes = committed?;
                 if outcomes.len() == size {
                     return Ok(outcomes);

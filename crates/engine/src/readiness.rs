@@ -19,7 +19,7 @@ pub struct Readiness {
     pub silent_shards: Vec<String>,
     /// The names of the shards that were split after this process read its map, in the order of the map.
     pub outdated_shards: Vec<String>,
-    /// The names of the parts that are down, and without which the server works with less.
+    /// The names of the parts that are down or stuck, and without which the server works with less.
     pub parts_down: Vec<String>,
 }
 
@@ -35,8 +35,12 @@ impl Engine {
     /// its limit, and while a part is down without which the server cannot do its work: a committer or a worker.
     pub async fn check_ready(&self) -> Result<Readiness, Error> {
         self.clock.check()?;
-        let parts = all_parts(&self.supervisor, &*self.store).into_iter().filter(|part| part.is_down);
-        let (essential, helpful): (Vec<_>, Vec<_>) = parts.partition(|part| part.need == Need::Essential);
+        let parts = all_parts(&self.supervisor, &*self.store).into_iter();
+        let are_stuck = self.committers.are_stuck();
+        // What a part waits for is most often a database: while other shards answer, the server is not taken away.
+        let (essential, helpful): (Vec<_>, Vec<_>) = parts
+            .filter(|part| part.is_down || part.is_stuck)
+            .partition(|part| part.need == Need::Essential && (part.is_down || are_stuck));
         let names = |parts: Vec<PartStatus>| parts.into_iter().map(|part| part.name).collect();
         if !essential.is_empty() {
             return Err(Error::PartsDown(names(essential)));
@@ -81,11 +85,12 @@ impl Collector for PartsCollector {
             let labels = [("part", part.name.as_str())];
             ConstCounter::new(part.failures).encode(family.encode_family(&labels)?)?;
         }
-        let help = "0 while a part of the server keeps failing, else 1";
+        let help = "0 while a part of the server keeps failing or waits unusually long, else 1";
         let mut family = encoder.encode_descriptor("dabba_part_up", help, None, MetricType::Gauge)?;
         for part in &parts {
             let labels = [("part", part.name.as_str())];
-            ConstGauge::new(i64::from(!part.is_down)).encode(family.encode_family(&labels)?)?;
+            ConstGauge::new(i64::from(!part.is_down && !part.is_stuck))
+                .encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -123,6 +123,8 @@ fn is_passing(code: &SqlState) -> bool {
         || *code == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
         || *code == SqlState::LOCK_NOT_AVAILABLE
         || *code == SqlState::INSUFFICIENT_PRIVILEGE
+        // What a standby says to a transaction that is to write, or to be serializable.
+        || *code == SqlState::FEATURE_NOT_SUPPORTED
 }
 
 fn is_connection_lost(error: &Error) -> bool {

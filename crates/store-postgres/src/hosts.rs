@@ -48,18 +48,26 @@ impl Hosts {
     /// Connects to the first host that is there and is what the URL asks for. The task ends with the
     /// connection.
     ///
-    /// The host that is asked last has no limit here: whoever calls stops waiting.
+    /// The host that is asked last has no limit here: whoever calls stops waiting. The error is that of a host that answered,
+    /// if one did: it says more than that another one cannot be reached.
     pub(crate) async fn find(&self) -> Result<(Client, JoinHandle<()>), Error> {
         let count = self.configs.len();
         let first = self.preferred.load(Ordering::Relaxed);
+        let mut answered = None;
         for host in (first..first + count - 1).map(|host| host % count) {
             match tokio::time::timeout(self.share, self.connect(host)).await {
                 Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(error)) => tracing::debug!(host, error = describe(&error), "not the database wanted"),
+                Ok(Err(error)) => {
+                    tracing::debug!(host, error = describe(&error), "not the database wanted");
+                    if is_answer(&error) {
+                        answered = Some(error);
+                    }
+                }
                 Err(_) => tracing::debug!(host, "this host of the database does not answer"),
             }
         }
-        self.connect((first + count - 1) % count).await
+        let last = self.connect((first + count - 1) % count).await;
+        last.map_err(|error| if is_answer(&error) { error } else { answered.unwrap_or(error) })
     }
 
     async fn connect(&self, host: usize) -> Result<(Client, JoinHandle<()>), Error> {
@@ -73,6 +81,13 @@ impl Hosts {
         });
         Ok((client, task))
     }
+}
+
+/// Whether an error comes from a host that answered: one of PostgreSQL, or that the host does not allow writes.
+fn is_answer(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    error.as_db_error().is_some()
+        || cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 impl Connect for Hosts {

@@ -43,6 +43,7 @@ mod pool;
 mod query_plans;
 mod replica;
 mod retry;
+mod rights;
 mod shard;
 mod stock;
 mod tasks;
@@ -73,6 +74,7 @@ pub use crate::{
     metrics::PostgresMetrics,
     options::{LeaseClock, PostgresOptions},
     retry::Randomness,
+    rights::NEEDED_RIGHTS,
     shard::Ownership,
 };
 use crate::{
@@ -107,6 +109,8 @@ pub struct PostgresStore {
     known_schema: u32,
     /// See [`PostgresOptions::during_copy`].
     during_copy: bool,
+    /// See [`PostgresOptions::reads_only`].
+    reads_only: bool,
     /// Told when it has.
     verified: Arc<Notify>,
     monitor: JoinHandle<()>,
@@ -200,6 +204,7 @@ impl PostgresStore {
             is_verified,
             known_schema,
             during_copy: options.during_copy,
+            reads_only: options.reads_only,
             verified,
             metrics,
         })
@@ -215,6 +220,7 @@ impl PostgresStore {
         let connection = self.connections.get().await?;
         if !self.is_verified.load(Ordering::Relaxed) {
             let check = async {
+                rights::check(connection.client()?, self.reads_only).await?;
                 migrate::check_schema(&connection, self.known_schema).await?;
                 shard::check(connection.client()?, self.held.expected()).await?;
                 if self.during_copy {

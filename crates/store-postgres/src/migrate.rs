@@ -12,7 +12,10 @@
 //!   rolled back then, and retried after a pause;
 //! - fills no large table. A backfill runs in small batches, in transactions of its own, after the migration.
 
-use std::{error::Error as _, time::Duration};
+use std::{
+    error::Error as _,
+    time::{Duration, Instant},
+};
 
 use dabba_store::{StoreError, chain};
 use refinery::{Migration, Runner};
@@ -22,7 +25,7 @@ use crate::{
     Ownership, PostgresOptions,
     failure::{Failure, describe},
     hosts::Hosts,
-    pool::{Connection, quiet},
+    pool::{Connection, configure_migration},
     shard,
     tls::Target,
 };
@@ -54,6 +57,9 @@ const MAX_ATTEMPTS: u32 = 30;
 
 /// Pause after the first attempt, in which the transactions that waited for the migration continue. It doubles with each attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Maximum time to wait for another process that migrates. Longer than its attempts take.
+const MAX_LOCK_WAIT: Duration = Duration::from_mins(10);
 
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -91,7 +97,7 @@ const IS_FROM_THE_FUTURE: &str = "\
 pub(crate) async fn migrate(url: &str, ownership: &Ownership, known: u32) -> Result<usize, StoreError> {
     let mut target = Target::parse(url)?;
     target.config.application_name("dabba migrate");
-    quiet(&mut target.config);
+    configure_migration(&mut target.config);
     let time = PostgresOptions::DEFAULT_CONNECT_TIMEOUT;
     let hosts = Hosts::new(&target.config, target.tls, time);
     let (mut client, connection) = tokio::time::timeout(time, hosts.find())
@@ -114,15 +120,41 @@ pub(crate) async fn migrate(url: &str, ownership: &Ownership, known: u32) -> Res
 
 async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
     let unavailable = |error| StoreError::Unavailable(describe(&error));
-    // Whoever comes second waits here, and then finds the work done. The lock is the database's own.
-    client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(unavailable)?;
-    // Nothing is run, and so nothing logged, where there is nothing to do.
+    let begun = Instant::now();
+    let mut is_locked_by_another = false;
+    loop {
+        // Before the lock is asked for: a server whose schema is there does not wait for another one's migration.
+        if schema_version(client)
+            .await
+            .map_err(Failure::into_store_error)?
+            .is_some_and(|version| version >= known)
+        {
+            check_version(client, known).await.map_err(Failure::into_store_error)?;
+            return Ok(0);
+        }
+        // The lock is the database's own.
+        let locked = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await;
+        if locked.and_then(|row| row.try_get(0)).map_err(unavailable)? {
+            break;
+        }
+        if begun.elapsed() > MAX_LOCK_WAIT {
+            return Err(StoreError::Unavailable(format!(
+                "another session holds the lock of migrations for more than {MAX_LOCK_WAIT:?}: end it (pg_locks, locktype \
+                 advisory) and try again"
+            )));
+        }
+        if !is_locked_by_another {
+            is_locked_by_another = true;
+            tracing::info!("another process migrates the database; this one waits for it");
+        }
+        tokio::time::sleep(FIRST_PAUSE).await;
+    }
+    // Another process may have done the work between the two questions.
     if schema_version(client)
         .await
         .map_err(Failure::into_store_error)?
         .is_some_and(|version| version >= known)
     {
-        check_version(client, known).await.map_err(Failure::into_store_error)?;
         return Ok(0);
     }
     let migrations = MIGRATIONS

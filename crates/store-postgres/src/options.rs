@@ -50,6 +50,8 @@ pub struct PostgresOptions {
     pub known_schema: u32,
     /// Whether the store opens a database into which a copy is not finished. For the audit at the end of the copy.
     pub during_copy: bool,
+    /// Whether the store is only read from, so that its user needs no right to write. For the auditor.
+    pub reads_only: bool,
     /// How often a transaction is tried before it fails as contended.
     pub max_attempts: u32,
     /// The longest pause before the second attempt; it doubles with each. The pause itself is drawn
@@ -114,6 +116,7 @@ impl Default for PostgresOptions {
             lease_clock: LeaseClock::Database,
             known_schema: Self::NEWEST_SCHEMA,
             during_copy: false,
+            reads_only: false,
         }
     }
 }

@@ -35,14 +35,17 @@ const SESSION: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_
 /// Warnings are sent, since something is wrong then.
 const NO_NOTICES: &str = "-c client_min_messages=warning";
 
+/// Whatever the default of the user or the database is. A standby stays read-only.
+const WRITABLE: &str = "-c default_transaction_read_only=off";
+
 /// A commit that is acknowledged is on the disk, whatever the server's default is. Where the default
 /// promises more than that (a standby has it too), it stays.
 ///
 /// Statements outside of a transaction that was begun to write cannot write. The statements of a transaction are sent
 /// without waiting for its BEGIN, each of them would be a transaction of its own if BEGIN failed (a timeout, a
 /// cancellation that comes late), and the caller is told that nothing was written. So the server itself refuses such
-/// writes (25006). It is not among [`SESSION`], since a URL with `target_session_attrs=read-write` takes a server with
-/// that default for a standby.
+/// writes (25006). While the connection is made the default is off ([`WRITABLE`]), since a URL with
+/// `target_session_attrs=read-write` takes a server with that default for a standby.
 pub(crate) const SET_UP: &str = "\
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
     SET default_transaction_read_only = on";
@@ -173,7 +176,7 @@ pub(crate) fn configure(config: &mut Config, options: &PostgresOptions) {
     let given = config.get_options().unwrap_or_default();
     // What the URL asks for comes last and so wins.
     let session = format!(
-        "{SESSION} {NO_NOTICES} -c statement_timeout={statement_timeout_ms} \
+        "{SESSION} {NO_NOTICES} {WRITABLE} -c statement_timeout={statement_timeout_ms} \
          -c idle_in_transaction_session_timeout={client_timeout_ms} {given}"
     );
     config
@@ -189,10 +192,11 @@ pub(crate) fn configure(config: &mut Config, options: &PostgresOptions) {
         .keepalives_retries(KEEPALIVE_RETRIES);
 }
 
-/// Has the server send no notices, such as that a table is there already: the client logs every one of them. What the URL
-/// asks for wins.
-pub(crate) fn quiet(config: &mut Config) {
-    let options = format!("{NO_NOTICES} {}", config.get_options().unwrap_or_default());
+/// What is true of a connection that migrates: the server sends no notices, such as that a table is there already, since the
+/// client logs every one of them; a statement may take as long as it needs. What the URL asks for wins.
+pub(crate) fn configure_migration(config: &mut Config) {
+    let given = config.get_options().unwrap_or_default();
+    let options = format!("{NO_NOTICES} {WRITABLE} -c statement_timeout=0 {given}");
     config.options(options);
 }
 

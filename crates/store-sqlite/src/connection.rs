@@ -2,7 +2,6 @@
 
 use std::{path::Path, time::Duration};
 
-use dabba_store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::{
@@ -20,7 +19,7 @@ const STATEMENT_CACHE_CAPACITY: usize = 128;
 const CHECKPOINT_PAGES: u32 = 4_096;
 
 /// To which the log is cut when it was longer, in bytes.
-pub(crate) const LOG_SIZE_LIMIT_BYTES: u32 = 64 * 1_024 * 1_024;
+const LOG_SIZE_LIMIT_BYTES: u32 = 64 * 1_024 * 1_024;
 
 /// The one connection that writes.
 pub(crate) fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connection, Failure> {
@@ -51,26 +50,23 @@ pub(crate) fn open_reader(path: &Path, options: &SqliteOptions) -> Result<Connec
 /// The new generation is recorded beside the old one before it is written: whenever the process is killed, the file has one of
 /// those that are recorded.
 pub(crate) fn renew_generation(connection: &Connection, lock: &DatabaseLock) -> Result<(), Failure> {
-    let fold = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+    let is_read_elsewhere =
+        || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Generation>(0));
     let in_file = || lock.header().as_ref().and_then(generation_in);
+    let set = |generation| connection.pragma_update(None, "user_version", generation);
     let in_log = number("PRAGMA user_version")?;
     let new = number("SELECT abs(random() % 2147483647) + 1")?;
     lock.record(&[in_file().unwrap_or(in_log), in_log, new])?;
     connection.busy_timeout(Duration::ZERO)?;
-    let mut is_read_elsewhere = fold()?;
-    if !is_read_elsewhere {
-        connection.pragma_update(None, "user_version", new)?;
-        is_read_elsewhere = fold()?;
+    if !is_read_elsewhere()? {
+        set(new)?;
+        is_read_elsewhere()?;
     }
-    let generation = number("PRAGMA user_version")?;
     // A generation that is in the log alone would reach the file later, which would look like another file.
-    if is_read_elsewhere && in_file() != Some(generation) {
-        return Err(StoreError::Unavailable(format!(
-            "another process, such as a backup, reads {}: start again",
-            lock.path().display()
-        ))
-        .into());
+    let generation = in_file().unwrap_or(in_log);
+    if number("PRAGMA user_version")? != generation {
+        set(generation)?;
     }
     Ok(lock.record(&[generation])?)
 }

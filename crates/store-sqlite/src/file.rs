@@ -15,7 +15,7 @@ use std::{
     io,
     os::unix::{
         ffi::OsStrExt as _,
-        fs::{MetadataExt as _, OpenOptionsExt as _, fchown},
+        fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, fchown},
     },
     path::{Path, PathBuf},
     sync::{
@@ -28,10 +28,7 @@ use std::{
 use dabba_store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{
-    connection::LOG_SIZE_LIMIT_BYTES,
-    lock::{DatabaseLock, header_at},
-};
+use crate::lock::{DatabaseLock, header_at};
 
 /// First 16 bytes of every `SQLite` database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -139,10 +136,14 @@ const O_NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 /// user.
 pub(crate) fn give_to_owner_of(model: &fs::Metadata, file: &File) -> io::Result<()> {
     let own = file.metadata()?;
-    if own.uid() == PRIVILEGED && model.uid() != PRIVILEGED {
-        fchown(file, Some(model.uid()), Some(model.gid()))?;
+    if own.uid() != PRIVILEGED || model.uid() == PRIVILEGED {
+        return Ok(());
     }
-    Ok(())
+    match fchown(file, Some(model.uid()), Some(model.gid())) {
+        // A container may take this right away.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        given => given,
+    }
 }
 
 /// The user id of the privileged user.
@@ -176,6 +177,10 @@ pub(crate) struct DatabaseFiles(Arc<Inner>);
 struct Inner {
     /// The database, its log and the log's index, which exist for as long as a connection does.
     files: [OpenFile; 3],
+    /// The log's index, to read from. Like the database's own descriptor, it is closed after all connections.
+    index: File,
+    /// The longest that the database file was found, in bytes.
+    length: AtomicU64,
     lock: DatabaseLock,
     generation: Option<Generation>,
     /// Whether the last check found the files missing or replaced.
@@ -187,40 +192,75 @@ struct Inner {
 struct OpenFile {
     path: PathBuf,
     identity: Identity,
-    /// The length below which it cannot fall, in bytes: the longest that it was found, up to `shortened_to`.
-    length: AtomicU64,
-    /// The length to which `SQLite` itself shortens the file while connections are open.
-    shortened_to: u64,
 }
 
 impl OpenFile {
-    fn find(path: PathBuf, shortened_to: u64) -> Result<Self, StoreError> {
+    fn find(path: PathBuf) -> Result<Self, StoreError> {
         let unusable = |what: &dyn fmt::Display| StoreError::Unavailable(format!("{}{what}", path.display()));
-        match fs::metadata(&path) {
-            Ok(metadata) => {
-                let length = AtomicU64::new(metadata.len().min(shortened_to));
-                Ok(Self { identity: Identity::of(&metadata), length, shortened_to, path })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(unusable(&" is missing")),
+        match Identity::at(&path) {
+            Ok(Some(identity)) => Ok(Self { path, identity }),
+            Ok(None) => Err(unusable(&" is missing")),
             Err(error) => Err(unusable(&format_args!(": {error}"))),
         }
     }
 
-    /// What is wrong with the file at the path, if anything is.
-    fn find_fault(&self) -> Option<String> {
-        // Read first: meanwhile another thread may find the file longer.
-        let length = self.length.load(Ordering::Acquire);
+    /// The length of the file at the path, in bytes; else what is wrong with the file.
+    fn length(&self) -> Result<u64, String> {
         let fault = match fs::metadata(&self.path) {
-            Ok(found) if Identity::of(&found) != self.identity => "was replaced by another file".to_owned(),
-            Ok(found) if found.len() < length => TRUNCATED.to_owned(),
-            Ok(found) => {
-                self.length.fetch_max(found.len().min(self.shortened_to), Ordering::AcqRel);
-                return None;
-            }
+            Ok(found) if Identity::of(&found) == self.identity => return Ok(found.len()),
+            Ok(_) => "was replaced by another file".to_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => "was removed or moved".to_owned(),
             Err(error) => format!("cannot be checked ({error})"),
         };
-        Some(format!("{} {fault}", self.path.display()))
+        Err(format!("{} {fault}", self.path.display()))
+    }
+}
+
+/// What the index of the log says of the log and of the database file.
+/// Source: "WAL-mode File Format" in the documentation of `SQLite`, sections 2.1 and 2.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LogIndex {
+    /// Size of a page, in bytes.
+    page: u64,
+    /// Frames in the log.
+    frames: u64,
+    /// Pages of the database, with what is in the log.
+    pages: u64,
+    /// Frames that were written back into the database file.
+    written_back: u64,
+}
+
+impl LogIndex {
+    /// Length of the header that is in the index twice, in bytes.
+    const HEADER: usize = 48;
+    /// Length of the log's header and of the header of each frame, in bytes.
+    const LOG_HEADER: u64 = 32;
+    const FRAME_HEADER: u64 = 24;
+
+    /// Reads the index; `None` while it is being written.
+    fn read(file: &File) -> Option<Self> {
+        let mut bytes = [0; 2 * Self::HEADER + 4];
+        file.read_exact_at(&mut bytes, 0).ok()?;
+        let number = |at: usize| bytes[at..at + 4].try_into().ok().map(u32::from_ne_bytes).map(u64::from);
+        let is_complete = bytes[..Self::HEADER] == bytes[Self::HEADER..2 * Self::HEADER] && bytes[12] != 0;
+        // The size 65,536 is written as 1.
+        let page = match u16::from_ne_bytes([bytes[14], bytes[15]]) {
+            1 => 65_536,
+            page => page.into(),
+        };
+        let index =
+            Self { page, frames: number(16)?, pages: number(20)?, written_back: number(2 * Self::HEADER)? };
+        is_complete.then_some(index)
+    }
+
+    /// The length that the log has at least, in bytes.
+    const fn log_length(self) -> u64 {
+        if self.frames == 0 { 0 } else { Self::LOG_HEADER + self.frames * (Self::FRAME_HEADER + self.page) }
+    }
+
+    /// Whether everything is in a database file of this length.
+    const fn is_written_back(self, length: u64) -> bool {
+        self.written_back == self.frames && length >= self.pages * self.page
     }
 }
 
@@ -228,12 +268,20 @@ impl DatabaseFiles {
     /// Remembers the files of a database. A connection must have read from it, so that its log exists.
     pub(crate) fn remember(lock: DatabaseLock) -> Result<Self, StoreError> {
         let real = real_path(lock.path());
-        let database = OpenFile::find(lock.path().to_owned(), u64::MAX)?;
-        let log = OpenFile::find(beside(&real, "-wal"), LOG_SIZE_LIMIT_BYTES.into())?;
-        let index = OpenFile::find(beside(&real, "-shm"), u64::MAX)?;
-        let files = [OpenFile { identity: lock.identity(), ..database }, log, index];
+        let [log, index] = ["-wal", "-shm"].map(|suffix| beside(&real, suffix));
+        let opened = File::open(&index)
+            .map_err(|error| StoreError::Unavailable(format!("{}: {error}", index.display())))?;
+        let database = OpenFile { identity: lock.identity(), path: lock.path().to_owned() };
+        let files = [database, OpenFile::find(log)?, OpenFile::find(index)?];
         let generation = lock.header().as_ref().and_then(generation_in);
-        Ok(Self(Arc::new(Inner { files, lock, generation, is_lost: AtomicBool::new(false) })))
+        Ok(Self(Arc::new(Inner {
+            files,
+            index: opened,
+            length: AtomicU64::new(0),
+            lock,
+            generation,
+            is_lost: AtomicBool::new(false),
+        })))
     }
 
     /// Fails as unavailable if the files at the path are not the ones that are open. Logs when this changes.
@@ -269,11 +317,36 @@ impl DatabaseFiles {
 impl Inner {
     /// What is wrong with the files, if anything is.
     fn find_fault(&self) -> Option<String> {
-        self.files.iter().find_map(OpenFile::find_fault).or_else(|| {
+        let [database, log, index] = &self.files;
+        let checked = self.check_lengths(database, log).and_then(|()| index.length());
+        checked.err().or_else(|| {
             let generation = self.lock.header().as_ref().and_then(generation_in);
             let is_own = generation.is_some() && generation == self.generation;
             (!is_own).then(|| format!("{} was overwritten", self.lock.path().display()))
         })
+    }
+
+    /// Fails if the database file or the log is shorter than `SQLite` has made it. Another process may shorten them too, by a
+    /// checkpoint or by VACUUM; the index says so.
+    fn check_lengths(&self, database: &OpenFile, log: &OpenFile) -> Result<(), String> {
+        let truncated = |file: &OpenFile| Err(format!("{} {TRUNCATED}", file.path.display()));
+        // Read first: meanwhile another thread may find the file longer.
+        let longest = self.length.load(Ordering::Acquire);
+        let before = LogIndex::read(&self.index);
+        let (database_length, log_length) = (database.length()?, log.length()?);
+        // Whoever writes meanwhile changes the index, and is checked in turn.
+        let index = before.filter(|before| LogIndex::read(&self.index) == Some(*before));
+        if index.is_some_and(|index| log_length < index.log_length()) {
+            return truncated(log);
+        }
+        if database_length >= longest {
+            self.length.fetch_max(database_length, Ordering::AcqRel);
+        } else if index.is_some_and(|index| index.is_written_back(database_length)) {
+            self.length.store(database_length, Ordering::Release);
+        } else if index.is_some() {
+            return truncated(database);
+        }
+        Ok(())
     }
 }
 

@@ -79,8 +79,10 @@ impl PathLock {
             return Ok(());
         }
         let write = || {
-            self.file.set_len(0)?;
-            self.file.write_all_at(marks.as_bytes(), 0)?;
+            // Whoever reads meanwhile finds the old lines, or the new ones and a rest of the old ones.
+            let text = format!("{marks}\n");
+            self.file.write_all_at(text.as_bytes(), 0)?;
+            self.file.set_len(text.len() as u64)?;
             self.file.sync_all()
         };
         write().map_err(|error| cannot_lock(path, &error))
@@ -110,7 +112,9 @@ pub(crate) const NO_FILE: &str = "none";
 /// The marks that the file has which was last open at a path, or may have, as the file `.lock` records them, each on a line;
 /// `None` if nothing is recorded.
 pub(crate) fn recorded_marks(database: &Path) -> Option<String> {
-    fs::read_to_string(beside(database, ".lock")).ok().filter(|marks| !marks.is_empty())
+    let marks = fs::read_to_string(beside(database, ".lock")).ok()?;
+    let marks = marks.trim_end();
+    (!marks.is_empty()).then(|| marks.to_owned())
 }
 
 /// Holds a database that exists for this process until it is dropped. Every connection must be closed before.

@@ -8,6 +8,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt as _,
     path::Path,
+    thread,
     time::Duration,
 };
 
@@ -188,7 +189,7 @@ fn refuse_foreign_log(path: &Path, database: &fs::Metadata) -> Result<(), StoreE
     let log = log.unwrap_or_else(|| beside(&real, "-wal"));
     Err(StoreError::Unavailable(format!(
         "{} is not the file for which the log {} was written ({owner}): put the original file back, or move the log \
-         away if the new file is a complete backup. If both were copied together, remove {}",
+         and its index (-shm) away if the new file is a complete backup. If both were copied together, remove {}",
         path.display(),
         log.display(),
         beside(path, ".lock").display()
@@ -202,6 +203,20 @@ pub(crate) fn owner_of_foreign_log(path: &Path, database: &fs::Metadata) -> Opti
     if !has_content("-wal") && !has_content("-journal") {
         return None;
     }
+    // A server that starts changes the generation and the record one after the other.
+    for _ in 1..MARK_ATTEMPTS {
+        find_other_owner(path, database)?;
+        thread::sleep(MARK_PAUSE);
+    }
+    find_other_owner(path, database)
+}
+
+/// Attempts to find the mark of a file among those that are recorded, and the pause between them.
+const MARK_ATTEMPTS: u32 = 5;
+const MARK_PAUSE: Duration = Duration::from_millis(20);
+
+/// The mark that is recorded, if it is not that of the database.
+fn find_other_owner(path: &Path, database: &fs::Metadata) -> Option<String> {
     let mark = Identity::of(database).mark(generation_at(path));
     // An earlier version recorded no generation.
     let is_of_database = |owner: &str| {

@@ -196,11 +196,7 @@ mod tests {
     use std::sync::{Arc, mpsc::channel};
 
     use super::*;
-    use crate::{
-        connection::{LOG_SIZE_LIMIT_BYTES, open_writer},
-        lock::DatabaseLock,
-        migrate::migrate,
-    };
+    use crate::{connection::open_writer, lock::DatabaseLock, migrate::migrate};
 
     fn started(options: &SqliteOptions) -> (tempfile::TempDir, Arc<Writer>) {
         let directory = tempfile::tempdir().unwrap();
@@ -293,7 +289,7 @@ mod tests {
     #[tokio::test]
     async fn a_log_that_sqlite_shortens_is_no_loss() {
         const ROW: u32 = 8 * 1_024 * 1_024;
-        let limit = u64::from(LOG_SIZE_LIMIT_BYTES);
+        let limit = 64 * 1_024 * 1_024;
         let (directory, writer) = started(&SqliteOptions::default());
         let path = directory.path().join("dabba.db");
         let length = || std::fs::metadata(directory.path().join("dabba.db-wal")).unwrap().len();

@@ -483,3 +483,49 @@ async fn a_journal_is_rolled_back_before_a_restore() {
         assert_eq!((found.as_str(), notes), ("ok", 0));
     }
 }
+
+/// Proves that another process may write the log back and shorten both files, as tools for `SQLite` do, while the store goes
+/// on; and that a backup that reads all the time keeps no store from being opened.
+#[tokio::test]
+async fn tools_may_shorten_the_files() {
+    let (directory, path) = new_database();
+    let mut world = World::new(112);
+    let store = open(&path);
+    let commits = (0..200).map(|_| placed(&mut world)).collect();
+    store.commit(commits).await.unwrap();
+    let sqlite = |sql: &str| {
+        // In a process of its own, as a tool is.
+        let script = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\nprint(c.execute(sys.argv[2]).fetchall())";
+        let run =
+            std::process::Command::new("python3").args(["-c", script]).arg(&path).arg(sql).output().unwrap();
+        assert!(run.status.success(), "{run:?}");
+        String::from_utf8(run.stdout).unwrap()
+    };
+    for sql in ["PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"] {
+        let before = std::fs::metadata(directory.path().join("dabba.db-wal")).unwrap().len();
+        let said = sqlite(sql);
+        assert!(!said.contains("(1,"), "{sql} was not busy: {said}");
+        for _ in 0..3 {
+            let commit = placed(&mut world);
+            assert_eq!(
+                store.commit(vec![commit]).await.unwrap(),
+                [CommitOutcome::Committed],
+                "{sql} {before}"
+            );
+        }
+        store.ping().await.unwrap();
+    }
+    store.close().await;
+
+    let reader = rusqlite::Connection::open(&path).unwrap();
+    for _ in 0..3 {
+        reader.execute_batch("BEGIN; SELECT count(*) FROM orders").unwrap();
+        let store = open(&path);
+        let commit = placed(&mut world);
+        assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+        reader.execute_batch("COMMIT").unwrap();
+        let commit = placed(&mut world);
+        assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+        store.close().await;
+    }
+}

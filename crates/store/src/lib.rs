@@ -54,7 +54,8 @@ pub use shards::{
     ShardedStore, ShardedStoreError,
 };
 pub use supervise::{
-    FAILURES_UNTIL_DOWN, Need, Part, PartStatus, RESTART, STEADY_AFTER, Supervisor, panic_text, panicked,
+    FAILURES_UNTIL_DOWN, Need, Part, PartStatus, REFUSED_FOR, RESTART, STEADY_AFTER, Supervisor, panic_text,
+    panicked,
 };
 pub use task::{
     ClaimedTask, MAX_TASK_FAILURES, NewTask, ParkedTask, RecordedTaskFailure, TaskFailure, TaskLease,

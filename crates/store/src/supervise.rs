@@ -10,6 +10,7 @@
 use std::{
     any::Any,
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -27,6 +28,9 @@ pub const FAILURES_UNTIL_DOWN: u32 = 3;
 
 /// Time without a failure after which earlier failures of a part no longer count. Above every restart pause.
 pub const STEADY_AFTER: Duration = Duration::from_secs(30);
+
+/// Time for which the work of a part is refused before the part counts as stuck.
+pub const REFUSED_FOR: Duration = Duration::from_secs(5);
 
 /// Effect of a part that is down on the readiness of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub struct PartStatus {
     pub failures: u64,
     /// Whether it has failed [`FAILURES_UNTIL_DOWN`] times in a row, the last time less than [`STEADY_AFTER`] ago.
     pub is_down: bool,
+    /// Whether it waits for something that takes unusually long, or whatever it needs refuses its work.
+    pub is_stuck: bool,
 }
 
 /// One part. Shared between the supervisor and what runs.
@@ -63,6 +69,17 @@ struct State {
     failures: u64,
     in_a_row: u32,
     last_failure: Option<Instant>,
+    is_stuck: bool,
+    /// Since when whatever the part needs has refused its work, and the last time that it did.
+    refused: Option<(Instant, Instant)>,
+}
+
+impl State {
+    fn is_refused(&self) -> bool {
+        self.refused.is_some_and(|(since, last)| {
+            last.duration_since(since) >= REFUSED_FOR && last.elapsed() < STEADY_AFTER
+        })
+    }
 }
 
 impl Part {
@@ -88,14 +105,52 @@ impl Part {
         in_a_row
     }
 
+    /// Notes that whatever the part needs, such as its database, refused its work. A part of which nothing succeeds for
+    /// [`REFUSED_FOR`] counts as stuck. Logs when that begins.
+    pub fn refused(&self, text: &str) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let was_stuck = state.is_refused();
+        let since = state.refused.filter(|(_, last)| now.duration_since(*last) < STEADY_AFTER);
+        state.refused = Some((since.map_or(now, |(since, _)| since), now));
+        let is_new = state.is_refused() && !was_stuck;
+        drop(state);
+        if is_new {
+            tracing::error!(part = self.name, text, "a part of the server cannot do its work");
+        }
+    }
+
     /// Notes that the part has done its work, so that earlier failures no longer count.
     pub fn succeeded(&self) {
         let mut state = self.lock();
+        if state.is_refused() {
+            tracing::info!(part = self.name, "a part of the server can do its work again");
+        }
+        state.refused = None;
         if state.in_a_row > 0 {
             state.in_a_row = 0;
             drop(state);
             tracing::info!(part = self.name, "a part of the server works again");
         }
+    }
+
+    /// Does something, and notes and logs when it takes longer than `patience`, until it is done. `what` names it in the log.
+    pub async fn watch<T>(&self, patience: Duration, what: &str, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        if let Ok(done) = tokio::time::timeout(patience, &mut work).await {
+            return done;
+        }
+        let began = Instant::now();
+        tracing::error!(
+            part = self.name,
+            ?patience,
+            "{what} takes longer than it should; a part of the server waits for it"
+        );
+        // Also ended when the work is given up.
+        let _stuck = Stuck::begin(self);
+        let done = work.await;
+        tracing::info!(part = self.name, after = ?patience + began.elapsed(), "{what} is done; the part works again");
+        done
     }
 
     /// Returns the status of the part.
@@ -107,11 +162,28 @@ impl Part {
             need: self.need,
             failures: state.failures,
             is_down: is_recent && state.in_a_row >= FAILURES_UNTIL_DOWN,
+            is_stuck: state.is_stuck || state.is_refused(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A part that waits for something that takes unusually long.
+struct Stuck<'a>(&'a Part);
+
+impl<'a> Stuck<'a> {
+    fn begin(part: &'a Part) -> Self {
+        part.lock().is_stuck = true;
+        Self(part)
+    }
+}
+
+impl Drop for Stuck<'_> {
+    fn drop(&mut self) {
+        self.0.lock().is_stuck = false;
     }
 }
 
@@ -212,7 +284,13 @@ mod tests {
         };
         supervisor.run(&part, run).await;
         assert_eq!(runs.load(Ordering::SeqCst), 3);
-        let status = PartStatus { name: "watcher".into(), need: Need::Helpful, failures: 2, is_down: false };
+        let status = PartStatus {
+            name: "watcher".into(),
+            need: Need::Helpful,
+            failures: 2,
+            is_down: false,
+            is_stuck: false,
+        };
         assert_eq!(supervisor.parts(), [status]);
     }
 

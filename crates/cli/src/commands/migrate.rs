@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         for migrated in databases.migrate(&settings).await? {
             let place = migrated.place;
             match migrated.count {
-                0 => output::line(format_args!("{place} has the newest schema already"))?,
+                0 => output::line(format_args!("{place} needs no migration"))?,
                 1 => output::line(format_args!("{place}: 1 migration done"))?,
                 count => output::line(format_args!("{place}: {count} migrations done"))?,
             }

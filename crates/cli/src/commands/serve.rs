@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool) -> Result<(), Failure> {
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     // Steps that can fail and change nothing come first. So a port that is taken, or a file that is missing, changes nothing.
     let databases = Databases::from_settings(&settings)?;
     let payments = Payments::for_server(&settings, with_demo, is_sandbox)?;
@@ -68,6 +68,10 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         sandbox::refuse(&settings, &databases)?;
         None
     };
+    let signing_key = match signing_key {
+        Some(key) => key,
+        None => signing_key::read_or_make(&settings)?,
+    };
     let machine: Arc<dyn Clock> = match &sandbox_clock {
         Some(clock) => Arc::clone(clock) as _,
         None => Arc::new(SystemClock),
@@ -75,14 +79,11 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let server_clock = data::server_clock(machine, &settings);
     let clock = Arc::clone(&server_clock) as Arc<dyn Clock>;
     let payments = payments(&clock);
-    let Opened { store, mut metrics, place } = databases.open(&settings).await?;
+    let Some(opened) = signals.unless_stopped(databases.open(&settings)).await else { return Ok(()) };
+    let Opened { store, mut metrics, place } = opened?;
     databases.warn_of_leftover(&settings).await;
     data::synchronize(&server_clock, &*store).await?;
     server_clock.register(&mut metrics);
-    let signing_key = match signing_key {
-        Some(key) => key,
-        None => signing_key::read_or_make(&settings)?,
-    };
     let engine = data::start_engine(&store, clock, payments.gateway, &databases, &settings);
     // Nobody waits for it: a database that does not answer would hold up the others.
     let warmed_up = Arc::clone(&engine);

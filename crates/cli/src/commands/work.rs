@@ -33,11 +33,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn work(settings: Settings) -> Result<(), Failure> {
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let databases = Databases::from_settings(&settings)?;
     let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
     let gateway = Payments::for_workers(&settings, sandbox::is_one(&settings, &databases))?.gateway;
-    let Opened { store, place, .. } = databases.open(&settings).await?;
+    let Some(opened) = signals.unless_stopped(databases.open(&settings)).await else { return Ok(()) };
+    let Opened { store, place, .. } = opened?;
     databases.warn_of_leftover(&settings).await;
     data::synchronize(&clock, &*store).await?;
     let engine = data::start_engine(&store, Arc::clone(&clock) as _, gateway, &databases, &settings);

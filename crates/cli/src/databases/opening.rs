@@ -9,7 +9,7 @@ use std::sync::Arc;
 use dabba_engine::{Random as _, SystemRandom};
 use dabba_http::Registry;
 use dabba_store::{ShardedStore, Store, StoreError};
-use dabba_store_postgres::{PostgresStore, Randomness};
+use dabba_store_postgres::{PostgresOptions, PostgresStore, Randomness};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use futures::future::join_all;
 
@@ -29,17 +29,27 @@ pub(crate) struct Opened {
 impl Databases {
     /// Opens all databases, migrated first if the settings say so. Fails for an embedded database that was copied.
     pub(crate) async fn open(&self, settings: &Settings) -> Result<Opened, Failure> {
-        if let Self::Embedded(file) = self {
-            copied::refuse(file)?;
+        match self {
+            Self::Embedded(file) => {
+                copied::refuse(file)?;
+                let opened = self.open_embedded(settings).await?;
+                // Again while the database is locked: until then a copy may have been finished.
+                if let Err(failure) = copied::refuse(file) {
+                    opened.store.close().await;
+                    return Err(failure);
+                }
+                Ok(opened)
+            }
+            Self::Postgres(shards) => open_postgres(shards, settings, false).await,
         }
-        self.open_to_read(settings).await
     }
 
-    /// The same for a command that writes no order, also for an embedded database that was copied.
+    /// The same for a command that writes nothing: also an embedded database that was copied, and as a user of PostgreSQL who
+    /// may only read.
     pub(crate) async fn open_to_read(&self, settings: &Settings) -> Result<Opened, Failure> {
         match self {
             Self::Embedded(_) => self.open_embedded(settings).await,
-            Self::Postgres(shards) => open_postgres(shards, settings).await,
+            Self::Postgres(shards) => open_postgres(shards, settings, true).await,
         }
     }
 
@@ -68,12 +78,16 @@ impl Databases {
     }
 }
 
-async fn open_postgres(shards: &ShardsFile, settings: &Settings) -> Result<Opened, Failure> {
+async fn open_postgres(
+    shards: &ShardsFile,
+    settings: &Settings,
+    reads_only: bool,
+) -> Result<Opened, Failure> {
     let randomness: Randomness = Arc::new(|| SystemRandom.next_u64());
     let mut metrics = Registry::default();
     let mut stores = Vec::new();
     for shard in shards.iter() {
-        let options = options(&shard, settings);
+        let options = PostgresOptions { reads_only, ..options(&shard, settings) };
         let store =
             PostgresStore::new(shard.url.as_str(), &shard.ownership(), &options, Arc::clone(&randomness));
         let store = store.map_err(Failure::during(format!("opening {shard}")))?;
@@ -118,7 +132,7 @@ async fn verify(shards: &ShardsFile, stores: &[PostgresStore], settings: &Settin
         }
     }
     if missing.len() == stores.len() {
-        return Err(Failure::new(format!("no database answers: {}", missing.join("; "))));
+        return Err(Failure::new(format!("no database can be used: {}", missing.join("; "))));
     }
     for text in missing {
         tracing::warn!("a shard does not answer; its restaurants wait for it: {text}");

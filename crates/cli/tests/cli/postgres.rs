@@ -4,14 +4,14 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
 use serde_json::{Value, json};
 
-use super::support::{PATIENCE, Server, block_on, dabba, failure, stdout};
+use super::support::{PATIENCE, Server, becomes, block_on, dabba, failure, stdout};
 
 /// A refusal that nobody has to wait for, on a busy machine.
 const FAST: Duration = Duration::from_secs(10);
@@ -262,6 +262,46 @@ fn a_start_that_fails_tells_the_cause() {
     let data = tempfile::tempdir().unwrap();
     let text = failure(data.path(), &["serve", "--listen", "127.0.0.1:0", "--database", &url]);
     assert!(text.contains("permission denied for schema public"), "{text}");
+}
+
+/// Proves that a server that waits for another one's migration ends in order when it is told to stop.
+#[test]
+fn a_server_that_waits_for_a_migration_can_be_stopped() {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    let data = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        // The lock of migrations, for as long as the sleep takes or is not cancelled.
+        let hold = "SELECT pg_advisory_lock(431130567265), pg_sleep(60)";
+        let holder = scope.spawn(|| cluster.execute(&database, hold));
+        let held = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database \
+                    WHERE locktype = 'advisory' AND datname = current_database()";
+        becomes(cluster, &database, held, "1");
+        for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["work"]] {
+            let arguments =
+                [command, &["--database", &url, "--data", data.path().to_str().unwrap()]].concat();
+            let mut child =
+                dabba(data.path(), &arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+            let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+            let waits = log.find(|line| line.as_ref().unwrap().contains("another process migrates"));
+            assert!(waits.is_some());
+            let sent = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap();
+            assert!(sent.success());
+            let begun = Instant::now();
+            assert!(child.wait().unwrap().success());
+            assert!(begun.elapsed() < FAST, "{:?}", begun.elapsed());
+        }
+        cluster
+            .execute(
+                "postgres",
+                &format!(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+                ),
+            )
+            .unwrap();
+        holder.join().unwrap().unwrap_err();
+    });
 }
 
 /// Proves that `dabba shards` tells how far behind a replica is, and when it is none.

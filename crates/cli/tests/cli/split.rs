@@ -419,7 +419,7 @@ fn what_was_given_away_is_not_given_again() {
     assert!(other.is_in_recovery().unwrap());
     let text =
         failure(pair.directory.path(), &Pair::arguments([&pair.urls[0], &pair.urls[1]], &["--take-back"]));
-    assert!(text.contains("taking the buckets back"), "{text}");
+    assert!(text.contains("the split is done"), "{text}");
     let held = |cluster: &Cluster| {
         cluster.execute(&pair.database, "SELECT name, first_bucket, last_bucket FROM shard").unwrap()
     };
@@ -428,6 +428,16 @@ fn what_was_given_away_is_not_given_again() {
         ("main|0|2047", "south|2048|4095")
     );
     // Given again, the command finds that all is done.
+    assert!(pair.split(&["--dry-run"]).contains("All has been done"));
+
+    // As after a restore of the shard to a moment before the split: it gives the buckets to the same database again.
+    pair.primary.execute(&pair.database, "UPDATE shard SET last_bucket = 4095").unwrap();
+    let text =
+        failure(pair.directory.path(), &Pair::arguments([&pair.urls[0], &pair.urls[1]], &["--take-back"]));
+    assert!(text.contains("nothing to take back"), "{text}");
+    assert!(pair.split(&["--dry-run"]).contains("restored to a moment before"));
+    pair.split(&["--apply", "--write", "new.toml"]);
+    assert_eq!(held(&pair.primary), "main|0|2047");
     assert!(pair.split(&["--dry-run"]).contains("All has been done"));
 }
 

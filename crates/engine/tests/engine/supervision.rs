@@ -7,7 +7,7 @@ use std::{
 
 use dabba_domain::order::OrderStatus;
 use dabba_engine::{Engine, EngineConfig, Error};
-use dabba_store::{FAILURES_UNTIL_DOWN, Hint, PartStatus};
+use dabba_store::{FAILURES_UNTIL_DOWN, Hint, PartStatus, REFUSED_FOR};
 use jiff::SignedDuration;
 use tokio::task::JoinSet;
 
@@ -68,6 +68,55 @@ async fn a_committer_that_keeps_panicking_is_reported() {
     assert!(matches!(&error, Error::PartsDown(parts) if *parts == ["committer_0"]), "{error}");
     world.store.commits.plan(|| Fault::None);
     world.place(&dal(1), "0").await.unwrap();
+    assert!(world.engine.check_ready().await.unwrap().is_whole());
+}
+
+/// Proves that a server whose every transaction hangs, as behind a frozen database or a standby that is away, is not ready
+/// although the store answers reads, and that it is ready again once the transaction is done, which takes effect.
+#[tokio::test]
+async fn a_transaction_that_hangs_is_reported() {
+    let patience = Duration::from_millis(50);
+    let world = Arc::new(World::with(EngineConfig { commit_timeout: patience, ..config() }).await);
+    world.store.batch_gate.shut();
+    let placed = world.place(&dal(1), "hanging").await;
+    assert!(matches!(placed, Err(Error::OutcomeUnknown)), "{placed:?}");
+    eventually("the committer is stuck", || part(&world.engine, "committer_0").is_stuck).await;
+    let error = world.engine.check_ready().await.unwrap_err();
+    assert!(matches!(&error, Error::PartsDown(parts) if *parts == ["committer_0"]), "{error}");
+    world.store.batch_gate.open();
+    eventually("the transaction is done", || !part(&world.engine, "committer_0").is_stuck).await;
+    assert!(world.engine.check_ready().await.unwrap().is_whole());
+    assert!(world.place(&dal(1), "hanging").await.unwrap().replayed);
+}
+
+/// Proves that a server whose every commit is refused, as by a full disk, is not ready although the store answers reads, that
+/// one commit that is taken makes it ready, and that a short outage changes nothing.
+#[tokio::test]
+async fn commits_that_are_refused_all_the_time_are_reported() {
+    let world = World::new().await;
+    world.store.commits.plan(|| Fault::Before);
+    // Paused for that alone: the store works in real time.
+    let pass = async |time| {
+        tokio::time::pause();
+        tokio::time::advance(time).await;
+        tokio::time::resume();
+    };
+    let mut number = 0;
+    let mut refused = async || {
+        number += 1;
+        let placed = world.place(&dal(1), &number.to_string()).await;
+        assert!(matches!(placed, Err(Error::Unavailable)), "{placed:?}");
+    };
+    refused().await;
+    pass(REFUSED_FOR / 2).await;
+    refused().await;
+    assert!(world.engine.check_ready().await.unwrap().is_whole());
+    pass(REFUSED_FOR).await;
+    refused().await;
+    let error = world.engine.check_ready().await.unwrap_err();
+    assert!(matches!(&error, Error::PartsDown(parts) if *parts == ["committer_0"]), "{error}");
+    world.store.commits.plan(|| Fault::None);
+    world.place(&dal(1), "1").await.unwrap();
     assert!(world.engine.check_ready().await.unwrap().is_whole());
 }
 

@@ -8,14 +8,14 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use dabba_engine::Readiness;
+use dabba_engine::{Error, Readiness};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App,
-    problem::{Failures, Problem, Result},
+    problem::{Code, Failures, Problem, Result},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -44,7 +44,8 @@ struct ReadinessBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     outdated_shards: Vec<String>,
-    /// The names of the parts of the server that keep failing and are restarted. There while it is degraded.
+    /// The names of the parts of the server that keep failing and are restarted, or that cannot do their work. There while it is
+    /// degraded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     parts: Vec<String>,
@@ -89,7 +90,15 @@ async fn healthz() -> Json<HealthBody> {
     security(()),
 )]
 async fn readyz(State(app): State<Arc<App>>) -> Result<Json<ReadinessBody>> {
-    Ok(Json(app.engine.check_ready().await?.into()))
+    match app.engine.check_ready().await {
+        Ok(readiness) => Ok(Json(readiness.into())),
+        // Whatever is wrong with the store, the server is not ready: whoever probes it need not tell faults apart.
+        Err(error @ (Error::Internal(_) | Error::OutcomeUnknown)) => {
+            tracing::error!(%error, "the server is not ready");
+            Err(Problem::new(Code::Unavailable, "The store cannot be used."))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Shows what the server measures

@@ -19,6 +19,7 @@ mod ownership;
 mod proxy;
 mod replica;
 mod restore;
+mod rights;
 mod router;
 mod schema;
 mod shards;

@@ -5,11 +5,13 @@ use std::time::Duration;
 use dabba_domain::OrderId;
 use dabba_pg_cluster::{ClusterOptions, StopMode};
 use dabba_store::{
-    OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore as _, PageSize, conformance::builders::World,
+    CatalogueStore as _, OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore as _, PageSize,
+    Store as _, StoreError,
+    conformance::builders::{World, menu},
 };
-use dabba_store_postgres::{PostgresOptions, PostgresStore};
+use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
 
-use crate::common::{eventually, open_with, own_cluster};
+use crate::common::{eventually, open_with, own_cluster, randomness};
 
 async fn page(store: &PostgresStore, after: Option<OrderCursor>) -> OrderPage {
     let limit = PageSize::new(2).unwrap();
@@ -80,4 +82,26 @@ async fn a_replica_is_used_while_it_keeps_up() {
     assert_eq!(leaf_through(&store).await, placed, "the primary stands in at once");
     eventually("it is left out", || async { !uses_it().await }).await;
     assert_eq!(leaf_through(&store).await, placed);
+}
+
+/// Proves that a server that has become a standby counts as away and not as damaged: whoever writes is told to retry.
+#[tokio::test]
+async fn a_standby_that_is_to_write_is_away() {
+    let (cluster, _) = own_cluster(&ClusterOptions::default());
+    let standby = cluster.start_standby("standby", &ClusterOptions::default()).unwrap();
+    eventually("the standby has the schema", async || {
+        standby.execute("postgres", "SELECT to_regclass('copies') IS NOT NULL").unwrap() == "t"
+    })
+    .await;
+    let url = standby.url("postgres");
+    let store =
+        PostgresStore::new(&url, &Ownership::sole(), &PostgresOptions::default(), randomness()).unwrap();
+    let mut world = World::new(32);
+    let (restaurant, account) = (world.restaurant(), world.account_id());
+    let commit = world.place(restaurant.id, account);
+    let refused = store.commit(vec![commit]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    let refused = store.create_restaurant(&restaurant, &menu(&["naan"])).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    store.close().await;
 }

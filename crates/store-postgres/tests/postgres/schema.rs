@@ -1,11 +1,11 @@
 //! Migrations, and the check of the schema.
 
 use dabba_pg_cluster::Cluster;
-use dabba_store::StoreError;
+use dabba_store::{CommitOutcome, OrderStore as _, Store as _, StoreError, conformance::builders::World};
 use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
 use tokio::task::JoinSet;
 
-use crate::common::{fresh_database, randomness, session};
+use crate::common::{eventually, fresh_database, open, randomness, session};
 
 async fn open_error(url: &str) -> StoreError {
     PostgresStore::open(url, &Ownership::sole(), &PostgresOptions::default(), randomness()).await.unwrap_err()
@@ -30,6 +30,60 @@ async fn servers_that_start_at_once_do_not_collide() {
     let applied: usize = starting.join_all().await.into_iter().sum();
     let migrations = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
     assert_eq!(applied, std::fs::read_dir(migrations).unwrap().count(), "each migration is made once");
+}
+
+/// The lock that a migrating server holds on its database.
+const MIGRATION_LOCK: i64 = 0x64_61_62_62_61;
+
+/// Proves that a server whose schema is there does not wait for another one that migrates, and that one whose schema is not
+/// there does.
+#[tokio::test]
+async fn only_a_migration_waits_for_another_one() {
+    let migrated = fresh_database();
+    let holder = session(&migrated).await;
+    holder.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.unwrap();
+    assert_eq!(PostgresStore::migrate(&migrated, &Ownership::sole()).await, Ok(0));
+
+    let cluster = Cluster::shared().unwrap();
+    let empty = cluster.url(&cluster.create_database().unwrap());
+    let holder = session(&empty).await;
+    holder.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.unwrap();
+    let url = empty.clone();
+    let waiting = tokio::spawn(async move { PostgresStore::migrate(&url, &Ownership::sole()).await });
+    let asks = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'dabba migrate' \
+                AND datname = current_database() AND query LIKE '%pg_try_advisory_lock%'";
+    eventually("the migration asks for the lock", async || holder.query_one(asks, &[]).await.unwrap().get(0))
+        .await;
+    assert!(!waiting.is_finished());
+    drop(holder);
+    assert!(waiting.await.unwrap().unwrap() > 0);
+}
+
+/// Proves that a database is migrated and used whatever its defaults are.
+#[tokio::test]
+async fn defaults_of_a_database_do_not_matter() {
+    let cluster = Cluster::shared().unwrap();
+    let name = cluster.create_database().unwrap();
+    for default in [
+        "default_transaction_read_only = on",
+        "default_transaction_isolation = 'serializable'",
+        "statement_timeout = '1ms'",
+        "lock_timeout = '1ms'",
+        "client_min_messages = debug1",
+        "row_security = off",
+    ] {
+        cluster.execute("postgres", &format!("ALTER DATABASE {name} SET {default}")).unwrap();
+    }
+    let url = cluster.url(&name);
+    // With several hosts, one that can be written to is asked for.
+    let url = format!("{url}&target_session_attrs=read-write");
+    assert!(PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap() > 0);
+    let store = open(&url).await;
+    let mut world = World::new(31);
+    let (restaurant, account) = (world.restaurant_id(), world.account_id());
+    let commit = world.place(restaurant, account);
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+    store.close().await;
 }
 
 /// A store does not open a database without a schema, or with one that it does not know.

@@ -104,6 +104,8 @@ enum Stage {
     Decided(String),
     /// The new shard holds the buckets, and the shard does not say yet that it is done.
     TakenOver(String),
+    /// The new shard holds the buckets, and the shard says that it holds them too: it was restored to a moment before the split.
+    Restored,
     /// All is done.
     Done,
 }
@@ -204,6 +206,11 @@ impl Split {
         };
         match &source {
             Some(found) if *found == before && to.is_replica => follows(&[&before]).map(|()| Stage::Ready),
+            Some(found) if *found == before && target.as_ref() == Some(&given) => Ok(Stage::Restored),
+            Some(found) if *found == before => Err(Failure::new(
+                "the new shard's database is no replica any more: it was promoted outside of the split, or in one that was taken \
+                 back. Make a new replica",
+            )),
             Some(found) if *found == giving && to.is_replica => {
                 follows(&[&giving, &before]).map(|()| Stage::GivenAway)
             }
@@ -393,6 +400,10 @@ impl Split {
             Stage::Promoted(_) | Stage::Decided(_) => {
                 "The replica has been promoted; it is to take the buckets over."
             }
+            Stage::Restored => {
+                "The new shard holds the buckets already; the shard, which was restored to a moment before that, is to give them \
+                 to it again."
+            }
             Stage::TakenOver(_) => "The new shard holds the buckets; the shard is to note that.",
             Stage::Done => "All has been done in the databases.",
         })
@@ -403,6 +414,10 @@ impl Split {
         let begun = Instant::now();
         let is_begun_here = stage == Stage::Ready;
         let (before, giving) = (Standing::of(self.before.clone()), self.giving(None));
+        if stage == Stage::Restored {
+            let given = self.source.step(&before, &Standing::of(self.kept.clone())).await;
+            return given.map(|()| None).map_err(Failure::during("giving the buckets away again"));
+        }
         if is_begun_here {
             let given_away = self.source.step(&before, &giving).await;
             given_away.map_err(|error| match error {
@@ -419,7 +434,7 @@ impl Split {
             Stage::Ready | Stage::GivenAway => self.decide(None).await?,
             Stage::Promoted(name) => self.decide(name).await?,
             Stage::Decided(id) | Stage::TakenOver(id) => id,
-            Stage::Done => return Ok(None),
+            Stage::Restored | Stage::Done => return Ok(None),
         };
         let (decided, given) = (self.giving(Some(id)), Standing::of(self.given.clone()));
         if self.target.standing().await.map_err(Failure::during("the new shard"))?.as_ref() != Some(&given) {
@@ -462,6 +477,23 @@ impl Split {
 
     /// Takes the buckets back, whatever has become of the replica: it cannot take them over after that.
     async fn take_back_or_refuse(&self) -> Result<(), Failure> {
+        let found = self.source.standing().await.map_err(Failure::during("the shard"))?;
+        let refusal = match &found {
+            Some(found) if *found == self.giving(None) => None,
+            Some(found) if *found == Standing::of(self.before.clone()) => {
+                Some("the shard gives no buckets away: there is nothing to take back")
+            }
+            Some(found) if *found == Standing::of(self.kept.clone()) => {
+                Some("the split is done: the new shard holds the buckets")
+            }
+            Some(found) if *found == self.giving(found.decided_for.clone()) => Some(
+                "the shard has decided for the new one, which may hold the buckets: give the command with --apply",
+            ),
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            return Err(Failure::new(refusal));
+        }
         let taken_back = self.source.step(&self.giving(None), &Standing::of(self.before.clone())).await;
         taken_back.map_err(Failure::during("taking the buckets back"))?;
         output::line(format_args!(

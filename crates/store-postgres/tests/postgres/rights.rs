@@ -1,0 +1,75 @@
+//! The rights of the database's user.
+
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use dabba_store::{Store, StoreError, conformance::Harness};
+use dabba_store_postgres::{NEEDED_RIGHTS, Ownership, PostgresOptions, PostgresStore};
+
+use crate::common::{LentCluster, fresh_database, open, own_database, randomness, session};
+
+/// Roles made so far by this process.
+static ROLES: AtomicU64 = AtomicU64::new(0);
+
+/// A URL of the database whose sessions have a role of their own that may do what is listed and nothing else.
+async fn restricted(url: &str, rights: &[(&str, &str)]) -> String {
+    let name = format!("restricted_{}", ROLES.fetch_add(1, Ordering::Relaxed));
+    let mut sql = format!("CREATE ROLE {name};");
+    for (table, privilege) in rights {
+        write!(sql, "GRANT {privilege} ON {table} TO {name};").unwrap();
+    }
+    session(url).await.batch_execute(&sql).await.unwrap();
+    format!("{url}&options=-c%20role%3D{name}")
+}
+
+struct Restricted {
+    store: Arc<PostgresStore>,
+    _cluster: LentCluster,
+}
+
+impl Harness for Restricted {
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+}
+
+async fn with_needed_rights() -> Restricted {
+    let (cluster, url) = own_database();
+    let url = restricted(&url, NEEDED_RIGHTS).await;
+    Restricted { store: open(&url).await, _cluster: cluster }
+}
+
+// The whole suite passes for a user with these rights alone.
+dabba_store::conformance_suite!(with_needed_rights());
+
+/// Proves that each missing right is named before the store is used, all of them at once, and that a store that is only
+/// read from needs those to read.
+#[tokio::test]
+async fn a_user_without_a_right_is_refused() {
+    let url = fresh_database();
+    let open = async |url: &str, reads_only| {
+        let options = PostgresOptions { reads_only, ..PostgresOptions::default() };
+        let opened = PostgresStore::open(url, &Ownership::sole(), &options, randomness()).await;
+        match opened {
+            Ok(store) => {
+                store.close().await;
+                Ok(())
+            }
+            Err(StoreError::Unfit(text)) => Err(text),
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    for missing in NEEDED_RIGHTS {
+        let rights: Vec<_> = NEEDED_RIGHTS.iter().filter(|right| *right != missing).copied().collect();
+        let url = restricted(&url, &rights).await;
+        let (table, privilege) = missing;
+        let text = open(&url, false).await.unwrap_err();
+        assert!(text.contains(&format!("GRANT {privilege} on {table},")), "{text}");
+        assert_eq!(open(&url, true).await.is_ok(), *privilege != "SELECT", "{missing:?}");
+    }
+}
