@@ -55,7 +55,7 @@ pub(crate) struct Committers {
 }
 
 struct Queued {
-    commit: Commit,
+    commit: Arc<Commit>,
     waiting: Waiting,
 }
 
@@ -138,7 +138,7 @@ impl Committers {
         let (answer, outcome) = oneshot::channel();
         let queue = self.queue_of(commit.restaurant_id.bucket())?;
         let waiting = Waiting { post, answer };
-        queue.try_send(Queued { commit, waiting }).map_err(|error| match error {
+        queue.try_send(Queued { commit: Arc::new(commit), waiting }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.metrics.queue_full.inc();
                 Error::Overloaded
@@ -210,7 +210,7 @@ impl Committer {
         }
     }
 
-    async fn commit(&self, batch: Vec<Commit>, waiting: Vec<Waiting>) {
+    async fn commit(&self, batch: Vec<Arc<Commit>>, waiting: Vec<Waiting>) {
         // A commit that is alone fails alone as it is.
         let kept = if batch.len() > 1 { batch.clone() } else { Vec::new() };
         match self.try_commit(batch).await {
@@ -222,12 +222,12 @@ impl Committer {
     }
 
     /// Commits a batch as one transaction. A panic costs this batch: whether the batch is written is unknown.
-    async fn try_commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+    async fn try_commit(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
         let size = batch.len();
         #[expect(clippy::cast_precision_loss, reason = "a batch is far smaller than 2^52")]
         self.metrics.batch_size.observe(size as f64);
         let began = Instant::now();
-        let committing = AssertUnwindSafe(async { self.store.commit(batch).await }).catch_unwind();
+        let committing = AssertUnwindSafe(async { self.store.commit_shared(batch).await }).catch_unwind();
         // No one may give it up: whether it is written would be unknown.
         let committed = self.part.watch(self.patience, "a transaction of orders", committing).await;
         self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());

@@ -39,7 +39,7 @@ pub fn written_by_newer(what: impl std::fmt::Display) -> StoreError {
 /// A [`Commit`] with all that takes time and needs no database done.
 pub struct EncodedCommit {
     /// The commit.
-    pub commit: Commit,
+    pub commit: Arc<Commit>,
     /// When it was decided.
     pub at_ns: i64,
     /// What changes.
@@ -99,12 +99,13 @@ enum EventData {
 impl EncodedCommit {
     /// Checks a commit and writes out its JSON. A commit that cannot be one, and a time that cannot be
     /// kept, is [`StoreError::Corrupt`].
-    pub fn new(commit: Commit) -> Result<Self, StoreError> {
+    pub fn new(commit: impl Into<Arc<Commit>>) -> Result<Self, StoreError> {
+        let commit = commit.into();
         commit.check()?;
         Self::encode(commit)
     }
 
-    fn encode(commit: Commit) -> Result<Self, StoreError> {
+    fn encode(commit: Arc<Commit>) -> Result<Self, StoreError> {
         let change = commit.change.as_ref().map(EncodedChange::new).transpose()?;
         let encode_task = |task: &NewTask| {
             let run_at_ns = exact_nanoseconds(task.run_at)?;

@@ -79,8 +79,8 @@ impl<I: Interceptor> InterceptedStore<I> {
 
 #[async_trait]
 impl<I: Interceptor> OrderStore for InterceptedStore<I> {
-    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
-        let batch = self.interceptor.change(batch);
+    async fn commit_shared(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
+        let batch = self.interceptor.change(batch.into_iter().map(Arc::unwrap_or_clone).collect());
         self.around(StoreCall::Commit, self.inner.commit(batch)).await
     }
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {

@@ -1,5 +1,7 @@
 //! Orders: the write of a batch, and the reads.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use dabba_domain::{
     AccountId, OrderId, RestaurantId, Timestamp,
@@ -18,7 +20,14 @@ pub trait OrderStore: Send + Sync {
     /// in the order of the commits; a commit that does not hold writes nothing and leaves the others
     /// as they are. On an error nothing of the batch is written, except as
     /// [`StoreError::OutcomeUnknown`] says.
-    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
+    ///
+    /// The commits are shared, so that the caller can commit them anew, one by one, when the store refuses the batch.
+    async fn commit_shared(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError>;
+
+    /// The same for commits that nobody else has.
+    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        self.commit_shared(batch.into_iter().map(Arc::new).collect()).await
+    }
 
     /// An order as it is now.
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError>;

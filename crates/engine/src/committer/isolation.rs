@@ -4,6 +4,8 @@
 //! halved until a bad commit stands alone: for one bad commit among 256, that is at most 16 transactions, where 256
 //! would be needed to commit each alone. The order of the commits stays.
 
+use std::sync::Arc;
+
 use dabba_store::{Commit, StoreError};
 
 use super::{Committer, Waiting};
@@ -15,7 +17,7 @@ const MAX_TRANSACTIONS: usize = 64;
 
 /// A part of a batch, in order.
 struct Portion {
-    batch: Vec<Commit>,
+    batch: Vec<Arc<Commit>>,
     waiting: Vec<Waiting>,
 }
 
@@ -30,7 +32,7 @@ impl Portion {
 
 impl Committer {
     /// Commits all but the bad commits of a batch that was refused with `error`, and answers everybody.
-    pub(super) async fn isolate(&self, batch: Vec<Commit>, waiting: Vec<Waiting>, error: StoreError) {
+    pub(super) async fn isolate(&self, batch: Vec<Arc<Commit>>, waiting: Vec<Waiting>, error: StoreError) {
         tracing::error!(%error, commits = batch.len(), "the store refused a batch as corrupt; its halves are committed to isolate the bad commit");
         let [first, second] = Portion { batch, waiting }.halves();
         // The portion to commit next is at the end.

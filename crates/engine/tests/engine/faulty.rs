@@ -279,13 +279,13 @@ impl FaultyStore {
 
 #[async_trait]
 impl OrderStore for FaultyStore {
-    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+    async fn commit_shared(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
         self.batches.lock().unwrap().push(batch.len());
         self.batch_gate.pass().await;
         if self.writes_nothing.load(Ordering::SeqCst) {
             return Ok(vec![CommitOutcome::Committed; batch.len()]);
         }
-        let is_refused = |commit: &Commit| {
+        let is_refused = |commit: &Arc<Commit>| {
             let refused = self.refused_keys.lock().unwrap();
             commit.claim.as_ref().is_some_and(|claim| refused.contains(claim.key.as_str()))
         };
@@ -294,7 +294,7 @@ impl OrderStore for FaultyStore {
         }
         match self.commits.next() {
             Fault::Conflict => Ok(vec![CommitOutcome::VersionConflict { current: 0 }; batch.len()]),
-            fault => Faults::apply(fault, self.inner.commit(batch)).await,
+            fault => Faults::apply(fault, self.inner.commit_shared(batch)).await,
         }
     }
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {

@@ -113,7 +113,7 @@ impl Moving {
 
 #[async_trait]
 impl OrderStore for Moving {
-    async fn commit(&self, _: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+    async fn commit_shared(&self, _: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
         panic!("an audit does not write");
     }
 

@@ -130,7 +130,7 @@ impl Tampering {
 
 #[async_trait]
 impl OrderStore for Tampering {
-    async fn commit(&self, _: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+    async fn commit_shared(&self, _: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
         panic!("an audit does not write");
     }
 

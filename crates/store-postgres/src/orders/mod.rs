@@ -143,7 +143,7 @@ pub(crate) fn is_list(name: &str) -> bool {
 
 #[async_trait]
 impl OrderStore for PostgresStore {
-    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+    async fn commit_shared(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
         let batch = batch.into_iter().map(EncodedCommit::new).collect::<Result<Vec<_>, _>>()?;
         if batch.is_empty() {
             return Ok(Vec::new());

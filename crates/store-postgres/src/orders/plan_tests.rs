@@ -34,12 +34,12 @@ fn commits_on_one_order_become_one_write() {
     let batch = encoded([placed, accepted.clone(), ready.clone()]);
     let plan = Plan::new(&batch, None);
     assert!(plan.commits_all() && plan.updated.is_empty());
-    assert_eq!(plan.created[&id].commit, ready);
+    assert_eq!(*plan.created[&id].commit, ready);
 
     let batch = encoded([accepted, ready.clone()]);
     let plan = Plan::new(&batch, None);
     assert!(plan.commits_all() && plan.created.is_empty());
-    assert_eq!((plan.updated[&id].0, &plan.updated[&id].1.commit), (2, &ready));
+    assert_eq!((plan.updated[&id].0, &*plan.updated[&id].1.commit), (2, &ready));
 }
 
 /// Without a view everything is assumed to hold, but not two things that cannot both hold.

@@ -4,6 +4,8 @@ pub(crate) mod commit;
 pub(crate) mod list;
 pub(crate) mod read;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use dabba_domain::{
     AccountId, OrderId, RestaurantId, Timestamp,
@@ -20,7 +22,7 @@ use dabba_store::encoding::EncodedCommit;
 
 #[async_trait]
 impl OrderStore for SqliteStore {
-    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+    async fn commit_shared(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
         // Checking and encoding happen here, on the caller's thread: the writer has enough to do.
         let batch = batch.into_iter().map(EncodedCommit::new).collect::<Result<Vec<_>, _>>()?;
         self.writer.write(move |transaction| commit::commit_batch(transaction, &batch)).await

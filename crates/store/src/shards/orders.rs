@@ -1,5 +1,7 @@
 //! Orders: to the shard of the restaurant, or gathered from all.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use dabba_domain::{
     AccountId, OrderId, RestaurantId, Timestamp,
@@ -15,15 +17,15 @@ use crate::{
 
 #[async_trait]
 impl OrderStore for ShardedStore {
-    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+    async fn commit_shared(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
         // All of them before the first shard writes: a defect refuses the whole batch.
-        batch.iter().try_for_each(Commit::check)?;
+        batch.iter().try_for_each(|commit| commit.check())?;
         let Some(first) = batch.first() else { return Ok(Vec::new()) };
         let bucket = first.restaurant_id.bucket();
         let shard = self.map.shard_of(bucket);
         if batch.iter().all(|commit| self.map.shard_of(commit.restaurant_id.bucket()) == shard) {
             let shard = self.shard(bucket);
-            return shard.answer(shard.store().commit(batch)).await;
+            return shard.answer(shard.store().commit_shared(batch)).await;
         }
         self.commit_to_several(batch).await
     }
@@ -81,9 +83,9 @@ impl ShardedStore {
     ///
     /// When one of them fails, what the others have written stays written, so the answer for the whole
     /// can only be that the outcome is unknown. Whoever wants to know more makes batches of one shard.
-    async fn commit_to_several(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+    async fn commit_to_several(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
         let size = batch.len();
-        let mut parts: Vec<(Vec<usize>, Vec<Commit>)> = vec![Default::default(); self.shards.len()];
+        let mut parts: Vec<(Vec<usize>, Vec<Arc<Commit>>)> = vec![Default::default(); self.shards.len()];
         for (place, commit) in batch.into_iter().enumerate() {
             let (places, part) = &mut parts[self.map.shard_of(commit.restaurant_id.bucket())];
             places.push(place);
@@ -92,7 +94,7 @@ impl ShardedStore {
         let parts =
             self.shards.iter().zip(parts).enumerate().filter(|(_, (_, (places, _)))| !places.is_empty());
         let answers = join_all(parts.map(async |(index, (shard, (places, part)))| {
-            let answer = shard.answer(shard.store().commit(part)).await;
+            let answer = shard.answer(shard.store().commit_shared(part)).await;
             let answer = answer.and_then(|outcomes| {
                 if outcomes.len() == places.len() {
                     return Ok(outcomes);

@@ -81,10 +81,10 @@ impl Stub {
 
 #[async_trait]
 impl OrderStore for Stub {
-    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+    async fn commit_shared(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
         self.enter("commit").await?;
-        let outcome = |commit: Commit| {
-            let Some(change) = commit.change else { return CommitOutcome::KeyReused };
+        let outcome = |commit: Arc<Commit>| {
+            let Some(change) = Arc::unwrap_or_clone(commit).change else { return CommitOutcome::KeyReused };
             self.orders.lock().unwrap().push(change.order);
             self.events.lock().unwrap().extend(change.events);
             CommitOutcome::Committed
