@@ -48,7 +48,7 @@ impl Hosts {
     /// Connects to the first host that is there and is what the URL asks for. The task ends with the
     /// connection.
     ///
-    /// The host that is asked last has no limit here: whoever calls stops waiting. The error is that of a host that answered,
+    /// The host that is asked last has no limit here: the caller stops waiting. The error is that of a host that answered,
     /// if one did: it says more than that another one cannot be reached.
     pub(crate) async fn find(&self) -> Result<(Client, JoinHandle<()>), Error> {
         let count = self.configs.len();

@@ -334,7 +334,7 @@ impl Inner {
         let longest = self.length.load(Ordering::Acquire);
         let before = LogIndex::read(&self.index);
         let (database_length, log_length) = (database.length()?, log.length()?);
-        // Whoever writes meanwhile changes the index, and is checked in turn.
+        // A write in between changes the index, and is checked by itself.
         let index = before.filter(|before| LogIndex::read(&self.index) == Some(*before));
         if index.is_some_and(|index| log_length < index.log_length()) {
             return truncated(log);

@@ -79,7 +79,7 @@ impl PathLock {
             return Ok(());
         }
         let write = || {
-            // Whoever reads meanwhile finds the old lines, or the new ones and a rest of the old ones.
+            // A concurrent reader finds the old lines, or the new ones and a rest of the old ones.
             let text = format!("{marks}\n");
             self.file.write_all_at(text.as_bytes(), 0)?;
             self.file.set_len(text.len() as u64)?;

@@ -24,7 +24,7 @@ pub trait OrderStore: Send + Sync {
     /// The commits are shared, so that the caller can commit them anew, one by one, when the store refuses the batch.
     async fn commit_shared(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError>;
 
-    /// The same for commits that nobody else has.
+    /// Like [`Self::commit_shared`], for commits that the caller does not keep.
     async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
         self.commit_shared(batch.into_iter().map(Arc::new).collect()).await
     }

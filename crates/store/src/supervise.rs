@@ -52,7 +52,7 @@ pub struct PartStatus {
     pub failures: u64,
     /// Whether it has failed [`FAILURES_UNTIL_DOWN`] times in a row, the last time less than [`STEADY_AFTER`] ago.
     pub is_down: bool,
-    /// Whether it waits for something that takes unusually long, or whatever it needs refuses its work.
+    /// Whether it waits for something that takes unusually long, or a dependency refuses its work.
     pub is_stuck: bool,
 }
 
@@ -105,7 +105,7 @@ impl Part {
         in_a_row
     }
 
-    /// Notes that whatever the part needs, such as its database, refused its work. A part of which nothing succeeds for
+    /// Notes that a dependency of the part, such as its database, refused its work. A part of which nothing succeeds for
     /// [`REFUSED_FOR`] counts as stuck. Logs when that begins.
     pub fn refused(&self, text: &str) {
         let mut state = self.lock();

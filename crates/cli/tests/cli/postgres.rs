@@ -264,7 +264,7 @@ fn a_start_that_fails_tells_the_cause() {
     assert!(text.contains("permission denied for schema public"), "{text}");
 }
 
-/// Proves that a server that waits for another one's migration ends in order when it is told to stop.
+/// Proves that a server that waits for another one's migration ends in order after SIGTERM.
 #[test]
 fn a_server_that_waits_for_a_migration_can_be_stopped() {
     let cluster = Cluster::shared().unwrap();

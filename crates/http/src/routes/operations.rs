@@ -92,7 +92,7 @@ async fn healthz() -> Json<HealthBody> {
 async fn readyz(State(app): State<Arc<App>>) -> Result<Json<ReadinessBody>> {
     match app.engine.check_ready().await {
         Ok(readiness) => Ok(Json(readiness.into())),
-        // Whatever is wrong with the store, the server is not ready: whoever probes it need not tell faults apart.
+        // With any fault of the store the server is not ready: a probe does not tell faults apart.
         Err(error @ (Error::Internal(_) | Error::OutcomeUnknown)) => {
             tracing::error!(%error, "the server is not ready");
             Err(Problem::new(Code::Unavailable, "The store cannot be used."))

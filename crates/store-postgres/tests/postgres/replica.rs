@@ -84,7 +84,7 @@ async fn a_replica_is_used_while_it_keeps_up() {
     assert_eq!(leaf_through(&store).await, placed);
 }
 
-/// Proves that a server that has become a standby counts as away and not as damaged: whoever writes is told to retry.
+/// Proves that a server that has become a standby counts as away and not as damaged, so that clients retry.
 #[tokio::test]
 async fn a_standby_that_is_to_write_is_away() {
     let (cluster, _) = own_cluster(&ClusterOptions::default());
