@@ -29,7 +29,7 @@ use std::{
 };
 
 use dabba_domain::Bucket;
-use dabba_store::{Commit, CommitOutcome, Need, Part, Store, StoreError, Supervisor, panicked};
+use dabba_store::{Commit, CommitOutcome, Need, Part, STEADY_AFTER, Store, StoreError, Supervisor, panicked};
 use futures::FutureExt as _;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -157,9 +157,13 @@ impl Committers {
             .ok_or_else(|| Error::Internal(format!("shard {shard} has no committer")))
     }
 
-    /// Whether every committer waits for a transaction that takes too long, so that no order is placed.
+    /// Whether committers are stuck and no other one does its work, so that no order is placed. With several shards, one
+    /// without orders says nothing of its database: then all of them have to be stuck.
     pub(crate) fn are_stuck(&self) -> bool {
-        self.parts.iter().all(|part| part.status().is_stuck)
+        let has_one_shard = self.parts.len() == self.per_shard;
+        let idle = |part: &Part| has_one_shard && !part.has_succeeded_within(STEADY_AFTER);
+        let stuck = self.parts.iter().filter(|part| part.status().is_stuck).count();
+        stuck > 0 && self.parts.iter().all(|part| part.status().is_stuck || idle(part))
     }
 
     /// Takes nothing more, and returns when all that was queued is answered.
@@ -234,9 +238,14 @@ impl Committer {
         match committed {
             Ok(committed) => {
                 match &committed {
-                    // A full disk, a missing right, a standby: reads may be answered all the while.
-                    Err(StoreError::Unavailable(text)) => self.part.refused(text),
-                    _ => self.part.succeeded(),
+                    Ok(_) => self.part.succeeded(),
+                    Err(error) => {
+                        self.part.survived();
+                        // A full disk, a missing right, a standby: reads may be answered all the while.
+                        if let StoreError::Unavailable(text) = error {
+                            self.part.refused(text);
+                        }
+                    }
                 }
                 let outcomes = committed?;
                 if outcomes.len() == size {

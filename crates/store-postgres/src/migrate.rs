@@ -124,12 +124,7 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
     let mut is_locked_by_another = false;
     loop {
         // Before the lock is asked for: a server whose schema is there does not wait for another one's migration.
-        if schema_version(client)
-            .await
-            .map_err(Failure::into_store_error)?
-            .is_some_and(|version| version >= known)
-        {
-            check_version(client, known).await.map_err(Failure::into_store_error)?;
+        if is_migrated(client, known).await? {
             return Ok(0);
         }
         // The lock is the database's own.
@@ -150,11 +145,7 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
         tokio::time::sleep(FIRST_PAUSE).await;
     }
     // Another process may have done the work between the two questions.
-    if schema_version(client)
-        .await
-        .map_err(Failure::into_store_error)?
-        .is_some_and(|version| version >= known)
-    {
+    if is_migrated(client, known).await? {
         return Ok(0);
     }
     let migrations = MIGRATIONS
@@ -181,6 +172,19 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
             }
         }
     }
+}
+
+/// Whether a database has the schema `known`, or a newer one on which a server that knows `known` can run. Fails on one with
+/// which it is not compatible.
+async fn is_migrated(client: &Client, known: u32) -> Result<bool, StoreError> {
+    let check = async {
+        let is_there = schema_version(client).await?.is_some_and(|version| version >= known);
+        if is_there {
+            check_version(client, known).await?;
+        }
+        Ok(is_there)
+    };
+    check.await.map_err(Failure::into_store_error)
 }
 
 /// Whether a migration failed because it did not get a lock in time, or only by a deadlock.

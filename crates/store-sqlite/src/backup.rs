@@ -161,7 +161,8 @@ impl SqliteStore {
         let kept = kept.transpose()?;
         // From here on a log that is still there is known to be of another file: no process applies it to the new database.
         new.replace(path)?;
-        for suffix in ["-wal", "-shm"] {
+        // The index first: without its log it would say that a log is missing.
+        for suffix in ["-shm", "-wal"] {
             remove_if_there(&beside(path, suffix))?;
         }
         sync_directory(path)?;

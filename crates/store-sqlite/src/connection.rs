@@ -45,30 +45,42 @@ pub(crate) fn open_reader(path: &Path, options: &SqliteOptions) -> Result<Connec
 
 /// Gives the database file another generation ([`crate::file::Generation`]), so that a log that is written from now on is
 /// not applied to an earlier content, and records it. Keeps the generation while another process, such as a backup, reads
-/// from the log. The connection must be the only one of this process; it waits for no lock afterwards.
+/// from the log. Returns the generations that the file may have from now on. The connection must be the only one of this
+/// process; it waits for no lock afterwards.
 ///
 /// The new generation is recorded beside the old one before it is written: whenever the process is killed, the file has one of
 /// those that are recorded.
-pub(crate) fn renew_generation(connection: &Connection, lock: &DatabaseLock) -> Result<(), Failure> {
+pub(crate) fn renew_generation(
+    connection: &Connection,
+    lock: &DatabaseLock,
+) -> Result<Vec<Generation>, Failure> {
     let is_read_elsewhere =
         || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Generation>(0));
-    let in_file = || lock.header().as_ref().and_then(generation_in);
     let set = |generation| connection.pragma_update(None, "user_version", generation);
     let in_log = number("PRAGMA user_version")?;
+    let in_file = lock.header().as_ref().and_then(generation_in).unwrap_or(in_log);
     let new = number("SELECT abs(random() % 2147483647) + 1")?;
-    lock.record(&[in_file().unwrap_or(in_log), in_log, new])?;
+    let mut generations = vec![in_file, in_log, new];
+    lock.record(&generations)?;
     connection.busy_timeout(Duration::ZERO)?;
-    if !is_read_elsewhere()? {
+    if is_read_elsewhere()? {
+        generations.pop();
+        if in_log != in_file {
+            // The last frame of the log that has the header decides what the file gets in the end.
+            set(in_file)?;
+        }
+    } else {
         set(new)?;
-        is_read_elsewhere()?;
+        if is_read_elsewhere()? {
+            set(in_log)?;
+        } else {
+            generations = vec![new];
+        }
     }
-    // A generation that is in the log alone would reach the file later, which would look like another file.
-    let generation = in_file().unwrap_or(in_log);
-    if number("PRAGMA user_version")? != generation {
-        set(generation)?;
-    }
-    Ok(lock.record(&[generation])?)
+    generations.dedup();
+    lock.record(&generations)?;
+    Ok(generations)
 }
 
 fn open(

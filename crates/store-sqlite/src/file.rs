@@ -19,10 +19,10 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::UNIX_EPOCH,
+    time::{Instant, UNIX_EPOCH},
 };
 
 use dabba_store::StoreError;
@@ -166,6 +166,9 @@ pub(crate) fn real_path(database: &Path) -> PathBuf {
     fs::canonicalize(database).unwrap_or_else(|_| database.to_owned())
 }
 
+/// Time for which a check holds, in microseconds. A write that loses its file within it is told that its outcome is unknown.
+const RECENT: u64 = 2_000;
+
 /// The words for a file that became shorter, whose content does not come back with its name.
 const TRUNCATED: &str = "was truncated";
 
@@ -182,7 +185,13 @@ struct Inner {
     /// The longest that the database file was found, in bytes.
     length: AtomicU64,
     lock: DatabaseLock,
-    generation: Option<Generation>,
+    /// The generations that the file may have.
+    generations: Vec<Generation>,
+    opened: Instant,
+    /// When a check last succeeded, in microseconds since the files were opened; 0 if the last one failed.
+    last_success: AtomicU64,
+    /// Whether the record of the path says that the database lacks something.
+    is_loss_recorded: Mutex<bool>,
     /// Whether the last check found the files missing or replaced.
     is_lost: AtomicBool,
 }
@@ -266,46 +275,66 @@ impl LogIndex {
 
 impl DatabaseFiles {
     /// Remembers the files of a database. A connection must have read from it, so that its log exists.
-    pub(crate) fn remember(lock: DatabaseLock) -> Result<Self, StoreError> {
+    pub(crate) fn remember(lock: DatabaseLock, generations: Vec<Generation>) -> Result<Self, StoreError> {
         let real = real_path(lock.path());
         let [log, index] = ["-wal", "-shm"].map(|suffix| beside(&real, suffix));
         let opened = File::open(&index)
             .map_err(|error| StoreError::Unavailable(format!("{}: {error}", index.display())))?;
         let database = OpenFile { identity: lock.identity(), path: lock.path().to_owned() };
         let files = [database, OpenFile::find(log)?, OpenFile::find(index)?];
-        let generation = lock.header().as_ref().and_then(generation_in);
         Ok(Self(Arc::new(Inner {
             files,
             index: opened,
             length: AtomicU64::new(0),
             lock,
-            generation,
+            generations,
+            opened: Instant::now(),
+            last_success: AtomicU64::new(0),
+            is_loss_recorded: Mutex::new(false),
             is_lost: AtomicBool::new(false),
         })))
     }
 
     /// Fails as unavailable if the files at the path are not the ones that are open. Logs when this changes.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
+        // Held while the files are looked at, so that an older result does not overwrite a newer one.
+        let mut is_loss_recorded = self.0.is_loss_recorded.lock().unwrap_or_else(PoisonError::into_inner);
         let found = self.0.find_fault();
         let was_lost = self.0.is_lost.swap(found.is_some(), Ordering::AcqRel);
         let Some(fault) = found else {
+            if *is_loss_recorded {
+                self.0.lock.record_loss(None)?;
+                *is_loss_recorded = false;
+            }
             if was_lost {
                 tracing::warn!("the database file is back; the server takes writes again");
-                self.0.lock.record_loss(None)?;
             }
+            self.0.last_success.store(self.0.now(), Ordering::Release);
             return Ok(());
         };
+        self.0.last_success.store(0, Ordering::Release);
         let text = format!(
             "{fault} while the server has it open; nothing is written until the original files are back. Put them back, or \
              stop the server, restore a backup and start the server again"
         );
         if !was_lost {
             tracing::error!("{text}");
-            if fault.ends_with(TRUNCATED) {
-                self.0.lock.record_loss(Some(&fault))?;
+        }
+        if fault.ends_with(TRUNCATED) && !*is_loss_recorded {
+            match self.0.lock.record_loss(Some(&fault)) {
+                Ok(()) => *is_loss_recorded = true,
+                // The next check tries again.
+                Err(error) => tracing::error!(%error, "the loss is not recorded"),
             }
         }
         Err(StoreError::Unavailable(text))
+    }
+
+    /// Checks unless a check has succeeded within [`RECENT`]: of transactions that follow one another, the check after one is
+    /// the check before the next.
+    pub(crate) fn check_unless_recent(&self) -> Result<(), StoreError> {
+        let last = self.0.last_success.load(Ordering::Acquire);
+        if last != 0 && self.0.now().saturating_sub(last) < RECENT { Ok(()) } else { self.check() }
     }
 
     /// Checks only if the last check failed: reads must not confirm what went into a lost file.
@@ -315,13 +344,18 @@ impl DatabaseFiles {
 }
 
 impl Inner {
+    /// Microseconds since the files were opened; at least 1.
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
+    }
+
     /// What is wrong with the files, if anything is.
     fn find_fault(&self) -> Option<String> {
         let [database, log, index] = &self.files;
         let checked = self.check_lengths(database, log).and_then(|()| index.length());
         checked.err().or_else(|| {
             let generation = self.lock.header().as_ref().and_then(generation_in);
-            let is_own = generation.is_some() && generation == self.generation;
+            let is_own = generation.is_some_and(|generation| self.generations.contains(&generation));
             (!is_own).then(|| format!("{} was overwritten", self.lock.path().display()))
         })
     }
@@ -411,7 +445,8 @@ mod tests {
             check_schema(&path).unwrap();
             let lock = DatabaseLock::take_within(&path, std::time::Duration::ZERO).unwrap().unwrap();
             let connection = open_writer(&path, &options).unwrap_or_else(|failure| panic!("{failure:?}"));
-            renew_generation(&connection, &lock).unwrap_or_else(|failure| panic!("{failure:?}"));
+            let kept = renew_generation(&connection, &lock).unwrap_or_else(|failure| panic!("{failure:?}"));
+            assert_eq!(kept, [generation_at(&path).unwrap()]);
             let mark = lock.identity().mark(generation_at(&path));
             assert_eq!(recorded_marks(&path), Some(mark), "one generation is left");
         }

@@ -99,9 +99,9 @@ impl SqliteStore {
         migrate::check_schema(path)?;
         let open = || -> Result<Self, Failure> {
             let connection = open_writer(path, options)?;
-            renew_generation(&connection, &lock)?;
+            let generations = renew_generation(&connection, &lock)?;
             connection.busy_timeout(options.busy_timeout)?;
-            let files = DatabaseFiles::remember(lock)?;
+            let files = DatabaseFiles::remember(lock, generations)?;
             let readers = Readers::open(path, options, files.clone())?;
             let writer = Writer::start(connection, options, files)?;
             Ok(Self { writer, readers })

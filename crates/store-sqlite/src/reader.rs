@@ -122,7 +122,7 @@ mod tests {
         let lock = DatabaseLock::take_within(&path, Duration::ZERO).unwrap().unwrap();
         let connection = open_reader(&path, options).unwrap_or_else(|failure| panic!("{failure:?}"));
         read_schema(&connection);
-        let files = DatabaseFiles::remember(lock).unwrap();
+        let files = DatabaseFiles::remember(lock, vec![0]).unwrap();
         let readers = Readers::open(&path, options, files).unwrap_or_else(|failure| panic!("{failure:?}"));
         (directory, Arc::new(readers))
     }

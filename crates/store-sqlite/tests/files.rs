@@ -248,8 +248,12 @@ async fn a_database_behind_a_link_is_watched_too() {
     store.close().await;
 }
 
-/// Asserts that neither a write nor readiness is granted.
+/// Asserts that neither a write nor readiness is granted. A write right after the loss may have gone into the lost file.
 async fn assert_lost(store: &SqliteStore, world: &mut World, what: &str) {
+    let commit = placed(world);
+    let refused = store.commit(vec![commit]).await;
+    let is_refused = matches!(&refused, Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_)));
+    assert!(is_refused, "{what}: {refused:?}");
     let commit = placed(world);
     let refused = store.commit(vec![commit]).await;
     assert!(matches!(&refused, Err(StoreError::Unavailable(_))), "{what}: {refused:?}");
@@ -527,5 +531,40 @@ async fn tools_may_shorten_the_files() {
         let commit = placed(&mut world);
         assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
         store.close().await;
+    }
+}
+
+/// Proves that a log that was removed, missed, and put back in part is recorded as a loss, and that one that is put back whole
+/// is none.
+#[tokio::test]
+async fn a_log_that_is_put_back_in_part_is_a_loss() {
+    for is_whole in [true, false] {
+        let (directory, path) = new_database();
+        let mut world = World::new(113);
+        let store = open(&path);
+        let commit = placed(&mut world);
+        store.commit(vec![commit.clone()]).await.unwrap();
+        let (log, aside) = (directory.path().join("dabba.db-wal"), directory.path().join("aside"));
+        std::fs::rename(&log, &aside).unwrap();
+        assert_lost(&store, &mut world, "removed").await;
+        if !is_whole {
+            let cut =
+                std::process::Command::new("truncate").args(["-s", "100"]).arg(&aside).status().unwrap();
+            assert!(cut.success());
+        }
+        std::fs::rename(&aside, &log).unwrap();
+        if is_whole {
+            store.ping().await.unwrap();
+        } else {
+            assert_lost(&store, &mut world, "put back in part").await;
+        }
+        store.close().await;
+        if is_whole {
+            let store = open(&path);
+            assert_eq!(store.order(commit.order_id).await.unwrap(), Some(order_of(&commit)));
+            store.close().await;
+        } else {
+            assert!(refusal(&path).contains("orders are missing"));
+        }
     }
 }

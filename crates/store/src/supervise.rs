@@ -72,6 +72,7 @@ struct State {
     is_stuck: bool,
     /// Since when whatever the part needs has refused its work, and the last time that it did.
     refused: Option<(Instant, Instant)>,
+    last_success: Option<Instant>,
 }
 
 impl State {
@@ -120,13 +121,27 @@ impl Part {
         }
     }
 
-    /// Notes that the part has done its work, so that earlier failures no longer count.
+    /// Notes that the part has done its work, so that earlier failures and refusals no longer count.
     pub fn succeeded(&self) {
         let mut state = self.lock();
-        if state.is_refused() {
+        let was_refused = state.is_refused();
+        state.refused = None;
+        state.last_success = Some(Instant::now());
+        drop(state);
+        if was_refused {
             tracing::info!(part = self.name, "a part of the server can do its work again");
         }
-        state.refused = None;
+        self.survived();
+    }
+
+    /// Whether the part has done its work within this time.
+    pub fn has_succeeded_within(&self, time: Duration) -> bool {
+        self.lock().last_success.is_some_and(|last| last.elapsed() < time)
+    }
+
+    /// Notes that the part itself has not failed, whatever came of its work, so that earlier failures no longer count.
+    pub fn survived(&self) {
+        let mut state = self.lock();
         if state.in_a_row > 0 {
             state.in_a_row = 0;
             drop(state);

@@ -56,7 +56,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    // Steps that can fail and change nothing come first. So a port that is taken, or a file that is missing, changes nothing.
+    // Steps that can fail and change nothing come first. So a port that is taken, or a file that is missing, changes nothing; and a
+    // data directory that cannot be written to leaves the database as it is.
     let databases = Databases::from_settings(&settings)?;
     let payments = Payments::for_server(&settings, with_demo, is_sandbox)?;
     let signing_key = signing_key::read_if_there(&settings)?;

@@ -1,11 +1,13 @@
 //! The mark of an embedded database that was copied to PostgreSQL.
 //!
 //! A server that is started on such a database by mistake, without `--database`, would take orders that the copy lacks. So
-//! every command that may write refuses it. `dabba copy` makes the mark, and `dabba restore` removes it.
+//! servers, workers, imports and `dabba tasks` refuse it. `dabba copy` makes the mark, and `dabba restore` removes it.
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fs::{self, Permissions},
+    io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -20,8 +22,17 @@ fn mark_of(database: &Path) -> PathBuf {
 /// Marks an embedded database as copied, in words that say where to and when.
 pub(crate) fn mark(database: &Path, copied: &str) -> Result<(), Failure> {
     let mark = mark_of(database);
-    fs::write(&mark, format!("{copied}\n"))
-        .map_err(Failure::during(format_args!("writing {}", mark.display())))
+    let write = || {
+        // A rename replaces a symbolic link, and does not follow it.
+        let directory = mark.parent().unwrap_or(Path::new("."));
+        let mut new =
+            tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(directory)?;
+        writeln!(new, "{copied}")?;
+        new.as_file().sync_all()?;
+        new.persist(&mark)?;
+        fs::File::open(directory)?.sync_all()
+    };
+    write().map_err(|error: io::Error| Failure::during(format_args!("writing {}", mark.display()))(error))
 }
 
 /// Removes the mark of a database that another one has replaced.

@@ -191,10 +191,10 @@ async fn a_store_is_warmed_up_without_writing() {
     let store = open_with(&url, &options).await;
     store.warm_up(3).await;
     // Beside them there may be one that listens.
-    let sql = "SELECT count(*), count(*) FILTER (WHERE state = 'idle'), count(backend_xid) \
-               FROM pg_stat_activity WHERE application_name = 'warmed-up' AND query = 'ROLLBACK'";
+    let sql = "SELECT count(*) >= 3, count(backend_xid) = 0 FROM pg_stat_activity \
+               WHERE application_name = 'warmed-up' AND query NOT LIKE 'LISTEN%'";
     let row = watcher.query_one(sql, &[]).await.unwrap();
-    assert_eq!((0..3).map(|column| row.get::<_, i64>(column)).collect::<Vec<_>>(), [3, 3, 0]);
+    assert_eq!((row.get(0), row.get(1)), (true, true));
     let written = "SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM tasks)";
     assert_eq!(watcher.query_one(written, &[]).await.unwrap().get::<_, i64>(0), 0);
     let mut world = World::new(3);

@@ -267,6 +267,7 @@ impl Split {
     /// Fails, with every reason, unless the split can continue from this stage to its end.
     async fn check(&self, stage: &Stage, arguments: &Arguments) -> Result<(), Failure> {
         let promotes = matches!(stage, Stage::Ready | Stage::GivenAway);
+        let is_unserved = matches!(stage, Stage::GivenAway | Stage::Promoted(_) | Stage::Decided(_));
         let looked = async {
             let mut problems = Vec::new();
             if promotes {
@@ -276,20 +277,20 @@ impl Split {
                 problems.extend(self.problems_of_replica().await?);
                 problems.extend(self.problem_of_synchrony(arguments.replica_is_not_synchronous).await?);
             }
+            if let Some(path) = &arguments.write {
+                problems.extend(self.map.problem_of_writing(path)?);
+            }
             Ok::<_, Failure>(problems)
         };
-        let mut problems = match looked.await {
-            Err(failure) if *stage == Stage::GivenAway => return Err(self.unserved(&failure.to_string())),
+        let problems = match looked.await {
+            Err(failure) if is_unserved => return Err(self.unserved(&failure.to_string())),
             looked => looked?,
         };
-        if let Some(path) = &arguments.write {
-            problems.extend(self.map.problem_of_writing(path)?);
-        }
         if problems.is_empty() {
             return Ok(());
         }
         let problems = problems.join("\n");
-        Err(if *stage == Stage::GivenAway { self.unserved(&problems) } else { Failure::new(problems) })
+        Err(if is_unserved { self.unserved(&problems) } else { Failure::new(problems) })
     }
 
     /// What keeps the replica from following the shard closely, and the shard's user from giving buckets away.
