@@ -166,7 +166,7 @@ pub(crate) fn real_path(database: &Path) -> PathBuf {
     fs::canonicalize(database).unwrap_or_else(|_| database.to_owned())
 }
 
-/// Time for which a check holds, in microseconds. A write that loses its file within it is told that its outcome is unknown.
+/// Time for which a check remains valid, in microseconds. If the file is lost within it, the outcome of a write is unknown.
 const RECENT: u64 = 2_000;
 
 /// The words for a file that became shorter, whose content does not come back with its name.

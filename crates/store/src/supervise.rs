@@ -106,8 +106,8 @@ impl Part {
         in_a_row
     }
 
-    /// Notes that a dependency of the part, such as its database, refused its work. A part of which nothing succeeds for
-    /// [`REFUSED_FOR`] counts as stuck. Logs when that begins.
+    /// Notes that a dependency of the part, such as its database, refused its work. A part whose work is refused for
+    /// [`REFUSED_FOR`], without a success in between, is stuck. Logs when that begins.
     pub fn refused(&self, text: &str) {
         let mut state = self.lock();
         let now = Instant::now();

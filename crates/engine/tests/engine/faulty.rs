@@ -149,7 +149,7 @@ pub(crate) struct FaultyStore {
     pub(crate) refused_keys: Mutex<HashSet<String>>,
     /// Whether whoever reads the next catalogue panics.
     pub(crate) panics_at_a_catalogue: AtomicBool,
-    /// Whether whoever asks next for the shard of a bucket panics.
+    /// Whether the next call that asks for the shard of a bucket panics.
     pub(crate) panics_at_a_shard: AtomicBool,
     /// Orders at which whoever reads them panics.
     pub(crate) poisoned: Mutex<HashSet<OrderId>>,
