@@ -87,9 +87,7 @@ impl PathLock {
         };
         write().map_err(|error| cannot_lock(path, &error))
     }
-}
 
-impl PathLock {
     /// Records the mark of the file at `path`, unless it is recorded, perhaps among others that the file is about to get.
     pub(crate) fn record_found(&self, path: &Path, mark: &str) -> Result<(), StoreError> {
         let is_recorded = recorded_marks(path).is_some_and(|marks| marks.lines().any(|found| found == mark));
