@@ -11,6 +11,7 @@ mod databases;
 mod demo_data;
 mod failure;
 mod logging;
+mod open_files;
 mod output;
 mod payments;
 mod sandbox;

@@ -18,8 +18,8 @@ use dabba_store::chain;
 pub(crate) use self::{
     documentation::template,
     values::{
-        Bounded, DatabaseUrl, LogFilter, LogFormat, Milliseconds, PaymentGatewayName, PoolSeconds, PoolSize,
-        WebUrl,
+        Bounded, DatabaseUrl, LogFilter, LogFormat, Milliseconds, Networks, PaymentGatewayName, PoolSeconds,
+        PoolSize, WebUrl,
     },
 };
 use crate::failure::Failure;
@@ -266,11 +266,24 @@ pub(crate) struct Settings {
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) accounts_per_address_limit: Bounded<1, 1_000_000>,
 
-    /// Whether the client's address is the last one in `X-Forwarded-For`. Only behind a proxy that
-    /// writes this header: anyone else could write in it what they like.
-    #[config(env = "DABBA_TRUST_FORWARDED_FOR", default = false)]
-    #[config(layer_attr(arg(long, value_name = "true|false")))]
-    pub(crate) trust_forwarded_for: bool,
+    /// Networks or addresses of the proxies in front of the server, separated by commas, such as `10.0.0.0/8`. Of a request
+    /// that comes from one of them, the client's address is the last one in `X-Forwarded-For` that is not a proxy's; anyone
+    /// else could write in this header what they like. Their connections do not count by address.
+    #[config(env = "DABBA_TRUSTED_PROXIES", default = "")]
+    #[config(layer_attr(arg(long, value_name = "NETWORKS")))]
+    pub(crate) trusted_proxies: Networks,
+
+    /// Maximum number of connections of clients. A new one beyond it takes the place of one that does nothing, or is closed if
+    /// all are busy. Lowered to what the limit of open files of the process leaves.
+    #[config(env = "DABBA_CONNECTION_LIMIT", default = 4096)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) connection_limit: Bounded<1, 1_000_000>,
+
+    /// Maximum number of connections from one address, or from one IPv6 network (/64). A new one beyond it is closed. Those of
+    /// `trusted_proxies` do not count.
+    #[config(env = "DABBA_CONNECTIONS_PER_ADDRESS_LIMIT", default = 512)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) connections_per_address_limit: Bounded<1, 1_000_000>,
 
     /// Longest time to finish what was begun when the server is told to stop, in seconds.
     #[config(env = "DABBA_SHUTDOWN_GRACE_SECONDS", default = 10)]

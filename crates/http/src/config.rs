@@ -4,7 +4,7 @@ use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use dabba_engine::{AdjustableClock, WebhookReader};
 
-use crate::SigningKey;
+use crate::{Network, SigningKey};
 
 /// Largest request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -22,10 +22,9 @@ pub struct HttpConfig {
     pub request_timeout: Duration,
     /// How often someone may log in or register.
     pub rate_limits: RateLimits,
-    /// Whether the client's address is the last one in `X-Forwarded-For` instead of the
-    /// connection's. To be set behind a proxy that writes this header, and only there: anyone else
-    /// could write in it what they like. Off.
-    pub trust_forwarded_for: bool,
+    /// The proxies whose `X-Forwarded-For` is believed: the client's address is the last one in it that is not a proxy's.
+    /// None: the client's address is the connection's, since anyone could write in the header what they like.
+    pub trusted_proxies: Vec<Network>,
     /// Reads what the payment provider posts. None, and nothing can be posted.
     pub webhooks: Option<Arc<dyn WebhookReader>>,
     /// The engine's clock, where admins may put it forward: in a sandbox. None, and nobody can.
@@ -39,7 +38,7 @@ impl fmt::Debug for HttpConfig {
             .field("token_lifetime", &self.token_lifetime)
             .field("request_timeout", &self.request_timeout)
             .field("rate_limits", &self.rate_limits)
-            .field("trust_forwarded_for", &self.trust_forwarded_for)
+            .field("trusted_proxies", &self.trusted_proxies)
             .finish_non_exhaustive()
     }
 }
@@ -52,7 +51,7 @@ impl HttpConfig {
             token_lifetime: Duration::from_hours(12),
             request_timeout: Duration::from_secs(30),
             rate_limits: RateLimits::default(),
-            trust_forwarded_for: false,
+            trusted_proxies: Vec::new(),
             webhooks: None,
             sandbox: None,
         }

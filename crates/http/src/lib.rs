@@ -11,6 +11,7 @@
 //! | `problem` | every refusal, as RFC 9457 problem details |
 //! | `token` | issues and verifies bearer tokens |
 //! | `limit` | how often someone may ask |
+//! | `serve` | connections: taking them, their limits and timeouts |
 //! | `openapi` | the description of all this, made from the code |
 //!
 //! To add an operation: a handler with `#[utoipa::path]` in `routes`, its line in the group's
@@ -38,7 +39,10 @@ pub use openapi::openapi_json;
 pub use problem::Code;
 /// Where measurements are registered that `/metrics` is to show.
 pub use prometheus_client::registry::Registry;
-pub use serve::serve;
+pub use serve::{
+    ConnectionMetrics, MAX_HEAD_BYTES, MAX_HEADERS, MAX_RECEIVED_BYTES, MAX_UNSENT_BYTES, Network,
+    ServeOptions, Timeouts, serve,
+};
 pub use token::{SigningKey, SigningKeyError, issue_token};
 
 /// What every handler can reach.

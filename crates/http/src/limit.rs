@@ -14,14 +14,14 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
-    http::request::Parts,
+    http::{HeaderMap, request::Parts},
 };
 use dabba_engine::Engine;
 use governor::{
     Quota, RateLimiter, clock::Clock, middleware::NoOpMiddleware, state::keyed::DefaultKeyedStateStore,
 };
 
-use crate::{App, Rate, RateLimits, problem::Problem};
+use crate::{App, Network, Rate, RateLimits, problem::Problem};
 
 /// After so many checks those who could ask all they may again are forgotten, which bounds the
 /// memory by what is asked within a limit's time.
@@ -105,11 +105,11 @@ impl Limits {
 
 /// Where a request comes from. Of an IPv6 address only the network counts: whoever has one address in
 /// it has all of them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ClientAddress(IpAddr);
 
 impl ClientAddress {
-    fn new(address: IpAddr) -> Self {
+    pub(crate) fn new(address: IpAddr) -> Self {
         let IpAddr::V6(address) = address.to_canonical() else { return Self(address.to_canonical()) };
         let [a, b, c, d, ..] = address.segments();
         Self(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
@@ -127,15 +127,47 @@ impl FromRequestParts<Arc<App>> for ClientAddress {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         let connection = parts.extensions.get::<ConnectInfo<std::net::SocketAddr>>();
-        let forwarded = if app.config.trust_forwarded_for {
-            let last = parts.headers.get_all("x-forwarded-for").iter().next_back();
-            last.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok())
-        } else {
-            None
+        let peer = connection.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
+        Ok(Self::new(forwarded(peer, &parts.headers, &app.config.trusted_proxies)))
+    }
+}
+
+/// The client's address behind trusted proxies. Each of them appends the address that it was called from to the header, so the
+/// last one that is not a proxy's is the client's. What stands before that, the client may have made up.
+fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
+    let is_proxy = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
+    let mut client = peer;
+    let values = headers.get_all("x-forwarded-for").iter().rev();
+    let mut addresses = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
+    while is_proxy(client) {
+        // A text that is no address hides whatever stands before it.
+        let Some(Ok(next)) = addresses.next().map(|text| text.trim().parse::<IpAddr>()) else { break };
+        client = next;
+    }
+    client
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that only trusted proxies are believed, through any number of them.
+    #[test]
+    fn the_last_address_that_is_not_a_proxys_is_the_clients() {
+        let proxies: Vec<Network> = ["10.0.0.0/8", "::1"].iter().map(|text| text.parse().unwrap()).collect();
+        let found = |peer: &str, values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("x-forwarded-for", value.parse().unwrap());
+            }
+            forwarded(peer.parse().unwrap(), &headers, &proxies).to_string()
         };
-        let address = forwarded
-            .or_else(|| connection.map(|ConnectInfo(address)| address.ip()))
-            .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        Ok(Self::new(address))
+        assert_eq!(found("192.0.2.1", &["198.51.100.7"]), "192.0.2.1", "anyone can write the header");
+        assert_eq!(found("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(found("10.0.0.1", &["203.0.113.9, 198.51.100.7"]), "198.51.100.7");
+        assert_eq!(found("10.0.0.1", &["203.0.113.9", "198.51.100.7, 10.2.3.4"]), "198.51.100.7");
+        assert_eq!(found("::ffff:10.0.0.1", &["198.51.100.7,10.2.3.4", "10.9.9.9"]), "198.51.100.7");
+        assert_eq!(found("::1", &["198.51.100.7, unknown"]), "::1");
+        assert_eq!(found("10.0.0.1", &["10.0.0.2, 10.0.0.3"]), "10.0.0.2");
     }
 }

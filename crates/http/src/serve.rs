@@ -1,43 +1,144 @@
 //! Serving the API on a socket, until told to stop.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `registry` | the open connections, their limits, and which one makes room for another |
+//! | `activity` | what a connection is doing, and until when it may go on doing that |
+//! | `stream` | the socket of a connection, which notes what is read and what cannot be written |
+//! | `body` | bodies of requests and responses, which count the bytes that are held for them |
+//! | `connection` | one connection, from its first byte to its end |
 
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+mod activity;
+mod body;
+mod connection;
+mod registry;
+mod stream;
 
-use axum::{Router, serve::ListenerExt as _};
-use tokio::{net::TcpListener, sync::oneshot};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-/// Serves `app` until `shutdown` is ready. Takes no new connections then, finishes the requests in
-/// flight, and returns; after `grace` it returns whatever is still in flight.
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+
+pub(crate) use self::body::NoRoom;
+pub use self::registry::{ConnectionMetrics, Network};
+use self::registry::{Refused, Registry};
+
+/// How long the client of a connection may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Time within which the head of a request has to arrive, from its first byte, and on a new connection from its beginning.
+    /// 10 seconds.
+    pub head: Duration,
+    /// Time after which a connection on which no request is made is closed. 90 seconds: clients that poll every 30 seconds keep
+    /// their connections.
+    pub idle: Duration,
+    /// Time after which a connection is closed whose client takes nothing of a response. 30 seconds.
+    pub stall: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { head: Duration::from_secs(10), idle: Duration::from_secs(90), stall: Duration::from_secs(30) }
+    }
+}
+
+/// Maximum size of the head of a request, in bytes: the request line and all headers.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Maximum number of headers of a request.
+pub const MAX_HEADERS: usize = 100;
+/// Maximum total size of the request bodies that are held while they are received, in bytes. A request that would exceed it is
+/// refused with 503.
+pub const MAX_RECEIVED_BYTES: usize = 64 * 1024 * 1024;
+/// Total size of the responses that are held until their clients take them, in bytes, from which on the connections are closed
+/// whose clients have taken nothing for the longest time.
+pub const MAX_UNSENT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Pause after a failure to accept a connection, such as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Limits of a server's connections.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Time to finish the requests in flight after the server was told to stop. 10 seconds.
+    pub grace: Duration,
+    /// Maximum number of connections. A new one beyond it takes the place of one that does nothing. 4,096.
+    pub max_connections: usize,
+    /// Maximum number of connections from one address, or from one network of IPv6 (/64). A new one beyond it is closed. 512.
+    pub max_connections_per_address: usize,
+    /// Networks whose connections do not count by address.
+    pub trusted_proxies: Vec<Network>,
+    /// How long clients may take.
+    pub timeouts: Timeouts,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(10),
+            max_connections: 4_096,
+            max_connections_per_address: 512,
+            trusted_proxies: Vec::new(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// Serves `app` until `shutdown` is ready. Takes no new connections then, closes those without a request, finishes the
+/// requests in flight, and returns; after the grace it returns whatever is still in flight.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-    grace: Duration,
+    shutdown: impl Future<Output = ()> + Send,
+    options: ServeOptions,
+    metrics: ConnectionMetrics,
 ) -> io::Result<()> {
-    // Answers are small; waiting to fill a packet would only delay them.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delay");
-        }
-    });
-    let (stopping, stopped) = oneshot::channel();
-    let shutdown = async move {
-        shutdown.await;
-        // Only when serving has ended already is nobody there to hear this.
-        let _ = stopping.send(());
-    };
-    let serving = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(shutdown);
-    let out_of_grace = async {
-        match stopped.await {
-            Ok(()) => tokio::time::sleep(grace).await,
-            Err(_) => std::future::pending().await,
-        }
-    };
+    let grace = options.grace;
+    let registry = Arc::new(Registry::new(options, metrics));
     tokio::select! {
-        served = async { serving.await } => served,
-        () = out_of_grace => {
-            tracing::warn!(?grace, "requests were still in flight when the time to finish them was over");
-            Ok(())
+        () = shutdown => {}
+        never = accept(&listener, &app, &registry) => match never {},
+    }
+    drop(listener);
+    registry.stop();
+    if tokio::time::timeout(grace, registry.emptied()).await.is_err() {
+        tracing::warn!(?grace, "requests were still in flight when the time to finish them was over");
+        registry.close_all();
+    }
+    Ok(())
+}
+
+/// Takes connections for ever.
+async fn accept(listener: &TcpListener, app: &Router, registry: &Arc<Registry>) -> std::convert::Infallible {
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => begin(stream, address, app, registry),
+            // A client that is gone by now is no reason to pause.
+            Err(error) if is_of_client(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "a connection cannot be accepted");
+                registry.make_room();
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
+}
+
+fn begin(stream: TcpStream, address: SocketAddr, app: &Router, registry: &Arc<Registry>) {
+    let place = match registry.enter(address.ip()) {
+        Ok(place) => place,
+        Err(Refused { reason }) => {
+            tracing::debug!(%address, reason, "a connection is refused");
+            return;
+        }
+    };
+    // Answers are small; waiting to fill a packet would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps its delay");
+    }
+    tokio::spawn(connection::run(stream, address, place, app.clone()));
+}
+
+fn is_of_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

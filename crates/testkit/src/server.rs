@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use dabba_domain::{RestaurantId, Role, Timestamp, menu::MenuDocument};
 use dabba_engine::{Engine, EngineConfig, ManualClock, PasswordCost, PaymentGateway, Ports, SeededRandom};
-use dabba_http::{HttpConfig, RateLimits, Registry, SigningKey, app, serve};
+use dabba_http::{ConnectionMetrics, HttpConfig, RateLimits, Registry, ServeOptions, SigningKey, app, serve};
 use dabba_store::Store;
 use futures::FutureExt as _;
 use jiff::SignedDuration;
@@ -25,6 +25,7 @@ pub struct TestServerBuilder {
     store: Option<StoreFactory>,
     engine: EngineConfig,
     http: HttpConfig,
+    connections: ServeOptions,
     seed: u64,
     gateway: Option<Arc<dyn PaymentGateway>>,
     clock: Option<Arc<ManualClock>>,
@@ -61,6 +62,12 @@ impl TestServerBuilder {
         self
     }
 
+    /// With other limits of connections.
+    pub fn connections(mut self, change: impl FnOnce(&mut ServeOptions)) -> Self {
+        change(&mut self.connections);
+        self
+    }
+
     /// With another sequence of random bits.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -74,8 +81,16 @@ impl TestServerBuilder {
         let start = || Arc::new(ManualClock::new(START.parse().expect("a time")));
         let clock = self.clock.unwrap_or_else(start);
         let random = Arc::new(SeededRandom::new(self.seed));
-        let running =
-            Running::start(&factory, &clock, &random, self.gateway.as_ref(), &self.engine, &self.http).await;
+        let running = Running::start(
+            &factory,
+            &clock,
+            &random,
+            self.gateway.as_ref(),
+            &self.engine,
+            &self.http,
+            &self.connections,
+        )
+        .await;
         let engine = &running.engine;
 
         let lifetime = self.http.token_lifetime;
@@ -99,6 +114,7 @@ impl TestServerBuilder {
             clock,
             client: reqwest::Client::new(),
             config: self.http,
+            connections: self.connections,
             engine_config: self.engine,
             random,
             gateway: self.gateway,
@@ -133,6 +149,7 @@ pub struct TestServer {
     pub clock: Arc<ManualClock>,
     /// How its API is set up.
     pub config: HttpConfig,
+    connections: ServeOptions,
     engine_config: EngineConfig,
     client: reqwest::Client,
     random: Arc<SeededRandom>,
@@ -160,6 +177,7 @@ impl Running {
         gateway: Option<&Arc<dyn PaymentGateway>>,
         engine: &EngineConfig,
         http: &HttpConfig,
+        connections: &ServeOptions,
     ) -> Self {
         let store = factory().await;
         let ports = Ports {
@@ -175,12 +193,10 @@ impl Running {
         let (stop_working, working_stopped) = oneshot::channel::<()>();
         // A server that is dropped stops as well.
         let told = |stopped: oneshot::Receiver<()>| stopped.map(drop);
-        let serve = serve(
-            listener,
-            app(Arc::clone(&engine), http.clone(), Registry::default()),
-            told(stopped),
-            GRACE,
-        );
+        let mut registry = Registry::default();
+        let measured = ConnectionMetrics::new(&mut registry);
+        let app = app(Arc::clone(&engine), http.clone(), registry);
+        let serve = serve(listener, app, told(stopped), connections.clone(), measured);
         let watch = Arc::clone(&engine).watch_catalogues();
         let serving = tokio::spawn(async {
             tokio::select! {
@@ -214,7 +230,15 @@ impl TestServer {
         let key = SigningKey::from_bytes(&[7; SigningKey::MIN_BYTES]).expect("a key of the right length");
         let http = HttpConfig { rate_limits: RateLimits::unlimited(), ..HttpConfig::new(key) };
         let engine = EngineConfig { password_cost: PasswordCost::LEAST, ..EngineConfig::default() };
-        TestServerBuilder { store: None, engine, http, seed: 1, gateway: None, clock: None }
+        TestServerBuilder {
+            store: None,
+            engine,
+            http,
+            seed: 1,
+            gateway: None,
+            clock: None,
+            connections: ServeOptions { grace: GRACE, ..ServeOptions::default() },
+        }
     }
 
     /// The engine behind the API.
@@ -263,6 +287,7 @@ impl TestServer {
             self.gateway.as_ref(),
             &self.engine_config,
             &self.config,
+            &self.connections,
         )
         .await;
         self.running = Some(running);

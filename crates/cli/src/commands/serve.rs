@@ -5,7 +5,7 @@ mod announcement;
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use dabba_engine::{AdjustableClock, Clock, SystemClock};
-use dabba_http::{HttpConfig, Rate, RateLimits, SigningKey};
+use dabba_http::{ConnectionMetrics, HttpConfig, Rate, RateLimits, ServeOptions, SigningKey, Timeouts};
 use tokio::net::TcpListener;
 
 use self::announcement::Announcement;
@@ -15,13 +15,16 @@ use crate::{
     databases::{Databases, Opened},
     demo_data,
     failure::Failure,
-    logging,
+    logging, open_files,
     payments::Payments,
     sandbox,
     settings::{Bounded, Layer, Settings},
     signals::Signals,
     signing_key,
 };
+
+/// Files that a server has open besides the connections of its clients: databases, their connections, sockets.
+const OTHER_FILES: usize = 256;
 
 /// What the command takes.
 #[derive(clap::Args)]
@@ -111,9 +114,12 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
         ..http_config(&settings, signing_key)
     };
+    let connections = ConnectionMetrics::new(&mut metrics);
     let app = dabba_http::app(engine, http, metrics);
     let stopping_since = signals.stopping_since();
-    dabba_http::serve(listener, app, signals.first(), grace).await.map_err(Failure::during("serving"))?;
+    let options = serve_options(&settings);
+    let served = dabba_http::serve(listener, app, signals.first(), options, connections).await;
+    served.map_err(Failure::during("serving"))?;
     background.close(grace, &stopping_since).await
 }
 
@@ -135,6 +141,30 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     address
 }
 
+/// The limits of connections. Each needs a file descriptor, so they are no more than the process may open.
+fn serve_options(settings: &Settings) -> ServeOptions {
+    let wanted = settings.connection_limit.size();
+    let open_files = open_files::raise_limit();
+    let max_connections =
+        open_files.map_or(wanted, |limit| wanted.min(limit.saturating_sub(OTHER_FILES).max(1)));
+    if max_connections < wanted {
+        tracing::warn!(
+            connection_limit = wanted,
+            max_connections,
+            open_files,
+            "fewer connections are taken than connection_limit says: the process may not open more files (ulimit -n, or \
+             LimitNOFILE of systemd)"
+        );
+    }
+    ServeOptions {
+        grace: settings.shutdown_grace_seconds.seconds(),
+        max_connections,
+        max_connections_per_address: settings.connections_per_address_limit.size(),
+        trusted_proxies: settings.trusted_proxies.to_vec(),
+        timeouts: Timeouts::default(),
+    }
+}
+
 fn http_config(settings: &Settings, signing_key: SigningKey) -> HttpConfig {
     let defaults = RateLimits::default();
     let rate_limits = RateLimits {
@@ -146,7 +176,7 @@ fn http_config(settings: &Settings, signing_key: SigningKey) -> HttpConfig {
         token_lifetime: settings.token_lifetime_seconds.seconds(),
         request_timeout: settings.request_timeout_seconds.seconds(),
         rate_limits,
-        trust_forwarded_for: settings.trust_forwarded_for,
+        trusted_proxies: settings.trusted_proxies.to_vec(),
         ..HttpConfig::new(signing_key)
     }
 }

@@ -6,6 +6,7 @@ use dabba_engine::{SystemClock, SystemRandom};
 use dabba_gateways::simulated::{
     Provider, WebhookSecret, WebhookTarget, router, router_with_webhooks, tokens,
 };
+use dabba_http::{ConnectionMetrics, ServeOptions};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
@@ -75,5 +76,8 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
             tokens.join(" ")
         ))?;
     }
-    dabba_http::serve(listener, app, signals.first(), GRACE).await.map_err(Failure::during("serving"))
+    let options = ServeOptions { grace: GRACE, ..ServeOptions::default() };
+    let served =
+        dabba_http::serve(listener, app, signals.first(), options, ConnectionMetrics::default()).await;
+    served.map_err(Failure::during("serving"))
 }

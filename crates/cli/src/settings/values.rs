@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use dabba_http::Network;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A whole number from `MIN` to `MAX`.
@@ -228,9 +229,45 @@ impl<'de> Deserialize<'de> for WebUrl {
     }
 }
 
+/// Networks, separated by commas. None, when empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Networks(Vec<Network>);
+
+impl Networks {
+    /// The networks.
+    pub(crate) fn to_vec(&self) -> Vec<Network> {
+        self.0.clone()
+    }
+}
+
+impl FromStr for Networks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names.map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Networks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_are_checked_when_read() {
+        let networks: Networks = "10.0.0.0/8, fd00::/8,192.0.2.7".parse().unwrap();
+        assert_eq!(networks.to_vec().len(), 3);
+        assert_eq!("".parse::<Networks>().unwrap().to_vec(), []);
+        for wrong in ["10.0.0.0/33", "proxy.example", "10.0.0.0/-1", "fd00::/129"] {
+            assert!(wrong.parse::<Networks>().unwrap_err().contains(wrong), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_bounded_number_says_its_bounds() {

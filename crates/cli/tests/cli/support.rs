@@ -186,6 +186,11 @@ impl Server {
         Client::new(&self.said("/address")).unwrap().with_token(&self.said(&format!("/tokens/{role}")))
     }
 
+    /// The id of its process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.0.id()
+    }
+
     /// Sends a signal, by name.
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);

@@ -1,6 +1,6 @@
 //! JSON bodies. What is wrong with one is said with its place, as a JSON Pointer.
 
-use std::fmt::Write as _;
+use std::{error::Error, fmt::Write as _};
 
 use axum::{
     body::Bytes,
@@ -13,7 +13,10 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
-use crate::problem::{Code, Problem, Result};
+use crate::{
+    problem::{Code, Problem, Result},
+    serve::NoRoom,
+};
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -71,6 +74,11 @@ fn check_media_type(headers: &HeaderMap) -> Result<()> {
 
 async fn take<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
     Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
+        let mut causes =
+            std::iter::successors(Some(&rejection as &(dyn Error + 'static)), |error| (*error).source());
+        if causes.any(<dyn Error>::is::<NoRoom>) {
+            return Problem::new(Code::Overloaded, NoRoom.to_string());
+        }
         match rejection.into_response().status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 Problem::new(Code::PayloadTooLarge, "The body is larger than this operation takes.")

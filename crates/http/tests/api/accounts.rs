@@ -82,7 +82,7 @@ async fn one_address_asks_only_so_often() {
         .http(|http| {
             http.rate_limits.tokens_per_address = rate(2);
             http.rate_limits.accounts_per_address = rate(2);
-            http.trust_forwarded_for = true;
+            http.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
         })
         .start()
         .await;

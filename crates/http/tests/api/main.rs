@@ -6,6 +6,7 @@
     reason = "what the tests share fails them as they would themselves"
 )]
 
+mod connections;
 mod description;
 mod shards;
 mod supervised;

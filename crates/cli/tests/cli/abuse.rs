@@ -1,0 +1,130 @@
+//! A server under abuse: clients that hold connections and give nothing back, from many addresses.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
+use super::support::{Server, block_on, pause};
+
+/// Addresses that the abuse comes from: 127.0.0.2 and those that follow.
+const ADDRESSES: u8 = 24;
+/// Connections from each that send half a head and nothing more.
+const HALVES: usize = 400;
+/// Time for which orders are placed meanwhile.
+const TIME: Duration = Duration::from_secs(8);
+/// Most memory that the server may use, in bytes.
+const MEMORY: u64 = 256 * 1_024 * 1_024;
+/// Longest time of an order. CI never fails on less than this, which is many times what is measured.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// A connection from another loopback address.
+fn connect_from(last: u8, to: SocketAddr) -> Option<TcpStream> {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).ok()?;
+    bind(&socket, &SocketAddr::from(([127, 0, 0, last], 0))).ok()?;
+    connect(&socket, &to).ok()?;
+    Some(TcpStream::from(socket))
+}
+
+/// Whether the server has not closed a connection.
+fn is_open(connection: &TcpStream) -> bool {
+    let mut connection = connection;
+    connection.set_nonblocking(true).is_ok() && !matches!(connection.read(&mut [0]), Ok(0))
+}
+
+/// The memory that a process has, in bytes.
+fn memory_of(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
+}
+
+/// Proves that a client is served within a moment while others hold thousands of half requests, send heads without an end and
+/// take nothing of what they ask for, from many addresses; that the server's memory stays within its bound; and that it stops
+/// in order all the same.
+#[test]
+fn abuse_stops_nobody_else() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = Server::start(data.path(), &[]);
+    let address: SocketAddr = server.said("/address").trim_start_matches("http://").parse().unwrap();
+    let (stop, attempts) = (AtomicBool::new(false), AtomicU64::new(0));
+    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+    let menu =
+        format!("GET /v1/restaurants/{}/menu HTTP/1.1\r\nHost: dabba\r\n\r\n", server.said("/restaurant_id"));
+    let mut longest = Duration::ZERO;
+    let (mut placed, mut most) = (0, 0);
+    let is_on = || !stop.load(Ordering::Relaxed);
+    thread::scope(|scope| {
+        // Half a head, again whenever the server has closed the connection.
+        scope.spawn(|| {
+            let mut held: Vec<TcpStream> = Vec::new();
+            while is_on() {
+                for last in 2..2 + ADDRESSES {
+                    let room = (HALVES * usize::from(ADDRESSES)).saturating_sub(held.len()).min(40);
+                    for _ in 0..room {
+                        let Some(mut connection) = connect_from(last, address) else { break };
+                        let _ = connection.write_all(b"POST /v1/tokens HTTP/1.1\r\nX-Half: ");
+                        attempts.fetch_add(1, Ordering::Relaxed);
+                        held.push(connection);
+                    }
+                }
+                held.retain(is_open);
+                pause();
+            }
+        });
+        // Heads without an end.
+        scope.spawn(|| {
+            while is_on() {
+                let Some(mut connection) = connect_from(30, address) else { continue };
+                while is_on() && connection.write_all(&[b'a'; 4_096]).is_ok() {}
+                pause();
+            }
+        });
+        // Requests whose responses nobody reads.
+        scope.spawn(|| {
+            let mut held = Vec::new();
+            while is_on() {
+                if let Some(mut connection) = connect_from(31, address).filter(|_| held.len() < 256) {
+                    connection.set_nonblocking(true).unwrap();
+                    for _ in 0..200 {
+                        let _ = connection.write(menu.as_bytes());
+                    }
+                    held.push(connection);
+                } else {
+                    held.clear();
+                }
+                pause();
+            }
+        });
+        let began = Instant::now();
+        block_on(async {
+            let order = &server.announcement["order"];
+            while began.elapsed() < TIME {
+                let asked = Instant::now();
+                let client = server.client("customer");
+                let key = format!("order-{placed}");
+                let answer = client.post(&path).idempotency_key(&key).json(order).send().await.unwrap();
+                assert_eq!(answer.status, 201, "{answer:?}");
+                longest = longest.max(asked.elapsed());
+                placed += 1;
+                most = most.max(memory_of(server.process_id()));
+            }
+        });
+        stop.store(true, Ordering::Relaxed);
+    });
+    println!(
+        "{placed} orders beside {} half requests: the longest took {longest:?}, the server used at most {} MiB",
+        attempts.load(Ordering::Relaxed),
+        most / 1_024 / 1_024
+    );
+    assert!(longest < LONGEST, "{longest:?}");
+    assert!(most < MEMORY, "{most}");
+    server.signal("TERM");
+    assert!(server.wait().success());
+}

@@ -1,0 +1,94 @@
+//! One connection, from its first byte to its end.
+
+use std::{convert::Infallible, future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, task::Poll};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request},
+};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, sleep_until},
+};
+use tower::Service as _;
+
+use super::{
+    MAX_HEAD_BYTES, MAX_HEADERS,
+    body::{InFlight, Sent, received},
+    registry::Place,
+    stream::Watched,
+};
+
+/// Serves a connection to its end: until the client closes it, it breaks a limit, or the server stops.
+pub(super) async fn run(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: SocketAddr,
+    place: Place,
+    app: Router,
+) {
+    let place = Arc::new(place);
+    let answered = Arc::clone(&place);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let in_flight = InFlight::begin(&answered);
+        let mut request = request.map(|body| received(body, &answered));
+        request.extensions_mut().insert(ConnectInfo(address));
+        let answering = app.clone().call(request);
+        async move {
+            let Ok(response) = answering.await;
+            Ok::<_, Infallible>(response.map(|body| Sent::new(body, in_flight)))
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    // The timeouts of the head and of an idle connection are this module's: the builder knows one for both.
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS);
+    let stream = TokioIo::new(Watched { inner: stream, place: Arc::clone(&place) });
+    let mut serving = pin!(builder.serve_connection(stream, service));
+    let activity = &place.activity;
+    let mut timer = pin!(sleep_until(activity.deadline().unwrap_or_else(Instant::now)));
+    let mut is_told_to_stop = false;
+    poll_fn(|context| {
+        activity.register(context.waker());
+        if activity.is_closed() {
+            return Poll::Ready(());
+        }
+        if activity.is_stopping() && !is_told_to_stop {
+            is_told_to_stop = true;
+            serving.as_mut().graceful_shutdown();
+        }
+        if let Poll::Ready(served) = serving.as_mut().poll(context) {
+            if let Err(error) = served {
+                tracing::debug!(%address, error = %dabba_store::chain(&*error), "a connection failed");
+            }
+            return Poll::Ready(());
+        }
+        if is_told_to_stop && activity.is_at_rest() {
+            return Poll::Ready(());
+        }
+        // A deadline that moves away is noticed when the timer fires, so most requests set no timer.
+        while let Some(deadline) = activity.deadline() {
+            if deadline < timer.deadline() {
+                timer.as_mut().reset(deadline);
+            }
+            if timer.as_mut().poll(context).is_pending() {
+                break;
+            }
+            if deadline <= Instant::now() {
+                tracing::debug!(%address, "a connection is closed: its client is too slow, or makes no requests");
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,236 @@
+//! Connections: clients that are slow, idle, too many or that read nothing, and the clients beside them.
+
+use std::{net::SocketAddr, time::Duration};
+
+use dabba_http::{MAX_HEAD_BYTES, MAX_HEADERS, ServeOptions, Timeouts};
+use dabba_testkit::TestServer;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+    time::{Instant, timeout},
+};
+
+/// How long a condition is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A timeout that a test can wait for.
+const SOON: Duration = Duration::from_millis(300);
+
+async fn serving(change: impl FnOnce(&mut ServeOptions)) -> TestServer {
+    crate::builder().connections(change).start().await
+}
+
+/// A connection from this loopback address.
+async fn connect(server: &TestServer, from: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+    socket.connect(server.address()).await.unwrap()
+}
+
+/// Everything that the server sends until it closes the connection.
+async fn until_closed(connection: &mut TcpStream) -> Vec<u8> {
+    let mut received = Vec::new();
+    let read = timeout(PATIENCE, connection.read_to_end(&mut received)).await.unwrap();
+    // A connection that is reset is closed, too.
+    drop(read);
+    received
+}
+
+/// Makes a request on an open connection and reads the head of the response, which has a short body.
+async fn ask(connection: &mut TcpStream) -> String {
+    connection.write_all(b"GET /healthz HTTP/1.1\r\nHost: dabba\r\n\r\n").await.unwrap();
+    let mut buffer = vec![0; 4_096];
+    let length = timeout(PATIENCE, connection.read(&mut buffer)).await.unwrap().unwrap();
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+async fn orders_are_taken(server: &TestServer, key: &str) {
+    let order = TestServer::order();
+    server.post(&server.orders_path(), Some(&server.customer), &order).key(key).send().await.expect(201);
+}
+
+/// Open connections and those that were closed to protect others, by `/metrics`.
+async fn measured(server: &TestServer, name: &str) -> usize {
+    let text = server.get("/metrics", None).await.text;
+    let line =
+        text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Proves that a request whose head does not come to an end is given up, however its bytes arrive, and that others are served
+/// meanwhile.
+#[tokio::test]
+async fn a_head_that_does_not_end_is_given_up() {
+    let server = serving(|options| options.timeouts.head = SOON).await;
+    let mut connections = Vec::new();
+    for start in ["", "P", "POST /v1/tokens HTTP/1.1\r\nHost: dabba\r\nX-Half: "] {
+        for _ in 0..10 {
+            let mut connection = connect(&server, "127.0.0.2").await;
+            connection.write_all(start.as_bytes()).await.unwrap();
+            connections.push(connection);
+        }
+    }
+    let mut dripping = connect(&server, "127.0.0.3").await;
+    let drip = async {
+        let mut interval = tokio::time::interval(SOON / 10);
+        dripping.write_all(b"GET /healthz HTTP/1.1\r\nX-Slow: ").await.unwrap();
+        loop {
+            interval.tick().await;
+            if dripping.write_all(b"a").await.is_err() {
+                return;
+            }
+        }
+    };
+    let (dripped, ()) = tokio::join!(timeout(PATIENCE, drip), orders_are_taken(&server, "beside"));
+    dripped.expect("a head that drips is given up");
+    for connection in &mut connections {
+        assert_eq!(until_closed(connection).await, b"");
+    }
+    // A request that follows another one has the same time for its head.
+    let mut second = connect(&server, "127.0.0.2").await;
+    assert!(ask(&mut second).await.starts_with("HTTP/1.1 200"));
+    second.write_all(b"GET /healthz").await.unwrap();
+    assert_eq!(until_closed(&mut second).await, b"");
+}
+
+/// Proves that the head of a request is bounded in its size and its number of headers, whether it ends or not.
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let server = serving(|_| ()).await;
+    let long = format!("GET /healthz HTTP/1.1\r\nX-Long: {}\r\n\r\n", "a".repeat(MAX_HEAD_BYTES));
+    let many = format!("GET /healthz HTTP/1.1\r\n{}\r\n", "X-A: b\r\n".repeat(MAX_HEADERS + 1));
+    let endless = format!("GET /healthz HTTP/1.1\r\nX-Long: {}", "a".repeat(4 * MAX_HEAD_BYTES));
+    for head in [long, many, endless] {
+        let mut connection = connect(&server, "127.0.0.2").await;
+        // The server may close before it has read everything.
+        let _ = connection.write_all(head.as_bytes()).await;
+        let received = until_closed(&mut connection).await;
+        assert!(
+            received.is_empty() || received.starts_with(b"HTTP/1.1 431"),
+            "{}",
+            String::from_utf8_lossy(&received)
+        );
+    }
+    let fitting = format!("GET /healthz HTTP/1.1\r\nX-Long: {}\r\n\r\n", "a".repeat(MAX_HEAD_BYTES / 2));
+    let mut connection = connect(&server, "127.0.0.2").await;
+    connection.write_all(fitting.as_bytes()).await.unwrap();
+    assert!(ask(&mut connection).await.starts_with("HTTP/1.1 200"));
+}
+
+/// Proves that a connection is closed when no request is made on it for the time that it has, and kept by requests.
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let server = serving(|options| options.timeouts.idle = SOON).await;
+    let mut idle = connect(&server, "127.0.0.2").await;
+    let mut used = connect(&server, "127.0.0.2").await;
+    ask(&mut idle).await;
+    let began = Instant::now();
+    let mut interval = tokio::time::interval(SOON / 5);
+    while began.elapsed() < 4 * SOON {
+        interval.tick().await;
+        assert!(ask(&mut used).await.starts_with("HTTP/1.1 200"));
+    }
+    assert_eq!(until_closed(&mut idle).await, b"");
+    assert!(
+        Timeouts::default().idle >= Duration::from_secs(75),
+        "clients that poll every 30 s keep their connections"
+    );
+}
+
+/// Proves that a client that takes nothing of what it asked for is disconnected.
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_disconnected() {
+    let server = serving(|options| options.timeouts.stall = SOON).await;
+    let mut connection = connect(&server, "127.0.0.2").await;
+    let request = b"GET /openapi.json HTTP/1.1\r\nHost: dabba\r\n\r\n";
+    // More than the buffers of the sockets take.
+    for _ in 0..100 {
+        if connection.write_all(request).await.is_err() {
+            break;
+        }
+    }
+    let closed = async {
+        while measured(&server, "dabba_http_connections ").await > 1 {
+            orders_are_taken(&server, "beside").await;
+        }
+    };
+    timeout(PATIENCE, closed).await.expect("the connection is closed");
+}
+
+/// Proves that connections that do nothing take no place from a client that makes requests.
+#[tokio::test]
+async fn a_new_connection_takes_the_place_of_one_that_does_nothing() {
+    const LIMIT: usize = 20;
+    let server = serving(|options| options.max_connections = LIMIT).await;
+    let mut silent = Vec::new();
+    for number in 0..3 * LIMIT {
+        let mut connection = connect(&server, "127.0.0.2").await;
+        connection.write_all(b"POST /v1/tokens HTTP/1.1\r\n").await.unwrap();
+        silent.push(connection);
+        if number % LIMIT == 0 {
+            orders_are_taken(&server, &number.to_string()).await;
+        }
+    }
+    orders_are_taken(&server, "after").await;
+    assert!(measured(&server, "dabba_http_connections ").await <= LIMIT + 1);
+    let made_room = "dabba_http_connections_closed_total{reason=\"made_room\"}";
+    assert!(measured(&server, made_room).await >= LIMIT);
+    assert_eq!(until_closed(&mut silent[0]).await, b"");
+}
+
+/// Proves that one address has its share of the connections, and a trusted proxy as many as there are.
+#[tokio::test]
+async fn one_address_has_so_many_connections() {
+    const LIMIT: usize = 5;
+    let server = serving(|options| {
+        options.max_connections_per_address = LIMIT;
+        options.trusted_proxies = vec!["127.0.0.4".parse().unwrap()];
+    })
+    .await;
+    let mut kept = Vec::new();
+    for _ in 0..LIMIT {
+        let mut connection = connect(&server, "127.0.0.2").await;
+        assert!(ask(&mut connection).await.starts_with("HTTP/1.1 200"));
+        kept.push(connection);
+    }
+    assert_eq!(until_closed(&mut connect(&server, "127.0.0.2").await).await, b"");
+    for from in ["127.0.0.3", "127.0.0.4"] {
+        assert!(ask(&mut connect(&server, from).await).await.starts_with("HTTP/1.1 200"));
+    }
+    for _ in 0..3 * LIMIT {
+        let mut connection = connect(&server, "127.0.0.4").await;
+        assert!(ask(&mut connection).await.starts_with("HTTP/1.1 200"));
+        kept.push(connection);
+    }
+    // A place that is free again can be taken.
+    drop(kept.remove(0));
+    let taken = async {
+        loop {
+            let mut connection = connect(&server, "127.0.0.2").await;
+            let request = connection.write_all(b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+            if request.is_ok() && until_closed(&mut connection).await.starts_with(b"HTTP/1.1 200") {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, taken).await.expect("a place is free");
+}
+
+/// Proves that a server that is told to stop does not wait for connections without a request.
+#[tokio::test]
+async fn a_server_that_stops_waits_for_no_idle_client() {
+    let mut server = serving(|_| ()).await;
+    let mut connections = Vec::new();
+    for start in ["", "GET /healthz HTTP/1.1\r\nX-Half: "] {
+        let mut connection = connect(&server, "127.0.0.2").await;
+        connection.write_all(start.as_bytes()).await.unwrap();
+        connections.push(connection);
+    }
+    let mut idle = connect(&server, "127.0.0.2").await;
+    ask(&mut idle).await;
+    connections.push(idle);
+    timeout(PATIENCE / 2, server.stop()).await.expect("it stops before its grace is over");
+    for connection in &mut connections {
+        assert_eq!(until_closed(connection).await, b"");
+    }
+}
