@@ -281,7 +281,7 @@ pub(crate) struct Settings {
 
     /// Maximum number of connections from one address, or from one IPv6 network (/64). A new one beyond it is closed. Those of
     /// `trusted_proxies` do not count.
-    #[config(env = "DABBA_CONNECTIONS_PER_ADDRESS_LIMIT", default = 512)]
+    #[config(env = "DABBA_CONNECTIONS_PER_ADDRESS_LIMIT", default = 1024)]
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) connections_per_address_limit: Bounded<1, 1_000_000>,
 

@@ -63,7 +63,7 @@ pub struct ServeOptions {
     pub grace: Duration,
     /// Maximum number of connections. A new one beyond it takes the place of one that does nothing. 4,096.
     pub max_connections: usize,
-    /// Maximum number of connections from one address, or from one network of IPv6 (/64). A new one beyond it is closed. 512.
+    /// Maximum number of connections from one address, or from one network of IPv6 (/64). A new one beyond it is closed. 1,024.
     pub max_connections_per_address: usize,
     /// Networks whose connections do not count by address.
     pub trusted_proxies: Vec<Network>,
@@ -76,7 +76,7 @@ impl Default for ServeOptions {
         Self {
             grace: Duration::from_secs(10),
             max_connections: 4_096,
-            max_connections_per_address: 512,
+            max_connections_per_address: 1_024,
             trusted_proxies: Vec::new(),
             timeouts: Timeouts::default(),
         }

@@ -155,7 +155,9 @@ impl Activity {
 
     /// Whether no request is in flight and all responses are taken.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) == 0 && self.unsent.load(Ordering::Relaxed) == 0
+        self.in_flight.load(Ordering::Relaxed) == 0
+            && self.unsent.load(Ordering::Relaxed) == 0
+            && self.stalled_since.load(Ordering::Relaxed) == NEVER
     }
 
     /// Has the connection end at once.
