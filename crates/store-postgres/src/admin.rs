@@ -58,6 +58,14 @@ const PROMOTION_TIMEOUT_S: i32 = 45;
 /// Up to this size orders are counted; a larger table's number of rows is the planner's estimate.
 const MAX_COUNTED_BYTES: i64 = 256 * 1_024 * 1_024;
 
+/// All tables but those in which a migration writes.
+const FIND_TABLES: &str = "\
+    SELECT format('%I.%I', spaces.nspname, tables.relname), tables.relname::text FROM pg_class AS tables \
+    JOIN pg_namespace AS spaces ON spaces.oid = tables.relnamespace \
+    WHERE tables.relkind IN ('r', 'p') AND spaces.nspname <> 'information_schema' AND spaces.nspname NOT LIKE 'pg\\_%' \
+        AND tables.relname NOT IN ('refinery_schema_history', 'schema_versions', 'shard', 'copies') \
+    ORDER BY tables.relname";
+
 const FIND_POSITION: &str = "\
     SELECT pg_is_in_recovery(), system_identifier::text, current_database()::text, \
         (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END \
@@ -204,6 +212,23 @@ impl Administration {
     ) -> Result<T, StoreError> {
         let run = async { work(&self.connections.get().await?).await };
         run.await.map_err(Failure::into_store_error)
+    }
+
+    /// A table that has rows, of Dabba or of anybody else; `None` if the database contains no data. What a migration writes
+    /// does not count.
+    pub async fn table_with_rows(&self) -> Result<Option<String>, StoreError> {
+        self.run(async |connection| {
+            let client = connection.client()?;
+            for row in client.query(FIND_TABLES, &[]).await? {
+                let (table, name): (String, String) = (read(&row, 0)?, read(&row, 1)?);
+                let sql = format!("SELECT EXISTS (SELECT FROM {table})");
+                if read(&client.query_one(&sql, &[]).await?, 0)? {
+                    return Ok(Some(name));
+                }
+            }
+            Ok(None)
+        })
+        .await
     }
 
     /// What the database says that it is; `None` when it is in no map.

@@ -37,10 +37,8 @@ impl Target {
     /// Reads a `postgresql://` URL.
     pub(crate) fn parse(url: &str) -> Result<Self, StoreError> {
         let (plain_url, verifies, root_file) = take_verification(url);
-        let mut config: Config = plain_url
-            .parse()
-            // The text would repeat parts of the URL, and so perhaps the password.
-            .map_err(|_| unusable("it is not a postgresql:// URL, or one of its parameters is not known"))?;
+        // The error's text would repeat parts of the URL, and so perhaps the password.
+        let mut config: Config = plain_url.parse().map_err(|_| unusable(&problem_of(&plain_url)))?;
         if verifies {
             config.ssl_mode(SslMode::Require);
         }
@@ -54,7 +52,63 @@ impl Target {
 }
 
 fn unusable(why: &str) -> StoreError {
-    StoreError::Unavailable(format!("the database's URL cannot be used: {why}"))
+    StoreError::Unfit(format!("the database's URL is wrong: {why}"))
+}
+
+/// What the parameters of a URL may be. Those that the client library knows, and `sslrootcert`.
+const PARAMETERS: [&str; 20] = [
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "load_balance_hosts",
+    "options",
+    "password",
+    "port",
+    "sslmode",
+    "sslnegotiation",
+    "sslrootcert",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
+
+/// What is wrong with a URL that the client library refuses, without any part of it that may belong to the password.
+fn problem_of(url: &str) -> String {
+    let form = "it must have the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETER=VALUE; write special characters \
+                of the password as %XX (RFC 3986)";
+    let Some((_, query)) = url.split_once('?').filter(|(_, query)| !query.contains('@')) else {
+        return form.to_owned();
+    };
+    for parameter in query.split('&') {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if !PARAMETERS.contains(&name) {
+            // A name is shown if it looks like one.
+            let is_name =
+                name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let shown = if is_name && parameter.contains('=') { format!(" {name}") } else { String::new() };
+            return format!("the parameter{shown} is not known; known are {}", PARAMETERS.join(", "));
+        }
+        if name != "sslrootcert" && format!("postgresql://host?{name}={value}").parse::<Config>().is_err() {
+            return match (name, value) {
+                ("sslmode", "verify-ca" | "allow") => format!(
+                    "sslmode={value} is not supported: use verify-full, or require to encrypt without verification"
+                ),
+                ("sslmode", _) => "sslmode must be disable, prefer, require or verify-full".to_owned(),
+                ("target_session_attrs", _) => {
+                    "target_session_attrs must be any, read-write or read-only".to_owned()
+                }
+                _ => format!("the value of the parameter {name} is wrong"),
+            };
+        }
+    }
+    form.to_owned()
 }
 
 /// Takes out of the URL what the client library does not know: `sslmode=verify-full` and
@@ -193,6 +247,29 @@ mod tests {
         {
             let Err(error) = Target::parse(url) else { panic!("{url} was taken") };
             assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    /// Proves that the message names what is wrong, and what is right.
+    #[test]
+    fn a_refused_url_says_what_is_wrong() {
+        for (url, part) in [
+            ("postgresql://h/d?sslmode=verify-ca", "sslmode=verify-ca is not supported: use verify-full"),
+            ("postgresql://h/d?sslmode=full", "must be disable, prefer, require or verify-full"),
+            (
+                "postgresql://h/d?connect_timeout=3&ssl_mode=require",
+                "parameter ssl_mode is not known; known are",
+            ),
+            ("postgresql://h/d?passfile=/x", "parameter passfile is not known"),
+            ("postgresql://h/d?connect_timeout=soon", "value of the parameter connect_timeout is wrong"),
+            ("postgresql://h/d?target_session_attrs=primary", "must be any, read-write or read-only"),
+            ("postgresql://u:se?cret=1@h:port/d", "must have the form"),
+            ("postgresql://u:secret@h:port/d", "must have the form"),
+        ] {
+            let Err(error) = Target::parse(url) else { panic!("{url} was taken") };
+            let text = error.to_string();
+            assert!(text.contains(part) && !text.contains("cret"), "{url}: {text}");
+            assert!(!text.contains("unavailable"), "{text}");
         }
     }
 }
