@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fmt,
     time::{Duration, Instant},
 };
 
@@ -16,11 +17,18 @@ use serde_json::Value;
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Speaks to one server, as nobody or as the bearer of a token.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     base: Url,
     token: Option<String>,
+}
+
+/// Only which server it speaks to: the token is a secret.
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Client").field("base", &self.base.as_str()).finish_non_exhaustive()
+    }
 }
 
 /// A request that did not succeed.
@@ -72,8 +80,8 @@ pub struct ProblemAnswer {
     pub elapsed: Duration,
 }
 
-impl std::fmt::Display for ProblemAnswer {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ProblemAnswer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.status, self.code)?;
         if !self.detail.is_empty() {
             write!(formatter, ": {}", self.detail)?;

@@ -77,6 +77,9 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
+    /// The newest schema that this build knows.
+    pub const NEWEST_SCHEMA: u32 = migrate::NEWEST;
+
     /// Brings the database at `path` to the newest schema, and makes it when there is none. Answers
     /// how many migrations were needed. Blocks the thread.
     ///

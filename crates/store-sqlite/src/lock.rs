@@ -15,7 +15,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -63,7 +63,8 @@ impl PathLock {
         let path = beside(database, ".lock");
         take_within(time, || {
             let mut options = OpenOptions::new();
-            let file = open_own(options.create(true).truncate(false).read(true).write(true), &path);
+            options.create(true).truncate(false).read(true).write(true).mode(0o600);
+            let file = open_own(&mut options, &path);
             let file = file.map_err(|error| cannot_lock(&path, &error))?;
             let directory = fs::metadata(directory_of(database));
             let given = directory.and_then(|directory| give_to_owner_of(&directory, &file));

@@ -4,9 +4,9 @@
 //! been released is never edited: its checksum is kept in each database.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
     thread,
     time::Duration,
@@ -18,7 +18,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use crate::{
     failure::Failure,
-    file::{Identity, beside, directory_of, generation_at, give_to_owner_of, open_immutable, real_path},
+    file::{
+        Identity, beside, directory_of, generation_at, give_to_owner_of, open_immutable, open_own, real_path,
+    },
     lock::{DatabaseLock, PathLock, recorded_loss, recorded_marks},
 };
 
@@ -35,7 +37,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
 
 /// The version of the newest migration: they are numbered from 1 without a gap.
 #[expect(clippy::cast_possible_truncation, reason = "there are few migrations")]
-const NEWEST: u32 = MIGRATIONS.len() as u32;
+pub(crate) const NEWEST: u32 = MIGRATIONS.len() as u32;
 
 /// What follows the name of a database in the name under which a restore keeps it.
 pub(crate) const KEPT: &str = ".before-";
@@ -74,6 +76,10 @@ fn make(path: &Path) -> Result<usize, StoreError> {
             _ => {}
         }
     }
+    // For its owner only, whatever the umask; SQLite gives the log and its index the mode of the database.
+    let mut options = OpenOptions::new();
+    open_own(options.write(true).create_new(true).mode(0o600), &unfinished)
+        .map_err(|error| not_made(path, &error))?;
     let applied = apply(&unfinished)?;
     if beside(&unfinished, "-wal").exists() {
         return Err(not_made(path, &io::Error::other("its log could not be folded into it")));

@@ -1,5 +1,7 @@
 //! Accounts, and which of them work for which restaurant.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, order::Version, text::Name};
 
@@ -71,7 +73,7 @@ pub trait AccountStore: Send + Sync {
 }
 
 /// An account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Account {
     /// Its id.
     pub id: AccountId,
@@ -85,6 +87,14 @@ pub struct Account {
     pub password_hash: String,
     /// When it was registered.
     pub created_at: Timestamp,
+}
+
+/// Only what identifies the account: the rest is personal data or a secret.
+impl fmt::Debug for Account {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, role, .. } = self;
+        formatter.debug_struct("Account").field("id", id).field("role", role).finish_non_exhaustive()
+    }
 }
 
 /// How a registration ended.
