@@ -3,11 +3,14 @@
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod bench;
+pub(crate) mod completions;
 pub(crate) mod copy;
 pub(crate) mod demo;
+pub(crate) mod help;
 pub(crate) mod import_menu;
 pub(crate) mod migrate;
 pub(crate) mod openapi;
+mod remote;
 pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod settings;
@@ -19,15 +22,26 @@ pub(crate) mod token;
 pub(crate) mod version;
 pub(crate) mod work;
 
-use std::{ffi::OsString, future::Future, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    fs,
+    future::Future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
 use confique::Layer as _;
 
 use crate::{
+    databases::Databases,
     failure::Failure,
-    settings::{DatabaseUrl, Layer, Settings},
+    logging, output,
+    settings::{DATABASE_SETTINGS, DatabaseUrl, Layer, Settings, read_file},
 };
+
+/// The environment variable with a token for the server that `--server` names.
+pub(crate) const TOKEN_VARIABLE: &str = "DABBA_TOKEN";
 
 /// Time for what runs in the background to end when a command has ended.
 const RUNTIME_SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
@@ -82,11 +96,20 @@ enum Command {
     Settings,
     /// Prints the description of the API (`OpenAPI` 3.1, JSON).
     Openapi,
-    /// Prints the version and what this binary was built for.
-    Version,
+    /// Prints a script that completes commands and options in a shell.
+    Completions(completions::Arguments),
+    /// Prints the version, the commit, and the schemas that this binary knows.
+    Version(version::Arguments),
 }
 
 impl Cli {
+    /// Reads the command line. Prints what is wrong with it, or the help that it asks for, and ends the process.
+    pub(crate) fn from_arguments() -> Self {
+        let matches = help::command().try_get_matches();
+        let parsed = matches.and_then(|matches| Self::from_arg_matches(&matches));
+        parsed.unwrap_or_else(|error| help::without_passwords(error).exit())
+    }
+
     /// Carries the command out.
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self.command {
@@ -107,7 +130,8 @@ impl Cli {
             Command::Token(arguments) => token::run(arguments),
             Command::Settings => settings::run(),
             Command::Openapi => openapi::run(),
-            Command::Version => version::run(),
+            Command::Completions(arguments) => completions::run(&arguments),
+            Command::Version(arguments) => version::run(&arguments),
         }
     }
 }
@@ -122,7 +146,7 @@ pub(crate) struct DataArguments {
     /// Directory of the embedded database and of the signing key.
     #[arg(long, value_name = "DIRECTORY")]
     data: Option<PathBuf>,
-    /// URL of the PostgreSQL database, instead of the embedded one.
+    /// URL of the PostgreSQL database, instead of the embedded one; or `file:PATH` for a file with the URL.
     #[arg(long, value_name = "URL")]
     database: Option<DatabaseUrl>,
     /// File (TOML) that lists several PostgreSQL databases.
@@ -135,22 +159,68 @@ impl DataArguments {
     fn flags(&self) -> Vec<OsString> {
         let paths = [("--config", &self.config), ("--data", &self.data), ("--shards", &self.shards)];
         let paths = paths.into_iter().filter_map(|(flag, path)| Some([flag.into(), path.as_ref()?.into()]));
-        let database = self.database.as_ref().map(|database| ["--database".into(), database.as_str().into()]);
+        let database = self.database.as_ref();
+        let database = database.map(|url| ["--database".into(), url.as_given().into_owned().into()]);
         paths.chain(database).flatten().collect()
     }
 
+    /// Loads the settings, and starts the log.
     fn load(self) -> Result<Settings, Failure> {
         self.load_with(|_| {})
     }
 
-    /// Loads the settings, with further flags of the command.
+    /// Loads the settings, with further flags of the command, and starts the log.
     fn load_with(self, set: impl FnOnce(&mut Layer)) -> Result<Settings, Failure> {
+        let config = self.config.clone();
+        let mut flags = self.into_layer();
+        set(&mut flags);
+        let settings = Settings::load(flags, config.as_deref())?;
+        logging::start(&settings, config.as_deref())?;
+        Ok(settings)
+    }
+
+    /// Loads the settings of a command that looks at what is there, or changes it: never makes a database, and never migrates
+    /// one.
+    fn load_existing(self) -> Result<(Settings, Databases), Failure> {
+        let mut settings = self.load()?;
+        settings.migrate = false;
+        let databases = Databases::from_settings(&settings)?;
+        databases.require()?;
+        Ok((settings, databases))
+    }
+
+    /// Loads the settings of a command that writes test data, and starts the log: only these flags say which databases are used.
+    fn load_for_test_data(self) -> Result<Settings, Failure> {
+        let config = self.config.clone();
+        let (settings, left_out) =
+            Settings::load_with_databases_of_flags(self.into_layer(), config.as_deref())?;
+        logging::start(&settings, config.as_deref())?;
+        for source in left_out {
+            output::note(format_args!(
+                "the database that {source} names is not used: name one with --database or --shards"
+            ));
+        }
+        Ok(settings)
+    }
+
+    /// Writes the settings file without the databases that it names, and takes it in its place: for a child process.
+    fn write_config_without_databases(&mut self, to: &Path) -> Result<(), Failure> {
+        let text = read_file(self.config.as_deref())?.map_or_else(String::new, |(_, text)| text);
+        let mut table: toml::Table = toml::from_str(&text).map_err(Failure::during("the settings file"))?;
+        for setting in DATABASE_SETTINGS {
+            table.remove(setting);
+        }
+        fs::write(to, table.to_string()).map_err(Failure::during(format!("writing {}", to.display())))?;
+        self.config = Some(to.to_owned());
+        Ok(())
+    }
+
+    fn into_layer(self) -> Layer {
         let mut flags = Layer::empty();
         flags.data = self.data;
         flags.database = self.database;
         flags.shards = self.shards;
-        set(&mut flags);
-        Settings::load(flags, self.config.as_deref())
+        flags
     }
 }
 

@@ -80,6 +80,17 @@ impl Databases {
         }
     }
 
+    /// Fails if the embedded database is used and is not there: most likely another directory is meant.
+    pub(crate) fn require(&self) -> Result<(), Failure> {
+        match self {
+            Self::Embedded(file) if !file.exists() => Err(Failure::new(format!(
+                "there is no database at {}: name its directory with --data, or make a database there with `dabba migrate`",
+                file.display()
+            ))),
+            Self::Embedded(_) | Self::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Brings all databases to the newest schema, and makes sure that each is what the map says. Fails
     /// when one of them cannot be migrated; the others are by then.
     pub(crate) async fn migrate(&self, settings: &Settings) -> Result<Vec<Migrated>, Failure> {

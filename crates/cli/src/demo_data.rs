@@ -5,8 +5,8 @@
 //! the signing key gets tokens for them.
 
 use dabba_domain::{AccountId, RestaurantId, Role, import, import::RestaurantDocument, text::Slug};
-use dabba_engine::{Engine, Principal, Random as _, Registration, SystemRandom};
-use dabba_store::{Account, Store};
+use dabba_engine::{Conflict, Engine, Error, Principal, Random as _, Registration, SystemRandom};
+use dabba_store::{Account, OrderQuery, OrderScope, PageSize, Store};
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -56,8 +56,9 @@ impl Demo {
     }
 }
 
-/// Finds the demo in the store, and adds what is missing.
+/// Finds the demo in the store, and adds what is missing. Several servers may do so at once.
 pub(crate) async fn ensure(engine: &Engine, store: &dyn Store) -> Result<Demo, Failure> {
+    refuse_real_data(store).await?;
     let mut accounts = Vec::with_capacity(ACCOUNTS.len());
     for (role, email, name) in ACCOUNTS {
         accounts.push(ensure_account(engine, store, role, email, name).await?);
@@ -105,18 +106,43 @@ async fn ensure_account(
     name: &str,
 ) -> Result<Account, Failure> {
     let during = |error: String| Failure::new(format!("adding the demo account {email}: {error}"));
-    if let Some(account) = store.account_by_email(email).await.map_err(|error| during(error.to_string()))? {
-        return if account.role == role {
-            Ok(account)
-        } else {
+    let find = async || match store.account_by_email(email).await {
+        Ok(Some(account)) if account.role != role => {
             Err(during(format!("it exists, with the role {}", account.role.as_str())))
-        };
+        }
+        found => found.map_err(|error| during(error.to_string())),
+    };
+    if let Some(account) = find().await? {
+        return Ok(account);
     }
     // The platform itself adds its first admin; there is nobody else who could.
     let platform = Principal { account_id: fresh_account_id(engine), role: Role::Admin };
     let password = format!("{:016x}{:016x}", SystemRandom.next_u64(), SystemRandom.next_u64());
     let registration = Registration { email: email.to_owned(), name: name.to_owned(), password, role };
-    engine.register(Some(&platform), registration).await.map_err(|error| during(error.to_string()))
+    match engine.register(Some(&platform), registration).await {
+        // Another server has added it meanwhile.
+        Err(Error::Conflict(Conflict::EmailTaken)) => {
+            find().await?.ok_or_else(|| during(Conflict::EmailTaken.to_string()))
+        }
+        registered => registered.map_err(|error| during(error.to_string())),
+    }
+}
+
+/// Refuses to add invented restaurants, and accounts whose tokens are printed, to a database that has orders of its own.
+async fn refuse_real_data(store: &dyn Store) -> Result<(), Failure> {
+    let during = || Failure::during("finding the demo");
+    // In the order in which a demo is added: what another server adds at this moment is no real data.
+    let query =
+        OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after: None, limit: PageSize::DEFAULT };
+    let page = store.list_orders(&query).await.map_err(during())?;
+    let (_, email, _) = ACCOUNTS[0];
+    if page.orders.is_empty() || store.account_by_email(email).await.map_err(during())?.is_some() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "the database has orders and no demo: --demo would add invented restaurants, and accounts whose tokens are \
+         printed. Serve it without --demo, or name another database",
+    ))
 }
 
 async fn add_restaurant(
@@ -126,17 +152,34 @@ async fn add_restaurant(
     staff: AccountId,
 ) -> Result<RestaurantId, Failure> {
     let during = format!("adding the demo restaurant {}", document.settings.name);
-    let RestaurantDocument { settings, menu } = document;
-    let entry = engine.create_restaurant(admin, settings, menu).await.map_err(Failure::during(&during))?;
-    let id = entry.restaurant().id;
-    let (item, remaining) = LIMITED_ITEM;
-    if entry.menu().item(item).is_some() {
-        let item = Slug::new(item).map_err(Failure::during(&during))?;
-        engine.set_stock(admin, id, &item, Some(remaining), None).await.map_err(Failure::during(&during))?;
-    }
+    let RestaurantDocument { mut settings, menu } = document;
+    settings.external_id = Some(external_id(&settings.name));
+    let id = match engine.create_restaurant(admin, settings, menu).await {
+        Ok(entry) => {
+            let id = entry.restaurant().id;
+            let (item, remaining) = LIMITED_ITEM;
+            if entry.menu().item(item).is_some() {
+                let item = Slug::new(item).map_err(Failure::during(&during))?;
+                let stocked = engine.set_stock(admin, id, &item, Some(remaining), None).await;
+                stocked.map_err(Failure::during(&during))?;
+            }
+            id
+        }
+        // Another server has added it meanwhile.
+        Err(Error::Conflict(Conflict::ExternalIdTaken { by })) => by,
+        Err(error) => return Err(Failure::during(&during)(error)),
+    };
     // The membership comes last: by it the restaurant is found again.
     engine.add_member(admin, id, staff).await.map_err(Failure::during(&during))?;
     Ok(id)
+}
+
+/// The id under which a restaurant of the demo is added once.
+fn external_id(name: &str) -> String {
+    format!(
+        "dabba-demo-{}",
+        name.to_lowercase().replace(|character: char| !character.is_ascii_alphanumeric(), "-")
+    )
 }
 
 /// An id of an account that is in no store.

@@ -1,27 +1,89 @@
 //! Logs to standard error.
 
-use std::{error::Error, io::IsTerminal as _};
+use std::{error::Error, io::IsTerminal as _, path::Path};
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Metadata, level_filters::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::{
     failure::Failure,
-    settings::{LogFormat, Settings},
+    permissions,
+    redaction::has_password,
+    settings::{LogFormat, Settings, is_database_url, unknown_variables},
 };
 
-/// Sends what is logged from now on to standard error, as the settings say.
-pub(crate) fn start(settings: &Settings) -> Result<(), Failure> {
+/// What the names of Dabba's own modules begin with.
+const OWN: &str = "dabba";
+
+/// The most detailed level of other modules. Below it, libraries log what they send and receive: the parameters of
+/// statements, headers and bodies, and so passwords, tokens and addresses.
+const MOST_OF_LIBRARIES: LevelFilter = LevelFilter::INFO;
+
+/// Sends what is logged from now on to standard error, as the settings say. Warns of what is wrong with the settings' sources, the file
+/// `config` among them.
+pub(crate) fn start(settings: &Settings, config: Option<&Path>) -> Result<(), Failure> {
     let is_terminal = std::io::stderr().is_terminal();
     let default_format = if is_terminal { LogFormat::Text } else { LogFormat::Json };
     let filter = EnvFilter::try_new(settings.log.as_str()).map_err(Failure::during("the setting log"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+    let registry = tracing_subscriber::registry().with(filter);
     let started = match settings.log_format.unwrap_or(default_format) {
-        LogFormat::Text => builder.with_ansi(is_terminal).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            let layer = layer.with_ansi(is_terminal && wants_colours());
+            registry.with(layer.with_filter(filter_fn(may_be_shown))).try_init()
+        }
+        LogFormat::Json => {
+            registry.with(layer.json().flatten_event(true).with_filter(filter_fn(may_be_shown))).try_init()
+        }
     };
-    started.map_err(|error| Failure::during("starting the log")(error as Box<dyn Error>))?;
-    for name in crate::settings::unknown_variables() {
-        tracing::warn!(name, "this environment variable looks like a setting and is none");
+    started.map_err(|error| Failure::during("starting the log")(Box::new(error) as Box<dyn Error>))?;
+    for (name, suggestion) in unknown_variables() {
+        tracing::warn!(name, "this environment variable looks like a setting and is none{suggestion}");
     }
+    if std::env::args().any(|argument| is_url_with_password(&argument)) {
+        tracing::warn!(
+            "a password is among the arguments of this process, where every user of the machine can read it: give the \
+             database's URL in the environment (DABBA_DATABASE) or as file:PATH"
+        );
+    }
+    permissions::warn(settings, config);
     Ok(())
+}
+
+/// Whether output to a terminal may have colours (<https://no-color.org>).
+pub(crate) fn wants_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn may_be_shown(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with(OWN) || MOST_OF_LIBRARIES >= *metadata.level()
+}
+
+fn is_url_with_password(argument: &str) -> bool {
+    let value = argument
+        .strip_prefix("--")
+        .and_then(|option| option.split_once('='))
+        .map_or(argument, |(_, value)| value);
+    is_database_url(value) && has_password(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_among_the_arguments_is_noticed() {
+        for (argument, has) in [
+            ("postgresql://u:secret@h/d", true),
+            ("--database=postgresql://u:secret@h/d", true),
+            ("--to=postgres://h/d?password=secret", true),
+            ("postgresql://u@h/d", false),
+            ("--database=file:/run/secrets/database", false),
+            ("--listen=127.0.0.1:80", false),
+        ] {
+            assert_eq!(is_url_with_password(argument), has, "{argument}");
+        }
+    }
 }

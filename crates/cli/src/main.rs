@@ -4,16 +4,20 @@
 //! `commands::Command`, and a line in the README.
 
 mod background;
+mod build;
 mod child;
 mod commands;
 mod data;
 mod databases;
 mod demo_data;
 mod failure;
+mod listening;
 mod logging;
 mod open_files;
 mod output;
 mod payments;
+mod permissions;
+mod redaction;
 mod sandbox;
 mod settings;
 mod signals;
@@ -21,18 +25,22 @@ mod signing_key;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use rustix::{fs::Mode, process::umask};
 
 /// Many small allocations on many threads: this allocator serves them better than the system's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match commands::Cli::parse().run() {
+    // Files and directories are for their owner only: most hold secrets or personal data. Children inherit it.
+    umask(Mode::RWXG | Mode::RWXO);
+    match commands::Cli::from_arguments().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("dabba: {failure}");
-            ExitCode::FAILURE
+            if !failure.is_silent() {
+                output::note(&failure);
+            }
+            ExitCode::from(failure.exit_status())
         }
     }
 }

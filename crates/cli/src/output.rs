@@ -9,18 +9,63 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
+/// Width that every table fits.
+pub(crate) const WIDTH: usize = 80;
+
 /// Writes a line, at once and in one piece, so that who reads it has all of it. A reader that has gone
-/// away (`dabba … | head`) ends the command.
+/// away (`dabba … | head`) ends the command quietly.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
     let text = format!("{text}\n");
     let mut stdout = std::io::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(Failure::during("writing to standard output"))
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|error| Failure::of_output(&error))
 }
 
 /// Writes a value as one line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     line(serde_json::to_string(value).map_err(Failure::during("writing JSON"))?)
+}
+
+/// Writes a value as JSON if that is wanted, else as text.
+pub(crate) fn either(
+    json_wanted: bool,
+    value: &impl Serialize,
+    text: impl std::fmt::Display,
+) -> Result<(), Failure> {
+    if json_wanted { json(value) } else { line(text) }
+}
+
+/// Writes a note for the person at the terminal to standard error: no log line, and no part of what was asked for.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    // A note that nobody can read is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "dabba: {text}");
+}
+
+/// A text in lines of at most [`WIDTH`] characters: the first begins with `first`, the others with as many blanks. Words,
+/// such as ids and URLs, stay whole.
+pub(crate) fn wrapped(first: &str, text: &str) -> String {
+    let blanks = " ".repeat(first.chars().count());
+    let options =
+        textwrap::Options::new(WIDTH).initial_indent(first).subsequent_indent(&blanks).break_words(false);
+    textwrap::fill(text, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_wrapped_between_words() {
+        let id = "x".repeat(60);
+        let wrapped = wrapped(
+            "  reason  ",
+            &format!("{id} is an id that stays in one piece, and more words follow it"),
+        );
+        let lines: Vec<&str> = wrapped.lines().collect();
+        assert!(lines.len() > 1 && lines.iter().all(|line| line.chars().count() <= WIDTH), "{wrapped}");
+        assert!(
+            lines[0].starts_with(&format!("  reason  {id}")) && lines[1].starts_with("          "),
+            "{wrapped}"
+        );
+    }
 }

@@ -5,24 +5,26 @@
 //! how).
 
 mod documentation;
+mod file;
 mod values;
 
 use std::{
-    net::SocketAddr,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use confique::{Config, File, FileFormat};
+use confique::{Config, Layer as _};
 use dabba_store::chain;
 
 pub(crate) use self::{
-    documentation::template,
+    documentation::{default_of, template},
+    file::{Names, parse as parse_file},
     values::{
         Bounded, DatabaseUrl, LogFilter, LogFormat, Milliseconds, Networks, PaymentGatewayName, PoolSeconds,
-        PoolSize, WebUrl,
+        PoolSize, WebUrl, is_database_url,
     },
 };
-use crate::failure::Failure;
+use crate::{failure::Failure, listening::ListenAddress};
 
 /// The file that is read when none is named, if there is one.
 pub(crate) const DEFAULT_FILE: &str = "dabba.toml";
@@ -36,10 +38,10 @@ pub(crate) const ENVIRONMENT_PREFIX: &str = "DABBA_";
 #[config(layer_attr(serde(deny_unknown_fields)))]
 #[config(layer_attr(command(next_help_heading = "Settings")))]
 pub(crate) struct Settings {
-    /// Address and port to serve on. Port 0 takes any free port.
+    /// Host, by name or address, and port to serve on. Port 0 takes any free port.
     #[config(env = "DABBA_LISTEN", default = "127.0.0.1:8080")]
     #[config(layer_attr(arg(long, value_name = "ADDRESS")))]
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: ListenAddress,
 
     /// Directory of the embedded database and of the signing key. Made when it is not there.
     #[config(env = "DABBA_DATA", default = "dabba-data")]
@@ -47,8 +49,9 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
 
     /// URL of the PostgreSQL database that keeps all orders, as in
-    /// `postgresql://user@host/database?sslmode=verify-full`. The embedded database is used when neither
-    /// this nor `shards` is given.
+    /// `postgresql://user@host/database?sslmode=verify-full`, or `file:PATH` for a file that contains the URL. Other users of
+    /// the machine can read the arguments of a process, so a URL with a password belongs in such a file or in the environment.
+    /// The embedded database is used when neither this nor `shards` is given.
     #[config(env = "DABBA_DATABASE")]
     #[config(layer_attr(arg(long, value_name = "URL")))]
     pub(crate) database: Option<DatabaseUrl>,
@@ -299,12 +302,34 @@ impl Settings {
     ///
     /// A file that is named must be there; the default one need not.
     pub(crate) fn load(flags: Layer, file: Option<&Path>) -> Result<Self, Failure> {
-        let source = match file {
-            Some(path) => File::with_format(path, FileFormat::Toml).required(),
-            None => File::with_format(DEFAULT_FILE, FileFormat::Toml),
-        };
-        let file_layer: Layer = source.load().map_err(wrong)?;
-        let settings = Self::builder().preloaded(flags).env().preloaded(file_layer).load().map_err(wrong)?;
+        let layers = [flags, Layer::from_env().map_err(wrong)?, read_layer(file)?];
+        Self::of_layers(layers)
+    }
+
+    /// The same for a command that writes test data: which databases it writes to, only the flags say. Answers what else names
+    /// a database and was left out.
+    pub(crate) fn load_with_databases_of_flags(
+        flags: Layer,
+        file: Option<&Path>,
+    ) -> Result<(Self, Vec<&'static str>), Failure> {
+        let (mut environment, mut of_file) = (Layer::from_env().map_err(wrong)?, read_layer(file)?);
+        let mut left_out = Vec::new();
+        for (source, layer) in [("the environment", &mut environment), ("the settings file", &mut of_file)] {
+            let is_named = [
+                layer.database.take().is_some(),
+                layer.replica_database.take().is_some(),
+                layer.shards.take().is_some(),
+            ];
+            if is_named.contains(&true) {
+                left_out.push(source);
+            }
+        }
+        Ok((Self::of_layers([flags, environment, of_file])?, left_out))
+    }
+
+    fn of_layers([flags, environment, file]: [Layer; 3]) -> Result<Self, Failure> {
+        let sources = Self::builder().preloaded(flags).preloaded(environment).preloaded(file);
+        let settings = sources.load().map_err(wrong)?;
         settings.check()?;
         Ok(settings)
     }
@@ -333,17 +358,63 @@ fn wrong(error: confique::Error) -> Failure {
     Failure::new(format!("wrong settings: {}", chain(&error)).trim_end())
 }
 
-/// Variables that only tests set.
-const FOR_TESTS: [&str; 2] = [crate::databases::TEST_KNOWN_SCHEMA, crate::commands::copy::TEST_PAGE_ROWS];
+/// Settings that say which databases are used.
+pub(crate) const DATABASE_SETTINGS: [&str; 3] = ["database", "replica_database", "shards"];
 
-/// Variables that begin like a setting's and are none: most likely misspelt.
-pub(crate) fn unknown_variables() -> Vec<String> {
-    let known = documentation::variables();
-    let mut unknown: Vec<String> = std::env::vars_os()
+/// The text of the settings file and its path: of the file that is named, else of the default one if it is there.
+pub(crate) fn read_file(file: Option<&Path>) -> Result<Option<(PathBuf, String)>, Failure> {
+    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some((path.to_owned(), text))),
+        Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            Err(Failure::during(format_args!("reading the settings file {}", path.display()))(error))
+        }
+    }
+}
+
+fn read_layer(file: Option<&Path>) -> Result<Layer, Failure> {
+    let Some((path, text)) = read_file(file)? else { return Ok(Layer::empty()) };
+    let names: Vec<&str> = Settings::META.fields.iter().map(|field| field.name).collect();
+    let parsed = parse_file(&text, "setting", Names { known: &names, tables: &[] });
+    parsed.map_err(|error| Failure::new(format!("wrong settings in {}: {error}", path.display())))
+}
+
+/// Variables that are no settings, and are known all the same: what commands read, and what only tests and builds set.
+const OTHER_VARIABLES: [&str; 3] = [
+    crate::commands::TOKEN_VARIABLE,
+    crate::databases::TEST_KNOWN_SCHEMA,
+    crate::commands::copy::TEST_PAGE_ROWS,
+];
+
+/// Variables that begin like a setting's and are none: most likely misspelt. Each with what may be meant.
+pub(crate) fn unknown_variables() -> Vec<(String, String)> {
+    let known: Vec<&str> = documentation::variables().into_iter().chain(OTHER_VARIABLES).collect();
+    let mut unknown: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| name.starts_with(ENVIRONMENT_PREFIX) && !known.contains(&name.as_str()))
-        .filter(|name| !FOR_TESTS.contains(&name.as_str()))
+        .map(|name| {
+            let suggestion = suggestion(&name, known.iter().copied());
+            (name, suggestion)
+        })
         .collect();
     unknown.sort();
     unknown
+}
+
+/// How alike two names are, from 0 to 1, for one to be suggested for the other.
+const LIKENESS: f64 = 0.8;
+
+/// Settings of earlier versions, and what has taken their place.
+const REPLACED: [(&str, &str); 1] = [("trust_forwarded_for", "trusted_proxies")];
+
+/// "; did you mean …?" with the known name that is most like a misspelt one; empty if none is like it.
+fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let setting = name.strip_prefix(ENVIRONMENT_PREFIX).unwrap_or(name).to_lowercase();
+    if let Some((_, successor)) = REPLACED.iter().find(|(replaced, _)| *replaced == setting) {
+        return format!("; the setting {successor} has taken its place");
+    }
+    let likeness = known.into_iter().map(|known| (strsim::jaro(name, known), known));
+    let best = likeness.filter(|(likeness, _)| *likeness >= LIKENESS).max_by(|a, b| a.0.total_cmp(&b.0));
+    best.map_or_else(String::new, |(_, known)| format!("; did you mean {known}?"))
 }

@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     fs::{self, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -45,10 +45,6 @@ pub(crate) fn read(path: &Path) -> Result<SigningKey, Failure> {
     let during =
         |error: &dyn std::fmt::Display| Failure::new(format!("signing key {}: {error}", path.display()));
     let text = fs::read_to_string(path).map_err(|error| during(&error))?;
-    let metadata = fs::metadata(path).map_err(|error| during(&error))?;
-    if metadata.permissions().mode() & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), "others than its owner may read the signing key");
-    }
     let bytes = from_hexadecimal(text.trim()).ok_or_else(|| {
         during(&format_args!("must be at least {} hexadecimal digits and nothing else", KEY_BYTES * 2))
     })?;
@@ -92,6 +88,8 @@ fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

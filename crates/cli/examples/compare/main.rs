@@ -136,6 +136,9 @@ fn bench(arguments: &Arguments, dabba: &Path, url: Option<&str>, mixes: &[&str])
     if arguments.prefill.is_some() || arguments.baseline.is_some() {
         command.arg("--skip-audit");
     }
+    if arguments.prefill.is_some() {
+        command.arg("--disposable"); // A database with a past is loaded several times.
+    }
     if let Some(url) = url {
         command.args(["--database", url]);
     }

@@ -9,9 +9,8 @@ use dabba_sim::{AuditOptions, GatewayLedger, GatewaySummary, audit};
 
 use crate::{
     commands::{DataArguments, block_on},
-    databases::Databases,
     failure::Failure,
-    logging, output, sandbox,
+    output, sandbox,
     settings::WebUrl,
 };
 
@@ -34,16 +33,8 @@ pub(crate) struct Arguments {
 /// Reads all orders and prints what is wrong with them; fails when something is. Nothing is changed: a
 /// database that is not there is not made, one with an older schema is refused.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mut settings = arguments.settings.load()?;
-    settings.migrate = false;
-    logging::start(&settings)?;
-    let databases = Databases::from_settings(&settings)?;
+    let (settings, databases) = arguments.settings.load_existing()?;
     let clock = sandbox::clock_of(&settings, &databases)?;
-    if let Databases::Embedded(file) = &databases
-        && !file.exists()
-    {
-        return Err(Failure::new(format!("there is no database at {}", file.display())));
-    }
     block_on(async {
         let store = databases.open_to_read(&settings).await?.store;
         let provider = arguments.simulated_payments.as_ref().map(SimulatedLedger::new).transpose()?;

@@ -1,13 +1,14 @@
 //! `dabba backup`
 
-use std::path::PathBuf;
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
 
 use dabba_store_sqlite::{Contents, SqliteStore};
+use serde::Serialize;
 
-use crate::{
-    commands::DataArguments, databases::Databases, failure::Failure, logging, output, sandbox,
-    settings::Settings,
-};
+use crate::{commands::DataArguments, databases::Databases, failure::Failure, output, sandbox};
 
 /// What the command takes.
 #[derive(clap::Args)]
@@ -15,19 +16,21 @@ pub(crate) struct Arguments {
     /// The file to write, which must not be there yet.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Prints one object of JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     settings: DataArguments,
 }
 
 /// Writes a backup of the embedded database, also while a server runs.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let settings = arguments.settings.load()?;
-    logging::start(&settings)?;
-    let database = embedded(&settings)?;
+    let (settings, databases) = arguments.settings.load_existing()?;
+    let database = embedded(&databases)?;
     if arguments.file.as_os_str() == "-" {
         return Err(Failure::new("a backup is written to a file, not to standard output: name a file"));
     }
-    if sandbox::is_one(&settings, &Databases::Embedded(database.clone())) {
+    if sandbox::is_one(&settings, &databases) {
         return Err(Failure::new(format!(
             "{} is a sandbox: its times are ahead of the clock of every other server, so its data stays there",
             settings.data.display()
@@ -35,6 +38,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let contents = SqliteStore::back_up(&database, &arguments.file)
         .map_err(Failure::during(format_args!("backing up {}", database.display())))?;
+    if arguments.json {
+        return output::json(&Json::new(&arguments.file, None, &contents));
+    }
     output::line(format_args!("Backed up {} to {}.", in_words(&contents), arguments.file.display()))?;
     output::line(format_args!(
         "The key that signs tokens is not in it: keep a copy of {} where passwords are kept.",
@@ -42,10 +48,32 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     ))
 }
 
-/// The file of the embedded database, if the settings use that one.
-pub(super) fn embedded(settings: &Settings) -> Result<PathBuf, Failure> {
-    match Databases::from_settings(settings)? {
-        Databases::Embedded(file) => Ok(file),
+/// What was written, for programs.
+#[derive(Serialize)]
+pub(super) struct Json<'a> {
+    file: Cow<'a, str>,
+    /// Where the database is kept that a restore has replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<Cow<'a, str>>,
+    orders: u64,
+    events: u64,
+    restaurants: u64,
+    accounts: u64,
+    bytes: u64,
+}
+
+impl<'a> Json<'a> {
+    pub(super) fn new(file: &'a Path, kept: Option<&'a Path>, contents: &Contents) -> Self {
+        let Contents { orders, events, restaurants, accounts, bytes } = *contents;
+        let kept = kept.map(Path::to_string_lossy);
+        Self { file: file.to_string_lossy(), kept, orders, events, restaurants, accounts, bytes }
+    }
+}
+
+/// The file of the embedded database, if that one is used.
+pub(super) fn embedded(databases: &Databases) -> Result<PathBuf, Failure> {
+    match databases {
+        Databases::Embedded(file) => Ok(file.clone()),
         Databases::Postgres(_) => Err(Failure::new(
             "this command is for the embedded database; PostgreSQL is backed up with its own means, as \
              docs/operations/backup.md describes",

@@ -1,5 +1,6 @@
 //! `dabba bench`
 
+mod disposable;
 mod plot;
 mod server;
 mod table;
@@ -42,9 +43,12 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
                         from this machine. Afterwards the server is killed, and the auditor looks whether every \
                         acknowledged order is there.\n\n\
                         A server that runs, named with --server, must be on this machine, and is left running. The \
-                        settings say where its signing key is and, if on PostgreSQL, its orders: the auditor reads \
-                        these too. In the embedded database, which only one process can open, it lists them over \
-                        the API."
+                        settings say where its signing key is; --database or --shards, where its orders are: the auditor \
+                        reads these too. In the embedded database, which only one process can open, it lists them over \
+                        the API.\n\n\
+                        The load writes restaurants, accounts and orders that stay there. So a database that contains data \
+                        is refused unless --disposable is given, and which databases are used, only the flags say: neither \
+                        the environment nor the settings file."
 )]
 pub(crate) struct Arguments {
     /// What is done over and over: place, life (placed to delivered), menu, order, kitchen, replay. Several, one
@@ -71,6 +75,9 @@ pub(crate) struct Arguments {
     /// Draws latency over load into this file (SVG): a line for each mix.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    /// States that nobody needs what the database contains: without it, a database with data is refused.
+    #[arg(long)]
+    disposable: bool,
     /// Measures this server, which runs, instead of starting one. For example `http://127.0.0.1:8080`.
     #[arg(long, value_name = "URL")]
     server: Option<WebUrl>,
@@ -107,16 +114,24 @@ async fn bench(arguments: Arguments) -> Result<(), Failure> {
     let mut data = arguments.data.clone();
     let (server, settings) = match &arguments.server {
         Some(url) => {
-            let settings = Settings { migrate: false, ..data.load()? };
-            (Server::running(url, &settings)?, settings)
+            let settings = Settings { migrate: false, ..data.load_for_test_data()? };
+            let server = Server::running(url, &settings)?;
+            if !arguments.disposable {
+                disposable::refuse_server(&server).await?;
+            }
+            (server, settings)
         }
         None if data.data.is_some() => {
             return Err(Failure::new("--data is for a server that runs: name it with --server"));
         }
         None => {
             data.data = Some(directory.path().join("data"));
-            let settings = data.clone().load()?;
+            let settings = data.clone().load_for_test_data()?;
+            if !arguments.disposable {
+                disposable::refuse_database(&settings).await?;
+            }
             fill(&settings, arguments.prefill).await?;
+            data.write_config_without_databases(&directory.path().join("settings.toml"))?;
             (Server::start(&settings, &data).await?, settings)
         }
     };

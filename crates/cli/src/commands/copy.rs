@@ -21,7 +21,7 @@ use super::{DataArguments, block_on};
 use crate::{
     databases::{Databases, ShardsFile, mark_as_copied},
     failure::Failure,
-    logging, output, sandbox,
+    output, sandbox,
     settings::{DatabaseUrl, Settings},
 };
 
@@ -55,12 +55,10 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { to, despite_breaches, config, data } = arguments;
     let settings = DataArguments { config, data, ..DataArguments::default() }.load()?;
-    logging::start(&settings)?;
     let file = settings.embedded_database();
-    if !file.exists() {
-        return Err(Failure::new(format!("there is no database at {}", file.display())));
-    }
-    if sandbox::is_one(&settings, &Databases::Embedded(file.clone())) {
+    let databases = Databases::Embedded(file.clone());
+    databases.require()?;
+    if sandbox::is_one(&settings, &databases) {
         return Err(Failure::new(format!(
             "{} is a sandbox: its times are ahead of the clock of every other server, so its data stays there",
             settings.data.display()
@@ -106,7 +104,7 @@ impl Copy<'_> {
                     | StoreError::Contention(_)
                     | StoreError::OutcomeUnknown(_) => "; give the same command again to go on",
                 };
-                Failure::new(format!("copying to {place}: {error}{hint}"))
+                Failure::new(format!("{}{hint}", Failure::during(format_args!("copying to {place}"))(error)))
             }
         };
         let target =

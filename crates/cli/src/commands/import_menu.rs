@@ -6,17 +6,16 @@ use std::{collections::HashMap, fs, path::PathBuf};
 
 use dabba_domain::{ExternalId, RestaurantId, Role, import, import::RestaurantDocument};
 use dabba_engine::Principal;
-use dabba_sim::Client;
 use serde::Serialize;
 
 use self::target::{EngineTarget, ServerTarget, Target};
 use crate::{
-    commands::{CLOSING_TIME, DataArguments, block_on},
+    commands::{CLOSING_TIME, DataArguments, TOKEN_VARIABLE, block_on, remote::ServerArguments},
     data,
     databases::{Databases, Opened},
     demo_data,
     failure::Failure,
-    logging, output, sandbox,
+    output, sandbox,
     settings::Settings,
 };
 
@@ -32,12 +31,8 @@ pub(crate) struct Arguments {
     /// Registers restaurants without an `external_id` even if there are restaurants of the same name.
     #[arg(long, conflicts_with = "restaurant")]
     new: bool,
-    /// Imports through a running server, for example `http://127.0.0.1:8080`.
-    #[arg(long, value_name = "URL", requires = "token")]
-    server: Option<String>,
-    /// An admin's token for that server; with --restaurant, one of its staff will do.
-    #[arg(long, requires = "server")]
-    token: Option<String>,
+    #[command(flatten)]
+    server: ServerArguments,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -88,7 +83,7 @@ struct Imported {
 
 /// Imports a file. It is checked whole before anything is written.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { file, restaurant, new, server, token, json, settings } = arguments;
+    let Arguments { file, restaurant, new, server, json, settings } = arguments;
     let documents = read(&file)?;
     if restaurant.is_some() && documents.len() != 1 {
         return Err(Failure::new(format!(
@@ -98,13 +93,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         )));
     }
     let import = Import { documents, restaurant, new, json };
-    if let (Some(server), Some(token)) = (server, token) {
-        let client = Client::new(&server).map_err(Failure::during("--server"))?.with_token(&token);
+    if let Some(client) = server.client()? {
         return block_on(import.into_target(&ServerTarget { client }));
     }
-    let settings = settings.load()?;
-    logging::start(&settings)?;
-    block_on(import_into(&settings, import))
+    let (settings, databases) = settings.load_existing()?;
+    block_on(import_into(&settings, &databases, import))
 }
 
 /// Reads the file, or lists all that is wrong with it.
@@ -158,19 +151,18 @@ impl Imported {
 }
 
 /// Imports into the databases. No server may be using the embedded one.
-async fn import_into(settings: &Settings, import: Import) -> Result<(), Failure> {
-    let databases = Databases::from_settings(settings)?;
+async fn import_into(settings: &Settings, databases: &Databases, import: Import) -> Result<(), Failure> {
     let opened = databases.open(settings).await;
     let Opened { store, .. } = opened.map_err(|failure| match databases {
         Databases::Postgres(_) => failure,
         Databases::Embedded(_) => Failure::new(format!(
             "{failure}\nWhile a server runs on this data directory, import through it: \
-             --server URL --token TOKEN (`dabba token --role admin` prints one)"
+             --server URL, with a token in {TOKEN_VARIABLE} (`dabba token --role admin` prints one)"
         )),
     })?;
-    let clock = data::server_clock(sandbox::clock_of(settings, &databases)?, settings);
+    let clock = data::server_clock(sandbox::clock_of(settings, databases)?, settings);
     data::synchronize(&clock, &*store).await?;
-    let engine = data::start_engine(&store, clock, None, &databases, settings);
+    let engine = data::start_engine(&store, clock, None, databases, settings);
     let admin = Principal { account_id: demo_data::fresh_account_id(&engine), role: Role::Admin };
     let result = import.into_target(&EngineTarget { engine: &engine, admin }).await;
     engine.shut_down(CLOSING_TIME).await;

@@ -5,8 +5,14 @@ use std::path::PathBuf;
 use dabba_engine::{Clock as _, SystemClock};
 use dabba_store_sqlite::{Restored, SqliteStore};
 
-use super::backup::{embedded, in_words};
-use crate::{commands::DataArguments, data, databases, failure::Failure, logging, output};
+use super::backup::{Json, embedded, in_words};
+use crate::{
+    commands::DataArguments,
+    data,
+    databases::{self, Databases},
+    failure::Failure,
+    output,
+};
 
 /// What the command takes.
 #[derive(clap::Args)]
@@ -17,6 +23,9 @@ pub(crate) struct Arguments {
     /// Replaces a database that holds something. That database is kept under a name with the time.
     #[arg(long)]
     replace: bool,
+    /// Prints one object of JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     settings: DataArguments,
 }
@@ -24,14 +33,16 @@ pub(crate) struct Arguments {
 /// Puts a backup in the place of the embedded database, which no server may use.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
-    logging::start(&settings)?;
-    let database = embedded(&settings)?;
+    let database = embedded(&Databases::from_settings(&settings)?)?;
     data::make_directory(&settings)?;
     let time = SystemClock.now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let Restored { contents, kept } =
         SqliteStore::restore(&database, &arguments.file, arguments.replace.then_some(time.as_str()))
             .map_err(Failure::during(format_args!("restoring {}", arguments.file.display())))?;
     databases::remove_copied_mark(&database)?;
+    if arguments.json {
+        return output::json(&Json::new(&database, kept.as_deref(), &contents));
+    }
     output::line(format_args!("Restored {} to {}.", in_words(&contents), database.display()))?;
     if let Some(kept) = kept {
         output::line(format_args!("What was there is kept as {}.", kept.display()))?;

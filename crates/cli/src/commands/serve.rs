@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { demo, sandbox, json, config, settings } = arguments;
     let settings = Settings::load(settings, config.as_deref())?;
-    logging::start(&settings)?;
+    logging::start(&settings, config.as_deref())?;
     super::block_on(serve(settings, demo, sandbox, json))
 }
 
@@ -125,8 +125,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
 
 /// Takes the port. Connections wait in the socket's queue until the server is ready for them.
 async fn bind(settings: &Settings) -> Result<TcpListener, Failure> {
-    let during = format!("listening on {} (the setting listen)", settings.listen);
-    TcpListener::bind(settings.listen).await.map_err(Failure::during(during))
+    settings.listen.bind().await.map_err(Failure::during("the setting listen"))
 }
 
 /// The address under which this machine reaches a server that listens on all addresses.

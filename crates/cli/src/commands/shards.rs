@@ -10,7 +10,6 @@ use crate::{
     commands::{DataArguments, block_on},
     databases::Databases,
     failure::Failure,
-    logging,
 };
 
 /// What the command takes. Without a subcommand it shows the shards.
@@ -56,7 +55,6 @@ fn with_shards<F: Future<Output = Result<(), Failure>>>(
     work: impl FnOnce(crate::databases::ShardsFile) -> F,
 ) -> Result<(), Failure> {
     let settings = settings.load()?;
-    logging::start(&settings)?;
     let shards = Databases::from_settings(&settings)?.into_shards()?;
     // Within the runtime, which the connections need.
     block_on(async { work(shards).await })

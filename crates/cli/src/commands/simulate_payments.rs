@@ -1,6 +1,6 @@
 //! `dabba simulate-payments`
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use dabba_engine::{SystemClock, SystemRandom};
 use dabba_gateways::simulated::{
@@ -8,9 +8,11 @@ use dabba_gateways::simulated::{
 };
 use dabba_http::{ConnectionMetrics, ServeOptions};
 use serde::Serialize;
-use tokio::net::TcpListener;
 
-use crate::{commands::block_on, failure::Failure, output, payments, settings::WebUrl, signals::Signals};
+use crate::{
+    commands::block_on, failure::Failure, listening::ListenAddress, output, payments, settings::WebUrl,
+    signals::Signals,
+};
 
 /// Time for the calls in flight when the provider is told to stop.
 const GRACE: Duration = Duration::from_secs(2);
@@ -22,9 +24,9 @@ const GRACE: Duration = Duration::from_secs(2);
                         before. `GET /v1/ledger` lists what was done, `PUT /v1/health` makes it fail."
 )]
 pub(crate) struct Arguments {
-    /// Address and port to serve on. Port 0 takes any free port.
+    /// Host, by name or address, and port to serve on. Port 0 takes any free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
-    listen: SocketAddr,
+    listen: ListenAddress,
     /// Where to post what has become of payments: `/v1/webhooks/payments` of a server. Some of it late,
     /// some twice.
     #[arg(long, value_name = "URL", requires = "webhook_secret_file")]
@@ -63,8 +65,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
         }
         _ => router(provider, clock),
     };
-    let listener = TcpListener::bind(listen).await;
-    let listener = listener.map_err(Failure::during(format_args!("listening on {listen}")))?;
+    let listener = listen.bind().await?;
     let address = listener.local_addr().map_err(Failure::during("listening"))?;
     if json {
         output::json(&Json { address: format!("http://{address}") })?;

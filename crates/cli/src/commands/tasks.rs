@@ -1,6 +1,7 @@
 //! `dabba tasks`: what has failed too often, and what to do about it.
 
-use comfy_table::{Table, presets::NOTHING};
+use std::fmt;
+
 use dabba_domain::{
     OrderId, Role, TaskId, Timestamp,
     order::{ReviewReason, Task},
@@ -13,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    commands::{CLOSING_TIME, DataArguments, block_on},
+    commands::{CLOSING_TIME, DataArguments, TOKEN_VARIABLE, block_on, remote::ServerArguments},
     data,
     databases::{Databases, Opened},
     demo_data,
     failure::Failure,
-    logging, output, sandbox,
+    output, sandbox,
 };
 
 /// What the command takes. Without a subcommand it lists the parked tasks.
@@ -64,12 +65,8 @@ enum Command {
 /// Where the tasks are: behind a server, or in databases.
 #[derive(clap::Args)]
 struct PlaceArguments {
-    /// Asks a running server, for example `http://127.0.0.1:8080`.
-    #[arg(long, value_name = "URL", requires = "token")]
-    server: Option<String>,
-    /// An admin's token for that server.
-    #[arg(long, requires = "server")]
-    token: Option<String>,
+    #[command(flatten)]
+    server: ServerArguments,
     #[command(flatten)]
     settings: DataArguments,
 }
@@ -146,21 +143,17 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Retry { id, place }) => (Action::Retry { id }, place),
         Some(Command::Resolve { id, reason, place }) => (Action::Resolve { id, reason }, place),
     };
-    let PlaceArguments { server, token, settings } = place;
-    if let (Some(server), Some(token)) = (server, token) {
-        let client = Client::new(&server).map_err(Failure::during("--server"))?.with_token(&token);
+    if let Some(client) = place.server.client()? {
         return block_on(through(&client, action));
     }
-    let settings = settings.load()?;
-    logging::start(&settings)?;
+    let (settings, databases) = place.settings.load_existing()?;
     block_on(async {
-        let databases = Databases::from_settings(&settings)?;
         let opened = databases.open(&settings).await;
         let Opened { store, .. } = opened.map_err(|failure| match databases {
             Databases::Postgres(_) => failure,
             Databases::Embedded(_) => Failure::new(format!(
                 "{failure}\nWhile a server runs on this data directory, ask it: \
-                 --server URL --token TOKEN (`dabba token --role admin` prints one)"
+                 --server URL, with a token in {TOKEN_VARIABLE} (`dabba token --role admin` prints one)"
             )),
         })?;
         let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
@@ -177,17 +170,18 @@ async fn within(engine: &Engine, action: Action) -> Result<(), Failure> {
     let admin = Principal { account_id: demo_data::fresh_account_id(engine), role: Role::Admin };
     match action {
         Action::List { json } => {
-            let (mut after, mut is_incomplete) = (None, false);
-            let mut table = new_table();
+            let (mut after, mut is_incomplete, mut is_empty) = (None, false, true);
             loop {
                 let page = engine.parked_tasks(&admin, after, PageSize::DEFAULT).await;
                 let page = page.map_err(Failure::during("listing tasks"))?;
                 is_incomplete |= page.incomplete;
                 let is_last = page.tasks.len() < PageSize::DEFAULT.get() as usize;
                 after = page.tasks.last().map(|last| last.task.id);
-                show(page.tasks.into_iter().map(Row::from).collect(), &mut table, json)?;
+                let rows: Vec<Row> = page.tasks.into_iter().map(Row::from).collect();
+                is_empty &= rows.is_empty();
+                show(&rows, json)?;
                 if is_last {
-                    return finish(&table, is_incomplete, json);
+                    return finish(is_empty, is_incomplete, json);
                 }
             }
         }
@@ -206,18 +200,18 @@ async fn within(engine: &Engine, action: Action) -> Result<(), Failure> {
 async fn through(client: &Client, action: Action) -> Result<(), Failure> {
     match action {
         Action::List { json } => {
-            let (mut cursor, mut is_incomplete) = (String::new(), false);
-            let mut table = new_table();
+            let (mut cursor, mut is_incomplete, mut is_empty) = (String::new(), false, true);
             loop {
                 let path = format!("/v1/tasks?state=parked{cursor}");
                 let answer = client.get(&path).send().await.map_err(Failure::during("listing tasks"))?;
                 let page: Page =
                     serde_json::from_value(answer.body).map_err(Failure::during("listing tasks"))?;
                 is_incomplete |= page.incomplete;
-                show(page.tasks, &mut table, json)?;
+                is_empty &= page.tasks.is_empty();
+                show(&page.tasks, json)?;
                 match page.next_cursor {
                     Some(next) => cursor = format!("&cursor={next}"),
-                    None => return finish(&table, is_incomplete, json),
+                    None => return finish(is_empty, is_incomplete, json),
                 }
             }
         }
@@ -234,39 +228,30 @@ async fn through(client: &Client, action: Action) -> Result<(), Failure> {
     }
 }
 
-fn new_table() -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["task", "order", "kind", "parked at", "attempts", "reason"]);
-    table
-}
-
-/// Prints tasks as JSON, or adds them to the table.
-fn show(rows: Vec<Row>, table: &mut Table, json: bool) -> Result<(), Failure> {
+/// Prints tasks, as JSON or for a person: an id fills half a line, so each task has several.
+fn show(rows: &[Row], json: bool) -> Result<(), Failure> {
     for row in rows {
-        if json {
-            output::json(&row)?;
-            continue;
-        }
-        let last_error = || row.failures.last().map_or("", |last| &last.error).to_owned();
-        let reason = row.reason.as_ref().map_or_else(last_error, ToString::to_string);
-        table.add_row([
-            row.id.to_string(),
-            row.order_id.to_string(),
-            row.kind,
-            row.parked_at.to_string(),
-            row.attempts.to_string(),
-            reason,
-        ]);
+        if json { output::json(row)? } else { output::line(row)? }
     }
     Ok(())
 }
 
-/// Prints the table. Fails when something may be missing in the list.
-fn finish(table: &Table, is_incomplete: bool, json: bool) -> Result<(), Failure> {
-    match (json, table.is_empty()) {
-        (true, _) => {}
-        (false, true) => output::line("no task is parked")?,
-        (false, false) => output::line(table)?,
+impl fmt::Display for Row {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, order_id, kind, reason, attempts, parked_at, failures } = self;
+        let last_error = || failures.last().map_or("", |last| &last.error).to_owned();
+        let reason = reason.as_ref().map_or_else(last_error, ToString::to_string);
+        writeln!(formatter, "task       {id}")?;
+        writeln!(formatter, "  order    {order_id}")?;
+        writeln!(formatter, "  kind     {kind}, parked at {parked_at} after {attempts} attempts")?;
+        formatter.write_str(&output::wrapped("  reason   ", &reason))
+    }
+}
+
+/// Ends a list. Fails when something may be missing in it.
+fn finish(is_empty: bool, is_incomplete: bool, json: bool) -> Result<(), Failure> {
+    if is_empty && !json {
+        output::line("no task is parked")?;
     }
     if is_incomplete {
         return Err(Failure::new("a shard did not answer: tasks of its orders are missing"));

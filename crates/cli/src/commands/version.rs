@@ -1,11 +1,48 @@
 //! `dabba version`
 
-use std::env::consts::{ARCH, OS};
+use serde::Serialize;
 
-use crate::{failure::Failure, output};
+use crate::{build::BUILD, failure::Failure, output};
+
+/// What the command takes.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Prints one object of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The form for programs.
+#[derive(Serialize)]
+struct Json {
+    version: &'static str,
+    commit: &'static str,
+    profile: &'static str,
+    target: &'static str,
+    rustc: &'static str,
+    schemas: Schemas,
+}
+
+/// The newest schema that the binary knows, of each store.
+#[derive(Serialize)]
+struct Schemas {
+    sqlite: u32,
+    postgresql: u32,
+}
 
 /// Prints what this binary is.
-pub(crate) fn run() -> Result<(), Failure> {
-    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
-    output::line(format_args!("dabba {} ({profile} build for {ARCH}-{OS})", env!("CARGO_PKG_VERSION")))
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let crate::build::Build { version, commit, profile, target, rustc } = BUILD;
+    let schemas = Schemas {
+        sqlite: dabba_store_sqlite::SqliteStore::NEWEST_SCHEMA,
+        postgresql: dabba_store_postgres::PostgresOptions::NEWEST_SCHEMA,
+    };
+    let text = format!(
+        "dabba {version} ({profile} build for {target})\n\
+         commit   {commit}\n\
+         rustc    {rustc}\n\
+         schemas  SQLite {}, PostgreSQL {}",
+        schemas.sqlite, schemas.postgresql
+    );
+    output::either(arguments.json, &Json { version, commit, profile, target, rustc, schemas }, text)
 }

@@ -8,7 +8,7 @@ use crate::{
     data,
     databases::{Databases, Opened},
     failure::Failure,
-    logging, output,
+    output,
     payments::Payments,
     sandbox,
     settings::Settings,
@@ -28,7 +28,6 @@ pub(crate) struct Arguments {
 /// Works tasks until a signal says to stop.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
-    logging::start(&settings)?;
     block_on(work(settings))
 }
 
@@ -37,6 +36,7 @@ async fn work(settings: Settings) -> Result<(), Failure> {
     let databases = Databases::from_settings(&settings)?;
     let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
     let gateway = Payments::for_workers(&settings, sandbox::is_one(&settings, &databases))?.gateway;
+    databases.require()?;
     let Some(opened) = signals.unless_stopped(databases.open(&settings)).await else { return Ok(()) };
     let Opened { store, place, .. } = opened?;
     databases.warn_of_leftover(&settings).await;

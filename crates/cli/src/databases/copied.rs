@@ -25,8 +25,9 @@ pub(crate) fn mark(database: &Path, copied: &str) -> Result<(), Failure> {
     let write = || {
         // A rename replaces a symbolic link, and does not follow it.
         let directory = mark.parent().unwrap_or(Path::new("."));
-        let mut new =
-            tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(directory)?;
+        let mut new = tempfile::Builder::new().tempfile_in(directory)?;
+        // The mark of a privileged user has to be read by the user of the server. There is no secret in it.
+        new.as_file().set_permissions(Permissions::from_mode(0o644))?;
         writeln!(new, "{copied}")?;
         new.as_file().sync_all()?;
         new.persist(&mark)?;

@@ -128,7 +128,7 @@ async fn verify(shards: &ShardsFile, stores: &[PostgresStore], settings: &Settin
         match verified {
             Ok(()) => {}
             Err(StoreError::Unavailable(text)) => missing.push(format!("{shard}: {text}")),
-            Err(error) => return Err(Failure::new(format!("{shard}: {error}"))),
+            Err(error) => return Err(Failure::during(shard)(error)),
         }
     }
     if missing.len() == stores.len() {

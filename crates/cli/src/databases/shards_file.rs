@@ -24,11 +24,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     failure::Failure,
-    settings::{DatabaseUrl, Milliseconds, PoolSeconds, PoolSize},
+    settings::{DatabaseUrl, Milliseconds, Names, PoolSeconds, PoolSize, parse_file},
 };
 
 /// Only the owner may read and write: there may be passwords in the URLs.
 const OWNER_ONLY: u32 = 0o600;
+
+/// The names in the file.
+const NAMES: Names<'_> = Names { known: &["directory"], tables: &[("shard", SHARD_NAMES)] };
+const SHARD_NAMES: Names<'_> =
+    Names { known: &["name", "buckets", "url", "replica_url"], tables: &[("pool", POOL_NAMES)] };
+const POOL_NAMES: Names<'_> = Names {
+    known: &[
+        "size",
+        "wait_milliseconds",
+        "idle_seconds",
+        "lifetime_seconds",
+        "connect_timeout_milliseconds",
+        "statement_timeout_milliseconds",
+    ],
+    tables: &[],
+};
 
 /// The shards, checked: each bucket is in exactly one.
 #[derive(Clone, Debug)]
@@ -128,9 +144,7 @@ impl ShardsFile {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let document: Document =
-            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
-        Self::new(document)
+        Self::new(parse_file(text, "entry", NAMES)?)
     }
 
     fn new(document: Document) -> Result<Self, String> {
@@ -265,8 +279,13 @@ mod tests {
             ("2048-4095", "2048-4094", "4095-4095 are in none"),
             ("2048-4095", "2047-4095", "2047-2047 are in both north and south"),
             ("size = 24", "size = 0", "from 1 to 1000, not 0"),
-            ("size = 24", "sise = 24", "sise"),
-            ("replica_url", "replicas", "replicas"),
+            ("size = 24", "sise = 24", "line 6: there is no entry \"sise\"; did you mean size?"),
+            (
+                "replica_url",
+                "replica_uri",
+                "line 12: there is no entry \"replica_uri\"; did you mean replica_url?",
+            ),
+            ("buckets = \"0-2047\"", "buckets = ", "line 4: buckets: "),
             ("postgresql://south", "mysql://south", "postgresql://"),
             (
                 "[[shard]]\n        name = \"north\"",
@@ -276,6 +295,12 @@ mod tests {
         ] {
             let error = ShardsFile::parse(&TWO.replacen(from, to, 1)).unwrap_err();
             assert!(error.contains(part), "{to}: {error}");
+        }
+        for (from, to) in
+            [("/dabba\"", "/dabba"), ("url = \"postgresql", "url = \"mysql"), ("url = ", "url: ")]
+        {
+            let error = ShardsFile::parse(&TWO.replacen(from, to, 1)).unwrap_err();
+            assert!(error.contains("line 5") && !error.contains("secret"), "{to}: {error}");
         }
     }
 

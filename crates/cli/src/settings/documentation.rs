@@ -45,7 +45,7 @@ fn page() -> String {
         let name = field.name;
         let flag = name.replace('_', "-");
         let variable = variable(field).unwrap_or("–");
-        let default = default_of(field);
+        let default = default_in(field).map_or_else(|| "–".to_owned(), |default| format!("`{default}`"));
         let description = field.doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
         let description = description.trim();
         // Writing to a String cannot fail.
@@ -54,15 +54,21 @@ fn page() -> String {
     page
 }
 
-fn default_of(field: &Field) -> String {
+/// The default of the setting of this name.
+pub(crate) fn default_of(name: &str) -> Option<String> {
+    default_in(Settings::META.fields.iter().find(|field| field.name == name)?)
+}
+
+fn default_in(field: &Field) -> Option<String> {
     match field.kind {
-        FieldKind::Leaf { kind: LeafKind::Required { default: Some(default) }, .. } => match default {
-            Expr::Str(text) => format!("`{text}`"),
-            Expr::Bool(value) => format!("`{value}`"),
-            Expr::Integer(Integer::I32(number)) => format!("`{number}`"),
-            other => format!("`{other:?}`"),
-        },
-        _ => "–".to_owned(),
+        FieldKind::Leaf { kind: LeafKind::Required { default: Some(default) }, .. } => Some(match default {
+            Expr::Str("") => return None,
+            Expr::Str(text) => (*text).to_owned(),
+            Expr::Bool(value) => value.to_string(),
+            Expr::Integer(Integer::I32(number)) => number.to_string(),
+            other => format!("{other:?}"),
+        }),
+        _ => None,
     }
 }
 

@@ -1,9 +1,17 @@
 //! The types of settings that have rules of their own, checked alike from every source.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt, fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use dabba_http::Network;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::redaction::place_of;
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,25 +79,61 @@ pub(crate) type Milliseconds = Bounded<1, 600_000>;
 /// A time for which a connection is kept.
 pub(crate) type PoolSeconds = Bounded<1, 604_800>;
 
-/// Where a PostgreSQL database is. There may be a password in it, so it is not shown whole.
-#[derive(Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct DatabaseUrl(String);
+/// Where a PostgreSQL database is: a URL, or `file:` and the path of a file that contains it. There may be a password in the
+/// URL, so it is not shown whole.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct DatabaseUrl {
+    url: String,
+    file: Option<PathBuf>,
+}
 
 impl DatabaseUrl {
     /// The whole URL, for those who connect.
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        &self.url
     }
+
+    /// The file that contains the URL, if it was not given itself.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The text as it was given, for another process or file.
+    pub(crate) fn as_given(&self) -> Cow<'_, str> {
+        match &self.file {
+            Some(file) => format!("{FILE_PREFIX}{}", file.display()).into(),
+            None => self.url.as_str().into(),
+        }
+    }
+}
+
+/// What begins a text that names a file with a URL.
+const FILE_PREFIX: &str = "file:";
+
+/// Whether a text is a URL of a PostgreSQL database.
+pub(crate) fn is_database_url(text: &str) -> bool {
+    text.starts_with("postgresql://") || text.starts_with("postgres://")
 }
 
 impl FromStr for DatabaseUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.starts_with("postgresql://") || text.starts_with("postgres://") {
-            Ok(Self(text.to_owned()))
+        let Some(path) = text.strip_prefix(FILE_PREFIX) else {
+            return if is_database_url(text) {
+                Ok(Self { url: text.to_owned(), file: None })
+            } else {
+                Err("must be a URL that begins with postgresql://, or file:PATH".to_owned())
+            };
+        };
+        let file = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+        let read = fs::read_to_string(&file);
+        let text = read.map_err(|error| format!("the file {} cannot be read: {error}", file.display()))?;
+        let url = text.trim();
+        if is_database_url(url) && url.lines().count() == 1 {
+            Ok(Self { url: url.to_owned(), file: Some(file) })
         } else {
-            Err("must be a URL that begins with postgresql://".to_owned())
+            Err(format!("the file {} must contain one URL that begins with postgresql://", file.display()))
         }
     }
 }
@@ -100,14 +144,16 @@ impl<'de> Deserialize<'de> for DatabaseUrl {
     }
 }
 
+impl Serialize for DatabaseUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.as_given())
+    }
+}
+
 /// Host and database, without who connects and how.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.0.split_once("://").unwrap_or(("postgresql", ""));
-        // A password may hold anything but what separates the parts.
-        let rest = rest.split('?').next().unwrap_or_default();
-        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-        write!(formatter, "{scheme}://{place}")
+        formatter.write_str(&place_of(&self.url))
     }
 }
 
@@ -278,16 +324,35 @@ mod tests {
 
     #[test]
     fn a_database_is_shown_without_its_password() {
-        for (text, shown) in [
-            ("postgresql://user:p@ss@host:5432/db?password=secret", "postgresql://host:5432/db"),
-            ("postgres://host/db", "postgres://host/db"),
-            ("postgresql://u@a:1,b:2/db?target_session_attrs=read-write", "postgresql://a:1,b:2/db"),
-        ] {
-            let url: DatabaseUrl = text.parse().unwrap();
-            assert_eq!((url.to_string(), format!("{url:?}")), (shown.to_owned(), shown.to_owned()));
-            assert_eq!(url.as_str(), text);
+        let text = "postgresql://user:p@ss@host:5432/db?password=secret";
+        let url: DatabaseUrl = text.parse().unwrap();
+        let shown = "postgresql://host:5432/db".to_owned();
+        assert_eq!((url.to_string(), format!("{url:?}")), (shown.clone(), shown));
+        assert_eq!((url.as_str(), &*url.as_given()), (text, text));
+        let error = "mysql://user:secret@host/db".parse::<DatabaseUrl>().unwrap_err();
+        assert!(error.contains("postgresql://") && !error.contains("secret"), "{error}");
+    }
+
+    /// Proves that a URL is read from a file, is passed on as that file, and that a wrong file is named without its text.
+    #[test]
+    fn a_url_may_be_in_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("database");
+        fs::write(&path, "postgresql://u:secret@host/db\n").unwrap();
+        for prefix in ["file:", "file://"] {
+            let url: DatabaseUrl = format!("{prefix}{}", path.display()).parse().unwrap();
+            assert_eq!(url.as_str(), "postgresql://u:secret@host/db");
+            assert_eq!(url.as_given(), format!("file:{}", path.display()));
+            assert_eq!(url.file(), Some(path.as_path()));
         }
-        assert!("mysql://host/db".parse::<DatabaseUrl>().is_err());
+        for wrong in ["", "secret", "postgresql://u:secret@host/db\npostgresql://u:secret@host/db"] {
+            fs::write(&path, wrong).unwrap();
+            let error = format!("file:{}", path.display()).parse::<DatabaseUrl>().unwrap_err();
+            assert!(error.contains("one URL") && !error.contains("secret"), "{error}");
+        }
+        fs::remove_file(&path).unwrap();
+        let error = format!("file:{}", path.display()).parse::<DatabaseUrl>().unwrap_err();
+        assert!(error.contains("cannot be read") && error.contains(path.to_str().unwrap()), "{error}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use dabba_pg_cluster::Cluster;
 use dabba_sim::workload::{Load, Mix, Progress, Scene, run_load};
 use serde_json::Value;
 
-use super::support::{Server, block_on, failure, stdout};
+use super::support::{Server, block_on, dabba, failure, stdout};
 
 /// Proves that a load places as many orders as it reports, under keys that are its own.
 #[test]
@@ -131,9 +131,61 @@ fn a_bench_fills_the_database_first() {
         let arguments = [&["--prefill", "1234", "--rate", "20", "--connections", "2"], place].concat();
         let (_, verified) = bench(&arguments);
         assert_eq!((&verified["acknowledged"], &verified["audited"]), (&20.into(), &1_254.into()));
-        let (_, verified) = bench(&[&arguments[..], &["--skip-audit"]].concat());
+        let (_, verified) = bench(&[&arguments[..], &["--skip-audit", "--disposable"]].concat());
         assert_eq!((&verified["acknowledged"], &verified["audited"]), (&20.into(), &Value::Null));
     }
+}
+
+/// Proves that a database with data is left alone unless it is declared disposable, whether the data is of Dabba or of anybody
+/// else; and that only the flags name the database.
+#[test]
+fn a_bench_leaves_data_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    let short = ["bench", "--json", "--seconds", "1", "--rate", "10", "--connections", "2", "--skip-audit"];
+
+    cluster
+        .execute(&database, "CREATE TABLE letters (text text); INSERT INTO letters VALUES ('dear')")
+        .unwrap();
+    let text = failure(directory.path(), &[&short[..], &["--database", &url]].concat());
+    assert!(text.contains("its table letters has rows") && text.contains("--disposable"), "{text}");
+    let tables = "SELECT string_agg(relname, ',') FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+    assert_eq!(cluster.execute(&database, tables).unwrap().trim(), "letters", "nothing was written");
+    cluster.execute(&database, "DROP TABLE letters").unwrap();
+
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--database", &url]);
+    let placed = block_on(async {
+        let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+        let call =
+            server.client("customer").post(&path).idempotency_key("one").json(&server.announcement["order"]);
+        call.send().await.unwrap()
+    });
+    assert_eq!(placed.status, 201);
+    let data_path = data.path().to_str().unwrap();
+    let running = ["--server", &server.said("/address"), "--data", data_path];
+    let text = failure(directory.path(), &[&short[..], &running].concat());
+    assert!(text.contains("the server has orders") && text.contains("--disposable"), "{text}");
+    server.stop();
+    let text = failure(directory.path(), &[&short[..], &["--database", &url]].concat());
+    assert!(text.contains("has rows") && !text.contains("password"), "{text}");
+
+    let count = "SELECT (SELECT count(*) FROM orders) || ' ' || (SELECT count(*) FROM restaurants)";
+    assert_eq!(cluster.execute(&database, count).unwrap().trim(), "1 3");
+    std::fs::write(directory.path().join("dabba.toml"), format!("database = \"{url}\"\npool_size = 4\n"))
+        .unwrap();
+    for variable in [None, Some(&url)] {
+        let mut command = dabba(directory.path(), &short);
+        command.envs(variable.map(|url| ("DABBA_DATABASE", url)));
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && text.contains("is not used: name one with --database"), "{text}");
+        assert_eq!(text.contains("the environment names"), variable.is_some(), "{text}");
+    }
+    assert_eq!(cluster.execute(&database, count).unwrap().trim(), "1 3", "another database was loaded");
+    stdout(directory.path(), &[&short[..], &["--database", &url, "--disposable"]].concat());
 }
 
 /// Proves that wrong wishes are named.

@@ -5,6 +5,7 @@
 mod abuse;
 mod audit;
 mod backups;
+mod commands;
 mod copy;
 mod crashes;
 mod demo;
@@ -20,6 +21,7 @@ mod postgres;
 mod provider;
 mod readme;
 mod sandbox;
+mod secrets;
 mod serve;
 mod settings;
 mod split;

@@ -183,7 +183,7 @@ fn only_the_flag_makes_a_sandbox() {
     fs::write(directory.path().join("dabba.toml"), "sandbox = true\n").unwrap();
     let text = failure(directory.path(), &["serve"]);
     assert!(
-        text.contains("dabba.toml") && text.contains("sandbox") && text.contains("unknown field"),
+        text.contains("dabba.toml") && text.contains("line 1: there is no setting \"sandbox\""),
         "{text}"
     );
 }

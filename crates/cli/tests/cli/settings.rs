@@ -44,7 +44,7 @@ fn a_wrong_flag_is_named() {
 fn a_wrong_variable_is_named() {
     let directory = tempfile::tempdir().unwrap();
     for (name, value, reason) in [
-        ("DABBA_LISTEN", "localhost", "socket address"),
+        ("DABBA_LISTEN", "localhost", "must be HOST:PORT"),
         ("DABBA_REQUEST_TIMEOUT_SECONDS", "0", "from 1 to 600, not 0"),
         ("DABBA_REQUEST_TIMEOUT_SECONDS", "soon", "soon"),
         ("DABBA_LOG", "dabba=loud", "log filter"),
@@ -60,7 +60,7 @@ fn a_wrong_variable_is_named() {
 fn a_wrong_file_is_named_with_the_setting_in_it() {
     let directory = tempfile::tempdir().unwrap();
     for (file, setting, reason) in [
-        ("listn = \"127.0.0.1:1\"", "listn", "unknown field"),
+        ("listn = \"127.0.0.1:1\"", "listn", "line 1: there is no setting \"listn\"; did you mean listen?"),
         ("shutdown_grace_seconds = 0", "shutdown_grace_seconds", "from 1 to 600, not 0"),
         ("migrate = \"perhaps\"", "migrate", "expected a boolean"),
         ("listen = ", "listen", "line 1"),
@@ -91,4 +91,55 @@ fn the_printed_file_is_one_to_begin_with() {
     fs::write(directory.path().join("dabba.toml"), &active).unwrap();
     let migrated = stdout(directory.path(), &["migrate"]);
     assert!(migrated.contains("dabba-data"), "with every default written out: {active}");
+}
+
+/// Proves that every unknown name in the file is listed at once, and that a misspelt variable is noticed by every command that
+/// loads the settings, each with what is meant.
+#[test]
+fn unknown_names_come_with_a_suggestion() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dabba.toml");
+    fs::write(&file, "listn = \"127.0.0.1:1\"\nwork = true\nshutdown_grace = 1\nfoo = 2\n").unwrap();
+    let text = failure(directory.path(), &["migrate"]);
+    for part in [
+        "line 1: ",
+        "did you mean listen?",
+        "line 3: ",
+        "did you mean shutdown_grace_seconds?",
+        "line 4: there is no setting \"foo\"",
+    ] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    fs::remove_file(file).unwrap();
+    for arguments in [&["migrate"][..], &["audit"], &["token", "--role", "admin"]] {
+        let output = dabba(directory.path(), arguments).env("DABBA_DATABSE", "x").output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("DABBA_DATABSE") && text.contains("did you mean DABBA_DATABASE?"), "{text}");
+    }
+}
+
+/// Proves that a message about a wrong file does not repeat the password in its line.
+#[test]
+fn a_wrong_file_does_not_give_its_passwords_away() {
+    let directory = tempfile::tempdir().unwrap();
+    for file in [
+        "database = \"postgresql://u:secret@host/db",
+        "database = \"mysql://u:secret@host/db\"",
+        "database = postgresql://u:secret@host/db",
+        "database = [\"postgresql://u:secret@host/db\"]",
+        "pool_size = \"postgresql://u:secret@host/db\"",
+    ] {
+        fs::write(directory.path().join("dabba.toml"), file).unwrap();
+        let text = failure(directory.path(), &["migrate"]);
+        assert!(text.contains("dabba.toml: line 1: ") && !text.contains("secret"), "{file}: {text}");
+    }
+    fs::remove_file(directory.path().join("dabba.toml")).unwrap();
+    for value in ["mysql://u:secret@host/db", "host=h password=secret", "postgresql://u:secret@host:port/db"]
+    {
+        let output = dabba(directory.path(), &["migrate"]).env("DABBA_DATABASE", value).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && !text.contains("secret"), "{value}: {text}");
+        let text = failure(directory.path(), &["migrate", "--database", value]);
+        assert!(text.contains("postgresql://") && !text.contains("secret"), "{value}: {text}");
+    }
 }

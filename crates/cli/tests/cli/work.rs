@@ -42,6 +42,7 @@ fn tasks_are_worked_beside_a_server_that_leaves_them() {
 #[test]
 fn the_embedded_database_is_worked_by_one_process_at_a_time() {
     let data = tempfile::tempdir().unwrap();
+    stdout(data.path(), &["migrate", "--data", data.path().to_str().unwrap()]);
     for signal in ["TERM", "INT"] {
         Working::start(data.path(), &[]).stop(signal);
     }

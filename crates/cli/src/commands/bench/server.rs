@@ -14,7 +14,7 @@ use crate::{
     databases::Databases,
     failure::Failure,
     sandbox,
-    settings::{Settings, WebUrl},
+    settings::{DATABASE_SETTINGS, ENVIRONMENT_PREFIX, Settings, WebUrl},
     signing_key,
 };
 
@@ -39,6 +39,9 @@ impl Server {
     pub(super) async fn start(settings: &Settings, data: &DataArguments) -> Result<Self, Failure> {
         let (child, announcement): (_, Announcement) = ChildServer::start(|command| {
             command.args(data.flags());
+            for setting in DATABASE_SETTINGS {
+                command.env_remove(format!("{ENVIRONMENT_PREFIX}{}", setting.to_uppercase()));
+            }
         })
         .await?;
         let mut server = Self::running(&announcement.address, settings)?;

@@ -30,9 +30,11 @@ pub(super) fn begin(json: bool) -> Result<(), Failure> {
     if json {
         return Ok(());
     }
-    output::line(
-        "mix      connections   rate/s      done/s    p50 ms    p90 ms    p99 ms  p99.9 ms    max ms    errors",
-    )
+    let [mix, connections, rate, done, p50, p90, p99, p999, max, errors] =
+        ["mix", "conn", "rate/s", "done/s", "p50 ms", "p90 ms", "p99 ms", "p99.9", "max ms", "errors"];
+    output::line(format_args!(
+        "{mix:<8}{connections:>5} {rate:>7} {done:>8} {p50:>7} {p90:>7} {p99:>7} {p999:>7} {max:>7} {errors:>6}"
+    ))
 }
 
 impl Line {
@@ -60,7 +62,7 @@ impl Line {
         let rate = self.rate.map_or("–".to_owned(), |rate| rate.to_string());
         let errors: u64 = self.errors.values().sum();
         output::line(format_args!(
-            "{:<8} {:>11} {rate:>8} {:>11.0} {:>9.2} {:>9.2} {:>9.2} {:>9.2} {:>9.2} {errors:>9}",
+            "{:<8}{:>5} {rate:>7} {:>8.0} {:>7.2} {:>7.2} {:>7.2} {:>7.2} {:>7.2} {errors:>6}",
             self.mix,
             self.connections,
             self.per_second,

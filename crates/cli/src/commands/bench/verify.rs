@@ -38,10 +38,11 @@ impl Verified {
             }
             None => "no audit was made".to_owned(),
         };
-        output::line(format_args!(
+        let text = format!(
             "verified: {acknowledged} acknowledged orders are there{after}, {unsure} requests were not \
              acknowledged, and {audit}"
-        ))
+        );
+        output::line(output::wrapped("", &text))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, io::IsTerminal as _, time::Duration};
 use dabba_domain::{Amount, Currency};
 use serde_json::Value;
 
-use crate::{failure::Failure, output};
+use crate::{failure::Failure, logging::wants_colours, output};
 
 /// Width to which a step's text is filled, so that the times stand below each other.
 const STEP_WIDTH: usize = 66;
@@ -28,7 +28,7 @@ enum Style {
 impl Narrator {
     /// A narrator that colours its text if that is wanted and standard output is a terminal.
     pub(super) fn new(coloured: bool) -> Self {
-        let coloured = coloured && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let coloured = coloured && std::io::stdout().is_terminal() && wants_colours();
         Self { coloured, steps: 0 }
     }
 

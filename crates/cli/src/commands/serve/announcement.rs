@@ -1,7 +1,12 @@
 //! What `serve` says when it is ready: for a person, or as JSON for a program.
 
 use std::{
-    fmt::Write as _, fs, io::Write as _, net::SocketAddr, os::unix::fs::OpenOptionsExt as _, path::PathBuf,
+    fmt::Write as _,
+    fs,
+    io::Write as _,
+    net::SocketAddr,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::PathBuf,
 };
 
 use dabba_domain::{AccountId, RestaurantId, Role, Timestamp};
@@ -139,6 +144,8 @@ impl Announcement<'_> {
             .truncate(true)
             .mode(0o600)
             .open(self.environment_path())?;
+        // The file may be there already, with another mode.
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
         for (name, value) in lines {
             writeln!(file, "export {name}={}", quoted(&value))?;
         }

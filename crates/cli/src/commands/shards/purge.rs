@@ -1,6 +1,9 @@
 //! `dabba shards purge`
 
+use std::collections::BTreeMap;
+
 use dabba_store_postgres::admin::{Administration, Purged};
+use serde::Serialize;
 
 use super::with_shards;
 use crate::{commands::DataArguments, databases::ShardsFile, failure::Failure, output};
@@ -8,16 +11,29 @@ use crate::{commands::DataArguments, databases::ShardsFile, failure::Failure, ou
 /// What the command takes.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
+    /// Prints JSON, one object for each shard.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     settings: DataArguments,
 }
 
-/// Purges every database of the map, after all of them have said that they are what the map says.
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    with_shards(arguments.settings, purge)
+/// What was removed from a shard, for programs.
+#[derive(Serialize)]
+struct Json<'a> {
+    name: &'a str,
+    database: String,
+    /// Rows by table.
+    removed: BTreeMap<&'static str, u64>,
 }
 
-async fn purge(shards: ShardsFile) -> Result<(), Failure> {
+/// Purges every database of the map, after all of them have said that they are what the map says.
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let json = arguments.json;
+    with_shards(arguments.settings, |shards| purge(shards, json))
+}
+
+async fn purge(shards: ShardsFile, json: bool) -> Result<(), Failure> {
     let mut databases = Vec::new();
     for shard in shards.iter() {
         let during = || Failure::during(format!("{shard}"));
@@ -43,7 +59,9 @@ async fn purge(shards: ShardsFile) -> Result<(), Failure> {
             .map(|purged| format!("{} of {}", purged.rows, purged.table))
             .collect();
         let of = if tables.is_empty() { String::new() } else { format!(": {}", tables.join(", ")) };
-        output::line(format_args!("{shard}: {rows} rows removed{of}"))?;
+        let removed = purged.iter().map(|purged| (purged.table, purged.rows)).collect();
+        let value = Json { name: shard.name, database: shard.url.to_string(), removed };
+        output::either(json, &value, format_args!("{shard}: {rows} rows removed{of}"))?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `dabba shards`
 
-use comfy_table::{Table, presets::NOTHING};
+use std::fmt;
+
 use dabba_store::StoreError;
 use dabba_store_postgres::{
     Ownership,
@@ -74,11 +75,7 @@ pub(super) fn run(arguments: ShowArguments) -> Result<(), Failure> {
 
 async fn show(shards: ShardsFile, json: bool) -> Result<(), Failure> {
     let rows = join_all(shards.iter().map(look_at)).await;
-    if json {
-        rows.iter().try_for_each(output::json)?;
-    } else {
-        output::line(table(&rows))?;
-    }
+    rows.iter().try_for_each(|row| output::either(json, row, row))?;
     let problems: Vec<String> = rows
         .iter()
         .filter_map(|row| Some(format!("shard {}: {}", row.name, row.problem.as_ref()?)))
@@ -152,40 +149,32 @@ async fn look_at_replica(shard: &Shard<'_>, primary: &Position) -> Option<Replic
     })
 }
 
-fn table(rows: &[Row]) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header([
-        "shard",
-        "buckets",
-        "database",
-        "says that it is",
-        "restaurants",
-        "orders",
-        "replica",
-        "state",
-    ]);
-    for row in rows {
-        let count = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |count| count.to_string());
-        let about = if row.orders_is_estimate { "about " } else { "" };
-        let name = if row.is_directory { format!("{} (directory)", row.name) } else { row.name.clone() };
-        let state = match (&row.problem, row.foreign_restaurants) {
+impl fmt::Display for Row {
+    /// A block of lines: the place of a database alone may fill one.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (&self.problem, self.foreign_restaurants) {
             (Some(problem), _) => problem.clone(),
             (None, Some(foreign @ 1..)) => format!("well; {foreign} restaurants to purge"),
             (None, _) => "well".to_owned(),
         };
-        let replica = row.replica.as_ref().map_or_else(|| "–".to_owned(), Replica::describe);
-        table.add_row([
-            name,
-            row.buckets.clone(),
-            row.database.clone(),
-            row.claims.clone().unwrap_or_else(|| "–".to_owned()),
-            count(row.restaurants),
-            format!("{about}{}", count(row.orders)),
-            replica,
-            state,
-        ]);
+        let about = if self.orders_is_estimate { "about " } else { "" };
+        let holds = match (self.restaurants, self.orders) {
+            (Some(restaurants), Some(orders)) => format!("{restaurants} restaurants, {about}{orders} orders"),
+            _ => "–".to_owned(),
+        };
+        let directory = if self.is_directory { " (directory)" } else { "" };
+        writeln!(formatter, "shard {}{directory}, buckets {}", self.name, self.buckets)?;
+        let lines = [
+            ("  database         ", self.database.clone()),
+            ("  says that it is  ", self.claims.clone().unwrap_or_else(|| "–".to_owned())),
+            ("  holds            ", holds),
+            ("  replica          ", self.replica.as_ref().map_or_else(|| "–".to_owned(), Replica::describe)),
+        ];
+        for (name, text) in lines {
+            writeln!(formatter, "{}", output::wrapped(name, &text))?;
+        }
+        formatter.write_str(&output::wrapped("  state            ", &state))
     }
-    table
 }
 
 impl Replica {

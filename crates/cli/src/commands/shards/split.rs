@@ -135,6 +135,7 @@ async fn split(arguments: &Arguments, shards: &ShardsFile) -> Result<(), Failure
     if arguments.dry_run {
         return output::line("Nothing was changed. Use --apply instead of --dry-run to split the shard.");
     }
+    let is_served = matches!(stage, Stage::Restored | Stage::Done);
     let unserved = split.apply(stage).await?;
     if let Some(path) = &arguments.write {
         split.map.write(path)?;
@@ -146,10 +147,19 @@ async fn split(arguments: &Arguments, shards: &ShardsFile) -> Result<(), Failure
             unserved.as_secs_f64()
         ))?;
     }
+    let buckets = split.given.buckets;
+    let unserved = if is_served {
+        format!(
+            "The new shard held the buckets {buckets} before this command; servers with the new map serve them."
+        )
+    } else {
+        format!(
+            "Until the first server with the new map serves, requests for the buckets {buckets} are answered with 503."
+        )
+    };
     output::line(format_args!(
-        "Now start every server with the new map, one after the other. Until the first one serves, requests \
-         for the buckets {} are answered with 503. When the last one does, run `dabba shards purge`.",
-        split.given.buckets
+        "Start every server that does not have the new map with it, one after the other. {unserved} When the last one \
+         serves, run `dabba shards purge`."
     ))
 }
 

@@ -1,0 +1,36 @@
+//! Records which commit and which compiler a binary is of, for `dabba version`.
+
+use std::{env, process::Command};
+
+/// What is recorded where it cannot be found out, as in a source archive.
+const UNKNOWN: &str = "unknown";
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=DABBA_COMMIT");
+    // A packager who builds without the repository states the commit.
+    let commit = env::var("DABBA_COMMIT").ok().or_else(commit);
+    println!("cargo::rustc-env=DABBA_BUILD_COMMIT={}", commit.as_deref().unwrap_or(UNKNOWN));
+    let rustc = env::var("RUSTC").ok().and_then(|rustc| first_line(&rustc, &["--version"]));
+    println!("cargo::rustc-env=DABBA_BUILD_RUSTC={}", rustc.as_deref().unwrap_or(UNKNOWN));
+    println!("cargo::rustc-env=DABBA_BUILD_TARGET={}", env::var("TARGET").as_deref().unwrap_or(UNKNOWN));
+    println!("cargo::rerun-if-changed=build.rs");
+}
+
+/// The commit that is checked out. Has the script run again when another one is.
+fn commit() -> Option<String> {
+    for file in ["HEAD", "logs/HEAD"] {
+        let path = first_line("git", &["rev-parse", "--git-path", file])?;
+        // Cargo runs the script again and again for a file that is not there.
+        if std::path::Path::new(&path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
+    first_line("git", &["rev-parse", "HEAD"])
+}
+
+fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+    let output =
+        Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.lines().next()?.to_owned())
+}

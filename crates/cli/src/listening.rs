@@ -1,0 +1,122 @@
+//! Addresses to listen on, by number or by name.
+
+use std::{
+    fmt, io,
+    net::{Ipv6Addr, SocketAddr},
+    str::FromStr,
+};
+
+use serde::{Deserialize, Deserializer, de};
+use tokio::net::{TcpListener, lookup_host};
+
+use crate::failure::Failure;
+
+/// A host, by name or address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListenAddress(String);
+
+impl ListenAddress {
+    /// Listens on the first address of the host that this machine has, IPv4 before IPv6. A port that is taken is a failure: a
+    /// client that resolves the same name would reach another program.
+    pub(crate) async fn bind(&self) -> Result<TcpListener, Failure> {
+        let Self(text) = self;
+        let found = lookup_host(text.as_str()).await.map_err(|error| {
+            Failure::new(format!("listening on {text}: the host's name has no address here ({error})"))
+        })?;
+        let mut addresses: Vec<SocketAddr> = found.collect();
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        let mut tried = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            match TcpListener::bind(address).await {
+                Ok(listener) => return Ok(listener),
+                Err(error) => {
+                    let is_elsewhere = error.kind() == io::ErrorKind::AddrNotAvailable;
+                    tried.push(format!("{address} ({error})"));
+                    if !is_elsewhere {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(Failure::new(format!("listening on {text}: tried {}", tried.join(", "))))
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            let shown: String = text.chars().take(64).collect();
+            format!("must be HOST:PORT, such as 127.0.0.1:8080, localhost:8080 or [::1]:8080, not {shown:?}")
+        };
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let is_name = |host: &str| {
+            !host.is_empty()
+                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+        };
+        let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => is_name(host),
+        };
+        let is_port = port.parse::<u16>().is_ok();
+        if is_host && is_port { Ok(Self(text.to_owned())) } else { Err(wrong()) }
+    }
+}
+
+impl<'de> Deserialize<'de> for ListenAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        for text in ["127.0.0.1:8080", "localhost:0", "[::1]:8080", "kitchen-1.example.org:65535"] {
+            assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
+        }
+        for text in [
+            "localhost",
+            ":8080",
+            "localhost:",
+            "localhost:65536",
+            "::1:8080",
+            "[::1]",
+            "a b:1",
+            "http://h:1",
+        ] {
+            let error = text.parse::<ListenAddress>().unwrap_err();
+            assert!(error.starts_with("must be HOST:PORT") && error.contains(text), "{error}");
+        }
+    }
+
+    /// Proves that a name is resolved, that a taken port is a failure that names every address tried, and that a name
+    /// without an address is one.
+    #[tokio::test]
+    async fn a_name_is_resolved() {
+        let listener = "localhost:0".parse::<ListenAddress>().unwrap().bind().await.unwrap();
+        let address = listener.local_addr().unwrap();
+        assert!(address.ip().is_loopback());
+        let taken = format!("localhost:{}", address.port()).parse::<ListenAddress>().unwrap();
+        let failure = taken.bind().await.unwrap_err().to_string();
+        assert!(
+            failure.contains(&format!("tried {address}")) && failure.contains(&taken.to_string()),
+            "{failure}"
+        );
+        let nowhere = "nowhere.invalid:1".parse::<ListenAddress>().unwrap();
+        let failure = nowhere.bind().await.unwrap_err().to_string();
+        assert!(failure.contains("nowhere.invalid:1") && failure.contains("no address"), "{failure}");
+        let foreign = "192.0.2.1:0".parse::<ListenAddress>().unwrap();
+        assert!(foreign.bind().await.unwrap_err().to_string().contains("tried 192.0.2.1:0"));
+    }
+}

@@ -1,0 +1,139 @@
+//! Warns of files with secrets or personal data that other users of the machine may read.
+
+use std::{
+    borrow::Cow,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    redaction::has_password,
+    settings::{Settings, read_file},
+    signing_key,
+};
+
+/// Rights of everybody but the owner.
+const OTHERS: u32 = 0o077;
+
+/// A file or directory that only its owner should be able to read.
+struct Private {
+    path: PathBuf,
+    /// What is in it.
+    what: &'static str,
+}
+
+/// Logs a warning for each secret of these settings that others than its owner may read, with the command that changes that.
+/// Files that are not there are no fault here.
+pub(crate) fn warn(settings: &Settings, config: Option<&Path>) {
+    for Private { path, what } in private(settings, config) {
+        if let Some((mode, wanted)) = excess(&path) {
+            tracing::warn!(
+                path = %path.display(),
+                mode = format!("{mode:03o}"),
+                "others than its owner may read {what}; run: chmod {wanted:o} {}",
+                quoted(&path)
+            );
+        }
+    }
+}
+
+/// The mode of a file that others may read, and the mode that it should have.
+fn excess(path: &Path) -> Option<(u32, u32)> {
+    let metadata = fs::metadata(path).ok()?;
+    let mode = metadata.permissions().mode() & 0o777;
+    let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
+    (mode & OTHERS != 0).then_some((mode, mode & 0o700 & wanted | 0o400))
+}
+
+fn private(settings: &Settings, config: Option<&Path>) -> Vec<Private> {
+    let file = |path: &Path, what| Private { path: path.to_owned(), what };
+    let mut private = vec![
+        file(&settings.data, "the data directory"),
+        Private { path: signing_key::path(settings), what: "the signing key" },
+        Private { path: settings.embedded_database(), what: "the database file" },
+        Private { path: settings.data.join("demo.env"), what: "the demo's tokens" },
+    ];
+    for suffix in ["-wal", "-shm"] {
+        let mut path = settings.embedded_database().into_os_string();
+        path.push(suffix);
+        private.push(Private { path: path.into(), what: "the database file" });
+    }
+    let secrets = [
+        (&settings.payment_key_file, "the key for the payment provider"),
+        (&settings.payment_webhook_secret_file, "the secret of the payment provider's webhooks"),
+    ];
+    private.extend(secrets.into_iter().filter_map(|(path, what)| Some(file(path.as_deref()?, what))));
+    let urls = [&settings.database, &settings.replica_database].into_iter().flatten();
+    private.extend(urls.filter_map(|url| Some(file(url.file()?, "the URL of a database"))));
+    if let Some(shards) = &settings.shards
+        && contains_password(shards)
+    {
+        private.push(file(shards, "the URLs of the shards, with passwords"));
+    }
+    if let Ok(Some((path, _))) = read_file(config)
+        && contains_password(&path)
+    {
+        private.push(Private { path, what: "the settings, with a password" });
+    }
+    private
+}
+
+/// Whether a TOML file has the URL of a database with a password.
+fn contains_password(path: &Path) -> bool {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().any(|line| {
+        line.find("postgres").is_some_and(|at| {
+            let url = line.get(at..).unwrap_or_default();
+            has_password(url.split(['"', '\'']).next().unwrap_or_default())
+        })
+    })
+}
+
+/// The path as one word of a shell.
+fn quoted(path: &Path) -> Cow<'_, str> {
+    let text = path.to_string_lossy();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
+    if text.bytes().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")).into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_may_read_has_a_mode_that_is_better() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a secret");
+        fs::write(&path, "").unwrap();
+        for (mode, wanted) in
+            [(0o644, Some(0o600)), (0o440, Some(0o400)), (0o620, Some(0o600)), (0o600, None), (0o400, None)]
+        {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(excess(&path), wanted.map(|wanted| (mode, wanted)), "{mode:o}");
+        }
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(excess(directory.path()), Some((0o755, 0o700)));
+        assert_eq!(excess(&directory.path().join("absent")), None);
+        assert_eq!(
+            (quoted(Path::new("/a/b-c")), quoted(Path::new("it's"))),
+            ("/a/b-c".into(), r"'it'\''s'".into())
+        );
+    }
+
+    #[test]
+    fn a_password_in_a_file_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("shards.toml");
+        for (text, has) in [
+            ("url = \"postgresql://u:secret@h/d\"", true),
+            ("# none\nurl = 'postgres://h/d?password=secret'", true),
+            ("url = \"postgresql://u@h/d\" # it is at h:5432", false),
+            ("url = \"file:/run/secrets/database\"", false),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(contains_password(&path), has, "{text}");
+        }
+        assert!(!contains_password(&directory.path().join("absent")));
+    }
+}

@@ -1,0 +1,231 @@
+//! Removes passwords from what is shown: the one place that knows how.
+//!
+//! A URL of a database may hold a password, and a URL that is refused may hold one where a parser does not look for it.
+//! So nothing is shown of what could be a part of a password: where a URL is ambiguous, it is shown as `postgresql://…`.
+
+use std::borrow::Cow;
+
+/// Stands for what is not shown.
+const HIDDEN: &str = "…";
+/// Names whose values are secrets, in `name=value`. Longer names that end with one of them count as well (`sslpassword`).
+const SECRET_NAMES: [&str; 2] = ["password", "passwd"];
+
+/// Host and database of a `postgresql://` URL, without user, password and parameters.
+pub(crate) fn place_of(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme @ ("postgresql" | "postgres"), rest)) => (scheme, rest),
+        _ => ("postgresql", ""),
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let place = match rest.rsplit_once('@') {
+        // Nobody is named, so an `@` is one of a parameter. What looks like a port may be the begin of a password.
+        found
+            if (authority.is_empty() || is_hosts(authority))
+                && (found.is_none() || !authority.contains(':')) =>
+        {
+            before_parameters(rest)
+        }
+        // An `@` after a `?` is one of a parameter, or the password contains a `?`.
+        Some((before, place)) if !before.contains(['?', '#']) => before_parameters(place),
+        _ => "",
+    };
+    if is_place(place) { format!("{scheme}://{place}") } else { format!("{scheme}://{HIDDEN}") }
+}
+
+fn before_parameters(text: &str) -> &str {
+    text.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// Whether a URL states a password, in any way that one is understood. When in doubt it does.
+pub(crate) fn has_password(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let is_named = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+    is_named || matches!(redacted(rest), Cow::Owned(_))
+}
+
+/// Whether a text is one or more hosts, each with a port or without.
+fn is_hosts(text: &str) -> bool {
+    !text.is_empty()
+        && text.split(',').all(|host| {
+            let (name, port) = match host.rsplit_once(':') {
+                Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+                _ => (host, None),
+            };
+            let is_address = name.starts_with('[') && name.ends_with(']');
+            let is_name =
+                |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-%".contains(&byte));
+            (is_address || is_name(name)) && port.is_none_or(|port| port.parse::<u16>().is_ok())
+        })
+}
+
+/// Whether a text is hosts and the name of a database.
+fn is_place(text: &str) -> bool {
+    let (hosts, database) = text.split_once('/').unwrap_or((text, ""));
+    (hosts.is_empty() && !database.is_empty() || is_hosts(hosts)) && !database.contains(['@', ':', '/'])
+}
+
+/// The text without passwords: of URLs of databases, and of `password=…` in parameters and connection strings.
+///
+/// In running text nobody can tell where a malformed URL ends, so everything up to the last `@` of its line is hidden.
+pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
+    if !text.contains("://") && !has_secret_name(text) {
+        return Cow::Borrowed(text);
+    }
+    let lines: Vec<String> = text.split('\n').map(|line| without_values(&without_users(line))).collect();
+    let redacted = lines.join("\n");
+    if redacted == text { Cow::Borrowed(text) } else { Cow::Owned(redacted) }
+}
+
+fn has_secret_name(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    SECRET_NAMES.iter().any(|name| text.contains(name))
+}
+
+/// Hides user and password of URLs.
+fn without_users(line: &str) -> String {
+    let Some((before, rest)) = line.split_once("://") else { return line.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((_, rest)) => format!("{before}://{HIDDEN}@{rest}"),
+        None => line.to_owned(),
+    }
+}
+
+/// Hides the values of secret names.
+fn without_values(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((name_end, value)) = find_secret(rest) {
+        shown.push_str(&rest[..name_end]);
+        shown.push_str(HIDDEN);
+        rest = &value[value_length(value)..];
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// The next secret: where its name with the `=` ends, and the text from its value on.
+fn find_secret(text: &str) -> Option<(usize, &str)> {
+    let lower = text.to_ascii_lowercase();
+    let mut found: Option<usize> = None;
+    for name in SECRET_NAMES {
+        for (at, _) in lower.match_indices(name) {
+            let after = &text[at + name.len()..];
+            let trimmed = after.trim_start();
+            let Some(value) = trimmed.strip_prefix('=') else { continue };
+            let end = text.len() - value.trim_start().len();
+            if end < text.len() && found.is_none_or(|earlier| end < earlier) {
+                found = Some(end);
+            }
+        }
+    }
+    found.map(|end| (end, &text[end..]))
+}
+
+/// The length of a value: a quoted one ends with its quote, another one where a parameter or word ends.
+fn value_length(value: &str) -> usize {
+    let Some(quote) = value.chars().next().filter(|first| matches!(first, '\'' | '"')) else {
+        return value.find(|end: char| end == '&' || end.is_whitespace()).unwrap_or(value.len());
+    };
+    let mut is_escaped = false;
+    for (at, character) in value.char_indices().skip(1) {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            _ if character == quote => return at + 1,
+            _ => {}
+        }
+    }
+    value.len() // The quote is missing: everything may belong to the value.
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Proves what is shown of each kind of URL.
+    #[test]
+    fn a_url_is_shown_as_host_and_database() {
+        for (url, shown) in [
+            ("postgresql://user:p@ss@host:5432/db?password=secret", "postgresql://host:5432/db"),
+            ("postgres://host/db", "postgres://host/db"),
+            ("postgresql://host", "postgresql://host"),
+            ("postgresql:///db", "postgresql:///db"),
+            ("postgresql://[::1]:5433/db", "postgresql://[::1]:5433/db"),
+            ("postgresql://u:secret@%2Frun%2Fpostgresql/db", "postgresql://%2Frun%2Fpostgresql/db"),
+            ("postgresql://u@a:1,b:2/db?target_session_attrs=read-write", "postgresql://a:1,b:2/db"),
+            ("postgresql://host/db?options=a@b", "postgresql://host/db"),
+            ("postgresql://user:pa@ss@host", "postgresql://host"),
+            ("postgresql://user:pa/ss@host/db", "postgresql://host/db"),
+            ("postgresql://user:pa?ss@host/db", "postgresql://…"),
+            ("postgresql://user:pa#ss@host/db", "postgresql://…"),
+            ("postgresql://user:pa@s/s@host/db", "postgresql://host/db"),
+            ("postgresql://user:secret", "postgresql://…"),
+            ("postgresql://user:secret/db", "postgresql://…"),
+            ("postgresql://user:secret@", "postgresql://…"),
+            ("postgresql://", "postgresql://…"),
+            ("postgresql:/user:secret@host", "postgresql://…"),
+            ("host=h user=u password='x y'", "postgresql://…"),
+            ("mysql://user:secret@host/db", "postgresql://…"),
+        ] {
+            assert_eq!(place_of(url), shown, "{url}");
+        }
+    }
+
+    /// Proves what is hidden in running text.
+    #[test]
+    fn a_text_is_shown_without_its_passwords() {
+        for (text, shown) in [
+            ("opening postgresql://u:secret@h/d: refused", "opening postgresql://…@h/d: refused"),
+            ("at postgres://u:pa ss@x@h/d", "at postgres://…@h/d"),
+            ("host=h password='x y' user=u", "host=h password=… user=u"),
+            ("password = \"it\\\"s\" next", "password = … next"),
+            ("PASSWORD=secret", "PASSWORD=…"),
+            ("?sslpassword=s&password=t&x=1", "?sslpassword=…&password=…&x=1"),
+            ("password='never closed and", "password=…"),
+            ("first\npostgresql://u:s@h\nthird", "first\npostgresql://…@h\nthird"),
+            ("a password must have 8 characters", "a password must have 8 characters"),
+            ("postgresql://host/db is not a database", "postgresql://host/db is not a database"),
+            ("mail to asha@example.org", "mail to asha@example.org"),
+            ("'mysql://u:secret@h/d' is wrong", "'mysql://…@h/d' is wrong"),
+        ] {
+            assert_eq!(redacted(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_noticed() {
+        for (url, has) in [
+            ("postgresql://u:secret@h/d", true),
+            ("postgresql://h/d?password=secret", true),
+            ("postgresql://u@h/d", false),
+            ("postgresql://h:5432/d", false),
+            ("postgresql://u@h:5432/d?sslmode=verify-full", false),
+        ] {
+            assert_eq!(has_password(url), has, "{url}");
+        }
+    }
+
+    proptest! {
+        /// Whatever a password is made of, encoded or not, neither form shows it.
+        #[test]
+        fn no_password_is_ever_shown(
+            password in "[a-z@:/?#%&=' \\\\\\[\\]0-9]{0,6}Z[a-z@:/?#%&=' \\\\\\[\\]0-9]{0,6}Z",
+            prefix in "(|opening |cannot use )",
+        ) {
+            let quoted = password.replace('\\', "\\\\").replace('\'', "\\'");
+            for url in [
+                format!("postgresql://user:{password}@host:5432/db"),
+                format!("postgres://user:{password}@host"),
+                format!("postgresql://user:{password}@one,two/db?sslmode=require"),
+            ] {
+                for shown in [place_of(&url), redacted(&format!("{prefix}{url}")).into_owned()] {
+                    prop_assert!(!shown.contains('Z'), "{url}: {shown}");
+                }
+            }
+            let keywords = format!("{prefix}host=h password='{quoted}' user=u");
+            prop_assert!(!redacted(&keywords).contains('Z'), "{keywords}");
+        }
+    }
+}

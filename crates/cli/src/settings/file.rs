@@ -1,0 +1,124 @@
+//! Reading TOML files: every unknown name at once, each with its line, and no message that repeats a line of the file, since
+//! there may be a password in it.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use serde::de::DeserializeOwned;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::suggestion;
+
+/// Which names a table knows, and the tables in it that know others.
+#[derive(Clone, Copy)]
+pub(crate) struct Names<'a> {
+    /// The names.
+    pub(crate) known: &'a [&'a str],
+    /// Names of tables, or lists of tables, with what they know.
+    pub(crate) tables: &'a [(&'a str, Names<'a>)],
+}
+
+/// Reads a file's text. `what` is what a name stands for, as in "setting".
+pub(crate) fn parse<T: DeserializeOwned>(text: &str, what: &str, names: Names<'_>) -> Result<T, String> {
+    let table = DeTable::parse(text).map_err(|error| describe(&error, text))?;
+    let mut unknown = BTreeMap::new();
+    collect(table.get_ref(), names, &mut unknown);
+    if !unknown.is_empty() {
+        let mut message = String::new();
+        for (position, (name, suggestion)) in unknown {
+            let separator = if message.is_empty() { "" } else { "; " };
+            let line = line_at(text, position);
+            // Writing to a String cannot fail.
+            let _ = write!(message, "{separator}line {line}: there is no {what} {name:?}{suggestion}");
+        }
+        return Err(message);
+    }
+    toml::from_str(text).map_err(|error| describe(&error, text))
+}
+
+fn collect(table: &DeTable<'_>, names: Names<'_>, unknown: &mut BTreeMap<usize, (String, String)>) {
+    for (key, value) in table {
+        let name = key.get_ref().as_ref();
+        let inner = names.tables.iter().find(|(table, _)| *table == name);
+        if let Some((_, inner)) = inner {
+            for table in tables_in(value) {
+                collect(table, *inner, unknown);
+            }
+        } else if !names.known.contains(&name) {
+            let all = names.known.iter().copied().chain(names.tables.iter().map(|(name, _)| *name));
+            let shown = name.chars().take(64).collect();
+            unknown.insert(key.span().start, (shown, suggestion(name, all)));
+        }
+    }
+}
+
+fn tables_in<'a, 'i>(value: &'a Spanned<DeValue<'i>>) -> Vec<&'a DeTable<'i>> {
+    match value.get_ref() {
+        DeValue::Table(table) => vec![table],
+        DeValue::Array(values) => values.iter().flat_map(tables_in).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Number of the line at a position, from 1.
+fn line_at(text: &str, position: usize) -> usize {
+    text.bytes().take(position).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// The error with its line and the name that is set there, without the line's text.
+fn describe(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message().trim_end().replace('\n', ", ");
+    let Some(span) = error.span() else { return message };
+    let line = line_at(text, span.start);
+    let source = text.lines().nth(line - 1).unwrap_or_default();
+    match source.split_once('=').map(|(name, _)| name.trim()) {
+        Some(name) if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) => {
+            format!("line {line}: {name}: {message}")
+        }
+        _ => format!("line {line}: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Anything {}
+
+    const NAMES: Names<'_> = Names {
+        known: &["listen", "pool_size"],
+        tables: &[(
+            "shard",
+            Names { known: &["name"], tables: &[("pool", Names { known: &["size"], tables: &[] })] },
+        )],
+    };
+
+    #[test]
+    fn every_unknown_name_is_listed_with_its_line_and_a_suggestion() {
+        let text =
+            "listn = 1\n\npool-size = 2\nsomething_else = 3\n[[shard]]\nnme = 4\npool = { sise = 5 }\n";
+        let error = parse::<Anything>(text, "setting", NAMES).unwrap_err();
+        for part in [
+            "line 1: there is no setting \"listn\"; did you mean listen?",
+            "line 3: there is no setting \"pool-size\"; did you mean pool_size?",
+            "line 4: there is no setting \"something_else\"",
+            "line 6: there is no setting \"nme\"; did you mean name?",
+            "line 7: there is no setting \"sise\"; did you mean size?",
+        ] {
+            assert!(error.contains(part), "{part} is missing in {error}");
+        }
+        assert!(!error.contains("something_else\"; did"), "{error}");
+        assert!(parse::<Anything>("listen = 1", "setting", NAMES).is_ok());
+    }
+
+    #[test]
+    fn a_wrong_line_is_named_and_not_repeated() {
+        let error = parse::<Anything>("listen = 1\nlisten = \"u:secret@h", "setting", NAMES).unwrap_err();
+        assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
+    }
+}

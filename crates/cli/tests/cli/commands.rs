@@ -1,0 +1,274 @@
+//! What holds of every command: help, output, exit statuses, and what they never do.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::Stdio,
+};
+
+use dabba_pg_cluster::Cluster;
+use serde_json::Value;
+
+use super::support::{Server, block_on, dabba, failure, run, stdout};
+
+/// Width of a terminal that every table fits.
+const WIDTH: usize = 80;
+
+/// Proves that commands which look at a database, or change what is in it, make none: with a misspelt directory, and with an
+/// empty PostgreSQL database.
+#[test]
+fn a_misspelt_directory_makes_no_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let menu = directory.path().join("menu.json");
+    std::fs::write(&menu, include_str!("../../demo/harbour-noodles.json")).unwrap();
+    let menu = menu.to_str().unwrap();
+    let id = "0195c2d4-0000-7000-8000-000000000000";
+    let commands = [
+        &["tasks"][..],
+        &["tasks", "retry", id],
+        &["tasks", "resolve", id, "--reason", "done by hand"],
+        &["audit"],
+        &["work"],
+        &["backup", "copy.backup"],
+        &["import-menu", menu],
+        &["copy", "--to", "postgresql://127.0.0.1:1/dabba"],
+    ];
+    for arguments in commands {
+        let text = failure(directory.path(), &[arguments, &["--data", "typo"]].concat());
+        assert!(
+            text.contains("there is no database at typo/dabba.db") && text.contains("--data"),
+            "{arguments:?}: {text}"
+        );
+        assert!(text.contains("dabba migrate"), "{arguments:?}: {text}");
+        assert!(!directory.path().join("typo").exists(), "{arguments:?} made the directory");
+    }
+    let text = failure(directory.path(), &["token", "--role", "admin", "--data", "typo"]);
+    assert!(text.contains("there is no signing key at typo/signing-key"), "{text}");
+    assert!(!directory.path().join("typo").exists());
+
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    for arguments in [&["tasks"][..], &["audit"], &["import-menu", menu]] {
+        let text = failure(directory.path(), &[arguments, &["--database", &cluster.url(&database)]].concat());
+        assert!(text.contains("run `dabba migrate`"), "{arguments:?}: {text}");
+    }
+    let tables = cluster
+        .execute(&database, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace");
+    assert_eq!(tables.unwrap().trim(), "0");
+}
+
+/// Proves that a reader that goes away ends a command quietly, with the status that a shell reports for SIGPIPE.
+#[test]
+fn a_reader_that_goes_away_ends_a_command_quietly() {
+    let directory = tempfile::tempdir().unwrap();
+    for arguments in
+        [&["settings"][..], &["openapi"], &["version"], &["completions", "bash"], &["migrate"], &["simulate"]]
+    {
+        let mut child =
+            dabba(directory.path(), arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(141), "{arguments:?}: {text}");
+        assert!(!text.contains("panicked") && !text.contains("dabba: "), "{arguments:?}: {text}");
+    }
+    // clap prints the help.
+    let mut child =
+        dabba(directory.path(), &["--help"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+/// Proves that a server whose log nobody reads goes on serving.
+#[test]
+fn a_server_outlives_the_reader_of_its_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["serve", "--json", "--listen", "127.0.0.1:0", "--log", "trace"];
+    let mut child =
+        dabba(directory.path(), &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let announcement: Value = serde_json::from_str(&line).unwrap();
+    let client = dabba_sim::Client::new(announcement["address"].as_str().unwrap()).unwrap();
+    for _ in 0..3 {
+        let answer = block_on(async { client.get("/readyz").send().await.unwrap() });
+        assert_eq!(answer.status, 200);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Proves that every shell gets a script that names commands and options.
+#[test]
+fn completions_name_the_commands() {
+    let directory = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = stdout(directory.path(), &["completions", shell]);
+        for name in ["import-menu", "simulate-payments", "take-back"] {
+            assert!(script.contains(name), "{shell} lacks {name}");
+        }
+    }
+    assert!(failure(directory.path(), &["completions", "dos"]).contains("bash"));
+    let script = stdout(directory.path(), &["completions", "bash"]);
+    let path = directory.path().join("dabba.bash");
+    std::fs::write(&path, script).unwrap();
+    let checked = std::process::Command::new("bash").arg("-n").arg(&path).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+}
+
+#[test]
+fn the_version_is_there_for_programs_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let version: Value = serde_json::from_str(&stdout(directory.path(), &["version", "--json"])).unwrap();
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert!(["debug", "release"].contains(&version["profile"].as_str().unwrap()), "{version}");
+    assert!(version["rustc"].as_str().unwrap().starts_with("rustc "), "{version}");
+    assert!(version["commit"].as_str().is_some_and(|commit| !commit.is_empty()), "{version}");
+    for store in ["sqlite", "postgresql"] {
+        assert!(version["schemas"][store].as_u64().unwrap() > 0, "{version}");
+    }
+    let text = stdout(directory.path(), &["version"]);
+    for part in [version["commit"].as_str().unwrap(), version["rustc"].as_str().unwrap()] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+/// Proves that a host's name is resolved, for a server and for the simulated provider, and that a failure says what was tried.
+#[test]
+fn an_address_to_listen_on_may_be_a_name() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    for arguments in [&["serve", "--data", path][..], &["simulate-payments"]] {
+        let listening = [arguments, &["--json", "--listen", "localhost:0"]].concat();
+        let server = Server::spawn(&listening);
+        let address = server.said("/address");
+        let port = address.rsplit(':').next().unwrap();
+        let taken = format!("localhost:{port}");
+        let text = failure(data.path(), &[arguments, &["--listen", &taken]].concat());
+        assert!(text.contains(&format!("localhost:{port}: tried ")) && text.contains("in use"), "{text}");
+        let text = failure(data.path(), &[arguments, &["--listen", "nowhere.invalid:1"]].concat());
+        assert!(text.contains("nowhere.invalid:1") && text.contains("no address"), "{text}");
+        let text = failure(data.path(), &[arguments, &["--listen", "localhost"]].concat());
+        assert!(text.contains("must be HOST:PORT"), "{text}");
+        server.stop();
+    }
+}
+
+/// Proves the exit statuses that the documentation lists.
+#[test]
+fn exit_statuses_tell_a_wrong_command_line_from_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let status = |arguments: &[&str]| run(directory.path(), arguments).status.code();
+    assert_eq!(status(&["version"]), Some(0));
+    assert_eq!(status(&["audit"]), Some(1));
+    assert_eq!(status(&["audti"]), Some(2));
+    assert_eq!(status(&["serve", "--listen", "nowhere"]), Some(2));
+    assert_eq!(status(&[]), Some(2));
+}
+
+fn assert_fits(directory: &Path, arguments: &[&str]) {
+    let output = run(directory, arguments);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.is_empty(), "{arguments:?}");
+    // A usage line is one to copy.
+    for line in text.lines().filter(|line| !line.starts_with("Usage:")) {
+        assert!(line.chars().count() <= WIDTH, "{arguments:?}: {} characters: {line}", line.chars().count());
+    }
+}
+
+/// Proves that tables and help fit 80 columns.
+#[test]
+fn tables_fit_eighty_columns() {
+    let directory = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["bench", "--help"],
+        &["shards", "split", "--help"],
+        &["version"],
+    ] {
+        assert_fits(directory.path(), arguments);
+    }
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    stdout(directory.path(), &["migrate", "--database", &url]);
+    assert_fits(directory.path(), &["shards", "--database", &url]);
+    assert_fits(
+        directory.path(),
+        &["bench", "--seconds", "1", "--rate", "10", "--connections", "2", "--skip-audit"],
+    );
+}
+
+/// Proves that what these commands did is there for programs too.
+#[test]
+fn what_was_done_is_there_for_programs() {
+    let directory = tempfile::tempdir().unwrap();
+    let json = |arguments: &[&str]| -> Value {
+        let text = stdout(directory.path(), &[arguments, &["--json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
+    };
+    let migrated = json(&["migrate"]);
+    assert_eq!(migrated["database"], "dabba-data/dabba.db");
+    assert!(migrated["migrations"].as_u64().unwrap() > 0, "{migrated}");
+    assert_eq!(json(&["migrate"])["migrations"], 0);
+    let backup = json(&["backup", "copy.backup"]);
+    assert_eq!((&backup["file"], &backup["orders"]), (&"copy.backup".into(), &0.into()));
+    let restored = json(&["restore", "copy.backup", "--replace"]);
+    assert_eq!((&restored["file"], &restored["accounts"]), (&"dabba-data/dabba.db".into(), &0.into()));
+    let cluster = Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    json(&["migrate", "--database", &url]);
+    let purged = json(&["shards", "purge", "--database", &url]);
+    assert_eq!(purged["name"], "main");
+    assert!(
+        purged["removed"].as_object().is_some_and(|removed| removed.values().all(|rows| rows == 0)),
+        "{purged}"
+    );
+}
+
+/// Proves that several servers with a demo start at once on one empty database, and that there is one demo then.
+#[test]
+fn several_demos_start_at_once_on_one_database() {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    let servers: Vec<Server> = std::thread::scope(|scope| {
+        let starting = [(); 4].map(|()| {
+            scope.spawn(|| {
+                let data = tempfile::tempdir().unwrap();
+                Server::start(data.path(), &["--database", &url])
+            })
+        });
+        starting.into_iter().map(|starting| starting.join().unwrap()).collect()
+    });
+    let restaurants: Vec<String> = servers.iter().map(|server| server.said("/restaurant_id")).collect();
+    assert!(restaurants.iter().all(|restaurant| *restaurant == restaurants[0]), "{restaurants:?}");
+    let counts = "SELECT (SELECT count(*) FROM accounts) || ' ' || (SELECT count(*) FROM restaurants)";
+    assert_eq!(cluster.execute(&database, counts).unwrap().trim(), "4 3");
+}
+
+/// Proves that no demo is added to a database that has orders of its own.
+#[test]
+fn a_demo_is_not_added_among_real_orders() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let server = Server::start(data.path(), &[]);
+    block_on(async {
+        let orders = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+        let call = server.client("customer").post(&orders).idempotency_key("one");
+        call.json(&server.announcement["order"]).send().await.unwrap();
+    });
+    server.stop();
+    // A demo that is there is found again.
+    Server::start(data.path(), &[]).stop();
+    let database = rusqlite::Connection::open(data.path().join("dabba.db")).unwrap();
+    database
+        .execute("UPDATE accounts SET email = 'chief@example.org' WHERE email = 'admin@dabba.example'", [])
+        .unwrap();
+    drop(database);
+    let text = failure(data.path(), &["serve", "--demo", "--listen", "127.0.0.1:0", "--data", path]);
+    assert!(text.contains("has orders and no demo") && text.contains("without --demo"), "{text}");
+}

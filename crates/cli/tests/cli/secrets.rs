@@ -1,0 +1,260 @@
+//! Files and secrets: who may read what Dabba writes, and what Dabba never writes.
+
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Instant,
+};
+
+use dabba_pg_cluster::Cluster;
+use dabba_sim::Client;
+use serde_json::{Value, json};
+
+use super::support::{PATIENCE, block_on, dabba, failure, pause, stdout};
+
+/// A server whose log goes to a file. Killed when dropped.
+struct Logged {
+    child: Child,
+    announcement: Value,
+}
+
+impl Logged {
+    fn start(directory: &Path, arguments: &[&str], log: &Path) -> Self {
+        let mut child =
+            dabba(directory, &[&["serve", "--json", "--listen", "127.0.0.1:0"], arguments].concat())
+                .stdout(Stdio::piped())
+                .stderr(File::create(log).unwrap())
+                .spawn()
+                .unwrap();
+        let mut line = String::new();
+        let mut reader = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut reader, &mut line).unwrap();
+        let announcement =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}", fs::read_to_string(log).unwrap()));
+        Self { child, announcement }
+    }
+
+    fn said(&self, pointer: &str) -> &str {
+        self.announcement.pointer(pointer).and_then(Value::as_str).unwrap()
+    }
+}
+
+impl Drop for Logged {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const EMAIL: &str = "wendeline.secretive@mail.example";
+const NAME: &str = "Wendeline Secretive";
+const PASSWORD: &str = "hush-hush-9317";
+const STREET: &str = "77 Unseen Crescent";
+const PHONE: &str = "+44 20 7946 0712";
+const DOOR: &str = "key under the ninth flowerpot";
+
+/// Registers, logs in, and places an order by card to an address; answers what must not be in the log.
+async fn walk(client: &Client, server: &Logged) -> Vec<String> {
+    let wrong = json!({"email": EMAIL, "password": "wrong-hush-4411"});
+    client.post("/v1/tokens").json(&wrong).send().await.unwrap_err();
+    let account = json!({"email": EMAIL, "name": NAME, "password": PASSWORD});
+    client.post("/v1/accounts").json(&account).send().await.unwrap();
+    let login = json!({"email": EMAIL, "password": PASSWORD});
+    let token = client.post("/v1/tokens").json(&login).send().await.unwrap().body["access_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    client.post("/v1/tokens").json(&wrong).send().await.unwrap_err();
+    client.with_token("forged-4411.token").get("/v1/accounts/me").send().await.unwrap_err();
+    let customer = client.with_token(&token);
+    let me = customer.get("/v1/accounts/me").send().await.unwrap().body;
+    assert_eq!(me["email"], EMAIL);
+
+    let mut order = server.announcement["order"].clone();
+    order["fulfilment"]["address"]["line1"] = STREET.into();
+    order["fulfilment"]["address"]["instructions"] = DOOR.into();
+    order["contact"] = json!({"name": NAME, "phone": PHONE});
+    order["payment_method"] = "card".into();
+    order["payment_token"] = "tok_succeed".into();
+    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+    let placed = customer.post(&path).idempotency_key("key-4411").json(&order).send().await.unwrap().body;
+    let path = format!("/v1/orders/{}", placed["id"].as_str().unwrap());
+    let begun = Instant::now();
+    loop {
+        let read = customer.get(&path).send().await.unwrap().body;
+        assert_eq!(read["fulfilment"]["address"]["line1"], STREET);
+        if read["status"] == "confirmed" {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{read}");
+        pause();
+    }
+    let staff = client.with_token(server.said("/tokens/restaurant"));
+    staff.get(&format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"))).send().await.unwrap();
+    let mut secrets: Vec<String> =
+        [EMAIL, NAME, PASSWORD, STREET, PHONE, DOOR, "hush-4411", "forged-4411", "$argon2", "tok_succeed"]
+            .map(str::to_owned)
+            .into();
+    // A token's signature is the part that is no guess.
+    for token in [token.as_str(), server.said("/tokens/restaurant"), server.said("/tokens/admin")] {
+        secrets.push(token.rsplit('.').next().unwrap().to_owned());
+    }
+    secrets
+}
+
+/// Proves that the most detailed log, of Dabba and of its libraries, holds no secret and no personal data, on either store.
+#[test]
+fn the_most_detailed_log_holds_no_secret() {
+    let cluster = Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap()).replacen('@', ":pg-hush-4411@", 1);
+    for database in [None, Some(&url)] {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let mut arguments =
+            vec!["--demo", "--log", "trace,tokio_postgres=trace,hyper=trace,reqwest=trace,rusqlite=trace"];
+        arguments.extend(database.iter().flat_map(|url| ["--database", url.as_str()]));
+        let server = Logged::start(directory.path(), &arguments, &log);
+        let client = Client::new(server.said("/address")).unwrap();
+        let mut secrets = block_on(walk(&client, &server));
+        let key = fs::read_to_string(directory.path().join("dabba-data/signing-key")).unwrap();
+        secrets.extend([key.trim().to_owned(), "pg-hush".to_owned(), "customer@dabba.example".to_owned()]);
+        drop(server);
+        let log = fs::read_to_string(log).unwrap();
+        assert!(log.contains("\"answered\""), "{log}");
+        for line in log.lines() {
+            let found = secrets.iter().find(|secret| line.contains(secret.as_str()));
+            assert_eq!(found, None, "{line}");
+        }
+        if database.is_some() {
+            assert!(log.contains("a password is among the arguments"), "{log}");
+        }
+    }
+}
+
+/// Every file and directory below one.
+fn below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = vec![directory.to_owned()];
+    let mut next = 0;
+    while let Some(path) = found.get(next).cloned() {
+        next += 1;
+        if path.is_dir() {
+            found.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    found
+}
+
+/// Proves that files and directories are for their owner only where the umask would let everybody read and write them.
+#[test]
+fn what_is_written_is_private_whatever_the_umask() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("nested/data");
+    let shell = |arguments: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 0; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_dabba")]).args(arguments);
+        command.current_dir(directory.path());
+        command
+    };
+    let data_path = data.to_str().unwrap();
+    let mut child = shell(&[
+        "serve",
+        "--demo",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--log",
+        "warn",
+        "--data",
+        data_path,
+    ])
+    .stdout(Stdio::piped())
+    .spawn()
+    .unwrap();
+    let mut line = String::new();
+    let mut reader = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut reader, &mut line).unwrap();
+    assert!(shell(&["backup", "--data", data_path, "copy.backup"]).status().unwrap().success());
+    let open = below(&data);
+    let names: Vec<_> = open.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+    for name in ["dabba.db", "dabba.db-wal", "dabba.db-shm", "dabba.db.lock", "signing-key", "demo.env"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    let backup = [directory.path().join("copy.backup"), directory.path().join("nested")];
+    for path in open.iter().chain(&backup) {
+        let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{}: {mode:o}", path.display());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Proves that each secret that others may read is named with the command that changes that, and that none is named after it.
+#[test]
+fn a_secret_that_others_may_read_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let url = "postgresql://u:hush-4411@127.0.0.1:1/dabba";
+    fs::write(path("provider key"), "sk_test_1").unwrap();
+    fs::write(path("url"), url).unwrap();
+    fs::write(path("dabba.toml"), format!("# database = \"{url}\"\n")).unwrap();
+    stdout(directory.path(), &["migrate"]);
+    fs::write(path("dabba-data/signing-key"), "00").unwrap();
+    let files =
+        ["dabba-data", "dabba-data/dabba.db", "dabba-data/signing-key", "provider key", "url", "dabba.toml"];
+    let audit = || {
+        let output = dabba(directory.path(), &["audit"])
+            .env("DABBA_PAYMENT_KEY_FILE", "provider key")
+            .env("DABBA_REPLICA_DATABASE", "file:url")
+            .output()
+            .unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for file in files {
+        let mode = if file == "dabba-data" { 0o755 } else { 0o644 };
+        fs::set_permissions(path(file), Permissions::from_mode(mode)).unwrap();
+    }
+    let text = audit();
+    for line in text.lines().filter(|line| line.contains("; run: ")) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let (_, command) = line["message"].as_str().unwrap().split_once("; run: ").unwrap();
+        let run = Command::new("sh").args(["-c", command]).current_dir(directory.path()).status().unwrap();
+        assert!(run.success(), "{command}");
+    }
+    for file in files {
+        let mode = fs::metadata(path(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, if file == "dabba-data" { 0o700 } else { 0o600 }, "{file}: {text}");
+    }
+    let text = audit();
+    assert!(!text.contains("may read") && !text.contains("hush"), "{text}");
+}
+
+/// Proves that a URL with a password is taken from a file, and is not warned of there; and that one among the arguments is.
+#[test]
+fn a_password_need_not_be_among_the_arguments() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster = Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap()).replacen('@', ":hush-4411@", 1);
+    fs::write(directory.path().join("url"), format!("{url}\n")).unwrap();
+    for (place, is_warned) in [("file:url", false), (url.as_str(), true)] {
+        let output = dabba(directory.path(), &["migrate", "--database", place]).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{text}");
+        assert_eq!(text.contains("a password is among the arguments"), is_warned, "{text}");
+        assert!(!text.contains("hush"), "{text}");
+    }
+    let text = failure(directory.path(), &["migrate", "--database", "file:absent"]);
+    assert!(text.contains("the file absent cannot be read"), "{text}");
+    // A token for a server comes from a file or the environment.
+    fs::write(directory.path().join("token"), "hush-4411").unwrap();
+    let server = ["tasks", "--server", "http://127.0.0.1:1"];
+    let text = failure(directory.path(), &server);
+    assert!(text.contains("DABBA_TOKEN") && text.contains("--token-file"), "{text}");
+    let text = failure(directory.path(), &[&server[..], &["--token-file", "token"]].concat());
+    assert!(text.contains("no answer") && !text.contains("hush"), "{text}");
+    let output = dabba(directory.path(), &server).env("DABBA_TOKEN", "hush-4411").output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("no answer") && !text.contains("hush"), "{text}");
+}
