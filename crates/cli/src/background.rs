@@ -31,7 +31,7 @@ struct Worker {
 }
 
 impl Background {
-    /// Begins: keeping up with other servers, following the database's clock, forgetting old keys, and working tasks, if that
+    /// Begins: keeping up with other servers, following the database's clock, forgetting old keys, watching the store, and working tasks, if that
     /// is wanted.
     pub(crate) fn start(
         engine: &Arc<Engine>,
@@ -43,6 +43,7 @@ impl Background {
         others.spawn(Arc::clone(clock).follow(Arc::clone(store), Arc::clone(engine.supervisor())));
         others.spawn(Arc::clone(engine).maintain());
         others.spawn(Arc::clone(engine).watch_catalogues());
+        others.spawn(Arc::clone(engine).watch_readiness());
         let worker = works.then(|| {
             let (stop, stopped) = oneshot::channel::<()>();
             let stopped = async {

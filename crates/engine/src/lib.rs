@@ -85,6 +85,7 @@ pub struct Engine {
     nudges: Arc<nudge::Nudges>,
     post_commits: Arc<post_commit::PostCommits>,
     supervisor: Arc<Supervisor>,
+    probe: readiness::Probe,
     metrics: Arc<EngineMetrics>,
 }
 
@@ -133,6 +134,7 @@ impl Engine {
             gateway,
             nudges,
             post_commits,
+            probe: readiness::Probe::start(&store, &supervisor),
             supervisor,
             store,
             clock,

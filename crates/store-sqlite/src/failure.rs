@@ -5,19 +5,23 @@ use rusqlite::{Error, ErrorCode, types::FromSqlError};
 
 /// A [`StoreError`] on its way up, which `?` makes of everything that can fail in this crate.
 #[derive(Debug)]
-pub(crate) struct Failure(StoreError);
+pub(crate) struct Failure {
+    error: StoreError,
+    /// Whether `SQLite` found the file damaged.
+    is_damage: bool,
+}
 
 impl Failure {
     /// The database holds what cannot be there.
     pub(crate) fn corrupt(what: impl Into<String>) -> Self {
-        Self(StoreError::Corrupt(what.into()))
+        Self { error: StoreError::Corrupt(what.into()), is_damage: false }
     }
 
     /// How a failed COMMIT is told. An I/O error there leaves open whether a crash that follows would
     /// find the transaction: its last page may have reached the disk although the sync failed.
     pub(crate) fn of_commit(error: Error) -> Self {
         if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
-            Self(StoreError::OutcomeUnknown(error.to_string()))
+            Self { error: StoreError::OutcomeUnknown(error.to_string()), is_damage: false }
         } else {
             Self::from(error)
         }
@@ -26,27 +30,34 @@ impl Failure {
 
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
-        failure.0
+        failure.error
     }
 }
 
 impl Failure {
     /// Whether the database holds what cannot be there.
     pub(crate) const fn is_corrupt(&self) -> bool {
-        matches!(self.0, StoreError::Corrupt(_))
+        matches!(self.error, StoreError::Corrupt(_))
+    }
+
+    /// Whether `SQLite` found the file damaged, as opposed to odd contents of a sound file.
+    pub(crate) const fn is_damage(&self) -> bool {
+        self.is_damage
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self(error)
+        Self { error, is_damage: false }
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let text = error.to_string();
-        Self(match error.sqlite_error_code() {
+        let code = error.sqlite_error_code();
+        let is_damage = matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
+        let error = match code {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Contention(text),
             Some(
                 ErrorCode::DiskFull
@@ -61,7 +72,8 @@ impl From<Error> for Failure {
             ) => StoreError::Unavailable(text),
             // Constraints, types, misuse, damage: what the code above SQLite should have prevented.
             _ => StoreError::Corrupt(text),
-        })
+        };
+        Self { error, is_damage }
     }
 }
 
@@ -120,8 +132,8 @@ mod tests {
     fn only_an_input_or_output_error_leaves_the_outcome_open() {
         let error = |code| Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
         let failed_sync = Failure::of_commit(error(rusqlite::ffi::SQLITE_IOERR_FSYNC));
-        assert!(matches!(failed_sync.0, StoreError::OutcomeUnknown(_)), "{failed_sync:?}");
+        assert!(matches!(failed_sync.error, StoreError::OutcomeUnknown(_)), "{failed_sync:?}");
         let full = Failure::of_commit(error(rusqlite::ffi::SQLITE_FULL));
-        assert!(matches!(full.0, StoreError::Unavailable(_)), "{full:?}");
+        assert!(matches!(full.error, StoreError::Unavailable(_)), "{full:?}");
     }
 }

@@ -9,6 +9,7 @@
 //! | `backup` | backups, and restoring them |
 //! | `migrate`, `lock` | the schema, and the one process that may serve it |
 //! | `export` | all rows, for a copy into another store |
+//! | `damage` | whether the file was found damaged |
 //! | `file` | whether the open files are still the ones at the path |
 //! | `codec`, `failure` | values in columns, and errors by result code |
 //!
@@ -28,6 +29,7 @@ mod catalogue;
 mod claims;
 mod codec;
 mod connection;
+mod damage;
 mod export;
 mod failure;
 mod file;
@@ -44,7 +46,7 @@ mod stock;
 mod tasks;
 mod writer;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dabba_store::{Health, PartStatus, Store, StoreError};
@@ -56,6 +58,7 @@ pub use crate::{
 };
 use crate::{
     connection::{open_writer, renew_generation},
+    damage::Damage,
     failure::Failure,
     file::DatabaseFiles,
     lock::DatabaseLock,
@@ -74,6 +77,7 @@ const OPEN_PATIENCE: Duration = Duration::from_millis(500);
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    damage: Arc<Damage>,
 }
 
 impl SqliteStore {
@@ -105,9 +109,10 @@ impl SqliteStore {
             let generations = renew_generation(&connection, &lock)?;
             connection.busy_timeout(options.busy_timeout)?;
             let files = DatabaseFiles::remember(lock, generations)?;
-            let readers = Readers::open(path, options, files.clone())?;
-            let writer = Writer::start(connection, options, files)?;
-            Ok(Self { writer, readers })
+            let damage = Arc::<Damage>::default();
+            let readers = Readers::open(path, options, files.clone(), Arc::clone(&damage))?;
+            let writer = Writer::start(connection, options, files, Arc::clone(&damage))?;
+            Ok(Self { writer, readers, damage })
         };
         open().map_err(StoreError::from)
     }
@@ -123,6 +128,7 @@ impl std::fmt::Debug for SqliteStore {
 impl Store for SqliteStore {
     async fn ping(&self) -> Result<Health, StoreError> {
         self.readers.check_files()?;
+        self.damage.check()?;
         self.writer.check().await?;
         self.readers
             .read(|connection| {

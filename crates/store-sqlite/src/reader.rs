@@ -13,7 +13,7 @@ use dabba_store::StoreError;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{SqliteOptions, connection::open_reader, failure::Failure, file::DatabaseFiles};
+use crate::{SqliteOptions, connection::open_reader, damage::Damage, failure::Failure, file::DatabaseFiles};
 
 /// The connections that read.
 pub(crate) struct Readers {
@@ -22,6 +22,7 @@ pub(crate) struct Readers {
     permits: Arc<Semaphore>,
     count: u32,
     queue_timeout: Duration,
+    damage: Arc<Damage>,
 }
 
 /// The connections that nobody uses. The files stay locked until every connection is closed.
@@ -51,7 +52,12 @@ impl Drop for Lent {
 
 impl Readers {
     /// Opens the connections.
-    pub(crate) fn open(path: &Path, options: &SqliteOptions, files: DatabaseFiles) -> Result<Self, Failure> {
+    pub(crate) fn open(
+        path: &Path,
+        options: &SqliteOptions,
+        files: DatabaseFiles,
+        damage: Arc<Damage>,
+    ) -> Result<Self, Failure> {
         let count = options.reader_connections.max(1);
         let connections = (0..count).map(|_| open_reader(path, options)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
@@ -59,6 +65,7 @@ impl Readers {
             idle: Arc::new(Mutex::new(Idle { connections, files: Some(files) })),
             count,
             queue_timeout: options.queue_timeout,
+            damage,
         })
     }
 
@@ -78,10 +85,14 @@ impl Readers {
             (idle.connections.pop(), idle.files.clone())
         };
         let mut lent = Lent { connection, idle: Arc::clone(&self.idle), _permit: permit };
+        let damage = Arc::clone(&self.damage);
         tokio::task::spawn_blocking(move || {
-            files.map_or(Ok(()), |files| files.check_if_lost())?;
+            files.as_ref().map_or(Ok(()), DatabaseFiles::check_if_lost)?;
             match lent.connection.as_mut() {
-                Some(connection) => job(connection).map_err(StoreError::from),
+                Some(connection) => job(connection).map_err(|failure| {
+                    let are_lost = || files.is_some_and(|files| files.check().is_err());
+                    damage.learn(failure, are_lost)
+                }),
                 None => Err(StoreError::Corrupt("a reader went missing".to_owned())),
             }
         })
@@ -123,7 +134,8 @@ mod tests {
         let connection = open_reader(&path, options).unwrap_or_else(|failure| panic!("{failure:?}"));
         read_schema(&connection);
         let files = DatabaseFiles::remember(lock, vec![0]).unwrap();
-        let readers = Readers::open(&path, options, files).unwrap_or_else(|failure| panic!("{failure:?}"));
+        let readers = Readers::open(&path, options, files, Arc::default())
+            .unwrap_or_else(|failure| panic!("{failure:?}"));
         (directory, Arc::new(readers))
     }
 

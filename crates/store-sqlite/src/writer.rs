@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     SqliteOptions,
+    damage::Damage,
     failure::Failure,
     file::{DatabaseFiles, Generation},
 };
@@ -34,6 +35,7 @@ pub(crate) struct Writer {
     ended: watch::Receiver<()>,
     part: Arc<Part>,
     refusal: Arc<Refusal>,
+    damage: Arc<Damage>,
 }
 
 /// Whether the last write was refused by the disk, such as because it is full.
@@ -63,6 +65,7 @@ impl Writer {
         connection: Connection,
         options: &SqliteOptions,
         files: DatabaseFiles,
+        damage: Arc<Damage>,
     ) -> Result<Self, Failure> {
         let (sender, receiver) = mpsc::channel(options.write_queue_length.max(1));
         let (end, ended) = watch::channel(());
@@ -77,7 +80,7 @@ impl Writer {
             })
             .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
         let queue = Mutex::new(Some(sender));
-        Ok(Self { queue, queue_timeout: options.queue_timeout, ended, part, refusal: Arc::default() })
+        Ok(Self { queue, queue_timeout: options.queue_timeout, ended, part, refusal: Arc::default(), damage })
     }
 
     /// How the thread is. It survives a panic, which costs only the write in hand.
@@ -109,9 +112,10 @@ impl Writer {
     {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
         let (answer, answered) = oneshot::channel();
-        let refusal = Arc::clone(&self.refusal);
+        let (refusal, damage) = (Arc::clone(&self.refusal), Arc::clone(&self.damage));
         let job: Job = Box::new(move |connection, files| {
-            let result = in_transaction(connection, files, job).map_err(StoreError::from);
+            let result = in_transaction(connection, files, job)
+                .map_err(|failure| damage.learn(failure, || files.check().is_err()));
             if result.is_ok() || files.check().is_ok() {
                 refusal.learn(&result);
             }
@@ -205,8 +209,8 @@ mod tests {
         let lock = DatabaseLock::take_within(&path, Duration::ZERO).unwrap().unwrap();
         let connection = open_writer(&path, options).unwrap_or_else(|failure| panic!("{failure:?}"));
         let files = DatabaseFiles::remember(lock, vec![0]).unwrap();
-        let writer =
-            Writer::start(connection, options, files).unwrap_or_else(|failure| panic!("{failure:?}"));
+        let writer = Writer::start(connection, options, files, Arc::default())
+            .unwrap_or_else(|failure| panic!("{failure:?}"));
         (directory, Arc::new(writer))
     }
 

@@ -568,3 +568,34 @@ async fn a_log_that_is_put_back_in_part_is_a_loss() {
         }
     }
 }
+
+/// Proves that a store that has found its file damaged says so from then on, whatever else it can still read, and that damage in a
+/// place that nobody has read is no reason to refuse.
+#[tokio::test]
+async fn a_damaged_file_is_reported() {
+    use std::os::unix::fs::FileExt as _;
+    let (_directory, path) = new_database();
+    let mut world = World::new(109);
+    let store = open(&path);
+    let commit = placed(&mut world);
+    assert_eq!(store.commit(vec![commit.clone()]).await.unwrap(), [CommitOutcome::Committed]);
+    store.close().await;
+    let (page, size): (u64, u64) = {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        let page = number("SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = 'orders'");
+        (page.unsigned_abs(), number("PRAGMA page_size").unsigned_abs())
+    };
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&vec![0xa5; usize::try_from(size).unwrap()], (page - 1) * size).unwrap();
+
+    let store = open(&path);
+    store.ping().await.unwrap();
+    let read = store.order(commit.order_id).await;
+    assert!(matches!(read, Err(StoreError::Corrupt(_))), "{read:?}");
+    for _ in 0..2 {
+        let ready = store.ping().await;
+        assert!(matches!(&ready, Err(StoreError::Corrupt(text)) if text.contains("malformed")), "{ready:?}");
+    }
+    store.close().await;
+}

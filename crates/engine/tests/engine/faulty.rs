@@ -151,6 +151,8 @@ pub(crate) struct FaultyStore {
     pub(crate) panics_at_a_catalogue: AtomicBool,
     /// Whether the next call that asks for the shard of a bucket panics.
     pub(crate) panics_at_a_shard: AtomicBool,
+    /// Whether the next question how the store is panics.
+    pub(crate) panics_at_a_ping: AtomicBool,
     /// Orders at which whoever reads them panics.
     pub(crate) poisoned: Mutex<HashSet<OrderId>>,
     /// Orders that are read as if a newer program had written to them.
@@ -166,6 +168,10 @@ pub(crate) struct FaultyStore {
     /// The sizes of the batches that were begun.
     pub(crate) batches: Mutex<Vec<usize>>,
     pub(crate) catalogue_loads: AtomicU64,
+    /// How often the store was asked how it is.
+    pub(crate) pings: AtomicU64,
+    /// Through which every such question passes.
+    pub(crate) ping_gate: Gate,
     /// Through which every question for revisions passes.
     pub(crate) revisions_gate: Gate,
     /// How many revisions each question was about.
@@ -219,6 +225,7 @@ impl FaultyStore {
             refused_keys: Mutex::default(),
             panics_at_a_catalogue: AtomicBool::new(false),
             panics_at_a_shard: AtomicBool::new(false),
+            panics_at_a_ping: AtomicBool::new(false),
             poisoned: Mutex::default(),
             newer: Mutex::default(),
             claims_begun: AtomicU64::new(0),
@@ -227,6 +234,8 @@ impl FaultyStore {
             catalogue_gate: Gate::new(),
             batches: Mutex::default(),
             catalogue_loads: AtomicU64::new(0),
+            pings: AtomicU64::new(0),
+            ping_gate: Gate::new(),
             revisions_gate: Gate::new(),
             revisions_asked: Mutex::default(),
             refuses_restaurants: AtomicBool::new(false),
@@ -564,6 +573,9 @@ impl Store for FaultyStore {
         self.inner.shard_of(bucket)
     }
     async fn ping(&self) -> Result<Health, StoreError> {
+        self.pings.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.panics_at_a_ping.swap(false, Ordering::SeqCst), "as the test says");
+        self.ping_gate.pass().await;
         self.inner.ping().await
     }
     async fn close(&self) {

@@ -126,6 +126,54 @@ async fn commits_that_are_refused_all_the_time_are_reported() {
     assert!(world.engine.check_ready().await.unwrap().is_whole());
 }
 
+/// Proves that no question about readiness waits for a store that does not answer, such as a frozen database: what is known holds
+/// for a while, then the server is not ready. Only one question to the store is under way, however many ask, and the store's
+/// answer makes the server ready.
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_not_waited_for() {
+    let world = Arc::new(World::new().await);
+    let ask = async || {
+        let begun = tokio::time::Instant::now();
+        let answer = world.engine.check_ready().await;
+        assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+        answer
+    };
+    assert!(ask().await.unwrap().is_whole());
+    world.store.ping_gate.shut();
+    let pings = world.store.pings.load(Ordering::SeqCst);
+    // From here on nothing happens in real time: the store is not reached.
+    tokio::time::pause();
+    assert!(ask().await.unwrap().is_whole(), "it answered a moment ago");
+    tokio::time::advance(Duration::from_secs(3)).await;
+    for _ in 0..20 {
+        assert!(matches!(ask().await, Err(Error::Unavailable)));
+    }
+    assert_eq!(world.store.pings.load(Ordering::SeqCst), pings + 1);
+    tokio::time::resume();
+    world.store.ping_gate.open();
+    let begun = std::time::Instant::now();
+    while !ask().await.is_ok_and(|readiness| readiness.is_whole()) {
+        assert!(begun.elapsed() < Duration::from_mins(1), "it does not become ready");
+    }
+}
+
+/// Proves that a part that asks the store and panics comes back.
+#[tokio::test]
+async fn a_probe_that_panics_comes_back() {
+    let world = World::new().await;
+    assert!(world.engine.check_ready().await.unwrap().is_whole());
+    world.store.panics_at_a_ping.store(true, Ordering::SeqCst);
+    // What was known a moment ago holds.
+    world.engine.check_ready().await.unwrap();
+    eventually("the probe is restarted", || part(&world.engine, "readiness_probe").failures == 1).await;
+    let begun = std::time::Instant::now();
+    let pings = world.store.pings.load(Ordering::SeqCst);
+    while world.store.pings.load(Ordering::SeqCst) == pings {
+        world.engine.check_ready().await.unwrap();
+        assert!(begun.elapsed() < Duration::from_mins(1), "it does not come back");
+    }
+}
+
 /// Proves that a worker that panics comes back, and that what it had in hand is finished.
 #[tokio::test]
 async fn a_worker_that_panics_comes_back() {
