@@ -1,6 +1,6 @@
 //! The data directory, and an engine on a store.
 
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, sync::Arc};
+use std::{fs::DirBuilder, num::NonZeroUsize, os::unix::fs::DirBuilderExt as _, sync::Arc};
 
 use dabba_engine::{
     BreakerConfig, Clock, ClockConfig, Engine, EngineConfig, PaymentConfig, PaymentGateway, Ports,
@@ -50,6 +50,7 @@ pub(crate) fn start_engine(
         max_batch: settings.commit_batch_limit.size(),
         max_queued: settings.commit_queue_limit.size(),
         key_retention: SignedDuration::from_secs(retention),
+        max_open_orders: NonZeroUsize::new(settings.open_orders_limit.size()),
         tasks: TaskConfig {
             concurrency: settings.task_concurrency.size(),
             lease: settings.task_lease_seconds.seconds(),

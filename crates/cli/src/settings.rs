@@ -20,8 +20,8 @@ pub(crate) use self::{
     documentation::{default_of, template},
     file::{Names, parse as parse_file},
     values::{
-        Bounded, DatabaseUrl, LogFilter, LogFormat, Milliseconds, Networks, PaymentGatewayName, PoolSeconds,
-        PoolSize, WebUrl, is_database_url,
+        Bounded, DatabaseUrl, Hosts, LogFilter, LogFormat, Milliseconds, Networks, Origins,
+        PaymentGatewayName, PoolSeconds, PoolSize, WebUrl, is_database_url,
     },
 };
 use crate::{failure::Failure, listening::ListenAddress};
@@ -200,6 +200,31 @@ pub(crate) struct Settings {
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) payment_breaker_probes: Bounded<1, 100>,
 
+    /// Host, by name or address, and port of a listener for operators: `/metrics`, `/docs`, `/openapi.json` and the probes. With it, the
+    /// API's listener serves the API and the probes alone. None: one listener serves everything.
+    #[config(env = "DABBA_ADMIN_LISTEN")]
+    #[config(layer_attr(arg(long, value_name = "ADDRESS")))]
+    pub(crate) admin_listen: Option<ListenAddress>,
+
+    /// Origins whose pages may call the API from a browser, separated by commas, such as `https://shop.example.org`; `*` for
+    /// any. Empty: no other origin may.
+    #[config(env = "DABBA_CORS_ORIGINS", default = "")]
+    #[config(layer_attr(arg(long, value_name = "ORIGINS")))]
+    pub(crate) cors_origins: Origins,
+
+    /// Hosts under which the API is served, separated by commas and without ports, such as `api.example.org,127.0.0.1`; a
+    /// request for another host is refused with 421. Protects a server in a private network from pages that rebind their name
+    /// to its address. The probes are served under any host. Empty: any host.
+    #[config(env = "DABBA_ALLOWED_HOSTS", default = "")]
+    #[config(layer_attr(arg(long, value_name = "HOSTS")))]
+    pub(crate) allowed_hosts: Hosts,
+
+    /// Time for which browsers use HTTPS only, in seconds (`Strict-Transport-Security`). 0 to 63,072,000; 0: the header is
+    /// not sent. Only if the server is reached by HTTPS alone.
+    #[config(env = "DABBA_HSTS_SECONDS", default = 0)]
+    #[config(layer_attr(arg(long, value_name = "SECONDS")))]
+    pub(crate) hsts_seconds: Bounded<0, 63_072_000>,
+
     /// What to log: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels per module as in
     /// `info,dabba_engine=debug`.
     #[config(env = "DABBA_LOG", default = "info")]
@@ -268,6 +293,40 @@ pub(crate) struct Settings {
     #[config(env = "DABBA_ACCOUNTS_PER_ADDRESS_LIMIT", default = 20)]
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) accounts_per_address_limit: Bounded<1, 1_000_000>,
+
+    /// Maximum number of quotes per minute from one client address. 0 to 1,000,000; 0 means no limit.
+    #[config(env = "DABBA_QUOTES_PER_ADDRESS_LIMIT", default = 600)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) quotes_per_address_limit: Bounded<0, 1_000_000>,
+
+    /// Maximum number of open orders of one customer that this server has placed. 0 to 1,000; 0 means no limit. An order is
+    /// open until it is delivered or ends otherwise; after 24 hours it no longer counts.
+    #[config(env = "DABBA_OPEN_ORDERS_LIMIT", default = 20)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) open_orders_limit: Bounded<0, 1_000>,
+
+    /// Maximum number of writes per minute of one customer: requests other than GET and HEAD, refused ones included. 0 to
+    /// 1,000,000; 0 means no limit.
+    #[config(env = "DABBA_CUSTOMER_WRITES_LIMIT", default = 120)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) customer_writes_limit: Bounded<0, 1_000_000>,
+
+    /// Maximum size of the bodies that one customer sends per minute, in KiB. 0 to 4,000,000; 0 means no limit.
+    #[config(env = "DABBA_CUSTOMER_BODY_KIB_LIMIT", default = 1024)]
+    #[config(layer_attr(arg(long, value_name = "KIB")))]
+    pub(crate) customer_body_kib_limit: Bounded<0, 4_000_000>,
+
+    /// Maximum number of writes per minute of one account of restaurant staff or of a courier. 0 to 1,000,000; 0 means no
+    /// limit. Admins have no limit.
+    #[config(env = "DABBA_STAFF_WRITES_LIMIT", default = 1200)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) staff_writes_limit: Bounded<0, 1_000_000>,
+
+    /// Maximum size of the bodies that one account of restaurant staff or of a courier sends per minute, in KiB. 0 to
+    /// 4,000,000; 0 means no limit. A menu has up to 4,096 KiB.
+    #[config(env = "DABBA_STAFF_BODY_KIB_LIMIT", default = 65_536)]
+    #[config(layer_attr(arg(long, value_name = "KIB")))]
+    pub(crate) staff_body_kib_limit: Bounded<0, 4_000_000>,
 
     /// Networks or addresses of the proxies in front of the server, separated by commas, such as `10.0.0.0/8`. Of a request
     /// that comes from one of them, the client's address is the last one in `X-Forwarded-For` that is not a proxy's; anyone

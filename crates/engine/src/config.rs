@@ -1,6 +1,6 @@
 //! The engine's limits and times, each with its default.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use jiff::SignedDuration;
 
@@ -24,6 +24,8 @@ pub struct EngineConfig {
     pub cached_catalogues: u64,
     /// Most orders remembered as commands left them, so that the next command on one reads nothing.
     pub remembered_orders: usize,
+    /// Maximum number of open orders of one customer that this process has placed. `None`: no limit.
+    pub max_open_orders: Option<NonZeroUsize>,
     /// How often it is asked whether others have changed the catalogues that are kept. A change is seen
     /// by every server after this time at the latest, and what the store takes to answer.
     pub catalogue_poll_interval: Duration,
@@ -109,6 +111,7 @@ impl Default for EngineConfig {
             max_decision_attempts: 8,
             cached_catalogues: 1_000,
             remembered_orders: 10_000,
+            max_open_orders: None,
             catalogue_poll_interval: Duration::from_millis(500),
             key_retention: SignedDuration::from_hours(7 * 24),
             maintenance_interval: Duration::from_mins(1),

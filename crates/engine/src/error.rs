@@ -75,6 +75,17 @@ pub enum Conflict {
     /// The order cannot be placed now. Every obstacle is listed, and there is at least one.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     NotOrderable(Vec<Obstacle>),
+    /// The customer has as many open orders as are allowed.
+    #[error(
+        "the account has {open} open orders, and at most {limit} are allowed at the same time; wait until an order ends, or \
+         cancel one"
+    )]
+    TooManyOpenOrders {
+        /// Number of open orders, those that are being placed included.
+        open: usize,
+        /// The maximum.
+        limit: usize,
+    },
     /// The total is not the one that the customer expected.
     #[error("the total is not the expected one")]
     PriceChanged(Box<Quote>),

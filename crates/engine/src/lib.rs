@@ -79,6 +79,7 @@ pub struct Engine {
     committers: committer::Committers,
     catalogues: Arc<catalogue::CatalogueCache>,
     recent: Arc<orders::RecentOrders>,
+    open_orders: Arc<orders::OpenOrders>,
     passwords: accounts::Passwords,
     memberships: accounts::MembershipCache,
     gateway: Option<payments::Gateway>,
@@ -116,12 +117,14 @@ impl Engine {
         let catalogues =
             Arc::new(catalogue::CatalogueCache::new(Arc::clone(&store), config.cached_catalogues));
         let recent = Arc::new(orders::RecentOrders::new(config.remembered_orders));
+        let open_orders = Arc::new(orders::OpenOrders::new(config.max_open_orders));
         let nudges = Arc::<nudge::Nudges>::default();
         let followers = post_commit::Followers::start(store.shard_count(), &catalogues, &supervisor);
         let post_commits = Arc::new(post_commit::PostCommits {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
             recent: Arc::clone(&recent),
+            open_orders: Arc::clone(&open_orders),
             nudges: Arc::clone(&nudges),
             followers,
         });
@@ -129,6 +132,7 @@ impl Engine {
             committers: committer::Committers::start(&post_commits, &config, &supervisor),
             catalogues,
             recent,
+            open_orders,
             passwords: accounts::Passwords::new(&config, Arc::clone(&random)),
             memberships: accounts::MembershipCache::new(&config),
             gateway,

@@ -1,6 +1,7 @@
 //! Orders: quote, place, act, read, list.
 
 mod act;
+mod open;
 mod place;
 mod quote;
 mod read;
@@ -23,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 pub use act::CommandRequest;
+pub(crate) use open::{OpenChange, OpenOrders};
 pub use quote::{Obstacle, Quote};
 pub(crate) use recent::RecentOrders;
 
@@ -125,6 +127,7 @@ impl Engine {
             for_people: count_for_people(&decision),
             moved_to: (conditions.status_before != Some(status)).then_some(status),
             memory,
+            open: self.open_orders.change(&decision.order, conditions.expected_version == 0),
             catalogue,
         };
         let outcome = self.committers.submit(self.commit_of(decision, conditions), post);

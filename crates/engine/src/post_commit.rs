@@ -22,7 +22,7 @@ use crate::{
     CatalogueEntry, EngineMetrics, TaskOutcome,
     catalogue::CatalogueCache,
     nudge::{ANNOUNCEMENT_INTERVAL, Nudges},
-    orders::RecentOrders,
+    orders::{OpenChange, OpenOrders, RecentOrders},
 };
 
 /// Maximum number of catalogues per shard in the reload queue. When the queue is full, the next poll for changed catalogues
@@ -54,6 +54,8 @@ pub(crate) struct PostCommit {
     /// The status to which the order has come.
     pub(crate) moved_to: Option<OrderStatus>,
     pub(crate) memory: Memory,
+    /// How the commit changes the customer's count of open orders.
+    pub(crate) open: Option<OpenChange>,
     /// The catalogue that the commit has changed.
     pub(crate) catalogue: Option<Box<ChangedCatalogue>>,
 }
@@ -72,6 +74,7 @@ pub(crate) struct PostCommits {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<EngineMetrics>,
     pub(crate) recent: Arc<RecentOrders>,
+    pub(crate) open_orders: Arc<OpenOrders>,
     pub(crate) nudges: Arc<Nudges>,
     pub(crate) followers: Followers,
 }
@@ -89,7 +92,7 @@ impl PostCommits {
     }
 
     fn committed(&self, post: PostCommit) {
-        let PostCommit { bucket, due, for_people, moved_to, memory, catalogue } = post;
+        let PostCommit { bucket, due, for_people, moved_to, memory, open, catalogue } = post;
         self.tell_of_tasks(bucket, &due);
         if let Some((kind, count)) = for_people {
             self.metrics.tasks(kind, TaskOutcome::GivenUp).inc_by(count);
@@ -101,6 +104,9 @@ impl PostCommits {
             Memory::Remember(order) => self.recent.remember(order),
             Memory::Forget(id) => self.recent.forget(id),
             Memory::Keep => {}
+        }
+        if let Some(change) = open {
+            self.open_orders.apply(&change);
         }
         if let Some(changed) = catalogue {
             self.followers.follow(self.store.shard_of(bucket), *changed);

@@ -9,7 +9,7 @@ mod parameters;
 mod path;
 mod principal;
 
-pub(crate) use body::{JsonBody, MaybeJsonBody};
+pub(crate) use body::{JsonBody, MaybeJsonBody, take};
 pub(crate) use conditions::{EntityTag, IfMatch, IfNoneMatch, etag};
 pub(crate) use cursor::Cursor;
 pub(crate) use idempotency::{MaybeKey, RequiredKey};

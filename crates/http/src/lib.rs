@@ -11,6 +11,7 @@
 //! | `problem` | every refusal, as RFC 9457 problem details |
 //! | `token` | issues and verifies bearer tokens |
 //! | `limit` | how often someone may ask |
+//! | `hygiene` | hosts, origins of browsers, and headers that protect callers |
 //! | `serve` | connections: taking them, their limits and timeouts |
 //! | `openapi` | the description of all this, made from the code |
 //!
@@ -19,6 +20,7 @@
 
 mod config;
 mod extract;
+mod hygiene;
 mod limit;
 mod metrics;
 mod observe;
@@ -30,11 +32,18 @@ mod token;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderValue, header},
+    middleware,
+    response::Response,
+};
 use dabba_engine::Engine;
+use tower::util::{MapResponseLayer, option_layer};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-pub use config::{HttpConfig, MAX_BODY_BYTES, MAX_MENU_BYTES, Rate, RateLimits};
+pub use config::{AccountRates, CorsOrigins, HttpConfig, MAX_BODY_BYTES, MAX_MENU_BYTES, Rate, RateLimits};
 pub use openapi::openapi_json;
 pub use problem::Code;
 /// Where measurements are registered that `/metrics` is to show.
@@ -54,13 +63,21 @@ pub(crate) struct App {
     pub(crate) metrics: metrics::HttpMetrics,
 }
 
+/// What is served on an engine.
+pub struct Apps {
+    /// For everyone: the API and the probes, and, without an admin listener, everything else.
+    pub public: Router,
+    /// For operators: `/metrics`, `/openapi.json`, `/docs` and the probes. `None` without an admin listener.
+    pub admin: Option<Router>,
+}
+
 /// The whole API on an engine: every operation, `/metrics`, `/openapi.json` and `/docs`.
 ///
 /// It has to be served with the client's address as connection information, as [`serve()`] does;
 /// else all clients count as one where the number of their requests is limited.
 ///
 /// `metrics` holds what others have registered; the measurements of the engine and of the API are added.
-pub fn app(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Router {
+pub fn apps(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Apps {
     let app = Arc::new(App {
         verifier: token::Verifier::new(&config.signing_key),
         limits: limit::Limits::new(&engine, &config.rate_limits),
@@ -68,12 +85,41 @@ pub fn app(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Router
         engine,
         config,
     });
-    let (routes, _) = routes::router().split_for_parts();
-    routes
-        .merge(openapi::route())
-        .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json")))
-        .fallback(observe::nothing_here)
-        // The outermost first.
-        .layer((observe::Observe(Arc::clone(&app)), DefaultBodyLimit::max(MAX_BODY_BYTES)))
-        .with_state(app)
+    let for_operators = || openapi::route().merge(docs());
+    if app.config.has_admin_listener {
+        let (public, _) = routes::public().split_for_parts();
+        let (admin, _) = routes::admin().split_for_parts();
+        let admin = admin.merge(for_operators());
+        Apps { public: layered(public, &app), admin: Some(layered(admin, &app)) }
+    } else {
+        let (all, _) = routes::router().split_for_parts();
+        Apps { public: layered(all.merge(for_operators()), &app), admin: None }
+    }
+}
+
+/// [`apps`] in one, without an admin listener.
+pub fn app(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Router {
+    apps(engine, HttpConfig { has_admin_listener: false, ..config }, metrics).public
+}
+
+fn docs() -> Router<Arc<App>> {
+    let pages: Router<Arc<App>> = SwaggerUi::new("/docs").config(Config::from("/openapi.json")).into();
+    pages.layer(middleware::map_response(async |mut response: Response| {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, hygiene::DOCS_POLICY);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response
+    }))
+}
+
+/// Routes with all that is done around each of them.
+fn layered(routes: Router<Arc<App>>, app: &Arc<App>) -> Router {
+    // The outermost first.
+    let layers = (
+        MapResponseLayer::new(hygiene::protect(&app.config)),
+        option_layer(hygiene::cors(&app.config)),
+        observe::Observe(Arc::clone(app)),
+        DefaultBodyLimit::max(MAX_BODY_BYTES),
+    );
+    routes.fallback(observe::nothing_here).layer(layers).with_state(Arc::clone(app))
 }

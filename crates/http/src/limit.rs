@@ -3,6 +3,9 @@
 //! The limits follow the engine's clock, as all else does. Where that is set back, those who have
 //! used up their requests wait for so much longer; nobody gets more.
 
+mod budget;
+mod description;
+
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{
@@ -14,13 +17,18 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
-    http::{HeaderMap, request::Parts},
+    http::{Extensions, HeaderMap, request::Parts},
 };
 use dabba_engine::Engine;
 use governor::{
     Quota, RateLimiter, clock::Clock, middleware::NoOpMiddleware, state::keyed::DefaultKeyedStateStore,
 };
 
+use self::budget::Budgets;
+pub(crate) use self::{
+    budget::{Report, whole_seconds},
+    description::describe,
+};
 use crate::{App, Network, Rate, RateLimits, problem::Problem};
 
 /// After so many checks those who could ask all they may again are forgotten, which bounds the
@@ -43,6 +51,16 @@ impl Clock for EngineClock {
 
 type Keyed = RateLimiter<Box<str>, DefaultKeyedStateStore<Box<str>>, EngineClock, NoOpMiddleware<Duration>>;
 
+impl Rate {
+    fn quota(self) -> Quota {
+        let replenished_in = (self.per / self.requests.get()).max(Duration::from_nanos(1));
+        // The period is not zero, so there always is a quota.
+        Quota::with_period(replenished_in)
+            .unwrap_or_else(|| Quota::per_second(self.requests))
+            .allow_burst(self.requests)
+    }
+}
+
 /// One limit, for each caller by themselves.
 struct Limit {
     keyed: Keyed,
@@ -53,12 +71,7 @@ struct Limit {
 impl Limit {
     fn new(engine: &Arc<Engine>, rate: Rate) -> Self {
         let clock = EngineClock(Arc::clone(engine));
-        let replenished_in = (rate.per / rate.requests.get()).max(Duration::from_nanos(1));
-        // The period is not zero, so there always is a quota.
-        let quota = Quota::with_period(replenished_in)
-            .unwrap_or_else(|| Quota::per_second(rate.requests))
-            .allow_burst(rate.requests);
-        let keyed = RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone());
+        let keyed = RateLimiter::new(rate.quota(), DefaultKeyedStateStore::default(), clock.clone());
         Self { keyed, clock, checks: AtomicU32::new(0) }
     }
 
@@ -80,6 +93,7 @@ pub(crate) struct Limits {
     tokens_per_email: Limit,
     tokens_per_address: Limit,
     accounts_per_address: Limit,
+    pub(crate) budgets: Budgets,
 }
 
 impl Limits {
@@ -88,6 +102,7 @@ impl Limits {
             tokens_per_email: Limit::new(engine, limits.tokens_per_email),
             tokens_per_address: Limit::new(engine, limits.tokens_per_address),
             accounts_per_address: Limit::new(engine, limits.accounts_per_address),
+            budgets: Budgets::new(engine, limits),
         }
     }
 
@@ -126,10 +141,15 @@ impl FromRequestParts<Arc<App>> for ClientAddress {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
-        let connection = parts.extensions.get::<ConnectInfo<std::net::SocketAddr>>();
-        let peer = connection.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
-        Ok(Self::new(forwarded(peer, &parts.headers, &app.config.trusted_proxies)))
+        Ok(Self::new(client(&parts.extensions, &parts.headers, &app.config.trusted_proxies)))
     }
+}
+
+/// The address of a request's client: the connection's, or what trusted proxies say.
+pub(crate) fn client(extensions: &Extensions, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
+    let connection = extensions.get::<ConnectInfo<std::net::SocketAddr>>();
+    let peer = connection.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
+    forwarded(peer, headers, proxies).to_canonical()
 }
 
 /// The client's address behind trusted proxies. Each of them appends the address that it was called from to the header, so the

@@ -1,8 +1,11 @@
 //! What is done around every request: its id, its time limit, its log line, its measurements, and
 //! the body of its problem when it is refused.
 
+mod line;
+
 use std::{
     convert::Infallible,
+    future::ready,
     panic::AssertUnwindSafe,
     sync::Arc,
     task::{Context, Poll},
@@ -20,8 +23,10 @@ use futures::{FutureExt as _, future::BoxFuture};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
+use self::line::Line;
+pub(crate) use self::line::Seen;
 use crate::{
-    App,
+    App, hygiene, limit,
     problem::{CONTENT_TYPE, Code, Problem},
 };
 
@@ -66,9 +71,12 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let asked = Asked::new(Arc::clone(&self.app), &request);
-        Box::pin(asked.answer(self.inner.call(request)).map(Ok))
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let asked = Asked::new(Arc::clone(&self.app), &mut request);
+        match hygiene::check_host(&request, &self.app.config.allowed_hosts) {
+            Ok(()) => Box::pin(asked.answer(self.inner.call(request)).map(Ok)),
+            Err(problem) => Box::pin(asked.answer(ready(Ok(problem.into_response()))).map(Ok)),
+        }
     }
 }
 
@@ -79,45 +87,44 @@ struct Asked {
     id: HeaderValue,
     method: Method,
     route: Option<MatchedPath>,
+    line: Line,
 }
 
 impl Asked {
-    fn new(app: Arc<App>, request: &Request) -> Self {
+    fn new(app: Arc<App>, request: &mut Request) -> Self {
         let began = Instant::now();
         let id = request_id(&app, request.headers());
         let route = request.extensions().get::<MatchedPath>().cloned();
-        Self { app, began, id, method: request.method().clone(), route }
+        let client = limit::client(request.extensions(), request.headers(), &app.config.trusted_proxies);
+        let line = Line::begin(request, client);
+        Self { app, began, id, method: request.method().clone(), route, line }
     }
 
     async fn answer(self, answering: impl Future<Output = Result<Response, Infallible>>) -> Response {
-        let Self { app, began, id, method, route } = self;
+        let Self { app, began, id, method, route, line } = self;
         let _in_flight = app.metrics.enter();
-        let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+        let matched = route.as_ref().map(MatchedPath::as_str);
+        let route = matched.unwrap_or(NO_ROUTE);
         let id_text = id.to_str().unwrap_or_default();
-        let span = tracing::info_span!("request", id = id_text, %method, route);
+        let span = tracing::info_span!("request", request_id = id_text, %method, route);
 
         let mut response = bounded(&app, &method, answering).instrument(span.clone()).await;
-        complete(&mut response, id_text, &span);
+        let refusal = complete(&mut response, id_text);
         let headers = response.headers_mut();
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REQUEST_ID.clone(), id.clone());
+        if let Some(report) = line.report() {
+            report.write(headers);
+        }
 
         let took = began.elapsed();
         app.metrics.answered(&method, route, response.status(), took);
-        let status = response.status().as_u16();
-        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        // Reads are most of the traffic and change nothing; their lines are for whoever looks for them.
-        if response.status().is_server_error() || !method.is_safe() {
-            tracing::info!(parent: &span, status, took_us, "answered");
-        } else {
-            tracing::debug!(parent: &span, status, took_us, "answered");
-        }
+        line.write(&span, matched, &response, refusal.as_ref(), took);
         response
     }
 }
 
-/// Writes the problem that a refusal stands for, and logs what only the log may know.
-fn complete(response: &mut Response, request_id: &str, span: &tracing::Span) {
+/// Writes the body of the problem that a refusal stands for. Returns the problem.
+fn complete(response: &mut Response, request_id: &str) -> Option<Problem> {
     let status = response.status();
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
@@ -126,17 +133,14 @@ fn complete(response: &mut Response, request_id: &str, span: &tracing::Span) {
             *response.status_mut() = problem.status();
             problem
         }
-        None => return,
+        None => return None,
     };
-    if let Some(text) = problem.log_text() {
-        tracing::error!(parent: span, error = text, "a request failed");
-    }
-    tracing::debug!(parent: span, code = problem.code().as_str(), "refused");
     let body = problem.render(request_id);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     *response.body_mut() = Body::from(body);
+    Some(problem)
 }
 
 /// The caller's id for the request when it is short and printable, else a new one.
@@ -200,7 +204,7 @@ mod tests {
         let mut response = caught(async { panic!("the secret is 42") }).await;
         let problem = response.extensions().get::<Problem>().unwrap();
         assert_eq!(problem.log_text(), Some("a handler panicked: the secret is 42"));
-        complete(&mut response, "id-1", &tracing::Span::none());
+        complete(&mut response, "id-1");
         assert_eq!(response.status(), 500);
         let body = to_bytes(response.into_body(), 10_000).await.unwrap();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
@@ -224,7 +228,7 @@ mod tests {
                 Response::builder().status(bare).header("allow", "GET").body(Body::empty()).unwrap();
             let problem = Problem::of_status(response.status());
             assert_eq!((problem.status().as_u16(), problem.code().as_str()), (status, code));
-            complete(&mut response, "id", &tracing::Span::none());
+            complete(&mut response, "id");
             assert_eq!(
                 (response.status().as_u16(), &response.headers()["allow"]),
                 (status, &"GET".parse().unwrap())

@@ -89,6 +89,7 @@ pub fn openapi_json() -> String {
         close_variants(&mut document);
         omit_null(&mut document);
         straighten(&mut document);
+        crate::limit::describe(&mut document);
         serde_json::to_string_pretty(&document)
     });
     match text {

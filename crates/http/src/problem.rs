@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use describe::*;
 
-use crate::routes::ObstacleBody;
+use crate::{limit::whole_seconds, routes::ObstacleBody};
 
 /// Media type of problem details.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
@@ -93,6 +93,8 @@ codes! {
     ItemsUnavailable, "items_unavailable", CONFLICT, "Items are not available";
     /// There is not enough of some items.
     OutOfStock, "out_of_stock", CONFLICT, "There is not enough in stock";
+    /// The customer has too many open orders.
+    TooManyOpenOrders, "too_many_open_orders", CONFLICT, "Too many open orders";
     /// The total is not the expected one.
     MenuChanged, "menu_changed", CONFLICT, "The price has changed";
     /// The command does not fit the order.
@@ -127,6 +129,8 @@ codes! {
     EmailTaken, "email_taken", CONFLICT, "The e-mail address has an account";
     /// It is not at the version that was asked for.
     PreconditionFailed, "precondition_failed", PRECONDITION_FAILED, "It has changed";
+    /// The host is not served here.
+    MisdirectedRequest, "misdirected_request", MISDIRECTED_REQUEST, "The host is not served here";
     /// The body is too large.
     PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The body is of another type.
@@ -158,6 +162,8 @@ pub(crate) struct Problem {
     members: Option<Box<Map<String, Value>>>,
     /// Seconds after which to try again.
     retry_after: Option<u64>,
+    /// Whether a token was sent that is not taken.
+    is_of_token: bool,
     /// For the log only.
     internal: Option<Box<str>>,
 }
@@ -168,7 +174,7 @@ pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let retry_after = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS);
-        Self { code, detail: detail.into(), members: None, retry_after, internal: None }
+        Self { code, detail: detail.into(), members: None, retry_after, is_of_token: false, internal: None }
     }
 
     /// A defect: the caller is told that there was one, the log what it was.
@@ -188,6 +194,11 @@ impl Problem {
         Self::new(Code::Unauthenticated, detail)
     }
 
+    /// The token that was sent is not taken.
+    pub(crate) fn invalid_token(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { is_of_token: true, ..Self::unauthenticated(detail) }
+    }
+
     pub(crate) fn not_found() -> Self {
         Self::new(Code::NotFound, "There is nothing at this path.")
     }
@@ -198,10 +209,9 @@ impl Problem {
 
     pub(crate) fn too_many_requests(wait: Duration) -> Self {
         // The wait is rounded up, so that whoever heeds it is not refused again.
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        let mut problem =
-            Self::new(Code::TooManyRequests, format!("Try again in {} seconds.", seconds.max(1)));
-        problem.retry_after = Some(seconds.max(1));
+        let seconds = whole_seconds(wait).max(1);
+        let mut problem = Self::new(Code::TooManyRequests, format!("Retry after {seconds} s."));
+        problem.retry_after = Some(seconds);
         problem
     }
 
@@ -243,6 +253,21 @@ impl Problem {
         self.code
     }
 
+    /// How to authenticate (RFC 6750, section 3). Only a token that was sent is the subject of an error.
+    fn challenge(&self) -> Option<HeaderValue> {
+        match self.code {
+            Code::Unauthenticated if self.is_of_token => {
+                let text = format!("Bearer error=\"invalid_token\", error_description=\"{}\"", self.detail);
+                Some(HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("Bearer")))
+            }
+            _ if self.status() == StatusCode::UNAUTHORIZED => Some(HeaderValue::from_static("Bearer")),
+            _ if self.status() == StatusCode::FORBIDDEN => {
+                Some(HeaderValue::from_static("Bearer error=\"insufficient_scope\""))
+            }
+            _ => None,
+        }
+    }
+
     /// What is for the log only.
     pub(crate) fn log_text(&self) -> Option<&str> {
         self.internal.as_deref()
@@ -274,8 +299,8 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status() == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(challenge) = self.challenge() {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response.extensions_mut().insert(self);
         response
@@ -312,6 +337,9 @@ impl From<Conflict> for Problem {
         let text = conflict.to_string();
         match conflict {
             Conflict::NotOrderable(obstacles) => not_orderable(text, &obstacles),
+            Conflict::TooManyOpenOrders { open, limit } => Self::new(Code::TooManyOpenOrders, text)
+                .with("open_orders", open)
+                .with("open_orders_limit", limit),
             Conflict::PriceChanged(quote) => {
                 Self::new(Code::MenuChanged, text).with("quote", crate::routes::QuoteBody::new(*quote))
             }

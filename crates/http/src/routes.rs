@@ -59,6 +59,10 @@ struct KeyParameter {
 
 /// All operations, with their description.
 pub(crate) fn router() -> OpenApiRouter<Arc<App>> {
+    api().merge(operations::router())
+}
+
+fn api() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(crate::openapi::base())
         .merge(accounts::router())
         .merge(tokens::router())
@@ -71,5 +75,14 @@ pub(crate) fn router() -> OpenApiRouter<Arc<App>> {
         .merge(tasks::router())
         .merge(webhooks::router())
         .merge(sandbox::router())
-        .merge(operations::router())
+}
+
+/// All operations but those for operators, which have their own listener.
+pub(crate) fn public() -> OpenApiRouter<Arc<App>> {
+    api().merge(operations::probes())
+}
+
+/// The operations of the listener for operators.
+pub(crate) fn admin() -> OpenApiRouter<Arc<App>> {
+    operations::router()
 }

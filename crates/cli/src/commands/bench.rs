@@ -42,9 +42,10 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
                         PostgreSQL databases that are named, prepares restaurants and people, and puts load on it \
                         from this machine. Afterwards the server is killed, and the auditor looks whether every \
                         acknowledged order is there.\n\n\
-                        A server that runs, named with --server, must be on this machine, and is left running. The \
-                        settings say where its signing key is; --database or --shards, where its orders are: the auditor \
-                        reads these too. In the embedded database, which only one process can open, it lists them over \
+                        A server that runs, named with --server, must be on this machine, and is left running. Start \
+                        it with --open-orders-limit 0, --customer-writes-limit 0 and so on (dabba settings), or it \
+                        refuses most of the load. The settings say where its signing key is; --database or --shards, \
+                        where its orders are: the auditor reads these too. In the embedded database, which only one process can open, it lists them over \
                         the API.\n\n\
                         The load writes restaurants, accounts and orders that stay there. So a database that contains data \
                         is refused unless --disposable is given, and which databases are used, only the flags say: neither \

@@ -5,7 +5,10 @@ mod announcement;
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use dabba_engine::{AdjustableClock, Clock, SystemClock};
-use dabba_http::{ConnectionMetrics, HttpConfig, Rate, RateLimits, ServeOptions, SigningKey, Timeouts};
+use dabba_http::{
+    AccountRates, Apps, ConnectionMetrics, HttpConfig, Rate, RateLimits, ServeOptions, SigningKey, Timeouts,
+};
+use futures::FutureExt as _;
 use tokio::net::TcpListener;
 
 use self::announcement::Announcement;
@@ -15,6 +18,7 @@ use crate::{
     databases::{Databases, Opened},
     demo_data,
     failure::Failure,
+    listening::ListenAddress,
     logging, open_files,
     payments::Payments,
     sandbox,
@@ -25,6 +29,9 @@ use crate::{
 
 /// Files that a server has open besides the connections of its clients: databases, their connections, sockets.
 const OTHER_FILES: usize = 256;
+
+/// Maximum number of connections to the listener for operators.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// What the command takes.
 #[derive(clap::Args)]
@@ -64,7 +71,11 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let databases = Databases::from_settings(&settings)?;
     let payments = Payments::for_server(&settings, with_demo, is_sandbox)?;
     let signing_key = signing_key::read_if_there(&settings)?;
-    let listener = bind(&settings).await?;
+    let listener = bind(&settings.listen, "listen").await?;
+    let admin_listener = match &settings.admin_listen {
+        Some(address) => Some(bind(address, "admin_listen").await?),
+        None => None,
+    };
     data::make_directory(&settings)?;
     let sandbox_clock = if is_sandbox {
         Some(sandbox::open(&settings, &databases)?)
@@ -95,8 +106,11 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let demo = if with_demo { Some(demo_data::ensure(&engine, &*store).await?) } else { None };
 
     let address = listener.local_addr().map_err(Failure::during("listening"))?;
+    let admin_address = admin_listener.as_ref().map(TcpListener::local_addr).transpose();
+    let admin_address = admin_address.map_err(Failure::during("listening"))?;
     let announcement = Announcement {
         address: reachable(address),
+        admin_address: admin_address.map(reachable),
         demo: demo.as_ref(),
         signing_key: &signing_key,
         now: engine.now(),
@@ -115,17 +129,23 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         ..http_config(&settings, signing_key)
     };
     let connections = ConnectionMetrics::new(&mut metrics);
-    let app = dabba_http::app(engine, http, metrics);
+    let Apps { public, admin } = dabba_http::apps(engine, http, metrics);
     let stopping_since = signals.stopping_since();
     let options = serve_options(&settings);
-    let served = dabba_http::serve(listener, app, signals.first(), options, connections).await;
-    served.map_err(Failure::during("serving"))?;
+    let stop = signals.first().shared();
+    let serving = dabba_http::serve(listener, public, stop.clone(), options.clone(), connections);
+    let serving_admins = async {
+        let (Some(listener), Some(app)) = (admin_listener, admin) else { return Ok(()) };
+        let options = ServeOptions { max_connections: ADMIN_CONNECTIONS, ..options };
+        dabba_http::serve(listener, app, stop, options, ConnectionMetrics::default()).await
+    };
+    tokio::try_join!(serving, serving_admins).map_err(Failure::during("serving"))?;
     background.close(grace, &stopping_since).await
 }
 
 /// Takes the port. Connections wait in the socket's queue until the server is ready for them.
-async fn bind(settings: &Settings) -> Result<TcpListener, Failure> {
-    settings.listen.bind().await.map_err(Failure::during("the setting listen"))
+async fn bind(address: &ListenAddress, setting: &str) -> Result<TcpListener, Failure> {
+    address.bind().await.map_err(Failure::during(format_args!("the setting {setting}")))
 }
 
 /// The address under which this machine reaches a server that listens on all addresses.
@@ -170,12 +190,25 @@ fn http_config(settings: &Settings, signing_key: SigningKey) -> HttpConfig {
         tokens_per_email: rate(settings.tokens_per_email_limit, defaults.tokens_per_email),
         tokens_per_address: rate(settings.tokens_per_address_limit, defaults.tokens_per_address),
         accounts_per_address: rate(settings.accounts_per_address_limit, defaults.accounts_per_address),
+        quotes_per_address: Rate::per_minute(settings.quotes_per_address_limit.small()),
+        customers: AccountRates::per_minute(
+            settings.customer_writes_limit.small(),
+            settings.customer_body_kib_limit.small().saturating_mul(1024),
+        ),
+        staff: AccountRates::per_minute(
+            settings.staff_writes_limit.small(),
+            settings.staff_body_kib_limit.small().saturating_mul(1024),
+        ),
     };
     HttpConfig {
         token_lifetime: settings.token_lifetime_seconds.seconds(),
         request_timeout: settings.request_timeout_seconds.seconds(),
         rate_limits,
         trusted_proxies: settings.trusted_proxies.to_vec(),
+        cors_origins: settings.cors_origins.to_rule(),
+        allowed_hosts: settings.allowed_hosts.to_vec(),
+        hsts_seconds: settings.hsts_seconds.small(),
+        has_admin_listener: settings.admin_listen.is_some(),
         ..HttpConfig::new(signing_key)
     }
 }

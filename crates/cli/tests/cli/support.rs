@@ -14,7 +14,15 @@ use serde_json::Value;
 /// Longest time to wait for what has to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The binary with these arguments, in an empty environment as far as settings go.
+/// Switches off the limits of accounts: many tests do much with the demo's one customer. A flag overrides each.
+const WITHOUT_LIMITS: [(&str, &str); 4] = [
+    ("DABBA_OPEN_ORDERS_LIMIT", "0"),
+    ("DABBA_CUSTOMER_WRITES_LIMIT", "0"),
+    ("DABBA_CUSTOMER_BODY_KIB_LIMIT", "0"),
+    ("DABBA_STAFF_WRITES_LIMIT", "0"),
+];
+
+/// The binary with these arguments, in an empty environment as far as settings go, and without limits of accounts.
 pub(crate) fn dabba(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dabba"));
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
@@ -23,6 +31,7 @@ pub(crate) fn dabba(directory: &Path, arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    command.envs(WITHOUT_LIMITS);
     command
 }
 
@@ -59,7 +68,12 @@ impl Process {
     /// The same with these variables in its environment.
     fn start_with(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (Self, String) {
         let mut command = dabba(directory, arguments);
-        let mut child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
+        command.envs(variables.iter().copied());
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> (Self, String) {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         (Self(child), line)
@@ -140,6 +154,17 @@ impl Server {
     /// The same at a certain address, so that clients find it again after a restart.
     pub(crate) fn start_at(address: &str, data: &Path, more: &[&str]) -> Self {
         Self::serve(data, &[&["--demo", "--listen", address, "--log", "warn"], more].concat())
+    }
+
+    /// Starts a server with a demo that writes its log into a file, as JSON, with further arguments.
+    pub(crate) fn start_logging(data: &Path, log: &Path, more: &[&str]) -> Self {
+        let fixed =
+            ["serve", "--json", "--demo", "--listen", "127.0.0.1:0", "--log-format", "json", "--data"];
+        let mut command = dabba(Path::new("/"), &[&fixed[..], &[data.to_str().unwrap()], more].concat());
+        command.stderr(std::fs::File::create(log).unwrap());
+        let (process, line) = Process::spawn(command);
+        let announcement = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        Self { process, announcement }
     }
 
     /// A server without a demo on data that had one before: `before` is what that server said. Its tokens

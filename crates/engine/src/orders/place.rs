@@ -30,12 +30,23 @@ impl Engine {
         let actor = Actor::Customer { account_id: principal.account_id };
         let viewer = Viewer { actor, refund_limit: Amount::ZERO };
         let mut entry = self.catalogues.get(restaurant_id).await?;
+        let mut reserved = None;
         for _ in 0..self.config.max_decision_attempts {
             let now = self.now();
             let details = match self.details(principal, &entry.catalogue, request, now) {
                 Ok(details) => details,
                 Err(error) => return Box::pin(self.refuse(error, viewer, &entry, request, &claim)).await,
             };
+            if reserved.is_none() {
+                match self.reserve_order(principal.account_id).await {
+                    Ok(reservation) => reserved = Some(reservation),
+                    // A retry of a placed order is answered all the same.
+                    Err(refusal) => {
+                        let refused = Err(refusal);
+                        return Box::pin(self.replay_or(refused, viewer, restaurant_id, Some(&claim))).await;
+                    }
+                }
+            }
             let stock = details.stock_drawn.iter().cloned().map(StockChange::Take).collect();
             let id = OrderId::generate(now, restaurant_id.bucket(), self.random.next_u64());
             let card = request.payment_token.as_ref();

@@ -10,6 +10,7 @@ mod disconnected;
 mod faulty;
 mod idempotency;
 mod isolation;
+mod limits;
 mod menus;
 mod paying;
 mod payments;

@@ -3,7 +3,8 @@
 use std::{error::Error, fmt::Write as _};
 
 use axum::{
-    body::Bytes,
+    RequestExt as _,
+    body::{Bytes, HttpBody as _},
     extract::{FromRequest, Request, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header},
     response::IntoResponse as _,
@@ -14,6 +15,7 @@ use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
 use crate::{
+    MAX_BODY_BYTES,
     problem::{Code, Problem, Result},
     serve::NoRoom,
 };
@@ -72,7 +74,8 @@ fn check_media_type(headers: &HeaderMap) -> Result<()> {
     }
 }
 
-async fn take<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
+pub(crate) async fn take<S: Send + Sync>(mut request: Request, state: &S) -> Result<Bytes> {
+    check_announced(&mut request)?;
     Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
         let mut causes =
             std::iter::successors(Some(&rejection as &(dyn Error + 'static)), |error| (*error).source());
@@ -80,12 +83,27 @@ async fn take<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
             return Problem::new(Code::Overloaded, NoRoom.to_string());
         }
         match rejection.into_response().status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::new(Code::PayloadTooLarge, "The body is larger than this operation takes.")
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
             _ => Problem::new(Code::BadRequest, "The body could not be read to its end."),
         }
     })
+}
+
+/// Refuses a body whose announced length is beyond the operation's limit before any of it is read, or asked for by `100 Continue`.
+fn check_announced(request: &mut Request) -> Result<()> {
+    let announced = request.body().size_hint().lower();
+    // No limit is lower.
+    if announced <= MAX_BODY_BYTES as u64 {
+        return Ok(());
+    }
+    let limited = std::mem::take(request).with_limited_body();
+    let limit = limited.body().size_hint().upper();
+    *request = limited;
+    if limit.is_some_and(|limit| announced > limit) { Err(too_large()) } else { Ok(()) }
+}
+
+fn too_large() -> Problem {
+    Problem::new(Code::PayloadTooLarge, "The body is larger than this operation takes.")
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {

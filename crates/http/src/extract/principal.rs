@@ -8,7 +8,7 @@ use axum::{
 };
 use dabba_engine::Principal;
 
-use crate::{App, problem::Problem};
+use crate::{App, observe::Seen, problem::Problem};
 
 /// The caller; without a valid token the request is refused.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +44,12 @@ impl FromRequestParts<Arc<App>> for MaybeCaller {
             return Err(Problem::unauthenticated("Authorization must be Bearer and a token."));
         };
         match app.verifier.verify(token, app.engine.now()) {
-            Ok(principal) => Ok(Self(Some(principal))),
-            Err(error) => Err(Problem::unauthenticated(error.to_string())),
+            Ok(principal) => {
+                Seen::note(parts, principal);
+                app.limits.budgets.check_account(&principal, parts)?;
+                Ok(Self(Some(principal)))
+            }
+            Err(error) => Err(Problem::invalid_token(error.to_string())),
         }
     }
 }

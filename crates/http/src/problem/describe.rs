@@ -81,6 +81,16 @@ pub(crate) struct ProblemDocument {
     refundable: Option<dabba_domain::Amount>,
     /// `refund_limit`: the restaurant's limit for all its refunds of one order.
     limit: Option<dabba_domain::Amount>,
+    /// `too_many_open_orders`: number of the account's open orders, those that are being placed included.
+    open_orders: Option<u32>,
+    /// `too_many_open_orders`: maximum number of open orders of an account.
+    open_orders_limit: Option<u32>,
+    /// `too_many_requests`: the limit that was reached, as `RateLimit-Policy` names it.
+    policy: Option<String>,
+    /// `too_many_requests`: what the limit allows in `window_seconds`: requests, or bytes of bodies.
+    quota: Option<u32>,
+    /// `too_many_requests`: the time for which `quota` is the maximum, in seconds.
+    window_seconds: Option<u32>,
     /// `precondition_failed`: the version or revision that holds.
     current: Option<u32>,
     /// `precondition_failed` of a menu: the revision of the items' availability that holds.
@@ -164,7 +174,8 @@ refusals! {
     /// Of placing an order.
     NotPlaced: BadRequest MalformedJson IdempotencyKeyMissing IdempotencyKeyInvalid PayloadTooLarge
         UnsupportedMediaType Invalid IdempotencyKeyReused RestaurantPaused RestaurantClosed
-        RestaurantClosedPermanently BelowMinimumOrder NotPayableByCard ItemsUnavailable OutOfStock MenuChanged TooManyChanges;
+        RestaurantClosedPermanently BelowMinimumOrder NotPayableByCard ItemsUnavailable OutOfStock TooManyOpenOrders
+        MenuChanged TooManyChanges;
     /// Of commands without a body.
     NotMoved: BadRequest IdempotencyKeyInvalid IdempotencyKeyReused IllegalMove TooManyChanges
         PreconditionFailed;

@@ -19,7 +19,12 @@ use crate::{
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
+    probes().routes(routes!(metrics))
+}
+
+/// The probes, which every listener has.
+pub(super) fn probes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
 }
 
 /// How the server is.

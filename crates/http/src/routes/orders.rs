@@ -176,9 +176,7 @@ fn represent(order: &Order, allowed_actions: Vec<AllowedAction>) -> Result<Respo
 }
 
 fn set_version_headers(response: &mut Response, order: &Order) {
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, etag(order.version));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    response.headers_mut().insert(header::ETAG, etag(order.version));
 }
 
 /// Places an order

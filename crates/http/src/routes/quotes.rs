@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{FromRequestParts, State},
+    http::request::Parts,
+};
 use dabba_domain::{
     Amount, Currency, RestaurantId, Timestamp,
     menu::UnavailableItem,
@@ -17,7 +21,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App,
     extract::{InPath, JsonBody},
-    problem::{BadBody, Code, Failures, Missing, Result, ShortageBody},
+    limit::ClientAddress,
+    problem::{BadBody, Code, Failures, Missing, Problem, Result, ShortageBody},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -140,6 +145,19 @@ impl QuoteBody {
     }
 }
 
+/// That the client may ask for one more quote.
+struct QuoteAllowance;
+
+impl FromRequestParts<Arc<App>> for QuoteAllowance {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        let Ok(client) = ClientAddress::from_request_parts(parts, app).await;
+        app.limits.budgets.check_quote(client, parts)?;
+        Ok(Self)
+    }
+}
+
 /// Prices a cart
 ///
 /// For everyone. Nothing is ordered or reserved. A cart that can be ordered at another time has a price and obstacles;
@@ -156,6 +174,7 @@ impl QuoteBody {
 )]
 async fn quote(
     State(app): State<Arc<App>>,
+    _: QuoteAllowance,
     InPath(restaurant_id): InPath<RestaurantId>,
     JsonBody(cart): JsonBody<Cart>,
 ) -> Result<Json<QuoteBody>> {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode},
+    extract::{Request, State},
+    http::StatusCode,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App,
+    extract::take,
     problem::{Missing, NotReported, Problem, Result, WriteFailures},
 };
 
@@ -31,17 +31,13 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     ),
     security(()),
 )]
-async fn report_payment(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    body: std::result::Result<Bytes, BytesRejection>,
-) -> Result<StatusCode> {
+async fn report_payment(State(app): State<Arc<App>>, request: Request) -> Result<StatusCode> {
     let Some(reader) = &app.config.webhooks else { return Err(Problem::not_found()) };
     let header = reader.signature_header();
-    let signature = headers.get(header).and_then(|value| value.to_str().ok());
+    let signature = request.headers().get(header).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let signature = signature.ok_or_else(|| Problem::bad_parameter(header, "is missing or not text"))?;
-    let body = body.map_err(|rejection| Problem::of_status(rejection.status()))?;
-    let read = reader.read(signature, &body, app.engine.now());
+    let body = take(request, &app).await?;
+    let read = reader.read(&signature, &body, app.engine.now());
     let notice = read.map_err(|error| Problem::bad_parameter(header, error))?;
     if let Some(notice) = notice {
         app.engine.record_notice(&notice).await?;

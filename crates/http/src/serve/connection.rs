@@ -51,7 +51,7 @@ pub(super) async fn run(
         .header_read_timeout(None)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS);
-    let stream = TokioIo::new(Watched { inner: stream, place: Arc::clone(&place) });
+    let stream = TokioIo::new(Watched::new(stream, Arc::clone(&place)));
     let mut serving = pin!(builder.serve_connection(stream, service));
     let activity = &place.activity;
     let mut timer = pin!(sleep_until(activity.deadline().unwrap_or_else(Instant::now)));
@@ -67,7 +67,7 @@ pub(super) async fn run(
         }
         if let Poll::Ready(served) = serving.as_mut().poll(context) {
             if let Err(error) = served {
-                tracing::debug!(%address, error = %dabba_store::chain(&*error), "a connection failed");
+                log(address, &*error);
             }
             return Poll::Ready(());
         }
@@ -91,4 +91,15 @@ pub(super) async fn run(
         Poll::Pending
     })
     .await;
+}
+
+/// Logs why a connection ended early. A head that is no request has been refused, with an empty body: no handler has seen it.
+fn log(address: SocketAddr, error: &(dyn std::error::Error + Send + Sync + 'static)) {
+    let is_refused = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+    let (client, error) = (address.ip(), dabba_store::chain(error));
+    if is_refused {
+        tracing::info!(%client, error, "refused: the head of a request cannot be read");
+    } else {
+        tracing::debug!(%client, error, "a connection failed");
+    }
 }

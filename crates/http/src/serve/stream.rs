@@ -4,20 +4,49 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
 
 use super::registry::Place;
 
+/// Maximum time for which bytes are taken from a client to which nothing more is sent.
+const LINGER: Duration = Duration::from_secs(2);
+/// Maximum number of these bytes.
+const LINGER_BYTES: usize = 1024 * 1024;
+/// Number of these bytes that are taken at once.
+const LINGER_STEP: usize = 4_096;
+
 /// A stream of bytes whose connection is watched.
 pub(super) struct Watched<S> {
-    pub(super) inner: S,
-    pub(super) place: Arc<Place>,
+    inner: S,
+    place: Arc<Place>,
+    /// Once everything is sent.
+    lingering: Option<Lingering>,
+}
+
+/// How much longer bytes are taken.
+struct Lingering {
+    time: Pin<Box<Sleep>>,
+    left: usize,
+}
+
+impl Lingering {
+    fn begin() -> Self {
+        Self { time: Box::pin(tokio::time::sleep(LINGER)), left: LINGER_BYTES }
+    }
 }
 
 impl<S> Watched<S> {
+    pub(super) const fn new(inner: S, place: Arc<Place>) -> Self {
+        Self { inner, place, lingering: None }
+    }
+
     fn note(&self, written: &Poll<io::Result<usize>>) {
         match written {
             Poll::Pending => self.place.activity.stall(),
@@ -41,7 +70,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -75,7 +104,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         flushed
     }
 
+    /// Tells the client that nothing more comes, and then takes what the client still sends, for a while: closing a socket that
+    /// has unread bytes resets the connection, and the client may lose the response.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
+        let this = &mut *self;
+        if this.lingering.is_none() {
+            ready!(Pin::new(&mut this.inner).poll_shutdown(context))?;
+        }
+        let Lingering { time, left } = this.lingering.get_or_insert_with(Lingering::begin);
+        let mut scratch = [0; LINGER_STEP];
+        while *left > 0 && time.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut this.inner).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => *left = left.saturating_sub(buffer.filled().len()),
+                // The client has closed its side, or the connection is broken.
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -111,7 +111,8 @@ async fn a_head_that_is_too_large_is_refused() {
             String::from_utf8_lossy(&received)
         );
     }
-    let fitting = format!("GET /healthz HTTP/1.1\r\nX-Long: {}\r\n\r\n", "a".repeat(MAX_HEAD_BYTES / 2));
+    let fitting =
+        format!("GET /healthz HTTP/1.1\r\nHost: dabba\r\nX-Long: {}\r\n\r\n", "a".repeat(MAX_HEAD_BYTES / 2));
     let mut connection = connect(&server, "127.0.0.2").await;
     connection.write_all(fitting.as_bytes()).await.unwrap();
     assert!(ask(&mut connection).await.starts_with("HTTP/1.1 200"));
@@ -207,7 +208,9 @@ async fn one_address_has_so_many_connections() {
     let taken = async {
         loop {
             let mut connection = connect(&server, "127.0.0.2").await;
-            let request = connection.write_all(b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+            let request = connection
+                .write_all(b"GET /healthz HTTP/1.1\r\nHost: dabba\r\nConnection: close\r\n\r\n")
+                .await;
             if request.is_ok() && until_closed(&mut connection).await.starts_with(b"HTTP/1.1 200") {
                 return;
             }

@@ -8,6 +8,8 @@
 
 mod connections;
 mod description;
+mod hygiene;
+mod limits;
 mod shards;
 mod supervised;
 // By its path, so that its modules are found beside it, as they are by the other target.
@@ -16,7 +18,7 @@ mod suite;
 
 use dabba_testkit::{TestServer, TestServerBuilder};
 
-pub(crate) use suite::{allowed, ids, metric, start, walk_to};
+pub(crate) use suite::{allowed, ids, metric, raw, start, walk_to};
 
 /// A server to be set up, on `SQLite`.
 pub(crate) fn builder() -> TestServerBuilder {

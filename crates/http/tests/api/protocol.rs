@@ -102,19 +102,9 @@ async fn a_request_has_a_time_limit() {
         server.orders_path(),
         server.customer.token
     );
-    let answer = raw(&server, &head).await;
+    let answer = crate::raw(&server, &head).await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("retry-after: 1") && answer.contains("outcome_unknown"), "{answer}");
-}
-
-/// Sends these bytes and reads until the server closes the connection.
-async fn raw(server: &TestServer, bytes: &str) -> String {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
-    stream.write_all(bytes.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
 }
 
 /// Proves that a body that is not wanted does no harm.

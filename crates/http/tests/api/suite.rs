@@ -69,6 +69,16 @@ pub(crate) fn metric(metrics: &Answer, line_contains: &str) -> u64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
+/// Sends these bytes and reads until the server closes the connection.
+pub(crate) async fn raw(server: &TestServer, bytes: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 /// A server as it is by default, on this target's store.
 pub(crate) async fn start() -> TestServer {
     crate::builder().start().await

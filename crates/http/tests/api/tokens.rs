@@ -37,7 +37,8 @@ async fn forged_tokens_are_refused() {
         ("long", "x".repeat(5_000)),
     ] {
         let answer = server.request(reqwest::Method::GET, "/v1/orders").token(&token).send().await;
-        assert_eq!(answer.header("www-authenticate"), "Bearer", "{why}");
+        let challenge = "Bearer error=\"invalid_token\", error_description=\"the token is not valid\"";
+        assert_eq!(answer.header("www-authenticate"), challenge, "{why}");
         answer.problem(401, "unauthenticated");
     }
     server.get("/v1/orders", None).await.problem(401, "unauthenticated");

@@ -11,7 +11,7 @@ mod suite;
 
 use dabba_testkit::{TestServer, TestServerBuilder, postgres};
 
-pub(crate) use suite::{allowed, ids, metric, start, walk_to};
+pub(crate) use suite::{allowed, ids, metric, raw, start, walk_to};
 
 /// A server to be set up, on PostgreSQL.
 pub(crate) fn builder() -> TestServerBuilder {

@@ -28,6 +28,22 @@ pub(super) struct Server {
     token_lifetime: Duration,
 }
 
+/// Switches off the limits of accounts and addresses: a load comes from a few of them.
+const WITHOUT_LIMITS: [&str; 12] = [
+    "--open-orders-limit",
+    "0",
+    "--customer-writes-limit",
+    "0",
+    "--customer-body-kib-limit",
+    "0",
+    "--staff-writes-limit",
+    "0",
+    "--staff-body-kib-limit",
+    "0",
+    "--quotes-per-address-limit",
+    "0",
+];
+
 /// What `serve --json` prints.
 #[derive(Deserialize)]
 struct Announcement {
@@ -38,7 +54,7 @@ impl Server {
     /// Starts one with these settings, and waits until it is ready.
     pub(super) async fn start(settings: &Settings, data: &DataArguments) -> Result<Self, Failure> {
         let (child, announcement): (_, Announcement) = ChildServer::start(|command| {
-            command.args(data.flags());
+            command.args(data.flags()).args(WITHOUT_LIMITS);
             for setting in DATABASE_SETTINGS {
                 command.env_remove(format!("{ENVIRONMENT_PREFIX}{}", setting.to_uppercase()));
             }

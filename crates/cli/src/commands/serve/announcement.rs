@@ -20,6 +20,8 @@ use crate::{demo_data::Demo, failure::Failure, output, settings::Settings};
 /// All that there is to say.
 pub(super) struct Announcement<'a> {
     pub(super) address: SocketAddr,
+    /// Where operators are served, if that is elsewhere.
+    pub(super) admin_address: Option<SocketAddr>,
     pub(super) demo: Option<&'a Demo>,
     pub(super) signing_key: &'a SigningKey,
     pub(super) now: Timestamp,
@@ -32,6 +34,8 @@ pub(super) struct Announcement<'a> {
 #[derive(Serialize)]
 struct Json<'a> {
     address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_address: Option<String>,
     #[serde(flatten)]
     demo: Option<JsonDemo<'a>>,
 }
@@ -67,12 +71,13 @@ impl Announcement<'_> {
                 tokens: self.tokens(demo),
                 order: &demo.order,
             });
-            return output::json(&Json { address: self.url(), demo });
+            return output::json(&Json { address: self.url(), admin_address: self.admin_url(), demo });
         }
         let version = env!("CARGO_PKG_VERSION");
         let mut text = format!(
-            "Dabba {version} serves at {url}, {place}\nAPI: {url}/docs\n",
+            "Dabba {version} serves at {url}, {place}\nAPI: {docs}/docs\n",
             url = self.url(),
+            docs = self.admin_url().unwrap_or_else(|| self.url()),
             place = self.place
         );
         if let Some(demo) = self.demo {
@@ -80,6 +85,10 @@ impl Announcement<'_> {
         }
         text.push_str("\nStop with Ctrl-C.");
         output::line(text)
+    }
+
+    fn admin_url(&self) -> Option<String> {
+        self.admin_address.map(|address| format!("http://{address}"))
     }
 
     fn url(&self) -> String {

@@ -1,0 +1,164 @@
+//! What is the same for every request and response: which hosts are served, who may read responses in a browser, and the headers
+//! that protect callers.
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header},
+    response::Response,
+};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::{
+    CorsOrigins, HttpConfig,
+    observe::REQUEST_ID,
+    problem::{Code, Problem},
+};
+
+/// Time for which a browser remembers a preflight's answer: as long as Chromium does at most.
+const PREFLIGHT_MAX_AGE: std::time::Duration = std::time::Duration::from_hours(2);
+/// Paths that are served under any host: probes call a server by its address.
+const FOR_ANY_HOST: [&str; 2] = ["/healthz", "/readyz"];
+/// For responses that are data: nothing in them is run, loaded or framed.
+const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+/// For `/docs`. Swagger UI sets styles from its scripts, and draws with `data:` images.
+pub(crate) const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+/// Refuses a request without a valid `Host`, and one for a host that is not served here.
+pub(crate) fn check_host(request: &Request, allowed: &[String]) -> Result<(), Problem> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => {
+            let name = host.to_str().ok().and_then(host_name);
+            Some(name.ok_or_else(|| bad_host("must be a host name or an address, and a port if it has one"))?)
+        }
+        (Some(_), Some(_)) => return Err(bad_host("must be given once")),
+        (None, _) if request.version() < Version::HTTP_11 => None,
+        (None, _) => return Err(bad_host("is missing")),
+    };
+    if allowed.is_empty() || FOR_ANY_HOST.contains(&request.uri().path()) {
+        return Ok(());
+    }
+    // A target in absolute form counts instead of the header (RFC 9112, section 3.2.2).
+    let host = request.uri().host().or(host).unwrap_or_default();
+    let is_allowed = allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
+    if is_allowed {
+        return Ok(());
+    }
+    Err(Problem::new(Code::MisdirectedRequest, "This server does not serve the host of the request."))
+}
+
+fn bad_host(detail: &str) -> Problem {
+    Problem::bad_parameter("Host", detail)
+}
+
+/// The host in a value of `Host` without its port (RFC 9110, section 7.2); `None` if it is not valid.
+fn host_name(value: &str) -> Option<&str> {
+    let (host, port) = match value.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            address.parse::<std::net::Ipv6Addr>().ok()?;
+            (&value[..address.len() + 2], port)
+        }
+        None => value.find(':').map_or((value, ""), |colon| value.split_at(colon)),
+    };
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let is_host = host.starts_with('[') || !host.is_empty() && host.bytes().all(is_name);
+    let is_port = port.is_empty()
+        || port.strip_prefix(':').is_some_and(|port| {
+            port.bytes().all(|digit| digit.is_ascii_digit())
+                && (port.is_empty() || port.parse::<u16>().is_ok())
+        });
+    (is_host && is_port).then_some(host)
+}
+
+/// The rules by which browsers let pages of other origins call the API; `None` if no other origin may.
+pub(crate) fn cors(config: &HttpConfig) -> Option<CorsLayer> {
+    let origins = match &config.cors_origins {
+        CorsOrigins::None => return None,
+        CorsOrigins::Any => AllowOrigin::any(),
+        CorsOrigins::List(origins) => {
+            AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+        }
+    };
+    let named = HeaderName::from_static;
+    Some(
+        CorsLayer::new()
+            .allow_origin(origins)
+            .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
+            .allow_headers([
+                header::ACCEPT,
+                header::AUTHORIZATION,
+                header::CONTENT_TYPE,
+                header::IF_MATCH,
+                header::IF_NONE_MATCH,
+                named("idempotency-key"),
+                REQUEST_ID.clone(),
+            ])
+            .expose_headers([
+                header::ALLOW,
+                header::ETAG,
+                header::LOCATION,
+                header::RETRY_AFTER,
+                header::WWW_AUTHENTICATE,
+                named("dabba-incomplete"),
+                named("idempotency-replayed"),
+                named("ratelimit"),
+                named("ratelimit-policy"),
+                REQUEST_ID.clone(),
+            ])
+            .max_age(PREFLIGHT_MAX_AGE),
+    )
+}
+
+/// Returns what adds the headers that protect callers to each response. A handler's own `Cache-Control` and policy stay.
+pub(crate) fn protect(config: &HttpConfig) -> impl Fn(Response) -> Response + Clone + Send + Sync + 'static {
+    let hsts = config.hsts_seconds;
+    let hsts = (hsts > 0).then(|| HeaderValue::from_str(&format!("max-age={hsts}"))).and_then(Result::ok);
+    move |mut response| {
+        let headers: &mut HeaderMap = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(DATA_POLICY);
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        if let Some(hsts) = &hsts {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that the values of `Host` that name a host are told from those that do not.
+    #[test]
+    fn hosts_are_read() {
+        for (value, host) in [
+            ("api.example.org", Some("api.example.org")),
+            ("api.example.org:8080", Some("api.example.org")),
+            ("api.example.org:", Some("api.example.org")),
+            ("192.0.2.1:80", Some("192.0.2.1")),
+            ("[2001:db8::1]:80", Some("[2001:db8::1]")),
+            ("[::1]", Some("[::1]")),
+            ("", None),
+            (":80", None),
+            ("a b", None),
+            ("a/b", None),
+            ("a@b", None),
+            ("a:b", None),
+            ("a:65536", None),
+            ("a:80:80", None),
+            ("[::1", None),
+            ("[nonsense]", None),
+            ("::1", None),
+            ("a,b", None),
+        ] {
+            assert_eq!(host_name(value), host, "{value}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Budgets: what each account or address may spend in a time, and the `RateLimit` headers that report it.
+//!
+//! Budgets are approximate, per server and in memory. The headers follow draft-ietf-httpapi-ratelimit-headers.
+
+use std::{
+    fmt::Write as _,
+    hash::Hash,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use dabba_domain::{AccountId, Role};
+use dabba_engine::{Engine, Principal};
+use governor::{
+    RateLimiter, clock::Clock as _, middleware::StateInformationMiddleware,
+    state::keyed::DefaultKeyedStateStore,
+};
+
+use super::{ClientAddress, EngineClock};
+use crate::{AccountRates, MAX_BODY_BYTES, Rate, RateLimits, observe::Seen, problem::Problem};
+
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Number of checks after which keys with a whole budget are forgotten.
+const CHECKS_BETWEEN_CLEANINGS: u32 = 1_024;
+/// Maximum number of keys. While there are more, a new key is not limited: to be that many, clients need that many accounts or
+/// networks within a minute, and limiting them as one would lock out everyone else.
+const MAX_KEYS: usize = 200_000;
+
+type Keyed<K> = RateLimiter<K, DefaultKeyedStateStore<K>, EngineClock, StateInformationMiddleware>;
+
+/// One budget for each key.
+struct Budget<K: Hash + Eq + Clone> {
+    name: &'static str,
+    /// Parameter `qu` of the policy; `None` if requests are counted.
+    unit: Option<&'static str>,
+    rate: Rate,
+    keyed: Keyed<K>,
+    clock: EngineClock,
+    checks: AtomicU32,
+}
+
+impl<K: Hash + Eq + Clone> Budget<K> {
+    fn new(engine: &Arc<Engine>, name: &'static str, unit: Option<&'static str>, rate: Rate) -> Self {
+        let clock = EngineClock(Arc::clone(engine));
+        let keyed: Keyed<K> =
+            RateLimiter::new(rate.quota(), DefaultKeyedStateStore::default(), clock.clone());
+        Self { name, unit, rate, keyed, clock, checks: AtomicU32::new(0) }
+    }
+
+    /// Spends an amount; one that exceeds the whole budget spends all of it. Notes what is left in the report.
+    fn spend(&self, key: &K, amount: u32, report: &mut Report) -> Result<(), Problem> {
+        let checks = self.checks.fetch_add(1, Ordering::Relaxed);
+        if checks % CHECKS_BETWEEN_CLEANINGS == CHECKS_BETWEEN_CLEANINGS - 1 {
+            self.keyed.retain_recent();
+        }
+        let amount = NonZeroU32::new(amount.min(self.rate.requests.get()));
+        let Some(amount) = amount.filter(|_| self.keyed.len() < MAX_KEYS) else { return Ok(()) };
+        match self.keyed.check_key_n(key, amount) {
+            Ok(Ok(state)) => {
+                report.add(self, state.remaining_burst_capacity());
+                Ok(())
+            }
+            Ok(Err(not_until)) => {
+                report.add(self, 0);
+                let wait = not_until.wait_time_from(self.clock.now());
+                let (quota, seconds) = (self.rate.requests, self.rate.per.as_secs());
+                Err(Problem::too_many_requests(wait)
+                    .with("policy", self.name)
+                    .with("quota", quota)
+                    .with("window_seconds", seconds))
+            }
+            // Not so: the amount is at most the whole budget.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// What is left of the budgets that a request has spent from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    policy: String,
+    limit: String,
+}
+
+impl Report {
+    fn add<K: Hash + Eq + Clone>(&mut self, budget: &Budget<K>, remaining: u32) {
+        let Budget { name, unit, rate, .. } = budget;
+        let quota = rate.requests.get();
+        let separator = if self.limit.is_empty() { "" } else { ", " };
+        let unit = unit.map_or(String::new(), |unit| format!(";qu=\"{unit}\""));
+        let until_whole = (rate.per / quota) * (quota - remaining.min(quota));
+        let reset = whole_seconds(until_whole);
+        // Writing to a string cannot fail.
+        let _ = write!(self.policy, "{separator}\"{name}\";q={quota};w={}{unit}", rate.per.as_secs().max(1));
+        let _ = write!(self.limit, "{separator}\"{name}\";r={remaining};t={reset}");
+    }
+
+    /// Leaves the report for the response, if anything was spent.
+    fn note(self, parts: &Parts) {
+        if !self.limit.is_empty() {
+            Seen::report(parts, self);
+        }
+    }
+
+    /// Adds the headers to those of a response.
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        for (name, text) in [(&RATE_LIMIT_POLICY, &self.policy), (&RATE_LIMIT, &self.limit)] {
+            if let Ok(value) = HeaderValue::from_str(text) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// A time in seconds, rounded up.
+pub(crate) fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// The budgets of the accounts with some roles.
+struct Accounts {
+    writes: Option<Budget<AccountId>>,
+    body_bytes: Option<Budget<AccountId>>,
+}
+
+impl Accounts {
+    fn new(engine: &Arc<Engine>, rates: AccountRates) -> Self {
+        let AccountRates { writes, body_bytes } = rates;
+        Self {
+            writes: writes.map(|rate| Budget::new(engine, "writes", None, rate)),
+            body_bytes: body_bytes.map(|rate| Budget::new(engine, "body-bytes", Some("content-bytes"), rate)),
+        }
+    }
+}
+
+/// Every budget.
+pub(crate) struct Budgets {
+    customers: Accounts,
+    staff: Accounts,
+    quotes: Option<Budget<ClientAddress>>,
+}
+
+impl Budgets {
+    pub(crate) fn new(engine: &Arc<Engine>, limits: &RateLimits) -> Self {
+        Self {
+            customers: Accounts::new(engine, limits.customers),
+            staff: Accounts::new(engine, limits.staff),
+            quotes: limits.quotes_per_address.map(|rate| Budget::new(engine, "quotes", None, rate)),
+        }
+    }
+
+    /// Lets a request by this account pass, or refuses it. A write counts as soon as its caller is known, so a write that is refused
+    /// counts too. Reads are not limited, and neither are admins: they import menus and restaurants.
+    pub(crate) fn check_account(&self, caller: &Principal, parts: &Parts) -> Result<(), Problem> {
+        let Accounts { writes, body_bytes } = match caller.role {
+            Role::Customer => &self.customers,
+            Role::Restaurant | Role::Courier => &self.staff,
+            Role::Admin => return Ok(()),
+        };
+        if parts.method.is_safe() {
+            return Ok(());
+        }
+        let mut report = Report::default();
+        let spend = |budget: &Option<Budget<AccountId>>, amount, report: &mut Report| {
+            budget.as_ref().map_or(Ok(()), |budget| budget.spend(&caller.account_id, amount, report))
+        };
+        let spent = spend(writes, 1, &mut report)
+            .and_then(|()| spend(body_bytes, body_length(&parts.headers), &mut report));
+        report.note(parts);
+        spent
+    }
+
+    /// Lets a request for a quote pass, or refuses it. Quotes need no account, write nothing and cost time.
+    pub(crate) fn check_quote(&self, client: ClientAddress, parts: &Parts) -> Result<(), Problem> {
+        let Some(quotes) = &self.quotes else { return Ok(()) };
+        let mut report = Report::default();
+        let spent = quotes.spend(&client, 1, &mut report);
+        report.note(parts);
+        spent
+    }
+}
+
+/// The length of a request's body. One that is not announced counts as the largest that most operations take.
+fn body_length(headers: &HeaderMap) -> u32 {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let unannounced = || {
+        let is_chunked = headers.contains_key(header::TRANSFER_ENCODING);
+        if is_chunked { u32::try_from(MAX_BODY_BYTES).unwrap_or(u32::MAX) } else { 0 }
+    };
+    announced.unwrap_or_else(unannounced)
+}

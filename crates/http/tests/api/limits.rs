@@ -1,0 +1,130 @@
+//! Limits of what one account and one address may do.
+
+use dabba_http::{AccountRates, Rate, RateLimits};
+use dabba_testkit::{Answer, TestServer};
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::json;
+
+async fn start(change: impl FnOnce(&mut RateLimits)) -> TestServer {
+    TestServer::builder().http(|http| change(&mut http.rate_limits)).start().await
+}
+
+fn limits(answer: &Answer) -> (&str, &str) {
+    (answer.header("ratelimit-policy"), answer.header("ratelimit"))
+}
+
+/// Proves that an account's writes are limited, whatever comes of them, that the responses say how many are left, that a wait
+/// helps, and that reads, other accounts and admins are not affected.
+#[tokio::test]
+async fn an_account_writes_only_so_often() {
+    let server = start(|limits| limits.customers = AccountRates::per_minute(3, 0)).await;
+    let place = |key: &str| {
+        server.post(&server.orders_path(), Some(&server.customer), &TestServer::collection()).key(key).send()
+    };
+    let placed = place("1").await;
+    assert_eq!(limits(&placed), ("\"writes\";q=3;w=60", "\"writes\";r=2;t=20"));
+    let id = placed.expect(201)["id"].as_str().unwrap().to_owned();
+    // Refused ones count too: for the body, for the order, for the caller.
+    let invalid =
+        server.post(&server.orders_path(), Some(&server.customer), &json!({})).key("2").send().await;
+    assert_eq!(limits(&invalid).1, "\"writes\";r=1;t=40");
+    invalid.problem(422, "invalid");
+    let forbidden = server.post(&format!("/v1/orders/{id}/accept"), Some(&server.customer), &json!({}));
+    let forbidden = forbidden.send().await;
+    assert_eq!(limits(&forbidden).1, "\"writes\";r=0;t=60");
+    assert!(forbidden.status == 403 || forbidden.status == 422);
+    let refused = place("3").await;
+    assert_eq!((refused.header("retry-after"), limits(&refused).1), ("20", "\"writes\";r=0;t=60"));
+    let problem = refused.problem(429, "too_many_requests");
+    assert_eq!(
+        (&problem["policy"], &problem["quota"], &problem["window_seconds"]),
+        (&json!("writes"), &json!(3), &json!(60))
+    );
+
+    let read = server.get(&format!("/v1/orders/{id}"), Some(&server.customer)).await;
+    assert!(!read.headers.contains_key("ratelimit") && !read.headers.contains_key("ratelimit-policy"));
+    read.expect(200);
+    let theirs = server.post(&server.orders_path(), Some(&server.other_customer), &TestServer::collection());
+    theirs.key("1").send().await.expect(201);
+    for _ in 0..5 {
+        let accepted =
+            server.post(&format!("/v1/orders/{id}/accept"), Some(&server.admin), &json!({})).send().await;
+        assert_eq!(limits(&accepted), ("", ""), "{}", accepted.status);
+    }
+    server.advance(SignedDuration::from_secs(20));
+    place("3").await.expect(201);
+    place("4").await.problem(429, "too_many_requests");
+}
+
+/// Proves that the bytes of bodies are limited for each account, also where their length is not announced, and by role: staff may
+/// send a menu.
+#[tokio::test]
+async fn an_account_sends_only_so_many_bytes() {
+    let server = start(|limits| {
+        limits.customers = AccountRates::per_minute(0, 100 * 1024);
+        limits.staff = AccountRates::per_minute(0, 8 * 1024 * 1024);
+    })
+    .await;
+    let place = |key: &str, padding: usize| {
+        let body = format!("{}{}", TestServer::collection(), " ".repeat(padding));
+        let request = server.request(Method::POST, &server.orders_path()).by(&server.customer).key(key);
+        request.body(Some("application/json"), body).send()
+    };
+    place("1", 50_000).await.expect(201);
+    let refused = place("2", 60_000).await;
+    assert_eq!(limits(&refused).0, "\"body-bytes\";q=102400;w=60;qu=\"content-bytes\"");
+    assert_eq!(refused.problem(429, "too_many_requests")["policy"], "body-bytes");
+    place("2", 0).await.expect(201);
+    let chunked = format!(
+        "POST {} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nidempotency-key: 3\r\nconnection: close\r\n\
+         content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n",
+        server.orders_path(),
+        server.customer.token
+    );
+    let answer = crate::raw(&server, &chunked).await;
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+
+    let menu = format!("{}{}", dabba_testkit::menu(), " ".repeat(3 * 1024 * 1024));
+    let put = || {
+        let request = server.request(Method::PUT, &server.restaurant_path("/menu")).by(&server.staff);
+        request.header("if-match", "*").body(Some("application/json"), menu.clone()).send()
+    };
+    put().await.expect(200);
+    put().await.expect(200);
+    put().await.problem(429, "too_many_requests");
+}
+
+/// Proves that quotes, which need no account, are limited by the client's address.
+#[tokio::test]
+async fn an_address_asks_for_only_so_many_quotes() {
+    let server = start(|limits| limits.quotes_per_address = Rate::per_minute(2)).await;
+    let cart = json!({"lines": [{"item": "naan", "quantity": 1}], "fulfilment": "collection"});
+    let quote = || server.post(&server.restaurant_path("/quotes"), None, &cart).send();
+    assert_eq!(limits(&quote().await), ("\"quotes\";q=2;w=60", "\"quotes\";r=1;t=30"));
+    quote().await.expect(200);
+    let refused = quote().await;
+    assert_eq!(refused.header("retry-after"), "30");
+    refused.problem(429, "too_many_requests");
+    server.get(&server.restaurant_path("/menu"), None).await.expect(200);
+}
+
+/// Proves that the refusal of an order by the limit of open orders says how many there are and what is allowed, and that it ends
+/// when an order does.
+#[tokio::test]
+async fn a_customer_is_told_of_the_limit_of_open_orders() {
+    let server =
+        TestServer::builder().engine(|engine| engine.max_open_orders = std::num::NonZeroUsize::new(2));
+    let server = server.start().await;
+    let first = server.place("1", &TestServer::collection()).await;
+    server.place("2", &TestServer::collection()).await;
+    let place = || {
+        server.post(&server.orders_path(), Some(&server.customer), &TestServer::collection()).key("3").send()
+    };
+    let problem = place().await.problem(409, "too_many_open_orders");
+    assert_eq!((&problem["open_orders"], &problem["open_orders_limit"]), (&json!(2), &json!(2)));
+    assert!(problem["detail"].as_str().unwrap().contains("at most 2"), "{problem}");
+    let cancel = json!({"reason": "changed_mind"});
+    server.command(&first, "cancel", &server.customer, &cancel).send().await.expect(200);
+    place().await.expect(201);
+}
