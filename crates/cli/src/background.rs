@@ -44,6 +44,7 @@ impl Background {
         others.spawn(Arc::clone(engine).maintain());
         others.spawn(Arc::clone(engine).watch_catalogues());
         others.spawn(Arc::clone(engine).watch_readiness());
+        others.spawn(Arc::clone(engine).measure_shards());
         let worker = works.then(|| {
             let (stop, stopped) = oneshot::channel::<()>();
             let stopped = async {

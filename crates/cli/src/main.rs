@@ -17,6 +17,7 @@ mod open_files;
 mod output;
 mod payments;
 mod permissions;
+mod process_metrics;
 mod redaction;
 mod sandbox;
 mod settings;

@@ -200,8 +200,9 @@ pub(crate) struct Settings {
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) payment_breaker_probes: Bounded<1, 100>,
 
-    /// Host, by name or address, and port of a listener for operators: `/metrics`, `/docs`, `/openapi.json` and the probes. With it, the
-    /// API's listener serves the API and the probes alone. None: one listener serves everything.
+    /// Host, by name or address, and port of a listener for operators. Port 0 takes any free port. `dabba serve` has `/metrics`,
+    /// `/docs`, `/openapi.json` and the probes there, and serves the API and the probes alone on `listen`; without it, one listener
+    /// serves everything. `dabba work` has `/metrics` and the probes there; without it, it listens nowhere.
     #[config(env = "DABBA_ADMIN_LISTEN")]
     #[config(layer_attr(arg(long, value_name = "ADDRESS")))]
     pub(crate) admin_listen: Option<ListenAddress>,

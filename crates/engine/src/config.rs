@@ -33,6 +33,10 @@ pub struct EngineConfig {
     pub key_retention: SignedDuration,
     /// How often expired keys are looked for.
     pub maintenance_interval: Duration,
+    /// Interval at which each shard is measured for `/metrics`.
+    pub measurement_interval: Duration,
+    /// Maximum time for one measurement of a shard. A shard that takes longer counts as down.
+    pub measurement_timeout: Duration,
     /// How old a remembered membership may be. Changes by this server are seen at once.
     pub membership_max_age: Duration,
     /// How old it may be while it cannot be looked up, so that staff goes on working when the shard that
@@ -115,6 +119,8 @@ impl Default for EngineConfig {
             catalogue_poll_interval: Duration::from_millis(500),
             key_retention: SignedDuration::from_hours(7 * 24),
             maintenance_interval: Duration::from_mins(1),
+            measurement_interval: Duration::from_secs(10),
+            measurement_timeout: Duration::from_secs(5),
             membership_max_age: Duration::from_secs(5),
             membership_max_stale_age: Duration::from_hours(1),
             concurrent_password_hashes: 2,

@@ -19,6 +19,7 @@ mod condition;
 mod config;
 mod error;
 mod maintenance;
+mod measure;
 mod metrics;
 mod nudge;
 mod orders;
@@ -88,6 +89,7 @@ pub struct Engine {
     supervisor: Arc<Supervisor>,
     probe: readiness::Probe,
     metrics: Arc<EngineMetrics>,
+    measurements: Arc<measure::Measurements>,
 }
 
 /// What an engine stands on.
@@ -140,6 +142,7 @@ impl Engine {
             post_commits,
             probe: readiness::Probe::start(&store, &supervisor),
             supervisor,
+            measurements: Arc::new(measure::Measurements::new(store.shard_count())),
             store,
             clock,
             random,

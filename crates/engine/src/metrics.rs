@@ -196,22 +196,30 @@ impl Default for EngineMetrics {
 impl EngineMetrics {
     /// Registers everything under the names that `/metrics` shows. Counters get `_total` there.
     pub(crate) fn register(&self, registry: &mut Registry) {
-        registry.register("dabba_commit_batch_size", "Commits in a transaction", self.batch_size.clone());
-        registry.register("dabba_commit_seconds", "Time of a transaction", self.commit_seconds.clone());
-        registry.register("dabba_commit_queue_depth", "Commits that wait", self.queue_depth.clone());
+        registry.register("dabba_commit_batch_size", "Commits per transaction", self.batch_size.clone());
+        registry.register(
+            "dabba_commit_seconds",
+            "Duration of a transaction, in seconds",
+            self.commit_seconds.clone(),
+        );
+        registry.register(
+            "dabba_commit_queue_depth",
+            "Commits that wait for a committer",
+            self.queue_depth.clone(),
+        );
         registry.register(
             "dabba_commit_queue_full",
-            "Commits refused for a full queue",
+            "Commits refused because the queue was full",
             self.queue_full.clone(),
         );
         registry.register(
             "dabba_decision_retries",
-            "Decisions made again on a newer state",
+            "Decisions repeated because the order or the catalogue had changed",
             self.decision_retries.clone(),
         );
         registry.register(
             "dabba_commit_isolations",
-            "Transactions for the good commits of batches that were refused as corrupt",
+            "Transactions for the valid commits of batches that were refused as corrupt",
             self.isolating_transactions.clone(),
         );
         registry.register(
@@ -219,27 +227,27 @@ impl EngineMetrics {
             "Requests answered from an idempotency key",
             self.replays.clone(),
         );
-        registry.register("dabba_orders", "Orders by the status that they came to", self.orders.clone());
+        registry.register("dabba_orders", "Orders that reached a status", self.orders.clone());
         registry.register(
             "dabba_keys_forgotten",
-            "Idempotency keys forgotten for their age",
+            "Idempotency keys deleted because of their age",
             self.keys_forgotten.clone(),
         );
-        registry.register("dabba_tasks_claimed", "Tasks claimed", self.tasks_claimed.clone());
-        registry.register("dabba_tasks", "What became of claimed tasks", self.tasks.clone());
+        registry.register("dabba_tasks_claimed", "Tasks that workers claimed", self.tasks_claimed.clone());
+        registry.register("dabba_tasks", "Claimed tasks by outcome", self.tasks.clone());
         registry.register(
             "dabba_payment_calls",
-            "Calls of payment providers, by how they ended",
+            "Calls of payment providers by outcome",
             self.gateway_calls.clone(),
         );
         registry.register(
             "dabba_payment_call_seconds",
-            "Time of a call of a payment provider",
+            "Duration of a call of a payment provider, in seconds",
             self.gateway_seconds.clone(),
         );
         registry.register(
             "dabba_payment_breaker",
-            "1 for the state in which the circuit breaker is",
+            "1 for the present state of the circuit breaker, 0 for the others",
             self.breaker_state.clone(),
         );
     }

@@ -13,7 +13,7 @@ use prometheus_client::{
 };
 
 pub(crate) use self::probe::Probe;
-use crate::{Engine, Error};
+use crate::{Engine, Error, measure::ShardsCollector};
 
 /// Readiness of a server: silent shards, outdated shards and parts that are down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,9 @@ impl Engine {
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.metrics.register(registry);
         let (supervisor, store) = (Arc::clone(&self.supervisor), Arc::clone(&self.store));
+        let shards =
+            ShardsCollector { store: Arc::clone(&store), measurements: Arc::clone(&self.measurements) };
+        registry.register_collector(Box::new(shards));
         registry.register_collector(Box::new(PartsCollector { supervisor, store }));
     }
 }
@@ -89,13 +92,13 @@ impl fmt::Debug for PartsCollector {
 impl Collector for PartsCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let parts = all_parts(&self.supervisor, &*self.store);
-        let help = "Panics and unexpected ends of a part of the server";
+        let help = "Panics and unexpected ends of a part of the server.";
         let mut family = encoder.encode_descriptor("dabba_part_failures", help, None, MetricType::Counter)?;
         for part in &parts {
             let labels = [("part", part.name.as_str())];
             ConstCounter::new(part.failures).encode(family.encode_family(&labels)?)?;
         }
-        let help = "0 while a part of the server keeps failing or waits unusually long, else 1";
+        let help = "0 while a part of the server keeps failing or waits unusually long, else 1.";
         let mut family = encoder.encode_descriptor("dabba_part_up", help, None, MetricType::Gauge)?;
         for part in &parts {
             let labels = [("part", part.name.as_str())];

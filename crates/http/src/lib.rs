@@ -71,6 +71,29 @@ pub struct Apps {
     pub admin: Option<Router>,
 }
 
+impl App {
+    fn new(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Arc<Self> {
+        Arc::new(Self {
+            verifier: token::Verifier::new(&config.signing_key),
+            limits: limit::Limits::new(&engine, &config.rate_limits),
+            metrics: metrics::HttpMetrics::new(&engine, metrics),
+            engine,
+            config,
+        })
+    }
+}
+
+/// What operators ask a process that serves no API: `/healthz`, `/readyz` and `/metrics`.
+///
+/// `metrics` holds what others have registered; the measurements of the engine and of these requests are added.
+pub fn operations_app(engine: Arc<Engine>, metrics: Registry) -> Router {
+    // Nothing here is for callers with a token, so nobody knows this key.
+    let key = SigningKey::from_random(|| engine.random_u64());
+    let app = App::new(engine, HttpConfig::new(key), metrics);
+    let (routes, _) = routes::operations::router().split_for_parts();
+    layered(routes, &app)
+}
+
 /// The whole API on an engine: every operation, `/metrics`, `/openapi.json` and `/docs`.
 ///
 /// It has to be served with the client's address as connection information, as [`serve()`] does;
@@ -78,13 +101,7 @@ pub struct Apps {
 ///
 /// `metrics` holds what others have registered; the measurements of the engine and of the API are added.
 pub fn apps(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Apps {
-    let app = Arc::new(App {
-        verifier: token::Verifier::new(&config.signing_key),
-        limits: limit::Limits::new(&engine, &config.rate_limits),
-        metrics: metrics::HttpMetrics::new(&engine, metrics),
-        engine,
-        config,
-    });
+    let app = App::new(engine, config, metrics);
     let for_operators = || openapi::route().merge(docs());
     if app.config.has_admin_listener {
         let (public, _) = routes::public().split_for_parts();

@@ -1,5 +1,7 @@
 //! What the API measures about its requests, and the page that shows all measurements.
 
+mod format;
+
 use std::{fmt, time::Duration};
 
 use axum::http::{Method, StatusCode};
@@ -14,6 +16,8 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+
+pub(crate) use self::format::Format;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
@@ -45,17 +49,13 @@ impl HttpMetrics {
             Histogram::new(exponential_buckets(0.000_25, 2.0, 17))
         });
         let in_flight = Gauge::default();
+        registry.register("dabba_http_requests", "Requests that were answered", Family::clone(&requests));
         registry.register(
-            "dabba_http_requests",
-            "Requests by route, method and status",
-            Family::clone(&requests),
+            "dabba_http_request_seconds",
+            "Time to answer a request, in seconds",
+            Family::clone(&seconds),
         );
-        registry.register("dabba_http_request_seconds", "Time to answer, by route", Family::clone(&seconds));
-        registry.register(
-            "dabba_http_requests_in_flight",
-            "Requests being answered",
-            Gauge::clone(&in_flight),
-        );
+        registry.register("dabba_http_requests_in_flight", "Requests in flight", Gauge::clone(&in_flight));
         Self { registry, requests, seconds, in_flight }
     }
 
@@ -74,11 +74,11 @@ impl HttpMetrics {
         self.requests.get_or_create(&labels).inc();
     }
 
-    /// All measurements in the text format of Prometheus.
-    pub(crate) fn render(&self) -> Result<String, fmt::Error> {
+    /// All measurements in a format.
+    pub(crate) fn render(&self, format: Format) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
-        Ok(text)
+        Ok(format.of_open_metrics(text))
     }
 }
 

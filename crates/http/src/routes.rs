@@ -5,7 +5,7 @@ mod accounts;
 mod commands;
 mod lists;
 mod menus;
-mod operations;
+pub(crate) mod operations;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod orders;
 mod quotes;

@@ -39,7 +39,17 @@ impl SigningKey {
         if bytes.len() < Self::MIN_BYTES {
             return Err(SigningKeyError { length: bytes.len() });
         }
-        Ok(Self { encoding: EncodingKey::from_secret(bytes), decoding: DecodingKey::from_secret(bytes) })
+        Ok(Self::new(bytes))
+    }
+
+    /// Makes a key of these random bits, for a process whose tokens nobody needs.
+    pub(crate) fn from_random(mut bits: impl FnMut() -> u64) -> Self {
+        let bytes: Vec<u8> = (0..Self::MIN_BYTES / 8).flat_map(|_| bits().to_le_bytes()).collect();
+        Self::new(&bytes)
+    }
+
+    fn new(bytes: &[u8]) -> Self {
+        Self { encoding: EncodingKey::from_secret(bytes), decoding: DecodingKey::from_secret(bytes) }
     }
 }
 

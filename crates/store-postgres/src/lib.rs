@@ -45,6 +45,7 @@ mod replica;
 mod retry;
 mod rights;
 mod shard;
+mod standbys;
 mod stock;
 mod tasks;
 mod tls;
@@ -63,7 +64,8 @@ use dabba_domain::{
     order::{TaskQueue, Version},
 };
 use dabba_store::{
-    ClaimAt, Health, Hint, Need, PartStatus, Resource, Store, StoreError, Supervisor, UnderKey,
+    ClaimAt, Health, Hint, Measurement, Need, PartStatus, PoolStatus, Resource, Store, StoreError,
+    Supervisor, UnderKey,
 };
 use futures::stream::BoxStream;
 use tokio::{sync::Notify, task::JoinHandle};
@@ -372,6 +374,24 @@ impl Store for PostgresStore {
             time.map(Some).map_err(|error| Failure::corrupt(error.to_string()))
         })
         .await
+    }
+
+    async fn measure(&self, _shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {
+        self.read(async |connection| {
+            let measured = self.measure_tasks(connection, now).await?;
+            Ok(Measurement { standbys: Some(standbys::find(connection).await?), ..measured })
+        })
+        .await
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        let replica = self.replica.as_ref().map(|replica| ("replica", replica.connections()));
+        let pools = [("database", &*self.connections)].into_iter().chain(replica);
+        pools.map(|(pool, connections)| connections.status(&self.held.expected().name, pool)).collect()
+    }
+
+    fn shard_names(&self) -> Vec<String> {
+        vec![self.held.expected().name.clone()]
     }
 
     async fn close(&self) {

@@ -1,6 +1,13 @@
 //! What the store counts.
 
-use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use std::fmt;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, counter::Counter},
+    registry::Registry,
+};
 
 /// Counters of a [`crate::PostgresStore`]. Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -25,35 +32,54 @@ pub struct PostgresMetrics {
     pub unknown_outcomes_left: Counter,
 }
 
+type Read = fn(&PostgresMetrics) -> &Counter;
+
+/// Every counter: its name, its text, and where it is.
+const COUNTERS: &[(&str, &str, Read)] = &[
+    ("dabba_postgres_transaction_attempts", "Transactions begun, each attempt counted.", |all| &all.attempts),
+    ("dabba_postgres_serialization_failures", "Attempts that ended with SQLSTATE 40001.", |all| {
+        &all.serialization_failures
+    }),
+    ("dabba_postgres_deadlocks", "Attempts that ended with SQLSTATE 40P01.", |all| &all.deadlocks),
+    ("dabba_postgres_refutations", "Attempts rolled back because a condition did not hold.", |all| {
+        &all.refutations
+    }),
+    ("dabba_postgres_give_ups", "Transactions given up after the last attempt.", |all| &all.give_ups),
+    ("dabba_postgres_unknown_outcomes", "Batches whose connection was lost at COMMIT.", |all| {
+        &all.unknown_outcomes
+    }),
+    (
+        "dabba_postgres_unknown_outcomes_resolved",
+        "Batches lost at COMMIT whose outcome was found out.",
+        |all| &all.unknown_outcomes_resolved,
+    ),
+    ("dabba_postgres_unknown_outcomes_left", "Batches lost at COMMIT whose outcome stayed unknown.", |all| {
+        &all.unknown_outcomes_left
+    }),
+    ("dabba_postgres_replica_reads", "Reads that a replica answered.", |all| &all.replica_reads),
+];
+
 impl PostgresMetrics {
-    /// Adds the counters to a registry, with `postgres` before their names.
-    pub fn register(&self, registry: &mut Registry) {
-        let registry = registry.sub_registry_with_prefix("postgres");
-        for (name, help, counter) in [
-            ("transaction_attempts", "Transactions begun, each attempt counted", &self.attempts),
-            (
-                "serialization_failures",
-                "Attempts that ended with SQLSTATE 40001",
-                &self.serialization_failures,
-            ),
-            ("deadlocks", "Attempts that ended with SQLSTATE 40P01", &self.deadlocks),
-            ("refutations", "Attempts rolled back because a condition did not hold", &self.refutations),
-            ("give_ups", "Transactions given up after the last attempt", &self.give_ups),
-            ("unknown_outcomes", "Batches whose connection was lost at COMMIT", &self.unknown_outcomes),
-            (
-                "unknown_outcomes_resolved",
-                "Batches lost at COMMIT whose outcome was found out",
-                &self.unknown_outcomes_resolved,
-            ),
-            (
-                "unknown_outcomes_left",
-                "Batches lost at COMMIT whose outcome stayed unknown",
-                &self.unknown_outcomes_left,
-            ),
-            ("replica_reads", "Reads that a replica answered", &self.replica_reads),
-        ] {
-            registry.register(name, help, counter.clone());
+    /// Registers the counters of all shards, each under the name of its shard. Together, since the formats of the metrics
+    /// demand that all series of a name stand side by side under one description.
+    pub fn register(shards: Vec<(String, Self)>, registry: &mut Registry) {
+        registry.register_collector(Box::new(PostgresCollector(shards)));
+    }
+}
+
+#[derive(Debug)]
+struct PostgresCollector(Vec<(String, PostgresMetrics)>);
+
+impl Collector for PostgresCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        for (name, help, read) in COUNTERS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (shard, metrics) in &self.0 {
+                let labels = [("shard", shard.as_str())];
+                read(metrics).encode(family.encode_family(&labels)?)?;
+            }
         }
+        Ok(())
     }
 }
 
@@ -61,15 +87,17 @@ impl PostgresMetrics {
 mod tests {
     use super::*;
 
-    /// What is counted is what is shown.
+    /// Proves that what is counted is shown under the name of its shard, and that a name is described once.
     #[test]
     fn counters_are_registered() {
-        let (metrics, mut registry) = (PostgresMetrics::default(), Registry::default());
-        metrics.register(&mut registry);
+        let shards = ["north", "south"].map(|name| (name.to_owned(), PostgresMetrics::default()));
+        let (metrics, mut registry) = (shards[1].1.clone(), Registry::default());
+        PostgresMetrics::register(shards.to_vec(), &mut registry);
         metrics.deadlocks.inc();
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        assert!(text.contains("postgres_deadlocks_total 1"), "{text}");
-        assert!(text.contains("postgres_give_ups_total 0"), "{text}");
+        assert!(text.contains("dabba_postgres_deadlocks_total{shard=\"south\"} 1"), "{text}");
+        assert!(text.contains("dabba_postgres_give_ups_total{shard=\"north\"} 0"), "{text}");
+        assert_eq!(text.matches("# TYPE dabba_postgres_deadlocks ").count(), 1, "{text}");
     }
 }

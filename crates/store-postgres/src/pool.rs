@@ -13,9 +13,10 @@ use std::{
     time::Duration,
 };
 
-use dabba_store::{Part, StoreError, Supervisor};
+use dabba_store::{Part, PoolStatus, StoreError, Supervisor};
 use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status,
+    Timeouts,
 };
 use futures::future::{BoxFuture, join_all};
 use tokio::{
@@ -138,6 +139,12 @@ impl Connections {
             unanswered: AtomicU32::new(0),
             _permit: permit,
         })
+    }
+
+    /// Returns the use of the pool at this moment, under these names.
+    pub(crate) fn status(&self, shard: &str, pool: &'static str) -> PoolStatus {
+        let Status { max_size: limit, size: open, available: idle, waiting } = self.pool.status();
+        PoolStatus { shard: shard.to_owned(), pool, limit, open, idle, waiting }
     }
 
     fn stop_reaping(&self) {

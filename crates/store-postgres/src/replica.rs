@@ -94,6 +94,10 @@ impl Replica {
         }
     }
 
+    pub(crate) const fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     pub(crate) async fn close(&self) {
         self.connections.close().await;
     }

@@ -7,8 +7,8 @@ use dabba_domain::{
     order::{TaskKind, TaskQueue},
 };
 use dabba_store::{
-    ClaimedTask, MAX_TASK_FAILURES, NewTask, PageSize, ParkedTask, StoreError, TaskFailure, TaskLease,
-    TaskPage, TaskResolution, TaskRetry, TaskStore,
+    ClaimedTask, MAX_TASK_FAILURES, Measurement, NewTask, PageSize, ParkedTask, StoreError, TaskFailure,
+    TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
     encoding::{
         clamped_nanoseconds, decode_task, decode_task_failures, encode_task_failure, exact_nanoseconds,
         written_by_newer,
@@ -20,6 +20,7 @@ use crate::{
     LeaseClock, PostgresStore,
     codec::{BELOW_EVERY_ID, read, read_id, read_number, read_timestamp, storable_text},
     failure::Failure,
+    pool::Connection,
     shard,
 };
 
@@ -67,6 +68,26 @@ const PARKED: &str = "\
             AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
     ORDER BY id LIMIT $2";
 
+/// Kinds of newer programs are counted too.
+const COUNT_PARKED: &str = "\
+    SELECT kind, count(*) FROM tasks \
+    WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL \
+        AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
+            AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
+    GROUP BY kind";
+
+/// Also a task of a kind that only a newer program knows: nobody works it either. The clock of leases is that of
+/// [`CLAIM_DUE`].
+const OLDEST_OVERDUE: &str = "\
+    WITH moment AS MATERIALIZED ( \
+        SELECT coalesce($3::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000) AS ns) \
+    SELECT run_at_ns FROM tasks \
+    WHERE parked_at_ns IS NULL AND queue = $1 AND run_at_ns <= $2 \
+        AND (leased_until_ns IS NULL OR leased_until_ns <= (SELECT ns FROM moment)) \
+        AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
+            AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
+    ORDER BY run_at_ns, id LIMIT 1";
+
 const RETRY: &str = "\
     UPDATE tasks SET parked_at_ns = NULL, run_at_ns = $2 \
     WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
@@ -85,6 +106,8 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("postpone", POSTPONE),
     ("fail", FAIL),
     ("parked", PARKED),
+    ("count_parked", COUNT_PARKED),
+    ("oldest_overdue", OLDEST_OVERDUE),
     ("retry", RETRY),
     ("kind_of_parked", KIND_OF_PARKED),
     ("resolve", RESOLVE),
@@ -101,10 +124,7 @@ impl TaskStore for PostgresStore {
     ) -> Result<Vec<ClaimedTask>, StoreError> {
         let (now, lease_until) = (clamped_nanoseconds(now), clamped_nanoseconds(lease_until));
         let lease = lease_until.saturating_sub(now);
-        let lease_time = match self.lease_clock {
-            LeaseClock::Database => None,
-            LeaseClock::Caller => Some(now),
-        };
+        let lease_time = self.lease_time(now);
         self.read(async |connection| {
             let rows = connection
                 .write_returning(
@@ -189,6 +209,36 @@ impl TaskStore for PostgresStore {
 }
 
 impl PostgresStore {
+    /// The time by which leases are compared, unless the database's clock says it.
+    fn lease_time(&self, now_ns: i64) -> Option<i64> {
+        match self.lease_clock {
+            LeaseClock::Database => None,
+            LeaseClock::Caller => Some(now_ns),
+        }
+    }
+
+    /// Counts the parked tasks by kind, and finds the oldest overdue task of each queue.
+    pub(crate) async fn measure_tasks(
+        &self,
+        connection: &Connection,
+        now: Timestamp,
+    ) -> Result<Measurement, Failure> {
+        let mut parked = Vec::new();
+        for row in &connection.query(COUNT_PARKED, &[]).await? {
+            parked.push((read(row, 0)?, u64::try_from(read::<i64>(row, 1)?).unwrap_or(0)));
+        }
+        let now_ns = clamped_nanoseconds(now);
+        let mut overdue = Vec::new();
+        for queue in TaskQueue::ALL.iter().copied() {
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+                [&queue.as_str(), &now_ns, &self.lease_time(now_ns)];
+            if let Some(row) = connection.query(OLDEST_OVERDUE, &parameters).await?.first() {
+                overdue.push((queue, read_timestamp(row, 0)?));
+            }
+        }
+        Ok(Measurement { parked, overdue, standbys: None })
+    }
+
     /// Gives a leased task back with what went wrong: to be done then, or parked.
     async fn fail(
         &self,

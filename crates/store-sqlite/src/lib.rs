@@ -49,7 +49,8 @@ mod writer;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use dabba_store::{Health, PartStatus, Store, StoreError};
+use dabba_domain::Timestamp;
+use dabba_store::{Health, Measurement, PartStatus, PoolStatus, SOLE_SHARD, Store, StoreError};
 
 pub use crate::{
     backup::{Contents, Restored},
@@ -143,6 +144,16 @@ impl Store for SqliteStore {
 
     fn parts(&self) -> Vec<PartStatus> {
         vec![self.writer.status()]
+    }
+
+    async fn measure(&self, _shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {
+        self.readers.read(move |connection| tasks::measure(connection, now)).await
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        let limit = self.readers.count();
+        let (idle, waiting) = (self.readers.idle(), self.readers.waiting());
+        vec![PoolStatus { shard: SOLE_SHARD.to_owned(), pool: "readers", limit, open: limit, idle, waiting }]
     }
 
     async fn close(&self) {

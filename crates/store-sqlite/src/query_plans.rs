@@ -57,6 +57,8 @@ const STATEMENTS: &[&str] = &[
     tasks::POSTPONE,
     tasks::FAIL,
     tasks::PARKED,
+    tasks::COUNT_PARKED,
+    tasks::OLDEST_OVERDUE,
     tasks::RETRY,
     tasks::RESOLVE,
     FIND_EVENTS,

@@ -5,7 +5,10 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,8 +24,26 @@ pub(crate) struct Readers {
     /// One permit for each connection.
     permits: Arc<Semaphore>,
     count: u32,
+    /// Calls that wait for a connection.
+    waiting: AtomicUsize,
     queue_timeout: Duration,
     damage: Arc<Damage>,
+}
+
+/// Counts a call as waiting, also one whose caller stops waiting.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The connections that nobody uses. The files stay locked until every connection is closed.
@@ -64,6 +85,7 @@ impl Readers {
             permits: Arc::new(Semaphore::new(connections.len())),
             idle: Arc::new(Mutex::new(Idle { connections, files: Some(files) })),
             count,
+            waiting: AtomicUsize::new(0),
             queue_timeout: options.queue_timeout,
             damage,
         })
@@ -76,10 +98,7 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
     {
-        let permit = tokio::time::timeout(self.queue_timeout, Arc::clone(&self.permits).acquire_owned())
-            .await
-            .map_err(|_| StoreError::Unavailable("all readers are busy".to_owned()))?
-            .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))?;
+        let permit = self.permit().await?;
         let (connection, files) = {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             (idle.connections.pop(), idle.files.clone())
@@ -98,6 +117,30 @@ impl Readers {
         })
         .await
         .unwrap_or_else(|_| Err(StoreError::Corrupt("a read panicked".to_owned())))
+    }
+
+    /// Waits for a connection that nobody uses.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        let _waiting = Waiting::new(&self.waiting);
+        tokio::time::timeout(self.queue_timeout, Arc::clone(&self.permits).acquire_owned())
+            .await
+            .map_err(|_| StoreError::Unavailable("all readers are busy".to_owned()))?
+            .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))
+    }
+
+    /// Number of connections.
+    pub(crate) const fn count(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Number of connections that nobody uses.
+    pub(crate) fn idle(&self) -> usize {
+        self.permits.available_permits()
+    }
+
+    /// Number of calls that wait for a connection.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Fails as unavailable if the files at the path are not the ones that are open.

@@ -1,6 +1,6 @@
 //! Tasks: handing them out and taking them back.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use async_trait::async_trait;
 use dabba_domain::{
@@ -8,14 +8,14 @@ use dabba_domain::{
     order::{TaskKind, TaskQueue},
 };
 use dabba_store::{
-    ClaimedTask, MAX_TASK_FAILURES, NewTask, PageSize, ParkedTask, StoreError, TaskFailure, TaskLease,
-    TaskPage, TaskResolution, TaskRetry, TaskStore,
+    ClaimedTask, MAX_TASK_FAILURES, Measurement, NewTask, PageSize, ParkedTask, StoreError, TaskFailure,
+    TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
     encoding::{
         clamped_nanoseconds, decode_task, decode_task_failures, encode_task_failure, exact_nanoseconds,
         written_by_newer,
     },
 };
-use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use crate::{
     SqliteStore,
@@ -68,6 +68,17 @@ pub(crate) const KIND_OF_PARKED: &str = "\
 pub(crate) const RESOLVE: &str = "\
     UPDATE tasks SET resolved_at_ns = ?2, resolved_by = ?3, resolution = ?4 \
     WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
+
+/// Kinds of newer programs are counted too.
+pub(crate) const COUNT_PARKED: &str = "\
+    SELECT kind FROM tasks WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > x''";
+
+/// Also a task of a kind that only a newer program knows: nobody works it either.
+pub(crate) const OLDEST_OVERDUE: &str = "\
+    SELECT run_at_ns FROM tasks \
+    WHERE parked_at_ns IS NULL AND queue = ?1 AND run_at_ns <= ?2 \
+        AND (leased_until_ns IS NULL OR leased_until_ns <= ?2) \
+    ORDER BY run_at_ns, id LIMIT 1";
 
 #[async_trait]
 impl TaskStore for SqliteStore {
@@ -152,6 +163,29 @@ impl TaskStore for SqliteStore {
             })
             .await
     }
+}
+
+/// Measures the work that waits.
+pub(crate) fn measure(connection: &mut Connection, now: Timestamp) -> Result<Measurement, Failure> {
+    // Both look at the same moment.
+    let transaction = connection.transaction()?;
+    let mut parked = BTreeMap::<String, u64>::new();
+    {
+        let mut statement = transaction.prepare_cached(COUNT_PARKED)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            *parked.entry(read_text(row, 0)?.to_owned()).or_default() += 1;
+        }
+    }
+    let mut overdue = Vec::new();
+    for queue in TaskQueue::ALL.iter().copied() {
+        let mut statement = transaction.prepare_cached(OLDEST_OVERDUE)?;
+        let mut rows = statement.query(params![queue.as_str(), clamped_nanoseconds(now)])?;
+        if let Some(row) = rows.next()? {
+            overdue.push((queue, read_timestamp(row, 0)?));
+        }
+    }
+    Ok(Measurement { parked: parked.into_iter().collect(), overdue, standbys: None })
 }
 
 impl SqliteStore {

@@ -16,10 +16,10 @@ use futures::stream::BoxStream;
 use crate::{
     Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
     CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor,
-    FeedEntry, Health, Hint, IdempotencyKey, Listing, MenuRevisions, OrderPage, OrderQuery, OrderStore,
-    PageSize, PartStatus, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel,
-    StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
-    TaskResolution, TaskRetry, TaskStore, UnderKey,
+    FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement, MenuRevisions, OrderPage, OrderQuery,
+    OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, ScopedKey,
+    StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure,
+    TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 
 /// Steps in before and after calls of a store. What it answers before a call keeps the call from being made;
@@ -327,6 +327,18 @@ impl<I: Interceptor> Store for InterceptedStore<I> {
     }
     async fn warm_up(&self, batches: usize) {
         self.inner.warm_up(batches).await;
+    }
+    async fn measure(&self, shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {
+        self.around(StoreCall::Other, self.inner.measure(shard, now)).await
+    }
+    fn pools(&self) -> Vec<PoolStatus> {
+        self.inner.pools()
+    }
+    fn shard_names(&self) -> Vec<String> {
+        self.inner.shard_names()
+    }
+    fn directory(&self) -> usize {
+        self.inner.directory()
     }
     fn shard_count(&self) -> usize {
         self.inner.shard_count()

@@ -25,6 +25,7 @@ mod error;
 mod health;
 mod hint;
 pub mod intercept;
+mod measure;
 mod query;
 mod shards;
 mod supervise;
@@ -46,6 +47,7 @@ pub use commit::{CatalogueGuard, Change, Commit, CommitOutcome, StockChange, Sto
 pub use error::{StoreError, chain};
 pub use health::Health;
 pub use hint::Hint;
+pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
 pub use query::{
     FeedCursor, FeedEntry, OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize,
 };
@@ -103,10 +105,32 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditS
         Vec::new()
     }
 
+    /// Measures what operators watch in the database of one shard, by its index: the work that waits and the standbys. `now`
+    /// says which tasks are due. Takes as long as the database does.
+    async fn measure(&self, _shard: usize, _now: Timestamp) -> Result<Measurement, StoreError> {
+        Ok(Measurement::default())
+    }
+
+    /// Returns the use of all pools of connections at this moment. Asks no database.
+    fn pools(&self) -> Vec<PoolStatus> {
+        Vec::new()
+    }
+
+    /// Returns the names of the shards, by index.
+    fn shard_names(&self) -> Vec<String> {
+        vec![SOLE_SHARD.to_owned()]
+    }
+
+    /// Returns the index of the shard that keeps the accounts.
+    fn directory(&self) -> usize {
+        0
+    }
+
     /// How many shards the store has. Each can fail, or be slow, without the others.
     ///
     /// A store that passes its calls on to another passes on this, [`Store::time`], [`Store::shard_of`],
-    /// [`Store::hints`], [`Store::parts`], [`Store::announce_tasks`] and [`Store::warm_up`] too.
+    /// [`Store::hints`], [`Store::parts`], [`Store::announce_tasks`], [`Store::warm_up`], [`Store::measure`], [`Store::pools`],
+    /// [`Store::shard_names`] and [`Store::directory`] too.
     fn shard_count(&self) -> usize {
         1
     }

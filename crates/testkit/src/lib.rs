@@ -21,11 +21,13 @@
 )]
 
 mod client;
+mod exposition;
 mod people;
 mod server;
 mod stores;
 
 pub use client::{Answer, Request};
+pub use exposition::{Exposition, MetricFamily, MetricSample};
 pub use people::{PASSWORD, Person};
 pub use server::{TestServer, TestServerBuilder, menu, settings};
 pub use stores::{StoreFactory, postgres, sqlite_in};

@@ -21,7 +21,7 @@ use crate::{
     listening::ListenAddress,
     logging, open_files,
     payments::Payments,
-    sandbox,
+    process_metrics, sandbox,
     settings::{Bounded, Layer, Settings},
     signals::Signals,
     signing_key,
@@ -99,6 +99,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     databases.warn_of_leftover(&settings).await;
     data::synchronize(&server_clock, &*store).await?;
     server_clock.register(&mut metrics);
+    process_metrics::register(&mut metrics);
     let engine = data::start_engine(&store, clock, payments.gateway, &databases, &settings);
     // Nobody waits for it: a database that does not answer would hold up the others.
     let warmed_up = Arc::clone(&engine);
@@ -149,7 +150,7 @@ async fn bind(address: &ListenAddress, setting: &str) -> Result<TcpListener, Fai
 }
 
 /// The address under which this machine reaches a server that listens on all addresses.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     let mut address = address;
     if address.ip().is_unspecified() {
         address.set_ip(match address {

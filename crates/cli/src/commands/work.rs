@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use dabba_http::{ConnectionMetrics, ServeOptions};
+use tokio::net::TcpListener;
+
 use crate::{
     background::Background,
-    commands::{DataArguments, block_on},
+    commands::{DataArguments, block_on, serve::reachable},
     data,
     databases::{Databases, Opened},
     failure::Failure,
+    listening::ListenAddress,
     output,
     payments::Payments,
-    sandbox,
+    process_metrics, sandbox,
     settings::Settings,
     signals::Signals,
 };
@@ -21,31 +25,56 @@ use crate::{
                         The embedded database serves one process at a time, so its tasks are worked by its \
                         server, and by this command only while no server runs.")]
 pub(crate) struct Arguments {
+    /// Host and port on which `/healthz`, `/readyz` and `/metrics` are answered. Port 0 takes any free port.
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<ListenAddress>,
     #[command(flatten)]
     settings: DataArguments,
 }
 
 /// Works tasks until a signal says to stop.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let settings = arguments.settings.load()?;
+    let Arguments { admin_listen, settings } = arguments;
+    let settings = settings.load_with(|flags| flags.admin_listen = admin_listen)?;
     block_on(work(settings))
 }
 
 async fn work(settings: Settings) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let databases = Databases::from_settings(&settings)?;
+    let admin = match &settings.admin_listen {
+        Some(address) => Some(address.bind().await.map_err(Failure::during("the setting admin_listen"))?),
+        None => None,
+    };
     let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
     let gateway = Payments::for_workers(&settings, sandbox::is_one(&settings, &databases))?.gateway;
     databases.require()?;
     let Some(opened) = signals.unless_stopped(databases.open(&settings)).await else { return Ok(()) };
-    let Opened { store, place, .. } = opened?;
+    let Opened { store, mut metrics, place } = opened?;
     databases.warn_of_leftover(&settings).await;
     data::synchronize(&clock, &*store).await?;
     let engine = data::start_engine(&store, Arc::clone(&clock) as _, gateway, &databases, &settings);
+    clock.register(&mut metrics);
+    process_metrics::register(&mut metrics);
     let background = Background::start(&engine, &clock, &store, true);
-    output::line(format_args!("Dabba works the tasks, {place}\nStop with Ctrl-C."))?;
+    let asked = match admin.as_ref().map(TcpListener::local_addr).transpose() {
+        Ok(Some(address)) => format!(", asked at http://{}", reachable(address)),
+        Ok(None) => String::new(),
+        Err(error) => return Err(Failure::during("listening")(error)),
+    };
+    output::line(format_args!("Dabba works the tasks, {place}{asked}\nStop with Ctrl-C."))?;
     tracing::info!(place, "working");
     let stopping_since = signals.stopping_since();
-    signals.first().await;
-    background.close(settings.shutdown_grace_seconds.seconds(), &stopping_since).await
+    let grace = settings.shutdown_grace_seconds.seconds();
+    match admin {
+        Some(listener) => {
+            let connections = ConnectionMetrics::new(&mut metrics);
+            let app = dabba_http::operations_app(Arc::clone(&engine), metrics);
+            let options = ServeOptions { grace, ..ServeOptions::default() };
+            let served = dabba_http::serve(listener, app, signals.first(), options, connections).await;
+            served.map_err(Failure::during("serving"))?;
+        }
+        None => signals.first().await,
+    }
+    background.close(grace, &stopping_since).await
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use dabba_engine::{Random as _, SystemRandom};
 use dabba_http::Registry;
 use dabba_store::{ShardedStore, Store, StoreError};
-use dabba_store_postgres::{PostgresOptions, PostgresStore, Randomness};
+use dabba_store_postgres::{PostgresMetrics, PostgresOptions, PostgresStore, Randomness};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use futures::future::join_all;
 
@@ -85,16 +85,16 @@ async fn open_postgres(
 ) -> Result<Opened, Failure> {
     let randomness: Randomness = Arc::new(|| SystemRandom.next_u64());
     let mut metrics = Registry::default();
-    let mut stores = Vec::new();
+    let (mut stores, mut counted) = (Vec::new(), Vec::new());
     for shard in shards.iter() {
         let options = PostgresOptions { reads_only, ..options(&shard, settings) };
         let store =
             PostgresStore::new(shard.url.as_str(), &shard.ownership(), &options, Arc::clone(&randomness));
         let store = store.map_err(Failure::during(format!("opening {shard}")))?;
-        let label = ("shard".into(), shard.name.to_owned().into());
-        store.metrics().register(metrics.sub_registry_with_prefix("dabba").sub_registry_with_label(label));
+        counted.push((shard.name.to_owned(), store.metrics().clone()));
         stores.push(store);
     }
+    PostgresMetrics::register(counted, &mut metrics);
     verify(shards, &stores, settings).await?;
     let place = match shards.iter().collect::<Vec<_>>().as_slice() {
         [sole] => format!("orders in {sole}"),

@@ -15,6 +15,7 @@ mod import;
 mod kills;
 mod load;
 mod lost_files;
+mod metrics;
 mod old_databases;
 mod payments;
 mod placing;

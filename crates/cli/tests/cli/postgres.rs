@@ -337,38 +337,3 @@ fn replicas_are_shown_with_their_lag() {
         assert!(begun.elapsed() < PATIENCE, "the replica does not follow");
     }
 }
-
-/// Proves that a server shows every metric that the documentation names.
-#[test]
-fn every_metric_of_the_documentation_is_shown() {
-    let directory = tempfile::tempdir().unwrap();
-    let cluster = Cluster::shared().unwrap();
-    let url = cluster.url(&cluster.create_database().unwrap());
-    let server = Server::start(directory.path(), &["--database", &url]);
-    let address = server.said("/address");
-    let shown =
-        block_on(async { reqwest::get(format!("{address}/metrics")).await.unwrap().text().await.unwrap() });
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-    let (mut directories, mut named) = (vec![root], std::collections::BTreeSet::new());
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                let text = fs::read_to_string(&path).unwrap();
-                let spans = text.split('`').skip(1).step_by(2);
-                let names = spans.filter(|span| span.starts_with("dabba_") && !span.contains("::"));
-                named.extend(names.map(|span| span.split('{').next().unwrap().to_owned()));
-            }
-        }
-    }
-    assert!(named.len() >= 12, "{named:?}");
-    for name in named {
-        let is_shown = shown
-            .lines()
-            .any(|line| line.starts_with(&format!("# TYPE {} ", name.trim_end_matches("_total"))));
-        assert!(is_shown, "{name} is not in /metrics");
-    }
-    server.stop();
-}

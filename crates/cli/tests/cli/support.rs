@@ -116,7 +116,11 @@ impl Drop for Process {
 }
 
 /// A process that works tasks. Killed when dropped.
-pub(crate) struct Working(Process);
+pub(crate) struct Working {
+    process: Process,
+    /// The first line that it printed.
+    said: String,
+}
 
 impl Working {
     /// Starts one, and waits until it says that it works.
@@ -124,17 +128,23 @@ impl Working {
         let arguments = [&["work", "--data", data.to_str().unwrap()], more].concat();
         let (process, line) = Process::start(data, &arguments);
         assert!(line.starts_with("Dabba works the tasks"), "{line:?}");
-        Self(process)
+        Self { process, said: line }
+    }
+
+    /// Where it answers operators.
+    pub(crate) fn address(&self) -> &str {
+        let (_, address) = self.said.split_once(", asked at ").unwrap();
+        address.trim()
     }
 
     /// Ends it in order.
     pub(crate) fn stop(self, signal: &str) {
-        self.0.stop(signal);
+        self.process.stop(signal);
     }
 
     /// Ends it with no chance to finish anything.
     pub(crate) fn kill(self) {
-        self.0.kill();
+        self.process.kill();
     }
 }
 

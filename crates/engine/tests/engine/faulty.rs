@@ -19,9 +19,9 @@ use dabba_domain::{
 use dabba_store::{
     Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
     CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor,
-    FeedEntry, Health, Hint, IdempotencyKey, Listing, MenuRevisions, OrderPage, OrderQuery, OrderStore,
-    PageSize, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel, StockUpdate,
-    Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
+    FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement, MenuRevisions, OrderPage, OrderQuery,
+    OrderStore, PageSize, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel,
+    StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
     TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 use futures::{
@@ -145,6 +145,10 @@ pub(crate) struct FaultyStore {
     pub(crate) questions: Faults,
     /// What happens when expired keys are forgotten.
     pub(crate) forgettings: Faults,
+    /// What happens to measurements.
+    pub(crate) measurements: Faults,
+    /// Through which every measurement passes.
+    pub(crate) measurement_gate: Gate,
     /// Keys; a batch with a commit under one of them is refused as corrupt.
     pub(crate) refused_keys: Mutex<HashSet<String>>,
     /// Whether whoever reads the next catalogue panics.
@@ -222,6 +226,8 @@ impl FaultyStore {
             parkings: Faults::none(),
             questions: Faults::none(),
             forgettings: Faults::none(),
+            measurements: Faults::none(),
+            measurement_gate: Gate::new(),
             refused_keys: Mutex::default(),
             panics_at_a_catalogue: AtomicBool::new(false),
             panics_at_a_shard: AtomicBool::new(false),
@@ -577,6 +583,10 @@ impl Store for FaultyStore {
         assert!(!self.panics_at_a_ping.swap(false, Ordering::SeqCst), "as the test says");
         self.ping_gate.pass().await;
         self.inner.ping().await
+    }
+    async fn measure(&self, shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {
+        self.measurement_gate.pass().await;
+        self.measurements.around(self.inner.measure(shard, now)).await
     }
     async fn close(&self) {
         self.inner.close().await;

@@ -11,6 +11,7 @@ mod faulty;
 mod idempotency;
 mod isolation;
 mod limits;
+mod measuring;
 mod menus;
 mod paying;
 mod payments;

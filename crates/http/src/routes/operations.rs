@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::header,
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use dabba_engine::{Error, Readiness};
@@ -15,10 +15,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App,
+    metrics::Format,
     problem::{Code, Failures, Problem, Result},
 };
 
-pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn router() -> OpenApiRouter<Arc<App>> {
     probes().routes(routes!(metrics))
 }
 
@@ -107,17 +108,23 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<Json<ReadinessBody>> {
 }
 
 /// Shows what the server measures
+///
+/// In the text format of Prometheus, or in `OpenMetrics` if `Accept` prefers it. Measurements of databases are the last ones of
+/// the background, so this never waits for a database.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations", operation_id = "get_metrics",
     responses(
-        (status = 200, description = "The measurements, in the text format of OpenMetrics.",
-            content_type = "application/openmetrics-text", body = String),
+        (status = 200, description = "The measurements.", content(
+            (String = "text/plain"),
+            (String = "application/openmetrics-text"),
+        )),
         Failures,
     ),
     security(()),
 )]
-async fn metrics(State(app): State<Arc<App>>) -> Result<Response> {
-    let text = app.metrics.render().map_err(|error| Problem::internal(error.to_string()))?;
-    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
-        .into_response())
+async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response> {
+    let format = Format::wanted(&headers);
+    let text = app.metrics.render(format).map_err(|error| Problem::internal(error.to_string()))?;
+    let vary = HeaderValue::from_static("accept");
+    Ok(([(header::CONTENT_TYPE, format.content_type()), (header::VARY, vary)], text).into_response())
 }

@@ -1,6 +1,9 @@
 //! What those who run the server look at.
 
-use dabba_testkit::TestServer;
+use std::collections::BTreeSet;
+
+use dabba_testkit::{Exposition, MetricFamily, TestServer};
+use reqwest::Method;
 
 use crate::metric;
 
@@ -48,4 +51,39 @@ async fn orders_and_requests_are_counted() {
     assert_eq!(metric(&metrics, "route=\"none\",status=\"404\""), 1);
     assert_eq!(metric(&metrics, "dabba_http_requests_in_flight"), 1, "the one that asks");
     assert!(!metrics.text.contains(order["id"].as_str().unwrap()));
+}
+
+/// Names, labels and values of all series.
+fn series(families: &[MetricFamily]) -> BTreeSet<String> {
+    let samples = families.iter().flat_map(|family| &family.samples);
+    samples.map(|sample| format!("{} {:?}", sample.name, sample.labels)).collect()
+}
+
+/// Proves that the measurements are shown in the format that the client prefers, under the media type of that format, valid for
+/// a strict reader of each, and with the same series.
+#[tokio::test]
+async fn measurements_have_two_formats() {
+    let server = crate::start().await;
+    server.place("1", &TestServer::order()).await;
+    let ask = async |accept: &str| {
+        let answer = server.request(Method::GET, "/metrics").header("accept", accept).send().await;
+        assert_eq!((answer.status, answer.header("vary")), (200, "accept"), "{accept}");
+        answer
+    };
+    // So that both know the series of this request.
+    ask("*/*").await;
+    let prometheus =
+        "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    let open = ask(prometheus).await;
+    assert_eq!(open.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let open = Exposition::OpenMetrics.read(&open.text).unwrap();
+    for accept in ["text/plain", "*/*", "text/html", "application/openmetrics-text;q=0.1,text/plain;q=0.2"] {
+        let plain = ask(accept).await;
+        assert_eq!(plain.header("content-type"), "text/plain; version=0.0.4; charset=utf-8", "{accept}");
+        let plain = Exposition::Prometheus.read(&plain.text).unwrap();
+        assert_eq!(series(&plain), series(&open));
+    }
+    let counter = open.iter().find(|family| family.name == "dabba_orders").unwrap();
+    assert!(counter.samples.iter().all(|sample| sample.name == "dabba_orders_total"));
+    assert!(!open.iter().any(|family| family.help.is_empty()), "each is described");
 }

@@ -155,3 +155,34 @@ async fn a_server_without_a_shard_is_ready_and_says_so() {
     north.close().await;
     server.get("/readyz", None).await.problem(503, "unavailable");
 }
+
+/// Proves that the measurements are shown at once while a shard does not answer, and say which one: the directory is one of them.
+#[tokio::test]
+async fn measurements_say_which_shard_is_down() {
+    let sharded = Sharded::start().await;
+    let Sharded { server, north, south, .. } = &sharded;
+    let shown = async |series: &str| {
+        let metrics = server.get("/metrics", None).await;
+        assert_eq!(metrics.status, 200);
+        crate::metric(&metrics, series)
+    };
+    let measure = async |shard| drop(server.engine().measure_shard(shard).await);
+    measure(0).await;
+    measure(1).await;
+    let [north_up, south_up] = ["north", "south"].map(|name| format!("dabba_shard_up{{shard=\"{name}\"}}"));
+    assert_eq!(
+        (shown(&north_up).await, shown(&south_up).await, shown("dabba_directory_up").await),
+        (1, 1, 1)
+    );
+    south.close().await;
+    measure(1).await;
+    assert_eq!(
+        (shown(&north_up).await, shown(&south_up).await, shown("dabba_directory_up").await),
+        (1, 0, 1)
+    );
+    north.close().await;
+    measure(0).await;
+    assert_eq!((shown(&north_up).await, shown("dabba_directory_up").await), (0, 0));
+    let limit = "dabba_pool_connection_limit{shard=\"south\",pool=\"readers\"}";
+    assert!(shown(limit).await > 0);
+}

@@ -13,6 +13,7 @@ mod feed;
 mod high_availability;
 mod hints;
 mod lost_commit;
+mod measuring;
 mod newer;
 mod outages;
 mod ownership;

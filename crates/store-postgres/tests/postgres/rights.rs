@@ -17,7 +17,7 @@ use crate::common::{LentCluster, fresh_database, open, own_database, randomness,
 static ROLES: AtomicU64 = AtomicU64::new(0);
 
 /// A URL of the database whose sessions have a role of their own that may do what is listed and nothing else.
-async fn restricted(url: &str, rights: &[(&str, &str)]) -> String {
+pub(crate) async fn restricted(url: &str, rights: &[(&str, &str)]) -> String {
     let name = format!("restricted_{}", ROLES.fetch_add(1, Ordering::Relaxed));
     let mut sql = format!("CREATE ROLE {name};");
     for (table, privilege) in rights {

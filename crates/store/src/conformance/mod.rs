@@ -175,6 +175,7 @@ properties! { $
         one_queue_is_never_handed_out_for_another,
         a_long_queue_does_not_hold_up_another,
         the_failures_of_a_task_are_counted,
+        the_work_that_waits_is_measured,
     }
     catalogue {
         a_restaurant_comes_back_as_it_was_created,

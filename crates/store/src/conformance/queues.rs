@@ -1,6 +1,6 @@
 //! Queues of tasks: worked apart from each other, each task with what it needs.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dabba_domain::{
     RestaurantId, TaskId, Timestamp,
@@ -9,7 +9,8 @@ use dabba_domain::{
 
 use super::builders::World;
 use crate::{
-    ClaimedTask, CommitOutcome, MAX_TASK_FAILURES, NewTask, PageSize, Store, TaskFailure, TaskRetry,
+    ClaimedTask, CommitOutcome, MAX_TASK_FAILURES, NewTask, PageSize, Store, TaskFailure, TaskResolution,
+    TaskRetry,
 };
 
 /// A task of this kind, with what it needs.
@@ -154,4 +155,73 @@ pub async fn the_failures_of_a_task_are_counted(store: Arc<dyn Store>) {
         assert_eq!(claimed.failures, MAX_TASK_FAILURES, "no more are kept");
         assert!(store.postpone_task(claimed.lease, now, Some(&no)).await.unwrap());
     }
+}
+
+/// The parked tasks by kind, without kinds of which there are none, and when the oldest overdue task of each queue was due.
+async fn measured(
+    store: &Arc<dyn Store>,
+    now: Timestamp,
+) -> (BTreeMap<String, u64>, BTreeMap<&'static str, Timestamp>) {
+    let (mut parked, mut overdue) = (BTreeMap::new(), BTreeMap::new());
+    for shard in 0..store.shard_count() {
+        let measured = store.measure(shard, now).await.unwrap();
+        for (kind, count) in measured.parked.into_iter().filter(|(_, count)| *count > 0) {
+            *parked.entry(kind).or_default() += count;
+        }
+        for (queue, due) in measured.overdue {
+            let oldest = overdue.entry(queue.as_str()).or_insert(due);
+            *oldest = due.min(*oldest);
+        }
+    }
+    (parked, overdue)
+}
+
+/// The oldest task that is due and that nobody holds is measured, in each queue by itself: not one before its time, not one
+/// that is leased, and again one whose lease has run out. A parked task counts by its kind until it is resolved or retried, and is
+/// not overdue.
+pub async fn the_work_that_waits_is_measured(store: Arc<dyn Store>) {
+    let mut world = World::new(85);
+    // The world's own clock moves on with what is done in it.
+    let start = world.in_seconds(0);
+    let at = |seconds: u64| start + Duration::from_secs(seconds);
+    let none = (BTreeMap::new(), BTreeMap::new());
+    assert_eq!(measured(&store, at(0)).await, none);
+    let mut tasks = Vec::new();
+    for (kind, seconds) in [
+        (TaskKind::WarnUnaccepted, 10),
+        (TaskKind::CapturePayment, 20),
+        (TaskKind::RefundPayment, 30),
+        (TaskKind::Review, 1),
+    ] {
+        let restaurant = world.restaurant_id();
+        let due = at(seconds);
+        tasks.extend(add(&store, &mut world, restaurant, &[(kind, due)]).await);
+    }
+    let review = BTreeMap::from([("review".to_owned(), 1)]);
+    let overdue = |entries: &[(&'static str, u64)]| -> BTreeMap<&'static str, Timestamp> {
+        entries.iter().map(|(queue, seconds)| (*queue, at(*seconds))).collect()
+    };
+    assert_eq!(measured(&store, at(5)).await, (review.clone(), BTreeMap::new()));
+    let expected = overdue(&[("deadlines", 10), ("payments", 20)]);
+    assert_eq!(measured(&store, at(25)).await, (review.clone(), expected));
+
+    assert_eq!(claim(&store, TaskQueue::Payments, at(25), 10).await.len(), 1);
+    let expected = overdue(&[("deadlines", 10)]);
+    assert_eq!(measured(&store, at(26)).await.1, expected, "a leased task is not overdue");
+    let expected = overdue(&[("deadlines", 10), ("payments", 30)]);
+    assert_eq!(measured(&store, at(40)).await.1, expected);
+    let expected = overdue(&[("deadlines", 10), ("payments", 20)]);
+    assert_eq!(measured(&store, at(90)).await.1, expected, "its lease has run out");
+
+    let held = claim(&store, TaskQueue::Deadlines, at(90), 10).await.remove(0);
+    let no = TaskFailure { at: at(91), error: "no".to_owned() };
+    assert!(store.park_task(held.lease, &no).await.unwrap());
+    let parked = BTreeMap::from([("review".to_owned(), 1), ("warn_unaccepted".to_owned(), 1)]);
+    let later = at(1_000);
+    assert_eq!(measured(&store, later).await, (parked, overdue(&[("payments", 20)])));
+    let resolution = TaskResolution { at: later, by: world.account_id(), reason: "done".to_owned() };
+    assert!(store.resolve_task(tasks[3].id, &resolution).await.unwrap());
+    assert_eq!(store.retry_task(tasks[0].id, at(500)).await.unwrap(), TaskRetry::Queued);
+    let expected = overdue(&[("deadlines", 500), ("payments", 20)]);
+    assert_eq!(measured(&store, later).await, (BTreeMap::new(), expected));
 }

@@ -16,7 +16,7 @@ impl AccountStore for ShardedStore {
         account: &Account,
         claim: Option<ClaimAt<'_>>,
     ) -> Result<UnderKey<AccountCreation>, StoreError> {
-        let directory = self.directory();
+        let directory = self.directory_shard();
         directory.answer(directory.store().create_account_under(account, claim)).await
     }
 
@@ -26,7 +26,7 @@ impl AccountStore for ShardedStore {
         resource: &Resource,
         version: Version,
     ) -> Result<ClaimOutcome, StoreError> {
-        let directory = self.directory();
+        let directory = self.directory_shard();
         directory.answer(directory.store().claim_for_account(claim, resource, version)).await
     }
 
@@ -35,22 +35,22 @@ impl AccountStore for ShardedStore {
         account_id: AccountId,
         key: &IdempotencyKey,
     ) -> Result<Option<ClaimRecord>, StoreError> {
-        let directory = self.directory();
+        let directory = self.directory_shard();
         directory.answer(directory.store().find_account_claim(account_id, key)).await
     }
 
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
-        let directory = self.directory();
+        let directory = self.directory_shard();
         directory.answer(directory.store().account(id)).await
     }
 
     async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
-        let directory = self.directory();
+        let directory = self.directory_shard();
         directory.answer(directory.store().account_by_email(email)).await
     }
 
     async fn add_member(&self, restaurant_id: RestaurantId, account_id: AccountId) -> Result<(), StoreError> {
-        let directory = self.directory();
+        let directory = self.directory_shard();
         directory.answer(directory.store().add_member(restaurant_id, account_id)).await
     }
 
@@ -59,7 +59,7 @@ impl AccountStore for ShardedStore {
         restaurant_id: RestaurantId,
         account_id: AccountId,
     ) -> Result<bool, StoreError> {
-        let directory = self.directory();
+        let directory = self.directory_shard();
         directory.answer(directory.store().remove_member(restaurant_id, account_id)).await
     }
 
@@ -69,12 +69,12 @@ impl AccountStore for ShardedStore {
         after: Option<AccountId>,
         limit: PageSize,
     ) -> Result<Vec<Account>, StoreError> {
-        let directory = self.directory();
+        let directory = self.directory_shard();
         directory.answer(directory.store().members(restaurant_id, after, limit)).await
     }
 
     async fn memberships(&self, account_id: AccountId) -> Result<Vec<RestaurantId>, StoreError> {
-        let directory = self.directory();
+        let directory = self.directory_shard();
         directory.answer(directory.store().memberships(account_id)).await
     }
 }

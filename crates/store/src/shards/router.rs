@@ -16,7 +16,7 @@ use futures::{
 };
 
 use super::{cursor::digest_of, gather::gravest, map::ShardMap, shard::Shard};
-use crate::{Health, Hint, PartStatus, Store, StoreError};
+use crate::{Health, Hint, Measurement, PartStatus, PoolStatus, Store, StoreError};
 
 /// One store made of several, each of which holds a range of buckets. See the module's description for
 /// what is asked of whom.
@@ -98,7 +98,7 @@ impl ShardedStore {
         &self.shards[self.map.shard_of(bucket)]
     }
 
-    pub(super) fn directory(&self) -> &Shard {
+    pub(super) fn directory_shard(&self) -> &Shard {
         &self.shards[self.directory]
     }
 
@@ -140,7 +140,7 @@ impl Store for ShardedStore {
 
     /// On the clock of the directory.
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
-        let directory = self.directory();
+        let directory = self.directory_shard();
         directory.answer(directory.store().time()).await
     }
 
@@ -171,6 +171,31 @@ impl Store for ShardedStore {
 
     async fn warm_up(&self, batches: usize) {
         join_all(self.shards.iter().map(|shard| shard.store().warm_up(batches))).await;
+    }
+
+    /// Whoever measures limits the time: a shard that takes longer is not left alone for that.
+    async fn measure(&self, shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {
+        let Some(shard) = self.shards.get(shard) else {
+            return Err(StoreError::Unfit(format!("there is no shard with index {shard}")));
+        };
+        shard.answer(shard.store().measure(0, now)).await
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        let named = |shard: &Shard| {
+            let name = shard.name().to_owned();
+            let pools = shard.store().pools().into_iter();
+            pools.map(move |pool| PoolStatus { shard: name.clone(), ..pool })
+        };
+        self.shards.iter().flat_map(named).collect()
+    }
+
+    fn shard_names(&self) -> Vec<String> {
+        self.shards.iter().map(|shard| shard.name().to_owned()).collect()
+    }
+
+    fn directory(&self) -> usize {
+        self.directory
     }
 
     fn shard_count(&self) -> usize {

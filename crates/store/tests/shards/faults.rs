@@ -57,6 +57,23 @@ async fn what_is_on_a_dead_shard_is_unavailable() {
     assert_eq!(fixture.router.commit(vec![commit]).await, Err(expected));
 }
 
+/// Each shard is measured by itself, under its name: one that hangs holds up no other, and one that fails is named.
+#[tokio::test(start_paused = true)]
+async fn each_shard_is_measured_by_itself() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.router.shard_names(), ["a", "b", "c"]);
+    assert_eq!(fixture.router.directory(), 0);
+    fixture.break_shard(0, &Fault::Hang);
+    fixture.break_shard(1, &Fault::Fail(unavailable()));
+    let began = Instant::now();
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    assert!(fixture.router.measure(2, now).await.is_ok());
+    let error = StoreError::Unavailable("shard b: as the test says".to_owned());
+    assert_eq!(fixture.router.measure(1, now).await, Err(error));
+    assert_eq!(began.elapsed().as_nanos(), 0);
+    assert!(matches!(fixture.router.measure(3, now).await, Err(StoreError::Unfit(_))));
+}
+
 /// A list has what the others know, and says that something may be missing.
 #[tokio::test(start_paused = true)]
 async fn lists_do_without_a_dead_shard_and_say_so() {

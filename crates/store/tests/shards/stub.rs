@@ -16,10 +16,10 @@ use dabba_domain::{
 use dabba_store::{
     Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
     CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor,
-    FeedEntry, Health, Hint, IdempotencyKey, Listing, MenuRevisions, OrderCursor, OrderPage, OrderQuery,
-    OrderStore, PageSize, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel,
-    StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
-    TaskResolution, TaskRetry, TaskStore, UnderKey,
+    FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement, MenuRevisions, OrderCursor, OrderPage,
+    OrderQuery, OrderStore, PageSize, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit,
+    StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease,
+    TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -373,6 +373,10 @@ impl Store for Stub {
     async fn ping(&self) -> Result<Health, StoreError> {
         self.enter("ping").await?;
         Ok(Health::default())
+    }
+    async fn measure(&self, _: usize, _: Timestamp) -> Result<Measurement, StoreError> {
+        self.enter("measure").await?;
+        Ok(Measurement::default())
     }
     async fn close(&self) {
         self.calls.lock().unwrap().push("close");

@@ -1,0 +1,240 @@
+//! What servers and workers measure, and the page that describes it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
+use dabba_testkit::{Exposition, MetricFamily};
+use saphyr::{LoadableYamlNode as _, Yaml};
+use serde_json::{Value, json};
+
+use super::{
+    postgres::write_shards,
+    support::{PATIENCE, Server, Working, block_on, pause, stdout},
+};
+
+/// Status and body of an answer.
+async fn ask(url: &str, accept: &str) -> (u16, String) {
+    let answer = reqwest::Client::new().get(url).header("accept", accept).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// The measurements at an address, read strictly in both formats.
+fn measured(address: &str) -> Vec<MetricFamily> {
+    let page = |accept: &str| {
+        let (status, text) = block_on(ask(&format!("{address}/metrics"), accept));
+        assert_eq!(status, 200, "{text}");
+        text
+    };
+    Exposition::OpenMetrics.read(&page("application/openmetrics-text")).unwrap();
+    let text = page("text/plain");
+    Exposition::Prometheus.read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+/// The value of a series with these labels, among others.
+fn value(families: &[MetricFamily], name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    let mut samples = families.iter().flat_map(|family| &family.samples);
+    let has = |sample: &dabba_testkit::MetricSample, (label, value): &(&str, &str)| {
+        sample.labels.get(*label).is_some_and(|found| found == value)
+    };
+    let found =
+        samples.find(|sample| sample.name == name && labels.iter().all(|label| has(sample, label)))?;
+    Some(found.value)
+}
+
+/// Waits until a measurement is so.
+fn becomes(address: &str, name: &str, labels: &[(&str, &str)], expected: f64) {
+    let begun = Instant::now();
+    loop {
+        let found = value(&measured(address), name, labels);
+        if found == Some(expected) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{name} {labels:?} stays at {found:?}");
+        pause();
+    }
+}
+
+/// What a row of the page says of a measurement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Described {
+    kind: String,
+    labels: BTreeSet<String>,
+    help: String,
+}
+
+fn page() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations/metrics.md")
+}
+
+/// Where the table of all measurements begins and ends on the page.
+const MARKS: [&str; 2] = ["<!-- all measurements -->\n", "<!-- end of all measurements -->\n"];
+
+/// The rows of the table on the page.
+fn described() -> BTreeMap<String, Described> {
+    let text = fs::read_to_string(page()).unwrap_or_default();
+    let Some((_, table)) = text.split_once(MARKS[0]) else { return BTreeMap::new() };
+    let (table, _) = table.split_once(MARKS[1]).unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [name, kind, labels, help] = cells[..] else { panic!("{row}") };
+        let labels = labels.split(", ").map(|label| label.trim_matches('`').to_owned());
+        let labels = labels.filter(|label| label != "–").collect();
+        let described = Described { kind: kind.to_owned(), labels, help: help.to_owned() };
+        (name.trim_matches('`').to_owned(), described)
+    })
+    .collect()
+}
+
+fn table(described: &BTreeMap<String, Described>) -> String {
+    let mut table = String::from("| name | type | labels | meaning |\n|---|---|---|---|\n");
+    for (name, Described { kind, labels, help }) in described {
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        let labels = if labels.is_empty() { "–".to_owned() } else { labels.join(", ") };
+        writeln!(table, "| `{name}` | {kind} | {labels} | {help} |").unwrap();
+    }
+    table
+}
+
+/// Everything that servers and workers measure, on PostgreSQL and on the embedded store.
+fn everything() -> Vec<MetricFamily> {
+    let cluster = Cluster::shared().unwrap();
+    let urls = [(); 3].map(|()| cluster.url(&cluster.create_database().unwrap()));
+    let data = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let file = data[0].path().join("shards.toml");
+    write_shards(&file, urls.each_ref().map(String::as_str));
+    let shards = ["--shards", file.to_str().unwrap()];
+    let servers = [Server::start(data[0].path(), &shards), Server::start(data[1].path(), &[])];
+    let worker = Working::start(data[0].path(), &[&shards[..], &["--admin-listen", "127.0.0.1:0"]].concat());
+    for server in &servers {
+        let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+        let order = &server.announcement["order"];
+        let placed = server.client("customer").post(&path).idempotency_key("1").json(order);
+        assert_eq!(block_on(placed.send()).unwrap().status, 201);
+    }
+    let addresses = [servers[0].said("/address"), servers[1].said("/address"), worker.address().to_owned()];
+    addresses.iter().flat_map(|address| measured(address)).collect()
+}
+
+/// Proves that the page names everything that is measured, with its type, labels and meaning, and nothing else; and that the
+/// rules for alerts on it are YAML that Prometheus understands, on series that exist.
+#[test]
+fn the_page_names_every_measurement() {
+    let families = everything();
+    let known = described();
+    let mut found = BTreeMap::<String, Described>::new();
+    for family in &families {
+        let entry = found.entry(family.name.clone()).or_default();
+        (entry.kind, entry.help) = (family.kind.clone(), family.help.clone());
+        let labels = family.samples.iter().flat_map(|sample| sample.labels.keys());
+        entry.labels.extend(labels.filter(|label| *label != "le").cloned());
+    }
+    // A series that nothing has caused yet has no labels to compare.
+    for (name, entry) in &mut found {
+        if families.iter().filter(|family| family.name == *name).all(|family| family.samples.is_empty()) {
+            entry.labels = known.get(name).map(|known| known.labels.clone()).unwrap_or_default();
+        }
+    }
+    if std::env::var_os("DABBA_WRITE_DOCS").is_some() {
+        let text = fs::read_to_string(page()).unwrap();
+        let (before, rest) = text.split_once(MARKS[0]).unwrap();
+        let (_, behind) = rest.split_once(MARKS[1]).unwrap();
+        let text = format!("{before}{}\n{}\n{}{behind}", MARKS[0], table(&found), MARKS[1]);
+        fs::write(page(), text).unwrap();
+    }
+    assert_eq!(
+        table(&described()),
+        table(&found),
+        "run: DABBA_WRITE_DOCS=1 cargo test -p dabba-cli --test cli the_page_names_every_measurement"
+    );
+    let names = families.iter().flat_map(|family| {
+        let suffixes: &[&str] =
+            if family.kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+        suffixes.iter().map(move |suffix| format!("{}{suffix}", family.name))
+    });
+    let names = names.collect();
+    check_rules(&names);
+}
+
+/// Insists that the rules of the page have what Prometheus asks for, and are about series that exist.
+fn check_rules(series: &BTreeSet<String>) {
+    let text = fs::read_to_string(page()).unwrap();
+    let (_, rules) = text.split_once("```yaml\n").unwrap();
+    let (rules, _) = rules.split_once("```").unwrap();
+    let documents = Yaml::load_from_str(rules).unwrap();
+    let groups = documents[0].as_mapping_get("groups").and_then(Yaml::as_vec).unwrap();
+    let (mut alerts, mut used) = (BTreeSet::new(), 0);
+    for rule in groups.iter().flat_map(|group| group.as_mapping_get("rules").and_then(Yaml::as_vec).unwrap())
+    {
+        let text = |name: &str| {
+            rule.as_mapping_get(name).and_then(Yaml::as_str).unwrap_or_else(|| panic!("{name}: {rule:?}"))
+        };
+        assert!(alerts.insert(text("alert").to_owned()), "{rule:?}");
+        let duration = text("for").strip_suffix(['s', 'm', 'h', 'd']).unwrap();
+        assert!(duration.parse::<u32>().is_ok(), "{rule:?}");
+        let severity = rule.as_mapping_get("labels").and_then(|labels| labels.as_mapping_get("severity"));
+        assert!(matches!(severity.and_then(Yaml::as_str), Some("page" | "ticket")), "{rule:?}");
+        let summary = rule.as_mapping_get("annotations").and_then(|labels| labels.as_mapping_get("summary"));
+        assert!(summary.and_then(Yaml::as_str).is_some_and(|summary| summary.len() > 20), "{rule:?}");
+        let expression = text("expr");
+        assert_eq!(expression.matches(['(', '[', '{']).count(), expression.matches([')', ']', '}']).count());
+        let words = expression.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        for word in words.filter(|word| word.starts_with("dabba_") || word.starts_with("process_")) {
+            assert!(series.contains(word), "{word} is not measured: {expression}");
+            used += 1;
+        }
+    }
+    assert!(alerts.len() >= 10 && used >= alerts.len(), "{alerts:?}");
+}
+
+/// Proves that a worker answers operators at an address of its own: that it runs, whether it can work, and what it measures; also
+/// while its database is gone.
+#[test]
+fn a_worker_answers_operators() {
+    let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    let data = tempfile::tempdir().unwrap();
+    stdout(data.path(), &["migrate", "--database", &url]);
+    let worker = Working::start(data.path(), &["--database", &url, "--admin-listen", "127.0.0.1:0"]);
+    let address = worker.address();
+    let (status, health) = block_on(ask(&format!("{address}/healthz"), "*/*"));
+    assert_eq!((status, serde_json::from_str::<Value>(&health).unwrap()), (200, json!({"status": "ok"})));
+    let ready = |expected: u16| {
+        let begun = Instant::now();
+        while block_on(ask(&format!("{address}/readyz"), "*/*")).0 != expected {
+            assert!(begun.elapsed() < PATIENCE, "/readyz never answers {expected}");
+            pause();
+        }
+    };
+    ready(200);
+    assert_eq!(block_on(ask(&format!("{address}/v1/restaurants"), "*/*")).0, 404, "it serves no API");
+    becomes(address, "dabba_shard_up", &[("shard", "main")], 1.0);
+    let families = measured(address);
+    for (name, at_least) in [
+        ("process_cpu_seconds_total", 0.001),
+        ("process_resident_memory_bytes", 1_000_000.0),
+        ("process_open_fds", 5.0),
+        ("process_max_fds", 5.0),
+        ("process_start_time_seconds", 1.7e9),
+        ("dabba_shard_measured_timestamp_seconds", 1.7e9),
+        ("dabba_pool_connection_limit", 16.0),
+        ("dabba_part_up", 1.0),
+        ("dabba_build_info", 1.0),
+    ] {
+        assert!(value(&families, name, &[]).is_some_and(|value| value >= at_least), "{name}: {families:?}");
+    }
+    assert_eq!(value(&families, "dabba_standbys", &[("mode", "synchronous")]), Some(0.0));
+
+    cluster.stop(StopMode::Immediate).unwrap();
+    becomes(address, "dabba_shard_up", &[("shard", "main")], 0.0);
+    assert_eq!(value(&measured(address), "dabba_directory_up", &[]), Some(0.0));
+    assert_eq!(block_on(ask(&format!("{address}/healthz"), "*/*")).0, 200);
+    ready(503);
+    worker.stop("TERM");
+}

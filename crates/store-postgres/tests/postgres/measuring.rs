@@ -1,0 +1,66 @@
+//! What operators watch in a database: its standbys, and the pools of connections to it.
+
+use dabba_domain::Timestamp;
+use dabba_pg_cluster::{ClusterOptions, StopMode};
+use dabba_store::{PoolStatus, Standby, StandbyMode, Store as _, StoreError};
+use dabba_store_postgres::{NEEDED_RIGHTS, PostgresOptions, PostgresStore};
+
+use crate::{
+    common::{eventually, open_with, own_cluster},
+    rights::restricted,
+};
+
+async fn standbys(store: &PostgresStore) -> Vec<Standby> {
+    store.measure(0, Timestamp::UNIX_EPOCH).await.unwrap().standbys.unwrap()
+}
+
+/// Proves that a database without standbys says so, that a standby is shown with its mode and its lag as the primary sees them,
+/// and that a user without `pg_monitor` sees how many there are.
+#[tokio::test]
+async fn standbys_are_measured() {
+    let (primary, url) = own_cluster(&ClusterOptions::default());
+    let store = open_with(&url, &PostgresOptions::default()).await;
+    assert_eq!(standbys(&store).await, []);
+    let standby = primary.start_standby("two", &ClusterOptions::default()).unwrap();
+    eventually("it has caught up", async || {
+        let found = standbys(&store).await;
+        matches!(&found[..], [one] if one.name == "two" && one.lag_bytes == Some(0) && one.lag.is_some()
+            && one.mode == StandbyMode::Asynchronous)
+    })
+    .await;
+
+    let plain = restricted(&url, NEEDED_RIGHTS).await;
+    let seen = open_with(&plain, &PostgresOptions::default()).await;
+    let hidden = standbys(&seen).await;
+    assert_eq!(hidden.len(), 1, "{hidden:?}");
+    assert_eq!((hidden[0].mode, hidden[0].lag_bytes), (StandbyMode::Hidden, None));
+
+    primary.set("synchronous_standby_names", "two").unwrap();
+    primary.wait_until_synchronous("two").unwrap();
+    assert_eq!(standbys(&store).await[0].mode, StandbyMode::Synchronous);
+    standby.execute("postgres", "SELECT pg_wal_replay_pause()").unwrap();
+    primary.execute("postgres", "CREATE TABLE later AS SELECT generate_series(1, 1000)").unwrap();
+    eventually("it is behind", async || standbys(&store).await[0].lag_bytes > Some(10_000)).await;
+
+    standby.stop(StopMode::Immediate).unwrap();
+    eventually("it is gone", async || standbys(&store).await.is_empty()).await;
+    primary.stop(StopMode::Immediate).unwrap();
+    let measured = store.measure(0, Timestamp::UNIX_EPOCH).await;
+    assert!(matches!(measured, Err(StoreError::Unavailable(_))), "{measured:?}");
+}
+
+/// Proves that the use of each pool is shown, without a question to a database: also when the database is gone.
+#[tokio::test]
+async fn pools_are_shown() {
+    let (cluster, url) = own_cluster(&ClusterOptions::default());
+    let options =
+        PostgresOptions { pool_size: 3, replica_url: Some(url.clone()), ..PostgresOptions::default() };
+    let store = open_with(&url, &options).await;
+    store.time().await.unwrap();
+    cluster.stop(StopMode::Immediate).unwrap();
+    let pools = store.pools();
+    let names: Vec<_> = pools.iter().map(|pool| (pool.shard.as_str(), pool.pool, pool.limit)).collect();
+    assert_eq!(names, [("main", "database", 3), ("main", "replica", 3)]);
+    let PoolStatus { open, idle, waiting, .. } = &pools[0];
+    assert!(*open >= 1 && idle <= open && *waiting == 0, "{pools:?}");
+}
