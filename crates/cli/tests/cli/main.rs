@@ -17,6 +17,7 @@ mod load;
 mod lost_files;
 mod metrics;
 mod old_databases;
+mod pages;
 mod payments;
 mod placing;
 mod postgres;

@@ -160,6 +160,29 @@ fn the_page_names_every_measurement() {
     });
     let names = names.collect();
     check_rules(&names);
+    check_mentions(&names);
+}
+
+/// Users of databases, which pages name too.
+const NO_MEASUREMENTS: [&str; 3] = ["dabba_owner", "dabba_server", "dabba_audit"];
+
+/// Insists that what any page calls by the name of a measurement is one, or with `…` begins like one.
+fn check_mentions(series: &BTreeSet<String>) {
+    let mut mentioned = BTreeSet::new();
+    for page in super::pages::pages() {
+        let text = fs::read_to_string(super::pages::root().join(&page)).unwrap();
+        let spans = text.split('`').skip(1).step_by(2).map(|span| span.split('{').next().unwrap().to_owned());
+        mentioned.extend(spans.filter(|span| span.starts_with("dabba_") && !span.contains("::")));
+    }
+    assert!(mentioned.len() >= 12, "{mentioned:?}");
+    for name in mentioned.iter().filter(|name| !NO_MEASUREMENTS.contains(&name.as_str())) {
+        let exists = match name.strip_suffix('…') {
+            Some(start) => series.iter().any(|series| series.starts_with(start)),
+            // A histogram goes by its own name.
+            None => series.contains(name) || series.contains(&format!("{name}_bucket")),
+        };
+        assert!(exists, "{name} is not measured");
+    }
 }
 
 /// Insists that the rules of the page have what Prometheus asks for, and are about series that exist.

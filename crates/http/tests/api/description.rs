@@ -102,3 +102,27 @@ fn schemas(source: &str) -> Vec<(String, String)> {
     }
     found
 }
+
+/// Proves that the page of problems has a section for each code, with the status and the title that the server answers with, and
+/// none for a code that does not exist.
+#[test]
+fn the_page_of_problems_is_that_of_the_codes() {
+    let page = include_str!("../../../../docs/problems.md");
+    let sections = page.split("\n## `").skip(1).map(|section| {
+        let (code, rest) = section.split_once("`\n\n").unwrap();
+        let (line, rest) = rest.split_once("\n\n").unwrap();
+        let (meaning, action) =
+            rest.split_once("\n\n**The client:** ").unwrap_or_else(|| panic!("{code}: {rest}"));
+        assert!(meaning.len() > 20 && action.trim().len() > 10, "{code}");
+        (code, line)
+    });
+    let found: Vec<_> = sections.map(|(code, line)| (code.to_owned(), line.to_owned())).collect();
+    let expected = dabba_http::Code::ALL
+        .iter()
+        .map(|code| (code.as_str().to_owned(), format!("{} · {}.", code.status().as_u16(), code.title())));
+    let expected: Vec<_> = expected.collect();
+    for section in &expected {
+        assert!(found.contains(section), "docs/problems.md lacks this section: {section:?}");
+    }
+    assert_eq!(found, expected, "in the order of the codes, and no others");
+}

@@ -1,0 +1,335 @@
+//! The commands of the documentation's pages, run as they stand there.
+//!
+//! Each shell block has a comment before it: `<!-- run: NAME -->`, and a test below runs all blocks of the page under that name,
+//! in order, in one shell; or `<!-- not run: REASON -->`. A block of another language under a name is part of the run: SQL is
+//! given to the database, and what stands under `<!-- file: NAME -->` is a file in the directory.
+//!
+//! What is on the pages for readers alone is replaced: hosts under `example` by databases of this process, addresses by those of
+//! servers that a test has started, and directories of a real machine by directories of the test.
+
+mod runs;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use dabba_pg_cluster::Cluster;
+
+/// A block of code on a page.
+#[derive(Clone, Debug)]
+struct Block {
+    page: String,
+    line: usize,
+    language: String,
+    text: String,
+    marker: Marker,
+}
+
+/// What the comment before a block says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Marker {
+    None,
+    Run(String),
+    NotRun(String),
+    File(String),
+}
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// All pages, by their paths in the repository.
+pub(crate) fn pages() -> Vec<String> {
+    let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
+    let mut directories = vec![PathBuf::from("docs")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(root().join(&directory)).unwrap() {
+            let path = directory.join(entry.unwrap().file_name());
+            if root().join(&path).is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path.to_str().unwrap().to_owned());
+            }
+        }
+    }
+    pages
+}
+
+fn marker(line: &str) -> Marker {
+    let Some(comment) = line.trim().strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")) else {
+        return Marker::None;
+    };
+    match comment.split_once(": ") {
+        Some(("run", name)) => Marker::Run(name.to_owned()),
+        Some(("not run", reason)) => Marker::NotRun(reason.to_owned()),
+        Some(("file", name)) => Marker::File(name.to_owned()),
+        _ => Marker::None,
+    }
+}
+
+/// The blocks of a page, in order, without their indentation.
+fn blocks(page: &str) -> Vec<Block> {
+    let text = fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"));
+    let (mut blocks, mut before, mut lines) = (Vec::new(), Marker::None, text.lines().enumerate());
+    while let Some((number, line)) = lines.next() {
+        let Some(language) = line.trim_start().strip_prefix("```") else {
+            if !line.trim().is_empty() {
+                before = marker(line);
+            }
+            continue;
+        };
+        let indent = line.len() - line.trim_start().len();
+        let mut text = String::new();
+        for (_, line) in lines.by_ref().take_while(|(_, line)| line.trim() != "```") {
+            text += line.get(indent..).unwrap_or_default();
+            text.push('\n');
+        }
+        blocks.push(Block {
+            page: page.to_owned(),
+            line: number + 1,
+            language: language.to_owned(),
+            text,
+            marker: std::mem::replace(&mut before, Marker::None),
+        });
+    }
+    blocks
+}
+
+/// Every run of a page, each of which a test below carries out.
+const RUNS: [(&str, &str); 16] = [
+    ("README.md", "walk"),
+    ("README.md", "card"),
+    ("README.md", "demo"),
+    ("README.md", "import"),
+    ("README.md", "postgres"),
+    ("CONTRIBUTING.md", "openapi"),
+    ("docs/api.md", "guide"),
+    ("docs/operations/audit.md", "audit"),
+    ("docs/operations/embedded.md", "embedded"),
+    ("docs/operations/metrics.md", "metrics"),
+    ("docs/operations/payments.md", "payments"),
+    ("docs/operations/postgresql.md", "postgres"),
+    ("docs/operations/production.md", "embedded"),
+    ("docs/operations/production.md", "roles"),
+    ("docs/operations/sharding.md", "shards"),
+    ("docs/operations/upgrade.md", "upgrade"),
+];
+
+/// Proves that each shell block of every page is run by a test, or says why it is not, and that each run is one of a test.
+#[test]
+fn every_command_is_run_or_says_why_not() {
+    let mut found = BTreeSet::new();
+    for block in pages().iter().flat_map(|page| blocks(page)) {
+        let Block { page, line, language, text, marker } = &block;
+        let is_shell = ["sh", "bash", "shell", "console"].contains(&language.as_str());
+        let starts = ["dabba ", "cargo ", "curl ", "psql ", "systemctl ", "$ "];
+        let looks_like_shell = text.lines().any(|line| starts.iter().any(|start| line.starts_with(start)));
+        assert!(
+            is_shell || !looks_like_shell || language == "json",
+            "{page}:{line}: begin this block with ```sh"
+        );
+        match marker {
+            Marker::Run(name) => {
+                found.insert((page.clone(), name.clone()));
+            }
+            Marker::NotRun(reason) => assert!(reason.len() >= 10, "{page}:{line}: {reason:?} is no reason"),
+            Marker::File(_) => {}
+            Marker::None => assert!(
+                !is_shell,
+                "{page}:{line}: put <!-- run: NAME --> or <!-- not run: REASON --> before this block"
+            ),
+        }
+    }
+    let expected = RUNS.map(|(page, name)| (page.to_owned(), name.to_owned()));
+    assert_eq!(found, BTreeSet::from(expected), "RUNS, each with a test, are the runs of the pages");
+}
+
+/// Proves that the index names every page.
+#[test]
+fn the_index_names_every_page() {
+    let index = fs::read_to_string(root().join("docs/README.md")).unwrap();
+    for page in pages() {
+        let link = page.strip_prefix("docs/").map_or_else(|| format!("../{page}"), str::to_owned);
+        let is_listed = index.contains(&format!("]({link})")) || link.starts_with("adr/");
+        assert!(is_listed || ["../README.md", "README.md"].contains(&link.as_str()), "{page}");
+    }
+}
+
+/// Proves that each link from a page to a file, and to a heading in it, leads somewhere.
+#[test]
+fn links_lead_to_pages_and_headings() {
+    let anchors = |path: &Path| -> BTreeSet<String> {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let headings =
+            text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+        let anchor = |heading: &str| -> String {
+            let kept = |letter: char| letter.is_alphanumeric() || "-_ ".contains(letter);
+            heading
+                .to_lowercase()
+                .chars()
+                .filter(|letter| kept(*letter))
+                .collect::<String>()
+                .replace(' ', "-")
+        };
+        headings.map(anchor).collect()
+    };
+    let mut failures = String::new();
+    for page in pages() {
+        let text = fs::read_to_string(root().join(&page)).unwrap();
+        let directory = root().join(&page).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(link, _)| link)) {
+            let link = link.trim();
+            if link.contains("://") || link.contains(' ') {
+                continue;
+            }
+            let (file, heading) =
+                link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
+            let path = if file.is_empty() { root().join(&page) } else { directory.join(file) };
+            let is_there = path.exists() && heading.is_none_or(|heading| anchors(&path).contains(heading));
+            if !is_there {
+                writeln!(failures, "{page}: {link}").unwrap();
+            }
+        }
+    }
+    assert!(failures.is_empty(), "these links lead nowhere:\n{failures}");
+}
+
+/// Functions of the shell in which pages are run. A command that serves until it is told to stop is told so once it serves.
+const PRELUDE: &str = r#"
+shopt -s expand_aliases
+systemctl() { :; }
+cargo() {
+    while [ "$1" != -- ]; do shift; done
+    shift
+    dabba "$@"
+}
+dabba() {
+    case "$1" in
+    serve | work | simulate-payments)
+        if [ "$1" = simulate-payments ]; then set -- "$@" --listen 127.0.0.1:0; fi
+        : >said
+        command dabba "$@" >said &
+        local pid=$!
+        until [ -s said ] || ! kill -0 "$pid" 2>/dev/null; do read -rt 0.05 <> <(:) || true; done
+        cat said
+        kill -TERM "$pid"
+        wait "$pid"
+        ;;
+    *) command dabba "$@" ;;
+    esac
+}
+"#;
+
+/// Where a page is run.
+struct Place {
+    directory: tempfile::TempDir,
+    /// What stands on the page, and what takes its place.
+    replaced: Vec<(String, String)>,
+    /// Databases by the host that stands for them.
+    hosts: BTreeMap<&'static str, String>,
+    /// Whether URLs keep the user that stands on the page.
+    keeps_users: bool,
+    variables: Vec<(&'static str, String)>,
+}
+
+impl Place {
+    /// A new directory, with `dabba` to be found as a command.
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["bin", "var", "backup", "etc", "docs"] {
+            fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        symlink(env!("CARGO_BIN_EXE_dabba"), directory.path().join("bin/dabba")).unwrap();
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        let replaced = [("/var/lib/dabba", "dabba-data"), ("/backup/dabba", "backup"), ("/etc/dabba", "etc")];
+        let replaced = replaced.map(|(there, here)| (there.to_owned(), path(here))).to_vec();
+        Self { directory, replaced, hosts: BTreeMap::new(), keeps_users: false, variables: Vec::new() }
+    }
+
+    /// With databases for these hosts, in the cluster of this process.
+    fn with_databases(mut self, hosts: &[&'static str]) -> Self {
+        let cluster = Cluster::shared().unwrap();
+        self.hosts =
+            hosts.iter().map(|host| (*host, cluster.url(&cluster.create_database().unwrap()))).collect();
+        self
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("dabba-data")
+    }
+
+    /// Everything replaced that is for readers alone.
+    fn localized(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (there, here) in &self.replaced {
+            text = text.replace(there, here);
+        }
+        let mut rest = text.as_str();
+        let mut localized = String::new();
+        while let Some(start) = rest.find("postgresql://") {
+            let (before, url) = rest.split_at(start);
+            let end = url.find(['\'', '"', ' ', '\n']).unwrap_or(url.len());
+            let (url, behind) = url.split_at(end);
+            localized += before;
+            localized += &self.database(url).unwrap_or_else(|| url.to_owned());
+            rest = behind;
+        }
+        localized + rest
+    }
+
+    /// The database that takes the place of one on a page.
+    fn database(&self, url: &str) -> Option<String> {
+        let (user, rest) = url.strip_prefix("postgresql://")?.split_once('@')?;
+        let host = rest.split(['/', ':']).next()?;
+        let here = self.hosts.get(host.strip_suffix(".example")?)?;
+        if !self.keeps_users {
+            return Some(here.clone());
+        }
+        let (_, address) = here.split_once('@')?;
+        Some(format!("postgresql://{user}@{address}"))
+    }
+
+    /// Runs the blocks of a page under a name. Answers standard output.
+    fn run(&self, page: &str, name: &str) -> String {
+        let mut script = PRELUDE.to_owned();
+        let blocks = blocks(page);
+        for block in &blocks {
+            let text = self.localized(&block.text);
+            match (&block.marker, block.language.as_str()) {
+                (Marker::File(file), _) => fs::write(self.directory.path().join(file), text).unwrap(),
+                (Marker::Run(of), "sql") if of == name => {
+                    let database = if text.contains("CREATE DATABASE") { "postgres" } else { "dabba" };
+                    let url = self.hosts["db"].replace("/dabba?", &format!("/{database}?"));
+                    writeln!(script, "psql -qv ON_ERROR_STOP=1 '{url}' <<'END_OF_SQL'\n{text}END_OF_SQL")
+                        .unwrap();
+                }
+                (Marker::Run(of), _) if of == name => script += &text,
+                _ => {}
+            }
+        }
+        self.run_script(&script)
+    }
+
+    fn run_script(&self, script: &str) -> String {
+        let directory = self.directory.path();
+        let path = format!("{}:{}", directory.join("bin").display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new("bash");
+        command.args(["-euo", "pipefail", "-c", script]).current_dir(directory).env("PATH", path);
+        for (variable, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DABBA_"))
+        {
+            command.env_remove(variable);
+        }
+        command.env("DABBA_LISTEN", "127.0.0.1:0").env("DABBA_LOG", "warn");
+        let output = command.envs(self.variables.iter().map(|(name, value)| (name, value))).output().unwrap();
+        let [text, errors] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert!(output.status.success(), "{script}\n{text}\n{errors}");
+        text
+    }
+}

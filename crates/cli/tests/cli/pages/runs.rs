@@ -1,0 +1,250 @@
+//! Each run of a page, with what comes of it.
+
+use std::fs;
+
+use dabba_pg_cluster::{Cluster, ClusterOptions};
+use serde_json::{Value, json};
+
+use super::{Block, Marker, Place, blocks, pages};
+use crate::support::{Server, Working, block_on, stdout};
+
+/// Runs blocks beside a server with a demo, whose address takes the place of the usual one.
+fn beside_a_demo(page: &str, name: &str, more: &str) -> String {
+    let mut place = Place::new();
+    fs::create_dir(place.data()).unwrap();
+    let server = Server::start(&place.data(), &[]);
+    place.replaced.push(("http://127.0.0.1:8080".to_owned(), server.said("/address")));
+    let kitchen = r#"{"name": "Chai Corner", "external_id": "chai-1", "currency": "GBP", "time_zone": "Europe/London",
+        "categories": [{"name": "Tea", "items": [{"name": "Masala chai", "price_minor": 250}]}]}"#;
+    fs::write(place.directory.path().join("kitchen.json"), kitchen).unwrap();
+    let text = place.run(page, name);
+    if more.is_empty() { text } else { text + &place.run_script(more) }
+}
+
+#[test]
+fn the_walk_in_the_readme_leads_to_the_door() {
+    let text = beside_a_demo("README.md", "walk", "");
+    assert!(!text.contains("urn:dabba:problem"), "{text}");
+    for status in ["preparing", "ready_for_pickup", "out_for_delivery", "delivered"] {
+        assert!(text.contains(&format!("\"status\":\"{status}\"")), "{status} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn the_order_by_card_in_the_readme_is_confirmed() {
+    let mut read =
+        blocks("README.md").into_iter().filter(|block| block.marker == Marker::Run("card".to_owned()));
+    let read = read.next_back().unwrap().text;
+    let look = format!(
+        ". dabba-data/demo.env\nfor _ in $(seq 1000); do if ({read}) | grep '\"confirmed\"'; then break; fi; done"
+    );
+    let text = beside_a_demo("README.md", "card", &look);
+    assert!(text.contains("\"status\":\"created\"") && text.contains("\"status\":\"authorized\""), "{text}");
+    assert!(!text.contains("urn:dabba:problem"), "{text}");
+}
+
+#[test]
+fn the_demo_of_the_readme_ends_well() {
+    let text = Place::new().run("README.md", "demo");
+    assert!(text.contains("delivered"), "{text}");
+}
+
+#[test]
+fn the_import_in_the_readme_registers_a_restaurant() {
+    let text = beside_a_demo("README.md", "import", "");
+    assert!(text.contains("created") && text.contains("Chai Corner"), "{text}");
+}
+
+#[test]
+fn the_servers_on_postgresql_start() {
+    for page in ["README.md", "docs/operations/postgresql.md"] {
+        let text = Place::new().with_databases(&["db"]).run(page, "postgres");
+        assert!(text.contains("http://127.0.0.1:"), "{page}: {text}");
+    }
+}
+
+#[test]
+fn the_description_of_the_api_is_regenerated() {
+    let place = Place::new();
+    place.run("CONTRIBUTING.md", "openapi");
+    let written = fs::read_to_string(place.directory.path().join("docs/openapi.json")).unwrap();
+    assert!(written.starts_with('{') && written.contains("\"openapi\""), "{written}");
+}
+
+#[test]
+fn the_guide_to_the_api_does_what_it_says() {
+    let text = beside_a_demo("docs/api.md", "guide", "");
+    for part in ["access_token", "304", "\"orderable\":false", "dempotency-", "precondition_failed"] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    assert!(text.ends_with("200\n"), "the server is ready at the end:\n{text}");
+    assert_eq!(text.matches("urn:dabba:problem").count(), 1, "only one refusal is meant:\n{text}");
+}
+
+/// A place whose data directory holds an embedded database with a demo.
+fn with_embedded_database() -> Place {
+    let place = Place::new();
+    fs::create_dir(place.data()).unwrap();
+    Server::start(&place.data(), &[]).stop();
+    place
+}
+
+#[test]
+fn the_audits_find_nothing() {
+    let place = Place {
+        hosts: Place::new().with_databases(&["db", "north", "south"]).hosts,
+        ..with_embedded_database()
+    };
+    let shards = blocks("docs/operations/sharding.md");
+    let shards = shards.iter().find(|block| block.marker == Marker::File("shards.toml".to_owned())).unwrap();
+    fs::write(place.directory.path().join("shards.toml"), place.localized(&shards.text)).unwrap();
+    for arguments in [["--database", &place.hosts["db"]], ["--shards", "shards.toml"]] {
+        stdout(place.directory.path(), &["migrate", arguments[0], arguments[1]]);
+    }
+    assert!(!place.run("docs/operations/audit.md", "audit").is_empty());
+}
+
+#[test]
+fn backups_restores_and_moves_of_the_embedded_database_work() {
+    let place = Place { hosts: Place::new().with_databases(&["db"]).hosts, ..with_embedded_database() };
+    let text = place.run("docs/operations/embedded.md", "embedded");
+    assert!(text.contains("http://127.0.0.1:"), "{text}");
+    assert!(place.data().join("dabba.db.copied").exists(), "it was moved to PostgreSQL");
+}
+
+#[test]
+fn the_measurements_of_server_and_worker_are_shown() {
+    let mut place = Place::new().with_databases(&["db"]);
+    fs::create_dir(place.data()).unwrap();
+    let database = ["--database", &place.hosts["db"]];
+    let server = Server::start(&place.data(), &database);
+    let worker = Working::start(&place.data(), &[&database[..], &["--admin-listen", "127.0.0.1:0"]].concat());
+    place.replaced.push(("http://127.0.0.1:8080".to_owned(), server.said("/address")));
+    place.replaced.push(("http://127.0.0.1:9090".to_owned(), worker.address().to_owned()));
+    let text = place.run("docs/operations/metrics.md", "metrics");
+    assert!(text.contains("dabba_http_requests_total") && text.ends_with("# EOF\n"), "{text}");
+}
+
+#[test]
+fn a_server_with_a_simulated_provider_starts() {
+    let place = Place::new();
+    fs::write(place.directory.path().join("webhook-secret"), "a secret of more than thirty-two characters")
+        .unwrap();
+    let text = place.run("docs/operations/payments.md", "payments");
+    assert_eq!(text.matches(" serves at http://127.0.0.1:").count(), 2, "provider and server: {text}");
+}
+
+#[test]
+fn the_signing_key_is_secret() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    place.run("docs/operations/production.md", "embedded");
+    let key = fs::metadata(place.directory.path().join("signing-key")).unwrap();
+    assert_eq!((key.len(), key.permissions().mode() & 0o777), (32, 0o600));
+}
+
+/// Proves that the database users of the page can do their work and no more: the owner migrates, servers and workers run as a user
+/// who cannot drop or change a table, and the auditor as one who cannot write.
+#[test]
+fn each_database_user_can_do_its_work_and_no_more() {
+    let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
+    let mut place = Place { keeps_users: true, ..Place::new() };
+    place.hosts.insert("db", cluster.url("dabba"));
+    let text = place.run("docs/operations/production.md", "roles");
+    assert!(text.contains("http://127.0.0.1:"), "{text}");
+    for (user, statement, may) in [
+        ("dabba_server", "DROP TABLE orders", false),
+        ("dabba_server", "ALTER TABLE order_events DISABLE TRIGGER ALL", false),
+        ("dabba_server", "DELETE FROM orders", false),
+        ("dabba_server", "UPDATE order_events SET version = 2", false),
+        ("dabba_server", "UPDATE shard SET last_bucket = 1", false),
+        ("dabba_server", "CREATE TABLE other (id int)", false),
+        ("dabba_server", "SELECT sync_state FROM pg_stat_replication", true),
+        ("dabba_audit", "SELECT count(*) FROM orders", true),
+        ("dabba_audit", "INSERT INTO tasks SELECT * FROM tasks", false),
+        ("dabba_owner", "CREATE TABLE later (id int)", true),
+    ] {
+        let executed = cluster.execute("dabba", &format!("SET ROLE {user}; {statement}"));
+        assert_eq!(executed.is_ok(), may, "{user}: {statement}: {executed:?}");
+    }
+}
+
+#[test]
+fn several_databases_are_migrated_shown_and_served() {
+    let place = Place::new().with_databases(&["north", "south", "north-replica"]);
+    let text = place.run("docs/operations/sharding.md", "shards");
+    assert!(text.contains("south") && text.contains("http://127.0.0.1:"), "{text}");
+}
+
+#[test]
+fn the_upgrade_can_be_prepared() {
+    let mut place = Place::new().with_databases(&["db"]);
+    stdout(place.directory.path(), &["migrate", "--database", &place.hosts["db"]]);
+    place.variables.push(("DABBA_DATABASE", place.hosts["db"].clone()));
+    let text = place.run("docs/operations/upgrade.md", "upgrade");
+    assert!(text.contains("compatible_from"), "{text}");
+}
+
+/// Insists that an answer has what an example on a page shows: the same members, of the same kinds, with the same text where the
+/// example does not leave it out.
+fn check_like(example: &Value, answer: &Value, place: &str) {
+    match (example, answer) {
+        (Value::Object(example), Value::Object(answer)) => {
+            for (name, value) in example {
+                let place = format!("{place}/{name}");
+                check_like(
+                    value,
+                    answer.get(name).unwrap_or_else(|| panic!("no {place}: {answer:?}")),
+                    &place,
+                );
+            }
+        }
+        (Value::Array(example), Value::Array(answer)) => {
+            assert_eq!(example.is_empty(), answer.is_empty(), "{place}");
+            for (example, answer) in example.iter().zip(answer) {
+                check_like(example, answer, &format!("{place}/0"));
+            }
+        }
+        (Value::String(text), Value::String(found)) => {
+            let is_stable = ["/type", "/code", "/title", "/pointer"].iter().any(|end| place.ends_with(end));
+            assert!(!is_stable || text == "…" || text == found, "{place}: {text:?}, not {found:?}");
+        }
+        (Value::Number(number), Value::Number(found)) => {
+            assert!(!place.ends_with("/status") || number == found, "{place}: {found}");
+        }
+        _ => assert_eq!(example, answer, "{place}"),
+    }
+}
+
+/// Proves that the problems that the pages show as examples are like those that a server answers.
+#[test]
+fn examples_of_problems_are_like_real_ones() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let restaurant = format!("/v1/restaurants/{}", server.said("/restaurant_id"));
+    let order = |quantity: u32| {
+        json!({"lines": [{"item": "cardamom-tea", "quantity": quantity}], "fulfilment": {"type": "collection"},
+            "payment_method": "cash"})
+    };
+    let place = |quantity| -> Value {
+        let url = format!("{}{restaurant}/orders", server.said("/address"));
+        let request = reqwest::Client::new().post(url).bearer_auth(server.said("/tokens/customer"));
+        let request = request.header("idempotency-key", "example").json(&order(quantity));
+        block_on(async { request.send().await.unwrap().json().await.unwrap() })
+    };
+    let stock = format!("{restaurant}/menu/items/cardamom-tea/stock");
+    let limited = server.client("restaurant").put(&stock).json(&json!({"remaining": 2})).send();
+    assert_eq!(block_on(limited).unwrap().status, 200);
+    let answers = [place(0), place(3)];
+    let mut compared = 0;
+    for block in pages().iter().flat_map(|page| blocks(page)).filter(|block| block.language == "json") {
+        let Block { page, line, text, .. } = &block;
+        let example: Value =
+            serde_json::from_str(text).unwrap_or_else(|error| panic!("{page}:{line}: {error}"));
+        if let Some(answer) = answers.iter().find(|answer| answer["code"] == example["code"]) {
+            check_like(&example, answer, &format!("{page}:{line}"));
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 2, "one example on the guide, one on the page of problems");
+}
