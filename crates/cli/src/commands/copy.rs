@@ -2,7 +2,7 @@
 
 mod progress;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use dabba_engine::{Clock, Random as _, SystemClock, SystemRandom};
 use dabba_sim::{
@@ -15,6 +15,7 @@ use dabba_store::{
 };
 use dabba_store_postgres::{CopyTarget, Ownership, PostgresOptions, PostgresStore};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
+use serde::Serialize;
 
 use self::progress::Progress;
 use super::{DataArguments, block_on};
@@ -43,6 +44,9 @@ pub(crate) struct Arguments {
     /// Copies data in which the audit finds breaches, too.
     #[arg(long)]
     despite_breaches: bool,
+    /// Prints one object of JSON.
+    #[arg(long)]
+    json: bool,
     /// Settings file (TOML). `dabba.toml` if there is one, when absent.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -53,7 +57,7 @@ pub(crate) struct Arguments {
 
 /// Copies everything from the embedded database to an empty PostgreSQL database, or goes on with that.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { to, despite_breaches, config, data } = arguments;
+    let Arguments { to, despite_breaches, json, config, data } = arguments;
     let settings = DataArguments { config, data, ..DataArguments::default() }.load()?;
     let file = settings.embedded_database();
     let databases = Databases::Embedded(file.clone());
@@ -67,7 +71,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     block_on(async {
         let source = SqliteStore::open(&file, &SqliteOptions::default())
             .map_err(Failure::during(format!("opening {} (stop the server that uses it)", file.display())))?;
-        let copied = Copy { settings: &settings, source: &source, to, despite_breaches }.run().await;
+        let copied = Copy { settings: &settings, source: &source, to, despite_breaches, json }.run().await;
         source.close().await;
         copied
     })
@@ -79,6 +83,7 @@ struct Copy<'a> {
     source: &'a SqliteStore,
     to: DatabaseUrl,
     despite_breaches: bool,
+    json: bool,
 }
 
 impl Copy<'_> {
@@ -117,7 +122,8 @@ impl Copy<'_> {
             copy(self.source, &target, page_limit(), &mut watch).await.map_err(during())?;
         if let Some(at) = finished_at {
             mark_as_copied(&file, &format!("was copied to {place} at {at}"))?;
-            return output::line(format_args!("{} was copied to {place} at {at} already", file.display()));
+            let text = format!("{} was copied to {place} at {at} already", file.display());
+            return output::either(self.json, &Json::new(&place, at.to_string(), &contents, None), text);
         }
         let after = self.inspect_target().await?;
         // Damage of the file is not copied.
@@ -133,8 +139,11 @@ impl Copy<'_> {
             )));
         }
         target.finish().await.map_err(during())?;
-        let copied = format!("was copied to {place} at {}", SystemClock.now());
-        mark_as_copied(&file, &copied)?;
+        let now = SystemClock.now();
+        mark_as_copied(&file, &format!("was copied to {place} at {now}"))?;
+        if self.json {
+            return output::json(&Json::new(&place, now.to_string(), &contents, Some(&after)));
+        }
         output::line(format_args!("{}", Summary { contents: &contents, report: &after }))?;
         output::line(format_args!(
             "{} is copied to {place}, and verified. Serve with --database from now on, and move the file away.",
@@ -162,6 +171,29 @@ async fn inspect<S: OrderStore + AuditStore>(store: &S, what: &str) -> Result<Re
 fn page_limit() -> PageLimit {
     let rows = std::env::var(TEST_PAGE_ROWS).ok().and_then(|rows| rows.parse().ok());
     PageLimit { rows: rows.unwrap_or(PageLimit::DEFAULT.rows), ..PageLimit::DEFAULT }
+}
+
+/// What was copied, for programs.
+#[derive(Serialize)]
+struct Json<'a> {
+    database: &'a str,
+    copied_at: String,
+    /// Rows by table.
+    tables: BTreeMap<String, u64>,
+    /// What the audit of the copy found; absent when the copy had been finished before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaches: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<u64>,
+}
+
+impl<'a> Json<'a> {
+    fn new(database: &'a str, copied_at: String, contents: &Contents, report: Option<&Report>) -> Self {
+        let tables = contents.tables.iter().map(|(table, digest)| (table.clone(), digest.rows)).collect();
+        let (breaches, warnings) =
+            (report.map(|report| report.breaches), report.map(|report| report.warnings));
+        Self { database, copied_at, tables, breaches, warnings }
+    }
 }
 
 /// What was copied, in words for a person.

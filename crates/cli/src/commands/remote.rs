@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use dabba_sim::Client;
 
-use super::TOKEN_VARIABLE;
+use super::{DataArguments, TOKEN_VARIABLE};
 use crate::failure::Failure;
 
 /// A server, and the token for it.
@@ -19,6 +19,15 @@ pub(super) struct ServerArguments {
     /// File with the token for that server.
     #[arg(long, value_name = "FILE", requires = "server")]
     token_file: Option<PathBuf>,
+}
+
+/// Where something is: behind a server, or in databases.
+#[derive(clap::Args)]
+pub(super) struct PlaceArguments {
+    #[command(flatten)]
+    pub(super) server: ServerArguments,
+    #[command(flatten)]
+    pub(super) settings: DataArguments,
 }
 
 impl ServerArguments {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    commands::{CLOSING_TIME, DataArguments, TOKEN_VARIABLE, block_on, remote::ServerArguments},
+    commands::{CLOSING_TIME, TOKEN_VARIABLE, block_on, remote::PlaceArguments},
     data,
     databases::{Databases, Opened},
     demo_data,
@@ -47,6 +47,9 @@ enum Command {
     Retry {
         /// The task.
         id: TaskId,
+        /// Prints one object of JSON.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         place: PlaceArguments,
     },
@@ -57,25 +60,19 @@ enum Command {
         /// What was done instead. It is kept with the task.
         #[arg(long, value_parser = note)]
         reason: Note,
+        /// Prints one object of JSON.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         place: PlaceArguments,
     },
 }
 
-/// Where the tasks are: behind a server, or in databases.
-#[derive(clap::Args)]
-struct PlaceArguments {
-    #[command(flatten)]
-    server: ServerArguments,
-    #[command(flatten)]
-    settings: DataArguments,
-}
-
 /// What is to be done.
 enum Action {
     List { json: bool },
-    Retry { id: TaskId },
-    Resolve { id: TaskId, reason: Note },
+    Retry { id: TaskId, json: bool },
+    Resolve { id: TaskId, reason: Note, json: bool },
 }
 
 fn note(text: &str) -> Result<Note, String> {
@@ -140,8 +137,8 @@ struct Page {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (action, place) = match arguments.command {
         None => (Action::List { json: arguments.list.json }, arguments.list.place),
-        Some(Command::Retry { id, place }) => (Action::Retry { id }, place),
-        Some(Command::Resolve { id, reason, place }) => (Action::Resolve { id, reason }, place),
+        Some(Command::Retry { id, json, place }) => (Action::Retry { id, json }, place),
+        Some(Command::Resolve { id, reason, json, place }) => (Action::Resolve { id, reason, json }, place),
     };
     if let Some(client) = place.server.client()? {
         return block_on(through(&client, action));
@@ -185,13 +182,13 @@ async fn within(engine: &Engine, action: Action) -> Result<(), Failure> {
                 }
             }
         }
-        Action::Retry { id } => {
+        Action::Retry { id, json } => {
             engine.retry_task(&admin, id).await.map_err(Failure::during(id))?;
-            output::line(format_args!("{id} is tried again"))
+            done(id, "retried", json, format_args!("{id} is tried again"))
         }
-        Action::Resolve { id, reason } => {
+        Action::Resolve { id, reason, json } => {
             engine.resolve_task(&admin, id, &reason).await.map_err(Failure::during(id))?;
-            output::line(format_args!("{id} is resolved"))
+            done(id, "resolved", json, format_args!("{id} is resolved"))
         }
     }
 }
@@ -215,17 +212,29 @@ async fn through(client: &Client, action: Action) -> Result<(), Failure> {
                 }
             }
         }
-        Action::Retry { id } => {
+        Action::Retry { id, json } => {
             let retried = client.post(&format!("/v1/tasks/{id}/retry")).send().await;
             retried.map_err(Failure::during(id))?;
-            output::line(format_args!("{id} is tried again"))
+            done(id, "retried", json, format_args!("{id} is tried again"))
         }
-        Action::Resolve { id, reason } => {
+        Action::Resolve { id, reason, json } => {
             let call = client.post(&format!("/v1/tasks/{id}/resolve"));
             call.json(&json!({"reason": reason})).send().await.map_err(Failure::during(id))?;
-            output::line(format_args!("{id} is resolved"))
+            done(id, "resolved", json, format_args!("{id} is resolved"))
         }
     }
+}
+
+/// Says what was done with a task.
+fn done(id: TaskId, outcome: &'static str, json: bool, text: fmt::Arguments<'_>) -> Result<(), Failure> {
+    output::either(json, &Done { id, outcome }, text)
+}
+
+/// What was done with a task, for programs.
+#[derive(Serialize)]
+struct Done {
+    id: TaskId,
+    outcome: &'static str,
 }
 
 /// Prints tasks, as JSON or for a person: an id fills half a line, so each task has several.

@@ -140,7 +140,8 @@ fn the_version_is_there_for_programs_too() {
 fn an_address_to_listen_on_may_be_a_name() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().to_str().unwrap();
-    for arguments in [&["serve", "--data", path][..], &["simulate-payments"]] {
+    for arguments in [&["serve", "--data", path, "--admin-listen", "localhost:0"][..], &["simulate-payments"]]
+    {
         let listening = [arguments, &["--json", "--listen", "localhost:0"]].concat();
         let server = Server::spawn(&listening);
         let address = server.said("/address");
@@ -221,6 +222,13 @@ fn what_was_done_is_there_for_programs() {
     let cluster = Cluster::shared().unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
     json(&["migrate", "--database", &url]);
+    Server::start(&directory.path().join("demo-data"), &[]).stop();
+    let target = cluster.url(&cluster.create_database().unwrap());
+    for is_first in [true, false] {
+        let copied = json(&["copy", "--to", &target, "--data", "demo-data"]);
+        assert!(copied["copied_at"].is_string() && copied["tables"]["restaurants"] == 3, "{copied}");
+        assert_eq!(copied["breaches"].is_u64(), is_first, "{copied}");
+    }
     let purged = json(&["shards", "purge", "--database", &url]);
     assert_eq!(purged["name"], "main");
     assert!(

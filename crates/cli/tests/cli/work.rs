@@ -92,7 +92,8 @@ fn parked_tasks_are_seen_to() {
     let unknown =
         failure(data.path(), &["tasks", "resolve", id(0), at_server[0], at_server[1], at_server[2], &token]);
     assert!(unknown.contains("--reason"), "{unknown}");
-    assert!(tasks(&["resolve", id(0), "--reason", "rang them up"], &at_server).contains("is resolved"));
+    let resolved = tasks(&["resolve", id(0), "--reason", "rang them up", "--json"], &at_server);
+    assert!(resolved.contains("\"outcome\":\"resolved\""), "{resolved}");
     becomes(
         cluster,
         &database,

@@ -432,7 +432,9 @@ impl Split {
         if is_begun_here {
             let given_away = self.source.step(&before, &giving).await;
             given_away.map_err(|error| match error {
-                StoreError::OutcomeUnknown(_) => self.unserved(&format!("giving the buckets away: {error}")),
+                StoreError::OutcomeUnknown(_) => {
+                    self.unserved(&Failure::during("giving the buckets away")(error).to_string())
+                }
                 error => Failure::during("giving the buckets away")(error),
             })?;
         }
@@ -450,7 +452,9 @@ impl Split {
         let (decided, given) = (self.giving(Some(id)), Standing::of(self.given.clone()));
         if self.target.standing().await.map_err(Failure::during("the new shard"))?.as_ref() != Some(&given) {
             let taken_over = self.target.step(&decided, &given).await;
-            taken_over.map_err(|error| self.unserved(&format!("taking the buckets over: {error}")))?;
+            taken_over.map_err(|error| {
+                self.unserved(&Failure::during("taking the buckets over")(error).to_string())
+            })?;
         }
         let done = self.source.step(&decided, &Standing::of(self.kept.clone())).await;
         done.map_err(Failure::during("noting that the new shard has the buckets (give the command again)"))?;
@@ -469,11 +473,15 @@ impl Split {
         } else {
             let id = format!("{:016x}{:016x}", SystemRandom.next_u64(), SystemRandom.next_u64());
             let named = self.target.step(&self.giving(None), &self.giving(Some(id.clone()))).await;
-            named.map_err(|error| self.unserved(&format!("naming the new shard: {error}")))?;
+            named.map_err(|error| {
+                self.unserved(&Failure::during("naming the new shard")(error).to_string())
+            })?;
             id
         };
         let decided = self.source.step(&self.giving(None), &self.giving(Some(id.clone()))).await;
-        decided.map_err(|error| self.unserved(&format!("deciding for the new shard: {error}")))?;
+        decided.map_err(|error| {
+            self.unserved(&Failure::during("deciding for the new shard")(error).to_string())
+        })?;
         Ok(id)
     }
 
@@ -516,8 +524,11 @@ impl Split {
     /// Waits until the replica has followed the shard so far that it says, too, that the buckets are given away: that was
     /// the last that was written for them. When it does not come to that, the shard takes the buckets back.
     async fn wait_for_replica_or_undo(&self) -> Result<(), Failure> {
-        let end =
-            self.source.position().await.map_err(|error| self.unserved(&format!("the shard: {error}")))?;
+        let end = self
+            .source
+            .position()
+            .await
+            .map_err(|error| self.unserved(&Failure::during("the shard")(error).to_string()))?;
         let Err(failure) = self.wait_for_replica(end.log_bytes).await else { return Ok(()) };
         match self.source.step(&self.giving(None), &Standing::of(self.before.clone())).await {
             Ok(()) => Err(Failure::new(format!("{failure}. The shard has taken the buckets back"))),
