@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 /// One thing wrong with an input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = InputProblem))]
 pub struct Problem {
     /// Where, as a JSON Pointer (RFC 6901) into the input: `/lines/0/quantity`.
     pub pointer: String,
@@ -20,7 +19,7 @@ pub struct Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Most problems that one answer lists; what comes after is not collected.
+    /// Maximum number of problems that are listed. One more entry says that there are more; the others are dropped.
     pub const MAX_LISTED: usize = 100;
 
     /// Nothing wrong so far.
@@ -35,9 +34,16 @@ impl Problems {
 
     /// Notes a problem.
     pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
-        if self.0.len() < Self::MAX_LISTED {
-            self.0.push(Problem { pointer: pointer.into(), detail: detail.into() });
-        }
+        let problem = match self.0.len() {
+            ..Self::MAX_LISTED => Problem { pointer: pointer.into(), detail: detail.into() },
+            Self::MAX_LISTED => {
+                let detail =
+                    format!("there are more problems; only the first {} are listed", Self::MAX_LISTED);
+                Problem { pointer: String::new(), detail }
+            }
+            _ => return,
+        };
+        self.0.push(problem);
     }
 
     /// Takes the value of a check, or notes its error at `pointer`.
@@ -77,3 +83,27 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that a long list ends with an entry that says that it is not complete, and that a full list does not.
+    #[test]
+    fn a_list_that_is_cut_says_so() {
+        let problems_of = |count: usize| {
+            let mut problems = Problems::new();
+            (0..count).for_each(|index| problems.add(format!("/{index}"), "is wrong"));
+            problems.0
+        };
+        assert_eq!(problems_of(Problems::MAX_LISTED).last().unwrap().pointer, "/99");
+        for count in [101, 102, 5_000] {
+            let problems = problems_of(count);
+            assert_eq!(problems.len(), Problems::MAX_LISTED + 1);
+            assert!(
+                problems[100].pointer.is_empty() && problems[100].detail.contains("more"),
+                "{problems:?}"
+            );
+        }
+    }
+}

@@ -231,8 +231,10 @@ pub struct SettingsDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
     /// Its name.
+    #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
     /// Currency code of ISO 4217.
+    #[cfg_attr(feature = "openapi", schema(value_type = Currency))]
     pub currency: String,
     /// Country code of ISO 3166-1 alpha-2.
     #[serde(default)]

@@ -411,7 +411,12 @@ fn forms_of(password: String) -> Vec<String> {
      and punctuation, without spaces, with one @. Write an internationalized domain in its ASCII form (xn--…); an address \
      with other letters before the @ cannot be used"
 )]
-struct EmailError;
+pub struct EmailError;
+
+/// Checks an e-mail address as a registration does.
+pub fn check_email(email: &str) -> Result<(), EmailError> {
+    normalise_email(email).map(drop)
+}
 
 /// The address in the form by which accounts are told apart, which is in lower case: domains do not distinguish case (RFC
 /// 5321, section 2.4), and no provider of note has two mailboxes that differ in case only. Only that it looks like an address is

@@ -40,7 +40,10 @@ use dabba_domain::{AccountId, Bucket, ExternalId, RestaurantId, Role};
 pub use dabba_store::panic_text;
 use dabba_store::{Store, Supervisor};
 
-pub use accounts::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Registered, Registration};
+pub use accounts::{
+    EmailError, MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Registered, Registration,
+    check_email,
+};
 pub use catalogue::CatalogueEntry;
 pub use clock::{
     AdjustableClock, Clock, ClockConfig, ClockSkew, ManualClock, Random, SeededRandom, ServerClock,

@@ -4,10 +4,12 @@
 mod body;
 mod conditions;
 mod cursor;
+mod document;
 mod idempotency;
 mod parameters;
 mod path;
 mod principal;
+mod strict;
 
 pub(crate) use body::{JsonBody, MaybeJsonBody, take};
 pub(crate) use conditions::{EntityTag, IfMatch, IfNoneMatch, etag};

@@ -12,6 +12,7 @@
 //! | `token` | issues and verifies bearer tokens |
 //! | `limit` | how often someone may ask |
 //! | `hygiene` | hosts, origins of browsers, and headers that protect callers |
+//! | `schema` | what is wrong with a body, by the schema that the description publishes |
 //! | `serve` | connections: taking them, their limits and timeouts |
 //! | `openapi` | the description of all this, made from the code |
 //!
@@ -27,6 +28,7 @@ mod observe;
 mod openapi;
 mod problem;
 mod routes;
+mod schema;
 mod serve;
 mod token;
 
@@ -48,6 +50,7 @@ pub use openapi::openapi_json;
 pub use problem::Code;
 /// Where measurements are registered that `/metrics` is to show.
 pub use prometheus_client::registry::Registry;
+pub use schema::{problems_of, problems_of_restaurants};
 pub use serve::{
     ConnectionMetrics, MAX_HEAD_BYTES, MAX_HEADERS, MAX_RECEIVED_BYTES, MAX_UNSENT_BYTES, Network,
     ServeOptions, Timeouts, serve,

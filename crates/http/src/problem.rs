@@ -190,6 +190,16 @@ impl Problem {
         Self::new(Code::BadRequest, format!("{name}: {detail}")).with("parameter", name)
     }
 
+    /// Refuses parameters, each by its name with what is wrong with it; nothing if there are none.
+    pub(crate) fn bad_parameters(problems: &[(String, String)]) -> Result<()> {
+        let Some((first, _)) = problems.first() else { return Ok(()) };
+        let details: Vec<_> = problems.iter().map(|(name, detail)| format!("{name}: {detail}")).collect();
+        let errors: Vec<_> =
+            problems.iter().map(|(name, detail)| json!({"parameter": name, "detail": detail})).collect();
+        let problem = Self::new(Code::BadRequest, details.join("; "));
+        Err(problem.with("parameter", first).with("errors", errors))
+    }
+
     pub(crate) fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::Unauthenticated, detail)
     }

@@ -28,6 +28,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use quotes::{ObstacleBody, QuoteBody};
+pub(crate) use tasks::TaskState;
 
 use crate::App;
 

@@ -3,7 +3,7 @@
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
 
-use crate::Person;
+use crate::{Person, description};
 
 /// A request that is being put together.
 #[must_use = "a request is sent by send()"]
@@ -53,9 +53,12 @@ impl Request {
         self.try_send().await.expect("the server should answer")
     }
 
-    /// Sends it; the connection may fail.
+    /// Sends it; the connection may fail. Panics if the answer is not as the API's description says.
     pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
-        let response = self.0.send().await?;
+        let (client, request) = self.0.build_split();
+        let request = request?;
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = client.execute(request).await?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let text = response.text().await?;
@@ -65,6 +68,9 @@ impl Request {
             }
             json
         });
+        let content_type =
+            headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        description::check(&method, &path, status, content_type, &json);
         Ok(Answer { status, headers, text, json })
     }
 }

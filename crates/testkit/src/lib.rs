@@ -10,6 +10,8 @@
 //! # }
 //! ```
 //!
+//! Every answer is compared with the API's description, so each test of the API is a test of the description.
+//!
 //! The store is made by a [`StoreFactory`], which is called again when the server is restarted: an `SQLite`
 //! file by default. With another factory, such as [`postgres`], the same tests run on another store.
 
@@ -21,12 +23,14 @@
 )]
 
 mod client;
+mod description;
 mod exposition;
 mod people;
 mod server;
 mod stores;
 
 pub use client::{Answer, Request};
+pub use description::errors_of;
 pub use exposition::{Exposition, MetricFamily, MetricSample};
 pub use people::{PASSWORD, Person};
 pub use server::{TestServer, TestServerBuilder, menu, settings};

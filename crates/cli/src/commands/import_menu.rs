@@ -4,7 +4,7 @@ mod target;
 
 use std::{collections::HashMap, fs, path::PathBuf};
 
-use dabba_domain::{ExternalId, RestaurantId, Role, import, import::RestaurantDocument};
+use dabba_domain::{ExternalId, Problems, RestaurantId, Role, import, import::RestaurantDocument};
 use dabba_engine::Principal;
 use serde::Serialize;
 
@@ -104,22 +104,38 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 fn read(file: &std::path::Path) -> Result<Vec<RestaurantDocument>, Failure> {
     let name = file.display();
     let text = fs::read_to_string(file).map_err(Failure::during(format_args!("reading {name}")))?;
-    import::read(&text).map_err(|error| match error {
-        import::ImportError::Wrong(problems) => {
-            let mut text = format!("{name} cannot be imported; nothing was written:");
-            for problem in problems.as_slice() {
-                let pointer = if problem.pointer.is_empty() { "/" } else { &problem.pointer };
-                text.push_str("\n  ");
-                text.push_str(pointer);
-                text.push_str(": ");
-                text.push_str(&problem.detail);
-            }
-            Failure::new(text)
+    import::read(&text).map_err(|error| {
+        let problems = problems_of(&text, &error);
+        if problems.is_empty() {
+            return Failure::new(format!("{name} cannot be imported; nothing was written: {error}"));
         }
-        import::ImportError::Unreadable { .. } => {
-            Failure::new(format!("{name} cannot be imported; nothing was written: {error}"))
+        let mut text = format!("{name} cannot be imported; nothing was written:");
+        for problem in problems.as_slice() {
+            let pointer = if problem.pointer.is_empty() { "/" } else { &problem.pointer };
+            text.push_str("\n  ");
+            text.push_str(pointer);
+            text.push_str(": ");
+            text.push_str(&problem.detail);
         }
+        Failure::new(text)
     })
+}
+
+/// Returns every problem of a file that cannot be imported, in the words in which the API refuses the same content; none if
+/// the file is not JSON.
+fn problems_of(text: &str, error: &import::ImportError) -> Problems {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut problems = serde_json::from_str(text)
+        .map_or_else(|_| Problems::new(), |document| dabba_http::problems_of_restaurants(&document));
+    if let import::ImportError::Wrong(found) = error {
+        for problem in found.as_slice() {
+            let is_known = problems.as_slice().iter().any(|known| known.pointer == problem.pointer);
+            if !is_known {
+                problems.add(&problem.pointer, &problem.detail);
+            }
+        }
+    }
+    problems
 }
 
 impl Imported {

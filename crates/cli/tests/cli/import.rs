@@ -169,6 +169,22 @@ fn every_problem_is_listed_and_nothing_is_written() {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     assert!(!data.path().join("dabba-data").exists());
+    // What cannot be read hides nothing: neither the problems beside it nor those of another restaurant.
+    let mut unreadable = menu("GBP", 250);
+    unreadable["categories"][0]["items"][0]["price_minor"] = json!("2.50");
+    unreadable["tax_rate_basis_points"] = json!("20 %");
+    unreadable["time_zone"] = json!("Europe/Atlantis");
+    let file = write(data.path(), &json!([unreadable, {"name": "Bare"}]));
+    let text = failure(data.path(), &["import-menu", &file]);
+    for part in [
+        "/0/categories/0/items/0/price_minor: must be an integer from 0 to 1000000000000, not \"2.50\"",
+        "/0/tax_rate_basis_points: must be an integer from 0 to 10000, not \"20 %\"",
+        "/0/time_zone: must be the name of a time zone",
+        "/1/currency: is required",
+        "/1/categories: is required",
+    ] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
     fs::write(data.path().join("menu.json"), "{\n  \"name\": oops\n}").unwrap();
     let text = failure(data.path(), &["import-menu", &file]);
     assert!(text.contains("line 2, column"), "{text}");

@@ -51,6 +51,7 @@ impl From<Vec<CategoryDocument>> for MenuDocument {
 #[serde(deny_unknown_fields)]
 pub struct CategoryDocument {
     /// Its heading.
+    #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
     /// What stands below it.
     pub items: Vec<ItemDocument>,
@@ -64,19 +65,25 @@ pub struct ItemDocument {
     /// Identifier. When absent: that of the entry of the present menu with the same external code, else with the same name;
     /// else a new one.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Slug>))]
     pub id: Option<String>,
     /// Its code in another system, such as a point of sale: one line of 1 to 64 characters, unique within the menu.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::text::ExternalCode>))]
     pub external_code: Option<String>,
     /// What it is called.
+    #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
     /// More about it.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Note>))]
     pub description: Option<String>,
     /// The price of one, before options, in minor units.
+    #[cfg_attr(feature = "openapi", schema(value_type = Amount))]
     pub price_minor: i64,
     /// Labels.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Name>))]
     pub tags: Vec<String>,
     /// Whether it can be ordered. When absent: a new item can, and an item that is on the menu already keeps
     /// its availability.
@@ -99,11 +106,14 @@ pub struct OptionGroupDocument {
     /// Identifier. When absent: that of the entry of the present menu with the same external code, else with the same name;
     /// else a new one.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Slug>))]
     pub id: Option<String>,
     /// Its code in another system, such as a point of sale: one line of 1 to 64 characters, unique within the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::text::ExternalCode>))]
     pub external_code: Option<String>,
     /// What is chosen.
+    #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
     /// Fewest options to choose.
     pub min: u32,
@@ -121,13 +131,17 @@ pub struct OptionDocument {
     /// Identifier. When absent: that of the entry of the present menu with the same external code, else with the same name;
     /// else a new one.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Slug>))]
     pub id: Option<String>,
     /// Its code in another system, such as a point of sale: one line of 1 to 64 characters, unique within the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::text::ExternalCode>))]
     pub external_code: Option<String>,
     /// What it is called.
+    #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
     /// What it adds to the price of one item, in minor units.
+    #[cfg_attr(feature = "openapi", schema(value_type = Amount))]
     pub price_minor: i64,
 }
 

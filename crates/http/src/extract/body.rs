@@ -1,4 +1,4 @@
-//! JSON bodies. What is wrong with one is said with its place, as a JSON Pointer.
+//! JSON bodies. Every problem of a body is listed, each with its place as a JSON Pointer.
 
 use std::{error::Error, fmt::Write as _};
 
@@ -11,12 +11,14 @@ use axum::{
 };
 use dabba_domain::Problems;
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
+use utoipa::ToSchema;
 
+use super::{document::Document, strict::Strict};
 use crate::{
     MAX_BODY_BYTES,
     problem::{Code, Problem, Result},
+    schema,
     serve::NoRoom,
 };
 
@@ -31,7 +33,7 @@ pub(crate) struct JsonBody<T>(pub(crate) T);
 #[derive(Clone, Debug)]
 pub(crate) struct MaybeJsonBody<T>(pub(crate) Option<T>);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
@@ -40,7 +42,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MaybeJsonBody<T> {
+impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for MaybeJsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
@@ -106,37 +108,32 @@ fn too_large() -> Problem {
     Problem::new(Code::PayloadTooLarge, "The body is larger than this operation takes.")
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+fn read<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T> {
     // A parser may ignore a byte-order mark (RFC 8259, section 8.1), and some clients send one.
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    // Serde would take an array for a structure, with its members in the order of the code.
-    if bytes.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Problem::invalid(&Problems::one("", "must be an object, not an array")));
-    }
-    // To know the way to every value costs as much again as to read it. So that is only done for what is
-    // refused.
-    serde_json::from_slice(bytes).or_else(|_| read_with_places(bytes))
+    // To find every problem, and the place of each, costs more than to read a body. So it is done only for what cannot be
+    // read.
+    read_strictly(bytes).or_else(|_| explain(bytes))
 }
 
-/// As [`read`], slower, with the place of what is wrong.
-fn read_with_places<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+fn read_strictly<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let pointer = pointer(error.path());
-        refuse(&pointer, error.inner())
-    })?;
-    deserializer.end().map_err(|error| refuse("", &error))?;
-    Ok(value)
+    let value = T::deserialize(Strict(&mut deserializer))?;
+    deserializer.end().map(|()| value)
 }
 
-fn refuse(pointer: &str, error: &serde_json::Error) -> Problem {
-    let text = error.to_string();
-    if error.classify() != Category::Data {
-        return Problem::new(Code::MalformedJson, format!("The body is not JSON: {text}."));
-    }
-    // The position in the text says nothing that the pointer does not.
-    let position = format!(" at line {} column {}", error.line(), error.column());
-    Problem::invalid(&Problems::one(pointer, text.strip_suffix(&position).unwrap_or(&text)))
+/// Returns every problem of a body that cannot be read. Where the only obstacle is `null` for an optional member, which
+/// means the same as its absence, returns the body.
+fn explain<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T> {
+    let Document(mut document) = serde_json::from_slice(bytes).map_err(|error| {
+        let fault = if error.is_data() { "is ambiguous" } else { "is not JSON" };
+        Problem::new(Code::MalformedJson, format!("The body {fault}: {error}."))
+    })?;
+    let name = T::name();
+    schema::problems_of(&name, &document).into_result().map_err(|problems| Problem::invalid(&problems))?;
+    schema::remove_nulls(&name, &mut document);
+    serde_path_to_error::deserialize(Strict(document))
+        .map_err(|error| Problem::invalid(&Problems::one(pointer(error.path()), error.inner().to_string())))
 }
 
 /// The path as a JSON Pointer (RFC 6901).

@@ -37,11 +37,12 @@ pub(crate) struct ProblemDocument {
     code: CodeName,
     /// The request, as the server's log names it.
     request_id: String,
-    /// `bad_request`: the parameter or header that is wrong.
+    /// `bad_request`: the parameter or header that is wrong; of several, the first.
     parameter: Option<String>,
-    /// `invalid`: what is wrong, and where in the body. `forbidden`: what of the body the
-    /// caller may not change.
-    errors: Option<Vec<dabba_domain::Problem>>,
+    /// `invalid`: everything that is wrong, and where in the body. `forbidden`: what of the body the
+    /// caller may not change. `bad_request`: every parameter that is wrong. At most 100 entries; one more says that there
+    /// are others.
+    errors: Option<Vec<InputProblemDocument>>,
     /// `restaurant_closed_permanently`, `already_closed`: since when.
     since: Option<dabba_domain::Timestamp>,
     /// `external_id_taken`: the restaurant that has it.
@@ -95,6 +96,20 @@ pub(crate) struct ProblemDocument {
     current: Option<u32>,
     /// `precondition_failed` of a menu: the revision of the items' availability that holds.
     current_availability: Option<u32>,
+}
+
+/// One thing that is wrong with a request.
+#[derive(ToSchema)]
+#[schema(as = InputProblem)]
+#[expect(dead_code, reason = "it describes dabba_domain::Problem and what Problem::bad_parameters writes")]
+pub(crate) struct InputProblemDocument {
+    /// Where in the body, as a JSON Pointer (RFC 6901): `/lines/0/quantity`. Empty for the body as a whole. Absent
+    /// if a parameter is wrong.
+    pointer: Option<String>,
+    /// The parameter that is wrong, by its name. Absent if the body is wrong.
+    parameter: Option<String>,
+    /// What is wrong, for a person.
+    detail: String,
 }
 
 /// The names of the kinds.

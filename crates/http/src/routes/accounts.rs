@@ -53,6 +53,7 @@ impl From<Account> for AccountBody {
 struct RegistrationBody {
     /// The address by which they will be known: ASCII characters, an internationalized domain in its ASCII form (`xn--…`).
     email: String,
+    #[schema(value_type = Name)]
     name: String,
     /// At least 8 characters, at most 256 bytes in UTF-8, counted in the Unicode normal form NFC. Every normal form of it is
     /// the same password.

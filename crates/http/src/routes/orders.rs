@@ -191,23 +191,7 @@ fn set_version_headers(response: &mut Response, order: &Order) {
         ("Idempotency-Key" = String, Header, description = "New for each order, the same when the request is repeated.",
             min_length = 1, max_length = 255, pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#),
     ),
-    request_body(content = OrderRequest, examples(
-        ("delivery" = (summary = "Delivered, with the total that the customer saw", value = json!({
-            "lines": [{
-                "item": "chicken-tikka", "quantity": 2,
-                "options": [{"group": "heat", "option": "hot"}], "note": "no coriander"
-            }],
-            "fulfilment": {"type": "delivery", "address": {
-                "line1": "1 Curry Mile", "city": "Manchester", "postal_code": "M14 5TP"
-            }},
-            "tip": 200, "payment_method": "cash", "contact": {"name": "Asha", "phone": "+44 161 496 0000"},
-            "expected_total": 3050
-        }))),
-        ("collection" = (summary = "Collected", value = json!({
-            "lines": [{"item": "naan", "quantity": 3}],
-            "fulfilment": {"type": "collection"}, "payment_method": "cash"
-        }))),
-    )),
+    request_body = OrderRequest,
     responses(
         (status = 201, description = "The order.", body = OrderBody, headers(
             ("Location" = String, description = "Where the order is."),
@@ -296,14 +280,14 @@ struct OrderListQuery {
 }
 
 impl FromParameters for OrderListQuery {
-    fn take_from(parameters: &mut Parameters) -> Result<Self> {
+    fn take_from(parameters: &mut Parameters) -> Self {
         let status = parameters.take_list("status", |value| {
             OrderStatus::from_name(value).ok_or_else(|| {
                 let names: Vec<_> = OrderStatus::ALL.iter().map(|status| status.as_str()).collect();
                 format!("must be one or more of {}", names.join(", "))
             })
-        })?;
-        Ok(Self { status, limit: parameters.take_limit()?, cursor: parameters.take_cursor()? })
+        });
+        Self { status, limit: parameters.take_limit(), cursor: parameters.take_cursor() }
     }
 }
 
@@ -410,8 +394,8 @@ struct EventListQuery {
 }
 
 impl FromParameters for EventListQuery {
-    fn take_from(parameters: &mut Parameters) -> Result<Self> {
-        Ok(Self { limit: parameters.take_limit()?, cursor: parameters.take_cursor()? })
+    fn take_from(parameters: &mut Parameters) -> Self {
+        Self { limit: parameters.take_limit(), cursor: parameters.take_cursor() }
     }
 }
 

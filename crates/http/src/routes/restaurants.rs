@@ -228,8 +228,8 @@ struct PageParameters {
 }
 
 impl<T: Cursor> FromParameters for PageQuery<T> {
-    fn take_from(parameters: &mut Parameters) -> Result<Self> {
-        Ok(Self { limit: parameters.take_limit()?, cursor: parameters.take_cursor()? })
+    fn take_from(parameters: &mut Parameters) -> Self {
+        Self { limit: parameters.take_limit(), cursor: parameters.take_cursor() }
     }
 }
 
@@ -257,16 +257,16 @@ struct RestaurantListQuery {
 }
 
 impl FromParameters for RestaurantListQuery {
-    fn take_from(parameters: &mut Parameters) -> Result<Self> {
+    fn take_from(parameters: &mut Parameters) -> Self {
         let is_closed = parameters.take("closed", |value| match value {
             "true" => Ok(true),
             "false" => Ok(false),
             _ => Err("must be true or false".to_owned()),
-        })?;
-        let external_id = parameters
-            .take("external_id", |value| ExternalId::new(value).map_err(|error| error.to_string()))?;
-        let (limit, cursor) = (parameters.take_limit()?, parameters.take_cursor()?);
-        Ok(Self { limit, cursor, is_closed, external_id })
+        });
+        let external_id =
+            parameters.take("external_id", |value| ExternalId::new(value).map_err(|error| error.to_string()));
+        let (limit, cursor) = (parameters.take_limit(), parameters.take_cursor());
+        Self { limit, cursor, is_closed, external_id }
     }
 }
 

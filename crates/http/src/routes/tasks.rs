@@ -100,7 +100,7 @@ struct TaskListBody {
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "it describes what TaskListQuery reads")]
-enum TaskState {
+pub(crate) enum TaskState {
     /// It has failed too often and waits for somebody to see to it.
     Parked,
 }
@@ -121,16 +121,16 @@ struct TaskListQuery {
 }
 
 impl FromParameters for TaskListQuery {
-    fn take_from(parameters: &mut Parameters) -> Result<Self> {
+    fn take_from(parameters: &mut Parameters) -> Self {
         let state = parameters.take("state", |value| match value {
             "parked" => Ok(()),
             _ => Err("must be parked".to_owned()),
-        })?;
-        Ok(Self {
+        });
+        Self {
             state: state.unwrap_or_default(),
-            limit: parameters.take_limit()?,
-            cursor: parameters.take_cursor()?,
-        })
+            limit: parameters.take_limit(),
+            cursor: parameters.take_cursor(),
+        }
     }
 }
 

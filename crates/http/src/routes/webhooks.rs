@@ -24,7 +24,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 /// On a server without a webhook's secret there is nothing here.
 #[utoipa::path(
     post, path = "/v1/webhooks/payments", tag = "payments", operation_id = "report_payment",
-    request_body(content_type = "application/json", description = "As the payment provider writes it."),
+    request_body(content = serde_json::Value, description = "As the payment provider writes it."),
     responses(
         (status = 204, description = "It is recorded, or says nothing about an order here."),
         NotReported, Missing, WriteFailures,

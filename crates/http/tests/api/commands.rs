@@ -32,7 +32,7 @@ async fn the_body_of_a_command_is_checked() {
     for (command, body, pointer) in [
         ("accept", json!({"preparation_minutes": 1_441}), "/preparation_minutes"),
         ("accept", json!({"preparation_minutes": -1}), "/preparation_minutes"),
-        ("accept", json!({}), ""),
+        ("accept", json!({}), "/preparation_minutes"),
         ("accept", json!({"preparation_minutes": 1, "note": "x"}), "/note"),
         ("reject", json!({"reason": "bored"}), "/reason"),
         ("cancel", json!({"reason": "other", "note": ""}), "/note"),

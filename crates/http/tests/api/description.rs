@@ -1,6 +1,12 @@
 //! The description of the API, which no store has a part in.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use dabba_testkit::errors_of;
+use serde_json::{Value, json};
 
 /// Proves that the description and its page are served, with nothing from elsewhere.
 #[tokio::test]
@@ -22,23 +28,26 @@ async fn the_documentation_is_served() {
 #[test]
 fn the_committed_description_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+    if std::env::var_os("DABBA_WRITE_DOCS").is_some() {
+        std::fs::write(path, dabba_http::openapi_json()).unwrap();
+    }
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         committed == dabba_http::openapi_json(),
-        "docs/openapi.json is stale; regenerate it: cargo run -p dabba-cli -- openapi > docs/openapi.json"
+        "docs/openapi.json is stale; regenerate it: DABBA_WRITE_DOCS=1 cargo test -p dabba-http --test api current"
     );
 }
 
 /// Proves that the description names every status with a type, and that problems are problems.
 #[test]
 fn the_description_is_complete() {
-    let description: serde_json::Value = serde_json::from_str(&dabba_http::openapi_json()).unwrap();
+    let description = description();
     assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
     for (path, item) in description["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let name = format!("{method} {path}");
             assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{name}");
-            let secured = !operation["security"].as_array().unwrap().contains(&serde_json::json!({}));
+            let secured = !operation["security"].as_array().unwrap().contains(&json!({}));
             let responses = operation["responses"].as_object().unwrap();
             assert!(!secured || responses.contains_key("401"), "{name} needs a token");
             for (status, response) in responses {
@@ -51,6 +60,128 @@ fn the_description_is_complete() {
             }
         }
     }
+}
+
+/// Every value of a document with its JSON Pointer.
+fn values<'a>(pointer: &str, value: &'a Value, found: &mut Vec<(String, &'a Value)>) {
+    found.push((pointer.to_owned(), value));
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, member)| {
+            values(&format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")), member, found);
+        }),
+        Value::Array(members) => members.iter().enumerate().for_each(|(index, member)| {
+            values(&format!("{pointer}/{index}"), member, found);
+        }),
+        _ => {}
+    }
+}
+
+fn description() -> Value {
+    serde_json::from_str(&dabba_http::openapi_json()).unwrap()
+}
+
+/// Proves that every reference and every mapping of a discriminator leads to something, that every schema is used, and
+/// that no operation has another one's id.
+#[test]
+fn every_reference_resolves() {
+    let description = description();
+    let mut found = Vec::new();
+    values("", &description, &mut found);
+    let is_reference =
+        |pointer: &str| pointer.ends_with("/$ref") || pointer.contains("/discriminator/mapping/");
+    let references: BTreeSet<_> = found
+        .iter()
+        .filter(|(pointer, value)| is_reference(pointer) && value.is_string())
+        .filter_map(|(_, value)| value.as_str())
+        .collect();
+    let dangling: Vec<_> =
+        references.iter().filter(|to| description.pointer(to.trim_start_matches('#')).is_none()).collect();
+    assert!(references.len() > 50 && dangling.is_empty(), "{dangling:?}");
+    let schemas = description["components"]["schemas"].as_object().unwrap();
+    let unused: Vec<_> = schemas
+        .keys()
+        .filter(|name| !references.contains(format!("#/components/schemas/{name}").as_str()))
+        .collect();
+    assert!(unused.is_empty(), "{unused:?}");
+    let ids: Vec<_> = found.iter().filter(|(pointer, _)| pointer.ends_with("/operationId")).collect();
+    let unique: BTreeSet<_> = ids.iter().map(|(_, id)| id.as_str().unwrap()).collect();
+    assert_eq!(unique.len(), ids.len());
+}
+
+/// Proves that every one-of is either a schema or `null`, or a named schema with a discriminator, each of whose variants
+/// is a named schema with its own value of the discriminator.
+#[test]
+fn every_one_of_has_a_name_and_a_discriminator() {
+    let description = description();
+    let mut found = Vec::new();
+    values("", &description, &mut found);
+    let mut named = Vec::new();
+    for (pointer, variants) in found.iter().filter(|(pointer, _)| pointer.ends_with("/oneOf")) {
+        let variants = variants.as_array().unwrap();
+        if variants.contains(&json!({"type": "null"})) {
+            assert_eq!(variants.len(), 2, "{pointer}");
+            continue;
+        }
+        let name = pointer.strip_prefix("/components/schemas/").and_then(|rest| rest.strip_suffix("/oneOf"));
+        let name = name.unwrap_or_else(|| panic!("{pointer} has no name"));
+        let discriminator = &description["components"]["schemas"][name]["discriminator"];
+        let tag =
+            discriminator["propertyName"].as_str().unwrap_or_else(|| panic!("{name} has no discriminator"));
+        for (value, target) in discriminator["mapping"].as_object().unwrap() {
+            assert!(variants.contains(&json!({"$ref": target})), "{name}: {target}");
+            let variant = description.pointer(target.as_str().unwrap().trim_start_matches('#')).unwrap();
+            assert_eq!(&variant["properties"][tag]["const"], value, "{target}");
+            assert!(variant["required"].as_array().unwrap().contains(&json!(tag)), "{target}");
+        }
+        named.push(name);
+    }
+    assert_eq!(named, ["Actor", "Availability", "Closure", "Fulfilment", "OrderEvent", "ReviewReason"]);
+}
+
+/// Proves that a client that follows the description reads what a newer server adds to a response, and that a request
+/// takes nothing but what is listed.
+#[test]
+fn responses_are_open_and_requests_are_closed() {
+    let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let event =
+        json!({"type": "teleported", "version": 3, "actor": {"role": "robot"}, "at": "2026-06-01T12:00:00Z"});
+    assert_eq!(errors_of(&reference("OrderEvent"), &event), Vec::<String>::new());
+    let misfit =
+        json!({"type": "placed", "version": 3, "actor": {"role": "system"}, "at": "2026-06-01T12:00:00Z"});
+    assert!(!errors_of(&reference("OrderEvent"), &misfit).is_empty(), "a known event must be whole");
+    assert_eq!(errors_of(&reference("AllowedAction"), &json!({"command": "teleport"})), Vec::<String>::new());
+    assert!(!errors_of(&reference("Cancellation"), &json!({"reason": "bored"})).is_empty());
+    assert!(!errors_of(&reference("Fulfilment"), &json!({"type": "drone"})).is_empty());
+}
+
+/// Proves that every body of a request and every representation has an example, and that each example is as its
+/// schema says.
+#[test]
+fn every_body_has_an_example_that_fits() {
+    let description = description();
+    let mut wrong = Vec::new();
+    for operation in
+        description["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values())
+    {
+        let id = operation["operationId"].as_str().unwrap();
+        let request = &operation["requestBody"]["content"]["application/json"];
+        // The payment provider's body is the provider's.
+        if request.is_object() && request["examples"].is_null() && id != "report_payment" {
+            wrong.push(format!("{id} needs an example in examples.json"));
+        }
+        let responses = operation["responses"].as_object().unwrap().values();
+        let contents = responses
+            .flat_map(|response| response["content"].as_object().into_iter().flat_map(|it| it.values()));
+        for content in contents.chain([request]) {
+            for (name, example) in content["examples"].as_object().into_iter().flatten() {
+                let errors = errors_of(&content["schema"], &example["value"]);
+                if !errors.is_empty() {
+                    wrong.push(format!("{id} {name}: {errors:?}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Proves that no two types share the name of a schema: the description keeps one of them and describes the

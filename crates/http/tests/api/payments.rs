@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_engine::{Clock as _, ManualClock, Random, SeededRandom, SystemClock};
+use dabba_engine::{Clock as _, ManualClock, PaymentGateway, Random, SeededRandom, SystemClock};
 use dabba_gateways::{
     SimulatedWebhooks,
     simulated::{InProcessGateway, Provider, WebhookSecret, signature::SIGNATURE_HEADER},
@@ -21,13 +21,21 @@ fn secret() -> WebhookSecret {
     WebhookSecret::new(SECRET).unwrap()
 }
 
+/// A gateway to a provider that moves no money.
+pub(super) fn gateway() -> Arc<dyn PaymentGateway> {
+    gateway_to(&Arc::new(Provider::new(Arc::new(SeededRandom::new(5)))))
+}
+
+fn gateway_to(provider: &Arc<Provider>) -> Arc<dyn PaymentGateway> {
+    Arc::new(InProcessGateway::new(Arc::clone(provider), Arc::new(SystemClock)))
+}
+
 /// A server that takes cards, with the provider that moves no money.
 pub(super) async fn start() -> (TestServer, Arc<Provider>) {
     let random: Arc<dyn Random> = Arc::new(SeededRandom::new(5));
     let provider = Arc::new(Provider::new(random));
-    let gateway = InProcessGateway::new(Arc::clone(&provider), Arc::new(SystemClock));
     let server = crate::builder()
-        .gateway(Arc::new(gateway))
+        .gateway(gateway_to(&provider))
         .http(|http| http.webhooks = Some(Arc::new(SimulatedWebhooks::new(secret()))))
         .start()
         .await;

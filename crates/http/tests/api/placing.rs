@@ -242,7 +242,7 @@ async fn what_is_wrong_with_an_order_is_said_with_its_place() {
             json!({"lines": [line("pizza", 1), line("chicken-tikka", 1)]}),
             vec!["/lines/0/item", "/lines/1/options"],
         ),
-        // Wrong shapes: the first is reported.
+        // Wrong shapes.
         (json!({"lines": [line("naan", -1)]}), vec!["/lines/0/quantity"]),
         (json!({"lines": [{"item": "naan", "quantity": 1, "price": 1}]}), vec!["/lines/0/price"]),
         (json!({"lines": [line("Naan!", 1)]}), vec!["/lines/0/item"]),
@@ -250,10 +250,10 @@ async fn what_is_wrong_with_an_order_is_said_with_its_place() {
         (json!({"tip": -1}), vec!["/tip"]),
         (json!({"payment_method": "beads"}), vec!["/payment_method"]),
         (json!({"note": "x".repeat(501)}), vec!["/note"]),
-        (json!({"fulfilment": {"type": "delivery"}}), vec!["/fulfilment"]),
+        (json!({"fulfilment": {"type": "delivery"}}), vec!["/fulfilment/address"]),
         (
             json!({"fulfilment": {"type": "collection", "address": {"line1": "1", "city": "x"}}}),
-            vec!["/fulfilment"],
+            vec!["/fulfilment/address"],
         ),
         (json!({"fulfilment": {"type": "collection", "by": "drone"}}), vec!["/fulfilment/by"]),
         (

@@ -54,16 +54,31 @@ async fn bodies_are_refused_for_what_is_wrong_with_them() {
     {
         send(media_type, good.clone()).await.problem(415, "unsupported_media_type");
     }
-    for malformed in
-        ["", "{", "{\"lines\": [}", "nonsense", &format!("{good} x"), "\u{0}", "{\"tip\": 1e999}"]
-    {
+    let twice = good.replacen('{', "{\"note\": \"a\", \"note\": \"b\", ", 1);
+    let lone_surrogate = good.replacen('{', "{\"note\": \"\\ud800\", ", 1);
+    let (deep, surplus) = ("[".repeat(10_000), format!("{good} x"));
+    for malformed in [
+        "",
+        "{",
+        "{\"lines\": [}",
+        "nonsense",
+        &*surplus,
+        "\u{0}",
+        "{\"tip\": 1e999}",
+        &*deep,
+        &*twice,
+        &*lone_surrogate,
+    ] {
         send(json, malformed.to_owned()).await.problem(400, "malformed_json");
     }
-    let deep = "[".repeat(10_000);
-    for (shape, pointer) in
-        [("[]", ""), (&*deep, ""), ("null", ""), ("{}", ""), ("{\"lines\": {}}", "/lines")]
-    {
-        assert_eq!(send(json, shape.to_owned()).await.pointers(), [pointer], "{shape}");
+    for (shape, pointers) in [
+        ("[]", &[""][..]),
+        ("null", &[""]),
+        ("\"text\"", &[""]),
+        ("{}", &["/lines", "/fulfilment", "/payment_method"]),
+        ("{\"lines\": {}}", &["/fulfilment", "/payment_method", "/lines"]),
+    ] {
+        assert_eq!(send(json, shape.to_owned()).await.pointers(), pointers, "{shape}");
     }
     let padded = format!("{good}{}", " ".repeat(dabba_http::MAX_BODY_BYTES - good.len() + 1));
     send(json, padded.clone()).await.problem(413, "payload_too_large");

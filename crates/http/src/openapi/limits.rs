@@ -1,0 +1,65 @@
+//! The domain's limits in the schemas. `utoipa` takes limits as literals only; so that each number has one home, the
+//! numbers come from [`dabba_domain::limits`].
+
+use dabba_domain::limits::{
+    MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_CATEGORIES, MAX_CHOSEN_OPTIONS, MAX_EXTERNAL_ID_LENGTH, MAX_ITEMS,
+    MAX_LINES, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS, MAX_OPTIONS, MAX_PREPARATION_MINUTES, MAX_QUANTITY,
+    MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS, MIN_ACCEPTANCE_DEADLINE_SECONDS,
+};
+use dabba_engine::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH};
+use serde_json::{Value, json};
+
+/// Puts the domain's limits into the schemas.
+pub(super) fn set_limits(document: &mut Value) {
+    let lengths = |min: usize, max: usize| json!({"minLength": min, "maxLength": max});
+    let range = |min: u32, max: u32| json!({"minimum": min, "maximum": max});
+    let count = |min: usize, max: usize| json!({"minItems": min, "maxItems": max});
+    let option_count = u32::try_from(MAX_OPTIONS).unwrap_or(u32::MAX);
+    let line_count = u32::try_from(MAX_LINES).unwrap_or(u32::MAX);
+    let limits = [
+        ("Cart", "lines", count(1, MAX_LINES)),
+        ("OrderRequest", "lines", count(1, MAX_LINES)),
+        ("CartLine", "quantity", range(1, MAX_QUANTITY)),
+        ("CartLine", "options", count(0, MAX_CHOSEN_OPTIONS)),
+        ("Acceptance", "preparation_minutes", range(0, MAX_PREPARATION_MINUTES)),
+        ("Stock", "remaining", range(0, MAX_STOCK)),
+        (
+            "Registration",
+            "email",
+            json!({"minLength": 3, "maxLength": MAX_EMAIL_LENGTH, "pattern": "^[!-?A-~]+@[!-?A-~]+$"}),
+        ),
+        ("Registration", "password", lengths(MIN_PASSWORD_LENGTH, MAX_PASSWORD_LENGTH)),
+        ("OptionGroupDocument", "min", range(0, option_count)),
+        ("OptionGroupDocument", "max", range(0, option_count)),
+        ("RefundLine", "line", range(0, line_count - 1)),
+        ("RefundLine", "quantity", range(1, MAX_QUANTITY)),
+        (
+            "SettingsDocument",
+            "external_id",
+            json!({"minLength": 1, "maxLength": MAX_EXTERNAL_ID_LENGTH, "pattern": "^[!-~]+$"}),
+        ),
+        ("Location", "lat", json!({"minimum": -90, "maximum": 90})),
+        ("Location", "lng", json!({"minimum": -180, "maximum": 180})),
+        ("SettingsDocument", "country", json!({"pattern": "^[A-Z]{2}$"})),
+        ("SettingsDocument", "opening_hours", count(0, MAX_OPENING_INTERVALS)),
+        ("SettingsDocument", "tax_rate_basis_points", range(0, MAX_TAX_RATE_BASIS_POINTS)),
+        (
+            "SettingsDocument",
+            "acceptance_deadline_seconds",
+            range(MIN_ACCEPTANCE_DEADLINE_SECONDS, MAX_ACCEPTANCE_DEADLINE_SECONDS),
+        ),
+        ("MenuDocument", "categories", count(0, MAX_CATEGORIES)),
+        ("CategoryDocument", "items", count(0, MAX_ITEMS)),
+        ("ItemDocument", "tags", count(0, MAX_TAGS)),
+        ("ItemDocument", "option_groups", count(0, MAX_OPTION_GROUPS)),
+        ("OptionGroupDocument", "options", count(0, MAX_OPTIONS)),
+    ];
+    for (schema, property, limit) in limits {
+        let pointer = format!("/components/schemas/{schema}/properties/{property}");
+        let target = document.pointer_mut(&pointer).and_then(Value::as_object_mut);
+        debug_assert!(target.is_some(), "there is no {pointer}");
+        if let (Some(target), Value::Object(limit)) = (target, limit) {
+            target.extend(limit);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What is wrong with a request: every problem at once, with its place, in the words of the API.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
+
+use dabba_testkit::{Answer, TestServer, menu};
+use proptest::prelude::*;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// The examples of the bodies of requests, with the names of their schemas.
+static EXAMPLES: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
+    let description: Value = serde_json::from_str(&dabba_http::openapi_json()).unwrap();
+    let items = description["paths"].as_object().unwrap().values();
+    let operations = items.flat_map(|item| item.as_object().unwrap().values());
+    let contents = operations.map(|operation| &operation["requestBody"]["content"]["application/json"]);
+    let mut examples = Vec::new();
+    for content in contents.filter(|content| content["examples"].is_object()) {
+        let schema = content["schema"]["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+        let values = content["examples"].as_object().unwrap().values();
+        examples.extend(values.map(|example| (schema.to_owned(), example["value"].clone())));
+    }
+    assert!(examples.len() > 25);
+    examples
+});
+
+/// The JSON Pointers of all objects and of all other values without members in a document. The members that tell the
+/// variants of a one-of apart are left out: without them, nothing is known of the members beside them.
+fn places(pointer: &str, value: &Value, objects: &mut Vec<String>, leaves: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            objects.push(pointer.to_owned());
+            let is_tag = |name: &str| name == "type" || name == "status";
+            for (name, member) in members.iter().filter(|(name, _)| !is_tag(name)) {
+                places(&format!("{pointer}/{name}"), member, objects, leaves);
+            }
+        }
+        Value::Array(values) if !values.is_empty() => {
+            for (index, value) in values.iter().enumerate() {
+                places(&format!("{pointer}/{index}"), value, objects, leaves);
+            }
+        }
+        _ => leaves.push(pointer.to_owned()),
+    }
+}
+
+fn pointers(schema: &str, document: &Value) -> Vec<String> {
+    let problems = dabba_http::problems_of(schema, document);
+    for problem in problems.as_slice() {
+        check_words(&problem.detail);
+    }
+    problems.as_slice().iter().map(|problem| problem.pointer.clone()).collect()
+}
+
+/// Insists that a message contains no words of the code.
+#[track_caller]
+fn check_words(detail: &str) {
+    for word in
+        ["u32", "i64", "f64", "struct", "variant", "sequence", "invalid type", "expected", "Document", "Body"]
+    {
+        assert!(!detail.contains(word), "{word} in {detail}");
+    }
+}
+
+/// Proves that the schemas allow every example.
+#[test]
+fn an_example_has_no_problems() {
+    for (schema, example) in EXAMPLES.iter() {
+        assert_eq!(pointers(schema, example), Vec::<String>::new(), "{schema} {example}");
+    }
+}
+
+proptest! {
+    /// Proves for every body that so many independent faults are so many problems, each at its place: values of a wrong
+    /// type, and unknown members.
+    #[test]
+    fn every_fault_is_a_problem(
+        example in any::<prop::sample::Index>(),
+        picks in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..12),
+    ) {
+        let (schema, document) = example.get(&EXAMPLES);
+        let (mut objects, mut leaves) = (Vec::new(), Vec::new());
+        places("", document, &mut objects, &mut leaves);
+        let mut faulty = document.clone();
+        let mut expected = BTreeSet::new();
+        for (pick, is_unknown) in picks {
+            if is_unknown || leaves.is_empty() {
+                let object = &objects[pick.index(objects.len())];
+                faulty.pointer_mut(object).unwrap()["a/surplus~member"] = json!(1);
+                expected.insert(format!("{object}/a~1surplus~0member"));
+            } else {
+                let leaf = &leaves[pick.index(leaves.len())];
+                *faulty.pointer_mut(leaf).unwrap() = json!([[]]);
+                expected.insert(leaf.clone());
+            }
+        }
+        let found = pointers(schema, &faulty);
+        prop_assert_eq!(found.len(), expected.len(), "{} {:?}", faulty, found);
+        prop_assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+    }
+}
+
+/// Proves for every object in every body that an array with the values of its members is no such object.
+#[test]
+fn an_array_is_no_object() {
+    let mut count = 0;
+    for (schema, document) in EXAMPLES.iter() {
+        let (mut objects, mut leaves) = (Vec::new(), Vec::new());
+        places("", document, &mut objects, &mut leaves);
+        for object in objects {
+            let mut faulty = document.clone();
+            let values: Vec<Value> =
+                faulty.pointer(&object).unwrap().as_object().unwrap().values().cloned().collect();
+            *faulty.pointer_mut(&object).unwrap() = json!(values);
+            assert_eq!(pointers(schema, &faulty), [object], "{schema} {faulty}");
+            count += 1;
+        }
+    }
+    assert!(count > 60, "{count}");
+}
+
+async fn place(server: &TestServer, body: &Value) -> Answer {
+    server.post(&server.orders_path(), Some(&server.customer), body).key("1").send().await
+}
+
+/// Proves that a refusal lists every problem in the words of the API: what is allowed, and what was given.
+#[tokio::test]
+async fn every_problem_is_said_in_the_words_of_the_api() {
+    let server = crate::start().await;
+    let body = json!({
+        "lines": [
+            {"item": "Naan!", "quantity": 1.0, "options": [["heat", "hot"]]},
+            {"quantity": "2", "note": "\u{202e}", "price": 1},
+            ["naan", 1],
+        ],
+        "fulfilment": {"type": "drone"},
+        "payment_method": {"cash": null},
+        "tip": 99_999_999_999_999_u64,
+        "contact": {"name": null},
+        "expected_total": -1,
+        "payment_token": 4_111_111_111_111_111_u64,
+    });
+    let problem = place(&server, &body).await.problem(422, "invalid");
+    let errors = problem["errors"].as_array().unwrap().iter();
+    let errors: BTreeMap<_, _> =
+        errors.map(|error| (error["pointer"].as_str().unwrap(), error["detail"].as_str().unwrap())).collect();
+    let expected = BTreeMap::from([
+        (
+            "/lines/0/item",
+            "must be 1 to 64 lower-case letters, digits and single hyphens between them, not \"Naan!\"",
+        ),
+        ("/lines/0/quantity", "must be an integer from 1 to 99, not 1.0"),
+        ("/lines/0/options/0", "must be an object, not an array"),
+        ("/lines/1/item", "is required"),
+        ("/lines/1/quantity", "must be an integer from 1 to 99, not \"2\""),
+        ("/lines/1/note", "must not contain U+202E, which changes the direction of the text"),
+        ("/lines/1/price", "is unknown; allowed are item, note, options, quantity"),
+        ("/lines/2", "must be an object, not an array"),
+        ("/fulfilment/type", "must be one of collection, delivery, not \"drone\""),
+        ("/payment_method", "must be one of cash, card, not an object"),
+        ("/tip", "must be an integer from 0 to 1000000000000, not 99999999999999"),
+        ("/contact/name", "must be a text, not null"),
+        ("/expected_total", "must be an integer from 0 to 1000000000000, not -1"),
+        // What may be a card's number is not repeated.
+        ("/payment_token", "must be a text"),
+    ]);
+    assert_eq!(errors, expected);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("/lines/1/item: is required; "), "{detail}");
+}
+
+/// Proves that `null` for an optional member means the same as its absence, at any depth, whichever member it is, and that
+/// it is a problem for a required one.
+#[tokio::test]
+async fn null_means_absent() {
+    let server = crate::start().await;
+    let mut order = TestServer::collection();
+    for name in ["tip", "payment_token", "contact", "note", "expected_total"] {
+        order[name] = json!(null);
+    }
+    order["lines"][0]["options"] = json!(null);
+    order["lines"][0]["note"] = json!(null);
+    let placed = place(&server, &order).await.expect(201);
+    assert_eq!(placed["amounts"]["tip"], 0);
+    order["lines"][0]["quantity"] = json!(null);
+    assert_eq!(place(&server, &order).await.pointers(), ["/lines/0/quantity"]);
+
+    let registration =
+        json!({"email": "null@example.org", "name": "N", "password": "correct horse battery", "role": null});
+    let account = server.post("/v1/accounts", None, &registration).send().await.expect(201);
+    assert_eq!(account["role"], "customer");
+    let settings = json!({
+        "name": "Null", "currency": "GBP", "time_zone": "UTC", "delivery": null, "collection": null, "refund_limit": null,
+    });
+    let created = server.post("/v1/restaurants", Some(&server.admin), &settings).send().await.expect(201);
+    assert_eq!((&created["delivers"], &created["collection"]), (&json!(false), &json!(true)));
+}
+
+/// Proves that what only the server writes has no effect in a replacement, whatever it is.
+#[tokio::test]
+async fn read_only_members_are_not_checked() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("/menu");
+    let put = |menu: Value| server.put(&path, Some(&server.staff), &menu).header("if-match", "*").send();
+    let mut menu = menu();
+    menu["revision"] = json!("any");
+    menu["categories"][0]["items"][0]["stock_limited"] = json!([1]);
+    put(menu.clone()).await.expect(200);
+    menu["categories"][0]["items"][0]["price_minor"] = json!("8.95");
+    assert_eq!(put(menu).await.pointers(), ["/categories/0/items/0/price_minor"]);
+}
+
+/// Proves that of a long list of problems the first hundred are listed, with an entry that says that there are more.
+#[tokio::test]
+async fn a_long_list_of_problems_is_cut() {
+    let server = crate::start().await;
+    let items = vec![json!({"name": 1, "price_minor": 1}); 150];
+    let menu = json!({"categories": [{"name": "All", "items": items}]});
+    let path = server.restaurant_path("/menu");
+    let refused = server.put(&path, Some(&server.staff), &menu).header("if-match", "*").send().await;
+    let pointers = refused.pointers();
+    assert_eq!(
+        (pointers.len(), pointers[99].as_str(), pointers[100].as_str()),
+        (101, "/categories/0/items/99/name", "")
+    );
+    let problem = refused.problem(422, "invalid");
+    assert!(problem["errors"][100]["detail"].as_str().unwrap().contains("there are more"), "{problem}");
+}
+
+/// Proves that every wrong parameter of a query is named, with the allowed values.
+#[tokio::test]
+async fn every_wrong_parameter_is_named() {
+    let server = crate::start().await;
+    let path = "/v1/orders?limit=0&cursor=!&status=delivered,lost&status=&colour=red&limits=5";
+    let problem = server.get(path, Some(&server.admin)).await.problem(400, "bad_request");
+    let errors = problem["errors"].as_array().unwrap();
+    let named: Vec<_> = errors.iter().map(|error| error["parameter"].as_str().unwrap()).collect();
+    assert_eq!(named, ["status", "status", "limit", "cursor", "colour", "limits"]);
+    assert_eq!(problem["parameter"], "status");
+    assert_eq!(errors[2]["detail"], "must be a number from 1 to 100, not \"0\"");
+
+    let path = "/v1/restaurants?closed=perhaps&external_id=a%20b&limit=5&limit=6";
+    let problem = server.request(Method::GET, path).send().await.problem(400, "bad_request");
+    let errors = problem["errors"].as_array().unwrap();
+    let named: Vec<_> = errors.iter().map(|error| error["parameter"].as_str().unwrap()).collect();
+    assert_eq!(named, ["closed", "external_id", "limit"]);
+    assert_eq!(errors[2]["detail"], "must be given once");
+}

@@ -1,0 +1,96 @@
+//! Compares every answer of the server under test with the API's description.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
+use jsonschema::Validator;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+static DESCRIPTION: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(&dabba_http::openapi_json()).expect("the description is JSON"));
+
+/// Validators by the JSON Pointers of their schemas.
+static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+
+/// Panics if the description contains the operation and not this answer to it.
+#[track_caller]
+pub(crate) fn check(method: &Method, path: &str, status: u16, content_type: &str, body: &Value) {
+    let Some((template, operation)) = operation(method, path) else { return };
+    let name = format!("{method} {template} {status}");
+    let Some(response) = operation["responses"].get(status.to_string()) else {
+        panic!("the description of {name} is missing: {body:#}")
+    };
+    let Some(content) = response.get("content").and_then(Value::as_object) else {
+        assert!(body.is_null(), "the description of {name} has no body: {body:#}");
+        return;
+    };
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let Some(media_type) = content.get(essence) else { panic!("{name} is described without {essence:?}") };
+    if essence.ends_with("json") {
+        let pointer = format!(
+            "/paths/{}/{}/responses/{status}/content/{}/schema",
+            escape(template),
+            method.as_str().to_lowercase(),
+            escape(essence)
+        );
+        let errors = errors_at(&pointer, &media_type["schema"], body);
+        assert!(errors.is_empty(), "{name} is described otherwise: {errors:?} in {body:#}");
+    }
+}
+
+/// Returns what is wrong with a value by a schema of the API's description.
+pub fn errors_of(schema: &Value, value: &Value) -> Vec<String> {
+    errors(&validator(schema), value)
+}
+
+fn errors_at(pointer: &str, schema: &Value, value: &Value) -> Vec<String> {
+    let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = validators.get(pointer).map(Arc::clone);
+    let known = known.unwrap_or_else(|| {
+        let made = Arc::new(validator(schema));
+        validators.insert(pointer.to_owned(), Arc::clone(&made));
+        made
+    });
+    drop(validators);
+    errors(&known, value)
+}
+
+fn errors(validator: &Validator, value: &Value) -> Vec<String> {
+    validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+fn validator(schema: &Value) -> Validator {
+    let document = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "allOf": [schema],
+        "components": DESCRIPTION["components"],
+    });
+    jsonschema::options()
+        .should_validate_formats(true)
+        .build(&document)
+        .expect("a schema of the description is a JSON Schema")
+}
+
+fn escape(text: &str) -> String {
+    text.replace('~', "~0").replace('/', "~1")
+}
+
+/// Returns the operation that answers a path: of several templates that fit, the one with the most fixed segments.
+fn operation(method: &Method, path: &str) -> Option<(&'static str, &'static Value)> {
+    let method = method.as_str().to_lowercase();
+    let templates = DESCRIPTION["paths"].as_object()?;
+    let fitting =
+        templates.iter().filter_map(|(template, item)| Some((template.as_str(), item.get(&method)?)));
+    fitting
+        .filter(|(template, _)| fits(template, path))
+        .min_by_key(|(template, _)| template.matches('{').count())
+}
+
+fn fits(template: &str, path: &str) -> bool {
+    let (templates, segments) = (template.split('/'), path.split('/'));
+    templates.clone().count() == segments.clone().count()
+        && templates.zip(segments).all(|(template, segment)| template.starts_with('{') || template == segment)
+}
