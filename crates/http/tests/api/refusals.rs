@@ -57,9 +57,18 @@ fn pointers(schema: &str, document: &Value) -> Vec<String> {
 /// Insists that a message contains no words of the code.
 #[track_caller]
 fn check_words(detail: &str) {
-    for word in
-        ["u32", "i64", "f64", "struct", "variant", "sequence", "invalid type", "expected", "Document", "Body"]
-    {
+    for word in [
+        "u32",
+        "i64",
+        "f64",
+        "struct ",
+        "variant",
+        "sequence",
+        "invalid type",
+        ", expected ",
+        "Document",
+        "Body",
+    ] {
         assert!(!detail.contains(word), "{word} in {detail}");
     }
 }
@@ -132,7 +141,7 @@ async fn every_problem_is_said_in_the_words_of_the_api() {
     let body = json!({
         "lines": [
             {"item": "Naan!", "quantity": 1.0, "options": [["heat", "hot"]]},
-            {"quantity": "2", "note": "\u{202e}", "price": 1},
+            {"quantity": "2", "note": "a\u{202e}", "price": 1},
             ["naan", 1],
         ],
         "fulfilment": {"type": "drone"},
@@ -220,7 +229,7 @@ async fn a_long_list_of_problems_is_cut() {
     let menu = json!({"categories": [{"name": "All", "items": items}]});
     let path = server.restaurant_path("/menu");
     let refused = server.put(&path, Some(&server.staff), &menu).header("if-match", "*").send().await;
-    let pointers = refused.pointers();
+    let pointers = refused.clone().pointers();
     assert_eq!(
         (pointers.len(), pointers[99].as_str(), pointers[100].as_str()),
         (101, "/categories/0/items/99/name", "")
