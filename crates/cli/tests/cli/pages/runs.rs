@@ -74,11 +74,12 @@ fn the_description_of_the_api_is_regenerated() {
 #[test]
 fn the_guide_to_the_api_does_what_it_says() {
     let text = beside_a_demo("docs/api.md", "guide", "");
-    for part in ["access_token", "304", "\"orderable\":false", "dempotency-", "precondition_failed"] {
+    let wrong = "must be an integer from 1 to 99, not 0";
+    for part in ["access_token", "304", "\"orderable\":false", "dempotency-", "precondition_failed", wrong] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
     assert!(text.ends_with("200\n"), "the server is ready at the end:\n{text}");
-    assert_eq!(text.matches("urn:dabba:problem").count(), 1, "only one refusal is meant:\n{text}");
+    assert_eq!(text.matches("urn:dabba:problem").count(), 2, "only two refusals are meant:\n{text}");
 }
 
 /// A place whose data directory holds an embedded database with a demo.
