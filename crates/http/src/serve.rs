@@ -17,7 +17,10 @@ mod stream;
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
 
 pub(crate) use self::body::NoRoom;
 pub use self::registry::{ConnectionMetrics, Network};
@@ -46,8 +49,8 @@ impl Default for Timeouts {
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Maximum number of headers of a request.
 pub const MAX_HEADERS: usize = 100;
-/// Maximum total size of the request bodies that are held while they are received, in bytes. A request that would exceed it is
-/// refused with 503.
+/// Maximum total size of the request bodies that are held, in bytes. Beyond it the connections are closed whose bodies have cost
+/// the most so far: bytes, times the time that they take to arrive. If no such connection is left, the request is refused with 503.
 pub const MAX_RECEIVED_BYTES: usize = 64 * 1024 * 1024;
 /// Total size of the responses that are held until their clients take them, in bytes, from which on the connections are closed
 /// whose clients have taken nothing for the longest time.
@@ -55,6 +58,8 @@ pub const MAX_UNSENT_BYTES: usize = 64 * 1024 * 1024;
 
 /// Pause after a failure to accept a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Minimum time between two log lines about such failures.
+const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Limits of a server's connections.
 #[derive(Clone, Debug)]
@@ -65,6 +70,10 @@ pub struct ServeOptions {
     pub max_connections: usize,
     /// Maximum number of connections from one address, or from one network of IPv6 (/64). A new one beyond it is closed. 1,024.
     pub max_connections_per_address: usize,
+    /// Maximum total size of the request bodies that are held, in bytes. [`MAX_RECEIVED_BYTES`].
+    pub max_received_bytes: usize,
+    /// Total size of the responses that are held, in bytes. [`MAX_UNSENT_BYTES`].
+    pub max_unsent_bytes: usize,
     /// Networks whose connections do not count by address.
     pub trusted_proxies: Vec<Network>,
     /// How long clients may take.
@@ -77,6 +86,8 @@ impl Default for ServeOptions {
             grace: Duration::from_secs(10),
             max_connections: 4_096,
             max_connections_per_address: 1_024,
+            max_received_bytes: MAX_RECEIVED_BYTES,
+            max_unsent_bytes: MAX_UNSENT_BYTES,
             trusted_proxies: Vec::new(),
             timeouts: Timeouts::default(),
         }
@@ -109,13 +120,17 @@ pub async fn serve(
 
 /// Takes connections for ever.
 async fn accept(listener: &TcpListener, app: &Router, registry: &Arc<Registry>) -> std::convert::Infallible {
+    let mut logged_at: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok((stream, address)) => begin(stream, address, app, registry),
             // A client that is gone by now is no reason to pause.
             Err(error) if is_of_client(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "a connection cannot be accepted");
+                if logged_at.is_none_or(|at| at.elapsed() >= ACCEPT_LOG_INTERVAL) {
+                    logged_at = Some(Instant::now());
+                    tracing::error!(%error, "no connection can be accepted");
+                }
                 registry.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use dabba_engine::{AdjustableClock, Clock, SystemClock};
 use dabba_http::{
-    AccountRates, Apps, ConnectionMetrics, HttpConfig, Rate, RateLimits, ServeOptions, SigningKey, Timeouts,
+    AccountRates, Apps, ConnectionMetrics, HttpConfig, Rate, RateLimits, ServeOptions, SigningKey,
 };
 use futures::FutureExt as _;
 use tokio::net::TcpListener;
@@ -181,7 +181,7 @@ fn serve_options(settings: &Settings) -> ServeOptions {
         max_connections,
         max_connections_per_address: settings.connections_per_address_limit.size(),
         trusted_proxies: settings.trusted_proxies.to_vec(),
-        timeouts: Timeouts::default(),
+        ..ServeOptions::default()
     }
 }
 

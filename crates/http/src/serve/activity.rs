@@ -10,6 +10,9 @@ use tokio::time::Instant;
 
 use super::Timeouts;
 
+/// Time after which a connection is closed whose client takes nothing of a response, while the server stops.
+const STALL_AT_STOP: Duration = Duration::from_secs(1);
+
 /// No time.
 const NEVER: u64 = u64::MAX;
 
@@ -26,8 +29,8 @@ pub(super) struct Activity {
     has_head_begun: AtomicBool,
     /// Since when the connection is between two requests, or the next head is arriving; in milliseconds since it was born.
     waiting_since: AtomicU64,
-    /// Whether the body of a request is being received.
-    is_receiving: AtomicBool,
+    /// Since when the body of a request is being received, in milliseconds; [`NEVER`] while none is.
+    receiving_since: AtomicU64,
     /// Since when the client takes nothing of what is written, in milliseconds; [`NEVER`] while it does.
     stalled_since: AtomicU64,
     /// Bytes of the body of the request in flight.
@@ -69,7 +72,7 @@ impl Activity {
             answered: AtomicU64::new(0),
             has_head_begun: AtomicBool::new(false),
             waiting_since: AtomicU64::new(0),
-            is_receiving: AtomicBool::new(false),
+            receiving_since: AtomicU64::new(NEVER),
             stalled_since: AtomicU64::new(NEVER),
             received: AtomicUsize::new(0),
             unsent: AtomicUsize::new(0),
@@ -104,9 +107,22 @@ impl Activity {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether the body of a request is being received.
-    pub(super) fn set_receiving(&self, is_receiving: bool) {
-        self.is_receiving.store(is_receiving, Ordering::Relaxed);
+    /// The body of a request begins to arrive.
+    pub(super) fn begin_body(&self) {
+        self.receiving_since.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// The body of the request is complete, or not wanted any more.
+    pub(super) fn end_body(&self) {
+        self.receiving_since.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// What the body that is being received costs: its bytes so far, times the milliseconds that it has taken. `None` while none is
+    /// received.
+    pub(super) fn cost_of_body(&self) -> Option<u128> {
+        let since = self.receiving_since.load(Ordering::Relaxed);
+        let taken = self.now().saturating_sub(since).max(1);
+        (since != NEVER).then(|| self.received.load(Ordering::Relaxed) as u128 * u128::from(taken))
     }
 
     /// The socket takes nothing at the moment.
@@ -124,7 +140,9 @@ impl Activity {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let at = |since: u64, limit: Duration| self.born + Duration::from_millis(since) + limit;
         let stalled_since = self.stalled_since.load(Ordering::Relaxed);
-        let stalled = (stalled_since != NEVER).then(|| at(stalled_since, self.timeouts.stall));
+        let stall =
+            if self.is_stopping() { self.timeouts.stall.min(STALL_AT_STOP) } else { self.timeouts.stall };
+        let stalled = (stalled_since != NEVER).then(|| at(stalled_since, stall));
         let is_new = self.answered.load(Ordering::Relaxed) == 0;
         let limit = if is_new || self.has_head_begun.load(Ordering::Relaxed) {
             self.timeouts.head
@@ -146,7 +164,7 @@ impl Activity {
             (Worth::Stalled, since(stalled_since))
         } else if self.in_flight.load(Ordering::Relaxed) == 0 {
             (if is_new { Worth::Unproven } else { Worth::Idle }, waiting_since)
-        } else if self.is_receiving.load(Ordering::Relaxed) {
+        } else if self.receiving_since.load(Ordering::Relaxed) != NEVER {
             (if is_new { Worth::ReceivingFirst } else { Worth::Receiving }, waiting_since)
         } else {
             (Worth::Busy, waiting_since)

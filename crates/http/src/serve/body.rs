@@ -44,7 +44,7 @@ pub(super) fn received(inner: Incoming, place: &Arc<Place>) -> Body {
     if inner.is_end_stream() {
         return Body::empty();
     }
-    place.activity.set_receiving(true);
+    place.activity.begin_body();
     Body::new(Received { inner, place: Arc::clone(place) })
 }
 
@@ -63,7 +63,7 @@ impl HttpBody for Received {
                     return Poll::Ready(Some(Err(NoRoom.into())));
                 }
             }
-            _ => self.place.activity.set_receiving(false),
+            _ => self.place.activity.end_body(),
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
@@ -79,7 +79,7 @@ impl HttpBody for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        self.place.activity.set_receiving(false);
+        self.place.activity.end_body();
     }
 }
 

@@ -19,7 +19,7 @@ use prometheus_client::{
 use tokio::sync::Notify;
 
 use super::{
-    MAX_RECEIVED_BYTES, MAX_UNSENT_BYTES, ServeOptions,
+    ServeOptions,
     activity::{Activity, Worth},
 };
 use crate::limit::ClientAddress;
@@ -38,6 +38,7 @@ const FOR_ADDRESS: &str = "too_many_of_address";
 const FOR_ALL: &str = "too_many";
 const FOR_ROOM: &str = "made_room";
 const FOR_UNSENT: &str = "unsent_bytes";
+const FOR_RECEIVED: &str = "received_bytes";
 
 /// What a server measures about its connections.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +57,7 @@ impl ConnectionMetrics {
             "Connections that were refused or closed to protect the others, by reason",
             metrics.closed.clone(),
         );
-        for reason in [FOR_ADDRESS, FOR_ALL, FOR_ROOM, FOR_UNSENT] {
+        for reason in [FOR_ADDRESS, FOR_ALL, FOR_ROOM, FOR_UNSENT, FOR_RECEIVED] {
             metrics.closed.get_or_create_owned(&ReasonLabel { reason });
         }
         metrics
@@ -140,13 +141,13 @@ struct Open {
 }
 
 impl Open {
-    /// The connection that is least worth keeping, of those that are compared now, if it may be closed.
-    fn least(&mut self, is_closable: impl Fn(Worth) -> bool) -> Option<Arc<Activity>> {
+    /// The connection that is least worth keeping, of those that are compared now, unless it is busy.
+    fn least(&mut self) -> Option<Arc<Activity>> {
         let count = self.connections.len();
         let compared = (0..count.min(COMPARED)).map(|offset| (self.next + offset) % count);
         let least = compared
             .map(|index| (self.connections[index].worth(), index))
-            .filter(|((worth, _), _)| is_closable(*worth))
+            .filter(|((worth, _), _)| *worth < Worth::Busy)
             .min();
         self.next = (self.next + COMPARED) % count.max(1);
         least.map(|(_, index)| Arc::clone(&self.connections[index]))
@@ -213,7 +214,7 @@ impl Registry {
 
     /// Closes the connection that is least worth keeping, unless all are busy.
     fn close_least(&self, open: &mut Open) -> bool {
-        let Some(least) = open.least(|worth| worth < Worth::Busy) else { return false };
+        let Some(least) = open.least() else { return false };
         open.remove(&least);
         least.close();
         self.metrics.count(FOR_ROOM);
@@ -223,6 +224,48 @@ impl Registry {
     /// Closes a connection that does nothing.
     pub(super) fn make_room(&self) {
         self.close_least(&mut self.open());
+    }
+
+    /// Closes connections that are receiving bodies, the most expensive first, until what is held is no more than allowed. The
+    /// connection that asks is as good as any other. Returns false if that one was closed, or none is left.
+    fn make_room_for_bodies(&self, asking: &Arc<Activity>) -> bool {
+        let mut open = self.open();
+        while self.received.load(Ordering::Relaxed) > self.options.max_received_bytes {
+            let receiving = open
+                .connections
+                .iter()
+                .filter_map(|connection| Some((connection.cost_of_body()?, connection)));
+            let Some((_, most)) = receiving.max_by_key(|(cost, _)| *cost) else { return false };
+            if Arc::ptr_eq(most, asking) {
+                return false;
+            }
+            let most = Arc::clone(most);
+            open.remove(&most);
+            most.close();
+            self.release_received(&most);
+            self.metrics.count(FOR_RECEIVED);
+        }
+        true
+    }
+
+    fn release_received(&self, activity: &Activity) {
+        let bytes = activity.received.swap(0, Ordering::Relaxed);
+        if bytes > 0 {
+            self.received.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Closes the connection whose client has taken nothing for the longest time.
+    fn make_room_for_responses(&self) {
+        let mut open = self.open();
+        let stalled = open.connections.iter().map(|connection| (connection.worth(), connection));
+        let longest =
+            stalled.filter(|((worth, _), _)| *worth == Worth::Stalled).min_by_key(|((_, since), _)| *since);
+        let Some((_, longest)) = longest else { return };
+        let longest = Arc::clone(longest);
+        open.remove(&longest);
+        longest.close();
+        self.metrics.count(FOR_UNSENT);
     }
 
     /// Has each connection end after its requests.
@@ -261,18 +304,18 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Counts bytes of a request's body, until the request is answered. Returns false if there is no room for them.
+    /// Counts bytes of a request's body, until the request is answered. When there are too many, the connections make room whose
+    /// bodies have cost the most so far; their bytes no longer count at once. Returns false if there is no room nevertheless.
     pub(super) fn hold_received(&self, bytes: usize) -> bool {
         self.activity.received.fetch_add(bytes, Ordering::Relaxed);
-        self.registry.received.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_RECEIVED_BYTES
+        let held = self.registry.received.fetch_add(bytes, Ordering::Relaxed);
+        held + bytes <= self.registry.options.max_received_bytes
+            || self.registry.make_room_for_bodies(&self.activity)
     }
 
     /// Counts the bytes of the request's body as gone.
     pub(super) fn release_received(&self) {
-        let bytes = self.activity.received.swap(0, Ordering::Relaxed);
-        if bytes > 0 {
-            self.registry.received.fetch_sub(bytes, Ordering::Relaxed);
-        }
+        self.registry.release_received(&self.activity);
     }
 
     /// Counts bytes of a response that the socket is to take. When there are too many, the connection makes room whose client
@@ -280,13 +323,8 @@ impl Place {
     pub(super) fn hold_unsent(&self, bytes: usize) {
         self.activity.unsent.fetch_add(bytes, Ordering::Relaxed);
         let held = self.registry.unsent.fetch_add(bytes, Ordering::Relaxed);
-        if held + bytes > MAX_UNSENT_BYTES {
-            let mut open = self.registry.open();
-            if let Some(stalled) = open.least(|worth| worth == Worth::Stalled) {
-                open.remove(&stalled);
-                stalled.close();
-                self.registry.metrics.count(FOR_UNSENT);
-            }
+        if held + bytes > self.registry.options.max_unsent_bytes {
+            self.registry.make_room_for_responses();
         }
     }
 
@@ -323,6 +361,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::{MAX_RECEIVED_BYTES, MAX_UNSENT_BYTES};
 
     fn registry(change: impl FnOnce(&mut ServeOptions)) -> Arc<Registry> {
         let mut options = ServeOptions::default();
@@ -385,7 +424,7 @@ mod tests {
             (
                 |connection| {
                     connection.begin_request();
-                    connection.set_receiving(true);
+                    connection.begin_body();
                 },
                 Worth::ReceivingFirst,
             ),
@@ -401,7 +440,7 @@ mod tests {
                     connection.begin_request();
                     connection.end_request();
                     connection.begin_request();
-                    connection.set_receiving(true);
+                    connection.begin_body();
                 },
                 Worth::Receiving,
             ),
@@ -465,12 +504,33 @@ mod tests {
         let registry = registry(|_| ());
         let (first, second) = (registry.place(1).unwrap(), registry.place(2).unwrap());
         assert!(first.hold_received(MAX_RECEIVED_BYTES));
-        assert!(!second.hold_received(1));
+        assert!(!second.hold_received(1), "what is complete makes no room");
         second.release_received();
         first.release_received();
         assert!(second.hold_received(MAX_RECEIVED_BYTES));
         drop(second);
         assert!(first.hold_received(1), "a connection that ends holds nothing");
+    }
+
+    /// Proves that the most expensive body makes room for others, in bytes and time, and that no more are closed than necessary.
+    #[tokio::test(start_paused = true)]
+    async fn the_most_expensive_body_makes_room() {
+        let registry = registry(|_| ());
+        let places: Vec<Place> = (1..=4).map(|last| registry.place(last).unwrap()).collect();
+        let [slow, small, quick, new] = places.as_slice() else { panic!("four places") };
+        for place in [slow, small] {
+            place.activity.begin_body();
+        }
+        assert!(slow.hold_received(MAX_RECEIVED_BYTES / 2 - 1));
+        assert!(small.hold_received(1));
+        tokio::time::advance(std::time::Duration::from_secs(5)).await;
+        quick.activity.begin_body();
+        assert!(quick.hold_received(MAX_RECEIVED_BYTES / 2));
+        new.activity.begin_body();
+        assert!(new.hold_received(1_000));
+        let closed: Vec<bool> = places.iter().map(|place| place.activity.is_closed()).collect();
+        assert_eq!(closed, [true, false, false, false]);
+        assert!(!quick.hold_received(MAX_RECEIVED_BYTES), "the most expensive one gives way itself");
     }
 
     /// Proves that too many unsent bytes close a client that takes nothing, and no other one.

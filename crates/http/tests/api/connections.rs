@@ -44,6 +44,15 @@ async fn ask(connection: &mut TcpStream) -> String {
     String::from_utf8_lossy(&buffer[..length]).into_owned()
 }
 
+/// Asks for more than the buffers of the sockets take, and reads none of it.
+async fn ask_without_reading(connection: &mut TcpStream) {
+    for _ in 0..100 {
+        if connection.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: dabba\r\n\r\n").await.is_err() {
+            return;
+        }
+    }
+}
+
 async fn orders_are_taken(server: &TestServer, key: &str) {
     let order = TestServer::order();
     server.post(&server.orders_path(), Some(&server.customer), &order).key(key).send().await.expect(201);
@@ -143,13 +152,7 @@ async fn an_idle_connection_is_closed() {
 async fn a_client_that_reads_nothing_is_disconnected() {
     let server = serving(|options| options.timeouts.stall = SOON).await;
     let mut connection = connect(&server, "127.0.0.2").await;
-    let request = b"GET /openapi.json HTTP/1.1\r\nHost: dabba\r\n\r\n";
-    // More than the buffers of the sockets take.
-    for _ in 0..100 {
-        if connection.write_all(request).await.is_err() {
-            break;
-        }
-    }
+    ask_without_reading(&mut connection).await;
     let closed = async {
         while measured(&server, "dabba_http_connections ").await > 1 {
             orders_are_taken(&server, "beside").await;
@@ -219,10 +222,33 @@ async fn one_address_has_so_many_connections() {
     timeout(PATIENCE, taken).await.expect("a place is free");
 }
 
-/// Proves that a server that is told to stop does not wait for connections without a request.
+/// Proves that bodies that do not come to an end take no room from a client that makes requests, as many as they are.
+#[tokio::test]
+async fn slow_bodies_make_room() {
+    const SLOW: usize = 20;
+    let server = serving(|options| options.max_received_bytes = 20_000).await;
+    let mut connections = Vec::new();
+    for number in 0..SLOW {
+        let mut connection = connect(&server, "127.0.0.2").await;
+        let head = "POST /v1/tokens HTTP/1.1\r\nHost: dabba\r\nContent-Type: application/json\r\nContent-Length: 6000\r\n\r\n";
+        // The server may have closed it before.
+        let _ = connection.write_all(format!("{head}{}", " ".repeat(5_000)).as_bytes()).await;
+        connections.push(connection);
+        orders_are_taken(&server, &number.to_string()).await;
+    }
+    let received = "dabba_http_connections_closed_total{reason=\"received_bytes\"}";
+    let closed = async {
+        while measured(&server, received).await + 3 < SLOW {
+            orders_are_taken(&server, "again").await;
+        }
+    };
+    timeout(PATIENCE, closed).await.expect("three fit");
+}
+
+/// Proves that a server that is told to stop does not wait for connections without a request, nor for clients that read nothing.
 #[tokio::test]
 async fn a_server_that_stops_waits_for_no_idle_client() {
-    let mut server = serving(|_| ()).await;
+    let mut server = serving(|options| options.grace = 2 * PATIENCE).await;
     let mut connections = Vec::new();
     for start in ["", "GET /healthz HTTP/1.1\r\nX-Half: "] {
         let mut connection = connect(&server, "127.0.0.2").await;
@@ -232,7 +258,9 @@ async fn a_server_that_stops_waits_for_no_idle_client() {
     let mut idle = connect(&server, "127.0.0.2").await;
     ask(&mut idle).await;
     connections.push(idle);
-    timeout(PATIENCE / 2, server.stop()).await.expect("it stops before its grace is over");
+    let mut reads_nothing = connect(&server, "127.0.0.2").await;
+    ask_without_reading(&mut reads_nothing).await;
+    timeout(PATIENCE, server.stop()).await.expect("it stops before its grace is over");
     for connection in &mut connections {
         assert_eq!(until_closed(connection).await, b"");
     }
