@@ -215,7 +215,8 @@ pub(crate) struct Settings {
 
     /// Hosts under which the API is served, separated by commas and without ports, such as `api.example.org,127.0.0.1`; a
     /// request for another host is refused with 421. Protects a server in a private network from pages that rebind their name
-    /// to its address. The probes are served under any host. Empty: any host.
+    /// to its address. The probes and
+    /// `admin_listen` are served under any host. Empty: any host.
     #[config(env = "DABBA_ALLOWED_HOSTS", default = "")]
     #[config(layer_attr(arg(long, value_name = "HOSTS")))]
     pub(crate) allowed_hosts: Hosts,

@@ -27,7 +27,7 @@ pub struct HttpConfig {
     pub trusted_proxies: Vec<Network>,
     /// Origins whose pages may call the API from a browser. None.
     pub cors_origins: CorsOrigins,
-    /// Hosts under which the API is served, without ports. Empty: any host.
+    /// Hosts under which the API is served, without ports. Empty: any host. An admin listener is served under any.
     pub allowed_hosts: Vec<String>,
     /// Time for which browsers use HTTPS only, in seconds (`Strict-Transport-Security`). 0: the header is not sent.
     pub hsts_seconds: u32,

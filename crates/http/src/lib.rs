@@ -94,7 +94,7 @@ pub fn operations_app(engine: Arc<Engine>, metrics: Registry) -> Router {
     let key = SigningKey::from_random(|| engine.random_u64());
     let app = App::new(engine, HttpConfig::new(key), metrics);
     let (routes, _) = routes::operations::router().split_for_parts();
-    layered(routes, &app)
+    layered(routes, &app, Arc::default())
 }
 
 /// The whole API on an engine: every operation, `/metrics`, `/openapi.json` and `/docs`.
@@ -105,15 +105,17 @@ pub fn operations_app(engine: Arc<Engine>, metrics: Registry) -> Router {
 /// `metrics` holds what others have registered; the measurements of the engine and of the API are added.
 pub fn apps(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Apps {
     let app = App::new(engine, config, metrics);
+    let hosts = app.config.allowed_hosts.clone().into();
     let for_operators = || openapi::route().merge(docs());
     if app.config.has_admin_listener {
         let (public, _) = routes::public().split_for_parts();
         let (admin, _) = routes::admin().split_for_parts();
         let admin = admin.merge(for_operators());
-        Apps { public: layered(public, &app), admin: Some(layered(admin, &app)) }
+        // Operators call their listener by any name or address.
+        Apps { public: layered(public, &app, hosts), admin: Some(layered(admin, &app, Arc::default())) }
     } else {
         let (all, _) = routes::router().split_for_parts();
-        Apps { public: layered(all.merge(for_operators()), &app), admin: None }
+        Apps { public: layered(all.merge(for_operators()), &app, hosts), admin: None }
     }
 }
 
@@ -132,13 +134,13 @@ fn docs() -> Router<Arc<App>> {
     }))
 }
 
-/// Routes with all that is done around each of them.
-fn layered(routes: Router<Arc<App>>, app: &Arc<App>) -> Router {
+/// Routes with all that is done around each of them, served under these hosts.
+fn layered(routes: Router<Arc<App>>, app: &Arc<App>, hosts: Arc<[String]>) -> Router {
     // The outermost first.
     let layers = (
         MapResponseLayer::new(hygiene::protect(&app.config)),
         option_layer(hygiene::cors(&app.config)),
-        observe::Observe(Arc::clone(app)),
+        observe::Observe { app: Arc::clone(app), hosts },
         DefaultBodyLimit::max(MAX_BODY_BYTES),
     );
     routes.fallback(observe::nothing_here).layer(layers).with_state(Arc::clone(app))

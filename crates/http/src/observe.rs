@@ -42,13 +42,17 @@ const NO_ROUTE: &str = "none";
 /// One layer for all of it: the router keeps what is within a layer as a trait object, which is cloned for each
 /// request.
 #[derive(Clone)]
-pub(crate) struct Observe(pub(crate) Arc<App>);
+pub(crate) struct Observe {
+    pub(crate) app: Arc<App>,
+    /// Hosts that are served. Empty: any.
+    pub(crate) hosts: Arc<[String]>,
+}
 
 impl<S> Layer<S> for Observe {
     type Service = Observed<S>;
 
     fn layer(&self, inner: S) -> Observed<S> {
-        Observed { app: Arc::clone(&self.0), inner }
+        Observed { app: Arc::clone(&self.app), hosts: Arc::clone(&self.hosts), inner }
     }
 }
 
@@ -56,6 +60,7 @@ impl<S> Layer<S> for Observe {
 #[derive(Clone)]
 pub(crate) struct Observed<S> {
     app: Arc<App>,
+    hosts: Arc<[String]>,
     inner: S,
 }
 
@@ -73,7 +78,7 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let asked = Asked::new(Arc::clone(&self.app), &mut request);
-        match hygiene::check_host(&request, &self.app.config.allowed_hosts) {
+        match hygiene::check_host(&request, &self.hosts) {
             Ok(()) => Box::pin(asked.answer(self.inner.call(request)).map(Ok)),
             Err(problem) => Box::pin(asked.answer(ready(Ok(problem.into_response()))).map(Ok)),
         }

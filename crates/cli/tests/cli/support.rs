@@ -204,9 +204,22 @@ impl Server {
     }
 
     fn spawn_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let (process, line) = Process::start_with(Path::new("/"), arguments, variables);
-        let announcement = serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("{error} in what {arguments:?} said: {line:?}"));
+        Self::announced(Process::start_with(Path::new("/"), arguments, variables))
+    }
+
+    /// Starts a server with a demo and the default limits of accounts.
+    pub(crate) fn start_with_limits(data: &Path) -> Self {
+        let arguments = ["serve", "--json", "--demo", "--listen", "127.0.0.1:0", "--log", "warn", "--data"];
+        let mut command = dabba(Path::new("/"), &[&arguments[..], &[data.to_str().unwrap()]].concat());
+        for (name, _) in WITHOUT_LIMITS {
+            command.env_remove(name);
+        }
+        Self::announced(Process::spawn(command))
+    }
+
+    fn announced((process, line): (Process, String)) -> Self {
+        let announcement =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in what was said: {line:?}"));
         Self { process, announcement }
     }
 

@@ -8,7 +8,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -27,10 +27,10 @@ use crate::{AccountRates, MAX_BODY_BYTES, Rate, RateLimits, observe::Seen, probl
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Number of checks after which keys with a whole budget are forgotten.
+/// Number of checks after which keys with a whole budget are forgotten, and the others are counted.
 const CHECKS_BETWEEN_CLEANINGS: u32 = 1_024;
-/// Maximum number of keys. While there are more, a new key is not limited: to be that many, clients need that many accounts or
-/// networks within a minute, and limiting them as one would lock out everyone else.
+/// Maximum number of keys, give or take [`CHECKS_BETWEEN_CLEANINGS`]. While there are more, no key is limited by this budget: to be
+/// that many, clients need that many accounts or networks within a minute, and limiting them as one would lock out everyone else.
 const MAX_KEYS: usize = 200_000;
 
 type Keyed<K> = RateLimiter<K, DefaultKeyedStateStore<K>, EngineClock, StateInformationMiddleware>;
@@ -44,6 +44,8 @@ struct Budget<K: Hash + Eq + Clone> {
     keyed: Keyed<K>,
     clock: EngineClock,
     checks: AtomicU32,
+    /// Whether there were too many keys when they were counted.
+    is_full: AtomicBool,
 }
 
 impl<K: Hash + Eq + Clone> Budget<K> {
@@ -51,7 +53,7 @@ impl<K: Hash + Eq + Clone> Budget<K> {
         let clock = EngineClock(Arc::clone(engine));
         let keyed: Keyed<K> =
             RateLimiter::new(rate.quota(), DefaultKeyedStateStore::default(), clock.clone());
-        Self { name, unit, rate, keyed, clock, checks: AtomicU32::new(0) }
+        Self { name, unit, rate, keyed, clock, checks: AtomicU32::new(0), is_full: AtomicBool::new(false) }
     }
 
     /// Spends an amount; one that exceeds the whole budget spends all of it. Notes what is left in the report.
@@ -59,9 +61,10 @@ impl<K: Hash + Eq + Clone> Budget<K> {
         let checks = self.checks.fetch_add(1, Ordering::Relaxed);
         if checks % CHECKS_BETWEEN_CLEANINGS == CHECKS_BETWEEN_CLEANINGS - 1 {
             self.keyed.retain_recent();
+            self.is_full.store(self.keyed.len() > MAX_KEYS, Ordering::Relaxed);
         }
         let amount = NonZeroU32::new(amount.min(self.rate.requests.get()));
-        let Some(amount) = amount.filter(|_| self.keyed.len() < MAX_KEYS) else { return Ok(()) };
+        let Some(amount) = amount.filter(|_| !self.is_full.load(Ordering::Relaxed)) else { return Ok(()) };
         match self.keyed.check_key_n(key, amount) {
             Ok(Ok(state)) => {
                 report.add(self, state.remaining_burst_capacity());
@@ -187,7 +190,7 @@ impl Budgets {
     }
 }
 
-/// The length of a request's body. One that is not announced counts as the largest that most operations take.
+/// The length of a request's body. One that is not announced counts as the largest that is taken without an announcement.
 fn body_length(headers: &HeaderMap) -> u32 {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let unannounced = || {
