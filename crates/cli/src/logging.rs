@@ -42,7 +42,7 @@ pub(crate) fn start(settings: &Settings, config: Option<&Path>) -> Result<(), Fa
     for (name, suggestion) in unknown_variables() {
         tracing::warn!(name, "this environment variable looks like a setting and is none{suggestion}");
     }
-    if std::env::args().any(|argument| is_url_with_password(&argument)) {
+    if std::env::args_os().any(|argument| is_url_with_password(&argument.to_string_lossy())) {
         tracing::warn!(
             "a password is among the arguments of this process, where every user of the machine can read it: give the \
              database's URL in the environment (DABBA_DATABASE) or as file:PATH"

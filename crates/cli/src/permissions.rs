@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -12,9 +12,6 @@ use crate::{
     settings::{Settings, read_file},
     signing_key,
 };
-
-/// Rights of everybody but the owner.
-const OTHERS: u32 = 0o077;
 
 /// A file or directory that only its owner should be able to read.
 struct Private {
@@ -38,12 +35,20 @@ pub(crate) fn warn(settings: &Settings, config: Option<&Path>) {
     }
 }
 
-/// The mode of a file that others may read, and the mode that it should have.
+/// The mode of a file that others may read, and the mode that it should have. A file of another user, such as `root`, is read by
+/// its group: it may be the service's.
 fn excess(path: &Path) -> Option<(u32, u32)> {
     let metadata = fs::metadata(path).ok()?;
+    let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
     let mode = metadata.permissions().mode() & 0o777;
-    let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
-    (mode & OTHERS != 0).then_some((mode, mode & 0o700 & wanted | 0o400))
+    let (wanted, least) = match (is_own, metadata.is_dir()) {
+        (true, true) => (0o700, 0o400),
+        (true, false) => (0o600, 0o400),
+        (false, true) => (0o750, 0o440),
+        (false, false) => (0o640, 0o440),
+    };
+    let others = 0o077 & !wanted;
+    (mode & others != 0).then_some((mode, mode & wanted | least))
 }
 
 fn private(settings: &Settings, config: Option<&Path>) -> Vec<Private> {
@@ -115,6 +120,13 @@ mod tests {
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(excess(directory.path()), Some((0o755, 0o700)));
         assert_eq!(excess(&directory.path().join("absent")), None);
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
+            for (mode, wanted) in [(0o640, None), (0o440, None), (0o644, Some(0o640)), (0o660, Some(0o640))] {
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+                assert_eq!(excess(&path), wanted.map(|wanted| (mode, wanted)), "{mode:o}");
+            }
+        }
         assert_eq!(
             (quoted(Path::new("/a/b-c")), quoted(Path::new("it's"))),
             ("/a/b-c".into(), r"'it'\''s'".into())

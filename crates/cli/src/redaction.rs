@@ -97,7 +97,8 @@ fn without_values(line: &str) -> String {
     while let Some((name_end, value)) = find_secret(rest) {
         shown.push_str(&rest[..name_end]);
         shown.push_str(HIDDEN);
-        rest = &value[value_length(value)..];
+        let is_parameter = line[..line.len() - value.len()].contains('?');
+        rest = &value[value_length(value, is_parameter)..];
     }
     shown.push_str(rest);
     shown
@@ -121,10 +122,12 @@ fn find_secret(text: &str) -> Option<(usize, &str)> {
     found.map(|end| (end, &text[end..]))
 }
 
-/// The length of a value: a quoted one ends with its quote, another one where a parameter or word ends.
-fn value_length(value: &str) -> usize {
+/// The length of a value: a quoted one ends with its quote, another one with its word, or where the next parameter of a URL begins.
+fn value_length(value: &str, is_parameter: bool) -> usize {
     let Some(quote) = value.chars().next().filter(|first| matches!(first, '\'' | '"')) else {
-        return value.find(|end: char| end == '&' || end.is_whitespace()).unwrap_or(value.len());
+        return value
+            .find(|end: char| end == '&' && is_parameter || end.is_whitespace())
+            .unwrap_or(value.len());
     };
     let mut is_escaped = false;
     for (at, character) in value.char_indices().skip(1) {
@@ -180,6 +183,7 @@ mod tests {
             ("opening postgresql://u:secret@h/d: refused", "opening postgresql://…@h/d: refused"),
             ("at postgres://u:pa ss@x@h/d", "at postgres://…@h/d"),
             ("host=h password='x y' user=u", "host=h password=… user=u"),
+            ("host=h password=a&b user=u", "host=h password=… user=u"),
             ("password = \"it\\\"s\" next", "password = … next"),
             ("PASSWORD=secret", "PASSWORD=…"),
             ("?sslpassword=s&password=t&x=1", "?sslpassword=…&password=…&x=1"),
