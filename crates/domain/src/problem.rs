@@ -46,6 +46,11 @@ impl Problems {
         self.0.push(problem);
     }
 
+    /// Whether the list is cut: what is added now is dropped, so to look for more is useless.
+    pub fn is_cut(&self) -> bool {
+        self.0.len() > Self::MAX_LISTED
+    }
+
     /// Takes the value of a check, or notes its error at `pointer`.
     pub fn check<T, E: fmt::Display>(
         &mut self,
@@ -96,10 +101,13 @@ mod tests {
             (0..count).for_each(|index| problems.add(format!("/{index}"), "is wrong"));
             problems.0
         };
-        assert_eq!(problems_of(Problems::MAX_LISTED).last().unwrap().pointer, "/99");
+        let full = problems_of(Problems::MAX_LISTED);
+        assert_eq!(full.last().unwrap().pointer, "/99");
+        assert!(!Problems(full).is_cut());
         for count in [101, 102, 5_000] {
             let problems = problems_of(count);
             assert_eq!(problems.len(), Problems::MAX_LISTED + 1);
+            assert!(Problems(problems.clone()).is_cut());
             assert!(
                 problems[100].pointer.is_empty() && problems[100].detail.contains("more"),
                 "{problems:?}"

@@ -172,6 +172,9 @@ fn check_object(schema: &Value, members: &Map<String, Value>, place: Place<'_>, 
         problems.add(below(place.pointer, name), "is required");
     }
     for (name, value) in members {
+        if problems.is_cut() {
+            return;
+        }
         let pointer = below(place.pointer, name);
         match properties.get(name) {
             None => {
@@ -207,6 +210,9 @@ fn check_array(schema: &Value, values: &[Value], place: Place<'_>, problems: &mu
         problems.add(place.pointer, format!("must have {wanted} entries, not {count}"));
     }
     for (index, value) in values.iter().enumerate() {
+        if problems.is_cut() {
+            return;
+        }
         let pointer = below(place.pointer, &index.to_string());
         check(&schema["items"], value, Place { pointer: &pointer, ..place }, problems);
     }

@@ -5,7 +5,7 @@ use std::{error::Error, fmt::Write as _};
 use axum::{
     RequestExt as _,
     body::{Bytes, HttpBody as _},
-    extract::{FromRequest, Request, rejection::BytesRejection},
+    extract::{DefaultBodyLimit, FromRequest, Request, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header},
     response::IntoResponse as _,
 };
@@ -78,6 +78,11 @@ fn check_media_type(headers: &HeaderMap) -> Result<()> {
 
 pub(crate) async fn take<S: Send + Sync>(mut request: Request, state: &S) -> Result<Bytes> {
     check_announced(&mut request)?;
+    let is_announced = request.body().size_hint().exact().is_some();
+    if !is_announced {
+        // It counted as so many bytes when its caller was known.
+        DefaultBodyLimit::max(MAX_BODY_BYTES).apply(&mut request);
+    }
     Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
         let mut causes =
             std::iter::successors(Some(&rejection as &(dyn Error + 'static)), |error| (*error).source());
@@ -85,7 +90,11 @@ pub(crate) async fn take<S: Send + Sync>(mut request: Request, state: &S) -> Res
             return Problem::new(Code::Overloaded, NoRoom.to_string());
         }
         match rejection.into_response().status() {
-            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+            StatusCode::PAYLOAD_TOO_LARGE if is_announced => too_large(),
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+                Code::PayloadTooLarge,
+                format!("A body of more than {MAX_BODY_BYTES} bytes must state its Content-Length."),
+            ),
             _ => Problem::new(Code::BadRequest, "The body could not be read to its end."),
         }
     })

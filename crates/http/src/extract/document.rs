@@ -8,6 +8,8 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
+use crate::schema::quoted;
+
 /// A JSON value in which no object has a member twice. Readers differ in which of two members they take.
 #[derive(Debug)]
 pub(super) struct Document(pub(super) Value);
@@ -67,7 +69,7 @@ impl<'de> Visitor<'de> for DocumentVisitor {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if object.contains_key(&name) {
-                return Err(de::Error::custom(format_args!("the member {name:?} is given twice")));
+                return Err(de::Error::custom(format_args!("the member {} is given twice", quoted(&name))));
             }
             let Document(value) = members.next_value()?;
             object.insert(name, value);

@@ -292,6 +292,28 @@ async fn a_client_that_sends_on_reads_the_refusal() {
     }
 }
 
+/// Proves that a body whose length is not announced is taken up to the size as which it counted, also where announced ones may be
+/// larger.
+#[tokio::test]
+async fn a_large_body_has_to_be_announced() {
+    let server = TestServer::start().await;
+    for (length, status) in [(1_000, "422"), (MAX_BODY_BYTES + 1, "413")] {
+        let request = format!(
+            "PUT {} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nif-match: *\r\nconnection: close\r\n\
+             content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{length:x}\r\n{{}}{}\r\n0\r\n\r\n",
+            server.restaurant_path("/menu"),
+            server.staff.token,
+            " ".repeat(length - 2),
+        );
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert_eq!(answer.contains("Content-Length"), status == "413", "{answer}");
+    }
+}
+
 /// Proves that a refusal says how to authenticate, and what is wrong with a token if one was sent (RFC 6750), on every operation
 /// that needs one.
 #[tokio::test]
