@@ -45,6 +45,7 @@ impl Background {
         others.spawn(Arc::clone(engine).watch_catalogues());
         others.spawn(Arc::clone(engine).watch_readiness());
         others.spawn(Arc::clone(engine).measure_shards());
+        others.spawn(Arc::clone(engine).watch_revocations());
         let worker = works.then(|| {
             let (stop, stopped) = oneshot::channel::<()>();
             let stopped = async {

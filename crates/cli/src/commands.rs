@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod bench;
@@ -82,6 +83,8 @@ enum Command {
     ImportMenu(import_menu::Arguments),
     /// Lists the tasks that have failed too often. Its subcommands have one tried again, or put it away.
     Tasks(Box<tasks::Arguments>),
+    /// Lists and shows accounts, disables, enables and deletes them, sets roles and passwords, and revokes tokens.
+    Accounts(Box<accounts::Arguments>),
     /// Measures a server under load, one of its own or one that runs, and looks whether all that it
     /// acknowledged is there.
     Bench(Box<bench::Arguments>),
@@ -124,6 +127,7 @@ impl Cli {
             Command::Copy(arguments) => copy::run(arguments),
             Command::ImportMenu(arguments) => import_menu::run(arguments),
             Command::Tasks(arguments) => tasks::run(*arguments),
+            Command::Accounts(arguments) => accounts::run(*arguments),
             Command::Bench(arguments) => bench::run(*arguments),
             Command::Simulate(arguments) => simulate::run(&arguments),
             Command::SimulatePayments(arguments) => simulate_payments::run(arguments),

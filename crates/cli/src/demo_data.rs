@@ -38,15 +38,15 @@ pub(crate) struct Demo {
     pub(crate) restaurant_name: String,
     /// An order that it takes.
     pub(crate) order: Value,
-    admin: AccountId,
-    customer: AccountId,
-    restaurant: AccountId,
-    courier: AccountId,
+    admin: Principal,
+    customer: Principal,
+    restaurant: Principal,
+    courier: Principal,
 }
 
 impl Demo {
-    /// The account with this role.
-    pub(crate) const fn account(&self, role: Role) -> AccountId {
+    /// Who has this role.
+    pub(crate) const fn bearer(&self, role: Role) -> Principal {
         match role {
             Role::Admin => self.admin,
             Role::Customer => self.customer,
@@ -63,15 +63,18 @@ pub(crate) async fn ensure(engine: &Engine, store: &dyn Store) -> Result<Demo, F
     for (role, email, name) in ACCOUNTS {
         accounts.push(ensure_account(engine, store, role, email, name).await?);
     }
-    let id_of = |role: Role| {
+    let bearer_of = |role: Role| {
         let found = accounts.iter().find(|account| account.role == role);
-        found.map(|account| account.id).ok_or_else(|| Failure::new("the demo lacks an account"))
+        let bearer = |account: &Account| Principal {
+            as_of: account.revocation,
+            ..Principal::new(account.id, account.role)
+        };
+        found.map(bearer).ok_or_else(|| Failure::new("the demo lacks an account"))
     };
-    let (admin, restaurant) = (id_of(Role::Admin)?, id_of(Role::Restaurant)?);
-    let admin_principal = Principal { account_id: admin, role: Role::Admin };
+    let (admin, restaurant) = (bearer_of(Role::Admin)?, bearer_of(Role::Restaurant)?);
     let mut first = None;
     let mut present = Vec::new();
-    for id in store.memberships(restaurant).await.map_err(Failure::during("finding the demo"))? {
+    for id in store.memberships(restaurant.account_id).await.map_err(Failure::during("finding the demo"))? {
         let entry = engine.catalogue(id).await.map_err(Failure::during("finding the demo"))?;
         present.push((id, entry.restaurant().settings.name.to_string()));
     }
@@ -81,7 +84,7 @@ pub(crate) async fn ensure(engine: &Engine, store: &dyn Store) -> Result<Demo, F
             let name = document.settings.name.clone();
             let id = match present.iter().find(|(_, present)| *present == name) {
                 Some((id, _)) => *id,
-                None => add_restaurant(engine, &admin_principal, document, restaurant).await?,
+                None => add_restaurant(engine, &admin, document, restaurant.account_id).await?,
             };
             first.get_or_insert((id, name));
         }
@@ -92,9 +95,9 @@ pub(crate) async fn ensure(engine: &Engine, store: &dyn Store) -> Result<Demo, F
         restaurant_name,
         order: serde_json::from_str(ORDER).map_err(Failure::during("the demo's order"))?,
         admin,
-        customer: id_of(Role::Customer)?,
+        customer: bearer_of(Role::Customer)?,
         restaurant,
-        courier: id_of(Role::Courier)?,
+        courier: bearer_of(Role::Courier)?,
     })
 }
 
@@ -107,6 +110,9 @@ async fn ensure_account(
 ) -> Result<Account, Failure> {
     let during = |error: String| Failure::new(format!("adding the demo account {email}: {error}"));
     let find = async || match store.account_by_email(email).await {
+        Ok(Some(account)) if account.disabled_at.is_some() => {
+            Err(during(format!("it is disabled: enable it with `dabba accounts enable {}`", account.id)))
+        }
         Ok(Some(account)) if account.role != role => {
             Err(during(format!("it exists, with the role {}", account.role.as_str())))
         }
@@ -116,7 +122,7 @@ async fn ensure_account(
         return Ok(account);
     }
     // The platform itself adds its first admin; there is nobody else who could.
-    let platform = Principal { account_id: fresh_account_id(engine), role: Role::Admin };
+    let platform = Principal::new(fresh_account_id(engine), Role::Admin);
     let password = format!("{:016x}{:016x}", SystemRandom.next_u64(), SystemRandom.next_u64());
     let registration = Registration { email: email.to_owned(), name: name.to_owned(), password, role };
     match engine.register(Some(&platform), registration).await {

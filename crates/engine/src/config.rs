@@ -37,10 +37,12 @@ pub struct EngineConfig {
     pub measurement_interval: Duration,
     /// Maximum time for one measurement of a shard. A shard that takes longer counts as down.
     pub measurement_timeout: Duration,
-    /// How old a remembered membership may be. Changes by this server are seen at once.
+    /// Interval at which revocations by other servers are polled. Those by this server take effect at once.
+    pub revocation_poll_interval: Duration,
+    /// Maximum age of a cached membership. Changes by this server take effect at once.
     pub membership_max_age: Duration,
-    /// How old it may be while it cannot be looked up, so that staff goes on working when the shard that
-    /// knows the accounts is away.
+    /// Maximum age of a cached membership while the database that keeps the accounts does not answer, so that staff go on
+    /// working. A server that has read no revocations for this time refuses all tokens as unavailable.
     pub membership_max_stale_age: Duration,
     /// Passwords hashed side by side; each takes a core and [`PasswordCost::memory_kib`].
     pub concurrent_password_hashes: usize,
@@ -121,7 +123,8 @@ impl Default for EngineConfig {
             maintenance_interval: Duration::from_mins(1),
             measurement_interval: Duration::from_secs(10),
             measurement_timeout: Duration::from_secs(5),
-            membership_max_age: Duration::from_secs(5),
+            revocation_poll_interval: Duration::from_secs(1),
+            membership_max_age: Duration::from_secs(3),
             membership_max_stale_age: Duration::from_hours(1),
             concurrent_password_hashes: 2,
             password_cost: PasswordCost::default(),

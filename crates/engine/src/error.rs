@@ -28,6 +28,9 @@ pub enum Error {
     /// The e-mail address and the password do not fit together.
     #[error("the e-mail address or the password is wrong")]
     WrongCredentials,
+    /// The caller's token was revoked, or its account was disabled or deleted or has another role by now.
+    #[error("the token was revoked; sign in again")]
+    TokenRevoked,
     /// What was asked does not fit the state of things.
     #[error(transparent)]
     Conflict(#[from] Conflict),
@@ -150,6 +153,9 @@ pub enum Conflict {
     /// The e-mail address has an account.
     #[error("this e-mail address has an account")]
     EmailTaken,
+    /// No enabled admin would be left.
+    #[error("this is the only enabled admin; make or enable another one first")]
+    LastAdmin,
     /// The task is for a person.
     #[error(
         "a review cannot be retried, because no worker can do it; see to the order, then resolve the task"

@@ -38,11 +38,11 @@ use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{AccountId, Bucket, ExternalId, RestaurantId, Role};
 pub use dabba_store::panic_text;
-use dabba_store::{Store, Supervisor};
+use dabba_store::{Credential, RevocationRevision, Store, Supervisor};
 
 pub use accounts::{
-    EmailError, MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Registered, Registration,
-    check_email,
+    AccountAnswer, AccountFilter, AccountPatch, EmailError, MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH,
+    MIN_PASSWORD_LENGTH, NewPassword, Registered, Registration, check_email,
 };
 pub use catalogue::CatalogueEntry;
 pub use clock::{
@@ -72,6 +72,21 @@ pub struct Principal {
     pub account_id: AccountId,
     /// Its role.
     pub role: Role,
+    /// The revision of the account's last revocation when the token was issued.
+    pub as_of: RevocationRevision,
+}
+
+impl Principal {
+    /// A caller of an account that was never revoked, or that is in no store, as an operator's.
+    pub const fn new(account_id: AccountId, role: Role) -> Self {
+        Self { account_id, role, as_of: 0 }
+    }
+
+    /// What a write checks that must not follow a revocation.
+    pub(crate) const fn credential(&self) -> Credential {
+        let Self { account_id, role, as_of } = *self;
+        Credential { account_id, role, as_of }
+    }
 }
 
 /// The use cases. Cheap to share; one per process.
@@ -86,6 +101,7 @@ pub struct Engine {
     open_orders: Arc<orders::OpenOrders>,
     passwords: accounts::Passwords,
     memberships: accounts::MembershipCache,
+    revocations: Arc<accounts::Revocations>,
     gateway: Option<payments::Gateway>,
     nudges: Arc<nudge::Nudges>,
     post_commits: Arc<post_commit::PostCommits>,
@@ -140,6 +156,7 @@ impl Engine {
             open_orders,
             passwords: accounts::Passwords::new(&config, Arc::clone(&random)),
             memberships: accounts::MembershipCache::new(&config),
+            revocations: Arc::new(accounts::Revocations::new(&config)),
             gateway,
             nudges,
             post_commits,

@@ -71,6 +71,8 @@ codes! {
     IdempotencyKeyInvalid, "idempotency_key_invalid", BAD_REQUEST, "The idempotency key is not valid";
     /// There is no valid token.
     Unauthenticated, "unauthenticated", UNAUTHORIZED, "A valid token is needed";
+    /// The token was revoked, or its account was disabled or deleted or has another role.
+    TokenRevoked, "token_revoked", UNAUTHORIZED, "The token is revoked";
     /// E-mail address and password do not fit together.
     WrongCredentials, "wrong_credentials", UNAUTHORIZED, "The credentials are wrong";
     /// The caller may not do this.
@@ -127,6 +129,8 @@ codes! {
     AlreadyClosed, "already_closed", CONFLICT, "The restaurant is closed already";
     /// The e-mail address has an account.
     EmailTaken, "email_taken", CONFLICT, "The e-mail address has an account";
+    /// No enabled admin would be left.
+    LastAdmin, "last_admin", CONFLICT, "This is the last enabled admin";
     /// It is not at the version that was asked for.
     PreconditionFailed, "precondition_failed", PRECONDITION_FAILED, "It has changed";
     /// The host is not served here.
@@ -326,6 +330,7 @@ impl From<Error> for Problem {
             Error::ForbiddenChange(problems) => Self::new(Code::Forbidden, text).with("errors", problems),
             Error::Invalid(problems) => Self::invalid(&problems),
             Error::WrongCredentials => Self::new(Code::WrongCredentials, text),
+            Error::TokenRevoked => Self::new(Code::TokenRevoked, text),
             Error::Conflict(conflict) => conflict.into(),
             Error::KeyReused => Self::new(Code::IdempotencyKeyReused, text),
             Error::VersionMismatch { current } => {
@@ -385,6 +390,7 @@ impl From<Conflict> for Problem {
             Conflict::MenuRevision { current } => Self::new(Code::PreconditionFailed, text)
                 .with("current", current.menu)
                 .with("current_availability", current.availability),
+            Conflict::LastAdmin => Self::new(Code::LastAdmin, text),
             Conflict::EmailTaken => Self::new(Code::EmailTaken, text),
             Conflict::TaskForPeople => Self::new(Code::ReviewNotRetryable, text),
         }

@@ -1,5 +1,7 @@
 //! Every operation: one file a group, each with what its operations take and answer.
 
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod access;
 mod accounts;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod commands;
@@ -66,6 +68,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<App>> {
 fn api() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(crate::openapi::base())
         .merge(accounts::router())
+        .merge(access::router())
         .merge(tokens::router())
         .merge(restaurants::router())
         .merge(menus::router())

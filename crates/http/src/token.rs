@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dabba_domain::{AccountId, Role, Timestamp};
 use dabba_engine::Principal;
+use dabba_store::RevocationRevision;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -66,19 +67,17 @@ struct Claims {
     role: Role,
     iat: i64,
     exp: i64,
+    /// The revision of the account's last revocation when the token was issued. Tokens of earlier versions lack it.
+    #[serde(default)]
+    rev: RevocationRevision,
 }
 
-/// A token with which its bearer is this account until the lifetime is over.
-pub fn issue_token(
-    key: &SigningKey,
-    account_id: AccountId,
-    role: Role,
-    now: Timestamp,
-    lifetime: Duration,
-) -> String {
+/// Issues a token with which its bearer is this caller until the lifetime is over, or until the account is revoked again.
+pub fn issue_token(key: &SigningKey, bearer: &Principal, now: Timestamp, lifetime: Duration) -> String {
+    let Principal { account_id, role, as_of } = *bearer;
     let iat = now.as_second();
     let exp = iat.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX));
-    let claims = Claims { iss: ISSUER.to_owned(), sub: account_id, role, iat, exp };
+    let claims = Claims { iss: ISSUER.to_owned(), sub: account_id, role, iat, exp, rev: as_of };
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key.encoding).unwrap_or_else(|error| {
         // These claims can always be written and signed. Were it not so, the empty token would let
         // nobody in.
@@ -97,8 +96,9 @@ pub(crate) enum TokenError {
 }
 
 #[derive(Clone, Copy)]
-struct Verified {
-    principal: Principal,
+pub(crate) struct Verified {
+    pub(crate) principal: Principal,
+    pub(crate) issued_at: Timestamp,
     expires_at: i64,
 }
 
@@ -124,11 +124,11 @@ impl Verifier {
         Self { key: key.decoding.clone(), validation, verified }
     }
 
-    /// Who the bearer is.
-    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Principal, TokenError> {
+    /// Who the bearer is. Whether the token is revoked is not looked at.
+    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, TokenError> {
         if let Some(verified) = self.verified.get(token) {
             if now.as_second() < verified.expires_at {
-                return Ok(verified.principal);
+                return Ok(verified);
             }
             self.verified.invalidate(token);
             return Err(TokenError::Expired);
@@ -142,8 +142,10 @@ impl Verifier {
         if claims.exp <= now.as_second() {
             return Err(TokenError::Expired);
         }
-        let principal = Principal { account_id: claims.sub, role: claims.role };
-        self.verified.insert(token.into(), Verified { principal, expires_at: claims.exp });
-        Ok(principal)
+        let principal = Principal { account_id: claims.sub, role: claims.role, as_of: claims.rev };
+        let issued_at = Timestamp::from_second(claims.iat).map_err(|_| TokenError::Invalid)?;
+        let verified = Verified { principal, issued_at, expires_at: claims.exp };
+        self.verified.insert(token.into(), verified);
+        Ok(verified)
     }
 }

@@ -148,6 +148,16 @@ impl Client {
         self.call(Method::PUT, path)
     }
 
+    /// A request that changes a part of something.
+    pub fn patch(&self, path: &str) -> Call {
+        self.call(Method::PATCH, path)
+    }
+
+    /// A request that deletes something.
+    pub fn delete(&self, path: &str) -> Call {
+        self.call(Method::DELETE, path)
+    }
+
     fn call(&self, method: Method, path: &str) -> Call {
         let url = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
         let mut request = self.http.request(method, &url);

@@ -1,24 +1,47 @@
-//! Accounts and memberships. Each call but those under a key is one statement.
+//! Accounts and memberships. Each read is one statement, and each write one transaction.
+
+mod edits;
+mod revocations;
+
+use std::borrow::Cow;
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, RestaurantId, Role, ids::Id, order::Version, text::Name};
+use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, ids::Id, order::Version, text::Name};
 use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{
-    Account, AccountCreation, AccountStore, ClaimAt, ClaimOutcome, ClaimRecord, IdempotencyKey, PageSize,
-    Resource, StoreError, UnderKey,
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, ClaimAt, ClaimOutcome,
+    ClaimRecord, Credential, IdempotencyKey, MembershipChange, PageSize, Resource, Revocation,
+    RevocationRevision, StoreError, Subject, UnderKey,
 };
 use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
     PostgresStore, claims,
-    codec::{BELOW_EVERY_ID, read, read_id, read_name, read_timestamp, storable_text},
+    codec::{
+        BELOW_EVERY_ID, read, read_id, read_name, read_number, read_optional_timestamp, read_timestamp,
+        storable_text,
+    },
     failure::Failure,
+    pool::Connection,
 };
+
+/// The schema from which on accounts have a version and can be disabled, and credentials can be revoked.
+const SCHEMA: u32 = 11;
+
+macro_rules! state_columns {
+    () => {
+        "accounts.version, disabled_at_ns, deleted_at_ns, coalesce(\
+            (SELECT revision FROM revocations WHERE subject_kind = 'account' AND subject_id = accounts.id), 0)"
+    };
+}
+
+/// What stands for the state of an account in an earlier schema.
+const NO_STATE: &str = "1::bigint, NULL::bigint, NULL::bigint, 0::bigint";
 
 /// The columns that [`account_of`] reads, in its order.
 macro_rules! account_columns {
     () => {
-        "accounts.id, email, name, role, password_hash, created_at_ns"
+        concat!("accounts.id, email, name, role, password_hash, created_at_ns, ", state_columns!())
     };
 }
 
@@ -33,6 +56,12 @@ const FIND_MEMBERS: &str = concat!(
      WHERE memberships.restaurant_id = $1 AND memberships.account_id > $2 \
      ORDER BY memberships.account_id LIMIT $3"
 );
+
+const FIND_ACCOUNTS: &str =
+    concat!("SELECT ", account_columns!(), " FROM accounts WHERE id > $1 ORDER BY id LIMIT $2");
+
+const FIND_ACCOUNTS_OF_ROLE: &str =
+    concat!("SELECT ", account_columns!(), " FROM accounts WHERE role = $1 AND id > $2 ORDER BY id LIMIT $3");
 
 const FIND_MEMBERSHIPS: &str =
     "SELECT restaurant_id FROM memberships WHERE account_id = $1 ORDER BY restaurant_id";
@@ -55,18 +84,47 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("find_account_by_email", FIND_ACCOUNT_BY_EMAIL),
     ("find_members", FIND_MEMBERS),
     ("find_memberships", FIND_MEMBERSHIPS),
+    ("find_accounts", FIND_ACCOUNTS),
+    ("find_accounts_of_role", FIND_ACCOUNTS_OF_ROLE),
     ("delete_membership", DELETE_MEMBERSHIP),
+    ("update_account", edits::UPDATE_ACCOUNT),
+    ("find_other_admin", edits::FIND_OTHER_ADMIN),
+    ("delete_memberships", edits::DELETE_MEMBERSHIPS),
+    ("is_void", revocations::IS_VOID),
+    ("find_revocations", revocations::FIND_REVOCATIONS),
 ];
+
+impl PostgresStore {
+    /// A statement that reads accounts, for the schema that this server knows. Only the test of upgrades has servers that
+    /// know an earlier one.
+    fn of_known_schema(&self, sql: &'static str) -> Cow<'static, str> {
+        if self.known_schema < SCHEMA { sql.replace(state_columns!(), NO_STATE).into() } else { sql.into() }
+    }
+
+    /// Whether what a caller proved is void, in a transaction that writes.
+    async fn is_void(&self, connection: &Connection, by: Option<Credential>) -> Result<bool, Failure> {
+        match by {
+            Some(credential) if self.known_schema >= SCHEMA => {
+                revocations::is_void(connection, credential).await
+            }
+            _ => Ok(false),
+        }
+    }
+}
 
 #[async_trait]
 impl AccountStore for PostgresStore {
     async fn create_account_under(
         &self,
         account: &Account,
+        by: Option<Credential>,
         claim: Option<ClaimAt<'_>>,
     ) -> Result<UnderKey<AccountCreation>, StoreError> {
         let created_at_ns = exact_nanoseconds(account.created_at)?;
         self.under_key(claim, None, |connection| async move {
+            if self.is_void(&connection, by).await? {
+                return Ok((AccountCreation::CallerRevoked, None));
+            }
             let parameters: [&(dyn ToSql + Sync); 6] = [
                 &account.id.uuid(),
                 &account.email,
@@ -116,7 +174,8 @@ impl AccountStore for PostgresStore {
 
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
         self.read(async |connection| {
-            connection.query(FIND_ACCOUNT, &[&id.uuid()]).await?.first().map(account_of).transpose()
+            let sql = self.of_known_schema(FIND_ACCOUNT);
+            connection.query(&sql, &[&id.uuid()]).await?.first().map(account_of).transpose()
         })
         .await
     }
@@ -124,27 +183,81 @@ impl AccountStore for PostgresStore {
     async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
         let email = storable_text(email);
         self.read(async |connection| {
-            connection.query(FIND_ACCOUNT_BY_EMAIL, &[&email]).await?.first().map(account_of).transpose()
+            let sql = self.of_known_schema(FIND_ACCOUNT_BY_EMAIL);
+            connection.query(&sql, &[&email]).await?.first().map(account_of).transpose()
         })
         .await
     }
 
-    async fn add_member(&self, restaurant_id: RestaurantId, account_id: AccountId) -> Result<(), StoreError> {
+    async fn accounts(
+        &self,
+        role: Option<Role>,
+        after: Option<AccountId>,
+        limit: PageSize,
+    ) -> Result<Vec<Account>, StoreError> {
+        let (after, limit) = (after.map_or(BELOW_EVERY_ID, Id::uuid), i64::from(limit.get()));
         self.read(async |connection| {
-            connection.write(INSERT_MEMBERSHIP, &[&restaurant_id.uuid(), &account_id.uuid()]).await?;
-            Ok(())
+            let rows = match role {
+                None => connection.query(FIND_ACCOUNTS, &[&after, &limit]).await?,
+                Some(role) => {
+                    connection.query(FIND_ACCOUNTS_OF_ROLE, &[&role.as_str(), &after, &limit]).await?
+                }
+            };
+            rows.iter().map(account_of).collect()
         })
         .await
     }
 
-    async fn remove_member(
+    async fn edit_account_under(
+        &self,
+        edit: &AccountEdit,
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<AccountEditOutcome>, StoreError> {
+        self.under_key(claim, None, |connection| async move { edits::edit(&connection, edit).await }).await
+    }
+
+    async fn revoke(
+        &self,
+        subject: Subject,
+        by: Option<Credential>,
+        at: Timestamp,
+    ) -> Result<Option<RevocationRevision>, StoreError> {
+        self.in_transaction(|connection| async move {
+            if self.is_void(&connection, by).await? {
+                return Ok(None);
+            }
+            revocations::revoke(&connection, subject, at).await.map(Some)
+        })
+        .await
+    }
+
+    async fn revocations(
+        &self,
+        after: RevocationRevision,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        if self.known_schema < SCHEMA {
+            return Ok(Vec::new());
+        }
+        self.read(async |connection| revocations::page(connection, after, limit).await).await
+    }
+
+    async fn set_membership(
         &self,
         restaurant_id: RestaurantId,
         account_id: AccountId,
-    ) -> Result<bool, StoreError> {
-        self.read(async |connection| {
-            let parameters = (restaurant_id.uuid(), account_id.uuid());
-            Ok(connection.write(DELETE_MEMBERSHIP, &[&parameters.0, &parameters.1]).await? == 1)
+        is_member: bool,
+        by: Option<Credential>,
+    ) -> Result<MembershipChange, StoreError> {
+        self.in_transaction(|connection| async move {
+            if self.is_void(&connection, by).await? {
+                return Ok(MembershipChange::CallerRevoked);
+            }
+            let sql = if is_member { INSERT_MEMBERSHIP } else { DELETE_MEMBERSHIP };
+            Ok(match connection.execute(sql, &[&restaurant_id.uuid(), &account_id.uuid()]).await? {
+                0 => MembershipChange::Unchanged,
+                _ => MembershipChange::Done,
+            })
         })
         .await
     }
@@ -158,7 +271,8 @@ impl AccountStore for PostgresStore {
         let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
         self.read(async |connection| {
             let limit = i64::from(limit.get());
-            let rows = connection.query(FIND_MEMBERS, &[&restaurant_id.uuid(), &after, &limit]).await?;
+            let sql = self.of_known_schema(FIND_MEMBERS);
+            let rows = connection.query(&sql, &[&restaurant_id.uuid(), &after, &limit]).await?;
             rows.iter().map(account_of).collect()
         })
         .await
@@ -181,5 +295,9 @@ fn account_of(row: &Row) -> Result<Account, Failure> {
         role: read_name(row, 3, Role::from_name)?,
         password_hash: read(row, 4)?,
         created_at: read_timestamp(row, 5)?,
+        version: read_number(row, 6)?,
+        disabled_at: read_optional_timestamp(row, 7)?,
+        deleted_at: read_optional_timestamp(row, 8)?,
+        revocation: read(row, 9)?,
     })
 }

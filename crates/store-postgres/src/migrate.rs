@@ -42,6 +42,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V8__versions", include_str!("../migrations/V8__versions.sql")),
     ("V9__copies", include_str!("../migrations/V9__copies.sql")),
     ("V10__giving_away", include_str!("../migrations/V10__giving_away.sql")),
+    ("V11__revocations", include_str!("../migrations/V11__revocations.sql")),
 ];
 
 /// The version of the newest migration: they are numbered from 1 without a gap.

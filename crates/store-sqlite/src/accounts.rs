@@ -1,25 +1,41 @@
 //! Accounts and memberships.
 
+mod edits;
+mod revocations;
+
+use std::path::Path;
+
 use async_trait::async_trait;
-use dabba_domain::{AccountId, RestaurantId, Role, order::Version, text::Name};
+use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, order::Version, text::Name};
 use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{
-    Account, AccountCreation, AccountStore, ClaimAt, ClaimOutcome, ClaimRecord, IdempotencyKey, PageSize,
-    Resource, StoreError, UnderKey,
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, ClaimAt, ClaimOutcome,
+    ClaimRecord, Credential, IdempotencyKey, MembershipChange, PageSize, Resource, Revocation,
+    RevocationRevision, StoreError, Subject, UnderKey,
 };
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, OpenFlags, Params, Row, Transaction, params};
 
 use crate::{
     SqliteStore,
     claims::{self, OwnedClaim},
-    codec::{BELOW_EVERY_ID, id_bytes, read_id, read_name, read_text, read_timestamp},
+    codec::{
+        BELOW_EVERY_ID, id_bytes, read_id, read_name, read_number, read_optional_timestamp, read_text,
+        read_timestamp,
+    },
     failure::Failure,
+};
+
+#[cfg(test)]
+pub(crate) use self::{
+    edits::{DELETE_MEMBERSHIPS, FIND_OTHER_ADMIN, UPDATE_ACCOUNT},
+    revocations::{FIND_REVOCATIONS, IS_VOID},
 };
 
 /// The columns that [`account_of`] reads, in its order.
 macro_rules! account_columns {
     () => {
-        "accounts.id, email, name, role, password_hash, created_at_ns"
+        "accounts.id, email, name, role, password_hash, created_at_ns, accounts.version, disabled_at_ns, deleted_at_ns, \
+         coalesce((SELECT revision FROM revocations WHERE subject_kind = 'account' AND subject_id = accounts.id), 0)"
     };
 }
 
@@ -45,6 +61,12 @@ const INSERT_ACCOUNT: &str = "\
     INSERT INTO accounts (id, email, name, role, password_hash, created_at_ns) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (email) DO NOTHING";
 
+pub(crate) const FIND_ACCOUNTS: &str =
+    concat!("SELECT ", account_columns!(), " FROM accounts WHERE id > ?1 ORDER BY id LIMIT ?2");
+
+pub(crate) const FIND_ACCOUNTS_OF_ROLE: &str =
+    concat!("SELECT ", account_columns!(), " FROM accounts WHERE role = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
+
 const INSERT_MEMBERSHIP: &str = "\
     INSERT INTO memberships (restaurant_id, account_id) VALUES (?1, ?2) \
     ON CONFLICT (restaurant_id, account_id) DO NOTHING";
@@ -52,17 +74,34 @@ const INSERT_MEMBERSHIP: &str = "\
 pub(crate) const DELETE_MEMBERSHIP: &str =
     "DELETE FROM memberships WHERE restaurant_id = ?1 AND account_id = ?2";
 
+impl SqliteStore {
+    /// Returns an account of the database at `path`, without a claim to the database: another process may serve it. Blocks
+    /// the thread.
+    pub fn account_at(path: &Path, id: AccountId) -> Result<Option<Account>, StoreError> {
+        let read = || -> Result<Option<Account>, Failure> {
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            let mut statement = connection.prepare(FIND_ACCOUNT)?;
+            statement.query([id_bytes(id)])?.next()?.map(account_of).transpose()
+        };
+        read().map_err(StoreError::from)
+    }
+}
+
 #[async_trait]
 impl AccountStore for SqliteStore {
     async fn create_account_under(
         &self,
         account: &Account,
+        by: Option<Credential>,
         claim: Option<ClaimAt<'_>>,
     ) -> Result<UnderKey<AccountCreation>, StoreError> {
         let (account, claim) = (account.clone(), claim.map(OwnedClaim::from));
         self.writer
             .write(move |transaction| {
                 claims::under(transaction, claim.as_ref(), None, || {
+                    if revocations::is_void(transaction, by)? {
+                        return Ok((AccountCreation::CallerRevoked, None));
+                    }
                     let creation = create(transaction, &account)?;
                     let is_created = creation == AccountCreation::Created;
                     Ok((creation, is_created.then_some((Resource::Account(account.id), 1))))
@@ -118,25 +157,78 @@ impl AccountStore for SqliteStore {
             .await
     }
 
-    async fn add_member(&self, restaurant_id: RestaurantId, account_id: AccountId) -> Result<(), StoreError> {
-        self.writer
-            .write(move |transaction| {
-                let parameters = [id_bytes(restaurant_id), id_bytes(account_id)];
-                transaction.prepare_cached(INSERT_MEMBERSHIP)?.execute(parameters)?;
-                Ok(())
+    async fn accounts(
+        &self,
+        role: Option<Role>,
+        after: Option<AccountId>,
+        limit: PageSize,
+    ) -> Result<Vec<Account>, StoreError> {
+        let after = after.map_or(BELOW_EVERY_ID, id_bytes);
+        self.readers
+            .read(move |connection| match role {
+                None => accounts(connection, FIND_ACCOUNTS, params![after, limit.get()]),
+                Some(role) => {
+                    accounts(connection, FIND_ACCOUNTS_OF_ROLE, params![role.as_str(), after, limit.get()])
+                }
             })
             .await
     }
 
-    async fn remove_member(
+    async fn edit_account_under(
+        &self,
+        edit: &AccountEdit,
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<AccountEditOutcome>, StoreError> {
+        let (edit, claim) = (edit.clone(), claim.map(OwnedClaim::from));
+        self.writer
+            .write(move |transaction| {
+                claims::under(transaction, claim.as_ref(), None, || edits::edit(transaction, &edit))
+            })
+            .await
+    }
+
+    async fn revoke(
+        &self,
+        subject: Subject,
+        by: Option<Credential>,
+        at: Timestamp,
+    ) -> Result<Option<RevocationRevision>, StoreError> {
+        self.writer
+            .write(move |transaction| {
+                if revocations::is_void(transaction, by)? {
+                    return Ok(None);
+                }
+                revocations::revoke(transaction, subject, at).map(Some)
+            })
+            .await
+    }
+
+    async fn revocations(
+        &self,
+        after: RevocationRevision,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.readers.read(move |connection| revocations::page(connection, after, limit)).await
+    }
+
+    async fn set_membership(
         &self,
         restaurant_id: RestaurantId,
         account_id: AccountId,
-    ) -> Result<bool, StoreError> {
+        is_member: bool,
+        by: Option<Credential>,
+    ) -> Result<MembershipChange, StoreError> {
         self.writer
             .write(move |transaction| {
+                if revocations::is_void(transaction, by)? {
+                    return Ok(MembershipChange::CallerRevoked);
+                }
+                let sql = if is_member { INSERT_MEMBERSHIP } else { DELETE_MEMBERSHIP };
                 let parameters = [id_bytes(restaurant_id), id_bytes(account_id)];
-                Ok(transaction.prepare_cached(DELETE_MEMBERSHIP)?.execute(parameters)? == 1)
+                Ok(match transaction.prepare_cached(sql)?.execute(parameters)? {
+                    0 => MembershipChange::Unchanged,
+                    _ => MembershipChange::Done,
+                })
             })
             .await
     }
@@ -147,7 +239,12 @@ impl AccountStore for SqliteStore {
         after: Option<AccountId>,
         limit: PageSize,
     ) -> Result<Vec<Account>, StoreError> {
-        self.readers.read(move |connection| members(connection, restaurant_id, after, limit)).await
+        let after = after.map_or(BELOW_EVERY_ID, id_bytes);
+        self.readers
+            .read(move |connection| {
+                accounts(connection, FIND_MEMBERS, params![id_bytes(restaurant_id), after, limit.get()])
+            })
+            .await
     }
 
     async fn memberships(&self, account_id: AccountId) -> Result<Vec<RestaurantId>, StoreError> {
@@ -177,20 +274,14 @@ fn create(transaction: &Transaction<'_>, account: &Account) -> Result<AccountCre
     Ok(if inserted == 1 { AccountCreation::Created } else { AccountCreation::EmailTaken })
 }
 
-fn members(
-    connection: &Connection,
-    restaurant_id: RestaurantId,
-    after: Option<AccountId>,
-    limit: PageSize,
-) -> Result<Vec<Account>, Failure> {
-    let after = after.map_or(BELOW_EVERY_ID, id_bytes);
-    let mut statement = connection.prepare_cached(FIND_MEMBERS)?;
-    let mut rows = statement.query(params![id_bytes(restaurant_id), after, limit.get()])?;
-    let mut members = Vec::new();
+fn accounts(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<Account>, Failure> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    let mut accounts = Vec::new();
     while let Some(row) = rows.next()? {
-        members.push(account_of(row)?);
+        accounts.push(account_of(row)?);
     }
-    Ok(members)
+    Ok(accounts)
 }
 
 fn account_of(row: &Row<'_>) -> Result<Account, Failure> {
@@ -201,5 +292,9 @@ fn account_of(row: &Row<'_>) -> Result<Account, Failure> {
         role: read_name(row, 3, Role::from_name)?,
         password_hash: read_text(row, 4)?.to_owned(),
         created_at: read_timestamp(row, 5)?,
+        version: read_number(row, 6)?,
+        disabled_at: read_optional_timestamp(row, 7)?,
+        deleted_at: read_optional_timestamp(row, 8)?,
+        revocation: row.get(9)?,
     })
 }

@@ -33,6 +33,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V5__external_ids", include_str!("../migrations/V5__external_ids.sql")),
     ("V6__availability", include_str!("../migrations/V6__availability.sql")),
     ("V7__versions", include_str!("../migrations/V7__versions.sql")),
+    ("V8__revocations", include_str!("../migrations/V8__revocations.sql")),
 ];
 
 /// The version of the newest migration: they are numbered from 1 without a gap.

@@ -17,10 +17,17 @@ use crate::{
 /// All statements that look for rows, other than the lists of orders.
 const STATEMENTS: &[&str] = &[
     accounts::DELETE_MEMBERSHIP,
+    accounts::DELETE_MEMBERSHIPS,
     accounts::FIND_ACCOUNT,
+    accounts::FIND_ACCOUNTS,
+    accounts::FIND_ACCOUNTS_OF_ROLE,
     accounts::FIND_ACCOUNT_BY_EMAIL,
     accounts::FIND_MEMBERS,
     accounts::FIND_MEMBERSHIPS,
+    accounts::FIND_OTHER_ADMIN,
+    accounts::FIND_REVOCATIONS,
+    accounts::IS_VOID,
+    accounts::UPDATE_ACCOUNT,
     audit::ALL_CLAIMS,
     audit::ALL_STOCK,
     audit::ALL_TASKS,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, Bucket, ExternalId, OrderId, RestaurantId, TaskId, Timestamp,
+    AccountId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
     menu::{Availability, Menu},
     order::{Order, RecordedEvent, TaskQueue, Version},
     restaurant::{Restaurant, Revision},
@@ -14,11 +14,12 @@ use dabba_domain::{
 use futures::stream::BoxStream;
 
 use crate::{
-    Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
-    CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor,
-    FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement, MenuRevisions, OrderPage, OrderQuery,
-    OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, ScopedKey,
-    StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure,
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, AuditStore, Catalogue,
+    CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
+    CommitOutcome, Credential, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement,
+    MembershipChange, MenuRevisions, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus,
+    Resource, RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, ScopedKey, StockEdit,
+    StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, Subject, TaskFailure,
     TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 
@@ -226,9 +227,40 @@ impl<I: Interceptor> AccountStore for InterceptedStore<I> {
     async fn create_account_under(
         &self,
         account: &Account,
+        by: Option<Credential>,
         claim: Option<ClaimAt<'_>>,
     ) -> Result<UnderKey<AccountCreation>, StoreError> {
-        self.around(StoreCall::Other, self.inner.create_account_under(account, claim)).await
+        self.around(StoreCall::Other, self.inner.create_account_under(account, by, claim)).await
+    }
+    async fn accounts(
+        &self,
+        role: Option<Role>,
+        after: Option<AccountId>,
+        limit: PageSize,
+    ) -> Result<Vec<Account>, StoreError> {
+        self.around(StoreCall::Other, self.inner.accounts(role, after, limit)).await
+    }
+    async fn edit_account_under(
+        &self,
+        edit: &AccountEdit,
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<AccountEditOutcome>, StoreError> {
+        self.around(StoreCall::Other, self.inner.edit_account_under(edit, claim)).await
+    }
+    async fn revoke(
+        &self,
+        subject: Subject,
+        by: Option<Credential>,
+        at: Timestamp,
+    ) -> Result<Option<RevocationRevision>, StoreError> {
+        self.around(StoreCall::Other, self.inner.revoke(subject, by, at)).await
+    }
+    async fn revocations(
+        &self,
+        after: RevocationRevision,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.around(StoreCall::Other, self.inner.revocations(after, limit)).await
     }
     async fn claim_for_account(
         &self,
@@ -251,15 +283,15 @@ impl<I: Interceptor> AccountStore for InterceptedStore<I> {
     async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
         self.around(StoreCall::Other, self.inner.account_by_email(email)).await
     }
-    async fn add_member(&self, restaurant_id: RestaurantId, account_id: AccountId) -> Result<(), StoreError> {
-        self.around(StoreCall::Other, self.inner.add_member(restaurant_id, account_id)).await
-    }
-    async fn remove_member(
+    async fn set_membership(
         &self,
         restaurant_id: RestaurantId,
         account_id: AccountId,
-    ) -> Result<bool, StoreError> {
-        self.around(StoreCall::Other, self.inner.remove_member(restaurant_id, account_id)).await
+        is_member: bool,
+        by: Option<Credential>,
+    ) -> Result<MembershipChange, StoreError> {
+        let set = self.inner.set_membership(restaurant_id, account_id, is_member, by);
+        self.around(StoreCall::Other, set).await
     }
     async fn members(
         &self,

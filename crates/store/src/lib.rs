@@ -27,12 +27,16 @@ mod hint;
 pub mod intercept;
 mod measure;
 mod query;
+mod revocation;
 mod shards;
 mod supervise;
 mod task;
 pub mod transfer;
 
-pub use account::{Account, AccountCreation, AccountStore};
+pub use account::{
+    Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, EditedAccount,
+    MembershipChange,
+};
 pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_orders_asked};
 pub use backoff::Backoff;
 pub use catalogue::{
@@ -51,6 +55,7 @@ pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
 pub use query::{
     FeedCursor, FeedEntry, OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize,
 };
+pub use revocation::{Credential, Revocation, RevocationRevision, Subject};
 pub use shards::{
     BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
     ShardedStore, ShardedStoreError,

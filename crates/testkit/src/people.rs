@@ -30,19 +30,19 @@ impl Person {
         role: Role,
     ) -> Self {
         // The first admin of a server is made from outside the API, as here.
-        let platform =
-            Principal { account_id: AccountId::from_uuid(PLATFORM).expect("a UUIDv7"), role: Role::Admin };
+        let platform = Principal::new(AccountId::from_uuid(PLATFORM).expect("a UUIDv7"), Role::Admin);
         let email = format!("{}@example.org", name.replace(' ', "-"));
         let registration =
             Registration { email: email.clone(), name: name.to_owned(), password: PASSWORD.to_owned(), role };
         let account = engine.register(Some(&platform), registration).await.expect("an account can be made");
-        let token = issue_token(key, account.id, role, engine.now(), lifetime);
+        let bearer = Principal { as_of: account.revocation, ..Principal::new(account.id, role) };
+        let token = issue_token(key, &bearer, engine.now(), lifetime);
         Self { id: account.id, role, email, token }
     }
 
     /// As the engine knows them.
     pub const fn principal(&self) -> Principal {
-        Principal { account_id: self.id, role: self.role }
+        Principal::new(self.id, self.role)
     }
 }
 

@@ -197,11 +197,15 @@ impl Running {
         let measured = ConnectionMetrics::new(&mut registry);
         let app = app(Arc::clone(&engine), http.clone(), registry);
         let serve = serve(listener, app, told(stopped), connections.clone(), measured);
-        let (watch, measure) = (Arc::clone(&engine).watch_catalogues(), Arc::clone(&engine).measure_shards());
+        let watch = futures::future::join(
+            Arc::clone(&engine).watch_catalogues(),
+            Arc::clone(&engine).watch_revocations(),
+        );
+        let measure = Arc::clone(&engine).measure_shards();
         let serving = tokio::spawn(async {
             tokio::select! {
                 served = serve => served,
-                () = watch => unreachable!("an engine watches for as long as it is asked to"),
+                ((), ()) = watch => unreachable!("an engine watches for as long as it is asked to"),
                 () = measure => unreachable!("an engine measures for as long as it is asked to"),
             }
         });

@@ -179,7 +179,7 @@ async fn import_into(settings: &Settings, databases: &Databases, import: Import)
     let clock = data::server_clock(sandbox::clock_of(settings, databases)?, settings);
     data::synchronize(&clock, &*store).await?;
     let engine = data::start_engine(&store, clock, None, databases, settings);
-    let admin = Principal { account_id: demo_data::fresh_account_id(&engine), role: Role::Admin };
+    let admin = Principal::new(demo_data::fresh_account_id(&engine), Role::Admin);
     let result = import.into_target(&EngineTarget { engine: &engine, admin }).await;
     engine.shut_down(CLOSING_TIME).await;
     result

@@ -164,7 +164,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 /// In the databases themselves.
 async fn within(engine: &Engine, action: Action) -> Result<(), Failure> {
-    let admin = Principal { account_id: demo_data::fresh_account_id(engine), role: Role::Admin };
+    let admin = Principal::new(demo_data::fresh_account_id(engine), Role::Admin);
     match action {
         Action::List { json } => {
             let (mut after, mut is_incomplete, mut is_empty) = (None, false, true);

@@ -3,10 +3,16 @@
 use std::path::PathBuf;
 
 use dabba_domain::{AccountId, Bucket, Role, Timestamp};
-use dabba_engine::{Random as _, SystemRandom};
+use dabba_engine::{Principal, Random as _, SystemRandom};
+use dabba_store::RevocationRevision;
+use dabba_store_sqlite::SqliteStore;
 
 use crate::{
-    commands::DataArguments, databases::Databases, failure::Failure, output, sandbox, settings::Bounded,
+    commands::{DataArguments, block_on},
+    databases::{Databases, Opened},
+    failure::Failure,
+    output, sandbox,
+    settings::{Bounded, Settings},
     signing_key,
 };
 
@@ -29,17 +35,18 @@ pub(crate) struct Arguments {
     settings: DataArguments,
 }
 
-fn role(name: &str) -> Result<Role, String> {
+pub(super) fn role(name: &str) -> Result<Role, String> {
     Role::from_name(name).ok_or_else(|| "must be customer, restaurant, courier or admin".into())
 }
 
-/// Prints a token. Reads a file and nothing else, so a server may run on the same data directory.
+/// Prints a token. A server may run on the same data directory: of an embedded database, the account is only read.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load_with(|flags| {
         flags.signing_key_file = arguments.signing_key_file;
         flags.token_lifetime_seconds = arguments.lifetime_seconds;
     })?;
-    let now = sandbox::clock_of(&settings, &Databases::from_settings(&settings)?)?.now();
+    let databases = Databases::from_settings(&settings)?;
+    let now = sandbox::clock_of(&settings, &databases)?.now();
     let account_id = match (arguments.account, arguments.role) {
         (Some(account_id), _) => account_id,
         (None, Role::Admin) => fresh_account_id(now),
@@ -55,8 +62,46 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         )));
     }
     let key = signing_key::read(&path)?;
+    let as_of = match arguments.account {
+        Some(account_id) => block_on(revision_of(account_id, arguments.role, &databases, &settings))?,
+        None => 0,
+    };
+    let bearer = Principal { as_of, ..Principal::new(account_id, arguments.role) };
     let lifetime = settings.token_lifetime_seconds.seconds();
-    output::line(dabba_http::issue_token(&key, account_id, arguments.role, now, lifetime))
+    output::line(dabba_http::issue_token(&key, &bearer, now, lifetime))
+}
+
+/// The revision of an account's last revocation, which its token states. Fails for an account that must have no token of
+/// this role. An id may have no account.
+async fn revision_of(
+    id: AccountId,
+    role: Role,
+    databases: &Databases,
+    settings: &Settings,
+) -> Result<RevocationRevision, Failure> {
+    let during = || format!("looking up account {id}");
+    let account = match databases {
+        Databases::Embedded(file) if !file.exists() => None,
+        Databases::Embedded(file) => SqliteStore::account_at(file, id).map_err(Failure::during(during()))?,
+        Databases::Postgres(_) => {
+            let Opened { store, .. } = databases.open_to_read(settings).await?;
+            let account = store.account(id).await;
+            store.close().await;
+            account.map_err(Failure::during(during()))?
+        }
+    };
+    match account {
+        None => Ok(0),
+        Some(account) if account.disabled_at.is_some() => Err(Failure::new(format!(
+            "account {id} is disabled, so it gets no token: enable it with `dabba accounts enable {id}`"
+        ))),
+        Some(account) if account.role != role => Err(Failure::new(format!(
+            "account {id} has the role {}, so it gets no token for the role {}",
+            account.role.as_str(),
+            role.as_str()
+        ))),
+        Some(account) => Ok(account.revocation),
+    }
 }
 
 /// An id of an account that is in no store.

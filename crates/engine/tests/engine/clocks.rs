@@ -74,8 +74,8 @@ async fn servers_with_different_clocks_keep_the_same_deadlines_and_leases() {
 
     // The restaurant is warned after six minutes at the earliest.
     let account = |number| AccountId::generate(clock.now(), Bucket::from_random(0), number);
-    let admin = Principal { account_id: account(1), role: Role::Admin };
-    let customer = Principal { account_id: account(4), role: Role::Customer };
+    let admin = Principal::new(account(1), Role::Admin);
+    let customer = Principal::new(account(4), Role::Customer);
     let entry = engine.create_restaurant(&admin, settings(), menu_with_dal_at(500)).await.unwrap();
     engine.place(&customer, entry.restaurant().id, &dal(1), key("1")).await.unwrap();
     let other = engine_on(&other_store, Arc::clone(&other_clock) as _, config(), 13);

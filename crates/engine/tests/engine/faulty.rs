@@ -10,19 +10,20 @@ use std::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, Bucket, ExternalId, OrderId, RestaurantId, TaskId, Timestamp,
+    AccountId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
     menu::{Availability, Menu},
     order::{Order, RecordedEvent, TaskQueue, Version},
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
 use dabba_store::{
-    Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
-    CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor,
-    FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement, MenuRevisions, OrderPage, OrderQuery,
-    OrderStore, PageSize, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit, StockLevel,
-    StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease, TaskPage,
-    TaskResolution, TaskRetry, TaskStore, UnderKey,
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, AuditStore, Catalogue,
+    CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
+    CommitOutcome, Credential, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement,
+    MembershipChange, MenuRevisions, OrderPage, OrderQuery, OrderStore, PageSize, Resource,
+    RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, ScopedKey, StockEdit, StockLevel,
+    StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, Subject, TaskFailure, TaskLease,
+    TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
@@ -483,9 +484,47 @@ impl AccountStore for FaultyStore {
     async fn create_account_under(
         &self,
         account: &Account,
+        by: Option<Credential>,
         claim: Option<ClaimAt<'_>>,
     ) -> Result<UnderKey<AccountCreation>, StoreError> {
-        self.inner.create_account_under(account, claim).await
+        self.inner.create_account_under(account, by, claim).await
+    }
+    async fn accounts(
+        &self,
+        role: Option<Role>,
+        after: Option<AccountId>,
+        limit: PageSize,
+    ) -> Result<Vec<Account>, StoreError> {
+        self.inner.accounts(role, after, limit).await
+    }
+    async fn edit_account_under(
+        &self,
+        edit: &AccountEdit,
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<AccountEditOutcome>, StoreError> {
+        let written = self.inner.edit_account_under(edit, claim).await;
+        self.write_gate.pass().await;
+        written
+    }
+    async fn revoke(
+        &self,
+        subject: Subject,
+        by: Option<Credential>,
+        at: Timestamp,
+    ) -> Result<Option<RevocationRevision>, StoreError> {
+        let written = self.inner.revoke(subject, by, at).await;
+        self.write_gate.pass().await;
+        written
+    }
+    async fn revocations(
+        &self,
+        after: RevocationRevision,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        if self.hides_accounts.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("as the test says".to_owned()));
+        }
+        self.inner.revocations(after, limit).await
     }
     async fn claim_for_account(
         &self,
@@ -508,17 +547,14 @@ impl AccountStore for FaultyStore {
     async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
         self.inner.account_by_email(email).await
     }
-    async fn add_member(&self, restaurant_id: RestaurantId, account_id: AccountId) -> Result<(), StoreError> {
-        let written = self.inner.add_member(restaurant_id, account_id).await;
-        self.write_gate.pass().await;
-        written
-    }
-    async fn remove_member(
+    async fn set_membership(
         &self,
         restaurant_id: RestaurantId,
         account_id: AccountId,
-    ) -> Result<bool, StoreError> {
-        let written = self.inner.remove_member(restaurant_id, account_id).await;
+        is_member: bool,
+        by: Option<Credential>,
+    ) -> Result<MembershipChange, StoreError> {
+        let written = self.inner.set_membership(restaurant_id, account_id, is_member, by).await;
         self.write_gate.pass().await;
         written
     }

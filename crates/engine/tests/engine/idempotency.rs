@@ -36,7 +36,7 @@ async fn a_key_belongs_to_one_request_of_one_customer() {
     let first = world.place(&dal(1), "a").await.unwrap().order;
     assert!(matches!(world.place(&dal(2), "a").await, Err(Error::KeyReused)));
     let account_id = AccountId::generate(start_of_time(), Bucket::from_random(0), 400);
-    let other = Principal { account_id, role: Role::Customer };
+    let other = Principal::new(account_id, Role::Customer);
     let theirs = world.engine.place(&other, world.restaurant_id, &dal(1), key("a")).await.unwrap();
     assert!(!theirs.replayed);
     assert_ne!(theirs.order.id, first.id);
@@ -120,7 +120,7 @@ async fn others_may_neither_see_nor_move_an_order() {
     let order = world.place(&dal(1), "a").await.unwrap().order;
     let account_id = AccountId::generate(start_of_time(), Bucket::from_random(0), 400);
     for role in [Role::Customer, Role::Restaurant, Role::Courier] {
-        let stranger = Principal { account_id, role };
+        let stranger = Principal::new(account_id, role);
         assert!(matches!(world.engine.order(&stranger, order.id).await, Err(Error::NotFound("order"))));
         let limit = dabba_store::PageSize::DEFAULT;
         assert!(matches!(

@@ -18,7 +18,7 @@ use crate::{
 
 fn courier() -> Principal {
     let account_id = AccountId::generate(start_of_time(), Bucket::from_random(0), 9 << 2);
-    Principal { account_id, role: Role::Courier }
+    Principal::new(account_id, Role::Courier)
 }
 
 fn ready(order_id: OrderId, name: &str) -> CommandRequest {

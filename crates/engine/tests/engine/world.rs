@@ -107,8 +107,8 @@ impl World {
         let account = |number: u64| {
             AccountId::generate(start_of_time(), dabba_domain::Bucket::from_random(0), number << 2)
         };
-        let admin = Principal { account_id: account(1), role: Role::Admin };
-        let customer = Principal { account_id: account(2), role: Role::Customer };
+        let admin = Principal::new(account(1), Role::Admin);
+        let customer = Principal::new(account(2), Role::Customer);
         let entry = engine.create_restaurant(&admin, settings(), menu_with_dal_at(500)).await.unwrap();
         let restaurant_id = entry.restaurant().id;
         let registration = Registration {
@@ -119,7 +119,7 @@ impl World {
         };
         let account = engine.register(Some(&admin), registration).await.unwrap();
         engine.add_member(&admin, restaurant_id, account.id).await.unwrap();
-        let staff = Principal { account_id: account.id, role: Role::Restaurant };
+        let staff = Principal::new(account.id, Role::Restaurant);
         Self { engine, store, clock, restaurant_id, customer, staff, admin, gateway, directory: None }
     }
 

@@ -8,7 +8,7 @@ use axum::{
 };
 use dabba_engine::Principal;
 
-use crate::{App, observe::Seen, problem::Problem};
+use crate::{App, observe::Seen, problem::Problem, token::Verified};
 
 /// The caller; without a valid token the request is refused.
 #[derive(Clone, Copy, Debug)]
@@ -43,13 +43,13 @@ impl FromRequestParts<Arc<App>> for MaybeCaller {
         let Some(token) = token else {
             return Err(Problem::unauthenticated("Authorization must be Bearer and a token."));
         };
-        match app.verifier.verify(token, app.engine.now()) {
-            Ok(principal) => {
-                Seen::note(parts, principal);
-                app.limits.budgets.check_account(&principal, parts)?;
-                Ok(Self(Some(principal)))
-            }
-            Err(error) => Err(Problem::invalid_token(error.to_string())),
-        }
+        let Verified { principal, issued_at, .. } = app
+            .verifier
+            .verify(token, app.engine.now())
+            .map_err(|error| Problem::invalid_token(error.to_string()))?;
+        Seen::note(parts, principal);
+        app.engine.admit(&principal, issued_at).await?;
+        app.limits.budgets.check_account(&principal, parts)?;
+        Ok(Self(Some(principal)))
     }
 }

@@ -173,9 +173,9 @@ refusals! {
     /// Of every operation that writes.
     WriteFailures: Internal Overloaded Unavailable OutcomeUnknown;
     /// Of operations that need a token.
-    NotSignedIn: Unauthenticated;
+    NotSignedIn: Unauthenticated TokenRevoked;
     /// Of operations that look at a token when there is one.
-    BadToken: Unauthenticated;
+    BadToken: Unauthenticated TokenRevoked;
     /// Of operations for certain callers.
     NotAllowed: Forbidden;
     /// Of operations on something that may not be there.
@@ -240,6 +240,13 @@ refusals! {
         IdempotencyKeyReused AlreadyClosed TooManyChanges;
     /// Of opening a restaurant that was closed permanently.
     NotReopened: IdempotencyKeyInvalid IdempotencyKeyReused TooManyChanges;
+    /// Of a change of an account.
+    NotChanged: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType Invalid
+        IdempotencyKeyReused LastAdmin PreconditionFailed TooManyChanges;
+    /// Of the deletion of an account.
+    NotDeleted: BadRequest LastAdmin PreconditionFailed;
+    /// Of revoking tokens.
+    NotRevoked: IdempotencyKeyInvalid IdempotencyKeyReused;
     /// Of asking for a token.
     NotAuthenticated: WrongCredentials TooManyRequests;
 }

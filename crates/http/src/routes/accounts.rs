@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, text::Name};
@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{KeyParameter, mark};
 use crate::{
     App,
-    extract::{Caller, JsonBody, MaybeCaller, MaybeKey},
+    extract::{Caller, JsonBody, MaybeCaller, MaybeKey, etag},
     limit::ClientAddress,
     problem::{BadToken, Failures, Missing, NotAllowed, NotRegistered, NotSignedIn, Result, WriteFailures},
 };
@@ -32,17 +32,33 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 #[schema(as = Account)]
 pub(super) struct AccountBody {
     id: AccountId,
-    /// The address by which its owner is known, in lower case.
-    email: String,
-    name: Name,
+    /// Rises with every change. It is the `ETag`, too.
+    #[schema(minimum = 1)]
+    version: u32,
+    /// The address by which its owner is known, in lower case. Absent if the account is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// Absent if the account is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<Name>,
     role: Role,
     created_at: Timestamp,
+    /// Since when nobody can use it; absent while it can be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled_at: Option<Timestamp>,
+    /// Since when it is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<Timestamp>,
 }
 
 impl From<Account> for AccountBody {
     fn from(account: Account) -> Self {
-        let Account { id, email, name, role, password_hash: _, created_at } = account;
-        Self { id, email, name, role, created_at }
+        let Account { id, email, name, role, created_at, version, disabled_at, deleted_at, .. } = account;
+        let (email, name) = match deleted_at {
+            Some(_) => (None, None),
+            None => (Some(email), Some(name)),
+        };
+        Self { id, version, email, name, role, created_at, disabled_at, deleted_at }
     }
 }
 
@@ -105,12 +121,8 @@ async fn register(
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OwnAccount)]
 struct OwnAccountBody {
-    id: AccountId,
-    /// The address by which its owner is known, in lower case.
-    email: String,
-    name: Name,
-    role: Role,
-    created_at: Timestamp,
+    #[serde(flatten)]
+    account: AccountBody,
     /// The restaurants for which they work.
     restaurants: Vec<RestaurantId>,
 }
@@ -119,13 +131,18 @@ struct OwnAccountBody {
 #[utoipa::path(
     get, path = "/v1/accounts/me", tag = "accounts", operation_id = "get_own_account",
     responses(
-        (status = 200, description = "The account.", body = OwnAccountBody),
+        (status = 200, description = "The account.", body = OwnAccountBody, headers(
+            ("ETag" = String, description = "Its version."),
+        )),
         NotSignedIn, Missing, Failures,
     ),
     security(("bearer" = [])),
 )]
-async fn own_account(State(app): State<Arc<App>>, Caller(caller): Caller) -> Result<Json<OwnAccountBody>> {
-    let AccountBody { id, email, name, role, created_at } = app.engine.own_account(&caller).await?.into();
-    let restaurants = app.engine.memberships(id).await?.to_vec();
-    Ok(Json(OwnAccountBody { id, email, name, role, created_at, restaurants }))
+async fn own_account(State(app): State<Arc<App>>, Caller(caller): Caller) -> Result<Response> {
+    let account = app.engine.own_account(&caller).await?;
+    let restaurants = app.engine.memberships(account.id).await?.to_vec();
+    let tag = etag(account.version);
+    let mut response = Json(OwnAccountBody { account: account.into(), restaurants }).into_response();
+    response.headers_mut().insert(header::ETAG, tag);
+    Ok(response)
 }

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dabba_domain::{AccountId, Role};
+use dabba_engine::Principal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -72,8 +73,7 @@ async fn create_token(
     let body = TokenBody {
         access_token: issue_token(
             &app.config.signing_key,
-            account.id,
-            account.role,
+            &Principal { account_id: account.id, role: account.role, as_of: account.revocation },
             app.engine.now(),
             lifetime,
         ),

@@ -95,6 +95,13 @@ const TABLE: &[(&str, &str, Scene, [u16; 8])] = &[
     ("GET",    "/v1/sandbox/clock",                              Any,            [401, 404, 404, 404, 404, 404, 404, 404]),
     ("POST",   "/v1/sandbox/clock/advance",                      Any,            [401, 404, 404, 404, 404, 404, 404, 404]),
     ("POST",   "/v1/webhooks/payments",                          Any,            [404; 8]),
+    ("GET",    "/v1/accounts",                                   Any,            [401, 403, 403, 403, 403, 403, 403, 200]),
+    ("GET",    "/v1/accounts/{account_id}",                      Any,            [401, 404, 404, 404, 404, 404, 404, 200]),
+    ("PATCH",  "/v1/accounts/{account_id}",                      Any,            [401, 404, 404, 404, 404, 404, 404, 200]),
+    ("POST",   "/v1/accounts/{account_id}/password",             Any,            [401, 404, 404, 404, 404, 404, 404, 204]),
+    ("POST",   "/v1/accounts/{account_id}/revoke-tokens",        Any,            [401, 404, 404, 404, 404, 404, 404, 204]),
+    // Last, since it takes the account from those above.
+    ("DELETE", "/v1/accounts/{account_id}",                      Any,            [401, 404, 404, 404, 404, 404, 404, 204]),
 ];
 
 /// Proves that the table has a row for every operation that there is, and for no other.
@@ -171,6 +178,8 @@ fn body(server: &TestServer, row: (&str, &str, Scene, [u16; 8]), name: &str) -> 
         ("POST", "accounts") => {
             json!({"email": format!("{name}@example.org"), "name": "Someone", "password": PASSWORD})
         }
+        ("PATCH", "{account_id}") => json!({"name": "Someone"}),
+        ("POST", "password") => json!({"password": "a better password"}),
         ("POST", "tokens") => json!({"email": server.customer.email, "password": PASSWORD}),
         ("POST", "restaurants") | ("PUT", "{restaurant_id}") => settings("Curry Mile Kitchen"),
         ("POST", "pause") => json!({"until": "2026-06-01T13:00:00Z"}),

@@ -11,6 +11,7 @@ mod description;
 mod hygiene;
 mod limits;
 mod shards;
+mod statements;
 mod supervised;
 // By its path, so that its modules are found beside it, as they are by the other target.
 #[path = "suite.rs"]

@@ -1,6 +1,7 @@
 //! Every test of the API that touches a store, and what the tests share. Each target that includes this
 //! names a store: `crate::builder()` gives a server on it.
 
+mod access;
 mod accounts;
 mod amounts;
 mod authorization;

@@ -80,7 +80,7 @@ impl World {
         let random: Arc<dyn Random> = Arc::new(SeededRandom::new(seed ^ 0x5eed));
         let delays = Delays { answer: Duration::ZERO, ..Delays::default() };
         let faulty = InterceptedStore::new(Arc::clone(&store), StoreChaos(Arc::clone(&chaos)));
-        let admin = Principal { account_id: account_id(seed, 0), role: Role::Admin };
+        let admin = Principal::new(account_id(seed, 0), Role::Admin);
         let mut world = Self {
             random: StdRng::seed_from_u64(seed),
             seed,
@@ -171,10 +171,16 @@ impl World {
             role,
             password_hash: "nobody knows it".to_owned(),
             created_at: START,
+            version: 1,
+            disabled_at: None,
+            deleted_at: None,
+            revocation: 0,
         };
         match self.store.create_account(&account).await? {
-            AccountCreation::Created => Ok(Principal { account_id: id, role }),
-            AccountCreation::EmailTaken => Err(Error::Internal("the store is not empty".into())),
+            AccountCreation::Created => Ok(Principal::new(id, role)),
+            AccountCreation::EmailTaken | AccountCreation::CallerRevoked => {
+                Err(Error::Internal("the store is not empty".into()))
+            }
         }
     }
 

@@ -55,7 +55,6 @@ const PURGE_KEYS: &str = "\
     SELECT account_id, restaurant_id, key, (SELECT count(*) FROM gone) FROM seen \
     ORDER BY account_id DESC, restaurant_id DESC, key DESC LIMIT 1";
 
-/// Accounts and memberships are the directory's alone.
 const PURGE_MEMBERSHIPS: &str = "\
     DELETE FROM memberships WHERE ctid = ANY (ARRAY( \
         SELECT memberships.ctid FROM memberships, shard \
@@ -66,6 +65,24 @@ const PURGE_ACCOUNTS: &str = "\
     DELETE FROM accounts WHERE ctid = ANY (ARRAY( \
         SELECT accounts.ctid FROM accounts, shard \
         WHERE shard.is_the_only_row AND NOT shard.is_directory ORDER BY id LIMIT $1))";
+
+const PURGE_REVOCATIONS: &str = "\
+    DELETE FROM revocations WHERE ctid = ANY (ARRAY( \
+        SELECT revocations.ctid FROM revocations, shard \
+        WHERE shard.is_the_only_row AND NOT shard.is_directory ORDER BY revision LIMIT $1))";
+
+const PURGE_REVOCATION_COUNTER: &str = "\
+    DELETE FROM revocation_counter WHERE ctid = ANY (ARRAY( \
+        SELECT revocation_counter.ctid FROM revocation_counter, shard \
+        WHERE shard.is_the_only_row AND NOT shard.is_directory ORDER BY id LIMIT $1))";
+
+/// What only the directory keeps. What depends on another table comes before that table.
+const DIRECTORY: [(&str, &str); 4] = [
+    ("memberships", PURGE_MEMBERSHIPS),
+    ("revocations", PURGE_REVOCATIONS),
+    ("revocation_counter", PURGE_REVOCATION_COUNTER),
+    ("accounts", PURGE_ACCOUNTS),
+];
 
 impl Table {
     /// Looks at so many (`$2`) ids behind one (`$1`), and removes the rows of those that belong elsewhere.
@@ -87,13 +104,9 @@ impl Table {
 /// Every statement of this part, for the test that looks at their plans.
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<(&'static str, String)> {
-    let fixed = [
-        ("purge_keys", PURGE_KEYS),
-        ("purge_memberships", PURGE_MEMBERSHIPS),
-        ("purge_accounts", PURGE_ACCOUNTS),
-    ];
+    let fixed = [("purge_keys", PURGE_KEYS)].into_iter().chain(DIRECTORY);
     let fixed = fixed.map(|(name, sql)| (name, sql.to_owned()));
-    fixed.into_iter().chain(TABLES.iter().map(|table| (table.name, table.sql()))).collect()
+    fixed.chain(TABLES.iter().map(|table| (table.name, table.sql()))).collect()
 }
 
 /// What a purge has removed from one table.
@@ -119,7 +132,7 @@ impl Administration {
         for table in &TABLES {
             all.push(self.purge_table(table, &mut progress).await?);
         }
-        for (table, sql) in [("memberships", PURGE_MEMBERSHIPS), ("accounts", PURGE_ACCOUNTS)] {
+        for (table, sql) in DIRECTORY {
             all.push(self.purge_directory(table, sql, &mut progress).await?);
         }
         Ok(all)

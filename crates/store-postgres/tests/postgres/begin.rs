@@ -19,6 +19,8 @@ use crate::{
 /// Every table that a write of a store touches.
 const TABLES: &[&str] = &[
     "accounts",
+    "revocations",
+    "revocation_counter",
     "idempotency_keys",
     "memberships",
     "menus",

@@ -68,7 +68,8 @@ impl World {
         self.now + SignedDuration::from_secs(seconds)
     }
 
-    fn tick(&mut self) -> Timestamp {
+    /// Moves the time on a little, and returns it.
+    pub fn tick(&mut self) -> Timestamp {
         self.now += Self::STEP;
         self.now
     }
@@ -120,6 +121,10 @@ impl World {
             role,
             password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned(),
             created_at: self.now,
+            version: 1,
+            disabled_at: None,
+            deleted_at: None,
+            revocation: 0,
         }
     }
 

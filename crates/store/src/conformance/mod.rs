@@ -21,6 +21,7 @@
     reason = "a property that does not hold ends its test with a panic"
 )]
 
+mod access;
 mod accounts;
 mod audit;
 mod availability;
@@ -223,6 +224,19 @@ properties! { $
         a_membership_is_added_and_removed_once,
         members_are_read_in_pages,
         an_account_works_for_several_restaurants,
+    }
+    access {
+        an_account_is_changed,
+        an_account_is_changed_only_at_an_expected_version,
+        an_account_is_changed_once_under_a_key,
+        the_last_admin_stays,
+        of_admins_who_disable_each_other_one_stays,
+        a_deleted_account_is_anonymous_and_its_address_free,
+        memberships_end_with_the_role,
+        revocations_are_followed_by_revision,
+        no_revocation_is_missed,
+        a_revoked_caller_writes_nothing,
+        accounts_are_read_in_pages,
     }
     audit {
         orders_are_looked_up_together,

@@ -142,15 +142,15 @@ pub async fn an_account_is_registered_once_under_a_key(store: Arc<dyn Store>) {
     store.create_account(&taken).await.unwrap();
     // A registration that is refused claims nothing.
     let second = Account { email: taken.email, ..world.account(Role::Customer) };
-    let refused = store.create_account_under(&second, Some(at)).await.unwrap();
+    let refused = store.create_account_under(&second, None, Some(at)).await.unwrap();
     assert_eq!(refused, UnderKey::Ended(AccountCreation::EmailTaken));
     assert_eq!(store.find_account_claim(admin, &claim.key).await.unwrap(), None);
     let account = world.account(Role::Courier);
-    let created = store.create_account_under(&account, Some(at)).await.unwrap();
+    let created = store.create_account_under(&account, None, Some(at)).await.unwrap();
     assert_eq!(created, UnderKey::Ended(AccountCreation::Created));
     let record = record_of(&claim, Resource::Account(account.id), 1);
     let again = Account { email: account.email, ..world.account(Role::Courier) };
-    let replayed = store.create_account_under(&again, Some(at)).await.unwrap();
+    let replayed = store.create_account_under(&again, None, Some(at)).await.unwrap();
     assert_eq!(replayed, UnderKey::Claimed(record.clone()));
     assert_eq!(store.account(again.id).await.unwrap(), None);
     assert_eq!(store.find_account_claim(admin, &claim.key).await.unwrap(), Some(record));

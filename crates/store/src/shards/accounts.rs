@@ -1,12 +1,13 @@
 //! Accounts and memberships: all on the directory.
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, RestaurantId, order::Version};
+use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, order::Version};
 
 use super::router::ShardedStore;
 use crate::{
-    Account, AccountCreation, AccountStore, ClaimAt, ClaimOutcome, ClaimRecord, IdempotencyKey, PageSize,
-    Resource, StoreError, UnderKey,
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, ClaimAt, ClaimOutcome,
+    ClaimRecord, Credential, IdempotencyKey, MembershipChange, PageSize, Resource, Revocation,
+    RevocationRevision, StoreError, Subject, UnderKey,
 };
 
 #[async_trait]
@@ -14,10 +15,49 @@ impl AccountStore for ShardedStore {
     async fn create_account_under(
         &self,
         account: &Account,
+        by: Option<Credential>,
         claim: Option<ClaimAt<'_>>,
     ) -> Result<UnderKey<AccountCreation>, StoreError> {
         let directory = self.directory_shard();
-        directory.answer(directory.store().create_account_under(account, claim)).await
+        directory.answer(directory.store().create_account_under(account, by, claim)).await
+    }
+
+    async fn accounts(
+        &self,
+        role: Option<Role>,
+        after: Option<AccountId>,
+        limit: PageSize,
+    ) -> Result<Vec<Account>, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().accounts(role, after, limit)).await
+    }
+
+    async fn edit_account_under(
+        &self,
+        edit: &AccountEdit,
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<AccountEditOutcome>, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().edit_account_under(edit, claim)).await
+    }
+
+    async fn revoke(
+        &self,
+        subject: Subject,
+        by: Option<Credential>,
+        at: Timestamp,
+    ) -> Result<Option<RevocationRevision>, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().revoke(subject, by, at)).await
+    }
+
+    async fn revocations(
+        &self,
+        after: RevocationRevision,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().revocations(after, limit)).await
     }
 
     async fn claim_for_account(
@@ -49,18 +89,16 @@ impl AccountStore for ShardedStore {
         directory.answer(directory.store().account_by_email(email)).await
     }
 
-    async fn add_member(&self, restaurant_id: RestaurantId, account_id: AccountId) -> Result<(), StoreError> {
-        let directory = self.directory_shard();
-        directory.answer(directory.store().add_member(restaurant_id, account_id)).await
-    }
-
-    async fn remove_member(
+    async fn set_membership(
         &self,
         restaurant_id: RestaurantId,
         account_id: AccountId,
-    ) -> Result<bool, StoreError> {
+        is_member: bool,
+        by: Option<Credential>,
+    ) -> Result<MembershipChange, StoreError> {
         let directory = self.directory_shard();
-        directory.answer(directory.store().remove_member(restaurant_id, account_id)).await
+        let set = directory.store().set_membership(restaurant_id, account_id, is_member, by);
+        directory.answer(set).await
     }
 
     async fn members(

@@ -22,6 +22,9 @@ pub const TABLES: &[Table] = &[
             column("role", Kind::Text),
             column("password_hash", Kind::Text),
             column("created_at_ns", Kind::Number),
+            column("version", Kind::Number),
+            column("disabled_at_ns", Kind::Number),
+            column("deleted_at_ns", Kind::Number),
         ],
     },
     Table {
@@ -48,6 +51,23 @@ pub const TABLES: &[Table] = &[
         key: &["restaurant_id", "account_id"],
         is_feed: false,
         columns: &[column("restaurant_id", Kind::Id), column("account_id", Kind::Id)],
+    },
+    Table {
+        name: "revocations",
+        key: &["subject_kind", "subject_id"],
+        is_feed: false,
+        columns: &[
+            column("subject_kind", Kind::Text),
+            column("subject_id", Kind::Id),
+            column("revision", Kind::Number),
+            column("revoked_at_ns", Kind::Number),
+        ],
+    },
+    Table {
+        name: "revocation_counter",
+        key: &["id"],
+        is_feed: false,
+        columns: &[column("id", Kind::SmallNumber), column("revision", Kind::Number)],
     },
     Table {
         name: "menus",

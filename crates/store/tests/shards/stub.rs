@@ -7,18 +7,19 @@ use std::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, ExternalId, OrderId, RestaurantId, TaskId, Timestamp,
+    AccountId, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
     menu::{Availability, Menu},
     order::{Order, RecordedEvent, TaskQueue, Version},
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
 use dabba_store::{
-    Account, AccountCreation, AccountStore, AuditStore, Catalogue, CatalogueGuard, CatalogueStore,
-    CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, FeedCursor,
-    FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement, MenuRevisions, OrderCursor, OrderPage,
-    OrderQuery, OrderStore, PageSize, Resource, RestaurantCreation, RestaurantPage, ScopedKey, StockEdit,
-    StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, TaskFailure, TaskLease,
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, AuditStore, Catalogue,
+    CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
+    CommitOutcome, Credential, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement,
+    MembershipChange, MenuRevisions, OrderCursor, OrderPage, OrderQuery, OrderStore, PageSize, Resource,
+    RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, ScopedKey, StockEdit, StockLevel,
+    StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, Subject, TaskFailure, TaskLease,
     TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 use futures::stream::{BoxStream, StreamExt as _};
@@ -283,6 +284,7 @@ impl AccountStore for Stub {
     async fn create_account_under(
         &self,
         _: &Account,
+        _: Option<Credential>,
         _: Option<ClaimAt<'_>>,
     ) -> Result<UnderKey<AccountCreation>, StoreError> {
         self.enter("create_account").await?;
@@ -313,12 +315,45 @@ impl AccountStore for Stub {
         self.enter("account_by_email").await?;
         Ok(None)
     }
-    async fn add_member(&self, _: RestaurantId, _: AccountId) -> Result<(), StoreError> {
-        self.enter("add_member").await
+    async fn accounts(
+        &self,
+        _: Option<Role>,
+        _: Option<AccountId>,
+        _: PageSize,
+    ) -> Result<Vec<Account>, StoreError> {
+        self.enter("accounts").await?;
+        Ok(Vec::new())
     }
-    async fn remove_member(&self, _: RestaurantId, _: AccountId) -> Result<bool, StoreError> {
-        self.enter("remove_member").await?;
-        Ok(false)
+    async fn edit_account_under(
+        &self,
+        _: &AccountEdit,
+        _: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<AccountEditOutcome>, StoreError> {
+        self.enter("edit_account").await?;
+        Ok(UnderKey::Ended(AccountEditOutcome::NotFound))
+    }
+    async fn revoke(
+        &self,
+        _: Subject,
+        _: Option<Credential>,
+        _: Timestamp,
+    ) -> Result<Option<RevocationRevision>, StoreError> {
+        self.enter("revoke").await?;
+        Ok(Some(1))
+    }
+    async fn revocations(&self, _: RevocationRevision, _: u32) -> Result<Vec<Revocation>, StoreError> {
+        self.enter("revocations").await?;
+        Ok(Vec::new())
+    }
+    async fn set_membership(
+        &self,
+        _: RestaurantId,
+        _: AccountId,
+        is_member: bool,
+        _: Option<Credential>,
+    ) -> Result<MembershipChange, StoreError> {
+        self.enter(if is_member { "add_member" } else { "remove_member" }).await?;
+        Ok(MembershipChange::Unchanged)
     }
     async fn members(
         &self,

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use dabba_domain::{AccountId, Role};
-use dabba_engine::Clock;
+use dabba_engine::{Clock, Principal};
 use dabba_http::{SigningKey, issue_token};
 use dabba_sim::{Client, workload::Issuer};
 use serde::Deserialize;
@@ -115,7 +115,7 @@ fn address_of(url: &WebUrl) -> Result<SocketAddr, Failure> {
 
 impl Issuer for Server {
     fn token(&self, account_id: AccountId, role: Role) -> String {
-        issue_token(&self.key, account_id, role, self.clock.now(), self.token_lifetime)
+        issue_token(&self.key, &Principal::new(account_id, role), self.clock.now(), self.token_lifetime)
     }
 
     fn fresh_account_id(&self) -> AccountId {

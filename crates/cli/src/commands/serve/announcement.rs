@@ -67,7 +67,7 @@ impl Announcement<'_> {
         if json {
             let demo = self.demo.map(|demo| JsonDemo {
                 restaurant_id: demo.restaurant_id,
-                courier_id: demo.account(Role::Courier),
+                courier_id: demo.bearer(Role::Courier).account_id,
                 tokens: self.tokens(demo),
                 order: &demo.order,
             });
@@ -101,7 +101,7 @@ impl Announcement<'_> {
 
     fn tokens(&self, demo: &Demo) -> Tokens {
         let lifetime = self.settings.token_lifetime_seconds.seconds();
-        let token = |role| issue_token(self.signing_key, demo.account(role), role, self.now, lifetime);
+        let token = |role| issue_token(self.signing_key, &demo.bearer(role), self.now, lifetime);
         Tokens {
             customer: token(Role::Customer),
             restaurant: token(Role::Restaurant),

@@ -1,0 +1,284 @@
+//! Reading, changing, disabling and deleting accounts, and revoking their tokens.
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    AccountId, Problems, Role,
+    order::Version,
+    text::{Name, opaque},
+};
+use dabba_store::{
+    Account, AccountChange, AccountEdit, AccountEditOutcome, Claim, ClaimAt, ClaimRecord, IdempotencyKey,
+    PageSize, Resource, Subject, UnderKey,
+};
+use serde::Serialize;
+
+use super::{
+    normalise_email,
+    passwords::{check_password, forms_of},
+};
+use crate::{
+    Conditional, Conflict, Engine, Error, Principal,
+    orders::{claim, is_same_request},
+    writing::to_the_end,
+};
+
+/// What is to change of an account. What is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AccountPatch {
+    /// The name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Whether nobody can use it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+}
+
+/// A new password of an account.
+#[derive(Clone)]
+pub struct NewPassword {
+    /// The new one.
+    pub password: String,
+    /// The present one, which the account's owner proves.
+    pub current: Option<String>,
+}
+
+/// Which accounts are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountFilter {
+    /// The one with this address.
+    pub email: Option<String>,
+    /// Those with this role.
+    pub role: Option<Role>,
+}
+
+/// An account after a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountAnswer {
+    /// The account, for a replay as it is now.
+    pub account: Account,
+    /// Whether this is the answer to an earlier request with the same idempotency key.
+    pub replayed: bool,
+}
+
+impl Engine {
+    /// The caller's own account.
+    pub async fn own_account(&self, principal: &Principal) -> Result<Account, Error> {
+        self.account(principal, principal.account_id).await
+    }
+
+    /// An account. For its owner and admins.
+    pub async fn account(&self, principal: &Principal, id: AccountId) -> Result<Account, Error> {
+        check_owner(principal, id)?;
+        self.store.account(id).await?.ok_or(Error::NotFound("account"))
+    }
+
+    /// A page of accounts behind the given one, by id. For admins.
+    pub async fn accounts(
+        &self,
+        principal: &Principal,
+        filter: AccountFilter,
+        after: Option<AccountId>,
+        limit: PageSize,
+    ) -> Result<Vec<Account>, Error> {
+        if principal.role != Role::Admin {
+            return Err(Error::Forbidden("only an admin lists accounts".into()));
+        }
+        let AccountFilter { email, role } = filter;
+        let Some(email) = email else { return Ok(self.store.accounts(role, after, limit).await?) };
+        let Ok(email) = normalise_email(&email) else { return Ok(Vec::new()) };
+        let account = self.store.account_by_email(&email).await?;
+        let is_listed = |account: &Account| {
+            role.is_none_or(|role| account.role == role) && after.is_none_or(|after| account.id > after)
+        };
+        Ok(account.into_iter().filter(is_listed).collect())
+    }
+
+    /// Changes an account. Its owner changes the name, an admin also the role and whether it is disabled. Another role, and
+    /// disabling, end all its tokens.
+    pub async fn change_account(
+        &self,
+        principal: &Principal,
+        id: AccountId,
+        patch: AccountPatch,
+        conditions: Conditional,
+    ) -> Result<AccountAnswer, Error> {
+        check_owner(principal, id)?;
+        let Conditional { expected, key } = conditions;
+        let claim =
+            key.map(|key| claim(principal.account_id, key, &("change_account", id, &patch))).transpose()?;
+        if principal.role != Role::Admin {
+            let mut problems = Problems::new();
+            if patch.role.is_some() {
+                problems.add("/role", "only an admin changes a role");
+            }
+            if patch.disabled.is_some() {
+                problems.add("/disabled", "only an admin disables and enables an account");
+            }
+            problems.into_result().map_err(Error::ForbiddenChange)?;
+        }
+        let AccountPatch { name, role, disabled } = patch;
+        if name.is_none() && role.is_none() && disabled.is_none() {
+            return Err(Error::Invalid(Problems::one("", "must contain name, role or disabled")));
+        }
+        let name = name.map(|name| Name::new(&name)).transpose();
+        let name = name.map_err(|error| Error::Invalid(Problems::one("/name", error.to_string())))?;
+        let change = AccountChange::Details { name, role, disabled };
+        self.edit(principal, id, change, expected, claim).await
+    }
+
+    /// Sets an account's password and ends all its tokens. Its owner proves the present password; an admin sets that of
+    /// others.
+    ///
+    /// As in [`Engine::register_under`], the fingerprint of the request does not contain the password: a retry proves it.
+    pub async fn set_password(
+        &self,
+        principal: &Principal,
+        id: AccountId,
+        new: NewPassword,
+        key: Option<IdempotencyKey>,
+    ) -> Result<AccountAnswer, Error> {
+        let account = self.account(principal, id).await?;
+        let claim = key.map(|key| claim(principal.account_id, key, &("set_password", id))).transpose()?;
+        let password = opaque(&new.password);
+        let mut problems = Problems::new();
+        check_password(&mut problems, "/password", &password);
+        let mut expected = None;
+        if principal.account_id == id {
+            if !self.is_password(&account, new.current.unwrap_or_default()).await? {
+                problems.add("/current_password", "is not the present password of the account");
+            }
+            // The password that was proved has to be the present one when the new one is set.
+            expected = Some(vec![account.version]);
+        }
+        problems.into_result().map_err(Error::Invalid)?;
+        let hash = self.passwords.hash(password.clone()).await?;
+        let change = AccountChange::Password { hash };
+        let answer = match self.edit(principal, id, change, expected, claim).await {
+            Err(Error::VersionMismatch { .. }) => return Err(Conflict::TooManyChanges.into()),
+            answer => answer?,
+        };
+        if answer.replayed && !self.is_password(&answer.account, password).await? {
+            return Err(Error::KeyReused);
+        }
+        Ok(answer)
+    }
+
+    /// Ends all tokens of an account. For its owner and admins. An admin also ends those of an id that has no account, for
+    /// which an operator has signed a token.
+    pub async fn revoke_tokens(
+        &self,
+        principal: &Principal,
+        id: AccountId,
+        key: Option<IdempotencyKey>,
+    ) -> Result<bool, Error> {
+        check_owner(principal, id)?;
+        let claim = key.map(|key| claim(principal.account_id, key, &("revoke_tokens", id))).transpose()?;
+        match self.edit(principal, id, AccountChange::RevokeTokens, None, claim).await {
+            Ok(answer) => Ok(answer.replayed),
+            Err(Error::NotFound(_)) => self.revoke(principal, id).await.map(|()| false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes an account for good: its name and address are removed, and nobody can use it. For admins, and for customers
+    /// their own. Its orders stay, and go on if they are open.
+    pub async fn delete_account(
+        &self,
+        principal: &Principal,
+        id: AccountId,
+        expected: Option<Vec<Version>>,
+    ) -> Result<(), Error> {
+        check_owner(principal, id)?;
+        if !matches!(principal.role, Role::Customer | Role::Admin) {
+            return Err(Error::Forbidden("only an admin deletes an account of this role".into()));
+        }
+        self.edit(principal, id, AccountChange::Delete, expected, None).await.map(drop)
+    }
+
+    async fn is_password(&self, account: &Account, password: String) -> Result<bool, Error> {
+        let hash = account.deleted_at.is_none().then(|| account.password_hash.clone());
+        self.passwords.verify(forms_of(password), hash).await
+    }
+
+    /// Writes a change, and has what follows from it take effect on this server at once.
+    async fn edit(
+        &self,
+        principal: &Principal,
+        id: AccountId,
+        change: AccountChange,
+        expected: Option<Vec<Version>>,
+        claim: Option<Claim>,
+    ) -> Result<AccountAnswer, Error> {
+        let edit = AccountEdit { id, change, expected, by: Some(principal.credential()), at: self.now() };
+        let (store, memberships, revocations) =
+            (Arc::clone(&self.store), self.memberships.clone(), Arc::clone(&self.revocations));
+        let written = claim.clone();
+        let ended = to_the_end(async move {
+            let at = written.as_ref().map(|claim| ClaimAt { claim, at: edit.at });
+            let ended = store.edit_account_under(&edit, at).await?;
+            if let UnderKey::Ended(AccountEditOutcome::Done(account)) = &ended {
+                if account.revocation > 0 {
+                    revocations.note(Subject::Account(id), account.revocation, edit.at);
+                }
+                memberships.forget(id).await;
+            }
+            Ok(ended)
+        });
+        match ended.await? {
+            UnderKey::Ended(AccountEditOutcome::Done(account)) => {
+                Ok(AccountAnswer { account: *account, replayed: false })
+            }
+            UnderKey::Ended(AccountEditOutcome::NotFound) => Err(Error::NotFound("account")),
+            UnderKey::Ended(AccountEditOutcome::Conflict { current }) => {
+                Err(Error::VersionMismatch { current })
+            }
+            UnderKey::Ended(AccountEditOutcome::LastAdmin) => Err(Conflict::LastAdmin.into()),
+            UnderKey::Ended(AccountEditOutcome::CallerRevoked) => Err(Error::TokenRevoked),
+            UnderKey::Claimed(record) => self.replay_edit(id, &record, claim.as_ref()).await,
+        }
+    }
+
+    /// The answer to a retry under a key.
+    async fn replay_edit(
+        &self,
+        id: AccountId,
+        record: &ClaimRecord,
+        claim: Option<&Claim>,
+    ) -> Result<AccountAnswer, Error> {
+        if record.resource != Resource::Account(id) || !is_same_request(record, claim)? {
+            return Err(Error::KeyReused);
+        }
+        let account = self.store.account(id).await?.ok_or(Error::NotFound("account"))?;
+        self.metrics.replays.inc();
+        Ok(AccountAnswer { account, replayed: true })
+    }
+
+    /// Ends the tokens of an id that has no account.
+    async fn revoke(&self, principal: &Principal, id: AccountId) -> Result<(), Error> {
+        if principal.role != Role::Admin {
+            return Err(Error::NotFound("account"));
+        }
+        let (store, revocations, at) = (Arc::clone(&self.store), Arc::clone(&self.revocations), self.now());
+        let by = Some(principal.credential());
+        to_the_end(async move {
+            let subject = Subject::Account(id);
+            let revision = store.revoke(subject, by, at).await?.ok_or(Error::TokenRevoked)?;
+            revocations.note(subject, revision, at);
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// That an account is the caller's own, or that the caller is an admin. Others do not learn whether it exists.
+fn check_owner(principal: &Principal, id: AccountId) -> Result<(), Error> {
+    if principal.role == Role::Admin || principal.account_id == id {
+        Ok(())
+    } else {
+        Err(Error::NotFound("account"))
+    }
+}

@@ -1,0 +1,297 @@
+//! Which tokens are revoked, in memory: a request with a token reads no database.
+//!
+//! Every server follows the directory's revocations by their revision. A revocation takes effect at once on the server that
+//! made it, and on every other one after [`crate::EngineConfig::revocation_poll_interval`] and what the directory takes to
+//! answer. A server that has not heard from the directory for [`crate::EngineConfig::membership_max_stale_age`] cannot know
+//! whether a token is revoked, and refuses all of them as unavailable. So a revocation takes effect then at the latest.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use dabba_domain::{AccountId, Timestamp};
+use dabba_store::{Need, Revocation, RevocationRevision, Store, StoreError, Subject};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use crate::{
+    Engine, EngineConfig, Error, Principal,
+    condition::{Condition, News},
+};
+
+/// Maximum number of subjects whose revocation is kept in memory: about 25 MB. Beyond that, the oldest one is dropped, and
+/// every token that was issued before it counts as revoked.
+const MAX_REVOCATIONS: usize = 200_000;
+
+/// Maximum number of revocations in one read.
+const PAGE: u32 = 1_000;
+
+/// The shortest interval at which revocations are polled.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Minimum time between two attempts of requests to read revocations that could not be read.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Refuses a caller whose token is revoked. `issued_at` is the time that the token states.
+    pub async fn admit(&self, principal: &Principal, issued_at: Timestamp) -> Result<(), Error> {
+        let verdict = match self.revocations.verdict(principal, issued_at) {
+            Verdict::Unknown => {
+                self.revocations.catch_up_for_request(&*self.store).await?;
+                self.revocations.verdict(principal, issued_at)
+            }
+            verdict => verdict,
+        };
+        match verdict {
+            Verdict::Valid => Ok(()),
+            Verdict::Revoked => Err(Error::TokenRevoked),
+            Verdict::Unknown => Err(Error::Unavailable),
+        }
+    }
+
+    /// Follows what other servers revoke, for as long as the engine lives. Runs until the future is dropped.
+    pub async fn watch_revocations(self: Arc<Self>) {
+        let part = self.supervisor.part("revocation_follower", Need::Helpful);
+        self.supervisor.run(&part, || self.poll_revocations()).await;
+    }
+
+    async fn poll_revocations(&self) -> Result<(), String> {
+        let mut interval = interval(self.config.revocation_poll_interval.max(MIN_POLL_INTERVAL));
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut condition = Condition::default();
+        loop {
+            interval.tick().await;
+            let caught_up = self.revocations.catch_up(&*self.store).await;
+            if let Ok(accounts) = &caught_up {
+                for account_id in accounts {
+                    // Its memberships may have ended too.
+                    self.memberships.forget(*account_id).await;
+                }
+            }
+            match condition.news(caught_up.map(drop)) {
+                Some(News::Fails(error)) => tracing::warn!(
+                    %error,
+                    "revocations by other servers are not seen until the database that keeps the accounts answers"
+                ),
+                Some(News::WorksAgain) => tracing::info!("revocations by other servers are seen again"),
+                None => {}
+            }
+        }
+    }
+}
+
+/// Whether a token is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Valid,
+    Revoked,
+    /// The directory has not answered for too long.
+    Unknown,
+}
+
+/// The revocations in memory.
+pub(crate) struct Revocations {
+    known: RwLock<Known>,
+    /// Held while the directory is read; contains when that last failed.
+    reading: Mutex<Option<Instant>>,
+    max_stale_age: Duration,
+}
+
+struct Known {
+    /// Every revocation up to this one is known.
+    cursor: RevocationRevision,
+    by_subject: HashMap<Subject, RevocationRevision>,
+    by_revision: BTreeMap<RevocationRevision, (Subject, Timestamp)>,
+    max_count: usize,
+    /// A token that was not issued after this time counts as revoked.
+    dropped_until: Option<Timestamp>,
+    /// When the directory last answered.
+    caught_up_at: Option<Instant>,
+}
+
+impl Revocations {
+    pub(crate) fn new(config: &EngineConfig) -> Self {
+        Self {
+            known: RwLock::new(Known::new(MAX_REVOCATIONS)),
+            reading: Mutex::default(),
+            // Otherwise a server that polls in time would refuse tokens between two polls.
+            max_stale_age: config.membership_max_stale_age.max(config.revocation_poll_interval * 3),
+        }
+    }
+
+    fn verdict(&self, principal: &Principal, issued_at: Timestamp) -> Verdict {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.revokes(principal, issued_at) {
+            Verdict::Revoked
+        } else if known.caught_up_at.is_some_and(|at| at.elapsed() < self.max_stale_age) {
+            Verdict::Valid
+        } else {
+            Verdict::Unknown
+        }
+    }
+
+    /// Notes a revocation that this server made.
+    pub(super) fn note(&self, subject: Subject, revision: RevocationRevision, at: Timestamp) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).add(subject, revision, at);
+    }
+
+    /// Reads what is new. Returns the accounts that were revoked.
+    async fn catch_up(&self, store: &dyn Store) -> Result<Vec<AccountId>, StoreError> {
+        let mut failed_at = self.reading.lock().await;
+        let read = self.read(store).await;
+        *failed_at = read.is_err().then(Instant::now);
+        read
+    }
+
+    /// Reads what is new, for a request that cannot go on without it. Of many requests at once one reads.
+    async fn catch_up_for_request(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let asked_at = Instant::now();
+        let mut failed_at = self.reading.lock().await;
+        let caught_up_at = self.known.read().unwrap_or_else(PoisonError::into_inner).caught_up_at;
+        if caught_up_at.is_some_and(|at| at >= asked_at) {
+            return Ok(());
+        }
+        if failed_at.is_some_and(|at| at.elapsed() < PAUSE_AFTER_FAILURE) {
+            return Err(StoreError::Unavailable("revocations cannot be read".to_owned()));
+        }
+        let read = self.read(store).await;
+        *failed_at = read.is_err().then(Instant::now);
+        read.map(drop)
+    }
+
+    async fn read(&self, store: &dyn Store) -> Result<Vec<AccountId>, StoreError> {
+        let mut accounts = Vec::new();
+        loop {
+            let asked_at = Instant::now();
+            let after = self.known.read().unwrap_or_else(PoisonError::into_inner).cursor;
+            let page = store.revocations(after, PAGE).await?;
+            let is_last = page.len() < PAGE as usize;
+            accounts.extend(page.iter().filter_map(|revocation| match revocation.subject {
+                Some(Subject::Account(id)) => Some(id),
+                None => None,
+            }));
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            known.follow(&page);
+            if is_last {
+                known.caught_up_at = Some(asked_at);
+                return Ok(accounts);
+            }
+        }
+    }
+}
+
+impl Known {
+    fn new(max_count: usize) -> Self {
+        Self {
+            cursor: 0,
+            by_subject: HashMap::new(),
+            by_revision: BTreeMap::new(),
+            max_count,
+            dropped_until: None,
+            caught_up_at: None,
+        }
+    }
+
+    fn revokes(&self, principal: &Principal, issued_at: Timestamp) -> bool {
+        let subject = Subject::Account(principal.account_id);
+        self.by_subject.get(&subject).is_some_and(|revision| principal.as_of < *revision)
+            || self.dropped_until.is_some_and(|dropped| issued_at <= dropped)
+    }
+
+    fn follow(&mut self, page: &[Revocation]) {
+        for revocation in page {
+            if let Some(subject) = revocation.subject {
+                self.add(subject, revocation.revision, revocation.revoked_at);
+            }
+            self.cursor = self.cursor.max(revocation.revision);
+        }
+    }
+
+    fn add(&mut self, subject: Subject, revision: RevocationRevision, at: Timestamp) {
+        let known = self.by_subject.get(&subject).copied();
+        if known.is_some_and(|known| known >= revision) {
+            return;
+        }
+        if let Some(known) = known {
+            self.by_revision.remove(&known);
+        }
+        self.by_subject.insert(subject, revision);
+        self.by_revision.insert(revision, (subject, at));
+        while self.by_revision.len() > self.max_count {
+            let Some((_, (subject, at))) = self.by_revision.pop_first() else { return };
+            self.by_subject.remove(&subject);
+            self.dropped_until = self.dropped_until.max(Some(at));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dabba_domain::{Bucket, Role};
+
+    use super::*;
+
+    fn account(number: u64) -> AccountId {
+        AccountId::generate(Timestamp::UNIX_EPOCH, Bucket::from_random(number), number)
+    }
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn revocation(number: u64, revision: RevocationRevision) -> Revocation {
+        Revocation {
+            revision,
+            subject: Some(Subject::Account(account(number))),
+            revoked_at: second(revision),
+        }
+    }
+
+    fn is_revoked(known: &Known, number: u64, as_of: RevocationRevision, issued_at: i64) -> bool {
+        let principal = Principal { as_of, ..Principal::new(account(number), Role::Customer) };
+        known.revokes(&principal, second(issued_at))
+    }
+
+    /// Proves that a token is void if a later revision revokes its account, whatever order revocations come in, and that
+    /// the token of a login after that is not.
+    #[test]
+    fn a_token_is_void_from_a_later_revision_on() {
+        let mut known = Known::new(10);
+        assert!(!is_revoked(&known, 1, 0, 0));
+        known.follow(&[revocation(1, 5), revocation(2, 6)]);
+        for (as_of, revoked) in [(0, true), (4, true), (5, false), (6, false)] {
+            assert_eq!(is_revoked(&known, 1, as_of, 0), revoked, "{as_of}");
+        }
+        assert!(!is_revoked(&known, 3, 0, 0));
+        // This server's own revocation comes before those of others that are older.
+        known.add(Subject::Account(account(1)), 9, second(9));
+        known.follow(&[revocation(3, 7), revocation(1, 8)]);
+        assert!(is_revoked(&known, 1, 8, 0) && is_revoked(&known, 3, 0, 0));
+        assert_eq!((known.cursor, known.by_subject.len(), known.by_revision.len()), (8, 3, 3));
+    }
+
+    /// Proves that a subject of a kind that a newer version added is passed over.
+    #[test]
+    fn a_newer_kind_of_subject_is_passed_over() {
+        let mut known = Known::new(10);
+        known.follow(&[Revocation { subject: None, ..revocation(1, 3) }, revocation(2, 4)]);
+        assert_eq!((known.cursor, known.by_subject.len()), (4, 1));
+    }
+
+    /// Proves that memory is bounded, and that a token whose revocation may have been dropped is refused.
+    #[test]
+    fn what_was_dropped_revokes_every_token_of_its_time() {
+        let mut known = Known::new(3);
+        known.follow(&(1..=5).map(|number| revocation(number, number.cast_signed())).collect::<Vec<_>>());
+        assert_eq!((known.by_subject.len(), known.by_revision.len()), (3, 3));
+        // Those of accounts 1 and 2 are dropped.
+        for (issued_at, revoked) in [(1, true), (2, true), (3, false)] {
+            assert_eq!(is_revoked(&known, 9, 0, issued_at), revoked, "{issued_at}");
+        }
+        assert!(is_revoked(&known, 3, 0, 9));
+    }
+}

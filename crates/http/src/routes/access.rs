@@ -1,0 +1,268 @@
+//! Accounts, by their owners and by admins: changing, disabling and deleting them, passwords, and revoking tokens.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use dabba_domain::{AccountId, Role};
+use dabba_engine::{AccountAnswer, AccountFilter, AccountPatch, Conditional, NewPassword};
+use dabba_store::{Account, PageSize};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{KeyParameter, accounts::AccountBody, lists, mark};
+use crate::{
+    App,
+    extract::{Caller, FromParameters, IfMatch, InPath, JsonBody, MaybeKey, Parameters, QueryOf, etag},
+    problem::{
+        BadParameter, Failures, Missing, NotAllowed, NotChanged, NotDeleted, NotRevoked, NotSignedIn, Result,
+        WriteFailures,
+    },
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list_accounts))
+        .routes(routes!(get_account, change_account, delete_account))
+        .routes(routes!(set_password))
+        .routes(routes!(revoke_tokens))
+}
+
+fn represent(account: Account) -> Response {
+    let tag = etag(account.version);
+    let mut response = Json(AccountBody::from(account)).into_response();
+    response.headers_mut().insert(header::ETAG, tag);
+    response
+}
+
+/// A page of accounts.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AccountList)]
+struct AccountListBody {
+    accounts: Vec<AccountBody>,
+    /// Where the next page begins; absent when nothing follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct AccountListQuery {
+    /// Only the account with this e-mail address.
+    email: Option<String>,
+    /// Only accounts with this role.
+    role: Option<Role>,
+    /// Maximum number of accounts in the page. 1 to 100; default 50.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: PageSize,
+    /// The `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<AccountId>,
+}
+
+impl FromParameters for AccountListQuery {
+    fn take_from(parameters: &mut Parameters) -> Result<Self> {
+        Ok(Self {
+            email: parameters.take("email", |value| Ok(value.to_owned()))?,
+            role: parameters.take("role", |value| {
+                Role::from_name(value)
+                    .ok_or_else(|| "must be customer, restaurant, courier or admin".to_owned())
+            })?,
+            limit: parameters.take_limit()?,
+            cursor: parameters.take_cursor()?,
+        })
+    }
+}
+
+/// Lists accounts
+///
+/// Oldest first, deleted ones among them. For admins.
+#[utoipa::path(
+    get, path = "/v1/accounts", tag = "accounts", operation_id = "list_accounts",
+    params(AccountListQuery),
+    responses(
+        (status = 200, description = "A page of accounts.", body = AccountListBody),
+        NotSignedIn, NotAllowed, BadParameter, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn list_accounts(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    QueryOf(query): QueryOf<AccountListQuery>,
+) -> Result<Json<AccountListBody>> {
+    let AccountListQuery { email, role, limit, cursor } = query;
+    let filter = AccountFilter { email, role };
+    let mut accounts = app.engine.accounts(&caller, filter, cursor, limit.and_one_more()).await?;
+    let next_cursor = lists::next_cursor(&mut accounts, limit, |last| last.id);
+    let accounts = accounts.into_iter().map(AccountBody::from).collect();
+    Ok(Json(AccountListBody { accounts, next_cursor }))
+}
+
+/// Reads an account
+///
+/// For its owner and admins.
+#[utoipa::path(
+    get, path = "/v1/accounts/{account_id}", tag = "accounts", operation_id = "get_account",
+    params(("account_id" = AccountId, Path, description = "The account.")),
+    responses(
+        (status = 200, description = "The account.", body = AccountBody, headers(
+            ("ETag" = String, description = "Its version."),
+        )),
+        NotSignedIn, Missing, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn get_account(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<AccountId>,
+) -> Result<Response> {
+    Ok(represent(app.engine.account(&caller, id).await?))
+}
+
+/// What is to change of an account. At least one member; what is absent stays.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AccountPatch)]
+#[serde(deny_unknown_fields)]
+struct AccountPatchBody {
+    /// The name.
+    name: Option<String>,
+    /// The role. Another role ends all tokens of the account, and its memberships. For admins.
+    role: Option<Role>,
+    /// `true` ends all tokens of the account, and nobody can sign in to it until `false`. For admins.
+    disabled: Option<bool>,
+}
+
+/// Changes an account
+///
+/// Its owner changes the name, an admin everything. The last enabled admin stays one (409 `last_admin`). When tokens
+/// end, this server refuses them at once with 401 `token_revoked`, and every other server within 5 s.
+#[utoipa::path(
+    patch, path = "/v1/accounts/{account_id}", tag = "accounts", operation_id = "change_account",
+    params(
+        ("account_id" = AccountId, Path, description = "The account."),
+        ("If-Match" = Option<String>, Header, description = "The ETags at one of which the account has to be."),
+        KeyParameter,
+    ),
+    request_body = AccountPatchBody,
+    responses(
+        (status = 200, description = "The account.", body = AccountBody, headers(
+            ("ETag" = String, description = "Its version."),
+            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+        )),
+        NotSignedIn, NotAllowed, Missing, NotChanged, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn change_account(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<AccountId>,
+    condition: IfMatch,
+    MaybeKey(key): MaybeKey,
+    JsonBody(AccountPatchBody { name, role, disabled }): JsonBody<AccountPatchBody>,
+) -> Result<Response> {
+    let conditional = Conditional { expected: condition.into_versions(), key };
+    let patch = AccountPatch { name, role, disabled };
+    let AccountAnswer { account, replayed } =
+        app.engine.change_account(&caller, id, patch, conditional).await?;
+    Ok(mark(represent(account), replayed))
+}
+
+/// Deletes an account
+///
+/// For customers their own, and for admins. The name and the e-mail address are removed for good, the address can be
+/// registered again, and all tokens end. Orders keep the account's id; open orders go on.
+#[utoipa::path(
+    delete, path = "/v1/accounts/{account_id}", tag = "accounts", operation_id = "delete_account",
+    params(
+        ("account_id" = AccountId, Path, description = "The account."),
+        ("If-Match" = Option<String>, Header, description = "The ETags at one of which the account has to be."),
+    ),
+    responses(
+        (status = 204, description = "It is deleted."),
+        NotSignedIn, NotAllowed, Missing, NotDeleted, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn delete_account(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<AccountId>,
+    condition: IfMatch,
+) -> Result<StatusCode> {
+    app.engine.delete_account(&caller, id, condition.into_versions()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A new password.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewPassword)]
+#[serde(deny_unknown_fields)]
+struct PasswordBody {
+    /// By the rules of a registration.
+    #[schema(format = Password)]
+    password: String,
+    /// The present password. Required for the caller's own account.
+    #[schema(format = Password)]
+    current_password: Option<String>,
+}
+
+/// Sets a password
+///
+/// The caller's own, with the present one; an admin sets that of others. All tokens of the account end, the caller's
+/// among them: sign in again with the new password.
+#[utoipa::path(
+    post, path = "/v1/accounts/{account_id}/password", tag = "accounts", operation_id = "set_password",
+    params(("account_id" = AccountId, Path, description = "The account."), KeyParameter),
+    request_body = PasswordBody,
+    responses(
+        (status = 204, description = "The password is set.", headers(
+            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+        )),
+        NotSignedIn, Missing, NotChanged, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn set_password(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<AccountId>,
+    MaybeKey(key): MaybeKey,
+    JsonBody(PasswordBody { password, current_password }): JsonBody<PasswordBody>,
+) -> Result<Response> {
+    let new = NewPassword { password, current: current_password };
+    let AccountAnswer { replayed, .. } = app.engine.set_password(&caller, id, new, key).await?;
+    Ok(mark(StatusCode::NO_CONTENT.into_response(), replayed))
+}
+
+/// Revokes all tokens of an account
+///
+/// For its owner and admins. The caller's token is among them. An admin also revokes the tokens of an id that has no
+/// account, which `dabba token` has printed.
+#[utoipa::path(
+    post, path = "/v1/accounts/{account_id}/revoke-tokens", tag = "accounts", operation_id = "revoke_tokens",
+    params(("account_id" = AccountId, Path, description = "The account."), KeyParameter),
+    responses(
+        (status = 204, description = "They are revoked.", headers(
+            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+        )),
+        NotSignedIn, Missing, NotRevoked, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn revoke_tokens(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<AccountId>,
+    MaybeKey(key): MaybeKey,
+) -> Result<Response> {
+    let replayed = app.engine.revoke_tokens(&caller, id, key).await?;
+    Ok(mark(StatusCode::NO_CONTENT.into_response(), replayed))
+}

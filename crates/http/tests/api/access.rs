@@ -1,0 +1,234 @@
+//! Taking access away: disabling, demoting and deleting accounts, passwords, and revoking tokens.
+
+use dabba_testkit::{Answer, PASSWORD, Person, TestServer};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+fn path(person: &Person, rest: &str) -> String {
+    format!("/v1/accounts/{}{rest}", person.id)
+}
+
+async fn patch(server: &TestServer, person: &Person, by: &Person, body: &Value) -> Answer {
+    server.request(Method::PATCH, &path(person, "")).by(by).json(body).send().await
+}
+
+async fn login(server: &TestServer, person: &Person, password: &str) -> Answer {
+    server.post("/v1/tokens", None, &json!({"email": person.email, "password": password})).send().await
+}
+
+async fn me(server: &TestServer, token: &str) -> Answer {
+    server.request(Method::GET, "/v1/accounts/me").token(token).send().await
+}
+
+/// Proves that each way to take access away ends a token at once, also for a token of a later login, and whether one
+/// signs in after that.
+#[tokio::test]
+async fn what_takes_access_away_ends_tokens() {
+    let server = crate::start().await;
+    let (person, admin) = (&server.courier, &server.admin);
+    let other = "a better password";
+    let mut password = PASSWORD;
+    let mut token = person.token.clone();
+    for way in ["revoke", "disable", "demote", "password"] {
+        me(&server, &token).await.expect(200);
+        match way {
+            "revoke" => {
+                let revoke = server.request(Method::POST, &path(person, "/revoke-tokens")).by(admin);
+                revoke.send().await.expect(204);
+            }
+            "disable" => drop(patch(&server, person, admin, &json!({"disabled": true})).await.expect(200)),
+            "demote" => drop(patch(&server, person, admin, &json!({"role": "customer"})).await.expect(200)),
+            _ => {
+                let body = json!({"password": other});
+                server.post(&path(person, "/password"), Some(admin), &body).send().await.expect(204);
+                password = other;
+            }
+        }
+        for _ in 0..2 {
+            let refused = me(&server, &token).await;
+            assert!(refused.header("www-authenticate").starts_with("Bearer"), "{way}");
+            refused.problem(401, "token_revoked");
+        }
+        // Operations for everyone look at a token that is sent, too.
+        let listed = server.request(Method::GET, "/v1/restaurants").token(&token).send().await;
+        if listed.status != 200 {
+            listed.problem(401, "token_revoked");
+        }
+        if way == "disable" {
+            login(&server, person, password).await.problem(401, "wrong_credentials");
+            patch(&server, person, admin, &json!({"disabled": false})).await.expect(200);
+            // Enabling brings no token back.
+            me(&server, &token).await.problem(401, "token_revoked");
+        }
+        let signed_in = login(&server, person, password).await;
+        token = signed_in.text_at("/access_token");
+    }
+    login(&server, person, PASSWORD).await.problem(401, "wrong_credentials");
+    assert_eq!(me(&server, &token).await.expect(200)["role"], "customer");
+}
+
+/// Proves that the owner changes name and password, and nothing that an admin decides; that others are told of no account.
+#[tokio::test]
+async fn owners_change_what_is_theirs() {
+    let server = crate::start().await;
+    let customer = &server.customer;
+    let renamed = patch(&server, customer, customer, &json!({"name": " Asha "})).await;
+    assert_eq!(renamed.header("etag"), "\"2\"");
+    assert_eq!(renamed.expect(200)["name"], "Asha");
+    me(&server, &customer.token).await.expect(200);
+    for (body, pointer) in [(json!({"role": "admin"}), "/role"), (json!({"disabled": true}), "/disabled")] {
+        let refused = patch(&server, customer, customer, &body).await.problem(403, "forbidden");
+        assert_eq!(refused["errors"][0]["pointer"], pointer);
+    }
+    for body in [json!({}), json!({"name": " "}), json!({"role": "king"}), json!({"email": "a@b.c"})] {
+        patch(&server, customer, customer, &body).await.problem(422, "invalid");
+    }
+    for by in [&server.other_customer, &server.staff] {
+        patch(&server, customer, by, &json!({"name": "X"})).await.problem(404, "not_found");
+        server.get(&path(customer, ""), Some(by)).await.problem(404, "not_found");
+    }
+
+    let new = "a better password";
+    let set =
+        async |body: Value| server.post(&path(customer, "/password"), Some(customer), &body).send().await;
+    for body in [json!({"password": new}), json!({"password": new, "current_password": "wrong horse"})] {
+        assert_eq!(set(body).await.pointers(), ["/current_password"]);
+    }
+    let short = set(json!({"password": "short", "current_password": PASSWORD})).await;
+    assert_eq!(short.pointers(), ["/password"]);
+    me(&server, &customer.token).await.expect(200);
+    set(json!({"password": new, "current_password": PASSWORD})).await.expect(204);
+    me(&server, &customer.token).await.problem(401, "token_revoked");
+    login(&server, customer, PASSWORD).await.problem(401, "wrong_credentials");
+    login(&server, customer, new).await.expect(200);
+}
+
+/// Proves that a customer deletes their own account: nobody signs in to it, nothing personal is left, its orders stay and
+/// go on, and the address can be registered again. Staff cannot delete theirs.
+#[tokio::test]
+async fn a_customer_deletes_their_account() {
+    let server = crate::start().await;
+    let customer = &server.customer;
+    let order = server.place("last", &TestServer::order()).await;
+    let delete = async |whose: &Person, by: &Person| {
+        server.request(Method::DELETE, &path(whose, "")).by(by).send().await
+    };
+    delete(&server.staff, &server.staff).await.problem(403, "forbidden");
+    delete(customer, &server.other_customer).await.problem(404, "not_found");
+    delete(customer, customer).await.expect(204);
+    delete(customer, customer).await.problem(401, "token_revoked");
+    delete(customer, &server.admin).await.problem(404, "not_found");
+    login(&server, customer, PASSWORD).await.problem(401, "wrong_credentials");
+
+    let left = server.get(&path(customer, ""), Some(&server.admin)).await;
+    assert!(!left.text.contains(&customer.email), "{}", left.text);
+    let left = left.expect(200);
+    assert!(left.get("email").is_none() && left.get("name").is_none(), "{left}");
+    assert!(left["deleted_at"].is_string() && left["disabled_at"].is_string(), "{left}");
+    let order_path = format!("/v1/orders/{}", order["id"].as_str().unwrap());
+    let seen = server.get(&order_path, Some(&server.staff)).await.expect(200);
+    assert_eq!(seen["customer_id"], json!(customer.id.to_string()));
+    let accept = json!({"preparation_minutes": 10});
+    server.command(&order, "accept", &server.staff, &accept).send().await.expect(200);
+
+    let again = json!({"email": customer.email, "name": "Someone else", "password": PASSWORD});
+    let again = server.post("/v1/accounts", None, &again).send().await.expect(201);
+    assert_ne!(again["id"], left["id"]);
+    login(&server, customer, PASSWORD).await.expect(200);
+    server.get(&order_path, Some(customer)).await.problem(401, "token_revoked");
+}
+
+/// Proves that the last enabled admin stays, and that an admin who was made one can take the place.
+#[tokio::test]
+async fn the_last_admin_stays() {
+    let server = crate::start().await;
+    let admin = &server.admin;
+    for body in [json!({"disabled": true}), json!({"role": "courier"})] {
+        patch(&server, admin, admin, &body).await.problem(409, "last_admin");
+    }
+    server.request(Method::DELETE, &path(admin, "")).by(admin).send().await.problem(409, "last_admin");
+    patch(&server, &server.courier, admin, &json!({"role": "admin"})).await.expect(200);
+    let token = login(&server, &server.courier, PASSWORD).await.text_at("/access_token");
+    patch(&server, admin, admin, &json!({"disabled": true})).await.expect(200);
+    me(&server, &admin.token).await.problem(401, "token_revoked");
+    let list = server.request(Method::GET, "/v1/accounts?role=admin").token(&token).send().await.expect(200);
+    assert_eq!(list["accounts"].as_array().unwrap().len(), 2);
+}
+
+/// Proves that a change rests on the version that was seen, and that a retry under a key changes nothing again: the token
+/// of a login between both stays valid.
+#[tokio::test]
+async fn a_change_is_made_once_and_on_what_was_seen() {
+    let server = crate::start().await;
+    let (courier, admin) = (&server.courier, &server.admin);
+    let rename = |tag: &str| {
+        let request = server.request(Method::PATCH, &path(courier, "")).by(admin).header("if-match", tag);
+        request.json(&json!({"name": "Bo"})).send()
+    };
+    let refused = rename("\"7\"").await.problem(412, "precondition_failed");
+    assert_eq!(refused["current"], 1);
+    assert_eq!(rename("\"7\", \"1\"").await.header("etag"), "\"2\"");
+
+    let revoke =
+        || server.request(Method::POST, &path(courier, "/revoke-tokens")).by(admin).key("once").send();
+    let first = revoke().await;
+    assert_eq!((first.status, first.headers.contains_key("idempotency-replayed")), (204, false));
+    let token = login(&server, courier, PASSWORD).await.text_at("/access_token");
+    assert_eq!(revoke().await.header("idempotency-replayed"), "true");
+    me(&server, &token).await.expect(200);
+
+    let set = |password: &str| {
+        let body = json!({"password": password});
+        server.post(&path(courier, "/password"), Some(admin), &body).key("password").send()
+    };
+    set("a better password").await.expect(204);
+    assert_eq!(set("a better password").await.header("idempotency-replayed"), "true");
+    set("yet another one").await.problem(422, "idempotency_key_reused");
+    let patch = |body: Value| {
+        let request = server.request(Method::PATCH, &path(courier, "")).by(admin).key("password");
+        async move { request.json(&body).send().await }
+    };
+    patch(json!({"name": "X"})).await.problem(422, "idempotency_key_reused");
+}
+
+/// Proves that admins find accounts by address and role, in pages, and nobody else does.
+#[tokio::test]
+async fn admins_list_accounts() {
+    let server = crate::start().await;
+    let list = async |query: &str| server.get(&format!("/v1/accounts{query}"), Some(&server.admin)).await;
+    let found = list("?email=Courier@Example.org").await.expect(200);
+    assert_eq!(found["accounts"][0]["id"], json!(server.courier.id.to_string()));
+    for query in ["?email=nobody@example.org", "?email=x", "?email=courier@example.org&role=admin"] {
+        assert_eq!(list(query).await.expect(200)["accounts"], json!([]), "{query}");
+    }
+    let mut ids = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = list(&format!("?limit=2{cursor}")).await.expect(200);
+        ids.extend(page["accounts"].as_array().unwrap().iter().map(|account| account["id"].to_string()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(ids.len(), 7);
+    assert!(ids.is_sorted());
+    list("?role=king").await.problem(400, "bad_request");
+    server.get("/v1/accounts", Some(&server.staff)).await.problem(403, "forbidden");
+}
+
+/// Proves that an admin revokes the token of an operator, whose id has no account, and that nobody else can.
+#[tokio::test]
+async fn a_token_without_an_account_is_revoked_by_its_id() {
+    let server = crate::start().await;
+    let operator: dabba_domain::AccountId = "019aaaaa-aaaa-7bbb-8ccc-dddddddddddd".parse().unwrap();
+    let bearer = dabba_engine::Principal::new(operator, dabba_domain::Role::Admin);
+    let config = &server.config;
+    let token = dabba_http::issue_token(&config.signing_key, &bearer, server.now(), config.token_lifetime);
+    let list = || server.request(Method::GET, "/v1/accounts").token(&token).send();
+    let revoke = |by: &Person| {
+        server.request(Method::POST, &format!("/v1/accounts/{operator}/revoke-tokens")).by(by).send()
+    };
+    list().await.expect(200);
+    revoke(&server.customer).await.problem(404, "not_found");
+    revoke(&server.admin).await.expect(204);
+    list().await.problem(401, "token_revoked");
+}

@@ -1,0 +1,77 @@
+//! What requests ask of the store.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use dabba_store::{
+    Store, StoreError,
+    intercept::{InterceptedStore, Interceptor, StoreCall},
+};
+use dabba_testkit::{TestServer, sqlite_in};
+use futures::FutureExt as _;
+use serde_json::json;
+
+/// Writes down every call, and fails those that are no commits while it says so.
+#[derive(Clone, Default)]
+struct Calls {
+    made: Arc<Mutex<Vec<StoreCall>>>,
+    only_commits: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Interceptor for Calls {
+    async fn before(&self, call: StoreCall) -> Result<(), StoreError> {
+        self.made.lock().unwrap().push(call);
+        if self.only_commits.load(Ordering::SeqCst) && call != StoreCall::Commit {
+            return Err(StoreError::Unavailable("as the test says".to_owned()));
+        }
+        Ok(())
+    }
+    async fn after(&self, _: StoreCall) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Proves that the commit is all that placing an order and a command on it ask of the store: whether a token is revoked, and
+/// who works where, is in memory. Both go on while the database that keeps the accounts is away.
+#[tokio::test]
+async fn placing_and_commands_make_no_query_for_the_caller() {
+    const NEVER: Duration = Duration::from_hours(24);
+    let directory = tempfile::tempdir().unwrap();
+    let (inner, calls) = (sqlite_in(directory.path()), Calls::default());
+    let interceptor = calls.clone();
+    let builder = TestServer::builder().store(Arc::new(move || {
+        let (store, interceptor) = (inner(), interceptor.clone());
+        async move { Arc::new(InterceptedStore::new(store.await, interceptor)) as Arc<dyn Store> }.boxed()
+    }));
+    // Nothing is polled while the calls are counted.
+    let server = builder
+        .engine(|engine| {
+            engine.revocation_poll_interval = NEVER;
+            engine.catalogue_poll_interval = NEVER;
+            engine.maintenance_interval = NEVER;
+            engine.membership_max_age = NEVER;
+            engine.tasks.poll_interval = NEVER;
+        })
+        .start()
+        .await;
+    let accept = json!({"preparation_minutes": 20});
+    let warm = server.place("warm", &TestServer::order()).await;
+    server.command(&warm, "accept", &server.staff, &accept).send().await.expect(200);
+    for only_commits in [false, true] {
+        calls.only_commits.store(only_commits, Ordering::SeqCst);
+        calls.made.lock().unwrap().clear();
+        let order = server.place(&format!("counted-{only_commits}"), &TestServer::order()).await;
+        server.command(&order, "accept", &server.staff, &accept).send().await.expect(200);
+        let made: Vec<_> = calls.made.lock().unwrap().clone();
+        let queries: Vec<_> =
+            made.iter().filter(|call| !matches!(call, StoreCall::Commit | StoreCall::ClaimTasks)).collect();
+        assert!(queries.is_empty(), "{made:?}");
+    }
+}

@@ -1,0 +1,64 @@
+//! Revocations.
+
+use dabba_domain::Timestamp;
+use dabba_store::{Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds};
+
+use crate::{
+    codec::{read, read_timestamp},
+    failure::Failure,
+    pool::Connection,
+};
+
+/// Finds a row if a credential is void. Takes the account, its role and the revision that the credential states.
+pub(super) const IS_VOID: &str = "\
+    SELECT 1 FROM accounts WHERE id = $1 AND (disabled_at_ns IS NOT NULL OR role <> $2) \
+    UNION ALL \
+    SELECT 1 FROM revocations WHERE subject_kind = 'account' AND subject_id = $1 AND revision > $3 LIMIT 1";
+
+/// Locks the counter until the end of the transaction, so that revisions are committed in their order.
+const NEXT_REVISION: &str = "\
+    INSERT INTO revocation_counter (id, revision) VALUES (1, 1) \
+    ON CONFLICT (id) DO UPDATE SET revision = revocation_counter.revision + 1 RETURNING revision";
+
+const SAVE_REVOCATION: &str = "\
+    INSERT INTO revocations (subject_kind, subject_id, revision, revoked_at_ns) VALUES ($1, $2, $3, $4) \
+    ON CONFLICT (subject_kind, subject_id) DO UPDATE SET \
+        revision = excluded.revision, revoked_at_ns = excluded.revoked_at_ns";
+
+pub(super) const FIND_REVOCATIONS: &str = "\
+    SELECT revision, subject_kind, subject_id, revoked_at_ns FROM revocations \
+    WHERE revision > $1 ORDER BY revision LIMIT $2";
+
+pub(super) async fn is_void(connection: &Connection, by: Credential) -> Result<bool, Failure> {
+    let Credential { account_id, role, as_of } = by;
+    let rows = connection.query(IS_VOID, &[&account_id.uuid(), &role.as_str(), &as_of]).await?;
+    Ok(!rows.is_empty())
+}
+
+/// Revokes what was issued to a subject, in a transaction. Returns the revision.
+pub(super) async fn revoke(
+    connection: &Connection,
+    subject: Subject,
+    at: Timestamp,
+) -> Result<RevocationRevision, Failure> {
+    let revision: RevocationRevision = connection.query_number(NEXT_REVISION).await?;
+    let at = exact_nanoseconds(at)?;
+    connection.execute(SAVE_REVOCATION, &[&subject.kind(), &subject.id(), &revision, &at]).await?;
+    Ok(revision)
+}
+
+pub(super) async fn page(
+    connection: &Connection,
+    after: RevocationRevision,
+    limit: u32,
+) -> Result<Vec<Revocation>, Failure> {
+    let rows = connection.query(FIND_REVOCATIONS, &[&after, &i64::from(limit)]).await?;
+    let revocation = |row| {
+        Ok(Revocation {
+            revision: read(row, 0)?,
+            subject: Subject::from_stored(read(row, 1)?, read(row, 2)?),
+            revoked_at: read_timestamp(row, 3)?,
+        })
+    };
+    rows.iter().map(revocation).collect()
+}

@@ -1,0 +1,73 @@
+//! Revocations.
+
+use dabba_domain::Timestamp;
+use dabba_store::{Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use uuid::Uuid;
+
+use crate::{
+    codec::{id_bytes, read_text, read_timestamp},
+    failure::Failure,
+};
+
+/// Finds a row if a credential is void. Takes the account, its role and the revision that the credential states.
+pub(crate) const IS_VOID: &str = "\
+    SELECT 1 FROM accounts WHERE id = ?1 AND (disabled_at_ns IS NOT NULL OR role <> ?2) \
+    UNION ALL \
+    SELECT 1 FROM revocations WHERE subject_kind = 'account' AND subject_id = ?1 AND revision > ?3 LIMIT 1";
+
+pub(crate) const NEXT_REVISION: &str = "\
+    INSERT INTO revocation_counter (id, revision) VALUES (1, 1) \
+    ON CONFLICT (id) DO UPDATE SET revision = revocation_counter.revision + 1 RETURNING revision";
+
+const SAVE_REVOCATION: &str = "\
+    INSERT INTO revocations (subject_kind, subject_id, revision, revoked_at_ns) VALUES (?1, ?2, ?3, ?4) \
+    ON CONFLICT (subject_kind, subject_id) DO UPDATE SET \
+        revision = excluded.revision, revoked_at_ns = excluded.revoked_at_ns";
+
+pub(crate) const FIND_REVOCATIONS: &str = "\
+    SELECT revision, subject_kind, subject_id, revoked_at_ns FROM revocations \
+    WHERE revision > ?1 ORDER BY revision LIMIT ?2";
+
+/// Whether what a caller proved is void. Nobody in particular proves nothing.
+pub(super) fn is_void(transaction: &Transaction<'_>, by: Option<Credential>) -> Result<bool, Failure> {
+    let Some(Credential { account_id, role, as_of }) = by else { return Ok(false) };
+    let mut statement = transaction.prepare_cached(IS_VOID)?;
+    let parameters = params![id_bytes(account_id), role.as_str(), as_of];
+    Ok(statement.query_row(parameters, |_| Ok(())).optional()?.is_some())
+}
+
+/// Revokes what was issued to a subject. Returns the revision.
+pub(super) fn revoke(
+    transaction: &Transaction<'_>,
+    subject: Subject,
+    at: Timestamp,
+) -> Result<RevocationRevision, Failure> {
+    let revision: RevocationRevision =
+        transaction.prepare_cached(NEXT_REVISION)?.query_row([], |row| row.get(0))?;
+    transaction.prepare_cached(SAVE_REVOCATION)?.execute(params![
+        subject.kind(),
+        subject.id().into_bytes(),
+        revision,
+        exact_nanoseconds(at)?,
+    ])?;
+    Ok(revision)
+}
+
+pub(super) fn page(
+    connection: &Connection,
+    after: RevocationRevision,
+    limit: u32,
+) -> Result<Vec<Revocation>, Failure> {
+    let mut statement = connection.prepare_cached(FIND_REVOCATIONS)?;
+    let mut rows = statement.query(params![after, limit])?;
+    let mut page = Vec::new();
+    while let Some(row) = rows.next()? {
+        page.push(Revocation {
+            revision: row.get(0)?,
+            subject: Subject::from_stored(read_text(row, 1)?, Uuid::from_bytes(row.get(2)?)),
+            revoked_at: read_timestamp(row, 3)?,
+        });
+    }
+    Ok(page)
+}

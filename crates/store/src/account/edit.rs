@@ -1,0 +1,220 @@
+//! Changes of an account, and what follows from each.
+
+use std::fmt;
+
+use dabba_domain::{AccountId, Role, Timestamp, order::Version, text::Name};
+
+use super::Account;
+use crate::Credential;
+
+/// A change of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountEdit {
+    /// The account.
+    pub id: AccountId,
+    /// What changes.
+    pub change: AccountChange,
+    /// The versions at one of which the account has to be, if the caller states any.
+    pub expected: Option<Vec<Version>>,
+    /// Who changes it. `None` for an operator on the database itself.
+    pub by: Option<Credential>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What changes of an account.
+#[derive(Clone, PartialEq, Eq)]
+pub enum AccountChange {
+    /// What is given; the rest stays. Another role, and disabling, end all tokens; another role ends memberships too.
+    Details {
+        /// The name.
+        name: Option<Name>,
+        /// The role.
+        role: Option<Role>,
+        /// Whether nobody can use it.
+        disabled: Option<bool>,
+    },
+    /// The password. Ends all tokens.
+    Password {
+        /// The password's hash, as a PHC string.
+        hash: String,
+    },
+    /// Ends all tokens.
+    RevokeTokens,
+    /// Removes name, address and password for good, disables the account, and ends tokens and memberships. The address can
+    /// be registered again.
+    Delete,
+}
+
+/// Neither the name nor the password's hash.
+impl fmt::Debug for AccountChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Details { name: _, role, disabled } => {
+                let mut details = formatter.debug_struct("Details");
+                details.field("role", role).field("disabled", disabled).finish_non_exhaustive()
+            }
+            Self::Password { .. } => formatter.write_str("Password { .. }"),
+            Self::RevokeTokens => formatter.write_str("RevokeTokens"),
+            Self::Delete => formatter.write_str("Delete"),
+        }
+    }
+}
+
+/// How a change of an account ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountEditOutcome {
+    /// The account is so now.
+    Done(Box<Account>),
+    /// There is no such account, or it is deleted.
+    NotFound,
+    /// The account is at another version than expected.
+    Conflict {
+        /// The version at which it is.
+        current: Version,
+    },
+    /// No enabled admin would be left.
+    LastAdmin,
+    /// What the caller proved is void.
+    CallerRevoked,
+}
+
+/// What a change makes of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditedAccount {
+    /// The account after the change. Its `revocation` is the old one: the store sets it.
+    pub account: Account,
+    /// Whether all tokens end.
+    pub revokes: bool,
+    /// Whether all memberships end.
+    pub leaves_restaurants: bool,
+    /// Whether it was an enabled admin's and is not any more. Another one has to be left then.
+    pub steps_down: bool,
+}
+
+impl AccountEdit {
+    /// Returns what the change makes of an account; `None` if it changes nothing.
+    pub fn applied_to(&self, before: &Account) -> Option<EditedAccount> {
+        let mut account = before.clone();
+        let mut revokes = false;
+        match &self.change {
+            AccountChange::Details { name, role, disabled } => {
+                account.name = name.clone().unwrap_or(account.name);
+                account.role = role.unwrap_or(account.role);
+                account.disabled_at = match disabled {
+                    Some(true) => account.disabled_at.or(Some(self.at)),
+                    Some(false) => None,
+                    None => account.disabled_at,
+                };
+            }
+            AccountChange::Password { hash } => {
+                account.password_hash.clone_from(hash);
+                revokes = true;
+            }
+            AccountChange::RevokeTokens => revokes = true,
+            AccountChange::Delete => {
+                account.email = format!("{DELETED}{}", account.id);
+                account.name = Name::from_stored("");
+                account.password_hash = String::new();
+                account.disabled_at = account.disabled_at.or(Some(self.at));
+                account.deleted_at = Some(self.at);
+            }
+        }
+        let changes_role = account.role != before.role;
+        let is_disabled = account.disabled_at.is_some() && before.disabled_at.is_none();
+        revokes |= changes_role || is_disabled || account.deleted_at.is_some();
+        if !revokes && account == *before {
+            return None;
+        }
+        account.version = before.version.saturating_add(1);
+        Some(EditedAccount {
+            revokes,
+            leaves_restaurants: changes_role || account.deleted_at.is_some(),
+            steps_down: before.is_enabled_admin() && !account.is_enabled_admin(),
+            account,
+        })
+    }
+}
+
+/// What the stored address of a deleted account begins with. No address contains it, since an address has an `@`.
+const DELETED: &str = "deleted:";
+
+#[cfg(test)]
+mod tests {
+    use dabba_domain::Bucket;
+
+    use super::*;
+
+    fn account(role: Role) -> Account {
+        let at = Timestamp::UNIX_EPOCH;
+        Account {
+            id: AccountId::generate(at, Bucket::from_random(1), 1),
+            email: "ada@example.org".into(),
+            name: Name::from_stored("Ada"),
+            role,
+            password_hash: "hash".into(),
+            created_at: at,
+            version: 1,
+            disabled_at: None,
+            deleted_at: None,
+            revocation: 0,
+        }
+    }
+
+    fn details(name: Option<&str>, role: Option<Role>, disabled: Option<bool>) -> AccountChange {
+        AccountChange::Details { name: name.map(Name::from_stored), role, disabled }
+    }
+
+    fn edited(before: &Account, change: AccountChange) -> Option<EditedAccount> {
+        let at = Timestamp::from_second(5).unwrap();
+        AccountEdit { id: before.id, change, expected: None, by: None, at }.applied_to(before)
+    }
+
+    /// Proves which changes end tokens, end memberships, and take an admin away.
+    #[test]
+    fn each_change_has_its_consequences() {
+        let hash = || AccountChange::Password { hash: "other".into() };
+        for (change, revokes, leaves, steps_down) in [
+            (details(Some("Grace"), None, None), false, false, false),
+            (details(None, Some(Role::Courier), None), true, true, true),
+            (details(None, None, Some(true)), true, false, true),
+            (hash(), true, false, false),
+            (AccountChange::RevokeTokens, true, false, false),
+            (AccountChange::Delete, true, true, true),
+        ] {
+            let edited = edited(&account(Role::Admin), change.clone()).unwrap();
+            assert_eq!(
+                (edited.revokes, edited.leaves_restaurants, edited.steps_down, edited.account.version),
+                (revokes, leaves, steps_down, 2),
+                "{change:?}"
+            );
+        }
+    }
+
+    /// Proves that a change to what is so already changes nothing, and that enabling ends no token.
+    #[test]
+    fn nothing_changes_to_what_it_was() {
+        let courier = account(Role::Courier);
+        for change in [details(None, None, None), details(Some("Ada"), Some(Role::Courier), Some(false))] {
+            assert_eq!(edited(&courier, change), None);
+        }
+        let disabled = edited(&courier, details(None, None, Some(true))).unwrap().account;
+        assert_eq!(edited(&disabled, details(None, None, Some(true))), None);
+        let enabled = edited(&disabled, details(None, None, Some(false))).unwrap();
+        assert!(!enabled.revokes && enabled.account.disabled_at.is_none());
+        // An admin who is disabled is none whom anything takes away.
+        let admin = edited(&account(Role::Admin), details(None, None, Some(true))).unwrap().account;
+        assert!(!edited(&admin, AccountChange::Delete).unwrap().steps_down);
+    }
+
+    /// Proves that nothing personal is left of a deleted account.
+    #[test]
+    fn a_deleted_account_is_anonymous() {
+        let before = account(Role::Customer);
+        let deleted = edited(&before, AccountChange::Delete).unwrap().account;
+        assert!(deleted.disabled_at.is_some() && deleted.deleted_at.is_some());
+        assert_eq!((deleted.name.as_str(), deleted.password_hash.as_str()), ("", ""));
+        assert_eq!(deleted.email, format!("deleted:{}", before.id));
+        assert_eq!((deleted.id, deleted.role), (before.id, before.role));
+    }
+}
