@@ -19,7 +19,7 @@ pub(crate) use passwords::Passwords;
 pub use passwords::{MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH};
 pub(crate) use revoked::Revocations;
 
-use self::passwords::{check_password, forms_of};
+use self::passwords::forms_of;
 use crate::{
     Conflict, Engine, Error, Principal,
     orders::{claim, is_same_request},
@@ -78,7 +78,8 @@ impl Engine {
         let email = problems.check("/email", normalise_email(&registration.email));
         let name = problems.check("/name", Name::new(&registration.name));
         let password = opaque(&registration.password);
-        check_password(&mut problems, "/password", &password);
+        let about = vec![registration.email, registration.name];
+        self.passwords.check(&mut problems, "/password", &password, about).await?;
         problems.into_result().map_err(Error::Invalid)?;
         let (Some(email), Some(name)) = (email, name) else {
             return Err(Error::Internal("a registration without problems is incomplete".into()));

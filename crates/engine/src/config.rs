@@ -44,7 +44,8 @@ pub struct EngineConfig {
     /// Maximum age of a cached membership while the database that keeps the accounts does not answer, so that staff go on
     /// working. A server that has read no revocations for this time refuses all tokens as unavailable.
     pub membership_max_stale_age: Duration,
-    /// Passwords hashed side by side; each takes a core and [`PasswordCost::memory_kib`].
+    /// Passwords hashed at the same time; each takes a core and [`PasswordCost::memory_kib`]. Half of the cores, 1 to 4, so that
+    /// a flood of sign-ins leaves the others to orders.
     pub concurrent_password_hashes: usize,
     /// What hashing a password costs.
     pub password_cost: PasswordCost,
@@ -107,6 +108,10 @@ impl Default for PasswordCost {
     }
 }
 
+fn half_of_the_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, 4))
+}
+
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
@@ -126,7 +131,7 @@ impl Default for EngineConfig {
             revocation_poll_interval: Duration::from_secs(1),
             membership_max_age: Duration::from_secs(3),
             membership_max_stale_age: Duration::from_hours(1),
-            concurrent_password_hashes: 2,
+            concurrent_password_hashes: half_of_the_cores(),
             password_cost: PasswordCost::default(),
             tasks: TaskConfig::default(),
             payments: PaymentConfig::default(),

@@ -84,11 +84,11 @@ pub enum CorsOrigins {
 /// How often someone may do what is expensive, or what guesses passwords.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimits {
-    /// Tokens asked for with one e-mail address, right or wrong. 10 in 5 minutes.
+    /// Wrong passwords for one e-mail address from one client address; ten times as many from all. 10 in 5 minutes.
     pub tokens_per_email: Rate,
-    /// Tokens asked for from one client address. 60 in a minute.
+    /// Wrong passwords from one client address. 60 in a minute.
     pub tokens_per_address: Rate,
-    /// Accounts registered from one client address. 20 in an hour.
+    /// Accounts registered from one client address, other than by admins. 20 in an hour.
     pub accounts_per_address: Rate,
     /// Quotes asked for from one client address. 600 in a minute. `None`: no limit.
     pub quotes_per_address: Option<Rate>,

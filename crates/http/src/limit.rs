@@ -3,15 +3,15 @@
 //! The limits follow the engine's clock, as all else does. Where that is set back, those who have
 //! used up their requests wait for so much longer; nobody gets more.
 
+mod buckets;
 mod budget;
 mod description;
+mod logins;
 
 use std::{
+    hash::{BuildHasher as _, RandomState},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,27 +19,20 @@ use axum::{
     extract::{ConnectInfo, FromRequestParts},
     http::{Extensions, HeaderMap, request::Parts},
 };
-use dabba_engine::Engine;
-use governor::{
-    Quota, RateLimiter, clock::Clock, middleware::NoOpMiddleware, state::keyed::DefaultKeyedStateStore,
-};
+use dabba_engine::{Engine, Error};
+use governor::{Quota, clock::Clock};
 
-use self::budget::Budgets;
+use self::{buckets::Buckets, budget::Budgets, logins::Logins};
 pub(crate) use self::{
     budget::{Report, whole_seconds},
     description::describe,
+    logins::Attempt,
 };
 use crate::{App, Network, Rate, RateLimits, problem::Problem};
 
-/// After so many checks those who could ask all they may again are forgotten, which bounds the
-/// memory by what is asked within a limit's time.
-const CHECKS_BETWEEN_CLEANINGS: u32 = 1_024;
-/// Most callers told apart. While there are more, new ones share one limit.
-const MAX_TRACKED: usize = 200_000;
-
 /// The engine's clock, as the time since 1970.
 #[derive(Clone)]
-struct EngineClock(Arc<Engine>);
+pub(crate) struct EngineClock(Arc<Engine>);
 
 impl Clock for EngineClock {
     type Instant = Duration;
@@ -48,8 +41,6 @@ impl Clock for EngineClock {
         self.0.now().duration_since(dabba_domain::Timestamp::UNIX_EPOCH).unsigned_abs()
     }
 }
-
-type Keyed = RateLimiter<Box<str>, DefaultKeyedStateStore<Box<str>>, EngineClock, NoOpMiddleware<Duration>>;
 
 impl Rate {
     fn quota(self) -> Quota {
@@ -63,35 +54,24 @@ impl Rate {
 
 /// One limit, for each caller by themselves.
 struct Limit {
-    keyed: Keyed,
-    clock: EngineClock,
-    checks: AtomicU32,
+    buckets: Buckets<EngineClock>,
+    /// With keys of its own, so that nobody can choose callers that share a bucket.
+    hashes: RandomState,
 }
 
 impl Limit {
     fn new(engine: &Arc<Engine>, rate: Rate) -> Self {
-        let clock = EngineClock(Arc::clone(engine));
-        let keyed = RateLimiter::new(rate.quota(), DefaultKeyedStateStore::default(), clock.clone());
-        Self { keyed, clock, checks: AtomicU32::new(0) }
+        Self { buckets: Buckets::new(rate, EngineClock(Arc::clone(engine))), hashes: RandomState::new() }
     }
 
     fn check(&self, caller: &str) -> Result<(), Problem> {
-        if self.checks.fetch_add(1, Ordering::Relaxed) % CHECKS_BETWEEN_CLEANINGS
-            == CHECKS_BETWEEN_CLEANINGS - 1
-        {
-            self.keyed.retain_recent();
-        }
-        let caller = if self.keyed.len() < MAX_TRACKED { caller } else { "" };
-        self.keyed
-            .check_key(&caller.into())
-            .map_err(|not_until| Problem::too_many_requests(not_until.wait_time_from(self.clock.now())))
+        self.buckets.take(self.hashes.hash_one(caller)).map_err(Problem::too_many_requests)
     }
 }
 
 /// Every limit.
 pub(crate) struct Limits {
-    tokens_per_email: Limit,
-    tokens_per_address: Limit,
+    logins: Logins<EngineClock>,
     accounts_per_address: Limit,
     pub(crate) budgets: Budgets,
 }
@@ -99,17 +79,29 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn new(engine: &Arc<Engine>, limits: &RateLimits) -> Self {
         Self {
-            tokens_per_email: Limit::new(engine, limits.tokens_per_email),
-            tokens_per_address: Limit::new(engine, limits.tokens_per_address),
+            logins: Logins::new(limits, &EngineClock(Arc::clone(engine))),
             accounts_per_address: Limit::new(engine, limits.accounts_per_address),
             budgets: Budgets::new(engine, limits),
         }
     }
 
-    /// Lets a request for a token pass, or not.
-    pub(crate) fn check_token(&self, client: ClientAddress, email: &str) -> Result<(), Problem> {
-        self.tokens_per_address.check(&client.to_string())?;
-        self.tokens_per_email.check(&email.trim().to_lowercase())
+    /// Lets somebody try a password, or not.
+    pub(crate) fn begin_login(&self, client: ClientAddress, email: &str) -> Result<Attempt, Problem> {
+        self.logins.begin(client, email).map_err(Problem::too_many_requests)
+    }
+
+    /// Counts an attempt by what came of it: only a wrong password counts as failed.
+    pub(crate) fn end_login<T>(
+        &self,
+        attempt: Attempt,
+        result: &Result<T, Error>,
+        is_wrong: impl FnOnce(&Error) -> bool,
+    ) {
+        match result {
+            Ok(_) => self.logins.succeeded(attempt),
+            Err(error) if is_wrong(error) => {}
+            Err(_) => self.logins.withdraw(attempt),
+        }
     }
 
     /// Lets a registration pass, or not.

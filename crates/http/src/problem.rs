@@ -270,7 +270,9 @@ impl Problem {
     /// How to authenticate (RFC 6750, section 3). Only a token that was sent is the subject of an error.
     fn challenge(&self) -> Option<HeaderValue> {
         match self.code {
-            Code::Unauthenticated if self.is_of_token => {
+            Code::Unauthenticated | Code::TokenRevoked
+                if self.is_of_token || self.code == Code::TokenRevoked =>
+            {
                 let text = format!("Bearer error=\"invalid_token\", error_description=\"{}\"", self.detail);
                 Some(HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("Bearer")))
             }

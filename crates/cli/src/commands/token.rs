@@ -62,13 +62,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         )));
     }
     let key = signing_key::read(&path)?;
-    let as_of = match arguments.account {
-        Some(account_id) => block_on(revision_of(account_id, arguments.role, &databases, &settings))?,
-        None => 0,
-    };
-    let bearer = Principal { as_of, ..Principal::new(account_id, arguments.role) };
-    let lifetime = settings.token_lifetime_seconds.seconds();
-    output::line(dabba_http::issue_token(&key, &bearer, now, lifetime))
+    block_on(async {
+        let as_of = match arguments.account {
+            Some(account_id) => revision_of(account_id, arguments.role, &databases, &settings).await?,
+            None => 0,
+        };
+        let bearer = Principal { as_of, ..Principal::new(account_id, arguments.role) };
+        let lifetime = settings.token_lifetime_seconds.seconds();
+        output::line(dabba_http::issue_token(&key, &bearer, now, lifetime))
+    })
 }
 
 /// The revision of an account's last revocation, which its token states. Fails for an account that must have no token of

@@ -13,10 +13,7 @@ use dabba_store::{
 };
 use serde::Serialize;
 
-use super::{
-    normalise_email,
-    passwords::{check_password, forms_of},
-};
+use super::{normalise_email, passwords::forms_of};
 use crate::{
     Conditional, Conflict, Engine, Error, Principal,
     orders::{claim, is_same_request},
@@ -145,7 +142,8 @@ impl Engine {
         let claim = key.map(|key| claim(principal.account_id, key, &("set_password", id))).transpose()?;
         let password = opaque(&new.password);
         let mut problems = Problems::new();
-        check_password(&mut problems, "/password", &password);
+        let about = vec![account.email.clone(), account.name.to_string()];
+        self.passwords.check(&mut problems, "/password", &password, about).await?;
         let mut expected = None;
         if principal.account_id == id {
             if !self.is_password(&account, new.current.unwrap_or_default()).await? {

@@ -13,8 +13,17 @@ pub const MIN_PASSWORD_LENGTH: usize = 8;
 /// Longest password, in bytes. Bounds the work that a caller can ask for.
 pub const MAX_PASSWORD_LENGTH: usize = 256;
 
+/// Fewest guesses that a password has to withstand, by the estimate of zxcvbn: those that fall earlier are among the most common
+/// passwords, or patterns of few parts such as a word with a digit.
+const MIN_GUESSES: u64 = 1_000_000;
+/// Longest part of a name or an address with which a password is compared, in characters.
+const MAX_COMPARED: usize = 254;
+/// Maximum number of passwords that wait to be hashed. Beyond that, requests are refused as overloaded: they would wait
+/// longer than their clients do.
+const MAX_WAITING: usize = 64;
+
 /// Adds what keeps a new password, in its normal form, from being taken.
-pub(super) fn check_password(problems: &mut Problems, pointer: &str, password: &str) {
+fn check_password(problems: &mut Problems, pointer: &str, password: &str) {
     if password.chars().count() < MIN_PASSWORD_LENGTH {
         problems.add(pointer, format!("must be at least {MIN_PASSWORD_LENGTH} characters"));
     }
@@ -29,16 +38,34 @@ pub(super) fn check_password(problems: &mut Problems, pointer: &str, password: &
 /// Hashes and verifies passwords, a few at a time and off the threads that serve requests.
 pub(crate) struct Passwords {
     permits: Arc<Semaphore>,
+    /// Places for those that wait for a permit.
+    waiting: Semaphore,
     cost: PasswordCost,
     random: Arc<dyn Random>,
     /// Verified against when there is no account, so that the answer takes as long.
     decoy: tokio::sync::OnceCell<String>,
 }
 
+/// Whether a password is easy to guess for somebody who knows these texts about its owner.
+fn is_easy(password: &str, about: &[String]) -> bool {
+    let mut parts = vec!["dabba".to_owned()];
+    for text in about {
+        let text: String = text.chars().take(MAX_COMPARED).collect();
+        // An address by itself, the part before the @, and each word.
+        parts.extend(text.split(|character: char| !character.is_alphanumeric()).map(str::to_owned));
+        parts.extend(text.split_once('@').map(|(local, _)| local.to_owned()));
+        parts.push(text);
+    }
+    parts.retain(|part| !part.is_empty());
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    zxcvbn::zxcvbn(password, &parts).guesses() < MIN_GUESSES
+}
+
 impl Passwords {
     pub(crate) fn new(config: &EngineConfig, random: Arc<dyn Random>) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(config.concurrent_password_hashes.max(1))),
+            waiting: Semaphore::new(MAX_WAITING),
             cost: config.password_cost,
             random,
             decoy: tokio::sync::OnceCell::new(),
@@ -79,11 +106,38 @@ impl Passwords {
         Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
     }
 
+    /// Adds what keeps a new password, in its normal form, from being taken, also that it is easy to guess for somebody who
+    /// knows these texts about its owner.
+    pub(super) async fn check(
+        &self,
+        problems: &mut Problems,
+        pointer: &str,
+        password: &str,
+        about: Vec<String>,
+    ) -> Result<(), Error> {
+        let before = problems.as_slice().len();
+        check_password(problems, pointer, password);
+        if problems.as_slice().len() > before {
+            return Ok(());
+        }
+        let given = password.to_owned();
+        if self.run(move || Ok(is_easy(&given, &about))).await? {
+            problems.add(
+                pointer,
+                "is easy to guess: it is a common password, or close to one, to the name or to the e-mail address; choose \
+                 a longer one, such as several words",
+            );
+        }
+        Ok(())
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        let waiting = self.waiting.try_acquire().map_err(|_| Error::Overloaded)?;
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(internal)?;
+        drop(waiting);
         tokio::task::spawn_blocking(move || {
             let _permit = permit; // Held while the work runs, also when nobody waits for it any more.
             work()
@@ -131,6 +185,68 @@ mod tests {
         let old = passwords.hash(decomposed.to_owned()).await.unwrap();
         assert!(verify(decomposed, &old).await.unwrap());
         assert!(!passwords.verify(forms_of(composed.to_owned()), None).await.unwrap());
+    }
+
+    /// Proves which passwords are easy to guess, and that others than ASCII letters and spaces make no difference to that.
+    #[test]
+    fn common_passwords_are_easy() {
+        let about = ["ada.lovelace@example.org".to_owned(), "Ada King".to_owned()];
+        for easy in [
+            "password",
+            "Password1",
+            "passw0rd!",
+            "12345678",
+            "1234567890",
+            "qwertyuiop",
+            "iloveyou",
+            "aaaaaaaa",
+            "letmein1",
+            "sunshine",
+            "lovelace",
+            "ada.lovelace",
+            "AdaKing1",
+            "ada.lovelace@example.org",
+            "dabbadabba",
+            "19900101",
+        ] {
+            assert!(is_easy(easy, &about), "{easy}");
+        }
+        for hard in [
+            "correct horse",
+            "seven green kettles",
+            "tr0ub4dor&3 x",
+            "пароль из слов",
+            "山田太郎の秘密の言葉",
+            "🍜🍛🍣 lunch at noon",
+        ] {
+            assert!(!is_easy(hard, &about), "{hard}");
+        }
+        // What is easy for one person is not for another.
+        assert!(!is_easy("grzegorz brzeczyszczykiewicz", &about));
+        assert!(is_easy("brzeczyszczykiewicz", &["Grzegorz Brzeczyszczykiewicz".to_owned()]));
+    }
+
+    /// Proves that a flood of passwords is refused beyond a bound instead of waiting, and that those that wait are verified.
+    #[tokio::test]
+    async fn passwords_wait_in_bounded_number() {
+        let passwords = passwords();
+        let all = u32::try_from(passwords.permits.available_permits()).unwrap();
+        let held = Arc::clone(&passwords.permits).acquire_many_owned(all).await.unwrap();
+        let mut waiting: Vec<_> =
+            (0..=MAX_WAITING).map(|_| Box::pin(passwords.hash("correct horse".into()))).collect();
+        let mut refused = 0;
+        for hash in &mut waiting {
+            if let Some(outcome) = futures::FutureExt::now_or_never(hash.as_mut()) {
+                assert!(matches!(outcome, Err(Error::Overloaded)), "{outcome:?}");
+                refused += 1;
+            }
+        }
+        assert_eq!(refused, 1);
+        drop(held);
+        waiting.truncate(MAX_WAITING);
+        for hash in waiting {
+            hash.await.unwrap();
+        }
     }
 
     #[test]

@@ -170,10 +170,8 @@ impl Revocations {
             let after = self.known.read().unwrap_or_else(PoisonError::into_inner).cursor;
             let page = store.revocations(after, PAGE).await?;
             let is_last = page.len() < PAGE as usize;
-            accounts.extend(page.iter().filter_map(|revocation| match revocation.subject {
-                Some(Subject::Account(id)) => Some(id),
-                None => None,
-            }));
+            let subjects = page.iter().filter_map(|revocation| revocation.subject);
+            accounts.extend(subjects.map(|Subject::Account(id)| id));
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
             known.follow(&page);
             if is_last {

@@ -22,7 +22,7 @@ async fn limited_to(limit: usize) -> World {
 }
 
 fn somebody(number: u64, role: Role) -> Principal {
-    Principal { account_id: AccountId::generate(start_of_time(), Bucket::from_random(0), number << 2), role }
+    Principal::new(AccountId::generate(start_of_time(), Bucket::from_random(0), number << 2), role)
 }
 
 fn is_too_many<T>(placed: &Result<T, Error>, counted: usize, maximum: usize) -> bool {

@@ -243,6 +243,8 @@ refusals! {
     /// Of a change of an account.
     NotChanged: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType Invalid
         IdempotencyKeyReused LastAdmin PreconditionFailed TooManyChanges;
+    /// Of what can be done so often only.
+    TooOften: TooManyRequests;
     /// Of the deletion of an account.
     NotDeleted: BadRequest LastAdmin PreconditionFailed;
     /// Of revoking tokens.

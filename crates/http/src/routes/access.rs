@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use dabba_domain::{AccountId, Role};
-use dabba_engine::{AccountAnswer, AccountFilter, AccountPatch, Conditional, NewPassword};
+use dabba_engine::{AccountAnswer, AccountFilter, AccountPatch, Conditional, Error, NewPassword};
 use dabba_store::{Account, PageSize};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -19,9 +19,10 @@ use super::{KeyParameter, accounts::AccountBody, lists, mark};
 use crate::{
     App,
     extract::{Caller, FromParameters, IfMatch, InPath, JsonBody, MaybeKey, Parameters, QueryOf, etag},
+    limit::ClientAddress,
     problem::{
         BadParameter, Failures, Missing, NotAllowed, NotChanged, NotDeleted, NotRevoked, NotSignedIn, Result,
-        WriteFailures,
+        TooOften, WriteFailures,
     },
 };
 
@@ -66,16 +67,16 @@ struct AccountListQuery {
 }
 
 impl FromParameters for AccountListQuery {
-    fn take_from(parameters: &mut Parameters) -> Result<Self> {
-        Ok(Self {
-            email: parameters.take("email", |value| Ok(value.to_owned()))?,
+    fn take_from(parameters: &mut Parameters) -> Self {
+        Self {
+            email: parameters.take("email", |value| Ok(value.to_owned())),
             role: parameters.take("role", |value| {
                 Role::from_name(value)
                     .ok_or_else(|| "must be customer, restaurant, courier or admin".to_owned())
-            })?,
-            limit: parameters.take_limit()?,
-            cursor: parameters.take_cursor()?,
-        })
+            }),
+            limit: parameters.take_limit(),
+            cursor: parameters.take_cursor(),
+        }
     }
 }
 
@@ -226,20 +227,32 @@ struct PasswordBody {
         (status = 204, description = "The password is set.", headers(
             ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
         )),
-        NotSignedIn, Missing, NotChanged, WriteFailures,
+        NotSignedIn, Missing, NotChanged, TooOften, WriteFailures,
     ),
     security(("bearer" = [])),
 )]
 async fn set_password(
     State(app): State<Arc<App>>,
+    client: ClientAddress,
     Caller(caller): Caller,
     InPath(id): InPath<AccountId>,
     MaybeKey(key): MaybeKey,
     JsonBody(PasswordBody { password, current_password }): JsonBody<PasswordBody>,
 ) -> Result<Response> {
     let new = NewPassword { password, current: current_password };
-    let AccountAnswer { replayed, .. } = app.engine.set_password(&caller, id, new, key).await?;
+    // Who has a token may not try passwords more often than others. The key of the limit is the account's id, since the
+    // caller states no address.
+    let attempt = app.limits.begin_login(client, &id.to_string())?;
+    let set = app.engine.set_password(&caller, id, new, key).await;
+    app.limits.end_login(attempt, &set, is_wrong_password);
+    let AccountAnswer { replayed, .. } = set?;
     Ok(mark(StatusCode::NO_CONTENT.into_response(), replayed))
+}
+
+/// Whether the present password was wrong.
+fn is_wrong_password(error: &Error) -> bool {
+    let Error::Invalid(problems) = error else { return false };
+    problems.as_slice().iter().any(|problem| problem.pointer == "/current_password")
 }
 
 /// Revokes all tokens of an account

@@ -8,8 +8,8 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use dabba_domain::{AccountId, Role};
-use dabba_engine::Principal;
+use dabba_domain::{AccountId, Problems, Role};
+use dabba_engine::{Error, MAX_EMAIL_LENGTH, Principal};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -19,7 +19,7 @@ use crate::{
     extract::JsonBody,
     issue_token,
     limit::ClientAddress,
-    problem::{BadBody, Failures, NotAuthenticated, Result},
+    problem::{BadBody, Failures, NotAuthenticated, Problem, Result},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -52,7 +52,7 @@ struct TokenBody {
 
 /// Exchanges a password for a token
 ///
-/// How often is limited by the e-mail address and by the client's address.
+/// Wrong passwords are limited by the e-mail address and the client's network, and by each of them alone; right ones are not.
 #[utoipa::path(
     post, path = "/v1/tokens", tag = "accounts", operation_id = "create_token",
     request_body = CredentialsBody,
@@ -67,8 +67,14 @@ async fn create_token(
     client: ClientAddress,
     JsonBody(CredentialsBody { email, password }): JsonBody<CredentialsBody>,
 ) -> Result<Response> {
-    app.limits.check_token(client, &email)?;
-    let account = app.engine.authenticate(&email, password).await?;
+    if email.len() > MAX_EMAIL_LENGTH {
+        let text = format!("must be at most {MAX_EMAIL_LENGTH} characters");
+        return Err(Problem::invalid(&Problems::one("/email", text)));
+    }
+    let attempt = app.limits.begin_login(client, &email)?;
+    let authenticated = app.engine.authenticate(&email, password).await;
+    app.limits.end_login(attempt, &authenticated, |error| matches!(error, Error::WrongCredentials));
+    let account = authenticated?;
     let lifetime = app.config.token_lifetime;
     let body = TokenBody {
         access_token: issue_token(

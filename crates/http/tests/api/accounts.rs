@@ -57,22 +57,137 @@ fn rate(requests: u32) -> Rate {
     Rate { requests: NonZeroU32::new(requests).unwrap(), per: Duration::from_mins(1) }
 }
 
-/// Proves that passwords can be guessed for one address a few times only, and after a wait again.
+/// Proves that passwords can be guessed for one address a few times only, and after a wait again; that right ones are taken
+/// however often, and that a change of the password is no way around it.
 #[tokio::test]
 async fn guessing_a_password_is_slow() {
     let server = crate::builder().http(|http| http.rate_limits.tokens_per_email = rate(3)).start().await;
-    let login =
-        |email: &str| server.post("/v1/tokens", None, &json!({"email": email, "password": "wrong"})).send();
-    for _ in 0..3 {
-        login("customer@example.org").await.problem(401, "wrong_credentials");
+    let login = |email: &str, password: &str| {
+        server.post("/v1/tokens", None, &json!({"email": email, "password": password})).send()
+    };
+    for _ in 0..10 {
+        login("customer@example.org", PASSWORD).await.expect(200);
     }
-    let refused = login(" Customer@example.org").await;
-    assert_eq!(refused.header("retry-after"), "20");
-    refused.problem(429, "too_many_requests");
-    login("courier@example.org").await.problem(401, "wrong_credentials");
+    for _ in 0..3 {
+        login("customer@example.org", "wrong").await.problem(401, "wrong_credentials");
+    }
+    for password in ["wrong", PASSWORD] {
+        let refused = login(" Customer@example.org", password).await;
+        assert_eq!(refused.header("retry-after"), "20");
+        refused.problem(429, "too_many_requests");
+    }
+    login("courier@example.org", "wrong").await.problem(401, "wrong_credentials");
     server.advance(SignedDuration::from_secs(20));
-    login("customer@example.org").await.problem(401, "wrong_credentials");
-    login("customer@example.org").await.problem(429, "too_many_requests");
+    login("customer@example.org", "wrong").await.problem(401, "wrong_credentials");
+    login("customer@example.org", "wrong").await.problem(429, "too_many_requests");
+    // A right one forgives those before it.
+    server.advance(SignedDuration::from_secs(20));
+    login("customer@example.org", PASSWORD).await.expect(200);
+    for _ in 0..3 {
+        login("customer@example.org", "wrong").await.problem(401, "wrong_credentials");
+    }
+    login("nobody@example.org", "wrong").await.problem(401, "wrong_credentials");
+
+    let path = format!("/v1/accounts/{}/password", server.staff.id);
+    let set = |current: &str| {
+        let body = json!({"password": "seven green kettles", "current_password": current});
+        server.post(&path, Some(&server.staff), &body).send()
+    };
+    for _ in 0..3 {
+        set("wrong").await.problem(422, "invalid");
+    }
+    set(PASSWORD).await.problem(429, "too_many_requests");
+}
+
+/// Proves that the owner signs in from home while somebody tries passwords from many networks, and that those share a limit.
+#[tokio::test]
+async fn an_attack_from_everywhere_does_not_lock_the_owner_out() {
+    let server = crate::builder()
+        .http(|http| {
+            http.rate_limits.tokens_per_email = rate(2);
+            http.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        })
+        .start()
+        .await;
+    let login = |address: String, password: &str| {
+        let body = json!({"email": "customer@example.org", "password": password});
+        server.post("/v1/tokens", None, &body).header("x-forwarded-for", &address).send()
+    };
+    let home = || "198.51.100.7".to_owned();
+    login(home(), PASSWORD).await.expect(200);
+    let mut refused = 0;
+    for number in 0..30 {
+        // The same network, written as an IPv4 address and as one in IPv6.
+        let address = format!("{}203.0.113.{}", if number % 2 == 0 { "" } else { "::ffff:" }, number / 2);
+        refused += u32::from(login(address, "wrong").await.status == 429);
+    }
+    assert_eq!(refused, 10);
+    login("192.0.2.1".to_owned(), PASSWORD).await.problem(429, "too_many_requests");
+    login(home(), PASSWORD).await.expect(200);
+    login(home(), "wrong").await.problem(401, "wrong_credentials");
+}
+
+/// Proves that admins register accounts as often as they like, and customers do not; that a token that is no admin's makes no
+/// difference to that.
+#[tokio::test]
+async fn admins_register_without_a_limit() {
+    let server = crate::builder().http(|http| http.rate_limits.accounts_per_address = rate(1)).start().await;
+    let register = |number: u32, by: Option<&dabba_testkit::Person>| {
+        let body = json!({"email": format!("n{number}@example.org"), "name": "N", "password": PASSWORD});
+        server.post("/v1/accounts", by, &body).send()
+    };
+    for number in 0..5 {
+        register(number, Some(&server.admin)).await.expect(201);
+    }
+    register(5, None).await.expect(201);
+    for by in [None, Some(&server.customer), Some(&server.staff)] {
+        register(6, by).await.problem(429, "too_many_requests");
+    }
+    register(6, Some(&server.admin)).await.expect(201);
+}
+
+/// Proves that easy passwords are refused for new accounts and new passwords, those made of the account's own name among
+/// them, and that an account that has one signs in as before.
+#[tokio::test]
+async fn easy_passwords_are_refused() {
+    let server = crate::start().await;
+    for password in ["password1", "asha1234", "iloveyou"] {
+        let body = json!({"email": "asha@example.org", "name": "Asha", "password": password});
+        let refused = server.post("/v1/accounts", None, &body).send().await;
+        assert!(refused.text.contains("easy to guess"), "{}", refused.text);
+        assert_eq!(refused.pointers(), ["/password"], "{password}");
+    }
+    let path = format!("/v1/accounts/{}/password", server.customer.id);
+    for password in ["qwertyuiop", "customer1"] {
+        let set = json!({"password": password, "current_password": PASSWORD});
+        assert_eq!(server.post(&path, Some(&server.customer), &set).send().await.pointers(), ["/password"]);
+    }
+    // As an earlier version stored it.
+    let account = server.store().account(server.customer.id).await.unwrap().unwrap();
+    let cost = argon2::Params::new(8, 1, 1, None).unwrap();
+    let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cost);
+    let hash = argon2::PasswordHasher::hash_password_with_salt(&argon2, b"password", b"0123456789abcdef");
+    let edit = dabba_store::AccountEdit {
+        id: account.id,
+        change: dabba_store::AccountChange::Password { hash: hash.unwrap().to_string() },
+        expected: None,
+        by: None,
+        at: server.now(),
+    };
+    server.store().edit_account(&edit).await.unwrap();
+    let body = json!({"email": account.email, "password": "password"});
+    server.post("/v1/tokens", None, &body).send().await.expect(200);
+}
+
+/// Proves that an address that no account can have costs nothing: it is refused before the password is hashed.
+#[tokio::test]
+async fn an_endless_address_is_refused() {
+    let server = crate::start().await;
+    let long = format!("{}@example.org", "a".repeat(60_000));
+    let body = json!({"email": long, "password": PASSWORD});
+    assert_eq!(server.post("/v1/tokens", None, &body).send().await.pointers(), ["/email"]);
+    let body = json!({"email": long, "name": "N", "password": PASSWORD});
+    assert_eq!(server.post("/v1/accounts", None, &body).send().await.pointers(), ["/email"]);
 }
 
 /// Proves that one client's logins and registrations are limited, whatever names they use.

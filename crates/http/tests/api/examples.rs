@@ -73,7 +73,8 @@ async fn place(server: &TestServer, template: &str, example: &str) -> String {
         .replace("{restaurant_id}", &restaurant.to_string())
         .replace("{item_id}", "naan")
         .replace("{task_id}", &restaurant.to_string())
-        .replace("{account_id}", &server.customer.id.to_string())
+        // Nobody else's: its tokens end.
+        .replace("{account_id}", &server.other_customer.id.to_string())
         .replace("{order_id}", order["id"].as_str().unwrap_or_default())
 }
 

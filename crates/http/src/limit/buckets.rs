@@ -1,0 +1,84 @@
+//! Token buckets by key, in bounded memory.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use governor::{
+    RateLimiter,
+    clock::Clock,
+    middleware::NoOpMiddleware,
+    nanos::Nanos,
+    state::{InMemoryState, NotKeyed, StateStore},
+};
+use moka::{policy::EvictionPolicy, sync::Cache};
+
+use crate::Rate;
+
+/// Maximum number of buckets of one limit. Beyond that, the one that was used least recently is dropped.
+const MAX_BUCKETS: u64 = 65_536;
+
+/// The shortest time for which an unused bucket is kept.
+const MIN_IDLE: Duration = Duration::from_secs(1);
+
+/// The buckets of a limit, by the hash of their key: whatever a client sends as a key, a bucket has one size.
+#[derive(Clone)]
+struct Table(Cache<u64, Arc<InMemoryState>>);
+
+impl StateStore for Table {
+    type Key = u64;
+
+    fn measure_and_replace<T, F, E>(&self, key: &u64, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        self.0.get_with(*key, Arc::default).measure_and_replace(&NotKeyed::NonKey, measure)
+    }
+}
+
+/// One limit, with a bucket for each key.
+pub(super) struct Buckets<C: Clock> {
+    limiter: RateLimiter<u64, Table, C, NoOpMiddleware<C::Instant>>,
+    table: Table,
+    clock: C,
+    /// The time in which a bucket regains what one request takes.
+    interval: Nanos,
+}
+
+impl<C: Clock + Clone> Buckets<C> {
+    pub(super) fn new(rate: Rate, clock: C) -> Self {
+        let quota = rate.quota();
+        let interval = quota.replenish_interval();
+        // A bucket that was not used for as long is full again.
+        let table = Cache::builder()
+            .max_capacity(MAX_BUCKETS)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_idle(rate.per.max(MIN_IDLE))
+            .build();
+        let table = Table(table);
+        let limiter = RateLimiter::new(quota, table.clone(), clock.clone());
+        Self { limiter, table, clock, interval: interval.into() }
+    }
+
+    /// Takes from the bucket of a key. If the bucket is empty, returns after which time it is not.
+    pub(super) fn take(&self, key: u64) -> Result<(), Duration> {
+        self.limiter.check_key(&key).map_err(|not_until| not_until.wait_time_from(self.clock.now()))
+    }
+
+    /// Gives back what was taken.
+    pub(super) fn give_back(&self, key: u64) {
+        let Ok(()) = self.table.measure_and_replace(&key, |full_at| {
+            let full_at = full_at.unwrap_or(Nanos::from(0)).saturating_sub(self.interval);
+            Ok::<_, Infallible>(((), full_at))
+        });
+    }
+
+    /// Fills the bucket of a key.
+    pub(super) fn fill(&self, key: u64) {
+        self.table.0.invalidate(&key);
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> u64 {
+        self.table.0.run_pending_tasks();
+        self.table.0.entry_count()
+    }
+}
