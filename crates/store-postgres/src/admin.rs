@@ -338,7 +338,8 @@ impl Administration {
             let rows = connection.query(SIZE_OF_ORDERS, &[]).await?;
             let (bytes, estimate) = (read::<i64>(only(&rows)?, 0)?, read::<i64>(only(&rows)?, 1)?);
             let is_estimate = bytes > MAX_COUNTED_BYTES && estimate >= 0;
-            let orders = if is_estimate { estimate } else { connection.query_number(COUNT_ORDERS).await? };
+            let orders =
+                if is_estimate { estimate } else { connection.query_number(COUNT_ORDERS, &[]).await? };
             let number = |number: i64| u64::try_from(number).unwrap_or(0);
             Ok(Holdings {
                 restaurants: number(restaurants),

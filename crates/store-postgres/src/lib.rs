@@ -369,7 +369,7 @@ impl Store for PostgresStore {
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read(async |connection| {
-            let microseconds = connection.query_number(TIME).await?;
+            let microseconds = connection.query_number(TIME, &[]).await?;
             let time = Timestamp::from_microsecond(microseconds);
             time.map(Some).map_err(|error| Failure::corrupt(error.to_string()))
         })

@@ -84,5 +84,5 @@ async fn is_compatible(connections: &Connections, known: u32) -> Result<bool, Fa
 }
 
 async fn written(connections: &Connections) -> Result<i64, Failure> {
-    connections.get().await?.query_number(WRITTEN).await
+    connections.get().await?.query_number(WRITTEN, &[]).await
 }

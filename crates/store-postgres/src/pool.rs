@@ -273,8 +273,12 @@ impl Connection {
     }
 
     /// Runs a statement that answers one number.
-    pub(crate) async fn query_number(&self, sql: &str) -> Result<i64, Failure> {
-        let rows = self.query(sql, &[]).await?;
+    pub(crate) async fn query_number(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<i64, Failure> {
+        let rows = self.query(sql, parameters).await?;
         rows.first().map_or_else(|| Err(Failure::corrupt("an answer went missing")), |row| read(row, 0))
     }
 

@@ -55,7 +55,7 @@ pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
 pub use query::{
     FeedCursor, FeedEntry, OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize,
 };
-pub use revocation::{Credential, Revocation, RevocationRevision, Subject};
+pub use revocation::{Credential, Revocation, RevocationRevision, Subject, least_revision};
 pub use shards::{
     BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
     ShardedStore, ShardedStoreError,

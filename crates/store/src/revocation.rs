@@ -1,14 +1,21 @@
 //! Revocations: from when on what was issued to someone is void.
 //!
 //! A revocation names a subject and has a revision. A credential states the revision as of which it was issued, and
-//! is void if its subject has a later revocation. So no clock decides, and servers follow the revocations by their
-//! revision. Accounts are the subjects so far. To add a kind, such as API keys: a variant of [`Subject`].
+//! is void if its subject has a later revocation. Servers follow the revocations by their revision. Accounts are the subjects so
+//! far. To add a kind, such as API keys: a variant of [`Subject`].
 
 use dabba_domain::{AccountId, Role, Timestamp};
 use uuid::Uuid;
 
 /// The number of a revocation. Ascends in the order of the commits; 0 precedes the first one.
 pub type RevocationRevision = i64;
+
+/// The least revision of a revocation at this time: the microseconds since 1970. A counter alone would go back when a database is
+/// restored from a backup or a standby takes over that lacks the last commits; what was issued before would survive revocations that
+/// follow, and running servers would not read them.
+pub fn least_revision(at: Timestamp) -> RevocationRevision {
+    at.as_microsecond()
+}
 
 /// Whose credentials a revocation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

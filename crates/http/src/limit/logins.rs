@@ -8,10 +8,15 @@
 //! - the address, for all networks. It is ten times as large, and holds up only networks from which nobody has signed in to
 //!   the account lately. So somebody who tries passwords from many networks slows down each other, and not the owner at home.
 //!
+//! Each attempt costs much time and memory, right or wrong. So a network has only [`MAX_AT_ONCE`] at a time, and cannot keep others from
+//! signing in by many right passwords.
+//!
 //! A network is an IPv4 address or the first 64 bits of an IPv6 address.
 
 use std::{
+    collections::HashMap,
     hash::{BuildHasher as _, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -30,24 +35,72 @@ const MAX_KNOWN_NETWORKS: u64 = 65_536;
 /// For how long a network is remembered after somebody has signed in from it.
 const KNOWN_FOR: Duration = Duration::from_hours(90 * 24);
 
+/// Maximum number of attempts of a network that are being verified or wait for that.
+const MAX_AT_ONCE: usize = 8;
+
+/// Time after which a network with so many attempts may try again.
+const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
+
 /// The limits of attempts to sign in.
 pub(crate) struct Logins<C: Clock> {
     here: Buckets<C>,
     network: Buckets<C>,
     everywhere: Buckets<C>,
     known: Cache<u64, ()>,
+    running: Arc<Running>,
     /// With keys of its own, so that nobody can choose addresses that share a bucket.
     hashes: RandomState,
 }
 
 /// An attempt that may be made. It counts as failed unless it is said how it ended.
 #[must_use]
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Attempt {
+    _place: RunningPlace,
     here: u64,
     network: u64,
     everywhere: u64,
     is_known: bool,
+}
+
+/// The attempts that are being verified, by network.
+#[derive(Debug, Default)]
+struct Running(Mutex<HashMap<u64, usize>>);
+
+impl Running {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(self: &Arc<Self>, network: u64) -> Result<RunningPlace, Duration> {
+        let mut running = self.lock();
+        let count = running.entry(network).or_default();
+        if *count >= MAX_AT_ONCE {
+            return Err(RETRY_WHEN_BUSY);
+        }
+        *count += 1;
+        drop(running);
+        Ok(RunningPlace { running: Arc::clone(self), network })
+    }
+}
+
+/// The place of an attempt among those of its network. Free again when this is dropped.
+#[derive(Debug)]
+struct RunningPlace {
+    running: Arc<Running>,
+    network: u64,
+}
+
+impl Drop for RunningPlace {
+    fn drop(&mut self) {
+        let mut running = self.running.lock();
+        if let Some(count) = running.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                running.remove(&self.network);
+            }
+        }
+    }
 }
 
 impl<C: Clock + Clone> Logins<C> {
@@ -66,6 +119,7 @@ impl<C: Clock + Clone> Logins<C> {
                 .eviction_policy(EvictionPolicy::lru())
                 .time_to_idle(KNOWN_FOR)
                 .build(),
+            running: Arc::default(),
             hashes: RandomState::new(),
         }
     }
@@ -75,9 +129,11 @@ impl<C: Clock + Clone> Logins<C> {
         // As accounts are told apart. An address with other than ASCII letters has no account.
         let email = email.trim().to_ascii_lowercase();
         let here = self.hashes.hash_one((client, &email));
+        let network = self.hashes.hash_one(client);
         let attempt = Attempt {
+            _place: self.running.enter(network)?,
             here,
-            network: self.hashes.hash_one(client),
+            network,
             everywhere: self.hashes.hash_one(&email),
             is_known: self.known.contains_key(&here),
         };
@@ -94,9 +150,10 @@ impl<C: Clock + Clone> Logins<C> {
 
     /// The password was right.
     pub(crate) fn succeeded(&self, attempt: Attempt) {
+        let here = attempt.here;
         self.withdraw(attempt);
-        self.here.fill(attempt.here);
-        self.known.insert(attempt.here, ());
+        self.here.fill(here);
+        self.known.insert(here, ());
     }
 
     /// Nothing was learnt about the password.
@@ -179,6 +236,21 @@ mod tests {
         }
         // Of the 20 failures that the network has, 18 were made.
         assert_eq!(failures(&logins, "192.0.2.1", "bob@example.org", 3), 2);
+    }
+
+    /// Proves that a network has a few attempts at a time, also with right passwords, and that others go on.
+    #[test]
+    fn a_network_does_not_keep_others_waiting() {
+        let logins = logins(&FakeRelativeClock::default());
+        let begin = |address, number| logins.begin(from(address), &format!("a{number}@example.org"));
+        let mut running: Vec<Attempt> =
+            (0..MAX_AT_ONCE).map(|number| begin("192.0.2.1", number).unwrap()).collect();
+        assert_eq!(begin("192.0.2.1", 100).unwrap_err(), RETRY_WHEN_BUSY);
+        assert!(begin("192.0.2.2", 100).is_ok());
+        logins.succeeded(running.remove(0));
+        assert!(begin("192.0.2.1", 101).is_ok());
+        drop(running);
+        assert!(logins.running.lock().is_empty());
     }
 
     /// Proves that one network tries a few addresses only, of IPv6 all that is one network, and that others go on.

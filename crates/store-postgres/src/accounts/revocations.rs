@@ -1,7 +1,9 @@
 //! Revocations.
 
 use dabba_domain::Timestamp;
-use dabba_store::{Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds};
+use dabba_store::{
+    Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds, least_revision,
+};
 
 use crate::{
     codec::{read, read_timestamp},
@@ -15,10 +17,12 @@ pub(super) const IS_VOID: &str = "\
     UNION ALL \
     SELECT 1 FROM revocations WHERE subject_kind = 'account' AND subject_id = $1 AND revision > $3 LIMIT 1";
 
-/// Locks the counter until the end of the transaction, so that revisions are committed in their order.
+/// Locks the counter until the end of the transaction, so that revisions are committed in their order. Takes the least revision
+/// ([`dabba_store::least_revision`]).
 const NEXT_REVISION: &str = "\
-    INSERT INTO revocation_counter (id, revision) VALUES (1, 1) \
-    ON CONFLICT (id) DO UPDATE SET revision = revocation_counter.revision + 1 RETURNING revision";
+    INSERT INTO revocation_counter (id, revision) VALUES (1, $1) \
+    ON CONFLICT (id) DO UPDATE SET revision = greatest(revocation_counter.revision + 1, excluded.revision) \
+    RETURNING revision";
 
 const SAVE_REVOCATION: &str = "\
     INSERT INTO revocations (subject_kind, subject_id, revision, revoked_at_ns) VALUES ($1, $2, $3, $4) \
@@ -41,7 +45,7 @@ pub(super) async fn revoke(
     subject: Subject,
     at: Timestamp,
 ) -> Result<RevocationRevision, Failure> {
-    let revision: RevocationRevision = connection.query_number(NEXT_REVISION).await?;
+    let revision: RevocationRevision = connection.query_number(NEXT_REVISION, &[&least_revision(at)]).await?;
     let at = exact_nanoseconds(at)?;
     connection.execute(SAVE_REVOCATION, &[&subject.kind(), &subject.id(), &revision, &at]).await?;
     Ok(revision)

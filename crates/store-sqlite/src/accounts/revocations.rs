@@ -1,7 +1,9 @@
 //! Revocations.
 
 use dabba_domain::Timestamp;
-use dabba_store::{Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds};
+use dabba_store::{
+    Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds, least_revision,
+};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use uuid::Uuid;
 
@@ -16,9 +18,11 @@ pub(crate) const IS_VOID: &str = "\
     UNION ALL \
     SELECT 1 FROM revocations WHERE subject_kind = 'account' AND subject_id = ?1 AND revision > ?3 LIMIT 1";
 
+/// Takes the least revision ([`dabba_store::least_revision`]).
 pub(crate) const NEXT_REVISION: &str = "\
-    INSERT INTO revocation_counter (id, revision) VALUES (1, 1) \
-    ON CONFLICT (id) DO UPDATE SET revision = revocation_counter.revision + 1 RETURNING revision";
+    INSERT INTO revocation_counter (id, revision) VALUES (1, ?1) \
+    ON CONFLICT (id) DO UPDATE SET revision = max(revocation_counter.revision + 1, excluded.revision) \
+    RETURNING revision";
 
 const SAVE_REVOCATION: &str = "\
     INSERT INTO revocations (subject_kind, subject_id, revision, revoked_at_ns) VALUES (?1, ?2, ?3, ?4) \
@@ -44,7 +48,7 @@ pub(super) fn revoke(
     at: Timestamp,
 ) -> Result<RevocationRevision, Failure> {
     let revision: RevocationRevision =
-        transaction.prepare_cached(NEXT_REVISION)?.query_row([], |row| row.get(0))?;
+        transaction.prepare_cached(NEXT_REVISION)?.query_row([least_revision(at)], |row| row.get(0))?;
     transaction.prepare_cached(SAVE_REVOCATION)?.execute(params![
         subject.kind(),
         subject.id().into_bytes(),

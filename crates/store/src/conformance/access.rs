@@ -7,7 +7,7 @@ use dabba_domain::{Role, text::Name};
 use super::builders::World;
 use crate::{
     Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, Claim, ClaimAt, Credential,
-    Fingerprint, MembershipChange, PageSize, Resource, Store, Subject, UnderKey,
+    Fingerprint, MembershipChange, PageSize, Resource, Store, Subject, UnderKey, least_revision,
 };
 
 async fn create(store: &Arc<dyn Store>, world: &mut World, role: Role) -> Account {
@@ -227,6 +227,10 @@ pub async fn revocations_are_followed_by_revision(store: Arc<dyn Store>) {
     assert_eq!(subjects, [Some(Subject::Account(again.id)), Some(stranger)]);
     assert_eq!(store.revocations(0, 10).await.unwrap().len(), 6);
     assert_eq!(new[1].revoked_at, world.now());
+    // So a database that is restored, and has forgotten its last revisions, makes none of them again.
+    assert!(
+        all.iter().chain(&new).all(|revocation| revocation.revision >= least_revision(revocation.revoked_at))
+    );
 }
 
 /// Revisions that are made at once are all different, and no follower misses one.
