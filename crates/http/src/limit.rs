@@ -93,7 +93,7 @@ impl Limits {
     /// Counts an attempt by what came of it: only a wrong password counts as failed.
     pub(crate) fn end_login<T>(
         &self,
-        attempt: Attempt,
+        attempt: &Attempt,
         result: &Result<T, Error>,
         is_wrong: impl FnOnce(&Error) -> bool,
     ) {

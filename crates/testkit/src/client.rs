@@ -105,6 +105,13 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
     }
 
+    /// All values of a header that may be repeated, separated by commas.
+    pub fn header_values(&self, name: &str) -> String {
+        let values: Vec<_> =
+            self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        values.join(", ")
+    }
+
     /// Insists on the status, and gives the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {

@@ -149,15 +149,14 @@ impl<C: Clock + Clone> Logins<C> {
     }
 
     /// The password was right.
-    pub(crate) fn succeeded(&self, attempt: Attempt) {
-        let here = attempt.here;
+    pub(crate) fn succeeded(&self, attempt: &Attempt) {
         self.withdraw(attempt);
-        self.here.fill(here);
-        self.known.insert(here, ());
+        self.here.fill(attempt.here);
+        self.known.insert(attempt.here, ());
     }
 
     /// Nothing was learnt about the password.
-    pub(crate) fn withdraw(&self, attempt: Attempt) {
+    pub(crate) fn withdraw(&self, attempt: &Attempt) {
         self.network.give_back(attempt.network);
         self.here.give_back(attempt.here);
         if !attempt.is_known {
@@ -226,13 +225,13 @@ mod tests {
         for _ in 0..9 {
             assert_eq!(failures(&logins, "192.0.2.1", email, 2), 2);
             let attempt = logins.begin(client, email).unwrap();
-            logins.succeeded(attempt);
+            logins.succeeded(&attempt);
         }
         for _ in 0..1_000 {
             let attempt = logins.begin(client, email).unwrap();
-            logins.succeeded(attempt);
+            logins.succeeded(&attempt);
             let attempt = logins.begin(client, email).unwrap();
-            logins.withdraw(attempt);
+            logins.withdraw(&attempt);
         }
         // Of the 20 failures that the network has, 18 were made.
         assert_eq!(failures(&logins, "192.0.2.1", "bob@example.org", 3), 2);
@@ -247,7 +246,7 @@ mod tests {
             (0..MAX_AT_ONCE).map(|number| begin("192.0.2.1", number).unwrap()).collect();
         assert_eq!(begin("192.0.2.1", 100).unwrap_err(), RETRY_WHEN_BUSY);
         assert!(begin("192.0.2.2", 100).is_ok());
-        logins.succeeded(running.remove(0));
+        logins.succeeded(&running.remove(0));
         assert!(begin("192.0.2.1", 101).is_ok());
         drop(running);
         assert!(logins.running.lock().is_empty());
@@ -277,14 +276,14 @@ mod tests {
         let logins = logins(&FakeRelativeClock::default());
         let (home, email) = (from("198.51.100.7"), "ada@example.org");
         let attempt = logins.begin(home, email).unwrap();
-        logins.succeeded(attempt);
+        logins.succeeded(&attempt);
         let begun: u32 =
             (0..200).map(|number| failures(&logins, &format!("203.0.113.{number}"), email, 2)).sum();
         assert_eq!(begun, 30);
         logins.begin(from("192.0.2.1"), email).unwrap_err();
         for _ in 0..50 {
             let attempt = logins.begin(home, email).unwrap();
-            logins.succeeded(attempt);
+            logins.succeeded(&attempt);
         }
         assert_eq!(failures(&logins, "198.51.100.7", email, 5), 3);
         // Other accounts are not concerned.

@@ -244,7 +244,7 @@ async fn set_password(
     // caller states no address.
     let attempt = app.limits.begin_login(client, &id.to_string())?;
     let set = app.engine.set_password(&caller, id, new, key).await;
-    app.limits.end_login(attempt, &set, is_wrong_password);
+    app.limits.end_login(&attempt, &set, is_wrong_password);
     let AccountAnswer { replayed, .. } = set?;
     Ok(mark(StatusCode::NO_CONTENT.into_response(), replayed))
 }

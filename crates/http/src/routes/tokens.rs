@@ -73,7 +73,7 @@ async fn create_token(
     }
     let attempt = app.limits.begin_login(client, &email)?;
     let authenticated = app.engine.authenticate(&email, password).await;
-    app.limits.end_login(attempt, &authenticated, |error| matches!(error, Error::WrongCredentials));
+    app.limits.end_login(&attempt, &authenticated, |error| matches!(error, Error::WrongCredentials));
     let account = authenticated?;
     let lifetime = app.config.token_lifetime;
     let body = TokenBody {
