@@ -23,6 +23,7 @@ use crate::{
         read_timestamp,
     },
     failure::Failure,
+    migrate,
 };
 
 #[cfg(test)]
@@ -78,6 +79,7 @@ impl SqliteStore {
     /// Returns an account of the database at `path`, without a claim to the database: another process may serve it. Blocks
     /// the thread.
     pub fn account_at(path: &Path, id: AccountId) -> Result<Option<Account>, StoreError> {
+        migrate::check_schema(path)?;
         let read = || -> Result<Option<Account>, Failure> {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             let mut statement = connection.prepare(FIND_ACCOUNT)?;

@@ -105,8 +105,9 @@ pub(crate) async fn until(server: &Server, order: &Value, is_so: impl Fn(&Value)
 pub(crate) async fn counted(server: &Server, parts: &[&str]) -> u64 {
     let page = reqwest::get(format!("{}/metrics", server.said("/address"))).await.unwrap();
     let page = page.text().await.unwrap();
-    // Without those of histograms.
-    let single = page.lines().filter(|line| !line.contains("_bucket{") && !line.contains("_sum{"));
+    // Without comments, and without those of histograms.
+    let values = page.lines().filter(|line| !line.starts_with('#'));
+    let single = values.filter(|line| !line.contains("_bucket{") && !line.contains("_sum{"));
     let lines = single.filter(|line| parts.iter().all(|part| line.contains(part)));
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }

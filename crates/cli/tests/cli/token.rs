@@ -33,3 +33,18 @@ fn a_token_needs_a_key_and_an_account() {
     let arguments = ["token", "--role", "admin", "--signing-key-file", short.to_str().unwrap()];
     assert!(failure(directory.path(), &arguments).contains("at least 32 bytes"));
 }
+
+/// Proves that a token for an account of a database that is not migrated is refused with what to do.
+#[test]
+fn a_database_has_to_be_migrated_for_an_account() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = rusqlite::Connection::open(directory.path().join("dabba.db")).unwrap();
+    database.execute_batch(include_str!("../fixtures/9d8743c/sqlite.sql")).unwrap();
+    drop(database);
+    std::fs::write(directory.path().join("signing-key"), [7; 32]).unwrap();
+    let account = "01930000-0000-7000-8000-000000000000";
+    let path = directory.path().to_str().unwrap();
+    let said =
+        failure(directory.path(), &["token", "--role", "courier", "--account", account, "--data", path]);
+    assert!(said.contains("run `dabba migrate`"), "{said}");
+}

@@ -51,7 +51,8 @@ fn is_easy(password: &str, about: &[String]) -> bool {
     let mut parts = vec!["dabba".to_owned()];
     for text in about {
         let text: String = text.chars().take(MAX_COMPARED).collect();
-        // An address by itself, the part before the @, and each word.
+        // An address by itself, the part before the @, each word, and all words without what separates them.
+        parts.push(text.chars().filter(|character| character.is_alphanumeric()).collect());
         parts.extend(text.split(|character: char| !character.is_alphanumeric()).map(str::to_owned));
         parts.extend(text.split_once('@').map(|(local, _)| local.to_owned()));
         parts.push(text);
