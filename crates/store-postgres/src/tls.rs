@@ -81,8 +81,9 @@ const PARAMETERS: [&str; 20] = [
 
 /// What is wrong with a URL that the client library refuses, without any part of it that may belong to the password.
 fn problem_of(url: &str) -> String {
-    let form = "it must have the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETER=VALUE; write special characters \
-                of the password as %XX (RFC 3986)";
+    // Without the sign itself: what is shown is cut at the last one.
+    let form = "it must have the form postgresql://HOST:PORT/DATABASE?PARAMETER=VALUE, with USER:PASSWORD and an at sign before \
+                HOST; write special characters of the password as %XX (RFC 3986)";
     let Some((_, query)) = url.split_once('?').filter(|(_, query)| !query.contains('@')) else {
         return form.to_owned();
     };

@@ -41,7 +41,7 @@ fn a_database_has_to_be_migrated_for_an_account() {
     let database = rusqlite::Connection::open(directory.path().join("dabba.db")).unwrap();
     database.execute_batch(include_str!("../fixtures/9d8743c/sqlite.sql")).unwrap();
     drop(database);
-    std::fs::write(directory.path().join("signing-key"), [7; 32]).unwrap();
+    std::fs::write(directory.path().join("signing-key"), "07".repeat(32)).unwrap();
     let account = "01930000-0000-7000-8000-000000000000";
     let path = directory.path().to_str().unwrap();
     let said =

@@ -12,6 +12,7 @@ use axum::{
 };
 use dabba_domain::{
     AccountId, Amount, OrderId, Problems, Role,
+    limits::MAX_PREPARATION_MINUTES,
     menu::UnavailableItem,
     order::{
         CancelReason, Command, InterventionReason, RefundBearer, RefundLine, RefundReason, RefundRequest,
@@ -28,7 +29,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::orders::{OrderBody, answer};
 use crate::{
     App,
-    extract::{Caller, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey},
+    extract::{Caller, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey, at_most},
     problem::{
         Missing, NotAccepted, NotAllowed, NotAssigned, NotCancelled, NotDelivered, NotMoved, NotRefunded,
         NotRejected, NotSignedIn, Problem, Result, WriteFailures,
@@ -98,6 +99,7 @@ async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response
 #[serde(deny_unknown_fields)]
 struct AcceptanceBody {
     /// In how many minutes.
+    #[serde(deserialize_with = "at_most::<MAX_PREPARATION_MINUTES, _>")]
     preparation_minutes: u32,
 }
 

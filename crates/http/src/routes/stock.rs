@@ -8,17 +8,17 @@ use axum::{
     http::header,
     response::{IntoResponse as _, Response},
 };
-use dabba_domain::{RestaurantId, text::Slug};
+use dabba_domain::{RestaurantId, limits::MAX_STOCK, text::Slug};
 use dabba_engine::{Principal, StockAdjustment, StockAnswer};
 use dabba_store::StockLevel;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::mark;
 use crate::{
     App,
-    extract::{Caller, IfMatch, InPath, JsonBody, RequiredKey, etag},
+    extract::{Caller, IfMatch, InPath, JsonBody, RequiredKey, etag, null_or_at_most},
     problem::{
         BadParameterOrBody, Failures, Missing, NotAdjusted, NotAllowed, NotAtRevision, NotSignedIn, Result,
         WriteFailures,
@@ -122,13 +122,9 @@ async fn get_stock(
 struct RemainingBody {
     /// How many; `null` lifts the limit.
     // Left out by a slip, it must not mean that there is no limit.
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "null_or_at_most::<MAX_STOCK, _>")]
     #[schema(required)]
     remaining: Option<u32>,
-}
-
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    Option::deserialize(deserializer)
 }
 
 /// The revision at which the stock has to be, `None` for any. The stock is read only where several revisions are

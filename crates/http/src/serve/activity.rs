@@ -125,10 +125,10 @@ impl Activity {
         (since != NEVER).then(|| self.received.load(Ordering::Relaxed) as u128 * u128::from(taken))
     }
 
-    /// The socket takes nothing at the moment.
-    pub(super) fn stall(&self) {
+    /// The socket takes nothing at the moment. Returns whether it did before.
+    pub(super) fn stall(&self) -> bool {
         // Only the first one counts: later ones find a time there.
-        let _ = self.stalled_since.compare_exchange(NEVER, self.now(), Ordering::Relaxed, Ordering::Relaxed);
+        self.stalled_since.compare_exchange(NEVER, self.now(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// The socket has taken something.

@@ -255,17 +255,29 @@ impl Registry {
         }
     }
 
-    /// Closes the connection whose client has taken nothing for the longest time.
+    /// Closes connections whose clients take nothing, those first that have done so for the longest time, until what is held is no more
+    /// than allowed. Their bytes no longer count at once.
     fn make_room_for_responses(&self) {
         let mut open = self.open();
-        let stalled = open.connections.iter().map(|connection| (connection.worth(), connection));
-        let longest =
-            stalled.filter(|((worth, _), _)| *worth == Worth::Stalled).min_by_key(|((_, since), _)| *since);
-        let Some((_, longest)) = longest else { return };
-        let longest = Arc::clone(longest);
-        open.remove(&longest);
-        longest.close();
-        self.metrics.count(FOR_UNSENT);
+        while self.unsent.load(Ordering::Relaxed) > self.options.max_unsent_bytes {
+            let stalled = open.connections.iter().map(|connection| (connection.worth(), connection));
+            let longest = stalled
+                .filter(|((worth, _), _)| *worth == Worth::Stalled)
+                .min_by_key(|((_, since), _)| *since);
+            let Some((_, longest)) = longest else { return };
+            let longest = Arc::clone(longest);
+            open.remove(&longest);
+            longest.close();
+            self.release_unsent(&longest);
+            self.metrics.count(FOR_UNSENT);
+        }
+    }
+
+    fn release_unsent(&self, activity: &Activity) {
+        let bytes = activity.unsent.swap(0, Ordering::Relaxed);
+        if bytes > 0 {
+            self.unsent.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Has each connection end after its requests.
@@ -318,22 +330,31 @@ impl Place {
         self.registry.release_received(&self.activity);
     }
 
-    /// Counts bytes of a response that the socket is to take. When there are too many, the connection makes room whose client
-    /// has taken nothing for the longest time.
+    /// Counts bytes of a response that the socket is to take. When there are too many, connections make room whose clients have taken
+    /// nothing for the longest time.
     pub(super) fn hold_unsent(&self, bytes: usize) {
         self.activity.unsent.fetch_add(bytes, Ordering::Relaxed);
-        let held = self.registry.unsent.fetch_add(bytes, Ordering::Relaxed);
-        if held + bytes > self.registry.options.max_unsent_bytes {
+        self.registry.unsent.fetch_add(bytes, Ordering::Relaxed);
+        self.check_unsent();
+    }
+
+    /// Notes that the socket takes nothing at the moment. A connection whose bytes fitted while it was written to may have to make
+    /// room now.
+    pub(super) fn stall(&self) {
+        if self.activity.stall() {
+            self.check_unsent();
+        }
+    }
+
+    fn check_unsent(&self) {
+        if self.registry.unsent.load(Ordering::Relaxed) > self.registry.options.max_unsent_bytes {
             self.registry.make_room_for_responses();
         }
     }
 
     /// Counts everything that was written as taken by the socket.
     pub(super) fn sent(&self) {
-        let bytes = self.activity.unsent.swap(0, Ordering::Relaxed);
-        if bytes > 0 {
-            self.registry.unsent.fetch_sub(bytes, Ordering::Relaxed);
-        }
+        self.registry.release_unsent(&self.activity);
     }
 }
 
@@ -538,13 +559,18 @@ mod tests {
     fn a_client_that_takes_nothing_makes_room_for_responses() {
         let registry = registry(|_| ());
         let (stalled, taking) = (registry.place(1).unwrap(), registry.place(2).unwrap());
-        stalled.hold_unsent(MAX_UNSENT_BYTES);
-        stalled.activity.stall();
         taking.hold_unsent(1);
+        stalled.hold_unsent(MAX_UNSENT_BYTES);
+        assert!(!stalled.activity.is_closed(), "it may take them");
+        stalled.stall();
         assert!(stalled.activity.is_closed());
         assert!(!taking.activity.is_closed());
-        drop(stalled);
+        taking.hold_unsent(MAX_UNSENT_BYTES - 1);
+        let other = registry.place(3).unwrap();
+        other.stall();
+        assert!(!other.activity.is_closed(), "what is held is no more than allowed");
         taking.hold_unsent(1);
-        assert!(!taking.activity.is_closed());
+        assert!(other.activity.is_closed());
+        assert!(!taking.activity.is_closed(), "it takes what it asked for");
     }
 }

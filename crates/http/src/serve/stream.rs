@@ -49,7 +49,7 @@ impl<S> Watched<S> {
 
     fn note(&self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Pending => self.place.activity.stall(),
+            Poll::Pending => self.place.stall(),
             Poll::Ready(_) => self.place.activity.progress(),
         }
     }

@@ -24,7 +24,7 @@ async fn an_illegal_move_names_what_is_possible() {
     assert_eq!(allowed(&refused), Vec::<&str>::new());
 }
 
-/// Proves that wrong bodies of commands are refused with the place of what is wrong.
+/// Proves that wrong bodies of commands are refused with the place of what is wrong, whatever the state of the order.
 #[tokio::test]
 async fn the_body_of_a_command_is_checked() {
     let server = crate::start().await;
@@ -38,8 +38,10 @@ async fn the_body_of_a_command_is_checked() {
         ("cancel", json!({"reason": "other", "note": ""}), "/note"),
         ("refund", json!({"reason": "late", "amount": 1.5}), "/amount"),
     ] {
-        let answer = server.command(&order, command, &server.staff, &body).send().await;
-        assert_eq!(answer.pointers(), [pointer], "{command} {body}");
+        for version in ["*", "\"99\""] {
+            let request = server.command(&order, command, &server.staff, &body).header("if-match", version);
+            assert_eq!(request.send().await.pointers(), [pointer], "{command} {body}");
+        }
     }
 }
 

@@ -135,13 +135,16 @@ fn a_server_with_a_simulated_provider_starts() {
     assert_eq!(text.matches(" serves at http://127.0.0.1:").count(), 2, "provider and server: {text}");
 }
 
+/// Proves that the signing key of the page is one that a server takes, and that nobody else can read it.
 #[test]
 fn the_signing_key_is_secret() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = Place::new();
     place.run("docs/operations/production.md", "embedded");
-    let key = fs::metadata(place.directory.path().join("signing-key")).unwrap();
-    assert_eq!((key.len(), key.permissions().mode() & 0o777), (32, 0o600));
+    let path = place.directory.path().join("signing-key");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let token = ["token", "--role", "admin", "--signing-key-file", path.to_str().unwrap()];
+    assert!(!stdout(place.directory.path(), &token).is_empty());
 }
 
 /// Proves that the database users of the page can do their work and no more: the owner migrates, servers and workers run as a user

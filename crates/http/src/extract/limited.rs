@@ -1,0 +1,24 @@
+//! Numbers with a maximum that the description states. Members that are checked when a body is read are refused before the state on
+//! which a request depends is looked at.
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// Reads an integer of at most `MAX`.
+pub(crate) fn at_most<'de, const MAX: u32, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    check::<MAX, _>(u32::deserialize(deserializer)?)
+}
+
+/// Reads an integer of at most `MAX`, or `null`. The member may not be absent.
+pub(crate) fn null_or_at_most<'de, const MAX: u32, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u32>, D::Error> {
+    Option::deserialize(deserializer)?.map(check::<MAX, _>).transpose()
+}
+
+fn check<const MAX: u32, E: Error>(number: u32) -> Result<u32, E> {
+    if number <= MAX {
+        Ok(number)
+    } else {
+        Err(E::custom(format_args!("must be an integer from 0 to {MAX}, not {number}")))
+    }
+}
