@@ -10,7 +10,7 @@ mod logins;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -139,7 +139,7 @@ impl FromRequestParts<Arc<App>> for ClientAddress {
 
 /// The address of a request's client: the connection's, or what trusted proxies say.
 pub(crate) fn client(extensions: &Extensions, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
-    let connection = extensions.get::<ConnectInfo<std::net::SocketAddr>>();
+    let connection = extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = connection.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
     forwarded(peer, headers, proxies).to_canonical()
 }
@@ -153,10 +153,15 @@ fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
     let mut addresses = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
     while is_proxy(client) {
         // A text that is no address hides whatever stands before it.
-        let Some(Ok(next)) = addresses.next().map(|text| text.trim().parse::<IpAddr>()) else { break };
+        let Some(next) = addresses.next().and_then(|text| address_of(text.trim())) else { break };
         client = next;
     }
     client
+}
+
+/// Reads an address, which some proxies write with a port.
+fn address_of(text: &str) -> Option<IpAddr> {
+    text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
 #[cfg(test)]
@@ -180,6 +185,8 @@ mod tests {
         assert_eq!(found("10.0.0.1", &["203.0.113.9", "198.51.100.7, 10.2.3.4"]), "198.51.100.7");
         assert_eq!(found("::ffff:10.0.0.1", &["198.51.100.7,10.2.3.4", "10.9.9.9"]), "198.51.100.7");
         assert_eq!(found("::1", &["198.51.100.7, unknown"]), "::1");
+        assert_eq!(found("::1", &["198.51.100.7:443"]), "198.51.100.7");
+        assert_eq!(found("::1", &["[2001:db8::1]:443, 10.0.0.1:80"]), "2001:db8::1");
         assert_eq!(found("10.0.0.1", &["10.0.0.2, 10.0.0.3"]), "10.0.0.2");
     }
 }
