@@ -145,7 +145,7 @@ pub(crate) fn client(extensions: &Extensions, headers: &HeaderMap, proxies: &[Ne
 }
 
 /// The client's address behind trusted proxies. Each of them appends the address that it was called from to the header, so the
-/// last one that is not a proxy's is the client's. What stands before that, the client may have made up.
+/// last one that is not a proxy's is the client's. The client may have forged what precedes it.
 fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
     let is_proxy = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
     let mut client = peer;

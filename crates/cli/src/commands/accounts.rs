@@ -14,12 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    commands::{CLOSING_TIME, DataArguments, TOKEN_VARIABLE, block_on, remote::ServerArguments},
-    data,
-    databases::{Databases, Opened},
-    demo_data,
+    commands::remote::{Administration, PlaceArguments},
     failure::Failure,
-    output, sandbox,
+    output,
 };
 
 /// What the command takes.
@@ -94,15 +91,6 @@ struct AccountArguments {
     id: AccountId,
     #[command(flatten)]
     place: PlaceArguments,
-}
-
-/// Where the accounts are: behind a server, or in databases.
-#[derive(clap::Args)]
-struct PlaceArguments {
-    #[command(flatten)]
-    server: ServerArguments,
-    #[command(flatten)]
-    settings: DataArguments,
 }
 
 /// What is to be done.
@@ -204,111 +192,92 @@ struct Page {
 /// Lists accounts, or changes one of them.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (action, place) = arguments.command.into_action()?;
-    if let Some(client) = place.server.client()? {
-        return block_on(through(&client, action));
-    }
-    let (settings, databases) = place.settings.load_existing()?;
-    block_on(async {
-        let opened = databases.open(&settings).await;
-        let Opened { store, .. } = opened.map_err(|failure| match databases {
-            Databases::Postgres(_) => failure,
-            Databases::Embedded(_) => Failure::new(format!(
-                "{failure}\nWhile a server runs on this data directory, ask it: \
-                 --server URL, with a token in {TOKEN_VARIABLE} (`dabba token --role admin` prints one)"
-            )),
-        })?;
-        let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
-        data::synchronize(&clock, &*store).await?;
-        let engine = data::start_engine(&store, clock, None, &databases, &settings);
-        let result = within(&engine, action).await;
-        engine.shut_down(CLOSING_TIME).await;
-        result
-    })
+    place.run(action)
 }
 
-/// In the databases themselves.
-async fn within(engine: &Engine, action: Action) -> Result<(), Failure> {
-    let admin = Principal::new(demo_data::fresh_account_id(engine), Role::Admin);
-    match action {
-        Action::List { filter, json } => {
-            let (mut after, mut is_empty) = (None, true);
-            loop {
-                let page = engine.accounts(&admin, filter.clone(), after, PageSize::DEFAULT).await;
-                let page = page.map_err(Failure::during("listing accounts"))?;
-                let is_last = page.len() < PageSize::DEFAULT.get() as usize;
-                after = page.last().map(|last| last.id);
-                let rows: Vec<Row> = page.into_iter().map(Row::from).collect();
-                is_empty &= rows.is_empty();
-                show(&rows, json)?;
-                if is_last {
-                    return finish(is_empty, json);
+impl Administration for Action {
+    async fn through(self, client: &Client) -> Result<(), Failure> {
+        match self {
+            Self::List { filter: AccountFilter { email, role }, json } => {
+                let (mut cursor, mut is_empty) = (None, true);
+                loop {
+                    let path = list_path(email.as_deref(), role, cursor.as_deref())?;
+                    let answer =
+                        client.get(&path).send().await.map_err(Failure::during("listing accounts"))?;
+                    let page: Page =
+                        serde_json::from_value(answer.body).map_err(Failure::during("listing accounts"))?;
+                    is_empty &= page.accounts.is_empty();
+                    show(&page.accounts, json)?;
+                    cursor = page.next_cursor;
+                    if cursor.is_none() {
+                        return finish(is_empty, json);
+                    }
                 }
             }
-        }
-        Action::Show(id) => {
-            let account = engine.account(&admin, id).await.map_err(Failure::during(id))?;
-            output::json(&Row::from(account))
-        }
-        Action::Patch(id, patch) => {
-            let changed = engine.change_account(&admin, id, patch, Conditional::default()).await;
-            output::json(&Row::from(changed.map_err(Failure::during(id))?.account))
-        }
-        Action::SetPassword(id, password) => {
-            let new = NewPassword { password, current: None };
-            engine.set_password(&admin, id, new, None).await.map_err(Failure::during(id))?;
-            output::line(format_args!("{id} has a new password, and its tokens are revoked"))
-        }
-        Action::RevokeTokens(id) => {
-            engine.revoke_tokens(&admin, id, None).await.map_err(Failure::during(id))?;
-            output::line(format_args!("the tokens of {id} are revoked"))
-        }
-        Action::Delete(id) => {
-            engine.delete_account(&admin, id, None).await.map_err(Failure::during(id))?;
-            output::line(format_args!("{id} is deleted"))
+            Self::Show(id) => {
+                let call = client.get(&format!("/v1/accounts/{id}"));
+                output::json(&call.send().await.map_err(Failure::during(id))?.body)
+            }
+            Self::Patch(id, patch) => {
+                let call = client.patch(&format!("/v1/accounts/{id}")).json(&patch);
+                output::json(&call.send().await.map_err(Failure::during(id))?.body)
+            }
+            Self::SetPassword(id, password) => {
+                let call = client.post(&format!("/v1/accounts/{id}/password"));
+                call.json(&json!({"password": password})).send().await.map_err(Failure::during(id))?;
+                output::line(format_args!("{id} has a new password, and its tokens are revoked"))
+            }
+            Self::RevokeTokens(id) => {
+                let call = client.post(&format!("/v1/accounts/{id}/revoke-tokens"));
+                call.send().await.map_err(Failure::during(id))?;
+                output::line(format_args!("the tokens of {id} are revoked"))
+            }
+            Self::Delete(id) => {
+                let call = client.delete(&format!("/v1/accounts/{id}"));
+                call.send().await.map_err(Failure::during(id))?;
+                output::line(format_args!("{id} is deleted"))
+            }
         }
     }
-}
 
-/// Through a server.
-async fn through(client: &Client, action: Action) -> Result<(), Failure> {
-    match action {
-        Action::List { filter: AccountFilter { email, role }, json } => {
-            let (mut cursor, mut is_empty) = (None, true);
-            loop {
-                let path = list_path(email.as_deref(), role, cursor.as_deref())?;
-                let answer = client.get(&path).send().await.map_err(Failure::during("listing accounts"))?;
-                let page: Page =
-                    serde_json::from_value(answer.body).map_err(Failure::during("listing accounts"))?;
-                is_empty &= page.accounts.is_empty();
-                show(&page.accounts, json)?;
-                cursor = page.next_cursor;
-                if cursor.is_none() {
-                    return finish(is_empty, json);
+    async fn within(self, engine: &Engine, admin: &Principal) -> Result<(), Failure> {
+        match self {
+            Self::List { filter, json } => {
+                let (mut after, mut is_empty) = (None, true);
+                loop {
+                    let page = engine.accounts(admin, filter.clone(), after, PageSize::DEFAULT).await;
+                    let page = page.map_err(Failure::during("listing accounts"))?;
+                    let is_last = page.len() < PageSize::DEFAULT.get() as usize;
+                    after = page.last().map(|last| last.id);
+                    let rows: Vec<Row> = page.into_iter().map(Row::from).collect();
+                    is_empty &= rows.is_empty();
+                    show(&rows, json)?;
+                    if is_last {
+                        return finish(is_empty, json);
+                    }
                 }
             }
-        }
-        Action::Show(id) => {
-            let call = client.get(&format!("/v1/accounts/{id}"));
-            output::json(&call.send().await.map_err(Failure::during(id))?.body)
-        }
-        Action::Patch(id, patch) => {
-            let call = client.patch(&format!("/v1/accounts/{id}")).json(&patch);
-            output::json(&call.send().await.map_err(Failure::during(id))?.body)
-        }
-        Action::SetPassword(id, password) => {
-            let call = client.post(&format!("/v1/accounts/{id}/password"));
-            call.json(&json!({"password": password})).send().await.map_err(Failure::during(id))?;
-            output::line(format_args!("{id} has a new password, and its tokens are revoked"))
-        }
-        Action::RevokeTokens(id) => {
-            let call = client.post(&format!("/v1/accounts/{id}/revoke-tokens"));
-            call.send().await.map_err(Failure::during(id))?;
-            output::line(format_args!("the tokens of {id} are revoked"))
-        }
-        Action::Delete(id) => {
-            let call = client.delete(&format!("/v1/accounts/{id}"));
-            call.send().await.map_err(Failure::during(id))?;
-            output::line(format_args!("{id} is deleted"))
+            Self::Show(id) => {
+                let account = engine.account(admin, id).await.map_err(Failure::during(id))?;
+                output::json(&Row::from(account))
+            }
+            Self::Patch(id, patch) => {
+                let changed = engine.change_account(admin, id, patch, Conditional::default()).await;
+                output::json(&Row::from(changed.map_err(Failure::during(id))?.account))
+            }
+            Self::SetPassword(id, password) => {
+                let new = NewPassword { password, current: None };
+                engine.set_password(admin, id, new, None).await.map_err(Failure::during(id))?;
+                output::line(format_args!("{id} has a new password, and its tokens are revoked"))
+            }
+            Self::RevokeTokens(id) => {
+                engine.revoke_tokens(admin, id, None).await.map_err(Failure::during(id))?;
+                output::line(format_args!("the tokens of {id} are revoked"))
+            }
+            Self::Delete(id) => {
+                engine.delete_account(admin, id, None).await.map_err(Failure::during(id))?;
+                output::line(format_args!("{id} is deleted"))
+            }
         }
     }
 }

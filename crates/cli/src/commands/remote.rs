@@ -1,11 +1,19 @@
-//! Commands that go through a running server.
+//! Commands that go through a running server, or work in the databases themselves.
 
 use std::{fs, path::PathBuf};
 
+use dabba_domain::Role;
+use dabba_engine::{Engine, Principal};
 use dabba_sim::Client;
 
-use super::{DataArguments, TOKEN_VARIABLE};
-use crate::failure::Failure;
+use super::{CLOSING_TIME, DataArguments, TOKEN_VARIABLE, block_on};
+use crate::{
+    data,
+    databases::{Databases, Opened},
+    demo_data,
+    failure::Failure,
+    sandbox,
+};
 
 /// A server, and the token for it.
 #[derive(clap::Args)]
@@ -28,6 +36,42 @@ pub(super) struct PlaceArguments {
     pub(super) server: ServerArguments,
     #[command(flatten)]
     pub(super) settings: DataArguments,
+}
+
+/// What an admin can do in both places.
+pub(super) trait Administration {
+    /// Does it through a server.
+    async fn through(self, client: &Client) -> Result<(), Failure>;
+
+    /// Does it in the databases themselves.
+    async fn within(self, engine: &Engine, admin: &Principal) -> Result<(), Failure>;
+}
+
+impl PlaceArguments {
+    /// Does something in the place that is named. The databases must be there.
+    pub(super) fn run(self, action: impl Administration) -> Result<(), Failure> {
+        if let Some(client) = self.server.client()? {
+            return block_on(action.through(&client));
+        }
+        let (settings, databases) = self.settings.load_existing()?;
+        block_on(async {
+            let opened = databases.open(&settings).await;
+            let Opened { store, .. } = opened.map_err(|failure| match databases {
+                Databases::Postgres(_) => failure,
+                Databases::Embedded(_) => Failure::new(format!(
+                    "{failure}\nWhile a server runs on this data directory, ask it: \
+                     --server URL, with a token in {TOKEN_VARIABLE} (`dabba token --role admin` prints one)"
+                )),
+            })?;
+            let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
+            data::synchronize(&clock, &*store).await?;
+            let engine = data::start_engine(&store, clock, None, &databases, &settings);
+            let admin = Principal::new(demo_data::fresh_account_id(&engine), Role::Admin);
+            let result = action.within(&engine, &admin).await;
+            engine.shut_down(CLOSING_TIME).await;
+            result
+        })
+    }
 }
 
 impl ServerArguments {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use dabba_domain::{
-    OrderId, Role, TaskId, Timestamp,
+    OrderId, TaskId, Timestamp,
     order::{ReviewReason, Task},
     text::Note,
 };
@@ -14,12 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    commands::{CLOSING_TIME, TOKEN_VARIABLE, block_on, remote::PlaceArguments},
-    data,
-    databases::{Databases, Opened},
-    demo_data,
+    commands::remote::{Administration, PlaceArguments},
     failure::Failure,
-    output, sandbox,
+    output,
 };
 
 /// What the command takes. Without a subcommand it lists the parked tasks.
@@ -140,87 +137,67 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Retry { id, json, place }) => (Action::Retry { id, json }, place),
         Some(Command::Resolve { id, reason, json, place }) => (Action::Resolve { id, reason, json }, place),
     };
-    if let Some(client) = place.server.client()? {
-        return block_on(through(&client, action));
-    }
-    let (settings, databases) = place.settings.load_existing()?;
-    block_on(async {
-        let opened = databases.open(&settings).await;
-        let Opened { store, .. } = opened.map_err(|failure| match databases {
-            Databases::Postgres(_) => failure,
-            Databases::Embedded(_) => Failure::new(format!(
-                "{failure}\nWhile a server runs on this data directory, ask it: \
-                 --server URL, with a token in {TOKEN_VARIABLE} (`dabba token --role admin` prints one)"
-            )),
-        })?;
-        let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
-        data::synchronize(&clock, &*store).await?;
-        let engine = data::start_engine(&store, clock, None, &databases, &settings);
-        let result = within(&engine, action).await;
-        engine.shut_down(CLOSING_TIME).await;
-        result
-    })
+    place.run(action)
 }
 
-/// In the databases themselves.
-async fn within(engine: &Engine, action: Action) -> Result<(), Failure> {
-    let admin = Principal::new(demo_data::fresh_account_id(engine), Role::Admin);
-    match action {
-        Action::List { json } => {
-            let (mut after, mut is_incomplete, mut is_empty) = (None, false, true);
-            loop {
-                let page = engine.parked_tasks(&admin, after, PageSize::DEFAULT).await;
-                let page = page.map_err(Failure::during("listing tasks"))?;
-                is_incomplete |= page.incomplete;
-                let is_last = page.tasks.len() < PageSize::DEFAULT.get() as usize;
-                after = page.tasks.last().map(|last| last.task.id);
-                let rows: Vec<Row> = page.tasks.into_iter().map(Row::from).collect();
-                is_empty &= rows.is_empty();
-                show(&rows, json)?;
-                if is_last {
-                    return finish(is_empty, is_incomplete, json);
+impl Administration for Action {
+    async fn through(self, client: &Client) -> Result<(), Failure> {
+        match self {
+            Self::List { json } => {
+                let (mut cursor, mut is_incomplete, mut is_empty) = (String::new(), false, true);
+                loop {
+                    let path = format!("/v1/tasks?state=parked{cursor}");
+                    let answer = client.get(&path).send().await.map_err(Failure::during("listing tasks"))?;
+                    let page: Page =
+                        serde_json::from_value(answer.body).map_err(Failure::during("listing tasks"))?;
+                    is_incomplete |= page.incomplete;
+                    is_empty &= page.tasks.is_empty();
+                    show(&page.tasks, json)?;
+                    match page.next_cursor {
+                        Some(next) => cursor = format!("&cursor={next}"),
+                        None => return finish(is_empty, is_incomplete, json),
+                    }
                 }
             }
-        }
-        Action::Retry { id, json } => {
-            engine.retry_task(&admin, id).await.map_err(Failure::during(id))?;
-            done(id, "retried", json, format_args!("{id} is tried again"))
-        }
-        Action::Resolve { id, reason, json } => {
-            engine.resolve_task(&admin, id, &reason).await.map_err(Failure::during(id))?;
-            done(id, "resolved", json, format_args!("{id} is resolved"))
+            Self::Retry { id, json } => {
+                let retried = client.post(&format!("/v1/tasks/{id}/retry")).send().await;
+                retried.map_err(Failure::during(id))?;
+                done(id, "retried", json, format_args!("{id} is tried again"))
+            }
+            Self::Resolve { id, reason, json } => {
+                let call = client.post(&format!("/v1/tasks/{id}/resolve"));
+                call.json(&json!({"reason": reason})).send().await.map_err(Failure::during(id))?;
+                done(id, "resolved", json, format_args!("{id} is resolved"))
+            }
         }
     }
-}
 
-/// Through a server.
-async fn through(client: &Client, action: Action) -> Result<(), Failure> {
-    match action {
-        Action::List { json } => {
-            let (mut cursor, mut is_incomplete, mut is_empty) = (String::new(), false, true);
-            loop {
-                let path = format!("/v1/tasks?state=parked{cursor}");
-                let answer = client.get(&path).send().await.map_err(Failure::during("listing tasks"))?;
-                let page: Page =
-                    serde_json::from_value(answer.body).map_err(Failure::during("listing tasks"))?;
-                is_incomplete |= page.incomplete;
-                is_empty &= page.tasks.is_empty();
-                show(&page.tasks, json)?;
-                match page.next_cursor {
-                    Some(next) => cursor = format!("&cursor={next}"),
-                    None => return finish(is_empty, is_incomplete, json),
+    async fn within(self, engine: &Engine, admin: &Principal) -> Result<(), Failure> {
+        match self {
+            Self::List { json } => {
+                let (mut after, mut is_incomplete, mut is_empty) = (None, false, true);
+                loop {
+                    let page = engine.parked_tasks(admin, after, PageSize::DEFAULT).await;
+                    let page = page.map_err(Failure::during("listing tasks"))?;
+                    is_incomplete |= page.incomplete;
+                    let is_last = page.tasks.len() < PageSize::DEFAULT.get() as usize;
+                    after = page.tasks.last().map(|last| last.task.id);
+                    let rows: Vec<Row> = page.tasks.into_iter().map(Row::from).collect();
+                    is_empty &= rows.is_empty();
+                    show(&rows, json)?;
+                    if is_last {
+                        return finish(is_empty, is_incomplete, json);
+                    }
                 }
             }
-        }
-        Action::Retry { id, json } => {
-            let retried = client.post(&format!("/v1/tasks/{id}/retry")).send().await;
-            retried.map_err(Failure::during(id))?;
-            done(id, "retried", json, format_args!("{id} is tried again"))
-        }
-        Action::Resolve { id, reason, json } => {
-            let call = client.post(&format!("/v1/tasks/{id}/resolve"));
-            call.json(&json!({"reason": reason})).send().await.map_err(Failure::during(id))?;
-            done(id, "resolved", json, format_args!("{id} is resolved"))
+            Self::Retry { id, json } => {
+                engine.retry_task(admin, id).await.map_err(Failure::during(id))?;
+                done(id, "retried", json, format_args!("{id} is tried again"))
+            }
+            Self::Resolve { id, reason, json } => {
+                engine.resolve_task(admin, id, &reason).await.map_err(Failure::during(id))?;
+                done(id, "resolved", json, format_args!("{id} is resolved"))
+            }
         }
     }
 }

@@ -200,7 +200,7 @@ fn links_lead_to_pages_and_headings() {
     assert!(failures.is_empty(), "these links lead nowhere:\n{failures}");
 }
 
-/// Functions of the shell in which pages are run. A command that serves until it is told to stop is told so once it serves.
+/// Functions of the shell in which pages are run. A command that serves is stopped as soon as it serves.
 const PRELUDE: &str = r#"
 shopt -s expand_aliases
 systemctl() { :; }

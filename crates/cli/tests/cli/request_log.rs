@@ -97,7 +97,7 @@ fn each_refusal_is_found_by_its_id_and_names_the_caller() {
         assert!(line["took_us"].is_u64() && asked["route"].is_string(), "{line}");
         let is_matched = path.contains("/orders/") || *path == menu && *status != 405;
         assert_eq!(line["order_id"].as_str(), path.contains("/orders/").then_some(order), "{line}");
-        // Whoever has no route has no extractor either.
+        // A request without a route reaches no extractor.
         let is_known = *has_token && is_matched;
         assert_eq!(line["account_id"].as_str(), is_known.then_some(customer), "{line}");
         assert_eq!(line["role"].as_str(), is_known.then_some("customer"), "{line}");

@@ -190,7 +190,7 @@ impl Budgets {
     }
 }
 
-/// The length of a request's body. One that is not announced counts as the largest that is taken without an announcement.
+/// The length of a request's body. Without a `Content-Length` it counts as the maximum that is accepted without one.
 fn body_length(headers: &HeaderMap) -> u32 {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let unannounced = || {

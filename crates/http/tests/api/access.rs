@@ -188,7 +188,7 @@ async fn a_change_is_made_once_and_on_what_was_seen() {
     patch(json!({"name": "X"})).await.problem(422, "idempotency_key_reused");
 }
 
-/// Proves that admins find accounts by address and role, in pages, and nobody else does.
+/// Proves that admins find accounts by address and role, in pages, and that others cannot.
 #[tokio::test]
 async fn admins_list_accounts() {
     let server = crate::start().await;
@@ -212,7 +212,7 @@ async fn admins_list_accounts() {
     server.get("/v1/accounts", Some(&server.staff)).await.problem(403, "forbidden");
 }
 
-/// Proves that an admin revokes the token of an operator, whose id has no account, and that nobody else can.
+/// Proves that an admin revokes the token of an operator, whose id has no account, and that others cannot.
 #[tokio::test]
 async fn a_token_without_an_account_is_revoked_by_its_id() {
     let server = crate::start().await;

@@ -135,7 +135,7 @@ fn a_server_with_a_simulated_provider_starts() {
     assert_eq!(text.matches(" serves at http://127.0.0.1:").count(), 2, "provider and server: {text}");
 }
 
-/// Proves that the signing key of the page is one that a server takes, and that nobody else can read it.
+/// Proves that the signing key of the page is accepted by a server, and that only its owner can read it.
 #[test]
 fn the_signing_key_is_secret() {
     use std::os::unix::fs::PermissionsExt as _;
