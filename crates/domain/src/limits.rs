@@ -56,8 +56,22 @@ pub const MIN_ACCEPTANCE_DEADLINE_SECONDS: u32 = 30;
 pub const DEFAULT_ACCEPTANCE_DEADLINE_SECONDS: u32 = 480;
 /// Longest preparation time a restaurant may announce, in minutes (one day).
 pub const MAX_PREPARATION_MINUTES: u32 = 1_440;
+/// Latest time that a request may name, at most a second before the last one that a [`Timestamp`](crate::Timestamp) holds.
+pub const MAX_TIME: &str = "9999-12-30T22:00:00Z";
 /// Most of an item that can be in stock.
 pub const MAX_STOCK: u32 = 1_000_000;
 /// Maximum number of events of one order, from which on it takes only commands that end it, refunds and what its
 /// payment provider reports. Reached only by endless partial refunds or reassignments.
 pub const MAX_ORDER_VERSION: u32 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Timestamp;
+
+    #[test]
+    fn the_latest_time_is_the_last_second_of_a_timestamp() {
+        let latest: Timestamp = MAX_TIME.parse().unwrap();
+        assert_eq!(latest.as_second(), Timestamp::MAX.as_second());
+    }
+}

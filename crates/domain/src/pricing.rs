@@ -17,6 +17,7 @@ use crate::{
     menu::{Menu, MenuItem, OptionGroup},
     money::AmountError,
     order::PaymentMethod,
+    problem::whole_number,
     restaurant::Settings,
     text::{Name, Note, Slug},
 };
@@ -179,10 +180,10 @@ pub fn price(settings: &Settings, menu: &Menu, cart: CartRef<'_>) -> Result<Pric
     }
     match cart.fulfilment {
         FulfilmentKind::Delivery if settings.delivery.is_none() => {
-            problems.add("/fulfilment", "this restaurant does not deliver");
+            problems.add("/fulfilment", "must be collection: this restaurant does not deliver");
         }
         FulfilmentKind::Collection if !settings.collection => {
-            problems.add("/fulfilment", "this restaurant does not let customers collect");
+            problems.add("/fulfilment", "must be delivery: this restaurant does not let customers collect");
         }
         FulfilmentKind::Delivery | FulfilmentKind::Collection => {}
     }
@@ -204,7 +205,7 @@ pub fn price(settings: &Settings, menu: &Menu, cart: CartRef<'_>) -> Result<Pric
 
 /// An order for delivery is smaller than the restaurant's minimum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the subtotal is below the restaurant's minimum for delivery")]
+#[error("the subtotal is below {}, the restaurant's minimum for delivery", minimum.minor())]
 pub struct BelowMinimum {
     /// The smallest subtotal that is delivered.
     pub minimum: Amount,
@@ -226,7 +227,8 @@ pub fn check_minimum(
 
 fn price_line(item: &MenuItem, line: &CartLine, pointer: &str, problems: &mut Problems) -> Option<OrderLine> {
     if line.quantity == 0 || line.quantity > MAX_QUANTITY {
-        problems.add(format!("{pointer}/quantity"), format!("must be from 1 to {MAX_QUANTITY}"));
+        let text = format!("must be {}, not {}", whole_number(1, MAX_QUANTITY), line.quantity);
+        problems.add(format!("{pointer}/quantity"), text);
     }
     let options = choose_options(item, line, pointer, problems);
     let unit_price =

@@ -18,9 +18,18 @@ pub struct Problem {
 #[serde(transparent)]
 pub struct Problems(Vec<Problem>);
 
+/// Returns the words for the whole numbers of a range. Every message says them in this way, wherever a number is checked.
+pub fn whole_number(min: impl fmt::Display, max: impl fmt::Display) -> String {
+    format!("a whole number from {min} to {max}")
+}
+
 impl Problems {
     /// Maximum number of problems that are listed. One more entry says that there are more; the others are dropped.
     pub const MAX_LISTED: usize = 100;
+
+    /// Maximum length of a pointer in the text of all problems, in bytes: the name of an unknown member may be long. Each problem has
+    /// the whole pointer.
+    const MAX_SHOWN_POINTER: usize = 256;
 
     /// Nothing wrong so far.
     pub const fn new() -> Self {
@@ -81,7 +90,9 @@ impl fmt::Display for Problems {
         for (index, problem) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             let pointer = if problem.pointer.is_empty() { "/" } else { &problem.pointer };
-            write!(formatter, "{separator}{pointer}: {}", problem.detail)?;
+            let end = pointer.floor_char_boundary(Self::MAX_SHOWN_POINTER);
+            let (shown, rest) = (&pointer[..end], if end < pointer.len() { "…" } else { "" });
+            write!(formatter, "{separator}{shown}{rest}: {}", problem.detail)?;
         }
         Ok(())
     }
@@ -92,6 +103,14 @@ impl std::error::Error for Problems {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Proves that the text of all problems cuts a long place, such as that of an unknown member, and that the problem does not.
+    #[test]
+    fn a_long_place_is_cut_in_the_text() {
+        let problems = Problems::one(format!("/{}", "é".repeat(10_000)), "is unknown");
+        assert_eq!(problems.as_slice()[0].pointer.len(), 20_001);
+        assert_eq!(problems.to_string(), format!("/{}…: is unknown", "é".repeat(127)));
+    }
 
     /// Proves that a long list ends with an entry that says that it is not complete, and that a full list does not.
     #[test]

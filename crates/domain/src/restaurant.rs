@@ -11,6 +11,7 @@ use crate::{
         DEFAULT_ACCEPTANCE_DEADLINE_SECONDS, MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_OPENING_INTERVALS,
         MAX_TAX_RATE_BASIS_POINTS, MIN_ACCEPTANCE_DEADLINE_SECONDS,
     },
+    problem::whole_number,
     text::{Name, Note},
 };
 
@@ -57,13 +58,13 @@ pub struct Closed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAccepting {
     /// It is closed permanently.
-    #[error("the restaurant is closed permanently")]
+    #[error("the restaurant is closed permanently since {since}")]
     ClosedPermanently {
         /// Since when.
         since: Timestamp,
     },
     /// Its staff paused it.
-    #[error("the restaurant has paused taking orders")]
+    #[error("the restaurant has paused taking orders{}", opening(*opens_at))]
     Paused {
         /// When the pause ends by itself, if it does.
         until: Option<Timestamp>,
@@ -72,11 +73,15 @@ pub enum NotAccepting {
         opens_at: Option<Timestamp>,
     },
     /// It is outside its opening hours, and not paused.
-    #[error("the restaurant is closed")]
+    #[error("the restaurant is closed{}", opening(*opens_at))]
     Closed {
         /// When it opens next, if it ever does.
         opens_at: Option<Timestamp>,
     },
+}
+
+fn opening(at: Option<Timestamp>) -> String {
+    at.map(|at| format!("; it takes orders again at {at}")).unwrap_or_default()
 }
 
 impl NotAccepting {
@@ -197,10 +202,14 @@ impl Location {
     /// Notes at `pointer` what is out of range.
     pub fn check(&self, pointer: &str, problems: &mut Problems) {
         if !(-90.0..=90.0).contains(&self.lat) {
-            problems.add(format!("{pointer}/lat"), "must be from -90 to 90 degrees");
+            problems
+                .add(format!("{pointer}/lat"), format!("must be a number from -90 to 90, not {}", self.lat));
         }
         if !(-180.0..=180.0).contains(&self.lng) {
-            problems.add(format!("{pointer}/lng"), "must be from -180 to 180 degrees");
+            problems.add(
+                format!("{pointer}/lng"),
+                format!("must be a number from -180 to 180, not {}", self.lng),
+            );
         }
     }
 }
@@ -373,17 +382,16 @@ impl SettingsDocument {
             problems.add("/opening_hours", format!("must be at most {MAX_OPENING_INTERVALS} intervals"));
         }
         if self.tax_rate_basis_points > MAX_TAX_RATE_BASIS_POINTS {
-            problems.add("/tax_rate_basis_points", format!("must be at most {MAX_TAX_RATE_BASIS_POINTS}"));
+            let allowed = whole_number(0, MAX_TAX_RATE_BASIS_POINTS);
+            let text = format!("must be {allowed}, not {}", self.tax_rate_basis_points);
+            problems.add("/tax_rate_basis_points", text);
         }
         if !(MIN_ACCEPTANCE_DEADLINE_SECONDS..=MAX_ACCEPTANCE_DEADLINE_SECONDS)
             .contains(&self.acceptance_deadline_seconds)
         {
-            problems.add(
-                "/acceptance_deadline_seconds",
-                format!(
-                    "must be from {MIN_ACCEPTANCE_DEADLINE_SECONDS} to {MAX_ACCEPTANCE_DEADLINE_SECONDS}"
-                ),
-            );
+            let allowed = whole_number(MIN_ACCEPTANCE_DEADLINE_SECONDS, MAX_ACCEPTANCE_DEADLINE_SECONDS);
+            let text = format!("must be {allowed}, not {}", self.acceptance_deadline_seconds);
+            problems.add("/acceptance_deadline_seconds", text);
         }
         let delivery = self.delivery.resolve(self.delivers, &mut problems);
         if delivery.is_none() && !self.collection {

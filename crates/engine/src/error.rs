@@ -35,10 +35,12 @@ pub enum Error {
     #[error(transparent)]
     Conflict(#[from] Conflict),
     /// The idempotency key was used for another request.
-    #[error("this idempotency key was used for another request")]
+    #[error(
+        "this idempotency key was used for another request; use a new key for each intention, and the same for its retries"
+    )]
     KeyReused,
     /// The order is not at the version that the caller asked for.
-    #[error("it is at version {current}, not at the one that was asked for")]
+    #[error("it is at version {current}, which If-Match does not name; read it again, then decide anew")]
     VersionMismatch {
         /// The version at which it is.
         current: Version,
@@ -90,7 +92,7 @@ pub enum Conflict {
         limit: usize,
     },
     /// The total is not the one that the customer expected.
-    #[error("the total is not the expected one")]
+    #[error("the total is not the expected_total of the request; quote is the present price")]
     PriceChanged(Box<Quote>),
     /// The command does not fit the order.
     #[error("{rejection}")]
@@ -103,10 +105,12 @@ pub enum Conflict {
         allowed: Vec<AllowedAction>,
     },
     /// Someone else changed the same thing over and over.
-    #[error("it keeps being changed by others")]
+    #[error(
+        "others changed it during each attempt of the server; retry after a pause, with the same idempotency key if there is one"
+    )]
     TooManyChanges,
     /// The menu or the settings are at another revision than expected.
-    #[error("it is at revision {current}, not at the expected one")]
+    #[error("it is at revision {current}, which If-Match does not name; read it again, then decide anew")]
     Revision {
         /// The revision at which it is.
         current: Revision,
@@ -127,7 +131,7 @@ pub enum Conflict {
         remaining: u32,
     },
     /// The external id has a restaurant.
-    #[error("restaurant {by} has this external id")]
+    #[error("restaurant {by} has this external id; update that restaurant, or use another external id")]
     ExternalIdTaken {
         /// The restaurant.
         by: RestaurantId,
@@ -142,8 +146,8 @@ pub enum Conflict {
     },
     /// The menu or the availability of its items is at another revision than expected.
     #[error(
-        "the menu is at revision {menu} and the availability of its items at revision {availability}, which is not \
-         what If-Match expects",
+        "the menu is at revision {menu} and the availability of its items at revision {availability}, which \
+         If-Match does not name; read the menu again, then decide anew",
         menu = current.menu, availability = current.availability
     )]
     MenuRevision {
@@ -151,7 +155,7 @@ pub enum Conflict {
         current: MenuRevisions,
     },
     /// The e-mail address has an account.
-    #[error("this e-mail address has an account")]
+    #[error("this e-mail address has an account; sign in, or use another address")]
     EmailTaken,
     /// No enabled admin would be left.
     #[error("this is the only enabled admin; make or enable another one first")]
@@ -165,8 +169,12 @@ pub enum Conflict {
 
 fn stock_revision(current: Option<Revision>) -> String {
     match current {
-        Some(current) => format!("the stock is at revision {current}, not at the expected one"),
-        None => "the stock of this item is not limited, so it has no revision".to_owned(),
+        Some(current) => format!(
+            "the stock is at revision {current}, which If-Match does not name; read it again, then decide anew"
+        ),
+        None => {
+            "the stock of this item is not limited, so it has no revision that If-Match could name".to_owned()
+        }
     }
 }
 

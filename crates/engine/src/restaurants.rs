@@ -68,8 +68,9 @@ impl Engine {
     ) -> Result<RestaurantAnswer, Error> {
         self.check_staff(principal, id).await?;
         let conditions = conditional.on(principal, &("pause", until))?;
-        if until.is_some_and(|until| until <= self.now()) {
-            return Err(Error::Invalid(Problems::one("/until", "must be in the future")));
+        if let Some(until) = until.filter(|until| *until <= self.now()) {
+            let text = format!("must be in the future, not {until}; leave it out for a pause without an end");
+            return Err(Error::Invalid(Problems::one("/until", text)));
         }
         self.update_restaurant_under(id, conditions, |restaurant| {
             restaurant.pause = Some(Pause { until });

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use dabba_domain::{Problems, RestaurantId, limits::MAX_STOCK, restaurant::Revision, text::Slug};
+use dabba_domain::{
+    Problems, RestaurantId, limits::MAX_STOCK, restaurant::Revision, text::Slug, whole_number,
+};
 use dabba_store::{Claim, ClaimAt, IdempotencyKey, StockEdit, StockLevel, StockOperation, StockUpdate};
 
 use crate::{Conflict, Engine, Error, Principal, orders::claim, writing::to_the_end};
@@ -29,7 +31,7 @@ impl Engine {
     ) -> Result<StockAnswer, Error> {
         self.check_staff(principal, id).await?;
         if let Some(remaining) = remaining.filter(|remaining| *remaining > MAX_STOCK) {
-            let text = format!("must be a whole number from 0 to {MAX_STOCK}, or null; it is {remaining}");
+            let text = format!("must be {}, not {remaining}", whole_number(0, MAX_STOCK));
             return Err(Error::Invalid(Problems::one("/remaining", text)));
         }
         self.catalogues.refresh(id).await?.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
@@ -49,8 +51,8 @@ impl Engine {
         let StockAdjustment { by, expected, key } = adjustment;
         let allowed = i32::try_from(by).ok().filter(|by| *by != 0 && by.unsigned_abs() <= MAX_STOCK);
         let Some(by) = allowed else {
-            let text =
-                format!("must be a whole number from -{MAX_STOCK} to {MAX_STOCK}, and not 0; it is {by}");
+            let range = whole_number(format_args!("-{MAX_STOCK}"), MAX_STOCK);
+            let text = format!("must be {range} other than 0, not {by}");
             return Err(Error::Invalid(Problems::one("/by", text)));
         };
         let claim = claim(principal.account_id, key, &("adjust_stock", item, by))?;

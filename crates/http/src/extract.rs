@@ -4,13 +4,14 @@
 mod body;
 mod conditions;
 mod cursor;
-mod document;
 mod idempotency;
 mod limited;
 mod parameters;
 mod path;
 mod principal;
 mod strict;
+
+use std::str::FromStr;
 
 pub(crate) use body::{JsonBody, MaybeJsonBody, take};
 pub(crate) use conditions::{EntityTag, IfMatch, IfNoneMatch, etag};
@@ -20,3 +21,33 @@ pub(crate) use limited::{at_most, null_or_at_most};
 pub(crate) use parameters::{FromParameters, Parameters, QueryOf};
 pub(crate) use path::InPath;
 pub(crate) use principal::{Caller, MaybeCaller};
+
+/// Reads a number as Dabba writes it: in digits, without sign and leading zeros.
+pub(crate) fn in_digits<T: FromStr>(text: &str) -> Option<T> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    is_plain.then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_written_in_one_way() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("50", Some(50)),
+            ("255", Some(255)),
+            ("256", None),
+            ("", None),
+            ("+5", None),
+            ("-0", None),
+            ("05", None),
+            ("5.0", None),
+            (" 5", None),
+            ("٥", None),
+        ] {
+            assert_eq!(in_digits::<u8>(text), number, "{text:?}");
+        }
+    }
+}

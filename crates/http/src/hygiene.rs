@@ -47,7 +47,10 @@ pub(crate) fn check_host(request: &Request, allowed: &[String]) -> Result<(), Pr
     if is_allowed {
         return Ok(());
     }
-    Err(Problem::new(Code::MisdirectedRequest, "This server does not serve the host of the request."))
+    Err(Problem::new(
+        Code::MisdirectedRequest,
+        "This server does not serve the host in Host; use the address of the service.",
+    ))
 }
 
 fn bad_host(detail: &str) -> Problem {

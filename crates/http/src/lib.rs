@@ -50,7 +50,7 @@ pub use openapi::openapi_json;
 pub use problem::Code;
 /// Where measurements are registered that `/metrics` is to show.
 pub use prometheus_client::registry::Registry;
-pub use schema::{problems_of, problems_of_restaurants};
+pub use schema::{NotJson, problems_of, problems_of_restaurants};
 pub use serve::{
     ConnectionMetrics, MAX_HEAD_BYTES, MAX_HEADERS, MAX_RECEIVED_BYTES, MAX_UNSENT_BYTES, Network,
     ServeOptions, Timeouts, serve,

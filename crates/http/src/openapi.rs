@@ -1,9 +1,11 @@
 //! The description of the API, made from the code.
 //!
 //! `utoipa` derives schemas and operations. What it cannot derive is added to its result: limits (`limits`), corrections
-//! of shapes (`shapes`), named one-ofs and open enums (`unions`), and examples (`examples`).
+//! of shapes (`shapes`), the headers of responses (`headers`), named one-ofs and open enums (`unions`), and examples
+//! (`examples`).
 
 mod examples;
+mod headers;
 mod limits;
 mod shapes;
 mod unions;
@@ -11,6 +13,7 @@ mod unions;
 use std::sync::{Arc, LazyLock};
 
 use axum::{Router, http::header, routing::get};
+use dabba_domain::limits::MAX_TIME;
 use dabba_engine::EngineConfig;
 use serde_json::Value;
 use utoipa::{
@@ -60,7 +63,8 @@ fn description() -> String {
     format!(
         "Takes orders for food, exactly once, and walks them from the kitchen to the door.\n\n\
          - Amounts are integers in minor units of the currency beside them. Clients never send prices.\n\
-         - Times are RFC 3339 in UTC. Ids are UUIDv7.\n\
+         - Times are RFC 3339 in UTC, until {MAX_TIME}. Ids are UUIDv7.\n\
+         - Whole numbers are written in digits: `1.0`, `1e0` and `-0` are refused, although JSON Schema counts them as integers.\n\
          - Errors are `application/problem+json` (RFC 9457). `code` tells the kinds apart.\n\
          - `Idempotency-Key` makes it safe to repeat a POST on orders: it is carried out once, and each \
          repetition is answered as the first. The key is a structured-field string in double quotes or a bare \
@@ -76,7 +80,8 @@ fn description() -> String {
          - Values may be added to the enums of responses, and variants to their one-ofs: treat an unknown value as a text, \
            and an unknown variant as one to skip. The enums of requests are complete.\n\
          - Bodies have at most {body_kib} KiB, menus 4 MiB.\n\
-         - `X-Request-Id` is answered as sent, or made; it names the request in the server's log.\n\
+         - `X-Request-Id` is answered as sent, or made; it names the request in the server's log. Only a head that is not HTTP or \
+         too large is answered without it, with an empty body (400, 431).\n\
          - 429 and 503 say in `Retry-After` when to try again."
     )
 }
@@ -101,8 +106,9 @@ fn describe() -> serde_json::Result<Value> {
     shapes::add_read_only_members(&mut document);
     shapes::allow_null(&mut document);
     shapes::straighten(&mut document);
-    shapes::add_request_id(&mut document);
+    shapes::describe_null(&mut document);
     crate::limit::describe(&mut document);
+    headers::describe(&mut document);
     unions::name_variants(&mut document);
     unions::open_enums(&mut document);
     examples::add(&mut document)?;

@@ -224,7 +224,10 @@ impl Problem {
     pub(crate) fn too_many_requests(wait: Duration) -> Self {
         // The wait is rounded up, so that whoever heeds it is not refused again.
         let seconds = whole_seconds(wait).max(1);
-        let mut problem = Self::new(Code::TooManyRequests, format!("Retry after {seconds} s."));
+        let mut problem = Self::new(
+            Code::TooManyRequests,
+            format!("More requests than the limit allows; retry after {seconds} s."),
+        );
         problem.retry_after = Some(seconds);
         problem
     }

@@ -3,22 +3,44 @@
 //! This is the slow path of reading a body: a body that can be read never comes here. So the description that is
 //! published and the checks of the shape of a body are one thing. Texts that have rules of their own, such as names, are
 //! checked by their types.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `json` | whether a text is JSON, and its values as they are written |
+//! | `nulls` | takes out members that are `null` and mean the same as absent ones |
+
+mod json;
+mod nulls;
 
 use dabba_domain::{
     Currency, ExternalId, Problems, Timestamp,
+    limits::MAX_TIME,
     restaurant::Zone,
     text::{ExternalCode, Name, Note, Phone, Slug},
+    whole_number,
 };
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Value, value::RawValue};
 
+pub use self::json::NotJson;
+use self::json::{Members, Node};
+pub(crate) use self::{json::parse, nulls::without_nulls};
 use crate::openapi::DESCRIPTION;
 
 /// Number of characters of a wrong value that a message repeats.
 const MAX_SHOWN_CHARACTERS: usize = 64;
 
+/// Returns what is wrong with a JSON text by the schema of this name.
+///
+/// # Errors
+///
+/// If it is not JSON.
+pub fn problems_of(schema: &str, json: &str) -> Result<Problems, NotJson> {
+    parse(json.as_bytes()).map(|document| problems_of_document(schema, document))
+}
+
 /// Returns what is wrong with a document by the schema of this name.
-pub fn problems_of(schema: &str, document: &Value) -> Problems {
+pub(crate) fn problems_of_document(schema: &str, document: &RawValue) -> Problems {
     let mut problems = Problems::new();
     let place = Place { schema, member: "", pointer: "" };
     if let Some(schema) = component(schema) {
@@ -29,34 +51,33 @@ pub fn problems_of(schema: &str, document: &Value) -> Problems {
 
 /// Returns what is wrong with the content of a file of restaurants: one object, or a list of them, each with the members of
 /// the settings and the categories of the menu.
-pub fn problems_of_restaurants(document: &Value) -> Problems {
+///
+/// # Errors
+///
+/// If it is not JSON.
+pub fn problems_of_restaurants(json: &str) -> Result<Problems, NotJson> {
+    let document = parse(json.as_bytes())?;
     let mut problems = Problems::new();
     let (Some(mut schema), Some(menu)) = (component("SettingsDocument").cloned(), component("MenuDocument"))
     else {
-        return problems;
+        return Ok(problems);
     };
     schema["properties"]["categories"] = menu["properties"]["categories"].clone();
     if let Some(required) = schema["required"].as_array_mut() {
         required.push("categories".into());
     }
-    let mut check_one = |pointer: &str, restaurant: &Value| {
+    let mut check_one = |pointer: &str, restaurant: &RawValue| {
         let place = Place { schema: "SettingsDocument", member: "", pointer };
         check(&schema, restaurant, place, &mut problems);
     };
-    match document {
-        Value::Array(restaurants) => {
-            let restaurants = restaurants.iter().enumerate();
+    match Node::of(document) {
+        Node::Array(restaurants) => {
+            let restaurants = restaurants.into_iter().enumerate();
             restaurants.for_each(|(index, restaurant)| check_one(&format!("/{index}"), restaurant));
         }
-        restaurant => check_one("", restaurant),
+        _ => check_one("", document),
     }
-    problems
-}
-
-/// Removes every member that is `null` and optional, which means the same as its absence, except where the schema gives
-/// `null` a meaning of its own. Returns whether there was one.
-pub(crate) fn remove_nulls(schema: &str, document: &mut Value) -> bool {
-    component(schema).is_some_and(|schema| remove_nulls_by(schema, document))
+    Ok(problems)
 }
 
 fn component(name: &str) -> Option<&'static Value> {
@@ -81,7 +102,7 @@ struct Place<'a> {
     pointer: &'a str,
 }
 
-fn check(schema: &Value, value: &Value, place: Place<'_>, problems: &mut Problems) {
+fn check(schema: &Value, value: &RawValue, place: Place<'_>, problems: &mut Problems) {
     if let Some(name) = referenced(schema) {
         let place = Place { schema: name, member: "", ..place };
         if let Some(schema) = component(name) {
@@ -91,10 +112,10 @@ fn check(schema: &Value, value: &Value, place: Place<'_>, problems: &mut Problem
         match schema.get("discriminator") {
             Some(discriminator) => check_variant(discriminator, value, place, problems),
             // A schema or `null`.
-            None if value.is_null() => {}
+            None if is_null(value) => {}
             None => variants
                 .iter()
-                .filter(|schema| !is_null(schema))
+                .filter(|schema| !is_for_null(schema))
                 .for_each(|schema| check(schema, value, place, problems)),
         }
     } else {
@@ -102,80 +123,94 @@ fn check(schema: &Value, value: &Value, place: Place<'_>, problems: &mut Problem
     }
 }
 
-fn is_null(schema: &Value) -> bool {
+fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+fn is_for_null(schema: &Value) -> bool {
     schema.get("type").is_some_and(|kind| kind == "null")
 }
 
 /// Checks a value by the variant that its discriminator names.
-fn check_variant(discriminator: &Value, value: &Value, place: Place<'_>, problems: &mut Problems) {
-    let Some(members) = value.as_object() else {
+fn check_variant(discriminator: &Value, value: &RawValue, place: Place<'_>, problems: &mut Problems) {
+    let Node::Object(members) = Node::of(value) else {
         return problems.add(place.pointer, format!("must be an object, not {}", shown(value)));
     };
     let tag = discriminator["propertyName"].as_str().unwrap_or_default();
     let pointer = below(place.pointer, tag);
     let Some(variants) = discriminator["mapping"].as_object() else { return };
     let names = || variants.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    match members.get(tag) {
-        None => problems.add(pointer, format!("is required; must be one of {}", names())),
-        Some(name) => match name.as_str().and_then(|name| variants.get(name)) {
-            Some(reference) => check(&serde_json::json!({"$ref": reference}), value, place, problems),
-            None => problems.add(pointer, format!("must be one of {}, not {}", names(), shown(name))),
-        },
+    let Some(name) = members.values.get(tag) else {
+        return problems.add(pointer, format!("is required; must be one of {}", names()));
+    };
+    match variant(discriminator, name) {
+        Some(schema) => check(&schema, value, place, problems),
+        None => problems.add(pointer, format!("must be one of {}, not {}", names(), shown(name))),
     }
 }
 
-fn check_plain(schema: &Value, value: &Value, place: Place<'_>, problems: &mut Problems) {
+/// Returns the schema of the variant that a discriminator's value names.
+fn variant(discriminator: &Value, name: &RawValue) -> Option<Value> {
+    let Node::Text(Some(name)) = Node::of(name) else { return None };
+    discriminator["mapping"].get(name).map(|reference| serde_json::json!({"$ref": reference}))
+}
+
+fn check_plain(schema: &Value, value: &RawValue, place: Place<'_>, problems: &mut Problems) {
     let kinds: Vec<&str> = match &schema["type"] {
         Value::String(kind) => vec![kind],
         Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
         _ => return,
     };
-    if value.is_null() && kinds.contains(&"null") {
+    if is_null(value) && kinds.contains(&"null") {
         return;
     }
     let kind = kinds.iter().find(|kind| **kind != "null").copied().unwrap_or_default();
-    match (kind, value) {
-        ("object", Value::Object(members)) => check_object(schema, members, place, problems),
-        ("array", Value::Array(values)) => check_array(schema, values, place, problems),
-        ("string", Value::String(text)) => {
-            if let Err(detail) = check_text(schema, text, place) {
-                problems.add(place.pointer, detail);
-            }
+    let checked = match (kind, Node::of(value)) {
+        ("object", Node::Object(members)) => return check_object(schema, &members, place, problems),
+        ("array", Node::Array(values)) => return check_array(schema, &values, place, problems),
+        ("string", Node::Text(Some(text))) => check_text(schema, &text, place),
+        ("string", Node::Text(None)) => {
+            Err("must not contain half of a surrogate pair, which is one of \\ud800 to \\udfff alone"
+                .to_owned())
         }
-        ("boolean", Value::Bool(_)) => {}
-        ("integer" | "number", _) => {
-            if let Err(detail) = check_number(schema, kind == "integer", value) {
-                problems.add(place.pointer, detail);
-            }
-        }
-        _ => {
-            let wanted = match kind {
-                "object" => "an object",
-                "array" => "an array",
-                "boolean" => "true or false",
-                _ => "a text",
-            };
-            let names = names_of(schema).map(|names| format!("one of {names}"));
-            let wanted = names.as_deref().unwrap_or(wanted);
-            let is_secret = schema["format"] == "password" || place.schema == "PaymentToken";
-            let found = if is_secret { String::new() } else { format!(", not {}", shown(value)) };
-            problems.add(place.pointer, format!("must be {wanted}{found}"));
-        }
+        ("boolean", Node::Bool) => Ok(()),
+        ("integer" | "number", node) => check_number(schema, kind == "integer", &node, value),
+        _ => Err(wrong_kind(schema, kind, value, place)),
+    };
+    if let Err(detail) = checked {
+        problems.add(place.pointer, detail);
     }
 }
 
-fn check_object(schema: &Value, members: &Map<String, Value>, place: Place<'_>, problems: &mut Problems) {
+fn wrong_kind(schema: &Value, kind: &str, value: &RawValue, place: Place<'_>) -> String {
+    let wanted = match kind {
+        "object" => "an object",
+        "array" => "an array",
+        "boolean" => "true or false",
+        _ => "a text",
+    };
+    let names = names_of(schema).map(|names| format!("one of {names}"));
+    let wanted = names.as_deref().unwrap_or(wanted);
+    let is_secret = schema["format"] == "password" || place.schema == "PaymentToken";
+    let found = if is_secret { String::new() } else { format!(", not {}", shown(value)) };
+    format!("must be {wanted}{found}")
+}
+
+fn check_object(schema: &Value, members: &Members<'_>, place: Place<'_>, problems: &mut Problems) {
     let Some(properties) = schema["properties"].as_object() else { return };
     let required: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    for name in required.iter().filter(|name| !members.contains_key(**name)) {
+    for name in required.iter().filter(|name| !members.values.contains_key(**name)) {
         problems.add(below(place.pointer, name), "is required");
     }
-    for (name, value) in members {
+    for (name, value) in &members.values {
         if problems.is_cut() {
             return;
         }
         let pointer = below(place.pointer, name);
+        if members.repeated.contains(name) {
+            problems.add(&pointer, "must be given once");
+        }
         match properties.get(name) {
             None => {
                 let allowed: Vec<_> = properties
@@ -186,7 +221,7 @@ fn check_object(schema: &Value, members: &Map<String, Value>, place: Place<'_>, 
                 problems.add(pointer, format!("is unknown; allowed are {}", allowed.join(", ")));
             }
             Some(schema)
-                if is_read_only(schema) || (value.is_null() && !required.contains(&name.as_str())) => {}
+                if is_read_only(schema) || (is_null(value) && !required.contains(&name.as_str())) => {}
             Some(schema) => {
                 let place = Place { member: name, pointer: &pointer, ..place };
                 check(schema, value, place, problems);
@@ -199,7 +234,7 @@ fn is_read_only(schema: &Value) -> bool {
     schema.get("readOnly").is_some()
 }
 
-fn check_array(schema: &Value, values: &[Value], place: Place<'_>, problems: &mut Problems) {
+fn check_array(schema: &Value, values: &[&RawValue], place: Place<'_>, problems: &mut Problems) {
     let count = u64::try_from(values.len()).unwrap_or(u64::MAX);
     let (min, max) = (schema["minItems"].as_u64().unwrap_or(0), schema["maxItems"].as_u64());
     if count < min || max.is_some_and(|max| count > max) {
@@ -218,24 +253,32 @@ fn check_array(schema: &Value, values: &[Value], place: Place<'_>, problems: &mu
     }
 }
 
-fn check_number(schema: &Value, is_integer: bool, value: &Value) -> Result<(), String> {
+/// Checks a number; a test proves that each number of a request has a minimum and a maximum. A whole number is written in digits: `1.0` and `1e0` are none, although they have the value of one.
+fn check_number(schema: &Value, is_whole: bool, node: &Node<'_>, value: &RawValue) -> Result<(), String> {
     let (min, max) = (&schema["minimum"], &schema["maximum"]);
-    let is_kind = if is_integer { value.is_i64() || value.is_u64() } else { value.is_number() };
-    let number = value.as_f64().filter(|_| is_kind);
-    let is_within = |number: f64| {
-        min.as_f64().is_none_or(|min| min <= number) && max.as_f64().is_none_or(|max| number <= max)
+    let except = schema["not"]["const"].as_f64();
+    let text = if let Node::Number(text) = node { Some(*text) } else { None };
+    let is_of_kind = |text: &str| !is_whole || is_in_digits(text);
+    let number = text.filter(|text| is_of_kind(text)).and_then(|text| text.parse::<f64>().ok());
+    let is_allowed = |number: f64| {
+        number.is_finite()
+            && min.as_f64().is_none_or(|min| min <= number)
+            && max.as_f64().is_none_or(|max| number <= max)
+            && except != Some(number)
     };
-    if number.is_some_and(is_within) {
+    if number.is_some_and(is_allowed) {
         return Ok(());
     }
-    let kind = if is_integer { "an integer" } else { "a number" };
-    let range = match (min, max) {
-        (Value::Null, Value::Null) => String::new(),
-        (min, Value::Null) => format!(" of at least {min}"),
-        (Value::Null, max) => format!(" of at most {max}"),
-        (min, max) => format!(" from {min} to {max}"),
-    };
-    Err(format!("must be {kind}{range}, not {}", shown(value)))
+    let wanted = if is_whole { whole_number(min, max) } else { format!("a number from {min} to {max}") };
+    let except = except.map(|number| format!(" other than {number}")).unwrap_or_default();
+    let form = if text.is_some_and(|text| !is_of_kind(text)) { " in digits alone" } else { "" };
+    Err(format!("must be {wanted}{except}{form}, not {}", shown(value)))
+}
+
+/// Whether a number is written without fraction and exponent. `-0` is none: nobody writes it on purpose.
+fn is_in_digits(number: &str) -> bool {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    digits.bytes().all(|byte| byte.is_ascii_digit()) && number != "-0"
 }
 
 fn check_text(schema: &Value, text: &str, place: Place<'_>) -> Result<(), String> {
@@ -248,7 +291,10 @@ fn check_text(schema: &Value, text: &str, place: Place<'_>) -> Result<(), String
         return checked;
     }
     if schema["format"] == "date-time" && text.parse::<Timestamp>().is_err() {
-        return Err(format!("must be a time of RFC 3339 such as 2026-06-01T12:00:00Z, not {}", quoted(text)));
+        return Err(format!(
+            "must be a time of RFC 3339 until {MAX_TIME}, such as 2026-06-01T12:00:00Z, not {}",
+            quoted(text)
+        ));
     }
     let length = u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
     let (min, max) = (schema["minLength"].as_u64(), schema["maxLength"].as_u64());
@@ -320,65 +366,31 @@ fn names_of(schema: &Value) -> Option<String> {
     Some(names.join(", "))
 }
 
-/// Returns a value for a message: its kind, or its text where that is short.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "null".to_owned(),
-        Value::Object(_) => "an object".to_owned(),
-        Value::Array(_) => "an array".to_owned(),
-        Value::String(text) => quoted(text),
-        other => other.to_string().chars().take(MAX_SHOWN_CHARACTERS).collect(),
+/// Returns a value for a message: its kind, or what was written where that is short.
+fn shown(value: &RawValue) -> String {
+    match Node::of(value) {
+        Node::Object(_) => "an object".to_owned(),
+        Node::Array(_) => "an array".to_owned(),
+        Node::Text(Some(text)) => quoted(&text),
+        Node::Text(None) => "a text with half of a surrogate pair".to_owned(),
+        Node::Null | Node::Bool | Node::Number(_) => cut(value.get()),
     }
 }
 
 /// Returns a text in quotes, cut where it is long.
 pub(crate) fn quoted(text: &str) -> String {
+    format!("{:?}", cut(text))
+}
+
+/// Returns the beginning of a text, with a mark where the text is cut.
+pub(crate) fn cut(text: &str) -> String {
     let mut characters = text.chars();
     let shown: String = characters.by_ref().take(MAX_SHOWN_CHARACTERS).collect();
     let rest = if characters.next().is_some() { "…" } else { "" };
-    format!("{:?}", shown + rest)
+    shown + rest
 }
 
 /// Returns the JSON Pointer of a member (RFC 6901).
 fn below(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
-fn remove_nulls_by(schema: &Value, value: &mut Value) -> bool {
-    if let Some(schema) = referenced(schema).and_then(component) {
-        return remove_nulls_by(schema, value);
-    }
-    if let Some(discriminator) = schema.get("discriminator") {
-        let tag = discriminator["propertyName"].as_str().unwrap_or_default();
-        let variant =
-            value.get(tag).and_then(Value::as_str).and_then(|name| discriminator["mapping"].get(name));
-        return variant.is_some_and(|variant| remove_nulls_by(&serde_json::json!({"$ref": variant}), value));
-    }
-    let variants = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
-    let mut is_changed = false;
-    for schema in variants.filter(|schema| !is_null(schema)) {
-        is_changed |= remove_nulls_by(schema, value);
-    }
-    match value {
-        Value::Array(values) => {
-            for value in values {
-                is_changed |= remove_nulls_by(&schema["items"], value);
-            }
-        }
-        Value::Object(members) => {
-            let required = schema["required"].as_array();
-            let is_required =
-                |name: &str| required.is_some_and(|names| names.iter().any(|other| other == name));
-            let count = members.len();
-            // `null` for the terms of delivery means that there is no delivery.
-            members.retain(|name, value| !value.is_null() || is_required(name) || name == "delivery");
-            is_changed |= members.len() != count;
-            for (name, value) in members {
-                is_changed |=
-                    schema["properties"].get(name).is_some_and(|schema| remove_nulls_by(schema, value));
-            }
-        }
-        _ => {}
-    }
-    is_changed
 }

@@ -89,9 +89,9 @@ pub fn issue_token(key: &SigningKey, bearer: &Principal, now: Timestamp, lifetim
 /// Why a token is not taken. The bearer is told, so the text says nothing about the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
-    #[error("the token is not valid")]
+    #[error("the token is not valid; get a new one with POST /v1/tokens")]
     Invalid,
-    #[error("the token has expired")]
+    #[error("the token has expired; get a new one with POST /v1/tokens")]
     Expired,
 }
 

@@ -68,9 +68,7 @@ impl Request {
             }
             json
         });
-        let content_type =
-            headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        description::check(&method, &path, status, content_type, &json);
+        description::check(&method, &path, status, &headers, &json);
         Ok(Answer { status, headers, text, json })
     }
 }

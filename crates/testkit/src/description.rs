@@ -6,7 +6,10 @@ use std::{
 };
 
 use jsonschema::Validator;
-use reqwest::Method;
+use reqwest::{
+    Method,
+    header::{HeaderMap, HeaderName},
+};
 use serde_json::{Value, json};
 
 static DESCRIPTION: LazyLock<Value> =
@@ -15,14 +18,35 @@ static DESCRIPTION: LazyLock<Value> =
 /// Validators by the JSON Pointers of their schemas.
 static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 
-/// Panics if the description contains the operation and not this answer to it.
+/// Headers that the description leaves out: of HTTP itself, and those that protect callers, which every response has.
+const NOT_DESCRIBED: [&str; 15] = [
+    "access-control-allow-credentials",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-security-policy",
+    "content-type",
+    "date",
+    "referrer-policy",
+    "strict-transport-security",
+    "transfer-encoding",
+    "vary",
+    "x-content-type-options",
+    "x-frame-options",
+];
+
+/// Panics if the description contains the operation and not this answer to it, headers included.
 #[track_caller]
-pub(crate) fn check(method: &Method, path: &str, status: u16, content_type: &str, body: &Value) {
+pub(crate) fn check(method: &Method, path: &str, status: u16, headers: &HeaderMap, body: &Value) {
     let Some((template, operation)) = operation(method, path) else { return };
     let name = format!("{method} {template} {status}");
     let Some(response) = operation["responses"].get(status.to_string()) else {
         panic!("the description of {name} is missing: {body:#}")
     };
+    check_headers(&name, response, headers);
+    let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some(content) = response.get("content").and_then(Value::as_object) else {
         assert!(body.is_null(), "the description of {name} has no body: {body:#}");
         return;
@@ -38,6 +62,26 @@ pub(crate) fn check(method: &Method, path: &str, status: u16, content_type: &str
         );
         let errors = errors_at(&pointer, &media_type["schema"], body);
         assert!(errors.is_empty(), "{name} is described otherwise: {errors:?} in {body:#}");
+    }
+}
+
+/// Panics if a header is not described, or one that must be there is not.
+#[track_caller]
+fn check_headers(name: &str, response: &Value, headers: &HeaderMap) {
+    let described = response["headers"].as_object().into_iter().flatten();
+    let described: Vec<(String, bool)> = described
+        .map(|(header, description)| {
+            let reference = description["$ref"].as_str().map(|reference| reference.trim_start_matches('#'));
+            let resolved = reference.map_or(Some(description), |pointer| DESCRIPTION.pointer(pointer));
+            (header.to_lowercase(), resolved.is_some_and(|header| header["required"] == true))
+        })
+        .collect();
+    for (header, is_required) in &described {
+        assert!(!is_required || headers.contains_key(header), "{name} has no {header}: {headers:?}");
+    }
+    for header in headers.keys().map(HeaderName::as_str) {
+        let is_known = NOT_DESCRIBED.contains(&header) || described.iter().any(|(known, _)| known == header);
+        assert!(is_known, "{name} is described without {header}: {headers:?}");
     }
 }
 

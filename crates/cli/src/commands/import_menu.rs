@@ -105,10 +105,13 @@ fn read(file: &std::path::Path) -> Result<Vec<RestaurantDocument>, Failure> {
     let name = file.display();
     let text = fs::read_to_string(file).map_err(Failure::during(format_args!("reading {name}")))?;
     import::read(&text).map_err(|error| {
-        let problems = problems_of(&text, &error);
-        if problems.is_empty() {
-            return Failure::new(format!("{name} cannot be imported; nothing was written: {error}"));
-        }
+        let problems = match problems_of(&text, &error) {
+            Ok(problems) if !problems.is_empty() => problems,
+            Ok(_) => return Failure::new(format!("{name} cannot be imported; nothing was written: {error}")),
+            Err(error) => {
+                return Failure::new(format!("{name} is not JSON; nothing was written: {error}"));
+            }
+        };
         let mut text = format!("{name} cannot be imported; nothing was written:");
         for problem in problems.as_slice() {
             let pointer = if problem.pointer.is_empty() { "/" } else { &problem.pointer };
@@ -121,12 +124,10 @@ fn read(file: &std::path::Path) -> Result<Vec<RestaurantDocument>, Failure> {
     })
 }
 
-/// Returns every problem of a file that cannot be imported, in the words in which the API refuses the same content; none if
-/// the file is not JSON.
-fn problems_of(text: &str, error: &import::ImportError) -> Problems {
+/// Returns every problem of a file that cannot be imported, in the words in which the API refuses the same content.
+fn problems_of(text: &str, error: &import::ImportError) -> Result<Problems, dabba_http::NotJson> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut problems = serde_json::from_str(text)
-        .map_or_else(|_| Problems::new(), |document| dabba_http::problems_of_restaurants(&document));
+    let mut problems = dabba_http::problems_of_restaurants(text)?;
     if let import::ImportError::Wrong(found) = error {
         for problem in found.as_slice() {
             let is_known = problems.as_slice().iter().any(|known| known.pointer == problem.pointer);
@@ -135,7 +136,7 @@ fn problems_of(text: &str, error: &import::ImportError) -> Problems {
             }
         }
     }
-    problems
+    Ok(problems)
 }
 
 impl Imported {

@@ -177,8 +177,8 @@ fn every_problem_is_listed_and_nothing_is_written() {
     let file = write(data.path(), &json!([unreadable, {"name": "Bare"}]));
     let text = failure(data.path(), &["import-menu", &file]);
     for part in [
-        "/0/categories/0/items/0/price_minor: must be an integer from 0 to 1000000000000, not \"2.50\"",
-        "/0/tax_rate_basis_points: must be an integer from 0 to 10000, not \"20 %\"",
+        "/0/categories/0/items/0/price_minor: must be a whole number from 0 to 1000000000000, not \"2.50\"",
+        "/0/tax_rate_basis_points: must be a whole number from 0 to 10000, not \"20 %\"",
         "/0/time_zone: must be the name of a time zone",
         "/1/currency: is required",
         "/1/categories: is required",
@@ -187,7 +187,19 @@ fn every_problem_is_listed_and_nothing_is_written() {
     }
     fs::write(data.path().join("menu.json"), "{\n  \"name\": oops\n}").unwrap();
     let text = failure(data.path(), &["import-menu", &file]);
-    assert!(text.contains("line 2, column"), "{text}");
+    assert!(text.contains("is not JSON; nothing was written: line 2, column 11: expected a value"), "{text}");
+    // JSON by its grammar, with what nothing can hold.
+    let vast =
+        menu("GBP", 250).to_string().replace("250", "1e400").replacen('{', "{\"name\": \"\\ud800\", ", 1);
+    fs::write(data.path().join("menu.json"), vast).unwrap();
+    let text = failure(data.path(), &["import-menu", &file]);
+    for part in [
+        "/categories/0/items/0/price_minor: must be a whole number from 0",
+        "not 1e400",
+        "/name: must be given once",
+    ] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
 }
 
 /// A small menu with an external id.

@@ -14,16 +14,21 @@ use super::support::{PATIENCE, Server, block_on, pause};
 
 /// The lines of a log that are about the request with this id. Waits until there is one.
 fn lines(log: &Path, request_id: &str) -> Vec<Value> {
+    lines_where(log, |line| line["span"]["request_id"] == request_id)
+}
+
+/// The lines of a log that are as asked. Waits until there is one.
+fn lines_where(log: &Path, is_asked: impl Fn(&Value) -> bool) -> Vec<Value> {
     let begun = Instant::now();
     loop {
         let text = fs::read_to_string(log).unwrap();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let parsed = whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let found: Vec<Value> = parsed.filter(|line| line["span"]["request_id"] == request_id).collect();
+        let found: Vec<Value> = parsed.filter(&is_asked).collect();
         if !found.is_empty() {
             return found;
         }
-        assert!(begun.elapsed() < PATIENCE, "no line of {request_id} in {text}");
+        assert!(begun.elapsed() < PATIENCE, "no such line in {text}");
         pause();
     }
 }
@@ -101,6 +106,27 @@ fn each_refusal_is_found_by_its_id_and_names_the_caller() {
         let is_known = *has_token && is_matched;
         assert_eq!(line["account_id"].as_str(), is_known.then_some(customer), "{line}");
         assert_eq!(line["role"].as_str(), is_known.then_some("customer"), "{line}");
+    }
+    server.stop();
+}
+
+/// Proves that a refusal by the parser, before there is a request, is logged with what is known of it: its status and the client.
+#[test]
+fn a_head_that_is_no_request_is_logged_with_its_status() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, log) = (directory.path().join("data"), directory.path().join("log"));
+    let server = Server::start_logging(&data, &log, &[]);
+    let long = format!("GET /healthz HTTP/1.1\r\n{}\r\n", "x-a: b\r\n".repeat(101));
+    for (head, status) in [("GET / HTTP/1.1\r\nno header\r\n\r\n", 400), (&long, 431)] {
+        let answer = raw(&server, head);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.ends_with("\r\n\r\n"),
+            "{answer}"
+        );
+        let lines = lines_where(&log, |line| line["message"] == "refused" && line["status"] == status);
+        let [line] = &*lines else { panic!("{lines:?}") };
+        assert_eq!((&line["level"], &line["client"]), (&json!("INFO"), &json!("127.0.0.1")));
+        assert!(line["error"].is_string() && line["code"].is_null() && line["span"].is_null(), "{line}");
     }
     server.stop();
 }

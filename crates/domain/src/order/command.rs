@@ -52,10 +52,10 @@ impl OrderRequest {
             (PaymentMethod::Cash, None) => Ok(None),
             (PaymentMethod::Card, Some(token)) => Ok(Some(token)),
             (PaymentMethod::Cash, Some(_)) => {
-                Err(Problems::one("/payment_token", "there is none for a payment in cash"))
+                Err(Problems::one("/payment_token", "must be absent for a payment in cash"))
             }
             (PaymentMethod::Card, None) => {
-                Err(Problems::one("/payment_token", "a payment by card needs one"))
+                Err(Problems::one("/payment_token", "is required for a payment by card"))
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::{
     Actor, Problems, Timestamp,
     limits::MAX_PREPARATION_MINUTES,
     menu::{UnavailableItem, check_end},
+    problem::whole_number,
     text::{Note, Slug},
 };
 
@@ -28,7 +29,8 @@ pub(super) fn check_content(
     let mut problems = Problems::new();
     match command {
         Command::Accept { preparation_minutes } if *preparation_minutes > MAX_PREPARATION_MINUTES => {
-            let text = format!("must be from 0 to {MAX_PREPARATION_MINUTES}, not {preparation_minutes}");
+            let allowed = whole_number(0, MAX_PREPARATION_MINUTES);
+            let text = format!("must be {allowed}, not {preparation_minutes}");
             problems.add("/preparation_minutes", text);
         }
         Command::Reject { reason, items, .. } => {

@@ -98,8 +98,8 @@ fn every_problem_of_a_cart_is_listed_with_its_place() {
         places,
         [
             "/lines/0/item pizza is not on the menu",
-            "/lines/1/quantity must be from 1 to 99",
-            "/lines/2/quantity must be from 1 to 99",
+            "/lines/1/quantity must be a whole number from 1 to 99, not 0",
+            "/lines/2/quantity must be a whole number from 1 to 99, not 100",
             "/lines/3/options protein needs at least 1, not 0",
             "/lines/4/options protein allows at most 1, not 2",
             "/lines/5/options/0/option protein has no option beef",

@@ -67,7 +67,14 @@ impl fmt::Display for Obstacle {
                 formatter.write_str("this server takes no cards; the payment method must be cash")
             }
             Self::NotPayableByCard(refusal) => refusal.fmt(formatter),
-            Self::OutOfStock(_) => formatter.write_str("there is not enough in stock"),
+            Self::OutOfStock(shortages) => {
+                formatter.write_str("there is not enough in stock: ")?;
+                for (index, StockShortage { item, available }) in shortages.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { ", " };
+                    write!(formatter, "{separator}{item} ({available} left)")?;
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use axum::{
     RequestExt as _,
     body::{Bytes, HttpBody as _},
     extract::{DefaultBodyLimit, FromRequest, Request, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::IntoResponse as _,
 };
 use dabba_domain::Problems;
@@ -14,9 +14,9 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 use utoipa::ToSchema;
 
-use super::{document::Document, strict::Strict};
+use super::strict::Strict;
 use crate::{
-    MAX_BODY_BYTES,
+    MAX_BODY_BYTES, MAX_MENU_BYTES,
     problem::{Code, Problem, Result},
     schema,
     serve::NoRoom,
@@ -57,23 +57,39 @@ impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for MaybeJso
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<()> {
-    let essence = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .map(|value| value.split(';').next().unwrap_or(value).trim());
-    let is_json = essence.is_some_and(|essence| {
-        essence.eq_ignore_ascii_case("application/json")
-            || (essence.len() > "application/+json".len()
-                && essence
-                    .get(.."application/".len())
-                    .is_some_and(|start| start.eq_ignore_ascii_case("application/"))
-                && essence.to_ascii_lowercase().ends_with("+json"))
+    let refuse = |text: &'static str| Err(Problem::new(Code::UnsupportedMediaType, text));
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let value = values.next().and_then(|value| value.to_str().ok()).filter(|_| values.next().is_none());
+    let (essence, parameters) = value.map_or(("", None), |value| match value.split_once(';') {
+        Some((essence, parameters)) => (essence.trim(), Some(parameters)),
+        None => (value.trim(), None),
     });
-    if is_json {
-        Ok(())
-    } else {
-        Err(Problem::new(Code::UnsupportedMediaType, "The body must be of type application/json."))
+    let is_json = essence.eq_ignore_ascii_case("application/json")
+        || (essence.len() > "application/+json".len()
+            && essence
+                .get(.."application/".len())
+                .is_some_and(|start| start.eq_ignore_ascii_case("application/"))
+            && essence.to_ascii_lowercase().ends_with("+json"));
+    if !is_json {
+        return refuse("Content-Type must be given once, and must be application/json.");
     }
+    if parameters.is_some_and(|parameters| !is_of_utf_8(parameters)) {
+        return refuse("The charset in Content-Type must be utf-8 or absent: JSON is UTF-8.");
+    }
+    let encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if encodings.map(HeaderValue::as_bytes).any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+        return refuse("The body must not be compressed: Content-Encoding must be absent.");
+    }
+    Ok(())
+}
+
+/// Whether the parameters of a media type name no other character set than UTF-8.
+fn is_of_utf_8(parameters: &str) -> bool {
+    let mut charsets = parameters.split(';').filter_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+    });
+    charsets.all(|charset| charset.eq_ignore_ascii_case("utf-8"))
 }
 
 pub(crate) async fn take<S: Send + Sync>(mut request: Request, state: &S) -> Result<Bytes> {
@@ -114,7 +130,8 @@ fn check_announced(request: &mut Request) -> Result<()> {
 }
 
 fn too_large() -> Problem {
-    Problem::new(Code::PayloadTooLarge, "The body is larger than this operation takes.")
+    let text = format!("The body may have {MAX_BODY_BYTES} bytes, that of a menu {MAX_MENU_BYTES}.");
+    Problem::new(Code::PayloadTooLarge, text)
 }
 
 fn read<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T> {
@@ -134,14 +151,12 @@ fn read_strictly<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
 /// Returns every problem of a body that cannot be read. Where the only obstacle is `null` for an optional member, which
 /// means the same as its absence, returns the body.
 fn explain<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T> {
-    let Document(mut document) = serde_json::from_slice(bytes).map_err(|error| {
-        let fault = if error.is_data() { "is ambiguous" } else { "is not JSON" };
-        Problem::new(Code::MalformedJson, format!("The body {fault}: {error}."))
-    })?;
+    let document = schema::parse(bytes)
+        .map_err(|error| Problem::new(Code::MalformedJson, format!("The body is not JSON: {error}.")))?;
     let name = T::name();
-    schema::problems_of(&name, &document).into_result().map_err(|problems| Problem::invalid(&problems))?;
-    schema::remove_nulls(&name, &mut document);
-    serde_path_to_error::deserialize(Strict(document))
+    let problems = schema::problems_of_document(&name, document);
+    problems.into_result().map_err(|problems| Problem::invalid(&problems))?;
+    serde_path_to_error::deserialize(Strict(schema::without_nulls(&name, document)))
         .map_err(|error| Problem::invalid(&Problems::one(pointer(error.path()), error.inner().to_string())))
 }
 

@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
 };
 
+use super::in_digits;
 use crate::problem::{Problem, Result};
 
 /// Most tags that one header may list.
@@ -26,8 +27,7 @@ pub(crate) trait EntityTag: Copy + Display {
 
 impl EntityTag for u32 {
     fn read(text: &str) -> Option<Self> {
-        // Only as it is written: no sign, no leading zero.
-        text.parse().ok().filter(|version: &Self| version.to_string() == text)
+        in_digits(text)
     }
 }
 

@@ -5,6 +5,8 @@ use dabba_domain::{ids::Id, order::Version};
 use dabba_store::OrderCursor;
 use uuid::Uuid;
 
+use super::in_digits;
+
 /// A place in a list.
 pub(crate) trait Cursor: Sized {
     /// The place that a text names, if it names one.
@@ -28,7 +30,7 @@ impl<K> Cursor for Id<K> {
 /// A place in an order's history: the version of the last event that was read.
 impl Cursor for Version {
     fn read(text: &str) -> Option<Self> {
-        text.parse().ok()
+        in_digits(text)
     }
 
     fn write(&self) -> String {

@@ -1,6 +1,7 @@
 //! Numbers with a maximum that the description states. Members that are checked when a body is read are refused before the state on
 //! which a request depends is looked at.
 
+use dabba_domain::whole_number;
 use serde::{Deserialize, Deserializer, de::Error};
 
 /// Reads an integer of at most `MAX`.
@@ -19,6 +20,6 @@ fn check<const MAX: u32, E: Error>(number: u32) -> Result<u32, E> {
     if number <= MAX {
         Ok(number)
     } else {
-        Err(E::custom(format_args!("must be an integer from 0 to {MAX}, not {number}")))
+        Err(E::custom(format_args!("must be {}, not {number}", whole_number(0, MAX))))
     }
 }

@@ -11,10 +11,10 @@ use axum::{
 use dabba_domain::Problems;
 use dabba_store::PageSize;
 
-use super::Cursor;
+use super::{Cursor, in_digits};
 use crate::{
     problem::{Problem, Result},
-    schema::quoted,
+    schema::{cut, quoted},
 };
 
 /// The parameters of a request, as names and values, and what is wrong with those that were taken.
@@ -22,12 +22,18 @@ use crate::{
 pub(crate) struct Parameters {
     given: Vec<(String, String)>,
     problems: Vec<(String, String)>,
+    /// The names that the operation knows.
+    known: Vec<&'static str>,
 }
 
 impl Parameters {
     /// Takes a parameter out, if it is there. A value that cannot be read is noted as a problem.
-    pub(crate) fn take<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let given: Vec<_> = self.given.extract_if(.., |(given, _)| given == name).collect();
+    pub(crate) fn take<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let given = self.extract(name);
         match given.as_slice() {
             [] => None,
             [(_, value)] => self.read(name, value, parse),
@@ -39,8 +45,12 @@ impl Parameters {
     }
 
     /// Takes out all values of a parameter that may have several; none if the parameter is not there.
-    pub(crate) fn take_list<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
-        let given: Vec<_> = self.given.extract_if(.., |(given, _)| given == name).collect();
+    pub(crate) fn take_list<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let given = self.extract(name);
         let values = given.iter().flat_map(|(_, values)| values.split(','));
         values.filter_map(|value| self.read(name, value, &parse)).collect()
     }
@@ -48,8 +58,8 @@ impl Parameters {
     /// Takes the size of the page.
     pub(crate) fn take_limit(&mut self) -> PageSize {
         let limit = self.take("limit", |value| {
-            let size = value.parse().ok().and_then(PageSize::new);
-            size.ok_or_else(|| format!("must be a number from 1 to {}", PageSize::MAX))
+            let size = in_digits(value).and_then(PageSize::new);
+            size.ok_or_else(|| format!("must be a whole number from 1 to {} in digits", PageSize::MAX))
         });
         limit.unwrap_or(PageSize::DEFAULT)
     }
@@ -59,6 +69,11 @@ impl Parameters {
         self.take("cursor", |value| {
             T::read(value).ok_or_else(|| "must be a next_cursor of this list".to_owned())
         })
+    }
+
+    fn extract(&mut self, name: &'static str) -> Vec<(String, String)> {
+        self.known.push(name);
+        self.given.extract_if(.., |(given, _)| given == name).collect()
     }
 
     fn read<T>(
@@ -75,8 +90,8 @@ impl Parameters {
 
     /// Returns every problem, unknown parameters among them, as one refusal.
     fn finish(mut self) -> Result<()> {
-        let unknown =
-            self.given.into_iter().map(|(name, _)| (name, "is not a parameter of this operation".to_owned()));
+        let allowed = || format!("is unknown; allowed are {}", self.known.join(", "));
+        let unknown = self.given.iter().map(|(name, _)| (cut(name), allowed()));
         self.problems.extend(unknown);
         self.problems.truncate(Problems::MAX_LISTED);
         Problem::bad_parameters(&self.problems)
@@ -97,10 +112,13 @@ impl<S: Send + Sync, T: FromParameters> FromRequestParts<S> for QueryOf<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let Query(given) = Query::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Problem::bad_parameter("query", "must be names and values"))?;
-        let mut parameters = Parameters { given, problems: Vec::new() };
+        let Query(given) = Query::from_request_parts(parts, state).await.map_err(|_| {
+            Problem::bad_parameter(
+                "query",
+                "must be names and values in UTF-8, percent-encoded, such as limit=50",
+            )
+        })?;
+        let mut parameters = Parameters { given, problems: Vec::new(), known: Vec::new() };
         let query = T::take_from(&mut parameters);
         parameters.finish().map(|()| Self(query))
     }

@@ -20,7 +20,9 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         match MaybeCaller::from_request_parts(parts, app).await? {
             MaybeCaller(Some(principal)) => Ok(Self(principal)),
-            MaybeCaller(None) => Err(Problem::unauthenticated("This needs a bearer token.")),
+            MaybeCaller(None) => Err(Problem::unauthenticated(
+                "This operation needs a token: Authorization: Bearer, and a token from POST /v1/tokens.",
+            )),
         }
     }
 }
@@ -41,7 +43,9 @@ impl FromRequestParts<Arc<App>> for MaybeCaller {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
         let Some(token) = token else {
-            return Err(Problem::unauthenticated("Authorization must be Bearer and a token."));
+            return Err(Problem::unauthenticated(
+                "Authorization must be Bearer, a space, and a token from POST /v1/tokens.",
+            ));
         };
         let Verified { principal, issued_at, .. } = app
             .verifier

@@ -24,6 +24,11 @@ pub(super) fn set_limits(document: &mut Value) {
         ("Acceptance", "preparation_minutes", range(0, MAX_PREPARATION_MINUTES)),
         ("Stock", "remaining", range(0, MAX_STOCK)),
         (
+            "StockAdjustment",
+            "by",
+            json!({"minimum": -i64::from(MAX_STOCK), "maximum": MAX_STOCK, "not": {"const": 0}}),
+        ),
+        (
             "Registration",
             "email",
             json!({"minLength": 3, "maxLength": MAX_EMAIL_LENGTH, "pattern": "^[!-?A-~]+@[!-?A-~]+$"}),

@@ -46,25 +46,6 @@ pub(super) fn add_read_only_members(document: &mut Value) {
     }
 }
 
-/// Adds the header `X-Request-Id` to every response.
-pub(super) fn add_request_id(document: &mut Value) {
-    document["components"]["headers"] = json!({"X-Request-Id": {
-        "description": "The request's id, by which the server's log names the request.",
-        "schema": {"type": "string"},
-    }});
-    for response in document["paths"]
-        .as_object_mut()
-        .into_iter()
-        .flat_map(|paths| paths.values_mut())
-        .filter_map(Value::as_object_mut)
-        .flat_map(|path| path.values_mut())
-        .filter_map(|operation| operation.get_mut("responses").and_then(Value::as_object_mut))
-        .flat_map(|responses| responses.values_mut())
-    {
-        response["headers"]["X-Request-Id"] = json!({"$ref": "#/components/headers/X-Request-Id"});
-    }
-}
-
 /// Takes `null` out of every schema that a response consists of, where a member without a value is absent. `utoipa`
 /// describes each `Option` as nullable.
 pub(super) fn omit_null(document: &mut Value) {
@@ -92,6 +73,23 @@ pub(super) fn allow_null(document: &mut Value) {
             if !required.iter().any(|required| required == name) && member.get("readOnly").is_none() {
                 allow_null_for(member);
             }
+        }
+    }
+}
+
+/// The optional members for which `null` means something else than the member's absence, and what.
+const MEANINGS_OF_NULL: [(&str, &str, &str); 1] = [("SettingsDocument", "delivery", "No delivery.")];
+
+/// Describes what `null` means where it does not mean the member's absence. Readers of requests go by that.
+pub(super) fn describe_null(document: &mut Value) {
+    for (schema, member, meaning) in MEANINGS_OF_NULL {
+        let pointer = format!("/components/schemas/{schema}/properties/{member}/oneOf");
+        let variants = document.pointer_mut(&pointer).and_then(Value::as_array_mut);
+        let null =
+            variants.and_then(|variants| variants.iter_mut().find(|variant| variant["type"] == "null"));
+        debug_assert!(null.is_some(), "{schema} has no {member} that may be null");
+        if let Some(null) = null {
+            null["description"] = json!(meaning);
         }
     }
 }

@@ -10,7 +10,7 @@ use dabba_domain::{
 use utoipa::{
     IntoResponses, PartialSchema, ToSchema,
     openapi::{
-        ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema,
+        ContentBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema,
         schema::{SchemaType, Type},
     },
 };
@@ -138,17 +138,7 @@ fn responses_of(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     }
     let response = |(status, names): (StatusCode, Vec<String>)| {
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        let mut response = ResponseBuilder::new().description(names.join(" ")).content(CONTENT_TYPE, content);
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            let seconds = HeaderBuilder::new()
-                .schema(Some(ObjectBuilder::new().schema_type(SchemaType::new(Type::Integer))))
-                .description(Some("Seconds after which to try again."));
-            response = response.header("Retry-After", seconds.build());
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            let scheme = HeaderBuilder::new().description(Some("How to authenticate: `Bearer`."));
-            response = response.header("WWW-Authenticate", scheme.build());
-        }
+        let response = ResponseBuilder::new().description(names.join(" ")).content(CONTENT_TYPE, content);
         (status.as_str().to_owned(), RefOr::T(response.build()))
     };
     names.into_iter().map(response).collect()

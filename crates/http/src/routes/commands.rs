@@ -222,7 +222,7 @@ async fn assign_courier(
     let courier_id = match courier_id {
         Some(courier_id) => courier_id,
         None if envelope.caller.role == Role::Admin => {
-            return Err(Problem::invalid(&Problems::one("/courier_id", "must be given by an admin")));
+            return Err(Problem::invalid(&Problems::one("/courier_id", "is required from an admin")));
         }
         // Others than couriers are refused for their role, whatever they say here.
         None => envelope.caller.account_id,

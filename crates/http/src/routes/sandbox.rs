@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use dabba_domain::{Problems, Role, Timestamp};
+use dabba_domain::{Problems, Role, Timestamp, whole_number};
 use dabba_engine::{AdjustableClock, Principal};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,7 @@ async fn advance_clock(
 ) -> Result<Json<ClockBody>> {
     let clock = clock_for(&app, &caller)?;
     if !(1..=MAX_ADVANCE_SECONDS).contains(&body.seconds) {
-        let text = format!("must be from 1 to {MAX_ADVANCE_SECONDS}");
+        let text = format!("must be {}, not {}", whole_number(1, MAX_ADVANCE_SECONDS), body.seconds);
         return Err(Problem::invalid(&Problems::one("/seconds", text)));
     }
     let by = SignedDuration::from_secs(body.seconds.into());

@@ -184,7 +184,6 @@ async fn set_stock(
 #[serde(deny_unknown_fields)]
 struct AdjustmentBody {
     /// What is added; negative to take away, and not 0.
-    #[schema(minimum = -1_000_000, maximum = 1_000_000)]
     by: i64,
 }
 

@@ -5,6 +5,7 @@ use std::{convert::Infallible, future::poll_fn, net::SocketAddr, pin::pin, sync:
 use axum::{
     Router,
     extract::{ConnectInfo, Request},
+    http::StatusCode,
 };
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -93,13 +94,24 @@ pub(super) async fn run(
     .await;
 }
 
-/// Logs why a connection ended early. A head that is no request has been refused, with an empty body: no handler has seen it.
+/// Logs why a connection ended early. A head that is no request has been refused by the parser, with an empty body: no handler has
+/// seen it, so there is neither a request's id nor a problem's code.
 fn log(address: SocketAddr, error: &(dyn std::error::Error + Send + Sync + 'static)) {
-    let is_refused = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+    let status = error.downcast_ref().and_then(status_of_refusal);
     let (client, error) = (address.ip(), dabba_store::chain(error));
-    if is_refused {
-        tracing::info!(%client, error, "refused: the head of a request cannot be read");
+    match status {
+        Some(status) => tracing::info!(status = status.as_u16(), %client, error, "refused"),
+        None => tracing::debug!(%client, error, "a connection failed"),
+    }
+}
+
+/// The status with which the parser has refused a head, if it has.
+fn status_of_refusal(error: &hyper::Error) -> Option<StatusCode> {
+    if !error.is_parse() || error.is_parse_version_h2() {
+        None
+    } else if error.is_parse_too_large() {
+        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     } else {
-        tracing::debug!(%client, error, "a connection failed");
+        Some(StatusCode::BAD_REQUEST)
     }
 }

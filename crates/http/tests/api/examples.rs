@@ -12,7 +12,7 @@ use crate::{suite::payments, walk_to};
 /// The courier in the examples.
 const EXAMPLE_COURIER: &str = "01977d7b-9c70-7c30-8d00-334455667788";
 
-/// Proves that the server accepts every example of a request. Its answers are compared with the description, as all
+/// Proves that the server accepts every example of a request, and refuses it with an array in place of any of its objects. Its answers are compared with the description, as all
 /// answers in the tests are.
 #[tokio::test]
 async fn every_example_of_a_request_works() {
@@ -21,7 +21,7 @@ async fn every_example_of_a_request_works() {
     let builder = crate::builder().gateway(payments::gateway()).clock(clock);
     let server = builder.http(|http| http.sandbox = Some(sandbox)).start().await;
     let description: Value = serde_json::from_str(&dabba_http::openapi_json()).unwrap();
-    let mut refused = Vec::new();
+    let (mut refused, mut arrays) = (Vec::new(), 0);
     for (path, item) in description["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let examples = &operation["requestBody"]["content"]["application/json"]["examples"];
@@ -32,9 +32,17 @@ async fn every_example_of_a_request_works() {
                 let value =
                     serde_json::from_str(&text.replace(EXAMPLE_COURIER, &server.courier.id.to_string()));
                 let path = place(&server, path, &name).await;
-                let request = server.request(method.to_uppercase().parse::<Method>().unwrap(), &path);
-                let request = request.by(caller(&server, &name)).key(&name).header("if-match", "*");
-                let answer = request.json(&value.unwrap()).send().await;
+                let value: Value = value.unwrap();
+                let send = |body: &Value| {
+                    let request = server.request(method.to_uppercase().parse::<Method>().unwrap(), &path);
+                    let request = request.by(caller(&server, &name)).key(&name).header("if-match", "*");
+                    request.json(body).send()
+                };
+                for (pointer, wrong) in arrays_for_objects(&value) {
+                    assert_eq!(send(&wrong).await.pointers(), [pointer], "{name} {wrong}");
+                    arrays += 1;
+                }
+                let answer = send(&value).await;
                 // No task is parked. A body that cannot be read would be refused before the task is looked for.
                 let is_done = answer.status < 300 || (id == "resolve_task" && answer.status == 404);
                 if !is_done {
@@ -44,6 +52,37 @@ async fn every_example_of_a_request_works() {
         }
     }
     assert!(refused.is_empty(), "{}", refused.join("\n"));
+    assert!(arrays > 60, "{arrays}");
+}
+
+/// Returns a document with one of its objects replaced by an array of the values of the object's members, for each of its objects, with
+/// the object's place. Serde reads such an array as a struct, also within a tagged or flattened one, where the reader of bodies
+/// cannot see it: so every body of the description is sent in these forms.
+fn arrays_for_objects(document: &Value) -> Vec<(String, Value)> {
+    fn collect(pointer: &str, value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                found.push(pointer.to_owned());
+                members
+                    .iter()
+                    .for_each(|(name, member)| collect(&format!("{pointer}/{name}"), member, found));
+            }
+            Value::Array(values) => {
+                let values = values.iter().enumerate();
+                values.for_each(|(index, value)| collect(&format!("{pointer}/{index}"), value, found));
+            }
+            _ => {}
+        }
+    }
+    let mut places = Vec::new();
+    collect("", document, &mut places);
+    let replace = |place: String| {
+        let mut wrong = document.clone();
+        let object = wrong.pointer_mut(&place)?;
+        *object = object.as_object()?.values().cloned().collect();
+        Some((place, wrong))
+    };
+    places.into_iter().filter_map(replace).collect()
 }
 
 fn caller<'a>(server: &'a TestServer, example: &str) -> &'a Person {

@@ -321,8 +321,8 @@ async fn challenges_say_what_is_wrong_with_a_token() {
     let server = TestServer::start().await;
     let expired = server.customer.token.clone();
     server.advance(jiff::SignedDuration::from_hours(13));
-    let invalid = "Bearer error=\"invalid_token\", error_description=\"the token is not valid\"";
-    let outdated = "Bearer error=\"invalid_token\", error_description=\"the token has expired\"";
+    let invalid = "Bearer error=\"invalid_token\", error_description=\"the token is not valid; get a new one with POST /v1/tokens\"";
+    let outdated = "Bearer error=\"invalid_token\", error_description=\"the token has expired; get a new one with POST /v1/tokens\"";
     let mut secured = 0;
     for (method, path, operation) in operations(&server) {
         let needs_token = operation["security"].as_array().is_some_and(|schemes| {

@@ -47,29 +47,46 @@ async fn bodies_are_refused_for_what_is_wrong_with_them() {
         let request = server.request(Method::POST, &server.orders_path()).by(&server.customer).key("1");
         request.body(media_type, body).send()
     };
-    let json = Some("application/json");
+    let of_json = Some("application/json");
     let good = TestServer::order().to_string();
-    for media_type in
-        [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("application/jsonx")]
-    {
+    for media_type in [
+        None,
+        Some("text/plain"),
+        Some("application/x-www-form-urlencoded"),
+        Some("application/jsonx"),
+        Some("application/json; charset=utf-16"),
+        Some("application/json;CHARSET=\"iso-8859-1\""),
+        Some("application/vnd.dabba+json; q=1; charset=utf-7"),
+    ] {
         send(media_type, good.clone()).await.problem(415, "unsupported_media_type");
     }
-    let twice = good.replacen('{', "{\"note\": \"a\", \"note\": \"b\", ", 1);
-    let lone_surrogate = good.replacen('{', "{\"note\": \"\\ud800\", ", 1);
+    let compressed = server.request(Method::POST, &server.orders_path()).by(&server.customer).key("1");
+    let compressed = compressed.header("content-encoding", "gzip").body(of_json, good.clone());
+    compressed.send().await.problem(415, "unsupported_media_type");
     let (deep, surplus) = ("[".repeat(10_000), format!("{good} x"));
-    for malformed in [
-        "",
-        "{",
-        "{\"lines\": [}",
-        "nonsense",
-        &*surplus,
-        "\u{0}",
-        "{\"tip\": 1e999}",
-        &*deep,
-        &*twice,
-        &*lone_surrogate,
+    for malformed in ["", "{", "{\"lines\": [}", "nonsense", &*surplus, "\u{0}", &*deep] {
+        let problem = send(of_json, malformed.to_owned()).await.problem(400, "malformed_json");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.starts_with("The body is not JSON: line 1, column "), "{detail}");
+    }
+    // JSON by its grammar, with values that are not taken.
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    for (member, pointer, detail) in [
+        (
+            "\"tip\": 1e999",
+            "/tip",
+            "must be a whole number from 0 to 1000000000000 in digits alone, not 1e999",
+        ),
+        ("\"note\": \"\\ud800\"", "/note", "must not contain half of a surrogate pair"),
+        ("\"note\": \"a\", \"note\": \"b\"", "/note", "must be given once"),
+        (&*format!("\"note\": {deep}"), "/note", "must be a text, not an array"),
+        ("\"\\udfff\": 1", "/\\udfff", "is unknown"),
     ] {
-        send(json, malformed.to_owned()).await.problem(400, "malformed_json");
+        let body = good.replacen('{', &format!("{{{member}, "), 1);
+        let problem = send(of_json, body).await.problem(422, "invalid");
+        let errors = problem["errors"].as_array().unwrap();
+        assert_eq!((errors.len(), &errors[0]["pointer"]), (1, &json!(pointer)), "{problem}");
+        assert!(errors[0]["detail"].as_str().unwrap().starts_with(detail), "{problem}");
     }
     for (shape, pointers) in [
         ("[]", &[""][..]),
@@ -78,12 +95,18 @@ async fn bodies_are_refused_for_what_is_wrong_with_them() {
         ("{}", &["/lines", "/fulfilment", "/payment_method"]),
         ("{\"lines\": {}}", &["/fulfilment", "/payment_method", "/lines"]),
     ] {
-        assert_eq!(send(json, shape.to_owned()).await.pointers(), pointers, "{shape}");
+        assert_eq!(send(of_json, shape.to_owned()).await.pointers(), pointers, "{shape}");
     }
     let padded = format!("{good}{}", " ".repeat(dabba_http::MAX_BODY_BYTES - good.len() + 1));
-    send(json, padded.clone()).await.problem(413, "payload_too_large");
-    send(json, padded[..dabba_http::MAX_BODY_BYTES].to_owned()).await.expect(201);
-    for media_type in ["application/json; charset=utf-8", "Application/JSON", "application/vnd.dabba+json"] {
+    send(of_json, padded.clone()).await.problem(413, "payload_too_large");
+    send(of_json, padded[..dabba_http::MAX_BODY_BYTES].to_owned()).await.expect(201);
+    for media_type in [
+        "application/json; charset=utf-8",
+        "application/json;charset=\"UTF-8\"",
+        "application/json; version=1;",
+        "Application/JSON",
+        "application/vnd.dabba+json",
+    ] {
         send(Some(media_type), good.clone()).await.expect(201);
     }
 }

@@ -47,7 +47,7 @@ fn places(pointer: &str, value: &Value, objects: &mut Vec<String>, leaves: &mut 
 }
 
 fn pointers(schema: &str, document: &Value) -> Vec<String> {
-    let problems = dabba_http::problems_of(schema, document);
+    let problems = dabba_http::problems_of(schema, &document.to_string()).unwrap();
     for problem in problems.as_slice() {
         check_words(&problem.detail);
     }
@@ -160,24 +160,85 @@ async fn every_problem_is_said_in_the_words_of_the_api() {
             "/lines/0/item",
             "must be 1 to 64 lower-case letters, digits and single hyphens between them, not \"Naan!\"",
         ),
-        ("/lines/0/quantity", "must be an integer from 1 to 99, not 1.0"),
+        ("/lines/0/quantity", "must be a whole number from 1 to 99 in digits alone, not 1.0"),
         ("/lines/0/options/0", "must be an object, not an array"),
         ("/lines/1/item", "is required"),
-        ("/lines/1/quantity", "must be an integer from 1 to 99, not \"2\""),
+        ("/lines/1/quantity", "must be a whole number from 1 to 99, not \"2\""),
         ("/lines/1/note", "must not contain U+202E, which changes the direction of the text"),
         ("/lines/1/price", "is unknown; allowed are item, note, options, quantity"),
         ("/lines/2", "must be an object, not an array"),
         ("/fulfilment/type", "must be one of collection, delivery, not \"drone\""),
         ("/payment_method", "must be one of cash, card, not an object"),
-        ("/tip", "must be an integer from 0 to 1000000000000, not 99999999999999"),
+        ("/tip", "must be a whole number from 0 to 1000000000000, not 99999999999999"),
         ("/contact/name", "must be a text, not null"),
-        ("/expected_total", "must be an integer from 0 to 1000000000000, not -1"),
+        ("/expected_total", "must be a whole number from 0 to 1000000000000, not -1"),
         // What may be a card's number is not repeated.
         ("/payment_token", "must be a text"),
     ]);
     assert_eq!(errors, expected);
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("/lines/1/item: is required; "), "{detail}");
+}
+
+/// Returns the one problem of a JSON text by a schema.
+#[track_caller]
+fn detail(schema: &str, json: &str) -> String {
+    let problems = dabba_http::problems_of(schema, json).unwrap();
+    assert_eq!(problems.as_slice().len(), 1, "{problems}");
+    problems.as_slice()[0].detail.clone()
+}
+
+/// Proves that a message repeats a number as it was written, and that a whole number is one that is written in digits.
+#[test]
+fn a_number_is_repeated_as_it_was_written() {
+    let nines = format!("0.{}", "9".repeat(80));
+    for (written, form, shown) in [
+        ("1.0", " in digits alone", "1.0"),
+        ("1e1", " in digits alone", "1e1"),
+        ("1E+400", " in digits alone", "1E+400"),
+        ("-0", " in digits alone", "-0"),
+        (nines.as_str(), " in digits alone", &format!("{}…", &nines[..64])),
+        ("-5", "", "-5"),
+        ("123456789012345678901234567890", "", "123456789012345678901234567890"),
+    ] {
+        let found = detail("CartLine", &format!("{{\"item\": \"naan\", \"quantity\": {written}}}"));
+        assert_eq!(found, format!("must be a whole number from 1 to 99{form}, not {shown}"));
+    }
+    for written in ["1e400", "-90.5"] {
+        let found = detail("Location", &format!("{{\"lat\": {written}, \"lng\": 0}}"));
+        assert_eq!(found, format!("must be a number from -90 to 90, not {written}"));
+    }
+    assert!(dabba_http::problems_of("Location", r#"{"lat": -0, "lng": 1e1}"#).unwrap().is_empty());
+}
+
+/// Proves that a time beyond the last one that is taken is refused with that time, and that the last one is taken.
+#[tokio::test]
+async fn a_time_has_a_limit() {
+    let server = crate::start().await;
+    let latest = dabba_domain::limits::MAX_TIME;
+    let availability = server.restaurant_path("/menu/items/naan/availability");
+    let mark = |until: &str| {
+        server
+            .put(&availability, Some(&server.staff), &json!({"status": "unavailable", "until": until}))
+            .send()
+    };
+    let pause = |until: &str| {
+        let path = server.restaurant_path("/pause");
+        server.post(&path, Some(&server.staff), &json!({"until": until})).send()
+    };
+    for beyond in ["9999-12-31T23:59:59Z", "9999-12-30T23:00:01+01:00", "10000-01-01T00:00:00Z", "tomorrow"] {
+        for refused in [mark(beyond).await, pause(beyond).await] {
+            let problem = refused.problem(422, "invalid");
+            let expected = format!(
+                "must be a time of RFC 3339 until 9999-12-30T22:00:00Z, such as 2026-06-01T12:00:00Z, not \"{beyond}\""
+            );
+            assert_eq!(problem["errors"], json!([{"pointer": "/until", "detail": expected}]));
+        }
+    }
+    mark(latest).await.expect(200);
+    assert_eq!(pause(latest).await.expect(200)["pause"]["until"], latest);
+    let menu = server.get(&server.restaurant_path("/menu"), None).await.expect(200);
+    assert!(menu.to_string().contains(latest), "{menu}");
 }
 
 /// Proves that `null` for an optional member means the same as its absence, at any depth, whichever member it is, and that
@@ -248,7 +309,18 @@ async fn every_wrong_parameter_is_named() {
     let named: Vec<_> = errors.iter().map(|error| error["parameter"].as_str().unwrap()).collect();
     assert_eq!(named, ["status", "status", "limit", "cursor", "colour", "limits"]);
     assert_eq!(problem["parameter"], "status");
-    assert_eq!(errors[2]["detail"], "must be a number from 1 to 100, not \"0\"");
+    assert_eq!(errors[2]["detail"], "must be a whole number from 1 to 100 in digits, not \"0\"");
+
+    for limit in ["%2B5", "05", "5.0", "%205", "-5", "٥"] {
+        let answer = server.get(&format!("/v1/orders?limit={limit}"), Some(&server.admin)).await;
+        answer.problem(400, "bad_request");
+    }
+    let placed = server.place("1", &TestServer::collection()).await;
+    let events = format!("/v1/orders/{}/events?cursor=", placed["id"].as_str().unwrap());
+    server.get(&format!("{events}1"), Some(&server.customer)).await.expect(200);
+    for cursor in ["%2B1", "01", "-1", "1.0"] {
+        server.get(&format!("{events}{cursor}"), Some(&server.customer)).await.problem(400, "bad_request");
+    }
 
     let path = "/v1/restaurants?closed=perhaps&external_id=a%20b&limit=5&limit=6";
     let problem = server.request(Method::GET, path).send().await.problem(400, "bad_request");

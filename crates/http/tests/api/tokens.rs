@@ -36,7 +36,7 @@ async fn forged_tokens_are_refused() {
         ("long", "x".repeat(5_000)),
     ] {
         let answer = server.request(reqwest::Method::GET, "/v1/orders").token(&token).send().await;
-        let challenge = "Bearer error=\"invalid_token\", error_description=\"the token is not valid\"";
+        let challenge = "Bearer error=\"invalid_token\", error_description=\"the token is not valid; get a new one with POST /v1/tokens\"";
         assert_eq!(answer.header("www-authenticate"), challenge, "{why}");
         answer.problem(401, "unauthenticated");
     }
@@ -57,7 +57,7 @@ async fn a_token_expires() {
     server.advance(SignedDuration::from_secs(1));
     for person in [&server.customer, &server.customer, &server.courier] {
         let refused = server.get("/v1/orders", Some(person)).await.problem(401, "unauthenticated");
-        assert_eq!(refused["detail"], "the token has expired");
+        assert_eq!(refused["detail"], "the token has expired; get a new one with POST /v1/tokens");
     }
 }
 

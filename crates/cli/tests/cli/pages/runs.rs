@@ -74,7 +74,7 @@ fn the_description_of_the_api_is_regenerated() {
 #[test]
 fn the_guide_to_the_api_does_what_it_says() {
     let text = beside_a_demo("docs/api.md", "guide", "");
-    let wrong = "must be an integer from 1 to 99, not 0";
+    let wrong = "must be a whole number from 1 to 99, not 0";
     for part in ["access_token", "304", "\"orderable\":false", "dempotency-", "precondition_failed", wrong] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }

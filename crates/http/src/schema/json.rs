@@ -1,0 +1,221 @@
+//! JSON as its writer wrote it: whether a text is JSON at all, and its values, one level at a time.
+//!
+//! The grammar (RFC 8259) allows values that the types of a program cannot hold: `1e400`, half of a surrogate pair, a member
+//! twice, any depth. They are JSON, so they are values here, and the schema says what is wrong with each at its place. A
+//! number keeps its text, so that a message repeats what was written.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// Why a text is not JSON, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotJson {
+    /// The line, from 1.
+    line: usize,
+    /// The column, from 1, in characters.
+    column: usize,
+    expected: &'static str,
+}
+
+impl fmt::Display for NotJson {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, column, expected } = self;
+        write!(formatter, "line {line}, column {column}: {expected}")
+    }
+}
+
+impl std::error::Error for NotJson {}
+
+/// Returns a document as it is written, if it is JSON.
+pub(crate) fn parse(bytes: &[u8]) -> Result<&RawValue, NotJson> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        // What stands before the error is UTF-8.
+        let before = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+        let (line, column) = (before.split('\n').count(), before.rsplit('\n').next().unwrap_or_default());
+        NotJson { line, column: column.chars().count() + 1, expected: "expected UTF-8" }
+    })?;
+    serde_json::from_str(text).map_err(|error| not_json(text, &error))
+}
+
+fn not_json(text: &str, error: &serde_json::Error) -> NotJson {
+    let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    // The parser counts bytes.
+    let column = line[..line.floor_char_boundary(error.column())].chars().count();
+    NotJson { line: error.line().max(1), column: column.max(1), expected: expected(error) }
+}
+
+/// The parser's texts for what the grammar forbids, and what the grammar expects instead. A test writes each of these faults, so
+/// a parser with other texts is noticed.
+const EXPECTATIONS: [(&str, &str); 13] = [
+    ("EOF while parsing a value", "the text ends where a value is expected"),
+    ("EOF while parsing a list", "the text ends within an array; expected , or ]"),
+    ("EOF while parsing an object", "the text ends within an object; expected a member, , or }"),
+    ("EOF while parsing a string", "the text ends within a string; expected a double quote"),
+    ("expected `:`", "expected : after the name of a member"),
+    ("expected `,` or `]`", "expected , or ] after an entry of an array"),
+    ("expected `,` or `}`", "expected , or } after a member of an object"),
+    ("expected ident", "expected true, false or null"),
+    (
+        "expected value",
+        "expected a value: an object, an array, a string in double quotes, a number, true, false or null",
+    ),
+    (
+        "invalid escape",
+        "expected one of \" \\ / b f n r t after the backslash in a string, or u and four hexadecimal digits",
+    ),
+    (
+        "invalid number",
+        "expected a number such as 12, -3, 0.5 or 1e3, with a digit before and after the point and no leading zero",
+    ),
+    ("control character", "expected an escape such as \\n in place of a control character in a string"),
+    ("key must be a string", "expected the name of a member in double quotes"),
+];
+
+fn expected(error: &serde_json::Error) -> &'static str {
+    /// After the whole document.
+    const NOTHING: (&str, &str) = ("trailing characters", "expected nothing after the end of the document");
+    let text = error.to_string();
+    let mut known = EXPECTATIONS.iter().chain([&NOTHING]);
+    known.find(|(start, _)| text.starts_with(start)).map_or("expected JSON", |(_, expected)| expected)
+}
+
+/// A value, with what is below it as it is written.
+pub(super) enum Node<'a> {
+    Null,
+    Bool,
+    /// As it is written.
+    Number(&'a str),
+    /// `None` if the text contains half of a surrogate pair, which no text is.
+    Text(Option<String>),
+    Array(Vec<&'a RawValue>),
+    Object(Members<'a>),
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn of(value: &'a RawValue) -> Self {
+        let text = value.get();
+        // A raw value is JSON, so only what the grammar allows can be refused here.
+        match text.as_bytes().first() {
+            Some(b'n') => Self::Null,
+            Some(b't' | b'f') => Self::Bool,
+            Some(b'"') => Self::Text(serde_json::from_str(text).ok()),
+            Some(b'[') => Self::Array(serde_json::from_str(text).unwrap_or_default()),
+            Some(b'{') => Self::Object(serde_json::from_str(text).unwrap_or_default()),
+            _ => Self::Number(text),
+        }
+    }
+}
+
+/// The members of an object, by name. Of a member that is given twice, the first value.
+#[derive(Default)]
+pub(super) struct Members<'a> {
+    pub(super) values: BTreeMap<String, &'a RawValue>,
+    /// The names that are given twice or more. Readers differ in which of two values they take.
+    pub(super) repeated: BTreeSet<String>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Members::default();
+        while let Some((name, value)) = access.next_entry::<&RawValue, &RawValue>()? {
+            // A name with half of a surrogate pair is no member's: its text stands for it.
+            let text = name.get().trim_matches('"');
+            let name = serde_json::from_str(name.get()).unwrap_or_else(|_| text.to_owned());
+            if members.values.contains_key(&name) {
+                members.repeated.insert(name);
+            } else {
+                members.values.insert(name, value);
+            }
+        }
+        Ok(members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &[u8]) -> String {
+        parse(text).unwrap_err().to_string()
+    }
+
+    /// Proves for each fault of the grammar that its place and what is expected there are said, in no words of the parser.
+    #[test]
+    fn what_is_not_json_is_said_with_its_place() {
+        for (text, expected) in [
+            ("", "line 1, column 1: the text ends where a value is expected"),
+            ("[1", "line 1, column 2: the text ends within an array; expected , or ]"),
+            ("{\"a\":1", "line 1, column 6: the text ends within an object; expected a member, , or }"),
+            ("\"a", "line 1, column 2: the text ends within a string; expected a double quote"),
+            ("{\n\"a\" 1}", "line 2, column 5: expected : after the name of a member"),
+            ("[1 2]", "line 1, column 4: expected , or ] after an entry of an array"),
+            ("{\"é\":1 2}", "line 1, column 8: expected , or } after a member of an object"),
+            ("trap", "line 1, column 3: expected true, false or null"),
+            (
+                "[1,]",
+                "line 1, column 4: expected a value: an object, an array, a string in double quotes, a number, true, \
+                 false or null",
+            ),
+            (
+                r#"["\x"]"#,
+                "line 1, column 4: expected one of \" \\ / b f n r t after the backslash in a string, or u and four \
+                 hexadecimal digits",
+            ),
+            (
+                "01",
+                "line 1, column 2: expected a number such as 12, -3, 0.5 or 1e3, with a digit before and after the point \
+                 and no leading zero",
+            ),
+            (
+                "\"a\nb\"",
+                "line 1, column 2: expected an escape such as \\n in place of a control character in a string",
+            ),
+            ("{1:1}", "line 1, column 2: expected the name of a member in double quotes"),
+            ("{\"a\":1,}", "line 1, column 8: expected the name of a member in double quotes"),
+            ("1 x", "line 1, column 3: expected nothing after the end of the document"),
+        ] {
+            assert_eq!(refusal(text.as_bytes()), expected, "{text}");
+        }
+        assert_eq!(refusal(b"{\n \"\xc3\xa9\xff"), "line 2, column 4: expected UTF-8");
+    }
+
+    /// Proves that what the grammar allows is JSON, whatever a program can hold.
+    #[test]
+    fn what_the_grammar_allows_is_json() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        for text in ["1e400", "-0", r#""\ud800""#, r#"{"a": 1, "a": 2}"#, r#"{"\udfff": 1}"#, &deep] {
+            let value = parse(text.as_bytes()).unwrap();
+            assert_eq!(value.get(), text);
+            Node::of(value);
+        }
+        let Node::Object(members) = Node::of(parse(br#"{"b": 1, "a": [2], "b": 3}"#).unwrap()) else {
+            panic!("it is an object");
+        };
+        let values: Vec<_> =
+            members.values.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
+        assert_eq!(values, [("a", "[2]"), ("b", "1")]);
+        assert_eq!(members.repeated, BTreeSet::from(["b".to_owned()]));
+    }
+}

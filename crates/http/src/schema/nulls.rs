@@ -1,0 +1,60 @@
+//! `null` for an optional member.
+
+use serde_json::{Map, Value, value::RawValue};
+
+use super::{Node, component, is_for_null, is_null, is_read_only, referenced, variant};
+
+/// Returns a document that has no problems by the schema of this name, without the members that a request may give and that
+/// mean the same as absent ones: those that only the server writes, and those that are `null` and optional. Where the schema
+/// describes what `null` means, `null` stays.
+pub(crate) fn without_nulls(schema: &str, document: &RawValue) -> Value {
+    component(schema).map_or_else(|| whole(document), |schema| by(schema, document))
+}
+
+fn whole(value: &RawValue) -> Value {
+    // Only a value that a schema refuses cannot be held.
+    serde_json::from_str(value.get()).unwrap_or_default()
+}
+
+fn by(schema: &Value, value: &RawValue) -> Value {
+    if let Some(schema) = referenced(schema).and_then(component) {
+        return by(schema, value);
+    }
+    if let Some(discriminator) = schema.get("discriminator") {
+        let tag = discriminator["propertyName"].as_str().unwrap_or_default();
+        let Node::Object(members) = Node::of(value) else { return whole(value) };
+        let variant = members.values.get(tag).and_then(|name| variant(discriminator, name));
+        return variant.map_or_else(|| whole(value), |schema| by(&schema, value));
+    }
+    let variants = schema.get("oneOf").and_then(Value::as_array);
+    if let Some(schema) = variants.and_then(|variants| variants.iter().find(|schema| !is_for_null(schema))) {
+        return by(schema, value);
+    }
+    match (Node::of(value), schema.get("items"), schema.get("properties")) {
+        (Node::Array(values), Some(items), _) => values.into_iter().map(|value| by(items, value)).collect(),
+        (Node::Object(members), _, Some(properties)) => {
+            let required = |name: &str| {
+                schema["required"].as_array().is_some_and(|names| names.iter().any(|other| other == name))
+            };
+            let mut kept = Map::new();
+            for (name, value) in members.values {
+                let Some(schema) = properties.get(&name) else {
+                    kept.insert(name, whole(value));
+                    continue;
+                };
+                let is_absent = is_null(value) && !required(&name) && !is_null_described(schema);
+                if !is_absent && !is_read_only(schema) {
+                    kept.insert(name, by(schema, value));
+                }
+            }
+            Value::Object(kept)
+        }
+        _ => whole(value),
+    }
+}
+
+/// Whether the schema of a member says what `null` means, other than the member's absence.
+fn is_null_described(schema: &Value) -> bool {
+    let variants = schema.get("oneOf").and_then(Value::as_array);
+    variants.into_iter().flatten().any(|schema| is_for_null(schema) && schema.get("description").is_some())
+}
