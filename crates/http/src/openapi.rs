@@ -73,7 +73,7 @@ fn description() -> String {
          - `ETag` is a version; `If-Match` makes a change conditional on it.\n\
          - Lists come in pages of at most 100 entries; `next_cursor` leads to the next page and is absent on the last. Where \
          something may be missing in a page, `incomplete` says so, and so does `Dabba-Incomplete: true`.\n\
-         - Unknown members in a body and unknown parameters in a query are refused. A parameter with several values \
+         - Unknown members in a body and unknown parameters in the query of a list are refused. A parameter with several values \
          is repeated, or given once with the values separated by commas.\n\
          - What has no value is absent in an answer, never `null`. In a request, `null` for an optional member means the \
            same as its absence; `delivery` of a restaurant's settings is the exception.\n\

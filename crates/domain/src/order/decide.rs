@@ -11,7 +11,7 @@ use super::{
     content::check_content,
     event::HistoryError,
     evolve,
-    lifecycle::{Rule, Who, rules_of},
+    lifecycle::{Rule, Who, roles, rules_of},
     refund::{refund_of, refundable_by},
     repeat::{Repeat, repeat},
 };
@@ -53,7 +53,7 @@ pub enum Rejection {
     #[error("the order is not theirs")]
     NotTheirs,
     /// Nobody in the actor's role may ever give this command.
-    #[error("{command} is not for this role")]
+    #[error("{command} is not for this role; it is for {}", roles(*command))]
     RoleNotAllowed {
         /// The command.
         command: CommandKind,

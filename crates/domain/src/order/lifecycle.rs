@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 #[cfg(test)]
 use super::{CancelReason, RejectReason};
 use super::{CommandKind, Order, OrderStatus};
-use crate::{Actor, pricing::FulfilmentKind};
+use crate::{Actor, Role, pricing::FulfilmentKind};
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +51,24 @@ pub enum Who {
     Admin,
     /// Dabba itself.
     System,
+}
+
+/// Returns the roles of accounts that may give a command in some status, for a person.
+pub(super) fn roles(command: CommandKind) -> String {
+    let mut roles = Vec::new();
+    for who in rules_of(command).flat_map(|rule| rule.who) {
+        let role = match who {
+            Who::Customer => Role::Customer,
+            Who::Restaurant => Role::Restaurant,
+            Who::AssignedCourier | Who::FreeCourier => Role::Courier,
+            Who::Admin => Role::Admin,
+            Who::System => continue,
+        };
+        if !roles.contains(&role.as_str()) {
+            roles.push(role.as_str());
+        }
+    }
+    roles.join(", ")
 }
 
 impl Who {
@@ -208,6 +226,13 @@ mod tests {
         for command in CommandKind::ALL {
             assert!(rules_of(*command).next().is_some(), "{command}");
         }
+    }
+
+    #[test]
+    fn a_command_names_the_roles_that_may_give_it() {
+        assert_eq!(roles(C::Accept), "restaurant");
+        assert_eq!(roles(C::AssignCourier), "courier, admin");
+        assert_eq!(roles(C::Cancel), "customer, restaurant, admin");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! number keeps its text, so that a message repeats what was written.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fmt,
 };
 
@@ -143,10 +143,9 @@ impl<'de> Visitor<'de> for MembersVisitor {
             // A name with half of a surrogate pair is no member's: its text stands for it.
             let text = name.get().trim_matches('"');
             let name = serde_json::from_str(name.get()).unwrap_or_else(|_| text.to_owned());
-            if members.values.contains_key(&name) {
-                members.repeated.insert(name);
-            } else {
-                members.values.insert(name, value);
+            match members.values.entry(name) {
+                Entry::Vacant(place) => _ = place.insert(value),
+                Entry::Occupied(place) => _ = members.repeated.insert(place.key().clone()),
             }
         }
         Ok(members)

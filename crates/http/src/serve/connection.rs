@@ -99,9 +99,10 @@ pub(super) async fn run(
 fn log(address: SocketAddr, error: &(dyn std::error::Error + Send + Sync + 'static)) {
     let status = error.downcast_ref().and_then(status_of_refusal);
     let (client, error) = (address.ip(), dabba_store::chain(error));
-    match status {
-        Some(status) => tracing::info!(status = status.as_u16(), %client, error, "refused"),
-        None => tracing::debug!(%client, error, "a connection failed"),
+    if let Some(status) = status {
+        tracing::info!(status = status.as_u16(), %client, error, "refused");
+    } else {
+        tracing::debug!(%client, error, "a connection failed");
     }
 }
 
