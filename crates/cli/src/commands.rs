@@ -95,8 +95,8 @@ enum Command {
     SimulatePayments(simulate_payments::Arguments),
     /// Prints a bearer token, signed with the data directory's key. Also while a server runs.
     Token(token::Arguments),
-    /// Prints a settings file to begin with: every setting with its description and default.
-    Settings,
+    /// Prints a settings file to begin with: every setting with its description and default. Or checks the settings.
+    Settings(settings::Arguments),
     /// Prints the description of the API (`OpenAPI` 3.1, JSON).
     Openapi,
     /// Prints a script that completes commands and options in a shell.
@@ -106,11 +106,10 @@ enum Command {
 }
 
 impl Cli {
-    /// Reads the command line. Prints what is wrong with it, or the help that it asks for, and ends the process.
-    pub(crate) fn from_arguments() -> Self {
+    /// Reads the command line. Returns what is wrong with it, or the help that it asks for, as an error for [`help::print`].
+    pub(crate) fn from_arguments() -> Result<Self, clap::Error> {
         let matches = help::command().try_get_matches();
-        let parsed = matches.and_then(|matches| Self::from_arg_matches(&matches));
-        parsed.unwrap_or_else(|error| help::without_passwords(error).exit())
+        matches.and_then(|matches| Self::from_arg_matches(&matches))
     }
 
     /// Carries the command out.
@@ -132,7 +131,7 @@ impl Cli {
             Command::Simulate(arguments) => simulate::run(&arguments),
             Command::SimulatePayments(arguments) => simulate_payments::run(arguments),
             Command::Token(arguments) => token::run(arguments),
-            Command::Settings => settings::run(),
+            Command::Settings(arguments) => settings::run(arguments),
             Command::Openapi => openapi::run(),
             Command::Completions(arguments) => completions::run(&arguments),
             Command::Version(arguments) => version::run(&arguments),

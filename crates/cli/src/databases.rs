@@ -20,6 +20,9 @@ pub(crate) use self::{
 };
 use crate::{data, failure::Failure, settings::Settings};
 
+/// Files of one connection to the embedded database: the database, its log, and the log's index.
+const FILES_PER_CONNECTION: usize = 3;
+
 /// Where orders are kept, as the settings say.
 pub(crate) enum Databases {
     /// In the embedded database, in this file.
@@ -77,6 +80,21 @@ impl Databases {
         match self {
             Self::Embedded(_) => 1,
             Self::Postgres(_) => 2,
+        }
+    }
+
+    /// Maximum number of files that the databases need: connections to PostgreSQL, or the files of the embedded database.
+    pub(crate) fn open_files(&self, settings: &Settings) -> usize {
+        match self {
+            Self::Embedded(_) => (settings.reader_connections.size() + 1) * FILES_PER_CONNECTION,
+            Self::Postgres(shards) => {
+                let pools = shards.iter().map(|shard| {
+                    let options = options(&shard, settings);
+                    let size = usize::try_from(options.pool_size).unwrap_or(usize::MAX);
+                    if options.replica_url.is_some() { size.saturating_mul(2) } else { size }
+                });
+                pools.fold(0, usize::saturating_add)
+            }
         }
     }
 
@@ -152,5 +170,31 @@ fn options(shard: &Shard<'_>, settings: &Settings) -> PostgresOptions {
         max_attempts: settings.transaction_attempts.small(),
         known_schema: known_schema(),
         ..PostgresOptions::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use confique::Layer as _;
+
+    use super::*;
+    use crate::settings::Layer;
+
+    /// Proves that the files of all pools are counted, those of replicas too.
+    #[test]
+    fn every_pool_needs_files() {
+        let settings = |set: fn(&mut Layer)| {
+            let mut layer = Layer::empty();
+            layer.pool_size = "20".parse().ok();
+            set(&mut layer);
+            Settings::load_with_databases_of_flags(layer, None).unwrap().0
+        };
+        let count = |settings: &Settings| Databases::from_settings(settings).unwrap().open_files(settings);
+        let url = || "postgresql://h/d".parse().ok();
+        assert_eq!(count(&settings(|_| {})), (4 + 1) * FILES_PER_CONNECTION);
+        assert_eq!(count(&settings(|layer| layer.database = "postgresql://h/d".parse().ok())), 20);
+        let mut both = settings(|_| {});
+        (both.database, both.replica_database) = (url(), url());
+        assert_eq!(count(&both), 40);
     }
 }

@@ -10,7 +10,18 @@ use crate::redaction::redacted;
 #[derive(Debug)]
 pub(crate) struct Failure {
     text: String,
-    is_reader_gone: bool,
+    kind: Kind,
+}
+
+/// What others have to know of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Nothing.
+    Plain,
+    /// The reader of standard output has gone away.
+    ReaderGone,
+    /// Another process has the embedded database.
+    InUse,
 }
 
 impl Failure {
@@ -22,7 +33,7 @@ impl Failure {
     /// A failure with this text, without the passwords in it.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { text: redacted(&text).into_owned(), is_reader_gone: false }
+        Self { text: redacted(&text).into_owned(), kind: Kind::Plain }
     }
 
     /// A function that puts what was being done before an error's own text and those of its causes.
@@ -40,18 +51,28 @@ impl Failure {
 
     /// Standard output could not be written to.
     pub(crate) fn of_output(error: &io::Error) -> Self {
-        let is_reader_gone = error.kind() == io::ErrorKind::BrokenPipe;
-        Self { text: format!("writing to standard output: {error}"), is_reader_gone }
+        let kind = if error.kind() == io::ErrorKind::BrokenPipe { Kind::ReaderGone } else { Kind::Plain };
+        Self { text: format!("writing to standard output: {error}"), kind }
+    }
+
+    /// Another process has the embedded database.
+    pub(crate) fn in_use(text: impl Into<String>) -> Self {
+        Self { kind: Kind::InUse, ..Self::new(text) }
+    }
+
+    /// Whether another process has the embedded database.
+    pub(crate) const fn is_in_use(&self) -> bool {
+        matches!(self.kind, Kind::InUse)
     }
 
     /// The exit status of the process.
     pub(crate) const fn exit_status(&self) -> u8 {
-        if self.is_reader_gone { Self::READER_GONE } else { Self::FAILED }
+        if self.is_silent() { Self::READER_GONE } else { Self::FAILED }
     }
 
     /// Whether there is nothing to say: the reader of the output has gone away, as `head` does when it has enough.
     pub(crate) const fn is_silent(&self) -> bool {
-        self.is_reader_gone
+        matches!(self.kind, Kind::ReaderGone)
     }
 }
 

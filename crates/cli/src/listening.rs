@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de};
 use tokio::net::{TcpListener, lookup_host};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, redaction::shown};
 
 /// A host, by name or address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl FromStr for ListenAddress {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
-            let shown: String = text.chars().take(64).collect();
+            let shown = shown(text);
             format!("must be HOST:PORT, such as 127.0.0.1:8080, localhost:8080 or [::1]:8080, not {shown:?}")
         };
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;

@@ -20,6 +20,7 @@ mod permissions;
 mod process_metrics;
 mod redaction;
 mod sandbox;
+mod serving;
 mod settings;
 mod signals;
 mod signing_key;
@@ -35,8 +36,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // Files and directories are for their owner only: most hold secrets or personal data. Children inherit it.
     umask(Mode::RWXG | Mode::RWXO);
-    match commands::Cli::from_arguments().run() {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = match commands::Cli::from_arguments() {
+        Ok(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Err(error) => commands::help::print(error),
+    };
+    match ended {
+        Ok(status) => status,
         Err(failure) => {
             if !failure.is_silent() {
                 output::note(&failure);

@@ -8,7 +8,9 @@ use std::borrow::Cow;
 /// Stands for what is not shown.
 const HIDDEN: &str = "…";
 /// Names whose values are secrets, in `name=value`. Longer names that end with one of them count as well (`sslpassword`).
-const SECRET_NAMES: [&str; 2] = ["password", "passwd"];
+const SECRET_NAMES: [&str; 6] = ["password", "passwd", "token", "secret", "api_key", "apikey"];
+/// Maximum number of characters of a value that a message repeats.
+const MAX_SHOWN: usize = 64;
 
 /// Host and database of a `postgresql://` URL, without user, password and parameters.
 pub(crate) fn place_of(url: &str) -> String {
@@ -64,14 +66,49 @@ fn is_place(text: &str) -> bool {
     (hosts.is_empty() && !database.is_empty() || is_hosts(hosts)) && !database.contains(['@', ':', '/'])
 }
 
-/// The text without passwords: of URLs of databases, and of `password=…` in parameters and connection strings.
+/// Returns a wrong value as a message repeats it: without what may be a secret in it, and cut.
+///
+/// More is hidden than in running text, because the value's ends are known: user and password before an `@`, with a scheme or
+/// without, and all parameters of a URL.
+pub(crate) fn shown(value: &str) -> String {
+    let (scheme, rest) = match value.find("://") {
+        Some(at) if !value[..at].contains(['@', ':', '=']) => value.split_at(at + "://".len()),
+        _ => ("", value),
+    };
+    let rest = match rest.rsplit_once('@') {
+        // The `@` is one of a parameter, or the password contains a `?`.
+        Some((before, _)) if before.contains(['?', '#']) => HIDDEN.to_owned(),
+        Some((before, place)) if !scheme.is_empty() || before.contains(':') => format!("{HIDDEN}@{place}"),
+        _ => rest.to_owned(),
+    };
+    let rest = match rest.split_once(['?', '#']) {
+        Some((before, after)) if !scheme.is_empty() || after.contains('=') => format!("{before}?{HIDDEN}"),
+        _ => rest,
+    };
+    let value = format!("{scheme}{rest}");
+    let value = redacted(&value);
+    let mut cut: String = value.chars().take(MAX_SHOWN).collect();
+    if cut.len() < value.len() {
+        cut.push_str(HIDDEN);
+    }
+    cut
+}
+
+/// Returns a value that was to be a URL as a message repeats it. Without a scheme, it may be any part of one.
+pub(crate) fn shown_url(value: &str) -> String {
+    let is_marked = value.contains("://") || value.starts_with("file:");
+    if !is_marked && value.contains(['@', '=', ':']) { HIDDEN.to_owned() } else { shown(value) }
+}
+
+/// The text without passwords: of URLs, of `user:password@host`, and of `password=…` in parameters and connection strings.
 ///
 /// In running text nobody can tell where a malformed URL ends, so everything up to the last `@` of its line is hidden.
 pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
-    if !text.contains("://") && !has_secret_name(text) {
+    if !text.contains('@') && !has_secret_name(text) {
         return Cow::Borrowed(text);
     }
-    let lines: Vec<String> = text.split('\n').map(|line| without_values(&without_users(line))).collect();
+    let line = |line| without_pairs(&without_values(&without_users(line)));
+    let lines: Vec<String> = text.split('\n').map(line).collect();
     let redacted = lines.join("\n");
     if redacted == text { Cow::Borrowed(text) } else { Cow::Owned(redacted) }
 }
@@ -88,6 +125,21 @@ fn without_users(line: &str) -> String {
         Some((_, rest)) => format!("{before}://{HIDDEN}@{rest}"),
         None => line.to_owned(),
     }
+}
+
+/// Hides user and password of `user:password@host`, a word without a scheme. An `@` alone is one of an e-mail address.
+fn without_pairs(line: &str) -> String {
+    let word = |word: &str| {
+        let quotes = word.len() - word.trim_start_matches(['\'', '"', '`', '(', '<', '[']).len();
+        let (quotes, rest) = word.split_at(quotes);
+        match rest.rsplit_once('@') {
+            Some((before, place)) if before.contains(':') && !before.ends_with(HIDDEN) => {
+                format!("{quotes}{HIDDEN}@{place}")
+            }
+            _ => word.to_owned(),
+        }
+    };
+    line.split_inclusive(char::is_whitespace).map(word).collect()
 }
 
 /// Hides the values of secret names.
@@ -193,9 +245,34 @@ mod tests {
             ("postgresql://host/db is not a database", "postgresql://host/db is not a database"),
             ("mail to asha@example.org", "mail to asha@example.org"),
             ("'mysql://u:secret@h/d' is wrong", "'mysql://…@h/d' is wrong"),
+            ("not \"u:secret@h:80\", at", "not \"…@h:80\", at"),
+            ("the file u:secret@h/x is absent", "the file …@h/x is absent"),
+            ("at http://h/x?token=secret&a=1 nothing", "at http://h/x?token=…&a=1 nothing"),
         ] {
             assert_eq!(redacted(text), shown, "{text}");
         }
+    }
+
+    /// Proves what is shown of a value of which a message says that it is wrong.
+    #[test]
+    fn a_wrong_value_is_shown_without_its_secrets() {
+        for (value, shown_as, as_url) in [
+            ("u:secret@h:80", "…@h:80", "…"),
+            ("http://u:secret@h/x", "http://…@h/x", "http://…@h/x"),
+            ("http://h/x?sig=secret", "http://h/x?…", "http://h/x?…"),
+            ("h/x?sig=secret", "h/x?…", "…"),
+            ("pg://u:sec?ret@h", "pg://…", "pg://…"),
+            ("u:se/cr@et@h", "…@h", "…"),
+            ("host=h password=secret", "host=h password=…", "…"),
+            ("u:secret@h://x", "…@h://x", "…@h://x"),
+            ("file://u:secret@h/x", "file://…@h/x", "file://…@h/x"),
+            ("localhost", "localhost", "localhost"),
+            ("[::1]:80x", "[::1]:80x", "…"),
+            ("asha@example.org", "asha@example.org", "…"),
+        ] {
+            assert_eq!((shown(value), shown_url(value)), (shown_as.to_owned(), as_url.to_owned()), "{value}");
+        }
+        assert_eq!(shown(&"x".repeat(70)), format!("{}…", "x".repeat(64)));
     }
 
     #[test]

@@ -6,7 +6,9 @@
 
 mod documentation;
 mod file;
+mod names;
 mod values;
+mod wrong;
 
 use std::{
     fs, io,
@@ -19,6 +21,7 @@ use dabba_store::chain;
 pub(crate) use self::{
     documentation::{default_of, template},
     file::{Names, parse as parse_file},
+    names::unknown_variables,
     values::{
         Bounded, DatabaseUrl, Hosts, LogFilter, LogFormat, Milliseconds, Networks, Origins,
         PaymentGatewayName, PoolSeconds, PoolSize, WebUrl, is_database_url,
@@ -365,8 +368,8 @@ impl Settings {
     ///
     /// A file that is named must be there; the default one need not.
     pub(crate) fn load(flags: Layer, file: Option<&Path>) -> Result<Self, Failure> {
-        let layers = [flags, Layer::from_env().map_err(wrong)?, read_layer(file)?];
-        Self::of_layers(layers)
+        let (environment, of_file) = read_layers(file)?;
+        Self::of_layers([flags, environment, of_file])
     }
 
     /// The same for a command that writes test data: which databases it writes to, only the flags say. Answers what else names
@@ -375,7 +378,7 @@ impl Settings {
         flags: Layer,
         file: Option<&Path>,
     ) -> Result<(Self, Vec<&'static str>), Failure> {
-        let (mut environment, mut of_file) = (Layer::from_env().map_err(wrong)?, read_layer(file)?);
+        let (mut environment, mut of_file) = read_layers(file)?;
         let mut left_out = Vec::new();
         for (source, layer) in [("the environment", &mut environment), ("the settings file", &mut of_file)] {
             let is_named = [
@@ -392,13 +395,20 @@ impl Settings {
 
     fn of_layers([flags, environment, file]: [Layer; 3]) -> Result<Self, Failure> {
         let sources = Self::builder().preloaded(flags).preloaded(environment).preloaded(file);
-        let settings = sources.load().map_err(wrong)?;
+        let settings =
+            sources.load().map_err(|error| Failure::new(format!("wrong settings: {}", chain(&error))))?;
         settings.check()?;
         Ok(settings)
     }
 
     /// Refuses what does not fit together.
     fn check(&self) -> Result<(), Failure> {
+        if self.data.exists() && !self.data.is_dir() {
+            return Err(Failure::new(format!(
+                "wrong settings: data must be a directory, and {} is none: name the directory with the embedded database",
+                self.data.display()
+            )));
+        }
         let (timeout, lease) = (self.payment_timeout_seconds.get(), self.task_lease_seconds.get());
         if timeout >= lease {
             return Err(Failure::new(format!(
@@ -413,12 +423,6 @@ impl Settings {
     pub(crate) fn embedded_database(&self) -> PathBuf {
         self.data.join("dabba.db")
     }
-}
-
-/// The library's error with all that lies beneath it: the source, the setting, what is wrong.
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
-fn wrong(error: confique::Error) -> Failure {
-    Failure::new(format!("wrong settings: {}", chain(&error)).trim_end())
 }
 
 /// Settings that say which databases are used.
@@ -436,48 +440,31 @@ pub(crate) fn read_file(file: Option<&Path>) -> Result<Option<(PathBuf, String)>
     }
 }
 
-fn read_layer(file: Option<&Path>) -> Result<Layer, Failure> {
-    let Some((path, text)) = read_file(file)? else { return Ok(Layer::empty()) };
+/// The settings of the environment and of the file. Fails with everything that is wrong with either.
+fn read_layers(file: Option<&Path>) -> Result<(Layer, Layer), Failure> {
     let names: Vec<&str> = Settings::META.fields.iter().map(|field| field.name).collect();
-    let parsed = parse_file(&text, "setting", Names { known: &names, tables: &[] });
-    parsed.map_err(|error| Failure::new(format!("wrong settings in {}: {error}", path.display())))
-}
-
-/// Variables that are no settings, and are known all the same: what commands read, and what only tests and builds set.
-const OTHER_VARIABLES: [&str; 3] = [
-    crate::commands::TOKEN_VARIABLE,
-    crate::databases::TEST_KNOWN_SCHEMA,
-    crate::commands::copy::TEST_PAGE_ROWS,
-];
-
-/// Variables that begin like a setting's and are none: most likely misspelt. Each with what may be meant.
-pub(crate) fn unknown_variables() -> Vec<(String, String)> {
-    let known: Vec<&str> = documentation::variables().into_iter().chain(OTHER_VARIABLES).collect();
-    let mut unknown: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .filter(|name| name.starts_with(ENVIRONMENT_PREFIX) && !known.contains(&name.as_str()))
-        .map(|name| {
-            let suggestion = suggestion(&name, known.iter().copied());
-            (name, suggestion)
-        })
-        .collect();
-    unknown.sort();
-    unknown
-}
-
-/// How alike two names are, from 0 to 1, for one to be suggested for the other.
-const LIKENESS: f64 = 0.8;
-
-/// Settings of earlier versions, and what has taken their place.
-const REPLACED: [(&str, &str); 1] = [("trust_forwarded_for", "trusted_proxies")];
-
-/// "; did you mean …?" with the known name that is most like a misspelt one; empty if none is like it.
-fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let setting = name.strip_prefix(ENVIRONMENT_PREFIX).unwrap_or(name).to_lowercase();
-    if let Some((_, successor)) = REPLACED.iter().find(|(replaced, _)| *replaced == setting) {
-        return format!("; the setting {successor} has taken its place");
+    let of_file = read_file(file)?.map_or_else(
+        || Ok(Layer::empty()),
+        |(path, text)| {
+            let parsed =
+                file::parse_each(&text, "setting", Names { known: &names, tables: &[] }, wrong::in_file);
+            parsed.map_err(|wrong| {
+                wrong.into_iter().map(|text| format!("{}: {text}", path.display())).collect::<Vec<_>>()
+            })
+        },
+    );
+    let environment = Layer::from_env().map_err(|error| {
+        let wrong = wrong::in_environment();
+        if wrong.is_empty() { vec![chain(&error)] } else { wrong }
+    });
+    match (environment, of_file) {
+        (Ok(environment), Ok(of_file)) => Ok((environment, of_file)),
+        (environment, of_file) => {
+            let mut wrong = of_file.err().unwrap_or_default();
+            wrong.extend(environment.err().unwrap_or_default());
+            // One stays on the line of the failure; several have a line each.
+            let separator = if wrong.len() > 1 { "\n  " } else { " " };
+            Err(Failure::new(format!("wrong settings:{separator}{}", wrong.join(separator))))
+        }
     }
-    let likeness = known.into_iter().map(|known| (strsim::jaro(name, known), known));
-    let best = likeness.filter(|(likeness, _)| *likeness >= LIKENESS).max_by(|a, b| a.0.total_cmp(&b.0));
-    best.map_or_else(String::new, |(_, known)| format!("; did you mean {known}?"))
 }

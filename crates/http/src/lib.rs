@@ -93,8 +93,13 @@ pub fn operations_app(engine: Arc<Engine>, metrics: Registry) -> Router {
     // Nothing here is for callers with a token, so nobody knows this key.
     let key = SigningKey::from_random(|| engine.random_u64());
     let app = App::new(engine, HttpConfig::new(key), metrics);
-    let (routes, _) = routes::operations::router().split_for_parts();
-    layered(routes, &app, Arc::default())
+    operators(&app, Router::new())
+}
+
+/// What every listener for operators serves, and more. Operators call their listener by any name or address.
+fn operators(app: &Arc<App>, more: Router<Arc<App>>) -> Router {
+    let (routes, _) = routes::admin().split_for_parts();
+    layered(routes.merge(more), app, Arc::default())
 }
 
 /// The whole API on an engine: every operation, `/metrics`, `/openapi.json` and `/docs`.
@@ -109,10 +114,8 @@ pub fn apps(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Apps 
     let for_operators = || openapi::route().merge(docs());
     if app.config.has_admin_listener {
         let (public, _) = routes::public().split_for_parts();
-        let (admin, _) = routes::admin().split_for_parts();
-        let admin = admin.merge(for_operators());
-        // Operators call their listener by any name or address.
-        Apps { public: layered(public, &app, hosts), admin: Some(layered(admin, &app, Arc::default())) }
+        let admin = operators(&app, for_operators());
+        Apps { public: layered(public, &app, hosts), admin: Some(admin) }
     } else {
         let (all, _) = routes::router().split_for_parts();
         Apps { public: layered(all.merge(for_operators()), &app, hosts), admin: None }

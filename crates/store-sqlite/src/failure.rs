@@ -54,8 +54,9 @@ impl From<StoreError> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let text = error.to_string();
         let code = error.sqlite_error_code();
+        let advice = code.map_or("", advice);
+        let text = format!("{error}{advice}");
         let is_damage = matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
         let error = match code {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Contention(text),
@@ -74,6 +75,17 @@ impl From<Error> for Failure {
             _ => StoreError::Corrupt(text),
         };
         Self { error, is_damage }
+    }
+}
+
+/// What an operator can do about an error, to follow its text.
+const fn advice(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
+            "; the user as whom Dabba runs must be able to write to the database's file and directory"
+        }
+        ErrorCode::DiskFull => "; make room on the disk of the database",
+        _ => "",
     }
 }
 
@@ -105,7 +117,10 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("PRAGMA max_page_count = 2; CREATE TABLE t (x)").unwrap();
         let failure = failure_of(&connection, "INSERT INTO t VALUES (zeroblob(1000000))");
-        assert!(matches!(failure, StoreError::Unavailable(_)), "{failure:?}");
+        assert!(
+            matches!(&failure, StoreError::Unavailable(text) if text.contains("is full; make room on the disk")),
+            "{failure:?}"
+        );
     }
 
     #[test]

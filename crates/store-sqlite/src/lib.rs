@@ -100,9 +100,8 @@ impl SqliteStore {
     /// another process serves the database.
     pub fn open(path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
         migrate::check_schema(path)?;
-        let lock = DatabaseLock::take_within(path, OPEN_PATIENCE)?.ok_or_else(|| {
-            StoreError::Unavailable(format!("another process serves or migrates {}", path.display()))
-        })?;
+        let lock = DatabaseLock::take_within(path, OPEN_PATIENCE)?
+            .ok_or_else(|| StoreError::Unavailable(format!("{IN_USE} {}", path.display())))?;
         // Again under the lock: until now the database may have been migrated or replaced.
         migrate::check_schema(path)?;
         let open = || -> Result<Self, Failure> {
@@ -117,7 +116,15 @@ impl SqliteStore {
         };
         open().map_err(StoreError::from)
     }
+
+    /// Whether [`SqliteStore::open`] failed because another process has the database.
+    pub fn is_in_use(error: &StoreError) -> bool {
+        matches!(error, StoreError::Unavailable(text) if text.starts_with(IN_USE))
+    }
 }
+
+/// What begins the error about a database that another process has.
+const IN_USE: &str = "another process serves or migrates";
 
 impl std::fmt::Debug for SqliteStore {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -83,7 +83,10 @@ fn make(path: &Path) -> Result<usize, StoreError> {
         .map_err(|error| not_made(path, &error))?;
     let applied = apply(&unfinished)?;
     if beside(&unfinished, "-wal").exists() {
-        return Err(not_made(path, &io::Error::other("its log could not be folded into it")));
+        return Err(not_made(
+            path,
+            &io::Error::other("its log could not be folded into it; see whether its disk is full"),
+        ));
     }
     fs::metadata(directory_of(path))
         .and_then(|directory| give_to_owner_of(&directory, &File::open(&unfinished)?))

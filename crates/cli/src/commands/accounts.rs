@@ -196,6 +196,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 impl Administration for Action {
+    fn reads_only(&self) -> bool {
+        matches!(self, Self::List { .. } | Self::Show(_))
+    }
+
     async fn through(self, client: &Client) -> Result<(), Failure> {
         match self {
             Self::List { filter: AccountFilter { email, role }, json } => {

@@ -80,7 +80,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     disposable: bool,
     /// Measures this server, which runs, instead of starting one. For example `http://127.0.0.1:8080`.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = super::remote::server_url)]
     server: Option<WebUrl>,
     /// Delivered orders that are written to the database first, as if it had a past. Not with --server.
     #[arg(long, value_name = "NUMBER", default_value_t = 0, conflicts_with = "server")]

@@ -8,19 +8,27 @@ use dabba_sim::Client;
 
 use super::{CLOSING_TIME, DataArguments, TOKEN_VARIABLE, block_on};
 use crate::{
-    data,
-    databases::{Databases, Opened},
-    demo_data,
-    failure::Failure,
-    sandbox,
+    data, databases::Opened, demo_data, failure::Failure, redaction::shown_url, sandbox, settings::WebUrl,
 };
+
+/// Reads the URL of a server. Users, passwords and parameters are refused: the token is all that a server asks for.
+pub(super) fn server_url(text: &str) -> Result<WebUrl, String> {
+    let url = text.parse::<WebUrl>().ok();
+    let is_plain = text.starts_with("http://") && !text.contains(['@', '?', '#']);
+    url.filter(|_| is_plain).ok_or_else(|| {
+        let shown = shown_url(text);
+        format!(
+            "must be the URL of a server, such as http://127.0.0.1:8080, without user and parameters, not {shown:?}"
+        )
+    })
+}
 
 /// A server, and the token for it.
 #[derive(clap::Args)]
 pub(super) struct ServerArguments {
     /// Goes through a running server, for example `http://127.0.0.1:8080`.
-    #[arg(long, value_name = "URL")]
-    server: Option<String>,
+    #[arg(long, value_name = "URL", value_parser = server_url)]
+    server: Option<WebUrl>,
     /// A token for that server. Other users of the machine can read it here: prefer --token-file or the environment.
     #[arg(long, env = TOKEN_VARIABLE, hide_env_values = true)]
     token: Option<String>,
@@ -40,6 +48,9 @@ pub(super) struct PlaceArguments {
 
 /// What an admin can do in both places.
 pub(super) trait Administration {
+    /// Whether it changes nothing, so that a user of PostgreSQL who may only read can do it.
+    fn reads_only(&self) -> bool;
+
     /// Does it through a server.
     async fn through(self, client: &Client) -> Result<(), Failure>;
 
@@ -55,13 +66,19 @@ impl PlaceArguments {
         }
         let (settings, databases) = self.settings.load_existing()?;
         block_on(async {
-            let opened = databases.open(&settings).await;
-            let Opened { store, .. } = opened.map_err(|failure| match databases {
-                Databases::Postgres(_) => failure,
-                Databases::Embedded(_) => Failure::new(format!(
+            let opened = if action.reads_only() {
+                databases.open_to_read(&settings).await
+            } else {
+                databases.open(&settings).await
+            };
+            let Opened { store, .. } = opened.map_err(|failure| {
+                if !failure.is_in_use() {
+                    return failure;
+                }
+                Failure::new(format!(
                     "{failure}\nWhile a server runs on this data directory, ask it: \
                      --server URL, with a token in {TOKEN_VARIABLE} (`dabba token --role admin` prints one)"
-                )),
+                ))
             })?;
             let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
             data::synchronize(&clock, &*store).await?;
@@ -91,7 +108,7 @@ impl ServerArguments {
                 )));
             }
         };
-        let client = Client::new(server).map_err(Failure::during("--server"))?;
+        let client = Client::new(server.as_str()).map_err(Failure::during("--server"))?;
         Ok(Some(client.with_token(token.trim())))
     }
 }

@@ -5,9 +5,7 @@ mod announcement;
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use dabba_engine::{AdjustableClock, Clock, SystemClock};
-use dabba_http::{
-    AccountRates, Apps, ConnectionMetrics, HttpConfig, Rate, RateLimits, ServeOptions, SigningKey,
-};
+use dabba_http::{AccountRates, Apps, ConnectionMetrics, HttpConfig, Rate, RateLimits, SigningKey};
 use futures::FutureExt as _;
 use tokio::net::TcpListener;
 
@@ -19,19 +17,13 @@ use crate::{
     demo_data,
     failure::Failure,
     listening::ListenAddress,
-    logging, open_files,
+    logging,
     payments::Payments,
-    process_metrics, sandbox,
+    process_metrics, sandbox, serving,
     settings::{Bounded, Layer, Settings},
     signals::Signals,
     signing_key,
 };
-
-/// Files that a server has open besides the connections of its clients: databases, their connections, sockets.
-const OTHER_FILES: usize = 256;
-
-/// Maximum number of connections to the listener for operators.
-const ADMIN_CONNECTIONS: usize = 64;
 
 /// What the command takes.
 #[derive(clap::Args)]
@@ -132,12 +124,12 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let connections = ConnectionMetrics::new(&mut metrics);
     let Apps { public, admin } = dabba_http::apps(engine, http, metrics);
     let stopping_since = signals.stopping_since();
-    let options = serve_options(&settings);
+    let options = serving::options(&settings, &databases);
     let stop = signals.first().shared();
-    let serving = dabba_http::serve(listener, public, stop.clone(), options.clone(), connections);
+    let serving = dabba_http::serve(listener, public, stop.clone(), options, connections);
     let serving_admins = async {
         let (Some(listener), Some(app)) = (admin_listener, admin) else { return Ok(()) };
-        let options = ServeOptions { max_connections: ADMIN_CONNECTIONS, ..options };
+        let options = serving::options_for_operators(&settings);
         dabba_http::serve(listener, app, stop, options, ConnectionMetrics::default()).await
     };
     tokio::try_join!(serving, serving_admins).map_err(Failure::during("serving"))?;
@@ -159,30 +151,6 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
         });
     }
     address
-}
-
-/// The limits of connections. Each needs a file descriptor, so they are no more than the process may open.
-fn serve_options(settings: &Settings) -> ServeOptions {
-    let wanted = settings.connection_limit.size();
-    let open_files = open_files::raise_limit();
-    let max_connections =
-        open_files.map_or(wanted, |limit| wanted.min(limit.saturating_sub(OTHER_FILES).max(1)));
-    if max_connections < wanted {
-        tracing::warn!(
-            connection_limit = wanted,
-            max_connections,
-            open_files,
-            "fewer connections are taken than connection_limit says: the process may not open more files (ulimit -n, or \
-             LimitNOFILE of systemd)"
-        );
-    }
-    ServeOptions {
-        grace: settings.shutdown_grace_seconds.seconds(),
-        max_connections,
-        max_connections_per_address: settings.connections_per_address_limit.size(),
-        trusted_proxies: settings.trusted_proxies.to_vec(),
-        ..ServeOptions::default()
-    }
 }
 
 fn http_config(settings: &Settings, signing_key: SigningKey) -> HttpConfig {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dabba_http::{ConnectionMetrics, ServeOptions};
+use dabba_http::ConnectionMetrics;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     listening::ListenAddress,
     output,
     payments::Payments,
-    process_metrics, sandbox,
+    process_metrics, sandbox, serving,
     settings::Settings,
     signals::Signals,
 };
@@ -70,7 +70,7 @@ async fn work(settings: Settings) -> Result<(), Failure> {
         Some(listener) => {
             let connections = ConnectionMetrics::new(&mut metrics);
             let app = dabba_http::operations_app(Arc::clone(&engine), metrics);
-            let options = ServeOptions { grace, ..ServeOptions::default() };
+            let options = serving::options_for_operators(&settings);
             let served = dabba_http::serve(listener, app, signals.first(), options, connections).await;
             served.map_err(Failure::during("serving"))?;
         }

@@ -65,11 +65,19 @@ impl Databases {
             ..SqliteOptions::default()
         };
         let file = settings.embedded_database();
-        let during = Failure::during(format!(
-            "opening {} (the embedded store serves one process at a time)",
-            file.display()
-        ));
-        let store = SqliteStore::open(&file, &options).map_err(during)?;
+        let store = SqliteStore::open(&file, &options).map_err(|error| {
+            let place = file.display();
+            match &error {
+                error if SqliteStore::is_in_use(error) => {
+                    Failure::in_use(format!("opening {place} (the embedded store serves one process at a time): {error}"))
+                }
+                StoreError::Corrupt(text) => Failure::new(format!(
+                    "opening {place}: the file is damaged, or is no database of Dabba ({text}); put a backup in its place \
+                     with `dabba restore`"
+                )),
+                _ => Failure::during(format_args!("opening {place}"))(error),
+            }
+        })?;
         Ok(Opened {
             store: Arc::new(store),
             metrics: Registry::default(),

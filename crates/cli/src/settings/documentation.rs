@@ -19,7 +19,8 @@ pub(super) fn variables() -> Vec<&'static str> {
     Settings::META.fields.iter().filter_map(variable).collect()
 }
 
-fn variable(field: &Field) -> Option<&'static str> {
+/// The environment variable of a setting.
+pub(super) fn variable(field: &Field) -> Option<&'static str> {
     match field.kind {
         FieldKind::Leaf { env, .. } => env,
         FieldKind::Nested { .. } => None,

@@ -1,7 +1,7 @@
 //! Reading TOML files: every unknown name at once, each with its line, and no message that repeats a line of the file, since
 //! there may be a password in it.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use toml::{
@@ -9,7 +9,8 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::suggestion;
+use super::names::suggestion;
+use crate::redaction::shown;
 
 /// Which names a table knows, and the tables in it that know others.
 #[derive(Clone, Copy)]
@@ -22,20 +23,37 @@ pub(crate) struct Names<'a> {
 
 /// Reads a file's text. `what` is what a name stands for, as in "setting".
 pub(crate) fn parse<T: DeserializeOwned>(text: &str, what: &str, names: Names<'_>) -> Result<T, String> {
-    let table = DeTable::parse(text).map_err(|error| describe(&error, text))?;
+    parse_each(text, what, names, |_, _| None).map_err(|wrong| wrong.join("; "))
+}
+
+/// The same, with everything that is wrong at once, in the order of the lines. `refusal` says what is wrong with a value of the
+/// whole file's table, in words that follow its name.
+pub(super) fn parse_each<T: DeserializeOwned>(
+    text: &str,
+    what: &str,
+    names: Names<'_>,
+    refusal: impl Fn(&str, &toml::Value) -> Option<String>,
+) -> Result<T, Vec<String>> {
+    let only = |error: &toml::de::Error| vec![describe(error, text)];
+    let table = DeTable::parse(text).map_err(|error| only(&error))?;
+    let values: toml::Table = toml::from_str(text).map_err(|error| only(&error))?;
+    let mut wrong = BTreeMap::new();
     let mut unknown = BTreeMap::new();
     collect(table.get_ref(), names, &mut unknown);
-    if !unknown.is_empty() {
-        let mut message = String::new();
-        for (position, (name, suggestion)) in unknown {
-            let separator = if message.is_empty() { "" } else { "; " };
-            let line = line_at(text, position);
-            // Writing to a String cannot fail.
-            let _ = write!(message, "{separator}line {line}: there is no {what} {name:?}{suggestion}");
-        }
-        return Err(message);
+    for (position, (name, suggestion)) in unknown {
+        wrong.insert(position, format!("there is no {what} {name:?}{suggestion}"));
     }
-    toml::from_str(text).map_err(|error| describe(&error, text))
+    for key in table.get_ref().keys() {
+        let name = key.get_ref().as_ref();
+        if let Some(refusal) = values.get(name).and_then(|value| refusal(name, value)) {
+            wrong.entry(key.span().start).or_insert(refusal);
+        }
+    }
+    if wrong.is_empty() {
+        return toml::from_str(text).map_err(|error| only(&error));
+    }
+    let line = |(position, text_of): (usize, String)| format!("line {}: {text_of}", line_at(text, position));
+    Err(wrong.into_iter().map(line).collect())
 }
 
 fn collect(table: &DeTable<'_>, names: Names<'_>, unknown: &mut BTreeMap<usize, (String, String)>) {
@@ -48,8 +66,7 @@ fn collect(table: &DeTable<'_>, names: Names<'_>, unknown: &mut BTreeMap<usize, 
             }
         } else if !names.known.contains(&name) {
             let all = names.known.iter().copied().chain(names.tables.iter().map(|(name, _)| *name));
-            let shown = name.chars().take(64).collect();
-            unknown.insert(key.span().start, (shown, suggestion(name, all)));
+            unknown.insert(key.span().start, (shown(name), suggestion(name, all)));
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use dabba_http::{CorsOrigins, Network};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::redaction::place_of;
+use crate::redaction::{place_of, shown, shown_url};
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +19,15 @@ pub(crate) struct Bounded<const MIN: u64, const MAX: u64>(u64);
 
 impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
     fn new(number: u64) -> Result<Self, String> {
-        if (MIN..=MAX).contains(&number) {
-            Ok(Self(number))
-        } else {
-            Err(format!("must be from {MIN} to {MAX}, not {number}"))
-        }
+        if (MIN..=MAX).contains(&number) { Ok(Self(number)) } else { Err(Self::wrong(number)) }
+    }
+
+    fn wrong(found: impl fmt::Display) -> String {
+        format!("{}, not {found}", Self::allowed())
+    }
+
+    fn allowed() -> String {
+        format!("must be a whole number from {MIN} to {MAX}")
     }
 
     /// The number.
@@ -56,13 +60,15 @@ impl<const MIN: u64, const MAX: u64> FromStr for Bounded<MIN, MAX> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::new(text.parse().map_err(|_| format!("must be a whole number from {MIN} to {MAX}"))?)
+        Self::new(text.trim().parse().map_err(|_| Self::wrong(shown(text)))?)
     }
 }
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(u64::deserialize(deserializer)?).map_err(de::Error::custom)
+        // A number of a signed type shows what came; one of an unsigned type would be refused in the library's words.
+        let number = i64::deserialize(deserializer).map_err(|_| de::Error::custom(Self::allowed()))?;
+        u64::try_from(number).map_err(|_| Self::wrong(number)).and_then(Self::new).map_err(de::Error::custom)
     }
 }
 
@@ -123,17 +129,21 @@ impl FromStr for DatabaseUrl {
             return if is_database_url(text) {
                 Ok(Self { url: text.to_owned(), file: None })
             } else {
-                Err("must be a URL that begins with postgresql://, or file:PATH".to_owned())
+                Err(format!(
+                    "must be a URL that begins with postgresql://, or file:PATH, not {:?}",
+                    shown_url(text)
+                ))
             };
         };
         let file = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
         let read = fs::read_to_string(&file);
-        let text = read.map_err(|error| format!("the file {} cannot be read: {error}", file.display()))?;
+        let place = shown(&file.to_string_lossy());
+        let text = read.map_err(|error| format!("the file {place} cannot be read: {error}"))?;
         let url = text.trim();
         if is_database_url(url) && url.lines().count() == 1 {
             Ok(Self { url: url.to_owned(), file: Some(file) })
         } else {
-            Err(format!("the file {} must contain one URL that begins with postgresql://", file.display()))
+            Err(format!("the file {place} must contain one URL that begins with postgresql://"))
         }
     }
 }
@@ -180,7 +190,10 @@ impl FromStr for LogFilter {
     fn from_str(text: &str) -> Result<Self, String> {
         match tracing_subscriber::EnvFilter::try_new(text) {
             Ok(_) => Ok(Self(text.to_owned())),
-            Err(error) => Err(format!("not a log filter: {error}")),
+            Err(_) => Err(format!(
+                "must be a log filter, such as info or info,dabba_engine=debug, not {:?}",
+                shown(text)
+            )),
         }
     }
 }
@@ -207,7 +220,7 @@ impl FromStr for LogFormat {
         match text {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err(format!("must be text or json, not {text}")),
+            _ => Err(format!("must be text or json, not {:?}", shown(text))),
         }
     }
 }
@@ -234,7 +247,7 @@ impl FromStr for PaymentGatewayName {
         match text {
             "stripe" => Ok(Self::Stripe),
             "simulated" => Ok(Self::Simulated),
-            _ => Err(format!("must be stripe or simulated, not {text}")),
+            _ => Err(format!("must be stripe or simulated, not {:?}", shown(text))),
         }
     }
 }
@@ -264,7 +277,9 @@ impl FromStr for WebUrl {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
                 Ok(Self(text.to_owned()))
             }
-            _ => Err("must be a URL that begins with https:// or http://".to_owned()),
+            _ => {
+                Err(format!("must be a URL that begins with https:// or http://, not {:?}", shown_url(text)))
+            }
         }
     }
 }
@@ -290,7 +305,15 @@ impl FromStr for Networks {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parts(text).map(str::parse).collect::<Result<_, _>>().map(Self)
+        let network = |part: &str| {
+            part.parse().map_err(|_| {
+                let part = shown(part);
+                format!(
+                    "{part:?} is not a network: give an address such as 10.0.0.7, or a network such as 10.0.0.0/8 or fd00::/8"
+                )
+            })
+        };
+        parts(text).map(network).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -334,8 +357,9 @@ impl<'de> Deserialize<'de> for Origins {
 fn origin(text: &str) -> Result<String, String> {
     let wrong = || {
         format!(
-            "{text:?} is not an origin: give a scheme and a host, and a port if it is not the scheme's, such as \
-             https://shop.example.org or http://localhost:5173; or * alone for any origin"
+            "{:?} is not an origin: give a scheme and a host, and a port if it is not the scheme's, such as \
+             https://shop.example.org or http://localhost:5173; or * alone for any origin",
+            shown(text)
         )
     };
     let url = reqwest::Url::parse(text).map_err(|_| wrong())?;
@@ -369,8 +393,9 @@ impl FromStr for Hosts {
                 return Ok(name.to_ascii_lowercase());
             }
             Err(format!(
-                "{name:?} is not a host: give names or addresses without scheme, port and path, such as \
-                 api.example.org, 192.0.2.7 or [2001:db8::7]"
+                "{:?} is not a host: give names or addresses without scheme, port and path, such as \
+                 api.example.org, 192.0.2.7 or [2001:db8::7]",
+                shown(name)
             ))
         };
         parts(text).map(host).collect::<Result<_, _>>().map(Self)
@@ -427,8 +452,8 @@ mod tests {
     #[test]
     fn a_bounded_number_says_its_bounds() {
         assert_eq!("5".parse::<Bounded<1, 9>>().unwrap().get(), 5);
-        assert_eq!("0".parse::<Bounded<1, 9>>().unwrap_err(), "must be from 1 to 9, not 0");
-        assert_eq!("x".parse::<Bounded<1, 9>>().unwrap_err(), "must be a whole number from 1 to 9");
+        assert_eq!("0".parse::<Bounded<1, 9>>().unwrap_err(), "must be a whole number from 1 to 9, not 0");
+        assert_eq!("x".parse::<Bounded<1, 9>>().unwrap_err(), "must be a whole number from 1 to 9, not x");
     }
 
     #[test]
@@ -467,7 +492,7 @@ mod tests {
     #[test]
     fn log_settings_are_checked_when_read() {
         assert!("info,dabba_engine=debug".parse::<LogFilter>().is_ok());
-        assert!("dabba=loud".parse::<LogFilter>().unwrap_err().starts_with("not a log filter: "));
+        assert!("dabba=loud".parse::<LogFilter>().unwrap_err().starts_with("must be a log filter"));
         assert!("xml".parse::<LogFormat>().is_err());
     }
 }

@@ -78,6 +78,41 @@ fn a_reader_that_goes_away_ends_a_command_quietly() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(output.stderr.is_empty(), "{output:?}");
+    assert_eq!(output.status.code(), Some(141));
+}
+
+/// Proves that a command whose output cannot be written fails and says so, whoever makes its text.
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    for arguments in
+        [&["--help"][..], &["--version"], &["shards", "split", "--help"], &["settings"], &["openapi"]]
+    {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = dabba(directory.path(), arguments).stdout(full).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {text}");
+        assert!(text.contains("writing to standard output: No space left"), "{arguments:?}: {text}");
+    }
+}
+
+/// Proves that a damaged database, and a data directory that is a file, are reported as what they are.
+#[test]
+fn a_wrong_place_is_reported_as_what_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dabba-data/dabba.db");
+    std::fs::create_dir(directory.path().join("dabba-data")).unwrap();
+    std::fs::write(&file, "no database at all ".repeat(500)).unwrap();
+    for arguments in [&["tasks"][..], &["accounts", "list"], &["serve", "--listen", "127.0.0.1:0"]] {
+        let text = failure(directory.path(), arguments);
+        assert!(text.contains("dabba.db") && !text.contains("--server"), "{arguments:?}: {text}");
+        assert!(text.contains("not a database"), "{arguments:?}: {text}");
+        let text = failure(directory.path(), &[arguments, &["--data", "dabba-data/dabba.db"]].concat());
+        assert!(
+            text.contains("data must be a directory") && !text.contains("chmod"),
+            "{arguments:?}: {text}"
+        );
+    }
 }
 
 /// Proves that a server whose log nobody reads goes on serving.
@@ -173,8 +208,7 @@ fn assert_fits(directory: &Path, arguments: &[&str]) {
     let output = run(directory, arguments);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(!text.is_empty(), "{arguments:?}");
-    // A usage line is one to copy.
-    for line in text.lines().filter(|line| !line.starts_with("Usage:")) {
+    for line in text.lines() {
         assert!(line.chars().count() <= WIDTH, "{arguments:?}: {} characters: {line}", line.chars().count());
     }
 }

@@ -258,3 +258,20 @@ fn a_password_need_not_be_among_the_arguments() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("no answer") && !text.contains("hush"), "{text}");
 }
+
+/// Proves that the commands that go through a server repeat no secret of its URL.
+#[test]
+fn the_url_of_a_server_gives_nothing_away() {
+    let directory = tempfile::tempdir().unwrap();
+    for url in ["u:hush@h:80", "http://u:hush@h", "http://127.0.0.1:1/x?token=hush", "http://h#hush", "hush"]
+    {
+        for command in [&["tasks"][..], &["accounts", "list"], &["bench"]] {
+            let text = failure(directory.path(), &[command, &["--server", url]].concat());
+            assert!(
+                text.contains("--server") && text.contains("http://127.0.0.1:8080"),
+                "{command:?}: {text}"
+            );
+            assert!(url == "hush" || !text.contains("hush"), "{command:?} {url}: {text}");
+        }
+    }
+}

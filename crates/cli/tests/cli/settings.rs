@@ -45,8 +45,9 @@ fn a_wrong_variable_is_named() {
     let directory = tempfile::tempdir().unwrap();
     for (name, value, reason) in [
         ("DABBA_LISTEN", "localhost", "must be HOST:PORT"),
-        ("DABBA_REQUEST_TIMEOUT_SECONDS", "0", "from 1 to 600, not 0"),
-        ("DABBA_REQUEST_TIMEOUT_SECONDS", "soon", "soon"),
+        ("DABBA_REQUEST_TIMEOUT_SECONDS", "0", "must be a whole number from 1 to 600, not 0"),
+        ("DABBA_REQUEST_TIMEOUT_SECONDS", "soon", "must be a whole number from 1 to 600, not soon"),
+        ("DABBA_MIGRATE", "perhaps", "must be true or false, not \"perhaps\""),
         ("DABBA_LOG", "dabba=loud", "log filter"),
     ] {
         let output = dabba(directory.path(), &["serve"]).env(name, value).output().unwrap();
@@ -61,8 +62,12 @@ fn a_wrong_file_is_named_with_the_setting_in_it() {
     let directory = tempfile::tempdir().unwrap();
     for (file, setting, reason) in [
         ("listn = \"127.0.0.1:1\"", "listn", "line 1: there is no setting \"listn\"; did you mean listen?"),
-        ("shutdown_grace_seconds = 0", "shutdown_grace_seconds", "from 1 to 600, not 0"),
-        ("migrate = \"perhaps\"", "migrate", "expected a boolean"),
+        (
+            "shutdown_grace_seconds = 0",
+            "shutdown_grace_seconds",
+            "must be a whole number from 1 to 600, not 0",
+        ),
+        ("migrate = \"perhaps\"", "migrate", "migrate must be true or false, not \"perhaps\""),
         ("listen = ", "listen", "line 1"),
     ] {
         fs::write(directory.path().join("dabba.toml"), file).unwrap();
@@ -75,6 +80,98 @@ fn a_wrong_file_is_named_with_the_setting_in_it() {
     fs::remove_file(directory.path().join("dabba.toml")).unwrap();
     let text = failure(directory.path(), &["serve", "--config", "absent.toml"]);
     assert!(text.contains("absent.toml"), "{text}");
+}
+
+/// Proves that every wrong value is listed at once with its place, in the words of the setting, and that `settings --check` does so
+/// without touching anything.
+#[test]
+fn every_wrong_value_is_listed_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = "work = \"true\"\npool_size = \"many\"\n\nlistn = 1\ncors_origins = [\"*\"]\nhsts_seconds = -1\n\
+                application_name = 5\nlog_format = \"xml\"\n";
+    fs::write(directory.path().join("wrong.toml"), file).unwrap();
+    for arguments in
+        [&["settings", "--check", "--config", "wrong.toml"][..], &["migrate", "--config", "wrong.toml"]]
+    {
+        let output = dabba(directory.path(), arguments)
+            .envs([
+                ("DABBA_LISTEN", "u:hush@h:80"),
+                ("DABBA_DATABASE", "u:hush"),
+                ("DABBA_COMMITTERS", "none"),
+            ])
+            .envs([("DABBA_WORK", "YES"), ("DABBA_HSTS_SECONDS", " 5 ")])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        let lines = [
+            "wrong.toml: line 1: work must be written without quotes, not \"true\"",
+            "wrong.toml: line 2: pool_size must be a whole number from 1 to 1000, not many",
+            "wrong.toml: line 4: there is no setting \"listn\"; did you mean listen?",
+            "wrong.toml: line 5: cors_origins ",
+            "wrong.toml: line 6: hsts_seconds must be a whole number from 0 to 63072000, not -1",
+            "wrong.toml: line 7: application_name must be written as one text in quotes, not \"5\"",
+            "wrong.toml: line 8: log_format must be text or json, not \"xml\"",
+            "DABBA_LISTEN must be HOST:PORT, ",
+            "DABBA_DATABASE must be a URL that begins with postgresql://, ",
+            "DABBA_COMMITTERS must be a whole number from 1 to 64, not none",
+        ];
+        let found: Vec<&str> = text.lines().skip(1).map(str::trim).collect();
+        assert_eq!(found.len(), lines.len(), "{text}");
+        assert!(found.iter().zip(lines).all(|(found, line)| found.starts_with(line)), "{text}");
+        for word in ["hush", "u64", "Settings::", "deserialize", "invalid type"] {
+            assert!(!text.contains(word), "{word}: {text}");
+        }
+    }
+    let names: Vec<_> =
+        fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["wrong.toml"]);
+    let text = stdout(directory.path(), &["settings", "--check"]);
+    assert!(text.contains("can be used"), "{text}");
+    assert!(!directory.path().join("dabba-data").exists());
+    let output = dabba(directory.path(), &["settings", "--check"])
+        .env("DABBA_SHARDS", "absent.toml")
+        .output()
+        .unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("absent.toml"));
+}
+
+/// Proves that no setting repeats a secret that stands in the place of its value, in the environment or in the file.
+#[test]
+fn no_wrong_setting_repeats_a_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let template = stdout(directory.path(), &["settings"]);
+    let names =
+        template.lines().filter_map(|line| line.strip_prefix('#')?.split_once(" =").map(|(name, _)| name));
+    let names: Vec<&str> = names.filter(|name| !name.contains(' ')).collect();
+    assert!(names.len() > 40, "{names:?}");
+    for secret in [
+        "u:hush@h:80",
+        "postgresql://u:hush@h:x/d",
+        "http://h/x?token=hush",
+        "password=hush",
+        "file://u:hush@h/x",
+    ] {
+        let lines: Vec<String> = names.iter().map(|name| format!("{name} = \"{secret}\"\n")).collect();
+        let file = lines.concat();
+        fs::write(directory.path().join("all.toml"), file).unwrap();
+        let variables = names.iter().map(|name| (format!("DABBA_{}", name.to_uppercase()), secret));
+        let output = dabba(directory.path(), &["settings", "--check", "--config", "all.toml"])
+            .envs(variables)
+            .output();
+        let output = output.unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && !text.contains("hush"), "{text}");
+        for named in
+            ["pool_size", "listen", "cors_origins", "allowed_hosts", "trusted_proxies", "admin_listen"]
+        {
+            assert!(text.contains(&format!(": {named} ")), "{named} with {secret}: {text}");
+            assert!(
+                text.contains(&format!("DABBA_{} ", named.to_uppercase())),
+                "{named} with {secret}: {text}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -116,6 +213,12 @@ fn unknown_names_come_with_a_suggestion() {
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains("DABBA_DATABSE") && text.contains("did you mean DABBA_DATABASE?"), "{text}");
     }
+    let others =
+        [("DABBA_WRITE_DOCS", "1"), ("DABBA_COMMIT", "1"), ("DABBA_CONFIG", "a.toml"), ("DABBA_QUEUE", "1")];
+    let output = dabba(directory.path(), &["migrate"]).envs(others).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!text.contains("did you mean") && !text.contains("DABBA_COMMIT"), "{text}");
+    assert!(text.contains("the option --config names the settings file"), "{text}");
 }
 
 /// Proves that a message about a wrong file does not repeat the password in its line.

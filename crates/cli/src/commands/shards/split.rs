@@ -33,6 +33,10 @@ const CATCH_UP_POLL: Duration = Duration::from_millis(5);
 
 /// What the command takes.
 #[derive(clap::Args)]
+// The usage that clap makes is wider than 80 columns.
+#[command(
+    override_usage = "dabba shards split [OPTIONS] --shard <NAME> --at <BUCKET>\n                          --new-name <NAME> --new-url <URL>"
+)]
 pub(super) struct Arguments {
     /// The shard that is split.
     #[arg(long, value_name = "NAME")]

@@ -1,0 +1,61 @@
+//! How many connections the listeners take.
+
+use dabba_http::ServeOptions;
+
+use crate::{databases::Databases, open_files, settings::Settings};
+
+/// Files that a process has open besides the connections of its clients and to its databases: standard streams, listeners, files of
+/// settings, connections to the payment provider.
+const OTHER_FILES: usize = 256;
+
+/// Maximum number of connections to a listener for operators.
+const OPERATOR_CONNECTIONS: usize = 64;
+
+/// The options of the listener for clients. Each connection needs a file descriptor, so there are no more than the process may open.
+pub(crate) fn options(settings: &Settings, databases: &Databases) -> ServeOptions {
+    let wanted = settings.connection_limit.size();
+    let open_files = open_files::raise_limit();
+    let others = OTHER_FILES + OPERATOR_CONNECTIONS + databases.open_files(settings);
+    let max_connections = open_files.map_or(wanted, |limit| room(wanted, limit, others));
+    if max_connections < wanted {
+        tracing::warn!(
+            connection_limit = wanted,
+            max_connections,
+            open_files,
+            "fewer connections are taken than connection_limit says: the process may not open more files (ulimit -n, or \
+             LimitNOFILE of systemd)"
+        );
+    }
+    ServeOptions { max_connections, ..common(settings) }
+}
+
+/// The options of a listener for operators.
+pub(crate) fn options_for_operators(settings: &Settings) -> ServeOptions {
+    ServeOptions { max_connections: OPERATOR_CONNECTIONS, ..common(settings) }
+}
+
+fn common(settings: &Settings) -> ServeOptions {
+    ServeOptions {
+        grace: settings.shutdown_grace_seconds.seconds(),
+        max_connections_per_address: settings.connections_per_address_limit.size(),
+        trusted_proxies: settings.trusted_proxies.to_vec(),
+        ..ServeOptions::default()
+    }
+}
+
+/// How many of the wanted connections the limit of open files leaves beside others; 1 at least.
+fn room(wanted: usize, limit: usize, others: usize) -> usize {
+    wanted.min(limit.saturating_sub(others).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_room_for_other_files() {
+        assert_eq!(room(4_096, 65_536, 336), 4_096);
+        assert_eq!(room(4_096, 1_024, 336), 688);
+        assert_eq!(room(4_096, 256, 336), 1);
+    }
+}

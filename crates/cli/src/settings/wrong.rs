@@ -1,0 +1,86 @@
+//! What is wrong with the values of settings, in the words of the types that refuse them.
+
+use std::{
+    error::Error as _,
+    ffi::{OsStr, OsString},
+};
+
+use clap::{
+    Args as _, Command,
+    error::{ContextKind, ContextValue},
+};
+use confique::Config as _;
+
+use super::{Layer, Settings, documentation};
+use crate::redaction::shown;
+
+/// What an environment variable may say in place of `true` or `false`.
+const BOOLEANS: [&str; 6] = ["true", "false", "yes", "no", "1", "0"];
+
+/// Returns what is wrong with the environment variables of all settings.
+pub(super) fn in_environment() -> Vec<String> {
+    let mut wrong = Vec::new();
+    for field in Settings::META.fields {
+        let Some(variable) = documentation::variable(field) else { continue };
+        // An empty variable of a number or a choice counts as absent.
+        let value = std::env::var_os(variable).filter(|value| !value.is_empty());
+        let Some(refusal) = value.and_then(|value| refusal(field.name, &value)) else { continue };
+        match refusal {
+            Refusal::OfBoolean { found } if is_boolean(&found) => {}
+            refusal => wrong.push(format!("{variable} {}", refusal.text())),
+        }
+    }
+    wrong
+}
+
+fn is_boolean(text: &str) -> bool {
+    BOOLEANS.iter().any(|known| text.trim().eq_ignore_ascii_case(known))
+}
+
+/// Returns what is wrong with a value of the settings file, with the setting's name.
+pub(super) fn in_file(name: &str, value: &toml::Value) -> Option<String> {
+    let alone = toml::Table::from_iter([(name.to_owned(), value.clone())]);
+    let is_known = Settings::META.fields.iter().any(|field| field.name == name);
+    if !is_known || toml::Value::Table(alone).try_into::<Layer>().is_ok() {
+        return None;
+    }
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    // Where the text is right, its type in TOML is not.
+    let form = if value.is_str() { "without quotes" } else { "as one text in quotes" };
+    let of_type = || format!("must be written {form}, not {:?}", shown(&text));
+    let refusal = refusal(name, OsStr::new(&text)).map_or_else(of_type, Refusal::text);
+    Some(format!("{name} {refusal}"))
+}
+
+/// Why a value is refused.
+enum Refusal {
+    /// The value is neither `true` nor `false`.
+    OfBoolean { found: String },
+    /// In the words of the setting's type, which begin with `must` or name a part of the value.
+    OfType(String),
+}
+
+impl Refusal {
+    fn text(self) -> String {
+        match self {
+            Self::OfBoolean { found } => format!("must be true or false, not {:?}", shown(&found)),
+            Self::OfType(text) if text.starts_with("must ") => text,
+            Self::OfType(text) => format!("is wrong: {text}"),
+        }
+    }
+}
+
+/// Why the setting of this name refuses a text. The options of the command line are the one home of each setting's rule.
+fn refusal(name: &str, text: &OsStr) -> Option<Refusal> {
+    let options = Layer::augment_args(Command::new("settings").no_binary_name(true));
+    let mut option = OsString::from(format!("--{}=", name.replace('_', "-")));
+    option.push(text);
+    let error = options.try_get_matches_from([option]).err()?;
+    Some(match (error.source(), error.get(ContextKind::ValidValue)) {
+        (Some(source), _) => Refusal::OfType(source.to_string()),
+        (None, Some(ContextValue::Strings(_))) => {
+            Refusal::OfBoolean { found: text.to_string_lossy().into_owned() }
+        }
+        (None, _) => Refusal::OfType("must be text in UTF-8".to_owned()),
+    })
+}
