@@ -118,11 +118,12 @@ fn has_secret_name(text: &str) -> bool {
     SECRET_NAMES.iter().any(|name| text.contains(name))
 }
 
-/// Hides user and password of URLs.
+/// Hides user and password of URLs, up to the last `@` that does not follow what is hidden already.
 fn without_users(line: &str) -> String {
     let Some((before, rest)) = line.split_once("://") else { return line.to_owned() };
-    match rest.rsplit_once('@') {
-        Some((_, rest)) => format!("{before}://{HIDDEN}@{rest}"),
+    let mut ends = rest.match_indices('@').map(|(at, _)| at);
+    match ends.rfind(|at| !rest[..*at].ends_with(HIDDEN)) {
+        Some(end) => format!("{before}://{HIDDEN}{}", &rest[end..]),
         None => line.to_owned(),
     }
 }
@@ -245,6 +246,8 @@ mod tests {
             ("postgresql://host/db is not a database", "postgresql://host/db is not a database"),
             ("mail to asha@example.org", "mail to asha@example.org"),
             ("'mysql://u:secret@h/d' is wrong", "'mysql://…@h/d' is wrong"),
+            ("'pg://…@h': like pg://h:1, not pg://…@h", "'pg://…@h': like pg://h:1, not pg://…@h"),
+            ("'pg://…@h': not pg://u:secret@h, pg://…@i", "'pg://…@h, pg://…@i"),
             ("not \"u:secret@h:80\", at", "not \"…@h:80\", at"),
             ("the file u:secret@h/x is absent", "the file …@h/x is absent"),
             ("at http://h/x?token=secret&a=1 nothing", "at http://h/x?token=…&a=1 nothing"),
