@@ -80,14 +80,22 @@ impl Engine {
         let password = opaque(&registration.password);
         let about = vec![registration.email, registration.name];
         self.passwords.check(&mut problems, "/password", &password, about).await?;
-        problems.into_result().map_err(Error::Invalid)?;
-        let (Some(email), Some(name)) = (email, name) else {
-            return Err(Error::Internal("a registration without problems is incomplete".into()));
-        };
         let role = registration.role;
         let id = self.new_account_id();
         let owner = principal.map_or(id, |principal| principal.account_id);
+        let (Some(email), Some(name)) = (email, name) else {
+            problems.into_result().map_err(Error::Invalid)?;
+            return Err(Error::Internal("a registration without problems is incomplete".into()));
+        };
         let claim = key.map(|key| claim(owner, key, &("register", &email, &name, role))).transpose()?;
+        if let Err(problems) = problems.into_result() {
+            // An earlier version may have accepted the password. A retry is not judged again.
+            let earlier = match claim {
+                Some(claim) => self.registered_before(principal, &email, claim, password).await?,
+                None => None,
+            };
+            return earlier.ok_or(Error::Invalid(problems));
+        }
         let password_hash = self.passwords.hash(password.clone()).await?;
         let account = Account {
             id,
@@ -108,7 +116,7 @@ impl Engine {
             UnderKey::Ended(AccountCreation::EmailTaken) => {
                 let claim = claim.filter(|_| principal.is_none());
                 let present = match claim {
-                    Some(claim) => self.registered_under(&account.email, claim, password).await?,
+                    Some(claim) => self.registered_before(None, &account.email, claim, password).await?,
                     None => None,
                 };
                 present.ok_or_else(|| Conflict::EmailTaken.into())
@@ -121,15 +129,23 @@ impl Engine {
         }
     }
 
-    /// The account with this address, if it was registered under this key by a caller without an account.
-    async fn registered_under(
+    /// The account with this address, if the same request under this key has made it. The key of a caller without an account is
+    /// the made account's.
+    async fn registered_before(
         &self,
+        principal: Option<&Principal>,
         email: &str,
         claim: Claim,
         password: String,
     ) -> Result<Option<Registered>, Error> {
-        let Some(present) = self.store.account_by_email(email).await? else { return Ok(None) };
-        match self.store.find_account_claim(present.id, &claim.key).await? {
+        let owner = match principal {
+            Some(principal) => principal.account_id,
+            None => match self.store.account_by_email(email).await? {
+                Some(present) => present.id,
+                None => return Ok(None),
+            },
+        };
+        match self.store.find_account_claim(owner, &claim.key).await? {
             Some(record) => self.replay_registration(&record, Some(&claim), password).await,
             None => Ok(None),
         }
@@ -146,9 +162,10 @@ impl Engine {
         if !is_same_request(record, claim)? {
             return Ok(None);
         }
-        let account = self.store.account(id).await?.filter(|account| account.deleted_at.is_none());
-        let Some(account) = account else { return Ok(None) };
-        let fits = self.passwords.verify(vec![password], Some(account.password_hash.clone())).await?;
+        let Some(account) = self.store.account(id).await? else { return Ok(None) };
+        // A deleted account has no password, and its own keys are not found by its address: the caller registered it for somebody.
+        let fits = account.deleted_at.is_some()
+            || self.passwords.verify(vec![password], Some(account.password_hash.clone())).await?;
         if fits {
             self.metrics.replays.inc();
         }

@@ -9,11 +9,11 @@ use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
-    registry::Registry,
+    registry::{Registry, Unit},
 };
 
 pub(crate) use self::probe::Probe;
-use crate::{Engine, Error, measure::ShardsCollector};
+use crate::{Engine, Error, accounts::Revocations, measure::ShardsCollector};
 
 /// Readiness of a server: silent shards, outdated shards and parts that are down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Engine {
         Ok(Readiness { silent_shards, outdated_shards, parts_down: names(helpful) })
     }
 
-    /// Asks the store how it is every second, so that [`Engine::check_ready`] knows it while the store does not answer. Runs
+    /// Asks the store how it is more than twice a second, so that [`Engine::check_ready`] knows it while the store does not answer. Runs
     /// until the future is dropped.
     pub async fn watch_readiness(self: Arc<Self>) {
         self.probe.keep_asking().await;
@@ -67,6 +67,7 @@ impl Engine {
             ShardsCollector { store: Arc::clone(&store), measurements: Arc::clone(&self.measurements) };
         registry.register_collector(Box::new(shards));
         registry.register_collector(Box::new(PartsCollector { supervisor, store }));
+        registry.register_collector(Box::new(RevocationsAge(Arc::clone(&self.revocations))));
     }
 }
 
@@ -75,6 +76,19 @@ fn all_parts(supervisor: &Supervisor, store: &dyn Store) -> Vec<PartStatus> {
     let mut parts = supervisor.parts();
     parts.extend(store.parts());
     parts
+}
+
+/// Shows for how long the revocations that this server follows have not been read.
+#[derive(Debug)]
+struct RevocationsAge(Arc<Revocations>);
+
+impl Collector for RevocationsAge {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Seconds since the revocations of tokens were last read.";
+        let unit = Some(&Unit::Seconds);
+        let age = encoder.encode_descriptor("dabba_revocations_age", help, unit, MetricType::Gauge)?;
+        ConstGauge::new(self.0.age().as_secs_f64()).encode(age)
+    }
 }
 
 /// Shows how each part is at the moment of the question: a part also comes up by the passing of time.

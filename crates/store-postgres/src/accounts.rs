@@ -92,6 +92,7 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("delete_memberships", edits::DELETE_MEMBERSHIPS),
     ("is_void", revocations::IS_VOID),
     ("find_revocations", revocations::FIND_REVOCATIONS),
+    ("find_revocation", revocations::FIND_REVOCATION),
 ];
 
 impl PostgresStore {
@@ -213,7 +214,23 @@ impl AccountStore for PostgresStore {
         edit: &AccountEdit,
         claim: Option<ClaimAt<'_>>,
     ) -> Result<UnderKey<AccountEditOutcome>, StoreError> {
-        self.under_key(claim, None, |connection| async move { edits::edit(&connection, edit).await }).await
+        let ended = self
+            .under_key(claim, None, |connection| async move {
+                let (outcome, written) = edits::edit(&connection, edit).await?;
+                let is_unchanged = matches!(outcome, AccountEditOutcome::Done(_)) && written.is_none();
+                Ok(((outcome, is_unchanged), written))
+            })
+            .await?;
+        Ok(match ended {
+            UnderKey::Claimed(record) => UnderKey::Claimed(record),
+            UnderKey::Ended((outcome, is_unchanged)) => {
+                if is_unchanged {
+                    // It acknowledges what another transaction wrote.
+                    self.confirm().await?;
+                }
+                UnderKey::Ended(outcome)
+            }
+        })
     }
 
     async fn revoke(
@@ -242,6 +259,13 @@ impl AccountStore for PostgresStore {
         self.read(async |connection| revocations::page(connection, after, limit).await).await
     }
 
+    async fn revocation(&self, subject: Subject) -> Result<RevocationRevision, StoreError> {
+        if self.known_schema < SCHEMA {
+            return Ok(0);
+        }
+        self.read(async |connection| revocations::find(connection, subject).await).await
+    }
+
     async fn set_membership(
         &self,
         restaurant_id: RestaurantId,
@@ -249,17 +273,22 @@ impl AccountStore for PostgresStore {
         is_member: bool,
         by: Option<Credential>,
     ) -> Result<MembershipChange, StoreError> {
-        self.in_transaction(|connection| async move {
-            if self.is_void(&connection, by).await? {
-                return Ok(MembershipChange::CallerRevoked);
-            }
-            let sql = if is_member { INSERT_MEMBERSHIP } else { DELETE_MEMBERSHIP };
-            Ok(match connection.execute(sql, &[&restaurant_id.uuid(), &account_id.uuid()]).await? {
-                0 => MembershipChange::Unchanged,
-                _ => MembershipChange::Done,
+        let change = self
+            .in_transaction(|connection| async move {
+                if self.is_void(&connection, by).await? {
+                    return Ok(MembershipChange::CallerRevoked);
+                }
+                let sql = if is_member { INSERT_MEMBERSHIP } else { DELETE_MEMBERSHIP };
+                Ok(match connection.execute(sql, &[&restaurant_id.uuid(), &account_id.uuid()]).await? {
+                    0 => MembershipChange::Unchanged,
+                    _ => MembershipChange::Done,
+                })
             })
-        })
-        .await
+            .await?;
+        if change == MembershipChange::Unchanged {
+            self.confirm().await?;
+        }
+        Ok(change)
     }
 
     async fn members(

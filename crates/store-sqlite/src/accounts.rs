@@ -29,7 +29,7 @@ use crate::{
 #[cfg(test)]
 pub(crate) use self::{
     edits::{DELETE_MEMBERSHIPS, FIND_OTHER_ADMIN, UPDATE_ACCOUNT},
-    revocations::{FIND_REVOCATIONS, IS_VOID},
+    revocations::{FIND_REVOCATION, FIND_REVOCATIONS, IS_VOID},
 };
 
 /// The columns that [`account_of`] reads, in its order.
@@ -76,14 +76,19 @@ pub(crate) const DELETE_MEMBERSHIP: &str =
     "DELETE FROM memberships WHERE restaurant_id = ?1 AND account_id = ?2";
 
 impl SqliteStore {
-    /// Returns an account of the database at `path`, without a claim to the database: another process may serve it. Blocks
-    /// the thread.
-    pub fn account_at(path: &Path, id: AccountId) -> Result<Option<Account>, StoreError> {
+    /// Returns an account of the database at `path`, and the revision of the last revocation of the id, which may have no account;
+    /// without a claim to the database: another process may serve it. Blocks the thread.
+    pub fn account_at(
+        path: &Path,
+        id: AccountId,
+    ) -> Result<(Option<Account>, RevocationRevision), StoreError> {
         migrate::check_schema(path)?;
-        let read = || -> Result<Option<Account>, Failure> {
+        let read = || -> Result<_, Failure> {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            let revision = revocations::find(&connection, Subject::Account(id))?;
             let mut statement = connection.prepare(FIND_ACCOUNT)?;
-            statement.query([id_bytes(id)])?.next()?.map(account_of).transpose()
+            let account = statement.query([id_bytes(id)])?.next()?.map(account_of).transpose()?;
+            Ok((account, revision))
         };
         read().map_err(StoreError::from)
     }
@@ -211,6 +216,10 @@ impl AccountStore for SqliteStore {
         limit: u32,
     ) -> Result<Vec<Revocation>, StoreError> {
         self.readers.read(move |connection| revocations::page(connection, after, limit)).await
+    }
+
+    async fn revocation(&self, subject: Subject) -> Result<RevocationRevision, StoreError> {
+        self.readers.read(move |connection| revocations::find(connection, subject)).await
     }
 
     async fn set_membership(

@@ -25,6 +25,7 @@ const STATEMENTS: &[&str] = &[
     accounts::FIND_MEMBERS,
     accounts::FIND_MEMBERSHIPS,
     accounts::FIND_OTHER_ADMIN,
+    accounts::FIND_REVOCATION,
     accounts::FIND_REVOCATIONS,
     accounts::IS_VOID,
     accounts::UPDATE_ACCOUNT,

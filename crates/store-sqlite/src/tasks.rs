@@ -69,9 +69,12 @@ pub(crate) const RESOLVE: &str = "\
     UPDATE tasks SET resolved_at_ns = ?2, resolved_by = ?3, resolution = ?4 \
     WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
+/// Maximum number of parked tasks that are counted: each is a read of its row, every few seconds.
+const MAX_COUNTED: u32 = 10_000;
+
 /// Kinds of newer programs are counted too.
 pub(crate) const COUNT_PARKED: &str = "\
-    SELECT kind FROM tasks WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > x''";
+    SELECT kind FROM tasks WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > x'' LIMIT ?1";
 
 /// Also a task of a kind that only a newer program knows: nobody works it either.
 pub(crate) const OLDEST_OVERDUE: &str = "\
@@ -172,7 +175,7 @@ pub(crate) fn measure(connection: &mut Connection, now: Timestamp) -> Result<Mea
     let mut parked = BTreeMap::<String, u64>::new();
     {
         let mut statement = transaction.prepare_cached(COUNT_PARKED)?;
-        let mut rows = statement.query([])?;
+        let mut rows = statement.query([MAX_COUNTED])?;
         while let Some(row) = rows.next()? {
             *parked.entry(read_text(row, 0)?.to_owned()).or_default() += 1;
         }

@@ -99,6 +99,9 @@ pub trait AccountStore: Send + Sync {
     async fn revocations(&self, after: RevocationRevision, limit: u32)
     -> Result<Vec<Revocation>, StoreError>;
 
+    /// The revision of a subject's last revocation; 0 if there was none.
+    async fn revocation(&self, subject: Subject) -> Result<RevocationRevision, StoreError>;
+
     /// Makes an account a member of a restaurant's staff, or ends that. The caller has seen that both exist.
     async fn set_membership(
         &self,

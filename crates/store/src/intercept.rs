@@ -262,6 +262,9 @@ impl<I: Interceptor> AccountStore for InterceptedStore<I> {
     ) -> Result<Vec<Revocation>, StoreError> {
         self.around(StoreCall::Other, self.inner.revocations(after, limit)).await
     }
+    async fn revocation(&self, subject: Subject) -> Result<RevocationRevision, StoreError> {
+        self.around(StoreCall::Other, self.inner.revocation(subject)).await
+    }
     async fn claim_for_account(
         &self,
         claim: ClaimAt<'_>,

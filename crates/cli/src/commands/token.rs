@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use dabba_domain::{AccountId, Bucket, Role, Timestamp};
 use dabba_engine::{Principal, Random as _, SystemRandom};
-use dabba_store::RevocationRevision;
+use dabba_store::{RevocationRevision, StoreError, Subject};
 use dabba_store_sqlite::SqliteStore;
 
 use crate::{
@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// The revision of an account's last revocation, which its token states. Fails for an account that must have no token of
-/// this role. An id may have no account.
+/// this role. An id may have no account, and be revoked all the same.
 async fn revision_of(
     id: AccountId,
     role: Role,
@@ -82,18 +82,23 @@ async fn revision_of(
     settings: &Settings,
 ) -> Result<RevocationRevision, Failure> {
     let during = || format!("looking up account {id}");
-    let account = match databases {
-        Databases::Embedded(file) if !file.exists() => None,
+    let (account, revision) = match databases {
+        Databases::Embedded(file) if !file.exists() => (None, 0),
         Databases::Embedded(file) => SqliteStore::account_at(file, id).map_err(Failure::during(during()))?,
         Databases::Postgres(_) => {
             let Opened { store, .. } = databases.open_to_read(settings).await?;
-            let account = store.account(id).await;
+            let found =
+                async { Ok((store.account(id).await?, store.revocation(Subject::Account(id)).await?)) };
+            let found: Result<_, StoreError> = found.await;
             store.close().await;
-            account.map_err(Failure::during(during()))?
+            found.map_err(Failure::during(during()))?
         }
     };
     match account {
-        None => Ok(0),
+        None => Ok(revision),
+        Some(account) if account.deleted_at.is_some() => Err(Failure::new(format!(
+            "account {id} is deleted for good, so it gets no token: register another account, or choose another id"
+        ))),
         Some(account) if account.disabled_at.is_some() => Err(Failure::new(format!(
             "account {id} is disabled, so it gets no token: enable it with `dabba accounts enable {id}`"
         ))),

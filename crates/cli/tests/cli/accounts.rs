@@ -146,4 +146,58 @@ fn accounts_are_managed_at_the_command_line() {
     );
     let text = failure(data.path(), &[&["accounts", "enable", &courier], &through[..]].concat());
     assert!(text.contains("there is no such account"), "{text}");
+    let text = failure(data.path(), &token);
+    assert!(text.contains("is deleted for good") && !text.contains("enable"), "{text}");
+}
+
+/// Proves that a token for an id that has no account is taken, also one that is issued after the id was revoked.
+#[test]
+fn a_revoked_id_without_an_account_gets_a_new_token() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let id = "01930000-0000-7000-8000-000000000000";
+    let token = || {
+        let arguments = ["token", "--role", "admin", "--account", id, "--data", path];
+        stdout(data.path(), &arguments).trim().to_owned()
+    };
+    let list = |token: &str| {
+        let client = Client::new(&server.said("/address")).unwrap().with_token(token);
+        block_on(async { status(client.get("/v1/accounts").send().await) })
+    };
+    let first = token();
+    assert_eq!(list(&first).0, 200);
+    stdout(
+        data.path(),
+        &["accounts", "revoke-tokens", id, "--server", &server.said("/address"), "--token", &first],
+    );
+    assert_eq!(list(&first), (401, "token_revoked".to_owned()));
+    assert_eq!(list(&token()).0, 200);
+}
+
+/// Proves that what is revoked after a backup was restored is refused, also if it was issued after an earlier revocation that the
+/// backup lacks.
+#[test]
+fn a_restored_backup_revokes_what_was_issued_before() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let backup = data.path().join("backup.db");
+    let backup = backup.to_str().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let courier = server.said("/courier_id");
+    server.stop();
+    let token = || {
+        let arguments = ["token", "--role", "courier", "--account", &courier, "--data", path];
+        stdout(data.path(), &arguments).trim().to_owned()
+    };
+    let revoke = || stdout(data.path(), &["accounts", "revoke-tokens", &courier, "--data", path]);
+    stdout(data.path(), &["backup", backup, "--data", path]);
+    revoke();
+    let between = token();
+    stdout(data.path(), &["restore", backup, "--data", path, "--replace"]);
+    revoke();
+    let after = token();
+    let server = Server::start(data.path(), &[]);
+    assert_eq!(me(&server, &between), (401, "token_revoked".to_owned()));
+    assert_eq!(me(&server, &after).0, 200);
 }

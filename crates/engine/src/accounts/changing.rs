@@ -139,8 +139,15 @@ impl Engine {
         key: Option<IdempotencyKey>,
     ) -> Result<AccountAnswer, Error> {
         let account = self.account(principal, id).await?;
-        let claim = key.map(|key| claim(principal.account_id, key, &("set_password", id))).transpose()?;
+        let claim = key.map(|key| password_claim(principal, key, id)).transpose()?;
         let password = opaque(&new.password);
+        // A retry comes first: the present password is another one by then, and an earlier version may have accepted one that is
+        // refused now.
+        if let Some(claim) = &claim
+            && let Some(answer) = self.password_set_before(&account, claim, &password).await?
+        {
+            return Ok(answer);
+        }
         let mut problems = Problems::new();
         let about = vec![account.email.clone(), account.name.to_string()];
         self.passwords.check(&mut problems, "/password", &password, about).await?;
@@ -163,6 +170,44 @@ impl Engine {
             return Err(Error::KeyReused);
         }
         Ok(answer)
+    }
+
+    /// Answers the retry of a change of one's own password: with a token that this very change ended. Refuses every other request
+    /// with such a token.
+    pub async fn set_password_again(
+        &self,
+        principal: &Principal,
+        id: AccountId,
+        new: NewPassword,
+        key: Option<IdempotencyKey>,
+    ) -> Result<AccountAnswer, Error> {
+        let Some(key) = key.filter(|_| principal.account_id == id) else { return Err(Error::TokenRevoked) };
+        let account = self.store.account(id).await?.ok_or(Error::TokenRevoked)?;
+        let claim = password_claim(principal, key, id)?;
+        let before = self.password_set_before(&account, &claim, &opaque(&new.password)).await?;
+        before.filter(|answer| answer.account.disabled_at.is_none()).ok_or(Error::TokenRevoked)
+    }
+
+    /// The answer to the request that set this password under this key, if there was one and nothing has changed since.
+    async fn password_set_before(
+        &self,
+        account: &Account,
+        claim: &Claim,
+        password: &str,
+    ) -> Result<Option<AccountAnswer>, Error> {
+        let Some(record) = self.store.find_account_claim(claim.account_id, &claim.key).await? else {
+            return Ok(None);
+        };
+        let is_of_account =
+            record.resource == Resource::Account(account.id) && record.version == account.version;
+        if !is_of_account
+            || !is_same_request(&record, Some(claim))?
+            || !self.is_password(account, password.to_owned()).await?
+        {
+            return Ok(None);
+        }
+        self.metrics.replays.inc();
+        Ok(Some(AccountAnswer { account: account.clone(), replayed: true }))
     }
 
     /// Ends all tokens of an account. For its owner and admins. An admin also ends those of an id that has no account, for
@@ -270,6 +315,11 @@ impl Engine {
         })
         .await
     }
+}
+
+/// The claim of a change of a password. Its fingerprint does not contain the password.
+fn password_claim(principal: &Principal, key: IdempotencyKey, id: AccountId) -> Result<Claim, Error> {
+    claim(principal.account_id, key, &("set_password", id))
 }
 
 /// That an account is the caller's own, or that the caller is an admin. Others do not learn whether it exists.

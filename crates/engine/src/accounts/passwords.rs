@@ -5,6 +5,7 @@ use std::sync::Arc;
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher as _, PasswordVerifier as _, Version};
 use dabba_domain::{Problems, text::opaque};
 use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::{EngineConfig, Error, PasswordCost, Random};
 
@@ -46,20 +47,27 @@ pub(crate) struct Passwords {
     decoy: tokio::sync::OnceCell<String>,
 }
 
-/// Whether a password is easy to guess for somebody who knows these texts about its owner.
+/// Whether a password is easy to guess for somebody who knows these texts about its owner. Compared in the normal form NFKC:
+/// letters that look otherwise only, such as `ſ` or `ａ`, make a password no harder.
 fn is_easy(password: &str, about: &[String]) -> bool {
+    let password: String = password.nfkc().collect();
     let mut parts = vec!["dabba".to_owned()];
     for text in about {
-        let text: String = text.chars().take(MAX_COMPARED).collect();
-        // An address by itself, the part before the @, each word, and all words without what separates them.
+        let text: String = text.nfkc().take(MAX_COMPARED).collect();
+        // An address by itself, the parts before and after the @, each word, and all words without what separates them.
         parts.push(text.chars().filter(|character| character.is_alphanumeric()).collect());
         parts.extend(text.split(|character: char| !character.is_alphanumeric()).map(str::to_owned));
-        parts.extend(text.split_once('@').map(|(local, _)| local.to_owned()));
+        if let Some((local, domain)) = text.split_once('@') {
+            // Without its last label, too: `gmail` of gmail.com.
+            let name = domain.rsplit_once('.').map_or(domain, |(name, _)| name);
+            let joined: String = domain.chars().filter(|character| *character != '.').collect();
+            parts.extend([local.to_owned(), domain.to_owned(), name.to_owned(), joined]);
+        }
         parts.push(text);
     }
     parts.retain(|part| !part.is_empty());
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    zxcvbn::zxcvbn(password, &parts).guesses() < MIN_GUESSES
+    zxcvbn::zxcvbn(&password, &parts).guesses() < MIN_GUESSES
 }
 
 impl Passwords {
@@ -209,6 +217,14 @@ mod tests {
             "ada.lovelace@example.org",
             "dabbadabba",
             "19900101",
+            // The same in letters that only look otherwise.
+            "paſſword",
+            "ｐａｓｓｗｏｒｄ",
+            "ｌｏｖｅｌａｃｅ",
+            // The domain of the address.
+            "example.org",
+            "exampleorg",
+            "Example1",
         ] {
             assert!(is_easy(easy, &about), "{easy}");
         }

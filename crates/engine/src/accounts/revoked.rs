@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -99,6 +100,13 @@ pub(crate) struct Revocations {
     /// Held while the directory is read; contains when that last failed.
     reading: Mutex<Option<Instant>>,
     max_stale_age: Duration,
+    began: Instant,
+}
+
+impl fmt::Debug for Revocations {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Revocations").finish_non_exhaustive()
+    }
 }
 
 struct Known {
@@ -120,6 +128,7 @@ impl Revocations {
             reading: Mutex::default(),
             // Otherwise a server that polls in time would refuse tokens between two polls.
             max_stale_age: config.membership_max_stale_age.max(config.revocation_poll_interval * 3),
+            began: Instant::now(),
         }
     }
 
@@ -132,6 +141,12 @@ impl Revocations {
         } else {
             Verdict::Unknown
         }
+    }
+
+    /// Returns the time since the revocations were last read, or since this process began if they never were.
+    pub(crate) fn age(&self) -> Duration {
+        let caught_up_at = self.known.read().unwrap_or_else(PoisonError::into_inner).caught_up_at;
+        caught_up_at.unwrap_or(self.began).elapsed()
     }
 
     /// Notes a revocation that this server made.

@@ -13,10 +13,11 @@ use tokio::{
 
 /// Maximum time that a caller waits for a new answer of the store.
 const MAX_WAIT: Duration = Duration::from_millis(300);
-/// Age up to which the last answer holds while a new one is awaited. Above the interval at which a server asks.
-const MAX_AGE: Duration = Duration::from_secs(3);
+/// Age up to which the last answer holds while a new one is awaited: readiness is known to be no older. Above the interval at which
+/// a server asks and the time that a store with several shards waits for one of them, together.
+const MAX_AGE: Duration = Duration::from_secs(1);
 /// Interval at which a server asks without being asked.
-const INTERVAL: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_millis(400);
 
 /// What the store has answered.
 #[derive(Default)]

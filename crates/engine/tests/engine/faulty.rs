@@ -526,6 +526,9 @@ impl AccountStore for FaultyStore {
         }
         self.inner.revocations(after, limit).await
     }
+    async fn revocation(&self, subject: Subject) -> Result<RevocationRevision, StoreError> {
+        self.inner.revocation(subject).await
+    }
     async fn claim_for_account(
         &self,
         claim: ClaimAt<'_>,

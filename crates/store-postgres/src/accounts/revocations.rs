@@ -33,6 +33,9 @@ pub(super) const FIND_REVOCATIONS: &str = "\
     SELECT revision, subject_kind, subject_id, revoked_at_ns FROM revocations \
     WHERE revision > $1 ORDER BY revision LIMIT $2";
 
+pub(super) const FIND_REVOCATION: &str =
+    "SELECT revision FROM revocations WHERE subject_kind = $1 AND subject_id = $2";
+
 pub(super) async fn is_void(connection: &Connection, by: Credential) -> Result<bool, Failure> {
     let Credential { account_id, role, as_of } = by;
     let rows = connection.query(IS_VOID, &[&account_id.uuid(), &role.as_str(), &as_of]).await?;
@@ -49,6 +52,12 @@ pub(super) async fn revoke(
     let at = exact_nanoseconds(at)?;
     connection.execute(SAVE_REVOCATION, &[&subject.kind(), &subject.id(), &revision, &at]).await?;
     Ok(revision)
+}
+
+/// Returns the revision of a subject's last revocation; 0 if there was none.
+pub(super) async fn find(connection: &Connection, subject: Subject) -> Result<RevocationRevision, Failure> {
+    let rows = connection.query(FIND_REVOCATION, &[&subject.kind(), &subject.id()]).await?;
+    rows.first().map_or(Ok(0), |row| read(row, 0))
 }
 
 pub(super) async fn page(

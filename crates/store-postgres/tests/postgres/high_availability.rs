@@ -9,10 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dabba_domain::Role;
 use dabba_pg_cluster::{Cluster, ClusterOptions};
 use dabba_store::{
-    CommitOutcome, FeedCursor, FeedEntry, OrderStore as _, Store as _, StoreError,
-    conformance::builders::World,
+    AccountChange, AccountEdit, AccountEditOutcome, AccountStore as _, CommitOutcome, FeedCursor, FeedEntry,
+    MembershipChange, OrderStore as _, Store as _, StoreError, conformance::builders::World,
 };
 use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
 
@@ -210,6 +211,45 @@ async fn a_replay_is_not_acknowledged_before_the_standby_has_it() {
     standby.promote().unwrap();
     assert!(store.order(first.order_id).await.unwrap().is_some());
     assert_only(&standby, 1);
+}
+
+/// An answer that an account or a membership is already as asked acknowledges what another server has written, so it waits for the
+/// standby to have that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_account_is_not_acknowledged_before_the_standby_has_it() {
+    let Pair { primary, standby, url } = pair();
+    let store = open_with(&url, &impatient()).await;
+    let mut world = World::new(13);
+    let (account, restaurant) = (world.account(Role::Restaurant), world.restaurant_id());
+    store.create_account(&account).await.unwrap();
+    standby.kill().unwrap();
+    // As a server leaves it whose commit waits for the standby while the primary is restarted.
+    let written = format!(
+        "BEGIN; SET LOCAL synchronous_commit = local; UPDATE accounts SET disabled_at_ns = 1 WHERE id = '{0}'; \
+         INSERT INTO memberships (restaurant_id, account_id) VALUES ('{1}', '{0}'); COMMIT",
+        account.id, restaurant
+    );
+    primary.execute("postgres", &written).unwrap();
+    let disable = AccountEdit {
+        id: account.id,
+        change: AccountChange::Details { name: None, role: None, disabled: Some(true) },
+        expected: None,
+        by: None,
+        at: world.now(),
+    };
+    let edited = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.edit_account(&disable).await }
+    });
+    let joined = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.set_membership(restaurant, account.id, true, None).await }
+    });
+    eventually("both wait for the standby", async || waiting(&primary) == "2").await;
+    assert!(!edited.is_finished() && !joined.is_finished());
+    standby.start_again().unwrap();
+    assert!(matches!(edited.await.unwrap().unwrap(), AccountEditOutcome::Done(_)));
+    assert_eq!(joined.await.unwrap().unwrap(), MembershipChange::Unchanged);
 }
 
 /// A host that accepts connections and says nothing, as a machine does whose disk hangs, costs a moment once,

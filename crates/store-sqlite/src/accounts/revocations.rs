@@ -33,6 +33,9 @@ pub(crate) const FIND_REVOCATIONS: &str = "\
     SELECT revision, subject_kind, subject_id, revoked_at_ns FROM revocations \
     WHERE revision > ?1 ORDER BY revision LIMIT ?2";
 
+pub(crate) const FIND_REVOCATION: &str =
+    "SELECT revision FROM revocations WHERE subject_kind = ?1 AND subject_id = ?2";
+
 /// Whether what a caller proved is void. Nobody in particular proves nothing.
 pub(super) fn is_void(transaction: &Transaction<'_>, by: Option<Credential>) -> Result<bool, Failure> {
     let Some(Credential { account_id, role, as_of }) = by else { return Ok(false) };
@@ -56,6 +59,13 @@ pub(super) fn revoke(
         exact_nanoseconds(at)?,
     ])?;
     Ok(revision)
+}
+
+/// Returns the revision of a subject's last revocation; 0 if there was none.
+pub(super) fn find(connection: &Connection, subject: Subject) -> Result<RevocationRevision, Failure> {
+    let mut statement = connection.prepare_cached(FIND_REVOCATION)?;
+    let parameters = params![subject.kind(), subject.id().into_bytes()];
+    Ok(statement.query_row(parameters, |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
 pub(super) fn page(

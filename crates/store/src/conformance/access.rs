@@ -227,6 +227,13 @@ pub async fn revocations_are_followed_by_revision(store: Arc<dyn Store>) {
     assert_eq!(subjects, [Some(Subject::Account(again.id)), Some(stranger)]);
     assert_eq!(store.revocations(0, 10).await.unwrap().len(), 6);
     assert_eq!(new[1].revoked_at, world.now());
+    for (subject, revision) in [
+        (Subject::Account(again.id), again.revocation),
+        (stranger, revision),
+        (Subject::Account(world.account_id()), 0),
+    ] {
+        assert_eq!(store.revocation(subject).await.unwrap(), revision);
+    }
     // So a database that is restored, and has forgotten its last revisions, makes none of them again.
     assert!(
         all.iter().chain(&new).all(|revocation| revocation.revision >= least_revision(revocation.revoked_at))

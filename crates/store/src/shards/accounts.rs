@@ -60,6 +60,11 @@ impl AccountStore for ShardedStore {
         directory.answer(directory.store().revocations(after, limit)).await
     }
 
+    async fn revocation(&self, subject: Subject) -> Result<RevocationRevision, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().revocation(subject)).await
+    }
+
     async fn claim_for_account(
         &self,
         claim: ClaimAt<'_>,

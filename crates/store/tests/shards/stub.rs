@@ -345,6 +345,10 @@ impl AccountStore for Stub {
         self.enter("revocations").await?;
         Ok(Vec::new())
     }
+    async fn revocation(&self, _: Subject) -> Result<RevocationRevision, StoreError> {
+        self.enter("revocation").await?;
+        Ok(0)
+    }
     async fn set_membership(
         &self,
         _: RestaurantId,
