@@ -284,19 +284,20 @@ pub(crate) struct Settings {
     #[config(layer_attr(arg(long, value_name = "SECONDS")))]
     pub(crate) request_timeout_seconds: Bounded<1, 600>,
 
-    /// Maximum number of wrong passwords for one e-mail address from one client address in 5 minutes; ten times as many from
-    /// all client addresses together in 50 minutes. 1 to 1,000,000; default 10.
+    /// Maximum number of wrong passwords for one e-mail address from one network (an IPv4 address, or an IPv6 /48) in 5 minutes;
+    /// ten times as many from all networks that have failed before, together in 50 minutes. 1 to 1,000,000; default 10.
     #[config(env = "DABBA_TOKENS_PER_EMAIL_LIMIT", default = 10)]
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) tokens_per_email_limit: Bounded<1, 1_000_000>,
 
-    /// Maximum number of wrong passwords from one client address in a minute. 1 to 1,000,000; default 60.
+    /// Maximum number of wrong passwords from one client address (of IPv6, a /64) in a minute; ten times as many from an IPv6
+    /// /48. 1 to 1,000,000; default 60.
     #[config(env = "DABBA_TOKENS_PER_ADDRESS_LIMIT", default = 60)]
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) tokens_per_address_limit: Bounded<1, 1_000_000>,
 
-    /// Maximum number of accounts registered from one client address in an hour, other than by admins. 1 to 1,000,000;
-    /// default 20.
+    /// Maximum number of accounts registered from one client address (of IPv6, a /64) in an hour, other than by admins; ten times
+    /// as many from an IPv6 /48. 1 to 1,000,000; default 20.
     #[config(env = "DABBA_ACCOUNTS_PER_ADDRESS_LIMIT", default = 20)]
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) accounts_per_address_limit: Bounded<1, 1_000_000>,

@@ -84,7 +84,8 @@ pub enum CorsOrigins {
 /// How often someone may do what is expensive, or what guesses passwords.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimits {
-    /// Wrong passwords for one e-mail address from one client address; ten times as many from all. 10 in 5 minutes.
+    /// Wrong passwords for one e-mail address from one client address; ten times as many, in ten times the time, from all that
+    /// have failed before. 10 in 5 minutes.
     pub tokens_per_email: Rate,
     /// Wrong passwords from one client address. 60 in a minute.
     pub tokens_per_address: Rate,
@@ -161,7 +162,7 @@ impl Rate {
     }
 }
 
-const fn at_least_one(number: u32) -> NonZeroU32 {
+pub(crate) const fn at_least_one(number: u32) -> NonZeroU32 {
     match NonZeroU32::new(number) {
         Some(number) => number,
         None => NonZeroU32::MIN,

@@ -13,14 +13,14 @@ mod strict;
 
 use std::str::FromStr;
 
-pub(crate) use body::{JsonBody, MaybeJsonBody, take};
+pub(crate) use body::{JsonBody, MaybeJsonBody, is_above_limit, take};
 pub(crate) use conditions::{EntityTag, IfMatch, IfNoneMatch, etag};
 pub(crate) use cursor::Cursor;
 pub(crate) use idempotency::{MaybeKey, RequiredKey};
 pub(crate) use limited::{at_most, null_or_at_most};
 pub(crate) use parameters::{FromParameters, Parameters, QueryOf};
 pub(crate) use path::InPath;
-pub(crate) use principal::{Caller, MaybeCaller};
+pub(crate) use principal::{Caller, CallerOrRevoked, MaybeCaller};
 
 /// Reads a number as Dabba writes it: in digits, without sign and leading zeros.
 pub(crate) fn in_digits<T: FromStr>(text: &str) -> Option<T> {

@@ -28,7 +28,7 @@ pub(crate) use self::{
     description::describe,
     logins::Attempt,
 };
-use crate::{App, Network, Rate, RateLimits, problem::Problem};
+use crate::{App, Network, Rate, RateLimits, config::at_least_one, problem::Problem};
 
 /// The engine's clock, as the time since 1970.
 #[derive(Clone)]
@@ -52,27 +52,53 @@ impl Rate {
     }
 }
 
-/// One limit, for each caller by themselves.
-struct Limit {
-    buckets: Buckets<EngineClock>,
-    /// With keys of its own, so that nobody can choose callers that share a bucket.
+/// A refusal by a limit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal {
+    /// The limit's name and what it lets pass; `None` if it only bounds how much is under way.
+    pub(crate) policy: Option<(&'static str, Rate)>,
+    /// The time after which to try again.
+    pub(crate) wait: Duration,
+}
+
+impl Refusal {
+    const fn busy(wait: Duration) -> Self {
+        Self { policy: None, wait }
+    }
+}
+
+/// Registrations, by the client's network; ten times as many by its site.
+struct Registrations {
+    network: Buckets<EngineClock>,
+    site: Buckets<EngineClock>,
+    /// With keys of its own, so that nobody can choose addresses that share a bucket.
     hashes: RandomState,
 }
 
-impl Limit {
+impl Registrations {
+    /// The limit's name, as the `RateLimit` headers show it.
+    const NAME: &str = "registrations";
+    /// How many times as many as of a network.
+    const OF_SITE: u32 = 10;
+
     fn new(engine: &Arc<Engine>, rate: Rate) -> Self {
-        Self { buckets: Buckets::new(rate, EngineClock(Arc::clone(engine))), hashes: RandomState::new() }
+        let of_site = Rate { requests: rate.requests.saturating_mul(at_least_one(Self::OF_SITE)), ..rate };
+        let buckets = |rate| Buckets::new(Self::NAME, rate, EngineClock(Arc::clone(engine)));
+        Self { network: buckets(rate), site: buckets(of_site), hashes: RandomState::new() }
     }
 
-    fn check(&self, caller: &str) -> Result<(), Problem> {
-        self.buckets.take(self.hashes.hash_one(caller)).map_err(Problem::too_many_requests)
+    fn check(&self, client: ClientAddress) -> Result<(), Refusal> {
+        let network = self.hashes.hash_one(client);
+        self.network.take(network)?;
+        let taken = self.site.take(self.hashes.hash_one(client.site()));
+        taken.inspect_err(|_| self.network.give_back(network))
     }
 }
 
 /// Every limit.
 pub(crate) struct Limits {
     logins: Logins<EngineClock>,
-    accounts_per_address: Limit,
+    registrations: Registrations,
     pub(crate) budgets: Budgets,
 }
 
@@ -80,14 +106,14 @@ impl Limits {
     pub(crate) fn new(engine: &Arc<Engine>, limits: &RateLimits) -> Self {
         Self {
             logins: Logins::new(limits, &EngineClock(Arc::clone(engine))),
-            accounts_per_address: Limit::new(engine, limits.accounts_per_address),
+            registrations: Registrations::new(engine, limits.accounts_per_address),
             budgets: Budgets::new(engine, limits),
         }
     }
 
     /// Lets somebody try a password, or not.
     pub(crate) fn begin_login(&self, client: ClientAddress, email: &str) -> Result<Attempt, Problem> {
-        self.logins.begin(client, email).map_err(Problem::too_many_requests)
+        self.logins.begin(client, email).map_err(Problem::limited)
     }
 
     /// Counts an attempt by what came of it: only a wrong password counts as failed.
@@ -106,7 +132,7 @@ impl Limits {
 
     /// Lets a registration pass, or not.
     pub(crate) fn check_account(&self, client: ClientAddress) -> Result<(), Problem> {
-        self.accounts_per_address.check(&client.to_string())
+        self.registrations.check(client).map_err(Problem::limited)
     }
 }
 
@@ -121,11 +147,18 @@ impl ClientAddress {
         let [a, b, c, d, ..] = address.segments();
         Self(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
     }
-}
 
-impl std::fmt::Display for ClientAddress {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(formatter)
+    /// Whether the site of the network may have others.
+    const fn has_many_networks(self) -> bool {
+        self.0.is_ipv6()
+    }
+
+    /// The site of the network: of IPv6 the first 48 bits, which providers give to one customer at most (RFC 6177); of IPv4 the
+    /// address itself.
+    fn site(self) -> Self {
+        let IpAddr::V6(address) = self.0 else { return self };
+        let [a, b, c, ..] = address.segments();
+        Self(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into())
     }
 }
 

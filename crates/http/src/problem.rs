@@ -4,8 +4,9 @@
 //! request's id; what is for the log only is logged there and goes nowhere else.
 
 mod describe;
+mod limits;
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -23,7 +24,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use describe::*;
 
-use crate::{limit::whole_seconds, routes::ObstacleBody};
+use crate::{limit::Report, routes::ObstacleBody};
 
 /// Media type of problem details.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
@@ -168,6 +169,8 @@ pub(crate) struct Problem {
     retry_after: Option<u64>,
     /// Whether a token was sent that is not taken.
     is_of_token: bool,
+    /// What is left of the limit that refuses the request.
+    rate_limit: Option<Box<Report>>,
     /// For the log only.
     internal: Option<Box<str>>,
 }
@@ -178,7 +181,15 @@ pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let retry_after = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS);
-        Self { code, detail: detail.into(), members: None, retry_after, is_of_token: false, internal: None }
+        Self {
+            code,
+            detail: detail.into(),
+            members: None,
+            retry_after,
+            is_of_token: false,
+            rate_limit: None,
+            internal: None,
+        }
     }
 
     /// A defect: the caller is told that there was one, the log what it was.
@@ -219,17 +230,6 @@ impl Problem {
 
     pub(crate) fn invalid(problems: &Problems) -> Self {
         Self::new(Code::Invalid, problems.to_string()).with("errors", problems)
-    }
-
-    pub(crate) fn too_many_requests(wait: Duration) -> Self {
-        // The wait is rounded up, so that whoever heeds it is not refused again.
-        let seconds = whole_seconds(wait).max(1);
-        let mut problem = Self::new(
-            Code::TooManyRequests,
-            format!("More requests than the limit allows; retry after {seconds} s."),
-        );
-        problem.retry_after = Some(seconds);
-        problem
     }
 
     /// The problem that a bare status stands for, where no handler was reached.
@@ -320,6 +320,9 @@ impl IntoResponse for Problem {
         }
         if let Some(challenge) = self.challenge() {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(report) = &self.rate_limit {
+            report.write(headers);
         }
         response.extensions_mut().insert(self);
         response

@@ -1,12 +1,12 @@
 //! JSON bodies. Every problem of a body is listed, each with its place as a JSON Pointer.
 
-use std::{error::Error, fmt::Write as _};
+use std::{convert::Infallible, error::Error, fmt::Write as _};
 
 use axum::{
     RequestExt as _,
-    body::{Bytes, HttpBody as _},
+    body::{Body, Bytes, HttpBody as _},
     extract::{DefaultBodyLimit, FromRequest, Request, rejection::BytesRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, header},
     response::IntoResponse as _,
 };
 use dabba_domain::Problems;
@@ -93,7 +93,7 @@ fn is_of_utf_8(parameters: &str) -> bool {
 }
 
 pub(crate) async fn take<S: Send + Sync>(mut request: Request, state: &S) -> Result<Bytes> {
-    check_announced(&mut request)?;
+    check_announced(&request)?;
     let is_announced = request.body().size_hint().exact().is_some();
     if !is_announced {
         // It counted as so many bytes when its caller was known.
@@ -117,16 +117,21 @@ pub(crate) async fn take<S: Send + Sync>(mut request: Request, state: &S) -> Res
 }
 
 /// Refuses a body whose announced length is beyond the operation's limit before any of it is read, or asked for by `100 Continue`.
-fn check_announced(request: &mut Request) -> Result<()> {
+fn check_announced(request: &Request) -> Result<()> {
     let announced = request.body().size_hint().lower();
+    if is_above_limit(announced, request.extensions()) { Err(too_large()) } else { Ok(()) }
+}
+
+/// Whether a body of this length is refused by the operation that these are the extensions of a request to.
+pub(crate) fn is_above_limit(length: u64, extensions: &Extensions) -> bool {
     // No limit is lower.
-    if announced <= MAX_BODY_BYTES as u64 {
-        return Ok(());
+    if length <= MAX_BODY_BYTES as u64 {
+        return false;
     }
-    let limited = std::mem::take(request).with_limited_body();
-    let limit = limited.body().size_hint().upper();
-    *request = limited;
-    if limit.is_some_and(|limit| announced > limit) { Err(too_large()) } else { Ok(()) }
+    // Only a request tells its limit, as the greatest length of a body that might be endless.
+    let mut probe = Request::new(Body::from_stream(futures::stream::pending::<Result<Bytes, Infallible>>()));
+    *probe.extensions_mut() = extensions.clone();
+    probe.with_limited_body().body().size_hint().upper().is_some_and(|limit| length > limit)
 }
 
 fn too_large() -> Problem {

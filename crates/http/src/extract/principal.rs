@@ -6,7 +6,7 @@ use axum::{
     extract::FromRequestParts,
     http::{header, request::Parts},
 };
-use dabba_engine::Principal;
+use dabba_engine::{Error, Principal};
 
 use crate::{App, observe::Seen, problem::Problem, token::Verified};
 
@@ -20,9 +20,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         match MaybeCaller::from_request_parts(parts, app).await? {
             MaybeCaller(Some(principal)) => Ok(Self(principal)),
-            MaybeCaller(None) => Err(Problem::unauthenticated(
-                "This operation needs a token: Authorization: Bearer, and a token from POST /v1/tokens.",
-            )),
+            MaybeCaller(None) => Err(no_token()),
         }
     }
 }
@@ -35,7 +33,32 @@ impl FromRequestParts<Arc<App>> for MaybeCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let Some(header) = parts.headers.get(header::AUTHORIZATION) else { return Ok(Self(None)) };
+        match CallerOrRevoked::from_parts(parts, app).await? {
+            Some(CallerOrRevoked { is_revoked: true, .. }) => Err(Error::TokenRevoked.into()),
+            Some(CallerOrRevoked { principal, .. }) => Ok(Self(Some(principal))),
+            None => Ok(Self(None)),
+        }
+    }
+}
+
+/// The caller, whose token may be revoked: for a retry of what has revoked it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallerOrRevoked {
+    pub(crate) principal: Principal,
+    pub(crate) is_revoked: bool,
+}
+
+impl FromRequestParts<Arc<App>> for CallerOrRevoked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        Self::from_parts(parts, app).await?.ok_or_else(no_token)
+    }
+}
+
+impl CallerOrRevoked {
+    async fn from_parts(parts: &Parts, app: &App) -> Result<Option<Self>, Problem> {
+        let Some(header) = parts.headers.get(header::AUTHORIZATION) else { return Ok(None) };
         let token = header
             .to_str()
             .ok()
@@ -52,8 +75,20 @@ impl FromRequestParts<Arc<App>> for MaybeCaller {
             .verify(token, app.engine.now())
             .map_err(|error| Problem::invalid_token(error.to_string()))?;
         Seen::note(parts, principal);
-        app.engine.admit(&principal, issued_at).await?;
-        app.limits.budgets.check_account(&principal, parts)?;
-        Ok(Self(Some(principal)))
+        let is_revoked = match app.engine.admit(&principal, issued_at).await {
+            Ok(()) => false,
+            Err(Error::TokenRevoked) => true,
+            Err(error) => return Err(error.into()),
+        };
+        if !is_revoked {
+            app.limits.budgets.check_account(&principal, parts)?;
+        }
+        Ok(Some(Self { principal, is_revoked }))
     }
+}
+
+fn no_token() -> Problem {
+    Problem::unauthenticated(
+        "This operation needs a token: Authorization: Bearer, and a token from POST /v1/tokens.",
+    )
 }

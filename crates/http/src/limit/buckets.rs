@@ -11,6 +11,7 @@ use governor::{
 };
 use moka::{policy::EvictionPolicy, sync::Cache};
 
+use super::Refusal;
 use crate::Rate;
 
 /// Maximum number of buckets of one limit. Beyond that, the one that was used least recently is dropped.
@@ -36,6 +37,8 @@ impl StateStore for Table {
 
 /// One limit, with a bucket for each key.
 pub(super) struct Buckets<C: Clock> {
+    name: &'static str,
+    rate: Rate,
     limiter: RateLimiter<u64, Table, C, NoOpMiddleware<C::Instant>>,
     table: Table,
     clock: C,
@@ -44,7 +47,7 @@ pub(super) struct Buckets<C: Clock> {
 }
 
 impl<C: Clock + Clone> Buckets<C> {
-    pub(super) fn new(rate: Rate, clock: C) -> Self {
+    pub(super) fn new(name: &'static str, rate: Rate, clock: C) -> Self {
         let quota = rate.quota();
         let interval = quota.replenish_interval();
         // A bucket that was not used for as long is full again.
@@ -55,12 +58,15 @@ impl<C: Clock + Clone> Buckets<C> {
             .build();
         let table = Table(table);
         let limiter = RateLimiter::new(quota, table.clone(), clock.clone());
-        Self { limiter, table, clock, interval: interval.into() }
+        Self { name, rate, limiter, table, clock, interval: interval.into() }
     }
 
     /// Takes from the bucket of a key. If the bucket is empty, returns after which time it is not.
-    pub(super) fn take(&self, key: u64) -> Result<(), Duration> {
-        self.limiter.check_key(&key).map_err(|not_until| not_until.wait_time_from(self.clock.now()))
+    pub(super) fn take(&self, key: u64) -> Result<(), Refusal> {
+        self.limiter.check_key(&key).map_err(|not_until| Refusal {
+            policy: Some((self.name, self.rate)),
+            wait: not_until.wait_time_from(self.clock.now()),
+        })
     }
 
     /// Gives back what was taken.

@@ -22,7 +22,9 @@ use governor::{
 };
 
 use super::{ClientAddress, EngineClock};
-use crate::{AccountRates, MAX_BODY_BYTES, Rate, RateLimits, observe::Seen, problem::Problem};
+use crate::{
+    AccountRates, MAX_BODY_BYTES, Rate, RateLimits, extract::is_above_limit, observe::Seen, problem::Problem,
+};
 
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -73,11 +75,7 @@ impl<K: Hash + Eq + Clone> Budget<K> {
             Ok(Err(not_until)) => {
                 report.add(self, 0);
                 let wait = not_until.wait_time_from(self.clock.now());
-                let (quota, seconds) = (self.rate.requests, self.rate.per.as_secs());
-                Err(Problem::too_many_requests(wait)
-                    .with("policy", self.name)
-                    .with("quota", quota)
-                    .with("window_seconds", seconds))
+                Err(Problem::too_many_requests(wait).with_policy(self.name, self.rate))
             }
             // Not so: the amount is at most the whole budget.
             Err(_) => Ok(()),
@@ -96,10 +94,21 @@ impl Report {
     fn add<K: Hash + Eq + Clone>(&mut self, budget: &Budget<K>, remaining: u32) {
         let Budget { name, unit, rate, .. } = budget;
         let quota = rate.requests.get();
+        let until_whole = (rate.per / quota) * (quota - remaining.min(quota));
+        self.push(name, *unit, *rate, remaining, whole_seconds(until_whole));
+    }
+
+    /// Returns the report of a limit of which nothing is left for so many seconds.
+    pub(crate) fn exhausted(name: &str, rate: Rate, seconds: u64) -> Self {
+        let mut report = Self::default();
+        report.push(name, None, rate, 0, seconds);
+        report
+    }
+
+    fn push(&mut self, name: &str, unit: Option<&str>, rate: Rate, remaining: u32, reset: u64) {
+        let quota = rate.requests.get();
         let separator = if self.limit.is_empty() { "" } else { ", " };
         let unit = unit.map_or(String::new(), |unit| format!(";qu=\"{unit}\""));
-        let until_whole = (rate.per / quota) * (quota - remaining.min(quota));
-        let reset = whole_seconds(until_whole);
         // Writing to a string cannot fail.
         let _ = write!(self.policy, "{separator}\"{name}\";q={quota};w={}{unit}", rate.per.as_secs().max(1));
         let _ = write!(self.limit, "{separator}\"{name}\";r={remaining};t={reset}");
@@ -116,7 +125,7 @@ impl Report {
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         for (name, text) in [(&RATE_LIMIT_POLICY, &self.policy), (&RATE_LIMIT, &self.limit)] {
             if let Ok(value) = HeaderValue::from_str(text) {
-                headers.insert(name, value);
+                headers.append(name, value);
             }
         }
     }
@@ -174,8 +183,8 @@ impl Budgets {
         let spend = |budget: &Option<Budget<AccountId>>, amount, report: &mut Report| {
             budget.as_ref().map_or(Ok(()), |budget| budget.spend(&caller.account_id, amount, report))
         };
-        let spent = spend(writes, 1, &mut report)
-            .and_then(|()| spend(body_bytes, body_length(&parts.headers), &mut report));
+        let spent =
+            spend(writes, 1, &mut report).and_then(|()| spend(body_bytes, body_length(parts), &mut report));
         report.note(parts);
         spent
     }
@@ -190,12 +199,17 @@ impl Budgets {
     }
 }
 
-/// The length of a request's body. Without a `Content-Length` it counts as the maximum that is accepted without one.
-fn body_length(headers: &HeaderMap) -> u32 {
+/// The length of a request's body. Without a `Content-Length` it counts as the maximum that is accepted without one; a body that is
+/// refused before any of it is read counts nothing.
+fn body_length(parts: &Parts) -> u32 {
+    let Parts { headers, extensions, .. } = parts;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let unannounced = || {
-        let is_chunked = headers.contains_key(header::TRANSFER_ENCODING);
-        if is_chunked { u32::try_from(MAX_BODY_BYTES).unwrap_or(u32::MAX) } else { 0 }
-    };
-    announced.unwrap_or_else(unannounced)
+    match announced {
+        Some(length) if is_above_limit(length, extensions) => 0,
+        Some(length) => u32::try_from(length).unwrap_or(u32::MAX),
+        None if headers.contains_key(header::TRANSFER_ENCODING) => {
+            u32::try_from(MAX_BODY_BYTES).unwrap_or(u32::MAX)
+        }
+        None => 0,
+    }
 }

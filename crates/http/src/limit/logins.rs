@@ -3,19 +3,27 @@
 //! Only failed attempts count. An attempt takes from its buckets before the password is verified, so that attempts at the
 //! same time share them, and gets back what it took unless the password is wrong. The buckets are those of
 //!
-//! - the address and the network of the client together. A success fills it;
-//! - the network, for all addresses;
-//! - the address, for all networks. It is ten times as large, and holds up only networks from which nobody has signed in to
-//!   the account lately. So somebody who tries passwords from many networks slows down each other, and not the owner at home.
+//! - the e-mail address and the network of the client together. A success fills them;
+//! - the network, for all e-mail addresses;
+//! - the e-mail address, for all networks. There are two: the first [`FIRST_FAILURES`] failures of a network take from a bucket
+//!   that holds those of [`NEW_NETWORKS`] networks, all later ones from one that is [`MANY`] times as large as that of one network.
 //!
-//! Each attempt costs much time and memory, right or wrong. So a network has only [`MAX_AT_ONCE`] at a time, and cannot keep others from
+//! So an attacker with fewer networks than [`NEW_NETWORKS`] uses up the bucket of later failures, and the owner still signs in from
+//! any network that has not failed, on any server, also after a restart. All networks of a botnet together have the sum of the two.
+//! A network from which somebody has signed in to the account lately takes from neither, so the owner at home is not concerned
+//! even by a botnet, for as long as this server runs.
+//!
+//! Each attempt costs much time and memory, right or wrong. So a site has only [`MAX_AT_ONCE`] at a time, and cannot keep others from
 //! signing in by many right passwords.
 //!
-//! A network is an IPv4 address or the first 64 bits of an IPv6 address.
+//! A network is an IPv4 address or the first 64 bits of an IPv6 address. Many networks belong to one site, the first 48 bits of an
+//! IPv6 address: whoever has one network of a site may have all of them. A site has as many failures for an e-mail address as a
+//! network, and [`MANY`] times as many for all e-mail addresses.
 
 use std::{
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
+    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -23,11 +31,18 @@ use std::{
 use governor::clock::Clock;
 use moka::{policy::EvictionPolicy, sync::Cache};
 
-use super::{ClientAddress, buckets::Buckets};
+use super::{ClientAddress, Refusal, buckets::Buckets};
 use crate::{Rate, RateLimits};
 
-/// How many times as many failures an address may have from all networks as from one.
-const ALL_NETWORKS: u32 = 10;
+/// How many times as many failures as from one network an e-mail address may have from all, in as many times the time; and a site
+/// for all e-mail addresses.
+const MANY: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
+/// Number of failures that a network may have for an e-mail address whatever other networks did.
+const FIRST_FAILURES: NonZeroU32 = NonZeroU32::new(3).unwrap();
+
+/// Number of networks that may have their first failures for an e-mail address, in [`MANY`] times the time of the limit.
+const NEW_NETWORKS: NonZeroU32 = NonZeroU32::new(32).unwrap();
 
 /// Maximum number of networks from which somebody has signed in that are remembered, by account.
 const MAX_KNOWN_NETWORKS: u64 = 65_536;
@@ -35,16 +50,25 @@ const MAX_KNOWN_NETWORKS: u64 = 65_536;
 /// For how long a network is remembered after somebody has signed in from it.
 const KNOWN_FOR: Duration = Duration::from_hours(90 * 24);
 
-/// Maximum number of attempts of a network that are being verified or wait for that.
+/// Maximum number of attempts of a site that are being verified or wait for that.
 const MAX_AT_ONCE: usize = 8;
 
-/// Time after which a network with so many attempts may try again.
+/// Time after which a site with so many attempts may try again.
 const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
+
+/// The names of the limits, as the `RateLimit` headers show them.
+const HERE: &str = "wrong-passwords-of-email-and-network";
+const NETWORK: &str = "wrong-passwords-of-network";
+const EVERYWHERE: &str = "wrong-passwords-of-email";
 
 /// The limits of attempts to sign in.
 pub(crate) struct Logins<C: Clock> {
     here: Buckets<C>,
+    site_here: Buckets<C>,
     network: Buckets<C>,
+    site: Buckets<C>,
+    first: Buckets<C>,
+    newcomers: Buckets<C>,
     everywhere: Buckets<C>,
     known: Cache<u64, ()>,
     running: Arc<Running>,
@@ -52,18 +76,38 @@ pub(crate) struct Logins<C: Clock> {
     hashes: RandomState,
 }
 
+/// The keys of an attempt, hashed.
+#[derive(Clone, Copy, Debug)]
+struct Keys {
+    here: u64,
+    site_here: u64,
+    network: u64,
+    site: u64,
+    email: u64,
+}
+
+/// Which buckets an attempt takes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Here,
+    SiteHere,
+    Network,
+    Site,
+    First,
+    Newcomers,
+    Everywhere,
+}
+
 /// An attempt that may be made. It counts as failed unless it is said how it ended.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Attempt {
     _place: RunningPlace,
-    here: u64,
-    network: u64,
-    everywhere: u64,
-    is_known: bool,
+    keys: Keys,
+    taken: Vec<Taken>,
 }
 
-/// The attempts that are being verified, by network.
+/// The attempts that are being verified, by site.
 #[derive(Debug, Default)]
 struct Running(Mutex<HashMap<u64, usize>>);
 
@@ -72,48 +116,58 @@ impl Running {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>, network: u64) -> Result<RunningPlace, Duration> {
+    fn enter(self: &Arc<Self>, site: u64) -> Result<RunningPlace, Refusal> {
         let mut running = self.lock();
-        let count = running.entry(network).or_default();
+        let count = running.entry(site).or_default();
         if *count >= MAX_AT_ONCE {
-            return Err(RETRY_WHEN_BUSY);
+            return Err(Refusal::busy(RETRY_WHEN_BUSY));
         }
         *count += 1;
         drop(running);
-        Ok(RunningPlace { running: Arc::clone(self), network })
+        Ok(RunningPlace { running: Arc::clone(self), site })
     }
 }
 
-/// The place of an attempt among those of its network. Free again when this is dropped.
+/// The place of an attempt among those of its site. Free again when this is dropped.
 #[derive(Debug)]
 struct RunningPlace {
     running: Arc<Running>,
-    network: u64,
+    site: u64,
 }
 
 impl Drop for RunningPlace {
     fn drop(&mut self) {
         let mut running = self.running.lock();
-        if let Some(count) = running.get_mut(&self.network) {
+        if let Some(count) = running.get_mut(&self.site) {
             *count -= 1;
             if *count == 0 {
-                running.remove(&self.network);
+                running.remove(&self.site);
             }
         }
     }
 }
 
+/// So many times as many in as many times the time.
+fn times(rate: Rate, factor: NonZeroU32) -> Rate {
+    Rate { requests: rate.requests.saturating_mul(factor), per: rate.per.saturating_mul(factor.get()) }
+}
+
 impl<C: Clock + Clone> Logins<C> {
     pub(super) fn new(limits: &RateLimits, clock: &C) -> Self {
-        let Rate { requests, per } = limits.tokens_per_email;
-        let everywhere = Rate {
-            requests: requests.saturating_mul(std::num::NonZeroU32::MIN.saturating_add(ALL_NETWORKS - 1)),
-            per: per.saturating_mul(ALL_NETWORKS),
-        };
+        let RateLimits { tokens_per_email, tokens_per_address, .. } = *limits;
+        let buckets = |name, rate| Buckets::new(name, rate, clock.clone());
+        let everywhere = times(tokens_per_email, MANY);
+        let first = Rate { requests: FIRST_FAILURES, per: everywhere.per };
+        let newcomers = Rate { requests: FIRST_FAILURES.saturating_mul(NEW_NETWORKS), ..first };
+        let site = Rate { requests: tokens_per_address.requests.saturating_mul(MANY), ..tokens_per_address };
         Self {
-            here: Buckets::new(limits.tokens_per_email, clock.clone()),
-            network: Buckets::new(limits.tokens_per_address, clock.clone()),
-            everywhere: Buckets::new(everywhere, clock.clone()),
+            here: buckets(HERE, tokens_per_email),
+            site_here: buckets(HERE, tokens_per_email),
+            network: buckets(NETWORK, tokens_per_address),
+            site: buckets(NETWORK, site),
+            first: buckets(EVERYWHERE, first),
+            newcomers: buckets(EVERYWHERE, newcomers),
+            everywhere: buckets(EVERYWHERE, everywhere),
             known: Cache::builder()
                 .max_capacity(MAX_KNOWN_NETWORKS)
                 .eviction_policy(EvictionPolicy::lru())
@@ -124,50 +178,87 @@ impl<C: Clock + Clone> Logins<C> {
         }
     }
 
-    /// Begins an attempt, or returns after which time one may begin.
-    pub(crate) fn begin(&self, client: ClientAddress, email: &str) -> Result<Attempt, Duration> {
+    /// Begins an attempt, or returns why and after which time one may begin.
+    pub(crate) fn begin(&self, client: ClientAddress, email: &str) -> Result<Attempt, Refusal> {
         // As accounts are told apart. An address with other than ASCII letters has no account.
         let email = email.trim().to_ascii_lowercase();
-        let here = self.hashes.hash_one((client, &email));
-        let network = self.hashes.hash_one(client);
-        let attempt = Attempt {
-            _place: self.running.enter(network)?,
-            here,
-            network,
-            everywhere: self.hashes.hash_one(&email),
-            is_known: self.known.contains_key(&here),
+        let site = client.site();
+        let keys = Keys {
+            here: self.hashes.hash_one((client, &email)),
+            site_here: self.hashes.hash_one((site, &email)),
+            network: self.hashes.hash_one(client),
+            site: self.hashes.hash_one(site),
+            email: self.hashes.hash_one(&email),
         };
-        self.network.take(attempt.network)?;
-        self.here.take(attempt.here).inspect_err(|_| self.network.give_back(attempt.network))?;
-        if !attempt.is_known {
-            self.everywhere.take(attempt.everywhere).inspect_err(|_| {
-                self.network.give_back(attempt.network);
-                self.here.give_back(attempt.here);
-            })?;
+        let place = self.running.enter(keys.site)?;
+        let mut attempt = Attempt { _place: place, keys, taken: Vec::with_capacity(6) };
+        match self.take_all(&mut attempt, client.has_many_networks()) {
+            Ok(()) => Ok(attempt),
+            Err(refusal) => {
+                self.withdraw(&attempt);
+                Err(refusal)
+            }
         }
-        Ok(attempt)
+    }
+
+    fn take_all(&self, attempt: &mut Attempt, has_many_networks: bool) -> Result<(), Refusal> {
+        self.take(attempt, Taken::Network)?;
+        self.take(attempt, Taken::Here)?;
+        if self.known.contains_key(&attempt.keys.here) {
+            return Ok(());
+        }
+        if has_many_networks {
+            self.take(attempt, Taken::Site)?;
+            self.take(attempt, Taken::SiteHere)?;
+        }
+        let is_first = self.take(attempt, Taken::First).is_ok();
+        if is_first && self.take(attempt, Taken::Newcomers).is_ok() {
+            return Ok(());
+        }
+        self.take(attempt, Taken::Everywhere)
+    }
+
+    fn take(&self, attempt: &mut Attempt, from: Taken) -> Result<(), Refusal> {
+        let (buckets, key) = self.bucket(from, &attempt.keys);
+        buckets.take(key)?;
+        attempt.taken.push(from);
+        Ok(())
+    }
+
+    fn bucket(&self, taken: Taken, keys: &Keys) -> (&Buckets<C>, u64) {
+        match taken {
+            Taken::Here => (&self.here, keys.here),
+            Taken::SiteHere => (&self.site_here, keys.site_here),
+            Taken::Network => (&self.network, keys.network),
+            Taken::Site => (&self.site, keys.site),
+            Taken::First => (&self.first, keys.site_here),
+            Taken::Newcomers => (&self.newcomers, keys.email),
+            Taken::Everywhere => (&self.everywhere, keys.email),
+        }
     }
 
     /// The password was right.
     pub(crate) fn succeeded(&self, attempt: &Attempt) {
         self.withdraw(attempt);
-        self.here.fill(attempt.here);
-        self.known.insert(attempt.here, ());
+        for forgiven in [Taken::Here, Taken::SiteHere] {
+            let (buckets, key) = self.bucket(forgiven, &attempt.keys);
+            buckets.fill(key);
+        }
+        self.known.insert(attempt.keys.here, ());
     }
 
     /// Nothing was learnt about the password.
     pub(crate) fn withdraw(&self, attempt: &Attempt) {
-        self.network.give_back(attempt.network);
-        self.here.give_back(attempt.here);
-        if !attempt.is_known {
-            self.everywhere.give_back(attempt.everywhere);
+        for taken in &attempt.taken {
+            let (buckets, key) = self.bucket(*taken, &attempt.keys);
+            buckets.give_back(key);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{net::IpAddr, num::NonZeroU32};
+    use std::net::IpAddr;
 
     use governor::clock::FakeRelativeClock;
 
@@ -208,8 +299,8 @@ mod tests {
         }
         assert_eq!(failures(&logins, "192.0.2.1", "bob@example.org", 1), 1);
         assert_eq!(failures(&logins, "192.0.2.2", "ada@example.org", 1), 1);
-        let wait = logins.begin(from("192.0.2.1"), "ada@example.org").unwrap_err();
-        assert_eq!(wait, MINUTE / 3);
+        let Refusal { wait, policy } = logins.begin(from("192.0.2.1"), "ada@example.org").unwrap_err();
+        assert_eq!((wait, policy.unwrap().0), (MINUTE / 3, HERE));
         clock.advance(wait.saturating_sub(Duration::from_nanos(1)));
         assert_eq!(failures(&logins, "192.0.2.1", "ada@example.org", 1), 0);
         clock.advance(Duration::from_nanos(1));
@@ -244,7 +335,7 @@ mod tests {
         let begin = |address, number| logins.begin(from(address), &format!("a{number}@example.org"));
         let mut running: Vec<Attempt> =
             (0..MAX_AT_ONCE).map(|number| begin("192.0.2.1", number).unwrap()).collect();
-        assert_eq!(begin("192.0.2.1", 100).unwrap_err(), RETRY_WHEN_BUSY);
+        assert_eq!(begin("192.0.2.1", 100).unwrap_err().wait, RETRY_WHEN_BUSY);
         assert!(begin("192.0.2.2", 100).is_ok());
         logins.succeeded(&running.remove(0));
         assert!(begin("192.0.2.1", 101).is_ok());
@@ -252,7 +343,8 @@ mod tests {
         assert!(logins.running.lock().is_empty());
     }
 
-    /// Proves that one network tries a few addresses only, of IPv6 all that is one network, and that others go on.
+    /// Proves that one network tries a few addresses only, of IPv6 all that is one network, and that others go on; and that all
+    /// networks of a site try as many as ten.
     #[test]
     fn a_network_is_limited_for_all_addresses() {
         let logins = logins(&FakeRelativeClock::default());
@@ -267,20 +359,72 @@ mod tests {
         // A refused attempt takes nothing.
         assert_eq!(failures(&logins, "2001:db8::9", "ada@example.org", 1), 0);
         assert_eq!(failures(&logins, "2001:db8:0:1::1", "ada@example.org", 5), 2);
+        let begun: u32 = (0..400)
+            .map(|n| {
+                failures(&logins, &format!("2001:db8:0:{:x}::1", n + 2), &format!("b{n}@example.org"), 1)
+            })
+            .sum();
+        assert_eq!(20 + 3 + begun, 200);
+        assert_eq!(failures(&logins, "2001:db8:1::1", "ada@example.org", 1), 1);
     }
 
-    /// Proves that somebody who tries an address from many networks is slowed down, and not its owner, who has signed in from
-    /// home before; and that the network of home gives nobody there more attempts than one network has.
+    /// Proves that a site has only a few attempts at a time, however many networks it has.
+    #[test]
+    fn a_site_does_not_keep_others_waiting() {
+        let logins = logins(&FakeRelativeClock::default());
+        let begin = |site: u8, network: usize| {
+            logins.begin(from(&format!("2001:db8:{site}:{network:x}::1")), &format!("a{network}@example.org"))
+        };
+        let running: Vec<Attempt> = (0..MAX_AT_ONCE).map(|network| begin(1, network).unwrap()).collect();
+        begin(1, 100).unwrap_err();
+        assert!(begin(2, 100).is_ok());
+        drop(running);
+        assert!(begin(1, 100).is_ok());
+    }
+
+    /// Proves that an attacker with a whole site of IPv6 networks and 16 IPv4 addresses does not keep the owner from signing in from
+    /// anywhere else, also when the server does not know any network of the owner's, as after a restart, and however long
+    /// the attack takes; and that the attacker has few attempts.
+    #[test]
+    fn an_owner_who_is_attacked_signs_in_from_a_new_network() {
+        let clock = FakeRelativeClock::default();
+        let logins = logins(&clock);
+        let email = "ada@example.org";
+        let mut guesses = 0;
+        for round in 0..120_u32 {
+            for number in 0..16 {
+                guesses += failures(&logins, &format!("203.0.113.{number}"), email, 5);
+            }
+            for number in 0..64 {
+                guesses += failures(&logins, &format!("2001:db8:7:{:x}::1", round * 64 + number), email, 2);
+            }
+            let owner = from(&format!("198.51.100.{round}"));
+            let attempt = logins.begin(owner, email).unwrap();
+            // A slip of the finger is forgiven.
+            drop(attempt);
+            let attempt = logins.begin(owner, email).unwrap();
+            logins.withdraw(&attempt);
+            clock.advance(MINUTE);
+        }
+        // In 120 minutes: what both buckets hold at first, and what they regain.
+        let most = (30 + 96) + 120 * (30 + 96) / 10;
+        assert!(guesses < most, "{guesses}");
+    }
+
+    /// Proves that all networks of a botnet together have few attempts, and that an owner who has signed in from home before
+    /// is not slowed down even then; and that the network of home gives nobody there more attempts than one network has.
     #[test]
     fn an_attack_from_everywhere_leaves_the_owner_alone() {
         let logins = logins(&FakeRelativeClock::default());
         let (home, email) = (from("198.51.100.7"), "ada@example.org");
         let attempt = logins.begin(home, email).unwrap();
         logins.succeeded(&attempt);
-        let begun: u32 =
-            (0..200).map(|number| failures(&logins, &format!("203.0.113.{number}"), email, 2)).sum();
-        assert_eq!(begun, 30);
-        logins.begin(from("192.0.2.1"), email).unwrap_err();
+        let attacks = |prefix: &str| -> u32 {
+            (0..200).map(|number| failures(&logins, &format!("{prefix}.{number}"), email, 3)).sum()
+        };
+        assert_eq!(attacks("203.0.113") + attacks("203.0.112"), 30 + 96);
+        let refusal = logins.begin(from("192.0.2.1"), email).unwrap_err();
+        assert_eq!(refusal.policy.unwrap().0, EVERYWHERE);
         for _ in 0..50 {
             let attempt = logins.begin(home, email).unwrap();
             logins.succeeded(&attempt);

@@ -137,8 +137,18 @@ fn location(response: &Response) -> Option<&str> {
     response.headers().get(header::LOCATION).map(HeaderValue::to_str)?.ok()
 }
 
+/// Whether a segment of a path may contain an e-mail address, or a parameter with its value (`;token=…`), which ids do not.
+fn may_be_personal(segment: &str) -> bool {
+    let mut plain = segment.to_ascii_lowercase();
+    // However often it is encoded.
+    while plain.contains("%25") {
+        plain = plain.replace("%25", "%");
+    }
+    segment.contains(['@', '=', ';']) || ["%40", "%3d", "%3b"].iter().any(|encoded| plain.contains(encoded))
+}
+
 /// The path as the log shows it. Segments that the route names are as they are; others may be anything, so a long one, one that
-/// may be an e-mail address, and the value of a parameter named `token` is masked.
+/// may be an e-mail address or has a parameter, and the value of a parameter named `token` is masked.
 fn shown(route: Option<&str>, path: &str) -> String {
     let mut template = route.unwrap_or_default().split('/');
     let mut shown = String::with_capacity(path.len());
@@ -148,10 +158,7 @@ fn shown(route: Option<&str>, path: &str) -> String {
         }
         let place = template.next().unwrap_or_default();
         let is_masked = place.contains("token") && place.starts_with('{')
-            || place != segment
-                && (segment.len() > MAX_SEGMENT_LENGTH
-                    || segment.contains('@')
-                    || segment.to_ascii_lowercase().contains("%40"));
+            || place != segment && (segment.len() > MAX_SEGMENT_LENGTH || may_be_personal(segment));
         shown.push_str(if is_masked { MASK } else { segment });
         if shown.len() > MAX_PATH_LENGTH {
             let end = shown.floor_char_boundary(MAX_PATH_LENGTH);
@@ -176,7 +183,15 @@ mod tests {
         assert_eq!(shown(None, "/wp-admin/setup.php"), "/wp-admin/setup.php");
         assert_eq!(shown(Some("/v1/tracking/{token}"), "/v1/tracking/abc"), "/v1/tracking/…");
         assert_eq!(shown(None, &format!("/v1/{}/x", "s".repeat(41))), "/v1/…/x");
-        for address in ["asha@example.org", "asha%40example.org"] {
+        for address in [
+            "asha@example.org",
+            "asha%40example.org",
+            "asha%2540example.org",
+            "asha%252540x.org",
+            "me;token=abc",
+            "token%3Dabc",
+            "me%253Btoken",
+        ] {
             assert_eq!(
                 shown(Some("/v1/orders/{order_id}"), &format!("/v1/orders/{address}")),
                 "/v1/orders/…"

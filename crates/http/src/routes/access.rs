@@ -18,7 +18,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{KeyParameter, accounts::AccountBody, lists, mark};
 use crate::{
     App,
-    extract::{Caller, FromParameters, IfMatch, InPath, JsonBody, MaybeKey, Parameters, QueryOf, etag},
+    extract::{
+        Caller, CallerOrRevoked, FromParameters, IfMatch, InPath, JsonBody, MaybeKey, Parameters, QueryOf,
+        etag,
+    },
     limit::ClientAddress,
     problem::{
         BadParameter, Failures, Missing, NotAllowed, NotChanged, NotDeleted, NotRevoked, NotSignedIn, Result,
@@ -218,7 +221,8 @@ struct PasswordBody {
 /// Sets a password
 ///
 /// The caller's own, with the present one; an admin sets that of others. All tokens of the account end, the caller's
-/// among them: sign in again with the new password.
+/// among them: sign in again with the new password. A retry with the same key and body is answered as the first request was, with
+/// the token that the change has ended, unless the account has changed again; then it is 401 `token_revoked`.
 #[utoipa::path(
     post, path = "/v1/accounts/{account_id}/password", tag = "accounts", operation_id = "set_password",
     params(("account_id" = AccountId, Path, description = "The account."), KeyParameter),
@@ -234,7 +238,7 @@ struct PasswordBody {
 async fn set_password(
     State(app): State<Arc<App>>,
     client: ClientAddress,
-    Caller(caller): Caller,
+    CallerOrRevoked { principal: caller, is_revoked }: CallerOrRevoked,
     InPath(id): InPath<AccountId>,
     MaybeKey(key): MaybeKey,
     JsonBody(PasswordBody { password, current_password }): JsonBody<PasswordBody>,
@@ -243,8 +247,13 @@ async fn set_password(
     // Who has a token may not try passwords more often than others. The key of the limit is the account's id, since the
     // caller states no address.
     let attempt = app.limits.begin_login(client, &id.to_string())?;
-    let set = app.engine.set_password(&caller, id, new, key).await;
-    app.limits.end_login(&attempt, &set, is_wrong_password);
+    let set = if is_revoked {
+        app.engine.set_password_again(&caller, id, new, key).await
+    } else {
+        app.engine.set_password(&caller, id, new, key).await
+    };
+    // A revoked token learns about the password too, if its key is known.
+    app.limits.end_login(&attempt, &set, |error| is_revoked || is_wrong_password(error));
     let AccountAnswer { replayed, .. } = set?;
     Ok(mark(StatusCode::NO_CONTENT.into_response(), replayed))
 }
@@ -257,7 +266,8 @@ fn is_wrong_password(error: &Error) -> bool {
 
 /// Revokes all tokens of an account
 ///
-/// For its owner and admins. The caller's token is among them. An admin also revokes the tokens of an id that has no
+/// For its owner and admins. The caller's token is among them: a retry for one's own account is 401 `token_revoked`, which says
+/// that they are revoked. An admin also revokes the tokens of an id that has no
 /// account, which `dabba token` has printed.
 #[utoipa::path(
     post, path = "/v1/accounts/{account_id}/revoke-tokens", tag = "accounts", operation_id = "revoke_tokens",

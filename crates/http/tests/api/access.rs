@@ -100,6 +100,58 @@ async fn owners_change_what_is_theirs() {
     login(&server, customer, new).await.expect(200);
 }
 
+/// Proves that the retry of a change of one's own password is answered as the first request was, with the token that the change
+/// has ended and with a new one, until the account changes again; and that such a token is good for nothing else.
+#[tokio::test]
+async fn a_change_of_ones_own_password_is_retried() {
+    let server = crate::start().await;
+    let customer = &server.customer;
+    let new = "a better password";
+    let set = |token: &str, key: Option<&str>, password: &str| {
+        let body = json!({"password": password, "current_password": PASSWORD});
+        let request = server.request(Method::POST, &path(customer, "/password"));
+        let request = request.header("authorization", &format!("Bearer {token}")).json(&body);
+        match key {
+            Some(key) => request.key(key).send(),
+            None => request.send(),
+        }
+    };
+    let first = set(&customer.token, Some("a"), new).await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (204, ""));
+    let token = login(&server, customer, new).await.text_at("/access_token");
+    for token in [&customer.token, &token] {
+        let again = set(token, Some("a"), new).await;
+        assert_eq!((again.status, again.header("idempotency-replayed")), (204, "true"), "{}", again.text);
+    }
+    me(&server, &token).await.expect(200);
+    for (key, password) in [(None, new), (Some("b"), new), (Some("a"), "another password of mine")] {
+        set(&customer.token, key, password).await.problem(401, "token_revoked");
+    }
+    let others = format!("/v1/accounts/{}/password", server.courier.id);
+    let body = json!({"password": new, "current_password": PASSWORD});
+    server.post(&others, Some(customer), &body).key("a").send().await.problem(401, "token_revoked");
+    me(&server, &customer.token).await.problem(401, "token_revoked");
+    // Later changes end the replay.
+    patch(&server, customer, &server.admin, &json!({"name": "X"})).await.expect(200);
+    set(&customer.token, Some("a"), new).await.problem(401, "token_revoked");
+}
+
+/// Proves that passwords cannot be guessed with a token that is revoked.
+#[tokio::test]
+async fn a_revoked_token_guesses_slowly() {
+    let rate = dabba_http::Rate { requests: 3.try_into().unwrap(), per: std::time::Duration::from_mins(1) };
+    let server = crate::builder().http(|http| http.rate_limits.tokens_per_email = rate).start().await;
+    let set = |password: &str| {
+        let body = json!({"password": password, "current_password": PASSWORD});
+        server.post(&path(&server.customer, "/password"), Some(&server.customer), &body).key("a").send()
+    };
+    set("a better password").await.expect(204);
+    for _ in 0..3 {
+        set("a guess of the password").await.problem(401, "token_revoked");
+    }
+    set("a better password").await.problem(429, "too_many_requests");
+}
+
 /// Proves that a customer deletes their own account: nobody signs in to it, nothing personal is left, its orders stay and
 /// go on, and the address can be registered again. Staff cannot delete theirs.
 #[tokio::test]

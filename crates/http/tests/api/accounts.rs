@@ -74,7 +74,11 @@ async fn guessing_a_password_is_slow() {
     for password in ["wrong", PASSWORD] {
         let refused = login(" Customer@example.org", password).await;
         assert_eq!(refused.header("retry-after"), "20");
-        refused.problem(429, "too_many_requests");
+        let name = "\"wrong-passwords-of-email-and-network\"";
+        assert_eq!(refused.header("ratelimit-policy"), format!("{name};q=3;w=60"));
+        assert_eq!(refused.header("ratelimit"), format!("{name};r=0;t=20"));
+        let problem = refused.problem(429, "too_many_requests");
+        assert_eq!((&problem["quota"], &problem["window_seconds"]), (&json!(3), &json!(60)));
     }
     login("courier@example.org", "wrong").await.problem(401, "wrong_credentials");
     server.advance(SignedDuration::from_secs(20));
@@ -99,7 +103,8 @@ async fn guessing_a_password_is_slow() {
     set(PASSWORD).await.problem(429, "too_many_requests");
 }
 
-/// Proves that the owner signs in from home while somebody tries passwords from many networks, and that those share a limit.
+/// Proves that the owner signs in, from home and from anywhere else, while somebody tries passwords from 16 addresses and from a
+/// whole site of IPv6, which counts as one network; and that those from very many addresses share a limit.
 #[tokio::test]
 async fn an_attack_from_everywhere_does_not_lock_the_owner_out() {
     let server = crate::builder()
@@ -116,14 +121,25 @@ async fn an_attack_from_everywhere_does_not_lock_the_owner_out() {
     let home = || "198.51.100.7".to_owned();
     login(home(), PASSWORD).await.expect(200);
     let mut refused = 0;
-    for number in 0..30 {
+    for number in 0..16 {
         // The same network, written as an IPv4 address and as one in IPv6.
-        let address = format!("{}203.0.113.{}", if number % 2 == 0 { "" } else { "::ffff:" }, number / 2);
-        refused += u32::from(login(address, "wrong").await.status == 429);
+        for address in [format!("203.0.113.{number}"), format!("::ffff:203.0.113.{number}")] {
+            refused += u32::from(login(address, "wrong").await.status == 429);
+        }
+        refused += u32::from(login(format!("2001:db8:0:{number:x}::1"), "wrong").await.status == 429);
     }
-    assert_eq!(refused, 10);
-    login("192.0.2.1".to_owned(), PASSWORD).await.problem(429, "too_many_requests");
-    login(home(), PASSWORD).await.expect(200);
+    assert_eq!(refused, 14);
+    login("192.0.2.1".to_owned(), PASSWORD).await.expect(200);
+    for number in 0..60 {
+        login(format!("203.0.112.{number}"), "wrong").await;
+        login(format!("203.0.112.{number}"), "wrong").await;
+    }
+    let refused = login("192.0.2.2".to_owned(), PASSWORD).await;
+    assert_eq!(refused.header("ratelimit-policy"), "\"wrong-passwords-of-email\";q=20;w=600");
+    refused.problem(429, "too_many_requests");
+    for known in [home(), "192.0.2.1".to_owned()] {
+        login(known, PASSWORD).await.expect(200);
+    }
     login(home(), "wrong").await.problem(401, "wrong_credentials");
 }
 
@@ -141,7 +157,10 @@ async fn admins_register_without_a_limit() {
     }
     register(5, None).await.expect(201);
     for by in [None, Some(&server.customer), Some(&server.staff)] {
-        register(6, by).await.problem(429, "too_many_requests");
+        let refused = register(6, by).await;
+        assert!(refused.header_values("ratelimit-policy").contains("\"registrations\";q=1;w=60"));
+        assert!(refused.header_values("ratelimit").contains("\"registrations\";r=0;t="));
+        refused.problem(429, "too_many_requests");
     }
     register(6, Some(&server.admin)).await.expect(201);
 }

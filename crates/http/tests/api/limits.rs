@@ -85,6 +85,23 @@ async fn an_account_sends_only_so_many_bytes() {
     let answer = crate::raw(&server, &chunked).await;
     assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
 
+    // What is refused before any of it is read counts nothing.
+    for (method, path, by, length) in [
+        ("POST", server.orders_path(), &server.customer, 99 * 1024),
+        ("PUT", server.restaurant_path("/menu"), &server.staff, 5 * 1024 * 1024),
+    ] {
+        for _ in 0..3 {
+            let announced = format!(
+                "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nidempotency-key: 4\r\n\
+                 if-match: *\r\nconnection: close\r\ncontent-type: application/json\r\n\
+                 content-length: {length}\r\n\r\n",
+                by.token
+            );
+            let answer = crate::raw(&server, &announced).await;
+            assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        }
+    }
+
     let menu = format!("{}{}", dabba_testkit::menu(), " ".repeat(3 * 1024 * 1024));
     let put = || {
         let request = server.request(Method::PUT, &server.restaurant_path("/menu")).by(&server.staff);
