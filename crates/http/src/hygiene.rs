@@ -65,7 +65,7 @@ fn host_name(value: &str) -> Option<&str> {
             address.parse::<std::net::Ipv6Addr>().ok()?;
             (&value[..address.len() + 2], port)
         }
-        None => value.find(':').map_or((value, ""), |colon| value.split_at(colon)),
+        None => value.split_at(value.bytes().position(|byte| byte == b':').unwrap_or(value.len())),
     };
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     let is_host = host.starts_with('[') || !host.is_empty() && host.bytes().all(is_name);

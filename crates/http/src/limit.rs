@@ -181,6 +181,9 @@ pub(crate) fn client(extensions: &Extensions, headers: &HeaderMap, proxies: &[Ne
 /// last one that is not a proxy's is the client's. The client may have forged what precedes it.
 fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
     let is_proxy = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
+    if !is_proxy(peer) {
+        return peer;
+    }
     let mut client = peer;
     let values = headers.get_all("x-forwarded-for").iter().rev();
     let mut addresses = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));

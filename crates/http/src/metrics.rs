@@ -2,7 +2,7 @@
 
 mod format;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::OnceLock, time::Duration};
 
 use axum::http::{Method, StatusCode};
 use dabba_engine::Engine;
@@ -31,6 +31,19 @@ struct RequestLabels {
 struct RouteLabels {
     method: &'static str,
     route: String,
+}
+
+/// The measurements of the usual answer of one handler, so that such an answer searches for none by its labels.
+#[derive(Debug, Default)]
+pub(crate) struct Usual(OnceLock<UsualAnswer>);
+
+#[derive(Debug)]
+struct UsualAnswer {
+    method: Method,
+    route: String,
+    status: StatusCode,
+    requests: Counter,
+    seconds: Histogram,
 }
 
 /// What the API measures about its requests.
@@ -65,13 +78,37 @@ impl HttpMetrics {
         InFlight(&self.in_flight)
     }
 
-    /// Counts an answered request.
-    pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
-        let method = method_label(method);
-        let labels = RouteLabels { method, route: route.to_owned() };
-        self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
-        let labels = RequestLabels { method, route: labels.route, status: status.as_u16() };
-        self.requests.get_or_create(&labels).inc();
+    /// Counts an answered request. `usual` belongs to the handler; its first success is its usual answer.
+    pub(crate) fn answered(
+        &self,
+        usual: &Usual,
+        method: &Method,
+        route: &str,
+        status: StatusCode,
+        took: Duration,
+    ) {
+        let is_usual = |answer: &&UsualAnswer| {
+            answer.status == status && answer.method == *method && answer.route == route
+        };
+        let seconds = took.as_secs_f64();
+        if let Some(answer) = usual.0.get().filter(is_usual) {
+            answer.seconds.observe(seconds);
+            answer.requests.inc();
+            return;
+        }
+        let labels = RouteLabels { method: method_label(method), route: route.to_owned() };
+        let histogram = self.seconds.get_or_create(&labels).clone();
+        histogram.observe(seconds);
+        let RouteLabels { method: label, route } = labels;
+        let labels = RequestLabels { method: label, route, status: status.as_u16() };
+        let requests = self.requests.get_or_create(&labels).clone();
+        requests.inc();
+        if status.is_success() {
+            let RequestLabels { route, .. } = labels;
+            let method = method.clone();
+            // Another request may have been quicker: its answer is as usual.
+            let _ = usual.0.set(UsualAnswer { method, route, status, requests, seconds: histogram });
+        }
     }
 
     /// All measurements in a format.

@@ -7,6 +7,7 @@ use std::{
     convert::Infallible,
     future::ready,
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
@@ -22,11 +23,13 @@ use dabba_engine::panic_text;
 use futures::{FutureExt as _, future::BoxFuture};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
+use uuid::{Uuid, fmt::Simple};
 
 use self::line::Line;
 pub(crate) use self::line::Seen;
 use crate::{
     App, hygiene, limit,
+    metrics::Usual,
     problem::{CONTENT_TYPE, Code, Problem},
 };
 
@@ -52,7 +55,7 @@ impl<S> Layer<S> for Observe {
     type Service = Observed<S>;
 
     fn layer(&self, inner: S) -> Observed<S> {
-        Observed { app: Arc::clone(&self.app), hosts: Arc::clone(&self.hosts), inner }
+        Observed { app: Arc::clone(&self.app), hosts: Arc::clone(&self.hosts), usual: Arc::default(), inner }
     }
 }
 
@@ -61,6 +64,7 @@ impl<S> Layer<S> for Observe {
 pub(crate) struct Observed<S> {
     app: Arc<App>,
     hosts: Arc<[String]>,
+    usual: Arc<Usual>,
     inner: S,
 }
 
@@ -77,7 +81,7 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let asked = Asked::new(Arc::clone(&self.app), &mut request);
+        let asked = Asked::new(Arc::clone(&self.app), Arc::clone(&self.usual), &mut request);
         match hygiene::check_host(&request, &self.hosts) {
             Ok(()) => Box::pin(asked.answer(self.inner.call(request)).map(Ok)),
             Err(problem) => Box::pin(asked.answer(ready(Ok(problem.into_response()))).map(Ok)),
@@ -88,6 +92,7 @@ where
 /// What is known of a request before it is answered.
 struct Asked {
     app: Arc<App>,
+    usual: Arc<Usual>,
     began: Instant,
     id: HeaderValue,
     method: Method,
@@ -96,17 +101,19 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(app: Arc<App>, request: &mut Request) -> Self {
+    fn new(app: Arc<App>, usual: Arc<Usual>, request: &mut Request) -> Self {
         let began = Instant::now();
         let id = request_id(&app, request.headers());
         let route = request.extensions().get::<MatchedPath>().cloned();
         let client = limit::client(request.extensions(), request.headers(), &app.config.trusted_proxies);
         let line = Line::begin(request, client);
-        Self { app, began, id, method: request.method().clone(), route, line }
+        Self { app, usual, began, id, method: request.method().clone(), route, line }
     }
 
     async fn answer(self, answering: impl Future<Output = Result<Response, Infallible>>) -> Response {
-        let Self { app, began, id, method, route, line } = self;
+        // Pinned here: each function that took the future by value would keep its own copy of it.
+        let answering = pin!(answering);
+        let Self { app, usual, began, id, method, route, line } = self;
         let _in_flight = app.metrics.enter();
         let matched = route.as_ref().map(MatchedPath::as_str);
         let route = matched.unwrap_or(NO_ROUTE);
@@ -122,7 +129,7 @@ impl Asked {
         }
 
         let took = began.elapsed();
-        app.metrics.answered(&method, route, response.status(), took);
+        app.metrics.answered(&usual, &method, route, response.status(), took);
         line.write(&span, matched, &response, refusal.as_ref(), took);
         response
     }
@@ -154,8 +161,10 @@ fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
         (1..=MAX_REQUEST_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
     });
     given.cloned().unwrap_or_else(|| {
-        let made = format!("{:016x}{:016x}", app.engine.random_u64(), app.engine.random_u64());
-        HeaderValue::from_str(&made).unwrap_or(HeaderValue::from_static("none"))
+        let made = Uuid::from_u64_pair(app.engine.random_u64(), app.engine.random_u64());
+        let mut text = [0; Simple::LENGTH];
+        HeaderValue::from_str(made.as_simple().encode_lower(&mut text))
+            .unwrap_or(HeaderValue::from_static("none"))
     })
 }
 
@@ -163,7 +172,7 @@ fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
 async fn bounded(
     app: &App,
     method: &Method,
-    answering: impl Future<Output = Result<Response, Infallible>>,
+    answering: impl Future<Output = Result<Response, Infallible>> + Unpin,
 ) -> Response {
     match tokio::time::timeout(app.config.request_timeout, caught(answering)).await {
         Ok(response) => response,
@@ -182,7 +191,7 @@ async fn bounded(
 
 /// Makes a problem of a panic, so that a defect costs one request and not its connection. What it leaves behind is
 /// what an error in the same place would.
-async fn caught(answering: impl Future<Output = Result<Response, Infallible>>) -> Response {
+async fn caught(answering: impl Future<Output = Result<Response, Infallible>> + Unpin) -> Response {
     match AssertUnwindSafe(answering).catch_unwind().await {
         Ok(Ok(response)) => response,
         Err(panic) => {
@@ -206,7 +215,7 @@ mod tests {
     /// Proves that a panic is answered as a problem that does not say what the panic said.
     #[tokio::test]
     async fn a_panic_is_a_problem_and_stays_in_the_log() {
-        let mut response = caught(async { panic!("the secret is 42") }).await;
+        let mut response = caught(pin!(async { panic!("the secret is 42") })).await;
         let problem = response.extensions().get::<Problem>().unwrap();
         assert_eq!(problem.log_text(), Some("a handler panicked: the secret is 42"));
         complete(&mut response, "id-1");

@@ -1,6 +1,6 @@
 //! Conditional requests (RFC 9110, section 13): `If-Match`, `If-None-Match`, and the tags they name.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 
 use axum::{
     extract::FromRequestParts,
@@ -12,11 +12,15 @@ use crate::problem::{Problem, Result};
 
 /// Most tags that one header may list.
 const MAX_TAGS: usize = 32;
+/// Length of the longest tag that is made, in bytes: three numbers of ten digits, two hyphens and two quotes.
+const MAX_TAG_LENGTH: usize = 34;
 
 /// The entity tag of a version or revision, or of whatever else an [`EntityTag`] stands for.
 pub(crate) fn etag(version: impl EntityTag) -> HeaderValue {
-    // Digits, hyphens and quotes always make a header.
-    HeaderValue::from_str(&format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
+    let mut tag = String::with_capacity(MAX_TAG_LENGTH);
+    // Writing to a string cannot fail, and digits, hyphens and quotes always make a header.
+    let _ = write!(tag, "\"{version}\"");
+    HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"0\""))
 }
 
 /// What an entity tag stands for. It is written as the tag's text between the quotes.

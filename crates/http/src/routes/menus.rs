@@ -116,6 +116,9 @@ impl<'a> MenuBody<'a> {
     }
 }
 
+/// Number of headers of a response with a menu.
+const HEADERS_OF_MENU: usize = 12;
+
 /// What the entity tag of a menu stands for: `7-12-3`, or `7` for a menu with any availability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct MenuTag {
@@ -176,6 +179,8 @@ fn represent(entry: &CatalogueEntry, now: Timestamp) -> Result<Response> {
         return Err(Problem::internal("the menu is not shown, as logged when it was first asked for"));
     }
     let mut response = Body::from(body).into_response();
+    // Room for the headers of every response as well: menus are read more than anything else.
+    response.headers_mut().reserve(HEADERS_OF_MENU);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     set_revision_headers(&mut response, MenuTag::new(entry, now));
     Ok(response)

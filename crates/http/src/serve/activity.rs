@@ -41,6 +41,8 @@ pub(super) struct Activity {
     is_closed: AtomicBool,
     /// Whether the connection has to end after its requests.
     is_stopping: AtomicBool,
+    /// Whether a response has begun since the connection's task was polled.
+    has_had_turn: AtomicBool,
     waker: AtomicWaker,
     /// Its place among the open connections. Written under the registry's lock.
     pub(super) index: AtomicUsize,
@@ -78,6 +80,7 @@ impl Activity {
             unsent: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
+            has_had_turn: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             index: AtomicUsize::new(0),
         }
@@ -105,6 +108,17 @@ impl Activity {
         self.answered.fetch_add(1, Ordering::Relaxed);
         self.waiting_since.store(self.now(), Ordering::Relaxed);
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The connection's task is polled: the connection may begin one response.
+    pub(super) fn begin_turn(&self) {
+        self.has_had_turn.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns whether the connection may begin a response in this poll of its task. Further responses wait for the next poll, so
+    /// that a client that sends many requests at once delays others by one request each time.
+    pub(super) fn take_turn(&self) -> bool {
+        !self.has_had_turn.swap(true, Ordering::Relaxed)
     }
 
     /// The body of a request begins to arrive.

@@ -87,11 +87,13 @@ impl Drop for Received {
 pub(super) struct Sent {
     inner: Body,
     in_flight: InFlight,
+    /// Whether the response has had its turn.
+    has_begun: bool,
 }
 
 impl Sent {
     pub(super) const fn new(inner: Body, in_flight: InFlight) -> Self {
-        Self { inner, in_flight }
+        Self { inner, in_flight, has_begun: false }
     }
 }
 
@@ -103,6 +105,13 @@ impl HttpBody for Sent {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if !self.has_begun {
+            if !self.in_flight.0.activity.take_turn() {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.has_begun = true;
+        }
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
         if let Some(Ok(frame)) = &frame {
             self.in_flight.0.hold_unsent(frame.data_ref().map_or(0, Bytes::len));

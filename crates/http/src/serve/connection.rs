@@ -1,12 +1,13 @@
 //! One connection, from its first byte to its end.
 
-use std::{convert::Infallible, future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, task::Poll};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, task::Poll};
 
 use axum::{
     Router,
     extract::{ConnectInfo, Request},
     http::StatusCode,
 };
+use futures::TryFutureExt as _;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -38,11 +39,8 @@ pub(super) async fn run(
         let in_flight = InFlight::begin(&answered);
         let mut request = request.map(|body| received(body, &answered));
         request.extensions_mut().insert(ConnectInfo(address));
-        let answering = app.clone().call(request);
-        async move {
-            let Ok(response) = answering.await;
-            Ok::<_, Infallible>(response.map(|body| Sent::new(body, in_flight)))
-        }
+        // No async block, which would keep its own copy of the future.
+        app.clone().call(request).map_ok(|response| response.map(|body| Sent::new(body, in_flight)))
     });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     // The timeouts of the head and of an idle connection are this module's: the builder knows one for both.
@@ -56,9 +54,11 @@ pub(super) async fn run(
     let mut serving = pin!(builder.serve_connection(stream, service));
     let activity = &place.activity;
     let mut timer = pin!(sleep_until(activity.deadline().unwrap_or_else(Instant::now)));
+    let mut is_timer_polled = false;
     let mut is_told_to_stop = false;
     poll_fn(|context| {
         activity.register(context.waker());
+        activity.begin_turn();
         if activity.is_closed() {
             return Poll::Ready(());
         }
@@ -75,11 +75,17 @@ pub(super) async fn run(
         if is_told_to_stop && activity.is_at_rest() {
             return Poll::Ready(());
         }
-        // A deadline that moves away is noticed when the timer fires, so most requests set no timer.
+        // A deadline that moves away is noticed when the timer fires, so most requests neither set nor poll the timer: it keeps
+        // this task's waker.
         while let Some(deadline) = activity.deadline() {
             if deadline < timer.deadline() {
                 timer.as_mut().reset(deadline);
+                is_timer_polled = false;
             }
+            if is_timer_polled && !timer.is_elapsed() {
+                break;
+            }
+            is_timer_polled = true;
             if timer.as_mut().poll(context).is_pending() {
                 break;
             }
@@ -88,6 +94,7 @@ pub(super) async fn run(
                 return Poll::Ready(());
             }
             timer.as_mut().reset(deadline);
+            is_timer_polled = false;
         }
         Poll::Pending
     })
@@ -114,5 +121,59 @@ fn status_of_refusal(error: &hyper::Error) -> Option<StatusCode> {
         Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     } else {
         Some(StatusCode::BAD_REQUEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::{ConnectionMetrics, ServeOptions, serve::registry::Registry};
+
+    /// Requests that the client sends at once. All of their heads fit into the connection's buffer.
+    const PIPELINED: usize = 100;
+
+    /// Proves that a client that sends many requests at once gets all responses, and that other tasks run after each request.
+    #[tokio::test]
+    async fn other_tasks_run_between_pipelined_requests() {
+        let handled = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&handled);
+        let count = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            std::future::ready("done")
+        };
+        let registry = Arc::new(Registry::new(ServeOptions::default(), ConnectionMetrics::default()));
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let Ok(place) = registry.enter(address.ip()) else { panic!("no room") };
+        let (mut client, server) = tokio::io::duplex(1024 * 1024);
+        let app = Router::new().route("/", get(count));
+        client.write_all("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(PIPELINED).as_bytes()).await.unwrap();
+        let serving = tokio::spawn(run(server, address, place, app));
+
+        // The runtime has one thread, so this task and the connection's take turns.
+        let mut before = 0;
+        let mut maximum = 0;
+        let watching = tokio::spawn(poll_fn(move |context| {
+            let now = handled.load(Ordering::Relaxed);
+            maximum = maximum.max(now - before);
+            before = now;
+            if now == PIPELINED {
+                return Poll::Ready(maximum);
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }));
+        let maximum = watching.await.unwrap();
+        // The next request is begun before its response waits for a turn.
+        assert!(maximum <= 2, "{maximum} requests in one turn");
+        client.shutdown().await.unwrap();
+        let mut responses = String::new();
+        client.read_to_string(&mut responses).await.unwrap();
+        assert_eq!(responses.matches("HTTP/1.1 200 OK").count(), PIPELINED);
+        serving.await.unwrap();
     }
 }
