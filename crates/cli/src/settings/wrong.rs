@@ -23,11 +23,15 @@ pub(super) fn in_environment() -> Vec<String> {
     for field in Settings::META.fields {
         let Some(variable) = documentation::variable(field) else { continue };
         // An empty variable of a number or a choice counts as absent.
-        let value = std::env::var_os(variable).filter(|value| !value.is_empty());
-        let Some(refusal) = value.and_then(|value| refusal(field.name, &value)) else { continue };
-        match refusal {
-            Refusal::OfBoolean { found } if is_boolean(&found) => {}
-            refusal => wrong.push(format!("{variable} {}", refusal.text())),
+        let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else { continue };
+        if value.to_str().is_none() {
+            wrong.push(format!("{variable} must be text in UTF-8"));
+            continue;
+        }
+        match refusal(field.name, &value) {
+            None => {}
+            Some(Refusal::OfBoolean { found }) if is_boolean(&found) => {}
+            Some(refusal) => wrong.push(format!("{variable} {}", refusal.text())),
         }
     }
     wrong

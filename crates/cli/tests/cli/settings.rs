@@ -1,6 +1,6 @@
 //! The settings: which source wins, and what is said of a wrong one.
 
-use std::fs;
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _};
 
 use super::support::{dabba, failure, stdout};
 
@@ -134,6 +134,11 @@ fn every_wrong_value_is_listed_at_once() {
         .output()
         .unwrap();
     assert!(String::from_utf8(output.stderr).unwrap().contains("absent.toml"));
+    let not_text = OsStr::from_bytes(&[0xff]);
+    let output =
+        dabba(directory.path(), &["settings", "--check"]).env("DABBA_DATA", not_text).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("wrong settings: DABBA_DATA must be text in UTF-8"), "{text}");
 }
 
 /// Proves that no setting repeats a secret that stands in the place of its value, in the environment or in the file.
