@@ -8,7 +8,13 @@ use dabba_sim::Client;
 
 use super::{CLOSING_TIME, DataArguments, TOKEN_VARIABLE, block_on};
 use crate::{
-    data, databases::Opened, demo_data, failure::Failure, redaction::shown_url, sandbox, settings::WebUrl,
+    data,
+    databases::{Databases, Opened},
+    demo_data,
+    failure::Failure,
+    redaction::shown_url,
+    sandbox,
+    settings::WebUrl,
 };
 
 /// Reads the URL of a server. Users, passwords and parameters are refused: the token is all that a server asks for.
@@ -66,7 +72,8 @@ impl PlaceArguments {
         }
         let (settings, databases) = self.settings.load_existing()?;
         block_on(async {
-            let opened = if action.reads_only() {
+            // An embedded database that was copied is out of date, so nothing is listed from it either.
+            let opened = if action.reads_only() && matches!(databases, Databases::Postgres(_)) {
                 databases.open_to_read(&settings).await
             } else {
                 databases.open(&settings).await
