@@ -287,6 +287,21 @@ mod tests {
         assert_eq!((known.cursor, known.by_subject.len(), known.by_revision.len()), (8, 3, 3));
     }
 
+    /// Proves that the age is that of the last read that succeeded, and grows while there is none.
+    #[tokio::test(start_paused = true)]
+    async fn the_age_is_that_of_the_last_read() {
+        let revocations = Revocations::new(&EngineConfig::default());
+        for already_read in [false, true] {
+            if already_read {
+                revocations.known.write().unwrap().caught_up_at = Some(Instant::now());
+            }
+            let before = revocations.age();
+            tokio::time::advance(Duration::from_secs(5)).await;
+            assert_eq!(revocations.age(), before + Duration::from_secs(5));
+        }
+        assert_eq!(revocations.age(), Duration::from_secs(5));
+    }
+
     /// Proves that a subject of a kind that a newer version added is passed over.
     #[test]
     fn a_newer_kind_of_subject_is_passed_over() {

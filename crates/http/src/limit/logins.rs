@@ -8,7 +8,7 @@
 //! - the e-mail address, for all networks. There are two: the first [`FIRST_FAILURES`] failures of a network take from a bucket
 //!   that holds those of [`NEW_NETWORKS`] networks, all later ones from one that is [`MANY`] times as large as that of one network.
 //!
-//! So an attacker with fewer networks than [`NEW_NETWORKS`] uses up the bucket of later failures, and the owner still signs in from
+//! So an attacker with fewer sites than [`NEW_NETWORKS`] uses up the bucket of later failures, and the owner still signs in from
 //! any network that has not failed, on any server, also after a restart. All networks of a botnet together have the sum of the two.
 //! A network from which somebody has signed in to the account lately takes from neither, so the owner at home is not concerned
 //! even by a botnet, for as long as this server runs.
