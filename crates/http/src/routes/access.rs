@@ -252,8 +252,9 @@ async fn set_password(
     } else {
         app.engine.set_password(&caller, id, new, key).await
     };
-    // A revoked token learns about the password too, if its key is known.
-    app.limits.end_login(&attempt, &set, |error| is_revoked || is_wrong_password(error));
+    // A revoked token learns about the password of its own account too, if its key is known.
+    let is_guess = |error: &Error| matches!(error, Error::TokenRevoked) && caller.account_id == id;
+    app.limits.end_login(&attempt, &set, |error| is_guess(error) || is_wrong_password(error));
     let AccountAnswer { replayed, .. } = set?;
     Ok(mark(StatusCode::NO_CONTENT.into_response(), replayed))
 }

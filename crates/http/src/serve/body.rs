@@ -11,6 +11,12 @@ use hyper::body::{Frame, Incoming, SizeHint};
 
 use super::registry::Place;
 
+/// Size of a frame of a body up to which its bytes are copied. A smaller frame may be a few bytes of a large buffer, and would
+/// keep all of it.
+const MAX_COPIED: usize = 8 * 1024;
+/// What a frame costs besides its bytes: its entry in the list of frames, and what the allocator needs.
+pub(super) const FRAME_COST: usize = 64;
+
 /// A request that is being answered. Ends when its response has been handed over, or with the connection.
 pub(super) struct InFlight(pub(super) Arc<Place>);
 
@@ -39,6 +45,11 @@ struct Received {
     place: Arc<Place>,
 }
 
+/// The same bytes in no larger a buffer than they need.
+fn compact(bytes: Bytes) -> Bytes {
+    if bytes.len() < MAX_COPIED { Bytes::copy_from_slice(&bytes) } else { bytes }
+}
+
 /// The body of a request on this connection.
 pub(super) fn received(inner: Incoming, place: &Arc<Place>) -> Body {
     if inner.is_end_stream() {
@@ -59,13 +70,13 @@ impl HttpBody for Received {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
         match &frame {
             Some(Ok(frame)) => {
-                if !self.place.hold_received(frame.data_ref().map_or(0, Bytes::len)) {
+                if !self.place.hold_received(FRAME_COST + frame.data_ref().map_or(0, Bytes::len)) {
                     return Poll::Ready(Some(Err(NoRoom.into())));
                 }
             }
             _ => self.place.activity.end_body(),
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(compact)).map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -125,5 +136,20 @@ impl HttpBody for Sent {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that a small piece does not keep the buffer in which it arrived, and that a large one is not copied.
+    #[test]
+    fn a_small_piece_has_a_buffer_of_its_own() {
+        let buffer = Bytes::from(vec![b'a'; 2 * MAX_COPIED]);
+        for (length, is_copied) in [(1, true), (MAX_COPIED - 1, true), (MAX_COPIED, false)] {
+            let piece = compact(buffer.slice(..length));
+            assert_eq!((piece.len(), piece.as_ptr() != buffer.as_ptr()), (length, is_copied));
+        }
     }
 }

@@ -15,6 +15,7 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    task::coop::has_budget_remaining,
     time::{Instant, sleep_until},
 };
 use tower::Service as _;
@@ -85,7 +86,8 @@ pub(super) async fn run(
             if is_timer_polled && !timer.is_elapsed() {
                 break;
             }
-            is_timer_polled = true;
+            // Without budget, the timer yields and does not keep the waker.
+            is_timer_polled = has_budget_remaining();
             if timer.as_mut().poll(context).is_pending() {
                 break;
             }

@@ -245,6 +245,20 @@ async fn slow_bodies_make_room() {
     timeout(PATIENCE, closed).await.expect("three fit");
 }
 
+/// Proves that a body counts with what its pieces cost: many small pieces take no more memory than the limit, either.
+#[tokio::test]
+async fn pieces_of_a_body_count() {
+    const PIECES: usize = 1_000;
+    let server = serving(|options| options.max_received_bytes = 20_000).await;
+    let mut connection = connect(&server, "127.0.0.2").await;
+    let head = "POST /v1/tokens HTTP/1.1\r\nHost: dabba\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    // The server may have closed it before.
+    let _ = connection.write_all(format!("{head}{}", "1\r\n \r\n".repeat(PIECES)).as_bytes()).await;
+    let refusal = until_closed(&mut connection).await;
+    assert!(refusal.starts_with(b"HTTP/1.1 503"), "{}", String::from_utf8_lossy(&refusal));
+    orders_are_taken(&server, "after").await;
+}
+
 /// Proves that a server that is told to stop does not wait for connections without a request, nor for clients that read nothing.
 #[tokio::test]
 async fn a_server_that_stops_waits_for_no_idle_client() {
