@@ -36,10 +36,11 @@ pub(crate) fn warn(settings: &Settings, config: Option<&Path>) {
 }
 
 /// The mode of a file that others may read, and the mode that it should have. A file of another user, such as `root`, is read by
-/// its group: it may be the service's.
+/// its group: it may be the service's. So may the group of a file of `root`, when `root` runs a command.
 fn excess(path: &Path) -> Option<(u32, u32)> {
     let metadata = fs::metadata(path).ok()?;
-    let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
+    let is_for_service = metadata.uid() == 0 && metadata.gid() != 0;
+    let is_own = metadata.uid() == rustix::process::geteuid().as_raw() && !is_for_service;
     let mode = metadata.permissions().mode() & 0o777;
     let (wanted, least) = match (is_own, metadata.is_dir()) {
         (true, true) => (0o700, 0o400),

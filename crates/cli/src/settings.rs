@@ -296,8 +296,8 @@ pub(crate) struct Settings {
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) tokens_per_address_limit: Bounded<1, 1_000_000>,
 
-    /// Maximum number of accounts registered from one client address (of IPv6, a /64) in an hour, other than by admins; ten times
-    /// as many from an IPv6 /48. 1 to 1,000,000; default 20.
+    /// Maximum number of attempts to register an account from one client address (of IPv6, a /64) in an hour, other than by
+    /// admins; ten times as many from an IPv6 /48. Refused attempts and retries count. 1 to 1,000,000; default 20.
     #[config(env = "DABBA_ACCOUNTS_PER_ADDRESS_LIMIT", default = 20)]
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) accounts_per_address_limit: Bounded<1, 1_000_000>,
@@ -404,6 +404,13 @@ impl Settings {
 
     /// Refuses what does not fit together.
     fn check(&self) -> Result<(), Failure> {
+        if is_database_url(&self.data.to_string_lossy()) {
+            return Err(Failure::new(
+                "wrong settings: data must be a directory, not the URL of a database: give that with --database, DABBA_DATABASE \
+                 or database"
+                    .to_owned(),
+            ));
+        }
         if self.data.exists() && !self.data.is_dir() {
             return Err(Failure::new(format!(
                 "wrong settings: data must be a directory, and {} is none: name the directory with the embedded database",

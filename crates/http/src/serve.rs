@@ -56,6 +56,11 @@ pub const MAX_RECEIVED_BYTES: usize = 64 * 1024 * 1024;
 /// whose clients have taken nothing for the longest time.
 pub const MAX_UNSENT_BYTES: usize = 64 * 1024 * 1024;
 
+/// Maximum number of bytes of responses that the kernel takes for a connection before it can send them. What the client's window
+/// allows is not among them, so that the limit costs no throughput.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT_IN_KERNEL: u32 = 64 * 1024;
+
 /// Pause after a failure to accept a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Minimum time between two log lines about such failures.
@@ -146,14 +151,49 @@ fn begin(stream: TcpStream, address: SocketAddr, app: &Router, registry: &Arc<Re
             return;
         }
     };
-    // Answers are small; waiting to fill a packet would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection keeps its delay");
+    if let Err(error) = prepare(&stream) {
+        tracing::debug!(%error, "a connection keeps the system's options");
     }
     tokio::spawn(connection::run(stream, address, place, app.clone()));
+}
+
+/// Sets the options of a connection's socket.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    // Answers are small; waiting to fill a packet would only delay them.
+    stream.set_nodelay(true)?;
+    // Otherwise the kernel takes megabytes for each client that reads nothing, and the memory that the machine has for all
+    // connections is used up.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT_IN_KERNEL)?;
+    Ok(())
 }
 
 fn is_of_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    /// Proves that a client that reads nothing takes little of the kernel's memory.
+    #[tokio::test]
+    async fn the_kernel_takes_little_for_a_client_that_reads_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpSocket::new_v4().unwrap();
+        client.set_recv_buffer_size(4_096).unwrap();
+        let _client = client.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        prepare(&stream).unwrap();
+        let block = [0; 16 * 1024];
+        let mut taken = 0;
+        stream.writable().await.unwrap();
+        while let Ok(count) = stream.try_write(&block) {
+            taken += count;
+        }
+        assert!(taken <= 3 * 64 * 1024, "{taken} bytes");
+    }
 }

@@ -188,13 +188,19 @@ impl FromStr for LogFilter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match tracing_subscriber::EnvFilter::try_new(text) {
-            Ok(_) => Ok(Self(text.to_owned())),
-            Err(_) => Err(format!(
-                "must be a log filter, such as info or info,dabba_engine=debug, not {:?}",
-                shown(text)
-            )),
+        // The filter would take such a word, `warning` for example, as a module, and log nothing.
+        let is_level = |word: &str| {
+            !word.trim().is_empty() && word.trim().parse::<tracing::level_filters::LevelFilter>().is_ok()
+        };
+        let mut words = text.split(',').filter(|directive| !directive.contains('='));
+        if words.all(is_level) && tracing_subscriber::EnvFilter::try_new(text).is_ok() {
+            return Ok(Self(text.to_owned()));
         }
+        Err(format!(
+            "must be a level (off, error, warn, info, debug, trace), or levels of modules as in info,dabba_engine=debug, not \
+             {:?}",
+            shown(text)
+        ))
     }
 }
 
@@ -492,7 +498,9 @@ mod tests {
     #[test]
     fn log_settings_are_checked_when_read() {
         assert!("info,dabba_engine=debug".parse::<LogFilter>().is_ok());
-        assert!("dabba=loud".parse::<LogFilter>().unwrap_err().starts_with("must be a log filter"));
+        for wrong in ["dabba=loud", "warning", "inof", "", "info,dabba_engine"] {
+            assert!(wrong.parse::<LogFilter>().unwrap_err().starts_with("must be a level"), "{wrong}");
+        }
         assert!("xml".parse::<LogFormat>().is_err());
     }
 }

@@ -75,12 +75,17 @@ impl Move {
                 "CREATE TRIGGER slow BEFORE INSERT ON {table} FOR EACH STATEMENT EXECUTE FUNCTION slow();"
             )
         });
-        slow.ask(&format!(
-            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
-             'BEGIN PERFORM pg_sleep(0.03); RETURN NULL; END'; {}",
-            triggers.concat()
-        ));
+        slow.set_pause(0.03);
+        slow.ask(&triggers.concat());
         slow
+    }
+
+    /// Sets the time in seconds that the target of a slow copy takes for each page.
+    fn set_pause(&self, seconds: f64) {
+        self.ask(&format!(
+            "CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END'"
+        ));
     }
 
     fn data(&self) -> &Path {
@@ -235,6 +240,8 @@ fn a_copy_that_is_killed_goes_on() {
 #[test]
 fn a_copy_that_is_cut_off_or_has_company_goes_on() {
     let moved = Move::slow();
+    // Long enough for a loaded machine to notice the progress and to interrupt the next page.
+    moved.set_pause(2.0);
     let copying = moved.begin(1);
     moved.ask(&format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -252,6 +259,7 @@ fn a_copy_that_is_cut_off_or_has_company_goes_on() {
     assert!(!copying.wait_with_output().unwrap().status.success());
     assert!(!moved.is_finished());
 
+    moved.set_pause(0.03);
     // A copy of the same file elsewhere: the lock of the file does not keep the two apart.
     let twin = Move { url: moved.url.clone(), database: moved.database.clone(), ..Move::migrated() };
     fs::copy(moved.file(), twin.file()).unwrap();

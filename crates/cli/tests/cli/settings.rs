@@ -48,7 +48,7 @@ fn a_wrong_variable_is_named() {
         ("DABBA_REQUEST_TIMEOUT_SECONDS", "0", "must be a whole number from 1 to 600, not 0"),
         ("DABBA_REQUEST_TIMEOUT_SECONDS", "soon", "must be a whole number from 1 to 600, not soon"),
         ("DABBA_MIGRATE", "perhaps", "must be true or false, not \"perhaps\""),
-        ("DABBA_LOG", "dabba=loud", "log filter"),
+        ("DABBA_LOG", "warning", "must be a level"),
     ] {
         let output = dabba(directory.path(), &["serve"]).env(name, value).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();

@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use governor::{
     RateLimiter,
-    clock::Clock,
+    clock::{Clock, Reference as _},
     middleware::NoOpMiddleware,
     nanos::Nanos,
     state::{InMemoryState, NotKeyed, StateStore},
@@ -42,6 +42,8 @@ pub(super) struct Buckets<C: Clock> {
     limiter: RateLimiter<u64, Table, C, NoOpMiddleware<C::Instant>>,
     table: Table,
     clock: C,
+    /// When the limiter began, from which it counts its times.
+    began: C::Instant,
     /// The time in which a bucket regains what one request takes.
     interval: Nanos,
 }
@@ -57,8 +59,9 @@ impl<C: Clock + Clone> Buckets<C> {
             .time_to_idle(rate.per.max(MIN_IDLE))
             .build();
         let table = Table(table);
+        let began = clock.now();
         let limiter = RateLimiter::new(quota, table.clone(), clock.clone());
-        Self { name, rate, limiter, table, clock, interval: interval.into() }
+        Self { name, rate, limiter, table, clock, began, interval: interval.into() }
     }
 
     /// Takes from the bucket of a key. If the bucket is empty, returns after which time it is not.
@@ -69,12 +72,16 @@ impl<C: Clock + Clone> Buckets<C> {
         })
     }
 
-    /// Gives back what was taken.
+    /// Gives back what was taken. A bucket that is full again is dropped: it must not displace one that is not.
     pub(super) fn give_back(&self, key: u64) {
-        let Ok(()) = self.table.measure_and_replace(&key, |full_at| {
+        let now = self.clock.now().duration_since(self.began);
+        let Ok(is_full) = self.table.measure_and_replace(&key, |full_at| {
             let full_at = full_at.unwrap_or(Nanos::from(0)).saturating_sub(self.interval);
-            Ok::<_, Infallible>(((), full_at))
+            Ok::<_, Infallible>((full_at <= now, full_at))
         });
+        if is_full {
+            self.fill(key);
+        }
     }
 
     /// Fills the bucket of a key.

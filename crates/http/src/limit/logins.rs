@@ -13,7 +13,7 @@
 //! A network from which somebody has signed in to the account lately takes from neither, so the owner at home is not concerned
 //! even by a botnet, for as long as this server runs.
 //!
-//! Each attempt costs much time and memory, right or wrong. So a site has only [`MAX_AT_ONCE`] at a time, and cannot keep others from
+//! Each attempt costs much time and memory, right or wrong. So a network has only [`MAX_AT_ONCE`] at a time, a site [`MAX_OF_SITE_AT_ONCE`], and neither can keep others from
 //! signing in by many right passwords.
 //!
 //! A network is an IPv4 address or the first 64 bits of an IPv6 address. Many networks belong to one site, the first 48 bits of an
@@ -50,10 +50,14 @@ const MAX_KNOWN_NETWORKS: u64 = 65_536;
 /// For how long a network is remembered after somebody has signed in from it.
 const KNOWN_FOR: Duration = Duration::from_hours(90 * 24);
 
-/// Maximum number of attempts of a site that are being verified or wait for that.
+/// Maximum number of attempts of a network that are being verified or wait for that.
 const MAX_AT_ONCE: usize = 8;
 
-/// Time after which a site with so many attempts may try again.
+/// Maximum number of attempts of a site that are being verified or wait for that. More than of one network, since a provider may
+/// give the networks of a site to many customers.
+const MAX_OF_SITE_AT_ONCE: usize = 3 * MAX_AT_ONCE;
+
+/// Time after which a network or a site with so many attempts may try again.
 const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
 
 /// The names of the limits, as the `RateLimit` headers show them.
@@ -72,6 +76,7 @@ pub(crate) struct Logins<C: Clock> {
     everywhere: Buckets<C>,
     known: Cache<u64, ()>,
     running: Arc<Running>,
+    running_of_sites: Arc<Running>,
     /// With keys of its own, so that nobody can choose addresses that share a bucket.
     hashes: RandomState,
 }
@@ -103,11 +108,12 @@ enum Taken {
 #[derive(Debug)]
 pub(crate) struct Attempt {
     _place: RunningPlace,
+    _place_of_site: Option<RunningPlace>,
     keys: Keys,
     taken: Vec<Taken>,
 }
 
-/// The attempts that are being verified, by site.
+/// The attempts that are being verified, by network or by site.
 #[derive(Debug, Default)]
 struct Running(Mutex<HashMap<u64, usize>>);
 
@@ -116,32 +122,32 @@ impl Running {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>, site: u64) -> Result<RunningPlace, Refusal> {
+    fn enter(self: &Arc<Self>, place: u64, maximum: usize) -> Result<RunningPlace, Refusal> {
         let mut running = self.lock();
-        let count = running.entry(site).or_default();
-        if *count >= MAX_AT_ONCE {
+        let count = running.entry(place).or_default();
+        if *count >= maximum {
             return Err(Refusal::busy(RETRY_WHEN_BUSY));
         }
         *count += 1;
         drop(running);
-        Ok(RunningPlace { running: Arc::clone(self), site })
+        Ok(RunningPlace { running: Arc::clone(self), place })
     }
 }
 
-/// The place of an attempt among those of its site. Free again when this is dropped.
+/// The place of an attempt among those of its network or site. Free again when this is dropped.
 #[derive(Debug)]
 struct RunningPlace {
     running: Arc<Running>,
-    site: u64,
+    place: u64,
 }
 
 impl Drop for RunningPlace {
     fn drop(&mut self) {
         let mut running = self.running.lock();
-        if let Some(count) = running.get_mut(&self.site) {
+        if let Some(count) = running.get_mut(&self.place) {
             *count -= 1;
             if *count == 0 {
-                running.remove(&self.site);
+                running.remove(&self.place);
             }
         }
     }
@@ -174,6 +180,7 @@ impl<C: Clock + Clone> Logins<C> {
                 .time_to_idle(KNOWN_FOR)
                 .build(),
             running: Arc::default(),
+            running_of_sites: Arc::default(),
             hashes: RandomState::new(),
         }
     }
@@ -190,9 +197,14 @@ impl<C: Clock + Clone> Logins<C> {
             site: self.hashes.hash_one(site),
             email: self.hashes.hash_one(&email),
         };
-        let place = self.running.enter(keys.site)?;
-        let mut attempt = Attempt { _place: place, keys, taken: Vec::with_capacity(6) };
-        match self.take_all(&mut attempt, client.has_many_networks()) {
+        let place = self.running.enter(keys.network, MAX_AT_ONCE)?;
+        // An IPv4 address is a network and a site.
+        let is_of_site = client.has_many_networks();
+        let place_of_site =
+            is_of_site.then(|| self.running_of_sites.enter(keys.site, MAX_OF_SITE_AT_ONCE)).transpose()?;
+        let mut attempt =
+            Attempt { _place: place, _place_of_site: place_of_site, keys, taken: Vec::with_capacity(6) };
+        match self.take_all(&mut attempt, is_of_site) {
             Ok(()) => Ok(attempt),
             Err(refusal) => {
                 self.withdraw(&attempt);
@@ -368,18 +380,37 @@ mod tests {
         assert_eq!(failures(&logins, "2001:db8:1::1", "ada@example.org", 1), 1);
     }
 
-    /// Proves that a site has only a few attempts at a time, however many networks it has.
+    /// Proves that attempts of which nothing was learnt leave nothing behind, so that they displace no failures.
+    #[test]
+    fn withdrawn_attempts_take_no_room() {
+        let clock = FakeRelativeClock::default();
+        let logins = logins(&clock);
+        let failed = failures(&logins, "192.0.2.1", "ada@example.org", 1);
+        for number in 0..50 {
+            let attempt = logins.begin(from("192.0.2.2"), &format!("a{number}@example.org")).unwrap();
+            logins.withdraw(&attempt);
+        }
+        assert_eq!(
+            (failed, logins.here.count(), logins.first.count(), logins.newcomers.count()),
+            (1, 1, 1, 1)
+        );
+    }
+
+    /// Proves that a network leaves room to others of its site, and that a site has only a few attempts at a time, however many
+    /// networks it has.
     #[test]
     fn a_site_does_not_keep_others_waiting() {
         let logins = logins(&FakeRelativeClock::default());
-        let begin = |site: u8, network: usize| {
-            logins.begin(from(&format!("2001:db8:{site}:{network:x}::1")), &format!("a{network}@example.org"))
+        let begin = |site: u8, network: usize, number: usize| {
+            logins.begin(from(&format!("2001:db8:{site}:{network:x}::1")), &format!("a{number}@example.org"))
         };
-        let running: Vec<Attempt> = (0..MAX_AT_ONCE).map(|network| begin(1, network).unwrap()).collect();
-        begin(1, 100).unwrap_err();
-        assert!(begin(2, 100).is_ok());
+        let mut running: Vec<Attempt> = (0..MAX_AT_ONCE).map(|number| begin(1, 0, number).unwrap()).collect();
+        begin(1, 0, 100).unwrap_err();
+        running.extend((MAX_AT_ONCE..MAX_OF_SITE_AT_ONCE).map(|number| begin(1, number, number).unwrap()));
+        begin(1, 100, 100).unwrap_err();
+        assert!(begin(2, 100, 100).is_ok());
         drop(running);
-        assert!(begin(1, 100).is_ok());
+        assert!(begin(1, 100, 100).is_ok());
     }
 
     /// Proves that an attacker with a whole site of IPv6 networks and 16 IPv4 addresses does not keep the owner from signing in from

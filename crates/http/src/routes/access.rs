@@ -247,13 +247,15 @@ async fn set_password(
     // Who has a token may not try passwords more often than others. The key of the limit is the account's id, since the
     // caller states no address.
     let attempt = app.limits.begin_login(client, &id.to_string())?;
+    let has_key = key.is_some();
     let set = if is_revoked {
         app.engine.set_password_again(&caller, id, new, key).await
     } else {
         app.engine.set_password(&caller, id, new, key).await
     };
     // A revoked token learns about the password of its own account too, if its key is known.
-    let is_guess = |error: &Error| matches!(error, Error::TokenRevoked) && caller.account_id == id;
+    let is_retry = caller.account_id == id && has_key;
+    let is_guess = |error: &Error| matches!(error, Error::TokenRevoked) && is_retry;
     app.limits.end_login(&attempt, &set, |error| is_guess(error) || is_wrong_password(error));
     let AccountAnswer { replayed, .. } = set?;
     Ok(mark(StatusCode::NO_CONTENT.into_response(), replayed))
