@@ -81,7 +81,7 @@ fn a_reader_that_goes_away_ends_a_command_quietly() {
     assert_eq!(output.status.code(), Some(141));
 }
 
-/// Proves that a command whose output cannot be written fails and says so, whoever makes its text.
+/// Proves that a command whose output cannot be written fails and says so, for each source of the text.
 #[test]
 fn output_that_cannot_be_written_is_a_failure() {
     let directory = tempfile::tempdir().unwrap();

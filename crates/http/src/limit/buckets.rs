@@ -72,7 +72,7 @@ impl<C: Clock + Clone> Buckets<C> {
         })
     }
 
-    /// Gives back what was taken. A bucket that is full again is dropped: it must not displace one that is not.
+    /// Returns what an attempt took. Evicts a bucket that is full again, so that it displaces no other bucket.
     pub(super) fn give_back(&self, key: u64) {
         let now = self.clock.now().duration_since(self.began);
         let Ok(is_full) = self.table.measure_and_replace(&key, |full_at| {

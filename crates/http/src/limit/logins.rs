@@ -17,7 +17,7 @@
 //! signing in by many right passwords.
 //!
 //! A network is an IPv4 address or the first 64 bits of an IPv6 address. Many networks belong to one site, the first 48 bits of an
-//! IPv6 address: whoever has one network of a site may have all of them. A site has as many failures for an e-mail address as a
+//! IPv6 address: an attacker with one network of a site may have all of them. A site has as many failures for an e-mail address as a
 //! network, and [`MANY`] times as many for all e-mail addresses.
 
 use std::{
@@ -380,7 +380,7 @@ mod tests {
         assert_eq!(failures(&logins, "2001:db8:1::1", "ada@example.org", 1), 1);
     }
 
-    /// Proves that attempts of which nothing was learnt leave nothing behind, so that they displace no failures.
+    /// Proves that withdrawn attempts keep no buckets, so that they displace no failures.
     #[test]
     fn withdrawn_attempts_take_no_room() {
         let clock = FakeRelativeClock::default();

@@ -10,7 +10,7 @@ use crate::{
 
 impl Problem {
     pub(crate) fn too_many_requests(wait: Duration) -> Self {
-        // The wait is rounded up, so that whoever heeds it is not refused again.
+        // The wait is rounded up, so that a client that waits as long is not refused again.
         let seconds = whole_seconds(wait).max(1);
         let mut problem = Self::new(
             Code::TooManyRequests,
