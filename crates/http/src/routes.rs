@@ -23,7 +23,7 @@ mod webhooks;
 use std::sync::Arc;
 
 use axum::{
-    http::{HeaderName, HeaderValue},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
 use utoipa::IntoParams;
@@ -32,10 +32,21 @@ use utoipa_axum::router::OpenApiRouter;
 pub(crate) use quotes::{ObstacleBody, QuoteBody};
 pub(crate) use tasks::TaskState;
 
-use crate::App;
+use crate::{
+    App,
+    problem::{Problem, Result},
+};
 
 /// Marks the answer to a repeated request.
 static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The answer to a write that made a resource at this path.
+fn created(mut response: Response, path: &str) -> Result<Response> {
+    let path = HeaderValue::from_str(path).map_err(|error| Problem::internal(error.to_string()))?;
+    *response.status_mut() = StatusCode::CREATED;
+    response.headers_mut().insert(header::LOCATION, path);
+    Ok(response)
+}
 
 /// The answer to a write, marked if it answers an earlier request with the same key.
 fn mark(mut response: Response, replayed: bool) -> Response {

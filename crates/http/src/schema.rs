@@ -20,10 +20,10 @@ use dabba_domain::{
     whole_number,
 };
 use serde::de::DeserializeOwned;
-use serde_json::{Value, value::RawValue};
+use serde_json::{Map, Value, value::RawValue};
 
 pub use self::json::NotJson;
-use self::json::{Members, Node};
+use self::json::{Entries, MAX_KEPT, Members, Node};
 pub(crate) use self::{json::parse, nulls::without_nulls};
 use crate::openapi::DESCRIPTION;
 
@@ -70,12 +70,13 @@ pub fn problems_of_restaurants(json: &str) -> Result<Problems, NotJson> {
         let place = Place { schema: "SettingsDocument", member: "", pointer };
         check(&schema, restaurant, place, &mut problems);
     };
-    match Node::of(document) {
-        Node::Array(restaurants) => {
+    // A file may have any number of restaurants.
+    match serde_json::from_str::<Vec<&RawValue>>(document.get()) {
+        Ok(restaurants) => {
             let restaurants = restaurants.into_iter().enumerate();
             restaurants.for_each(|(index, restaurant)| check_one(&format!("/{index}"), restaurant));
         }
-        _ => check_one("", document),
+        Err(_) => check_one("", document),
     }
     Ok(problems)
 }
@@ -167,7 +168,7 @@ fn check_plain(schema: &Value, value: &RawValue, place: Place<'_>, problems: &mu
     let kind = kinds.iter().find(|kind| **kind != "null").copied().unwrap_or_default();
     let checked = match (kind, Node::of(value)) {
         ("object", Node::Object(members)) => return check_object(schema, &members, place, problems),
-        ("array", Node::Array(values)) => return check_array(schema, &values, place, problems),
+        ("array", Node::Array(entries)) => return check_array(schema, &entries, place, problems),
         ("string", Node::Text(Some(text))) => check_text(schema, &text, place),
         ("string", Node::Text(None)) => {
             Err("must not contain half of a surrogate pair, which is one of \\ud800 to \\udfff alone"
@@ -207,19 +208,19 @@ fn check_object(schema: &Value, members: &Members<'_>, place: Place<'_>, problem
         if problems.is_cut() {
             return;
         }
+        let known = properties.get(name);
+        if known.is_none() && name.chars().nth(MAX_SHOWN_CHARACTERS).is_some() {
+            let detail =
+                format!("has the unknown member {}; allowed are {}", quoted(name), writable(properties));
+            problems.add(place.pointer, detail);
+            continue;
+        }
         let pointer = below(place.pointer, name);
         if members.repeated.contains(name) {
             problems.add(&pointer, "must be given once");
         }
-        match properties.get(name) {
-            None => {
-                let allowed: Vec<_> = properties
-                    .iter()
-                    .filter(|(_, schema)| !is_read_only(schema))
-                    .map(|(name, _)| name.as_str())
-                    .collect();
-                problems.add(pointer, format!("is unknown; allowed are {}", allowed.join(", ")));
-            }
+        match known {
+            None => problems.add(pointer, format!("is unknown; allowed are {}", writable(properties))),
             Some(schema)
                 if is_read_only(schema) || (is_null(value) && !required.contains(&name.as_str())) => {}
             Some(schema) => {
@@ -230,12 +231,18 @@ fn check_object(schema: &Value, members: &Members<'_>, place: Place<'_>, problem
     }
 }
 
+/// Returns the names of the members that a request may give.
+fn writable(properties: &Map<String, Value>) -> String {
+    let properties = properties.iter().filter(|(_, schema)| !is_read_only(schema));
+    properties.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 fn is_read_only(schema: &Value) -> bool {
     schema.get("readOnly").is_some()
 }
 
-fn check_array(schema: &Value, values: &[&RawValue], place: Place<'_>, problems: &mut Problems) {
-    let count = u64::try_from(values.len()).unwrap_or(u64::MAX);
+fn check_array(schema: &Value, entries: &Entries<'_>, place: Place<'_>, problems: &mut Problems) {
+    let count = u64::try_from(entries.count).unwrap_or(u64::MAX);
     let (min, max) = (schema["minItems"].as_u64().unwrap_or(0), schema["maxItems"].as_u64());
     if count < min || max.is_some_and(|max| count > max) {
         let wanted = match max {
@@ -244,7 +251,7 @@ fn check_array(schema: &Value, values: &[&RawValue], place: Place<'_>, problems:
         };
         problems.add(place.pointer, format!("must have {wanted} entries, not {count}"));
     }
-    for (index, value) in values.iter().enumerate() {
+    for (index, value) in entries.values.iter().enumerate() {
         if problems.is_cut() {
             return;
         }
@@ -370,6 +377,7 @@ fn names_of(schema: &Value) -> Option<String> {
 fn shown(value: &RawValue) -> String {
     match Node::of(value) {
         Node::Object(_) => "an object".to_owned(),
+        Node::Oversized => format!("an object of more than {MAX_KEPT} members"),
         Node::Array(_) => "an array".to_owned(),
         Node::Text(Some(text)) => quoted(&text),
         Node::Text(None) => "a text with half of a surrogate pair".to_owned(),
@@ -393,4 +401,28 @@ pub(crate) fn cut(text: &str) -> String {
 /// Returns the JSON Pointer of a member (RFC 6901).
 fn below(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_arrays(schema: &Value) {
+        match schema {
+            Value::Object(members) => {
+                let max = schema["maxItems"].as_u64().map(usize::try_from);
+                let is_kept = max.is_none_or(|max| max.unwrap() <= MAX_KEPT);
+                assert!(is_kept, "{schema}");
+                members.values().for_each(check_arrays);
+            }
+            Value::Array(values) => values.iter().for_each(check_arrays),
+            _ => {}
+        }
+    }
+
+    /// Proves that every entry that a schema allows is checked.
+    #[test]
+    fn as_many_entries_are_kept_as_are_allowed() {
+        check_arrays(&DESCRIPTION["components"]["schemas"]);
+    }
 }

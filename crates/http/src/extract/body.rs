@@ -89,7 +89,8 @@ fn is_of_utf_8(parameters: &str) -> bool {
         let (name, value) = parameter.split_once('=')?;
         name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
     });
-    charsets.all(|charset| charset.eq_ignore_ascii_case("utf-8"))
+    // Without the hyphen it is a common slip.
+    charsets.all(|charset| ["utf-8", "utf8"].iter().any(|name| charset.eq_ignore_ascii_case(name)))
 }
 
 pub(crate) async fn take<S: Send + Sync>(mut request: Request, state: &S) -> Result<Bytes> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::header,
     response::{IntoResponse as _, Response},
 };
 use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, text::Name};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{KeyParameter, mark};
+use super::{KeyParameter, created, mark};
 use crate::{
     App,
     extract::{Caller, JsonBody, MaybeCaller, MaybeKey, etag},
@@ -95,6 +95,8 @@ const fn customer() -> Role {
     request_body = RegistrationBody,
     responses(
         (status = 201, description = "The account.", body = AccountBody, headers(
+            ("Location" = String, description = "Where the account is."),
+            ("ETag" = String, description = "Its version."),
             ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
         )),
         BadToken, NotAllowed, NotRegistered, WriteFailures,
@@ -115,8 +117,11 @@ async fn register(
     let registration = Registration { email, name, password, role };
     let Registered { account, replayed } =
         app.engine.register_under(caller.as_ref(), registration, key).await?;
-    let response = (StatusCode::CREATED, Json(AccountBody::from(account))).into_response();
-    Ok(mark(response, replayed))
+    let location = format!("/v1/accounts/{}", account.id);
+    let tag = etag(account.version);
+    let mut response = Json(AccountBody::from(account)).into_response();
+    response.headers_mut().insert(header::ETAG, tag);
+    Ok(mark(created(response, &location)?, replayed))
 }
 
 /// The caller's own account.

@@ -24,7 +24,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{REPLAYED, lists};
+use super::{REPLAYED, created, lists};
 use crate::{
     App,
     extract::{
@@ -210,11 +210,7 @@ async fn place_order(
     JsonBody(request): JsonBody<OrderRequest>,
 ) -> Result<Response> {
     let placed = app.engine.place(&caller, restaurant_id, &request, key).await?;
-    let location = HeaderValue::from_str(&format!("/v1/orders/{}", placed.order.id))
-        .map_err(|error| Problem::internal(error.to_string()))?;
-    let mut response = answer(StatusCode::CREATED, &placed)?;
-    response.headers_mut().insert(header::LOCATION, location);
-    Ok(response)
+    created(answer(StatusCode::CREATED, &placed)?, &format!("/v1/orders/{}", placed.order.id))
 }
 
 /// Reads an order

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use dabba_domain::{
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{KeyParameter, accounts::AccountBody, lists, mark};
+use super::{KeyParameter, accounts::AccountBody, created, lists, mark};
 use crate::{
     App,
     extract::{
@@ -201,12 +201,8 @@ async fn create_restaurant(
     let menu = MenuDocument::default();
     let RestaurantAnswer { entry, replayed } =
         app.engine.create_restaurant_under(&caller, settings, menu, key).await?;
-    let location = HeaderValue::from_str(&format!("/v1/restaurants/{}", entry.restaurant().id))
-        .map_err(|error| Problem::internal(error.to_string()))?;
-    let mut response = represent(&app, &entry);
-    *response.status_mut() = StatusCode::CREATED;
-    response.headers_mut().insert(header::LOCATION, location);
-    Ok(mark(response, replayed))
+    let location = format!("/v1/restaurants/{}", entry.restaurant().id);
+    Ok(mark(created(represent(&app, &entry), &location)?, replayed))
 }
 
 /// A page of a list by id.

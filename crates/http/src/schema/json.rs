@@ -11,7 +11,7 @@ use std::{
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -95,9 +95,15 @@ pub(super) enum Node<'a> {
     Number(&'a str),
     /// `None` if the text contains half of a surrogate pair, which no text is.
     Text(Option<String>),
-    Array(Vec<&'a RawValue>),
+    Array(Entries<'a>),
     Object(Members<'a>),
+    /// An object with more than [`MAX_KEPT`] members, which no schema allows.
+    Oversized,
 }
+
+/// Maximum number of entries of an array, and of members of an object, that are kept to be checked: the maximum of what a schema
+/// allows. A body of 4 MiB can have two million, and each costs 16 bytes and more.
+pub(super) const MAX_KEPT: usize = 5_000;
 
 impl<'a> Node<'a> {
     pub(super) fn of(value: &'a RawValue) -> Self {
@@ -108,9 +114,48 @@ impl<'a> Node<'a> {
             Some(b't' | b'f') => Self::Bool,
             Some(b'"') => Self::Text(serde_json::from_str(text).ok()),
             Some(b'[') => Self::Array(serde_json::from_str(text).unwrap_or_default()),
-            Some(b'{') => Self::Object(serde_json::from_str(text).unwrap_or_default()),
+            Some(b'{') => match serde_json::from_str(text).unwrap_or_default() {
+                Members { is_oversized: true, .. } => Self::Oversized,
+                members => Self::Object(members),
+            },
             _ => Self::Number(text),
         }
+    }
+}
+
+/// The first entries of an array.
+#[derive(Default)]
+pub(super) struct Entries<'a> {
+    /// At most [`MAX_KEPT`].
+    pub(super) values: Vec<&'a RawValue>,
+    /// The number of entries of the whole array.
+    pub(super) count: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Entries<'de>, A::Error> {
+        let mut entries = Entries::default();
+        while let Some(value) = access.next_element()? {
+            entries.count += 1;
+            if entries.count <= MAX_KEPT {
+                entries.values.push(value);
+            }
+        }
+        Ok(entries)
     }
 }
 
@@ -120,6 +165,8 @@ pub(super) struct Members<'a> {
     pub(super) values: BTreeMap<String, &'a RawValue>,
     /// The names that are given twice or more. Readers differ in which of two values they take.
     pub(super) repeated: BTreeSet<String>,
+    /// Whether there are more than [`MAX_KEPT`] names. The others are not among the values.
+    is_oversized: bool,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -143,7 +190,9 @@ impl<'de> Visitor<'de> for MembersVisitor {
             // A name with half of a surrogate pair is no member's: its text stands for it.
             let text = name.get().trim_matches('"');
             let name = serde_json::from_str(name.get()).unwrap_or_else(|_| text.to_owned());
+            let is_full = members.values.len() == MAX_KEPT;
             match members.values.entry(name) {
+                Entry::Vacant(_) if is_full => members.is_oversized = true,
                 Entry::Vacant(place) => _ = place.insert(value),
                 Entry::Occupied(place) => _ = members.repeated.insert(place.key().clone()),
             }
@@ -216,5 +265,25 @@ mod tests {
             members.values.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
         assert_eq!(values, [("a", "[2]"), ("b", "1")]);
         assert_eq!(members.repeated, BTreeSet::from(["b".to_owned()]));
+    }
+
+    /// Proves that what no schema allows is counted and not kept.
+    #[test]
+    fn what_is_kept_has_a_limit() {
+        let entries = |count: usize| {
+            let text = format!("[{}0]", "0,".repeat(count - 1));
+            match Node::of(parse(text.as_bytes()).unwrap()) {
+                Node::Array(entries) => (entries.values.len(), entries.count),
+                _ => panic!("it is an array"),
+            }
+        };
+        assert_eq!(entries(MAX_KEPT), (MAX_KEPT, MAX_KEPT));
+        assert_eq!(entries(MAX_KEPT + 2), (MAX_KEPT, MAX_KEPT + 2));
+        let object = |count: usize| {
+            let members: Vec<String> = (0..count).map(|index| format!("\"{index}\": 0")).collect();
+            format!("{{{}, \"0\": 1}}", members.join(","))
+        };
+        assert!(matches!(Node::of(parse(object(MAX_KEPT).as_bytes()).unwrap()), Node::Object(_)));
+        assert!(matches!(Node::of(parse(object(MAX_KEPT + 1).as_bytes()).unwrap()), Node::Oversized));
     }
 }

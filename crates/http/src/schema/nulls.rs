@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{Node, component, is_for_null, is_null, is_read_only, referenced, variant};
+use super::{Entries, Node, component, is_for_null, is_null, is_read_only, referenced, variant};
 
 /// Returns a document that has no problems by the schema of this name, without the members that a request may give and that
 /// mean the same as absent ones: those that only the server writes, and those that are `null` and optional. Where the schema
@@ -31,7 +31,9 @@ fn by(schema: &Value, value: &RawValue) -> Value {
         return by(schema, value);
     }
     match (Node::of(value), schema.get("items"), schema.get("properties")) {
-        (Node::Array(values), Some(items), _) => values.into_iter().map(|value| by(items, value)).collect(),
+        (Node::Array(Entries { values, count }), Some(items), _) if values.len() == count => {
+            values.into_iter().map(|value| by(items, value)).collect()
+        }
         (Node::Object(members), _, Some(properties)) => {
             let required = |name: &str| {
                 schema["required"].as_array().is_some_and(|names| names.iter().any(|other| other == name))

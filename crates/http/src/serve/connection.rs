@@ -49,6 +49,8 @@ pub(super) async fn run(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
+        // A client that ends its half of the connection after its request gets the response.
+        .half_close(true)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS);
     let stream = TokioIo::new(Watched::new(stream, Arc::clone(&place)));

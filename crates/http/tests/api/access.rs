@@ -162,6 +162,23 @@ async fn a_revoked_token_guesses_slowly() {
     server.post(&others, Some(&server.courier), &body).send().await.expect(204);
 }
 
+/// Proves that the retry of a change of a password while the database does not answer counts as no wrong password, also with the
+/// token that the change has ended.
+#[tokio::test]
+async fn an_outage_is_no_wrong_password() {
+    let rate = dabba_http::Rate { requests: 3.try_into().unwrap(), per: std::time::Duration::from_mins(1) };
+    let server = crate::builder().http(|http| http.rate_limits.tokens_per_email = rate).start().await;
+    let set = || {
+        let body = json!({"password": "a better password", "current_password": PASSWORD});
+        server.post(&path(&server.customer, "/password"), Some(&server.customer), &body).key("a").send()
+    };
+    set().await.expect(204);
+    server.store().close().await;
+    for _ in 0..5 {
+        set().await.problem(503, "unavailable");
+    }
+}
+
 /// Proves that a customer deletes their own account: nobody signs in to it, nothing personal is left, its orders stay and
 /// go on, and the address can be registered again. Staff cannot delete theirs.
 #[tokio::test]

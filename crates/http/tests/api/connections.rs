@@ -102,6 +102,32 @@ async fn a_head_that_does_not_end_is_given_up() {
     assert_eq!(until_closed(&mut second).await, b"");
 }
 
+/// Proves that a client that ends its half of the connection after its requests gets every response, and then the end.
+#[tokio::test]
+async fn a_client_that_sends_nothing_more_gets_its_responses() {
+    let server = serving(|_| ()).await;
+    let menu = server.restaurant_path("/menu");
+    for paths in [vec!["/healthz"], vec![menu.as_str()], vec!["/healthz", &menu, "/v1/orders", &menu]] {
+        let mut connection = connect(&server, "127.0.0.2").await;
+        for path in &paths {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: dabba\r\n\r\n");
+            connection.write_all(request.as_bytes()).await.unwrap();
+        }
+        connection.shutdown().await.unwrap();
+        let received = until_closed(&mut connection).await;
+        let received = String::from_utf8_lossy(&received);
+        assert_eq!(received.matches("HTTP/1.1 ").count(), paths.len(), "{paths:?}: {received}");
+    }
+    // A body that does not come to its end is refused.
+    let mut connection = connect(&server, "127.0.0.2").await;
+    let half = "POST /v1/tokens HTTP/1.1\r\nHost: dabba\r\nContent-Type: application/json\r\n\
+                Content-Length: 100\r\n\r\n{";
+    connection.write_all(half.as_bytes()).await.unwrap();
+    connection.shutdown().await.unwrap();
+    let received = until_closed(&mut connection).await;
+    assert!(received.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&received));
+}
+
 /// Proves that the head of a request is bounded in its size and its number of headers, whether it ends or not.
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {

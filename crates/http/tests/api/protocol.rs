@@ -102,6 +102,7 @@ async fn bodies_are_refused_for_what_is_wrong_with_them() {
     send(of_json, padded[..dabba_http::MAX_BODY_BYTES].to_owned()).await.expect(201);
     for media_type in [
         "application/json; charset=utf-8",
+        "application/json; charset=utf8",
         "application/json;charset=\"UTF-8\"",
         "application/json; version=1;",
         "Application/JSON",

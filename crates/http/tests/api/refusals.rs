@@ -188,6 +188,30 @@ fn detail(schema: &str, json: &str) -> String {
     problems.as_slice()[0].detail.clone()
 }
 
+/// Proves that the answer to a long unknown name, to very many members and to very many entries is short, and says what is wrong.
+#[test]
+fn what_is_too_long_is_not_repeated() {
+    let name = "~/".repeat(1_000_000);
+    let problems =
+        dabba_http::problems_of("Cart", &format!("{{\"fulfilment\": \"collection\", {name:?}: 1}}"));
+    let problems = problems.unwrap();
+    let long = problems.as_slice().iter().find(|problem| problem.pointer.is_empty()).unwrap();
+    let shown = &name[..64];
+    assert!(
+        long.detail.starts_with(&format!("has the unknown member \"{shown}…\"; allowed are ")),
+        "{problems}"
+    );
+    assert!(problems.to_string().len() < 1_000);
+
+    let members: Vec<String> = (0..100_000).map(|index| format!("\"{index}\": 0")).collect();
+    let members = format!("{{{}}}", members.join(","));
+    assert_eq!(detail("Cart", &members), "must be an object, not an object of more than 5000 members");
+    let lines = format!("{{\"fulfilment\": \"collection\", \"lines\": [{}0]}}", "0,".repeat(1_000_000));
+    let problems = dabba_http::problems_of("Cart", &lines).unwrap();
+    assert_eq!(problems.as_slice()[0].detail, "must have 1 to 100 entries, not 1000001");
+    assert_eq!(problems.as_slice().len(), 101);
+}
+
 /// Proves that a message repeats a number as it was written, and that a whole number is one that is written in digits.
 #[test]
 fn a_number_is_repeated_as_it_was_written() {
