@@ -7,9 +7,13 @@ use std::{
 };
 
 use serde::{Deserialize, Deserializer, de};
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use crate::{failure::Failure, redaction::shown};
+
+/// Number of connections that the kernel keeps until the server accepts them. Beyond it, the kernel drops attempts, and a client
+/// repeats its attempt after a second. A burst of connections from one client must not cost others that second.
+const BACKLOG: u32 = 1_024;
 
 /// A host, by name or address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +31,7 @@ impl ListenAddress {
         addresses.sort_by_key(SocketAddr::is_ipv6);
         let mut tried = Vec::with_capacity(addresses.len());
         for address in addresses {
-            match TcpListener::bind(address).await {
+            match listen(address) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => {
                     let is_elsewhere = error.kind() == io::ErrorKind::AddrNotAvailable;
@@ -40,6 +44,14 @@ impl ListenAddress {
         }
         Err(Failure::new(format!("listening on {text}: tried {}", tried.join(", "))))
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that is started again takes its port although connections of the one before are still closing.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl FromStr for ListenAddress {

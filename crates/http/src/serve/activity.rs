@@ -1,7 +1,10 @@
 //! What a connection is doing, and until when it may go on doing that.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,6 +22,8 @@ const NEVER: u64 = u64::MAX;
 /// What a connection is doing. Written by the connection's own task; the registry reads it from others.
 #[derive(Debug)]
 pub(super) struct Activity {
+    /// Number of connections of the client's address; 0 if the connections of the address are not counted.
+    pub(super) of_address: Arc<AtomicUsize>,
     born: Instant,
     timeouts: Timeouts,
     /// Requests whose head is complete and whose response is not.
@@ -66,8 +71,9 @@ pub(super) enum Worth {
 }
 
 impl Activity {
-    pub(super) fn new(timeouts: Timeouts) -> Self {
+    pub(super) fn new(timeouts: Timeouts, of_address: Arc<AtomicUsize>) -> Self {
         Self {
+            of_address,
             born: Instant::now(),
             timeouts,
             in_flight: AtomicU32::new(0),

@@ -1,6 +1,7 @@
 //! The open connections, their limits, and which one makes room for another.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     fmt,
     net::IpAddr,
@@ -133,7 +134,8 @@ pub(super) struct Registry {
 #[derive(Debug, Default)]
 struct Open {
     connections: Vec<Arc<Activity>>,
-    by_address: HashMap<ClientAddress, usize>,
+    /// Number of connections from each address. The connections of an address share its counter.
+    by_address: HashMap<ClientAddress, Arc<AtomicUsize>>,
     /// Where the next comparison begins.
     next: usize,
     /// Connections whose task has not ended, among them those that were told to.
@@ -141,16 +143,19 @@ struct Open {
 }
 
 impl Open {
-    /// The connection that is least worth keeping, of those that are compared now, unless it is busy.
+    /// Returns the connection that is least worth keeping, of those that are compared now, unless it is busy. Of equal ones, the
+    /// address with the most connections loses its oldest: a client with a few connections keeps them while others flood the server.
     fn least(&mut self) -> Option<Arc<Activity>> {
         let count = self.connections.len();
         let compared = (0..count.min(COMPARED)).map(|offset| (self.next + offset) % count);
-        let least = compared
-            .map(|index| (self.connections[index].worth(), index))
-            .filter(|((worth, _), _)| *worth < Worth::Busy)
-            .min();
+        let key = |index: usize| {
+            let connection = &self.connections[index];
+            let (worth, since) = connection.worth();
+            (worth, Reverse(connection.of_address.load(Ordering::Relaxed)), since, index)
+        };
+        let least = compared.map(key).filter(|(worth, ..)| *worth < Worth::Busy).min();
         self.next = (self.next + COMPARED) % count.max(1);
-        least.map(|(_, index)| Arc::clone(&self.connections[index]))
+        least.map(|(.., index)| Arc::clone(&self.connections[index]))
     }
 
     fn remove(&mut self, activity: &Arc<Activity>) {
@@ -189,24 +194,22 @@ impl Registry {
         let is_trusted = self.options.trusted_proxies.iter().any(|network| network.contains(address));
         let counted = (!is_trusted).then(|| ClientAddress::new(address));
         let mut open = self.open();
-        if let Some(address) = counted
-            && open
-                .by_address
-                .get(&address)
-                .is_some_and(|count| *count >= self.options.max_connections_per_address)
-        {
+        let of_address = counted.and_then(|address| open.by_address.get(&address)).map(Arc::clone);
+        let of_address = of_address.unwrap_or_default();
+        if of_address.load(Ordering::Relaxed) >= self.options.max_connections_per_address {
             return refused(FOR_ADDRESS);
         }
         if open.connections.len() >= self.options.max_connections && !self.close_least(&mut open) {
             return refused(FOR_ALL);
         }
-        let activity = Arc::new(Activity::new(self.options.timeouts));
+        if let Some(address) = counted {
+            of_address.fetch_add(1, Ordering::Relaxed);
+            open.by_address.entry(address).or_insert_with(|| Arc::clone(&of_address));
+        }
+        let activity = Arc::new(Activity::new(self.options.timeouts, of_address));
         activity.index.store(open.connections.len(), Ordering::Relaxed);
         open.connections.push(Arc::clone(&activity));
         open.running += 1;
-        if let Some(address) = counted {
-            *open.by_address.entry(address).or_default() += 1;
-        }
         drop(open);
         self.metrics.open.inc();
         Ok(Place { registry: Arc::clone(self), counted, activity })
@@ -366,12 +369,9 @@ impl Drop for Place {
         open.remove(&self.activity);
         open.running -= 1;
         if let Some(address) = self.counted
-            && let Some(count) = open.by_address.get_mut(&address)
+            && self.activity.of_address.fetch_sub(1, Ordering::Relaxed) == 1
         {
-            *count -= 1;
-            if *count == 0 {
-                open.by_address.remove(&address);
-            }
+            open.by_address.remove(&address);
         }
         drop(open);
         self.registry.metrics.open.dec();
@@ -483,6 +483,20 @@ mod tests {
             assert_eq!(closed, due);
         }
         assert!(registry.place(3).is_none(), "what is left is busy");
+    }
+
+    /// Proves that a client with a few connections keeps them while another one opens many: of connections worth the same, the
+    /// address with the most loses its oldest.
+    #[test]
+    fn the_address_with_the_most_makes_room() {
+        let registry = registry(|options| options.max_connections = COMPARED);
+        let mut honest = vec![registry.place(1).unwrap()];
+        let mut flood: Vec<Place> = (1..COMPARED).map(|_| registry.place(2).unwrap()).collect();
+        flood.extend((0..10 * COMPARED).map(|_| registry.place(2).unwrap()));
+        honest.push(registry.place(1).unwrap());
+        assert!(honest.iter().all(|place| !place.activity.is_closed()));
+        let closed = flood.iter().take_while(|place| place.activity.is_closed()).count();
+        assert_eq!(closed, 10 * COMPARED + 1, "the oldest are closed");
     }
 
     /// Proves that a connection whose request is being answered is never closed for another, and that its place is free again
