@@ -12,8 +12,9 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use crate::{failure::Failure, redaction::shown};
 
 /// Number of connections that the kernel keeps until the server accepts them. Beyond it, the kernel drops attempts, and a client
-/// repeats its attempt after a second. A burst of connections from one client must not cost others that second.
-const BACKLOG: u32 = 1_024;
+/// repeats its attempt after a second. A burst of connections from one client must not cost others that second. Linux lowers it to
+/// `net.core.somaxconn`, 4,096 by default.
+const BACKLOG: u32 = 4_096;
 
 /// A host, by name or address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -51,10 +51,10 @@ pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 pub const MAX_HEADERS: usize = 100;
 /// Maximum total size of the request bodies that are held, in bytes. Beyond it the connections are closed whose bodies have cost
 /// the most so far: bytes, times the time that they take to arrive. If no such connection is left, the request is refused with 503.
-pub const MAX_RECEIVED_BYTES: usize = 64 * 1024 * 1024;
+pub const MAX_RECEIVED_BYTES: usize = 32 * 1024 * 1024;
 /// Total size of the responses that are held until their clients take them, in bytes, from which on the connections are closed
 /// whose clients have taken nothing for the longest time.
-pub const MAX_UNSENT_BYTES: usize = 64 * 1024 * 1024;
+pub const MAX_UNSENT_BYTES: usize = 32 * 1024 * 1024;
 
 /// Maximum number of bytes of responses that the kernel takes for a connection before it can send them. What the client's window
 /// allows is not among them, so that the limit costs no throughput.

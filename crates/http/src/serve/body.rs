@@ -16,6 +16,8 @@ use super::registry::Place;
 const MAX_COPIED: usize = 8 * 1024;
 /// What a frame costs besides its bytes: its entry in the list of frames, and what the allocator needs.
 pub(super) const FRAME_COST: usize = 64;
+/// What a body costs besides its frames: the buffer into which the connection reads it.
+const BODY_COST: usize = 8 * 1024;
 
 /// A request that is being answered. Ends when its response has been handed over, or with the connection.
 pub(super) struct InFlight(pub(super) Arc<Place>);
@@ -43,6 +45,8 @@ pub(crate) struct NoRoom;
 struct Received {
     inner: Incoming,
     place: Arc<Place>,
+    /// Whether a frame has arrived.
+    has_begun: bool,
 }
 
 /// The same bytes in no larger a buffer than they need.
@@ -56,7 +60,7 @@ pub(super) fn received(inner: Incoming, place: &Arc<Place>) -> Body {
         return Body::empty();
     }
     place.activity.begin_body();
-    Body::new(Received { inner, place: Arc::clone(place) })
+    Body::new(Received { inner, place: Arc::clone(place), has_begun: false })
 }
 
 impl HttpBody for Received {
@@ -70,7 +74,9 @@ impl HttpBody for Received {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
         match &frame {
             Some(Ok(frame)) => {
-                if !self.place.hold_received(FRAME_COST + frame.data_ref().map_or(0, Bytes::len)) {
+                let first = if std::mem::replace(&mut self.has_begun, true) { 0 } else { BODY_COST };
+                let cost = first + FRAME_COST + frame.data_ref().map_or(0, Bytes::len);
+                if !self.place.hold_received(cost) {
                     return Poll::Ready(Some(Err(NoRoom.into())));
                 }
             }
