@@ -158,13 +158,11 @@ pub(crate) struct DataArguments {
 }
 
 impl DataArguments {
-    /// These arguments, for a command of a child process.
+    /// These arguments but for the database's URL, for a command of a child process.
     fn flags(&self) -> Vec<OsString> {
         let paths = [("--config", &self.config), ("--data", &self.data), ("--shards", &self.shards)];
         let paths = paths.into_iter().filter_map(|(flag, path)| Some([flag.into(), path.as_ref()?.into()]));
-        let database = self.database.as_ref();
-        let database = database.map(|url| ["--database".into(), url.as_given().into_owned().into()]);
-        paths.chain(database).flatten().collect()
+        paths.flatten().collect()
     }
 
     /// Loads the settings, and starts the log.

@@ -51,6 +51,9 @@ impl Databases {
                 Ok(Self::Postgres(ShardsFile::sole(url.clone(), settings.replica_database.clone())))
             }
             (None, Some(file)) => Self::read(file, settings),
+            (None, None) if settings.replica_database.is_some() => Err(Failure::new(
+                "the setting replica_database needs database: give the URL of the primary there, or leave replica_database out",
+            )),
             (None, None) => Ok(Self::Embedded(settings.embedded_database())),
         }
     }
@@ -166,7 +169,7 @@ fn options(shard: &Shard<'_>, settings: &Settings) -> PostgresOptions {
         replica_url: shard.replica_url.map(|url| url.as_str().to_owned()),
         resolve_timeout: settings.resolve_timeout_milliseconds.milliseconds(),
         max_replica_lag: settings.replica_lag_limit_milliseconds.milliseconds(),
-        application_name: settings.application_name.clone(),
+        application_name: settings.application_name.as_str().to_owned(),
         max_attempts: settings.transaction_attempts.small(),
         known_schema: known_schema(),
         ..PostgresOptions::default()

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::{Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
@@ -21,6 +21,40 @@ const BACKLOG: u32 = 4_096;
 pub(crate) struct ListenAddress(String);
 
 impl ListenAddress {
+    /// Whether two listeners on these addresses certainly exclude each other: both name the same port and the same host, or
+    /// one of the hosts stands for all addresses of the machine. Resolves no name.
+    pub(crate) fn shares_port_with(&self, other: &Self) -> bool {
+        let parts = |Self(text): &Self| {
+            text.rsplit_once(':').map(|(host, port)| (host.to_ascii_lowercase(), port.to_owned()))
+        };
+        let (Some((host, port)), Some((other_host, other_port))) = (parts(self), parts(other)) else {
+            return false;
+        };
+        let number = |port: &str| port.parse::<u16>().ok().filter(|port| *port != 0);
+        if number(&port).is_none() || number(&port) != number(&other_port) {
+            return false;
+        }
+        let address = |host: &str| match host {
+            "localhost" => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
+            _ => host.trim_matches(['[', ']']).parse::<IpAddr>().ok(),
+        };
+        match (address(&host), address(&other_host)) {
+            (Some(IpAddr::V6(address)), _) | (_, Some(IpAddr::V6(address))) if address.is_unspecified() => {
+                true
+            }
+            (Some(IpAddr::V4(one)), Some(IpAddr::V4(other))) => {
+                one == other || one.is_unspecified() || other.is_unspecified()
+            }
+            (one, other) => {
+                if one.is_some() || other.is_some() {
+                    one == other
+                } else {
+                    host == other_host
+                }
+            }
+        }
+    }
+
     /// Listens on the first address of the host that this machine has, IPv4 before IPv6. A port that is taken is a failure: a
     /// client that resolves the same name would reach another program.
     pub(crate) async fn bind(&self) -> Result<TcpListener, Failure> {
@@ -110,6 +144,27 @@ mod tests {
         ] {
             let error = text.parse::<ListenAddress>().unwrap_err();
             assert!(error.starts_with("must be HOST:PORT") && error.contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn listeners_that_exclude_each_other_are_noticed() {
+        for (one, other, excludes) in [
+            ("127.0.0.1:8080", "127.0.0.1:8080", true),
+            ("127.0.0.1:8080", "127.0.0.1:8081", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("0.0.0.0:8080", "127.0.0.1:8080", true),
+            ("0.0.0.0:8080", "localhost:8080", true),
+            ("0.0.0.0:8080", "[::1]:8080", false),
+            ("[::]:8080", "127.0.0.1:8080", true),
+            ("[::1]:8080", "127.0.0.1:8080", false),
+            ("10.0.0.7:8080", "127.0.0.1:8080", false),
+            ("Kitchen:8080", "kitchen:8080", true),
+            ("kitchen:8080", "127.0.0.1:8080", false),
+        ] {
+            let [first, second] = [one, other].map(|text| text.parse::<ListenAddress>().unwrap());
+            assert_eq!(first.shares_port_with(&second), excludes, "{one} {other}");
+            assert_eq!(second.shares_port_with(&first), excludes, "{other} {one}");
         }
     }
 

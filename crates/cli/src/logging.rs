@@ -24,6 +24,15 @@ const MOST_OF_LIBRARIES: LevelFilter = LevelFilter::INFO;
 /// Sends what is logged from now on to standard error, as the settings say. Warns of what is wrong with the settings' sources, the file
 /// `config` among them.
 pub(crate) fn start(settings: &Settings, config: Option<&Path>) -> Result<(), Failure> {
+    start_for_check(settings, config)?;
+    for (name, suggestion) in unknown_variables() {
+        tracing::warn!(name, "this environment variable looks like a setting and is none{suggestion}");
+    }
+    Ok(())
+}
+
+/// The same for the check of the settings, which lists unknown variables itself.
+pub(crate) fn start_for_check(settings: &Settings, config: Option<&Path>) -> Result<(), Failure> {
     let is_terminal = std::io::stderr().is_terminal();
     let default_format = if is_terminal { LogFormat::Text } else { LogFormat::Json };
     let filter = EnvFilter::try_new(settings.log.as_str()).map_err(Failure::during("the setting log"))?;
@@ -39,9 +48,6 @@ pub(crate) fn start(settings: &Settings, config: Option<&Path>) -> Result<(), Fa
         }
     };
     started.map_err(|error| Failure::during("starting the log")(Box::new(error) as Box<dyn Error>))?;
-    for (name, suggestion) in unknown_variables() {
-        tracing::warn!(name, "this environment variable looks like a setting and is none{suggestion}");
-    }
     if std::env::args_os().any(|argument| is_url_with_password(&argument.to_string_lossy())) {
         tracing::warn!(
             "a password is among the arguments of this process, where every user of the machine can read it: give the \

@@ -13,6 +13,7 @@ mod demo_data;
 mod failure;
 mod listening;
 mod logging;
+mod named_file;
 mod open_files;
 mod output;
 mod payments;

@@ -1,6 +1,6 @@
 //! The payment provider, as the settings name it.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use dabba_domain::Timestamp;
 use dabba_engine::{
@@ -14,6 +14,7 @@ use dabba_gateways::{
 
 use crate::{
     failure::Failure,
+    named_file,
     settings::{PaymentGatewayName, Settings},
 };
 
@@ -104,7 +105,7 @@ fn client(
         PaymentGatewayName::Stripe => {
             let file = settings.payment_key_file.as_deref();
             let file = file.ok_or_else(|| Failure::new("payment_gateway stripe needs payment_key_file"))?;
-            let key = secret(file)?;
+            let key = secret(file).map_err(Failure::during("the setting payment_key_file"))?;
             if is_sandbox && is_live_key(&key) {
                 return Err(Failure::new("a sandbox takes no live key: it would move real money"));
             }
@@ -123,7 +124,7 @@ fn webhooks(
     settings: &Settings,
 ) -> Result<Option<Arc<dyn WebhookReader>>, Failure> {
     let Some(file) = &settings.payment_webhook_secret_file else { return Ok(None) };
-    let secret = secret(file)?;
+    let secret = secret(file).map_err(Failure::during("the setting payment_webhook_secret_file"))?;
     Ok(Some(match name {
         PaymentGatewayName::Simulated => {
             let secret = WebhookSecret::new(&secret)
@@ -158,10 +159,9 @@ impl WebhookReader for ByTheMachinesClock {
 
 /// The secret in a file, without the white space around it.
 pub(crate) fn secret(file: &Path) -> Result<String, Failure> {
-    let text = fs::read_to_string(file);
-    let text = text.map_err(Failure::during(format_args!("reading {}", file.display())))?;
+    let text = named_file::read(file).map_err(Failure::new)?;
     match text.trim() {
-        "" => Err(Failure::new(format!("{} is empty", file.display()))),
+        "" => Err(Failure::new(format!("the file {} is empty; write the secret into it", file.display()))),
         secret => Ok(secret.to_owned()),
     }
 }

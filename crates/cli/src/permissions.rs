@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    named_file,
     redaction::has_password,
     settings::{Settings, read_file},
     signing_key,
@@ -87,7 +88,7 @@ fn private(settings: &Settings, config: Option<&Path>) -> Vec<Private> {
 
 /// Whether a TOML file has the URL of a database with a password.
 fn contains_password(path: &Path) -> bool {
-    let text = fs::read_to_string(path).unwrap_or_default();
+    let text = named_file::read_once(path).unwrap_or_default();
     text.lines().any(|line| {
         line.find("postgres").is_some_and(|at| {
             let url = line.get(at..).unwrap_or_default();

@@ -6,9 +6,14 @@
 use std::borrow::Cow;
 
 /// Stands for what is not shown.
-const HIDDEN: &str = "…";
+pub(crate) const HIDDEN: &str = "…";
 /// Names whose values are secrets, in `name=value`. Longer names that end with one of them count as well (`sslpassword`).
-const SECRET_NAMES: [&str; 6] = ["password", "passwd", "token", "secret", "api_key", "apikey"];
+const SECRET_NAMES: [&str; 9] =
+    ["password", "passwd", "pwd", "pass", "token", "secret", "key", "credential", "authorization"];
+/// What stands before a secret in a header `Authorization`.
+const AUTHORIZATION_SCHEMES: [&str; 2] = ["bearer ", "basic "];
+/// The same in running text, in which the word in lower case is an ordinary one.
+const BEARER: &str = "Bearer ";
 /// Maximum number of characters of a value that a message repeats.
 const MAX_SHOWN: usize = 64;
 
@@ -66,11 +71,22 @@ fn is_place(text: &str) -> bool {
     (hosts.is_empty() && !database.is_empty() || is_hosts(hosts)) && !database.contains(['@', ':', '/'])
 }
 
-/// Returns a wrong value as a message repeats it: without what may be a secret in it, and cut.
+/// Returns a wrong value as a message repeats it: without what may be a secret in it, and cut. A value that was to be a URL is
+/// not repeated at all.
+pub(crate) fn shown(value: &str) -> String {
+    let value = without_secrets(value);
+    let mut cut: String = value.chars().take(MAX_SHOWN).collect();
+    if cut.len() < value.len() {
+        cut.push_str(HIDDEN);
+    }
+    cut
+}
+
+/// Returns a value without what may be a secret in it.
 ///
 /// More is hidden than in running text, because the value's ends are known: user and password before an `@`, with a scheme or
-/// without, and all parameters of a URL.
-pub(crate) fn shown(value: &str) -> String {
+/// without, all parameters of a URL, and everything behind the name of a secret.
+pub(crate) fn without_secrets(value: &str) -> String {
     let (scheme, rest) = match value.find("://") {
         Some(at) if !value[..at].contains(['@', ':', '=']) => value.split_at(at + "://".len()),
         _ => ("", value),
@@ -85,19 +101,33 @@ pub(crate) fn shown(value: &str) -> String {
         Some((before, after)) if !scheme.is_empty() || after.contains('=') => format!("{before}?{HIDDEN}"),
         _ => rest,
     };
+    // Without an `@`, what is no port may be a password.
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let is_doubtful =
+        !scheme.is_empty() && authority.contains(':') && !authority.contains('@') && !is_hosts(authority);
+    let rest = if is_doubtful { HIDDEN.to_owned() } else { rest };
     let value = format!("{scheme}{rest}");
-    let value = redacted(&value);
-    let mut cut: String = value.chars().take(MAX_SHOWN).collect();
-    if cut.len() < value.len() {
-        cut.push_str(HIDDEN);
-    }
-    cut
+    let value = match secret_in_value(&value) {
+        Some(start) => format!("{}{HIDDEN}", &value[..start]),
+        None => value,
+    };
+    redacted(&value).into_owned()
 }
 
-/// Returns a value that was to be a URL as a message repeats it. Without a scheme, it may be any part of one.
-pub(crate) fn shown_url(value: &str) -> String {
-    let is_marked = value.contains("://") || value.starts_with("file:");
-    if !is_marked && value.contains(['@', '=', ':']) { HIDDEN.to_owned() } else { shown(value) }
+/// Where the secret of a value begins: behind the name of a secret with `=` or `:`, or behind the scheme of an `Authorization`.
+fn secret_in_value(value: &str) -> Option<usize> {
+    let lower = value.to_ascii_lowercase();
+    let start_of = |rest: &str| {
+        let rest = rest.trim_start();
+        (!rest.is_empty()).then(|| value.len() - rest.len())
+    };
+    let ends = |name: &str| lower.match_indices(name).map(|(at, name)| at + name.len()).collect::<Vec<_>>();
+    let named = SECRET_NAMES
+        .iter()
+        .flat_map(|name| ends(name))
+        .filter_map(|end| start_of(value[end..].trim_start().strip_prefix(['=', ':'])?));
+    let schemes = AUTHORIZATION_SCHEMES.iter().flat_map(|scheme| ends(scheme));
+    named.chain(schemes.filter_map(|end| start_of(&value[end..]))).min()
 }
 
 /// The text without passwords: of URLs, of `user:password@host`, and of `password=…` in parameters and connection strings.
@@ -107,13 +137,16 @@ pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
     if !text.contains('@') && !has_secret_name(text) {
         return Cow::Borrowed(text);
     }
-    let line = |line| without_pairs(&without_values(&without_users(line)));
+    let line = |line| without_bearers(&without_pairs(&without_values(&without_users(line))));
     let lines: Vec<String> = text.split('\n').map(line).collect();
     let redacted = lines.join("\n");
     if redacted == text { Cow::Borrowed(text) } else { Cow::Owned(redacted) }
 }
 
 fn has_secret_name(text: &str) -> bool {
+    if text.contains(BEARER) {
+        return true;
+    }
     let text = text.to_ascii_lowercase();
     SECRET_NAMES.iter().any(|name| text.contains(name))
 }
@@ -141,6 +174,19 @@ fn without_pairs(line: &str) -> String {
         }
     };
     line.split_inclusive(char::is_whitespace).map(word).collect()
+}
+
+/// Hides tokens in the form of a header `Authorization`.
+fn without_bearers(line: &str) -> String {
+    let mut parts = line.split(BEARER);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(char::is_whitespace).unwrap_or(part.len());
+        shown.push_str(BEARER);
+        shown.push_str(if end == 0 { "" } else { HIDDEN });
+        shown.push_str(&part[end..]);
+    }
+    shown
 }
 
 /// Hides the values of secret names.
@@ -251,6 +297,9 @@ mod tests {
             ("not \"u:secret@h:80\", at", "not \"…@h:80\", at"),
             ("the file u:secret@h/x is absent", "the file …@h/x is absent"),
             ("at http://h/x?token=secret&a=1 nothing", "at http://h/x?token=…&a=1 nothing"),
+            ("sent Bearer secret to h", "sent Bearer … to h"),
+            ("with pwd=secret next", "with pwd=… next"),
+            ("a bearer token, and the signing key: none", "a bearer token, and the signing key: none"),
         ] {
             assert_eq!(redacted(text), shown, "{text}");
         }
@@ -259,21 +308,31 @@ mod tests {
     /// Proves what is shown of a value of which a message says that it is wrong.
     #[test]
     fn a_wrong_value_is_shown_without_its_secrets() {
-        for (value, shown_as, as_url) in [
-            ("u:secret@h:80", "…@h:80", "…"),
-            ("http://u:secret@h/x", "http://…@h/x", "http://…@h/x"),
-            ("http://h/x?sig=secret", "http://h/x?…", "http://h/x?…"),
-            ("h/x?sig=secret", "h/x?…", "…"),
-            ("pg://u:sec?ret@h", "pg://…", "pg://…"),
-            ("u:se/cr@et@h", "…@h", "…"),
-            ("host=h password=secret", "host=h password=…", "…"),
-            ("u:secret@h://x", "…@h://x", "…@h://x"),
-            ("file://u:secret@h/x", "file://…@h/x", "file://…@h/x"),
-            ("localhost", "localhost", "localhost"),
-            ("[::1]:80x", "[::1]:80x", "…"),
-            ("asha@example.org", "asha@example.org", "…"),
+        for (value, shown_as) in [
+            ("u:secret@h:80", "…@h:80"),
+            ("http://u:secret@h/x", "http://…@h/x"),
+            ("http://h/x?sig=secret", "http://h/x?…"),
+            ("h/x?sig=secret", "h/x?…"),
+            ("pg://u:sec?ret@h", "pg://…"),
+            ("u:se/cr@et@h", "…@h"),
+            ("host=h password=secret", "host=h password=…"),
+            ("u:secret@h://x", "…@h://x"),
+            ("file://u:secret@h/x", "file://…@h/x"),
+            ("mysql://u:secret", "mysql://…"),
+            ("http://u:secret/x", "http://…"),
+            ("http://h:80/x", "http://h:80/x"),
+            ("Bearer secret", "Bearer …"),
+            ("authorization: basic secret", "authorization: …"),
+            ("pwd=secret", "pwd=…"),
+            ("PASS = secret", "PASS = …"),
+            ("key=secret", "key=…"),
+            ("password: secret", "password: …"),
+            ("/etc/dabba/signing-key", "/etc/dabba/signing-key"),
+            ("localhost", "localhost"),
+            ("[::1]:80x", "[::1]:80x"),
+            ("asha@example.org", "asha@example.org"),
         ] {
-            assert_eq!((shown(value), shown_url(value)), (shown_as.to_owned(), as_url.to_owned()), "{value}");
+            assert_eq!(shown(value), shown_as, "{value}");
         }
         assert_eq!(shown(&"x".repeat(70)), format!("{}…", "x".repeat(64)));
     }

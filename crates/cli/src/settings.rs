@@ -4,30 +4,31 @@
 //! one: a field here, its use where the server is put together, and the page made anew (a test says
 //! how).
 
+mod check;
 mod documentation;
 mod file;
+mod loading;
 mod names;
 mod values;
 mod wrong;
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use confique::{Config, Layer as _};
-use dabba_store::chain;
+use confique::Config;
 
 pub(crate) use self::{
+    check::Checked,
     documentation::{default_of, template},
     file::{Names, parse as parse_file},
+    loading::{DATABASE_SETTINGS, read_file},
     names::unknown_variables,
     values::{
-        Bounded, DatabaseUrl, Hosts, LogFilter, LogFormat, Milliseconds, Networks, Origins,
-        PaymentGatewayName, PoolSeconds, PoolSize, WebUrl, is_database_url,
+        Bounded, DatabaseUrl, Hosts, LogFilter, LogFormat, Milliseconds, NOT_REPEATED, Name, Networks,
+        Origins, PaymentGatewayName, PoolSeconds, PoolSize, WebUrl, is_database_url,
     },
+    wrong::describe as describe_refusal,
 };
-use crate::{failure::Failure, listening::ListenAddress};
+use crate::listening::ListenAddress;
 
 /// The file that is read when none is named, if there is one.
 pub(crate) const DEFAULT_FILE: &str = "dabba.toml";
@@ -102,7 +103,7 @@ pub(crate) struct Settings {
     /// By what name the connections are seen in PostgreSQL's `pg_stat_activity`.
     #[config(env = "DABBA_APPLICATION_NAME", default = "dabba")]
     #[config(layer_attr(arg(long, value_name = "NAME")))]
-    pub(crate) application_name: String,
+    pub(crate) application_name: Name,
 
     /// How often a transaction that collides with others is tried before it fails.
     #[config(env = "DABBA_TRANSACTION_ATTEMPTS", default = 16)]
@@ -363,116 +364,3 @@ pub(crate) struct Settings {
 
 /// The settings as one source gives them.
 pub(crate) type Layer = <Settings as Config>::Layer;
-
-impl Settings {
-    /// Puts the settings together: flags before the environment before the file before the defaults.
-    ///
-    /// A file that is named must be there; the default one need not.
-    pub(crate) fn load(flags: Layer, file: Option<&Path>) -> Result<Self, Failure> {
-        let (environment, of_file) = read_layers(file)?;
-        Self::of_layers([flags, environment, of_file])
-    }
-
-    /// The same for a command that writes test data: which databases it writes to, only the flags say. Answers what else names
-    /// a database and was left out.
-    pub(crate) fn load_with_databases_of_flags(
-        flags: Layer,
-        file: Option<&Path>,
-    ) -> Result<(Self, Vec<&'static str>), Failure> {
-        let (mut environment, mut of_file) = read_layers(file)?;
-        let mut left_out = Vec::new();
-        for (source, layer) in [("the environment", &mut environment), ("the settings file", &mut of_file)] {
-            let is_named = [
-                layer.database.take().is_some(),
-                layer.replica_database.take().is_some(),
-                layer.shards.take().is_some(),
-            ];
-            if is_named.contains(&true) {
-                left_out.push(source);
-            }
-        }
-        Ok((Self::of_layers([flags, environment, of_file])?, left_out))
-    }
-
-    fn of_layers([flags, environment, file]: [Layer; 3]) -> Result<Self, Failure> {
-        let sources = Self::builder().preloaded(flags).preloaded(environment).preloaded(file);
-        let settings =
-            sources.load().map_err(|error| Failure::new(format!("wrong settings: {}", chain(&error))))?;
-        settings.check()?;
-        Ok(settings)
-    }
-
-    /// Refuses what does not fit together.
-    fn check(&self) -> Result<(), Failure> {
-        if is_database_url(&self.data.to_string_lossy()) {
-            return Err(Failure::new(
-                "wrong settings: data must be a directory, not the URL of a database: give that with --database, DABBA_DATABASE \
-                 or database"
-                    .to_owned(),
-            ));
-        }
-        if self.data.exists() && !self.data.is_dir() {
-            return Err(Failure::new(format!(
-                "wrong settings: data must be a directory, and {} is none: name the directory with the embedded database",
-                self.data.display()
-            )));
-        }
-        let (timeout, lease) = (self.payment_timeout_seconds.get(), self.task_lease_seconds.get());
-        if timeout >= lease {
-            return Err(Failure::new(format!(
-                "wrong settings: payment_timeout_seconds ({timeout}) has to be less than task_lease_seconds \
-                 ({lease}), or a slow call is made again by others before it has been answered"
-            )));
-        }
-        Ok(())
-    }
-
-    /// The file of the embedded database.
-    pub(crate) fn embedded_database(&self) -> PathBuf {
-        self.data.join("dabba.db")
-    }
-}
-
-/// Settings that say which databases are used.
-pub(crate) const DATABASE_SETTINGS: [&str; 3] = ["database", "replica_database", "shards"];
-
-/// The text of the settings file and its path: of the file that is named, else of the default one if it is there.
-pub(crate) fn read_file(file: Option<&Path>) -> Result<Option<(PathBuf, String)>, Failure> {
-    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some((path.to_owned(), text))),
-        Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => {
-            Err(Failure::during(format_args!("reading the settings file {}", path.display()))(error))
-        }
-    }
-}
-
-/// The settings of the environment and of the file. Fails with everything that is wrong with either.
-fn read_layers(file: Option<&Path>) -> Result<(Layer, Layer), Failure> {
-    let names: Vec<&str> = Settings::META.fields.iter().map(|field| field.name).collect();
-    let of_file = read_file(file)?.map_or_else(
-        || Ok(Layer::empty()),
-        |(path, text)| {
-            let parsed =
-                file::parse_each(&text, "setting", Names { known: &names, tables: &[] }, wrong::in_file);
-            parsed.map_err(|wrong| {
-                wrong.into_iter().map(|text| format!("{}: {text}", path.display())).collect::<Vec<_>>()
-            })
-        },
-    );
-    let environment = Layer::from_env().map_err(|error| {
-        let wrong = wrong::in_environment();
-        if wrong.is_empty() { vec![chain(&error)] } else { wrong }
-    });
-    match (environment, of_file) {
-        (Ok(environment), Ok(of_file)) => Ok((environment, of_file)),
-        (environment, of_file) => {
-            let mut wrong = of_file.err().unwrap_or_default();
-            wrong.extend(environment.err().unwrap_or_default());
-            // One stays on the line of the failure; several have a line each.
-            let separator = if wrong.len() > 1 { "\n  " } else { " " };
-            Err(Failure::new(format!("wrong settings:{separator}{}", wrong.join(separator))))
-        }
-    }
-}

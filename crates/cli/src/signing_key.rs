@@ -11,7 +11,7 @@ use std::{
 use dabba_engine::{Random, SystemRandom};
 use dabba_http::SigningKey;
 
-use crate::{failure::Failure, settings::Settings};
+use crate::{failure::Failure, named_file, settings::Settings};
 
 /// Size of a key that is made here, in bytes.
 const KEY_BYTES: usize = SigningKey::MIN_BYTES;
@@ -42,9 +42,10 @@ pub(crate) fn read_or_make(settings: &Settings) -> Result<SigningKey, Failure> {
 
 /// Reads the key from a file.
 pub(crate) fn read(path: &Path) -> Result<SigningKey, Failure> {
-    let during =
-        |error: &dyn std::fmt::Display| Failure::new(format!("signing key {}: {error}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error| during(&error))?;
+    let during = |error: &dyn std::fmt::Display| {
+        Failure::new(format!("the signing key in {}: {error}", path.display()))
+    };
+    let text = named_file::read(path).map_err(Failure::during("the signing key"))?;
     let bytes = from_hexadecimal(text.trim()).ok_or_else(|| {
         during(&format_args!("must be at least {} hexadecimal digits and nothing else", KEY_BYTES * 2))
     })?;

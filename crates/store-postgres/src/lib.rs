@@ -129,6 +129,12 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
+    /// Checks that a store can be opened with a URL, as [`PostgresStore::new`] does. Connects to nothing. The error says what is
+    /// wrong, in words that follow the name of the URL, without the URL.
+    pub fn check_url(url: &str) -> Result<(), String> {
+        Target::read(url).map(drop)
+    }
+
     /// Brings the database at `url` to the newest schema, and takes it into a shard map as what
     /// `ownership` says, unless it is in one. Returns the number of migrations applied.
     ///

@@ -18,7 +18,10 @@ use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    pki_types::{
+        CertificateDer, ServerName, UnixTime,
+        pem::{self, PemObject as _},
+    },
 };
 use tokio_postgres::{
     Config,
@@ -36,9 +39,14 @@ pub(crate) struct Target {
 impl Target {
     /// Reads a `postgresql://` URL.
     pub(crate) fn parse(url: &str) -> Result<Self, StoreError> {
+        Self::read(url).map_err(|why| StoreError::Unfit(format!("the database's URL is wrong: {why}")))
+    }
+
+    /// The same. The error says what is wrong, in words that follow the name of the URL, without the URL.
+    pub(crate) fn read(url: &str) -> Result<Self, String> {
         let (plain_url, verifies, root_file) = take_verification(url);
         // The error's text would repeat parts of the URL, and so perhaps the password.
-        let mut config: Config = plain_url.parse().map_err(|_| unusable(&problem_of(&plain_url)))?;
+        let mut config: Config = plain_url.parse().map_err(|_| problem_of(&plain_url))?;
         if verifies {
             config.ssl_mode(SslMode::Require);
         }
@@ -49,10 +57,6 @@ impl Target {
         let tls = MakeRustlsConnect::new(client_config(verifies, root_file.as_deref().map(Path::new))?);
         Ok(Self { config, tls })
     }
-}
-
-fn unusable(why: &str) -> StoreError {
-    StoreError::Unfit(format!("the database's URL is wrong: {why}"))
 }
 
 /// What the parameters of a URL may be. Those that the client library knows, and `sslrootcert`.
@@ -141,11 +145,11 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn client_config(verifies: bool, root_file: Option<&Path>) -> Result<ClientConfig, StoreError> {
+fn client_config(verifies: bool, root_file: Option<&Path>) -> Result<ClientConfig, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| unusable(&error.to_string()))?;
+        .map_err(|error| error.to_string())?;
     let config = if verifies {
         builder.with_root_certificates(root_certificates(root_file)?)
     } else {
@@ -154,19 +158,45 @@ fn client_config(verifies: bool, root_file: Option<&Path>) -> Result<ClientConfi
     Ok(config.with_no_client_auth())
 }
 
-fn root_certificates(root_file: Option<&Path>) -> Result<RootCertStore, StoreError> {
-    let mut roots = RootCertStore::empty();
+fn root_certificates(root_file: Option<&Path>) -> Result<RootCertStore, String> {
     let certificates = match root_file {
-        Some(file) => CertificateDer::pem_file_iter(file)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| unusable(&format!("sslrootcert {}: {error}", file.display())))?,
+        Some(file) => certificates_in(file)?,
         None => rustls_native_certs::load_native_certs().certs,
     };
+    let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(certificates);
-    if roots.is_empty() {
-        Err(unusable("there are no authorities to verify the server with"))
-    } else {
-        Ok(roots)
+    match root_file {
+        _ if !roots.is_empty() => Ok(roots),
+        Some(file) => Err(format!(
+            "sslrootcert={} contains no certificate: name a PEM file with the certificate of the authority that issued the \
+             server's",
+            file.display()
+        )),
+        None => {
+            Err("this machine has no certificates of authorities to verify the server with: install them \
+                     (ca-certificates), or name a PEM file with sslrootcert"
+                .to_owned())
+        }
+    }
+}
+
+fn certificates_in(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unreadable = |why: &dyn std::fmt::Display| {
+        format!("the file {} of sslrootcert cannot be read: {why}", file.display())
+    };
+    // The file is read for each connection pool, so it has to be one that can be read again.
+    match std::fs::metadata(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(unreadable(&"it does not exist"));
+        }
+        Err(error) => return Err(unreadable(&error)),
+        Ok(metadata) if !metadata.is_file() => return Err(unreadable(&"it is not a regular file")),
+        Ok(_) => {}
+    }
+    match CertificateDer::pem_file_iter(file).and_then(Iterator::collect) {
+        Ok(certificates) => Ok(certificates),
+        Err(pem::Error::Io(error)) => Err(unreadable(&error)),
+        Err(_) => Err(unreadable(&"it is not in the format PEM")),
     }
 }
 
@@ -266,10 +296,19 @@ mod tests {
             ("postgresql://h/d?target_session_attrs=primary", "must be any, read-write or read-only"),
             ("postgresql://u:se?cret=1@h:port/d", "must have the form"),
             ("postgresql://u:secret@h:port/d", "must have the form"),
+            (
+                "postgresql://h/d?sslmode=verify-full&sslrootcert=/absent.pem",
+                "the file /absent.pem of sslrootcert cannot be read: it does not exist",
+            ),
+            ("postgresql://h/d?sslmode=verify-full&sslrootcert=/dev/null", "is not a regular file"),
+            ("postgresql://h/d?sslmode=verify-full&sslrootcert=Cargo.toml", "contains no certificate"),
         ] {
             let Err(error) = Target::parse(url) else { panic!("{url} was taken") };
             let text = error.to_string();
-            assert!(text.contains(part) && !text.contains("cret"), "{url}: {text}");
+            assert!(
+                text.contains(part) && !text.contains("secret") && !text.contains("cret=1"),
+                "{url}: {text}"
+            );
             assert!(!text.contains("unavailable"), "{text}");
         }
     }

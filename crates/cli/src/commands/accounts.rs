@@ -1,7 +1,6 @@
 //! `dabba accounts`: who has an account, and taking access away.
 
 use std::{
-    fs,
     io::{self, IsTerminal as _, Read as _},
     path::{Path, PathBuf},
 };
@@ -16,7 +15,7 @@ use serde_json::json;
 use crate::{
     commands::remote::{Administration, PlaceArguments},
     failure::Failure,
-    output,
+    named_file, output,
 };
 
 /// What the command takes.
@@ -131,8 +130,7 @@ impl Command {
 /// Reads a password, which is never an argument: other users of the machine see arguments. The line's end is not part of it.
 fn read_password(file: Option<&Path>) -> Result<String, Failure> {
     let text = if let Some(file) = file {
-        let read = fs::read_to_string(file);
-        read.map_err(Failure::during(format_args!("reading the password {}", file.display())))?
+        named_file::read(file).map_err(Failure::during("--password-file"))?
     } else {
         if io::stdin().is_terminal() {
             return Err(Failure::new(

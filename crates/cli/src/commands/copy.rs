@@ -112,10 +112,13 @@ impl Copy<'_> {
                 Failure::new(format!("{}{hint}", Failure::during(format_args!("copying to {place}"))(error)))
             }
         };
-        let target =
-            CopyTarget::prepare(self.to.as_str(), &Ownership::sole(), &self.settings.application_name)
-                .await
-                .map_err(Failure::during(format_args!("copying to {place}")))?;
+        let target = CopyTarget::prepare(
+            self.to.as_str(),
+            &Ownership::sole(),
+            self.settings.application_name.as_str(),
+        )
+        .await
+        .map_err(Failure::during(format_args!("copying to {place}")))?;
         let mut progress = Progress::default();
         let mut watch = |phase, table: &'static _, done, all| progress.show(phase, table, done, all);
         let (contents, finished_at) =

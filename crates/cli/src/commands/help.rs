@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     logging::wants_colours,
     output,
-    redaction::{redacted, shown, shown_url},
+    redaction::{HIDDEN, redacted, shown},
     settings,
 };
 
@@ -77,7 +77,7 @@ fn without_passwords(mut error: Error) -> Error {
         error.get(ContextKind::InvalidArg), Some(ContextValue::String(name)) if name.ends_with("URL>")
     );
     let shown = |kind: ContextKind, text: &str| match kind {
-        ContextKind::InvalidValue if is_url => shown_url(text),
+        ContextKind::InvalidValue if is_url => HIDDEN.to_owned(),
         _ => shown(text),
     };
     let contexts: Vec<(ContextKind, ContextValue)> = error
@@ -164,6 +164,14 @@ mod tests {
             "postgresql://u:hush@h/d",
             "http://h/x?token=hush",
             "password=hush",
+            "mysql://u:hush",
+            "http://u:hush",
+            "Bearer hush",
+            "pwd=hush",
+            "pass=hush",
+            "key=hush",
+            "authorization=hush",
+            "password: hush",
             "file://u:hush@h/x",
         ];
         let (mut whole, mut refused) = (command(), 0);

@@ -2,7 +2,7 @@
 
 mod target;
 
-use std::{collections::HashMap, fs, path::PathBuf};
+use std::{collections::HashMap, path::PathBuf};
 
 use dabba_domain::{ExternalId, Problems, RestaurantId, Role, import, import::RestaurantDocument};
 use dabba_engine::Principal;
@@ -15,7 +15,7 @@ use crate::{
     databases::{Databases, Opened},
     demo_data,
     failure::Failure,
-    output, sandbox,
+    named_file, output, sandbox,
     settings::Settings,
 };
 
@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 /// Reads the file, or lists all that is wrong with it.
 fn read(file: &std::path::Path) -> Result<Vec<RestaurantDocument>, Failure> {
     let name = file.display();
-    let text = fs::read_to_string(file).map_err(Failure::during(format_args!("reading {name}")))?;
+    let text = named_file::read(file).map_err(Failure::new)?;
     import::read(&text).map_err(|error| {
         let problems = match problems_of(&text, &error) {
             Ok(problems) if !problems.is_empty() => problems,

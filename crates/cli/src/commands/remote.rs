@@ -1,6 +1,6 @@
 //! Commands that go through a running server, or work in the databases themselves.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use dabba_domain::Role;
 use dabba_engine::{Engine, Principal};
@@ -12,9 +12,8 @@ use crate::{
     databases::{Databases, Opened},
     demo_data,
     failure::Failure,
-    redaction::shown_url,
-    sandbox,
-    settings::WebUrl,
+    named_file, sandbox,
+    settings::{NOT_REPEATED, WebUrl},
 };
 
 /// Reads the URL of a server. Users, passwords and parameters are refused: the token is all that a server asks for.
@@ -22,9 +21,9 @@ pub(super) fn server_url(text: &str) -> Result<WebUrl, String> {
     let url = text.parse::<WebUrl>().ok();
     let is_plain = text.starts_with("http://") && !text.contains(['@', '?', '#']);
     url.filter(|_| is_plain).ok_or_else(|| {
-        let shown = shown_url(text);
         format!(
-            "must be the URL of a server, such as http://127.0.0.1:8080, without user and parameters, not {shown:?}"
+            "must be the URL of a server, such as http://127.0.0.1:8080, without user and parameters (https is not supported); \
+             {NOT_REPEATED}"
         )
     })
 }
@@ -103,10 +102,7 @@ impl ServerArguments {
     pub(super) fn client(&self) -> Result<Option<Client>, Failure> {
         let Some(server) = &self.server else { return Ok(None) };
         let token = match (&self.token_file, &self.token) {
-            (Some(file), _) => {
-                let read = fs::read_to_string(file);
-                read.map_err(Failure::during(format_args!("reading the token {}", file.display())))?
-            }
+            (Some(file), _) => named_file::read(file).map_err(Failure::during("--token-file"))?,
             (None, Some(token)) => token.clone(),
             (None, None) => {
                 return Err(Failure::new(format!(

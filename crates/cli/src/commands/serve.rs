@@ -63,6 +63,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let databases = Databases::from_settings(&settings)?;
     let payments = Payments::for_server(&settings, with_demo, is_sandbox)?;
     let signing_key = signing_key::read_if_there(&settings)?;
+    settings.refuse_shared_port()?;
     let listener = bind(&settings.listen, "listen").await?;
     let admin_listener = match &settings.admin_listen {
         Some(address) => Some(bind(address, "admin_listen").await?),

@@ -3,14 +3,19 @@
 use std::path::PathBuf;
 
 use crate::{
-    commands::DataArguments, databases::Databases, failure::Failure, output, payments::Payments,
-    settings::template, signing_key,
+    databases::{Databases, ShardsFile},
+    failure::Failure,
+    logging, output,
+    payments::{self, Payments},
+    settings::{Checked, template},
+    signing_key,
 };
 
 /// What the command takes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Checks the settings of a server, and the files that they name, instead. Changes nothing and opens no database.
+    /// Checks the settings of a server, and the files that they name, instead. Lists everything that is wrong.
+    /// Changes nothing and connects to nothing.
     #[arg(long)]
     check: bool,
     /// Settings file (TOML) to check. `dabba.toml` if there is one, when absent.
@@ -23,9 +28,28 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     if !arguments.check {
         return output::line(template().trim_end());
     }
-    let settings = DataArguments { config: arguments.config, ..DataArguments::default() }.load()?;
-    Databases::from_settings(&settings)?;
-    let _payments = Payments::for_server(&settings, false, false)?;
-    signing_key::read_if_there(&settings)?;
+    let mut checked = Checked::load(arguments.config.as_deref())?;
+    let has_shards = checked.file("shards", |path| ShardsFile::read(path).map(drop));
+    let has_key = checked.file("signing_key_file", |path| signing_key::read(path).map(drop));
+    let has_payment_key = checked.file("payment_key_file", |path| payments::secret(path).map(drop));
+    let has_secret = checked.file("payment_webhook_secret_file", |path| payments::secret(path).map(drop));
+    if let Some(settings) = checked.settings.take() {
+        logging::start_for_check(&settings, arguments.config.as_deref())?;
+        // What is wrong with a file is said once.
+        if has_shards {
+            checked.add(Databases::from_settings(&settings));
+        }
+        if has_payment_key && has_secret {
+            checked.add(Payments::for_server(&settings, false, false));
+        }
+        if has_key {
+            checked.add(signing_key::read_if_there(&settings));
+        }
+        checked.add(settings.refuse_shared_port());
+    }
+    for name in &checked.foreign {
+        output::line(format_args!("The environment variable {name} is not a setting, and is ignored."))?;
+    }
+    checked.end()?;
     output::line("The settings can be used.")
 }

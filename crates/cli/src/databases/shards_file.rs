@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     failure::Failure,
-    settings::{DatabaseUrl, Milliseconds, Names, PoolSeconds, PoolSize, parse_file},
+    named_file,
+    settings::{DatabaseUrl, Milliseconds, Names, PoolSeconds, PoolSize, describe_refusal, parse_file},
 };
 
 /// Only the owner may read and write: there may be passwords in the URLs.
@@ -45,6 +46,13 @@ const POOL_NAMES: Names<'_> = Names {
     ],
     tables: &[],
 };
+
+/// What is wrong with a value of the file that is the URL of a database.
+fn wrong_url(name: &str, value: &toml::Value) -> Option<String> {
+    let is_url = matches!(name, "url" | "replica_url");
+    let refusal = value.as_str().filter(|_| is_url)?.parse::<DatabaseUrl>().err()?;
+    Some(describe_refusal(name, &refusal))
+}
 
 /// The shards, checked: each bucket is in exactly one.
 #[derive(Clone, Debug)]
@@ -139,12 +147,12 @@ impl ShardsFile {
     /// Reads a file.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let during = format!("the shards in {}", path.display());
-        let text = fs::read_to_string(path).map_err(Failure::during(&during))?;
+        let text = named_file::read(path).map_err(Failure::during("the shards"))?;
         Self::parse(&text).map_err(Failure::during(&during))
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        Self::new(parse_file(text, "entry", NAMES)?)
+        Self::new(parse_file(text, "entry", NAMES, wrong_url)?)
     }
 
     fn new(document: Document) -> Result<Self, String> {

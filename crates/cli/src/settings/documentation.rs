@@ -60,6 +60,11 @@ pub(crate) fn default_of(name: &str) -> Option<String> {
     default_in(Settings::META.fields.iter().find(|field| field.name == name)?)
 }
 
+/// Whether an empty value of a setting has a meaning: where the default is one.
+pub(super) fn may_be_empty(field: &Field) -> bool {
+    matches!(field.kind, FieldKind::Leaf { kind: LeafKind::Required { default: Some(Expr::Str("")) }, .. })
+}
+
 fn default_in(field: &Field) -> Option<String> {
     match field.kind {
         FieldKind::Leaf { kind: LeafKind::Required { default: Some(default) }, .. } => Some(match default {

@@ -21,13 +21,20 @@ pub(crate) struct Names<'a> {
     pub(crate) tables: &'a [(&'a str, Names<'a>)],
 }
 
+/// Says what is wrong with the value of a name, as a whole sentence.
+type Refusal<'a> = &'a dyn Fn(&str, &toml::Value) -> Option<String>;
+
 /// Reads a file's text. `what` is what a name stands for, as in "setting".
-pub(crate) fn parse<T: DeserializeOwned>(text: &str, what: &str, names: Names<'_>) -> Result<T, String> {
-    parse_each(text, what, names, |_, _| None).map_err(|wrong| wrong.join("; "))
+pub(crate) fn parse<T: DeserializeOwned>(
+    text: &str,
+    what: &str,
+    names: Names<'_>,
+    refusal: impl Fn(&str, &toml::Value) -> Option<String>,
+) -> Result<T, String> {
+    parse_each(text, what, names, refusal).map_err(|wrong| wrong.join("; "))
 }
 
-/// The same, with everything that is wrong at once, in the order of the lines. `refusal` says what is wrong with a value of the
-/// whole file's table, in words that follow its name.
+/// The same, with everything that is wrong at once, in the order of the lines.
 pub(super) fn parse_each<T: DeserializeOwned>(
     text: &str,
     what: &str,
@@ -38,17 +45,7 @@ pub(super) fn parse_each<T: DeserializeOwned>(
     let table = DeTable::parse(text).map_err(|error| only(&error))?;
     let values: toml::Table = toml::from_str(text).map_err(|error| only(&error))?;
     let mut wrong = BTreeMap::new();
-    let mut unknown = BTreeMap::new();
-    collect(table.get_ref(), names, &mut unknown);
-    for (position, (name, suggestion)) in unknown {
-        wrong.insert(position, format!("there is no {what} {name:?}{suggestion}"));
-    }
-    for key in table.get_ref().keys() {
-        let name = key.get_ref().as_ref();
-        if let Some(refusal) = values.get(name).and_then(|value| refusal(name, value)) {
-            wrong.entry(key.span().start).or_insert(refusal);
-        }
-    }
+    Judge { what, refusal: &refusal }.collect(table.get_ref(), &values, names, &mut wrong);
     if wrong.is_empty() {
         return toml::from_str(text).map_err(|error| only(&error));
     }
@@ -56,17 +53,35 @@ pub(super) fn parse_each<T: DeserializeOwned>(
     Err(wrong.into_iter().map(line).collect())
 }
 
-fn collect(table: &DeTable<'_>, names: Names<'_>, unknown: &mut BTreeMap<usize, (String, String)>) {
-    for (key, value) in table {
-        let name = key.get_ref().as_ref();
-        let inner = names.tables.iter().find(|(table, _)| *table == name);
-        if let Some((_, inner)) = inner {
-            for table in tables_in(value) {
-                collect(table, *inner, unknown);
+struct Judge<'a> {
+    what: &'a str,
+    refusal: Refusal<'a>,
+}
+
+impl Judge<'_> {
+    /// Adds what is wrong with a table, by its position. The table comes with positions and as values.
+    fn collect(
+        &self,
+        table: &DeTable<'_>,
+        values: &toml::Table,
+        names: Names<'_>,
+        wrong: &mut BTreeMap<usize, String>,
+    ) {
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            let inner = names.tables.iter().find(|(table, _)| *table == name);
+            if let Some((_, inner)) = inner {
+                let inner_values = values.get(name).map(table_values_in).unwrap_or_default();
+                for (table, values) in tables_in(value).into_iter().zip(inner_values) {
+                    self.collect(table, values, *inner, wrong);
+                }
+            } else if !names.known.contains(&name) {
+                let all = names.known.iter().copied().chain(names.tables.iter().map(|(name, _)| *name));
+                let text = format!("there is no {} {:?}{}", self.what, shown(name), suggestion(name, all));
+                wrong.insert(key.span().start, text);
+            } else if let Some(refusal) = values.get(name).and_then(|value| (self.refusal)(name, value)) {
+                wrong.insert(key.span().start, refusal);
             }
-        } else if !names.known.contains(&name) {
-            let all = names.known.iter().copied().chain(names.tables.iter().map(|(name, _)| *name));
-            unknown.insert(key.span().start, (shown(name), suggestion(name, all)));
         }
     }
 }
@@ -77,6 +92,22 @@ fn tables_in<'a, 'i>(value: &'a Spanned<DeValue<'i>>) -> Vec<&'a DeTable<'i>> {
         DeValue::Array(values) => values.iter().flat_map(tables_in).collect(),
         _ => Vec::new(),
     }
+}
+
+fn table_values_in(value: &toml::Value) -> Vec<&toml::Table> {
+    match value {
+        toml::Value::Table(table) => vec![table],
+        toml::Value::Array(values) => values.iter().flat_map(table_values_in).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The text that a name of the file has as its value, with the number of its line. `None` if the name has none.
+pub(super) fn text_at(text: &str, name: &str) -> Option<(usize, String)> {
+    let table = DeTable::parse(text).ok()?;
+    let (key, value) = table.get_ref().get_key_value(name)?;
+    let DeValue::String(value) = value.get_ref() else { return None };
+    (!value.is_empty()).then(|| (line_at(text, key.span().start), value.clone().into_owned()))
 }
 
 /// Number of the line at a position, from 1.
@@ -119,7 +150,7 @@ mod tests {
     fn every_unknown_name_is_listed_with_its_line_and_a_suggestion() {
         let text =
             "listn = 1\n\npool-size = 2\nsomething_else = 3\n[[shard]]\nnme = 4\npool = { sise = 5 }\n";
-        let error = parse::<Anything>(text, "setting", NAMES).unwrap_err();
+        let error = parse::<Anything>(text, "setting", NAMES, |_, _| None).unwrap_err();
         for part in [
             "line 1: there is no setting \"listn\"; did you mean listen?",
             "line 3: there is no setting \"pool-size\"; did you mean pool_size?",
@@ -130,12 +161,13 @@ mod tests {
             assert!(error.contains(part), "{part} is missing in {error}");
         }
         assert!(!error.contains("something_else\"; did"), "{error}");
-        assert!(parse::<Anything>("listen = 1", "setting", NAMES).is_ok());
+        assert!(parse::<Anything>("listen = 1", "setting", NAMES, |_, _| None).is_ok());
     }
 
     #[test]
     fn a_wrong_line_is_named_and_not_repeated() {
-        let error = parse::<Anything>("listen = 1\nlisten = \"u:secret@h", "setting", NAMES).unwrap_err();
+        let error = parse::<Anything>("listen = 1\nlisten = \"u:secret@h", "setting", NAMES, |_, _| None)
+            .unwrap_err();
         assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
     }
 }

@@ -2,16 +2,20 @@
 
 use std::{
     borrow::Cow,
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
 
 use dabba_http::{CorsOrigins, Network};
+use dabba_store_postgres::PostgresStore;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::redaction::{place_of, shown, shown_url};
+use crate::{
+    named_file,
+    redaction::{place_of, shown, without_secrets},
+};
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +117,9 @@ impl DatabaseUrl {
     }
 }
 
+/// Why a message about a wrong URL does not show it. Nobody can tell where a password is in a text that is no URL.
+pub(crate) const NOT_REPEATED: &str = "what was given is not shown, since it may contain a password";
+
 /// What begins a text that names a file with a URL.
 const FILE_PREFIX: &str = "file:";
 
@@ -126,25 +133,24 @@ impl FromStr for DatabaseUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let Some(path) = text.strip_prefix(FILE_PREFIX) else {
-            return if is_database_url(text) {
-                Ok(Self { url: text.to_owned(), file: None })
-            } else {
-                Err(format!(
-                    "must be a URL that begins with postgresql://, or file:PATH, not {:?}",
-                    shown_url(text)
-                ))
-            };
+            if !is_database_url(text) {
+                return Err(format!(
+                    "must be a URL that begins with postgresql://, or file:PATH; {NOT_REPEATED}"
+                ));
+            }
+            PostgresStore::check_url(text)?;
+            return Ok(Self { url: text.to_owned(), file: None });
         };
         let file = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
-        let read = fs::read_to_string(&file);
-        let place = shown(&file.to_string_lossy());
-        let text = read.map_err(|error| format!("the file {place} cannot be read: {error}"))?;
+        let text = named_file::read(&file)?;
         let url = text.trim();
-        if is_database_url(url) && url.lines().count() == 1 {
-            Ok(Self { url: url.to_owned(), file: Some(file) })
-        } else {
-            Err(format!("the file {place} must contain one URL that begins with postgresql://"))
+        let place = without_secrets(&file.to_string_lossy());
+        if !is_database_url(url) || url.lines().count() != 1 {
+            return Err(format!("the file {place} must contain one URL that begins with postgresql://"));
         }
+        PostgresStore::check_url(url)
+            .map_err(|why| format!("the URL in the file {place} cannot be used: {why}"))?;
+        Ok(Self { url: url.to_owned(), file: Some(file) })
     }
 }
 
@@ -170,6 +176,31 @@ impl fmt::Display for DatabaseUrl {
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// A name that is not empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name(String);
+
+impl Name {
+    /// The name.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() { Err("must not be empty".to_owned()) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -283,9 +314,7 @@ impl FromStr for WebUrl {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
                 Ok(Self(text.to_owned()))
             }
-            _ => {
-                Err(format!("must be a URL that begins with https:// or http://, not {:?}", shown_url(text)))
-            }
+            _ => Err(format!("must be a URL that begins with https:// or http://; {NOT_REPEATED}")),
         }
     }
 }
@@ -421,6 +450,8 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -9,7 +9,7 @@ use clap::{
     Args as _, Command,
     error::{ContextKind, ContextValue},
 };
-use confique::Config as _;
+use confique::{Config as _, meta::Field};
 
 use super::{Layer, Settings, documentation};
 use crate::redaction::shown;
@@ -22,10 +22,13 @@ pub(super) fn in_environment() -> Vec<String> {
     let mut wrong = Vec::new();
     for field in Settings::META.fields {
         let Some(variable) = documentation::variable(field) else { continue };
-        // An empty variable of a number or a choice counts as absent.
-        let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else { continue };
-        if value.to_str().is_none() {
+        let Some(value) = std::env::var_os(variable) else { continue };
+        let Some(text) = value.to_str() else {
             wrong.push(format!("{variable} must be text in UTF-8"));
+            continue;
+        };
+        if is_blank(field, text) {
+            wrong.push(format!("{variable} must not be empty: unset it, or give a value"));
             continue;
         }
         match refusal(field.name, &value) {
@@ -37,6 +40,11 @@ pub(super) fn in_environment() -> Vec<String> {
     wrong
 }
 
+/// Whether a value is empty although that means nothing. An empty list is one: the default of such a setting is empty.
+fn is_blank(field: &Field, value: &str) -> bool {
+    value.trim().is_empty() && !documentation::may_be_empty(field)
+}
+
 fn is_boolean(text: &str) -> bool {
     BOOLEANS.iter().any(|known| text.trim().eq_ignore_ascii_case(known))
 }
@@ -44,8 +52,11 @@ fn is_boolean(text: &str) -> bool {
 /// Returns what is wrong with a value of the settings file, with the setting's name.
 pub(super) fn in_file(name: &str, value: &toml::Value) -> Option<String> {
     let alone = toml::Table::from_iter([(name.to_owned(), value.clone())]);
-    let is_known = Settings::META.fields.iter().any(|field| field.name == name);
-    if !is_known || toml::Value::Table(alone).try_into::<Layer>().is_ok() {
+    let field = Settings::META.fields.iter().find(|field| field.name == name)?;
+    if value.as_str().is_some_and(|text| is_blank(field, text)) {
+        return Some(format!("{name} must not be empty: remove the line, or give a value"));
+    }
+    if toml::Value::Table(alone).try_into::<Layer>().is_ok() {
         return None;
     }
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -68,10 +79,18 @@ impl Refusal {
     fn text(self) -> String {
         match self {
             Self::OfBoolean { found } => format!("must be true or false, not {:?}", shown(&found)),
-            Self::OfType(text) if text.starts_with("must ") => text,
+            Self::OfType(text) if text.starts_with(MUST) => text,
             Self::OfType(text) => format!("is wrong: {text}"),
         }
     }
+}
+
+/// What begins a refusal that follows the name of a setting.
+const MUST: &str = "must ";
+
+/// A sentence that says why the value of this name is refused, of the refusal by the value's type.
+pub(crate) fn describe(name: &str, refusal: &str) -> String {
+    format!("{name} {}", Refusal::OfType(refusal.to_owned()).text())
 }
 
 /// Why the setting of this name refuses a text. The options of the command line are the one home of each setting's rule.

@@ -141,6 +141,83 @@ fn every_wrong_value_is_listed_at_once() {
     assert!(text.contains("wrong settings: DABBA_DATA must be text in UTF-8"), "{text}");
 }
 
+/// Proves that `settings --check` refuses what a command refuses later, everything at once: files that cannot be used, URLs that the
+/// store cannot use, two listeners on one port, empty values and misspelt variables; and that it connects to nothing.
+#[test]
+fn a_check_refuses_what_a_command_refuses() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |file: &str, variables: &[(&str, &str)]| {
+        fs::write(directory.path().join("dabba.toml"), file).unwrap();
+        let mut command = dabba(directory.path(), &["settings", "--check"]);
+        let output = command.env("DABBA_LOG", "error").envs(variables.iter().copied()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.success(), text(output.stdout) + &text(output.stderr))
+    };
+    let refused = |file: &str, variables: &[(&str, &str)], parts: &[&str]| {
+        let (is_usable, text) = check(file, variables);
+        assert!(!is_usable && !text.contains("hush"), "{file} {variables:?}: {text}");
+        for part in parts {
+            assert!(text.contains(part), "{part} is missing in: {text}");
+        }
+    };
+    for (url, part) in [
+        ("postgresql://u:hush@h/d?sslmode=verify-ca", "sslmode"),
+        ("postgresql://u:hush@h/d?sslmod=require", "sslmod"),
+        ("postgresql://u:hush@h:notaport/d", "must have the form"),
+        ("postgresql://u:hush@h/d?sslmode=verify-full&sslrootcert=/absent.pem", "/absent.pem"),
+    ] {
+        refused(&format!("database = \"{url}\""), &[], &["dabba.toml: line 1: database ", part]);
+        fs::write(directory.path().join("url"), url).unwrap();
+        refused("", &[("DABBA_DATABASE", "file:url")], &["DABBA_DATABASE ", "the file url", part]);
+        let shards = format!("[[shard]]\nname = \"a\"\nurl = \"{url}\"\nbuckets = \"0-4095\"\n");
+        fs::write(directory.path().join("shards.toml"), shards).unwrap();
+        refused("shards = \"shards.toml\"", &[], &["shards.toml", "url ", part]);
+    }
+    refused(
+        "signing_key_file = \"absent.key\"\n\npayment_key_file = \"absent.sk\"\npayment_webhook_secret_file = \"url\"",
+        &[("DABBA_SHARDS", "absent.toml")],
+        &[
+            "dabba.toml: line 1: signing_key_file: ",
+            "absent.key cannot be read: it does not exist",
+            "dabba.toml: line 3: payment_key_file: ",
+            "absent.sk cannot be read: it does not exist",
+            "DABBA_SHARDS: ",
+            "absent.toml cannot be read: it does not exist",
+        ],
+    );
+    refused("admin_listen = \"localhost:8080\"", &[], &["admin_listen (localhost:8080)", "another port"]);
+    refused("replica_database = \"postgresql://h/d\"", &[], &["replica_database needs database"]);
+    refused(
+        "log = \"\"\nsigning_key_file = \" \"",
+        &[("DABBA_DATABASE", ""), ("DABBA_LISTEN", "")],
+        &[
+            "line 1: log must not be empty",
+            "line 2: signing_key_file must not be empty",
+            "DABBA_DATABASE must not be empty: unset it",
+            "DABBA_LISTEN must not be empty: unset it",
+        ],
+    );
+    refused("", &[("DABBA_DATABSE", "x")], &["DABBA_DATABSE is not a setting; did you mean DABBA_DATABASE?"]);
+    let (is_usable, text) = check("cors_origins = \"\"", &[("DABBA_SERVICE_HOST", "10.0.0.1")]);
+    assert!(is_usable && text.contains("DABBA_SERVICE_HOST is not a setting"), "{text}");
+    // Nothing listens there.
+    let (is_usable, text) = check("database = \"postgresql://127.0.0.1:1/d\"", &[]);
+    assert!(is_usable, "{text}");
+}
+
+/// Proves that a URL comes from a FIFO too, which can be read only once.
+#[test]
+fn a_url_is_read_from_a_fifo() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    fs::write(directory.path().join("dabba.toml"), "database = \"file:fifo\"").unwrap();
+    let writer = std::thread::spawn(move || fs::write(fifo, "postgresql://127.0.0.1:1/d\n"));
+    let text = stdout(directory.path(), &["settings", "--check"]);
+    assert!(text.contains("can be used"), "{text}");
+    writer.join().unwrap().unwrap();
+}
+
 /// Proves that no setting repeats a secret that stands in the place of its value, in the environment or in the file.
 #[test]
 fn no_wrong_setting_repeats_a_secret() {
@@ -155,6 +232,14 @@ fn no_wrong_setting_repeats_a_secret() {
         "postgresql://u:hush@h:x/d",
         "http://h/x?token=hush",
         "password=hush",
+        "mysql://u:hush",
+        "http://u:hush",
+        "Bearer hush",
+        "pwd=hush",
+        "pass=hush",
+        "key=hush",
+        "authorization=hush",
+        "password: hush",
         "file://u:hush@h/x",
     ] {
         let lines: Vec<String> = names.iter().map(|name| format!("{name} = \"{secret}\"\n")).collect();

@@ -58,6 +58,10 @@ impl Server {
             for setting in DATABASE_SETTINGS {
                 command.env_remove(format!("{ENVIRONMENT_PREFIX}{}", setting.to_uppercase()));
             }
+            // Not among the arguments, which other users can read; and not the name of a file, which may be readable only once.
+            if let Some(url) = &data.database {
+                command.env(format!("{ENVIRONMENT_PREFIX}DATABASE"), url.as_str());
+            }
         })
         .await?;
         let mut server = Self::running(&announcement.address, settings)?;

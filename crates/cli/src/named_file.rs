@@ -1,0 +1,83 @@
+//! Files that settings and options name: read once each, and why one cannot be read.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use crate::redaction::without_secrets;
+
+/// The content of files that can be read only once, such as a FIFO: a shell names one in place of `<(command)`.
+static STREAMS: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+
+/// Returns the text of a file, or a sentence that says why the file cannot be read and what to do.
+pub(crate) fn read(path: &Path) -> Result<String, String> {
+    read_once(path).map_err(|error| {
+        let place = without_secrets(&path.to_string_lossy());
+        format!("the file {place} cannot be read: {}", reason(&error))
+    })
+}
+
+/// Reads a regular file, or anything else the first time.
+pub(crate) fn read_once(path: &Path) -> io::Result<String> {
+    if fs::metadata(path)?.is_file() {
+        return fs::read_to_string(path);
+    }
+    let mut streams = STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(text) = streams.get(path) {
+        return Ok(text.clone());
+    }
+    let text = fs::read_to_string(path)?;
+    streams.insert(path.to_owned(), text.clone());
+    Ok(text)
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "it does not exist; make it, or name another file".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "the user who runs this command has no right to; let this user, or its group, read the file and enter its directories"
+                .to_owned()
+        }
+        io::ErrorKind::IsADirectory => "it is a directory; name a file in it".to_owned(),
+        io::ErrorKind::InvalidData => "it is not text in UTF-8; name another file".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that a FIFO gives its content as often as it is asked for, and a regular file its content of now.
+    #[test]
+    fn a_fifo_is_read_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let (fifo, file) = (directory.path().join("fifo"), directory.path().join("file"));
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let writer = std::thread::spawn({
+            let fifo = fifo.clone();
+            move || fs::write(fifo, "content")
+        });
+        assert_eq!(read(&fifo).unwrap(), "content");
+        writer.join().unwrap().unwrap();
+        assert_eq!(read(&fifo).unwrap(), "content");
+        for text in ["first", "second"] {
+            fs::write(&file, text).unwrap();
+            assert_eq!(read(&file).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_comes_with_the_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(read(directory.path()).unwrap_err().contains("it is a directory"));
+        assert!(read(&directory.path().join("absent")).unwrap_err().contains("it does not exist"));
+        fs::write(directory.path().join("binary"), [0xff]).unwrap();
+        assert!(read(&directory.path().join("binary")).unwrap_err().contains("not text in UTF-8"));
+        let error = read(Path::new("mysql://u:hush")).unwrap_err();
+        assert!(!error.contains("hush"), "{error}");
+    }
+}

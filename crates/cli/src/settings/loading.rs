@@ -1,0 +1,144 @@
+//! Putting the settings together from flags, environment, file and defaults, and refusing what is wrong with them.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use confique::{Config as _, Layer as _};
+use dabba_store::chain;
+
+use super::{
+    DEFAULT_FILE, Layer, Settings,
+    file::{Names, parse_each},
+    is_database_url, wrong,
+};
+use crate::{failure::Failure, named_file};
+
+/// Settings that say which databases are used.
+pub(crate) const DATABASE_SETTINGS: [&str; 3] = ["database", "replica_database", "shards"];
+
+impl Settings {
+    /// Puts the settings together: flags before the environment before the file before the defaults.
+    ///
+    /// A file that is named must be there; the default one need not.
+    pub(crate) fn load(flags: Layer, file: Option<&Path>) -> Result<Self, Failure> {
+        let (environment, of_file) = read_layers(file)?.map_err(|wrong| failure_of(&wrong))?;
+        Self::of_layers([flags, environment, of_file]).map_err(|wrong| failure_of(&wrong))
+    }
+
+    /// The same without flags, with each wrong setting on its own.
+    pub(super) fn load_or_list(file: Option<&Path>) -> Result<Result<Self, Vec<String>>, Failure> {
+        let layers = read_layers(file)?;
+        Ok(layers.and_then(|(environment, of_file)| Self::of_layers([Layer::empty(), environment, of_file])))
+    }
+
+    /// The same for a command that writes test data: which databases it writes to, only the flags say. Answers what else names
+    /// a database and was left out.
+    pub(crate) fn load_with_databases_of_flags(
+        flags: Layer,
+        file: Option<&Path>,
+    ) -> Result<(Self, Vec<&'static str>), Failure> {
+        let (mut environment, mut of_file) = read_layers(file)?.map_err(|wrong| failure_of(&wrong))?;
+        let mut left_out = Vec::new();
+        for (source, layer) in [("the environment", &mut environment), ("the settings file", &mut of_file)] {
+            let is_named = [
+                layer.database.take().is_some(),
+                layer.replica_database.take().is_some(),
+                layer.shards.take().is_some(),
+            ];
+            if is_named.contains(&true) {
+                left_out.push(source);
+            }
+        }
+        let settings = Self::of_layers([flags, environment, of_file]).map_err(|wrong| failure_of(&wrong))?;
+        Ok((settings, left_out))
+    }
+
+    fn of_layers([flags, environment, file]: [Layer; 3]) -> Result<Self, Vec<String>> {
+        let sources = Self::builder().preloaded(flags).preloaded(environment).preloaded(file);
+        let settings = sources.load().map_err(|error| vec![chain(&error)])?;
+        let misfits = settings.misfits();
+        if misfits.is_empty() { Ok(settings) } else { Err(misfits) }
+    }
+
+    /// What does not fit together.
+    fn misfits(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if is_database_url(&self.data.to_string_lossy()) {
+            wrong.push(
+                "data must be a directory, not the URL of a database: give that with --database, DABBA_DATABASE or database"
+                    .to_owned(),
+            );
+        } else if self.data.exists() && !self.data.is_dir() {
+            wrong.push(format!(
+                "data must be a directory, and {} is none: name the directory with the embedded database",
+                self.data.display()
+            ));
+        }
+        let (timeout, lease) = (self.payment_timeout_seconds.get(), self.task_lease_seconds.get());
+        if timeout >= lease {
+            wrong.push(format!(
+                "payment_timeout_seconds ({timeout}) has to be less than task_lease_seconds ({lease}), or a slow call is \
+                 made again by others before it has been answered"
+            ));
+        }
+        wrong
+    }
+
+    /// Refuses two listeners of a server that take the same port.
+    pub(crate) fn refuse_shared_port(&self) -> Result<(), Failure> {
+        match &self.admin_listen {
+            Some(admin_listen) if admin_listen.shares_port_with(&self.listen) => Err(Failure::new(format!(
+                "listen ({}) and admin_listen ({admin_listen}) are the same address: give admin_listen another port",
+                self.listen
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The file of the embedded database.
+    pub(crate) fn embedded_database(&self) -> PathBuf {
+        self.data.join("dabba.db")
+    }
+}
+
+/// The text of the settings file and its path: of the file that is named, else of the default one if it is there.
+pub(crate) fn read_file(file: Option<&Path>) -> Result<Option<(PathBuf, String)>, Failure> {
+    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+    match named_file::read_once(path) {
+        Ok(text) => Ok(Some((path.to_owned(), text))),
+        Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(_) => named_file::read(path)
+            .map(|text| Some((path.to_owned(), text)))
+            .map_err(Failure::during("the settings")),
+    }
+}
+
+/// The settings of the environment and of the file, or everything that is wrong with either.
+#[expect(clippy::type_complexity, reason = "two ways to fail")]
+fn read_layers(file: Option<&Path>) -> Result<Result<(Layer, Layer), Vec<String>>, Failure> {
+    let names: Vec<&str> = Settings::META.fields.iter().map(|field| field.name).collect();
+    let names = Names { known: &names, tables: &[] };
+    let mut wrong = Vec::new();
+    let mut of_file = Layer::empty();
+    if let Some((path, text)) = read_file(file)? {
+        match parse_each(&text, "setting", names, wrong::in_file) {
+            Ok(layer) => of_file = layer,
+            Err(found) => wrong.extend(found.into_iter().map(|text| format!("{}: {text}", path.display()))),
+        }
+    }
+    wrong.extend(wrong::in_environment());
+    if !wrong.is_empty() {
+        return Ok(Err(wrong));
+    }
+    let environment = Layer::from_env().map_err(|error| vec![chain(&error)]);
+    Ok(environment.map(|environment| (environment, of_file)))
+}
+
+/// The failure of a command whose settings are wrong in these ways.
+pub(super) fn failure_of(wrong: &[String]) -> Failure {
+    // One stays on the line of the failure; several have a line each.
+    let separator = if wrong.len() > 1 { "\n  " } else { " " };
+    Failure::new(format!("wrong settings:{separator}{}", wrong.join(separator)))
+}
