@@ -18,7 +18,7 @@ pub(crate) use self::{
     opening::Opened,
     shards_file::{Shard, ShardsFile},
 };
-use crate::{data, failure::Failure, settings::Settings};
+use crate::{data, failure::Failure, named_file, settings::Settings};
 
 /// Files of one connection to the embedded database: the database, its log, and the log's index.
 const FILES_PER_CONNECTION: usize = 3;
@@ -54,7 +54,11 @@ impl Databases {
             (None, None) if settings.replica_database.is_some() => Err(Failure::new(
                 "the setting replica_database needs database: give the URL of the primary there, or leave replica_database out",
             )),
-            (None, None) => Ok(Self::Embedded(settings.embedded_database())),
+            (None, None) => {
+                let file = settings.embedded_database();
+                named_file::is_there(&file).map_err(Failure::during("the embedded database"))?;
+                Ok(Self::Embedded(file))
+            }
         }
     }
 

@@ -20,6 +20,13 @@ pub(crate) fn read(path: &Path) -> Result<String, String> {
     })
 }
 
+/// Returns whether a file exists, or a sentence that says why nobody can know, such as a directory that may not be entered.
+pub(crate) fn is_there(path: &Path) -> Result<bool, String> {
+    path.try_exists().map_err(|error| {
+        format!("the file {} cannot be found: {}", without_secrets(&path.to_string_lossy()), reason(&error))
+    })
+}
+
 /// Reads a regular file, or anything else the first time.
 pub(crate) fn read_once(path: &Path) -> io::Result<String> {
     if fs::metadata(path)?.is_file() {
@@ -77,6 +84,9 @@ mod tests {
         assert!(read(&directory.path().join("absent")).unwrap_err().contains("it does not exist"));
         fs::write(directory.path().join("binary"), [0xff]).unwrap();
         assert!(read(&directory.path().join("binary")).unwrap_err().contains("not text in UTF-8"));
+        assert_eq!(is_there(&directory.path().join("absent")), Ok(false));
+        let below_a_file = is_there(&directory.path().join("binary/dabba.db")).unwrap_err();
+        assert!(below_a_file.contains("cannot be found: "), "{below_a_file}");
         let error = read(Path::new("mysql://u:hush")).unwrap_err();
         assert!(!error.contains("hush"), "{error}");
     }

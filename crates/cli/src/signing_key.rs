@@ -26,18 +26,22 @@ pub(crate) fn path(settings: &Settings) -> PathBuf {
 /// Reads the key if there is one or has to be one, and changes nothing: `None` where [`read_or_make`] makes it.
 pub(crate) fn read_if_there(settings: &Settings) -> Result<Option<SigningKey>, Failure> {
     let path = path(settings);
-    let is_to_be_made = settings.signing_key_file.is_none() && !path.exists();
-    if is_to_be_made { Ok(None) } else { read(&path).map(Some) }
+    if is_to_be_made(settings, &path)? { Ok(None) } else { read(&path).map(Some) }
 }
 
 /// Reads the key; makes one first when the settings name no file and the data directory has none.
 pub(crate) fn read_or_make(settings: &Settings) -> Result<SigningKey, Failure> {
     let path = path(settings);
-    if settings.signing_key_file.is_none() && !path.exists() {
+    if is_to_be_made(settings, &path)? {
         make(&path).map_err(Failure::during(format_args!("making the signing key {}", path.display())))?;
         tracing::info!(path = %path.display(), "made a signing key");
     }
     read(&path)
+}
+
+fn is_to_be_made(settings: &Settings, path: &Path) -> Result<bool, Failure> {
+    let is_there = || named_file::is_there(path).map_err(Failure::during("the signing key"));
+    Ok(settings.signing_key_file.is_none() && !is_there()?)
 }
 
 /// Reads the key from a file.

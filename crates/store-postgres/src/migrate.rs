@@ -168,11 +168,29 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
                 tokio::time::sleep(pause).await;
                 pause = (2 * pause).min(LONGEST_PAUSE);
             }
-            Err(error) => {
-                return Err(StoreError::Unfit(format!("the database was not migrated: {}", chain(&error))));
-            }
+            Err(error) => return Err(not_migrated(&error)),
         }
     }
+}
+
+/// Why a database was not migrated, with what to do where that is known.
+fn not_migrated(error: &refinery::Error) -> StoreError {
+    let why = cause_of(error).map_or_else(|| chain(error), describe);
+    let is_forbidden =
+        cause_of(error).and_then(tokio_postgres::Error::code) == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+    StoreError::Unfit(if is_forbidden {
+        format!(
+            "the database has to be migrated, and its user may not change its schema ({why}): run `dabba migrate` as the owner \
+             of the tables, and start servers and workers with `migrate = false`"
+        )
+    } else {
+        format!("the database was not migrated: {why}")
+    })
+}
+
+/// The database's error of a migration that failed.
+fn cause_of(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
+    std::iter::successors(error.source(), |error| (*error).source()).find_map(|error| error.downcast_ref())
 }
 
 /// Whether a database has the schema `known`, or a newer one on which a server that knows `known` can run. Fails on one with
@@ -190,15 +208,8 @@ async fn is_migrated(client: &Client, known: u32) -> Result<bool, StoreError> {
 
 /// Whether a migration failed because it did not get a lock in time, or only by a deadlock.
 fn is_locked(error: &refinery::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
-            let passing = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
-            return error.code().is_some_and(|code| passing.contains(code));
-        }
-        cause = error.source();
-    }
-    false
+    let passing = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
+    cause_of(error).and_then(tokio_postgres::Error::code).is_some_and(|code| passing.contains(code))
 }
 
 /// The version of the schema that a database has; `None` when it has none.

@@ -85,6 +85,10 @@ const fn advice(code: ErrorCode) -> &'static str {
             "; the user as whom Dabba runs must be able to write to the database's file and directory"
         }
         ErrorCode::DiskFull => "; make room on the disk of the database",
+        // SQLite reports a full disk in this way when it cannot make the files beside the database.
+        ErrorCode::SystemIoFailure => {
+            "; check that the disk of the database has room and that the system's log reports no fault of it"
+        }
         _ => "",
     }
 }

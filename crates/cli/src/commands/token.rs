@@ -11,7 +11,7 @@ use crate::{
     commands::{DataArguments, block_on},
     databases::{Databases, Opened},
     failure::Failure,
-    output, sandbox,
+    named_file, output, sandbox,
     settings::{Bounded, Settings},
     signing_key,
 };
@@ -55,9 +55,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         }
     };
     let path = signing_key::path(&settings);
-    if !path.exists() {
+    if !named_file::is_there(&path).map_err(Failure::during("the signing key"))? {
         return Err(Failure::new(format!(
-            "there is no signing key at {}; the first `dabba serve` makes one",
+            "there is no signing key at {}: name the server's settings with --config, its data directory with --data or its key \
+             with --signing-key-file; the first `dabba serve` makes a key in its data directory",
             path.display()
         )));
     }

@@ -141,10 +141,32 @@ impl Move {
 
     /// Kills a copy in pages of so many rows once it has come further.
     fn kill(&self, rows: u64) {
+        // Long enough for a loaded machine to notice the progress and to kill the copy before its next page.
+        self.set_pause(2.0);
         let mut copying = self.begin(rows);
-        // It may have ended before.
-        let _ = copying.kill();
+        copying.kill().unwrap();
         copying.wait().unwrap();
+        self.set_pause(0.03);
+        // PostgreSQL notices the end of the client after the pause alone, and holds the lock of the copy until then.
+        self.disconnect();
+        let begun = Instant::now();
+        while self.ask(&format!("SELECT count(*) FROM pg_stat_activity WHERE {}", self.sessions())) != "0" {
+            assert!(begun.elapsed() < PATIENCE, "the session of the killed copy goes on");
+            pause();
+        }
+    }
+
+    /// The condition for the sessions of copies.
+    fn sessions(&self) -> String {
+        format!("application_name = 'dabba copy' AND datname = '{}'", self.database)
+    }
+
+    /// Ends the sessions of copies.
+    fn disconnect(&self) {
+        self.ask(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {}",
+            self.sessions()
+        ));
     }
 
     /// Begins a copy in pages of so many rows, and waits until it has come further.
@@ -243,11 +265,7 @@ fn a_copy_that_is_cut_off_or_has_company_goes_on() {
     // Long enough for a loaded machine to notice the progress and to interrupt the next page.
     moved.set_pause(2.0);
     let copying = moved.begin(1);
-    moved.ask(&format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-         WHERE application_name = 'dabba copy' AND datname = '{}'",
-        moved.database
-    ));
+    moved.disconnect();
     let output = copying.wait_with_output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use dabba_pg_cluster::Cluster;
 use dabba_store::{Store, StoreError, conformance::Harness};
 use dabba_store_postgres::{NEEDED_RIGHTS, Ownership, PostgresOptions, PostgresStore};
 
@@ -72,4 +73,20 @@ async fn a_user_without_a_right_is_refused() {
         assert!(text.contains(&format!("GRANT {privilege} on {table},")), "{text}");
         assert_eq!(open(&url, true).await.is_ok(), *privilege != "SELECT", "{missing:?}");
     }
+}
+
+/// Proves that a user who may not change the schema learns what to do about an old one, in words that are no library's.
+#[tokio::test]
+async fn a_user_who_may_not_migrate_learns_what_to_do() {
+    let cluster = Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    session(&url).await.batch_execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC").await.unwrap();
+    let url = restricted(&url, &[]).await;
+    let error = PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap_err();
+    let StoreError::Unfit(text) = error else { panic!("{error:?}") };
+    assert!(
+        text.contains("run `dabba migrate` as the owner") && text.contains("permission denied"),
+        "{text}"
+    );
+    assert!(!text.contains("asserting") && !text.contains("db error"), "{text}");
 }
