@@ -131,7 +131,7 @@ impl Cli {
             Command::Simulate(arguments) => simulate::run(&arguments),
             Command::SimulatePayments(arguments) => simulate_payments::run(arguments),
             Command::Token(arguments) => token::run(arguments),
-            Command::Settings(arguments) => settings::run(arguments),
+            Command::Settings(arguments) => settings::run(&arguments),
             Command::Openapi => openapi::run(),
             Command::Completions(arguments) => completions::run(&arguments),
             Command::Version(arguments) => version::run(&arguments),

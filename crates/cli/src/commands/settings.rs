@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 }
 
 /// Prints a settings file to begin with, or checks the settings.
-pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !arguments.check {
         return output::line(template().trim_end());
     }

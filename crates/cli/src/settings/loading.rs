@@ -116,7 +116,6 @@ pub(crate) fn read_file(file: Option<&Path>) -> Result<Option<(PathBuf, String)>
 }
 
 /// The settings of the environment and of the file, or everything that is wrong with either.
-#[expect(clippy::type_complexity, reason = "two ways to fail")]
 fn read_layers(file: Option<&Path>) -> Result<Result<(Layer, Layer), Vec<String>>, Failure> {
     let names: Vec<&str> = Settings::META.fields.iter().map(|field| field.name).collect();
     let names = Names { known: &names, tables: &[] };
