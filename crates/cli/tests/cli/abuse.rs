@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use super::support::{Server, block_on, pause};
 
@@ -26,7 +26,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// A connection from another loopback address.
 fn connect_from(last: u8, to: SocketAddr) -> Option<TcpStream> {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).ok()?;
+    // Other tests start servers meanwhile, which must not inherit thousands of sockets.
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).ok()?;
     bind(&socket, &SocketAddr::from(([127, 0, 0, last], 0))).ok()?;
     connect(&socket, &to).ok()?;
     Some(TcpStream::from(socket))

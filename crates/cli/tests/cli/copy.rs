@@ -272,7 +272,7 @@ fn a_copy_that_is_cut_off_or_has_company_goes_on() {
     assert!(text.contains("give the same command again"), "{text}");
 
     let copying = moved.begin(1);
-    let sent = Command::new("kill").args(["-s", "INT", &copying.id().to_string()]).status().unwrap();
+    let sent = Command::new("kill").args(["-s", "TERM", &copying.id().to_string()]).status().unwrap();
     assert!(sent.success());
     assert!(!copying.wait_with_output().unwrap().status.success());
     assert!(!moved.is_finished());

@@ -279,7 +279,7 @@ fn wrong_settings_are_named() {
         ("serve --payment-gateway stripe --payment-key-file empty".into(), ["empty", "is empty"]),
         (
             "serve --payment-gateway stripe --payment-key-file absent".into(),
-            ["reading absent", "No such file"],
+            ["the file absent", "does not exist"],
         ),
         (
             format!("serve --payment-gateway stripe --payment-key-file live --payment-url {somewhere}"),

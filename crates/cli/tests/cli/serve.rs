@@ -113,10 +113,10 @@ fn a_wrong_configuration_changes_nothing() {
     let (no_key, missing) = (file("key", "no key"), files.path().join("missing").display().to_string());
     for (arguments, told) in [
         (vec!["--signing-key-file", &no_key], "hexadecimal"),
-        (vec!["--signing-key-file", &missing], "No such file"),
-        (vec!["--payment-gateway", "stripe", "--payment-key-file", &missing], "No such file"),
+        (vec!["--signing-key-file", &missing], "does not exist"),
+        (vec!["--payment-gateway", "stripe", "--payment-key-file", &missing], "does not exist"),
         (vec!["--payment-gateway", "stripe"], "payment_key_file"),
-        (vec!["--shards", &missing], "No such file"),
+        (vec!["--shards", &missing], "does not exist"),
     ] {
         let data = tempfile::tempdir().unwrap();
         let arguments = [vec!["serve", "--listen", "127.0.0.1:0"], arguments].concat();
