@@ -182,6 +182,10 @@ struct Inner {
     files: [OpenFile; 3],
     /// The log's index, to read from. Like the database's own descriptor, it is closed after all connections.
     index: File,
+    /// The log, to read from. SQLite has no locks on it.
+    log: File,
+    /// Number of frames in the log at the last check.
+    frames: AtomicU64,
     /// The longest that the database file was found, in bytes.
     length: AtomicU64,
     lock: DatabaseLock,
@@ -264,7 +268,19 @@ impl LogIndex {
 
     /// The length that the log has at least, in bytes.
     const fn log_length(self) -> u64 {
-        if self.frames == 0 { 0 } else { Self::LOG_HEADER + self.frames * (Self::FRAME_HEADER + self.page) }
+        if self.frames == 0 { 0 } else { self.offset_of(self.frames + 1) }
+    }
+
+    /// Returns the offset of a frame in the log, in bytes. The frames count from 1.
+    const fn offset_of(self, frame: u64) -> u64 {
+        Self::LOG_HEADER + (frame - 1) * (Self::FRAME_HEADER + self.page)
+    }
+
+    /// Returns whether the log contains a frame. A frame begins with the number of its page, which is never 0; the frames that a
+    /// truncation has removed are zeros if SQLite has written behind them since.
+    fn has_frame(self, log: &File, frame: u64) -> bool {
+        let mut page_number = [0; 4];
+        log.read_exact_at(&mut page_number, self.offset_of(frame)).is_ok() && page_number != [0; 4]
     }
 
     /// Whether everything is in a database file of this length.
@@ -278,13 +294,18 @@ impl DatabaseFiles {
     pub(crate) fn remember(lock: DatabaseLock, generations: Vec<Generation>) -> Result<Self, StoreError> {
         let real = real_path(lock.path());
         let [log, index] = ["-wal", "-shm"].map(|suffix| beside(&real, suffix));
-        let opened = File::open(&index)
-            .map_err(|error| StoreError::Unavailable(format!("{}: {error}", index.display())))?;
+        let open = |path: &Path| {
+            let opened = File::open(path);
+            opened.map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))
+        };
+        let (opened_log, opened_index) = (open(&log)?, open(&index)?);
         let database = OpenFile { identity: lock.identity(), path: lock.path().to_owned() };
         let files = [database, OpenFile::find(log)?, OpenFile::find(index)?];
         Ok(Self(Arc::new(Inner {
             files,
-            index: opened,
+            index: opened_index,
+            log: opened_log,
+            frames: AtomicU64::new(0),
             length: AtomicU64::new(0),
             lock,
             generations,
@@ -372,6 +393,14 @@ impl Inner {
         let index = before.filter(|before| LogIndex::read(&self.index) == Some(*before));
         if index.is_some_and(|index| log_length < index.log_length()) {
             return truncated(log);
+        }
+        if let Some(index) = index {
+            let frames = self.frames.load(Ordering::Acquire);
+            // A write after a truncation makes the log as long as before.
+            if (1..=index.frames).contains(&frames) && !index.has_frame(&self.log, frames) {
+                return truncated(log);
+            }
+            self.frames.store(index.frames, Ordering::Release);
         }
         if database_length >= longest {
             self.length.fetch_max(database_length, Ordering::AcqRel);
