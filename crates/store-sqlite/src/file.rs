@@ -182,7 +182,7 @@ struct Inner {
     files: [OpenFile; 3],
     /// The log's index, to read from. Like the database's own descriptor, it is closed after all connections.
     index: File,
-    /// The log, to read from. SQLite has no locks on it.
+    /// The log, to read from. `SQLite` has no locks on it.
     log: File,
     /// Number of frames in the log at the last check.
     frames: AtomicU64,
@@ -277,7 +277,7 @@ impl LogIndex {
     }
 
     /// Returns whether the log contains a frame. A frame begins with the number of its page, which is never 0; the frames that a
-    /// truncation has removed are zeros if SQLite has written behind them since.
+    /// truncation has removed are zeros if `SQLite` has written behind them since.
     fn has_frame(self, log: &File, frame: u64) -> bool {
         let mut page_number = [0; 4];
         log.read_exact_at(&mut page_number, self.offset_of(frame)).is_ok() && page_number != [0; 4]
