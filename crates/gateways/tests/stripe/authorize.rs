@@ -163,7 +163,7 @@ async fn an_error_says_where_to_look() {
     let members = json!({ "type": "invalid_request_error", "code": "parameter_missing", "param": "amount" });
     let stub = Stub::start().await.on("POST", CREATE, answer(403, error(members))).await;
     let error = stub.gateway().authorize(&payment("authorize"), &token()).await.unwrap_err();
-    let text = "Stripe answered 403, type invalid_request_error, code parameter_missing, parameter amount, \
+    let text = "Stripe responded with 403, type invalid_request_error, code parameter_missing, parameter amount, \
                 request req_1";
     assert_eq!(error, GatewayError::Refused(text.to_owned()));
 }
