@@ -1,9 +1,9 @@
-//! Payment providers behind the engine's port ([`dabba_engine::PaymentGateway`]).
+//! Clients of payment providers. Both implement the engine's port ([`dabba_engine::PaymentGateway`]).
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
-//! | [`simulated`] | a provider that moves no money: its rules, a service that offers them over HTTP, and the client |
-//! | [`stripe`] | the client of Stripe, and the reader of its webhooks |
+//! | [`simulated`] | a simulated provider that moves no money: its rules, its HTTP service, and the client |
+//! | [`stripe`] | the client of Stripe, and the reader of Stripe's webhooks |
 
 pub mod simulated;
 pub mod stripe;

@@ -1,23 +1,23 @@
-//! A payment provider that moves no money: to try everything against that has to do with payments, failures
-//! above all.
+//! A simulated payment provider that moves no money. Use it to test everything that involves payments, above
+//! all failures.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
-//! | [`provider`] | the rules: payments, idempotency keys, and the ledger of what was done. No I/O and no clock |
-//! | [`tokens`] | what can be paid with, and how the provider behaves then |
-//! | [`ledger`] | what the provider did, entry by entry and summed up for each order |
-//! | [`in_process`] | the engine's port, on a provider in the same process |
-//! | [`service`] | a provider offered over HTTP |
-//! | [`webhooks`] | the sender of webhooks, which the service has on request |
-//! | [`signature`] | how webhooks are signed, and the reader of those that are |
-//! | [`client`] | the engine's port, on a provider behind HTTP |
-//! | [`wire`] | what client and service say to each other |
+//! | [`provider`] | the rules: payments, idempotency keys and the provider's ledger. No I/O and no clock |
+//! | [`tokens`] | the payment tokens, and the provider's behaviour for each of them |
+//! | [`ledger`] | the provider's ledger: its entries and the totals of each order |
+//! | [`in_process`] | the engine's port to a provider in the same process |
+//! | [`service`] | the HTTP service of a provider |
+//! | [`webhooks`] | the sender of webhooks, an optional part of the service |
+//! | [`signature`] | signing, verifying and reading webhooks |
+//! | [`client`] | the engine's port to a provider behind HTTP |
+//! | [`wire`] | the messages between client and service |
 //!
-//! The provider decides at once, and says how its decision is to reach the caller
-//! ([`provider::Outcome`]): after a while, as an error, or not at all. Who carries the call acts that out.
-//! So all that can go wrong on the way is decided in one place, and is the same in a process and over HTTP.
+//! The provider decides every call at once. Its [`provider::Outcome`] also says how the reply reaches the
+//! caller: at once, after a delay, as an error, or never. The in-process gateway or the HTTP service then
+//! simulates this. So one place decides all failures, and they are the same in process and over HTTP.
 //!
-//! Everything is kept in memory. A provider that is started anew knows nothing of what was before.
+//! The provider keeps everything in memory. A restarted provider knows no earlier payments.
 
 pub mod client;
 mod http;
@@ -39,5 +39,5 @@ pub use service::{router, router_with_webhooks};
 pub use signature::{WebhookError, WebhookSecret, read_webhook};
 pub use webhooks::WebhookTarget;
 
-/// What the simulated provider is called in metrics and logs, in a process and over HTTP.
+/// The name of the simulated provider in metrics and logs, both in process and over HTTP.
 const NAME: &str = "simulated";

@@ -1,43 +1,47 @@
-//! Stripe, as the payment provider: its client and the reader of its webhooks.
+//! The client of the payment provider Stripe, and the reader of its webhooks.
 //!
-//! An order is paid with one payment intent, which is confirmed at once, captured when the restaurant
-//! accepts and cancelled when the order ends before that. The token of the customer is the id of a payment
-//! method (`pm_…`) that Stripe's library made in their browser or app.
+//! An order has one payment intent. Stripe confirms it at once. Dabba captures it when the restaurant accepts
+//! the order and cancels it if the order ends before that. The customer's token is the id of a payment method
+//! (`pm_…`) that Stripe's library created in the customer's browser or app.
 //!
-//! | step | call | what tells how it went |
+//! | step | call | source of the result |
 //! |---|---|---|
 //! | authorize | `POST /v1/payment_intents` | the intent's status, or HTTP 402 with the reason of the decline |
-//! | capture, void | `POST /v1/payment_intents/{id}/capture`, `…/cancel` | the intent's status, also when Stripe refuses the call because of it |
+//! | capture, void | `POST /v1/payment_intents/{id}/capture`, `…/cancel` | the intent's status, also when Stripe refuses the call because of that status |
 //! | refund | `GET /v1/refunds` of the intent, then `POST /v1/refunds` | the refund's status |
 //!
 //! # Authentication by the bank
 //!
-//! Nobody is there to confirm a payment with their bank when a task asks for it, so such a payment is
-//! declined at once (`error_on_requires_action`) with
-//! [`AuthenticationRequired`](dabba_domain::order::DeclineReason::AuthenticationRequired). `off_session` would
-//! say that the customer is away, which they are not, and would need their earlier consent.
+//! The customer is not present when a task authorizes a payment, so the customer cannot authenticate with the
+//! bank. Stripe therefore declines a payment that needs authentication at once (`error_on_requires_action`),
+//! and Dabba reports [`AuthenticationRequired`](dabba_domain::order::DeclineReason::AuthenticationRequired).
+//! Dabba does not send `off_session`: that flag would need the customer's earlier consent, and it would claim
+//! that the customer left the checkout, which is not the case.
 //!
-//! # What is repeated
+//! Retries
 //!
-//! Stripe keeps the first answer to an idempotency key for at least 24 hours and gives it again, marked by
-//! a header. Such an answer may be out of date, so it is never taken for the present state:
+//! Stripe stores the first response to an idempotency key for at least 24 hours. A retry returns the stored
+//! response, marked by a header. A stored response may be stale, so this client never treats it as the
+//! current state:
 //!
-//! - The payment intent is read, and the answer is what has become of it.
-//! - A capture or a cancellation whose stored answer did not carry it out is asked for once more without a
-//!   key. This is safe: Stripe captures or cancels an intent only once.
-//! - A refund is looked for before it is asked for, by the number that stands in its metadata. So it is
-//!   made once even when its key has been forgotten.
-//! - An authorization or a refund whose stored answer is a server error (5xx) stays
-//!   [`Unavailable`](dabba_engine::GatewayError::Unavailable): only Stripe knows whether it was carried out,
-//!   and to ask with another key could move the money twice. If it was, Stripe reports it by a webhook. If
-//!   not, the order ends at its payment deadline, and the task is parked for an admin.
-//! - An authorization or a refund whose stored answer is a refusal (4xx) was not carried out. The answer
-//!   stays the same for that day, also when its cause has been removed.
+//! - After a stored response to an authorization, the client reads the payment intent and returns its current
+//!   state.
+//! - If the stored response to a capture or a cancellation did not carry it out, the client repeats the call
+//!   without a key. This is safe: Stripe captures or cancels an intent only once.
+//! - Before the client requests a refund, it searches for the refund by the number in the refund's metadata.
+//!   So a refund happens once even after Stripe has forgotten the key.
+//! - If the stored response to an authorization or a refund is a server error (5xx), the client keeps
+//!   returning [`Unavailable`](dabba_engine::GatewayError::Unavailable). Only Stripe knows whether the call
+//!   was carried out, and a call with another key could move the money twice. If the call was carried out,
+//!   Stripe reports it by webhook. If not, the order ends at its payment deadline, and the task is parked for
+//!   an admin.
+//! - If the stored response to an authorization or a refund is a refusal (4xx), the call was not carried out.
+//!   Stripe returns the same refusal for that day, even after its cause has been removed.
 //!
-//! An authorization that is repeated after Stripe has forgotten its key, after a day at the earliest, is
-//! declined if the payment method was used up by the first, and otherwise would be a second one. The order
-//! has ended by then, so that it is let go of at once; the first one is reported by a webhook and let go of,
-//! or lapses by itself after seven days.
+//! Stripe forgets a key after a day at the earliest. If an authorization is retried after that, Stripe
+//! declines it if the first authorization used up the payment method; otherwise Stripe authorizes a second
+//! time. The order has ended by then, so Dabba voids the second authorization at once. Stripe reports the
+//! first authorization by webhook, and Dabba voids it; without a report, it expires after seven days.
 //!
 //! Sources: Stripe's API reference and its pages "Idempotent requests", "Advanced error handling", "Place a
 //! hold on a payment method", "Refund and cancel payments", "Decline codes", "Supported currencies" and
@@ -57,34 +61,34 @@ use reqwest::header::HeaderValue;
 
 pub use webhook::{SIGNATURE_HEADER, WEBHOOK_TOLERANCE, WebhookError, read_webhook};
 
-/// Where Stripe's API is.
+/// The address of Stripe's API.
 pub const DEFAULT_BASE_URL: &str = "https://api.stripe.com";
 
-/// The version of Stripe's API that this client speaks. It is sent with every call, so that what an
-/// account is set to does not matter. Webhook endpoints should be created with the same.
+/// The version of Stripe's API that this client uses. The client sends it with every call, so the account's
+/// default version does not matter. Create webhook endpoints with the same version.
 pub const API_VERSION: &str = "2026-06-24.dahlia";
 
-/// How long connecting may take, unless configured.
+/// The default timeout for connecting.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether this secret key moves real money. Keys of test mode begin with `sk_test_` or `rk_test_`.
+/// Returns whether this secret key moves real money. Test-mode keys begin with `sk_test_` or `rk_test_`.
 pub fn is_live_key(secret_key: &str) -> bool {
     secret_key.starts_with("sk_live_") || secret_key.starts_with("rk_live_")
 }
 
-/// How Stripe is reached.
+/// The configuration of the Stripe client.
 #[derive(Clone)]
 pub struct StripeConfig {
     /// The account's secret key, or a restricted key that may write payment intents and refunds.
     pub secret_key: String,
-    /// The API's address, without the `/v1`.
+    /// The API's base URL, without the `/v1`.
     pub base_url: String,
-    /// Longest time to connect. The time of a whole call is limited by whoever calls.
+    /// Timeout for connecting. The caller limits the time of the whole call.
     pub connect_timeout: Duration,
 }
 
 impl StripeConfig {
-    /// Stripe's own address and the default time to connect, with this key.
+    /// Creates a configuration with this key, Stripe's own address and the default connect timeout.
     pub fn new(secret_key: impl Into<String>) -> Self {
         Self {
             secret_key: secret_key.into(),
@@ -95,7 +99,7 @@ impl StripeConfig {
 }
 
 impl fmt::Debug for StripeConfig {
-    /// Without the key.
+    /// Omits the secret key.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("StripeConfig")
@@ -105,30 +109,31 @@ impl fmt::Debug for StripeConfig {
     }
 }
 
-/// Why there can be no client with a configuration.
+/// The reason why a configuration is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StripeConfigError {
-    /// The key is empty, or has characters that no key has.
-    #[error("the secret key is not one of Stripe's")]
+    /// The key is empty or contains a character that no key contains.
+    #[error("the secret key must consist of printable ASCII characters without spaces")]
     SecretKey,
-    /// The address is not one.
-    #[error("the base URL must be an http or https URL without a query")]
+    /// The base URL is not a valid http or https URL.
+    #[error("the base URL must be an http or https URL without a query or a fragment")]
     BaseUrl,
-    /// A live key would be sent where everybody on the way can read it.
-    #[error("a live key is only sent over https")]
+    /// A live key would be sent unencrypted.
+    #[error("a live key is only sent over https: the base URL must begin with https://")]
     LiveKeyInTheClear,
-    /// The HTTP client cannot be made, for example without the system's root certificates.
-    #[error("the HTTP client cannot be made: {0}")]
+    /// The HTTP client cannot be created, for example because the system has no root certificates.
+    #[error("cannot create the HTTP client: {0}")]
     Client(String),
 }
 
-/// Stripe, behind the engine's port. See the module's description.
+/// The Stripe client behind the engine's port. See the module documentation.
 pub struct StripeGateway {
     client: client::Client,
 }
 
 impl StripeGateway {
-    /// A client for this account. Nothing is sent yet, so that a wrong key shows with the first call.
+    /// Creates a client for this account. It sends nothing yet, so a wrong key causes an error only at the
+    /// first call.
     pub fn new(config: StripeConfig) -> Result<Self, StripeConfigError> {
         let StripeConfig { secret_key, base_url, connect_timeout } = config;
         if secret_key.is_empty() || !secret_key.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -152,7 +157,7 @@ impl StripeGateway {
 }
 
 impl fmt::Debug for StripeGateway {
-    /// Without the key.
+    /// Omits the secret key.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("StripeGateway")
@@ -166,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_say_whether_they_move_real_money() {
+    fn live_keys_are_recognized_by_their_prefix() {
         for (key, is_live) in [
             ("sk_live_1", true),
             ("rk_live_1", true),
@@ -180,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_is_checked() {
+    fn an_invalid_configuration_is_refused() {
         let made = |key: &str, base_url: &str| {
             let config = StripeConfig { base_url: base_url.to_owned(), ..StripeConfig::new(key) };
             StripeGateway::new(config).map(|_| ())
@@ -198,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_not_shown() {
+    fn debug_output_omits_the_secret_key() {
         let config = StripeConfig::new("sk_test_51secret");
         let gateway = StripeGateway::new(config.clone()).unwrap();
         assert!(!format!("{config:?} {gateway:?}").contains("51secret"));

@@ -1,17 +1,17 @@
-//! The readers of webhooks, behind the engine's port: each is a provider's way to sign, with a secret.
+//! Webhook readers for the engine's port. Each reader verifies a provider's signatures with a shared secret.
 
 use dabba_domain::Timestamp;
 use dabba_engine::{ProviderNotice, WebhookError, WebhookReader};
 
 use crate::{simulated, stripe};
 
-/// Reads what Stripe posts.
+/// Reads Stripe's webhooks.
 pub struct StripeWebhooks {
     secret: String,
 }
 
 impl StripeWebhooks {
-    /// With the secret of the webhook endpoint (`whsec_…`), whole.
+    /// Creates a reader with the complete secret of the webhook endpoint (`whsec_…`).
     pub fn new(secret: impl Into<String>) -> Self {
         Self { secret: secret.into() }
     }
@@ -33,13 +33,13 @@ impl WebhookReader for StripeWebhooks {
     }
 }
 
-/// Reads what the simulated provider posts.
+/// Reads the webhooks of the simulated provider.
 pub struct SimulatedWebhooks {
     secret: simulated::WebhookSecret,
 }
 
 impl SimulatedWebhooks {
-    /// With the secret that the provider was started with.
+    /// Creates a reader with the same secret that the provider was started with.
     pub const fn new(secret: simulated::WebhookSecret) -> Self {
         Self { secret }
     }

@@ -1,20 +1,20 @@
-//! The auditor: reads all orders of a store, and reports everything in them that breaks an invariant.
+//! The auditor reads all orders of a store and reports every violation of an invariant.
 //!
-//! It asks the store what is there and believes nothing else. What the rest of Dabba computes when it
-//! writes, the auditor computes again in its own way: it has a table of legal moves of its own
-//! (`moves`), replays histories itself (`history`, `payment`), adds amounts up in wide integers (`money`),
-//! and keeps books of its own (`ledger`). A defect in the domain therefore does not hide itself.
+//! The auditor trusts only what the store returns. It computes in its own way what the rest of Dabba computes
+//! when it writes: it has its own table of legal moves (`moves`), replays histories (`history`, `payment`),
+//! adds up amounts in wide integers (`money`), and keeps its own books (`ledger`). So a defect in the domain
+//! cannot hide itself.
 //!
-//! To add a check: a [`Code`], the check where it belongs, a line in `docs/operations/audit.md`, and a
-//! test in `tests/audit` that plants it. The tests fail until all of these are there.
+//! To add a check: add a [`Code`], the check in its module, a line in `docs/operations/audit.md`, and a test
+//! in `tests/audit` that plants the violation. The tests fail until all of these exist.
 //!
-//! Everything comes in pages and is let go of again: how much there is does not matter for the memory
-//! that it takes. What has to be known of many orders at once, to see whether each has its task
-//! (`tasks`) and no two keys (`claims`), is bounded too: when it is more, the tasks, or the keys, are
-//! read several times. So no index is needed for it. Orders may change meanwhile; see [`audit`].
+//! The auditor reads pages and drops each page before the next one, so its memory does not grow with the
+//! store. Two checks need data of many orders at once: every order has its task (`tasks`), and no order has
+//! two keys (`claims`). That data is limited too: above the limit, the auditor reads the tasks or the keys
+//! several times. So it needs no index. Orders may change during an audit; see [`audit`].
 //!
-//! Tried and rejected: to look up the tasks of each order, which would take an index on them that every order
-//! that is placed would pay for.
+//! Rejected: to look up the tasks of each order. It would need an index on them, whose cost every new order
+//! would pay.
 
 mod bounds;
 mod claims;
@@ -45,31 +45,31 @@ pub use self::{
     report::{Finding, Report},
 };
 
-/// Orders, tasks, keys or items of stock read at once.
+/// Number of orders, tasks, keys or items of stock per page.
 const PAGE: PageSize = PageSize::new(PageSize::MAX).unwrap();
-/// How often an order that seems wrong is read again while it keeps changing.
+/// Maximum number of times that an order with findings is read again while it keeps changing.
 const MAX_REREADS: u32 = 5;
 
-/// When an order is conspicuous.
+/// The thresholds of an audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditOptions {
-    /// The time, for what should have happened by now.
+    /// The current time, to decide what is overdue.
     pub now: Timestamp,
-    /// How long after the acceptance deadline an order may still wait for an answer.
+    /// Maximum time after the acceptance deadline for which an order may be unanswered.
     pub unanswered_after: SignedDuration,
-    /// How long an order may be without any change on its way from the kitchen to the door; in the
-    /// kitchen, after the time for which it was promised.
+    /// Maximum time without a change between acceptance and delivery. While the order is being prepared, the
+    /// time counts from the promised time.
     pub stuck_after: SignedDuration,
-    /// How long after its last change an order that has ended may have an open payment, and any order not
-    /// know what its payment provider has done.
+    /// Maximum time after its last change for which an ended order may have an open payment, and for which an
+    /// order may not know what its payment provider did.
     pub payment_open_after: SignedDuration,
-    /// How long after its time a task may wait to be done.
+    /// Maximum time after its due time for which a task may be undone.
     pub overdue_after: SignedDuration,
 }
 
 impl AuditOptions {
-    /// The thresholds that fit most: 15 minutes for an answer and for a task, 4 hours on the way, an
-    /// hour for a payment.
+    /// Returns the default thresholds: 15 minutes for an answer and for a task, 4 hours without a change on
+    /// the way to the customer, an hour for a payment.
     pub const fn at(now: Timestamp) -> Self {
         Self {
             now,
@@ -81,67 +81,67 @@ impl AuditOptions {
     }
 }
 
-/// An audit could not look at everything, and so says nothing.
+/// An audit failed because it could not read everything. A failed audit has no report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuditError {
-    /// A page of orders could not be read. When one of them cannot be decoded, it is the first or second of
+    /// A page of orders could not be read. If an order cannot be decoded, it is the first or second order of
     /// the page.
-    #[error("orders cannot be read ({}): {error}", place(*.behind))]
+    #[error("cannot read the orders ({}): {error}", place(*.behind))]
     Orders {
-        /// The last order before them; none for the first page.
+        /// The last order before the page; none for the first page.
         behind: Option<OrderId>,
-        /// Why.
+        /// The reason.
         error: StoreError,
     },
     /// An order could not be read.
-    #[error("order {order_id} cannot be read: {error}")]
+    #[error("cannot read order {order_id}: {error}")]
     Order {
         /// The order.
         order_id: OrderId,
-        /// Why.
+        /// The reason.
         error: StoreError,
     },
-    /// The payment provider did not say what it did for an order.
-    #[error("the payment provider does not say what it did for order {order_id}: {error}")]
+    /// The payment provider did not report what it did for an order.
+    #[error("the payment provider does not report what it did for order {order_id}: {error}")]
     Gateway {
         /// The order.
         order_id: OrderId,
-        /// Why, in the provider's words.
+        /// The reason, in the provider's words.
         error: String,
     },
-    /// A part of the store did not answer, so that orders may be missing.
-    #[error("a shard does not answer ({}), and its orders would be missing", place(*.behind))]
+    /// A shard did not answer, so orders may be missing.
+    #[error("a shard does not answer, so its orders are missing ({})", place(*.behind))]
     Incomplete {
         /// The last order before the gap; none for the first page.
         behind: Option<OrderId>,
     },
-    /// A list of something else could not be read.
-    #[error("{what} cannot be read: {error}")]
+    /// Another list could not be read.
+    #[error("cannot read {what}: {error}")]
     List {
-        /// Of what.
+        /// The contents of the list.
         what: &'static str,
-        /// Why.
+        /// The reason.
         error: StoreError,
     },
-    /// A part of the store did not answer, so that some of a list may be missing.
-    #[error("a shard does not answer, and its {what} would be missing")]
+    /// A shard did not answer, so entries of a list may be missing.
+    #[error("a shard does not answer, so its {what} are missing")]
     IncompleteList {
-        /// Of what.
+        /// The contents of the list.
         what: &'static str,
     },
 }
 
 fn place(behind: Option<OrderId>) -> String {
-    behind.map_or("the newest".to_owned(), |id| format!("those older than {id}"))
+    behind.map_or("the newest orders".to_owned(), |id| format!("orders older than {id}"))
 }
 
-/// Looks at every order that is in the store when this begins, and at its events; at what the payment
-/// provider did for those that are paid by card, where it can be asked; and at all tasks, idempotency
-/// keys and limited stock.
+/// Audits all orders that are in the store when the audit begins, with their events; the payment provider's
+/// records of card orders, if a ledger of the provider is given; and all tasks, idempotency keys and limited
+/// stock.
 ///
-/// Orders may be placed and changed meanwhile. One that seems wrong may only have been read while it
-/// changed; it is read again until it stands still, a bounded number of times, and judged then. An error
-/// means that not everything could be looked at.
+/// Orders may be placed and changed during the audit. An order can seem wrong only because it changed while
+/// it was read. The audit reads such an order again until it does not change, at most a limited number of
+/// times, and then reports it. An error means that the audit could not read everything.
 pub async fn audit<S: OrderStore + AuditStore + ?Sized>(
     store: &S,
     gateway: Option<&dyn GatewayLedger>,
@@ -151,7 +151,7 @@ pub async fn audit<S: OrderStore + AuditStore + ?Sized>(
     Audit { store, gateway, options, bounds, report: Report::default() }.run().await
 }
 
-/// An audit that is being made.
+/// An audit in progress.
 struct Audit<'a, S: ?Sized> {
     store: &'a S,
     gateway: Option<&'a dyn GatewayLedger>,
@@ -164,22 +164,23 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
     async fn run(mut self) -> Result<Report, AuditError> {
         let damage = self.find_damage().await;
         match (self.walk().await, damage) {
-            // What cannot be read of damaged storage has been explained.
+            // Damaged storage explains why something cannot be read.
             (Ok(()) | Err(_), Ok(true)) | (Ok(()), Ok(false)) => Ok(self.report),
             (Err(error), _) | (Ok(()), Err(error)) => Err(error),
         }
     }
 
-    /// Looks at everything that is kept in the store.
+    /// Audits everything in the store.
     async fn walk(&mut self) -> Result<(), AuditError> {
         let waiting = self.walk_orders().await?;
-        // In this order: a task that an order waited for can only be gone when the order has moved on.
+        // The tasks come after the orders: a task that an order waited for can disappear only if the order
+        // has moved on.
         self.find_tasks(waiting, tasks::Walk::Judge).await?;
         self.walk_claims().await?;
         self.walk_stock().await
     }
 
-    /// Asks the store whether its storage is damaged. Returns whether it is.
+    /// Checks the storage for damage. Returns whether the storage is damaged.
     async fn find_damage(&mut self) -> Result<bool, AuditError> {
         let damage = self.store.damage().await;
         let damage = damage.map_err(|error| AuditError::List { what: "the storage", error })?;
@@ -190,7 +191,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
     }
 }
 
-/// A page of a list, whole.
+/// Returns the entries of a page, or an error if the page is incomplete.
 fn whole<T>(what: &'static str, page: Result<Listing<T>, StoreError>) -> Result<Vec<T>, AuditError> {
     match page {
         Ok(page) if page.incomplete => Err(AuditError::IncompleteList { what }),
@@ -199,12 +200,12 @@ fn whole<T>(what: &'static str, page: Result<Listing<T>, StoreError>) -> Result<
     }
 }
 
-/// Whether there may be more behind a page.
+/// Returns whether there may be entries after this page.
 fn is_full<T>(page: &[T]) -> bool {
     u32::try_from(page.len()).is_ok_and(|count| count >= PAGE.get())
 }
 
-/// The orders with these ids that there are, by id.
+/// Returns the orders with these ids that exist, by id.
 async fn orders_by_id<S: AuditStore + ?Sized>(
     store: &S,
     ids: impl IntoIterator<Item = OrderId>,
@@ -215,7 +216,7 @@ async fn orders_by_id<S: AuditStore + ?Sized>(
     Ok(found.into_iter().map(|order| (order.id, order)).collect())
 }
 
-/// The findings of one order, as they come up.
+/// The findings of one order.
 struct Findings {
     order_id: OrderId,
     all: Vec<Finding>,

@@ -1,4 +1,4 @@
-//! A client for the API, one request at a time.
+//! An API client that sends one request at a time.
 
 use std::{
     error::Error,
@@ -13,10 +13,10 @@ use reqwest::{
 use serde::Serialize;
 use serde_json::Value;
 
-/// Longest time that one request may take.
+/// Timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Speaks to one server, as nobody or as the bearer of a token.
+/// A client of one server, with or without a token.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -24,7 +24,7 @@ pub struct Client {
     token: Option<String>,
 }
 
-/// Only which server it speaks to: the token is a secret.
+/// Shows only the address of the server, because the token is a secret.
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Client").field("base", &self.base.as_str()).finish_non_exhaustive()
@@ -34,29 +34,29 @@ impl fmt::Debug for Client {
 /// A request that did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The address is not one that this client can speak to.
-    #[error("{address} is not the address of a server: {reason}")]
+    /// The address cannot be used.
+    #[error("{address} is not a valid server address: {reason}")]
     Address {
         /// The address.
         address: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// There was no answer, or not a whole one.
-    #[error("no answer from {url}: {reason}")]
+    /// There was no complete response.
+    #[error("no response from {url}: {reason}")]
     Transport {
-        /// Where the request went.
+        /// The URL of the request.
         url: String,
-        /// Why there is none.
+        /// The reason.
         reason: String,
     },
-    /// The server refused.
+    /// The server responded with an error status.
     #[error("{0}")]
     Problem(Box<ProblemAnswer>),
 }
 
 impl ClientError {
-    /// The server's refusal, when it is one.
+    /// Returns the server's error response, if this is one.
     pub const fn problem(&self) -> Option<&ProblemAnswer> {
         match self {
             Self::Problem(problem) => Some(problem),
@@ -65,18 +65,18 @@ impl ClientError {
     }
 }
 
-/// A refusal, as problem details (RFC 9457) if the server gave any.
+/// An error response. It has problem details (RFC 9457) if the server sent them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProblemAnswer {
     /// The HTTP status.
     pub status: u16,
-    /// The kind of problem; empty when the server did not say.
+    /// The code of the problem; empty if the server sent none.
     pub code: String,
-    /// What happened, for a person.
+    /// The text for humans.
     pub detail: String,
-    /// The whole body; null when it is not JSON.
+    /// The whole body; null if it is not JSON.
     pub body: Value,
-    /// From sending the request to having the whole answer.
+    /// Time from sending the request to receiving the whole response.
     pub elapsed: Duration,
 }
 
@@ -94,66 +94,66 @@ impl fmt::Display for ProblemAnswer {
     }
 }
 
-/// A success.
+/// A successful response.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The body; null when there is none.
+    /// The body; null if there is none.
     pub body: Value,
-    /// The `ETag`, as it came.
+    /// The `ETag` header, unchanged.
     pub etag: Option<String>,
-    /// Whether this answers an earlier request with the same idempotency key.
+    /// Whether this is the stored response to an earlier request with the same idempotency key.
     pub replayed: bool,
-    /// From sending the request to having the whole answer.
+    /// Time from sending the request to receiving the whole response.
     pub elapsed: Duration,
 }
 
 impl Client {
-    /// A client for the server at this address, for example `http://127.0.0.1:8080`.
+    /// Creates a client for the server at this address, for example `http://127.0.0.1:8080`.
     pub fn new(address: &str) -> Result<Self, ClientError> {
         let wrong = |reason: String| ClientError::Address { address: address.to_owned(), reason };
         let base = Url::parse(address).map_err(|error| wrong(error.to_string()))?;
         if base.scheme() != "http" {
-            return Err(wrong("it has to begin with http://".into()));
+            return Err(wrong("it must begin with http://".into()));
         }
         let mut builder = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
         let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let is_loopback = host.parse::<std::net::IpAddr>().map_or(host == "localhost", |ip| ip.is_loopback());
         if is_loopback {
-            builder = builder.no_proxy(); // A proxy would have another loopback.
+            builder = builder.no_proxy(); // The loopback address of a proxy is another machine.
         }
         let http = builder.build().map_err(|error| wrong(error.to_string()))?;
         Ok(Self { http, base, token: None })
     }
 
-    /// The same client as the bearer of a token.
+    /// Returns the same client with a token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
-    /// A request that reads.
+    /// Creates a GET request.
     pub fn get(&self, path: &str) -> Call {
         self.call(Method::GET, path)
     }
 
-    /// A request that makes something or gives a command.
+    /// Creates a POST request, which creates something or sends a command.
     pub fn post(&self, path: &str) -> Call {
         self.call(Method::POST, path)
     }
 
-    /// A request that replaces something.
+    /// Creates a PUT request, which replaces something.
     pub fn put(&self, path: &str) -> Call {
         self.call(Method::PUT, path)
     }
 
-    /// A request that changes a part of something.
+    /// Creates a PATCH request, which changes a part of something.
     pub fn patch(&self, path: &str) -> Call {
         self.call(Method::PATCH, path)
     }
 
-    /// A request that deletes something.
+    /// Creates a DELETE request, which deletes something.
     pub fn delete(&self, path: &str) -> Call {
         self.call(Method::DELETE, path)
     }
@@ -168,7 +168,7 @@ impl Client {
     }
 }
 
-/// A request that is being put together.
+/// A request that is being built.
 #[derive(Debug)]
 #[must_use]
 pub struct Call {
@@ -177,25 +177,25 @@ pub struct Call {
 }
 
 impl Call {
-    /// Names the intention, so that repeating the request repeats nothing else.
+    /// Sets the idempotency key, so that a retry has no further effect.
     pub fn idempotency_key(mut self, key: &str) -> Self {
         self.request = self.request.header("idempotency-key", key);
         self
     }
 
-    /// Holds only at this `ETag`; `*`: at any.
+    /// Sets the condition that the current `ETag` is this one; `*` accepts any `ETag`.
     pub fn if_match(mut self, etag: &str) -> Self {
         self.request = self.request.header(IF_MATCH, etag);
         self
     }
 
-    /// Sends this as JSON.
+    /// Sets the JSON body.
     pub fn json(mut self, body: &(impl Serialize + ?Sized)) -> Self {
         self.request = self.request.json(body);
         self
     }
 
-    /// Sends the request and waits for the whole answer.
+    /// Sends the request and waits for the whole response.
     pub async fn send(self) -> Result<Answer, ClientError> {
         let Self { request, url } = self;
         let started = Instant::now();
@@ -223,7 +223,7 @@ impl Call {
     }
 }
 
-/// The error at the bottom: the outermost says that sending failed, the innermost says why.
+/// Returns the innermost error. The outermost error says only that sending failed; the innermost says why.
 fn innermost(error: &dyn Error) -> &dyn Error {
     let mut error = error;
     while let Some(source) = error.source() {

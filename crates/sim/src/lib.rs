@@ -1,14 +1,14 @@
-//! Driving a running server over HTTP, and auditing what it has stored.
+//! Clients that drive a running server over HTTP, a simulation, and an auditor of stored data.
 //!
-//! | module | what it is for |
+//! | module | purpose |
 //! |---|---|
-//! | [`mod@audit`] | reads a store and reports what breaks an invariant: tests, `dabba audit` |
-//! | [`client`] | one request at a time, answers and problems as values: walks and tests |
-//! | [`mod@simulation`] | a seeded simulation of orders in virtual time, in which everything fails: tests, `dabba simulate` |
-//! | [`workload`] | many orders at once over kept connections: measurements |
+//! | [`mod@audit`] | reads a store and reports violations of invariants; used by tests and `dabba audit` |
+//! | [`client`] | sends single requests and returns responses and problems as values; used by walks and tests |
+//! | [`mod@simulation`] | simulates orders in virtual time, with a seed and injected failures; used by tests and `dabba simulate` |
+//! | [`workload`] | generates load over many persistent connections; used by benchmarks |
 //!
-//! The workload does not use the client: it shares its cores with the server that it measures, so it
-//! speaks HTTP/1.1 with as little work as it can.
+//! The workload does not use the client: it shares the processor cores with the server that it measures, so
+//! it implements HTTP/1.1 with as little work as possible.
 
 pub mod audit;
 pub mod client;

@@ -1,26 +1,26 @@
-//! A simulation: random people, a payment provider that fails, workers that die and answers that get lost,
-//! in a time that passes as quickly as the machine can work.
+//! A simulation with random users, a failing payment provider, dying workers and lost responses, in virtual
+//! time that runs as fast as the machine allows.
 //!
-//! All of it follows from a seed. What happens next is drawn one thing after the other, and each is done
-//! before the next is drawn; a call that hangs, or a worker that is overtaken, is one that is put aside and
-//! taken up again later. So the same seed does the same on every machine, and what was found once can be
-//! looked at again.
+//! The seed determines the whole simulation. The simulation draws one action after the other and completes
+//! each action before it draws the next. A call that hangs is suspended and resumed later, and so is a worker
+//! that is slower than its lease. So the same seed has the same result on every machine, and every failure
+//! can be reproduced.
 //!
-//! What is real: the engine, the store, the domain, the rules of the simulated provider. What is not: time,
-//! randomness, and what stands between these parts (`chaos`), where calls fail.
+//! Real parts are the engine, the store, the domain and the rules of the simulated provider. Simulated parts
+//! are the time, the randomness, and the layer between the real parts (`chaos`), in which calls fail.
 //!
-//! At the end everything is let come to rest: nothing fails any more, and people finish what they have begun.
-//! Then every order has to be at an end, with its payment; the auditor must find nothing, neither in the
-//! store nor against the provider; every key must stand for one order; and the stock has to be what is left.
+//! At the end the simulation stops all failures and completes everything that has begun. Then every order
+//! must have ended, with its payment; the auditor must find nothing, neither in the store nor in comparison
+//! with the provider; every key must stand for one order; and the stock must match the orders.
 //!
-//! [`Plant`] puts a defect in on purpose, to show that it is found.
+//! [`Plant`] selects a deliberate defect, to prove that the simulation finds it.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
-//! | `chaos` | what fails between the parts |
-//! | `world` | restaurants, people, servers, the clock |
-//! | `people` | what people do |
-//! | `rest` | how everything comes to rest, and what has to be so then |
+//! | `chaos` | the failures between the parts |
+//! | `world` | restaurants, users, servers, the clock |
+//! | `people` | the actions of users |
+//! | `rest` | the end of the simulation and its final checks |
 
 mod chaos;
 mod people;
@@ -40,46 +40,47 @@ use self::{
     world::{SERVERS, World},
 };
 
-/// Steps for each order that is to be placed: enough for its life, with what goes wrong in it.
+/// Number of steps per order to place. It is enough for the life of an order, including failures.
 const STEPS_PER_ORDER: u32 = 40;
-/// Most orders that are open at a time, so that each comes to its turn.
+/// Maximum number of open orders, so that each of them makes progress.
 const MAX_OPEN_ORDERS: usize = 25;
-/// Most workers that hang at a time.
+/// Maximum number of workers that hang at the same time.
 const MAX_HANGING: usize = 8;
 
-/// What to simulate.
+/// The parameters of a simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SimulationOptions {
-    /// From which everything follows.
+    /// The seed, which determines the whole simulation.
     pub seed: u64,
-    /// How many orders are placed, about: people also try what is refused.
+    /// Approximate number of orders to place. It is approximate because users also try requests that are
+    /// refused.
     pub orders: u32,
-    /// A defect to put in.
+    /// A deliberate defect.
     pub plant: Option<Plant>,
 }
 
-/// A defect that is put in on purpose, to show that it is found.
+/// A deliberate defect, which the simulation must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Plant {
-    /// A call that is repeated has another idempotency key.
+    /// Every attempt of a call has a new idempotency key.
     ForgottenKeys,
-    /// What an order took from stock does not come back.
+    /// The stock that an order took is never returned.
     LostStock,
-    /// Items that are named as unavailable stay on sale.
+    /// Items that are named as unavailable stay available.
     LostMarks,
-    /// Now and then what should be done later is not written down.
+    /// Some tasks are not stored.
     LostTasks,
-    /// Now and then the provider gives money back and says that it does not.
+    /// Sometimes the provider refunds money and reports that it did not.
     WrongAnswers,
-    /// What the provider reports of refunds that fail late is not heard.
+    /// Reports about refunds that fail late are lost.
     LostReversals,
-    /// What the provider reports of refunds in its dashboard and of chargebacks is not heard.
+    /// Reports about refunds in the provider's dashboard and about chargebacks are lost.
     LostDashboardReports,
 }
 
 impl Plant {
-    /// All of them.
+    /// All defects.
     pub const ALL: [Self; 7] = [
         Self::ForgottenKeys,
         Self::LostStock,
@@ -90,7 +91,7 @@ impl Plant {
         Self::LostDashboardReports,
     ];
 
-    /// Its name.
+    /// Returns the name of the defect.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ForgottenKeys => "forgotten-keys",
@@ -103,63 +104,63 @@ impl Plant {
         }
     }
 
-    /// The one with this name.
+    /// Returns the defect with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|plant| plant.as_str() == name)
     }
 }
 
-/// What happened in a simulation in which everything was as it must be.
+/// The result of a simulation without problems.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SimulationReport {
     /// The seed.
     pub seed: u64,
-    /// Orders in the store.
+    /// Number of orders in the store.
     pub orders: u64,
-    /// Their events.
+    /// Number of their events.
     pub events: u64,
-    /// Orders that were delivered, and not given back since.
+    /// Number of orders that are delivered and not refunded.
     pub delivered: u64,
-    /// What was drawn and done.
+    /// Number of actions that were drawn.
     pub steps: u64,
-    /// Calls of the store and of the provider that failed, or whose answers were lost.
+    /// Number of calls of the store and of the provider that failed or whose response was lost.
     pub failures: u64,
-    /// Workers that died in the middle of something.
+    /// Number of workers that died during a task.
     pub deaths: u64,
-    /// Workers that hung, and came back late.
+    /// Number of workers that hung and were resumed or dropped.
     pub hangs: u64,
-    /// Servers that were killed and started again.
+    /// Number of servers that were killed and restarted.
     pub restarts: u64,
-    /// Refunds that failed after they were reported as made, of delivered orders.
+    /// Number of refunds, of orders that did not end early, that failed after they had been reported as paid.
     pub reversed_refunds: u64,
-    /// The same of orders that had ended early.
+    /// Number of refunds, of orders that ended early, that failed after they had been reported as paid.
     pub reversed_refunds_of_ended_orders: u64,
-    /// Refunds in the provider's dashboard and chargebacks that the orders know of.
+    /// Number of refunds in the provider's dashboard and chargebacks that the orders know.
     pub external_refunds: u64,
-    /// Orders of whose payment the provider authorized or captured another amount than the total.
+    /// Number of orders for which the provider authorized or captured another amount than the total.
     pub other_amounts: u64,
-    /// Orders by card with a total of zero that were delivered.
+    /// Number of delivered card orders with a total of zero.
     pub of_nothing: u64,
-    /// Early ends that named unavailable items.
+    /// Number of rejections and cancellations that named unavailable items.
     pub ends_for_items: u64,
-    /// How much time passed, in the simulation, in seconds.
+    /// Virtual duration, in seconds.
     pub simulated_seconds: i64,
-    /// A number that is the same when every order went the same way.
+    /// A hash of the final orders. Runs with equal orders have equal digests.
     pub digest: u64,
 }
 
-/// Something was not as it must be.
+/// The problems that a simulation found.
 #[derive(Clone, Debug)]
 pub struct SimulationError {
-    /// The seed with which it happens again.
+    /// The seed that reproduces the problems.
     pub seed: u64,
-    /// What was wrong, one line each.
+    /// The problems, one line each.
     pub problems: Vec<String>,
 }
 
 impl fmt::Display for SimulationError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the simulation with seed {} found something wrong:", self.seed)?;
+        write!(formatter, "the simulation with seed {} found problems:", self.seed)?;
         for problem in &self.problems {
             write!(formatter, "\n- {problem}")?;
         }
@@ -169,7 +170,7 @@ impl fmt::Display for SimulationError {
 
 impl std::error::Error for SimulationError {}
 
-/// Simulates on a store that is empty. Has to run on a Tokio runtime with time.
+/// Simulates orders on an empty store. It must run on a Tokio runtime with a timer.
 pub async fn simulate(
     store: Arc<dyn Store>,
     options: &SimulationOptions,
@@ -180,16 +181,16 @@ pub async fn simulate(
         Simulation { world, hanging: Vec::new(), report: SimulationReport::default(), options: *options };
     simulation.report.seed = options.seed;
     simulation.run().await;
-    simulation.come_to_rest().await?;
-    simulation.judge().await
+    simulation.settle().await?;
+    simulation.verify().await
 }
 
-/// A worker in the middle of a task.
+/// A worker during a task.
 type Work = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 struct Simulation {
     world: World,
-    /// Workers that hang, each with the bell that lets it go on.
+    /// The hanging workers, each with the notification that resumes it.
     hanging: Vec<(Work, Arc<tokio::sync::Notify>)>,
     report: SimulationReport,
     options: SimulationOptions,
@@ -206,38 +207,39 @@ impl Simulation {
 
     async fn step(&mut self) {
         match self.world.below(100) {
-            0..12 if self.world.open.len() < MAX_OPEN_ORDERS => self.world.someone_orders().await,
-            0..50 => self.world.someone_acts().await,
-            50..72 => self.someone_works().await,
-            72..77 => self.someone_goes_on().await,
-            77..83 => self.world.the_provider_reports().await,
-            83..95 => self.world.time_passes(),
-            95 => self.world.the_restaurant_changes().await,
-            96 => self.world.someone_at_the_provider().await,
-            97 => self.the_provider_changes(),
-            98 => self.world.an_admin_sees_to_tasks().await,
-            _ => self.a_server_dies(),
+            0..12 if self.world.open.len() < MAX_OPEN_ORDERS => self.world.place_random_order().await,
+            0..50 => self.world.send_random_command().await,
+            50..72 => self.work_next_task().await,
+            72..77 => self.resume_hanging_worker().await,
+            77..83 => self.world.deliver_random_report().await,
+            83..95 => self.world.advance_clock(),
+            95 => self.world.change_restaurant().await,
+            96 => self.world.change_payment_at_provider().await,
+            97 => self.change_provider_health(),
+            98 => self.world.retry_tasks_as_admin().await,
+            _ => self.restart_server(),
         }
     }
 
-    /// A worker takes a task, and does it, unless it dies or hangs on the way.
-    async fn someone_works(&mut self) {
+    /// A worker works on the next task. It may die or hang on the way.
+    async fn work_next_task(&mut self) {
         let engine = self.world.server();
         let queue = if self.world.below(3) == 0 { TaskQueue::Deadlines } else { TaskQueue::Payments };
         let work = Box::pin(async move { engine.work_next(queue).await.unwrap_or(false) });
-        self.go_on(work).await;
+        self.run_worker(work).await;
     }
 
-    /// Works until it is done, or until it is said that the worker dies or hangs here.
-    async fn go_on(&mut self, mut work: Work) -> bool {
+    /// Runs a worker until its task is done or until the worker dies or hangs. Returns whether there was a
+    /// task.
+    async fn run_worker(&mut self, mut work: Work) -> bool {
         tokio::select! {
             biased;
             broken = self.world.chaos.breakdown() => match broken {
-                Breakdown::Hangs(bell) if self.hanging.len() < MAX_HANGING => {
+                Breakdown::Hangs(resumption) if self.hanging.len() < MAX_HANGING => {
                     self.report.hangs += 1;
-                    self.hanging.push((work, bell));
+                    self.hanging.push((work, resumption));
                 }
-                // Of those that hang there are enough.
+                // The maximum number of workers hangs already, so this one dies.
                 Breakdown::Dies | Breakdown::Hangs(_) => self.report.deaths += 1,
             },
             done = &mut work => return done,
@@ -245,18 +247,18 @@ impl Simulation {
         true
     }
 
-    /// A worker that hung goes on.
-    async fn someone_goes_on(&mut self) {
+    /// Resumes a random hanging worker.
+    async fn resume_hanging_worker(&mut self) {
         if self.hanging.is_empty() {
             return;
         }
         let place = self.world.below(self.hanging.len());
-        let (work, bell) = self.hanging.swap_remove(place);
-        bell.notify_one();
-        self.go_on(work).await;
+        let (work, resumption) = self.hanging.swap_remove(place);
+        resumption.notify_one();
+        self.run_worker(work).await;
     }
 
-    fn the_provider_changes(&mut self) {
+    fn change_provider_health(&mut self) {
         let health = match self.world.below(5) {
             0 => Health::Down,
             1 => Health::Flapping { percent: 40 },
@@ -265,8 +267,9 @@ impl Simulation {
         self.world.provider.set_health(health);
     }
 
-    /// What it had in hand goes on elsewhere, or is never heard of again.
-    fn a_server_dies(&mut self) {
+    /// Restarts a random server. In half of the cases all hanging workers are dropped; otherwise they can
+    /// still be resumed.
+    fn restart_server(&mut self) {
         self.report.restarts += 1;
         let place = self.world.below(SERVERS);
         self.world.start_server(place);
@@ -276,11 +279,11 @@ impl Simulation {
         }
     }
 
-    /// Finishes what hangs, when nothing fails any more.
+    /// Finishes the hanging workers after the failures have stopped.
     async fn finish_hanging(&mut self) {
-        while let Some((work, bell)) = self.hanging.pop() {
-            bell.notify_one();
-            self.go_on(work).await;
+        while let Some((work, resumption)) = self.hanging.pop() {
+            resumption.notify_one();
+            self.run_worker(work).await;
         }
     }
 

@@ -1,11 +1,13 @@
-//! Load: so many connections, each making one request after the other, each order under a key of its own.
+//! Load generator. Each connection sends one request after the other; each order has its own idempotency key.
 //!
-//! Either as quickly as they are answered (a closed loop), or at a rate (an open loop), where what has to wait
-//! for a connection counts from when it should have been sent, so that no waiting is left out ("coordinated
-//! omission", G. Tene).
+//! A load runs in one of two ways. In a closed loop, each connection sends its next request as soon as the
+//! previous one is answered. In an open loop, operations start at a rate. Their latency counts from the time
+//! at which they were due, so that it includes the time of waiting for a connection ("coordinated omission",
+//! G. Tene).
 //!
-//! It is bounded in time and in operations, and refuses any server that is not on this machine. What is done
-//! over and over is a [`Mix`]; to add one, a variant there and its arm in `operation`.
+//! A load is limited in time and in operations, and refuses every server that is not on this machine. The
+//! [`Mix`] selects the operation to repeat. To add an operation, add a variant to [`Mix`] and an arm in
+//! `operation`.
 
 mod connection;
 mod operation;
@@ -31,36 +33,36 @@ pub use prepare::{Issuer, prepare};
 pub use report::Report;
 use report::SharedReport;
 
-/// Most connections of one load.
+/// Maximum number of connections of one load.
 pub const MAX_CONNECTIONS: usize = 1_024;
-/// Longest load.
+/// Maximum duration of a load.
 pub const MAX_DURATION: Duration = Duration::from_mins(10);
-/// Connections that one worker opens anew after failures before it gives up.
+/// Maximum number of connections that one worker reopens after failures before it stops.
 const MAX_RECONNECTS: u32 = 10;
 
-/// What is done over and over.
+/// The operation that a load repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mix {
-    /// An order is placed.
+    /// Places an order.
     Place,
-    /// An order is placed, accepted, assigned, made ready, picked up and delivered.
+    /// Places an order, accepts it, assigns a courier, marks it ready, picks it up and delivers it.
     Life,
-    /// A menu is read.
+    /// Reads a menu.
     Menu,
-    /// An order is read, by its customer.
+    /// Reads an order as its customer.
     Order,
-    /// The first page of a restaurant's orders is read, by its staff.
+    /// Reads the first page of a restaurant's orders as its staff.
     Kitchen,
-    /// An order that was placed is placed again, under its key.
+    /// Places an order again with the idempotency key of its first placement.
     Replay,
 }
 
 impl Mix {
-    /// All of them.
+    /// All mixes.
     pub const ALL: [Self; 6] =
         [Self::Place, Self::Life, Self::Menu, Self::Order, Self::Kitchen, Self::Replay];
 
-    /// Its name.
+    /// Returns the name of the mix.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Place => "place",
@@ -72,82 +74,83 @@ impl Mix {
         }
     }
 
-    /// The one with this name.
+    /// Returns the mix with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mix| mix.as_str() == name)
     }
 }
 
-/// Who and what there is on a server, for the load to work with.
+/// The data on the server that a load uses.
 #[derive(Clone, Debug)]
 pub struct Scene {
-    /// Ids of restaurants to order from, at least one.
+    /// Ids of the restaurants to order from, at least one.
     pub restaurants: Vec<String>,
-    /// A token of somebody who works for all of them.
+    /// A token of an account that is staff of all these restaurants.
     pub staff: String,
-    /// Tokens of customers, at least one. Orders are spread over them.
+    /// Tokens of customers, at least one. The load distributes the orders over them.
     pub customers: Vec<String>,
-    /// A courier's token.
+    /// A token of a courier.
     pub courier: String,
-    /// An order's body, as JSON, which every restaurant takes. Each order is this one.
+    /// The JSON body of every order. Every restaurant accepts it.
     pub order: Bytes,
-    /// Ids of orders to be read, with the customer's place in `customers`. For [`Mix::Order`].
+    /// Ids of orders to read, each with the index of its customer in `customers`. For [`Mix::Order`].
     pub orders: Vec<(String, usize)>,
-    /// Orders to be placed again. For [`Mix::Replay`].
+    /// Orders to place again. For [`Mix::Replay`].
     pub placed: Option<PlacedOrders>,
 }
 
-/// Orders that the first of the customers placed in an earlier load.
+/// Orders that the first customer placed in an earlier load.
 #[derive(Clone, Debug)]
 pub struct PlacedOrders {
-    /// What the load was called.
+    /// The `run` of that load.
     pub run: String,
-    /// How many were placed, all with success.
+    /// Number of orders that were placed, all successfully.
     pub count: NonZeroU64,
 }
 
-/// How much of what.
+/// The parameters of a load.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// The server. Has to be a loopback address.
+    /// The address of the server. It must be a loopback address.
     pub address: SocketAddr,
-    /// What is done.
+    /// The operation to repeat.
     pub mix: Mix,
-    /// Connections, each with one request at a time.
+    /// Number of connections, each with one request at a time.
     pub connections: usize,
-    /// Operations that are begun in a second; as many as are answered, when absent.
+    /// Operations to start per second; without a rate, each connection starts its next operation as soon as
+    /// the previous one ends.
     pub rate: Option<NonZeroU32>,
-    /// Time after which none is begun.
+    /// Time after which no operation starts.
     pub duration: Duration,
-    /// Operations after which none is begun.
+    /// Number of operations after which no operation starts.
     pub max_operations: u64,
-    /// Names the run in the idempotency keys, so that no two runs share one.
+    /// Name of the run, a part of the idempotency keys, so that no two runs share a key.
     pub run: String,
 }
 
-/// Why a load could not be run.
+/// The reason why a load could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The server is not on this machine.
-    #[error("{0} is not a loopback address: load is only put on a server on this machine")]
+    #[error("{0} is not a loopback address: a load runs only against a server on this machine")]
     NotLoopback(SocketAddr),
-    /// A bound was exceeded, or something is missing.
+    /// A parameter exceeds its limit, or data is missing.
     #[error("{0}")]
     OutOfBounds(String),
-    /// No connection could be made.
+    /// A connection could not be opened.
     #[error("no connection to {address}: {reason}")]
     NoConnection {
         /// The server.
         address: SocketAddr,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// Counts what has been begun, for whoever wants to show progress.
+/// Counter of started operations, for progress displays.
 pub type Progress = Arc<AtomicU64>;
 
-/// Runs a load and waits for its end.
+/// Runs a load to its end.
 pub async fn run_load(load: Load, scene: Arc<Scene>, progress: Progress) -> Result<Report, LoadError> {
     check(&load, &scene)?;
     let (address, count) = (load.address, load.connections);
@@ -181,12 +184,15 @@ fn check(load: &Load, scene: &Scene) -> Result<(), LoadError> {
         return Err(LoadError::NotLoopback(load.address));
     }
     if load.connections == 0 || load.connections > MAX_CONNECTIONS {
-        return Err(LoadError::OutOfBounds(format!("connections: 1 to {MAX_CONNECTIONS}")));
+        return Err(LoadError::OutOfBounds(format!("connections must be from 1 to {MAX_CONNECTIONS}")));
     }
     if load.duration > MAX_DURATION {
-        return Err(LoadError::OutOfBounds(format!("at most {} seconds", MAX_DURATION.as_secs())));
+        return Err(LoadError::OutOfBounds(format!(
+            "duration must be at most {} seconds",
+            MAX_DURATION.as_secs()
+        )));
     }
-    let lacks = |what: &str| Err(LoadError::OutOfBounds(format!("there is no {what} to work with")));
+    let lacks = |what: &str| Err(LoadError::OutOfBounds(format!("the load needs at least one {what}")));
     if scene.restaurants.is_empty() {
         return lacks("restaurant");
     }
@@ -197,14 +203,14 @@ fn check(load: &Load, scene: &Scene) -> Result<(), LoadError> {
         return lacks("order");
     }
     if load.mix == Mix::Replay && scene.placed.is_none() {
-        return lacks("order to place again");
+        return lacks("order to replay");
     }
     Ok(())
 }
 
 struct Worker {
     operator: Arc<Operator>,
-    /// Operations begun by all workers.
+    /// Operations that all workers have started.
     begun: Progress,
     report: SharedReport,
 }
@@ -217,8 +223,8 @@ impl Worker {
             if number >= self.operator.load.max_operations {
                 break;
             }
-            let Some(due) = self.turn(number, started).await else { break };
-            match self.operator.operate(&mut connection, number).await {
+            let Some(due) = self.wait_until_due(number, started).await else { break };
+            match self.operator.run_operation(&mut connection, number).await {
                 Ok(acknowledged) => self.report.lock().done(due.elapsed(), acknowledged),
                 Err(kind) => self.report.lock().fail(kind),
             }
@@ -232,8 +238,9 @@ impl Worker {
         }
     }
 
-    /// Waits until an operation is to begin, and answers when that is; `None` when it is after the end.
-    async fn turn(&self, number: u64, started: Instant) -> Option<Instant> {
+    /// Waits until an operation is due and returns the due time; `None` if it is due after the end of the
+    /// load.
+    async fn wait_until_due(&self, number: u64, started: Instant) -> Option<Instant> {
         let Some(rate) = self.operator.load.rate else { return Some(Instant::now()) };
         let number = u32::try_from(number).ok()?;
         let due = Duration::from_secs(1).checked_mul(number)? / rate.get();
@@ -246,8 +253,8 @@ impl Worker {
     }
 }
 
-/// The place of a number in a list that is not empty.
-fn place_in(number: u64, length: usize) -> usize {
+/// Maps a number to an index of a list with at least one element.
+fn index_in(number: u64, length: usize) -> usize {
     let length = u64::try_from(length).unwrap_or(u64::MAX).max(1);
     usize::try_from(number % length).unwrap_or(0)
 }
@@ -280,9 +287,9 @@ mod tests {
         })
     }
 
-    /// Proves that what has no bounds, or nothing to work with, is not begun.
+    /// Proves that a load without limits or without data does not start.
     #[tokio::test]
-    async fn only_servers_on_this_machine_are_loaded_and_only_so_much() {
+    async fn a_load_needs_a_local_server_limits_and_data() {
         let run = async |load| run_load(load, scene(), Progress::default()).await.unwrap_err();
         assert!(matches!(run(load("192.0.2.1:80", 1)).await, LoadError::NotLoopback(_)));
         for connections in [0, MAX_CONNECTIONS + 1] {

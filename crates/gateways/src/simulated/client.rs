@@ -1,11 +1,11 @@
-//! The engine's port, on a provider behind HTTP.
+//! The engine's port to a provider behind HTTP.
 //!
-//! | what comes back | what it means |
+//! | response | result |
 //! |---|---|
-//! | 2xx with an answer | the answer |
-//! | no connection, no answer, an answer that cannot be read | `Unavailable`: it may have been done |
+//! | 2xx with a valid body | the answer in the body |
+//! | no connection, no response, an invalid body | `Unavailable`: the call may have been carried out |
 //! | 5xx, 408, 429 | `Unavailable` |
-//! | a problem that says that the amount is not accepted | a decline, or a refused refund |
+//! | a problem of a kind that is final, such as an amount that is not accepted | a decline, or a refused refund |
 //! | any other status | `Refused`, with the detail of the problem |
 
 use std::time::Duration;
@@ -29,13 +29,13 @@ use super::{
     },
 };
 
-/// Longest answer that is read, in bytes. A provider's answers have a few hundred.
+/// Maximum size of a response body, in bytes. A provider's responses have a few hundred bytes.
 const MAX_ANSWER_LENGTH: usize = 16 * 1024;
-/// Longest detail of a problem that is passed on, in bytes.
+/// Maximum length of a problem's detail in an error, in bytes.
 const MAX_DETAIL_LENGTH: usize = 500;
 
-/// Speaks to a simulated provider over HTTP. Calls wait for an answer as long as the caller does, so
-/// whoever calls needs a limit of their own, as the engine has.
+/// The client of a simulated provider over HTTP. Calls have no timeout of their own, so the caller needs one,
+/// as the engine has.
 #[derive(Clone)]
 pub struct SimulatedGateway {
     client: Client,
@@ -46,8 +46,9 @@ pub struct SimulatedGateway {
 }
 
 impl SimulatedGateway {
-    /// To the provider at this address, such as `http://127.0.0.1:9090`. It asks for no credentials, and
-    /// those in the address are left out. `connect_timeout` is the longest time for making a connection.
+    /// Creates a client of the provider at this address, such as `http://127.0.0.1:9090`. The provider needs
+    /// no credentials, so the client ignores credentials in the address. `connect_timeout` is the timeout for
+    /// connecting.
     pub fn new(base_url: &str, connect_timeout: Duration) -> Result<Self, AddressError> {
         let base = http::address(base_url)?;
         let endpoint = |name: &str| {
@@ -71,7 +72,7 @@ impl SimulatedGateway {
         url: &Url,
         payment: &Payment,
         body: &(impl Serialize + Sync),
-        refused_for_good: Option<GatewayAnswer>,
+        final_refusal: Option<GatewayAnswer>,
     ) -> Result<GatewayAnswer, GatewayError> {
         let request =
             self.client.post(url.clone()).header(IDEMPOTENCY_KEY_HEADER, &payment.key).json(body).build();
@@ -82,17 +83,16 @@ impl SimulatedGateway {
         if status.is_success() {
             return match serde_json::from_slice::<AnswerBody>(&body) {
                 Ok(body) => Ok(Answer::from(body).into()),
-                Err(_) => Err(GatewayError::Unavailable("its answer cannot be understood".into())),
+                Err(_) => Err(GatewayError::Unavailable("its response cannot be parsed".into())),
             };
         }
         let problem = serde_json::from_slice::<ProblemBody>(&body).ok();
-        if let (Some(answer), true) = (refused_for_good, problem.as_ref().is_some_and(ProblemBody::is_final))
-        {
+        if let (Some(answer), true) = (final_refusal, problem.as_ref().is_some_and(ProblemBody::is_final)) {
             return Ok(answer);
         }
-        let text = format!("it answers {}{}", status.as_u16(), detail(problem.as_ref()));
-        let passes = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-        if status.is_server_error() || passes {
+        let text = format!("it responded with {}{}", status.as_u16(), detail(problem.as_ref()));
+        let is_transient = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        if status.is_server_error() || is_transient {
             Err(GatewayError::Unavailable(text))
         } else {
             Err(GatewayError::Refused(text))
@@ -153,12 +153,12 @@ fn whole(payment: &Payment, reference: &PaymentReference) -> PaymentRequest {
     PaymentRequest { order_id, reference: reference.clone(), amount, currency }
 }
 
-/// The body of an answer, if it is no longer than answers are.
+/// Returns the body of a response, or an error if the body is too long.
 async fn read(mut response: Response) -> Result<Vec<u8>, GatewayError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
         if body.len() + chunk.len() > MAX_ANSWER_LENGTH {
-            return Err(GatewayError::Unavailable("its answer is too long".into()));
+            return Err(GatewayError::Unavailable("its response is too long".into()));
         }
         body.extend_from_slice(&chunk);
     }
@@ -169,7 +169,7 @@ fn unavailable(error: reqwest::Error) -> GatewayError {
     GatewayError::Unavailable(http::describe(error))
 }
 
-/// What a problem says, to be added to a sentence; nothing, where it is none.
+/// Returns the detail of a problem, to be appended to a sentence; empty if there is no problem.
 fn detail(problem: Option<&ProblemBody>) -> String {
     let Some(problem) = problem else { return String::new() };
     let mut text = problem.detail.replace(char::is_control, " ");

@@ -1,24 +1,24 @@
-//! What the client of payments and the sender of webhooks have in common: how they make requests, and what
-//! they say of requests that fail.
+//! HTTP helpers of the payment client and the webhook sender: creation of requests, and descriptions of
+//! failed requests.
 
 use std::time::Duration;
 
 use dabba_store::chain;
 use reqwest::{Client, Url, redirect};
 
-/// An address, or the means to reach it, is not usable.
+/// The reason why an address cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// It is not the address of something that is offered over HTTP.
+    /// The address is not an http or https address.
     #[error("not an http:// or https:// address")]
     NotHttp,
-    /// Requests cannot be made on this machine.
-    #[error("no HTTP client can be set up: {0}")]
+    /// This machine cannot create an HTTP client.
+    #[error("cannot create the HTTP client: {0}")]
     NoClient(String),
 }
 
-/// Reads an address. What credentials are in it is left out: nobody asks for them, and they would turn up in
-/// logs.
+/// Parses an address and removes credentials from it: the receiver does not need them, and they would appear
+/// in logs.
 pub(super) fn address(text: &str) -> Result<Url, AddressError> {
     let mut url = Url::parse(text).map_err(|_| AddressError::NotHttp)?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -28,7 +28,7 @@ pub(super) fn address(text: &str) -> Result<Url, AddressError> {
     Ok(url)
 }
 
-/// Makes requests to where they are addressed and nowhere else: by no proxy, and following no redirect.
+/// Creates an HTTP client that connects only to the given address: it uses no proxy and follows no redirect.
 pub(super) fn client(connect_timeout: Duration) -> Result<Client, AddressError> {
     let client = Client::builder()
         .connect_timeout(connect_timeout)
@@ -38,7 +38,7 @@ pub(super) fn client(connect_timeout: Duration) -> Result<Client, AddressError> 
     client.build().map_err(|error| AddressError::NoClient(describe(error)))
 }
 
-/// What went wrong with a request, with its causes. The address is left out.
+/// Describes why a request failed, with all causes and without the address.
 pub(super) fn describe(error: reqwest::Error) -> String {
     chain(&error.without_url())
 }

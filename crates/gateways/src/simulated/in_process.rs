@@ -1,4 +1,4 @@
-//! The engine's port, on a provider in the same process.
+//! The engine's port to a provider in the same process.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use super::{
     wire::{not_authorized, not_refunded},
 };
 
-/// Calls a [`Provider`] directly. What it says of delays and lost answers is acted out: a lost answer is a
-/// call that never returns, so whoever calls needs a limit of their own, as the engine has.
+/// Calls a [`Provider`] directly and simulates its delays and lost replies. A call whose reply is lost never
+/// returns, so the caller needs a timeout, as the engine has.
 #[derive(Clone)]
 pub struct InProcessGateway {
     provider: Arc<Provider>,
@@ -24,7 +24,7 @@ pub struct InProcessGateway {
 }
 
 impl InProcessGateway {
-    /// On this provider, which may be shared with others, and by this clock.
+    /// Creates a gateway to this provider, which several gateways may share, with this clock.
     pub fn new(provider: Arc<Provider>, clock: Arc<dyn Clock>) -> Self {
         Self { provider, clock }
     }
@@ -46,10 +46,10 @@ impl PaymentGateway for InProcessGateway {
         token: &PaymentToken,
     ) -> Result<GatewayAnswer, GatewayError> {
         let outcome = self.provider.authorize(payment, token, self.clock.now());
-        if is_refused_for_good(&outcome) {
+        if is_final_refusal(&outcome) {
             return Ok(not_authorized());
         }
-        act_out(outcome).await
+        respond(outcome).await
     }
 
     async fn capture(
@@ -57,7 +57,7 @@ impl PaymentGateway for InProcessGateway {
         payment: &Payment,
         reference: &PaymentReference,
     ) -> Result<GatewayAnswer, GatewayError> {
-        act_out(self.provider.capture(payment, reference, self.clock.now())).await
+        respond(self.provider.capture(payment, reference, self.clock.now())).await
     }
 
     async fn void(
@@ -65,7 +65,7 @@ impl PaymentGateway for InProcessGateway {
         payment: &Payment,
         reference: &PaymentReference,
     ) -> Result<GatewayAnswer, GatewayError> {
-        act_out(self.provider.void(payment, reference, self.clock.now())).await
+        respond(self.provider.void(payment, reference, self.clock.now())).await
     }
 
     async fn refund(
@@ -75,18 +75,18 @@ impl PaymentGateway for InProcessGateway {
         number: RefundNumber,
     ) -> Result<GatewayAnswer, GatewayError> {
         let outcome = self.provider.refund(payment, reference, number, self.clock.now());
-        if is_refused_for_good(&outcome) {
+        if is_final_refusal(&outcome) {
             return Ok(not_refunded(number));
         }
-        act_out(outcome).await
+        respond(outcome).await
     }
 }
 
-const fn is_refused_for_good(outcome: &Outcome) -> bool {
+const fn is_final_refusal(outcome: &Outcome) -> bool {
     matches!(outcome.reply, Reply::Refused(refusal) if refusal.is_final())
 }
 
-async fn act_out(outcome: Outcome) -> Result<GatewayAnswer, GatewayError> {
+async fn respond(outcome: Outcome) -> Result<GatewayAnswer, GatewayError> {
     if !outcome.delay.is_zero() {
         tokio::time::sleep(outcome.delay).await;
     }

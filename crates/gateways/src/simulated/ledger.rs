@@ -1,83 +1,83 @@
-//! What the provider did: the proof that money moved once.
+//! The provider's ledger: it shows whether money moved only once.
 //!
-//! The ledger holds only what had an effect. A call that is repeated, fails before anything is done, or
-//! finds that there is nothing to do leaves no entry. So whatever became of the calls, the ledger says what
-//! became of the money.
+//! The ledger contains only effects. A retry, a call that fails before it has an effect, and a call that
+//! finds nothing to do add no entry. So the ledger shows what happened to the money, whatever the callers
+//! saw.
 
 use std::collections::HashMap;
 
 use dabba_domain::{Amount, OrderId, Timestamp, order::PaymentReference};
 use serde::{Deserialize, Serialize};
 
-/// Something that the provider did.
+/// One effect of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Counts all entries, of all orders: 1, 2, 3, …
+    /// The number of the entry, counted over all orders: 1, 2, 3, …
     pub sequence: u64,
-    /// When it was done.
+    /// The time of the effect.
     pub at: Timestamp,
-    /// The order that the payment is for.
+    /// The order of the payment.
     pub order_id: OrderId,
     /// The payment.
     pub reference: PaymentReference,
-    /// What was done.
+    /// The operation.
     pub operation: Operation,
-    /// How much it was done with.
+    /// The amount that the operation moved or, for a decline, would have moved.
     pub amount: Amount,
-    /// The idempotency key of the call that brought it about.
+    /// The idempotency key of the call that caused the effect.
     pub key: String,
 }
 
-/// What can be done with a payment.
+/// An operation on a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// The amount was set aside.
+    /// The amount was authorized.
     Authorize,
-    /// The amount that was set aside was collected.
+    /// The authorized amount was captured.
     Capture,
-    /// The amount that was set aside was let go of.
+    /// The authorization was voided.
     Void,
-    /// An amount was given back, of what had been collected.
+    /// A captured amount was refunded.
     Refund,
-    /// A refund failed after it was made: the amount came back.
+    /// A refund failed after it had succeeded: the amount came back to the account.
     FailRefund,
-    /// The payment was refused. No money moved.
+    /// The payment was declined. No money moved.
     Decline,
 }
 
-/// What came of an order's payments, by the ledger. Amounts are in minor units. The largest sum that can be
-/// told is that of the type, which a real order never reaches.
+/// The totals of an order's payments in the ledger. Amounts are in minor units. A total stops at the maximum
+/// of its type, which a real order never reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// How much was set aside, all in all.
+    /// Total of the authorized amounts.
     pub authorized: i64,
-    /// How much was collected.
+    /// Total of the captured amounts.
     pub captured: i64,
-    /// How much was let go of without having been collected.
+    /// Total of the voided amounts.
     pub voided: i64,
-    /// Sum of the refunds that were not reversed.
+    /// Total of the refunds that did not fail.
     pub refunded: i64,
-    /// Sum of the refunds that were reversed because they failed later.
+    /// Total of the refunds that failed after they had succeeded.
     #[serde(default)]
     pub returned: i64,
-    /// How many payments were authorized. More than one is a defect of the caller.
+    /// Number of authorized payments. More than one is a defect of the caller.
     pub authorizations: u32,
-    /// How many payments were captured. More than one is a defect of the caller.
+    /// Number of captured payments. More than one is a defect of the caller.
     pub captures: u32,
-    /// How many payments were voided.
+    /// Number of voided payments.
     pub voids: u32,
-    /// How many refunds were made.
+    /// Number of refunds.
     pub refunds: u32,
-    /// How many refunds failed after they were made.
+    /// Number of refunds that failed after they had succeeded.
     #[serde(default)]
     pub failed_refunds: u32,
-    /// How many payments were declined.
+    /// Number of declined payments.
     pub declines: u32,
 }
 
 impl Summary {
-    /// The sum of these entries, which are all taken for those of one order.
+    /// Returns the totals of these entries. It treats all of them as entries of one order.
     pub fn of<'entry>(entries: impl IntoIterator<Item = &'entry Entry>) -> Self {
         entries.into_iter().fold(Self::default(), Self::with)
     }
@@ -101,7 +101,7 @@ impl Summary {
     }
 }
 
-/// The entries, and their sums.
+/// The entries, and the totals per order.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     entries: Vec<Entry>,
@@ -109,7 +109,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Adds an entry and numbers it.
+    /// Numbers an entry and appends it.
     pub(super) fn add(&mut self, mut entry: Entry) {
         entry.sequence = self.last_sequence() + 1;
         let summary = self.summaries.entry(entry.order_id).or_default();
@@ -121,14 +121,15 @@ impl Ledger {
         self.entries.last().map_or(0, |entry| entry.sequence)
     }
 
-    /// The entries with a higher sequence, oldest first, and at most so many.
+    /// Returns at most `limit` entries with a higher sequence, oldest first.
     pub(super) fn after(&self, sequence: u64, limit: usize) -> Vec<Entry> {
-        // Sequences count from 1 without a gap, so each is the number of entries up to its own.
+        // Sequences count from 1 without gaps, so a sequence equals the number of entries up to and including
+        // its own.
         let start = usize::try_from(sequence).unwrap_or(usize::MAX).min(self.entries.len());
         self.entries.iter().skip(start).take(limit).cloned().collect()
     }
 
-    /// The sum of an order's entries.
+    /// Returns the totals of an order's entries.
     pub(super) fn summary(&self, order_id: OrderId) -> Summary {
         self.summaries.get(&order_id).copied().unwrap_or_default()
     }

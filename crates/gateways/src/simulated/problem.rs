@@ -1,5 +1,5 @@
-//! What the service answers to requests that it cannot answer otherwise, as problem details (RFC 9457), and
-//! the parts of a request, read so that what is wrong with them is answered like this.
+//! Error responses of the service as problem details (RFC 9457), and extractors that turn an invalid part of
+//! a request into such a response.
 
 use axum::{
     Json,
@@ -17,10 +17,10 @@ use super::{
     wire::{AMOUNT_NOT_ACCEPTED, IDEMPOTENCY_KEY_HEADER, NO_AMOUNT, PROBLEM_URN, ProblemBody},
 };
 
-/// Media type of problem details.
+/// The media type of problem details.
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Why a request is not answered as it hoped for.
+/// An error response.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -39,25 +39,25 @@ impl Problem {
         Self { status, kind, title, detail: detail.into() }
     }
 
-    /// A header, a parameter or the body is wrong.
+    /// A header, a parameter or the body is invalid.
     fn bad_request(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self::new(status, "bad_request", "The request is wrong", detail)
+        Self::new(status, "bad_request", "The request is invalid", detail)
     }
 
-    /// There is nothing at this path.
+    /// The path does not exist.
     pub(super) fn not_found() -> Self {
-        let detail = "There is nothing at this path.";
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing", detail)
+        let detail = "This path does not exist.";
+        Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
     }
 
-    /// The path does not know this method.
+    /// The path does not support this method.
     pub(super) fn method_not_allowed() -> Self {
-        let detail = "This path does not know the method.";
+        let detail = "This path does not support the method.";
         let status = StatusCode::METHOD_NOT_ALLOWED;
-        Self::new(status, "method_not_allowed", "The method is not allowed here", detail)
+        Self::new(status, "method_not_allowed", "The method is not allowed", detail)
     }
 
-    /// A parameter has a value that is out of bounds.
+    /// A parameter has a value outside its range.
     pub(super) fn out_of_bounds(detail: impl Into<String>) -> Self {
         Self::bad_request(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
@@ -74,7 +74,7 @@ impl From<Refusal> for Problem {
                 "idempotency_key_reused",
                 "The idempotency key was used for another request",
             ),
-            Refusal::NoAmount => (StatusCode::UNPROCESSABLE_ENTITY, NO_AMOUNT, "There is nothing to move"),
+            Refusal::NoAmount => (StatusCode::UNPROCESSABLE_ENTITY, NO_AMOUNT, "The amount is zero"),
             Refusal::AmountNotAccepted(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, AMOUNT_NOT_ACCEPTED, "The amount is not accepted")
             }
@@ -82,7 +82,7 @@ impl From<Refusal> for Problem {
                 (StatusCode::NOT_FOUND, "unknown_reference", "There is no such payment")
             }
             Refusal::AnotherPayment => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "another_payment", "The payment is another one")
+                (StatusCode::UNPROCESSABLE_ENTITY, "another_payment", "The payment does not match")
             }
         };
         Self::new(status, kind, title, refusal.to_string())
@@ -131,7 +131,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A body in JSON.
+/// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
@@ -143,7 +143,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// The parameters of a query.
+/// The query parameters.
 pub(super) struct Parameters<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
@@ -155,7 +155,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     }
 }
 
-/// The part of the path that is not always the same.
+/// The variable part of the path.
 pub(super) struct InPath<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<T> {
@@ -167,7 +167,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<
     }
 }
 
-/// The idempotency key of a request. The provider checks its characters.
+/// The idempotency key of a request. The provider checks the characters of the key.
 pub(super) struct IdempotencyKey(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
@@ -179,11 +179,11 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
             (Some(Ok(key)), None) => Ok(Self(key.to_owned())),
             (Some(Err(_)), None) => Err(Refusal::KeyNotValid.into()),
             (None, _) => {
-                Err(Problem::bad_request(StatusCode::BAD_REQUEST, "The header Idempotency-Key is missing."))
+                Err(Problem::bad_request(StatusCode::BAD_REQUEST, "The Idempotency-Key header is missing."))
             }
             (Some(_), Some(_)) => Err(Problem::bad_request(
                 StatusCode::BAD_REQUEST,
-                "There is more than one header Idempotency-Key.",
+                "There is more than one Idempotency-Key header. Send exactly one.",
             )),
         }
     }

@@ -1,18 +1,20 @@
-//! The rules of a payment provider that moves no money.
+//! The rules of the simulated payment provider, which moves no money.
 //!
-//! A [`Provider`] is a state machine: a call goes in with the time, and an [`Outcome`] comes out. It never
-//! waits and never asks what time it is.
+//! A [`Provider`] is a state machine: it takes a call and the current time and returns an [`Outcome`]. It
+//! never waits and never reads a clock.
 //!
-//! What it holds to, which is what the engine's port asks of any provider:
+//! The provider keeps these rules, which the engine's port demands of every provider:
 //!
-//! - A key stands for one request. Repeating it has no further effect, and is answered with what has become
-//!   of the payment meanwhile. The same key with another request is refused.
-//! - Keys, not orders, make calls the same. Whoever authorizes one order with two keys gets two payments,
-//!   as with a real provider, and the ledger shows it.
-//! - A payment that is further than a call expects is no error: to void what is captured is answered with
-//!   `Captured`.
-//! - Refunds never exceed what was captured. One that would is refused for good, by its key.
-//! - A call that is refused or fails before anything is done leaves no trace but the count of its key.
+//! - A key identifies one request. A retry has no further effect, and its answer is the current state of the
+//!   payment. The provider refuses the same key with a different request.
+//! - Calls are the same if their keys are the same; the order does not matter. A caller who authorizes one
+//!   order with two keys creates two payments, as with a real provider, and the ledger shows both.
+//! - A payment that is in a later state than a call expects is not an error: the answer to a void of a
+//!   captured payment is `Captured`.
+//! - Refunds never exceed the captured amount. The provider refuses a refund that would exceed it, and gives
+//!   the same answer for the same key from then on.
+//! - A call that is refused or fails before it has an effect changes nothing, except that a failed call is
+//!   counted for its key.
 
 use std::{
     num::NonZeroU32,
@@ -34,34 +36,34 @@ use super::{
     wire::{Answer, Notification},
 };
 
-/// How long an answer takes that is late, unless set otherwise.
+/// Default delay of a late reply.
 const ANSWER_DELAY: Duration = Duration::from_secs(3);
-/// How long a payment is undecided that is decided later, unless set otherwise.
+/// Default time until a pending payment is decided.
 const DECISION_DELAY: Duration = Duration::from_secs(3);
 
-/// The smallest payment, in minor units.
+/// Minimum of a payment, in minor units.
 const MINIMUM: i64 = 30;
 
-/// The largest payment, in minor units: eight digits.
+/// Maximum of a payment, in minor units: eight digits.
 const MAXIMUM: i64 = 99_999_999;
-/// The smallest payment in currencies with thousandths, in minor units.
+/// Minimum of a payment in currencies with thousandths, in minor units.
 const THOUSANDTHS_MINIMUM: i64 = 300;
-/// Amounts in thousandths have to be a multiple of this.
+/// Amounts in thousandths must be a multiple of this number.
 const THOUSANDTHS_STEP: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
-/// A payment provider that moves no money. To be shared by all that speak to it.
+/// A payment provider that moves no money. All callers share one provider.
 pub struct Provider {
     random: Arc<dyn Random>,
     delays: Delays,
     state: Mutex<State>,
 }
 
-/// How long things take that take long.
+/// The delays that the provider simulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delays {
-    /// How long an answer takes that is late (`tok_slow`).
+    /// Delay of a late reply (`tok_slow`).
     pub answer: Duration,
-    /// How long a payment is undecided that is decided later (`tok_pending`).
+    /// Time until a pending payment is decided (`tok_pending`).
     pub decision: Duration,
 }
 
@@ -71,18 +73,19 @@ impl Default for Delays {
     }
 }
 
-/// How well the whole provider works. It is switched by tests and operators.
+/// The health of the whole provider. Tests and operators set it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Health {
-    /// As the tokens say.
+    /// Every call behaves as its token demands.
     #[default]
     Up,
-    /// Every call fails before anything is done.
+    /// Every call fails before it has an effect.
     Down,
-    /// Some calls fail, before they are done or after, at random; the others go as their tokens say.
+    /// A random share of the calls fails, before or after the effect. The other calls behave as their tokens
+    /// demand.
     Flapping {
-        /// How many of a hundred calls fail. From 100 on, all of them.
+        /// Percentage of calls that fail. From 100 on, all calls fail.
         percent: u8,
     },
 }
@@ -97,137 +100,138 @@ impl Health {
     }
 }
 
-/// What comes of a call: what the caller gets to see, and what has happened.
+/// The result of a call: the reply to the caller, and the changes since the last call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Outcome {
-    /// How long the caller waits for the reply.
+    /// The time that the caller waits for the reply.
     pub delay: Duration,
-    /// What the caller gets.
+    /// The reply to the caller.
     pub reply: Reply,
-    /// What has happened since the last call or in this one, oldest first. Each thing that happens is told
-    /// once, to whoever calls next, so that webhooks can be made of it.
+    /// The changes in this call or since the last call, oldest first. The provider reports every change once,
+    /// to the next caller, so that the caller can send webhooks.
     pub notifications: Vec<Notification>,
 }
 
-/// What a caller gets.
+/// The reply to a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// What has become of the payment.
+    /// The current state of the payment.
     Answer(Answer),
-    /// The call is wrong. Nothing has been done.
+    /// The call is wrong. It had no effect.
     Refused(Refusal),
-    /// An error. Whether the call has been done, the caller does not learn.
+    /// An error. The caller does not learn whether the call had an effect.
     Failed(Failure),
-    /// Nothing, ever.
+    /// The call never gets a reply.
     Silence,
 }
 
-/// Why a call is wrong.
+/// The reason why a call is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The key cannot be read.
-    #[error("an idempotency key has 1 to {MAX_KEY_LENGTH} letters, digits, hyphens and underscores")]
+    /// The key is malformed.
+    #[error("the idempotency key must have 1 to {MAX_KEY_LENGTH} letters, digits, hyphens or underscores")]
     KeyNotValid,
-    /// The key stands for another request.
-    #[error("the idempotency key was used for another request")]
+    /// The key belongs to a different request.
+    #[error("the idempotency key was used for a different request; use a new key")]
     KeyReused,
-    /// There is nothing to move.
-    #[error("the amount must be more than nothing")]
+    /// The amount is zero.
+    #[error("the amount must be at least one minor unit")]
     NoAmount,
     /// The amount or the currency is not accepted.
     #[error(transparent)]
     AmountNotAccepted(AmountNotAccepted),
-    /// There is no such payment.
+    /// The payment does not exist.
     #[error("there is no payment with this reference")]
     UnknownReference,
-    /// The payment is another order's, or of another amount or currency.
-    #[error("the payment with this reference is for another order, amount or currency")]
+    /// The payment belongs to another order, or has another amount or currency.
+    #[error("the payment with this reference has another order, amount or currency")]
     AnotherPayment,
 }
 
 impl Refusal {
-    /// Whether neither a retry nor an operator can change that the call is refused.
+    /// Returns whether neither a retry nor an operator can make the provider accept the call.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::NoAmount | Self::AmountNotAccepted(_))
     }
 }
 
-/// Why a call fails.
+/// The reason why a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// It was made to, by its token or by the provider's health.
-    #[error("the simulated provider fails, as it was told to")]
+    /// A token or the provider's health demands the failure.
+    #[error("the simulated provider fails because the token or its health demands it")]
     Simulated,
-    /// There is no room for another key.
-    #[error("the simulated provider keeps {MAX_KEYS} calls in memory, and is full")]
+    /// The memory for idempotency keys is full.
+    #[error("the simulated provider is full: it stores at most {MAX_KEYS} idempotency keys; restart it")]
     Full,
 }
 
-/// Longest idempotency key, in characters.
+/// Maximum length of an idempotency key, in characters.
 pub const MAX_KEY_LENGTH: usize = 255;
-/// Most idempotency keys that a provider keeps. Payments and the ledger grow with them only. That is about
-/// a gigabyte, and more than a day of a busy server's orders.
+/// Maximum number of idempotency keys that a provider stores. Payments and ledger entries grow only with the
+/// number of keys. The maximum needs about a gigabyte, and lasts for more than a day of a busy server's
+/// orders.
 pub const MAX_KEYS: usize = 2_000_000;
 
-/// A payment, as the provider has it.
+/// A payment in the provider's records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentRecord {
-    /// What the provider calls it.
+    /// The provider's id of the payment.
     pub reference: PaymentReference,
-    /// The order that it is for.
+    /// The order of the payment.
     pub order_id: OrderId,
-    /// How much is set aside or collected.
+    /// The authorized or captured amount.
     pub amount: Amount,
-    /// Of which currency.
+    /// The currency.
     pub currency: Currency,
-    /// When it was first asked for.
+    /// The time of the first authorization call.
     pub created_at: Timestamp,
-    /// How far it is.
+    /// The state of the payment.
     #[serde(flatten)]
     pub state: PaymentState,
-    /// Sum of the refunds that were not reversed.
+    /// Total of the refunds that did not fail.
     pub refunded: Amount,
-    /// What has been given back, one by one, oldest first.
+    /// All refunds that Dabba requested, oldest first.
     pub refunds: Vec<RefundRecord>,
 }
 
-/// How far a payment is.
+/// The state of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum PaymentState {
-    /// It is not decided.
+    /// The payment is not decided yet.
     Pending,
-    /// The amount is set aside.
+    /// The amount is authorized.
     Authorized,
-    /// The amount is collected.
+    /// The amount is captured.
     Captured,
-    /// The amount was let go of.
+    /// The authorization was voided.
     Voided,
-    /// It was refused.
+    /// The payment was declined.
     Declined {
-        /// Why.
+        /// The reason.
         reason: DeclineReason,
     },
 }
 
-/// A refund that was made.
+/// A refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundRecord {
-    /// Which of the order's refunds it is.
+    /// The number of the refund within its order.
     pub number: RefundNumber,
-    /// How much.
+    /// The amount.
     pub amount: Amount,
-    /// When.
+    /// The time of the refund.
     pub at: Timestamp,
-    /// Why it failed after it was made, if it did.
+    /// The reason why the refund failed after it had succeeded; absent if it did not fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<RefundFailureReason>,
 }
 
-/// What a simulated provider accepts in a currency: every currency that has a minor unit of its own or none. The
-/// minimum is 30 minor units, in thousandths 300; the maximum is 99,999,999 minor units; thousandths have to be
-/// multiples of ten.
+/// Returns the amounts that the simulated provider accepts in a currency. It accepts every currency whose
+/// minor unit has no digits, two or three. The minimum is 30 minor units, or 300 in currencies with
+/// thousandths. The maximum is 99,999,999 minor units. Amounts in thousandths must be multiples of ten.
 pub fn rules(currency: Currency) -> Option<AmountRules> {
     let (minimum, multiple_of) = match currency.minor_digits()? {
         0 | 2 => (MINIMUM, NonZeroU32::MIN),
@@ -239,18 +243,18 @@ pub fn rules(currency: Currency) -> Option<AmountRules> {
 }
 
 impl Provider {
-    /// A provider that knows no payments. References and what is random follow from `random`, so the same
-    /// calls after the same seed have the same outcome.
+    /// Creates a provider without payments. References and random failures depend only on `random`: with the
+    /// same seed, the same calls have the same outcome.
     pub fn new(random: Arc<dyn Random>) -> Self {
         Self::with_delays(random, Delays::default())
     }
 
-    /// The same, where long things take as long as this.
+    /// Creates a provider without payments that uses these delays.
     pub fn with_delays(random: Arc<dyn Random>, delays: Delays) -> Self {
         Self { random, delays, state: Mutex::default() }
     }
 
-    /// Sets the payment's amount aside.
+    /// Authorizes the payment's amount.
     pub fn authorize(&self, payment: &Payment, token: &PaymentToken, now: Timestamp) -> Outcome {
         self.call(payment, &Step::Authorize(token), now)
     }
@@ -260,12 +264,12 @@ impl Provider {
         self.call(payment, &Step::Capture(reference), now)
     }
 
-    /// Lets go of an amount that is set aside, or may be soon.
+    /// Voids an authorized or pending payment.
     pub fn void(&self, payment: &Payment, reference: &PaymentReference, now: Timestamp) -> Outcome {
         self.call(payment, &Step::Void(reference), now)
     }
 
-    /// Gives `payment.amount` back, of what has been collected.
+    /// Refunds `payment.amount` of the captured amount.
     pub fn refund(
         &self,
         payment: &Payment,
@@ -292,7 +296,7 @@ impl Provider {
         Outcome { delay, reply, notifications: state.take_notifications() }
     }
 
-    /// How an answer reaches the caller of a call that goes like this.
+    /// Returns the delay and the reply of a call with this course.
     fn reply(&self, answer: Answer, course: Course) -> (Duration, Reply) {
         match course {
             Course::Smooth => (Duration::ZERO, Reply::Answer(answer)),
@@ -302,17 +306,17 @@ impl Provider {
         }
     }
 
-    /// Decides what is to be decided by now, and says what has happened since the last call. Without it
-    /// that is done with the next call, whichever it is.
+    /// Decides the payments that are due, and returns the changes since the last call. Otherwise the next
+    /// call decides them, whichever call it is.
     pub fn settle(&self, now: Timestamp) -> Vec<Notification> {
         let mut state = self.lock();
         state.settle(now);
         state.take_notifications()
     }
 
-    /// Gives so much of a payment back by hand, as somebody does in a provider's dashboard, or what is left of it.
-    /// An amount that no refund in this currency can have does nothing.
-    /// Answers what has happened.
+    /// Refunds this amount of a payment by hand, as an operator does in a provider's dashboard, or the rest
+    /// of the payment if that is less. Does nothing if no refund in this currency can have that amount.
+    /// Returns the changes.
     pub fn refund_by_hand(
         &self,
         payment: &PaymentReference,
@@ -324,14 +328,16 @@ impl Provider {
         state.take_notifications()
     }
 
-    /// Has the customer's bank want back what is left of a payment. Answers what has happened.
+    /// Opens a chargeback of the rest of a payment: the customer's bank claims the money back. Returns the
+    /// changes.
     pub fn open_chargeback(&self, payment: &PaymentReference) -> Vec<Notification> {
         let mut state = self.lock();
         state.open_chargeback(payment, &*self.random);
         state.take_notifications()
     }
 
-    /// Decides the chargeback of a payment, for or against the customer. Answers what has happened.
+    /// Decides the chargeback of a payment. If `is_won` is false, the customer gets the money back. Returns
+    /// the changes.
     pub fn close_chargeback(
         &self,
         payment: &PaymentReference,
@@ -343,28 +349,29 @@ impl Provider {
         state.take_notifications()
     }
 
-    /// Makes the provider work, fail, or do both by turns.
+    /// Sets the provider's health.
     pub fn set_health(&self, health: Health) {
         self.lock().health = health;
     }
 
-    /// How well the provider works.
+    /// Returns the provider's health.
     pub fn health(&self) -> Health {
         self.lock().health
     }
 
-    /// The payments of an order, oldest first. More than one is a defect of the caller, unless all but one
-    /// were declined.
+    /// Returns the payments of an order, oldest first. More than one payment is a defect of the caller,
+    /// unless all but one were declined.
     pub fn payments(&self, order_id: OrderId) -> Vec<PaymentRecord> {
         self.lock().payments(order_id)
     }
 
-    /// The entries of the ledger after this one, oldest first, at most `limit`. The first is number 1.
+    /// Returns at most `limit` ledger entries after the sequence `after`, oldest first. The first entry is
+    /// number 1.
     pub fn ledger(&self, after: u64, limit: usize) -> Vec<Entry> {
         self.lock().ledger.after(after, limit)
     }
 
-    /// What the ledger says of an order, summed up. Of an order that is not known: nothing.
+    /// Returns the ledger totals of an order. All totals of an unknown order are zero.
     pub fn summary(&self, order_id: OrderId) -> Summary {
         self.lock().ledger.summary(order_id)
     }

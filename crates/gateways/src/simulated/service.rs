@@ -1,24 +1,24 @@
-//! A provider offered over HTTP.
+//! The HTTP service of a provider.
 //!
-//! | request | what it does |
+//! | request | effect |
 //! |---|---|
-//! | `POST /v1/authorizations` | sets money aside |
-//! | `POST /v1/captures` | collects it |
-//! | `POST /v1/voids` | lets go of it |
-//! | `POST /v1/refunds` | gives it back |
-//! | `GET /v1/payments?order_id=` | the payments of an order |
-//! | `GET /v1/ledger?after=&limit=` | what was done, entry by entry |
-//! | `GET /v1/summary/{order_id}` | what was done for an order, summed up |
-//! | `GET /v1/health`, `PUT /v1/health` | how well the provider works, and to change that |
-//! | `POST /v1/dashboard/refunds` | gives money back by hand: `{"payment", "amount"}` |
-//! | `POST /v1/dashboard/chargebacks` | has the customer's bank want back what is left: `{"payment"}` |
-//! | `POST /v1/dashboard/chargebacks/close` | decides that: `{"payment", "is_won"}` |
-//! | `GET /healthz` | whether the process is there, whatever the provider's health |
+//! | `POST /v1/authorizations` | authorizes a payment |
+//! | `POST /v1/captures` | captures an authorized payment |
+//! | `POST /v1/voids` | voids an authorized payment |
+//! | `POST /v1/refunds` | refunds captured money |
+//! | `GET /v1/payments?order_id=` | returns the payments of an order |
+//! | `GET /v1/ledger?after=&limit=` | returns ledger entries |
+//! | `GET /v1/summary/{order_id}` | returns the ledger totals of an order |
+//! | `GET /v1/health`, `PUT /v1/health` | returns or sets the provider's health |
+//! | `POST /v1/dashboard/refunds` | refunds money by hand: `{"payment", "amount"}` |
+//! | `POST /v1/dashboard/chargebacks` | opens a chargeback of the rest of a payment: `{"payment"}` |
+//! | `POST /v1/dashboard/chargebacks/close` | decides a chargeback: `{"payment", "is_won"}` |
+//! | `GET /healthz` | returns 200 while the process runs, whatever the provider's health |
 //!
-//! Each `POST` but those of the dashboard needs an `Idempotency-Key`. Bodies are those of [`wire`](super::wire). A request that is wrong
-//! changes nothing, and is answered with problem details.
+//! Each `POST` except those of the dashboard needs an `Idempotency-Key` header. The bodies are defined in
+//! [`wire`](super::wire). An invalid request changes nothing; the service responds with problem details.
 //!
-//! There is no authentication: no money is moved, and whoever reaches it may do with it as they like.
+//! There is no authentication, because the provider moves no money: every client may use all requests.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,29 +41,30 @@ use super::{
     wire::{AnswerBody, AuthorizationRequest, Notification, PaymentRequest, RefundRequest},
 };
 
-/// Longest body of a request, in bytes. The longest that makes sense has less than a kilobyte.
+/// Maximum size of a request body, in bytes. The largest meaningful body has less than a kilobyte.
 const MAX_BODY_LENGTH: usize = 16 * 1024;
-/// How long a request is kept open that is never answered. It outlasts every caller's patience.
+/// Time for which the service keeps a request open that gets no reply. It is longer than every caller's
+/// timeout.
 const MAX_SILENCE: Duration = Duration::from_mins(10);
-/// Most entries of the ledger in one answer.
+/// Maximum number of ledger entries in one response.
 pub const MAX_LEDGER_PAGE: usize = 1_000;
-/// How many entries of the ledger are in an answer when no limit is asked for.
+/// Default number of ledger entries in one response.
 const DEFAULT_LEDGER_PAGE: usize = 100;
 
-/// What all requests share.
+/// The state that all requests share.
 struct Shared {
     provider: Arc<Provider>,
     clock: Arc<dyn Clock>,
     webhooks: Option<Webhooks>,
 }
 
-/// The service of a provider, to be served on any socket.
+/// Returns the router of a provider's service, to be served on any socket.
 pub fn router(provider: Arc<Provider>, clock: Arc<dyn Clock>) -> Router {
     routes(Shared { provider, clock, webhooks: None })
 }
 
-/// The same, where what happens is reported to `target` besides. Needs to be called on a Tokio runtime, on
-/// which the reports are sent for as long as the router lives.
+/// Returns the same router, which also reports every change to `target`. Call this function on a Tokio
+/// runtime. A task on that runtime sends the reports for as long as the router exists.
 pub fn router_with_webhooks(provider: Arc<Provider>, clock: Arc<dyn Clock>, target: WebhookTarget) -> Router {
     let webhooks = webhooks::start(target, Arc::clone(&provider), Arc::clone(&clock));
     routes(Shared { provider, clock, webhooks: Some(webhooks) })
@@ -90,8 +91,8 @@ fn routes(shared: Shared) -> Router {
 }
 
 impl Shared {
-    /// Lets the caller have what the provider says they get, and the webhooks what has happened.
-    async fn act_out(&self, outcome: Outcome) -> Response {
+    /// Passes the changes to the webhook sender and sends the reply to the caller as the outcome demands.
+    async fn respond(&self, outcome: Outcome) -> Response {
         if let Some(webhooks) = &self.webhooks {
             webhooks.send(outcome.notifications);
         }
@@ -113,8 +114,9 @@ impl Shared {
         }
     }
 
-    /// Has the webhooks tell what somebody did by hand. Where it did nothing, nothing was left for it.
-    fn tell(&self, notifications: Vec<Notification>) -> StatusCode {
+    /// Passes changes by hand to the webhook sender. Returns a conflict if there was no change, because
+    /// nothing of the payment was left.
+    fn notify(&self, notifications: Vec<Notification>) -> StatusCode {
         let status = if notifications.is_empty() { StatusCode::CONFLICT } else { StatusCode::NO_CONTENT };
         if let Some(webhooks) = &self.webhooks {
             webhooks.send(notifications);
@@ -122,7 +124,7 @@ impl Shared {
         status
     }
 
-    /// Decides what is due, so that what is read is true now.
+    /// Decides the payments that are due, so that the response shows the current state.
     fn settle(&self) {
         let notifications = self.provider.settle(self.clock.now());
         if let Some(webhooks) = &self.webhooks {
@@ -138,7 +140,7 @@ async fn authorize(
 ) -> Response {
     let AuthorizationRequest { order_id, amount, currency, token } = request;
     let payment = Payment { order_id, key, amount, currency };
-    shared.act_out(shared.provider.authorize(&payment, &token, shared.clock.now())).await
+    shared.respond(shared.provider.authorize(&payment, &token, shared.clock.now())).await
 }
 
 async fn capture(
@@ -148,7 +150,7 @@ async fn capture(
 ) -> Response {
     let PaymentRequest { order_id, reference, amount, currency } = request;
     let payment = Payment { order_id, key, amount, currency };
-    shared.act_out(shared.provider.capture(&payment, &reference, shared.clock.now())).await
+    shared.respond(shared.provider.capture(&payment, &reference, shared.clock.now())).await
 }
 
 async fn void(
@@ -158,7 +160,7 @@ async fn void(
 ) -> Response {
     let PaymentRequest { order_id, reference, amount, currency } = request;
     let payment = Payment { order_id, key, amount, currency };
-    shared.act_out(shared.provider.void(&payment, &reference, shared.clock.now())).await
+    shared.respond(shared.provider.void(&payment, &reference, shared.clock.now())).await
 }
 
 async fn refund(
@@ -168,98 +170,98 @@ async fn refund(
 ) -> Response {
     let RefundRequest { order_id, reference, number, amount, currency } = request;
     let payment = Payment { order_id, key, amount, currency };
-    shared.act_out(shared.provider.refund(&payment, &reference, number, shared.clock.now())).await
+    shared.respond(shared.provider.refund(&payment, &reference, number, shared.clock.now())).await
 }
 
-/// A refund by hand.
+/// The body of a refund by hand.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ByHand {
+struct ManualRefund {
     payment: PaymentReference,
     amount: Amount,
 }
 
-/// The payment of a chargeback.
+/// The body that names the payment of a chargeback.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Disputed {
+struct DisputedPayment {
     payment: PaymentReference,
 }
 
-/// How a chargeback is decided.
+/// The body that decides a chargeback.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Decided {
+struct ChargebackDecision {
     payment: PaymentReference,
     is_won: bool,
 }
 
 async fn refund_by_hand(
     State(shared): State<Arc<Shared>>,
-    Body(ByHand { payment, amount }): Body<ByHand>,
+    Body(ManualRefund { payment, amount }): Body<ManualRefund>,
 ) -> StatusCode {
-    shared.tell(shared.provider.refund_by_hand(&payment, amount, shared.clock.now()))
+    shared.notify(shared.provider.refund_by_hand(&payment, amount, shared.clock.now()))
 }
 
 async fn open_chargeback(
     State(shared): State<Arc<Shared>>,
-    Body(Disputed { payment }): Body<Disputed>,
+    Body(DisputedPayment { payment }): Body<DisputedPayment>,
 ) -> StatusCode {
-    shared.tell(shared.provider.open_chargeback(&payment))
+    shared.notify(shared.provider.open_chargeback(&payment))
 }
 
 async fn close_chargeback(
     State(shared): State<Arc<Shared>>,
-    Body(Decided { payment, is_won }): Body<Decided>,
+    Body(ChargebackDecision { payment, is_won }): Body<ChargebackDecision>,
 ) -> StatusCode {
-    shared.tell(shared.provider.close_chargeback(&payment, is_won, shared.clock.now()))
+    shared.notify(shared.provider.close_chargeback(&payment, is_won, shared.clock.now()))
 }
 
-/// Whose payments are asked for.
+/// The query that names the order of the payments.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OfOrder {
+struct PaymentsQuery {
     order_id: OrderId,
 }
 
-/// The payments of an order.
+/// The body with the payments of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentsBody {
-    /// Oldest first.
+    /// The payments, oldest first.
     pub payments: Vec<PaymentRecord>,
 }
 
 async fn payments(
     State(shared): State<Arc<Shared>>,
-    Parameters(OfOrder { order_id }): Parameters<OfOrder>,
+    Parameters(PaymentsQuery { order_id }): Parameters<PaymentsQuery>,
 ) -> Json<PaymentsBody> {
     shared.settle();
     Json(PaymentsBody { payments: shared.provider.payments(order_id) })
 }
 
-/// Which part of the ledger is asked for.
+/// The query that selects a page of the ledger.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LedgerPart {
+struct LedgerQuery {
     #[serde(default)]
     after: u64,
     limit: Option<usize>,
 }
 
-/// A part of the ledger.
+/// The body with a page of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerBody {
-    /// Oldest first. Where there are as many as were asked for, there may be more, after the last of them.
+    /// The entries, oldest first. If there are as many entries as the limit, more may follow.
     pub entries: Vec<Entry>,
 }
 
 async fn ledger(
     State(shared): State<Arc<Shared>>,
-    Parameters(LedgerPart { after, limit }): Parameters<LedgerPart>,
+    Parameters(LedgerQuery { after, limit }): Parameters<LedgerQuery>,
 ) -> Result<Json<LedgerBody>, Problem> {
     let limit = limit.unwrap_or(DEFAULT_LEDGER_PAGE);
     if !(1..=MAX_LEDGER_PAGE).contains(&limit) {
-        return Err(Problem::out_of_bounds(format!("limit: must be from 1 to {MAX_LEDGER_PAGE}")));
+        return Err(Problem::out_of_bounds(format!("limit must be from 1 to {MAX_LEDGER_PAGE}")));
     }
     shared.settle();
     Ok(Json(LedgerBody { entries: shared.provider.ledger(after, limit) }))
@@ -279,9 +281,9 @@ async fn set_health(
     Body(health): Body<Health>,
 ) -> Result<Json<Health>, Problem> {
     if matches!(health, Health::Flapping { percent } if percent > 100) {
-        return Err(Problem::out_of_bounds("percent: must be from 0 to 100"));
+        return Err(Problem::out_of_bounds("percent must be from 0 to 100"));
     }
-    tracing::info!(?health, "the simulated provider's health is switched");
+    tracing::info!(?health, "the simulated provider's health was set");
     shared.provider.set_health(health);
     Ok(Json(health))
 }

@@ -1,8 +1,8 @@
-//! Webhooks that can be trusted: how they are signed, and how they are read.
+//! Signing and reading of webhooks.
 //!
-//! A webhook carries `Dabba-Simulated-Signature: t=<unix seconds>,v1=<hex>`, where the second part is the
-//! HMAC-SHA256 of `<unix seconds>.<body>` under the secret that sender and receiver share. The time is
-//! signed too, so that a webhook that was overheard is of no use later.
+//! A webhook has the header `Dabba-Simulated-Signature: t=<unix seconds>,v1=<hex>`. The second part is the
+//! HMAC-SHA256 of `<unix seconds>.<body>` with the secret that sender and receiver share. The signature
+//! includes the time, so that an intercepted webhook cannot be replayed later.
 
 use std::fmt;
 
@@ -13,44 +13,44 @@ use sha2::Sha256;
 
 use super::wire::Notification;
 
-/// The header that carries the signature of a webhook.
+/// The header with the signature of a webhook.
 pub const SIGNATURE_HEADER: &str = "dabba-simulated-signature";
-/// How far the time of a signature may be from the receiver's. Within it an overheard webhook can be sent
-/// again, which does nothing: what is known is not recorded twice.
+/// Maximum difference between the time of a signature and the receiver's time. An intercepted webhook can be
+/// replayed within this time, but that has no effect: a known report is not recorded again.
 pub const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
-/// Shortest secret, in bytes.
+/// Minimum length of a secret, in bytes.
 pub const MIN_SECRET_LENGTH: usize = 16;
-/// Longest body of a webhook, in bytes. Those that are sent have a few hundred.
+/// Maximum size of a webhook body, in bytes. The provider sends a few hundred bytes.
 pub const MAX_WEBHOOK_LENGTH: usize = 16 * 1024;
 
-/// What sender and receiver of webhooks share.
+/// The secret that the sender and the receiver of webhooks share.
 #[derive(Clone)]
 pub struct WebhookSecret(Hmac<Sha256>);
 
-/// The secret is too short to be one.
+/// The secret is too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a webhook secret has at least {MIN_SECRET_LENGTH} characters")]
+#[error("the webhook secret must have at least {MIN_SECRET_LENGTH} characters")]
 pub struct WebhookSecretError;
 
-/// Why a webhook is not believed.
+/// The reason why a webhook is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookError {
-    /// The signature is not written as one.
-    #[error("the signature cannot be read")]
+    /// The signature header is malformed.
+    #[error("the signature header must have the form t=SECONDS,v1=SIGNATURE")]
     SignatureNotRead,
-    /// It was not made with the secret, or not for this body and time.
-    #[error("the signature is wrong")]
+    /// The signature does not match the secret, the body and the time.
+    #[error("the signature does not match the webhook secret")]
     WrongSignature,
-    /// It was signed too long ago, or in the future.
-    #[error("the time of the signature is too far from now")]
+    /// The signature's time is too long ago, or in the future.
+    #[error("the signature time differs too much from the current time")]
     OutOfTime,
-    /// It is signed, but nothing that is understood here.
-    #[error("the body cannot be understood")]
+    /// The signature is valid, but the body is not a notification.
+    #[error("the body is not a notification of the simulated provider")]
     BodyNotRead,
 }
 
 impl WebhookSecret {
-    /// Takes a text as the secret.
+    /// Creates a secret from a text.
     pub fn new(text: &str) -> Result<Self, WebhookSecretError> {
         if text.len() < MIN_SECRET_LENGTH {
             return Err(WebhookSecretError);
@@ -66,7 +66,7 @@ impl WebhookSecret {
         code
     }
 
-    /// The signature of a body at this time, as it stands in the header.
+    /// Returns the signature of a body at this time, in the form of the header's value.
     pub fn sign(&self, body: &[u8], at: Timestamp) -> String {
         let unix_seconds = at.as_second();
         let code = self.code(unix_seconds, body).finalize().into_bytes();
@@ -80,7 +80,7 @@ impl fmt::Debug for WebhookSecret {
     }
 }
 
-/// Reads a webhook, if it is what it claims to be. `signature` is what stands in [`SIGNATURE_HEADER`].
+/// Verifies and reads a webhook. `signature` is the value of [`SIGNATURE_HEADER`].
 pub fn read_webhook(
     secret: &WebhookSecret,
     signature: &str,
@@ -91,7 +91,7 @@ pub fn read_webhook(
         return Err(WebhookError::BodyNotRead);
     }
     let (unix_seconds, code) = parts(signature).ok_or(WebhookError::SignatureNotRead)?;
-    // Compared in constant time, so that a wrong one does not tell how much of it is right.
+    // Compares in constant time, so that the duration does not reveal how much of a wrong signature is right.
     secret.code(unix_seconds, body).verify_slice(&code).map_err(|_| WebhookError::WrongSignature)?;
     let at = Timestamp::from_second(unix_seconds).map_err(|_| WebhookError::OutOfTime)?;
     if now.duration_since(at).abs() > TOLERANCE {
@@ -102,7 +102,7 @@ pub fn read_webhook(
     Ok((order_id, report.into()))
 }
 
-/// The time and the code in a signature.
+/// Splits a signature into its time and its code.
 fn parts(signature: &str) -> Option<(i64, Vec<u8>)> {
     let (time, code) = signature.split_once(',')?;
     let unix_seconds = time.trim().strip_prefix("t=")?.parse().ok()?;

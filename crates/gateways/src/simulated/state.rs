@@ -1,4 +1,4 @@
-//! What a provider knows, and how a call changes it.
+//! The state of a provider, and how a call changes it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,41 +24,41 @@ use super::{
 
 /// A step of a payment.
 pub(super) enum Step<'call> {
-    /// To set its amount aside.
+    /// Authorizes the amount.
     Authorize(&'call PaymentToken),
-    /// To collect it.
+    /// Captures the authorized amount.
     Capture(&'call PaymentReference),
-    /// To let go of it.
+    /// Voids the authorization.
     Void(&'call PaymentReference),
-    /// To give some of it back.
+    /// Refunds a part of the captured amount.
     Refund(&'call PaymentReference, RefundNumber),
 }
 
-/// When a call comes, and how long something takes that it begins.
+/// The time of a call, and the delay until the call's pending changes happen.
 #[derive(Clone, Copy)]
 pub(super) struct Moment {
     /// The time of the call.
     pub(super) now: Timestamp,
-    /// How long a payment is undecided that is decided later.
+    /// Time until a pending payment is decided, and until a refund that fails late fails.
     pub(super) decided_after: Duration,
 }
 
-/// What a provider knows.
+/// The state of a provider.
 #[derive(Default)]
 pub(super) struct State {
-    /// How well it works.
+    /// The provider's health.
     pub(super) health: Health,
-    /// What it did.
+    /// The provider's ledger.
     pub(super) ledger: Ledger,
     keys: HashMap<String, Key>,
     payments: HashMap<PaymentReference, Held>,
     references_by_order: HashMap<OrderId, Vec<PaymentReference>>,
-    /// Payments that are decided later, and when; the next one first. Each waits for the same time, so the
-    /// order in which they came is that in which they are due.
+    /// The pending payments with the times when they are decided, in order of time. All payments wait equally
+    /// long, so they are due in the order in which they arrived.
     undecided: VecDeque<(Timestamp, PaymentReference)>,
-    /// Refunds that fail later, and when; the next one first, for the same reason.
+    /// The refunds that fail later with the times when they fail, in order of time for the same reason.
     failing: VecDeque<(Timestamp, PaymentReference, RefundNumber)>,
-    /// What has happened and was told nobody yet. Taken with each call, so it stays short.
+    /// The changes that were not reported yet. Each call takes them, so the list stays short.
     notifications: Vec<Notification>,
 }
 
@@ -66,33 +66,33 @@ pub(super) struct State {
 struct Key {
     request: Fingerprint,
     calls: u32,
-    /// What came of it, once something has.
-    made: Option<Made>,
+    /// The result of the request, as soon as there is one.
+    result: Option<KeyResult>,
 }
 
-/// What stands for a request. The request itself has the token in it, which is not kept.
+/// The hash of a request. The provider does not store the request itself, because it contains the token.
 type Fingerprint = [u8; 32];
 
-/// What came of a key.
+/// The result of a request.
 #[derive(Clone)]
-enum Made {
-    /// It is about this payment.
+enum KeyResult {
+    /// The request concerns this payment.
     Payment(PaymentReference),
-    /// A refund of this payment was made.
+    /// The refund of this payment exists.
     Refund(PaymentReference, RefundNumber),
-    /// A refund was refused.
+    /// The refund was refused.
     NoRefund(RefundNumber, RefundFailureReason),
 }
 
-/// A payment, and how it behaves.
+/// A payment and its behaviour.
 struct Held {
     record: PaymentRecord,
-    /// How much was asked for. Cards that authorize or capture another amount move another.
-    asked: Amount,
+    /// The requested amount. Some tokens authorize or capture another amount.
+    requested: Amount,
     behaviour: Behaviour,
-    /// The key of its authorization.
+    /// The idempotency key of the authorization.
     key: String,
-    /// What the customer's bank wants back, while that is not decided.
+    /// The chargeback and its amount, until it is decided.
     disputed: Option<(PaymentReference, Amount)>,
 }
 
@@ -109,8 +109,8 @@ impl Held {
 }
 
 impl State {
-    /// Carries a call out. The answer is what has become of the payment, and the course says how it reaches
-    /// the caller. An error says that nothing has been done.
+    /// Carries out a call. Returns the current state of the payment, and the course that decides how the
+    /// reply reaches the caller. An error means that the call had no effect.
     pub(super) fn perform(
         &mut self,
         payment: &Payment,
@@ -127,24 +127,24 @@ impl State {
         if course == Course::FailsBefore {
             return Err(Reply::Failed(Failure::Simulated));
         }
-        let made = self.keys.get(&payment.key).and_then(|key| key.made.clone());
-        let made = match (made, step) {
-            (Some(made), Step::Authorize(_) | Step::Refund(..)) => made,
-            // These start from one place only, so repeating them is safe; and the first time may have been
-            // too early for them.
+        let result = self.keys.get(&payment.key).and_then(|key| key.result.clone());
+        let result = match (result, step) {
+            (Some(result), Step::Authorize(_) | Step::Refund(..)) => result,
+            // Captures and voids start from one state only, so repeating them is safe. Their first attempt
+            // may also have come before the payment was in that state.
             (_, Step::Capture(_) | Step::Void(_)) | (None, _) => {
-                let made = self.carry_out(payment, step, behaviour, moment, random);
-                made.ok_or(Reply::Failed(Failure::Full))?
+                let result = self.carry_out(payment, step, behaviour, moment, random);
+                result.ok_or(Reply::Failed(Failure::Full))?
             }
         };
-        let answer = self.answer(&made);
+        let answer = self.answer(&result);
         if let Some(key) = self.keys.get_mut(&payment.key) {
-            key.made = Some(made);
+            key.result = Some(result);
         }
         Ok((answer, course))
     }
 
-    /// Whether a call can be carried out at all, and how its payment behaves.
+    /// Checks whether a call is valid, and returns the behaviour of its payment.
     fn check(&self, payment: &Payment, step: &Step<'_>) -> Result<Behaviour, Refusal> {
         let is_key_character = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if !(1..=MAX_KEY_LENGTH).contains(&payment.key.len()) || !payment.key.bytes().all(is_key_character) {
@@ -168,26 +168,26 @@ impl State {
             Step::Capture(reference) | Step::Void(reference) => (*reference, false),
             Step::Refund(reference, _) => (*reference, true),
         };
-        let Held { record, asked, behaviour, .. } =
+        let Held { record, requested, behaviour, .. } =
             self.payments.get(reference).ok_or(Refusal::UnknownReference)?;
         let is_this = record.order_id == payment.order_id
             && record.currency == payment.currency
-            && (is_in_part || *asked == payment.amount);
+            && (is_in_part || *requested == payment.amount);
         if is_this { Ok(*behaviour) } else { Err(Refusal::AnotherPayment) }
     }
 
-    /// Counts a call with its key, and says how many there were.
+    /// Counts a call of a key, and returns the number of its calls.
     fn count_call(&mut self, payment: &Payment, step: &Step<'_>) -> Result<u32, Reply> {
         if !self.keys.contains_key(&payment.key) && self.keys.len() >= MAX_KEYS {
             return Err(Reply::Failed(Failure::Full));
         }
-        let new = || Key { request: fingerprint(payment, step), calls: 0, made: None };
+        let new = || Key { request: fingerprint(payment, step), calls: 0, result: None };
         let key = self.keys.entry(payment.key.clone()).or_insert_with(new);
         key.calls = key.calls.saturating_add(1);
         Ok(key.calls)
     }
 
-    /// Does what a key stands for. `None` when there is no room for it.
+    /// Carries out the request of a key. Returns `None` if there is no room for it.
     fn carry_out(
         &mut self,
         payment: &Payment,
@@ -195,23 +195,23 @@ impl State {
         behaviour: Behaviour,
         moment: Moment,
         random: &dyn Random,
-    ) -> Option<Made> {
+    ) -> Option<KeyResult> {
         let now = moment.now;
         Some(match step {
-            Step::Authorize(_) => Made::Payment(self.begin(payment, behaviour, moment, random)?),
+            Step::Authorize(_) => KeyResult::Payment(self.begin(payment, behaviour, moment, random)?),
             Step::Capture(reference) => {
-                self.move_on(reference, Operation::Capture, &payment.key, now);
-                Made::Payment((*reference).clone())
+                self.advance(reference, Operation::Capture, &payment.key, now);
+                KeyResult::Payment((*reference).clone())
             }
             Step::Void(reference) => {
-                self.move_on(reference, Operation::Void, &payment.key, now);
-                Made::Payment((*reference).clone())
+                self.advance(reference, Operation::Void, &payment.key, now);
+                KeyResult::Payment((*reference).clone())
             }
-            Step::Refund(reference, number) => self.give_back(payment, reference, *number, moment),
+            Step::Refund(reference, number) => self.refund(payment, reference, *number, moment),
         })
     }
 
-    /// Begins a payment. `None` when there is no reference for it.
+    /// Creates a payment. Returns `None` if no reference is free.
     fn begin(
         &mut self,
         payment: &Payment,
@@ -232,23 +232,24 @@ impl State {
         };
         let key = payment.key.clone();
         self.references_by_order.entry(payment.order_id).or_default().push(reference.clone());
-        let held = Held { record, asked: payment.amount, behaviour, key: key.clone(), disputed: None };
+        let held = Held { record, requested: payment.amount, behaviour, key: key.clone(), disputed: None };
         self.payments.insert(reference.clone(), held);
         match behaviour.verdict {
-            Verdict::Authorize => self.move_on(&reference, Operation::Authorize, &key, moment.now),
+            Verdict::Authorize => self.advance(&reference, Operation::Authorize, &key, moment.now),
             Verdict::AuthorizeLater => {
                 let at = moment.now.checked_add(moment.decided_after).unwrap_or(Timestamp::MAX);
                 self.undecided.push_back((at, reference.clone()));
             }
-            Verdict::Decline(_) => self.move_on(&reference, Operation::Decline, &key, moment.now),
+            Verdict::Decline(_) => self.advance(&reference, Operation::Decline, &key, moment.now),
         }
         Some(reference)
     }
 
-    /// A reference that no payment has.
+    /// Returns an unused reference.
     fn new_reference(&self, random: &dyn Random) -> Option<PaymentReference> {
         let first = random.next_u64();
-        // There are no more payments than keys, so one of these is free: nearly always the first.
+        // There are at most as many payments as keys, so one of these references is free, nearly always the
+        // first.
         (0..=MAX_KEYS as u64)
             .filter_map(|offset| {
                 PaymentReference::new(&format!("pay_{:016x}", first.wrapping_add(offset))).ok()
@@ -256,11 +257,11 @@ impl State {
             .find(|reference| !self.payments.contains_key(reference))
     }
 
-    /// Moves a payment on, where it is at the place from which this operation starts. Elsewhere nothing
-    /// happens: it is further than that, or has ended.
-    fn move_on(&mut self, reference: &PaymentReference, operation: Operation, key: &str, now: Timestamp) {
+    /// Applies an operation to a payment if the payment is in the state from which the operation starts.
+    /// Otherwise does nothing, because the payment is in a later state or has ended.
+    fn advance(&mut self, reference: &PaymentReference, operation: Operation, key: &str, now: Timestamp) {
         let Some(held) = self.payments.get_mut(reference) else { return };
-        let Held { record, asked, behaviour, .. } = held;
+        let Held { record, requested, behaviour, .. } = held;
         let next = match (operation, record.state) {
             (Operation::Authorize, PaymentState::Pending) => PaymentState::Authorized,
             (Operation::Decline, PaymentState::Pending) => match behaviour.verdict {
@@ -273,23 +274,23 @@ impl State {
         };
         record.state = next;
         if next == PaymentState::Captured {
-            record.amount = behaviour.captured(*asked, record.amount);
+            record.amount = behaviour.captured(*requested, record.amount);
         }
         let (order_id, amount) = (record.order_id, record.amount);
         if let Some(report) = report_of(held) {
             self.notifications.push(Notification { order_id, report });
         }
-        self.note(order_id, reference, operation, amount, key, now);
+        self.add_entry(order_id, reference, operation, amount, key, now);
     }
 
-    /// Gives back what is asked for, where as much is left of what was captured.
-    fn give_back(
+    /// Refunds the requested amount if at least that much of the captured amount is left.
+    fn refund(
         &mut self,
         payment: &Payment,
         reference: &PaymentReference,
         number: RefundNumber,
         moment: Moment,
-    ) -> Made {
+    ) -> KeyResult {
         let now = moment.now;
         let Payment { order_id, ref key, amount, .. } = *payment;
         let left = self.payments.get(reference).map_or(Amount::ZERO, Held::left);
@@ -307,20 +308,20 @@ impl State {
             let at = now.checked_add(moment.decided_after).unwrap_or(Timestamp::MAX);
             self.failing.push_back((at, reference.clone(), number));
         }
-        let (made, report) = if refunded.is_some() {
-            (Made::Refund(reference.clone(), number), Report::Refunded { number })
+        let (result, report) = if refunded.is_some() {
+            (KeyResult::Refund(reference.clone(), number), Report::Refunded { number })
         } else {
             let reason = RefundFailureReason::NothingLeft;
-            (Made::NoRefund(number, reason), Report::RefundRefused { number, reason })
+            (KeyResult::NoRefund(number, reason), Report::RefundRefused { number, reason })
         };
         self.notifications.push(Notification { order_id, report });
         if refunded.is_some() {
-            self.note(order_id, reference, Operation::Refund, amount, key, now);
+            self.add_entry(order_id, reference, Operation::Refund, amount, key, now);
         }
-        made
+        result
     }
 
-    fn note(
+    fn add_entry(
         &mut self,
         order_id: OrderId,
         reference: &PaymentReference,
@@ -330,15 +331,15 @@ impl State {
         at: Timestamp,
     ) {
         let (reference, key) = (reference.clone(), key.to_owned());
-        // The ledger numbers it.
+        // The ledger sets the sequence.
         self.ledger.add(Entry { sequence: 0, at, order_id, reference, operation, amount, key });
     }
 
-    /// What has become of what a key stands for.
-    fn answer(&self, made: &Made) -> Answer {
-        let report = match made {
-            Made::Payment(reference) => self.payments.get(reference).and_then(report_of),
-            Made::Refund(reference, number) => {
+    /// Returns the current answer to the request of a key.
+    fn answer(&self, result: &KeyResult) -> Answer {
+        let report = match result {
+            KeyResult::Payment(reference) => self.payments.get(reference).and_then(report_of),
+            KeyResult::Refund(reference, number) => {
                 let refunds = self.payments.get(reference).map(|held| held.record.refunds.as_slice());
                 let refund = refunds.unwrap_or_default().iter().find(|refund| refund.number == *number);
                 Some(match refund.and_then(|refund| refund.failure) {
@@ -346,24 +347,24 @@ impl State {
                     None => Report::Refunded { number: *number },
                 })
             }
-            Made::NoRefund(number, reason) => {
+            KeyResult::NoRefund(number, reason) => {
                 Some(Report::RefundRefused { number: *number, reason: *reason })
             }
         };
         report.map_or(Answer::Pending, Answer::Report)
     }
 
-    /// Decides the payments that are due to be decided, and has refunds fail that are due to fail.
+    /// Decides the payments and fails the refunds that are due.
     pub(super) fn settle(&mut self, now: Timestamp) {
         self.fail_refunds(now);
         while let Some((at, reference)) = self.undecided.pop_front_if(|(at, _)| *at <= now) {
             if let Some(key) = self.payments.get(&reference).map(|held| held.key.clone()) {
-                self.move_on(&reference, Operation::Authorize, &key, at);
+                self.advance(&reference, Operation::Authorize, &key, at);
             }
         }
     }
 
-    /// Has the refunds fail that are due to fail.
+    /// Fails the refunds that are due.
     fn fail_refunds(&mut self, now: Timestamp) {
         while let Some((at, reference, number)) = self.failing.pop_front_if(|(at, ..)| *at <= now) {
             let Some(Held { record, .. }) = self.payments.get_mut(&reference) else { continue };
@@ -376,12 +377,12 @@ impl State {
             self.notifications
                 .push(Notification { order_id, report: Report::RefundRefused { number, reason } });
             let key = format!("{order_id}-refund-{number}");
-            self.note(order_id, &reference, Operation::FailRefund, amount, &key, at);
+            self.add_entry(order_id, &reference, Operation::FailRefund, amount, &key, at);
         }
     }
 
-    /// Gives so much back by hand, or what is left of it. `None` where nothing is left, and where no refund can be
-    /// of such an amount.
+    /// Refunds the given amount by hand, or the rest of the payment if that is less. Returns `None` if
+    /// nothing is left, or if no refund can have this amount.
     pub(super) fn refund_by_hand(
         &mut self,
         payment: &PaymentReference,
@@ -401,11 +402,12 @@ impl State {
         let report =
             Report::RefundedElsewhere { payment: payment.clone(), reference: reference.clone(), money };
         self.notifications.push(Notification { order_id, report });
-        self.note(order_id, payment, Operation::Refund, amount, reference.as_str(), now);
+        self.add_entry(order_id, payment, Operation::Refund, amount, reference.as_str(), now);
         Some(())
     }
 
-    /// Has the customer's bank want back what is left. `None` where nothing is, or a chargeback is open.
+    /// Opens a chargeback of the rest of a payment. Returns `None` if nothing is left, or if a chargeback is
+    /// open.
     pub(super) fn open_chargeback(&mut self, payment: &PaymentReference, random: &dyn Random) -> Option<()> {
         let reference = PaymentReference::new(&format!("dp_{:016x}", random.next_u64())).ok()?;
         let held = self.payments.get_mut(payment)?;
@@ -421,7 +423,7 @@ impl State {
         Some(())
     }
 
-    /// Decides the chargeback of a payment. `None` where none is open.
+    /// Decides the chargeback of a payment. Returns `None` if no chargeback is open.
     pub(super) fn close_chargeback(
         &mut self,
         payment: &PaymentReference,
@@ -434,19 +436,19 @@ impl State {
         let outcome = if is_won { ChargebackOutcome::Won } else { ChargebackOutcome::Lost };
         if !is_won {
             held.record.refunded = held.record.refunded.plus(amount).ok()?;
-            self.note(order_id, payment, Operation::Refund, amount, reference.as_str(), now);
+            self.add_entry(order_id, payment, Operation::Refund, amount, reference.as_str(), now);
         }
         let report = Report::Chargeback { payment: payment.clone(), reference, money, outcome };
         self.notifications.push(Notification { order_id, report });
         Some(())
     }
 
-    /// What has happened since this was last asked.
+    /// Returns the changes since the last call of this function.
     pub(super) fn take_notifications(&mut self) -> Vec<Notification> {
         std::mem::take(&mut self.notifications)
     }
 
-    /// The payments of an order, oldest first.
+    /// Returns the payments of an order, oldest first.
     pub(super) fn payments(&self, order_id: OrderId) -> Vec<PaymentRecord> {
         let references = self.references_by_order.get(&order_id).into_iter().flatten();
         references
@@ -456,11 +458,11 @@ impl State {
     }
 }
 
-/// What is to be said of a payment; nothing, while it is not decided.
-fn report_of(Held { record, asked, .. }: &Held) -> Option<Report> {
+/// Returns the report of a payment's current state; `None` while the payment is pending.
+fn report_of(Held { record, requested, .. }: &Held) -> Option<Report> {
     let reference = record.reference.clone();
     let money = Money { amount: record.amount, currency: record.currency };
-    let differs = record.amount != *asked;
+    let differs = record.amount != *requested;
     match record.state {
         PaymentState::Pending => None,
         PaymentState::Authorized if differs => Some(Report::AuthorizedFor { reference, money }),
@@ -472,7 +474,7 @@ fn report_of(Held { record, asked, .. }: &Held) -> Option<Report> {
     }
 }
 
-/// The same for the same request only.
+/// Returns the fingerprint of a request. Different requests have different fingerprints.
 fn fingerprint(payment: &Payment, step: &Step<'_>) -> Fingerprint {
     let step = match step {
         Step::Authorize(token) => format!("authorize {}", token.as_str()),
@@ -480,7 +482,7 @@ fn fingerprint(payment: &Payment, step: &Step<'_>) -> Fingerprint {
         Step::Void(reference) => format!("void {reference}"),
         Step::Refund(reference, number) => format!("refund {number} {reference}"),
     };
-    // No part has a space in it, so no two requests make the same text.
+    // No part contains a space, so different requests have different texts.
     let Payment { order_id, amount, currency, .. } = payment;
     let text = format!("{order_id} {} {} {step}", amount.minor(), currency.code());
     Sha256::digest(text).into()

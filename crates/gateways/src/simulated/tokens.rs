@@ -1,30 +1,30 @@
-//! What can be paid with, and how the provider behaves then.
+//! The payment tokens, and the provider's behaviour for each of them.
 //!
-//! | token | the authorization | later steps |
+//! | token | authorization | later steps |
 //! |---|---|---|
 //! | `tok_succeed` | succeeds | succeed |
 //! | `tok_decline` | is declined: `card_declined` | |
 //! | `tok_insufficient_funds` | is declined: `insufficient_funds` | |
 //! | `tok_expired_card` | is declined: `expired_card` | |
 //! | `tok_fraud` | is declined: `suspected_fraud` | |
-//! | `tok_slow` | succeeds; the first answer takes three seconds | succeed |
-//! | `tok_pending` | is not decided at first, and succeeds after three seconds | succeed |
-//! | `tok_timeout` | succeeds; the first answer never comes | succeed |
+//! | `tok_slow` | succeeds; the first reply takes three seconds | succeed |
+//! | `tok_pending` | is pending, and succeeds after three seconds | succeed |
+//! | `tok_timeout` | succeeds; the first call never gets a reply | succeed |
 //! | `tok_timeout_all` | as `tok_timeout` | the same, each step |
-//! | `tok_error` | the first two calls fail before anything is done; the third succeeds | succeed |
-//! | `tok_error_after` | succeeds; the first call is answered with an error all the same | succeed |
+//! | `tok_error` | the first two calls fail without effect; the third succeeds | succeed |
+//! | `tok_error_after` | succeeds; the first reply is an error nevertheless | succeed |
 //! | `tok_error_after_all` | as `tok_error_after` | the same, each step |
-//! | `tok_flap` | about one call in two fails, before it is done or after, at random | the same, each step |
-//! | `tok_refund_fails_late` | succeeds | succeed; the first refund is answered as made, and fails three seconds later |
-//! | `tok_authorizes_less` | is of 10 minor units less than was asked for | the capture is of what was authorized |
-//! | `tok_authorizes_more` | is of 10 minor units more than was asked for | the capture is of what was asked for |
-//! | `tok_captures_less` | succeeds | the capture is of 10 minor units less than was asked for; the rest succeed |
+//! | `tok_flap` | a random half of the calls fails, before or after the effect | the same, each step |
+//! | `tok_refund_fails_late` | succeeds | succeed; the reply to the first refund says refunded, and the refund fails three seconds later |
+//! | `tok_authorizes_less` | authorizes 10 minor units less than requested | the capture takes the authorized amount |
+//! | `tok_authorizes_more` | authorizes 10 minor units more than requested | the capture takes the requested amount |
+//! | `tok_captures_less` | succeeds | the capture takes 10 minor units less than requested; other steps succeed |
 //! | any other | is declined: `invalid_token` | |
 //!
-//! Calls are counted for each idempotency key, so "the first" means the first with this key. The times are
-//! those of [`Delays`](super::provider::Delays), which can be set.
+//! Calls are counted per idempotency key, so "the first" means the first call with this key. The times are
+//! the defaults of [`Delays`](super::provider::Delays).
 //!
-//! To add a token, add a row here and one to `TOKENS`. The tests go through the list.
+//! To add a token, add a row to this table and an entry to `TOKENS`. The tests iterate over the list.
 
 use dabba_domain::{
     Amount,
@@ -32,15 +32,16 @@ use dabba_domain::{
 };
 use dabba_engine::Random;
 
-/// How often a call that flaps fails, in percent.
+/// Percentage of calls that fail with `tok_flap`.
 const FLAP_PERCENT: u8 = 50;
-/// How many calls fail first where they fail before anything is done.
+/// Number of calls that fail without effect before the first success.
 const FAILURES_BEFORE: u32 = 2;
 
-/// By how many minor units an amount differs that differs. In every currency the payment of it is accepted.
+/// Number of minor units by which a differing amount differs. The differing amount of an accepted payment is
+/// valid in every currency.
 const DIFFERENCE: i64 = 10;
 
-/// Every token that is known, with what it makes the provider do.
+/// All known tokens, with the behaviour that they cause.
 const TOKENS: &[(&str, Behaviour)] = &[
     ("tok_succeed", Behaviour::SMOOTH),
     ("tok_decline", Behaviour::declined(DeclineReason::CardDeclined)),
@@ -61,44 +62,44 @@ const TOKENS: &[(&str, Behaviour)] = &[
     ("tok_captures_less", Behaviour { captured_more: -DIFFERENCE, ..Behaviour::SMOOTH }),
 ];
 
-/// The names of all tokens that are known, in the order of the table.
+/// Returns the names of all known tokens, in the order of the table.
 pub fn known() -> impl Iterator<Item = &'static str> {
     TOKENS.iter().map(|(name, _)| *name)
 }
 
-/// The names of the tokens that move as much as is asked for, in the order of the table.
+/// Returns the names of the tokens that move exactly the requested amount, in the order of the table.
 pub fn exact() -> impl Iterator<Item = &'static str> {
     let exact = TOKENS.iter().filter(|(_, it)| it.authorized_more == 0 && it.captured_more == 0);
     exact.map(|(name, _)| *name)
 }
 
-/// How the provider treats a payment that was made with a token.
+/// The provider's behaviour for a payment with a certain token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Behaviour {
-    /// What becomes of its authorization.
+    /// The result of the authorization.
     pub(super) verdict: Verdict,
-    /// Whether the payment's first refund fails after it was answered as made.
+    /// Whether the payment's first refund fails after the reply said that it succeeded.
     pub(super) first_refund_fails_late: bool,
-    /// How many minor units more are authorized than were asked for.
+    /// Difference between the authorized and the requested amount, in minor units.
     authorized_more: i64,
-    /// How many minor units more are captured than were asked for.
+    /// Difference between the captured and the requested amount, in minor units.
     captured_more: i64,
     fault: Fault,
     is_at_every_step: bool,
 }
 
-/// What becomes of an authorization.
+/// The result of an authorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It succeeds at once.
+    /// The authorization succeeds at once.
     Authorize,
-    /// It succeeds after a while.
+    /// The authorization succeeds after a delay.
     AuthorizeLater,
-    /// It is declined.
+    /// The authorization is declined.
     Decline(DeclineReason),
 }
 
-/// What goes wrong with calls.
+/// A fault that calls suffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Nothing,
@@ -109,23 +110,23 @@ enum Fault {
     Flaps,
 }
 
-/// How one call goes.
+/// The course of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Course {
-    /// It is done, and answered.
+    /// The call has its effect, and a reply.
     Smooth,
-    /// It is done, and answered after a while.
+    /// The call has its effect, and a late reply.
     Late,
-    /// It fails before anything is done.
+    /// The call fails without effect.
     FailsBefore,
-    /// It is done, and answered with an error.
+    /// The call has its effect, and the reply is an error.
     FailsAfter,
-    /// It is done, and never answered.
+    /// The call has its effect, and never gets a reply.
     Silent,
 }
 
 impl Behaviour {
-    /// Everything succeeds at once.
+    /// All calls succeed at once.
     const SMOOTH: Self = Self {
         verdict: Verdict::Authorize,
         first_refund_fails_late: false,
@@ -147,28 +148,28 @@ impl Behaviour {
         Self { is_at_every_step: true, ..self }
     }
 
-    /// The behaviour for a token, whether it is known or not.
+    /// Returns the behaviour for a token. An unknown token is declined.
     pub(super) fn of(token: &PaymentToken) -> Self {
         let known = TOKENS.iter().find(|(name, _)| *name == token.as_str());
         known.map_or(Self::declined(DeclineReason::InvalidToken), |(_, behaviour)| *behaviour)
     }
 
-    /// How much is authorized where so much is asked for.
-    pub(super) fn authorized(self, asked: Amount) -> Amount {
-        Amount::from_minor(asked.minor() + self.authorized_more).unwrap_or(asked)
+    /// Returns the amount that is authorized for the requested amount.
+    pub(super) fn authorized(self, requested: Amount) -> Amount {
+        Amount::from_minor(requested.minor() + self.authorized_more).unwrap_or(requested)
     }
 
-    /// How much is captured where so much is asked for and so much is authorized.
-    pub(super) fn captured(self, asked: Amount, authorized: Amount) -> Amount {
-        Amount::from_minor(asked.minor() + self.captured_more).unwrap_or(asked).min(authorized)
+    /// Returns the amount that is captured for the requested and the authorized amount.
+    pub(super) fn captured(self, requested: Amount, authorized: Amount) -> Amount {
+        Amount::from_minor(requested.minor() + self.captured_more).unwrap_or(requested).min(authorized)
     }
 
-    /// How an authorization goes that is called for the `calls`th time with its key.
+    /// Returns the course of the `calls`th authorization call with the same key.
     pub(super) fn at_authorization(self, calls: u32, random: &dyn Random) -> Course {
         self.fault.course(calls, random)
     }
 
-    /// How a later step goes that is called for the `calls`th time with its key.
+    /// Returns the course of the `calls`th call of a later step with the same key.
     pub(super) fn at_later_step(self, calls: u32, random: &dyn Random) -> Course {
         if self.is_at_every_step { self.fault.course(calls, random) } else { Course::Smooth }
     }
@@ -188,10 +189,12 @@ impl Fault {
 }
 
 impl Course {
-    /// Fails so often, in percent: one time in two before anything is done, one time in two after.
+    /// Returns a random course that fails in `percent` of the calls: half of the failures before the effect,
+    /// half after it.
     pub(super) fn flapping(percent: u8, random: &dyn Random) -> Self {
         let bits = random.next_u64();
-        // The lowest bit says when it fails; the others, whether it does.
+        // The lowest bit decides whether the failure comes before or after the effect. The other bits decide
+        // whether there is a failure.
         match (bits >> 1) % 100 < u64::from(percent) {
             true if bits & 1 == 0 => Self::FailsBefore,
             true => Self::FailsAfter,
@@ -199,7 +202,7 @@ impl Course {
         }
     }
 
-    /// How a call goes for which two things are wrong. The worse of them shows.
+    /// Returns the course of a call with two faults: the worse one.
     pub(super) fn worse(self, other: Self) -> Self {
         let badness = |course| match course {
             Self::Smooth => 0,

@@ -1,8 +1,9 @@
-//! Sending webhooks: each report after it has happened, at least once, some of them late and some twice, as
+//! Webhook sender. It sends each report after the change, at least once; some reports late and some twice, as
 //! real providers do.
 //!
-//! Reports wait in memory. They are lost with the process, when more wait than may, and when the receiver
-//! does not take one after many attempts; what a payment has become is told to whoever asks all the same.
+//! Reports wait in memory. A report is lost if the process ends, if too many reports are waiting, or if the
+//! receiver accepts none of many attempts. The answer to a call shows the current state of a payment in any
+//! case.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,26 +23,26 @@ use super::{
     wire::Notification,
 };
 
-/// Most reports that wait to be sent.
+/// Maximum number of reports that wait to be sent.
 const MAX_WAITING: usize = 10_000;
-/// Most reports that are being sent.
-const MAX_IN_HAND: usize = 256;
-/// How often it is tried to send a report: with the pauses below, for about a minute and a half.
+/// Maximum number of reports that are being sent.
+const MAX_IN_FLIGHT: usize = 256;
+/// Maximum number of attempts to send a report. With the pauses below, they take about a minute and a half.
 const MAX_ATTEMPTS: u32 = 12;
-/// How long to wait after a failed attempt.
+/// Pause after a failed attempt.
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), longest: Duration::from_secs(30) };
-/// Longest time for making a connection to the receiver.
+/// Timeout for connecting to the receiver.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest time for one attempt.
+/// Timeout of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How soon it is noticed that a payment is decided for which nobody asks.
+/// Interval at which the sender decides the payments that are due.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
-/// Of so many reports, one is late, and one is sent twice, on average.
+/// On average, one of this number of reports is late, and one is sent twice.
 const ONE_IN: u64 = 4;
-/// How late a report is that is late, unless set otherwise.
+/// Default delay of a late report.
 const LATE_BY: Duration = Duration::from_secs(2);
 
-/// Where reports are sent.
+/// The receiver of the reports.
 #[derive(Clone)]
 pub struct WebhookTarget {
     client: Client,
@@ -52,39 +53,39 @@ pub struct WebhookTarget {
 }
 
 impl WebhookTarget {
-    /// To this address, signed with this secret. Which reports are late and which are sent twice follows
-    /// from `random`.
+    /// Creates a target with this address and this secret. `random` decides which reports are late and which
+    /// are sent twice.
     pub fn new(url: &str, secret: WebhookSecret, random: Arc<dyn Random>) -> Result<Self, AddressError> {
         let (url, client) = (http::address(url)?, http::client(CONNECT_TIMEOUT)?);
         Ok(Self { client, url, secret, random, late_by: LATE_BY })
     }
 
-    /// The same, where reports that are late are as late as this.
+    /// Sets the delay of late reports.
     pub fn late_by(self, late_by: Duration) -> Self {
         Self { late_by, ..self }
     }
 }
 
-/// Takes reports to be sent.
+/// The queue of reports to be sent.
 #[derive(Clone)]
 pub(super) struct Webhooks(mpsc::Sender<Notification>);
 
 impl Webhooks {
-    /// Has these sent, without waiting for it.
+    /// Queues reports and returns at once.
     pub(super) fn send(&self, notifications: Vec<Notification>) {
         for notification in notifications {
             let order_id = notification.order_id;
             if self.0.try_send(notification).is_err() {
-                tracing::warn!(%order_id, "too many webhooks wait to be sent, and one is left out");
+                tracing::warn!(%order_id, "webhook dropped: too many webhooks are waiting");
             }
         }
     }
 }
 
-/// Begins to send reports. That ends when nobody can hand in more and all are sent.
+/// Starts the task that sends reports. The task ends after the queue is closed and all reports are sent.
 pub(super) fn start(target: WebhookTarget, provider: Arc<Provider>, clock: Arc<dyn Clock>) -> Webhooks {
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
-    let worker = Worker { target: Arc::new(target), clock, in_hand: JoinSet::new() };
+    let worker = Worker { target: Arc::new(target), clock, in_flight: JoinSet::new() };
     let mut settling = interval(SETTLE_INTERVAL);
     settling.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::spawn(worker.work(receiver, sender.downgrade(), settling, provider));
@@ -94,7 +95,7 @@ pub(super) fn start(target: WebhookTarget, provider: Arc<Provider>, clock: Arc<d
 struct Worker {
     target: Arc<WebhookTarget>,
     clock: Arc<dyn Clock>,
-    in_hand: JoinSet<()>,
+    in_flight: JoinSet<()>,
 }
 
 impl Worker {
@@ -106,13 +107,13 @@ impl Worker {
         provider: Arc<Provider>,
     ) {
         loop {
-            let has_room = self.in_hand.len() < MAX_IN_HAND;
+            let has_room = self.in_flight.len() < MAX_IN_FLIGHT;
             tokio::select! {
                 notification = waiting.recv(), if has_room => match notification {
                     Some(notification) => self.begin(notification),
                     None => break,
                 },
-                Some(sent) = self.in_hand.join_next() => report(sent),
+                Some(sent) = self.in_flight.join_next() => report(sent),
                 _ = settling.tick() => {
                     if let Some(sender) = sender.upgrade() {
                         Webhooks(sender).send(provider.settle(self.clock.now()));
@@ -120,21 +121,21 @@ impl Worker {
                 }
             }
         }
-        while let Some(sent) = self.in_hand.join_next().await {
+        while let Some(sent) = self.in_flight.join_next().await {
             report(sent);
         }
     }
 
     fn begin(&mut self, notification: Notification) {
         let (target, clock) = (Arc::clone(&self.target), Arc::clone(&self.clock));
-        self.in_hand.spawn(async move { target.deliver(&notification, &*clock).await });
+        self.in_flight.spawn(async move { target.deliver(&notification, &*clock).await });
     }
 }
 
-/// Sending a report deals with its own errors; what is left is a defect there.
+/// Logs a panic of a sending task. The task handles all other errors itself.
 fn report(sent: Result<(), tokio::task::JoinError>) {
     if let Err(error) = sent {
-        tracing::error!(%error, "sending a webhook ended badly");
+        tracing::error!(%error, "a webhook task panicked");
     }
 }
 
@@ -143,22 +144,22 @@ impl WebhookTarget {
         let order_id = notification.order_id;
         let body = match serde_json::to_vec(notification) {
             Ok(body) => body,
-            Err(error) => return tracing::error!(%order_id, %error, "a webhook cannot be written"),
+            Err(error) => return tracing::error!(%order_id, %error, "a webhook cannot be serialized"),
         };
-        let is_drawn = || self.random.next_u64().is_multiple_of(ONE_IN);
-        let (is_late, is_sent_twice) = (is_drawn(), is_drawn());
+        let is_selected = || self.random.next_u64().is_multiple_of(ONE_IN);
+        let (is_late, is_sent_twice) = (is_selected(), is_selected());
         if is_late {
             sleep(self.late_by).await;
         }
         for _ in 0..=u8::from(is_sent_twice) {
-            if let Err(error) = self.post_until_taken(&body, clock).await {
-                tracing::warn!(%order_id, error, "a webhook is given up");
+            if let Err(error) = self.post_with_retries(&body, clock).await {
+                tracing::warn!(%order_id, error, "webhook dropped after the last attempt");
                 return;
             }
         }
     }
 
-    async fn post_until_taken(&self, body: &[u8], clock: &dyn Clock) -> Result<(), String> {
+    async fn post_with_retries(&self, body: &[u8], clock: &dyn Clock) -> Result<(), String> {
         let mut attempts = 1;
         loop {
             match self.post(body, clock).await {
@@ -181,6 +182,10 @@ impl WebhookTarget {
             .body(body.to_vec());
         let response = request.send().await.map_err(http::describe)?;
         let status = response.status();
-        if status.is_success() { Ok(()) } else { Err(format!("it is answered with {}", status.as_u16())) }
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(format!("the receiver responded with {}", status.as_u16()))
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What client and service say to each other, in JSON, and what a provider reports by itself.
+//! The JSON messages between client and service, and the reports that the provider sends by webhook.
 
 use dabba_domain::{
     Amount, Currency, Money, OrderId,
@@ -10,31 +10,31 @@ use dabba_domain::{
 use dabba_engine::GatewayAnswer;
 use serde::{Deserialize, Serialize};
 
-/// The header that carries the idempotency key of a request.
+/// The header with the idempotency key of a request.
 pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
 
-/// The beginning of the type of every problem.
+/// The prefix of the type of every problem.
 pub const PROBLEM_URN: &str = "urn:dabba-simulated:problem:";
-/// The kind of problem of an amount of nothing.
+/// The problem kind of a zero amount.
 pub const NO_AMOUNT: &str = "no_amount";
-/// The kind of problem of an amount or a currency that is not accepted.
+/// The problem kind of an amount or a currency that the provider does not accept.
 pub const AMOUNT_NOT_ACCEPTED: &str = "amount_not_accepted";
 
-/// To set money aside: `POST /v1/authorizations`.
+/// The request to authorize a payment: `POST /v1/authorizations`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorizationRequest {
     /// The order that is paid.
     pub order_id: OrderId,
-    /// How much.
+    /// The amount to authorize.
     pub amount: Amount,
-    /// Of which currency.
+    /// The currency.
     pub currency: Currency,
-    /// What is paid with.
+    /// The customer's payment token.
     pub token: PaymentToken,
 }
 
-/// To collect money or let go of it: `POST /v1/captures`, `POST /v1/voids`.
+/// The request to capture or void a payment: `POST /v1/captures`, `POST /v1/voids`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PaymentRequest {
@@ -42,13 +42,13 @@ pub struct PaymentRequest {
     pub order_id: OrderId,
     /// The payment.
     pub reference: PaymentReference,
-    /// How much: all of it.
+    /// The whole amount that was requested at the authorization.
     pub amount: Amount,
-    /// Of which currency.
+    /// The currency.
     pub currency: Currency,
 }
 
-/// To give money back: `POST /v1/refunds`.
+/// The request for a refund: `POST /v1/refunds`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefundRequest {
@@ -56,146 +56,146 @@ pub struct RefundRequest {
     pub order_id: OrderId,
     /// The payment.
     pub reference: PaymentReference,
-    /// Which of the order's refunds it is.
+    /// The number of the refund within its order.
     pub number: RefundNumber,
-    /// How much.
+    /// The amount to refund.
     pub amount: Amount,
-    /// Of which currency.
+    /// The currency.
     pub currency: Currency,
 }
 
-/// The answer to a request that changes a payment.
+/// The response to a request that changes a payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnswerBody {
-    /// What has become of the payment; absent, while that is not decided.
+    /// The current state of the payment or refund; absent while the payment is pending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
 }
 
-/// Why a request is refused or fails, as problem details (RFC 9457).
+/// The error response to a request, as problem details (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProblemBody {
-    /// Which kind of problem it is, as a URN.
+    /// The kind of problem, as a URN.
     pub r#type: String,
-    /// The kind, for a person.
+    /// The kind of problem, as a text for humans.
     pub title: String,
-    /// The status of the answer.
+    /// The HTTP status of the response.
     pub status: u16,
-    /// What is wrong this time.
+    /// The details of this occurrence.
     pub detail: String,
 }
 
 impl ProblemBody {
-    /// Whether neither a retry nor an operator can change that the request is refused.
+    /// Returns whether neither a retry nor an operator can make the provider accept the request.
     pub fn is_final(&self) -> bool {
         matches!(self.r#type.strip_prefix(PROBLEM_URN), Some(NO_AMOUNT | AMOUNT_NOT_ACCEPTED))
     }
 }
 
-/// What follows from an authorization that is refused for good.
+/// The answer to an authorization that the provider refuses finally.
 pub(super) const fn not_authorized() -> GatewayAnswer {
     GatewayAnswer::Report(PaymentReport::Declined { reason: DeclineReason::NotAccepted })
 }
 
-/// What follows from a refund that is refused for good.
+/// The answer to a refund that the provider refuses finally.
 pub(super) const fn not_refunded(number: RefundNumber) -> GatewayAnswer {
     GatewayAnswer::Report(PaymentReport::RefundRefused { number, reason: RefundFailureReason::NotAccepted })
 }
 
-/// Something that has happened to an order's payment: the body of a webhook.
+/// A change of an order's payment: the body of a webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
     /// The order.
     pub order_id: OrderId,
-    /// What has happened.
+    /// The change.
     pub report: Report,
 }
 
-/// What the provider says of a payment.
+/// A provider's report about a payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Report {
-    /// The money is set aside.
+    /// The money is authorized.
     Authorized {
         /// The payment.
         reference: PaymentReference,
     },
-    /// It was refused, for good.
+    /// The payment was declined finally.
     Declined {
-        /// Why.
+        /// The reason.
         reason: DeclineReason,
     },
-    /// The money has been collected.
+    /// The money is captured.
     Captured {
         /// The payment.
         reference: PaymentReference,
     },
-    /// The money that was set aside is free again.
+    /// The authorization was voided.
     Voided {
         /// The payment.
         reference: PaymentReference,
     },
     /// A refund is on its way to the customer.
     Refunded {
-        /// Which of the order's refunds.
+        /// The number of the refund within its order.
         number: RefundNumber,
     },
-    /// The payment is authorized for this amount.
+    /// The payment is authorized, for another amount than requested.
     AuthorizedFor {
         /// The payment.
         reference: PaymentReference,
-        /// How much.
+        /// The authorized amount.
         money: Money,
     },
-    /// Money has been collected: this much.
+    /// The money is captured, with another amount than requested.
     CapturedFor {
         /// The payment.
         reference: PaymentReference,
-        /// How much.
+        /// The captured amount.
         money: Money,
     },
-    /// Somebody refunded money by hand.
+    /// An operator refunded money by hand.
     RefundedElsewhere {
         /// The payment.
         payment: PaymentReference,
         /// The refund.
         reference: PaymentReference,
-        /// How much.
+        /// The amount.
         money: Money,
     },
-    /// A refund failed that somebody had made by hand.
+    /// A refund by hand failed.
     FailedElsewhere {
         /// The refund.
         reference: PaymentReference,
-        /// Why.
+        /// The reason.
         reason: RefundFailureReason,
     },
-    /// The customer has their bank take money back.
+    /// The customer's bank claims money back.
     Chargeback {
         /// The payment.
         payment: PaymentReference,
         /// The chargeback.
         reference: PaymentReference,
-        /// How much.
+        /// The disputed amount.
         money: Money,
-        /// How far it is.
+        /// The state of the chargeback.
         outcome: ChargebackOutcome,
     },
-    /// A refund was refused, for good.
+    /// A refund was refused finally.
     RefundRefused {
-        /// Which of the order's refunds.
+        /// The number of the refund within its order.
         number: RefundNumber,
-        /// Why.
+        /// The reason.
         reason: RefundFailureReason,
     },
 }
 
-/// What the provider answers to a call.
+/// The provider's answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// What has become of the payment.
+    /// The current state of the payment or refund.
     Report(Report),
-    /// It has begun, and is not decided yet.
+    /// The payment is pending: not decided yet.
     Pending,
 }
 

@@ -1,39 +1,39 @@
-//! Amounts in the units that Stripe counts in, and what Stripe accepts.
+//! Conversion of amounts to the units that Stripe uses, and the amounts that Stripe accepts.
 //!
-//! The units are the minor units of ISO 4217, as Dabba's own are, with these exceptions ("Supported currencies",
-//! docs.stripe.com/currencies):
+//! Stripe's units are the minor units of ISO 4217, as Dabba's are, with these exceptions ("Supported
+//! currencies", docs.stripe.com/currencies):
 //!
 //! | currency | ISO 4217 | Stripe |
 //! |---|---|---|
-//! | ISK, UGX | no minor unit | counts in hundredths, which have to be whole units |
-//! | MGA | hundredths | counts in whole ariary |
-//! | BHD, JOD, KWD, OMR, TND | thousandths | the same, in multiples of ten |
+//! | ISK, UGX | no minor unit | hundredths, which must be whole units |
+//! | MGA | hundredths | whole ariary |
+//! | BHD, JOD, KWD, OMR, TND | thousandths | thousandths, in multiples of ten |
 //!
-//! HUF and TWD are whole units in payouts only; payments and refunds have hundredths.
+//! HUF and TWD are whole units only in payouts; payments and refunds use hundredths.
 //!
-//! The minimum of a payment is Stripe's documented minimum for the currency. Where Stripe documents none, the
-//! minimum depends on the exchange rate of the day; Dabba then lets every amount pass, and Stripe declines an amount
-//! that is too small. The maximum of a payment by card is the documented twelve digits of Stripe's units; a card
-//! network may decline less.
+//! The minimum of a payment is Stripe's documented minimum for the currency. If Stripe documents none, the
+//! minimum depends on the exchange rate of the day. Dabba then accepts every amount, and Stripe declines an
+//! amount that is too small. The maximum of a card payment is the documented twelve digits of Stripe's units.
+//! A card network may have a lower maximum.
 
 use std::num::NonZeroU32;
 
 use dabba_domain::{Amount, Currency, Money};
 use dabba_engine::{AmountNotAccepted, AmountRules};
 
-/// Hundredths of a whole unit, in the currencies for which Stripe and ISO 4217 differ.
+/// Number of hundredths in a whole unit, for the currencies for which Stripe and ISO 4217 differ.
 const HUNDREDTHS: i64 = 100;
 
-/// Amounts in thousandths have to be a multiple of this.
+/// Amounts in thousandths must be a multiple of this number.
 const THOUSANDTHS_STEP: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
-/// Amounts in hundredths of an ariary have to be a multiple of this.
+/// Amounts in hundredths of an ariary must be a multiple of this number.
 const ARIARY_STEP: NonZeroU32 = NonZeroU32::new(100).unwrap();
 
-/// The largest payment by card, in Stripe's units: twelve digits.
+/// Maximum of a card payment, in Stripe's units: twelve digits.
 const MAXIMUM_UNITS: i64 = 999_999_999_999;
 
-/// The currencies in which Stripe takes cards.
+/// The currencies in which Stripe accepts cards.
 const CURRENCIES: &[&str] = &[
     "AED", "AFN", "ALL", "AMD", "ANG", "AOA", "ARS", "AUD", "AWG", "AZN", "BAM", "BBD", "BDT", "BGN", "BHD",
     "BIF", "BMD", "BND", "BOB", "BRL", "BSD", "BWP", "BYN", "BZD", "CAD", "CDF", "CHF", "CLP", "CNY", "COP",
@@ -47,7 +47,7 @@ const CURRENCIES: &[&str] = &[
     "XOF", "XPF", "YER", "ZAR", "ZMW",
 ];
 
-/// The smallest payment in a currency, in minor units of ISO 4217.
+/// The minimum of a payment per currency, in minor units of ISO 4217.
 const MINIMUMS: &[(&str, i64)] = &[
     ("AED", 200),
     ("ARS", 50),
@@ -83,7 +83,7 @@ const MINIMUMS: &[(&str, i64)] = &[
     ("ZAR", 50),
 ];
 
-/// What Stripe accepts in a currency; `None` where it takes no cards in it.
+/// Returns the amounts that Stripe accepts in a currency; `None` if Stripe accepts no cards in this currency.
 pub(super) fn rules(currency: Currency) -> Option<AmountRules> {
     let code = currency.code();
     if !CURRENCIES.contains(&code) {
@@ -97,14 +97,15 @@ pub(super) fn rules(currency: Currency) -> Option<AmountRules> {
     let minimum = MINIMUMS.iter().find(|(of, _)| *of == code).map_or(1, |(_, minimum)| *minimum);
     let maximum = match code {
         "ISK" | "UGX" => Amount::from_minor(MAXIMUM_UNITS / HUNDREDTHS).ok()?,
-        // Twelve digits of whole ariary are more than the largest amount.
+        // Twelve digits of whole ariary exceed the maximum of `Amount`.
         "MGA" => Amount::MAX,
         _ => Amount::from_minor(MAXIMUM_UNITS).ok()?,
     };
     Some(AmountRules { minimum: Amount::from_minor(minimum).ok()?, maximum, multiple_of })
 }
 
-/// The amount in Stripe's units. The error says why there is no such amount; an amount is never rounded.
+/// Converts an amount to Stripe's units. The error says why Stripe does not accept the amount. Amounts are
+/// never rounded.
 pub(super) fn units(amount: Amount, currency: Currency) -> Result<i64, String> {
     let checked = AmountNotAccepted::check_refund(amount, currency, rules(currency));
     checked.map_err(|refusal| refusal.to_string())?;
@@ -114,11 +115,11 @@ pub(super) fn units(amount: Amount, currency: Currency) -> Result<i64, String> {
         "MGA" => minor.checked_div(HUNDREDTHS),
         _ => Some(minor),
     };
-    units.ok_or_else(|| format!("{minor} minor units of {currency} are more than Stripe can be told"))
+    units.ok_or_else(|| format!("{minor} minor units of {currency} exceed the range of Stripe's units"))
 }
 
-/// So many of Stripe's units of the currency with this code, in lower or upper case, as an amount; `None` where there
-/// is no such currency or amount.
+/// Converts Stripe's units to an amount. `code` is the currency code in lower or upper case. Returns `None`
+/// if there is no such currency or amount.
 pub(super) fn money(units: i64, code: &str) -> Option<Money> {
     let currency = Currency::from_code(&code.to_ascii_uppercase())?;
     let minor = match currency.code() {
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_in_the_units_of_stripe() {
+    fn amounts_are_converted_to_the_units_of_stripe() {
         let rows = [
             ("GBP", 1_250, Some(1_250)),
             ("INR", 5, Some(5)),
@@ -170,9 +171,9 @@ mod tests {
         assert_eq!([money(1, "isk"), money(-1, "gbp"), money(1, "zzz")], [None; 3]);
     }
 
-    /// Stripe's list of currencies without a minor unit, less MGA and UGX.
+    /// Stripe's list of currencies without a minor unit, except MGA and UGX.
     #[test]
-    fn currencies_without_a_minor_unit_are_the_same_ones() {
+    fn stripe_and_iso_4217_agree_on_currencies_without_a_minor_unit() {
         for code in
             ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"]
         {
@@ -201,10 +202,10 @@ mod tests {
     }
 
     #[test]
-    fn every_currency_that_is_listed_exists_and_has_rules() {
+    fn every_listed_currency_exists_and_has_rules() {
         let (known, unknown): (Vec<_>, Vec<_>) =
             CURRENCIES.iter().copied().partition(|code| Currency::from_code(code).is_some());
-        // ISO 4217 has withdrawn it, and Stripe still lists it.
+        // ISO 4217 has withdrawn ANG, but Stripe still lists it.
         assert_eq!(unknown, ["ANG"]);
         assert!(known.iter().all(|code| rules(currency(code)).is_some()));
         for (code, minimum) in MINIMUMS {

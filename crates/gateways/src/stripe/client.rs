@@ -1,4 +1,4 @@
-//! Speaking HTTP with Stripe.
+//! The HTTP client of Stripe's API.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -21,16 +21,16 @@ const IDEMPOTENCY_KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-
 const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotent-replayed");
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("request-id");
 
-/// How this client introduces itself.
+/// The `User-Agent` header of this client.
 const USER_AGENT: &str = concat!("dabba/", env!("CARGO_PKG_VERSION"));
 
-/// Largest answer that is read, in bytes. A page of a hundred refunds has about a tenth of this.
+/// Maximum size of a response body, in bytes. A page of a hundred refunds has about a tenth of this size.
 const MAX_ANSWER_SIZE: usize = 1024 * 1024;
 
-/// Longest code, name of a parameter or id of a request that an error repeats, in bytes.
+/// Maximum length of a code, parameter name or request id in an error text, in bytes.
 const MAX_WORD_LENGTH: usize = 100;
 
-/// Codes of refusals that are about the account or the key and not about the payment.
+/// Codes of refusals that concern the account or the key, and not the payment.
 const ACCOUNT_CODES: &[&str] = &[
     "api_key_expired",
     "livemode_mismatch",
@@ -45,15 +45,15 @@ pub(super) struct Client {
     authorization: HeaderValue,
 }
 
-/// What Stripe answers.
+/// A response of Stripe.
 pub(super) struct Answer {
-    /// Whether it is the stored answer to an earlier call with the same key.
+    /// Whether this is the stored response to an earlier call with the same key.
     pub(super) is_replay: bool,
-    /// The body of a success.
+    /// The body of a successful response, or the failure.
     pub(super) outcome: Result<Vec<u8>, Failure>,
 }
 
-/// An answer that is not a success.
+/// A response that is not a success.
 pub(super) struct Failure {
     pub(super) status: StatusCode,
     pub(super) error: ErrorDetail,
@@ -61,7 +61,7 @@ pub(super) struct Failure {
 }
 
 impl Client {
-    /// `base_url` has no slash at its end.
+    /// Creates a client. `base_url` must not end with a slash.
     pub(super) fn new(
         base_url: String,
         authorization: HeaderValue,
@@ -69,7 +69,7 @@ impl Client {
     ) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .connect_timeout(connect_timeout)
-            // The API redirects nowhere, and the key goes nowhere else.
+            // The API never redirects, and the key must not be sent to another address.
             .redirect(Policy::none())
             .user_agent(USER_AGENT)
             .build()?;
@@ -80,7 +80,7 @@ impl Client {
         &self.base_url
     }
 
-    /// Sends a form. With a key, it is carried out once, however often it is sent.
+    /// Sends a form. With an idempotency key, Stripe carries out the call once, however often it is sent.
     pub(super) async fn post(
         &self,
         path: &str,
@@ -119,7 +119,7 @@ impl Client {
         let outcome = if status.is_success() {
             Ok(body)
         } else {
-            // What stands between here and Stripe may answer with anything.
+            // A proxy between this client and Stripe may respond with any body.
             let ErrorBody { error } = serde_json::from_slice(&body).unwrap_or_default();
             Err(Failure { status, error, request_id })
         };
@@ -136,14 +136,14 @@ impl Failure {
         self.error.param.as_deref() == Some(param)
     }
 
-    /// Whether the same key was used for another call before.
+    /// Returns whether the same idempotency key was used for a different call before.
     pub(super) fn is_key_reused(&self) -> bool {
         self.error.kind.as_deref() == Some("idempotency_error")
     }
 
-    /// Whether repeating the call may help: a call with the same key is under way (409), something that
-    /// Stripe depends on failed (424), too many calls (429), an error of Stripe's (5xx), or an answer that
-    /// is not from its API at all (1xx and 3xx).
+    /// Returns whether a retry may help: another call with the same key is in progress (409), a dependency of
+    /// Stripe failed (424), there were too many calls (429), Stripe had an internal error (5xx), or the
+    /// response does not come from the API (1xx and 3xx).
     pub(super) fn is_unavailable(&self) -> bool {
         let code = self.error.code.as_deref();
         matches!(code, Some("idempotency_key_in_use" | "lock_timeout" | "rate_limit"))
@@ -151,8 +151,9 @@ impl Failure {
             || !self.status.is_client_error()
     }
 
-    /// Whether Stripe refuses the content of the call, so that neither a retry nor an operator changes that: an
-    /// amount, a currency, a parameter. What is wrong with the account or its key is not of that kind.
+    /// Returns whether Stripe refuses the content of the call, such as an amount, a currency or a parameter,
+    /// so that neither a retry nor an operator can help. A refusal because of the account or its key is not
+    /// final.
     pub(super) fn is_final(&self) -> bool {
         let is_about_account = self.error.code.as_deref().is_some_and(|code| {
             ACCOUNT_CODES.contains(&code) || code.starts_with("account_") || code.starts_with("platform_")
@@ -163,11 +164,11 @@ impl Failure {
             && !is_about_account
     }
 
-    /// The failure as an error, without Stripe's message: it may name the customer's token or a part of
-    /// the key. The message stands in Stripe's dashboard under the id of the request.
+    /// Converts the failure to an error, without Stripe's message: the message may contain the customer's
+    /// token or a part of the key. Stripe's dashboard shows the message under the id of the request.
     pub(super) fn into_error(self) -> GatewayError {
         let is_unavailable = self.is_unavailable();
-        let mut text = format!("Stripe answered {}", self.status.as_u16());
+        let mut text = format!("Stripe responded with {}", self.status.as_u16());
         let ErrorDetail { kind, code, param, .. } = self.error;
         for (name, word) in
             [("type", kind), ("code", code), ("parameter", param), ("request", self.request_id)]
@@ -177,7 +178,7 @@ impl Failure {
                     character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.' | '[' | ']')
                 });
                 word.truncate(MAX_WORD_LENGTH);
-                // Writing to a string does not fail.
+                // Writing to a string cannot fail.
                 let _ = write!(text, ", {name} {word}");
             }
         }
@@ -185,12 +186,13 @@ impl Failure {
     }
 }
 
-/// Reads the body of a success. When it is not understood, the call may have been carried out.
+/// Parses the body of a successful response. If parsing fails, the call may still have been carried out.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, GatewayError> {
     serde_json::from_slice(body).map_err(|error| {
-        // The place, without the text that stands there.
+        // The error states the position, without the text at that position.
         let (line, column) = (error.line(), error.column());
-        let text = format!("Stripe's answer is not understood, at line {line}, column {column}");
+        let text =
+            format!("Stripe's response is not valid JSON of the expected form: line {line}, column {column}");
         GatewayError::Unavailable(text)
     })
 }
@@ -199,7 +201,7 @@ async fn body_of(mut response: Response) -> Result<Vec<u8>, GatewayError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
         if body.len() + chunk.len() > MAX_ANSWER_SIZE {
-            let text = format!("Stripe's answer is longer than {MAX_ANSWER_SIZE} bytes");
+            let text = format!("Stripe's response is longer than {MAX_ANSWER_SIZE} bytes");
             return Err(GatewayError::Unavailable(text));
         }
         body.extend_from_slice(&chunk);
@@ -211,7 +213,7 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// An error of the connection, with its causes and without the address.
+/// Converts a connection error to an error with all its causes and without the URL.
 fn unavailable(error: reqwest::Error) -> GatewayError {
     GatewayError::Unavailable(chain(&error.without_url()))
 }

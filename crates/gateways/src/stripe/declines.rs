@@ -1,19 +1,19 @@
-//! Why a payment was declined, in the domain's terms.
+//! Translation of Stripe's decline codes to the domain's reasons.
 //!
-//! Stripe gives a `code` and, when the bank or Stripe itself declined, a `decline_code` that says more
-//! ("Decline codes", docs.stripe.com/declines/codes). New ones may be added at any time.
+//! Stripe returns a `code`, and a more precise `decline_code` if the bank or Stripe itself declined ("Decline
+//! codes", docs.stripe.com/declines/codes). Stripe may add codes at any time.
 
 use dabba_domain::order::{DeclineReason, RefundFailureReason};
 
 use super::objects::{ErrorDetail, Refund, RefundStatus};
 
-/// The reason for a decline: what the decline code says, then what the code says.
+/// Returns the reason of a decline. A known decline code takes precedence over the code.
 pub(super) fn reason(error: &ErrorDetail) -> DeclineReason {
     let codes = [error.decline_code.as_deref(), error.code.as_deref()];
     codes.into_iter().flatten().find_map(known).unwrap_or(DeclineReason::Other)
 }
 
-/// Why a refund failed or was cancelled: what Stripe's `failure_reason` says, then what the status says.
+/// Returns why a refund failed or was cancelled. A known `failure_reason` takes precedence over the status.
 pub(super) fn refund_failure(status: RefundStatus, refund: &Refund) -> RefundFailureReason {
     match (refund.failure_reason.as_deref(), status) {
         (Some("lost_or_stolen_card" | "expired_or_canceled_card"), _) => RefundFailureReason::CardClosed,
@@ -36,11 +36,11 @@ fn known(code: &str) -> Option<DeclineReason> {
         | "online_or_offline_pin_required"
         | "payment_intent_authentication_failure"
         | "requires_action_not_handled" => DeclineReason::AuthenticationRequired,
-        // That a card was reported lost or stolen is not to be told to whoever holds it.
+        // The holder of the card must not learn that the card was reported lost or stolen.
         "fraudulent" | "lost_card" | "merchant_blacklist" | "pickup_card" | "stolen_card" => {
             DeclineReason::SuspectedFraud
         }
-        // The bank or the network was not able to decide.
+        // The bank or the network could not decide.
         "issuer_not_available" | "processing_error" | "reenter_transaction" | "try_again_later" => {
             DeclineReason::Other
         }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_more_precise_code_decides() {
+    fn the_decline_code_takes_precedence_over_the_code() {
         let rows = [
             (Some("card_declined"), Some("insufficient_funds"), DeclineReason::InsufficientFunds),
             (Some("card_declined"), Some("generic_decline"), DeclineReason::CardDeclined),

@@ -1,7 +1,8 @@
-//! What changes at Stripe without Dabba: refunds in the dashboard, and disputes.
+//! Changes at Stripe that Dabba did not cause: refunds in the dashboard, and disputes.
 //!
-//! Neither names the order. The payment intent does, in its metadata, and is read together with the refund or the
-//! dispute, in one call. So the report is Stripe's present state, however late the event is.
+//! A refund or a dispute does not name the order. The payment intent names it in its metadata, so the client
+//! reads the intent together with the refund or the dispute, in one call. The report therefore shows Stripe's
+//! current state, however late the event arrives.
 
 use dabba_domain::{
     Money, OrderId,
@@ -13,7 +14,8 @@ use super::{
     objects::{Dispute, DisputeStatus, Expandable, PaymentIntent, Refund, RefundStatus},
 };
 
-/// What a refund says, and of which order; `None` where it is of no order or is not decided.
+/// Returns the order of a refund and the report about it; `None` if the refund belongs to no order or is
+/// undecided.
 pub(super) fn of_refund(mut refund: Refund) -> Option<(OrderId, PaymentReport)> {
     let intent = expanded(refund.payment_intent.take())?;
     let order_id = intent.metadata.order_id()?;
@@ -36,7 +38,8 @@ pub(super) fn of_refund(mut refund: Refund) -> Option<(OrderId, PaymentReport)> 
     Some((order_id, report))
 }
 
-/// What a dispute says, and of which order; `None` where it is of no order or is only an inquiry.
+/// Returns the order of a dispute and the report about it; `None` if the dispute belongs to no order or is
+/// only an inquiry.
 pub(super) fn of_dispute(dispute: Dispute) -> Option<(OrderId, PaymentReport)> {
     let intent = expanded(dispute.payment_intent)?;
     let outcome = match dispute.status? {
@@ -54,7 +57,7 @@ fn expanded(intent: Option<Expandable>) -> Option<PaymentIntent> {
     match intent? {
         Expandable::Intent(intent) => Some(*intent),
         Expandable::Id(id) => {
-            tracing::warn!(%id, "Stripe did not send the payment with its refund or dispute");
+            tracing::warn!(%id, "Stripe's refund or dispute does not include its payment intent");
             None
         }
     }
@@ -63,7 +66,7 @@ fn expanded(intent: Option<Expandable>) -> Option<PaymentIntent> {
 fn money(units: Option<i64>, code: Option<&str>) -> Option<Money> {
     let money = amounts::money(units?, code?);
     if money.is_none() {
-        tracing::warn!(?units, ?code, "Stripe reports an amount that is not understood");
+        tracing::warn!(?units, ?code, "Stripe reports an amount or a currency that Dabba does not support");
     }
     money
 }

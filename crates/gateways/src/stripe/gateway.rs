@@ -1,4 +1,4 @@
-//! The steps of a payment, as calls to Stripe, and what its answers mean.
+//! The steps of a payment as calls to Stripe, and the interpretation of the responses.
 
 use async_trait::async_trait;
 use dabba_domain::{
@@ -17,21 +17,22 @@ use super::{
     objects::{IntentStatus, ORDER_ID_KEY, Page, PaymentIntent, REFUND_KEY, Refund, RefundStatus},
 };
 
-/// How many refunds are asked for at once: as many as Stripe gives.
+/// Number of refunds per page: Stripe's maximum.
 const REFUND_PAGE_SIZE: usize = 100;
 
-/// How many pages of a payment's refunds are read at most. An order has fewer: its history ends before.
+/// Maximum number of pages of a payment's refunds. An order has fewer refunds, because the length of its
+/// history is limited.
 const MAX_REFUND_PAGES: usize = 10;
 
-/// Stripe's codes for a refund of a payment that the customer disputes ("Error codes", docs.stripe.com/error-codes).
+/// Stripe's codes for a refund of a disputed payment ("Error codes", docs.stripe.com/error-codes).
 const DISPUTED_CODES: [&str; 2] = ["charge_disputed", "refund_disputed_payment"];
 
-/// Stripe's code for a refund for which the account does not hold enough money. An operator can add money, so a
+/// Stripe's code for a refund that the balance of the account does not cover. An operator can add money, so a
 /// retry may help.
 const NO_BALANCE_CODE: &str = "balance_insufficient";
 
-/// What Stripe's message says when a payment method was used up by an earlier payment. There is neither a
-/// code nor a parameter that says so.
+/// Text in Stripe's message if an earlier payment used up the payment method. No code and no parameter states
+/// this cause.
 const USED_UP_TEXT: &str = "may not be used again";
 
 #[async_trait]
@@ -50,7 +51,7 @@ impl PaymentGateway for StripeGateway {
         token: &PaymentToken,
     ) -> Result<GatewayAnswer, GatewayError> {
         let Ok(amount) = amounts::units(payment.amount, payment.currency).inspect_err(|error| {
-            tracing::warn!(order_id = %payment.order_id, error, "a payment is declined without a call");
+            tracing::warn!(order_id = %payment.order_id, error, "payment declined without a call to Stripe: Stripe does not accept the amount");
         }) else {
             return Ok(declined(DeclineReason::NotAccepted));
         };
@@ -83,7 +84,7 @@ impl PaymentGateway for StripeGateway {
             Err(failure) if is_about_token(&failure) => Ok(declined(DeclineReason::InvalidToken)),
             Err(failure) if failure.is_final() => {
                 let error = failure.into_error();
-                tracing::warn!(order_id = %payment.order_id, %error, "a payment is refused for good");
+                tracing::warn!(order_id = %payment.order_id, %error, "payment declined: Stripe's refusal is final");
                 Ok(declined(DeclineReason::NotAccepted))
             }
             Err(failure) => Err(failure.into_error()),
@@ -133,7 +134,7 @@ impl PaymentGateway for StripeGateway {
         }
         let refused = |reason| GatewayAnswer::Report(PaymentReport::RefundRefused { number, reason });
         let Ok(amount) = amounts::units(payment.amount, payment.currency).inspect_err(|error| {
-            tracing::warn!(order_id = %payment.order_id, %number, error, "a refund is refused without a call");
+            tracing::warn!(order_id = %payment.order_id, %number, error, "refund refused without a call to Stripe: Stripe does not accept the amount");
         }) else {
             return Ok(refused(RefundFailureReason::NotAccepted));
         };
@@ -161,7 +162,7 @@ impl PaymentGateway for StripeGateway {
             }
             Err(failure) if failure.is_final() && !failure.has_code(NO_BALANCE_CODE) => {
                 let error = failure.into_error();
-                tracing::warn!(order_id = %payment.order_id, %number, %error, "a refund is refused for good");
+                tracing::warn!(order_id = %payment.order_id, %number, %error, "refund refused: Stripe's refusal is final");
                 Ok(refused(RefundFailureReason::NotAccepted))
             }
             Err(failure) => Err(failure.into_error()),
@@ -174,8 +175,8 @@ impl StripeGateway {
         self.client.get(&format!("/v1/payment_intents/{reference}")).await
     }
 
-    /// What follows from an authorization that was declined. When the decline is an old answer, somebody
-    /// may have had the payment confirmed since, at Stripe.
+    /// Returns the answer to a declined authorization. If the decline is a stored response, somebody may have
+    /// confirmed the payment at Stripe since then, so the intent is read again.
     async fn declined(&self, failure: Failure, is_replay: bool) -> Result<GatewayAnswer, GatewayError> {
         let reason = declines::reason(&failure.error);
         if is_replay && let Some(intent) = failure.error.payment_intent {
@@ -191,7 +192,7 @@ impl StripeGateway {
         Ok(declined(reason))
     }
 
-    /// Has the money that is set aside collected or let go of. `action` is the name of the call.
+    /// Captures or voids an authorized payment. `action` is the last part of the call's path.
     async fn end_hold(
         &self,
         payment: &Payment,
@@ -205,16 +206,16 @@ impl StripeGateway {
             if intent.status != IntentStatus::RequiresCapture {
                 return held(intent);
             }
-            // What is stored did not carry it out, and with this key nothing else will be answered. Stripe
-            // captures or cancels an intent only once, also without a key.
+            // The stored response did not carry out the call, and Stripe returns only this response for this
+            // key. Stripe captures or cancels an intent only once, also without a key.
             answer = self.client.post(&path, &[], None).await?;
         }
         let mut failure = match answer.outcome {
             Ok(body) => return held(read(&body)?),
             Err(failure) => failure,
         };
-        // The usual cause is that the payment is further than expected (`payment_intent_unexpected_state`,
-        // `charge_expired_for_capture` and others): its state tells.
+        // The usual cause is that the payment has already moved on (`payment_intent_unexpected_state`,
+        // `charge_expired_for_capture` and others). The intent's status shows how far.
         let is_about_state = matches!(failure.status, StatusCode::BAD_REQUEST | StatusCode::PAYMENT_REQUIRED);
         if !is_about_state || failure.is_key_reused() || failure.is_unavailable() {
             return Err(failure.into_error());
@@ -229,7 +230,7 @@ impl StripeGateway {
         held(intent)
     }
 
-    /// The refund of a payment that has this number, if it was made.
+    /// Returns the refund of a payment that has this number, if it exists.
     async fn find_refund(
         &self,
         reference: &PaymentReference,
@@ -253,12 +254,12 @@ impl StripeGateway {
     }
 }
 
-/// The name of a form's field for an entry of an object's metadata.
+/// Returns the name of the form field for a metadata entry.
 fn metadata_field(key: &str) -> String {
     format!("metadata[{key}]")
 }
 
-/// What the state of an intent means to whoever asked for its authorization.
+/// Returns the answer to an authorization, from the state of its payment intent.
 fn authorized(intent: PaymentIntent) -> Result<GatewayAnswer, GatewayError> {
     let reason = match intent.status {
         IntentStatus::RequiresAction => DeclineReason::AuthenticationRequired,
@@ -270,28 +271,28 @@ fn authorized(intent: PaymentIntent) -> Result<GatewayAnswer, GatewayError> {
     Ok(declined(reason))
 }
 
-/// What the state of an intent means to whoever believes that it holds money.
+/// Returns the answer to a capture or a void, from the state of the payment intent.
 fn held(intent: PaymentIntent) -> Result<GatewayAnswer, GatewayError> {
     let reference = intent.id.clone();
     let report = match intent.status {
         IntentStatus::RequiresCapture => intent.authorized(),
         IntentStatus::Processing => return Ok(GatewayAnswer::Pending),
         IntentStatus::Succeeded => intent.captured(),
-        // Whatever was set aside is so no longer.
+        // The authorization no longer exists.
         IntentStatus::Canceled
         | IntentStatus::RequiresPaymentMethod
         | IntentStatus::RequiresConfirmation
         | IntentStatus::RequiresAction => PaymentReport::Voided { reference },
         IntentStatus::Unknown => {
-            let text = format!("Stripe gives {reference} a status that is not known here");
+            let text = format!("Stripe's payment intent {reference} has an unknown status");
             return Err(GatewayError::Unavailable(text));
         }
     };
     Ok(GatewayAnswer::Report(report))
 }
 
-/// What the state of a refund means. One that is on its way counts as made; should the customer's bank send
-/// it back after all, Stripe reports that by a webhook.
+/// Returns the answer to a refund, from the state of the refund. A pending refund counts as refunded: if the
+/// customer's bank returns the money later, Stripe reports that by webhook.
 fn refunded(refund: &Refund, number: RefundNumber) -> Result<GatewayAnswer, GatewayError> {
     let report = match refund.status {
         Some(RefundStatus::Succeeded | RefundStatus::Pending) => PaymentReport::Refunded { number },
@@ -300,7 +301,7 @@ fn refunded(refund: &Refund, number: RefundNumber) -> Result<GatewayAnswer, Gate
         }
         Some(RefundStatus::RequiresAction) => return Ok(GatewayAnswer::Pending),
         Some(RefundStatus::Unknown) | None => {
-            let text = format!("Stripe gives {} a status that is not known here", refund.id);
+            let text = format!("Stripe's refund {} has an unknown status", refund.id);
             return Err(GatewayError::Unavailable(text));
         }
     };
@@ -311,8 +312,8 @@ const fn declined(reason: DeclineReason) -> GatewayAnswer {
     GatewayAnswer::Report(PaymentReport::Declined { reason })
 }
 
-/// Whether Stripe does not take what the customer's browser or app sent in: it does not exist, is not a
-/// card, or was used before.
+/// Returns whether Stripe rejects the payment method that the customer's browser or app sent: the payment
+/// method does not exist, is not a card, or was used before.
 fn is_about_token(failure: &Failure) -> bool {
     let is_used_up = || failure.error.message.as_deref().is_some_and(|text| text.contains(USED_UP_TEXT));
     match failure.status {
@@ -322,8 +323,8 @@ fn is_about_token(failure: &Failure) -> bool {
     }
 }
 
-/// Whether there is less left of a payment than was to be given back. For the amount alone there is no
-/// code that every version of the API gives.
+/// Returns whether the refund exceeds the amount that is left of the payment. No code for this cause exists
+/// in every version of the API, so a refusal of the parameter `amount` without a code counts too.
 fn nothing_left(failure: &Failure) -> bool {
     failure.status == StatusCode::BAD_REQUEST
         && (failure.has_code("charge_already_refunded")

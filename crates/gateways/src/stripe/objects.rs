@@ -1,5 +1,5 @@
-//! The objects of Stripe's API, as far as they are read. Fields and statuses that are not known are no
-//! error: Stripe adds them without changing the version.
+//! The objects of Stripe's API, with the fields that Dabba reads. Unknown fields and statuses are not an
+//! error, because Stripe adds them without changing the version.
 
 use dabba_domain::{
     Money, OrderId,
@@ -9,13 +9,13 @@ use serde::Deserialize;
 
 use super::amounts;
 
-/// The key of the order's id in the metadata of a payment intent and of a refund.
+/// The metadata key of the order's id, in a payment intent and in a refund.
 pub(super) const ORDER_ID_KEY: &str = "order_id";
 
-/// The key of the refund's number in its metadata.
+/// The metadata key of the refund's number, in a refund.
 pub(super) const REFUND_KEY: &str = "refund";
 
-/// One payment, with all attempts at it.
+/// One payment, with all its attempts.
 #[derive(Debug, Deserialize)]
 pub(super) struct PaymentIntent {
     pub(super) id: PaymentReference,
@@ -24,7 +24,7 @@ pub(super) struct PaymentIntent {
     pub(super) amount: i64,
     /// The authorized amount that can be captured, in Stripe's units.
     pub(super) amount_capturable: Option<i64>,
-    /// What has been collected, in Stripe's units.
+    /// The captured amount, in Stripe's units.
     pub(super) amount_received: Option<i64>,
     pub(super) currency: Option<String>,
     pub(super) last_payment_error: Option<Box<ErrorDetail>>,
@@ -41,7 +41,7 @@ impl PaymentIntent {
         }
     }
 
-    /// The report that money has been collected: how much, where Stripe says so. A person can collect a part by
+    /// Returns the report of a capture, with the amount if Stripe states it. Somebody can capture a part by
     /// hand, at Stripe.
     pub(super) fn captured(self) -> PaymentReport {
         match self.money(self.amount_received) {
@@ -55,26 +55,26 @@ impl PaymentIntent {
     }
 }
 
-/// How far a payment intent is.
+/// The status of a payment intent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum IntentStatus {
-    /// The attempt failed, or there was none.
+    /// The attempt failed, or there was no attempt.
     RequiresPaymentMethod,
     RequiresConfirmation,
-    /// The bank wants to hear from the customer.
+    /// The bank requires the customer to authenticate.
     RequiresAction,
     Processing,
-    /// The money is set aside.
+    /// The money is authorized.
     RequiresCapture,
-    /// The money is collected.
+    /// The money is captured.
     Succeeded,
     Canceled,
     #[serde(other)]
     Unknown,
 }
 
-/// Money on its way back.
+/// A refund of a payment.
 #[derive(Debug, Deserialize)]
 pub(super) struct Refund {
     pub(super) id: PaymentReference,
@@ -83,13 +83,13 @@ pub(super) struct Refund {
     pub(super) amount: Option<i64>,
     pub(super) currency: Option<String>,
     pub(super) payment_intent: Option<Expandable>,
-    /// Why it failed, where that is known.
+    /// Why the refund failed, if known.
     pub(super) failure_reason: Option<String>,
     #[serde(default)]
     pub(super) metadata: Metadata,
 }
 
-/// Another object: its id, or all of it where that was asked for.
+/// A referenced object: its id, or the whole object if the call asked to expand it.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Expandable {
@@ -97,7 +97,7 @@ pub(super) enum Expandable {
     Id(PaymentReference),
 }
 
-/// Money that the customer's bank takes back.
+/// A dispute (chargeback): the customer's bank claims the money back.
 #[derive(Debug, Deserialize)]
 pub(super) struct Dispute {
     pub(super) id: PaymentReference,
@@ -108,7 +108,7 @@ pub(super) struct Dispute {
     pub(super) payment_intent: Option<Expandable>,
 }
 
-/// How far a dispute is. What begins with `warning_` is an inquiry, in which no money moves.
+/// The status of a dispute. A status that begins with `warning_` is an inquiry, in which no money moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum DisputeStatus {
@@ -120,13 +120,13 @@ pub(super) enum DisputeStatus {
     Other,
 }
 
-/// How far a refund is.
+/// The status of a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum RefundStatus {
-    /// It is on its way to the bank.
+    /// The refund is on its way to the bank.
     Pending,
-    /// The customer has to do something for it. Does not happen with cards.
+    /// The customer must act first. This status does not occur with cards.
     RequiresAction,
     Succeeded,
     Failed,
@@ -135,14 +135,14 @@ pub(super) enum RefundStatus {
     Unknown,
 }
 
-/// A page of objects, the newest first.
+/// A page of objects, newest first.
 #[derive(Debug, Deserialize)]
 pub(super) struct Page<T> {
     pub(super) data: Vec<T>,
     pub(super) has_more: bool,
 }
 
-/// What was attached to an object when it was created.
+/// Metadata that was attached to an object at its creation.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Metadata {
     order_id: Option<String>,
@@ -150,7 +150,8 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    /// The order, when it is one of Dabba's. Others may use the account too.
+    /// Returns the order's id, if the object belongs to one of Dabba's orders. Other systems may use the same
+    /// account.
     pub(super) fn order_id(&self) -> Option<OrderId> {
         self.order_id.as_deref()?.parse().ok()
     }
@@ -160,7 +161,7 @@ impl Metadata {
     }
 }
 
-/// What went wrong: the body of an answer that is not a success, or the last failed attempt at a payment.
+/// The error of a response that is not a success, or the last failed attempt at a payment.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ErrorDetail {
@@ -169,12 +170,12 @@ pub(super) struct ErrorDetail {
     pub(super) code: Option<String>,
     pub(super) decline_code: Option<String>,
     pub(super) param: Option<String>,
-    /// For people. May name the customer's token, so it is not passed on.
+    /// A text for humans. It may contain the customer's token, so Dabba does not pass it on.
     pub(super) message: Option<String>,
     pub(super) payment_intent: Option<PaymentIntent>,
 }
 
-/// The body of an answer that is not a success.
+/// The body of a response that is not a success.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct ErrorBody {
     pub(super) error: ErrorDetail,

@@ -1,8 +1,8 @@
-//! What Stripe reports of its own accord.
+//! Stripe's webhook events.
 //!
-//! An event is signed with the secret of the webhook endpoint (`whsec_…`), together with the time of its
-//! sending. Stripe sends events more than once and in any order; the domain takes each report for what it
-//! is worth by then. The events that say something are:
+//! Stripe signs an event, together with its sending time, with the secret of the webhook endpoint
+//! (`whsec_…`). Stripe may send an event several times, and events in any order; the domain decides whether a
+//! report is still news. These events lead to a report:
 //!
 //! | event | report |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | `payment_intent.succeeded` | captured, and how much |
 //! | `payment_intent.payment_failed` | declined |
 //! | `payment_intent.canceled` | voided |
-//! | `refund.created`, `refund.updated`, `refund.failed`, `charge.refund.updated` | refunded when it has succeeded, refused when it has failed or was cancelled; one that Dabba did not make is looked up |
+//! | `refund.created`, `refund.updated`, `refund.failed`, `charge.refund.updated` | refunded if it succeeded, refused if it failed or was cancelled; a refund that Dabba did not request is looked up |
 //! | `charge.dispute.created`, `.updated`, `.closed`, `.funds_withdrawn`, `.funds_reinstated` | the dispute is looked up |
 
 use dabba_domain::{Timestamp, order::PaymentReport};
@@ -25,41 +25,43 @@ use super::{
     objects::{Dispute, ErrorDetail, IntentStatus, PaymentIntent, Refund, RefundStatus},
 };
 
-/// The header with an event's signatures and the time of its sending.
+/// The header with an event's signatures and sending time.
 pub const SIGNATURE_HEADER: &str = "stripe-signature";
 
-/// How far the time of an event's sending may be from now, in either direction. What was recorded on the
-/// way cannot be sent again later.
+/// Maximum difference between an event's sending time and now, in either direction. It prevents a replay of
+/// an event that somebody recorded.
 pub const WEBHOOK_TOLERANCE: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 
-/// How many signatures are tried. While a secret is being replaced there are two.
+/// Maximum number of signatures that are checked. While a secret is being replaced, an event has two.
 const MAX_SIGNATURES: usize = 8;
 
 /// Length of an HMAC-SHA256, in bytes.
 const SIGNATURE_LENGTH: usize = 32;
 
-/// Why an event is not taken.
+/// The reason why an event is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookError {
-    /// The header has no time, or no signature of a scheme that is known here.
-    #[error("the signature header is not understood")]
+    /// The header has no sending time, or no signature of a known scheme.
+    #[error("the signature header must have the form t=SECONDS,v1=SIGNATURE")]
     Header,
-    /// It was not signed with this secret, or was changed on the way.
-    #[error("no signature fits")]
+    /// The event was not signed with this secret, or was changed in transit.
+    #[error("no signature matches the webhook secret")]
     Signature,
-    /// It was signed too long ago, or in the future: an old event that is sent again, or a clock is wrong.
-    #[error("the signature's time is more than {} minutes from now", WEBHOOK_TOLERANCE.as_mins())]
+    /// The event was signed too long ago or in the future: somebody replays an old event, or a clock is
+    /// wrong.
+    #[error("the signature's time is more than {} minutes from the current time", WEBHOOK_TOLERANCE.as_mins())]
     Time,
-    /// It is signed, and is not an event as this version of the API describes it.
-    #[error("the event is not understood")]
+    /// The signature is valid, but the event does not have the form that this version of the API describes.
+    #[error("the event does not have the form that Stripe's API describes")]
     Body,
 }
 
-/// Reads an event that Stripe sends to a webhook endpoint with this secret. `signature_header` is the value
-/// of [`SIGNATURE_HEADER`], `body` the request's body to the byte; its size is limited by the caller.
+/// Reads an event that Stripe sent to a webhook endpoint with this secret. `signature_header` is the value of
+/// [`SIGNATURE_HEADER`]; `body` is the unchanged body of the request. The caller limits its size.
 ///
-/// `None` is an event that says nothing about an order: of another type, or about a payment of somebody
-/// else who uses the same account. It should be answered with success, or Stripe sends it again for days.
+/// Returns `None` if the event concerns no order: the event has another type, or belongs to a payment of
+/// another system that uses the same account. Respond to such an event with success, or Stripe sends it again
+/// for days.
 pub fn read_webhook(
     secret: &str,
     signature_header: &str,
@@ -97,7 +99,7 @@ struct Event<'a> {
     data: EventData<'a>,
 }
 
-/// The object as it was when the event happened.
+/// The object as it was at the time of the event.
 #[derive(Deserialize)]
 struct EventData<'a> {
     #[serde(borrow)]
@@ -123,7 +125,8 @@ fn of_intent(kind: &str, intent: PaymentIntent) -> Option<ProviderNotice> {
     Some(ProviderNotice::Report(order_id, report))
 }
 
-/// A refund that Dabba made names the order. Of every other one Stripe has to be asked.
+/// Returns the notice about a refund. A refund that Dabba requested names the order. Every other refund must
+/// be looked up at Stripe.
 fn of_refund(refund: Refund) -> Option<ProviderNotice> {
     let status = refund.status?;
     let Some((order_id, number)) = refund.metadata.order_id().zip(refund.metadata.refund_number()) else {
@@ -142,7 +145,7 @@ fn of_refund(refund: Refund) -> Option<ProviderNotice> {
     Some(ProviderNotice::Report(order_id, report))
 }
 
-/// Checks that an event comes from Stripe and was sent just now. The signature is an HMAC-SHA256 over the
+/// Verifies that an event comes from Stripe and was sent recently. The signature is an HMAC-SHA256 over the
 /// time, a dot and the body, in hexadecimal digits, under the name `v1`.
 fn verify(secret: &str, header: &str, body: &[u8], now: Timestamp) -> Result<(), WebhookError> {
     let mut time = None;
@@ -161,7 +164,7 @@ fn verify(secret: &str, header: &str, body: &[u8], now: Timestamp) -> Result<(),
     if signatures.is_empty() {
         return Err(WebhookError::Header);
     }
-    // With an empty secret anybody could sign.
+    // Anybody can sign with an empty secret.
     if secret.is_empty() {
         return Err(WebhookError::Signature);
     }
@@ -169,7 +172,7 @@ fn verify(secret: &str, header: &str, body: &[u8], now: Timestamp) -> Result<(),
     mac.update(time.as_bytes());
     mac.update(b".");
     mac.update(body);
-    // Compares in constant time.
+    // `verify_slice` compares in constant time.
     if !signatures.iter().any(|signature| mac.clone().verify_slice(signature).is_ok()) {
         return Err(WebhookError::Signature);
     }

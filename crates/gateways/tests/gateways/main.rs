@@ -1,4 +1,4 @@
-//! Payment providers, behind the engine's port.
+//! Tests of the payment providers behind the engine's port.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

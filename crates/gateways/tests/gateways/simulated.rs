@@ -1,4 +1,4 @@
-//! The provider that moves no money, in the process and over HTTP.
+//! Tests of the simulated provider, in process and over HTTP.
 
 mod client;
 mod health;

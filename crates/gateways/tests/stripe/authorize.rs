@@ -1,4 +1,4 @@
-//! Setting the money aside.
+//! Tests of authorizations.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ async fn authorize(stub: &Stub) -> Outcome {
 }
 
 #[tokio::test]
-async fn the_status_of_the_intent_tells() {
+async fn the_status_of_the_intent_decides() {
     let rows = [
         ("requires_capture", Outcome::authorized()),
         ("processing", Outcome::Pending),
@@ -38,7 +38,7 @@ async fn the_status_of_the_intent_tells() {
 }
 
 #[tokio::test]
-async fn what_failed_is_told_with_its_reason() {
+async fn a_decline_has_its_reason() {
     let mut failed = intent("requires_payment_method");
     failed["last_payment_error"] = json!({ "code": "card_declined", "decline_code": "insufficient_funds" });
     let stub = Stub::start().await.on("POST", CREATE, answer(200, failed)).await;
@@ -46,7 +46,7 @@ async fn what_failed_is_told_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_repeated_call_is_the_same_to_the_byte() {
+async fn a_retry_sends_the_same_bytes() {
     let stub = Stub::start().await.on("POST", CREATE, answer(200, intent("requires_capture"))).await;
     let gateway = stub.gateway();
     for _ in 0..2 {
@@ -80,7 +80,7 @@ async fn a_repeated_call_is_the_same_to_the_byte() {
 }
 
 #[tokio::test]
-async fn amounts_go_out_in_the_units_of_stripe() {
+async fn amounts_are_sent_in_the_units_of_stripe() {
     for (minor, currency, sent) in
         [(1_250, "JPY", "1250"), (5, "ISK", "500"), (5, "UGX", "500"), (5_120, "KWD", "5120")]
     {
@@ -88,7 +88,7 @@ async fn amounts_go_out_in_the_units_of_stripe() {
         stub.gateway().authorize(&payment_of("authorize", minor, currency), &token()).await.unwrap();
         assert_eq!(form(&stub.requests().await[0])["amount"], sent, "{currency}");
     }
-    // What Stripe can never be told is a decline, and no reason to try again.
+    // If Stripe does not accept the amount or the currency, the payment is declined without a retry.
     for (minor, currency) in [(5_124, "KWD"), (501, "MGA"), (100, "XAU")] {
         let stub = Stub::start().await;
         let answer = stub.gateway().authorize(&payment_of("authorize", minor, currency), &token()).await;
@@ -98,7 +98,7 @@ async fn amounts_go_out_in_the_units_of_stripe() {
 }
 
 #[tokio::test]
-async fn what_is_no_success_is_told_apart() {
+async fn each_failure_has_its_outcome() {
     let card = |code: &str, decline_code: Value| {
         let members = json!({
             "type": "card_error",
@@ -159,17 +159,17 @@ async fn what_is_no_success_is_told_apart() {
 }
 
 #[tokio::test]
-async fn an_error_says_where_to_look() {
+async fn an_error_names_code_parameter_and_request() {
     let members = json!({ "type": "invalid_request_error", "code": "parameter_missing", "param": "amount" });
     let stub = Stub::start().await.on("POST", CREATE, answer(403, error(members))).await;
     let error = stub.gateway().authorize(&payment("authorize"), &token()).await.unwrap_err();
-    let text = "Stripe answered 403, type invalid_request_error, code parameter_missing, parameter amount, \
+    let text = "Stripe responded with 403, type invalid_request_error, code parameter_missing, parameter amount, \
                 request req_1";
     assert_eq!(error, GatewayError::Refused(text.to_owned()));
 }
 
 #[tokio::test]
-async fn a_stored_answer_is_not_taken_for_the_present() {
+async fn a_stored_response_is_not_treated_as_current() {
     let declined = error(json!({
         "type": "card_error",
         "code": "expired_card",
@@ -194,9 +194,10 @@ async fn a_stored_answer_is_not_taken_for_the_present() {
     }
 }
 
-/// Nobody knows whether it was carried out, so it is neither told nor asked for with another key.
+/// Only Stripe knows whether the call was carried out. The client neither reports a result nor uses another
+/// key.
 #[tokio::test]
-async fn a_stored_server_error_stays_open() {
+async fn a_stored_server_error_stays_unavailable() {
     let stored = replay(500, error(json!({ "type": "api_error" })));
     let stub = Stub::start().await.on("POST", CREATE, stored).await;
     assert_eq!(authorize(&stub).await, Outcome::Unavailable);
@@ -204,7 +205,7 @@ async fn a_stored_server_error_stays_open() {
 }
 
 #[tokio::test]
-async fn what_is_not_from_the_api_is_no_answer() {
+async fn a_response_from_elsewhere_is_unavailable() {
     let padded = format!("{}{}", intent("requires_capture"), " ".repeat(2 * 1024 * 1024));
     let rows = [
         ("not JSON", ResponseTemplate::new(200).set_body_string("<html>")),
@@ -222,7 +223,7 @@ async fn what_is_not_from_the_api_is_no_answer() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_no_answer() {
+async fn a_refused_connection_is_unavailable() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);

@@ -1,4 +1,4 @@
-//! Asking Stripe about what changed there without Dabba.
+//! Tests of lookups at Stripe of changes that Dabba did not cause.
 
 use dabba_domain::{
     OrderId,
@@ -16,7 +16,8 @@ fn named(id: &str) -> PaymentReference {
     PaymentReference::new(id).unwrap()
 }
 
-/// What is found, and that Stripe is asked once, for the payment with it.
+/// Returns the result of a lookup, and verifies that the client makes one call that includes the payment
+/// intent.
 async fn found(
     object: ProviderObject,
     path: &str,
@@ -84,7 +85,7 @@ async fn a_dispute_is_found_with_its_order() {
 }
 
 #[tokio::test]
-async fn what_is_of_no_order_is_nothing() {
+async fn an_object_without_an_order_is_ignored() {
     let mut foreign = intent("succeeded");
     foreign["metadata"] = json!({});
     for intent in [foreign, json!("pi_not_expanded"), Value::Null] {
@@ -96,7 +97,7 @@ async fn what_is_of_no_order_is_nothing() {
 }
 
 #[tokio::test]
-async fn without_an_answer_nothing_is_known() {
+async fn a_failed_lookup_is_an_error() {
     for status in [404, 500] {
         let stub = Stub::start().await.on("GET", REFUND, answer(status, error(json!({})))).await;
         assert!(stub.gateway().look_up(&ProviderObject::Refund(named("re_9"))).await.is_err(), "{status}");

@@ -1,4 +1,4 @@
-//! Collecting the money that is set aside, and letting go of it.
+//! Tests of captures and voids.
 
 use dabba_domain::order::PaymentReport;
 use dabba_engine::PaymentGateway as _;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::stub::{INTENT, Outcome, Stub, answer, error, form, intent, payment, pounds, reference, replay};
 
-/// The two calls, with what each comes to when it does what it should.
+/// The two calls, each with the intent's status after success.
 const CALLS: [(&str, &str); 2] = [("capture", "succeeded"), ("cancel", "canceled")];
 
 fn path(call: &str) -> String {
@@ -22,7 +22,7 @@ async fn end(stub: &Stub, call: &str) -> Outcome {
     Outcome::of(answer)
 }
 
-/// What Stripe answers when the intent is further than the call expects.
+/// Returns Stripe's response if the intent's state does not permit the call.
 fn unexpected(state: &Value) -> Value {
     error(json!({
         "type": "invalid_request_error",
@@ -35,7 +35,7 @@ async fn with_intent(stub: Stub, status: &str) -> Stub {
     stub.on("GET", &format!("/v1/payment_intents/{INTENT}"), answer(200, intent(status))).await
 }
 
-/// States of an intent that was authorized, with what they mean afterwards.
+/// Returns the states of a previously authorized intent, with the expected outcomes.
 fn states() -> [(&'static str, Outcome); 5] {
     [
         ("succeeded", Outcome::captured()),
@@ -47,7 +47,7 @@ fn states() -> [(&'static str, Outcome); 5] {
 }
 
 #[tokio::test]
-async fn the_status_of_the_intent_tells() {
+async fn the_status_of_the_intent_decides() {
     for (call, _) in CALLS {
         for (status, expected) in states() {
             let stub = Stub::start().await.on("POST", &path(call), answer(200, intent(status))).await;
@@ -57,7 +57,7 @@ async fn the_status_of_the_intent_tells() {
 }
 
 #[tokio::test]
-async fn the_whole_is_asked_for_with_the_key_of_the_step() {
+async fn the_whole_amount_is_requested_with_the_key_of_the_step() {
     for ((call, done), step) in CALLS.into_iter().zip(["capture", "void"]) {
         let stub = Stub::start().await.on("POST", &path(call), answer(200, intent(done))).await;
         for _ in 0..2 {
@@ -71,18 +71,18 @@ async fn the_whole_is_asked_for_with_the_key_of_the_step() {
 }
 
 #[tokio::test]
-async fn a_payment_that_is_further_is_no_error() {
+async fn a_payment_in_a_later_state_is_not_an_error() {
     for (call, _) in CALLS {
         for (status, expected) in states() {
             let refused = answer(400, unexpected(&intent(status)));
             let stub = Stub::start().await.on("POST", &path(call), refused).await;
             assert_eq!(end(&stub, call).await, expected, "{call} {status}");
-            // The error does not always hold the intent.
+            // The error does not always include the intent.
             let refused = answer(400, error(json!({ "code": "charge_expired_for_capture" })));
             let stub = with_intent(Stub::start().await.on("POST", &path(call), refused).await, status).await;
             assert_eq!(end(&stub, call).await, expected, "{call} {status}");
         }
-        // Nothing in the payment's state explains the refusal.
+        // The state of the payment does not explain the refusal.
         let refused = answer(400, unexpected(&intent("requires_capture")));
         let stub = Stub::start().await.on("POST", &path(call), refused).await;
         assert_eq!(end(&stub, call).await, Outcome::Refused, "{call}");
@@ -90,7 +90,7 @@ async fn a_payment_that_is_further_is_no_error() {
 }
 
 #[tokio::test]
-async fn what_is_no_success_is_told_apart() {
+async fn each_failure_has_its_outcome() {
     let rows = [
         (400, json!({ "type": "idempotency_error" }), Outcome::Refused),
         (400, json!({ "type": "invalid_request_error", "code": "lock_timeout" }), Outcome::Unavailable),
@@ -104,7 +104,7 @@ async fn what_is_no_success_is_told_apart() {
         for (status, members, expected) in &rows {
             let refused = answer(*status, error(members.clone()));
             let stub = Stub::start().await.on("POST", &path(call), refused).await;
-            // Not asked for the payment's state, which explains none of these.
+            // The client must not read the payment's state, because it explains none of these failures.
             let stub = with_intent(stub, "succeeded").await;
             assert_eq!(end(&stub, call).await, *expected, "{call} {status} {members}");
         }
@@ -112,7 +112,7 @@ async fn what_is_no_success_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_part_that_was_collected_by_hand_is_told() {
+async fn a_partial_capture_by_hand_is_reported() {
     let mut part = intent("succeeded");
     part["amount_received"] = 1_000.into();
     let stub = Stub::start().await.on("POST", &path("cancel"), answer(400, unexpected(&part))).await;
@@ -121,7 +121,7 @@ async fn a_part_that_was_collected_by_hand_is_told() {
 }
 
 #[tokio::test]
-async fn a_stored_answer_is_not_taken_for_the_present() {
+async fn a_stored_response_is_not_treated_as_current() {
     for (call, _) in CALLS {
         for stored in [
             replay(200, intent("processing")),
@@ -138,9 +138,9 @@ async fn a_stored_answer_is_not_taken_for_the_present() {
     }
 }
 
-/// A key with a stored failure would never do anything else.
+/// A retry with the same key would always return the stored failure.
 #[tokio::test]
-async fn what_a_stored_answer_did_not_do_is_done_without_a_key() {
+async fn a_stored_failure_is_followed_by_a_call_without_a_key() {
     for (call, done) in CALLS {
         let stub = with_intent(Stub::start().await, "requires_capture").await;
         let keyed = wiremock::Mock::given(wiremock::matchers::path(path(call)))

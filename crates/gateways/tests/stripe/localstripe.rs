@@ -1,5 +1,6 @@
-//! The client against localstripe, an implementation of Stripe's API by others. It knows no idempotency keys
-//! and gives no codes with its refusals, so that what is repeated is found out from the payment's state.
+//! Tests the client against localstripe, an independent implementation of Stripe's API. localstripe supports
+//! no idempotency keys and returns no codes with its refusals, so the client detects a repeated call from the
+//! payment's state.
 
 use std::{net::TcpListener, process::Stdio, time::Duration};
 
@@ -25,30 +26,30 @@ use tokio::{
 
 use crate::stub::{SECRET_KEY, gateway, order_id, payment, payment_of, pounds};
 
-/// Names the executable.
+/// The environment variable that names the executable of localstripe.
 const EXECUTABLE: &str = "LOCALSTRIPE";
 
 const WEBHOOK_SECRET: &str = "whsec_local";
 
-/// Until it listens, and until it sends an event.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Timeout for the start of localstripe, and for an event.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Largest request that is passed on, in bytes.
+/// Maximum size of a request that the proxy forwards, in bytes.
 const MAX_REQUEST_SIZE: usize = 1024 * 1024;
 
 struct Localstripe {
     url: String,
     http: reqwest::Client,
-    /// Stopped when this is dropped.
+    /// The process is killed when this value is dropped.
     _process: Child,
 }
 
 impl Localstripe {
     async fn start() -> Self {
         let executable = std::env::var(EXECUTABLE).unwrap();
-        // Free a moment ago, and nobody else has a reason to take it.
+        // The port was free a moment ago, and no other process is likely to use it.
         let port = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
         let process = Command::new(executable)
             .args(["--from-scratch", "--port", &port.to_string()])
@@ -64,7 +65,7 @@ impl Localstripe {
                 sleep(PROBE_INTERVAL).await;
             }
         };
-        timeout(PATIENCE, listens).await.unwrap();
+        timeout(TIMEOUT, listens).await.unwrap();
         it
     }
 
@@ -81,7 +82,7 @@ impl Localstripe {
     }
 }
 
-/// Serves on a free port, and gives its address.
+/// Serves on a free port and returns the address.
 async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -89,7 +90,7 @@ async fn serve(router: Router) -> String {
     format!("http://{address}")
 }
 
-/// Passes all on but the one parameter that localstripe refuses because it does not know it.
+/// Forwards a request without the one parameter that localstripe refuses because it does not know it.
 async fn without_unknown_parameter(State(url): State<String>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, MAX_REQUEST_SIZE).await.unwrap();
@@ -107,7 +108,7 @@ async fn without_unknown_parameter(State(url): State<String>, request: Request) 
 
 type Event = (String, Bytes);
 
-async fn take_event(
+async fn receive_event(
     State(events): State<UnboundedSender<Event>>,
     headers: HeaderMap,
     body: Bytes,
@@ -117,9 +118,9 @@ async fn take_event(
     StatusCode::OK
 }
 
-/// The next event, read as if it came at once.
+/// Returns the notice of the next event. The reader's clock is set to the event's sending time.
 async fn next_report(events: &mut UnboundedReceiver<Event>) -> Option<ProviderNotice> {
-    let (signature, body) = timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+    let (signature, body) = timeout(TIMEOUT, events.recv()).await.unwrap().unwrap();
     let (time, _) = signature.strip_prefix("t=").unwrap().split_once(',').unwrap();
     let now = Timestamp::from_second(time.parse().unwrap()).unwrap();
     read_webhook(WEBHOOK_SECRET, &signature, &body, now).unwrap()
@@ -129,7 +130,7 @@ async fn authorize(gateway: &StripeGateway, token: &str) -> PaymentReport {
     let token = PaymentToken::new(token).unwrap();
     match gateway.authorize(&payment("authorize"), &token).await.unwrap() {
         GatewayAnswer::Report(report) => report,
-        GatewayAnswer::Pending => panic!("it is not decided"),
+        GatewayAnswer::Pending => panic!("the authorization must not be pending"),
     }
 }
 
@@ -140,7 +141,7 @@ async fn authorized(gateway: &StripeGateway) -> PaymentReference {
     }
 }
 
-async fn is_collected_once(gateway: &StripeGateway, reference: &PaymentReference) {
+async fn payment_is_captured_once(gateway: &StripeGateway, reference: &PaymentReference) {
     let captured = GatewayAnswer::Report(PaymentReport::CapturedFor {
         reference: reference.clone(),
         money: pounds(1_250),
@@ -151,7 +152,7 @@ async fn is_collected_once(gateway: &StripeGateway, reference: &PaymentReference
     assert_eq!(gateway.void(&payment("void"), reference).await, Ok(captured));
 }
 
-async fn is_given_back_in_two_parts(
+async fn payment_is_refunded_in_two_parts(
     server: &Localstripe,
     gateway: &StripeGateway,
     reference: &PaymentReference,
@@ -166,7 +167,7 @@ async fn is_given_back_in_two_parts(
     assert_eq!(amounts, [625, 625]);
 }
 
-async fn is_let_go_of_once(gateway: &StripeGateway) {
+async fn payment_is_voided_once(gateway: &StripeGateway) {
     let reference = authorized(gateway).await;
     let voided = GatewayAnswer::Report(PaymentReport::Voided { reference: reference.clone() });
     for _ in 0..2 {
@@ -174,7 +175,7 @@ async fn is_let_go_of_once(gateway: &StripeGateway) {
     }
 }
 
-async fn is_declined(server: &Localstripe, gateway: &StripeGateway) {
+async fn payment_is_declined(server: &Localstripe, gateway: &StripeGateway) {
     let declined = authorize(gateway, "pm_card_chargeCustomerFail").await;
     assert_eq!(declined, PaymentReport::Declined { reason: DeclineReason::CardDeclined });
     let card = [
@@ -194,18 +195,18 @@ async fn is_declined(server: &Localstripe, gateway: &StripeGateway) {
 async fn money_moves_once_at_another_implementation() {
     let server = Localstripe::start().await;
     let (sender, mut events) = unbounded_channel();
-    let endpoint = serve(Router::new().fallback(take_event).with_state(sender)).await;
+    let endpoint = serve(Router::new().fallback(receive_event).with_state(sender)).await;
     server.post("/_config/webhooks/dabba", &[("url", &endpoint), ("secret", WEBHOOK_SECRET)]).await;
     let proxy = Router::new().fallback(without_unknown_parameter).with_state(server.url.clone());
     let gateway = gateway(&serve(proxy).await);
 
     let reference = authorized(&gateway).await;
-    is_collected_once(&gateway, &reference).await;
+    payment_is_captured_once(&gateway, &reference).await;
     let report = PaymentReport::CapturedFor { reference: reference.clone(), money: pounds(1_250) };
     let expected = ProviderNotice::Report(order_id(), report);
     while next_report(&mut events).await != Some(expected.clone()) {}
 
-    is_given_back_in_two_parts(&server, &gateway, &reference).await;
-    is_let_go_of_once(&gateway).await;
-    is_declined(&server, &gateway).await;
+    payment_is_refunded_in_two_parts(&server, &gateway, &reference).await;
+    payment_is_voided_once(&gateway).await;
+    payment_is_declined(&server, &gateway).await;
 }

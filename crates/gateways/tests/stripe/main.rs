@@ -1,5 +1,6 @@
-//! The client of Stripe against a server that gives the answers that Stripe's API reference describes, and
-//! the reader of its webhooks. `localstripe` speaks with another implementation of the API, on request.
+//! Tests of the Stripe client against a stub server with the responses that Stripe's API reference describes,
+//! and tests of the webhook reader. The module `localstripe` tests against another implementation of the API,
+//! on request.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

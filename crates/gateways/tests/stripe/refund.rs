@@ -1,4 +1,4 @@
-//! Giving money back.
+//! Tests of refunds.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ fn page(refunds: &[Value], has_more: bool) -> Value {
     json!({ "object": "list", "data": refunds, "has_more": has_more, "url": REFUNDS })
 }
 
-/// A payment of which the first refund has been made.
+/// Returns a stub for a payment whose first refund exists.
 async fn refunded_once() -> Stub {
     let by_hand = json!({ "id": "re_0", "status": "succeeded", "metadata": {} });
     let earlier = [object("re_1", "1", "succeeded"), by_hand];
@@ -65,7 +65,7 @@ fn statuses() -> [(&'static str, Outcome); 6] {
 }
 
 #[tokio::test]
-async fn the_status_of_the_refund_tells() {
+async fn the_status_of_the_refund_decides() {
     for (status, expected) in statuses() {
         let stub = refunded_once().await.on("POST", REFUNDS, answer(200, object("re_2", "2", status))).await;
         assert_eq!(refund(&stub).await, expected, "{status}");
@@ -73,7 +73,7 @@ async fn the_status_of_the_refund_tells() {
 }
 
 #[tokio::test]
-async fn the_amount_is_asked_for_with_the_key_of_the_step() {
+async fn the_amount_is_requested_with_the_key_of_the_step() {
     let stub = refunded_once().await.on("POST", REFUNDS, answer(200, object("re_2", "2", "succeeded"))).await;
     refund(&stub).await;
     let requests = stub.requests().await;
@@ -91,9 +91,10 @@ async fn the_amount_is_asked_for_with_the_key_of_the_step() {
     assert_eq!(form(&requests[1]), expected);
 }
 
-/// Also when the key of the first call has been forgotten long ago.
+/// Proves that an existing refund is not requested again, even after Stripe has forgotten the key of the
+/// first call.
 #[tokio::test]
-async fn what_was_made_before_is_not_made_again() {
+async fn an_existing_refund_is_not_requested_again() {
     for (status, expected) in statuses() {
         let refunds = [object("re_3", "3", "succeeded"), object("re_2", "2", status)];
         let stub = Stub::start().await.on("GET", REFUNDS, answer(200, page(&refunds, false))).await;
@@ -103,7 +104,7 @@ async fn what_was_made_before_is_not_made_again() {
 }
 
 #[tokio::test]
-async fn it_is_looked_for_on_all_pages() {
+async fn all_pages_are_searched_for_the_refund() {
     let stub = Stub::start().await;
     let next = Mock::given(matchers::query_param("starting_after", "re_3"));
     let last = answer(200, page(&[object("re_2", "2", "succeeded")], false));
@@ -115,7 +116,7 @@ async fn it_is_looked_for_on_all_pages() {
 }
 
 #[tokio::test]
-async fn the_search_has_an_end() {
+async fn the_search_is_limited() {
     let endless = page(&[object("re_3", "3", "succeeded")], true);
     let stub = Stub::start().await.on("GET", REFUNDS, answer(200, endless)).await;
     assert_eq!(refund(&stub).await, Outcome::Refused);
@@ -123,7 +124,7 @@ async fn the_search_has_an_end() {
 }
 
 #[tokio::test]
-async fn what_is_no_success_is_told_apart() {
+async fn each_failure_has_its_outcome() {
     let rows = [
         (400, json!({ "code": "charge_already_refunded" }), refused(RefundFailureReason::NothingLeft)),
         (
@@ -155,16 +156,16 @@ async fn what_is_no_success_is_told_apart() {
     }
 }
 
-/// Nothing is asked for while it is not known what was made.
+/// Proves that the client requests no refund while it does not know which refunds exist.
 #[tokio::test]
-async fn without_the_list_nothing_is_made() {
+async fn no_refund_is_requested_without_the_list() {
     let stub = Stub::start().await.on("GET", REFUNDS, answer(500, error(json!({})))).await;
     assert_eq!(refund(&stub).await, Outcome::Unavailable);
     assert_eq!(stub.calls().await, ["GET /v1/refunds"]);
 }
 
 #[tokio::test]
-async fn a_stored_answer_is_not_taken_for_the_present() {
+async fn a_stored_response_is_not_treated_as_current() {
     let stored = replay(200, object("re_2", "2", "pending"));
     let stub = refunded_once().await.on("POST", REFUNDS, stored).await;
     let stub = stub.on("GET", "/v1/refunds/re_2", answer(200, object("re_2", "2", "failed"))).await;
@@ -176,9 +177,9 @@ async fn a_stored_answer_is_not_taken_for_the_present() {
     assert_eq!(stub.calls().await, ["GET /v1/refunds", "POST! /v1/refunds"]);
 }
 
-/// Proves that the reason that Stripe gives for a failure is passed on.
+/// Proves that Stripe's reason for a failed refund becomes the reason of the report.
 #[tokio::test]
-async fn why_a_refund_failed_is_told() {
+async fn the_reason_of_a_failed_refund_is_reported() {
     let rows = [
         ("lost_or_stolen_card", RefundFailureReason::CardClosed),
         ("expired_or_canceled_card", RefundFailureReason::CardClosed),
@@ -197,9 +198,10 @@ async fn why_a_refund_failed_is_told() {
     }
 }
 
-/// Proves that a refund that Stripe can never be told exactly is refused without a call, and never rounded.
+/// Proves that a refund that Stripe's units cannot express exactly is refused without a call and never
+/// rounded.
 #[tokio::test]
-async fn what_stripe_cannot_be_told_is_refused() {
+async fn an_amount_that_stripe_does_not_accept_is_refused() {
     for (minor, currency) in [(1_234, "KWD"), (150, "MGA"), (100, "XAU")] {
         let stub = Stub::start().await.on("GET", REFUNDS, answer(200, page(&[], false))).await;
         let payment = payment_of("refund-2", minor, currency);

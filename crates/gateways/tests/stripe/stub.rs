@@ -1,4 +1,4 @@
-//! A server that answers as Stripe does, and what is sent to it.
+//! A stub server with Stripe's responses, which records the requests.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,15 +11,15 @@ use dabba_gateways::stripe::{StripeConfig, StripeGateway};
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
 
-/// Never in an error, although Stripe's messages may repeat it.
+/// The secret key. No error may show it, although Stripe's messages may repeat it.
 pub(crate) const SECRET_KEY: &str = "sk_test_51NeverShown";
 
-/// Never in an error either.
+/// The payment token. No error may show it.
 pub(crate) const TOKEN: &str = "pm_NeverShown";
 
 pub(crate) const INTENT: &str = "pi_3Mabc";
 
-/// What a call comes to, without the texts of errors.
+/// The result of a call, without the texts of errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Report(PaymentReport),
@@ -45,7 +45,7 @@ impl Outcome {
         Self::Report(PaymentReport::Declined { reason })
     }
 
-    /// Also checks that the error shows no secret.
+    /// Converts the result of a call. Verifies that the error shows no secret.
     pub(crate) fn of(answer: Result<GatewayAnswer, GatewayError>) -> Self {
         let text = format!("{answer:?}");
         assert!(!text.contains("NeverShown"), "{text}");
@@ -74,7 +74,7 @@ pub(crate) fn order_id() -> OrderId {
     OrderId::generate(Timestamp::UNIX_EPOCH, Bucket::FIRST, 0)
 }
 
-/// A step of paying 12.50 pounds.
+/// Returns a step of a payment of 12.50 pounds.
 pub(crate) fn payment(step: &str) -> Payment {
     payment_of(step, 1_250, "GBP")
 }
@@ -89,7 +89,7 @@ pub(crate) fn payment_of(step: &str, minor: i64, currency: &str) -> Payment {
     }
 }
 
-/// A payment intent, with some of the fields that are not read.
+/// Returns a payment intent, including some fields that the client does not read.
 pub(crate) fn intent(status: &str) -> Value {
     json!({
         "id": INTENT,
@@ -108,7 +108,7 @@ pub(crate) fn intent(status: &str) -> Value {
     })
 }
 
-/// The body of an error, with a message that repeats what nobody is to see.
+/// Returns the body of an error. Its message contains secrets that the client must not show.
 pub(crate) fn error(members: Value) -> Value {
     let mut error = members;
     if error.get("message").is_none() {
@@ -121,7 +121,7 @@ pub(crate) fn answer(status: u16, body: Value) -> ResponseTemplate {
     ResponseTemplate::new(status).insert_header("request-id", "req_1").set_body_json(body)
 }
 
-/// The stored answer to an earlier call.
+/// Returns the stored response to an earlier call.
 pub(crate) fn replay(status: u16, body: Value) -> ResponseTemplate {
     answer(status, body).insert_header("idempotent-replayed", "true")
 }
@@ -133,7 +133,7 @@ impl Stub {
         Self(MockServer::start().await)
     }
 
-    /// Answers calls of this method and path.
+    /// Sets the response to calls with this method and path.
     pub(crate) async fn on(self, method: &str, path: &str, answer: ResponseTemplate) -> Self {
         let mock = Mock::given(matchers::method(method)).and(matchers::path(path));
         mock.respond_with(answer).mount(&self.0).await;
@@ -148,7 +148,7 @@ impl Stub {
         self.0.received_requests().await.unwrap()
     }
 
-    /// The methods and paths of what was sent, with `!` where an idempotency key was.
+    /// Returns the methods and paths of the requests. `!` marks a request with an idempotency key.
     pub(crate) async fn calls(&self) -> Vec<String> {
         let requests = self.requests().await;
         let call = |it: &Request| {
@@ -166,7 +166,7 @@ pub(crate) fn gateway(base_url: &str) -> StripeGateway {
     StripeGateway::new(config).unwrap()
 }
 
-/// The fields of a form.
+/// Returns the fields of a form.
 pub(crate) fn form(request: &Request) -> BTreeMap<String, String> {
     let query = String::from_utf8(request.body.clone()).unwrap();
     let url = reqwest::Url::parse(&format!("http://form.test/?{query}")).unwrap();

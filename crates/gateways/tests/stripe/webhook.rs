@@ -1,4 +1,4 @@
-//! What Stripe reports of its own accord.
+//! Tests of Stripe's webhooks.
 
 use dabba_domain::{
     Timestamp,
@@ -52,16 +52,16 @@ fn refund(status: &str) -> Value {
     json!({ "id": "re_1", "status": status, "metadata": { "order_id": order_id(), "refund": "3" } })
 }
 
-/// Computed with `openssl dgst -sha256 -hmac whsec_current`.
+/// The signature was computed with `openssl dgst -sha256 -hmac whsec_current`.
 #[test]
-fn a_signature_from_elsewhere_fits() {
+fn a_signature_of_openssl_is_accepted() {
     let body = br#"{"type":"charge.refunded","data":{"object":{}}}"#;
     let header = "t=1800000000,v1=81f43108cd7fa6398c540cce909d578c7a0f15311b743b7feec3737defa13c4f";
     assert_eq!(read_webhook(SECRET, header, body, now()), Ok(None));
 }
 
 #[test]
-fn events_say_what_has_become_of_a_payment() {
+fn events_become_reports() {
     let reference = reference();
     let mut failed = intent("requires_payment_method");
     failed["last_payment_error"] = json!({ "code": "expired_card" });
@@ -98,16 +98,17 @@ fn events_say_what_has_become_of_a_payment() {
 
 /// Proves that a partial capture by hand is reported with its amount.
 #[test]
-fn a_part_that_was_collected_by_hand_is_told() {
+fn a_partial_capture_by_hand_is_reported() {
     let mut part = intent("succeeded");
     part["amount_received"] = 1_000.into();
     let report = PaymentReport::CapturedFor { reference: reference(), money: pounds(1_000) };
     assert_eq!(read("payment_intent.succeeded", &part), Ok(Some(ProviderNotice::Report(order_id(), report))));
 }
 
-/// Proves that Stripe is asked about what does not name an order: refunds in the dashboard, and disputes.
+/// Proves that an event that names no order leads to a lookup at Stripe: refunds in the dashboard, and
+/// disputes.
 #[test]
-fn what_names_no_order_is_asked_for() {
+fn an_event_without_an_order_is_looked_up() {
     let reference = |id: &str| dabba_domain::order::PaymentReference::new(id).unwrap();
     let by_hand = json!({ "id": "re_9", "status": "succeeded", "metadata": {}, "payment_intent": "pi_1" });
     for kind in ["refund.created", "refund.updated", "refund.failed", "charge.refund.updated"] {
@@ -123,7 +124,7 @@ fn what_names_no_order_is_asked_for() {
 }
 
 #[test]
-fn payments_of_others_say_nothing() {
+fn payments_of_other_systems_are_ignored() {
     for metadata in [json!({}), json!(null), json!({ "order_id": "6735" }), json!({ "refund": "1" })] {
         let mut payment = intent("succeeded");
         payment["metadata"] = metadata.clone();
@@ -140,7 +141,7 @@ fn payments_of_others_say_nothing() {
 }
 
 #[test]
-fn what_is_signed_and_not_understood_is_an_error() {
+fn a_signed_event_that_cannot_be_parsed_is_an_error() {
     assert_eq!(read("payment_intent.succeeded", &json!({ "id": "pi_1" })), Err(WebhookError::Body));
     for body in ["", "[]", "{}", "{\"type\":\"payment_intent.succeeded\"}", "\u{feff}"] {
         let answer = read_webhook(SECRET, &header(SECRET, now(), body.as_bytes()), body.as_bytes(), now());
@@ -149,12 +150,13 @@ fn what_is_signed_and_not_understood_is_an_error() {
 }
 
 #[test]
-fn only_what_is_signed_with_the_secret_is_taken() {
+fn only_events_with_a_valid_signature_are_accepted() {
     let body = event("payment_intent.succeeded", &intent("succeeded"));
     let time = now().as_second();
     let good = signature(SECRET, now(), &body);
     let former = signature(FORMER_SECRET, now(), &body);
-    let is_taken = |header: &str| read_webhook(SECRET, header, &body, now()).map(|report| report.is_some());
+    let is_accepted =
+        |header: &str| read_webhook(SECRET, header, &body, now()).map(|report| report.is_some());
     let signature_error = Err(WebhookError::Signature);
     let header_error = Err(WebhookError::Header);
     let rows = [
@@ -162,7 +164,7 @@ fn only_what_is_signed_with_the_secret_is_taken() {
         (format!("t={time}, v1={good}"), Ok(true)),
         (format!("v1={good},t={time}"), Ok(true)),
         (format!("t={time},v1={}", good.to_uppercase()), Ok(true)),
-        // While the secret is being replaced.
+        // Two signatures, as while the secret is being replaced.
         (format!("t={time},v1={former},v1={good}"), Ok(true)),
         (format!("t={time},v1=junk,v1={good},v0={former}"), Ok(true)),
         (format!("t={time},v1={former}"), signature_error),
@@ -177,21 +179,21 @@ fn only_what_is_signed_with_the_secret_is_taken() {
         (String::new(), header_error),
     ];
     for (header, expected) in rows {
-        assert_eq!(is_taken(&header), expected, "{header}");
+        assert_eq!(is_accepted(&header), expected, "{header}");
     }
     let mut changed = body.clone();
     *changed.last_mut().unwrap() = b' ';
     let answer = read_webhook(SECRET, &header(SECRET, now(), &body), &changed, now());
     assert_eq!(answer, Err(WebhookError::Signature));
     let answer = read_webhook("", &header("", now(), &body), &body, now());
-    assert_eq!(answer, Err(WebhookError::Signature), "an endpoint without a secret");
+    assert_eq!(answer, Err(WebhookError::Signature), "an empty secret must be refused");
 }
 
 #[test]
-fn only_what_was_sent_just_now_is_taken() {
+fn only_recent_events_are_accepted() {
     let body = event("payment_intent.succeeded", &intent("succeeded"));
     let second = SignedDuration::from_secs(1);
-    for (age, is_taken) in [
+    for (age, is_accepted) in [
         (SignedDuration::ZERO, true),
         (WEBHOOK_TOLERANCE, true),
         (-WEBHOOK_TOLERANCE, true),
@@ -203,7 +205,7 @@ fn only_what_was_sent_just_now_is_taken() {
         let answer = read_webhook(SECRET, &header, &body, now());
         assert_eq!(
             answer.map(|report| report.is_some()),
-            is_taken.then_some(true).ok_or(WebhookError::Time),
+            is_accepted.then_some(true).ok_or(WebhookError::Time),
             "{age}"
         );
     }
@@ -211,13 +213,13 @@ fn only_what_was_sent_just_now_is_taken() {
 
 proptest! {
     #[test]
-    fn junk_is_never_taken(header in any::<String>(), body in any::<Vec<u8>>()) {
+    fn junk_is_never_accepted(header in any::<String>(), body in any::<Vec<u8>>()) {
         prop_assert!(read_webhook(SECRET, &header, &body, now()).is_err());
     }
 
-    /// Closer to what is looked for than what comes of nothing.
+    /// Generates headers that are closer to a valid header than random text.
     #[test]
-    fn a_header_that_is_almost_right_is_never_taken(
+    fn an_almost_valid_header_is_never_accepted(
         time in any::<i64>(),
         names in proptest::collection::vec("(t|v1|v0|)", 0..12),
         value in "[0-9a-fA-FéG=]{0,70}",
@@ -228,7 +230,7 @@ proptest! {
         prop_assert!(read_webhook(SECRET, &header, &body, now()).is_err());
     }
 
-    /// What is signed may still be anything.
+    /// Proves that a signed body with any content is read or refused without a panic.
     #[test]
     fn a_signed_body_is_read_or_refused(kind in "(payment_intent.succeeded|refund.updated)", text in any::<String>()) {
         let body = event(&kind, &json!({ "id": text, "status": text, "amount": 1, "metadata": { "order_id": text } }));

@@ -1,16 +1,17 @@
-//! What an audit remembers at most. Where there is more, it reads several times.
+//! Limits of the data that an audit keeps in memory. Above a limit, the audit reads the data several times.
 
-/// How much is remembered at once.
+/// The limits of the data in memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Orders whose tasks are looked for, but for those of a page. Each takes about a hundred bytes.
+    /// Maximum number of orders whose tasks are searched at once, plus one page. Each takes about a hundred
+    /// bytes.
     pub(super) waiting: usize,
-    /// Orders of a customer at a restaurant that were placed under a key. Each takes about thirty bytes.
+    /// Maximum number of orders with a key of one customer at one restaurant. Each takes about thirty bytes.
     pub(super) placed: usize,
 }
 
 impl Bounds {
-    /// A few megabytes.
+    /// Needs a few megabytes.
     pub(super) const DEFAULT: Self = Self { waiting: 50_000, placed: 100_000 };
 }
 
@@ -28,7 +29,8 @@ mod tests {
     use super::*;
     use crate::audit::{Audit, AuditOptions, Code, Report};
 
-    /// A store in which every seventh order was placed under two keys, and every fifth one has lost its task.
+    /// Returns a store in which every seventh order was placed under two keys and every fifth order has lost
+    /// its task.
     async fn damaged(world: &mut World) -> (Arc<dyn Store>, TempDir, [HashSet<OrderId>; 2]) {
         let directory = tempfile::tempdir().unwrap();
         let store = dabba_testkit::sqlite_in(directory.path())().await;
@@ -67,9 +69,9 @@ mod tests {
         audit.run().await.unwrap()
     }
 
-    /// Proves that what an audit finds does not depend on how much it remembers.
+    /// Proves that the findings of an audit do not depend on the limits of its memory.
     #[tokio::test]
-    async fn the_same_is_found_whatever_is_remembered() {
+    async fn the_findings_do_not_depend_on_the_bounds() {
         let mut world = World::new(41);
         let (store, _directory, [twice, taskless]) = damaged(&mut world).await;
         let bounds = [1, 2, 7, 50].map(|most| Bounds { waiting: most, placed: most });

@@ -1,10 +1,11 @@
-//! Whether every idempotency key of an order leads to an order and a version that it has had, and no two keys
-//! made the same order. Keys of other resources are counted; these resources have no history to compare with.
+//! Checks of idempotency keys: every key of an order names an order and a version that the order has had, and
+//! no two keys placed the same order. Keys of other resources are only counted, because these resources have
+//! no history.
 //!
-//! An order is placed under one key at most, its customer's. Keys come by account and restaurant, so
-//! those that placed the same order come near each other: only the orders of one customer at one
-//! restaurant have to be remembered. Where these are too many, their keys are read again, several times,
-//! and each time another part of the orders is remembered.
+//! An order is placed under at most one key, its customer's. Keys are sorted by account and restaurant, so
+//! keys that placed the same order are close to each other, and the auditor needs to remember only the orders
+//! of one customer at one restaurant. If there are too many, the auditor reads their keys again several
+//! times, and remembers another part of the orders each time.
 
 use std::collections::HashSet;
 
@@ -16,22 +17,22 @@ use dabba_store::{AuditStore, OrderStore, ScopedKey, StoredClaim};
 
 use super::{Audit, AuditError, Code, Finding, PAGE, is_full, orders_by_id, whole};
 
-/// An account, and a restaurant, if the key has one. Scopes come in their order.
+/// An account, and a restaurant if the key has one. Keys are sorted by scope.
 type Scope = (AccountId, Option<RestaurantId>);
 
 const fn scope_of(key: &ScopedKey) -> Scope {
     (key.account_id, key.restaurant_id)
 }
 
-fn described((account_id, restaurant_id): Scope) -> String {
+fn describe_scope((account_id, restaurant_id): Scope) -> String {
     match restaurant_id {
         Some(restaurant_id) => format!("account {account_id} at restaurant {restaurant_id}"),
         None => format!("account {account_id} at no restaurant"),
     }
 }
 
-/// Whether a key that led an order to this version placed it. One in cash, or of nothing, is confirmed in the same
-/// step; so no answer contains its first version.
+/// Returns whether a key with this version of the order placed the order. An order in cash or with a total of
+/// zero is confirmed in the same step, so no response contains its first version.
 fn places(order: &Order, version: u32) -> bool {
     let when_placed = match order.details.payment_method {
         PaymentMethod::Cash => 2,
@@ -41,14 +42,14 @@ fn places(order: &Order, version: u32) -> bool {
     version <= when_placed
 }
 
-/// The orders that keys of one scope placed.
+/// The orders that the keys of one scope placed.
 struct Placed {
     scope: Scope,
-    /// The last key before the scope, if there is one.
+    /// The last key before the scope, if any.
     behind: Option<ScopedKey>,
-    /// How many keys placed one.
+    /// Number of keys that placed an order.
     keys: usize,
-    /// Empty, when there are more than may be.
+    /// The orders; empty if there are more than the limit.
     seen: HashSet<OrderId>,
     twice: Vec<OrderId>,
 }
@@ -69,7 +70,7 @@ impl Placed {
 }
 
 impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
-    /// Looks at every key.
+    /// Audits all keys.
     pub(super) async fn walk_claims(&mut self) -> Result<(), AuditError> {
         let mut after: Option<ScopedKey> = None;
         let mut placed: Option<Placed> = None;
@@ -86,7 +87,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
                 if order.is_some_and(|order| places(&order, record.version)) {
                     if placed.as_ref().is_none_or(|placed| placed.scope != scope_of(&key)) {
                         let left = placed.replace(Placed::new(scope_of(&key), after));
-                        large.extend(left.and_then(|left| self.leave(left)));
+                        large.extend(left.and_then(|left| self.finish_scope(left)));
                     }
                     let placed = placed.get_or_insert_with(|| Placed::new(scope_of(&key), None));
                     placed.remember(order_id, self.bounds.placed);
@@ -97,14 +98,14 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
                 break;
             }
         }
-        large.extend(placed.and_then(|left| self.leave(left)));
+        large.extend(placed.and_then(|left| self.finish_scope(left)));
         for placed in large {
             self.walk_scope(&placed).await?;
         }
         Ok(())
     }
 
-    /// A page of keys, each with its order, and whether it is the last one.
+    /// Returns a page of keys, each with its order, and whether the page is the last one.
     async fn claims_behind(
         &self,
         after: Option<&ScopedKey>,
@@ -120,34 +121,37 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
         Ok((page.into_iter().map(with_order).collect(), is_last))
     }
 
-    /// The order was read after the key, so it has the version that the key names, if it ever had.
+    /// Checks a key against its order. The order was read after the key, so it has reached every version that
+    /// a key can name.
     fn judge_claim(&mut self, key: &ScopedKey, order_id: OrderId, version: u32, order: Option<&Order>) {
         let ScopedKey { account_id, restaurant_id, .. } = key;
         let Some(order) = order else {
-            return self.found(Code::KeyOrder, key, order_id, "names it, and there is no such order");
+            return self.found(Code::KeyOrder, key, order_id, "names this order, which does not exist");
         };
         let details = &order.details;
         if !(1..=order.version).contains(&version) {
-            let text = format!("led it to version {version}; it has had 1 to {}", order.version);
+            let text =
+                format!("names version {version} of this order, which has versions 1 to {}", order.version);
             self.found(Code::KeyVersion, key, order_id, &text);
         }
         if Some(details.restaurant_id) != *restaurant_id {
-            let text = format!("names it; it is an order of restaurant {}", details.restaurant_id);
+            let text = format!("names this order, which belongs to restaurant {}", details.restaurant_id);
             self.found(Code::KeyOrder, key, order_id, &text);
         }
         if places(order, version) && details.customer_id != *account_id {
-            let text = format!("placed it; it is an order of account {}", details.customer_id);
+            let text = format!("placed this order, which belongs to account {}", details.customer_id);
             self.found(Code::KeyAccount, key, order_id, &text);
         }
     }
 
     fn found(&mut self, code: Code, key: &ScopedKey, order_id: OrderId, text: &str) {
-        let text = format!("a key of {} {text}", described(scope_of(key)));
+        let text = format!("a key of {} {text}", describe_scope(scope_of(key)));
         self.report.add(Finding::new(code, order_id, text));
     }
 
-    /// Reports what was placed twice in a scope that is read. Answers it, when that is not known yet.
-    fn leave(&mut self, placed: Placed) -> Option<Placed> {
+    /// Reports the orders of a finished scope that were placed twice. Returns the scope if it is too large to
+    /// know that yet.
+    fn finish_scope(&mut self, placed: Placed) -> Option<Placed> {
         if placed.keys > self.bounds.placed {
             return Some(placed);
         }
@@ -158,11 +162,12 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
     }
 
     fn placed_twice(&mut self, scope: Scope, order_id: OrderId) {
-        let text = format!("two keys of {} placed it", described(scope));
+        let text = format!("two keys of {} placed this order", describe_scope(scope));
         self.report.add(Finding::new(Code::PlacedTwice, order_id, text));
     }
 
-    /// Reads the keys of a scope once for each part of its orders, and reports those that were placed twice.
+    /// Reads the keys of a large scope once for each part of its orders, and reports the orders that were
+    /// placed twice.
     async fn walk_scope(&mut self, placed: &Placed) -> Result<(), AuditError> {
         let Placed { scope, behind, keys, .. } = placed;
         let parts = u128::try_from(keys.div_ceil(self.bounds.placed)).unwrap_or(u128::MAX);
@@ -173,7 +178,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
                 let (page, is_last) = self.claims_behind(after.as_ref()).await?;
                 let is_beyond = page.last().is_some_and(|(last, _)| scope_of(&last.key) > *scope);
                 for (StoredClaim { key, record }, order) in page {
-                    // The last digits of an id are random.
+                    // The last bits of an id are random, so they divide the orders evenly.
                     if let Some(order) = order.filter(|order| places(order, record.version))
                         && scope_of(&key) == *scope
                         && order.id.uuid().as_u128() % parts == part

@@ -1,21 +1,21 @@
-//! What an audit can find, each kind with a code that scripts and people can rely on.
+//! The kinds of findings, each with a stable code for scripts and humans.
 
 use std::fmt::{self, Write as _};
 
 use serde::{Serialize, Serializer};
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Something is stored that must never be.
+    /// Stored data violates an invariant.
     Breach,
-    /// What is stored may be, but somebody should look at it.
+    /// The stored data is valid, but an operator should look at it.
     Warning,
 }
 
 impl Severity {
-    /// Its name in reports.
+    /// Returns the name of the severity in reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Breach => "breach",
@@ -36,22 +36,22 @@ macro_rules! codes {
             /// Every code.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The code as it is written. It never changes its meaning.
+            /// Returns the code as text. The meaning of a code never changes.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }
 
-            /// Whether it is a breach or a warning.
+            /// Returns whether the code is a breach or a warning.
             pub const fn severity(self) -> Severity {
                 match self { $(Self::$variant => Severity::$severity),+ }
             }
 
-            /// The invariant that is broken, by its number in `docs/ARCHITECTURE.md`; empty for a warning.
+            /// Returns the number of the violated invariant in `docs/ARCHITECTURE.md`; empty for a warning.
             pub const fn invariant(self) -> &'static str {
                 match self { $(Self::$variant => $invariant),+ }
             }
 
-            /// What it means, in a sentence.
+            /// Returns the meaning of the code, in a sentence.
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($meaning),+).trim_start()),+ }
             }
@@ -60,130 +60,131 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The database file is damaged: its structure, or a row that refers to a row that is not there. The rest is looked at
-    /// as far as it can be read.
+    /// The database file is damaged: its structure is broken, or a row refers to a row that does not exist.
+    /// The audit reads the rest as far as possible.
     StorageDamaged "storage_damaged" Breach "I2",
     /// The order has no events.
     HistoryMissing "history_missing" Breach "I4",
     /// The stored events cannot be decoded.
     HistoryUnreadable "history_unreadable" Breach "I4",
-    /// A newer version of Dabba wrote something about the order that this version does not understand. Only the numbering
-    /// of its events is checked.
+    /// A newer version of Dabba wrote data of the order that this version does not know. The audit checks
+    /// only the numbering of the order's events.
     WrittenByNewer "written_by_newer" Warning "",
     /// The events are not numbered 1, 2, 3, … without a gap.
     HistoryNumbering "history_numbering" Breach "I4",
-    /// An event among the order's own says that it is another order's.
+    /// An event of the order names another order.
     HistoryForeign "history_foreign" Breach "I4",
-    /// The first event is not that it was placed, or a later one is.
+    /// The first event is not `placed`, or a later event is.
     HistoryStart "history_start" Breach "I4",
     /// The order's version is not the number of its events.
     HistoryVersion "history_version" Breach "I4",
-    /// An event is earlier than the one before it.
+    /// An event is earlier than the event before it.
     HistoryTime "history_time" Breach "I4",
-    /// The order is not what its events make it.
+    /// The stored order differs from the result of its events.
     StateDiffers "state_differs" Breach "I4",
     /// The order is not in its restaurant's bucket.
     WrongBucket "wrong_bucket" Breach "I3",
-    /// A move that does not exist from the status in which the order was.
+    /// A move that does not exist for the status of the order.
     IllegalMove "illegal_move" Breach "I5",
-    /// A move by somebody who may not make it in that status.
+    /// A move by an actor who may not make it in that status.
     IllegalActor "illegal_actor" Breach "I5",
-    /// Something other than a step of its payment happened after the order had come to its end.
+    /// An event other than a step of the payment happened after the end of the order.
     MovedAfterEnd "moved_after_end" Breach "I5",
-    /// It expired before its deadline, to be paid or to be accepted.
+    /// The order expired before its payment deadline or its acceptance deadline.
     ExpiredEarly "expired_early" Breach "I5",
-    /// It is paid by card, and was confirmed while the money was not set aside.
+    /// The order is paid by card and was confirmed before the money was authorized.
     ConfirmedUnpaid "confirmed_unpaid" Breach "I5",
-    /// A step of the payment by card that does not follow from where the payment was.
+    /// A step of a card payment that does not follow from the state of the payment.
     IllegalPayment "illegal_payment" Breach "I5",
-    /// An early end names items as unavailable that are not in the order, names one twice, or names some for another
-    /// reason.
+    /// A rejection or cancellation names items as unavailable that are not in the order, names an item twice,
+    /// or names items although its reason is another one.
     ItemsNamed "items_named" Breach "I5",
-    /// A line's total is not its quantity times its unit price, or its options cost more than the whole.
+    /// The total of a line is not quantity × unit price, or its options cost more than the unit price.
     LineTotal "line_total" Breach "I6",
     /// The subtotal is not the sum of the lines.
     Subtotal "subtotal" Breach "I6",
     /// The total is not subtotal + tax + delivery fee + tip − discount.
     Total "total" Breach "I6",
-    /// The money was set aside more than once.
+    /// The money was authorized more than once.
     AuthorizedTwice "authorized_twice" Breach "I8",
-    /// Money was collected by card that was not set aside.
+    /// Money was captured by card without an authorization.
     CapturedUnauthorized "captured_unauthorized" Breach "I8",
-    /// The money was collected more than once.
+    /// The money was captured more than once.
     CapturedTwice "captured_twice" Breach "I8",
-    /// Cash was collected before the food was handed over.
+    /// Cash was captured before the food was handed over.
     CapturedEarly "captured_early" Breach "I8",
-    /// More was collected than the total.
+    /// More than the total was captured.
     CapturedTooMuch "captured_too_much" Breach "I8",
-    /// Less was collected than the total: by card at any time, in cash when the food was handed over.
+    /// Less than the total was captured: by card at any time, in cash when the food was handed over.
     CapturedTooLittle "captured_too_little" Breach "I8",
-    /// More was given back than was collected, or is more with what is about to be.
+    /// The refunds, including pending ones, exceed the captured amount.
     RefundedTooMuch "refunded_too_much" Breach "I8",
     /// A refund does not have the next number.
     RefundNumber "refund_number" Breach "I8",
-    /// A refund by card was paid or refused that was not waiting for that, or is not the one that was; or one was
-    /// reversed that had not been paid.
+    /// A card refund was paid or refused that was not pending or that differs from the pending refund, or a
+    /// refund was reversed that was not paid.
     RefundUnrequested "refund_unrequested" Breach "I8",
-    /// Refunds are for more of a line than was ordered, for none of it, or for a line that is not there.
+    /// Refunds are for a larger quantity of a line than was ordered, for a quantity of zero, or for a line
+    /// that does not exist.
     RefundLines "refund_lines" Breach "I8",
-    /// The order ended before the customer had it, and money of theirs is still here, with no refund on
-    /// its way.
+    /// The order ended early, and money of the customer is left without a pending refund.
     MoneyKept "money_kept" Breach "I8",
-    /// The payment status does not fit what was collected and given back.
+    /// The payment status does not match the captured and refunded amounts.
     PaymentStatus "payment_status" Breach "I8",
-    /// The entries of a posting of its ledger do not sum to zero.
+    /// The entries of a posting in the ledger do not add up to zero.
     LedgerSum "ledger_sum" Breach "I8",
-    /// Its ledger does not give everyone what its events make theirs.
+    /// The balances in the ledger differ from the balances that follow from the events.
     LedgerDiffers "ledger_differs" Breach "I8",
-    /// The payment provider has set money aside for the order more than once, or collected it.
+    /// The payment provider authorized or captured money for the order more than once.
     GatewayTwice "gateway_twice" Breach "I8",
-    /// The payment provider has collected or given back what the order does not say, or knows no payment
-    /// of it.
+    /// The payment provider captured or refunded an amount that does not match the order, or has no payment
+    /// for the order.
     GatewayDiffers "gateway_differs" Breach "I8",
-    /// The order's payment is void or failed, and the payment provider still has money set aside for it.
+    /// The payment of the order is void or failed, but the payment provider still holds an authorization.
     GatewayHolds "gateway_holds" Breach "I8",
-    /// There is a task for the order, and no such order.
+    /// A task refers to an order that does not exist.
     TaskWithoutOrder "task_without_order" Breach "I3",
-    /// A task is not in its order's bucket.
+    /// A task is not in the bucket of its order.
     TaskBucket "task_bucket" Breach "I3",
-    /// It waits for something, and there is no task that will do it.
+    /// The order waits for a step, and no task will carry it out.
     TaskMissing "task_missing" Breach "I3",
-    /// A key names an order that there is not, or that is another restaurant's.
+    /// A key names an order that does not exist or that belongs to another restaurant.
     KeyOrder "key_order" Breach "I1",
     /// A key names a version that the order has not had.
     KeyVersion "key_version" Breach "I1",
-    /// A key placed the order, and is not its customer's.
+    /// A key placed the order but belongs to another account than the order.
     KeyAccount "key_account" Breach "I1",
     /// Two keys placed the same order.
     PlacedTwice "placed_twice" Breach "I1",
-    /// Of a limited item there are fewer than none.
+    /// The stock of a limited item is negative.
     Oversold "oversold" Breach "I7",
-    /// An early end says that stock went back that may not, or keeps stock that must go back.
+    /// A rejection, cancellation or expiry returns stock that it must not return, or keeps stock that it must
+    /// return.
     StockReturned "stock_returned" Breach "I7",
-    /// It waits for the restaurant, long after the time for an answer.
+    /// The order is unanswered long after its acceptance deadline.
     Unanswered "unanswered" Warning "",
-    /// It waits for its payment by card, long after the time for it.
+    /// The card payment is open long after its deadline.
     Unpaid "unpaid" Warning "",
-    /// The kitchen has been at it for long.
+    /// The order has been in preparation for too long.
     Unready "unready" Warning "",
-    /// It has been ready for long, and nobody came for it.
+    /// The order has been ready for too long without being picked up.
     NotPickedUp "not_picked_up" Warning "",
-    /// It has been on its way for long.
+    /// The order has been out for delivery for too long.
     Undelivered "undelivered" Warning "",
-    /// It ended early, and long after that it is not certain that no money is set aside for it.
+    /// The order ended early long ago, and its card authorization may still exist.
     PaymentOpen "payment_open" Warning "",
-    /// It was delivered long ago, and its payment by card has not been collected.
+    /// The order was delivered long ago, and its card payment is not captured.
     Uncaptured "uncaptured" Warning "",
-    /// The payment provider has collected or given back money, and the order has not learnt of it for long.
+    /// The payment provider captured or refunded money long ago, and the order does not know it.
     GatewayAhead "gateway_ahead" Warning "",
-    /// It ended early, and the payment provider refused to give the money back, or a refund failed late: somebody
-    /// else has to give it back.
+    /// The order ended early, and the payment provider refused the refund, or the refund failed later: an
+    /// operator must refund the money in another way.
     RefundRefused "refund_refused" Warning "",
-    /// A task should have been done long ago.
+    /// A task is overdue.
     TaskOverdue "task_overdue" Warning "",
-    /// A task has failed too often and was put aside.
+    /// A task has failed too often and is parked.
     TaskParked "task_parked" Warning "",
-    /// A person has to look at it: a review is not resolved.
+    /// A review task is open: an operator must handle and resolve it.
     ReviewOpen "review_open" Warning "",
 }
 
@@ -199,13 +200,13 @@ impl Serialize for Code {
     }
 }
 
-/// The codes as a Markdown table, for the documentation.
+/// Returns the codes as a Markdown table for the documentation.
 pub fn table() -> String {
     let mut text = String::from("| code | | invariant | meaning |\n|---|---|---|---|\n");
     for code in Code::ALL {
         let (severity, invariant) = (code.severity().as_str(), code.invariant());
         let invariant = if invariant.is_empty() { "–" } else { invariant };
-        // Writing to a String cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(text, "| `{code}` | {severity} | {invariant} | {} |", code.meaning());
     }
     text

@@ -1,4 +1,4 @@
-//! Whether the payment provider did what an order says, and nothing else.
+//! Checks that the payment provider did exactly what the order says.
 
 use async_trait::async_trait;
 use dabba_domain::{
@@ -9,30 +9,30 @@ use dabba_gateways::simulated::ledger::Summary;
 
 use super::{AuditOptions, Code, Findings};
 
-/// What a payment provider has done, by its own account.
+/// The payment provider's own records.
 #[async_trait]
 pub trait GatewayLedger: Send + Sync {
-    /// What it has done for an order; `None` when it was never asked for anything. The error is a text for
-    /// whoever audits.
+    /// Returns what the provider did for an order; `None` if it never received a call for the order. The
+    /// error is a text for the operator.
     async fn summary(&self, order_id: OrderId) -> Result<Option<GatewaySummary>, String>;
 }
 
-/// What a payment provider has done for an order. Amounts are in minor units of the order's currency.
+/// The provider's totals for an order. Amounts are in minor units of the order's currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GatewaySummary {
-    /// What was set aside, all in all.
+    /// Total of the authorized amounts.
     pub authorized: i64,
-    /// What was collected.
+    /// Total of the captured amounts.
     pub captured: i64,
-    /// Sum of the refunds that were not reversed.
+    /// Total of the refunds that did not fail.
     pub refunded: i64,
-    /// Sum of the refunds that were reversed because they failed later.
+    /// Total of the refunds that failed after they had succeeded.
     pub returned: i64,
-    /// What was set aside and let go of without being collected.
+    /// Total of the voided amounts.
     pub voided: i64,
-    /// How often money was set aside.
+    /// Number of authorizations.
     pub authorizations: u32,
-    /// How often money was collected.
+    /// Number of captures.
     pub captures: u32,
 }
 
@@ -44,10 +44,10 @@ impl From<Summary> for GatewaySummary {
     }
 }
 
-/// Compares an order with what the provider had done when it was asked, which was after the order was read.
+/// Compares an order with the provider's totals, which were read after the order.
 ///
-/// An order learns of a step when it is done. So the provider may be ahead of it by the step that is under
-/// way, and never behind.
+/// The order records a step after the provider has carried it out. So the provider may be ahead of the order
+/// by the step in progress, and never behind.
 pub(super) fn check(
     order: &Order,
     summary: Option<GatewaySummary>,
@@ -55,22 +55,22 @@ pub(super) fn check(
     findings: &mut Findings,
 ) {
     let done = summary.unwrap_or_default();
-    for (count, what) in [(done.authorizations, "set aside"), (done.captures, "collected")] {
+    for (count, what) in [(done.authorizations, "authorized"), (done.captures, "captured")] {
         if count > 1 {
-            findings.add(Code::GatewayTwice, format!("the payment provider has {what} money {count} times"));
+            findings.add(Code::GatewayTwice, format!("the payment provider {what} money {count} times"));
         }
     }
     if order.payment_reference.is_some() && done.authorizations == 0 {
-        let text = "its payment was authorized, and the payment provider knows of none";
+        let text = "its payment was authorized, but the payment provider has no payment";
         findings.add(Code::GatewayDiffers, text);
     }
-    let captured = compare("collected", done.captured, order.captured, 0, uncollected(order), findings);
+    let captured = compare("captured", done.captured, order.captured, 0, uncollected(order), findings);
     let unknown = returned_unknown(order, done.returned);
-    let refunded = compare("given back", done.refunded, order.refunded, unknown, pending(order), findings);
+    let refunded = compare("refunded", done.refunded, order.refunded, unknown, pending(order), findings);
     let is_long_ago = options.now.duration_since(order.updated_at) > options.payment_open_after;
-    if (captured == Place::Ahead || refunded == Place::Ahead) && is_long_ago {
+    if (captured == Relation::Ahead || refunded == Relation::Ahead) && is_long_ago {
         let text = format!(
-            "the payment provider has collected {} and given back {}; the order knows of {} and {}",
+            "the payment provider captured {} and refunded {}; the order records {} and {}",
             done.captured,
             done.refunded,
             order.captured.minor(),
@@ -79,39 +79,50 @@ pub(super) fn check(
         findings.add(Code::GatewayAhead, text);
     }
     let left = i128::from(done.authorized) - i128::from(done.captured) - i128::from(done.voided);
-    // While it is not over, that it is to be let go of is known.
+    // While the payment is still open, a void is expected and may be pending.
     let is_over = matches!(order.payment_status, PaymentStatus::Voided | PaymentStatus::Failed);
     if is_over && left > 0 {
-        let text = format!("its payment is {}, and the provider has {left} set aside", order.payment_status);
+        let text = format!(
+            "its payment is {}, but the payment provider still holds an authorization of {left}",
+            order.payment_status
+        );
         findings.add(Code::GatewayHolds, text);
     }
 }
 
-/// Where the provider is, beside the order.
+/// The state of the provider in comparison with the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Level,
+enum Relation {
+    Equal,
     Ahead,
-    /// Nowhere where it could be.
-    Apart,
+    /// The amounts contradict each other.
+    Inconsistent,
 }
 
-/// Compares an amount. The provider may have done `more` than the order knows, or a part of it; and so much `less`
-/// where something came back of which the order does not know.
-fn compare(what: &str, done: i64, known: Amount, less: i128, more: i128, findings: &mut Findings) -> Place {
+/// Compares an amount. The provider may have moved up to `more` than the order records, and up to `less` less
+/// if refunds failed that the order does not know.
+fn compare(
+    what: &str,
+    done: i64,
+    known: Amount,
+    less: i128,
+    more: i128,
+    findings: &mut Findings,
+) -> Relation {
     let (done, known) = (i128::from(done), i128::from(known.minor()));
     if done == known {
-        Place::Level
+        Relation::Equal
     } else if (known - less..=known + more).contains(&done) {
-        Place::Ahead
+        Relation::Ahead
     } else {
-        let text = format!("{known} was {what} by the order, {done} by the payment provider");
+        let text =
+            format!("{known} was {what} according to the order, {done} according to the payment provider");
         findings.add(Code::GatewayDiffers, text);
-        Place::Apart
+        Relation::Inconsistent
     }
 }
 
-/// What came back to the provider of refunds that failed late, and of which the order does not know yet.
+/// Returns the amount of refunds that failed late and of which the order does not know yet.
 fn returned_unknown(order: &Order, returned: i64) -> i128 {
     let failed = order.refunds.iter();
     let failed = failed.filter(|state| matches!(state.status, RefundStatus::Failed | RefundStatus::Reversed));
@@ -119,7 +130,7 @@ fn returned_unknown(order: &Order, returned: i64) -> i128 {
     (i128::from(returned) - known).max(0)
 }
 
-/// What may be collected that the order does not know of yet.
+/// Returns the amount that may be captured without the order knowing it yet.
 fn uncollected(order: &Order) -> i128 {
     match order.payment_status {
         PaymentStatus::Pending | PaymentStatus::Authorized => order.details.amounts.total.minor().into(),
@@ -127,7 +138,7 @@ fn uncollected(order: &Order) -> i128 {
     }
 }
 
-/// What may be given back that the order does not know of yet.
+/// Returns the amount that may be refunded without the order knowing it yet.
 fn pending(order: &Order) -> i128 {
     let pending = order.refunds.iter().filter(|state| state.status == RefundStatus::Pending);
     pending.map(|state| i128::from(state.refund.amount.minor())).sum()

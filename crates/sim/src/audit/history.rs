@@ -1,4 +1,4 @@
-//! Whether an order's events are a history, a legal one, and lead to the order that is stored.
+//! Checks that the events of an order are a legal history that leads to the stored order.
 
 use std::{fmt, sync::Arc};
 
@@ -20,7 +20,7 @@ pub(super) fn check(order: &Order, events: &[RecordedEvent], findings: &mut Find
     let (home, restaurant_home) = (order.id.bucket(), order.details.restaurant_id.bucket());
     if home != restaurant_home {
         let text = format!(
-            "it is in bucket {}; its restaurant {} is in {}",
+            "the order is in bucket {}, its restaurant {} in bucket {}",
             home.number(),
             order.details.restaurant_id,
             restaurant_home.number()
@@ -37,32 +37,32 @@ pub(super) fn check(order: &Order, events: &[RecordedEvent], findings: &mut Find
     }
 }
 
-/// What can be judged of an order of which a newer program wrote something: its events are numbered without a gap up to
-/// its version, and the first one places it.
+/// Checks an order with data of a newer version, as far as possible: its events are numbered without a gap up
+/// to its version, and the first event places the order.
 pub(super) fn check_numbering(order: &Order, events: &[RecordedEvent], findings: &mut Findings) {
     if begin(order, events, findings).is_some() {
         check_version(order, events, findings);
     }
 }
 
-/// Whether the order is at the version of its last event.
+/// Checks that the order's version is the version of its last event.
 fn check_version(order: &Order, events: &[RecordedEvent], findings: &mut Findings) -> bool {
     let fits = u32::try_from(events.len()) == Ok(order.version);
     if !fits {
-        let text = format!("it is at version {}, and has {} events", order.version, events.len());
+        let text = format!("it is at version {} but has {} events", order.version, events.len());
         findings.add(Code::HistoryVersion, text);
     }
     fits
 }
 
-/// Whether these can be events of one order at all, and if so the order as it was placed.
+/// Checks that the events can be the history of one order. Returns the order as it was placed, or `None`.
 fn begin<'a>(order: &Order, events: &'a [RecordedEvent], findings: &mut Findings) -> Option<Replay<'a>> {
     let Some(first) = events.first() else {
-        findings.add(Code::HistoryMissing, format!("it is at version {}, and has no events", order.version));
+        findings.add(Code::HistoryMissing, format!("it is at version {} but has no events", order.version));
         return None;
     };
     if let Some(foreign) = events.iter().find(|event| event.order_id != order.id) {
-        let text = format!("its event {} says that it belongs to {}", foreign.version, foreign.order_id);
+        let text = format!("its event {} names order {}", foreign.version, foreign.order_id);
         findings.add(Code::HistoryForeign, text);
         return None;
     }
@@ -87,7 +87,7 @@ fn begin<'a>(order: &Order, events: &'a [RecordedEvent], findings: &mut Findings
     Some(Replay::new(first, details))
 }
 
-/// An order in words that are the auditor's own, as its events make it.
+/// The order that the auditor computes from the events.
 struct Replay<'a> {
     details: &'a Arc<OrderDetails>,
     placed_at: Timestamp,
@@ -97,8 +97,8 @@ struct Replay<'a> {
     acceptance_deadline: Option<Timestamp>,
     ready_by: Option<Timestamp>,
     closure: Option<Closure>,
-    /// Who made it so, with the last event, that what is collected has to go back: by ending the order early,
-    /// or by collecting after that.
+    /// The actor of the last event, if that event requires a refund: it ended the order early after a
+    /// capture, or it captured after the early end.
     unwound_by: Option<Actor>,
     payment: Payment,
 }
@@ -119,22 +119,23 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Judges an event, and takes it for what it says, so that one wrong move is found once.
+    /// Checks an event and applies it even if it is wrong, so that one wrong move causes one finding.
     fn step(&mut self, recorded: &RecordedEvent, findings: &mut Findings) {
         let RecordedEvent { version, at, actor, event, .. } = recorded;
         if *at < self.updated_at {
-            let text = format!("event {version} is of {at}, the one before it of {}", self.updated_at);
+            let text =
+                format!("event {version} is dated {at}, before the previous event at {}", self.updated_at);
             findings.add(Code::HistoryTime, text);
         }
         let in_cash = self.details.payment_method == PaymentMethod::Cash;
-        // When and by whom cash is collected is judged by when the food was handed over.
+        // The time and actor of a capture in cash are checked with the delivery.
         if !(in_cash && matches!(event, Event::PaymentCaptured { .. })) {
             self.judge(recorded, findings);
         }
         self.payment.step(recorded, self.status, findings);
         self.updated_at = *at;
         let had_ended = self.closure.is_some();
-        self.take(event, actor);
+        self.apply(event, actor);
         let unwinds = matches!(event, Event::PaymentCaptured { .. }) || !had_ended;
         self.unwound_by = (unwinds && self.closure.is_some()).then_some(*actor);
     }
@@ -151,11 +152,14 @@ impl<'a> Replay<'a> {
         match position.judge(event, actor) {
             Ok(()) => {}
             Err(Illegal::Move) => {
-                let text = format!("event {version} is {name}, which nobody may do while it is {status}");
+                let text =
+                    format!("event {version} is {name}, which is not possible while the order is {status}");
                 findings.add(Code::IllegalMove, text);
             }
             Err(Illegal::Actor) => {
-                let text = format!("event {version} is {name} by {by}, who may not while it is {status}");
+                let text = format!(
+                    "event {version} is {name} by {by}, who may not do that while the order is {status}"
+                );
                 findings.add(Code::IllegalActor, text);
             }
             Err(Illegal::AfterEnd) => {
@@ -168,14 +172,14 @@ impl<'a> Replay<'a> {
         returns::judge(self.details, self.status, recorded, findings);
     }
 
-    /// Whether those who have to bear an early end bear it: everyone, but for an admin's cancellation of what
-    /// the restaurant has begun, which the platform bears. Staff state no other bearer for it, nor for other refunds but
-    /// the restaurant.
+    /// Checks who bears an early end. Everyone bears it, except that the platform bears an admin's
+    /// cancellation of an order that the restaurant has begun. Staff cannot name another bearer for an early
+    /// end, and can name only the restaurant for other refunds.
     fn judge_bearer(&self, recorded: &RecordedEvent, findings: &mut Findings) {
         let RecordedEvent { version, actor, event, .. } = recorded;
         let (bearer, is_right) = match event {
             Event::Cancelled { borne_by, .. } => match borne_by {
-                // Cancellations once did not say so.
+                // Older cancellations do not name a bearer.
                 RefundBearer::Everyone => return,
                 RefundBearer::Platform => (borne_by, self.is_begun_and_by_admin(actor)),
                 RefundBearer::Restaurant => (borne_by, false),
@@ -186,7 +190,7 @@ impl<'a> Replay<'a> {
             Event::RefundRequested(refund) | Event::Refunded(refund)
                 if matches!(actor, Actor::Restaurant { .. }) =>
             {
-                // Staff once named the restaurant for orders that ended early, too.
+                // Older refunds by staff name the restaurant also for orders that ended early.
                 let is_right = refund.borne_by == RefundBearer::Restaurant
                     || (self.closure.is_some() && self.may_bear_the_end(refund.borne_by, actor));
                 (&refund.borne_by, is_right)
@@ -194,8 +198,10 @@ impl<'a> Replay<'a> {
             _ => return,
         };
         if !is_right {
-            let text =
-                format!("event {version}, {}, is borne by {bearer}, who may not bear it", event.name());
+            let text = format!(
+                "event {version}, {}, names {bearer} as the bearer, which is not allowed",
+                event.name()
+            );
             findings.add(Code::IllegalPayment, text);
         }
     }
@@ -204,11 +210,12 @@ impl<'a> Replay<'a> {
         matches!(by, Actor::Admin { .. }) && self.ready_by.is_some()
     }
 
-    /// Whether this may be the bearer of what goes back because the order ended early, by this actor's refund.
+    /// Returns whether this may be the bearer of an actor's refund because of an early end.
     fn may_bear_the_end(&self, bearer: RefundBearer, actor: &Actor) -> bool {
         match &self.closure {
-            // Cancellations once did not say who bears them. What was captured before, the admin's own decision
-            // refunded at the platform's cost; what was captured after, the system at everyone's.
+            // Older cancellations do not name a bearer. The platform bears the refund that the admin's own
+            // decision caused for an earlier capture. Everyone bears the refund that the system caused for a
+            // later capture.
             Some(Closure::Cancelled { by, borne_by: RefundBearer::Everyone, .. })
                 if self.is_begun_and_by_admin(by) =>
             {
@@ -220,36 +227,38 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Whether an event that is about a deadline is about the one that holds, and not before its time.
+    /// Checks that an event about a deadline names the order's deadline, and is not too early.
     fn judge_deadline(&self, version: u32, at: Timestamp, event: &Event, findings: &mut Findings) {
         let status = self.status;
         let (deadline, awaited) = match status {
             OrderStatus::Created => (self.details.payment_deadline, Awaited::Payment),
             OrderStatus::Confirmed => (self.acceptance_deadline, Awaited::Restaurant),
-            // There is no such move from anywhere else.
+            // No other status has such a move.
             _ => return,
         };
         match event {
             Event::AcceptanceDue { acceptance_deadline } if deadline != Some(*acceptance_deadline) => {
-                let text =
-                    format!("event {version} warns of the deadline {acceptance_deadline}, not of its own");
+                let text = format!(
+                    "event {version} warns of the deadline {acceptance_deadline}, which is not the order's deadline"
+                );
                 findings.add(Code::IllegalMove, text);
             }
             Event::Expired { waited_for, .. } if *waited_for != awaited => {
                 let text = format!(
-                    "event {version} says that it waited for the {waited_for:?} while it was {status}"
+                    "event {version} says that the order waited for {waited_for:?} while it was {status}"
                 );
                 findings.add(Code::IllegalMove, text);
             }
             Event::Expired { .. } => match deadline {
                 Some(deadline) if at >= deadline => {}
                 Some(deadline) => {
-                    let text = format!("it expired at {at}; there was time until {deadline}");
+                    let text = format!("it expired at {at}, before its deadline {deadline}");
                     findings.add(Code::ExpiredEarly, text);
                 }
                 None => {
-                    let text =
-                        format!("event {version} lets it expire, and it has no deadline while {status}");
+                    let text = format!(
+                        "event {version} is an expiry, but the order has no deadline while it is {status}"
+                    );
                     findings.add(Code::IllegalMove, text);
                 }
             },
@@ -257,7 +266,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn take(&mut self, event: &Event, actor: &Actor) {
+    fn apply(&mut self, event: &Event, actor: &Actor) {
         let ended = |closure| (OrderStatus::Cancelled, Some(closure));
         match event {
             Event::Placed(_)
@@ -293,7 +302,7 @@ impl<'a> Replay<'a> {
             Event::Expired { waited_for, .. } => {
                 (self.status, self.closure) = ended(Closure::Expired { waited_for: *waited_for });
             }
-            // A refusal may come after the end, which then stays as it was.
+            // A failed payment may be reported after the end, which then stays unchanged.
             Event::PaymentFailed { reason, .. } => {
                 if !matches!(
                     self.status,
@@ -302,7 +311,8 @@ impl<'a> Replay<'a> {
                     (self.status, self.closure) = ended(Closure::PaymentFailed { reason: *reason });
                 }
             }
-            // The money is here again, so the order is where it was before all was back.
+            // Not the full amount is refunded any more, so the order returns to its status before the full
+            // refund.
             Event::RefundReversed { .. } | Event::ChargebackWon { .. } => {
                 if self.status == OrderStatus::Refunded && self.payment.refunded < self.payment.captured {
                     self.status = match self.closure {
@@ -311,7 +321,7 @@ impl<'a> Replay<'a> {
                     };
                 }
             }
-            // While the food is on its way, the order goes on.
+            // The order continues while the food is on its way.
             Event::Refunded(_) | Event::ChargebackLost { .. } => {
                 let is_over = matches!(self.status, OrderStatus::Delivered | OrderStatus::Cancelled);
                 if is_over && self.payment.refunded >= self.payment.captured {
@@ -321,8 +331,8 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Compares with the order that is stored. The status of a payment in cash follows from the rest, and is
-    /// judged with the money.
+    /// Compares the replayed order with the stored one. The payment status of an order in cash follows from
+    /// the amounts and is checked there.
     fn compare(&self, order: &Order, findings: &mut Findings) {
         let (captured, refunded) = (order.captured.minor().into(), order.refunded.minor().into());
         let mut differences: Vec<String> = [
@@ -339,19 +349,19 @@ impl<'a> Replay<'a> {
         .into_iter()
         .flatten()
         .collect();
-        // What people wrote, where they live and what they are called does not belong in a report.
+        // A report must not contain texts, addresses or names of people.
         if order.closure != self.closure {
-            differences.push("closure is not how its events end it".to_owned());
+            differences.push("closure differs from its events".to_owned());
         }
         if order.details != *self.details {
-            differences.push("details are not those with which it was placed".to_owned());
+            differences.push("details differ from the placed order".to_owned());
         }
         if order.refunds != self.payment.refunds {
-            differences.push("refunds are not those of its events".to_owned());
+            differences.push("refunds differ from its events".to_owned());
         }
         let (payment, replayed) = (order.payment_status, self.payment.status());
         if self.details.payment_method == PaymentMethod::Card && payment != replayed {
-            let text = format!("its payment is {payment}, its events make it {replayed}");
+            let text = format!("its payment is {payment}; according to its events it is {replayed}");
             findings.add(Code::PaymentStatus, text);
         }
         if !differences.is_empty() {
@@ -361,10 +371,10 @@ impl<'a> Replay<'a> {
 }
 
 fn difference<T: PartialEq + fmt::Debug>(field: &str, stored: &T, replayed: &T) -> Option<String> {
-    (stored != replayed).then(|| format!("{field} is {stored:?}, its events make it {replayed:?}"))
+    (stored != replayed).then(|| format!("{field} is {stored:?}; according to its events it is {replayed:?}"))
 }
 
-/// An actor in words.
+/// Returns an actor as text.
 fn name(actor: &Actor) -> String {
     let role = match actor {
         Actor::Customer { .. } => "customer",

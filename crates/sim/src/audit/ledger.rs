@@ -1,7 +1,7 @@
-//! Whose the money of an order is: the auditor's own books, against which the domain's ledger is held.
+//! The auditor's own books, with which it checks the domain's ledger.
 //!
-//! The domain makes postings. The auditor computes what every account holds after each event, from the sale
-//! and the refunds, and never from the postings.
+//! The domain records postings. The auditor computes the balance of each account after each event, from the
+//! sale and the refunds, and never from the postings.
 
 use std::collections::HashMap;
 
@@ -13,12 +13,12 @@ use dabba_domain::{
 
 use super::{Code, Findings};
 
-/// Compares the ledger of a history. To be asked only of one that is sound.
+/// Checks the ledger of a history. The history must have no other findings.
 pub(super) fn check(events: &[RecordedEvent], findings: &mut Findings) {
     compare(events, &ledger(events), findings);
 }
 
-/// The accounts, in the order in which balances stand.
+/// The accounts, in the order of the balances.
 const ACCOUNTS: [LedgerAccount; 6] = [
     LedgerAccount::Customer,
     LedgerAccount::Refunds,
@@ -42,7 +42,7 @@ fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut 
             Event::PaymentCaptured { amount } => books.sell(details, amount.minor().into()),
             Event::Refunded(refund) => {
                 let before = (books.tax, books.bearers);
-                books.give_back(details, refund);
+                books.refund(details, refund);
                 taken.insert(refund.number, books.taken_since(before, refund.amount.minor().into()));
             }
             Event::ChargebackOpened(refund) => {
@@ -52,23 +52,23 @@ fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut 
             Event::ChargebackLost { number } => {
                 let Some(refund) = chargebacks.get(number) else { continue };
                 let before = (books.tax, books.bearers);
-                books.give_back(details, refund);
+                books.refund(details, refund);
                 taken.insert(*number, books.taken_since(before, refund.amount.minor().into()));
             }
             Event::RefundReversed { number, .. } | Event::ChargebackWon { number } => {
-                // A chargeback that was won before it was lost has moved no money.
+                // A chargeback that is won before it is lost moves no money.
                 let Some(taken) = taken.remove(number) else { continue };
                 books.restore(taken);
             }
             _ => continue,
         }
         let Some(posting) = postings.next().filter(|posting| posting.version == *version) else {
-            let text = format!("the ledger says nothing of event {version}, {}", event.name());
+            let text = format!("the ledger has no posting for event {version}, {}", event.name());
             return findings.add(Code::LedgerDiffers, text);
         };
         let sum: i128 = posting.entries.iter().map(|entry| i128::from(entry.amount)).sum();
         if sum != 0 {
-            let text = format!("the entries of event {version} make {sum}");
+            let text = format!("the entries of event {version} add up to {sum}");
             return findings.add(Code::LedgerSum, text);
         }
         for (account, balance) in ACCOUNTS.iter().zip(&mut found) {
@@ -81,7 +81,7 @@ fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut 
         }
     }
     if let Some(posting) = postings.next() {
-        let text = format!("the ledger speaks of event {}, which moves no money", posting.version);
+        let text = format!("the ledger has a posting for event {}, which moves no money", posting.version);
         findings.add(Code::LedgerDiffers, text);
     }
 }
@@ -89,20 +89,20 @@ fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut 
 fn difference(found: &Balances, expected: &Balances) -> Option<String> {
     let mut accounts = ACCOUNTS.iter().zip(found.iter().zip(expected));
     let (account, (found, expected)) = accounts.find(|(_, (found, expected))| found != expected)?;
-    Some(format!("the ledger gives {account:?} {found}; it is {expected}"))
+    Some(format!("the balance of {account:?} is {found}; it must be {expected}"))
 }
 
-/// What was captured and refunded, and what everyone who got something of it holds.
+/// The captured and refunded amounts, and the balances of everyone who holds a part.
 #[derive(Default)]
 struct Books {
     captured: i128,
     refunded: i128,
     tax: i128,
-    /// Restaurant, platform and courier: those who bear what tax does not.
+    /// The balances of restaurant, platform and courier, who bear the part of a refund that is not tax.
     bearers: [i128; 3],
 }
 
-/// What a refund took: of the tax office, of those who bear the rest, and in all.
+/// The amount that a refund took: of the tax, of each bearer, and in total.
 #[derive(Clone, Copy)]
 struct Taken {
     tax: i128,
@@ -111,7 +111,7 @@ struct Taken {
 }
 
 impl Books {
-    /// What was taken since the books stood so, by a refund of this amount.
+    /// Returns what a refund of this amount took, from the balances before it.
     fn taken_since(&self, (tax, bearers): (i128, [i128; 3]), amount: i128) -> Taken {
         let mut taken = Taken { tax: tax - self.tax, bearers, amount };
         for (taken, left) in taken.bearers.iter_mut().zip(self.bearers) {
@@ -120,7 +120,7 @@ impl Books {
         taken
     }
 
-    /// A refund never was.
+    /// Undoes a refund that failed.
     fn restore(&mut self, taken: Taken) {
         self.tax += taken.tax;
         self.refunded -= taken.amount;
@@ -132,16 +132,16 @@ impl Books {
     fn sell(&mut self, details: &OrderDetails, captured: i128) {
         let amounts = &details.amounts;
         let (fee, tip) = (i128::from(amounts.delivery_fee.minor()), i128::from(amounts.tip.minor()));
-        // The staff keeps the tip of what the customer collects.
+        // The restaurant's staff keeps the tip of a collection.
         let tip = if details.fulfilment.kind() == FulfilmentKind::Delivery { tip } else { 0 };
         self.captured = captured;
         self.tax = amounts.tax.minor().into();
-        // What was captured beyond the total, or below it, is the platform's.
+        // The platform bears the difference between the captured amount and the total.
         let total = i128::from(amounts.total.minor());
         self.bearers = [total - self.tax - fee - tip, fee + captured - total, tip];
     }
 
-    fn give_back(&mut self, details: &OrderDetails, refund: &Refund) {
+    fn refund(&mut self, details: &OrderDetails, refund: &Refund) {
         let amount = i128::from(refund.amount.minor());
         let left = self.captured - self.refunded - amount;
         let mut tax = if !refund.lines.is_empty() {
@@ -152,7 +152,7 @@ impl Books {
         } else {
             portion(self.tax, amount, self.captured - self.refunded)
         };
-        // Neither may the tax office owe tax, nor hold more than what is left of the order.
+        // The tax balance must neither be negative nor exceed what is left of the order.
         tax = tax.max(0);
         if self.tax - tax > left {
             tax = self.tax - left;
@@ -168,13 +168,14 @@ impl Books {
         }
     }
 
-    /// Takes `rest` from all who hold something: of each its exact part rounded down, and then a unit at a
-    /// time from the account that has paid the least of its exact share.
+    /// Takes `rest` from everyone with a positive balance: the exact share of each, rounded down, and then
+    /// one unit at a time from the account that is furthest below its exact share.
     fn share(&mut self, rest: i128) {
         let held = self.bearers.map(|balance| balance.max(0));
         let whole: i128 = held.iter().sum();
         if whole <= rest {
-            // Nobody holds more than this. What is missing went back without Dabba, and is the platform's.
+            // The bearers hold less than this amount. The platform bears the difference, which was refunded
+            // without Dabba.
             for (balance, held) in self.bearers.iter_mut().zip(held) {
                 *balance -= held;
             }
@@ -198,13 +199,13 @@ impl Books {
     }
 }
 
-/// What so many of a line cost without tax.
+/// Returns the price of this quantity of a line without tax.
 fn price(details: &OrderDetails, line: u32, quantity: u32) -> i128 {
     let unit_price = |line: usize| details.lines.get(line).map(|line| i128::from(line.unit_price.minor()));
     usize::try_from(line).ok().and_then(unit_price).unwrap_or(0) * i128::from(quantity)
 }
 
-/// `amount` × `given` / `whole`, rounded half up; nothing of nothing.
+/// Returns `amount` × `given` / `whole`, rounded half up; zero if `whole` is not positive.
 const fn portion(amount: i128, given: i128, whole: i128) -> i128 {
     if whole <= 0 {
         return 0;
@@ -226,7 +227,7 @@ mod tests {
 
     use super::*;
 
-    /// An order of which all is collected, and given back by these in these parts.
+    /// Returns the history of an order whose total is captured, with these refunds.
     fn history(is_collected: bool, refunds: &[(RefundBearer, i64)]) -> Vec<RecordedEvent> {
         let refunds: Vec<_> = refunds.iter().map(|(bearer, minor)| (*bearer, *minor, Vec::new())).collect();
         history_of(is_collected, &refunds)
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ledger_of_what_anyone_gives_back_in_any_parts_is_the_auditors() {
+    fn the_ledger_of_random_refunds_agrees_with_the_auditor() {
         let bearers = [RefundBearer::Restaurant, RefundBearer::Platform, RefundBearer::Everyone];
         let mut world = World::new(22);
         for case in 0..2_000_u32 {
@@ -284,7 +285,7 @@ mod tests {
             while left > 0 && refunds.len() < 12 {
                 let part = i64::try_from(world.below(600)).unwrap().clamp(1, left);
                 left -= part;
-                // The amount of lines is for the domain to say; any amount is divided.
+                // The domain decides the amount of a refund of lines. The ledger divides any amount.
                 let lines = vec![RefundLine { line: 0, quantity: 1 }; usize::from(world.below(4) == 0)];
                 refunds.push((bearers[world.below(bearers.len())], part, lines));
             }

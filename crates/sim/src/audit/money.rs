@@ -1,7 +1,7 @@
-//! Whether the amounts of an order add up, and the money that moved fits them.
+//! Checks that the amounts of an order add up, and that the captured and refunded amounts match them.
 //!
-//! All sums are made in `i128`, where what fits an amount cannot overflow. That amounts are not negative
-//! and that there is a currency, their types say: a store cannot read an order without it.
+//! All sums use `i128`, in which sums of amounts cannot overflow. The types guarantee that amounts are not
+//! negative and that there is a currency; a store cannot read an order without them.
 
 use dabba_domain::{
     Amount,
@@ -14,15 +14,16 @@ fn wide(amount: Amount) -> i128 {
     i128::from(amount.minor())
 }
 
-/// `differs` says that the payment provider captured something else than the total, and that this is recorded.
+/// Checks the amounts of an order. `differs` means that an event records that the payment provider captured
+/// another amount than the total.
 pub(super) fn check(order: &Order, differs: bool, findings: &mut Findings) {
     check_lines(order, findings);
     check_total(order, findings);
     let found = findings.all.len();
     check_moved(order, differs, findings);
     check_refunded_lines(order, findings);
-    // Where the amounts are wrong, no payment status fits them. That of a payment by card is more than
-    // amounts say: it is judged by the events.
+    // If the amounts are wrong, no payment status matches them. The payment status of a card order depends on
+    // more than amounts, so it is checked with the events.
     let is_in_cash = order.details.payment_method == PaymentMethod::Cash;
     if is_in_cash && findings.all.len() == found {
         check_payment_status(order, findings);
@@ -37,11 +38,11 @@ fn check_lines(order: &Order, findings: &mut Findings) {
         let place = format_args!("line {} ({})", index + 1, line.item);
         if total != expected {
             let text =
-                format!("{place} has the total {total}; {} at {unit_price} make {expected}", line.quantity);
+                format!("{place} has the total {total}; {} × {unit_price} is {expected}", line.quantity);
             findings.add(Code::LineTotal, text);
         }
         if options > unit_price {
-            let text = format!("{place}: one costs {unit_price}, its options alone {options}");
+            let text = format!("{place} has the unit price {unit_price}, but its options cost {options}");
             findings.add(Code::LineTotal, text);
         }
     }
@@ -52,33 +53,33 @@ fn check_total(order: &Order, findings: &mut Findings) {
     let lines: i128 = order.details.lines.iter().map(|line| wide(line.total)).sum();
     let subtotal = wide(amounts.subtotal);
     if subtotal != lines {
-        findings.add(Code::Subtotal, format!("the subtotal is {subtotal}; the lines make {lines}"));
+        findings.add(Code::Subtotal, format!("the subtotal is {subtotal}; the lines add up to {lines}"));
     }
     let total = wide(amounts.total);
     let parts = subtotal + wide(amounts.tax) + wide(amounts.delivery_fee) + wide(amounts.tip)
         - wide(amounts.discount);
     if total != parts {
-        findings.add(Code::Total, format!("the total is {total}; its parts make {parts}"));
+        findings.add(Code::Total, format!("the total is {total}; its parts add up to {parts}"));
     }
 }
 
-/// Whether what was collected and given back fits the total and the status.
+/// Checks the captured and refunded amounts against the total and the status.
 fn check_moved(order: &Order, differs: bool, findings: &mut Findings) {
     let total = wide(order.details.amounts.total);
     let (captured, refunded) = (wide(order.captured), wide(order.refunded));
     let waiting = sum_of(order, RefundStatus::Pending);
     if captured > total && !differs {
-        findings.add(Code::CapturedTooMuch, format!("{captured} was collected; the total is {total}"));
+        findings.add(Code::CapturedTooMuch, format!("{captured} was captured; the total is {total}"));
     }
-    // What goes back at the provider without Dabba asks nobody what is left.
+    // A refund or chargeback at the provider is not limited by what the order has left.
     let is_all_ours = order.refunds.iter().all(|state| state.refund.external.is_none());
     if is_all_ours && refunded + waiting > captured {
-        let text = format!("{refunded} was given back, {waiting} is about to be; {captured} was collected");
+        let text = format!("{refunded} was refunded and {waiting} is pending; {captured} was captured");
         findings.add(Code::RefundedTooMuch, text);
     }
     let ended_early = order.closure.is_some();
     let has_to_be_there = match order.details.payment_method {
-        // Whoever hands the food over collects it, all of it.
+        // The person who hands the food over captures the whole total.
         PaymentMethod::Cash => {
             matches!(order.status, OrderStatus::Delivered | OrderStatus::Refunded) && !ended_early
         }
@@ -88,29 +89,30 @@ fn check_moved(order: &Order, differs: bool, findings: &mut Findings) {
         ),
     };
     if has_to_be_there && captured < total && !differs {
-        let text = format!("it is {}, and {captured} of {total} was collected", order.status);
+        let text = format!("it is {}, but only {captured} of {total} was captured", order.status);
         findings.add(Code::CapturedTooLittle, text);
     }
     let kept = captured - refunded - waiting;
     if ended_early && kept > 0 {
         let refused = sum_of(order, RefundStatus::Failed) + sum_of(order, RefundStatus::Reversed);
         if kept <= refused {
-            let text =
-                format!("it was not delivered, {kept} has to be given back, and {refused} was refused");
+            let text = format!(
+                "it was not delivered, {kept} must be refunded, and refunds of {refused} were refused or failed"
+            );
             findings.add(Code::RefundRefused, text);
         } else {
-            findings.add(Code::MoneyKept, format!("it was not delivered, and {kept} has to be given back"));
+            findings.add(Code::MoneyKept, format!("it was not delivered, and {kept} must be refunded"));
         }
     }
 }
 
-/// What the refunds come to that are this far.
+/// Returns the total of the refunds with this status.
 fn sum_of(order: &Order, status: RefundStatus) -> i128 {
     let refunds = order.refunds.iter().filter(|state| state.status == status);
     refunds.map(|state| wide(state.refund.amount)).sum()
 }
 
-/// Whether refunds of certain lines are of what was ordered. What was refused or has failed does not count.
+/// Checks refunds of lines against the ordered quantities. Refused and failed refunds do not count.
 fn check_refunded_lines(order: &Order, findings: &mut Findings) {
     let ordered = &order.details.lines;
     let mut refunded = vec![0_i128; ordered.len()];
@@ -121,14 +123,15 @@ fn check_refunded_lines(order: &Order, findings: &mut Findings) {
         for RefundLine { line, quantity } in &refund.lines {
             let place = usize::try_from(*line).unwrap_or(usize::MAX);
             let Some((ordered, refunded)) = ordered.get(place).zip(refunded.get_mut(place)) else {
-                let text = format!("refund {number} is for line {line}, counted from 0; there is none");
+                let text =
+                    format!("refund {number} is for line {line} (counted from 0), which does not exist");
                 findings.add(Code::RefundLines, text);
                 continue;
             };
             *refunded += i128::from(*quantity);
             if *quantity == 0 || *refunded > i128::from(ordered.quantity) {
                 let text = format!(
-                    "refund {number} is for {quantity} of line {line}; that makes {refunded} of {} ordered",
+                    "refund {number} is for {quantity} of line {line}: in total {refunded} of {} ordered",
                     ordered.quantity
                 );
                 findings.add(Code::RefundLines, text);
@@ -145,7 +148,7 @@ fn check_payment_status(order: &Order, findings: &mut Findings) {
     } else if captured == 0 && !handed_over {
         PaymentStatus::Pending
     } else if refunded == 0 {
-        PaymentStatus::Captured // Nothing too, where the total is nothing.
+        PaymentStatus::Captured // Also with a total of zero.
     } else if refunded < captured {
         PaymentStatus::PartiallyRefunded
     } else {
@@ -153,7 +156,7 @@ fn check_payment_status(order: &Order, findings: &mut Findings) {
     };
     if order.payment_status != expected {
         let text = format!(
-            "its payment is {}; with {captured} collected, {refunded} given back and the order {} it should \
+            "its payment is {}; with {captured} captured, {refunded} refunded and the order {} it should \
              be {expected}",
             order.payment_status, order.status
         );

@@ -1,5 +1,5 @@
-//! Which moves are legal and who may make them: the auditor's own table, written down from the
-//! documentation and not from the code that it is held against.
+//! The legal moves and the actors who may make them: the auditor's own table, written from the documentation
+//! and not from the code that it checks.
 
 use dabba_domain::{
     AccountId, Actor,
@@ -12,20 +12,20 @@ use OrderStatus::{
 };
 use PaymentMethod::{Card, Cash};
 
-/// Somebody's part in an order.
+/// The part of an actor in an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    /// The customer whose order it is.
+    /// The customer of the order.
     Customer,
-    /// Staff of the restaurant that cooks it.
+    /// Staff of the restaurant.
     Staff,
-    /// The courier to whom it is assigned.
+    /// The assigned courier.
     Courier,
-    /// A courier who takes it for themselves while it is no other's.
+    /// A courier who assigns themselves while no other courier is assigned.
     Taker,
     Admin,
     System,
-    /// Whoever made it so, with the event before, that what is collected has to go back.
+    /// The actor of the previous event, if that event requires a refund.
     Unwinder,
 }
 
@@ -35,9 +35,9 @@ struct Move {
     event: &'static str,
     from: &'static [OrderStatus],
     by: &'static [Part],
-    /// For which kind of order; both, when `None`.
+    /// The kind of order for which the move is legal; both kinds if `None`.
     only: Option<FulfilmentKind>,
-    /// For which way to pay; both, when `None`.
+    /// The payment method for which the move is legal; both methods if `None`.
     paid: Option<PaymentMethod>,
 }
 
@@ -63,8 +63,8 @@ const fn legal_when_paid(
     Move { event, from, by, only: None, paid: Some(by_method) }
 }
 
-/// All legal moves of an order that has been placed. What a payment allows, beside the order's status, is
-/// judged elsewhere, and so is when cash is collected.
+/// All legal moves of a placed order. The rules of the payment's own state, and the time of a capture in
+/// cash, are checked elsewhere.
 const MOVES: &[Move] = &[
     legal("confirmed", &[Created], &[Part::System]),
     legal("accepted", &[Confirmed], &[Part::Staff]),
@@ -123,23 +123,23 @@ const MOVES: &[Move] = &[
     legal_when_paid(Cash, "refunded", &[Delivered, Cancelled], &[Part::Staff, Part::Admin]),
 ];
 
-/// The statuses in which money can have been collected.
+/// The statuses in which money can be captured.
 const ONCE_COLLECTED: &[OrderStatus] =
     &[Confirmed, Preparing, ReadyForPickup, OutForDelivery, Delivered, Cancelled, Refunded];
 
-/// What a move breaks.
+/// The rule that a move violates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Illegal {
-    /// There is no such move from there.
+    /// The move does not exist for the status.
     Move,
-    /// There is, but not for whoever made it.
+    /// The move exists, but not for this actor.
     Actor,
-    /// The order was at its end.
+    /// The order had ended.
     AfterEnd,
 }
 
-/// The name under which an event stands in the table. Money that went back without Dabba is another matter than
-/// money that Dabba refunds.
+/// Returns the name of an event in the table. A refund without Dabba has its own name, because its rules
+/// differ from those of a refund by Dabba.
 fn name_of(event: &Event) -> &str {
     match event {
         Event::Refunded(refund) if refund.external.is_some() => "refunded elsewhere",
@@ -147,17 +147,17 @@ fn name_of(event: &Event) -> &str {
     }
 }
 
-/// An order as far as it matters to who may move it.
+/// The part of an order's state that decides who may make a move.
 pub(super) struct Position<'a> {
     pub(super) details: &'a OrderDetails,
     pub(super) status: OrderStatus,
     pub(super) courier_id: Option<AccountId>,
-    /// Who made it so, with the event before, that what is collected has to go back.
+    /// The actor of the previous event, if that event requires a refund.
     pub(super) unwound_by: Option<Actor>,
 }
 
 impl Position<'_> {
-    /// Whether this may happen now, and through this actor.
+    /// Checks that this event by this actor is legal now.
     pub(super) fn judge(&self, event: &Event, actor: &Actor) -> Result<(), Illegal> {
         let kind = self.details.fulfilment.kind();
         let mut from_here = MOVES
@@ -170,12 +170,12 @@ impl Position<'_> {
             let at_end = matches!(self.status, Delivered | Cancelled | Refunded);
             return Err(if at_end { Illegal::AfterEnd } else { Illegal::Move });
         }
-        let is_theirs = from_here.any(|legal| legal.by.iter().any(|part| self.plays(*part, event, actor)));
+        let is_theirs = from_here.any(|legal| legal.by.iter().any(|part| self.has_part(*part, event, actor)));
         if is_theirs { Ok(()) } else { Err(Illegal::Actor) }
     }
 
-    fn plays(&self, part: Part, event: &Event, actor: &Actor) -> bool {
-        // Only an admin who steps in for a courier gives a reason.
+    fn has_part(&self, part: Part, event: &Event, actor: &Actor) -> bool {
+        // Only an admin who replaces a courier states a reason.
         let steps_in = part == Part::Admin && self.status == OutForDelivery;
         if let Event::CourierAssigned { reason, .. } | Event::Delivered { reason, .. } = event
             && ((steps_in && reason.is_none()) || (part != Part::Admin && reason.is_some()))

@@ -1,4 +1,4 @@
-//! The walk through all orders, each with its events.
+//! The audit of all orders with their events.
 
 use dabba_domain::{
     OrderId,
@@ -17,19 +17,19 @@ use super::{
     waiting,
 };
 
-/// Orders read at once where a whole page of them cannot be decoded: the error then says where. A store may
-/// look one order ahead, so it is the first or the second behind the place that the error names.
+/// Page size after a page of orders that cannot be decoded, so that the error names the place. A store may
+/// read one order ahead, so the damaged order is the first or the second after that place.
 const PAGE_NEAR_DAMAGE: PageSize = PageSize::new(1).unwrap();
-/// Orders whose events are read at the same time.
+/// Maximum number of orders whose events are read concurrently.
 const MAX_CONCURRENT_ORDERS: usize = 8;
-/// Events read at once. Nearly every order has fewer, and so takes one question.
+/// Number of events per page. Nearly every order has fewer, and needs one call.
 const EVENTS_LIMIT: u32 = 100;
-/// Maximum number of events of an order that are read. Commands that end an order, refunds and what the payment
-/// provider reports pass beyond [`MAX_ORDER_VERSION`]; refunds of single pennies reach this.
+/// Maximum number of events of an order that are read. Commands that end an order, refunds and provider
+/// reports are not limited by [`MAX_ORDER_VERSION`]; refunds of single pennies can reach this maximum.
 const MAX_EVENTS: u32 = 100 * MAX_ORDER_VERSION;
 
 impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
-    /// Looks at every order. Answers those that wait for a task, as far as they are not looked for yet.
+    /// Audits all orders. Returns the orders whose tasks have not been searched yet.
     pub(super) async fn walk_orders(&mut self) -> Result<Waiting, AuditError> {
         let mut waiting = Waiting::default();
         let (mut after, mut limit) = (None, PAGE);
@@ -50,7 +50,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
                 self.report.orders += 1;
                 self.report.events += events;
                 self.report.rereads += rereads;
-                // What an order waits for that is wrong means nothing.
+                // A wrong order has no reliable tasks to wait for.
                 if !order.is_newer && findings.iter().all(|finding| finding.severity == Severity::Warning) {
                     waiting.add(&order);
                 }
@@ -83,9 +83,9 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
     }
 }
 
-/// What came of one order.
+/// The result of auditing one order.
 struct Audited {
-    /// As it was judged.
+    /// The order as it was checked.
     order: Order,
     findings: Vec<Finding>,
     events: u64,
@@ -126,8 +126,8 @@ async fn audit_order<S: OrderStore + ?Sized>(
         if is_final {
             return Ok(audited(order));
         }
-        // The rest was read after the order, and may have gone on since. If the order has as well,
-        // the two are not of one moment, and what was found means nothing.
+        // The events and the provider were read after the order and may be newer. If the order has changed as
+        // well, the data is of different times, and the findings do not count.
         let again = store.order(order_id).await;
         match again.map_err(|error| AuditError::Order { order_id, error })? {
             Some(newer) if newer.version > order.version => order = newer,
@@ -137,7 +137,7 @@ async fn audit_order<S: OrderStore + ?Sized>(
     }
 }
 
-/// All events of an order, or more than it can have.
+/// Returns all events of an order, or more than an order can have.
 async fn read_events<S: OrderStore + ?Sized>(
     store: &S,
     order_id: OrderId,
@@ -148,21 +148,21 @@ async fn read_events<S: OrderStore + ?Sized>(
         let page = store.events(order_id, after, EVENTS_LIMIT).await?;
         let is_last = page.len() < usize::try_from(EVENTS_LIMIT).unwrap_or(usize::MAX);
         events.extend(page);
-        // The limit also ends a history that turns in circles, which is then numbered wrongly.
+        // The limit also ends a history that repeats itself, which is numbered wrongly.
         if is_last || u32::try_from(events.len()).is_ok_and(|count| count > MAX_EVENTS) {
             return Ok(events);
         }
     }
 }
 
-/// Everything that is wrong with an order and its events.
+/// Returns all findings about an order and its events.
 fn check(order: &Order, events: &[RecordedEvent], options: &AuditOptions) -> Findings {
     let mut findings = Findings::of(order.id);
     let unknown = events.iter().find(|recorded| matches!(recorded.event, Event::Unknown(_)));
     if order.is_newer {
         history::check_numbering(order, events, &mut findings);
         let text = unknown.map_or_else(
-            || "its row says so".to_owned(),
+            || "its row is marked as written by a newer version".to_owned(),
             |recorded| format!("its event {} is {}", recorded.version, recorded.event.name()),
         );
         findings.add(Code::WrittenByNewer, text);
@@ -171,20 +171,20 @@ fn check(order: &Order, events: &[RecordedEvent], options: &AuditOptions) -> Fin
     if let Some(recorded) = unknown {
         let name = recorded.event.name();
         let text = format!(
-            "its event {} is {name}, and nothing says that a newer version wrote it",
+            "its event {} is {name}, which is unknown, and no mark of a newer version explains it",
             recorded.version
         );
         findings.add(Code::HistoryUnreadable, text);
         return findings;
     }
     history::check(order, events, &mut findings);
-    let is_told = |recorded: &RecordedEvent| {
+    let is_recorded = |recorded: &RecordedEvent| {
         matches!(recorded.event, Event::PaymentDiffers { step: PaymentStep::Captured, .. })
     };
-    // Of an order without events that is not known.
-    let differs = events.is_empty() || events.iter().any(is_told);
+    // This is unknown for an order without events.
+    let differs = events.is_empty() || events.iter().any(is_recorded);
     money::check(order, differs, &mut findings);
-    // Where an order is wrong, so is its ledger.
+    // A wrong order has a wrong ledger too.
     if findings.all.iter().all(|finding| finding.severity == Severity::Warning) {
         ledger::check(events, &mut findings);
     }

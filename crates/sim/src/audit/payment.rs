@@ -1,4 +1,4 @@
-//! An order's payment, step by step, as its events tell it.
+//! The replay of an order's payment from its events.
 
 use std::num::NonZeroU32;
 
@@ -9,17 +9,17 @@ use dabba_domain::order::{
 
 use super::{Code, Findings};
 
-/// A payment in words that are the auditor's own, as the events make it.
+/// The payment that the auditor computes from the events.
 pub(super) struct Payment {
     method: PaymentMethod,
-    /// Whether it is by card and of nothing, so that no provider is ever asked.
+    /// Whether this is a card payment with a total of zero, for which no provider is called.
     is_of_nothing: bool,
-    /// How often the money was set aside.
+    /// Number of authorizations.
     authorizations: u32,
     pub(super) reference: Option<PaymentReference>,
-    /// Where the payment is as long as nothing has been collected.
+    /// Status of the payment until money is captured.
     uncollected: PaymentStatus,
-    /// How often money was collected, and the event that did so before the food was handed over.
+    /// Number of captures.
     captures: u32,
     early_capture: Option<u32>,
     pub(super) captured: i128,
@@ -45,13 +45,13 @@ impl Payment {
         }
     }
 
-    /// The status of a payment by card. One in cash is void when its order ends early, which is not told
-    /// here.
+    /// Returns the status of a card payment. A payment in cash is also voided by an early end, which this
+    /// function does not know.
     pub(super) fn status(&self) -> PaymentStatus {
         if self.captures == 0 {
             self.uncollected
         } else if self.refunded == 0 {
-            PaymentStatus::Captured // Nothing too, where the total is nothing.
+            PaymentStatus::Captured // Also with a total of zero.
         } else if self.refunded < self.captured {
             PaymentStatus::PartiallyRefunded
         } else {
@@ -59,8 +59,8 @@ impl Payment {
         }
     }
 
-    /// Judges an event by where the payment is, and takes it for what it says. `order` is the status in
-    /// which the order was.
+    /// Checks an event against the state of the payment and applies it. `order` is the status of the order
+    /// before the event.
     pub(super) fn step(&mut self, recorded: &RecordedEvent, order: OrderStatus, findings: &mut Findings) {
         let RecordedEvent { version, event, .. } = recorded;
         if self.method == PaymentMethod::Card {
@@ -86,7 +86,7 @@ impl Payment {
             }
             Event::RefundFailed { number, reason } => {
                 let is_known = self.conclude(*number, None, RefundStatus::Failed);
-                self.explain(*number, *reason);
+                self.set_failure(*number, *reason);
                 check_known(is_known, *version, "refused", *number, findings);
             }
             Event::RefundReversed { number, reason } => {
@@ -117,8 +117,8 @@ impl Payment {
         self.refunded = self.counted();
     }
 
-    /// What the order says that the customer has back: all that was paid, but no more than was collected where some
-    /// of it went back without Dabba.
+    /// Returns the refunded amount that the order records: all paid refunds. If some of them happened without
+    /// Dabba, the amount is at most the captured amount.
     fn counted(&self) -> i128 {
         if self.refunds.iter().all(|state| state.refund.external.is_none()) {
             return self.refunded;
@@ -127,7 +127,7 @@ impl Payment {
         paid.map(|state| i128::from(state.refund.amount.minor())).sum::<i128>().min(self.captured)
     }
 
-    /// What a payment by card does not allow.
+    /// Reports an event that the state of a card payment does not allow.
     fn judge(&self, version: u32, event: &Event, order: OrderStatus, findings: &mut Findings) {
         let status = self.status();
         let is_open = match event {
@@ -140,18 +140,18 @@ impl Payment {
                 false
             }
             Event::PaymentAuthorized { .. } if self.authorizations > 0 => {
-                let text = format!("event {version} sets the money aside again");
+                let text = format!("event {version} authorizes the money again");
                 return findings.add(Code::AuthorizedTwice, text);
             }
             Event::Confirmed { .. } if status != PaymentStatus::Authorized && !self.is_of_nothing => {
-                let text = format!("event {version} confirms it, and its payment was {status}");
+                let text = format!("event {version} confirms the order while its payment was {status}");
                 return findings.add(Code::ConfirmedUnpaid, text);
             }
             Event::PaymentCaptured { .. } if self.captures == 0 && status != PaymentStatus::Authorized => {
-                let text = format!("event {version} collects the money, and the payment was {status}");
+                let text = format!("event {version} captures the money while the payment was {status}");
                 return findings.add(Code::CapturedUnauthorized, text);
             }
-            // What is set aside for an order that has ended is let go of; the rest fails.
+            // The authorization of an ended order is voided; in all other cases it fails.
             Event::PaymentFailed { .. } => {
                 status == PaymentStatus::Pending
                     || (status == PaymentStatus::Authorized && order != OrderStatus::Cancelled)
@@ -164,19 +164,20 @@ impl Payment {
         };
         if !is_open {
             let name = event.name();
-            let text = format!("event {version} is {name}, and the payment was {status}, the order {order}");
+            let text =
+                format!("event {version} is {name} while the payment was {status} and the order {order}");
             findings.add(Code::IllegalPayment, text);
         }
     }
 
-    /// A new refund.
+    /// Adds a new refund.
     fn add(&mut self, version: u32, refund: &Refund, status: RefundStatus, findings: &mut Findings) {
         let (number, expected) = (refund.number, self.refunds.len() + 1);
-        // Refunds in cash once had no numbers. They read as the first, again and again.
+        // Older refunds in cash have no numbers. Each of them is read as number 1.
         let is_unnumbered =
             self.method == PaymentMethod::Cash && number == NonZeroU32::MIN && self.refunds.len() == 1;
         if usize::try_from(number.get()) != Ok(expected) && !is_unnumbered {
-            let text = format!("event {version} is of refund {number}; the next one is {expected}");
+            let text = format!("event {version} has refund {number}; the next number is {expected}");
             findings.add(Code::RefundNumber, text);
         }
         if let Some(known) = self.refunds.iter_mut().find(|known| known.refund.number == number) {
@@ -186,7 +187,7 @@ impl Payment {
         }
     }
 
-    /// A refund that reaches the customer: at once in cash, on request by card.
+    /// Records a paid refund: at once in cash, after a request by card.
     fn pay(&mut self, version: u32, refund: &Refund, findings: &mut Findings) {
         match self.method {
             PaymentMethod::Cash => self.add(version, refund, RefundStatus::Paid, findings),
@@ -201,8 +202,8 @@ impl Payment {
         }
     }
 
-    /// Ends the refund with this number. Answers whether it was waiting for that, and is this one if it is
-    /// known which.
+    /// Ends the refund with this number. Returns whether it was pending and, if `refund` is given, equal to
+    /// it.
     fn conclude(&mut self, number: NonZeroU32, refund: Option<&Refund>, status: RefundStatus) -> bool {
         let Some(state) = self.refunds.iter_mut().find(|state| state.refund.number == number) else {
             return false;
@@ -212,7 +213,7 @@ impl Payment {
         was_waiting && refund.is_none_or(|refund| *refund == state.refund)
     }
 
-    /// A refund that had been paid, and fails.
+    /// Reverses a paid refund that failed.
     fn reverse(
         &mut self,
         version: u32,
@@ -233,22 +234,22 @@ impl Payment {
         self.refunds.iter().find(|state| state.refund.number == number).map(|state| state.status)
     }
 
-    /// Keeps why a refund failed.
-    fn explain(&mut self, number: NonZeroU32, reason: Option<RefundFailureReason>) {
+    /// Records the reason why a refund failed.
+    fn set_failure(&mut self, number: NonZeroU32, reason: Option<RefundFailureReason>) {
         if let Some(state) = self.refunds.iter_mut().find(|state| state.refund.number == number) {
             state.failure = reason;
         }
     }
 
-    /// What can be said when all events are known. `ended_early` says that the customer did not get the food.
+    /// Checks the payment after the last event. `ended_early` means that the customer did not get the food.
     pub(super) fn finish(&self, ended_early: bool, findings: &mut Findings) {
         if self.captures > 1 {
-            let text = format!("its money was collected {} times", self.captures);
+            let text = format!("its money was captured {} times", self.captures);
             findings.add(Code::CapturedTwice, text);
         }
-        // Of an order that ended early it only matters that the money is back.
+        // If the order ended early, only the refund of the money matters.
         if let (Some(version), false) = (self.early_capture, ended_early) {
-            let text = format!("event {version} collects the money before the food was handed over");
+            let text = format!("event {version} captures the money before the food was handed over");
             findings.add(Code::CapturedEarly, text);
         }
     }
@@ -257,7 +258,7 @@ impl Payment {
 fn check_known(is_known: bool, version: u32, what: &str, number: NonZeroU32, findings: &mut Findings) {
     if !is_known {
         let text =
-            format!("event {version} says that refund {number} is {what}, and no such one was waiting");
+            format!("event {version} says that refund {number} is {what}, but this refund was not pending");
         findings.add(Code::RefundUnrequested, text);
     }
 }

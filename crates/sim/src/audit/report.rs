@@ -1,4 +1,4 @@
-//! What an audit found.
+//! The report of an audit.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -7,17 +7,17 @@ use serde::Serialize;
 
 use super::{Code, Severity};
 
-/// Something that an audit found.
+/// A finding of an audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What kind.
+    /// The kind of finding.
     pub code: Code,
-    /// How bad.
+    /// The severity.
     pub severity: Severity,
-    /// Of which order; none when it is not about one.
+    /// The order; none if the finding is not about an order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order_id: Option<OrderId>,
-    /// What is stored and what should be.
+    /// The stored value and the expected value.
     pub text: String,
 }
 
@@ -31,42 +31,42 @@ impl Finding {
     }
 }
 
-/// What an audit looked at, and what it found. All findings are counted, the first ones are kept.
+/// The report of an audit. It counts all findings and contains the first ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Orders looked at.
+    /// Number of audited orders.
     pub orders: u64,
-    /// Events looked at.
+    /// Number of audited events.
     pub events: u64,
-    /// Tasks looked at.
+    /// Number of audited tasks.
     pub tasks: u64,
-    /// Idempotency keys looked at.
+    /// Number of audited idempotency keys.
     pub keys: u64,
-    /// Limited items looked at.
+    /// Number of audited limited items.
     pub items: u64,
-    /// How often an order was read again, because it seemed wrong and might only have been changing.
+    /// Number of times that an order was read again, because it had findings and might have been changing.
     pub rereads: u64,
-    /// Breaches found.
+    /// Number of breaches.
     pub breaches: u64,
-    /// Warnings found.
+    /// Number of warnings.
     pub warnings: u64,
-    /// Findings of each code that was found.
+    /// Number of findings per code.
     pub counts: BTreeMap<Code, u64>,
     /// The first findings: at most [`Report::MAX_KEPT`] breaches and as many warnings.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
-    /// Most breaches, and most warnings, that are kept in full. A store with a defect has it in every
-    /// order; the first ones tell which.
+    /// Maximum number of breaches, and of warnings, in the report. A store with a defect has it in every
+    /// order, so the first findings show which defect it is.
     pub const MAX_KEPT: u64 = 100;
 
-    /// Whether nothing is stored that must not be. Warnings do not count.
+    /// Returns whether there is no breach. Warnings do not count.
     pub const fn is_clean(&self) -> bool {
         self.breaches == 0
     }
 
-    /// How many findings are counted but not kept.
+    /// Returns the number of findings that are counted but not in the report.
     pub fn left_out(&self) -> u64 {
         (self.breaches + self.warnings) - u64::try_from(self.findings.len()).unwrap_or(u64::MAX)
     }
@@ -84,7 +84,7 @@ impl Report {
     }
 }
 
-/// For people: each finding on a line, then what was counted.
+/// For humans: one line per finding, then the counts.
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Finding { code, severity, order_id, text } in &self.findings {
@@ -95,7 +95,7 @@ impl fmt::Display for Report {
             writeln!(formatter, "{text}")?;
         }
         if self.left_out() > 0 {
-            writeln!(formatter, "and {} more that are not shown:", self.left_out())?;
+            writeln!(formatter, "and {} more findings that are not shown:", self.left_out())?;
             for (code, count) in &self.counts {
                 writeln!(formatter, "        {code:<21} {count}")?;
             }

@@ -1,4 +1,4 @@
-//! What becomes of the stock of an order that ends early, and which items its end may name.
+//! Checks of the stock of an order that ends early, and of the items that its end names.
 
 use std::collections::HashSet;
 
@@ -10,13 +10,13 @@ use dabba_domain::{
 
 use super::{Code, Findings};
 
-/// What the event of an early end says of items and stock.
+/// The items and the stock of an event that ends an order early.
 struct End<'a> {
     /// Whether the reason is that items are unavailable.
     for_items: bool,
     items: &'a [UnavailableItem],
     stock_returned: bool,
-    /// Whether the order was at its end before, so that this event returns nothing.
+    /// Whether the order had ended before, so that this event returns nothing.
     is_late: bool,
 }
 
@@ -40,7 +40,7 @@ impl<'a> End<'a> {
     }
 }
 
-/// Judges an event by what the order drew, and by the status in which the order was.
+/// Checks an event against the stock that the order drew and the status of the order before the event.
 pub(super) fn judge(
     details: &OrderDetails,
     status: OrderStatus,
@@ -53,7 +53,7 @@ pub(super) fn judge(
     judge_items(details, &end, |text| {
         findings.add(Code::ItemsNamed, format!("event {version}, {name}, {text}"));
     });
-    // Before items were named, that something was unavailable kept all stock.
+    // Before events named items, the reason that an item was unavailable kept all stock.
     if end.for_items && end.items.is_empty() && !end.stock_returned {
         return;
     }
@@ -63,20 +63,21 @@ pub(super) fn judge(
     let expected = is_unbegun && !end.is_late && goes_back > 0;
     if end.stock_returned != expected {
         let (says, is) = if expected {
-            ("did not go back", format!("it drew {goes_back} items that had to"))
+            ("was not returned", format!("the order drew {goes_back} items that must be returned"))
         } else {
-            ("went back", "there was nothing that may".to_owned())
+            ("was returned", "there was none to return".to_owned())
         };
         let text =
-            format!("event {version} is {name} while it is {status}, and says that stock {says}; {is}");
+            format!("event {version} is {name} while the order is {status} and says that stock {says}; {is}");
         findings.add(Code::StockReturned, text);
     }
 }
 
-/// Which items an end names: with the reason for it items of the order, each once; else none.
+/// Checks the named items: with the reason for items, each is in the order and named once; with another
+/// reason, none is named.
 fn judge_items(details: &OrderDetails, end: &End<'_>, mut add: impl FnMut(String)) {
     if !end.for_items && !end.items.is_empty() {
-        add("names unavailable items, and gives another reason".to_owned());
+        add("names unavailable items but has another reason".to_owned());
     }
     let mut named = HashSet::new();
     for UnavailableItem { item, .. } in end.items {

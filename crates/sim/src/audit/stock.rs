@@ -1,4 +1,4 @@
-//! Whether more was sold than there was.
+//! Checks that limited items are not oversold.
 
 use dabba_domain::{RestaurantId, text::Slug};
 use dabba_store::{AuditStore, OrderStore, StoredStock};
@@ -6,7 +6,7 @@ use dabba_store::{AuditStore, OrderStore, StoredStock};
 use super::{Audit, AuditError, Code, Finding, PAGE, is_full, whole};
 
 impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
-    /// Looks at every item of which there are only so many.
+    /// Audits the stock of all limited items.
     pub(super) async fn walk_stock(&mut self) -> Result<(), AuditError> {
         let mut after: Option<(RestaurantId, Slug)> = None;
         loop {
@@ -15,7 +15,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
             for StoredStock { restaurant_id, item, remaining } in &page {
                 self.report.items += 1;
                 if *remaining < 0 {
-                    let text = format!("restaurant {restaurant_id} has {remaining} left of {item}");
+                    let text = format!("the stock of {item} at restaurant {restaurant_id} is {remaining}");
                     self.report.add(Finding::of_no_order(Code::Oversold, text));
                 }
             }

@@ -1,8 +1,8 @@
-//! Whether every task has its order, and every order that waits for something the task that will do it.
+//! Checks that every task has its order, and that every waiting order has the task that it waits for.
 //!
-//! A task is written with the version of its order that needs it, and goes with the version that does not
-//! any more. So an order that was read at a version *before* the tasks were, and is still at it *after*,
-//! had its task all the time; when it was not among them, there is none.
+//! The version of an order that needs a task is written together with that task, and the version that no
+//! longer needs it removes it. So if an order had the same version before and after the tasks were read, its
+//! task existed all the time. If the task was not among them, it is missing.
 
 use std::collections::HashMap;
 
@@ -14,24 +14,24 @@ use dabba_store::{AuditStore, OrderStore, PageSize, StoredTask};
 
 use super::{Audit, AuditError, Code, Finding, MAX_REREADS, PAGE, is_full, orders_by_id, whole};
 
-/// What an order waits for: one of these tasks.
+/// A task that an order needs: one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Wanted {
+enum RequiredTask {
     /// A task of one of these kinds.
     Kind(&'static [TaskKind]),
-    /// The one that pays this refund.
+    /// The task that pays this refund.
     Refund(RefundNumber),
-    /// The review of this refund, which did not reach the customer. It stays there when it is resolved.
+    /// The review of this refund, which did not reach the customer. A resolved review stays in the store.
     Review(RefundNumber),
 }
 
-impl Wanted {
+impl RequiredTask {
     fn is(&self, task: &Task) -> bool {
         match self {
             Self::Kind(kinds) => kinds.contains(&task.kind()),
-            Self::Refund(wanted) => matches!(task, Task::RefundPayment { number } if number == wanted),
-            Self::Review(wanted) => {
-                matches!(task, Task::Review { reason } if reason.refund() == Some(*wanted))
+            Self::Refund(required) => matches!(task, Task::RefundPayment { number } if number == required),
+            Self::Review(required) => {
+                matches!(task, Task::Review { reason } if reason.refund() == Some(*required))
             }
         }
     }
@@ -45,8 +45,8 @@ impl Wanted {
     }
 }
 
-/// What an order waits for, by the auditor's own table.
-fn wanted(order: &Order) -> Vec<Wanted> {
+/// Returns the tasks that an order needs, by the auditor's own table.
+fn required(order: &Order) -> Vec<RequiredTask> {
     let by_card = order.details.payment_method == PaymentMethod::Card;
     let kinds: &[TaskKind] = match (order.status, order.payment_status) {
         (OrderStatus::Created, _) if by_card => &[TaskKind::AuthorizePayment, TaskKind::ExpireUnpaid],
@@ -59,58 +59,59 @@ fn wanted(order: &Order) -> Vec<Wanted> {
     let refunds = order.refunds.iter().filter(|_| by_card).filter_map(|state| {
         let number = state.refund.number;
         match state.status {
-            _ if state.refund.external.is_some() => Some(Wanted::Review(number)),
-            RefundStatus::Pending => Some(Wanted::Refund(number)),
-            // Refusals that were recorded without a reason were recorded before there were reviews.
-            _ => state.failure.map(|_| Wanted::Review(number)),
+            _ if state.refund.external.is_some() => Some(RequiredTask::Review(number)),
+            RefundStatus::Pending => Some(RequiredTask::Refund(number)),
+            // Refusals without a reason are older than reviews.
+            _ => state.failure.map(|_| RequiredTask::Review(number)),
         }
     });
-    (!kinds.is_empty()).then_some(Wanted::Kind(kinds)).into_iter().chain(refunds).collect()
+    (!kinds.is_empty()).then_some(RequiredTask::Kind(kinds)).into_iter().chain(refunds).collect()
 }
 
-/// Orders whose tasks are to be looked for, each with its version and what it waits for.
+/// Orders whose tasks are searched, each with its version and the tasks that it needs.
 #[derive(Default)]
 pub(super) struct Waiting {
-    orders: HashMap<OrderId, (u32, Vec<Wanted>)>,
+    orders: HashMap<OrderId, (u32, Vec<RequiredTask>)>,
 }
 
 impl Waiting {
-    /// Adds an order, if it waits for anything.
+    /// Adds an order if it needs a task.
     pub(super) fn add(&mut self, order: &Order) {
-        let wanted = wanted(order);
-        if !wanted.is_empty() {
-            self.orders.insert(order.id, (order.version, wanted));
+        let required = required(order);
+        if !required.is_empty() {
+            self.orders.insert(order.id, (order.version, required));
         }
     }
 
-    /// How many there are.
+    /// Returns the number of orders.
     pub(super) fn count(&self) -> usize {
         self.orders.len()
     }
 
-    /// Strikes out what a task does.
-    fn strike_out(&mut self, task: &StoredTask) {
+    /// Removes the need that a task fulfils.
+    fn remove_found(&mut self, task: &StoredTask) {
         let order_id = task.task.order_id;
-        let Some((_, wanted)) = self.orders.get_mut(&order_id) else { return };
-        wanted.retain(|wanted| !wanted.is(&task.task.task));
-        if wanted.is_empty() {
+        let Some((_, required)) = self.orders.get_mut(&order_id) else { return };
+        required.retain(|required| !required.is(&task.task.task));
+        if required.is_empty() {
             self.orders.remove(&order_id);
         }
     }
 }
 
-/// What tasks are read for.
+/// The purpose of reading the tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Walk {
-    /// To find those that orders wait for, and nothing else.
+    /// Only to find the tasks that orders need.
     Only,
-    /// To be judged, too.
+    /// Also to check the tasks.
     Judge,
 }
 
 impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
-    /// Looks for the tasks of orders, and reports those that wait in vain. An order that moves on
-    /// meanwhile is looked at again, a bounded number of times: while it moves, something moves it.
+    /// Searches the tasks of orders, and reports orders whose task is missing. An order that changes during
+    /// the search is checked again, at most a limited number of times: as long as it changes, something
+    /// processes it.
     pub(super) async fn find_tasks(&mut self, mut waiting: Waiting, walk: Walk) -> Result<(), AuditError> {
         self.walk_tasks(&mut waiting, walk).await?;
         for _ in 0..MAX_REREADS {
@@ -123,13 +124,13 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
         Ok(())
     }
 
-    /// Strikes out what is there.
+    /// Reads all tasks and removes the needs that they fulfil.
     async fn walk_tasks(&mut self, waiting: &mut Waiting, walk: Walk) -> Result<(), AuditError> {
         let mut after = None;
         loop {
             let page = whole("tasks", self.store.all_tasks(after, PAGE).await)?;
             for task in &page {
-                waiting.strike_out(task);
+                waiting.remove_found(task);
             }
             if walk == Walk::Judge {
                 self.judge_tasks(&page).await?;
@@ -141,25 +142,25 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
         }
     }
 
-    /// Reports the orders whose tasks were not found and that are still as they were. Answers those that
-    /// are not, and wait again.
+    /// Reports the unchanged orders whose tasks were not found. Returns the orders that have changed and need
+    /// a task again.
     async fn judge_waiting(&mut self, waiting: Waiting) -> Result<Waiting, AuditError> {
         let mut again = Waiting::default();
         let ids: Vec<OrderId> = waiting.orders.keys().copied().collect();
         for ids in ids.chunks(PageSize::MAX as usize) {
             for (order_id, order) in orders_by_id(self.store, ids.iter().copied()).await? {
-                let Some((version, wanted)) = waiting.orders.get(&order_id) else { continue };
+                let Some((version, required)) = waiting.orders.get(&order_id) else { continue };
                 if order.version != *version {
                     self.report.rereads += 1;
                     again.add(&order);
                     continue;
                 }
-                for wanted in wanted {
+                for required in required {
                     let text = format!(
-                        "it is {}, its payment {}, and there is no task {}: nothing will move it",
+                        "it is {} and its payment {}, but there is no task {}, so nothing will process it",
                         order.status,
                         order.payment_status,
-                        wanted.text()
+                        required.text()
                     );
                     self.report.add(Finding::new(Code::TaskMissing, order_id, text));
                 }
@@ -178,38 +179,40 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
                 self.report.add(Finding::new(code, order_id, format!("{name} {text}")));
             };
             if !orders.contains_key(&order_id) {
-                found(Code::TaskWithoutOrder, "is there, and the order is not".to_owned());
+                found(Code::TaskWithoutOrder, "exists, but the order does not".to_owned());
             }
             let (bucket, home) = (stored.task.id.bucket().number(), order_id.bucket().number());
             if bucket != home {
-                found(Code::TaskBucket, format!("is in bucket {bucket}; the order is in {home}"));
+                found(Code::TaskBucket, format!("is in bucket {bucket}, the order in bucket {home}"));
             }
             let overdue = self.options.now.duration_since(stored.task.run_at);
             match (stored.resolved_at, stored.parked_at) {
                 (None, Some(parked_at)) if stored.task.task.kind().is_for_people() => {
-                    let text = format!("waits for a person since {parked_at}: see to it, and resolve it");
+                    let text = format!(
+                        "has been waiting for an operator since {parked_at}; handle it and resolve it"
+                    );
                     found(Code::ReviewOpen, text);
                 }
                 (None, Some(parked_at)) => {
                     let text = format!(
-                        "was put aside at {parked_at}, after {} attempts; have it tried again or resolve it",
+                        "was parked at {parked_at} after {} attempts; retry it or resolve it",
                         stored.attempts
                     );
                     found(Code::TaskParked, text);
                 }
                 (None, None) if overdue > self.options.overdue_after => {
                     let held = stored.leased_until.map_or_else(
-                        || "nobody holds it".to_owned(),
-                        |until| format!("it is or was held until {until}"),
+                        || "no worker holds its lease".to_owned(),
+                        |until| format!("its lease ends or ended at {until}"),
                     );
                     let (minutes, attempts) = (overdue.as_mins(), stored.attempts);
                     let text = format!(
-                        "has been due for {minutes} minutes, after {attempts} attempts; {held}; see whether \
-                         tasks are carried out"
+                        "has been due for {minutes} minutes after {attempts} attempts; {held}; check whether \
+                         workers are running"
                     );
                     found(Code::TaskOverdue, text);
                 }
-                // It is in its time, or somebody has seen to it.
+                // The task is not overdue, or an admin has resolved it.
                 (None, None) | (Some(_), _) => {}
             }
         }

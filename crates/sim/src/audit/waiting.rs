@@ -1,4 +1,4 @@
-//! Orders that have not moved for long. Nothing about them is wrong; somebody should look.
+//! Finds orders that have not changed for too long. Their data is valid, but an operator should look at them.
 
 use dabba_domain::{
     Timestamp,
@@ -21,24 +21,24 @@ pub(super) fn check(order: &Order, options: &AuditOptions, findings: &mut Findin
     if waiting > allowed {
         let (minutes, status, payment) = (waiting.as_mins(), order.status, order.payment_status);
         let text = format!(
-            "it is {status}, its payment {payment}, and that has been due for {minutes} minutes; {advice}"
+            "it is {status} and its payment {payment}, and its next step has been due for {minutes} minutes; {advice}"
         );
         findings.add(code, text);
     }
 }
 
-/// What an order waits for.
+/// The step that an order waits for.
 struct Wait {
     code: Code,
-    /// Since when.
+    /// The time from which the waiting time counts.
     since: Timestamp,
-    /// How long it may.
+    /// Maximum waiting time.
     allowed: SignedDuration,
-    /// What to do when it waits for longer.
+    /// The advice to the operator after the maximum.
     advice: &'static str,
 }
 
-/// What the food waits for, on its way to the customer.
+/// Returns the next step of an order that has not ended.
 fn food(order: &Order, options: &AuditOptions, by_card: bool) -> Wait {
     let AuditOptions { unanswered_after, stuck_after, .. } = *options;
     let changed_at = order.updated_at;
@@ -47,14 +47,14 @@ fn food(order: &Order, options: &AuditOptions, by_card: bool) -> Wait {
             Code::Unpaid,
             order.details.payment_deadline.unwrap_or(order.placed_at),
             unanswered_after,
-            "it should have expired: see whether tasks are carried out",
+            "it should have expired; check whether workers are running",
         ),
         OrderStatus::Created => (Code::Unanswered, order.placed_at, unanswered_after, "confirm or cancel it"),
         OrderStatus::Confirmed => (
             Code::Unanswered,
             order.acceptance_deadline.unwrap_or(order.placed_at),
             unanswered_after,
-            "it should have expired: see whether tasks are carried out",
+            "it should have expired; check whether workers are running",
         ),
         OrderStatus::Preparing => (
             Code::Unready,
@@ -70,12 +70,12 @@ fn food(order: &Order, options: &AuditOptions, by_card: bool) -> Wait {
     Wait { code, since, allowed, advice }
 }
 
-/// What the payment by card of an order waits for that has come to its end.
+/// Returns the next step of the card payment of an order that has ended.
 fn payment(order: &Order, options: &AuditOptions) -> Option<Wait> {
     let (since, allowed) = (order.updated_at, options.payment_open_after);
     let (code, advice) = match (order.status, order.payment_status) {
         (OrderStatus::Cancelled, PaymentStatus::Pending | PaymentStatus::Authorized) => {
-            (Code::PaymentOpen, "see whether its tasks are carried out, and what the payment provider has")
+            (Code::PaymentOpen, "check whether workers are running, and the payment at the provider")
         }
         (
             OrderStatus::Delivered,
@@ -83,7 +83,7 @@ fn payment(order: &Order, options: &AuditOptions) -> Option<Wait> {
             | PaymentStatus::Authorized
             | PaymentStatus::Failed
             | PaymentStatus::Voided,
-        ) => (Code::Uncaptured, "see whether its tasks are carried out, or ask the customer for the money"),
+        ) => (Code::Uncaptured, "check whether workers are running, or ask the customer to pay"),
         _ => return None,
     };
     Some(Wait { code, since, allowed, advice })

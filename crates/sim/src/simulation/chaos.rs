@@ -1,5 +1,5 @@
-//! What fails between the engine and what it stands on: calls that do not arrive, answers that get lost,
-//! workers that die or hang in the middle of a call.
+//! Injects failures between the engine and its store and provider: calls that do not arrive, lost responses,
+//! and workers that die or hang during a call.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -26,34 +26,35 @@ use tokio::sync::Notify;
 
 use super::Plant;
 
-/// Of a thousand calls of the store, so many fail before they are carried out.
+/// Per mille of store calls that fail before they have an effect.
 const STORE_FAILS: u32 = 8;
-/// Of a thousand answers of the store, so many get lost.
+/// Per mille of store calls whose response is lost.
 const STORE_LOSES: u32 = 8;
-/// Of a thousand calls of the provider, so many fail before they are carried out.
+/// Per mille of provider calls that fail before they have an effect.
 const PROVIDER_FAILS: u32 = 30;
-/// Of a thousand answers of the provider, so many get lost.
+/// Per mille of provider calls whose response is lost.
 const PROVIDER_LOSES: u32 = 30;
-/// At so many of a thousand calls of the provider the worker dies.
+/// Per mille of provider calls in which the worker dies.
 const WORKER_DIES: u32 = 20;
-/// At so many of a thousand calls of the provider the worker hangs.
+/// Upper limit of the per mille range of provider calls in which the worker hangs; the range begins at
+/// `WORKER_DIES`.
 const WORKER_HANGS: u32 = 60;
-/// Where tasks are to get lost, those of so many of a thousand commits do.
+/// Per mille of commits that lose their tasks, with the defect `lost-tasks`.
 const LOSES_TASKS: u32 = 20;
-/// Where the provider is to answer wrongly, it does so for so many of a thousand refunds.
+/// Per mille of refunds with a wrong answer, with the defect `wrong-answers`.
 const ANSWERS_WRONGLY: u32 = 600;
-/// Reports of the provider that wait to be delivered. What comes beyond is never delivered.
+/// Maximum number of undelivered reports of the provider. Further reports are lost.
 const MAX_REPORTS: usize = 500;
 
-/// What happens to a worker in the middle of a call.
+/// A failure of a worker during a call.
 pub(super) enum Breakdown {
-    /// It is never heard of again.
+    /// The worker dies.
     Dies,
-    /// It goes on when this bell rings.
+    /// The worker hangs until this notification.
     Hangs(Arc<Notify>),
 }
 
-/// Decides what fails. Shared by all that stands between the parts.
+/// Decides which calls fail. All intercepting layers share it.
 pub(super) struct Chaos {
     random: Mutex<StdRng>,
     is_calm: AtomicBool,
@@ -75,17 +76,17 @@ impl Chaos {
         }
     }
 
-    /// From now on nothing fails, or everything may.
+    /// Stops or starts the failures.
     pub(super) fn set_calm(&self, is_calm: bool) {
         self.is_calm.store(is_calm, Ordering::Relaxed);
     }
 
-    /// How many calls have failed.
+    /// Returns the number of failed calls.
     pub(super) fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Returns when the worker that works just now breaks down.
+    /// Waits until the running worker breaks down.
     pub(super) async fn breakdown(&self) -> Breakdown {
         loop {
             if let Some(broken) = self.breakdown.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -100,7 +101,7 @@ impl Chaos {
         self.broken.notify_one();
     }
 
-    /// A number below a thousand; none of those that mean something, while all is calm.
+    /// Returns a random number below 1,000, or a number that causes no failure while failures are stopped.
     fn draw(&self) -> u32 {
         if self.is_calm.load(Ordering::Relaxed) {
             return u32::MAX;
@@ -108,9 +109,11 @@ impl Chaos {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..1_000)
     }
 
-    /// Whether a report of the provider arrives at some time, where so many wait already. Of what a task asks for,
-    /// the provider tells again; a refund that fails late it reports once, and repeats that until it is heard.
-    pub(super) fn is_told(&self, notification: &Notification, waiting: usize) -> bool {
+    /// Returns whether a report of the provider is delivered later, given the number of waiting reports. A
+    /// report about a task's call may be lost, because a retry returns the same answer. The provider reports
+    /// a late failure of a refund only once and repeats the report until it is accepted, so such a report is
+    /// always delivered.
+    pub(super) fn is_delivered_later(&self, notification: &Notification, waiting: usize) -> bool {
         match notification.report {
             Report::RefundRefused { .. } => self.plant != Some(Plant::LostReversals),
             Report::RefundedElsewhere { .. } | Report::Chargeback { .. } => {
@@ -122,11 +125,11 @@ impl Chaos {
 
     fn fail(&self) -> String {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        "the simulation says so".to_owned()
+        "injected by the simulation".to_owned()
     }
 }
 
-/// Stands before the store.
+/// Intercepts the calls of the store.
 pub(super) struct StoreChaos(pub(super) Arc<Chaos>);
 
 #[async_trait]
@@ -160,7 +163,7 @@ impl Interceptor for StoreChaos {
     }
 }
 
-/// Stands before the provider, and takes what it reports.
+/// Intercepts the calls of the provider, and queues its reports.
 pub(super) struct ProviderChaos {
     pub(super) chaos: Arc<Chaos>,
     pub(super) provider: Arc<Provider>,
@@ -169,7 +172,7 @@ pub(super) struct ProviderChaos {
 }
 
 impl ProviderChaos {
-    async fn around(
+    async fn intercept(
         &self,
         payment: &Payment,
         call: impl Fn(&Payment) -> Outcome + Send,
@@ -184,7 +187,7 @@ impl ProviderChaos {
         } else {
             call(payment)
         };
-        self.keep(outcome.notifications);
+        self.queue_reports(outcome.notifications);
         self.maybe_break_down().await;
         if self.chaos.draw() < PROVIDER_LOSES {
             return lost();
@@ -192,12 +195,12 @@ impl ProviderChaos {
         match outcome.reply {
             Reply::Answer(answer) => Ok(self.falsify(answer.into())),
             Reply::Refused(refusal) => Err(GatewayError::Refused(refusal.to_string())),
-            // That an answer never comes is noticed at once here: a limit in time would be one of real time.
+            // A missing reply fails at once here, because a timeout would need real time.
             Reply::Failed(_) | Reply::Silence => lost(),
         }
     }
 
-    /// The answer, unless a defect is to be put in here.
+    /// Returns the answer, falsified if the defect demands it.
     fn falsify(&self, answer: GatewayAnswer) -> GatewayAnswer {
         match answer {
             GatewayAnswer::Report(PaymentReport::Refunded { number })
@@ -210,10 +213,10 @@ impl ProviderChaos {
         }
     }
 
-    fn keep(&self, notifications: Vec<Notification>) {
+    fn queue_reports(&self, notifications: Vec<Notification>) {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         for notification in notifications {
-            if self.chaos.is_told(&notification, reports.len()) {
+            if self.chaos.is_delivered_later(&notification, reports.len()) {
                 reports.push(notification);
             }
         }
@@ -226,9 +229,9 @@ impl ProviderChaos {
                 std::future::pending::<()>().await;
             }
             WORKER_DIES..WORKER_HANGS => {
-                let bell = Arc::new(Notify::new());
-                self.chaos.break_down(Breakdown::Hangs(Arc::clone(&bell)));
-                bell.notified().await;
+                let resumption = Arc::new(Notify::new());
+                self.chaos.break_down(Breakdown::Hangs(Arc::clone(&resumption)));
+                resumption.notified().await;
             }
             _ => {}
         }
@@ -250,7 +253,7 @@ impl PaymentGateway for ProviderChaos {
         payment: &Payment,
         token: &PaymentToken,
     ) -> Result<GatewayAnswer, GatewayError> {
-        self.around(payment, |payment| self.provider.authorize(payment, token, self.clock.now())).await
+        self.intercept(payment, |payment| self.provider.authorize(payment, token, self.clock.now())).await
     }
 
     async fn capture(
@@ -258,7 +261,7 @@ impl PaymentGateway for ProviderChaos {
         payment: &Payment,
         reference: &PaymentReference,
     ) -> Result<GatewayAnswer, GatewayError> {
-        self.around(payment, |payment| self.provider.capture(payment, reference, self.clock.now())).await
+        self.intercept(payment, |payment| self.provider.capture(payment, reference, self.clock.now())).await
     }
 
     async fn void(
@@ -266,7 +269,7 @@ impl PaymentGateway for ProviderChaos {
         payment: &Payment,
         reference: &PaymentReference,
     ) -> Result<GatewayAnswer, GatewayError> {
-        self.around(payment, |payment| self.provider.void(payment, reference, self.clock.now())).await
+        self.intercept(payment, |payment| self.provider.void(payment, reference, self.clock.now())).await
     }
 
     async fn refund(
@@ -276,6 +279,6 @@ impl PaymentGateway for ProviderChaos {
         number: RefundNumber,
     ) -> Result<GatewayAnswer, GatewayError> {
         let now = self.clock.now();
-        self.around(payment, |payment| self.provider.refund(payment, reference, number, now)).await
+        self.intercept(payment, |payment| self.provider.refund(payment, reference, number, now)).await
     }
 }

@@ -1,4 +1,4 @@
-//! What people do, and what the provider reports.
+//! The actions of users, and the reports of the provider.
 
 use std::{num::NonZeroU32, sync::PoisonError};
 
@@ -18,13 +18,13 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{
-    rest::{is_owed, next_command},
+    rest::{is_refund_owed, next_command},
     world::{World, menu},
 };
 
-/// How often somebody repeats a request that has got no answer.
-const MAX_TRIES: usize = 40;
-/// What people pay with: mostly what works.
+/// Maximum number of attempts of a request that gets no response.
+const MAX_ATTEMPTS: usize = 40;
+/// The payment tokens that users choose from; most of them work.
 const TOKENS: [&str; 17] = [
     "tok_succeed",
     "tok_refund_fails_late",
@@ -45,16 +45,17 @@ const TOKENS: [&str; 17] = [
     "tok_captures_less",
 ];
 
-/// Whether it may have been done, so that whoever asked asks again.
-fn is_open(error: &Error) -> bool {
+/// Returns whether the request may have had an effect, so that the caller retries.
+fn is_retryable(error: &Error) -> bool {
     matches!(error, Error::Unavailable | Error::OutcomeUnknown | Error::Overloaded)
         || matches!(error, Error::Conflict(Conflict::TooManyChanges))
 }
 
 impl World {
-    /// A customer orders something, and asks until they are told what became of it; now and then once more.
-    pub(super) async fn someone_orders(&mut self) {
-        let customer = self.a_customer();
+    /// Places an order as a random customer, and retries until the outcome is known; sometimes repeats it
+    /// after that.
+    pub(super) async fn place_random_order(&mut self) {
+        let customer = self.random_customer();
         let place = self.below(self.places.len());
         let restaurant_id = self.places[place].id;
         let request = self.order_request();
@@ -62,12 +63,12 @@ impl World {
         let name = format!("{name} {}", self.below(1_000_000_000));
         let Ok(key) = IdempotencyKey::new(&name) else { return };
         let mut known: Option<OrderId> = None;
-        for _ in 0..MAX_TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let engine = self.server();
             match engine.place(&customer, restaurant_id, &request, key.clone()).await {
                 Ok(Answer { order, .. }) => {
                     if known.is_some_and(|before| before != order.id) {
-                        self.problems.push(format!("the key of order {} made order {} too", name, order.id));
+                        self.problems.push(format!("the key of {} placed a second order {}", name, order.id));
                     }
                     if known.is_none() {
                         self.placed.insert(name.clone(), order.id);
@@ -78,30 +79,31 @@ impl World {
                         return;
                     }
                 }
-                Err(error) if is_open(&error) => {}
+                Err(error) if is_retryable(&error) => {}
                 Err(Error::Internal(text)) => {
-                    self.problems.push(format!("placing an order: {text}"));
+                    self.problems.push(format!("placing an order failed: {text}"));
                     return;
                 }
                 Err(error) => {
                     if let Some(id) = known {
-                        self.problems.push(format!("order {id} was placed, and then refused: {error}"));
+                        self.problems
+                            .push(format!("order {id} was placed, and a retry was refused: {error}"));
                     }
                     return;
                 }
             }
         }
         if known.is_none() {
-            self.problems.push(format!("{name}: nobody ever said what became of it"));
+            self.problems.push(format!("{name}: no attempt returned the outcome"));
         }
     }
 
-    fn a_customer(&mut self) -> Principal {
+    fn random_customer(&mut self) -> Principal {
         let place = self.below(self.customers.len());
         self.customers[place]
     }
 
-    fn a_courier(&mut self) -> Principal {
+    fn random_courier(&mut self) -> Principal {
         let place = self.below(self.couriers.len());
         self.couriers[place]
     }
@@ -136,61 +138,62 @@ impl World {
         serde_json::from_value(request).unwrap_or_else(|error| unreachable!("an order: {error}"))
     }
 
-    /// Somebody does something with an order: most often what they may do.
-    pub(super) async fn someone_acts(&mut self) {
-        // Now and then with one that is at an end: a refund, or what is too late.
+    /// Sends a random command for an order, most often an allowed one.
+    pub(super) async fn send_random_command(&mut self) {
+        // Sometimes it is an order that has ended: a refund, or a command that comes too late.
         let is_late = self.open.is_empty() || self.below(12) == 0;
         let list = if is_late { &self.ended } else { &self.open };
         let Some(count) = std::num::NonZeroUsize::new(list.len()) else { return };
         let place = self.below(count.get());
         let id = if is_late { self.ended[place] } else { self.open[place] };
-        let Some(order) = self.look_at(id).await else { return };
+        let Some(order) = self.read_order(id).await else { return };
         if order.status.is_terminal() && !is_late {
             self.open.swap_remove(place);
             self.ended.push(id);
             return;
         }
-        // Half of the time, whose turn it is does what comes next.
+        // In half of the cases the next command of the order's life, by its proper actor.
         if self.below(2) == 0
             && let Some(kind) = next_command(&order)
-            && let who = self.whose_turn(kind, &order)
+            && let who = self.actor_for(kind, &order)
             && let Some(command) = self.command(kind, &order, who.role)
         {
-            self.give(&who, id, command).await;
+            self.send_command(&who, id, command).await;
             return;
         }
-        let who = self.someone(&order);
+        let who = self.random_actor(&order);
         let Ok(actions) = self.server().allowed_actions(&who, &order).await else { return };
         let kind = if self.below(15) == 0 || actions.is_empty() {
             CommandKind::ALL[self.below(CommandKind::ALL.len())]
         } else {
             actions[self.below(actions.len())].command
         };
-        // People give up an order far less often than they go on with it.
+        // Orders are rarely cancelled, rejected or refunded.
         let gives_up = matches!(kind, CommandKind::Cancel | CommandKind::Reject | CommandKind::Refund);
         if gives_up && self.below(4) > 0 {
             return;
         }
-        // Now and then an admin does not say why, or somebody else does.
+        // Sometimes an admin states no reason, or another role states one.
         let role = if self.below(12) == 0 { Role::Admin } else { who.role };
         let Some(command) = self.command(kind, &order, role) else { return };
-        self.give(&who, id, command).await;
+        self.send_command(&who, id, command).await;
     }
 
-    /// Gives a command until it is told what became of it.
-    pub(super) async fn give(&mut self, who: &Principal, order_id: OrderId, command: Command) {
+    /// Sends a command and retries until the outcome is known.
+    pub(super) async fn send_command(&mut self, who: &Principal, order_id: OrderId, command: Command) {
         let name = format!("command {}", self.below(usize::MAX));
-        // Without a key, a refund that is repeated would be another.
+        // Without a key, a retry of a refund would be another refund.
         let needs_key = matches!(command, Command::Refund(_)) || self.below(2) == 0;
         let key = if needs_key { IdempotencyKey::new(&name).ok() } else { None };
-        let named = self.newly_named(order_id, &command).await;
+        let named = self.newly_named_items(order_id, &command).await;
         let request = CommandRequest { order_id, command, key, expected_versions: None };
-        for _ in 0..MAX_TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let engine = self.server();
             match engine.act(who, &request).await {
-                Err(error) if is_open(&error) => {}
+                Err(error) if is_retryable(&error) => {}
                 Err(Error::Internal(text)) => {
-                    self.problems.push(format!("{:?} of order {order_id}: {text}", request.command));
+                    self.problems
+                        .push(format!("command {:?} on order {order_id} failed: {text}", request.command));
                     return;
                 }
                 Ok(Answer { order, .. }) => return self.check_marks(&order, &named).await,
@@ -199,18 +202,20 @@ impl World {
         }
     }
 
-    /// The items that a command names, unless the order has ended already.
-    async fn newly_named(&mut self, order_id: OrderId, command: &Command) -> Vec<UnavailableItem> {
+    /// Returns the items that a command names as unavailable; none if the order has already ended.
+    async fn newly_named_items(&mut self, order_id: OrderId, command: &Command) -> Vec<UnavailableItem> {
         let (Command::Reject { items, .. } | Command::Cancel { items, .. }) = command else {
             return Vec::new();
         };
-        if items.is_empty() || self.look_at(order_id).await.is_none_or(|order| order.status.is_terminal()) {
+        if items.is_empty() || self.read_order(order_id).await.is_none_or(|order| order.status.is_terminal())
+        {
             return Vec::new();
         }
         items.clone()
     }
 
-    /// Whether the items that an order's end named are marked, at least as long as it said.
+    /// Verifies that the items that a rejection or cancellation named are unavailable, at least for the
+    /// stated time.
     async fn check_marks(&mut self, order: &Order, named: &[UnavailableItem]) {
         if named.is_empty() {
             return;
@@ -219,69 +224,72 @@ impl World {
         match self.store.catalogue(order.details.restaurant_id).await {
             Ok(Some(catalogue)) if catalogue.unavailable.extended(named) == catalogue.unavailable => {}
             Ok(_) => {
-                self.problems.push(format!("order {}: the items of its end are not unavailable", order.id));
+                self.problems
+                    .push(format!("order {}: items that its end named are still available", order.id));
             }
-            Err(error) => self.problems.push(format!("the catalogue of order {}: {error}", order.id)),
+            Err(error) => {
+                self.problems.push(format!("cannot read the catalogue of order {}: {error}", order.id))
+            }
         }
     }
 
-    /// The order as it is stored.
-    pub(super) async fn look_at(&mut self, id: OrderId) -> Option<Order> {
+    /// Returns the stored order.
+    pub(super) async fn read_order(&mut self, id: OrderId) -> Option<Order> {
         match self.store.order(id).await {
             Ok(Some(order)) => Some(order),
             Ok(None) => {
-                self.problems.push(format!("order {id} was acknowledged, and is not there"));
+                self.problems.push(format!("order {id} was acknowledged but does not exist"));
                 None
             }
             Err(error) => {
-                self.problems.push(format!("order {id} cannot be read: {error}"));
+                self.problems.push(format!("cannot read order {id}: {error}"));
                 None
             }
         }
     }
 
-    /// Somebody who has to do with the order, or thinks so.
-    fn someone(&mut self, order: &Order) -> Principal {
+    /// Returns a random actor for the order, most often one who is a party to it.
+    fn random_actor(&mut self, order: &Order) -> Principal {
         let place = self.places.iter().position(|place| place.id == order.details.restaurant_id).unwrap_or(0);
         match self.below(12) {
-            0 => self.a_customer(),
+            0 => self.random_customer(),
             1 => {
                 let own = order.details.customer_id;
                 let customer = self.customers.iter().find(|customer| customer.account_id == own);
                 customer.copied().unwrap_or(self.admin)
             }
             2 => self.admin,
-            3 => self.a_courier(),
+            3 => self.random_courier(),
             4..7 => {
                 let carries = |courier: &&Principal| Some(courier.account_id) == order.courier_id;
                 let courier = self.couriers.iter().find(carries).copied();
-                courier.unwrap_or_else(|| self.a_courier())
+                courier.unwrap_or_else(|| self.random_courier())
             }
             _ => self.places[place].staff,
         }
     }
 
-    /// A command of this kind with some content; none, where the system alone gives it.
+    /// Returns a command of this kind with random content; `None` if only the system may send it.
     pub(super) fn command(&mut self, kind: CommandKind, order: &Order, role: Role) -> Option<Command> {
         let reason = (role == Role::Admin).then_some(InterventionReason::CourierUnreachable);
         Some(match kind {
             CommandKind::Confirm | CommandKind::Warn | CommandKind::Expire => return None,
             CommandKind::Accept => Command::Accept { preparation_minutes: 5 + self.below_u32(30) },
             CommandKind::Reject => {
-                let reason = self.one_of(RejectReason::of(&actor_of(order, Role::Restaurant)));
+                let reason = self.random_choice(RejectReason::of(&actor_of(order, Role::Restaurant)));
                 let items = if reason.names_items() { self.items_of(order) } else { Vec::new() };
                 Command::Reject { reason, note: None, items }
             }
             CommandKind::MarkReady => Command::MarkReady,
             CommandKind::AssignCourier => {
-                Command::AssignCourier { courier_id: self.a_courier().account_id, reason, note: None }
+                Command::AssignCourier { courier_id: self.random_courier().account_id, reason, note: None }
             }
             CommandKind::PickUp => Command::PickUp,
             CommandKind::Deliver => Command::Deliver { reason, note: None },
             CommandKind::Cancel => {
                 let reasons = CancelReason::of(&actor_of(order, role));
-                // A courier has no reason, and is refused.
-                let reason = self.one_of(if reasons.is_empty() { CancelReason::ALL } else { reasons });
+                // No cancellation reason fits a courier, whose cancellation is refused anyway.
+                let reason = self.random_choice(if reasons.is_empty() { CancelReason::ALL } else { reasons });
                 let items = if reason.names_items() { self.items_of(order) } else { Vec::new() };
                 Command::Cancel { reason, note: None, items }
             }
@@ -289,11 +297,12 @@ impl World {
         })
     }
 
-    fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+    fn random_choice<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())]
     }
 
-    /// Some of an order's items, at least one, most of them for a while.
+    /// Returns a random selection of an order's items, at least one; most of them are unavailable for a
+    /// limited time.
     fn items_of(&mut self, order: &Order) -> Vec<UnavailableItem> {
         let mut items: Vec<Slug> = order.details.lines.iter().map(|line| line.item.clone()).collect();
         let count = 1 + self.below(items.len());
@@ -332,8 +341,8 @@ impl World {
         request
     }
 
-    /// Somebody refunds by hand at the provider, or a customer has their bank take money back.
-    pub(super) async fn someone_at_the_provider(&mut self) {
+    /// Refunds a payment by hand at the provider, or opens or closes a chargeback.
+    pub(super) async fn change_payment_at_provider(&mut self) {
         let count = self.placed.len();
         if count == 0 {
             return;
@@ -343,9 +352,10 @@ impl World {
         let now = dabba_engine::Clock::now(&*self.clock);
         let what = self.below(4);
         let minor = 1 + i64::from(self.below_u32(900));
-        let Some(order) = self.look_at(order_id).await else { return };
+        let Some(order) = self.read_order(order_id).await else { return };
         for payment in self.provider.payments(order_id) {
-            // Of a capture that it does not know, an order takes it that all was captured.
+            // An order assumes that a capture that it does not know was of the whole total, so other amounts
+            // are skipped.
             let is_of_the_total = payment.amount == order.details.amounts.total;
             if !is_of_the_total && order.captured != payment.amount {
                 continue;
@@ -359,33 +369,33 @@ impl World {
                     Err(_) => Vec::new(),
                 },
             };
-            self.keep(happened);
+            self.queue_reports(happened);
         }
     }
 
-    /// Keeps what the provider reports until it arrives.
-    fn keep(&self, happened: Vec<Notification>) {
+    /// Queues reports of the provider.
+    fn queue_reports(&self, happened: Vec<Notification>) {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         for notification in happened {
-            if self.chaos.is_told(&notification, reports.len()) {
+            if self.chaos.is_delivered_later(&notification, reports.len()) {
                 reports.push(notification);
             }
         }
     }
 
-    /// Every chargeback is decided.
-    pub(super) fn banks_decide(&mut self) {
+    /// Decides all open chargebacks.
+    pub(super) fn decide_chargebacks(&mut self) {
         let now = dabba_engine::Clock::now(&*self.clock);
         let ids: Vec<OrderId> = self.placed.values().copied().collect();
         for (number, order_id) in ids.into_iter().enumerate() {
             for payment in self.provider.payments(order_id) {
-                self.keep(self.provider.close_chargeback(&payment.reference, number % 2 == 0, now));
+                self.queue_reports(self.provider.close_chargeback(&payment.reference, number % 2 == 0, now));
             }
         }
     }
 
-    /// A report of the provider arrives: now and then it will come again, and none comes in order.
-    pub(super) async fn the_provider_reports(&mut self) {
+    /// Delivers a random report of the provider. Sometimes the report is delivered again later.
+    pub(super) async fn deliver_random_report(&mut self) {
         let count = self.reports.lock().unwrap_or_else(PoisonError::into_inner).len();
         if count == 0 {
             return;
@@ -400,11 +410,11 @@ impl World {
 
     pub(super) async fn report(&mut self, report: Notification) {
         let order_id = report.order_id;
-        for _ in 0..MAX_TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             match self.server().record_payment(order_id, &report.report.clone().into()).await {
-                Err(error) if is_open(&error) => {}
+                Err(error) if is_retryable(&error) => {}
                 Err(error) => {
-                    self.problems.push(format!("a report on order {order_id}: {error}"));
+                    self.problems.push(format!("a report about order {order_id} failed: {error}"));
                     return;
                 }
                 Ok(()) => return,
@@ -412,15 +422,15 @@ impl World {
         }
     }
 
-    /// Staff changes the menu, or takes a break.
-    pub(super) async fn the_restaurant_changes(&mut self) {
+    /// Changes a restaurant as its staff: pauses it, or changes its menu.
+    pub(super) async fn change_restaurant(&mut self) {
         let place = self.below(self.places.len());
         let (id, staff) = (self.places[place].id, self.places[place].staff);
         let engine = self.server();
         let changed = match self.below(4) {
             0 => engine.pause(&staff, id, None).await.map(drop),
             1 => {
-                let Ok(item) = Slug::new(self.one_of(&["dosa", "thali", "tea"])) else { return };
+                let Ok(item) = Slug::new(self.random_choice(&["dosa", "thali", "tea"])) else { return };
                 let availability = Availability::default();
                 engine.set_availability(&staff, id, &item, availability, None).await.map(drop)
             }
@@ -430,41 +440,42 @@ impl World {
             }
             _ => engine.resume(&staff, id).await.map(drop),
         };
-        // A break is short, or nobody could order.
+        // The restaurant resumes at once; otherwise nobody could order.
         if let Err(error) = engine.resume(&staff, id).await.and(changed)
-            && !is_open(&error)
+            && !is_retryable(&error)
         {
-            self.problems.push(format!("the restaurant {id} could not be changed: {error}"));
+            self.problems.push(format!("cannot change restaurant {id}: {error}"));
         }
     }
 
-    /// An admin has what was parked tried again.
-    pub(super) async fn an_admin_sees_to_tasks(&mut self) {
+    /// Retries parked tasks as an admin.
+    pub(super) async fn retry_tasks_as_admin(&mut self) {
         if let Err(error) = self.retry_parked().await {
-            self.problems.push(format!("parked tasks cannot be listed: {error}"));
+            self.problems.push(format!("cannot list the parked tasks: {error}"));
         }
     }
 
-    /// An admin refunds the rest of an order that ended early, after a refund of the order was refused or failed.
-    pub(super) async fn give_back_what_is_owed(&mut self, order: &Order) {
+    /// Refunds the rest of an order that ended early, as an admin, if a refund of the order was refused or
+    /// failed.
+    pub(super) async fn refund_rest_if_owed(&mut self, order: &Order) {
         let was_refused = order.refunds.iter().any(|state| !state.status.counts());
-        if is_owed(order) && was_refused {
+        if is_refund_owed(order) && was_refused {
             let admin = self.admin;
             let request = RefundRequest::new(None, RefundReason::OrderEnded);
-            self.give(&admin, order.id, Command::Refund(request)).await;
+            self.send_command(&admin, order.id, Command::Refund(request)).await;
         }
     }
 
-    /// Has all that is parked tried again, resolves what is for people, and says how many that are.
+    /// Retries all parked tasks, resolves those for people, and returns the number of parked tasks.
     pub(super) async fn retry_parked(&mut self) -> Result<usize, StoreError> {
         let now = dabba_engine::Clock::now(&*self.clock);
         let parked = self.store.parked_tasks(None, PageSize::DEFAULT).await?.tasks;
         for task in &parked {
             if task.task.task.kind().is_for_people() {
-                if let Some(order) = self.look_at(task.task.order_id).await {
-                    self.give_back_what_is_owed(&order).await;
+                if let Some(order) = self.read_order(task.task.order_id).await {
+                    self.refund_rest_if_owed(&order).await;
                 }
-                let (at, by, reason) = (now, self.admin.account_id, "seen to".to_owned());
+                let (at, by, reason) = (now, self.admin.account_id, "resolved by the simulation".to_owned());
                 self.store.resolve_task(task.task.id, &TaskResolution { at, by, reason }).await?;
             } else {
                 self.store.retry_task(task.task.id, now).await?;
@@ -474,7 +485,7 @@ impl World {
     }
 }
 
-/// Somebody of this role who is a party to an order.
+/// Returns an actor of this role who is a party to an order.
 fn actor_of(order: &Order, role: Role) -> Actor {
     let (account_id, restaurant_id) = (order.details.customer_id, order.details.restaurant_id);
     match role {

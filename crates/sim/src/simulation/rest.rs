@@ -1,4 +1,4 @@
-//! How a simulation comes to rest, and what has to be so then.
+//! The end of a simulation and its final checks.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -24,32 +24,32 @@ use super::{
 };
 use crate::audit::{AuditOptions, Finding, GatewayLedger, GatewaySummary, audit};
 
-/// Rounds until everything is at an end. A failed task comes back after five minutes at the longest, the
-/// longest deadline is an hour, and each round is half a minute.
+/// Maximum number of rounds until everything must have ended. A failed task is retried after at most five
+/// minutes, the longest deadline is an hour, and a round is half a minute.
 const MAX_ROUNDS: u32 = 400;
-/// Rounds in which nothing happens any more, before everything is taken to be at rest: more than a refund takes to
-/// fail late.
+/// Number of rounds without any change after which the simulation counts as settled. They last longer than a
+/// refund takes to fail late.
 const QUIET_ROUNDS: u32 = 3;
-/// How long a round is, in seconds.
+/// Virtual duration of a round, in seconds.
 const ROUND_SECONDS: i64 = 30;
-/// Tasks that are worked in a round, at most.
+/// Maximum number of tasks per round.
 const MAX_TASKS_A_ROUND: u32 = 100_000;
-/// Problems that are told.
+/// Maximum number of problems in the result.
 const MAX_PROBLEMS: usize = 20;
 
-/// Whether nothing has to happen to an order any more.
+/// Returns whether the order needs no further step.
 fn is_at_rest(order: &Order) -> bool {
     let is_pending = order.refunds.iter().any(|state| state.status == RefundStatus::Pending);
     let is_open = matches!(order.payment_status, PaymentStatus::Pending | PaymentStatus::Authorized);
-    order.status.is_terminal() && !is_pending && !is_open && !is_owed(order)
+    order.status.is_terminal() && !is_pending && !is_open && !is_refund_owed(order)
 }
 
-/// Whether an order ended early and money of the customer's is still here.
-pub(super) fn is_owed(order: &Order) -> bool {
+/// Returns whether an order ended early and the customer's money is not refunded yet.
+pub(super) fn is_refund_owed(order: &Order) -> bool {
     order.closure.is_some() && order.refundable() > Amount::ZERO
 }
 
-/// The next thing that somebody does so that an order comes to its end.
+/// Returns the next command that brings an order closer to its end.
 pub(super) fn next_command(order: &Order) -> Option<CommandKind> {
     use dabba_domain::pricing::FulfilmentKind::Collection;
     let is_collected = order.details.fulfilment.kind() == Collection;
@@ -67,28 +67,28 @@ pub(super) fn next_command(order: &Order) -> Option<CommandKind> {
 }
 
 impl Simulation {
-    /// Nothing fails any more, and everybody finishes what they have begun.
-    pub(super) async fn come_to_rest(&mut self) -> Result<(), SimulationError> {
+    /// Stops the failures and completes everything that has begun.
+    pub(super) async fn settle(&mut self) -> Result<(), SimulationError> {
         self.world.chaos.set_calm(true);
         self.world.provider.set_health(Health::Up);
         self.finish_hanging().await;
-        self.world.banks_decide();
+        self.world.decide_chargebacks();
         let all: Vec<OrderId> = self.world.open.iter().chain(&self.world.ended).copied().collect();
-        let mut unsettled = self.go_on_with(all.clone()).await;
+        let mut unsettled = self.advance_orders(all.clone()).await;
         let mut quiet_rounds = 0;
         for _ in 0..MAX_ROUNDS {
             self.deliver_reports().await;
-            self.work_off().await;
+            self.work_due_tasks().await;
             let parked = match self.world.retry_parked().await {
                 Ok(parked) => parked,
-                Err(error) => return Err(self.error([format!("parked tasks cannot be listed: {error}")])),
+                Err(error) => return Err(self.error([format!("cannot list the parked tasks: {error}")])),
             };
-            // What was at rest may not stay so: a refund fails late.
+            // A settled order may change again, because a refund can fail late.
             let ids = match unsettled.as_slice() {
                 [] => all.clone(),
                 unsettled => unsettled.iter().map(|order| order.id).collect(),
             };
-            unsettled = self.go_on_with(ids).await;
+            unsettled = self.advance_orders(ids).await;
             let is_quiet = unsettled.is_empty() && parked == 0;
             quiet_rounds = if is_quiet { quiet_rounds + 1 } else { 0 };
             if quiet_rounds >= QUIET_ROUNDS {
@@ -98,7 +98,7 @@ impl Simulation {
         }
         let describe = |order: &Order| {
             format!(
-                "order {} never comes to rest: it is {}, its payment {}",
+                "order {} is still not settled: status {}, payment status {}",
                 order.id, order.status, order.payment_status
             )
         };
@@ -117,13 +117,13 @@ impl Simulation {
         let mut reports =
             std::mem::take(&mut *self.world.reports.lock().unwrap_or_else(PoisonError::into_inner));
         let decided = self.world.provider.settle(now);
-        reports.extend(decided.into_iter().filter(|report| self.world.chaos.is_told(report, 0)));
+        reports.extend(decided.into_iter().filter(|report| self.world.chaos.is_delivered_later(report, 0)));
         for report in reports {
             self.world.report(report).await;
         }
     }
 
-    async fn work_off(&mut self) {
+    async fn work_due_tasks(&mut self) {
         let engine = Arc::clone(&self.world.engines[0]);
         for queue in TaskQueue::ALL {
             for _ in 0..MAX_TASKS_A_ROUND {
@@ -131,7 +131,7 @@ impl Simulation {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {
-                        self.world.problems.push(format!("tasks are not handed out: {error}"));
+                        self.world.problems.push(format!("cannot claim tasks: {error}"));
                         break;
                     }
                 }
@@ -139,18 +139,18 @@ impl Simulation {
         }
     }
 
-    /// Brings these orders a step further, and gives those that are not at rest.
-    async fn go_on_with(&mut self, ids: Vec<OrderId>) -> Vec<Order> {
+    /// Sends the next command of each order, and returns the orders that are not settled.
+    async fn advance_orders(&mut self, ids: Vec<OrderId>) -> Vec<Order> {
         let mut unsettled = Vec::new();
         for id in ids {
-            let Some(order) = self.world.look_at(id).await else { continue };
+            let Some(order) = self.world.read_order(id).await else { continue };
             if let Some(kind) = next_command(&order)
-                && let who = self.world.whose_turn(kind, &order)
+                && let who = self.world.actor_for(kind, &order)
                 && let Some(command) = self.world.command(kind, &order, who.role)
             {
-                self.world.give(&who, id, command).await;
+                self.world.send_command(&who, id, command).await;
             }
-            self.world.give_back_what_is_owed(&order).await;
+            self.world.refund_rest_if_owed(&order).await;
             if !is_at_rest(&order) {
                 unsettled.push(order);
             }
@@ -158,15 +158,15 @@ impl Simulation {
         unsettled
     }
 
-    /// Whether everything is as it must be.
-    pub(super) async fn judge(mut self) -> Result<SimulationReport, SimulationError> {
+    /// Verifies the final state.
+    pub(super) async fn verify(mut self) -> Result<SimulationReport, SimulationError> {
         let orders = self.world.all_orders().await.map_err(|problem| self.error([problem]))?;
         let mut problems = std::mem::take(&mut self.world.problems);
         let known: HashSet<OrderId> = self.world.placed.values().copied().collect();
         let strangers = orders.iter().filter(|order| !known.contains(&order.id));
-        problems.extend(strangers.map(|order| format!("order {} was placed by no known key", order.id)));
+        problems.extend(strangers.map(|order| format!("order {} was not placed with a known key", order.id)));
         if known.len() != self.world.placed.len() {
-            problems.push("two keys stand for one order".to_owned());
+            problems.push("two keys placed the same order".to_owned());
         }
         problems.extend(self.audit().await);
         problems.extend(self.check_stock(&orders).await);
@@ -210,19 +210,20 @@ impl Simulation {
 
     async fn audit(&self) -> Vec<String> {
         let ledger = ProviderLedger(Arc::clone(&self.world.provider));
-        // All is at rest, so what the order does not know of the provider by now it never will.
+        // All orders are settled, so every difference between an order and the provider is a problem.
         let now = self.world.clock.now();
         let options = AuditOptions { payment_open_after: SignedDuration::ZERO, ..AuditOptions::at(now) };
         let mut problems = match audit(&*self.world.store, Some(&ledger), &options).await {
             Ok(report) => report.findings.iter().map(describe).collect(),
             Err(error) => vec![error.to_string()],
         };
-        // The auditor keeps no order among them.
+        // The auditor does not sort its findings.
         problems.sort_unstable();
         problems
     }
 
-    /// Whether of what is limited there is left what was not sold, or came back.
+    /// Verifies that the stock of the limited item is the initial stock minus the sold items plus the
+    /// returned items.
     async fn check_stock(&self, orders: &[Order]) -> Vec<String> {
         let mut sold: BTreeMap<RestaurantId, i64> = BTreeMap::new();
         for order in orders {
@@ -245,14 +246,14 @@ impl Simulation {
             let found = left.get(LIMITED).map(|left| i64::from(*left));
             if found != Some(expected) {
                 problems
-                    .push(format!("of {LIMITED} at {}, {expected} must be left, not {found:?}", place.id));
+                    .push(format!("stock of {LIMITED} at {} must be {expected}, but is {found:?}", place.id));
             }
         }
         problems
     }
 }
 
-/// A number that is the same when every order went the same way.
+/// Returns a hash of the orders. Equal orders have equal digests.
 fn digest(orders: &[Order]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for order in orders {
@@ -263,8 +264,8 @@ fn digest(orders: &[Order]) -> u64 {
 }
 
 impl World {
-    /// Who brings an order further.
-    pub(super) fn whose_turn(&self, kind: CommandKind, order: &Order) -> Principal {
+    /// Returns the actor of a command.
+    pub(super) fn actor_for(&self, kind: CommandKind, order: &Order) -> Principal {
         let staff = self.places.iter().find(|place| place.id == order.details.restaurant_id);
         let staff = staff.map_or(self.admin, |place| place.staff);
         let carries = |courier: &&Principal| Some(courier.account_id) == order.courier_id;
@@ -293,7 +294,7 @@ impl World {
     }
 }
 
-/// The simulated provider's books, for the auditor.
+/// The ledger of the simulated provider, for the auditor.
 struct ProviderLedger(Arc<Provider>);
 
 #[async_trait]

@@ -25,16 +25,16 @@ use super::{
     chaos::{Chaos, ProviderChaos, StoreChaos},
 };
 
-/// When every simulation begins: a Monday at noon.
+/// Start time of every simulation: a Monday at noon.
 const START: Timestamp = Timestamp::constant(1_780_315_200, 0); // 1 June 2026, 12:00 UTC.
-/// Servers on the same store.
+/// Number of servers on the same store.
 pub(super) const SERVERS: usize = 2;
 const RESTAURANTS: usize = 3;
 const CUSTOMERS: usize = 5;
 const COURIERS: usize = 3;
-/// How many there are at first of what is limited.
+/// Initial stock of the limited item.
 pub(super) const STOCK: u32 = 300;
-/// What is limited, at every restaurant.
+/// The item with limited stock, at every restaurant.
 pub(super) const LIMITED: &str = "thali";
 
 /// A restaurant with its staff.
@@ -43,11 +43,11 @@ pub(super) struct Place {
     pub(super) staff: Principal,
 }
 
-/// See the module's description.
+/// The simulated world. See the module documentation.
 pub(super) struct World {
     random: StdRng,
     seed: u64,
-    /// What is really stored, without what fails.
+    /// The store without injected failures.
     pub(super) store: Arc<dyn Store>,
     faulty: Arc<dyn Store>,
     pub(super) chaos: Arc<Chaos>,
@@ -60,15 +60,15 @@ pub(super) struct World {
     pub(super) places: Vec<Place>,
     pub(super) customers: Vec<Principal>,
     pub(super) couriers: Vec<Principal>,
-    /// The orders that were placed, by their keys.
+    /// The placed orders by idempotency key.
     pub(super) placed: BTreeMap<String, OrderId>,
-    /// Those that are not known to be at an end.
+    /// The orders that may be open.
     pub(super) open: Vec<OrderId>,
-    /// Those that are at an end.
+    /// The orders that have ended.
     pub(super) ended: Vec<OrderId>,
-    /// How many orders ended because items were unavailable, which people named.
+    /// Number of orders that ended because of unavailable items that a user named.
     pub(super) ends_for_items: u64,
-    /// What went wrong on the way.
+    /// Problems found during the run.
     pub(super) problems: Vec<String>,
 }
 
@@ -105,12 +105,12 @@ impl World {
         for place in 0..SERVERS {
             world.start_server(place);
         }
-        world.populate().await.map_err(|error| format!("it could not begin: {error}"))?;
+        world.populate().await.map_err(|error| format!("the simulation could not start: {error}"))?;
         world.chaos.set_calm(false);
         Ok(world)
     }
 
-    /// Starts a server, in place of the one that was there.
+    /// Starts a server and replaces the previous one with this index.
     pub(super) fn start_server(&mut self, place: usize) {
         self.started_servers += 1;
         let gateway = ProviderChaos {
@@ -184,19 +184,19 @@ impl World {
         }
     }
 
-    /// A random number below a bound.
+    /// Returns a random number below a bound.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         self.random.random_range(0..bound.max(1))
     }
 
-    /// One of the servers.
+    /// Returns a random server.
     pub(super) fn server(&mut self) -> Arc<Engine> {
         let place = self.below(SERVERS);
         Arc::clone(&self.engines[place])
     }
 
-    /// A moment, or minutes, or rarely longer.
-    pub(super) fn time_passes(&mut self) {
+    /// Advances the clock by less than a second up to seconds, sometimes up to minutes.
+    pub(super) fn advance_clock(&mut self) {
         let seconds = match self.below(60) {
             0 => self.below(600),
             1..10 => self.below(40),
@@ -226,7 +226,7 @@ fn settings(number: usize) -> SettingsDocument {
     serde_json::from_value(document).unwrap_or_else(|error| unreachable!("settings: {error}"))
 }
 
-/// A menu whose prices depend on how often it was changed.
+/// Returns a menu whose prices depend on the edition.
 pub(super) fn menu(edition: usize) -> MenuDocument {
     let document = json!({"categories": [{"name": "All", "items": [
         {"id": "thali", "name": "Thali", "price_minor": 1_195 + edition % 7},

@@ -1,4 +1,5 @@
-//! A kept connection, with as little work as there can be: it shares the machine with what it measures.
+//! A persistent connection that needs as little work as possible, because it shares the machine with the
+//! server that it measures.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,9 +14,9 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// Names the intention behind a request.
+/// The header with the idempotency key.
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Time after which a request counts as failed.
+/// Timeout of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A connection to one server.
@@ -24,17 +25,17 @@ pub(super) struct Connection {
     host: HeaderValue,
 }
 
-/// A request, but for the connection.
+/// A request to be sent on any connection.
 pub(super) struct Call<'a> {
     pub(super) method: Method,
     pub(super) path: Uri,
-    /// What [`bearer`] makes of a token. None for what is public.
+    /// The value of the Authorization header, from [`bearer`]; `None` for a public endpoint.
     pub(super) bearer: Option<&'a HeaderValue>,
     pub(super) key: Option<HeaderValue>,
     pub(super) body: Bytes,
 }
 
-/// The header's value that says who calls.
+/// Returns the value of the Authorization header for a token.
 pub(super) fn bearer(token: &str) -> Result<HeaderValue, InvalidHeaderValue> {
     HeaderValue::try_from(format!("Bearer {token}"))
 }
@@ -45,7 +46,7 @@ impl Connection {
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        // Ends with the sender; an error reaches whoever sends.
+        // The task ends with the sender. Errors reach the sender.
         tokio::spawn(connection);
         let host = HeaderValue::try_from(address.to_string()).map_err(|error| error.to_string())?;
         Ok(Self { sender, host })
@@ -55,8 +56,8 @@ impl Connection {
         self.sender.is_closed()
     }
 
-    /// Sends a request and reads the whole answer, of which the head is kept. The error is the kind of failure,
-    /// for the report.
+    /// Sends a request, reads the whole response and returns its head. The error is the kind of failure for
+    /// the report.
     pub(super) async fn send(&mut self, call: Call<'_>) -> Result<Parts, String> {
         tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(call))
             .await
@@ -83,7 +84,7 @@ impl Connection {
         self.sender.ready().await.map_err(|error| error.to_string())?;
         let response = self.sender.send_request(request).await.map_err(|error| error.to_string())?;
         let (head, mut body) = response.into_parts();
-        // The body has to be read before the connection can be used again.
+        // The body must be read before the next request on this connection.
         while let Some(frame) = body.frame().await {
             frame.map_err(|error| error.to_string())?;
         }

@@ -1,4 +1,4 @@
-//! What a worker does over and over.
+//! The operations of a load.
 
 use std::sync::Arc;
 
@@ -12,27 +12,27 @@ use hyper::{
 use super::{
     Load, Mix, Scene,
     connection::{Call, Connection, bearer},
-    place_in,
+    index_in,
 };
 
-/// Marks the answer to a repeated request.
+/// The header that marks the response to a retry.
 const REPLAYED: &str = "idempotency-replayed";
-/// Where orders are.
+/// The path of orders.
 const ORDERS: &str = "/v1/orders/";
 
-/// Does the operations of a load.
+/// Runs the operations of a load.
 pub(super) struct Operator {
     pub(super) load: Load,
     scene: Arc<Scene>,
     staff: HeaderValue,
     courier: HeaderValue,
     customers: Vec<HeaderValue>,
-    /// Where orders are placed with each restaurant.
+    /// The URLs for placing an order, one per restaurant.
     places: Vec<Uri>,
 }
 
 impl Operator {
-    /// Makes ready what is the same in many requests. The error says what cannot be a part of one.
+    /// Prepares the parts that many requests share. The error names a value that cannot be part of a request.
     pub(super) fn new(load: Load, scene: Arc<Scene>) -> Result<Self, String> {
         let of = |token: &String| bearer(token).map_err(|error| error.to_string());
         let place = |id: &String| path(format!("/v1/restaurants/{id}/orders"));
@@ -46,9 +46,9 @@ impl Operator {
         })
     }
 
-    /// Does the operation with this number. Answers the id of the order that was placed, if one was. The
-    /// error is the kind of failure: a status, `replayed`, or what happened to the connection.
-    pub(super) async fn operate(
+    /// Runs the operation with this number. Returns the id of the order if the operation placed one. The
+    /// error is the kind of failure: a status, `replayed`, or a connection failure.
+    pub(super) async fn run_operation(
         &self,
         connection: &mut Connection,
         number: u64,
@@ -64,7 +64,7 @@ impl Operator {
     }
 
     async fn place(&self, connection: &mut Connection, number: u64) -> Result<String, String> {
-        let customer = &self.customers[place_in(number, self.customers.len())];
+        let customer = &self.customers[index_in(number, self.customers.len())];
         let head = self.send_order(connection, &self.load.run, number, customer).await?;
         if head.headers.contains_key(REPLAYED) {
             return Err("replayed".into());
@@ -72,12 +72,12 @@ impl Operator {
         expect(&head, 201)?;
         let location = head.headers.get(LOCATION).and_then(|location| location.to_str().ok());
         let id = location.and_then(|location| location.strip_prefix(ORDERS));
-        id.map(str::to_owned).ok_or_else(|| "an order without a place".to_owned())
+        id.map(str::to_owned).ok_or_else(|| "no Location of the order".to_owned())
     }
 
-    /// Places an order that an earlier load has placed.
+    /// Places an order again that an earlier load placed.
     async fn replay(&self, connection: &mut Connection, number: u64) -> Result<(), String> {
-        let Some(placed) = &self.scene.placed else { return Err("nothing to place again".into()) };
+        let Some(placed) = &self.scene.placed else { return Err("no order to replay".into()) };
         let number = number % placed.count;
         let head = self.send_order(connection, &placed.run, number, &self.customers[0]).await?;
         if !head.headers.contains_key(REPLAYED) {
@@ -96,7 +96,7 @@ impl Operator {
         let key = HeaderValue::try_from(format!("{run}-{number}")).map_err(|error| error.to_string())?;
         let call = Call {
             method: Method::POST,
-            path: self.places[place_in(number, self.places.len())].clone(),
+            path: self.places[index_in(number, self.places.len())].clone(),
             bearer: Some(customer),
             key: Some(key),
             body: self.scene.order.clone(),
@@ -121,7 +121,7 @@ impl Operator {
         Ok(id)
     }
 
-    /// Reads something of a restaurant.
+    /// Reads a resource of a restaurant.
     async fn read(
         &self,
         connection: &mut Connection,
@@ -130,15 +130,16 @@ impl Operator {
         bearer: Option<&HeaderValue>,
     ) -> Result<(), String> {
         let restaurants = &self.scene.restaurants;
-        let restaurant = &restaurants[place_in(number, restaurants.len())];
+        let restaurant = &restaurants[index_in(number, restaurants.len())];
         let path = path(format!("/v1/restaurants/{restaurant}/{what}"))?;
         let call = Call { method: Method::GET, path, bearer, key: None, body: Bytes::new() };
         expect(&connection.send(call).await?, 200)
     }
 
     async fn order(&self, connection: &mut Connection, number: u64) -> Result<(), String> {
-        // Steps that are prime to most counts, so that no two readers go the same way.
-        let place = place_in(number.wrapping_mul(7_919), self.scene.orders.len());
+        // The step is a prime number that divides few counts, so that two readers rarely read in the same
+        // sequence.
+        let place = index_in(number.wrapping_mul(7_919), self.scene.orders.len());
         let (id, customer) = &self.scene.orders[place];
         let bearer = Some(&self.customers[*customer]);
         let path = path(format!("{ORDERS}{id}"))?;

@@ -1,8 +1,7 @@
-//! Gives a store a past: orders that were delivered long ago, so that what is measured is measured on a store
-//! as it is after years.
+//! Prefills a store with orders that were delivered long ago, to measure a store as it is after years.
 //!
-//! They are written through the store itself, with their whole history, a few hundred in a transaction. They
-//! are small (one dish, collected), and of restaurants and customers that are nobody else's.
+//! The prefill writes through the store itself, with the whole history of each order and a few hundred orders
+//! per transaction. The orders are small (one dish, collection) and have their own restaurants and customers.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -21,36 +20,36 @@ use serde_json::json;
 
 use super::{Progress, prepare};
 
-/// Most orders that can be written.
+/// Maximum number of orders to write.
 pub const MAX_PREFILL: u64 = 100_000_000;
-/// Restaurants that the orders were placed at.
+/// Number of restaurants of the orders.
 const RESTAURANTS: u64 = 1_000;
-/// Customers who placed them.
+/// Number of customers of the orders.
 const CUSTOMERS: u64 = 50_000;
-/// Orders in a transaction. They are of one restaurant.
+/// Number of orders per transaction. All orders of a transaction have the same restaurant.
 const BATCH: u64 = 500;
-/// Transactions at once.
+/// Number of concurrent transactions.
 const WRITERS: usize = 2;
-/// How far back the first order was placed.
+/// Age of the oldest order.
 const PAST: SignedDuration = SignedDuration::from_hours(365 * 24);
-/// How long before now the last one was placed: long enough for it to be delivered.
+/// Age of the newest order. It is long enough for the order to be delivered.
 const PRESENT: SignedDuration = SignedDuration::from_hours(2);
 
-/// Why a store could not be given a past.
+/// The reason why a prefill failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PrefillError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store did not take an order.
-    #[error("an order was answered with {0:?}")]
+    /// The store did not commit an order.
+    #[error("an order was not committed: {0:?}")]
     NotTaken(CommitOutcome),
-    /// What is ordered does not fit what can be ordered: a defect.
-    #[error("the orders cannot be made: {0}")]
+    /// The generated orders do not fit the generated menu: a defect.
+    #[error("cannot create the orders: {0}")]
     Defect(String),
 }
 
-/// Writes so many delivered orders, the last of them placed a little before `now`.
+/// Writes this number of delivered orders. The newest is placed shortly before `now`.
 pub async fn prefill(
     store: &Arc<dyn Store>,
     random: &dyn Random,
@@ -82,7 +81,7 @@ fn defect(error: impl std::fmt::Display) -> PrefillError {
     PrefillError::Defect(error.to_string())
 }
 
-/// Who ordered what where, and when.
+/// The data from which the orders are generated.
 struct Past {
     settings: Settings,
     menu: Menu,
@@ -91,7 +90,7 @@ struct Past {
     customers: Vec<AccountId>,
     orders: u64,
     begins: Timestamp,
-    /// From one order to the next.
+    /// Time between two orders.
     step: SignedDuration,
 }
 
@@ -124,14 +123,14 @@ impl Past {
         })
     }
 
-    /// The orders of one transaction.
+    /// Returns the orders of one transaction.
     fn batch(&self, number: u64, random: &dyn Random) -> Result<Vec<Commit>, PrefillError> {
         let restaurant_id = pick(&self.restaurants, number);
         let numbers = number * BATCH..((number + 1) * BATCH).min(self.orders);
         numbers.map(|number| self.order(restaurant_id, number, random)).collect()
     }
 
-    /// An order with all that happened to it.
+    /// Returns an order with its whole history.
     fn order(
         &self,
         restaurant_id: RestaurantId,
@@ -187,5 +186,5 @@ impl Past {
 }
 
 fn pick<T: Copy>(of: &[T], number: u64) -> T {
-    of[super::place_in(number, of.len())]
+    of[super::index_in(number, of.len())]
 }

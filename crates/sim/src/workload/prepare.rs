@@ -1,4 +1,4 @@
-//! Makes what a load works with, over the API.
+//! Creates the data that a load uses, through the API.
 
 use bytes::Bytes;
 use dabba_domain::{AccountId, Role};
@@ -7,32 +7,32 @@ use serde_json::{Value, json};
 use super::Scene;
 use crate::{Client, ClientError};
 
-/// Restaurants that orders are spread over.
+/// Number of restaurants to create.
 const RESTAURANTS: usize = 12;
-/// Customers that orders are spread over.
+/// Number of customers to create.
 const CUSTOMERS: usize = 16;
-/// Items on each menu.
+/// Number of items per menu.
 const MENU_ITEMS: usize = 200;
-/// How many there are of the item that is limited: as many as can be.
+/// Stock of the limited item: the maximum.
 const STOCK: u32 = dabba_domain::limits::MAX_STOCK;
-/// A password that nobody needs: tokens are signed.
+/// A password that is never used, because the issuer signs the tokens.
 const PASSWORD: &str = "nobody logs in with this";
 
-/// Gives tokens, and ids of accounts that are nobody's yet.
+/// Issues tokens and unused account ids.
 pub trait Issuer {
-    /// A token for an account.
+    /// Returns a token for an account.
     fn token(&self, account_id: AccountId, role: Role) -> String;
 
-    /// An id that no account has.
+    /// Returns an id that no account has.
     fn fresh_account_id(&self) -> AccountId;
 }
 
-/// Makes restaurants with their menus and staff, and tokens for customers and a courier. `run` keeps what is
-/// made apart from what another run made.
+/// Creates restaurants with menus and staff, and tokens for customers and a courier. `run` separates the data
+/// from that of another run.
 pub async fn prepare(client: &Client, issuer: &impl Issuer, run: &str) -> Result<Scene, ClientError> {
     let person = |role| issuer.token(issuer.fresh_account_id(), role);
     let admin = client.with_token(&person(Role::Admin));
-    // One for all restaurants: a server takes only so many new accounts of one address.
+    // One account serves all restaurants, because a server limits the number of new accounts per address.
     let account = json!({
         "email": format!("{run}@bench.example"), "name": "Staff", "password": PASSWORD, "role": "restaurant",
     });
@@ -52,7 +52,7 @@ pub async fn prepare(client: &Client, issuer: &impl Issuer, run: &str) -> Result
     })
 }
 
-/// Makes a restaurant for which this account works. Answers its id.
+/// Creates a restaurant whose staff is this account. Returns the restaurant's id.
 async fn restaurant(admin: &Client, account: &str, name: &str) -> Result<String, ClientError> {
     let id = id_of(&admin.post("/v1/restaurants").json(&settings(name)).send().await?.body);
     let path = |rest: &str| format!("/v1/restaurants/{id}{rest}");
@@ -67,7 +67,7 @@ fn id_of(body: &Value) -> String {
     body["id"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The settings of a restaurant.
+/// Returns the settings of a restaurant.
 pub(super) fn settings(name: &str) -> Value {
     json!({
         "name": format!("Bench {name}"), "currency": "GBP", "time_zone": "Europe/London",
@@ -75,7 +75,8 @@ pub(super) fn settings(name: &str) -> Value {
     })
 }
 
-/// A menu of plain items, and of three that are ordered: two with options, one that is limited.
+/// Returns a menu of plain items and three items that are ordered: two with options and one with limited
+/// stock.
 pub(super) fn menu() -> Value {
     let plain = (3..MENU_ITEMS).map(|number| {
         json!({
@@ -94,7 +95,7 @@ pub(super) fn menu() -> Value {
     json!({"categories": [{"name": "All", "items": items}]})
 }
 
-/// Three items, two of them with an option, to be delivered.
+/// Returns an order of three items, two of them with an option, for delivery.
 fn order() -> Value {
     let hot = json!([{"group": "heat", "option": "hot"}]);
     json!({

@@ -1,4 +1,4 @@
-//! What came of a load.
+//! The result of a load.
 
 use std::{
     collections::BTreeMap,
@@ -8,34 +8,34 @@ use std::{
 
 use hdrhistogram::Histogram;
 
-/// Longest latency that is told apart, in microseconds.
+/// Maximum latency that the histogram can represent, in microseconds.
 const LONGEST_LATENCY_US: u64 = 60_000_000;
 
-/// What came of a load.
+/// The result of a load.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Ids of the orders that were acknowledged.
+    /// Ids of the acknowledged orders.
     pub acknowledged: Vec<String>,
-    /// Everything that did not succeed, by kind: a status, `replayed`, or what happened to the connection.
+    /// Number of failed operations by kind: a status, `replayed`, or a connection failure.
     pub errors: BTreeMap<String, u64>,
-    /// From the first request to the last answer.
+    /// Time from the first request to the last response.
     pub elapsed: Duration,
-    /// Latencies of the operations that succeeded, in microseconds.
+    /// Latencies of the successful operations, in microseconds.
     pub latencies: Histogram<u64>,
 }
 
-/// The report to which all workers add. One for all: a histogram is large, and one for each would be in nobody's
-/// cache when its turn comes.
+/// The report that all workers share. A histogram is large: with one histogram per worker, none would stay in
+/// the processor's cache.
 #[derive(Clone, Default)]
 pub(super) struct SharedReport(Arc<Mutex<Report>>);
 
 impl SharedReport {
-    /// Not to be held across a wait.
+    /// Locks the report. The lock must not be held across an await.
     pub(super) fn lock(&self) -> MutexGuard<'_, Report> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What has come together.
+    /// Returns the collected report and resets it.
     pub(super) fn take(&self) -> Report {
         std::mem::take(&mut self.lock())
     }
@@ -64,24 +64,24 @@ impl Report {
         self.acknowledged.extend(acknowledged);
     }
 
-    /// Operations that succeeded.
+    /// Returns the number of successful operations.
     pub fn count(&self) -> u64 {
         self.latencies.len()
     }
 
-    /// Operations that succeeded in a second.
+    /// Returns the number of successful operations per second.
     pub fn per_second(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a count that a person reads")]
+        #[expect(clippy::cast_precision_loss, reason = "the count is only displayed")]
         let count = self.count() as f64;
         count / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    /// The latency that this share of the operations (0 to 1) did not exceed.
+    /// Returns the latency that this share (0 to 1) of the operations did not exceed.
     pub fn latency_at(&self, share: f64) -> Duration {
         Duration::from_micros(self.latencies.value_at_quantile(share))
     }
 
-    /// All that did not succeed.
+    /// Returns the number of failed operations.
     pub fn error_count(&self) -> u64 {
         self.errors.values().sum()
     }
@@ -91,9 +91,9 @@ impl Report {
 mod tests {
     use super::*;
 
-    /// Proves that what several workers did is told as one.
+    /// Proves that the report combines the results of several workers.
     #[test]
-    fn a_report_counts_what_was_done() {
+    fn a_report_combines_the_results_of_workers() {
         let shared = SharedReport::default();
         for milliseconds in 1..=100 {
             let worker = shared.clone();

@@ -1,4 +1,5 @@
-//! The auditor's table of moves and the domain's are written down twice, and say the same.
+//! Proves that the auditor's table of moves and the domain's table, which were written independently, are
+//! equal.
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use jiff::SignedDuration;
 use crate::{
     embedded,
     lives::{Stage, put_with},
-    random::{command_by, live, reports},
+    random::{command_by, reports, run_random_order},
     tampering::Tampering,
 };
 
@@ -34,7 +35,7 @@ const STAGES: [Stage; 7] = [
     Stage::Cancelled,
 ];
 
-/// Parties to an order, and the same people of others.
+/// Returns the parties to an order, and actors of the same roles who are not parties.
 fn actors(order: &Order, world: &mut World) -> Vec<Actor> {
     let other = world.account_id();
     let mut actors = vec![
@@ -50,13 +51,13 @@ fn actors(order: &Order, world: &mut World) -> Vec<Actor> {
     actors
 }
 
-/// The next refund of an order.
+/// Returns the next refund of an order.
 fn next_refund(order: &Order, amount: Amount, reason: RefundReason, borne_by: RefundBearer) -> Refund {
     let number = order.refunds.last().map_or(RefundNumber::MIN, |last| last.refund.number.saturating_add(1));
     Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by, external: None }
 }
 
-/// What has to follow when an order ends early: what is collected goes back.
+/// Returns the event of an early end together with the refund that must follow if money was captured.
 fn unwound(order: &Order, event: Event) -> Vec<Event> {
     let bearer = match &event {
         Event::Cancelled { borne_by, .. } => *borne_by,
@@ -70,7 +71,7 @@ fn unwound(order: &Order, event: Event) -> Vec<Event> {
     events
 }
 
-/// What a command would lead to if nobody asked whether it is allowed.
+/// Returns the events of a command without checking whether the command is allowed.
 fn events(command: &Command, order: &Order, actor: &Actor, at: Timestamp) -> Vec<Event> {
     let (note, stock_returned) = (None, false);
     let by_card = order.details.payment_method == PaymentMethod::Card;
@@ -94,7 +95,7 @@ fn events(command: &Command, order: &Order, actor: &Actor, at: Timestamp) -> Vec
             ]
         }
         Command::Cancel { .. } => {
-            // The restaurant is paid for what it has begun when an admin cancels.
+            // If an admin cancels, the restaurant is paid for what it has begun.
             let is_at_the_platforms_cost = matches!(actor, Actor::Admin { .. }) && order.ready_by.is_some();
             let borne_by =
                 if is_at_the_platforms_cost { RefundBearer::Platform } else { RefundBearer::Everyone };
@@ -115,7 +116,7 @@ fn events(command: &Command, order: &Order, actor: &Actor, at: Timestamp) -> Vec
     }
 }
 
-/// Tasks that do whatever an order waits for: for what is not allowed, so that nothing else is found.
+/// Returns all tasks that the order could need, so that an illegal move causes no finding about tasks.
 fn every_task(order: &Order) -> Vec<Task> {
     let last = order.refunds.last().map_or(RefundNumber::MIN, |last| last.refund.number);
     let mut tasks = vec![
@@ -133,7 +134,8 @@ fn every_task(order: &Order) -> Vec<Task> {
     tasks
 }
 
-/// Whether nothing is breached when these happen too, and these tasks follow; and the report.
+/// Audits the order with these additional events and tasks. Returns whether there is no breach, and the
+/// report.
 async fn is_clean_with(
     store: &Arc<dyn Store>,
     order: &Order,
@@ -161,16 +163,15 @@ async fn is_clean_with(
     (report.is_clean(), report.to_string())
 }
 
-/// The tasks that follow from a decision.
+/// Returns the tasks of a decision.
 fn tasks_of(decision: &Decision) -> Vec<Task> {
     decision.tasks.iter().map(|spec| spec.task.clone()).collect()
 }
 
-/// Goes through every command by everybody on an order, and compares. Answers how many were legal, and how
-/// many were not.
+/// Compares every command by every actor on an order. Returns the numbers of legal and of illegal commands.
 async fn compare(store: &Arc<dyn Store>, world: &mut World, order: &Order) -> (u32, u32) {
     let (mut legal, mut illegal) = (0, 0);
-    // Late enough to expire.
+    // Late enough for an expiry.
     let at = order.updated_at + SignedDuration::from_hours(1);
     for actor in actors(order, world) {
         for kind in CommandKind::ALL {
@@ -178,7 +179,7 @@ async fn compare(store: &Arc<dyn Store>, world: &mut World, order: &Order) -> (u
             let command = command_by(&actor, *kind, order, courier_id);
             let decided = decide(order, &command, &actor, &settings(), at);
             if decided.as_ref().is_ok_and(|decision| decision.events.is_empty()) {
-                continue; // Done before: nothing would be written.
+                continue; // A repeated command has no events.
             }
             let events = events(&command, order, &actor, at);
             let tasks = decided.as_ref().map_or_else(|_| every_task(order), tasks_of);
@@ -191,8 +192,8 @@ async fn compare(store: &Arc<dyn Store>, world: &mut World, order: &Order) -> (u
     (legal, illegal)
 }
 
-/// Proves, for every command by everybody at every stage of an order, delivered or collected, that what it
-/// would lead to is a breach for the auditor exactly where the domain refuses it.
+/// Proves, for every command by every actor at every stage of an order, for delivery and collection, that the
+/// auditor reports a breach exactly if the domain refuses the command.
 #[tokio::test]
 async fn the_auditor_and_the_domain_agree_on_every_move() {
     let (mut legal, mut illegal) = (0, 0);
@@ -218,7 +219,7 @@ async fn the_auditor_and_the_domain_agree_on_every_move() {
     assert!(legal > 80 && illegal > 1_200, "{legal} legal, {illegal} illegal");
 }
 
-/// Every step of a payment by card, as it would be recorded on an order.
+/// Returns every step of a card payment, as it would be recorded on an order.
 fn payment_steps(order: &Order) -> Vec<Event> {
     let stock_returned = false;
     let mut steps = vec![
@@ -229,17 +230,17 @@ fn payment_steps(order: &Order) -> Vec<Event> {
         Event::PaymentCaptured { amount: order.details.amounts.total },
     ];
     for state in &order.refunds {
-        // What went back without Dabba follows from reports of its own.
+        // Refunds without Dabba have their own reports.
         if state.refund.external.is_some() {
             continue;
         }
         let (number, reason) = (state.refund.number, RefundFailureReason::Other);
         steps.push(Event::RefundFailed { number, reason: Some(reason) });
-        // A refund that is not paid cannot be reversed; no valid history contains that.
+        // Only a paid refund can be reversed; no valid history contains anything else.
         if state.status == RefundStatus::Paid {
             steps.push(Event::RefundReversed { number, reason });
         }
-        // Once all is back, a refund that is paid again is beyond what a history can say.
+        // After a full refund, no history can record a second payment of a refund.
         if state.status == RefundStatus::Pending || order.status != OrderStatus::Refunded {
             steps.push(Event::Refunded(state.refund.clone()));
         }
@@ -247,8 +248,8 @@ fn payment_steps(order: &Order) -> Vec<Event> {
     steps
 }
 
-/// Proves that of all steps of a payment, at whatever stage an order is, the auditor lets those pass that
-/// follow from a report of the payment provider, and calls every other one a breach.
+/// Proves that, at every stage of an order, the auditor accepts exactly the payment steps that follow from a
+/// report of the payment provider, and reports a breach for every other step.
 #[tokio::test]
 async fn the_auditor_and_the_domain_agree_on_every_step_of_a_payment() {
     const LIVES: u32 = 60;
@@ -256,7 +257,7 @@ async fn the_auditor_and_the_domain_agree_on_every_step_of_a_payment() {
     let mut world = World::new(12);
     for _ in 0..LIVES {
         let (store, _directory) = embedded().await;
-        let order = live(&*store, &mut world, true).await;
+        let order = run_random_order(&*store, &mut world, true).await;
         let at = world.now();
         let settled: Vec<(Vec<Event>, Vec<Task>)> = reports(&order)
             .iter()

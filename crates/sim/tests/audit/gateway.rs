@@ -1,21 +1,21 @@
-//! A payment provider that has done what the orders of a store say, and lets a test change that.
+//! A payment provider whose records match the orders of a store, and can be changed by a test.
 
 use async_trait::async_trait;
 use dabba_domain::{OrderId, order::PaymentStatus};
 use dabba_sim::audit::{GatewayLedger, GatewaySummary};
 use dabba_store::OrderStore;
 
-/// What is done to each summary.
-pub(crate) type Doctor = fn(&mut GatewaySummary);
+/// A change to the provider's summary.
+pub(crate) type TamperSummary = fn(&mut GatewaySummary);
 
-/// See the module.
-pub(crate) struct Agreeing<'a> {
+/// See the module documentation.
+pub(crate) struct ConsistentProvider<'a> {
     pub(crate) store: &'a dyn OrderStore,
-    pub(crate) doctor: Doctor,
+    pub(crate) tamper: TamperSummary,
 }
 
 #[async_trait]
-impl GatewayLedger for Agreeing<'_> {
+impl GatewayLedger for ConsistentProvider<'_> {
     async fn summary(&self, order_id: OrderId) -> Result<Option<GatewaySummary>, String> {
         let order = self.store.order(order_id).await.unwrap().unwrap();
         let is_asked = order.payment_reference.is_some();
@@ -34,17 +34,17 @@ impl GatewayLedger for Agreeing<'_> {
             authorizations: is_asked.into(),
             captures: has_captured.into(),
         };
-        (self.doctor)(&mut summary);
+        (self.tamper)(&mut summary);
         Ok((summary != GatewaySummary::default()).then_some(summary))
     }
 }
 
-/// A payment provider that cannot be asked.
-pub(crate) struct Silent;
+/// A payment provider that does not answer.
+pub(crate) struct UnavailableProvider;
 
 #[async_trait]
-impl GatewayLedger for Silent {
+impl GatewayLedger for UnavailableProvider {
     async fn summary(&self, _: OrderId) -> Result<Option<GatewaySummary>, String> {
-        Err("a test says so".to_owned())
+        Err("injected by a test".to_owned())
     }
 }

@@ -11,10 +11,10 @@ use dabba_store::{
 
 use crate::random::{report, write};
 
-/// How far an order has come.
+/// The stage of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Only an order that is paid by card stays at that.
+    /// Only a card order stays at this stage.
     Created,
     Confirmed,
     Preparing,
@@ -24,22 +24,22 @@ pub(crate) enum Stage {
     Cancelled,
 }
 
-/// Puts an order to be delivered into a store, at a stage.
+/// Stores a delivery order at a stage.
 pub(crate) async fn put(store: &dyn Store, world: &mut World, stage: Stage) -> Order {
     let (restaurant_id, customer_id) = (world.restaurant_id(), world.account_id());
     let details = world.details(restaurant_id, customer_id);
     put_with(store, world, stage, details).await
 }
 
-/// Puts an order to be delivered, and paid by card, into a store, at a stage.
+/// Stores a delivery order that is paid by card, at a stage.
 pub(crate) async fn put_by_card(store: &dyn Store, world: &mut World, stage: Stage) -> Order {
     let (restaurant_id, customer_id) = (world.restaurant_id(), world.account_id());
     let details = world.details_by_card(restaurant_id, customer_id);
     put_with(store, world, stage, details).await
 }
 
-/// The same with these details. What has to be done about a payment by card is done. One to be collected
-/// is not out for delivery at any time.
+/// Stores an order with these details at a stage. The steps of a card payment are carried out. A collection
+/// order is never out for delivery.
 pub(crate) async fn put_with(
     store: &dyn Store,
     world: &mut World,

@@ -1,4 +1,4 @@
-//! The auditor finds nothing in what Dabba writes, and everything that a test has planted.
+//! Proves that the auditor finds nothing in what Dabba writes, and everything that a test plants.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -18,17 +18,17 @@ use dabba_store::Store;
 use dabba_testkit::sqlite_in;
 use tempfile::TempDir;
 
-/// An empty embedded store.
+/// Returns an empty embedded store.
 async fn embedded() -> (Arc<dyn Store>, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let store = sqlite_in(directory.path())().await;
     (store, directory)
 }
 
-/// Proves that the documentation lists the codes as they are.
+/// Proves that the documentation lists all codes.
 #[test]
 fn the_documentation_lists_every_code() {
     let documentation = include_str!("../../../../docs/operations/audit.md");
     let table = audit::table();
-    assert!(documentation.contains(&table), "docs/operations/audit.md should contain this table:\n\n{table}");
+    assert!(documentation.contains(&table), "docs/operations/audit.md must contain this table:\n\n{table}");
 }

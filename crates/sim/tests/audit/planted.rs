@@ -1,4 +1,4 @@
-//! Every code has what leads to it, planted in a store that is sound.
+//! A planted violation for each code, in an otherwise valid store.
 
 mod cards;
 mod lists;
@@ -24,29 +24,29 @@ use jiff::SignedDuration;
 
 use crate::{
     embedded,
-    gateway::{Agreeing, Doctor},
+    gateway::{ConsistentProvider, TamperSummary},
     lives::{Stage, put, put_by_card},
     tampering::{Lists, Stored, Tamper, TamperLists, Tampering},
 };
 
-/// What leads to a code: an order at this stage, tampered with like this, and looked at so much later.
+/// A violation: an order at this stage is tampered with, and audited later by this time.
 struct Planted {
     code: Code,
     stage: Stage,
     by_card: bool,
     later: SignedDuration,
     tamper: Tamper,
-    /// What the payment provider did, beside what the orders say.
-    gateway: Doctor,
+    /// The provider's records, as a change to what the orders say.
+    gateway: TamperSummary,
     lists: TamperLists,
 }
 
-/// The payment provider did what the orders say.
-const AGREES: Doctor = |_| {};
+/// The provider's records match the orders.
+const CONSISTENT: TamperSummary = |_| {};
 
-/// Whatever the order waits for, there is a task that is not due, however late it is; and no key is
-/// there that could contradict what is planted.
-const UNHURRIED: TamperLists = |lists| {
+/// Adds every task that the order could need. No task is due, however late the audit is, and there are no
+/// keys that could contradict the planted violation.
+const TASKS_NOT_DUE: TamperLists = |lists| {
     for task in [Task::CapturePayment, Task::VoidPayment, Task::RefundPayment { number: RefundNumber::MIN }] {
         add(lists, task);
     }
@@ -58,7 +58,7 @@ const UNHURRIED: TamperLists = |lists| {
     lists.claims.clear();
 };
 
-/// Adds a task for the order of the first one.
+/// Adds a task for the order of the first task.
 fn add(lists: &mut Lists, task: Task) {
     let first = &lists.tasks[0];
     let random = u64::try_from(lists.tasks.len()).unwrap();
@@ -72,20 +72,28 @@ const SOON: SignedDuration = SignedDuration::from_mins(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 const fn plant(code: Code, stage: Stage, tamper: Tamper) -> Planted {
-    Planted { code, stage, by_card: false, later: SOON, tamper, gateway: AGREES, lists: UNHURRIED }
+    Planted { code, stage, by_card: false, later: SOON, tamper, gateway: CONSISTENT, lists: TASKS_NOT_DUE }
 }
 
 const fn wait(code: Code, stage: Stage) -> Planted {
-    Planted { code, stage, by_card: false, later: DAY, tamper: |_| {}, gateway: AGREES, lists: UNHURRIED }
+    Planted {
+        code,
+        stage,
+        by_card: false,
+        later: DAY,
+        tamper: |_| {},
+        gateway: CONSISTENT,
+        lists: TASKS_NOT_DUE,
+    }
 }
 
-/// Lets something more happen to an order, allowed or not.
-fn happen(stored: &mut Stored, actor: Actor, event: Event) {
-    happen_after(stored, SignedDuration::from_secs(1), actor, event);
+/// Appends an event to an order, whether the event is allowed or not.
+fn append_event(stored: &mut Stored, actor: Actor, event: Event) {
+    append_event_after(stored, SignedDuration::from_secs(1), actor, event);
 }
 
-/// The same, so long after the last event.
-fn happen_after(stored: &mut Stored, pause: SignedDuration, actor: Actor, event: Event) {
+/// Appends an event this long after the last event.
+fn append_event_after(stored: &mut Stored, pause: SignedDuration, actor: Actor, event: Event) {
     let last = stored.events.last().unwrap();
     let (order_id, version, at) = (last.order_id, last.version + 1, last.at + pause);
     stored.events.push(RecordedEvent { order_id, version, at, actor, event });
@@ -96,7 +104,7 @@ const fn expired(waited_for: Awaited) -> Event {
     Event::Expired { waited_for, stock_returned: false }
 }
 
-/// An event of a type that only a newer version of Dabba knows.
+/// Returns an event of a type that only a newer version of Dabba knows.
 fn unknown_event() -> Event {
     Event::Unknown(UnknownEvent { name: "held_back".into(), data: None })
 }
@@ -107,8 +115,8 @@ fn refund_of(number: u32, amount: Amount) -> Refund {
     Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by, external: None }
 }
 
-/// Changes what was agreed, everywhere.
-fn agree(stored: &mut Stored, change: impl FnOnce(&mut OrderDetails)) {
+/// Changes the details of the order, both in the order and in its first event.
+fn change_details(stored: &mut Stored, change: impl FnOnce(&mut OrderDetails)) {
     let details = Arc::new(changed(&stored.order.details, change));
     stored.events[0].event = Event::Placed(details);
     stored.refold();
@@ -132,12 +140,12 @@ fn collect(stored: &mut Stored) {
 
 fn collect_by(stored: &mut Stored, actor: Actor) {
     let amount = total(stored);
-    happen(stored, actor, Event::PaymentCaptured { amount });
+    append_event(stored, actor, Event::PaymentCaptured { amount });
 }
 
 fn mark_ready(stored: &mut Stored) {
     let actor = staff(&stored.order);
-    happen(stored, actor, Event::MarkedReady);
+    append_event(stored, actor, Event::MarkedReady);
 }
 
 fn cancel(stored: &mut Stored) {
@@ -147,7 +155,7 @@ fn cancel(stored: &mut Stored) {
 
 fn cancel_at_the_cost_of(stored: &mut Stored, actor: Actor, borne_by: RefundBearer) {
     let (reason, note) = (CancelReason::Other, None);
-    happen(
+    append_event(
         stored,
         actor,
         Event::Cancelled { reason, note, items: Vec::new(), stock_returned: false, borne_by },
@@ -156,19 +164,21 @@ fn cancel_at_the_cost_of(stored: &mut Stored, actor: Actor, borne_by: RefundBear
 
 fn refund(stored: &mut Stored, amount: Amount) {
     let actor = admin(&stored.order);
-    happen(stored, actor, Event::Refunded(refund_of(1, amount)));
+    append_event(stored, actor, Event::Refunded(refund_of(1, amount)));
 }
 
 const PLANTED: &[Planted] = &[
     plant(Code::HistoryMissing, Stage::Delivered, |stored| stored.events.clear()),
     plant(Code::HistoryUnreadable, Stage::Delivered, |stored| stored.is_unreadable = true),
-    // Nothing says that a newer version wrote the order, so the event is damage.
+    // The order is not marked as written by a newer version, so the event is damage.
     plant(Code::HistoryUnreadable, Stage::Delivered, |stored| {
-        happen(stored, Actor::System, unknown_event());
+        append_event(stored, Actor::System, unknown_event());
         stored.order.is_newer = false;
     }),
-    plant(Code::WrittenByNewer, Stage::Preparing, |stored| happen(stored, Actor::System, unknown_event())),
-    // Of what such an order is by its events, nothing is known.
+    plant(Code::WrittenByNewer, Stage::Preparing, |stored| {
+        append_event(stored, Actor::System, unknown_event())
+    }),
+    // Nothing is known about the correct state of such an order.
     plant(Code::WrittenByNewer, Stage::Delivered, |stored| {
         stored.order.status = OrderStatus::Created;
         stored.order.is_newer = true;
@@ -213,57 +223,59 @@ const PLANTED: &[Planted] = &[
         let number = restaurant_id.bucket().number();
         let bucket = Bucket::new(number ^ 1).unwrap();
         let other = RestaurantId::generate(restaurant_id.created_at(), bucket, 1);
-        agree(stored, |details| details.restaurant_id = other);
+        change_details(stored, |details| details.restaurant_id = other);
     }),
     plant(Code::IllegalMove, Stage::Confirmed, mark_ready),
     plant(Code::IllegalMove, Stage::OutForDelivery, mark_ready),
     plant(Code::IllegalActor, Stage::Confirmed, |stored| {
         let (actor, ready_by) = (customer(&stored.order), stored.order.updated_at + DAY);
-        happen(stored, actor, Event::Accepted { preparation_minutes: 20, ready_by });
+        append_event(stored, actor, Event::Accepted { preparation_minutes: 20, ready_by });
     }),
     plant(Code::IllegalActor, Stage::Confirmed, |stored| {
-        // A courier may take an order for themselves only.
+        // A courier may assign only themselves.
         let Actor::Restaurant { account_id, .. } = staff(&stored.order) else { unreachable!() };
         let other = World::new(77).account_id();
-        happen(stored, Actor::Courier { account_id }, Event::assigned(other));
+        append_event(stored, Actor::Courier { account_id }, Event::assigned(other));
     }),
     plant(Code::IllegalActor, Stage::OutForDelivery, |stored| {
-        // An admin says why they step in for a courier who has the food.
+        // An admin must state a reason for replacing a courier who has the food.
         let actor = admin(&stored.order);
-        happen(stored, actor, Event::assigned(World::new(77).account_id()));
+        append_event(stored, actor, Event::assigned(World::new(77).account_id()));
     }),
     plant(Code::IllegalActor, Stage::OutForDelivery, |stored| {
-        // A courier has no reason to give.
+        // A courier must not state a reason.
         let (account_id, reason) = (stored.order.courier_id.unwrap(), Some(InterventionReason::Other));
-        happen(stored, Actor::Courier { account_id }, Event::Delivered { reason, note: None });
+        append_event(stored, Actor::Courier { account_id }, Event::Delivered { reason, note: None });
         collect_by(stored, Actor::Courier { account_id });
     }),
     plant(Code::IllegalActor, Stage::Preparing, cancel),
     plant(Code::IllegalActor, Stage::Confirmed, |stored| stored.events[0].actor = Actor::System),
     plant(Code::MovedAfterEnd, Stage::Cancelled, |stored| {
         let (actor, courier_id) = (admin(&stored.order), stored.order.details.customer_id);
-        happen(stored, actor, Event::assigned(courier_id));
+        append_event(stored, actor, Event::assigned(courier_id));
     }),
     plant(Code::ExpiredEarly, Stage::Confirmed, |stored| {
-        happen(stored, Actor::System, expired(Awaited::Restaurant));
+        append_event(stored, Actor::System, expired(Awaited::Restaurant));
     }),
     plant(Code::LineTotal, Stage::Delivered, |stored| {
-        agree(stored, |details| details.lines[0].quantity += 1);
+        change_details(stored, |details| details.lines[0].quantity += 1);
     }),
     plant(Code::LineTotal, Stage::Delivered, |stored| {
-        agree(stored, |details| {
+        change_details(stored, |details| {
             let line = &mut details.lines[0];
             line.options[0].price = more_than(line.unit_price);
         });
     }),
     plant(Code::Subtotal, Stage::Delivered, |stored| {
-        agree(stored, |details| {
+        change_details(stored, |details| {
             details.lines.pop();
         });
     }),
-    plant(Code::Total, Stage::Delivered, |stored| agree(stored, |details| details.amounts.tax = amount(0))),
     plant(Code::Total, Stage::Delivered, |stored| {
-        agree(stored, |details| details.amounts.discount = amount(9));
+        change_details(stored, |details| details.amounts.tax = amount(0))
+    }),
+    plant(Code::Total, Stage::Delivered, |stored| {
+        change_details(stored, |details| details.amounts.discount = amount(9));
     }),
     plant(Code::CapturedTwice, Stage::Delivered, collect),
     plant(Code::CapturedEarly, Stage::Preparing, collect),
@@ -298,22 +310,22 @@ const PLANTED: &[Planted] = &[
             stored.events.pop();
             stored.refold();
         },
-        gateway: AGREES,
-        lists: UNHURRIED,
+        gateway: CONSISTENT,
+        lists: TASKS_NOT_DUE,
     },
     wait(Code::Unready, Stage::Preparing),
     wait(Code::NotPickedUp, Stage::Ready),
     wait(Code::Undelivered, Stage::OutForDelivery),
 ];
 
-/// All of them.
+/// Returns all planted violations.
 fn all() -> impl Iterator<Item = &'static Planted> {
     PLANTED.iter().chain(cards::PLANTED).chain(provider::PLANTED).chain(stock::PLANTED).chain(lists::PLANTED)
 }
 
-/// Proves of every code that what it stands for is found, told with a text, and not taken for anything else.
+/// Proves for every code that its violation is found, has a text, and causes no other finding.
 #[tokio::test]
-async fn every_code_is_found_where_it_is_planted_and_no_other_is() {
+async fn every_planted_code_is_found_and_no_other() {
     for (number, planted) in all().enumerate() {
         let Planted { code, stage, by_card, later, tamper, gateway, lists } = planted;
         let (store, _directory) = embedded().await;
@@ -325,7 +337,7 @@ async fn every_code_is_found_where_it_is_planted_and_no_other_is() {
         };
         let options = AuditOptions::at(world.now() + *later);
         let store = Tampering::new(store, *tamper).with_lists(*lists);
-        let provider = Agreeing { store: &store, doctor: *gateway };
+        let provider = ConsistentProvider { store: &store, tamper: *gateway };
         let report = audit(&store, Some(&provider), &options).await.unwrap();
         let found: Vec<Code> = report.findings.iter().map(|finding| finding.code).collect();
         assert_eq!(found, [*code], "case {number}: {report}");
@@ -342,23 +354,23 @@ async fn every_code_is_found_where_it_is_planted_and_no_other_is() {
     }
 }
 
-/// Codes of what is derived and not stored, so that no store can be tampered with. They are planted in tests
-/// beside what finds them.
+/// Codes of data that is derived and not stored, so that no store can be tampered with. The tests of the
+/// `ledger` module plant them.
 const DERIVED: &[Code] = &[Code::LedgerSum, Code::LedgerDiffers];
 
-/// Proves that no code was forgotten above.
+/// Proves that every code is planted.
 #[test]
 fn every_code_is_planted() {
     let planted: Vec<Code> = all().map(|planted| planted.code).collect();
     for code in Code::ALL {
-        assert!(planted.contains(code) || DERIVED.contains(code), "{code} is not planted anywhere");
+        assert!(planted.contains(code) || DERIVED.contains(code), "{code} is not planted by any test");
     }
 }
 
-/// Proves that what is unusual and right is not called a breach: money that was collected of an order that
-/// was cancelled, and is back.
+/// Proves that an unusual but valid order is no breach: its money was captured, it was cancelled, and the
+/// money was refunded.
 #[tokio::test]
-async fn money_that_is_back_is_not_a_breach() {
+async fn refunded_money_is_not_a_breach() {
     let (store, _directory) = embedded().await;
     let mut world = World::new(9);
     put(&*store, &mut world, Stage::Confirmed).await;
@@ -372,11 +384,11 @@ async fn money_that_is_back_is_not_a_breach() {
     assert_eq!((report.breaches, report.warnings), (0, 0), "{report}");
 }
 
-/// Proves that every right answer to what becomes of stock is not called a breach, nor is what was recorded before
-/// items were named.
+/// Proves that correct returns of stock are no breach, and neither are events from the time before items were
+/// named.
 #[tokio::test]
-async fn stock_that_went_where_it_belongs_is_not_a_breach() {
-    for (number, (stage, by_card, tamper)) in stock::RIGHT.iter().enumerate() {
+async fn correctly_returned_stock_is_not_a_breach() {
+    for (number, (stage, by_card, tamper)) in stock::VALID.iter().enumerate() {
         let (store, _directory) = embedded().await;
         let mut world = World::new(11);
         if *by_card {
@@ -385,16 +397,16 @@ async fn stock_that_went_where_it_belongs_is_not_a_breach() {
             put(&*store, &mut world, *stage).await;
         }
         let options = AuditOptions::at(Timestamp::MIN);
-        let store = Tampering::new(store, *tamper).with_lists(UNHURRIED);
+        let store = Tampering::new(store, *tamper).with_lists(TASKS_NOT_DUE);
         let report = audit(&store, None, &options).await.unwrap();
         assert_eq!((report.breaches, report.warnings), (0, 0), "case {number}: {report}");
     }
 }
 
-/// Proves that what is unusual with tasks and keys, and right, is not called a breach.
+/// Proves that unusual but valid tasks and keys are no breach.
 #[tokio::test]
 async fn unusual_tasks_and_keys_are_not_a_breach() {
-    for (number, (stage, tamper, tamper_lists)) in lists::RIGHT.iter().enumerate() {
+    for (number, (stage, tamper, tamper_lists)) in lists::VALID.iter().enumerate() {
         let (store, _directory) = embedded().await;
         let mut world = World::new(10);
         put_by_card(&*store, &mut world, *stage).await;

@@ -1,4 +1,4 @@
-//! Orders that live as the domain lets them, at random.
+//! Random orders whose every step the domain allows.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use dabba_store::{
     conformance::builders::{World, customer, order_of, reference_of, staff},
 };
 
-/// Orders in a store: more than two pages of the audit.
+/// Number of orders in a store: more than two pages of the audit.
 pub(crate) const ORDERS: usize = 230;
 
-/// Fills a store and audits it. Answers the report, and how many events there are.
-pub(crate) async fn audit_of_lives(store: Arc<dyn Store>) -> (Report, u64) {
+/// Fills a store and audits it. Returns the report and the number of events.
+pub(crate) async fn audit_random_orders(store: Arc<dyn Store>) -> (Report, u64) {
     let mut world = World::new(20_261_125);
     fill(&store, &mut world, ORDERS).await;
     let events = store.feed(&FeedCursor::start(), 100_000).await.unwrap().len();
@@ -28,27 +28,27 @@ pub(crate) async fn audit_of_lives(store: Arc<dyn Store>) -> (Report, u64) {
     (report, events.try_into().unwrap())
 }
 
-/// Panics when the auditor has something to say, or has not looked at everything.
+/// Panics if the auditor reports a breach or did not read everything.
 pub(crate) fn assert_sound((report, events): &(Report, u64)) {
     assert!(report.is_clean(), "{report}");
     assert_eq!((report.orders, report.keys, report.rereads), (ORDERS as u64, ORDERS as u64, 0), "{report}");
     assert!(report.tasks > ORDERS as u64, "{report}");
-    // A payment provider may refuse to give money back.
+    // A payment provider may refuse a refund.
     let expected = [Code::RefundRefused, Code::ReviewOpen];
     assert!(report.counts.keys().all(|code| expected.contains(code)), "{report}");
-    assert_eq!(report.events, *events, "every event is looked at, once");
+    assert_eq!(report.events, *events, "every event must be audited exactly once");
 }
 
-/// Fills a store with so many orders, each of which goes a random way.
+/// Fills a store with this number of random orders.
 pub(crate) async fn fill(store: &Arc<dyn Store>, world: &mut World, orders: usize) {
     for number in 0..orders {
-        live(&**store, world, number % 2 == 0).await;
+        run_random_order(&**store, world, number % 2 == 0).await;
     }
 }
 
-/// Places an order and lets it go a random way, to whatever stage. Answers the order after it.
-pub(crate) async fn live(store: &dyn Store, world: &mut World, by_card: bool) -> Order {
-    /// Most commands on one order, and reports of its payment provider.
+/// Places an order and sends random commands and reports. Returns the order.
+pub(crate) async fn run_random_order(store: &dyn Store, world: &mut World, by_card: bool) -> Order {
+    /// Maximum number of commands and provider reports for one order.
     const MAX_COMMANDS: usize = 9;
     let (restaurant_id, customer_id) = (world.restaurant_id(), world.account_id());
     let mut details = if by_card {
@@ -78,7 +78,7 @@ pub(crate) async fn live(store: &dyn Store, world: &mut World, by_card: bool) ->
         ];
         let actor = actors[world.below(actors.len())];
         let actions = allowed_actions(&order, &actor, Amount::from_minor(100_000).unwrap());
-        // Nobody is warned and nothing expires before its time, and the clock of this world hardly moves.
+        // Warnings and expiries need their deadline, and the clock of this world hardly advances.
         let is_timed = |kind| matches!(kind, CommandKind::Warn | CommandKind::Expire);
         let kinds: Vec<_> =
             actions.iter().map(|action| action.command).filter(|kind| !is_timed(*kind)).collect();
@@ -97,7 +97,7 @@ pub(crate) async fn live(store: &dyn Store, world: &mut World, by_card: bool) ->
     order
 }
 
-/// Everything that a payment provider may say of an order that is paid by card; the likely more often.
+/// Returns every report that a payment provider can make about a card order, the likely ones several times.
 pub(crate) fn reports(order: &Order) -> Vec<PaymentReport> {
     let reference = || reference_of(order);
     let mut reports = vec![
@@ -109,7 +109,7 @@ pub(crate) fn reports(order: &Order) -> Vec<PaymentReport> {
         PaymentReport::Declined { reason: DeclineReason::InsufficientFunds },
         PaymentReport::NeverRequested,
     ];
-    // What happens at the provider without Dabba, once the payment may be collected.
+    // Changes at the provider without Dabba, after a capture.
     let currency = order.details.currency;
     let money = |minor| Money { amount: Amount::from_minor(minor).unwrap(), currency };
     let (payment, elsewhere) = (reference(), |name| PaymentReference::new(name).unwrap());
@@ -135,7 +135,7 @@ pub(crate) fn reports(order: &Order) -> Vec<PaymentReport> {
     reports
 }
 
-/// Writes what a payment provider says, if that is anything new. Answers the order after it.
+/// Writes the events of a provider's report, if there are any. Returns the order.
 pub(crate) async fn report(
     store: &dyn Store,
     world: &mut World,
@@ -146,8 +146,8 @@ pub(crate) async fn report(
     if commit.change.is_some() { write(store, commit).await } else { order.clone() }
 }
 
-/// A command of a kind by this actor, with the content that fits these orders: an admin says why they step in
-/// for a courier who has the food.
+/// Returns a command of this kind by this actor, with valid content: an admin states a reason for replacing a
+/// courier who has the food.
 pub(crate) fn command_by(actor: &Actor, kind: CommandKind, order: &Order, courier_id: AccountId) -> Command {
     let is_carried = matches!(order.status, OrderStatus::OutForDelivery | OrderStatus::Delivered);
     let is_admin = matches!(actor, Actor::Admin { .. });
@@ -170,7 +170,7 @@ pub(crate) fn command_by(actor: &Actor, kind: CommandKind, order: &Order, courie
     }
 }
 
-/// Writes what changes an order. Answers the order after it.
+/// Writes a commit. Returns the order.
 pub(crate) async fn write(store: &dyn Store, commit: Commit) -> Order {
     let order = order_of(&commit);
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);

@@ -1,4 +1,5 @@
-//! Whole stores: sound ones, ones that change meanwhile, and ones that cannot be read.
+//! Tests with whole stores: valid stores, stores that change during the audit, and stores that cannot be
+//! read.
 
 use std::sync::{
     Arc,
@@ -20,22 +21,22 @@ use dabba_store::{
 
 use crate::{
     embedded,
-    gateway::Silent,
+    gateway::UnavailableProvider,
     lives::{Stage, put, put_by_card},
-    random::{ORDERS, assert_sound, audit_of_lives, fill},
+    random::{ORDERS, assert_sound, audit_random_orders, fill},
     tampering::Tampering,
 };
 
-/// Proves that orders that live as the domain lets them give no cause for complaint, in the embedded store.
+/// Proves that random orders that the domain allows cause no breach in the embedded store.
 #[tokio::test]
-async fn the_embedded_store_is_clean_after_random_lives() {
+async fn random_orders_in_the_embedded_store_are_clean() {
     let (store, _directory) = embedded().await;
-    assert_sound(&audit_of_lives(store).await);
+    assert_sound(&audit_random_orders(store).await);
 }
 
-/// Proves that orders that live while the auditor reads them are not called breaches.
+/// Proves that orders that change during the audit cause no breach.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_audit_beside_living_orders_is_clean() {
+async fn an_audit_during_writes_is_clean() {
     let (store, _directory) = embedded().await;
     let mut world = World::new(11);
     let options = AuditOptions::at(world.now());
@@ -45,16 +46,17 @@ async fn an_audit_beside_living_orders_is_clean() {
     while !filled.is_finished() {
         let report = audit(&*store, None, &options).await.unwrap();
         assert!(report.is_clean(), "{report}");
-        assert!(report.orders >= seen, "what was there is still there");
+        assert!(report.orders >= seen, "an audit must find all earlier orders");
         seen = report.orders;
     }
     filled.await.unwrap();
     assert_eq!(audit(&*store, None, &options).await.unwrap().orders, ORDERS as u64);
 }
 
-/// Proves that a defect in every order is counted in full and kept in part.
+/// Proves that a defect in every order is counted in full, and that only the first findings are in the
+/// report.
 #[tokio::test]
-async fn all_findings_are_counted_and_the_first_are_kept() {
+async fn all_findings_are_counted_and_the_first_are_reported() {
     let (store, _directory) = embedded().await;
     let mut world = World::new(3);
     fill(&store, &mut world, ORDERS).await;
@@ -67,9 +69,9 @@ async fn all_findings_are_counted_and_the_first_are_kept() {
     assert!(report.to_string().contains(&format!("and {left_out} more")), "{report}");
 }
 
-/// Proves that an audit that could not see everything is an error, and no report that looks clean.
+/// Proves that an audit that could not read everything is an error and not a clean report.
 #[tokio::test]
-async fn an_incomplete_page_or_a_store_that_is_away_fails_the_audit() {
+async fn an_incomplete_page_or_an_unavailable_store_fails_the_audit() {
     let (store, _directory) = embedded().await;
     let mut world = World::new(4);
     let order = put(&*store, &mut world, Stage::Delivered).await;
@@ -82,29 +84,30 @@ async fn an_incomplete_page_or_a_store_that_is_away_fails_the_audit() {
     let error = audit(&incomplete, None, &options).await.unwrap_err();
     assert_eq!(error, AuditError::IncompleteList { what: "tasks" });
 
-    let moving = Moving { inner: Arc::clone(&store), listed: 1, reads: AtomicU32::new(0), events_fail: true };
+    let moving =
+        ChangingStore { inner: Arc::clone(&store), listed: 1, reads: AtomicU32::new(0), events_fail: true };
     let error = audit(&moving, None, &options).await.unwrap_err();
     assert!(matches!(error, AuditError::Order { order_id, .. } if order_id == order.id), "{error}");
 
     let by_card = put_by_card(&*store, &mut world, Stage::Delivered).await;
-    let error = audit(&*store, Some(&Silent), &options).await.unwrap_err();
-    assert_eq!(error, AuditError::Gateway { order_id: by_card.id, error: "a test says so".to_owned() });
+    let error = audit(&*store, Some(&UnavailableProvider), &options).await.unwrap_err();
+    assert_eq!(error, AuditError::Gateway { order_id: by_card.id, error: "injected by a test".to_owned() });
 
     store.close().await;
     let error = audit(&*store, None, &options).await.unwrap_err();
     assert!(matches!(error, AuditError::Orders { behind: None, .. }), "{error}");
 }
 
-/// A store in which an order is read at an older version than its events: at first at version `listed`, and
-/// one later with each time that it is read again.
-struct Moving {
+/// A store whose orders are older than their events: the first read returns version `listed`, and each
+/// further read the next version.
+struct ChangingStore {
     inner: Arc<dyn Store>,
     listed: usize,
     reads: AtomicU32,
     events_fail: bool,
 }
 
-impl Moving {
+impl ChangingStore {
     async fn at_version(&self, id: OrderId, version: usize) -> Order {
         let events = self.inner.events(id, 0, u32::MAX).await.unwrap();
         fold(&events[..version.min(events.len())]).unwrap().unwrap()
@@ -112,9 +115,9 @@ impl Moving {
 }
 
 #[async_trait]
-impl OrderStore for Moving {
+impl OrderStore for ChangingStore {
     async fn commit_shared(&self, _: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
-        panic!("an audit does not write");
+        panic!("an audit must not write");
     }
 
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
@@ -129,7 +132,7 @@ impl OrderStore for Moving {
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         if self.events_fail {
-            return Err(StoreError::Unavailable("a test says so".to_owned()));
+            return Err(StoreError::Unavailable("injected by a test".to_owned()));
         }
         self.inner.events(id, after, limit).await
     }
@@ -143,7 +146,7 @@ impl OrderStore for Moving {
     }
 
     async fn feed(&self, _: &FeedCursor, _: u32) -> Result<Vec<FeedEntry>, StoreError> {
-        panic!("an audit does not follow the feed");
+        panic!("an audit must not read the feed");
     }
 
     async fn find_claim(
@@ -152,16 +155,16 @@ impl OrderStore for Moving {
         _: RestaurantId,
         _: &IdempotencyKey,
     ) -> Result<Option<ClaimRecord>, StoreError> {
-        panic!("an audit cannot guess keys");
+        panic!("an audit must not look up single keys");
     }
 
     async fn forget_keys(&self, _: Timestamp, _: u32) -> Result<u32, StoreError> {
-        panic!("an audit does not write");
+        panic!("an audit must not write");
     }
 }
 
 #[async_trait]
-impl AuditStore for Moving {
+impl AuditStore for ChangingStore {
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
         self.inner.orders(ids).await
     }
@@ -191,37 +194,38 @@ impl AuditStore for Moving {
     }
 }
 
-/// Proves that an order that changes while it is looked at is read again until it stands still, and is not
-/// called a breach for that; and that this ends, when it never does.
+/// Proves that an order that changes during the audit is read again until it stops changing and causes no
+/// breach, and that the number of reads is limited.
 #[tokio::test]
-async fn an_order_that_changes_meanwhile_is_read_again() {
-    // The last one is judged one event before its end: behind its events, and delivered without the money.
+async fn an_order_that_changes_during_the_audit_is_read_again() {
+    // In the last case the audit sees the order one event before its end: older than its events, and
+    // delivered without a capture.
     for (behind, rereads, breaches) in [(0, 0, 0), (1, 1, 0), (2, 2, 0), (5, 5, 0), (6, 5, 2)] {
         let (store, _directory) = embedded().await;
         let mut world = World::new(5);
         let order = put(&*store, &mut world, Stage::Delivered).await;
         let listed = order.version as usize - behind;
-        let moving = Moving { inner: store, listed, reads: AtomicU32::new(0), events_fail: false };
+        let moving = ChangingStore { inner: store, listed, reads: AtomicU32::new(0), events_fail: false };
         let report = audit(&moving, None, &AuditOptions::at(world.now())).await.unwrap();
         assert_eq!((report.rereads, report.breaches), (rereads, breaches), "{behind} behind: {report}");
     }
 }
 
-/// Proves that an order whose task was done between the looks at the two is not said to wait in vain;
-/// and that it is, when it stands still.
+/// Proves that an order whose task was done between reading the order and reading the tasks causes no
+/// finding, and that an unchanged order without its task does.
 #[tokio::test]
-async fn an_order_that_moves_on_before_its_task_is_looked_for_does_not_wait() {
+async fn an_order_that_moves_on_before_its_task_is_searched_is_not_a_finding() {
     for has_moved_on in [true, false] {
         let (store, _directory) = embedded().await;
         let mut world = World::new(13);
         put(&*store, &mut world, Stage::Delivered).await;
-        // It is read when it has just been confirmed.
+        // The audit reads the order just after its confirmation.
         let mut tampering = Tampering::new(store, |stored| {
             stored.events.truncate(2);
             stored.refold();
         })
         .with_lists(|lists| lists.tasks.clear());
-        tampering.are_looked_up_later = has_moved_on;
+        tampering.lookups_are_unchanged = has_moved_on;
         let report = audit(&tampering, None, &AuditOptions::at(world.now())).await.unwrap();
         let missing = report.counts.get(&Code::TaskMissing).copied();
         assert_eq!(missing, (!has_moved_on).then_some(1), "{report}");

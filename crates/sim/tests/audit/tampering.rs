@@ -1,5 +1,5 @@
-//! A store that passes reads on, and lets a test tamper with what is read: what it shows could only be
-//! stored by a defect.
+//! A store that forwards reads and lets a test tamper with the results, to show data that only a defect could
+//! store.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use dabba_store::{
     StoredTask,
 };
 
-/// An order with its events, as a test wants them to be found.
+/// An order with its events, as a test presents them to the audit.
 pub(crate) struct Stored {
     pub(crate) order: Order,
     pub(crate) events: Vec<RecordedEvent>,
@@ -24,43 +24,43 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Makes the order what its events say.
+    /// Recomputes the order from its events.
     pub(crate) fn refold(&mut self) {
         self.order = fold(&self.events).unwrap().unwrap();
     }
 }
 
-/// What is done to each order.
+/// A change to each order.
 pub(crate) type Tamper = fn(&mut Stored);
 
-/// The same with what a test has at hand.
+/// A change to each order that can use a test's variables.
 type AnyTamper = Box<dyn Fn(&mut Stored) + Send + Sync>;
 
-/// All tasks, keys and stock, as a test wants them to be found.
+/// All tasks, keys and stock, as a test presents them to the audit.
 pub(crate) struct Lists {
     pub(crate) tasks: Vec<StoredTask>,
     pub(crate) claims: Vec<StoredClaim>,
     pub(crate) stock: Vec<StoredStock>,
-    /// What is wrong with the storage.
+    /// The damage of the storage.
     pub(crate) damage: Vec<String>,
 }
 
-/// What is done to them.
+/// A change to the lists.
 pub(crate) type TamperLists = fn(&mut Lists);
 
-/// The same with what a test has at hand.
+/// A change to the lists that can use a test's variables.
 type AnyTamperLists = Box<dyn Fn(&mut Lists) + Send + Sync>;
 
-/// See the module.
+/// See the module documentation.
 pub(crate) struct Tampering {
     inner: Arc<dyn Store>,
     tamper: AnyTamper,
     tamper_lists: AnyTamperLists,
-    /// Whether orders that are looked up for tasks and keys are as they really are.
-    pub(crate) are_looked_up_later: bool,
-    /// Whether pages say that orders are missing.
+    /// Whether the lookups of orders for tasks and keys return the original orders.
+    pub(crate) lookups_are_unchanged: bool,
+    /// Whether pages of orders are marked as incomplete.
     pub(crate) is_incomplete: bool,
-    /// Whether the lists of everything else say so.
+    /// Whether pages of the other lists are marked as incomplete.
     pub(crate) are_lists_incomplete: bool,
 }
 
@@ -70,7 +70,7 @@ impl Tampering {
             inner,
             tamper: Box::new(tamper),
             tamper_lists: Box::new(|_| {}),
-            are_looked_up_later: false,
+            lookups_are_unchanged: false,
             is_incomplete: false,
             are_lists_incomplete: false,
         }
@@ -120,7 +120,7 @@ impl Tampering {
         lists
     }
 
-    /// What is behind an entry, in the order in which it stands there.
+    /// Returns the page after an entry.
     fn page<T>(&self, all: Vec<T>, limit: PageSize, is_last: Option<impl Fn(&T) -> bool>) -> Listing<T> {
         let first = is_last.map_or(0, |is_last| 1 + all.iter().position(is_last).unwrap());
         let entries = all.into_iter().skip(first).take(limit.get() as usize).collect();
@@ -131,7 +131,7 @@ impl Tampering {
 #[async_trait]
 impl OrderStore for Tampering {
     async fn commit_shared(&self, _: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
-        panic!("an audit does not write");
+        panic!("an audit must not write");
     }
 
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
@@ -147,9 +147,12 @@ impl OrderStore for Tampering {
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         let order = self.inner.order(id).await?.unwrap();
         let stored = self.stored(order).await;
-        assert!(after == 0 && stored.events.len() < limit as usize, "the histories of these tests are short");
+        assert!(
+            after == 0 && stored.events.len() < limit as usize,
+            "the histories of these tests must fit on one page"
+        );
         if stored.is_unreadable {
-            return Err(StoreError::Corrupt("a test says so".to_owned()));
+            return Err(StoreError::Corrupt("injected by a test".to_owned()));
         }
         Ok(stored.events)
     }
@@ -164,7 +167,7 @@ impl OrderStore for Tampering {
     }
 
     async fn feed(&self, _: &FeedCursor, _: u32) -> Result<Vec<FeedEntry>, StoreError> {
-        panic!("an audit does not follow the feed");
+        panic!("an audit must not read the feed");
     }
 
     async fn find_claim(
@@ -173,11 +176,11 @@ impl OrderStore for Tampering {
         _: RestaurantId,
         _: &IdempotencyKey,
     ) -> Result<Option<ClaimRecord>, StoreError> {
-        panic!("an audit cannot guess keys");
+        panic!("an audit must not look up single keys");
     }
 
     async fn forget_keys(&self, _: Timestamp, _: u32) -> Result<u32, StoreError> {
-        panic!("an audit does not write");
+        panic!("an audit must not write");
     }
 }
 
@@ -188,7 +191,7 @@ impl AuditStore for Tampering {
     }
 
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
-        if self.are_looked_up_later {
+        if self.lookups_are_unchanged {
             return self.inner.orders(ids).await;
         }
         let mut orders = Vec::new();

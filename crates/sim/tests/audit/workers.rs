@@ -1,4 +1,4 @@
-//! An audit beside workers: what orders wait for is done while it is looked for.
+//! Tests of an audit during the work of workers, which carry out tasks while the audit searches them.
 
 use std::sync::{
     Arc,
@@ -18,7 +18,8 @@ use jiff::SignedDuration;
 
 use crate::{embedded, random::ORDERS};
 
-/// What a worker makes of a task on its order as it is: everybody pays and nobody cooks.
+/// Returns a worker's decision about a task and the current order: every payment succeeds, and no restaurant
+/// accepts.
 fn carry_out(task: &Task, order: &Order) -> Decision {
     let reference = reference_of(order);
     let report = match task {
@@ -31,12 +32,12 @@ fn carry_out(task: &Task, order: &Order) -> Decision {
         Task::CapturePayment => return Decision::unchanged(order),
         Task::VoidPayment => PaymentReport::Voided { reference },
         Task::RefundPayment { number } => PaymentReport::Refunded { number: *number },
-        Task::Review { .. } => panic!("a review is handed out to nobody"),
+        Task::Review { .. } => panic!("a review must not be claimable"),
     };
     settle(order, &report, &settings(), order.updated_at).unwrap()
 }
 
-/// Gives a command at its deadline; nothing, when the order has moved on.
+/// Returns the decision about a command at its deadline; unchanged if the order has moved on.
 fn command(command: &Command, order: &Order) -> Decision {
     let now = order.deadline().unwrap_or(order.updated_at);
     let decided = decide(order, command, &Actor::System, &settings(), now);
@@ -56,7 +57,7 @@ async fn work_one(store: &dyn Store, world: &mut World, claimed: &ClaimedTask) {
     }
 }
 
-/// Carries tasks out, each as soon as it is there, until it is told to stop.
+/// Carries out tasks as soon as they exist, until it is stopped.
 async fn work(store: Arc<dyn Store>, mut world: World, stop: Arc<AtomicBool>) {
     const BATCH: u32 = 10;
     let (now, until) = (world.in_seconds(100_000), world.in_seconds(100_060));
@@ -69,13 +70,13 @@ async fn work(store: Arc<dyn Store>, mut world: World, stop: Arc<AtomicBool>) {
     }
 }
 
-/// Proves that orders whose tasks are done while the auditor looks for them are not called breaches.
+/// Proves that orders whose tasks are carried out during the audit cause no breach.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_audit_beside_workers_is_clean() {
+async fn an_audit_during_work_is_clean() {
     let (store, _directory) = embedded().await;
     let mut world = World::new(14);
     let mut options = AuditOptions::at(world.now());
-    // The tasks of this test are done long before their time.
+    // The workers of this test carry out tasks long before they are due.
     options.now -= SignedDuration::from_hours(24);
     let stop = Arc::new(AtomicBool::new(false));
     let workers: Vec<_> = [15, 16]
@@ -104,7 +105,7 @@ async fn an_audit_beside_workers_is_clean() {
         if report.tasks == 0 {
             break;
         }
-        assert!(!workers.iter().any(tokio::task::JoinHandle::is_finished), "a worker gave up");
+        assert!(!workers.iter().any(tokio::task::JoinHandle::is_finished), "a worker must not stop early");
     }
     stop.store(true, Ordering::Relaxed);
     for worker in workers {

@@ -1,14 +1,14 @@
-//! The auditor on PostgreSQL. Not in the process of the other tests: one that starts a cluster holds, for a moment,
-//! copies of the locks on embedded databases.
+//! Tests the auditor on PostgreSQL, in their own process: a process that starts a cluster holds copies of the
+//! locks on embedded databases for a moment.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../audit/random.rs"]
 mod random;
 
-/// Proves that orders that live as the domain lets them give no cause for complaint, in PostgreSQL.
+/// Proves that random orders that the domain allows cause no breach in PostgreSQL.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_postgres_store_is_clean_after_random_lives() {
+async fn random_orders_in_postgresql_are_clean() {
     let factory = tokio::task::block_in_place(dabba_testkit::postgres);
-    random::assert_sound(&random::audit_of_lives(factory().await).await);
+    random::assert_sound(&random::audit_random_orders(factory().await).await);
 }

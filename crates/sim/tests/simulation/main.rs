@@ -1,6 +1,6 @@
-//! Seeded simulations: everything fails, and in the end everything is as it must be.
+//! Seeded simulations with injected failures, after which everything must be correct.
 
-#![expect(clippy::unwrap_used, reason = "what the tests share fails them as they would themselves")]
+#![expect(clippy::unwrap_used, reason = "the helpers of the tests fail a test by panicking")]
 
 use std::{path::Path, sync::Arc, time::Instant};
 
@@ -8,15 +8,16 @@ use dabba_sim::{Plant, SimulationError, SimulationOptions, SimulationReport, sim
 use dabba_store::Store as _;
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 
-/// Orders in a simulation that has to show that nothing goes wrong.
+/// Number of orders in a simulation that must find no problem.
 const ORDERS: u32 = 1_000;
-/// Orders in one that has to show that something is found.
+/// Number of orders in a simulation that must find a problem.
 const FEW_ORDERS: u32 = 150;
 /// Seeds that are tried until a defect is found.
 const SEEDS: std::ops::Range<u64> = 1..6;
 
 async fn run(options: SimulationOptions) -> Result<SimulationReport, SimulationError> {
-    // In memory where there is such a directory: nothing is killed here, so no disk is waited for.
+    // Uses memory if there is such a directory. The test kills no process, so it does not need to wait for a
+    // disk.
     let memory = Path::new("/dev/shm");
     let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
     let directory = tempfile::tempdir_in(place).unwrap();
@@ -36,10 +37,10 @@ fn options(seed: u64, orders: u32, plant: Option<Plant>) -> SimulationOptions {
     SimulationOptions { seed, orders, plant }
 }
 
-/// Proves that with everything failing that can, every order comes to its end, its money is where it should
-/// be, and the auditor finds nothing. Another seed is tried each time with `DABBA_SIMULATION_SEED`.
+/// Proves that with all failures injected, every order ends, its money is correct, and the auditor finds
+/// nothing. `DABBA_SIMULATION_SEED` selects another seed.
 #[tokio::test]
-async fn whatever_fails_everything_is_as_it_must_be_in_the_end() {
+async fn after_all_failures_everything_is_correct() {
     let seed = std::env::var("DABBA_SIMULATION_SEED").map_or(1, |seed| seed.parse().unwrap());
     let mut reversed_of_ended = 0;
     for seed in [seed, seed + 1] {
@@ -53,13 +54,13 @@ async fn whatever_fails_everything_is_as_it_must_be_in_the_end() {
         reversed_of_ended += report.reversed_refunds_of_ended_orders;
         assert!(report.deaths > 10 && report.hangs > 10 && report.restarts > 10, "{report:?}");
     }
-    // Rare: an order ends after its payment was captured, and the provider reverses the refund of that.
+    // This case is rare: an order ends after its payment was captured, and the provider reverses the refund.
     assert!(reversed_of_ended > 0, "no refund of an ended order was reversed");
 }
 
-/// Proves that a seed does the same each time.
+/// Proves that the same seed has the same result.
 #[tokio::test]
-async fn a_seed_does_the_same_each_time() {
+async fn the_same_seed_has_the_same_result() {
     let first = run(options(7, FEW_ORDERS, None)).await.unwrap();
     let again = run(options(7, FEW_ORDERS, None)).await.unwrap();
     assert_eq!(first, again);
@@ -67,7 +68,8 @@ async fn a_seed_does_the_same_each_time() {
     assert_ne!(first.digest, other.digest);
 }
 
-/// Proves that defects are found: without this, nobody knew what it means that none is.
+/// Proves that the simulation finds defects. Without this test, a simulation without problems would prove
+/// nothing.
 #[tokio::test]
 async fn planted_defects_are_found() {
     for plant in Plant::ALL {
@@ -82,6 +84,6 @@ async fn planted_defects_are_found() {
         eprintln!("{plant:?}: {error}");
         assert!(!error.problems.is_empty());
         let again = run(options(error.seed, FEW_ORDERS, Some(plant))).await.unwrap_err();
-        assert_eq!(again.problems, error.problems, "the seed shows it again");
+        assert_eq!(again.problems, error.problems, "the same seed must find the same problems");
     }
 }

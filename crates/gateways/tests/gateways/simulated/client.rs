@@ -1,4 +1,4 @@
-//! What the client makes of answers, whoever gives them.
+//! Tests of the client: its results for each kind of response.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use super::world::{
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-async fn ask(base_url: &str) -> Result<GatewayAnswer, GatewayError> {
+async fn authorize_at(base_url: &str) -> Result<GatewayAnswer, GatewayError> {
     let gateway = SimulatedGateway::new(base_url, CONNECT_TIMEOUT).unwrap();
     gateway.authorize(&payment(order(1), "authorize", TOTAL), &token("tok_succeed")).await
 }
 
-/// What becomes of an answer like this to every request.
-async fn ask_one_that_answers(status: u16, body: impl Into<Bytes>) -> Result<GatewayAnswer, GatewayError> {
+/// Returns the client's result if the provider gives this response to every request.
+async fn authorize_with_response(status: u16, body: impl Into<Bytes>) -> Result<GatewayAnswer, GatewayError> {
     let body = body.into();
     let app = Router::new().fallback(move || {
         let response = Response::builder()
@@ -33,54 +33,54 @@ async fn ask_one_that_answers(status: u16, body: impl Into<Bytes>) -> Result<Gat
             .body(Body::from(body.clone()));
         async { response.unwrap() }
     });
-    ask(&format!("http://{}", serve(app).await)).await
+    authorize_at(&format!("http://{}", serve(app).await)).await
 }
 
 #[tokio::test]
-async fn what_a_status_means() {
+async fn the_status_decides_between_unavailable_and_refused() {
     for status in [408, 429, 500, 502, 503, 504] {
-        assert_unavailable(&ask_one_that_answers(status, "").await);
+        assert_unavailable(&authorize_with_response(status, "").await);
     }
     for status in [302, 400, 401, 403, 404, 405, 409, 413, 415, 422] {
-        assert_refused(&ask_one_that_answers(status, "").await);
+        assert_refused(&authorize_with_response(status, "").await);
     }
 }
 
-/// It may have been done, so it is not taken for refused.
+/// The call may have been carried out, so the client must not report it as refused.
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_is_none() {
+async fn an_invalid_response_is_unavailable() {
     let texts =
         ["", "ok", "{}x", r#"{"report": {"type": "stolen"}}"#, r#"{"report": {"type": "authorized"}}"#];
     for text in texts {
-        assert_unavailable(&ask_one_that_answers(200, text).await);
+        assert_unavailable(&authorize_with_response(200, text).await);
     }
-    assert_unavailable(&ask_one_that_answers(200, vec![b' '; 1024 * 1024]).await);
-    let pending = ask_one_that_answers(202, r#"{"report": null}"#).await;
+    assert_unavailable(&authorize_with_response(200, vec![b' '; 1024 * 1024]).await);
+    let pending = authorize_with_response(202, r#"{"report": null}"#).await;
     assert_eq!(pending, Ok(GatewayAnswer::Pending));
 }
 
 #[tokio::test]
-async fn the_detail_of_a_problem_is_passed_on() {
+async fn the_error_includes_the_detail_of_a_problem() {
     let problem = |detail: &str| {
         let (r#type, title) = ("urn:x".to_owned(), "A title".to_owned());
         let body = ProblemBody { r#type, title, status: 422, detail: detail.to_owned() };
         serde_json::to_vec(&body).unwrap()
     };
-    let answer = ask_one_that_answers(422, problem("too\nmuch")).await;
-    assert_eq!(answer, Err(GatewayError::Refused("it answers 422: too much".into())));
-    let answer = ask_one_that_answers(500, problem("no luck")).await;
-    assert_eq!(answer, Err(GatewayError::Unavailable("it answers 500: no luck".into())));
-    let Err(GatewayError::Refused(text)) = ask_one_that_answers(422, problem(&"é".repeat(2_000))).await
+    let answer = authorize_with_response(422, problem("too\nmuch")).await;
+    assert_eq!(answer, Err(GatewayError::Refused("it responded with 422: too much".into())));
+    let answer = authorize_with_response(500, problem("no luck")).await;
+    assert_eq!(answer, Err(GatewayError::Unavailable("it responded with 500: no luck".into())));
+    let Err(GatewayError::Refused(text)) = authorize_with_response(422, problem(&"é".repeat(2_000))).await
     else {
-        panic!("a 422 is a refusal")
+        panic!("a response with status 422 must be a refusal")
     };
     assert!(text.len() < 600, "{} bytes", text.len());
 }
 
-/// Proves that an amount that the provider never accepts is a decline or a refused refund, in the process and over
-/// HTTP, and leaves no trace.
+/// Proves that an amount that the provider never accepts leads to a decline or a refused refund and has no
+/// effect, in process and over HTTP.
 #[tokio::test]
-async fn an_amount_that_is_never_accepted_is_declined() {
+async fn an_amount_that_is_not_accepted_is_declined() {
     for world in [World::in_process(), World::over_http().await] {
         let payments =
             [("GBP", 29), ("JPY", 29), ("KWD", 299), ("KWD", 1_234), ("XAU", 1_000), ("CLF", 10_000)];
@@ -112,11 +112,11 @@ async fn an_amount_that_is_never_accepted_is_declined() {
 }
 
 #[tokio::test]
-async fn where_nobody_listens_nobody_answers() {
+async fn a_refused_connection_is_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let answer = ask(&format!("http://user:a-secret@{address}/?key=a-secret")).await;
+    let answer = authorize_at(&format!("http://user:a-secret@{address}/?key=a-secret")).await;
     assert_unavailable(&answer);
     assert!(!format!("{answer:?}").contains("a-secret"), "{answer:?}");
 }
@@ -132,13 +132,13 @@ async fn a_base_address_may_have_a_path() {
     );
     let address = serve(app).await;
     for path in ["payments", "payments/"] {
-        let answer = ask(&format!("http://user:a-secret@{address}/{path}")).await;
+        let answer = authorize_at(&format!("http://user:a-secret@{address}/{path}")).await;
         assert_eq!(answer, Ok(GatewayAnswer::Pending), "{path}");
     }
 }
 
 #[test]
-fn only_http_is_spoken() {
+fn only_http_addresses_are_accepted() {
     for text in ["", "127.0.0.1:80", "ftp://127.0.0.1", "mailto:a@b", "http://"] {
         let error = SimulatedGateway::new(text, CONNECT_TIMEOUT).err();
         assert_eq!(error, Some(AddressError::NotHttp), "{text}");

@@ -1,4 +1,4 @@
-//! Whatever is called, in whatever order, repeated and with answers lost: money moves once.
+//! Proves with random calls, retries and lost replies, in any order, that money moves once.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -19,13 +19,13 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::world::{TOTAL, WHOLE_LEDGER, number, order, payment, start_of_time, token};
 
-/// How many orders are paid at once.
+/// Number of orders that are paid at the same time.
 const ORDERS: u64 = 3;
-/// How often a call is repeated until it is answered.
+/// Maximum number of attempts until a call is answered.
 const MAX_ATTEMPTS: u32 = 200;
 
-/// Every token but that whose refunds come back, and those that move another amount: here money moves one way, and as
-/// much as is asked for.
+/// Returns all tokens whose refunds do not fail late and that move exactly the requested amount. In these
+/// tests money moves in one direction only.
 fn known_tokens() -> Vec<&'static str> {
     tokens::exact().filter(|token| *token != "tok_refund_fails_late").collect()
 }
@@ -35,7 +35,7 @@ enum Step {
     Authorize,
     Capture,
     Void,
-    /// Its amount follows from its number, so a repeat is the same request.
+    /// The number determines the amount, so a retry is the same request.
     Refund(u32),
 }
 
@@ -68,7 +68,7 @@ fn any_action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// A provider, and what its callers and the receiver of its webhooks have seen.
+/// A provider, the changes that it reported to its callers, and the refunds that it refused.
 struct Run {
     provider: Provider,
     tokens: Vec<&'static str>,
@@ -78,7 +78,7 @@ struct Run {
 }
 
 impl Run {
-    /// Makes a call; no step but the first is possible before there is a payment.
+    /// Makes a call. Returns `None` if the step needs a payment and there is none yet.
     fn call(&mut self, index: u64, step: Step) -> Option<Reply> {
         let order_id = order(index);
         let reference = self.provider.payments(order_id).first().map(|payment| payment.reference.clone());
@@ -98,15 +98,15 @@ impl Run {
         for notification in &notifications {
             if let Report::RefundRefused { number, .. } = notification.report {
                 let is_new = self.refused_refunds.insert(format!("{}-{number}", notification.order_id));
-                assert!(is_new, "a refund is refused once: {notification:?}");
+                assert!(is_new, "a refusal of a refund must be reported once: {notification:?}");
             }
         }
         self.notified.extend(notifications);
         Some(reply)
     }
 
-    /// Makes a call until it is answered.
-    fn insist(&mut self, index: u64, step: Step) -> Option<PaymentReport> {
+    /// Retries a call until it is answered.
+    fn call_until_answered(&mut self, index: u64, step: Step) -> Option<PaymentReport> {
         for _ in 0..MAX_ATTEMPTS {
             match self.call(index, step)? {
                 Reply::Answer(answer) => match answer.into() {
@@ -117,23 +117,24 @@ impl Run {
                 Reply::Refused(refusal) => panic!("{step:?}: {refusal}"),
             }
         }
-        panic!("{step:?} is never answered");
+        panic!("{step:?} got no answer after {MAX_ATTEMPTS} attempts");
     }
 
     fn wait(&mut self, seconds: i64) {
         self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
     }
 
-    /// The ledger, summed up by rules of its own, keeps what must hold, and agrees with what else is told.
+    /// Verifies the ledger against rules that this test computes itself, and against the provider's other
+    /// data.
     fn check(&self) {
         let ledger = self.provider.ledger(0, WHOLE_LEDGER);
         let keys: BTreeSet<&str> = ledger.iter().map(|entry| entry.key.as_str()).collect();
-        assert_eq!(keys.len(), ledger.len(), "no key has two effects: {ledger:?}");
+        assert_eq!(keys.len(), ledger.len(), "a key must have at most one effect: {ledger:?}");
         for (place, entry) in (1..).zip(&ledger) {
             assert_eq!(entry.sequence, place);
         }
-        let told = self.notified.len() - self.refused_refunds.len();
-        assert_eq!(told, ledger.len(), "what was done is told once");
+        let reported_changes = self.notified.len() - self.refused_refunds.len();
+        assert_eq!(reported_changes, ledger.len(), "every change must be reported once");
         for index in 0..ORDERS {
             let entries: Vec<&Entry> = ledger.iter().filter(|entry| entry.order_id == order(index)).collect();
             self.check_order(index, &entries);
@@ -172,9 +173,9 @@ impl Run {
         }
     }
 
-    /// In the end each call is answered with what the ledger says.
+    /// Verifies that at the end the answer to every call agrees with the ledger.
     fn check_answers(&mut self, index: u64) {
-        let report = self.insist(index, Step::Authorize).unwrap();
+        let report = self.call_until_answered(index, Step::Authorize).unwrap();
         let summary = self.provider.summary(order(index));
         let is_right = match report {
             PaymentReport::Authorized { .. } => summary.authorizations == 1 && summary.captures == 0,
@@ -185,7 +186,7 @@ impl Run {
         };
         assert!(is_right, "{report:?} {summary:?}");
         for which in 1..=5 {
-            let report = self.insist(index, Step::Refund(which)).unwrap();
+            let report = self.call_until_answered(index, Step::Refund(which)).unwrap();
             let key = payment(order(index), &format!("refund-{which}"), 1).key;
             let is_done = self.provider.ledger(0, WHOLE_LEDGER).iter().any(|entry| entry.key == key);
             let number = number(which);
@@ -227,9 +228,9 @@ proptest! {
     }
 }
 
-/// The same calls after the same seed have the same outcome.
+/// Proves that the same calls with the same seed have the same outcome.
 #[test]
-fn a_seed_is_a_run() {
+fn the_same_seed_gives_the_same_outcomes() {
     let outcomes = |seed| {
         let provider = Provider::new(Arc::new(SeededRandom::new(seed)));
         let call = |index| {

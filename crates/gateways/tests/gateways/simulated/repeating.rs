@@ -1,4 +1,5 @@
-//! A key stands for one request: repeated, it has one effect; with another request, it is refused.
+//! Tests of idempotency keys: a retry has no further effect, and a different request with the same key is
+//! refused.
 
 use dabba_domain::{
     Currency,
@@ -14,25 +15,25 @@ use super::world::{
     Step, TOTAL, World, amount, assert_refused, number, order, payment, reference, reported, token,
 };
 
-/// How often each step is repeated after it was answered.
+/// Number of retries after a step was answered.
 const REPEATS: u32 = 3;
 
 #[tokio::test(start_paused = true)]
-async fn every_step_is_done_once() {
-    check_steps_are_done_once(&World::in_process()).await;
+async fn every_step_has_one_effect() {
+    check_steps_have_one_effect(&World::in_process()).await;
 }
 
 #[tokio::test]
-async fn every_step_is_done_once_over_http() {
-    check_steps_are_done_once(&World::over_http().await).await;
+async fn every_step_has_one_effect_over_http() {
+    check_steps_have_one_effect(&World::over_http().await).await;
 }
 
-async fn check_steps_are_done_once(world: &World) {
+async fn check_steps_have_one_effect(world: &World) {
     for (index, name) in (0..).zip(tokens::exact()) {
         let order_id = order(index);
-        let first = world.insist(order_id, Step::Authorize(name)).await;
+        let first = world.call_until_answered(order_id, Step::Authorize(name)).await;
         for _ in 0..REPEATS {
-            assert_eq!(world.insist(order_id, Step::Authorize(name)).await, first, "{name}");
+            assert_eq!(world.call_until_answered(order_id, Step::Authorize(name)).await, first, "{name}");
         }
         if let PaymentReport::Declined { .. } = first {
             assert_eq!(world.done(order_id), [(Operation::Decline, TOTAL)], "{name}");
@@ -56,7 +57,7 @@ async fn check_steps_are_done_once(world: &World) {
         ];
         for (step, report) in &steps {
             for _ in 0..=REPEATS {
-                assert_eq!(&world.insist(order_id, *step).await, report, "{name}: {step:?}");
+                assert_eq!(&world.call_until_answered(order_id, *step).await, report, "{name}: {step:?}");
             }
         }
         let done = [
@@ -80,63 +81,63 @@ async fn check_steps_are_done_once(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_voided_stays_so() {
+async fn a_voided_payment_stays_voided() {
     let world = World::in_process();
     let order_id = order(1);
-    world.insist(order_id, Step::Authorize("tok_succeed")).await;
+    world.call_until_answered(order_id, Step::Authorize("tok_succeed")).await;
     let voided = PaymentReport::Voided { reference: world.reference(order_id) };
     for step in [Step::Void, Step::Void, Step::Capture, Step::Authorize("tok_succeed"), Step::Capture] {
-        assert_eq!(world.insist(order_id, step).await, voided, "{step:?}");
+        assert_eq!(world.call_until_answered(order_id, step).await, voided, "{step:?}");
     }
     let refused =
         PaymentReport::RefundRefused { number: number(1), reason: RefundFailureReason::NothingLeft };
-    assert_eq!(world.insist(order_id, Step::Refund(1, 1)).await, refused);
+    assert_eq!(world.call_until_answered(order_id, Step::Refund(1, 1)).await, refused);
     assert_eq!(world.done(order_id), [(Operation::Authorize, TOTAL), (Operation::Void, TOTAL)]);
 }
 
-/// To collect what is not decided is asked again later, with the same key, and then it is done.
+/// A capture of a pending payment is pending too. A retry with the same key captures after the decision.
 #[tokio::test(start_paused = true)]
-async fn a_step_that_was_too_early_can_be_repeated() {
+async fn an_early_capture_can_be_retried() {
     let world = World::in_process();
     let order_id = order(1);
     let pending = Ok(GatewayAnswer::Pending);
     assert_eq!(world.call(order_id, Step::Authorize("tok_pending")).await, pending);
     assert_eq!(world.call(order_id, Step::Capture).await, pending);
-    world.let_it_be_decided();
+    world.advance_to_decision();
     let captured = PaymentReport::Captured { reference: world.reference(order_id) };
     assert_eq!(world.call(order_id, Step::Capture).await, reported(captured));
     assert_eq!(world.done(order_id), [(Operation::Authorize, TOTAL), (Operation::Capture, TOTAL)]);
 }
 
-/// What is let go of before it is decided is not set aside later.
+/// Proves that a payment that is voided while it is pending is not authorized later.
 #[tokio::test(start_paused = true)]
-async fn what_is_not_decided_can_be_voided() {
+async fn a_pending_payment_can_be_voided() {
     let world = World::in_process();
     let order_id = order(1);
     assert_eq!(world.call(order_id, Step::Authorize("tok_pending")).await, Ok(GatewayAnswer::Pending));
     let voided = PaymentReport::Voided { reference: world.reference(order_id) };
     assert_eq!(world.call(order_id, Step::Void).await, reported(voided.clone()));
-    world.let_it_be_decided();
+    world.advance_to_decision();
     assert_eq!(world.call(order_id, Step::Authorize("tok_pending")).await, reported(voided));
     assert_eq!(world.done(order_id), [(Operation::Void, TOTAL)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_with_another_request_is_refused() {
+async fn a_reused_key_is_refused() {
     check_refusals(&World::in_process()).await;
 }
 
 #[tokio::test]
-async fn a_key_with_another_request_is_refused_over_http() {
+async fn a_reused_key_is_refused_over_http() {
     check_refusals(&World::over_http().await).await;
 }
 
 async fn check_refusals(world: &World) {
     let (order_id, other_order) = (order(1), order(2));
-    world.insist(order_id, Step::Authorize("tok_succeed")).await;
-    world.insist(order_id, Step::Capture).await;
-    world.insist(order_id, Step::Refund(1, 1_000)).await;
-    world.insist(other_order, Step::Authorize("tok_succeed")).await;
+    world.call_until_answered(order_id, Step::Authorize("tok_succeed")).await;
+    world.call_until_answered(order_id, Step::Capture).await;
+    world.call_until_answered(order_id, Step::Refund(1, 1_000)).await;
+    world.call_until_answered(other_order, Step::Authorize("tok_succeed")).await;
     let before = (world.done(order_id), world.done(other_order));
     let (gateway, own) = (&world.gateway, world.reference(order_id));
     let succeed = token("tok_succeed");
@@ -158,11 +159,11 @@ async fn check_refusals(world: &World) {
     assert_refused(&gateway.refund(&payment(order_id, "refund-1", 1_000), &own, number(2)).await);
     assert_refused(&gateway.refund(&payment(order_id, "refund-1", 999), &own, number(1)).await);
 
-    // What does not fit the payment, with a key of its own.
+    // A new key with data that does not match the payment.
     assert_refused(&gateway.void(&payment(order_id, "void", TOTAL - 1), &own).await);
     assert_refused(&gateway.void(&payment(other_order, "void", TOTAL), &own).await);
     assert_refused(&gateway.void(&payment(order_id, "void", TOTAL), &reference("pay_unknown")).await);
-    // An amount of nothing is never accepted: that is an answer.
+    // The provider never accepts an amount of zero. The answer is a refused refund or a decline.
     let (refused, declined) = (
         PaymentReport::RefundRefused { number: number(2), reason: RefundFailureReason::NotAccepted },
         PaymentReport::Declined { reason: DeclineReason::NotAccepted },
@@ -173,16 +174,17 @@ async fn check_refusals(world: &World) {
     assert_eq!(answer, reported(declined));
     assert_refused(&gateway.authorize(&payment(order(3), "a key", TOTAL), &succeed).await);
 
-    assert_eq!((world.done(order_id), world.done(other_order)), before, "what is refused is not done");
+    assert_eq!((world.done(order_id), world.done(other_order)), before, "a refused call must have no effect");
     assert_eq!(world.done(order(3)), []);
-    // A key that was refused for what stood beside it is still good.
+    // A key whose call was refused because of other data can still be used.
     let captured = PaymentReport::Captured { reference: own };
     assert_eq!(world.call(order_id, Step::Void).await, reported(captured));
 }
 
-/// Keys make calls the same, not orders: a caller that draws a new one pays twice, and the ledger shows it.
+/// Proves that the key identifies a payment: a caller who uses a new key pays a second time, and the ledger
+/// shows it.
 #[tokio::test(start_paused = true)]
-async fn another_key_is_another_payment() {
+async fn another_key_creates_another_payment() {
     let world = World::in_process();
     let order_id = order(1);
     let succeed = token("tok_succeed");

@@ -1,4 +1,4 @@
-//! What the service answers beyond what the client asks for.
+//! Tests of the service's responses that the client does not use.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::world::{TOTAL, WHOLE_LEDGER, order, provider, serve, start_of_time};
 
-/// A service, and a client without any manners.
+/// A service, and an HTTP client that can send any request.
 struct Service {
     provider: Arc<Provider>,
     clock: Arc<ManualClock>,
@@ -57,7 +57,7 @@ fn assert_problem(response: &Response, status: u16) {
 }
 
 #[tokio::test]
-async fn bad_input_is_told_and_changes_nothing() {
+async fn an_invalid_request_is_refused_without_effect() {
     let service = Service::start().await;
     let good = authorization(1, "tok_succeed");
     let with = |member: &str, value: Value| {
@@ -110,13 +110,13 @@ async fn bad_input_is_told_and_changes_nothing() {
     assert_eq!(service.provider.ledger(0, WHOLE_LEDGER), []);
     assert_eq!(service.provider.health(), Health::Up);
     assert_eq!(service.provider.payments(order(1)), []);
-    // None of them has used the key up.
+    // None of these requests used up the key.
     let response = post(&good).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_key_that_is_used_for_something_else_is_a_problem() {
+async fn a_reused_key_is_a_problem() {
     let service = Service::start().await;
     service.authorize(1, "tok_succeed").await;
     let response =
@@ -127,7 +127,7 @@ async fn a_key_that_is_used_for_something_else_is_a_problem() {
 }
 
 #[tokio::test]
-async fn payments_and_what_was_done_can_be_read() {
+async fn payments_ledger_and_totals_can_be_read() {
     let service = Service::start().await;
     let authorized = service.authorize(1, "tok_succeed").await;
     let reference = authorized["report"]["reference"].as_str().unwrap();
@@ -164,12 +164,12 @@ async fn payments_and_what_was_done_can_be_read() {
     let sums = ["authorized", "captured", "voided", "refunded"].map(|name| summary[name].as_i64().unwrap());
     assert_eq!(sums, [TOTAL, TOTAL, 0, 500]);
     let summary = service.get(&format!("/v1/summary/{}", order(3))).await;
-    assert_eq!(summary["authorizations"], 0, "an order without payments has nothing to sum up");
+    assert_eq!(summary["authorizations"], 0, "the totals of an order without payments must be zero");
 }
 
-/// What is decided later is decided by the time it is read, whether anybody has asked for it or not.
+/// Proves that a pending payment is decided when somebody reads it, even if no call asked for it before.
 #[tokio::test]
-async fn what_is_read_is_true_now() {
+async fn reading_decides_due_payments() {
     let service = Service::start().await;
     assert_eq!(service.authorize(1, "tok_pending").await, json!({}));
     let path = format!("/v1/payments?order_id={}", order(1));
@@ -180,7 +180,7 @@ async fn what_is_read_is_true_now() {
 }
 
 #[tokio::test]
-async fn the_health_can_be_switched() {
+async fn the_health_can_be_set() {
     let service = Service::start().await;
     for health in [json!({"state": "flapping", "percent": 20}), json!({"state": "down"})] {
         let request = service.request(Method::PUT, "/v1/health").json(&health);
@@ -190,7 +190,7 @@ async fn the_health_can_be_switched() {
     assert_eq!(service.provider.health(), Health::Down);
     let request = service.post("/v1/authorizations", "key", &authorization(1, "tok_succeed"));
     assert_problem(&request.send().await.unwrap(), 500);
-    // The process is there all the same.
+    // The health check of the process still succeeds.
     let response = service.request(Method::GET, "/healthz").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
 }

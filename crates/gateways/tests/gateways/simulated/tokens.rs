@@ -1,4 +1,4 @@
-//! Every token does what the table says.
+//! Proves that every token behaves as the table says.
 
 use std::{collections::BTreeSet, pin::pin};
 
@@ -12,20 +12,20 @@ use tokio::time::{Instant, timeout};
 
 use super::world::{Step, TOTAL, World, amount, assert_unavailable, order, payment, reported};
 
-/// What the first calls of an authorization come to.
+/// The expected result of the first authorization calls.
 #[derive(Clone, Copy)]
 enum Expected {
     Authorized,
-    /// So many minor units more than was asked for.
+    /// The amount differs from the requested amount by this number of minor units.
     AuthorizedMore(i64),
     Declined(DeclineReason),
     Late,
     Pending,
     Lost,
-    /// So many calls fail before anything is done.
+    /// This number of calls fails without effect.
     FailsBefore(u32),
     FailsAfter,
-    /// Sometimes one, sometimes the other.
+    /// Each call may fail or succeed.
     Anything,
 }
 
@@ -56,16 +56,16 @@ fn the_table_has_every_token() {
     let known: BTreeSet<&str> = tokens::known().collect();
     let missing: Vec<_> = known.difference(&expected).collect();
     assert!(missing.is_empty(), "{missing:?}");
-    assert_eq!(TABLE.len(), known.len() + 1, "there is one token that is not known");
+    assert_eq!(TABLE.len(), known.len() + 1, "the table must have exactly one unknown token");
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_token_does_what_the_table_says() {
+async fn every_token_behaves_as_the_table_says() {
     check_table(&World::in_process()).await;
 }
 
 #[tokio::test]
-async fn every_token_does_what_the_table_says_over_http() {
+async fn every_token_behaves_as_the_table_says_over_http() {
     check_table(&World::over_http().await).await;
 }
 
@@ -73,7 +73,7 @@ async fn check_table(world: &World) {
     for (index, (token, expected)) in (0..).zip(TABLE) {
         let order_id = order(index);
         check_first_calls(world, order_id, token, *expected).await;
-        let report = world.insist(order_id, Step::Authorize(token)).await;
+        let report = world.call_until_answered(order_id, Step::Authorize(token)).await;
         let (became, operation) = match *expected {
             Expected::Declined(reason) => (PaymentReport::Declined { reason }, Operation::Decline),
             Expected::AuthorizedMore(more) => (authorized_for(world, order_id, more), Operation::Authorize),
@@ -108,15 +108,15 @@ async fn check_first_calls(world: &World, order_id: OrderId, token: &'static str
         Expected::Pending => {
             assert_eq!(call().await, Ok(GatewayAnswer::Pending), "{token}");
             assert_eq!(call().await, Ok(GatewayAnswer::Pending), "{token}");
-            assert_eq!(world.done(order_id), [], "{token}: not decided is not done");
+            assert_eq!(world.done(order_id), [], "{token}: a pending payment must have no entry");
         }
         Expected::Lost => {
             let mut lost = pin!(call());
             tokio::select! {
-                answer = &mut lost => panic!("{token} is answered: {answer:?}"),
-                () = world.until_done(order_id) => {}
+                answer = &mut lost => panic!("{token} must not be answered, but got {answer:?}"),
+                () = world.wait_for_entry(order_id) => {}
             }
-            assert!(timeout(world.patience, lost).await.is_err(), "{token} is answered");
+            assert!(timeout(world.call_timeout, lost).await.is_err(), "{token} must not be answered");
             assert_eq!(world.done(order_id), [(Operation::Authorize, TOTAL)], "{token}");
             assert_eq!(call().await, reported(authorized(world, order_id)), "{token}");
         }
@@ -150,17 +150,19 @@ fn money(minor: i64) -> Money {
     Money { amount: amount(minor), currency }
 }
 
-/// Whether later steps go wrong is in the table, too.
+/// Verifies which tokens cause faults at later steps, as the table says.
 #[tokio::test(start_paused = true)]
-async fn only_some_tokens_go_wrong_at_later_steps() {
+async fn only_some_tokens_cause_faults_at_later_steps() {
     let world = World::in_process();
     for (index, token) in (0..).zip(tokens::known()) {
         let order_id = order(index);
-        if let PaymentReport::Declined { .. } = world.insist(order_id, Step::Authorize(token)).await {
+        if let PaymentReport::Declined { .. } =
+            world.call_until_answered(order_id, Step::Authorize(token)).await
+        {
             continue;
         }
-        let captured = timeout(world.patience, world.call(order_id, Step::Capture)).await;
-        // What the card moves, and what was asked for.
+        let captured = timeout(world.call_timeout, world.call(order_id, Step::Capture)).await;
+        // The amounts that the token authorizes and captures.
         let (authorized, captured_amount) = match token {
             "tok_authorizes_less" => (TOTAL - 10, TOTAL - 10),
             "tok_authorizes_more" => (TOTAL + 10, TOTAL),
@@ -179,15 +181,15 @@ async fn only_some_tokens_go_wrong_at_later_steps() {
             "tok_error_after_all" => assert_unavailable(&captured.unwrap()),
             _ => assert_eq!(captured.unwrap(), reported(report), "{token}"),
         }
-        world.insist(order_id, Step::Capture).await;
+        world.call_until_answered(order_id, Step::Capture).await;
         let done = [(Operation::Authorize, authorized), (Operation::Capture, captured_amount)];
         assert_eq!(world.done(order_id), done, "{token}");
     }
 }
 
-/// One call in two, about half of them after they were done.
+/// Proves that half of the calls fail, about half of them after their effect.
 #[tokio::test(start_paused = true)]
-async fn a_token_that_flaps_fails_before_and_after() {
+async fn a_flapping_token_fails_before_and_after_the_effect() {
     let world = World::in_process();
     let (mut before, mut after) = (0, 0);
     for index in 0..1_000 {
@@ -197,12 +199,12 @@ async fn a_token_that_flaps_fails_before_and_after() {
             *count += 1;
         }
     }
-    assert!((200..300).contains(&before), "{before} failed before");
-    assert!((200..300).contains(&after), "{after} failed after");
+    assert!((200..300).contains(&before), "{before} failed before their effect");
+    assert!((200..300).contains(&after), "{after} failed after their effect");
 }
 
-/// Proves that the first refund of a payment with this token is answered as made, fails later, and is then told as
-/// failed; the next one works.
+/// Proves that with this token the first refund of a payment succeeds at first, fails later and is then
+/// reported as failed, and that the next refund succeeds.
 #[tokio::test(start_paused = true)]
 async fn the_first_refund_fails_late() {
     let world = World::in_process();
@@ -214,21 +216,21 @@ async fn the_first_refund_fails_late() {
     assert_eq!(world.call(order_id, Step::Refund(1, TOTAL)).await, made(1));
     assert_eq!(world.call(order_id, Step::Refund(1, TOTAL)).await, made(1));
     assert_eq!(world.provider.summary(order_id).refunded, TOTAL);
-    world.let_it_be_decided();
+    world.advance_to_decision();
     let reason = RefundFailureReason::CardClosed;
     let failed = PaymentReport::RefundRefused { number: number(1), reason };
     assert_eq!(world.call(order_id, Step::Refund(1, TOTAL)).await, reported(failed));
     assert_eq!(world.call(order_id, Step::Refund(2, TOTAL)).await, made(2));
-    world.let_it_be_decided();
+    world.advance_to_decision();
     assert_eq!(world.call(order_id, Step::Refund(2, TOTAL)).await, made(2));
     let summary = world.provider.summary(order_id);
     assert_eq!((summary.refunded, summary.returned, summary.failed_refunds), (TOTAL, TOTAL, 1));
 }
 
-/// Proves that of a payment that was authorized for less everything is voided, that no more is refunded than was
-/// captured, and that a repeated call is answered with the same amount.
+/// Proves that a void covers the whole authorized amount even if it differs from the requested amount, that
+/// refunds never exceed the captured amount, and that a retry returns the same amount.
 #[tokio::test(start_paused = true)]
-async fn another_amount_is_voided_and_refunded_as_it_is() {
+async fn voids_and_refunds_use_the_amount_that_moved() {
     let world = World::in_process();
     let (less, captured) = (order(1), order(2));
     let authorized = world.call(less, Step::Authorize("tok_authorizes_less")).await;
@@ -246,10 +248,10 @@ async fn another_amount_is_voided_and_refunded_as_it_is() {
     assert_eq!(world.provider.summary(captured).refunded, TOTAL - 10);
 }
 
-/// Proves that what is refunded by hand or disputed is not refunded again, that a chargeback is decided once, and that
-/// each is reported.
+/// Proves that money that was refunded by hand or is disputed cannot be refunded again, that a chargeback is
+/// decided once, and that each of these changes is reported.
 #[tokio::test(start_paused = true)]
-async fn what_is_done_by_hand_is_reported_and_counts() {
+async fn manual_refunds_and_chargebacks_are_reported_and_counted() {
     let world = World::in_process();
     let order_id = order(1);
     world.call(order_id, Step::Authorize("tok_succeed")).await.unwrap();
@@ -258,13 +260,13 @@ async fn what_is_done_by_hand_is_reported_and_counts() {
     let reference = world.reference(order_id);
     assert_eq!(provider.refund_by_hand(&reference, amount(600), now).len(), 1);
     assert_eq!(provider.open_chargeback(&reference).len(), 1);
-    assert_eq!(provider.open_chargeback(&reference), [], "it is open");
+    assert_eq!(provider.open_chargeback(&reference), [], "a chargeback is already open");
     assert_eq!(provider.refund_by_hand(&reference, amount(1), now), [], "nothing is left");
     let number = dabba_domain::order::RefundNumber::MIN;
     let refused = PaymentReport::RefundRefused { number, reason: RefundFailureReason::NothingLeft };
     assert_eq!(world.call(order_id, Step::Refund(1, 1)).await, reported(refused));
     assert_eq!(provider.close_chargeback(&reference, true, now).len(), 1);
-    assert_eq!(provider.close_chargeback(&reference, true, now), [], "it is decided");
+    assert_eq!(provider.close_chargeback(&reference, true, now), [], "the chargeback is already decided");
     assert_eq!(provider.summary(order_id).refunded, 600);
     assert_eq!(provider.open_chargeback(&reference).len(), 1);
     assert_eq!(provider.close_chargeback(&reference, false, now).len(), 1);

@@ -1,4 +1,4 @@
-//! Webhooks arrive, each at least once, and only those that are signed are believed.
+//! Tests of webhooks: each report arrives at least once, and the reader accepts only signed webhooks.
 
 use std::{
     collections::HashMap,
@@ -31,29 +31,29 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::world::{Step, World, number, order, provider, serve, start_of_time};
 
-/// How long a webhook is waited for. Only a test that fails takes as long.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// How many webhooks the receiver turns away at first.
-const TURNED_AWAY: u32 = 3;
+/// Timeout for a webhook. Only a failing test takes this long.
+const TIMEOUT: Duration = Duration::from_mins(1);
+/// Number of webhooks that the receiver rejects at first.
+const REJECTED_CALLS: u32 = 3;
 
 fn secret() -> WebhookSecret {
     WebhookSecret::new("a secret of some length").unwrap()
 }
 
-/// A webhook as it comes in.
+/// A received webhook.
 struct Received {
     signature: String,
     body: Bytes,
 }
 
-/// Takes webhooks, but not the first.
+/// Returns a receiver that rejects the first webhooks.
 fn receiver() -> (Router, mpsc::UnboundedReceiver<Received>) {
     let (sender, received) = mpsc::unbounded_channel();
     let calls = Arc::new(AtomicU32::new(0));
-    let take = move |headers: HeaderMap, body: Bytes| {
+    let handler = move |headers: HeaderMap, body: Bytes| {
         let (sender, call) = (sender.clone(), calls.fetch_add(1, Ordering::Relaxed));
         async move {
-            if call < TURNED_AWAY {
+            if call < REJECTED_CALLS {
                 return StatusCode::SERVICE_UNAVAILABLE;
             }
             let signature = headers[SIGNATURE_HEADER].to_str().unwrap().to_owned();
@@ -61,10 +61,10 @@ fn receiver() -> (Router, mpsc::UnboundedReceiver<Received>) {
             StatusCode::NO_CONTENT
         }
     };
-    (Router::new().route("/webhooks", post(take)), received)
+    (Router::new().route("/webhooks", post(handler)), received)
 }
 
-/// A provider over HTTP that sends webhooks, and the webhooks that come.
+/// Returns a provider over HTTP that sends webhooks, and the stream of received webhooks.
 async fn world_with_webhooks() -> (World, mpsc::UnboundedReceiver<Received>) {
     let (app, received) = receiver();
     let url = format!("http://{}/webhooks", serve(app).await);
@@ -74,28 +74,28 @@ async fn world_with_webhooks() -> (World, mpsc::UnboundedReceiver<Received>) {
     let provider: Arc<Provider> = provider(1);
     let app = router_with_webhooks(Arc::clone(&provider), Arc::clone(&clock) as Arc<dyn Clock>, target);
     let base_url = format!("http://{}", serve(app).await);
-    let gateway = Arc::new(SimulatedGateway::new(&base_url, PATIENCE).unwrap());
-    let world = World { provider, clock, gateway, delays: Delays::default(), patience: PATIENCE };
+    let gateway = Arc::new(SimulatedGateway::new(&base_url, TIMEOUT).unwrap());
+    let world = World { provider, clock, gateway, delays: Delays::default(), call_timeout: TIMEOUT };
     (world, received)
 }
 
 #[tokio::test]
-async fn what_happens_is_reported_at_least_once() {
+async fn every_change_is_reported_at_least_once() {
     let (world, mut received) = world_with_webhooks().await;
     let mut expected: Vec<(OrderId, PaymentReport)> = Vec::new();
     for index in 0..30 {
         let order_id = order(index);
         let token = if index % 2 == 0 { "tok_succeed" } else { "tok_error_after" };
-        world.insist(order_id, Step::Authorize(token)).await;
+        world.call_until_answered(order_id, Step::Authorize(token)).await;
         let reference = || world.reference(order_id);
         expected.push((order_id, PaymentReport::Authorized { reference: reference() }));
         if index % 3 == 0 {
-            world.insist(order_id, Step::Void).await;
+            world.call_until_answered(order_id, Step::Void).await;
             expected.push((order_id, PaymentReport::Voided { reference: reference() }));
             continue;
         }
         for step in [Step::Capture, Step::Capture, Step::Refund(1, 2_000), Step::Refund(2, 2_000)] {
-            world.insist(order_id, step).await;
+            world.call_until_answered(order_id, step).await;
         }
         expected.push((order_id, PaymentReport::Captured { reference: reference() }));
         expected.push((order_id, PaymentReport::Refunded { number: number(1) }));
@@ -104,33 +104,33 @@ async fn what_happens_is_reported_at_least_once() {
             PaymentReport::RefundRefused { number: number(2), reason: RefundFailureReason::NothingLeft },
         ));
     }
-    world.insist(order(30), Step::Authorize("tok_decline")).await;
+    world.call_until_answered(order(30), Step::Authorize("tok_decline")).await;
     let reason = DeclineReason::CardDeclined;
     expected.push((order(30), PaymentReport::Declined { reason }));
 
-    // The same report comes at most twice, and all come in the end.
+    // Every report arrives, and none arrives more than twice.
     let mut seen: HashMap<String, u32> = HashMap::new();
     let mut order_of_arrival = Vec::new();
     while seen.len() < expected.len() {
-        let Received { signature, body } = timeout(PATIENCE, received.recv()).await.unwrap().unwrap();
+        let Received { signature, body } = timeout(TIMEOUT, received.recv()).await.unwrap().unwrap();
         let report = read_webhook(&secret(), &signature, &body, world.clock.now()).unwrap();
         let place = expected.iter().position(|it| *it == report);
-        order_of_arrival.push(place.unwrap_or_else(|| panic!("nothing like this happened: {report:?}")));
+        order_of_arrival.push(place.unwrap_or_else(|| panic!("unexpected report: {report:?}")));
         *seen.entry(format!("{report:?}")).or_default() += 1;
     }
     assert!(seen.values().all(|times| *times <= 2), "{seen:?}");
-    assert!(seen.values().any(|times| *times == 2), "some come twice");
-    assert!(!order_of_arrival.is_sorted(), "some come late");
+    assert!(seen.values().any(|times| *times == 2), "some reports must arrive twice");
+    assert!(!order_of_arrival.is_sorted(), "some reports must arrive late");
 }
 
-/// What is decided later is reported without anybody having asked.
+/// Proves that a pending payment is reported when it is decided, even if nobody calls the provider.
 #[tokio::test]
-async fn what_is_decided_later_is_reported() {
+async fn a_pending_payment_is_reported_when_it_is_decided() {
     let (world, mut received) = world_with_webhooks().await;
     let order_id = order(1);
     let _pending = world.call(order_id, Step::Authorize("tok_pending")).await;
-    world.let_it_be_decided();
-    let Received { signature, body } = timeout(PATIENCE, received.recv()).await.unwrap().unwrap();
+    world.advance_to_decision();
+    let Received { signature, body } = timeout(TIMEOUT, received.recv()).await.unwrap().unwrap();
     let report = read_webhook(&secret(), &signature, &body, world.clock.now());
     assert_eq!(report, Ok((order_id, PaymentReport::Authorized { reference: world.reference(order_id) })));
 }
@@ -144,7 +144,7 @@ fn read(signature: &str, body: &str, now: Timestamp) -> Result<(OrderId, Payment
 }
 
 #[test]
-fn a_webhook_is_believed_for_a_while() {
+fn a_webhook_is_accepted_within_the_tolerance() {
     let (at, body) = (start_of_time(), body());
     let signature = secret().sign(body.as_bytes(), at);
     let good = Ok((order(1), PaymentReport::Refunded { number: number(1) }));
@@ -158,7 +158,7 @@ fn a_webhook_is_believed_for_a_while() {
 }
 
 #[test]
-fn what_is_not_signed_is_not_believed() {
+fn a_webhook_with_a_wrong_signature_is_refused() {
     let (at, body) = (start_of_time(), body());
     let signature = secret().sign(body.as_bytes(), at);
     let (time, code) = signature.split_once(',').unwrap();
@@ -198,7 +198,7 @@ fn what_is_not_signed_is_not_believed() {
 }
 
 #[test]
-fn what_is_signed_has_to_be_understood() {
+fn a_signed_webhook_with_an_invalid_body_is_refused() {
     let at = start_of_time();
     let id = order(1);
     let bodies = [
@@ -220,7 +220,7 @@ fn what_is_signed_has_to_be_understood() {
 }
 
 #[test]
-fn a_secret_is_long_and_not_shown() {
+fn a_secret_has_a_minimum_length_and_is_not_shown() {
     assert!(WebhookSecret::new(&"s".repeat(MIN_SECRET_LENGTH - 1)).is_err());
     let secret = WebhookSecret::new(&"s".repeat(MIN_SECRET_LENGTH)).unwrap();
     assert!(!format!("{secret:?}").contains("ss"), "{secret:?}");

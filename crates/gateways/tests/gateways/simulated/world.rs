@@ -1,4 +1,4 @@
-//! A provider, a way to it, and an order's calls as the engine makes them.
+//! A provider, a gateway to it, and the calls that the engine makes for an order.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,12 +16,12 @@ use dabba_gateways::simulated::{
 };
 use tokio::{net::TcpListener, time::timeout};
 
-/// What every order costs, in minor units.
+/// The price of every order, in minor units.
 pub(crate) const TOTAL: i64 = 2_500;
-/// How often a call is repeated until it is answered. That a token that flaps needs as many is out of the
-/// question.
+/// Maximum number of attempts until a call is answered. With a token that fails half of the calls, it is
+/// practically impossible to reach this number.
 const MAX_ATTEMPTS: u32 = 200;
-/// Where everything is read.
+/// A page size that includes the whole ledger.
 pub(crate) const WHOLE_LEDGER: usize = usize::MAX;
 
 pub(crate) fn start_of_time() -> Timestamp {
@@ -48,7 +48,7 @@ pub(crate) fn order(number: u64) -> OrderId {
     OrderId::generate(start_of_time(), Bucket::FIRST, number << 2)
 }
 
-/// What a call on an order says, with the key that the engine would give it.
+/// Returns a call for an order, with the key that the engine uses.
 pub(crate) fn payment(order_id: OrderId, step: &str, minor: i64) -> Payment {
     payment_in(order_id, step, minor, "GBP")
 }
@@ -62,7 +62,7 @@ pub(crate) fn provider(seed: u64) -> Arc<Provider> {
     Arc::new(Provider::new(Arc::new(SeededRandom::new(seed))))
 }
 
-/// Serves on a port of this machine for as long as the test runs.
+/// Serves on a local port for as long as the test runs.
 pub(crate) async fn serve(app: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -70,14 +70,14 @@ pub(crate) async fn serve(app: Router) -> SocketAddr {
     address
 }
 
-/// A provider and a way to it.
+/// A provider and a gateway to it.
 pub(crate) struct World {
     pub(crate) provider: Arc<Provider>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) gateway: Arc<dyn PaymentGateway>,
     pub(crate) delays: Delays,
-    /// How long a call is waited for that is never answered.
-    pub(crate) patience: Duration,
+    /// Timeout for a call that never gets an answer.
+    pub(crate) call_timeout: Duration,
 }
 
 /// A step of a payment.
@@ -90,16 +90,16 @@ pub(crate) enum Step {
 }
 
 impl World {
-    /// In the process. For tests whose time is paused.
+    /// Creates a provider in process. Use it in tests with paused time.
     pub(crate) fn in_process() -> Self {
         let clock = Arc::new(ManualClock::new(start_of_time()));
         let provider = provider(1);
         let gateway = InProcessGateway::new(Arc::clone(&provider), Arc::clone(&clock) as Arc<dyn Clock>);
-        let (delays, patience) = (Delays::default(), Duration::from_mins(1));
-        Self { provider, clock, gateway: Arc::new(gateway), delays, patience }
+        let (delays, call_timeout) = (Delays::default(), Duration::from_mins(1));
+        Self { provider, clock, gateway: Arc::new(gateway), delays, call_timeout }
     }
 
-    /// Over HTTP, where time passes by itself and waits are short.
+    /// Creates a provider over HTTP with short delays, because the test runs in real time.
     pub(crate) async fn over_http() -> Self {
         let delays = Delays { answer: Duration::from_millis(50), ..Delays::default() };
         let clock = Arc::new(ManualClock::new(start_of_time()));
@@ -107,11 +107,11 @@ impl World {
         let app = router(Arc::clone(&provider), Arc::clone(&clock) as Arc<dyn Clock>);
         let base_url = format!("http://{}/", serve(app).await);
         let gateway = Arc::new(SimulatedGateway::new(&base_url, Duration::from_secs(5)).unwrap());
-        Self { provider, clock, gateway, delays, patience: Duration::from_millis(200) }
+        Self { provider, clock, gateway, delays, call_timeout: Duration::from_millis(200) }
     }
 
-    /// Lets so much time pass that what is undecided is decided.
-    pub(crate) fn let_it_be_decided(&self) {
+    /// Advances the clock until pending payments are due.
+    pub(crate) fn advance_to_decision(&self) {
         self.clock.advance(self.delays.decision.try_into().unwrap());
     }
 
@@ -133,48 +133,48 @@ impl World {
         }
     }
 
-    /// Makes a call until it is answered, as the engine does.
-    pub(crate) async fn insist(&self, order_id: OrderId, step: Step) -> PaymentReport {
+    /// Retries a call until it is answered, as the engine does.
+    pub(crate) async fn call_until_answered(&self, order_id: OrderId, step: Step) -> PaymentReport {
         for _ in 0..MAX_ATTEMPTS {
-            match timeout(self.patience, self.call(order_id, step)).await {
+            match timeout(self.call_timeout, self.call(order_id, step)).await {
                 Ok(Ok(GatewayAnswer::Report(report))) => return report,
-                Ok(Ok(GatewayAnswer::Pending)) => self.let_it_be_decided(),
+                Ok(Ok(GatewayAnswer::Pending)) => self.advance_to_decision(),
                 Ok(Err(GatewayError::Unavailable(_))) | Err(_) => {}
                 Ok(Err(error)) => panic!("{step:?}: {error}"),
             }
         }
-        panic!("{step:?} is never answered");
+        panic!("{step:?} got no answer after {MAX_ATTEMPTS} attempts");
     }
 
-    /// The reference of an order's only payment.
+    /// Returns the reference of an order's only payment.
     pub(crate) fn reference(&self, order_id: OrderId) -> PaymentReference {
         let payments = self.provider.payments(order_id);
-        assert_eq!(payments.len(), 1, "an order has one payment: {payments:?}");
+        assert_eq!(payments.len(), 1, "the order must have exactly one payment: {payments:?}");
         payments[0].reference.clone()
     }
 
-    /// What was done for an order, oldest first.
+    /// Returns the ledger entries of an order, oldest first.
     pub(crate) fn entries(&self, order_id: OrderId) -> Vec<Entry> {
         let mut entries = self.provider.ledger(0, WHOLE_LEDGER);
         entries.retain(|entry| entry.order_id == order_id);
         entries
     }
 
-    /// The same, as operations and minor units.
+    /// Returns the ledger entries of an order as operations and minor units.
     pub(crate) fn done(&self, order_id: OrderId) -> Vec<(Operation, i64)> {
         self.entries(order_id).iter().map(|entry| (entry.operation, entry.amount.minor())).collect()
     }
 
-    /// Returns when something was done for an order.
-    pub(crate) async fn until_done(&self, order_id: OrderId) {
+    /// Waits until the order has a ledger entry.
+    pub(crate) async fn wait_for_entry(&self, order_id: OrderId) {
         while self.done(order_id).is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }
 
-/// What a call comes to that is answered with this report.
-#[expect(clippy::unnecessary_wraps, reason = "it is compared with what a call comes to")]
+/// Returns the result of a call whose answer is this report.
+#[expect(clippy::unnecessary_wraps, reason = "tests compare it with the result of a call")]
 pub(crate) fn reported(report: PaymentReport) -> Result<GatewayAnswer, GatewayError> {
     Ok(GatewayAnswer::Report(report))
 }

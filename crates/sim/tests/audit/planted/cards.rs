@@ -1,4 +1,4 @@
-//! What can be wrong with an order that is paid by card.
+//! Violations of orders that are paid by card.
 
 use dabba_domain::{
     Actor,
@@ -13,8 +13,8 @@ use dabba_store::conformance::builders::{amount, customer, reference_of, staff};
 use jiff::SignedDuration;
 
 use super::{
-    AGREES, DAY, Planted, SOON, UNHURRIED, admin, agree, cancel, cancel_at_the_cost_of, collect, expired,
-    happen, happen_after, more_than, refund_of, total,
+    CONSISTENT, DAY, Planted, SOON, TASKS_NOT_DUE, admin, append_event, append_event_after, cancel,
+    cancel_at_the_cost_of, change_details, collect, expired, more_than, refund_of, total,
 };
 use crate::{
     lives::Stage,
@@ -22,15 +22,15 @@ use crate::{
 };
 
 const fn plant(code: Code, stage: Stage, tamper: Tamper) -> Planted {
-    Planted { code, stage, by_card: true, later: SOON, tamper, gateway: AGREES, lists: UNHURRIED }
+    Planted { code, stage, by_card: true, later: SOON, tamper, gateway: CONSISTENT, lists: TASKS_NOT_DUE }
 }
 
 const fn wait(code: Code, stage: Stage, tamper: Tamper) -> Planted {
-    Planted { code, stage, by_card: true, later: DAY, tamper, gateway: AGREES, lists: UNHURRIED }
+    Planted { code, stage, by_card: true, later: DAY, tamper, gateway: CONSISTENT, lists: TASKS_NOT_DUE }
 }
 
 fn report(stored: &mut Stored, event: Event) {
-    happen(stored, Actor::System, event);
+    append_event(stored, Actor::System, event);
 }
 
 fn authorized(order: &Order) -> Event {
@@ -47,7 +47,7 @@ const fn reversed() -> Event {
 
 fn request(stored: &mut Stored, refund: Refund) {
     let actor = staff(&stored.order);
-    happen(stored, actor, Event::RefundRequested(refund));
+    append_event(stored, actor, Event::RefundRequested(refund));
 }
 
 fn request_lines(stored: &mut Stored, number: u32, line: u32, quantity: u32) {
@@ -55,13 +55,13 @@ fn request_lines(stored: &mut Stored, number: u32, line: u32, quantity: u32) {
     request(stored, Refund { lines, ..refund_of(number, amount(100)) });
 }
 
-/// The same refund, borne by everyone, as what goes back because an order ends early is.
-fn everyones(refund: Refund) -> Refund {
+/// Returns the refund, borne by everyone, as for an order that ends early.
+fn borne_by_everyone(refund: Refund) -> Refund {
     Refund { borne_by: RefundBearer::Everyone, ..refund }
 }
 
-/// Removes the last event of a kind, as if it had never been.
-fn forget(stored: &mut Stored, name: &str) {
+/// Removes the last event of a kind, as if it had never happened.
+fn remove_last_event(stored: &mut Stored, name: &str) {
     let place = stored.events.iter().rposition(|recorded| recorded.event.name() == name).unwrap();
     stored.events.remove(place);
     for (version, recorded) in (1..).zip(&mut stored.events) {
@@ -70,7 +70,7 @@ fn forget(stored: &mut Stored, name: &str) {
     stored.refold();
 }
 
-const QUARTER_OF_AN_HOUR: SignedDuration = SignedDuration::from_mins(16);
+const AFTER_PAYMENT_DEADLINE: SignedDuration = SignedDuration::from_mins(16);
 
 pub(super) const PLANTED: &[Planted] = &[
     plant(Code::StateDiffers, Stage::Confirmed, |stored| stored.order.payment_reference = None),
@@ -87,16 +87,16 @@ pub(super) const PLANTED: &[Planted] = &[
         report(stored, Event::AcceptanceDue { acceptance_deadline });
     }),
     plant(Code::IllegalMove, Stage::Created, |stored| {
-        happen_after(stored, QUARTER_OF_AN_HOUR, Actor::System, expired(Awaited::Restaurant));
+        append_event_after(stored, AFTER_PAYMENT_DEADLINE, Actor::System, expired(Awaited::Restaurant));
         report(stored, Event::PaymentVoided);
     }),
     plant(Code::IllegalActor, Stage::Created, |stored| {
         let actor = customer(&stored.order);
-        happen(stored, actor, failed());
+        append_event(stored, actor, failed());
     }),
     plant(Code::IllegalActor, Stage::Delivered, |stored| {
         let actor = customer(&stored.order);
-        happen(stored, actor, Event::RefundRequested(refund_of(1, amount(1))));
+        append_event(stored, actor, Event::RefundRequested(refund_of(1, amount(1))));
     }),
     plant(Code::ExpiredEarly, Stage::Created, |stored| report(stored, expired(Awaited::Payment))),
     plant(Code::MovedAfterEnd, Stage::Cancelled, |stored| {
@@ -110,37 +110,38 @@ pub(super) const PLANTED: &[Planted] = &[
     plant(Code::IllegalPayment, Stage::Cancelled, |stored| report(stored, failed())),
     plant(Code::IllegalPayment, Stage::Cancelled, |stored| report(stored, Event::PaymentVoided)),
     plant(Code::IllegalPayment, Stage::Confirmed, |stored| {
-        // The platform bears an admin's cancellation only once the restaurant has begun.
+        // The platform bears an admin's cancellation only after the restaurant has begun.
         let actor = admin(&stored.order);
         cancel_at_the_cost_of(stored, actor, RefundBearer::Platform);
     }),
     plant(Code::IllegalPayment, Stage::Preparing, |stored| {
-        let (actor, refund) = (staff(&stored.order), everyones(refund_of(1, total(stored))));
+        let (actor, refund) = (staff(&stored.order), borne_by_everyone(refund_of(1, total(stored))));
         cancel_at_the_cost_of(stored, actor, RefundBearer::Restaurant);
-        happen(
+        append_event(
             stored,
             actor,
             Event::RefundRequested(Refund { borne_by: RefundBearer::Restaurant, ..refund }),
         );
     }),
     plant(Code::IllegalPayment, Stage::Preparing, |stored| {
-        let (actor, refund) = (admin(&stored.order), everyones(refund_of(1, total(stored))));
+        let (actor, refund) = (admin(&stored.order), borne_by_everyone(refund_of(1, total(stored))));
         cancel_at_the_cost_of(stored, actor, RefundBearer::Platform);
-        happen(stored, actor, Event::RefundRequested(refund));
+        append_event(stored, actor, Event::RefundRequested(refund));
     }),
     plant(Code::IllegalPayment, Stage::Preparing, |stored| {
-        // What the admin's own decision refunds, the platform bears, also where the cancellation does not say so.
-        let (actor, refund) = (admin(&stored.order), everyones(refund_of(1, total(stored))));
+        // The platform bears the refund of the admin's own decision, even if the cancellation does not say
+        // so.
+        let (actor, refund) = (admin(&stored.order), borne_by_everyone(refund_of(1, total(stored))));
         cancel_at_the_cost_of(stored, actor, RefundBearer::Everyone);
-        happen(stored, actor, Event::RefundRequested(refund));
+        append_event(stored, actor, Event::RefundRequested(refund));
     }),
     plant(Code::IllegalPayment, Stage::Delivered, |stored| {
-        // Only an admin has another than the restaurant bear a refund of what was delivered.
-        request(stored, everyones(refund_of(1, amount(1))));
+        // Only an admin may name another bearer than the restaurant for the refund of a delivered order.
+        request(stored, borne_by_everyone(refund_of(1, amount(1))));
     }),
     plant(Code::IllegalPayment, Stage::Confirmed, |stored| {
-        // Nothing is authorized where the total is zero.
-        agree(stored, |details| {
+        // Nothing is authorized for a total of zero.
+        change_details(stored, |details| {
             for line in &mut details.lines {
                 (line.unit_price, line.total) = (amount(0), amount(0));
                 line.options.clear();
@@ -154,14 +155,14 @@ pub(super) const PLANTED: &[Planted] = &[
     }),
     plant(Code::AuthorizedTwice, Stage::Confirmed, |stored| {
         let (actor, ready_by) = (staff(&stored.order), stored.order.updated_at + DAY);
-        happen(stored, actor, Event::Accepted { preparation_minutes: 20, ready_by });
+        append_event(stored, actor, Event::Accepted { preparation_minutes: 20, ready_by });
         report(stored, Event::PaymentVoided);
         let event = authorized(&stored.order);
         report(stored, event);
     }),
     plant(Code::CapturedUnauthorized, Stage::Cancelled, |stored| {
         collect(stored);
-        let refund = everyones(refund_of(1, total(stored)));
+        let refund = borne_by_everyone(refund_of(1, total(stored)));
         report(stored, Event::RefundRequested(refund));
     }),
     plant(Code::CapturedTwice, Stage::Delivered, collect),
@@ -211,7 +212,7 @@ pub(super) const PLANTED: &[Planted] = &[
         request(stored, refund_of(1, amount(1)));
         report(stored, Event::Refunded(refund_of(1, amount(1))));
         let actor = staff(&stored.order);
-        happen(stored, actor, reversed());
+        append_event(stored, actor, reversed());
     }),
     plant(Code::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 0, 3)),
     plant(Code::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 2, 1)),
@@ -233,20 +234,20 @@ pub(super) const PLANTED: &[Planted] = &[
         let actor = customer(&stored.order);
         cancel_at_the_cost_of(stored, actor, RefundBearer::Everyone);
     }),
-    wait(Code::Uncaptured, Stage::Delivered, |stored| forget(stored, "payment_captured")),
+    wait(Code::Uncaptured, Stage::Delivered, |stored| remove_last_event(stored, "payment_captured")),
     plant(Code::RefundRefused, Stage::Confirmed, |stored| {
         collect(stored);
         cancel(stored);
-        let (actor, refund) = (customer(&stored.order), everyones(refund_of(1, total(stored))));
-        happen(stored, actor, Event::RefundRequested(refund.clone()));
+        let (actor, refund) = (customer(&stored.order), borne_by_everyone(refund_of(1, total(stored))));
+        append_event(stored, actor, Event::RefundRequested(refund.clone()));
         report(stored, Event::Refunded(refund));
         report(stored, reversed());
     }),
     plant(Code::RefundRefused, Stage::Confirmed, |stored| {
         collect(stored);
         cancel(stored);
-        let (actor, refund) = (customer(&stored.order), everyones(refund_of(1, total(stored))));
-        happen(stored, actor, Event::RefundRequested(refund));
+        let (actor, refund) = (customer(&stored.order), borne_by_everyone(refund_of(1, total(stored))));
+        append_event(stored, actor, Event::RefundRequested(refund));
         report(stored, Event::RefundFailed { number: RefundNumber::MIN, reason: None });
     }),
 ];

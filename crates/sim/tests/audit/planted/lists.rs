@@ -1,4 +1,4 @@
-//! What can be wrong with the tasks, the keys and the stock of a store with one order.
+//! Violations in the tasks, keys and stock of a store with one order.
 
 use dabba_domain::{
     Actor, Bucket, OrderId, RestaurantId, TaskId,
@@ -10,35 +10,35 @@ use dabba_store::{
     conformance::builders::{World, amount, slug, staff},
 };
 
-use super::{AGREES, DAY, Planted, SOON, add, cancel, happen, refund_of};
+use super::{CONSISTENT, DAY, Planted, SOON, add, append_event, cancel, refund_of};
 use crate::{
     lives::Stage,
     tampering::{Lists, Tamper, TamperLists},
 };
 
 const fn plant(code: Code, stage: Stage, lists: TamperLists) -> Planted {
-    Planted { code, stage, by_card: true, later: SOON, tamper: |_| {}, gateway: AGREES, lists }
+    Planted { code, stage, by_card: true, later: SOON, tamper: |_| {}, gateway: CONSISTENT, lists }
 }
 
-/// An order that waits, and its task is not there.
+/// An order that needs a task which does not exist.
 const fn wait(stage: Stage, tamper: Tamper, lists: TamperLists) -> Planted {
     let code = Code::TaskMissing;
-    Planted { code, stage, by_card: true, later: SOON, tamper, gateway: AGREES, lists }
+    Planted { code, stage, by_card: true, later: SOON, tamper, gateway: CONSISTENT, lists }
 }
 
-/// Leaves only tasks of these kinds.
+/// Keeps only tasks of these kinds.
 fn keep(lists: &mut Lists, kinds: &[TaskKind]) {
     lists.tasks.retain(|stored| kinds.contains(&stored.task.task.kind()));
 }
 
-/// The same bucket but for its last bit.
-fn beside(bucket: Bucket) -> Bucket {
+/// Returns the bucket that differs only in the last bit.
+fn neighbour(bucket: Bucket) -> Bucket {
     Bucket::new(bucket.number() ^ 1).unwrap()
 }
 
 fn request(stored: &mut crate::tampering::Stored) {
     let actor = staff(&stored.order);
-    happen(stored, actor, Event::RefundRequested(refund_of(1, amount(1))));
+    append_event(stored, actor, Event::RefundRequested(refund_of(1, amount(1))));
 }
 
 pub(super) const PLANTED: &[Planted] = &[
@@ -49,7 +49,7 @@ pub(super) const PLANTED: &[Planted] = &[
     }),
     plant(Code::TaskBucket, Stage::Delivered, |lists| {
         let id = &mut lists.tasks[0].task.id;
-        *id = TaskId::generate(id.created_at(), beside(id.bucket()), 7);
+        *id = TaskId::generate(id.created_at(), neighbour(id.bucket()), 7);
     }),
     plant(Code::TaskParked, Stage::Created, |lists| {
         lists.tasks[0].parked_at = Some(lists.tasks[0].task.id.created_at());
@@ -80,9 +80,9 @@ pub(super) const PLANTED: &[Planted] = &[
         Stage::Delivered,
         |stored| {
             request(stored);
-            happen(stored, Actor::System, Event::Refunded(refund_of(1, amount(1))));
+            append_event(stored, Actor::System, Event::Refunded(refund_of(1, amount(1))));
             let (number, reason) = (RefundNumber::MIN, RefundFailureReason::Other);
-            happen(stored, Actor::System, Event::RefundReversed { number, reason });
+            append_event(stored, Actor::System, Event::RefundReversed { number, reason });
         },
         |_| {},
     ),
@@ -112,9 +112,9 @@ pub(super) const PLANTED: &[Planted] = &[
     }),
 ];
 
-/// What is unusual and right: a task that somebody has resolved is done, whatever its order waits for;
-/// one that is parked will be; one that was refused is not waited for.
-pub(super) const RIGHT: &[(Stage, Tamper, TamperLists)] = &[
+/// Valid cases: a resolved task counts as done, whatever its order waits for; a parked task can still be
+/// done; a refund that was refused needs no task.
+pub(super) const VALID: &[(Stage, Tamper, TamperLists)] = &[
     (
         Stage::Created,
         |_| {},
@@ -129,11 +129,15 @@ pub(super) const RIGHT: &[(Stage, Tamper, TamperLists)] = &[
         Stage::Delivered,
         |stored| {
             request(stored);
-            happen(stored, Actor::System, Event::RefundFailed { number: RefundNumber::MIN, reason: None });
+            append_event(
+                stored,
+                Actor::System,
+                Event::RefundFailed { number: RefundNumber::MIN, reason: None },
+            );
         },
         |lists| lists.tasks.clear(),
     ),
-    // Keys of what is no order: of stock at the same restaurant, and of an account alone.
+    // Keys of resources other than orders: of stock at the same restaurant, and of an account.
     (
         Stage::Created,
         |_| {},
@@ -148,14 +152,14 @@ pub(super) const RIGHT: &[(Stage, Tamper, TamperLists)] = &[
             lists.claims.extend([of_stock, of_account]);
         },
     ),
-    // A refund that was reversed, and whose review somebody has resolved.
+    // A reversed refund whose review is resolved.
     (
         Stage::Delivered,
         |stored| {
             request(stored);
-            happen(stored, Actor::System, Event::Refunded(refund_of(1, amount(1))));
+            append_event(stored, Actor::System, Event::Refunded(refund_of(1, amount(1))));
             let (number, reason) = (RefundNumber::MIN, RefundFailureReason::Other);
-            happen(stored, Actor::System, Event::RefundReversed { number, reason });
+            append_event(stored, Actor::System, Event::RefundReversed { number, reason });
         },
         |lists| {
             let (number, reason) = (RefundNumber::MIN, RefundFailureReason::Other);
@@ -164,7 +168,7 @@ pub(super) const RIGHT: &[(Stage, Tamper, TamperLists)] = &[
             (review.parked_at, review.resolved_at) = (Some(review.task.run_at), Some(review.task.run_at));
         },
     ),
-    // Another command under another key, that led it to the same version.
+    // Another command under another key, with the same version of the order.
     (
         Stage::Delivered,
         |_| {},

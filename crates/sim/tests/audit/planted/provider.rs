@@ -1,4 +1,4 @@
-//! What a payment provider can have done beside an order.
+//! Payment provider records that contradict an order.
 
 use dabba_domain::{
     Actor,
@@ -8,17 +8,17 @@ use dabba_sim::audit::Code;
 use dabba_store::conformance::builders::{amount, reference_of, staff};
 use jiff::SignedDuration;
 
-use super::{Planted, SOON, UNHURRIED, happen, refund_of};
-use crate::{gateway::Doctor, lives::Stage, tampering::Tamper};
+use super::{Planted, SOON, TASKS_NOT_DUE, append_event, refund_of};
+use crate::{gateway::TamperSummary, lives::Stage, tampering::Tamper};
 
-const fn plant(code: Code, stage: Stage, gateway: Doctor) -> Planted {
-    Planted { code, stage, by_card: true, later: SOON, tamper: |_| {}, gateway, lists: UNHURRIED }
+const fn plant(code: Code, stage: Stage, gateway: TamperSummary) -> Planted {
+    Planted { code, stage, by_card: true, later: SOON, tamper: |_| {}, gateway, lists: TASKS_NOT_DUE }
 }
 
-/// The provider has done something, and hours later the order still does not know of it.
-const fn ahead(stage: Stage, tamper: Tamper, gateway: Doctor) -> Planted {
+/// The provider did something, and hours later the order still does not know it.
+const fn ahead(stage: Stage, tamper: Tamper, gateway: TamperSummary) -> Planted {
     let later = SignedDuration::from_hours(2);
-    Planted { code: Code::GatewayAhead, stage, by_card: true, later, tamper, gateway, lists: UNHURRIED }
+    Planted { code: Code::GatewayAhead, stage, by_card: true, later, tamper, gateway, lists: TASKS_NOT_DUE }
 }
 
 pub(super) const PLANTED: &[Planted] = &[
@@ -41,7 +41,7 @@ pub(super) const PLANTED: &[Planted] = &[
         Stage::Confirmed,
         |stored| {
             let (actor, ready_by) = (staff(&stored.order), stored.order.updated_at);
-            happen(stored, actor, Event::Accepted { preparation_minutes: 0, ready_by });
+            append_event(stored, actor, Event::Accepted { preparation_minutes: 0, ready_by });
         },
         |summary| (summary.captured, summary.captures) = (summary.authorized, 1),
     ),
@@ -49,11 +49,11 @@ pub(super) const PLANTED: &[Planted] = &[
         Stage::Delivered,
         |stored| {
             let actor = Actor::Admin { account_id: stored.order.details.customer_id };
-            happen(stored, actor, Event::RefundRequested(refund_of(1, amount(700))));
+            append_event(stored, actor, Event::RefundRequested(refund_of(1, amount(700))));
         },
         |summary| summary.refunded = 700,
     ),
-    // A refund in the provider's dashboard, and a chargeback that was lost: the order never heard of it.
+    // A refund in the provider's dashboard and a lost chargeback: the order does not know them.
     plant(Code::GatewayDiffers, Stage::Delivered, |summary| summary.refunded = 600),
     ahead(
         Stage::Delivered,
@@ -63,7 +63,7 @@ pub(super) const PLANTED: &[Planted] = &[
             let external = Some(External { kind: ExternalKind::Chargeback, reference, money: None });
             let opened =
                 Event::ChargebackOpened(Refund { external, borne_by: RefundBearer::Platform, ..refund });
-            happen(stored, Actor::System, opened);
+            append_event(stored, Actor::System, opened);
         },
         |summary| summary.refunded = 700,
     ),

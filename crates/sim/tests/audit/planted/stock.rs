@@ -1,4 +1,4 @@
-//! What can be wrong with the stock of an order that ends early, and with the items that its end names.
+//! Violations in the stock of an order that ends early, and in the items that its end names.
 
 use dabba_domain::{
     Actor,
@@ -9,19 +9,22 @@ use dabba_sim::audit::Code;
 use dabba_store::conformance::builders::{customer, draw, slug, staff};
 use jiff::SignedDuration;
 
-use super::{AGREES, Planted, SOON, UNHURRIED, admin, agree, expired, happen, happen_after};
+use super::{
+    CONSISTENT, Planted, SOON, TASKS_NOT_DUE, admin, append_event, append_event_after, change_details,
+    expired,
+};
 use crate::{
     lives::Stage,
     tampering::{Stored, Tamper},
 };
 
 const fn plant(code: Code, stage: Stage, by_card: bool, tamper: Tamper) -> Planted {
-    Planted { code, stage, by_card, later: SOON, tamper, gateway: AGREES, lists: UNHURRIED }
+    Planted { code, stage, by_card, later: SOON, tamper, gateway: CONSISTENT, lists: TASKS_NOT_DUE }
 }
 
-/// Lets the order have drawn these items from limited stock, two of each.
+/// Records that the order drew two of each of these items from limited stock.
 fn drew(stored: &mut Stored, items: &[&str]) {
-    agree(stored, |details| details.stock_drawn = items.iter().map(|item| draw(item, 2)).collect());
+    change_details(stored, |details| details.stock_drawn = items.iter().map(|item| draw(item, 2)).collect());
 }
 
 fn named(items: &[&str]) -> Vec<UnavailableItem> {
@@ -41,12 +44,12 @@ fn cancelled_for(
 ) {
     let (actor, items) = (by(&stored.order), named(items));
     let borne_by = RefundBearer::Everyone;
-    happen(stored, actor, Event::Cancelled { reason, note: None, items, stock_returned, borne_by });
+    append_event(stored, actor, Event::Cancelled { reason, note: None, items, stock_returned, borne_by });
 }
 
 fn rejected(stored: &mut Stored, reason: RejectReason, items: &[&str], stock_returned: bool) {
     let (actor, items) = (staff(&stored.order), named(items));
-    happen(stored, actor, Event::Rejected { reason, note: None, items, stock_returned });
+    append_event(stored, actor, Event::Rejected { reason, note: None, items, stock_returned });
 }
 
 fn expires(stored: &mut Stored, waited_for: Awaited, stock_returned: bool) {
@@ -54,18 +57,19 @@ fn expires(stored: &mut Stored, waited_for: Awaited, stock_returned: bool) {
         Event::Expired { waited_for, .. } => Event::Expired { waited_for, stock_returned },
         event => event,
     };
-    happen_after(stored, SignedDuration::from_hours(1), Actor::System, event);
+    append_event_after(stored, SignedDuration::from_hours(1), Actor::System, event);
 }
 
 fn payment_fails(stored: &mut Stored, stock_returned: bool) {
     let reason = DeclineReason::InsufficientFunds;
-    happen(stored, Actor::System, Event::PaymentFailed { reason, stock_returned });
+    append_event(stored, Actor::System, Event::PaymentFailed { reason, stock_returned });
 }
 
 const GONE: RejectReason = RejectReason::ItemUnavailable;
 
 pub(super) const PLANTED: &[Planted] = &[
-    // Stock that has to go back is kept: by a customer, by staff, by an admin, by the clock, by a declined card.
+    // Stock that must be returned is kept: after a customer's, staff's or admin's cancellation, a rejection,
+    // an expiry or a declined card.
     plant(Code::StockReturned, Stage::Confirmed, false, |stored| {
         drew(stored, &["naan"]);
         cancelled(stored, customer, CancelReason::Other, false);
@@ -90,12 +94,13 @@ pub(super) const PLANTED: &[Planted] = &[
         drew(stored, &["naan"]);
         payment_fails(stored, false);
     }),
-    // One of two items is named, and the other is kept as well.
+    // One of two items is named, but the other item is kept too.
     plant(Code::StockReturned, Stage::Confirmed, false, |stored| {
         drew(stored, &["naan", "onion-bhaji"]);
         rejected(stored, GONE, &["naan"], false);
     }),
-    // Stock goes back that is named, that was cooked, or that was never drawn.
+    // Stock is returned of an item that is named, of an order that is being prepared, or without having been
+    // drawn.
     plant(Code::StockReturned, Stage::Confirmed, false, |stored| {
         drew(stored, &["naan"]);
         rejected(stored, GONE, &["naan"], true);
@@ -119,8 +124,8 @@ pub(super) const PLANTED: &[Planted] = &[
     }),
 ];
 
-/// What is right: the stage, whether it is paid by card, and what happens.
-pub(super) const RIGHT: &[(Stage, bool, Tamper)] = &[
+/// Valid cases: the stage, whether the order is paid by card, and the events.
+pub(super) const VALID: &[(Stage, bool, Tamper)] = &[
     (Stage::Confirmed, false, |stored| {
         drew(stored, &["naan", "onion-bhaji"]);
         cancelled(stored, customer, CancelReason::TooSlow, true);
@@ -145,7 +150,7 @@ pub(super) const RIGHT: &[(Stage, bool, Tamper)] = &[
         drew(stored, &["naan"]);
         payment_fails(stored, true);
     }),
-    // As it was recorded before items were named, by whomever.
+    // Events as they were recorded before items were named, by staff and by a customer.
     (Stage::Confirmed, false, |stored| {
         drew(stored, &["naan"]);
         rejected(stored, GONE, &[], false);
