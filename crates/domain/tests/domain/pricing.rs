@@ -104,7 +104,7 @@ fn every_problem_of_a_cart_is_listed_with_its_place() {
             "/lines/4/options protein allows at most 1, not 2",
             "/lines/5/options/0/option protein has no option beef",
             "/lines/5/options/1/group korma has no group sauce",
-            "/lines/5/options/3 nuts is chosen twice",
+            "/lines/5/options/3 nuts must not be chosen twice",
             "/lines/5/options protein needs at least 1, not 0",
         ]
     );

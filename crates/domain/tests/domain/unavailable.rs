@@ -114,7 +114,7 @@ fn items_that_do_not_fit_are_refused() {
     let accepted = must(&order, &staff(), &accept());
     let required = "is required with item_unavailable; must name at least one of dal, naan, lassi";
     let foreign = "korma is not in the order; must be one of dal, naan, lassi";
-    let past = "must be in the future, not 2026-06-01T12:00:00Z; leave it out for an item without an end";
+    let past = "must be in the future, not 2026-06-01T12:00:00Z; omit it if the item is to stay unavailable";
     let cases = [
         (vec![], &[("/items", required)][..]),
         (unavailable(&["korma"]), &[("/items/0/item", foreign)]),
