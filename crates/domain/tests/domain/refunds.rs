@@ -93,7 +93,7 @@ fn lines_that_do_not_fit_are_all_named() {
     ");
     let both = RefundRequest { amount: Some(amount(1)), ..lines(&[(0, 1)]) };
     let Rejection::Invalid(problems) = refused_with(order, both) else { panic!() };
-    assert_eq!(problems.to_string(), "/amount: an amount or lines, not both");
+    assert_eq!(problems.to_string(), "/amount: must be absent if lines are given");
 }
 
 /// Proves that the content is checked first, also when nothing is refundable.
