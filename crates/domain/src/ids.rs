@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_id_says_why() {
+    fn invalid_ids_are_refused_with_a_reason() {
         for (text, error) in [
             ("", IdError::NotAUuid),
             ("not an id", IdError::NotAUuid),

@@ -211,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_named_with_its_place() {
+    fn invalid_json_is_reported_with_its_place() {
         let error = read("{\n  \"name\": \"Naan Stop\",\n  oops\n}").unwrap_err();
         assert!(matches!(&error, ImportError::Unreadable { line: 3, column: 3, .. }), "{error}");
         assert!(read(&format!("{PLAIN} x")).unwrap_err().to_string().contains("trailing characters"));
     }
 
     #[test]
-    fn a_wrong_shape_in_the_menu_is_named_with_line_and_pointer() {
+    fn a_wrong_type_in_the_menu_is_reported_with_line_and_pointer() {
         let error = read(&PLAIN.replace("250", "\"2.50\"")).unwrap_err();
         let ImportError::Unreadable { line, pointer, detail, .. } = error else { panic!("{error}") };
         assert_eq!((line, pointer.as_str()), (3, "/categories/0/items/0/price_minor"));

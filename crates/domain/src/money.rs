@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_read_as_people_write_them() {
+    fn amounts_are_displayed_as_people_write_them() {
         for (code, minor, text) in [
             ("GBP", 1_250, "£12.50"),
             ("JPY", 1_200, "¥1200"),

@@ -107,7 +107,7 @@ mod tests {
     /// Proves that the text of all problems cuts a long pointer, such as that of an unknown member, and that the
     /// problem keeps the whole pointer.
     #[test]
-    fn a_long_place_is_cut_in_the_text() {
+    fn a_long_pointer_is_cut_in_the_text() {
         let problems = Problems::one(format!("/{}", "é".repeat(10_000)), "is unknown");
         assert_eq!(problems.as_slice()[0].pointer.len(), 20_001);
         assert_eq!(problems.to_string(), format!("/{}…: is unknown", "é".repeat(127)));
@@ -115,7 +115,7 @@ mod tests {
 
     /// Proves that a truncated list ends with an entry that says so, and that a full list does not.
     #[test]
-    fn a_list_that_is_cut_says_so() {
+    fn a_truncated_list_says_so() {
         let problems_of = |count: usize| {
             let mut problems = Problems::new();
             (0..count).for_each(|index| problems.add(format!("/{index}"), "is wrong"));

@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_ends_when_it_said() {
+    fn a_pause_ends_at_its_stated_time() {
         let mut restaurant = restaurant(&json!({}));
         let now = at("2026-06-01T12:00:00Z");
         assert!(restaurant.check_accepting(now).is_ok());

@@ -286,7 +286,7 @@ mod tests {
 
     /// Proves that a text stored by an earlier version is read unchanged, and that inputs are checked again afterwards.
     #[test]
-    fn what_is_stored_is_read_as_it_stands() {
+    fn a_stored_text_is_read_unchanged() {
         for text in ["line one\nline two", "\u{202e}5 £", "\u{200b}", "e\u{301}", " ", "a\r\nb", "tel: none"]
         {
             let json = serde_json::to_string(text).unwrap();
@@ -352,7 +352,7 @@ mod tests {
         /// Proves that the stored form of a text is a valid input with the same stored form. So a document as read can
         /// be written again.
         #[test]
-        fn what_is_kept_is_kept_again(text in r"[\PC\pC]{0,40}") {
+        fn the_stored_form_of_a_text_is_stable(text in r"[\PC\pC]{0,40}") {
             if let Ok(name) = Name::new(&text) {
                 prop_assert_eq!(Name::new(name.as_str()), Ok(name.clone()));
                 prop_assert!(!name.as_str().chars().any(char::is_control));

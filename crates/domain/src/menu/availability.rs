@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_is_back_at_the_time_it_said() {
+    fn an_item_is_available_from_the_end_of_its_mark() {
         let until: Timestamp = "2026-06-01T12:00:00Z".parse().unwrap();
         let away = Availability::Unavailable { until: Some(until) };
         assert!(!away.is_available_at(until - SignedDuration::from_nanos(1)));
@@ -254,7 +254,7 @@ mod tests {
 
         /// Proves that the number of ended marks changes exactly when the availability of an item changes.
         #[test]
-        fn the_number_of_ended_marks_names_a_state(
+        fn the_number_of_ended_marks_identifies_a_state(
             ends in proptest::collection::vec(proptest::option::of(0_i64..20), 0..8),
             moments in (0_i64..20, 0_i64..20),
         ) {

@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reading_a_menu_adds_is_ignored() {
+    fn read_only_members_are_ignored() {
         let menu = |item: serde_json::Value| json!({"categories": [{"name": "A", "items": [item]}]});
         let mut read = menu(json!({"id": "naan", "name": "Naan", "price_minor": 100, "stock_limited": true}));
         for member in ["restaurant_id", "currency", "revision", "availability_revision"] {

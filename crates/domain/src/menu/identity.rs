@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_may_be_of_another_entry_is_known_by_its_hash() {
+    fn an_id_that_could_be_of_another_entry_is_recognized_by_its_hash() {
         let name = Name::new("Ramen").unwrap();
         let own = format!("noodles-{}", &Key::Name(&name).hash()[..12]);
         for (id, may_be) in [

@@ -107,13 +107,13 @@ fn check_early_end(
     let is_allowed = allowed.contains(name);
     if !is_allowed {
         let allowed = allowed.join(", ");
-        let text = format!("must be one of {allowed}; the caller may not give {name}");
+        let text = format!("{name} is not allowed for the caller; must be one of {allowed}");
         problems.add("/reason", text);
     }
     match (names_items, items) {
         (false, []) => {}
         (false, _) => {
-            problems.add("/items", format!("must be absent with {name}; only item_unavailable names items"));
+            problems.add("/items", format!("only item_unavailable names items; must be absent with {name}"));
         }
         // If the actor may not give the reason, missing items are not reported as a second problem.
         (true, []) if !is_allowed => {}

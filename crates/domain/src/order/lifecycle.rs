@@ -222,7 +222,7 @@ mod tests {
     use crate::{AccountId, Bucket, RestaurantId, Timestamp};
 
     #[test]
-    fn every_command_stands_in_the_table() {
+    fn the_table_contains_every_command() {
         for command in CommandKind::ALL {
             assert!(rules_of(*command).next().is_some(), "{command}");
         }
@@ -263,7 +263,7 @@ mod tests {
 
     /// Proves that an actor has reasons for an early end if, and only if, a rule allows the actor the command.
     #[test]
-    fn reasons_belong_to_those_who_have_a_rule() {
+    fn exactly_the_actors_with_a_rule_have_reasons() {
         for (name, actor) in everyone() {
             for (command, has_reasons) in [
                 (C::Cancel, !CancelReason::of(&actor).is_empty()),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_a_refund_leaves_a_terminal_status() {
+    fn only_a_refund_leaves_a_terminal_status() {
         for rule in RULES {
             let terminal = rule.from.iter().any(|status| status.is_terminal());
             assert_eq!(terminal, rule.command == CommandKind::Refund, "{rule:?}");

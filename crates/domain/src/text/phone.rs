@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused() {
+    fn texts_that_are_not_numbers_are_refused() {
         for text in ["12", "call me", "030 1234 <b>", "030_1234", "０３０ 🍛 1"] {
             assert_eq!(Phone::new(text), Err(PhoneError::NotANumber), "{text}");
         }

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_seen_is_refused_and_named() {
+    fn invisible_characters_are_refused_and_named() {
         for character in ['\u{202e}', '\u{2066}', '\u{200f}', '\u{61c}'] {
             let error = TextError::DirectionControl { character };
             assert_eq!(one_line(&format!("Dal{character} 5")), Err(error));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_see_is_empty() {
+    fn a_text_without_visible_characters_is_empty() {
         for text in [
             "",
             " \n\t",
