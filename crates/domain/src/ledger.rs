@@ -141,7 +141,8 @@ impl<'a> Books<'a> {
         Self { details, restaurant: 0, tax: 0, platform: 0, courier: 0 }
     }
 
-    /// Posts the sale. The platform gains what the provider captured above the total, and bears what it captured below.
+    /// Posts the sale. If the provider captured more than the total, the platform receives the difference; if less, the
+    /// platform bears it.
     fn sale(&mut self, captured: Amount) -> Vec<LedgerEntry> {
         let amounts = &self.details.amounts;
         let tip = amounts.tip.minor();

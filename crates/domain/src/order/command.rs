@@ -82,7 +82,7 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         items: Vec<UnavailableItem>,
     },
-    /// The food is ready.
+    /// Marks the food as ready.
     MarkReady,
     /// Assigns a courier to the order.
     AssignCourier {

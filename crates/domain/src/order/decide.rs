@@ -483,14 +483,14 @@ impl Decision {
         self.unwind_payment(actor, now)
     }
 
-    /// Returns what the order took from limited stock, unless the kitchen has begun. The result states whether anything
-    /// was returned.
+    /// Adds the order's draws from limited stock to the returned stock, unless the kitchen has begun. Returns whether any
+    /// stock is returned.
     pub(super) fn return_stock(&mut self) -> bool {
         self.return_stock_except(&[])
     }
 
-    /// Returns stock like `return_stock`, except for items that are unavailable. Those items are marked as unavailable,
-    /// even if the kitchen has begun.
+    /// Same as `return_stock`, but keeps the draws of unavailable items, and marks these items as unavailable, even if the
+    /// kitchen has begun.
     fn return_stock_except(&mut self, unavailable: &[UnavailableItem]) -> bool {
         self.unavailable.extend_from_slice(unavailable);
         if matches!(self.order.status, OrderStatus::Created | OrderStatus::Confirmed) {
