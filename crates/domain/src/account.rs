@@ -1,10 +1,10 @@
-//! Who acts: the role an account has, and the actor that a command or an event names.
+//! Roles of accounts, and the actors that commands and events name.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccountId, RestaurantId};
 
-/// What an account is for. An account has one role.
+/// Role of an account. Each account has one role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -20,10 +20,10 @@ pub enum Role {
 }
 
 impl Role {
-    /// Every role.
+    /// All roles.
     pub const ALL: [Self; 4] = [Self::Customer, Self::Restaurant, Self::Courier, Self::Admin];
 
-    /// The role's name in the API and in stores.
+    /// Returns the name of the role in the API and in stores.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Customer => "customer",
@@ -33,37 +33,37 @@ impl Role {
         }
     }
 
-    /// The role with this name.
+    /// Returns the role with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == name)
     }
 }
 
-/// Who gives a command, in the capacity in which they give it.
+/// The actor that gives a command, with the role in which the actor gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum Actor {
     /// A customer.
     Customer {
-        /// Their account.
+        /// The customer's account.
         account_id: AccountId,
     },
     /// A member of a restaurant's staff, acting for that restaurant.
     Restaurant {
-        /// Their account.
+        /// The account of the member of staff.
         account_id: AccountId,
-        /// The restaurant for which they act; their membership has been checked.
+        /// The restaurant for which the member of staff acts. The membership has been checked.
         restaurant_id: RestaurantId,
     },
     /// A courier.
     Courier {
-        /// Their account.
+        /// The courier's account.
         account_id: AccountId,
     },
-    /// Someone who runs the platform.
+    /// An admin, who runs the platform.
     Admin {
-        /// Their account.
+        /// The admin's account.
         account_id: AccountId,
     },
     /// Dabba itself: timers, payment results, confirmations.
@@ -71,7 +71,7 @@ pub enum Actor {
 }
 
 impl Actor {
-    /// The account behind the actor; none for the system.
+    /// Returns the account of the actor; `None` for the system.
     pub const fn account_id(&self) -> Option<AccountId> {
         match self {
             Self::Customer { account_id }

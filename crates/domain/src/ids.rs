@@ -1,8 +1,8 @@
-//! Identifiers: one type per kind of thing, all of them `UUIDv7` (RFC 9562, section 5.7).
+//! Identifiers: one type per kind of entity, each a `UUIDv7` (RFC 9562, section 5.7).
 //!
-//! The twelve bits after the version, `rand_a` in the RFC, hold a [`Bucket`]. A restaurant draws
-//! its bucket at random, or has that of its external id; an order carries its restaurant's. So an order's id alone says where the
-//! order is stored, and ids still sort by the time they were made.
+//! The twelve bits after the version (`rand_a` in the RFC) hold a [`Bucket`]. The bucket of a restaurant is random, or
+//! determined by its external id. The bucket of an order is that of its restaurant. So the id of an order alone
+//! determines where the order is stored, and ids still sort by creation time.
 //!
 //! To add a kind, add a line to the registry at the end of this file.
 
@@ -14,64 +14,63 @@ use uuid::Uuid;
 
 use crate::text::RawText;
 
-/// One of 4,096 slices of all orders. Shards own ranges of buckets; the number never changes.
+/// One of 4,096 slices of all orders. Each shard owns ranges of buckets. The number of buckets never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bucket(u16);
 
 impl Bucket {
-    /// How many buckets there are, for ever.
+    /// Number of buckets. It never changes.
     pub const COUNT: u16 = 4_096;
 
-    /// The first one.
+    /// The first bucket.
     pub const FIRST: Self = Self(0);
-    /// The last one.
+    /// The last bucket.
     pub const LAST: Self = Self(Self::COUNT - 1);
 
-    /// The bucket with this number, or `None` from [`Bucket::COUNT`] up.
+    /// Returns the bucket with this number; `None` if the number is [`Bucket::COUNT`] or more.
     pub const fn new(number: u16) -> Option<Self> {
         if number < Self::COUNT { Some(Self(number)) } else { None }
     }
 
-    /// The bucket that these random bits choose, each with the same probability.
+    /// Returns the bucket that these random bits select, each bucket with the same probability.
     pub const fn from_random(random: u64) -> Self {
         Self((random & 0x0fff) as u16)
     }
 
-    /// Its number, from 0 to 4,095.
+    /// Returns the bucket's number, from 0 to 4,095.
     pub const fn number(self) -> u16 {
         self.0
     }
 }
 
-/// What an [`Id`] identifies. Implemented by the registry below only.
+/// The kind of entity that an [`Id`] identifies. Only the registry below implements it.
 pub trait IdKind: 'static {
-    /// The kind's name, as in error messages: `order`.
+    /// Name of the kind, as in error messages: `order`.
     const NAME: &'static str;
 }
 
-/// The identifier of a `K`. See the module's description.
+/// The identifier of a `K`. See the description of the module.
 pub struct Id<K> {
     uuid: Uuid,
     kind: PhantomData<fn() -> K>,
 }
 
-/// Why a text or a number is not an id.
+/// Reason why a text or a number is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// Not a UUID in its canonical, hyphenated form.
+    /// The text is not a UUID in the canonical form with hyphens.
     #[error("not a UUID in the form 01234567-89ab-7cde-8f01-23456789abcd")]
     NotAUuid,
-    /// A UUID, but not of version 7 and the RFC's variant.
+    /// The UUID does not have version 7 and the variant of the RFC.
     #[error("a UUID, but not of version 7")]
     NotVersion7,
 }
 
 impl<K> Id<K> {
-    /// Length of the canonical text.
+    /// Length of the canonical text form.
     const TEXT_LENGTH: usize = 36;
 
-    /// Makes an id from the time, the bucket and 62 of the 64 random bits. Times before 1970 count
-    /// as 1970.
+    /// Returns an id made from the time, the bucket and 62 of the 64 random bits. A time before 1970 counts as 1970.
     pub fn generate(at: Timestamp, bucket: Bucket, random: u64) -> Self {
         let unix_ms = u64::try_from(at.as_millisecond()).unwrap_or(0) & 0x0000_ffff_ffff_ffff;
         let high = (unix_ms << 16) | 0x7000 | u64::from(bucket.number());
@@ -79,7 +78,7 @@ impl<K> Id<K> {
         Self { uuid: Uuid::from_u64_pair(high, low), kind: PhantomData }
     }
 
-    /// Takes a UUID that was made by [`Id::generate`], for example one read from a store.
+    /// Returns the id for a UUID that [`Id::generate`] made, for example one read from a store.
     pub fn from_uuid(uuid: Uuid) -> Result<Self, IdError> {
         if uuid.get_version_num() == 7 && uuid.get_variant() == uuid::Variant::RFC4122 {
             Ok(Self { uuid, kind: PhantomData })
@@ -88,17 +87,17 @@ impl<K> Id<K> {
         }
     }
 
-    /// The id as a UUID.
+    /// Returns the id as a UUID.
     pub const fn uuid(self) -> Uuid {
         self.uuid
     }
 
-    /// The bucket in which the thing lives.
+    /// Returns the bucket that the id contains.
     pub fn bucket(self) -> Bucket {
         Bucket((self.uuid.as_u64_pair().0 & 0x0fff) as u16)
     }
 
-    /// When the id was made, to the millisecond.
+    /// Returns the creation time that the id contains, to the millisecond.
     pub fn created_at(self) -> Timestamp {
         let unix_ms = self.uuid.as_u64_pair().0 >> 16;
         i64::try_from(unix_ms)
@@ -181,13 +180,13 @@ macro_rules! id_kinds {
 }
 
 id_kinds! {
-    /// Identifies an order. Its bucket is its restaurant's.
+    /// Identifies an order. Its bucket is that of its restaurant.
     OrderKind, OrderId, "order";
-    /// Identifies a restaurant. Its bucket was drawn at random.
+    /// Identifies a restaurant. Its bucket is random, or determined by the restaurant's external id.
     RestaurantKind, RestaurantId, "restaurant";
-    /// Identifies an account: a customer, a courier, a member of staff. Its bucket means nothing.
+    /// Identifies an account: a customer, a courier, a member of staff. Its bucket has no meaning.
     AccountKind, AccountId, "account";
-    /// Identifies a background task. Its bucket is its order's.
+    /// Identifies a background task. Its bucket is that of its order.
     TaskKind, TaskId, "task";
 }
 
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_id_says_why() {
+    fn invalid_ids_are_refused_with_a_reason() {
         for (text, error) in [
             ("", IdError::NotAUuid),
             ("not an id", IdError::NotAUuid),

@@ -1,13 +1,13 @@
-//! Reading restaurants from a file: settings and menu of one restaurant, or of several in a list.
+//! Import of restaurants from a file: settings and menu of one restaurant, or a list of several.
 //!
 //! ```json
 //! {"name": "Naan Stop", "currency": "GBP", "time_zone": "Europe/London", "categories": []}
 //! ```
 //!
-//! `categories` is the [`MenuDocument`]'s; every other member is a [`SettingsDocument`]'s. Unknown
-//! members are refused. Serde's `flatten` cannot refuse them, so the object is taken apart by hand:
-//! the menu is read in place, which keeps line and column in its errors, and the few settings are
-//! kept as they are and read after it.
+//! `categories` belongs to the [`MenuDocument`]; every other member belongs to the [`SettingsDocument`]. Unknown
+//! members are refused. The `flatten` of serde cannot refuse them, so this module splits the object by hand. It parses
+//! the menu in place, which keeps line and column in its errors. It collects the few settings and parses them
+//! afterwards.
 
 use std::fmt::{self, Write as _};
 
@@ -24,45 +24,45 @@ use crate::{
     restaurant::SettingsDocument,
 };
 
-/// A restaurant as it stands in a file.
+/// A restaurant as a file contains it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RestaurantDocument {
-    /// All but the menu.
+    /// Settings: all members except the menu.
     pub settings: SettingsDocument,
-    /// The menu.
+    /// Menu of the restaurant.
     pub menu: MenuDocument,
 }
 
-/// Why a file cannot be imported.
+/// Reason why a file cannot be imported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
-    /// It is not JSON, or not of the right shape. Reading ends at the first such place.
+    /// The file is not JSON, or does not have the right structure. Parsing ends at the first such place.
     #[error("line {line}, column {column}, at {pointer}: {detail}", pointer = if pointer.is_empty() { "/" } else { pointer })]
     Unreadable {
-        /// The line, from 1.
+        /// Line of the error, from 1.
         line: usize,
-        /// The column, from 1.
+        /// Column of the error, from 1.
         column: usize,
-        /// The place as a JSON Pointer into the file, as far as it is known.
+        /// Place of the error, as a JSON Pointer into the file, as far as it is known.
         pointer: String,
-        /// What is wrong.
+        /// Description of the error.
         detail: String,
     },
-    /// It can be read, but not all of it is right. Every problem is listed.
+    /// The file can be parsed, but contains invalid values. Every problem is listed.
     #[error("{0}")]
     Wrong(Problems),
 }
 
-/// Reads and checks a file of one restaurant or of a list of restaurants.
+/// Parses and checks a file of one restaurant or of a list of restaurants.
 ///
-/// A byte-order mark at the start is skipped: spreadsheets and editors write one (RFC 8259, section 8.1).
+/// A byte-order mark at the start is skipped, because spreadsheets and editors write one (RFC 8259, section 8.1).
 pub fn read(text: &str) -> Result<Vec<RestaurantDocument>, ImportError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let is_list = text.trim_start().starts_with('[');
     let parts: Vec<Parts> = if is_list { parse(text)? } else { vec![parse(text)?] };
     let mut problems = Problems::new();
     if parts.is_empty() {
-        problems.add("", "there is no restaurant in it");
+        problems.add("", "must contain at least one restaurant");
     }
     let mut documents: Vec<RestaurantDocument> = Vec::with_capacity(parts.len());
     for (index, parts) in parts.into_iter().enumerate() {
@@ -72,7 +72,7 @@ pub fn read(text: &str) -> Result<Vec<RestaurantDocument>, ImportError> {
         if external_id.is_some() && documents.iter().any(|other| other.settings.external_id == *external_id) {
             problems.add(
                 format!("{pointer}/external_id"),
-                "must be another than those of the restaurants before it",
+                "must be unique; a restaurant before this one has the same external_id",
             );
         }
         documents.push(document);
@@ -92,13 +92,13 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ImportError> {
 fn unreadable(pointer: String, error: &serde_json::Error) -> ImportError {
     let (line, column) = (error.line(), error.column());
     let text = error.to_string();
-    // serde_json ends its text with the position, which stands in fields of its own here.
+    // serde_json ends its text with the position. Here the position has fields of its own.
     let position = format!(" at line {line} column {column}");
     let detail = text.strip_suffix(&position).unwrap_or(&text).to_owned();
     ImportError::Unreadable { line, column, pointer, detail }
 }
 
-/// The path as a JSON Pointer (RFC 6901).
+/// Returns the path as a JSON Pointer (RFC 6901).
 fn pointer_of(path: &Path) -> String {
     let mut pointer = String::new();
     for segment in path {
@@ -117,14 +117,14 @@ fn pointer_of(path: &Path) -> String {
     pointer
 }
 
-/// A restaurant's object, taken apart.
+/// The object of a restaurant, split into settings and menu.
 struct Parts {
     settings: Map<String, Value>,
     categories: Vec<CategoryDocument>,
 }
 
 impl Parts {
-    /// Reads the settings, checks settings and menu, and notes every problem below `pointer`.
+    /// Parses the settings, checks settings and menu, and adds every problem below `pointer`.
     fn check(self, pointer: &str, problems: &mut Problems) -> Option<RestaurantDocument> {
         let menu = MenuDocument::from(self.categories);
         let settings: Option<SettingsDocument> =
@@ -187,7 +187,7 @@ mod tests {
         "categories": [{"name": "Breads", "items": [{"name": "Naan", "price_minor": 250}]}]
     }"#;
 
-    /// What is wrong with `text`, one `pointer: detail` a line.
+    /// Returns the problems of `text`, one `pointer: detail` per line.
     fn problems_of(text: &str) -> String {
         match read(text) {
             Err(ImportError::Wrong(problems)) => {
@@ -211,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_named_with_its_place() {
+    fn invalid_json_is_reported_with_its_place() {
         let error = read("{\n  \"name\": \"Naan Stop\",\n  oops\n}").unwrap_err();
         assert!(matches!(&error, ImportError::Unreadable { line: 3, column: 3, .. }), "{error}");
         assert!(read(&format!("{PLAIN} x")).unwrap_err().to_string().contains("trailing characters"));
     }
 
     #[test]
-    fn a_wrong_shape_in_the_menu_is_named_with_line_and_pointer() {
+    fn a_wrong_type_in_the_menu_is_reported_with_line_and_pointer() {
         let error = read(&PLAIN.replace("250", "\"2.50\"")).unwrap_err();
         let ImportError::Unreadable { line, pointer, detail, .. } = error else { panic!("{error}") };
         assert_eq!((line, pointer.as_str()), (3, "/categories/0/items/0/price_minor"));
@@ -248,6 +248,6 @@ mod tests {
             assert!(found.contains(place), "{place} is missing in\n{found}");
         }
         assert_eq!(found.lines().count(), 3, "{found}");
-        assert_eq!(problems_of("[]"), ": there is no restaurant in it\n");
+        assert_eq!(problems_of("[]"), ": must contain at least one restaurant\n");
     }
 }

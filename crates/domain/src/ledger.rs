@@ -1,36 +1,36 @@
-//! Whose the money of an order is: double entry, derived from the order's events.
+//! The ledger of an order: double entry, derived from the order's events.
 //!
-//! Every event that moves money is one posting, and the entries of a posting sum to zero: what one account
-//! loses the others get. So the ledger of an order sums to zero at every version. Nothing is stored; the
-//! history says it all.
+//! Every event that moves money is one posting. The entries of a posting sum to zero, so the ledger of an order sums to
+//! zero at every version. The ledger is not stored, because the events contain all its data.
 //!
-//! | what happens | who loses | who gets |
+//! | event | accounts that pay | accounts that receive |
 //! |---|---|---|
-//! | the money is captured | the customer, the total | the restaurant its food less the discount, the tax office the tax, the platform the delivery fee, the courier the tip (the restaurant's staff when the customer collects) |
-//! | a refund that the restaurant bears | the tax office the refund's tax share, the restaurant the rest | the customer, as a refund |
-//! | a refund that the platform bears | the tax office the refund's tax share, the platform the rest | the customer, as a refund |
-//! | a refund that everyone bears | the tax office the refund's tax share; restaurant, platform and courier the rest, in proportion to what each still holds | the customer, as a refund |
-//! | the payment provider captures another amount than the total | the platform the difference, or the customer | the other |
-//! | a refund in the payment provider's dashboard | as one that the platform bears | the customer, as a refund |
-//! | a chargeback is lost | as a refund that the platform bears | the customer, as a refund |
-//! | a chargeback is won after it was lost | the customer, what it was | everyone what they had borne of it |
-//! | a refund fails after it was reported as made (`refund_reversed`) | the customer, what the refund was | everyone what they had borne of it |
+//! | the payment is captured | customer: the total | restaurant: the food less the discount; tax office: the tax; platform: the delivery fee; courier: the tip (the restaurant's staff if the customer collects) |
+//! | a refund that the restaurant bears | tax office: the tax share of the refund; restaurant: the rest | customer, as a refund |
+//! | a refund that the platform bears | tax office: the tax share of the refund; platform: the rest | customer, as a refund |
+//! | a refund that everyone bears | tax office: the tax share of the refund; restaurant, platform and courier: the rest, in proportion to what each still holds | customer, as a refund |
+//! | the payment provider captures more or less than the total | customer (more) or platform (less): the difference | platform (more) or customer (less) |
+//! | a refund in the payment provider's dashboard | as for a refund that the platform bears | customer, as a refund |
+//! | a chargeback is lost | as for a refund that the platform bears | customer, as a refund |
+//! | a chargeback is won after it was lost | customer: the amount of the chargeback | every account what it had paid |
+//! | a refund fails after it was reported as made (`refund_reversed`) | customer: the amount of the refund | every account what it had paid |
 //!
-//! **The tax share** of a refund:
-//! - of lines: the tax on these lines;
-//! - of an amount that the restaurant bears: the part that tax is of what restaurant and tax office still hold,
-//!   because the restaurant returns the price of its food, and the food is what is taxed;
-//! - of an amount that the platform or everyone bears: the part that tax is of all that is not refunded yet.
+//! **The tax share** of a refund is:
+//! - for lines: the tax on these lines;
+//! - for an amount that the restaurant bears: the amount times the portion of tax in what restaurant and tax office
+//!   still hold, because the restaurant returns the price of its food, and only the food is taxed;
+//! - for an amount that the platform or everyone bears: the amount times the portion of tax in all that is not refunded
+//!   yet.
 //!
-//! The tax share is rounded half up to a minor unit. It is never more than the tax office still holds, and
-//! never so little that the tax office would hold more than what is left of the order: after a full refund no
-//! tax is left, regardless of the bearer.
+//! The tax share is rounded half up to a minor unit. Its maximum is what the tax office still holds. Its minimum leaves
+//! the tax office no more than what is left of the order. So after a full refund no tax is left, regardless of the
+//! bearer.
 //!
-//! **The rest** may take the account of the restaurant or of the platform below zero when that account alone
-//! bears it. When everyone bears it, it takes from no account more than the account still holds, and nothing
-//! from an account below zero. The rest is divided by largest remainder; of equal remainders the restaurant's
-//! comes first, then the platform's. Where more went back than all of them hold, because some of it went back
-//! without Dabba, the platform bears what is missing.
+//! **The rest** may take the account of the restaurant or the platform below zero if that account alone bears the
+//! refund. If everyone bears the refund, no account pays more than it still holds, and an account below zero pays
+//! nothing. The rest is divided by the largest-remainder method; of equal remainders, the restaurant's comes first,
+//! then the platform's. If more money went back than all accounts hold, because some of it went back without Dabba, the
+//! platform bears the difference.
 
 use std::{cmp::Reverse, collections::HashMap};
 
@@ -47,47 +47,46 @@ use crate::{
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LedgerAccount {
-    /// What the customer has paid, as a negative number.
+    /// Payment of the customer, as a negative amount.
     Customer,
-    /// What the customer has got back.
+    /// Refunds to the customer.
     Refunds,
-    /// What the restaurant gets.
+    /// Money of the restaurant.
     Restaurant,
-    /// What the platform gets.
+    /// Money of the platform.
     Platform,
-    /// What the courier gets.
+    /// Money of the courier.
     Courier,
-    /// What the tax office gets.
+    /// Tax.
     Tax,
 }
 
-/// One account's part in a posting.
+/// Part of one account in a posting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LedgerEntry {
     /// The account.
     pub account: LedgerAccount,
-    /// What it gets, in minor units of the order's currency; negative for what it loses.
+    /// Amount that the account receives, in minor units of the order's currency; negative if the account pays.
     pub amount: i64,
 }
 
-/// What one event does to the accounts. Its entries sum to zero.
+/// Changes of the accounts by one event. The entries sum to zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LedgerPosting {
-    /// The event's number.
+    /// Number of the event.
     #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
     pub version: Version,
-    /// When it happened.
+    /// Time of the event.
     pub at: Timestamp,
-    /// The event's name.
+    /// Name of the event.
     pub event: String,
-    /// The entries, none of them zero.
+    /// Entries of the posting, without zero amounts.
     pub entries: Vec<LedgerEntry>,
 }
 
-/// The ledger that a history makes, from its first event on. Empty for an order of which no money has been
-/// collected.
+/// Returns the ledger of an order from its complete history. Empty if no money has been captured.
 pub fn ledger(history: &[RecordedEvent]) -> Vec<LedgerPosting> {
     let Some(Event::Placed(details)) = history.first().map(|recorded| &recorded.event) else {
         return Vec::new();
@@ -114,7 +113,7 @@ pub fn ledger(history: &[RecordedEvent]) -> Vec<LedgerPosting> {
                 refunds.insert(*number, entries.clone());
                 entries
             }
-            // One that was won before it was lost has moved no money.
+            // A chargeback that was won without being lost before has moved no money.
             Event::ChargebackWon { number } if !refunds.contains_key(number) => continue,
             Event::RefundReversed { number, .. } | Event::ChargebackWon { number } => {
                 books.reverse(&refunds.remove(number).unwrap_or_default())
@@ -128,7 +127,7 @@ pub fn ledger(history: &[RecordedEvent]) -> Vec<LedgerPosting> {
     postings
 }
 
-/// What each account holds of the sale after the refunds so far. Without a capture that is nothing.
+/// Amounts that the accounts hold after the sale and the refunds so far. Zero without a capture.
 struct Books<'a> {
     details: &'a OrderDetails,
     restaurant: i64,
@@ -142,7 +141,8 @@ impl<'a> Books<'a> {
         Self { details, restaurant: 0, tax: 0, platform: 0, courier: 0 }
     }
 
-    /// What the provider captured beyond the total, or below it, the platform has or lacks.
+    /// Posts the sale. If the provider captured more than the total, the platform receives the difference; if less, the
+    /// platform bears it.
     fn sale(&mut self, captured: Amount) -> Vec<LedgerEntry> {
         let amounts = &self.details.amounts;
         let tip = amounts.tip.minor();
@@ -185,7 +185,7 @@ impl<'a> Books<'a> {
         ]
     }
 
-    /// Takes a refund's posting back: every account holds again what it held before the refund.
+    /// Reverses the posting of a refund: every account holds again what it held before the refund.
     fn reverse(&mut self, posted: &[LedgerEntry]) -> Vec<LedgerEntry> {
         let mut taken_back = Vec::with_capacity(posted.len());
         for LedgerEntry { account, amount } in posted {
@@ -201,7 +201,7 @@ impl<'a> Books<'a> {
         taken_back
     }
 
-    /// What of a refund the tax office returns.
+    /// Returns the part of a refund that the tax office returns.
     fn tax_share(&self, refund: &Refund) -> i64 {
         let amount = refund.amount.minor();
         let left = self.restaurant + self.tax + self.platform + self.courier;
@@ -210,7 +210,7 @@ impl<'a> Books<'a> {
             ([], RefundBearer::Platform | RefundBearer::Everyone) => portion(self.tax, amount, left),
             (lines, _) => amount - self.price_without_tax(lines),
         };
-        // Tax that would be more than all that is left could never be returned.
+        // If the tax office kept more than all that is left, that tax could never be returned.
         let least = self.tax - (left - amount);
         share.max(least).min(self.tax).clamp(0, amount)
     }
@@ -224,12 +224,13 @@ impl<'a> Books<'a> {
         lines.iter().map(price).fold(0, i64::saturating_add)
     }
 
-    /// Divides what everyone bears among restaurant, platform and courier, in proportion to what each holds.
+    /// Divides a refund that everyone bears among restaurant, platform and courier, in proportion to what each holds.
     fn divide(&self, rest: i64) -> [i64; 3] {
         let held = [self.restaurant, self.platform, self.courier].map(|held| i128::from(held.max(0)));
         let (rest, whole) = (i128::from(rest), held.iter().sum::<i128>());
         if whole <= rest {
-            // More went back than anyone holds, because some of it went back without Dabba. The platform bears that.
+            // More money went back than the accounts hold, because some of it went back without Dabba. The platform
+            // bears the difference.
             let [restaurant, platform, courier] = held;
             let shares = [restaurant, platform + rest - whole, courier];
             return shares.map(|share| i64::try_from(share).unwrap_or(i64::MAX));
@@ -241,7 +242,7 @@ impl<'a> Books<'a> {
         for account in by_remainder.into_iter().take(missing) {
             shares[account] += 1;
         }
-        // A share is at most what the account holds.
+        // No share exceeds what the account holds.
         shares.map(|share| i64::try_from(share).unwrap_or(i64::MAX))
     }
 }
@@ -250,7 +251,7 @@ const fn entry(account: LedgerAccount, amount: i64) -> LedgerEntry {
     LedgerEntry { account, amount }
 }
 
-/// `part` × `amount` / `whole`, rounded half up; nothing of nothing.
+/// Returns `part` × `amount` / `whole`, rounded half up; zero if `whole` is not positive.
 fn portion(part: i64, amount: i64, whole: i64) -> i64 {
     if whole <= 0 {
         return 0;

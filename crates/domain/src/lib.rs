@@ -1,21 +1,21 @@
-//! The rules of an order, and nothing else: no I/O, no clock, no randomness, no async.
+//! Rules of an order: no I/O, no clock, no randomness, no async.
 //!
-//! Time and random bits come in as arguments, so every rule can be driven from a table or a property.
+//! The caller passes time and random bits as arguments, so that tests can run every rule from a table or a property.
 //!
-//! | module | what it decides |
+//! | module | content |
 //! |---|---|
-//! | [`ids`] | one type per id; `UUIDv7` with the bucket that says where a row lives |
+//! | [`ids`] | one type per id: a `UUIDv7` that contains the bucket of its row |
 //! | [`money`] | amounts in minor units and their checked arithmetic |
 //! | [`restaurant`] | settings, opening hours, pause |
-//! | [`menu`] | categories, items, options, the validation of a whole menu, and which items are unavailable |
-//! | [`pricing`] | from a cart to itemised amounts |
-//! | [`order`] | the lifecycle: commands, events, who may do what and when |
-//! | [`ledger`] | whose an order's money is, from its events |
+//! | [`menu`] | categories, items, options, the validation of a whole menu, and the unavailable items |
+//! | [`pricing`] | the itemized amounts of a cart |
+//! | [`order`] | the lifecycle: commands, events, who may give a command and when |
+//! | [`ledger`] | the ledger of an order, derived from its events |
 //! | [`account`] | roles and actors |
 //! | [`import`] | restaurants read from a file |
 //!
-//! To add a command: a row in [`order::lifecycle`], a variant in [`order::Command`] and in
-//! [`order::Event`], its arm in `decide` and in `evolve`. The compiler names each place.
+//! To add a command, add a row to [`order::lifecycle`], a variant to [`order::Command`] and to [`order::Event`], and an
+//! arm to `decide` and to `evolve`. The compiler names each place.
 
 pub mod account;
 pub mod external_id;

@@ -1,67 +1,68 @@
-//! Every limit on what a caller may send, in one place. The API description and the documentation
-//! quote these values; nothing else repeats them.
+//! All limits on the input of a caller. The API description and the documentation quote these values; no other code
+//! repeats them.
 
-/// Most lines in one order.
+/// Maximum number of lines in one order.
 pub const MAX_LINES: usize = 100;
-/// Most of one kind in a line.
+/// Maximum quantity of an item in one line.
 pub const MAX_QUANTITY: u32 = 99;
-/// Most options chosen in one line.
+/// Maximum number of options chosen in one line.
 pub const MAX_CHOSEN_OPTIONS: usize = 100;
-/// Most categories in a menu.
+/// Maximum number of categories in a menu.
 pub const MAX_CATEGORIES: usize = 200;
-/// Most items in a menu, over all categories.
+/// Maximum number of items in a menu, over all categories.
 pub const MAX_ITEMS: usize = 5_000;
-/// Most option groups in an item.
+/// Maximum number of option groups in an item.
 pub const MAX_OPTION_GROUPS: usize = 50;
-/// Most options in a group.
+/// Maximum number of options in a group.
 pub const MAX_OPTIONS: usize = 100;
-/// Most tags on an item.
+/// Maximum number of tags on an item.
 pub const MAX_TAGS: usize = 32;
-/// Most intervals in a week's opening hours.
+/// Maximum number of opening intervals in a week.
 pub const MAX_OPENING_INTERVALS: usize = 70;
-/// Longest identifier in a menu, in characters.
+/// Maximum length of an identifier in a menu, in characters.
 pub const MAX_SLUG_LENGTH: usize = 64;
-/// Longest id of another system, in characters.
+/// Maximum length of an id from another system, in characters.
 pub const MAX_EXTERNAL_ID_LENGTH: usize = 64;
 /// Maximum length of the external code of an item, an option group or an option, in characters.
 pub const MAX_EXTERNAL_CODE_LENGTH: usize = 64;
 /// Minimum number of digits, of 5 bits each, of the hash in a generated id. With 10 digits, the chance that two of
-/// 5,000 names have the same hash is one in 90 million; then the hashes are lengthened.
+/// 5,000 names have the same hash is one in 90 million. If two names do have the same hash, Dabba uses longer hashes.
 pub const MIN_ID_HASH_LENGTH: usize = 10;
-/// Maximum number of retired ids that a menu remembers. A menu forgets the oldest one first.
+/// Maximum number of retired ids that a menu keeps. A menu drops the oldest one first.
 pub const MAX_RETIRED_IDS: usize = 10_000;
-/// Longest token or reference of a payment provider, in characters.
+/// Maximum length of a token or reference of a payment provider, in characters.
 pub const MAX_PAYMENT_TEXT_LENGTH: usize = 255;
-/// Longest time before the acceptance deadline at which the restaurant is warned, in seconds. Where the
-/// restaurant has less than twice as long, it is warned at half of its time.
+/// Maximum lead time of the warning before the acceptance deadline, in seconds. If the restaurant has less than twice
+/// this time to accept, Dabba warns it after half of its time.
 pub const MAX_WARNING_LEAD_SECONDS: u32 = 120;
-/// Longest name (restaurant, item, person), in characters.
+/// Maximum length of a name (restaurant, item, person), in characters.
 pub const MAX_NAME_LENGTH: usize = 120;
-/// Longest telephone number, in characters.
+/// Maximum length of a telephone number, in characters.
 pub const MAX_PHONE_LENGTH: usize = 40;
-/// Fewest digits of a telephone number.
+/// Minimum number of digits of a telephone number.
 pub const MIN_PHONE_DIGITS: usize = 3;
-/// Longest description, note or free text, in characters.
+/// Maximum length of a description, note or other free text, in characters.
 pub const MAX_TEXT_LENGTH: usize = 500;
-/// Largest amount of money, in minor units: ten thousand million in a two-digit currency, and
-/// well below 2^53, so that every JSON reader holds it exactly.
+/// Maximum amount of money, in minor units: ten thousand million in a two-digit currency. Far below 2^53, so that every
+/// JSON reader holds it exactly.
 pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
-/// Highest tax rate, in basis points (100 %).
+/// Maximum tax rate, in basis points (100 %).
 pub const MAX_TAX_RATE_BASIS_POINTS: u32 = 10_000;
-/// Longest time a restaurant may take to accept, in seconds (one day).
+/// Maximum time that a restaurant may take to accept, in seconds (one day).
 pub const MAX_ACCEPTANCE_DEADLINE_SECONDS: u32 = 86_400;
-/// Shortest time a restaurant may take to accept, in seconds.
+/// Minimum time that a restaurant may set to accept, in seconds.
 pub const MIN_ACCEPTANCE_DEADLINE_SECONDS: u32 = 30;
-/// Time a restaurant has to accept when it has not chosen one, in seconds (8 minutes).
+/// Default time that a restaurant has to accept, in seconds (8 minutes).
 pub const DEFAULT_ACCEPTANCE_DEADLINE_SECONDS: u32 = 480;
-/// Longest preparation time a restaurant may announce, in minutes (one day).
+/// Maximum preparation time that a restaurant may announce, in minutes (one day).
 pub const MAX_PREPARATION_MINUTES: u32 = 1_440;
-/// Latest time that a request may name, at most a second before the last one that a [`Timestamp`](crate::Timestamp) holds.
+/// Latest time that a request may contain: the start of the last second that a [`Timestamp`](crate::Timestamp) can
+/// hold.
 pub const MAX_TIME: &str = "9999-12-30T22:00:00Z";
-/// Most of an item that can be in stock.
+/// Maximum stock of an item.
 pub const MAX_STOCK: u32 = 1_000_000;
-/// Maximum number of events of one order, from which on it takes only commands that end it, refunds and what its
-/// payment provider reports. Reached only by endless partial refunds or reassignments.
+/// Maximum number of events of one order. At this limit the order accepts only commands that end it, refunds, and
+/// reports of its payment provider. Only an endless series of partial refunds or reassignments reaches the limit.
 pub const MAX_ORDER_VERSION: u32 = 1_000;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Menus: what a restaurant sells, and the check of a whole menu that lists every problem.
+//! Menus: what a restaurant sells, and the validation of a whole menu, which lists every problem.
 //!
-//! [`MenuDocument`] is the menu as people and files write it; [`Menu`] is a checked one. An entry without an id is matched
-//! with the menu that the document replaces, so that an id never passes to another entry.
+//! [`MenuDocument`] is a menu as people and files write it; [`Menu`] is a validated menu. An entry without an id is
+//! matched with an entry of the menu that the document replaces, so that an id never passes to another entry.
 
 mod availability;
 mod document;
@@ -19,21 +19,21 @@ use crate::{
     text::{ExternalCode, Name, Note, Slug},
 };
 
-/// A restaurant's menu, checked.
+/// A validated menu of a restaurant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredMenu")]
 pub struct Menu {
     categories: Vec<Category>,
-    /// Ids that no entry has and that are not generated again, since they were other entries' before: `item`, `item/group`
-    /// or `item/group/option`, the oldest first.
+    /// Ids without an entry that must not be generated again, because they identified other entries before: `item`,
+    /// `item/group` or `item/group/option`, the oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     retired: Vec<String>,
-    /// Where each item stands: its category and its place in it.
+    /// Position of each item: its category and its place in the category.
     #[serde(skip)]
     places: HashMap<Slug, (usize, usize)>,
 }
 
-/// A menu as it comes out of a store, where only checked menus get in.
+/// A menu as a store returns it. A store contains only validated menus.
 #[derive(Deserialize)]
 struct StoredMenu {
     categories: Vec<Category>,
@@ -47,71 +47,70 @@ impl From<StoredMenu> for Menu {
     }
 }
 
-/// A part of a menu.
+/// A category of a menu.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Category {
-    /// Its heading.
+    /// Heading of the category.
     pub name: Name,
-    /// What stands below it, in order.
+    /// Items of the category, in order.
     pub items: Vec<MenuItem>,
 }
 
-/// Something that can be ordered.
+/// An item that customers can order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MenuItem {
-    /// Unique within the menu.
+    /// Id, unique within the menu.
     pub id: Slug,
-    /// Its code in another system, unique within the menu.
+    /// The item's code in another system, unique within the menu.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_code: Option<ExternalCode>,
-    /// What it is called.
+    /// Name of the item.
     pub name: Name,
-    /// More about it.
+    /// Description of the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Note>,
-    /// The price of one, before options, in minor units of the restaurant's currency.
+    /// Price of one item without options, in minor units of the restaurant's currency.
     pub price_minor: Amount,
     /// Labels such as `vegan`.
     pub tags: Vec<Name>,
-    /// What the document says of its availability, where it does. Not stored with the menu: see
-    /// [`UnavailableItems`].
+    /// Availability that the document states, if any. It is not stored with the menu: see [`UnavailableItems`].
     #[serde(skip)]
     pub stated_availability: Option<Availability>,
-    /// Choices to make.
+    /// Option groups of the item.
     pub option_groups: Vec<OptionGroup>,
 }
 
-/// A choice that goes with an item.
+/// A group of options of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OptionGroup {
-    /// Unique within the item.
+    /// Id, unique within the item.
     pub id: Slug,
-    /// Its code in another system, unique within the item.
+    /// The group's code in another system, unique within the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_code: Option<ExternalCode>,
-    /// What is chosen.
+    /// Name of the group.
     pub name: Name,
-    /// Fewest options to choose.
+    /// Minimum number of options to choose.
     pub min: u32,
-    /// Most options to choose.
+    /// Maximum number of options to choose.
     pub max: u32,
-    /// What there is to choose from.
+    /// Options of the group.
     pub options: Vec<MenuOption>,
 }
 
-/// One thing to choose in a group.
+/// An option of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MenuOption {
-    /// Unique within the group.
+    /// Id, unique within the group.
     pub id: Slug,
-    /// Its code in another system, unique within the group.
+    /// The option's code in another system, unique within the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_code: Option<ExternalCode>,
-    /// What it is called.
+    /// Name of the option.
     pub name: Name,
-    /// What it adds to the price of one item, in minor units.
+    /// Amount that the option adds to the price of one item, in minor units.
     pub price_minor: Amount,
 }
 
@@ -126,24 +125,24 @@ impl Menu {
         Self { categories, retired: Vec::new(), places }
     }
 
-    /// The parts of the menu, in order.
+    /// Returns the categories of the menu, in order.
     pub fn categories(&self) -> &[Category] {
         &self.categories
     }
 
-    /// All items, in order.
+    /// Returns all items, in order.
     pub fn items(&self) -> impl Iterator<Item = &MenuItem> {
         self.categories.iter().flat_map(|category| &category.items)
     }
 
-    /// The item with this id.
+    /// Returns the item with this id.
     pub fn item(&self, id: &str) -> Option<&MenuItem> {
         let (category, item) = self.places.get(id)?;
         self.categories.get(*category)?.items.get(*item)
     }
 
-    /// Whether the other menu is stored as the same menu: whatever the two documents say of availability, which is
-    /// not stored with a menu.
+    /// Whether both menus have the same stored form. Availability makes no difference, because it is not stored with a
+    /// menu.
     pub fn is_stored_as(&self, other: &Self) -> bool {
         let stored = |menu: &Self| {
             let mut categories = menu.categories.clone();
@@ -155,21 +154,21 @@ impl Menu {
         stored(self) == stored(other)
     }
 
-    /// What the document says of the availability of its items.
+    /// Returns the items whose availability the document states, with that availability.
     pub fn stated_availability(&self) -> impl Iterator<Item = (&Slug, Availability)> {
         self.items().filter_map(|item| Some((&item.id, item.stated_availability?)))
     }
 }
 
 impl MenuItem {
-    /// The option group with this id.
+    /// Returns the option group with this id.
     pub fn group(&self, id: &str) -> Option<&OptionGroup> {
         self.option_groups.iter().find(|group| group.id.as_str() == id)
     }
 }
 
 impl OptionGroup {
-    /// The option with this id.
+    /// Returns the option with this id.
     pub fn option(&self, id: &str) -> Option<&MenuOption> {
         self.options.iter().find(|option| option.id.as_str() == id)
     }

@@ -1,4 +1,4 @@
-//! Money: whole minor units (cents, paise) of an ISO 4217 currency. No fractions, no floats.
+//! Money in whole minor units (cents, paise) of an ISO 4217 currency. No fractions, no floats.
 
 use std::fmt;
 
@@ -6,52 +6,52 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::limits::MAX_AMOUNT;
 
-/// An amount of money in minor units, from 0 to [`MAX_AMOUNT`]. The currency stands beside it,
-/// once per order.
+/// An amount of money in minor units, from 0 to [`MAX_AMOUNT`]. The order states the currency once, for all its
+/// amounts.
 ///
-/// Arithmetic is checked: what would leave the range is [`AmountError`], never a wrapped number.
+/// Arithmetic is checked: a result out of range is an [`AmountError`] and never wraps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Amount(i64);
 
-/// An amount, or the result of a sum, is below zero or above [`MAX_AMOUNT`].
+/// The amount, or the result of an operation, is below zero or above [`MAX_AMOUNT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an amount must be from 0 to {MAX_AMOUNT} minor units")]
 pub struct AmountError;
 
 impl Amount {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(0);
 
     /// The largest amount: [`MAX_AMOUNT`] minor units.
     pub const MAX: Self = Self(MAX_AMOUNT);
 
-    /// The amount of this many minor units.
+    /// Returns the amount of this many minor units.
     pub const fn from_minor(minor: i64) -> Result<Self, AmountError> {
         if minor >= 0 && minor <= MAX_AMOUNT { Ok(Self(minor)) } else { Err(AmountError) }
     }
 
-    /// The number of minor units.
+    /// Returns the number of minor units.
     pub const fn minor(self) -> i64 {
         self.0
     }
 
-    /// Whether this is nothing.
+    /// Whether the amount is zero.
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    /// The sum.
+    /// Returns the sum of the two amounts.
     pub const fn plus(self, other: Self) -> Result<Self, AmountError> {
         Self::from_minor(self.0 + other.0) // Two amounts in range cannot wrap an i64.
     }
 
-    /// The difference; an error when `other` is the larger.
+    /// Returns the difference, or an error if `other` is larger.
     pub const fn minus(self, other: Self) -> Result<Self, AmountError> {
         Self::from_minor(self.0 - other.0)
     }
 
-    /// This amount `count` times.
+    /// Returns this amount multiplied by `count`.
     pub const fn times(self, count: u32) -> Result<Self, AmountError> {
         match self.0.checked_mul(count as i64) {
             Some(minor) => Self::from_minor(minor),
@@ -59,9 +59,9 @@ impl Amount {
         }
     }
 
-    /// `rate` basis points of this amount, rounded half up to a whole minor unit.
+    /// Returns `rate` basis points of this amount, rounded half up to a whole minor unit.
     pub const fn basis_points(self, rate: u32) -> Result<Self, AmountError> {
-        /// Basis points in a whole.
+        /// Number of basis points in the whole.
         const WHOLE: i64 = 10_000;
         match self.0.checked_mul(rate as i64) {
             Some(product) => Self::from_minor((product + WHOLE / 2) / WHOLE),
@@ -69,7 +69,7 @@ impl Amount {
         }
     }
 
-    /// The sum of all, or the error of the first step out of range.
+    /// Returns the sum of all amounts, or the error of the first step that is out of range.
     pub fn sum(amounts: impl IntoIterator<Item = Self>) -> Result<Self, AmountError> {
         amounts.into_iter().try_fold(Self::ZERO, Self::plus)
     }
@@ -81,29 +81,29 @@ impl<'de> Deserialize<'de> for Amount {
     }
 }
 
-/// A currency of ISO 4217, written as its three-letter code.
+/// A currency of ISO 4217, represented by its three-letter code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
-    /// The currency with this code, for example `GBP`. Codes are upper case.
+    /// Returns the currency with this code, for example `GBP`. Codes are upper case.
     pub fn from_code(code: &str) -> Option<Self> {
         iso_currency::Currency::from_code(code).map(Self)
     }
 
-    /// Its three-letter code.
+    /// Returns the three-letter code.
     pub fn code(self) -> &'static str {
         self.0.code()
     }
 
-    /// How many digits of an amount stand behind the decimal point: 2 for GBP, 0 for JPY. `None`
-    /// for units without a subdivision of their own, such as gold.
+    /// Returns the number of digits after the decimal point: 2 for GBP, 0 for JPY. `None` for units that have no
+    /// subdivision, such as gold.
     pub fn minor_digits(self) -> Option<u16> {
         self.0.exponent()
     }
 
-    /// The amount for a person to read: `£12.50`, `¥1200`.
+    /// Returns the amount in a form for people: `£12.50`, `¥1200`.
     pub fn display(self, amount: Amount) -> impl fmt::Display {
         let digits = u32::from(self.minor_digits().unwrap_or(0));
         let unit = 10_i64.pow(digits);
@@ -123,7 +123,7 @@ impl fmt::Display for Currency {
     }
 }
 
-/// An amount with its currency, where no order says the currency.
+/// An amount with its currency, for use outside an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Money {
@@ -134,14 +134,14 @@ pub struct Money {
 }
 
 impl Money {
-    /// The amount, where the currency is this one.
+    /// Returns the amount if it is in this currency.
     pub fn amount_in(self, currency: Currency) -> Option<Amount> {
         (self.currency == currency).then_some(self.amount)
     }
 }
 
 impl fmt::Display for Money {
-    /// Minor units and the code of the currency: `1250 GBP`.
+    /// Writes minor units and currency code: `1250 GBP`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.amount.minor(), self.currency)
     }
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_read_as_people_write_them() {
+    fn amounts_are_displayed_as_people_write_them() {
         for (code, minor, text) in [
             ("GBP", 1_250, "£12.50"),
             ("JPY", 1_200, "¥1200"),

@@ -1,4 +1,4 @@
-//! `OpenAPI` schemas of the types whose JSON is not what their fields say.
+//! `OpenAPI` schemas of types whose JSON form differs from their fields.
 
 use std::borrow::Cow;
 
@@ -49,8 +49,8 @@ impl<K: IdKind> ToSchema for Id<K> {
     }
 }
 
-/// The characters that no text may have, as far as a pattern can say it: no control characters, no line breaks, no
-/// direction controls, nothing invisible but joiners and variation selectors, no noncharacters.
+/// Characters that no text may contain, as far as a pattern can express the rules: control characters, line breaks,
+/// direction controls, noncharacters, and invisible characters other than joiners and variation selectors.
 macro_rules! refused {
     ($controls:literal) => {
         concat!(
@@ -61,7 +61,7 @@ macro_rules! refused {
     };
 }
 
-/// A text of such characters with at least one that is no white space.
+/// Pattern of a text without the refused characters and with at least one character that is not white space.
 macro_rules! text_of {
     ($refused:expr) => {
         concat!("^[^", $refused, r"]*[^\s", $refused, "][^", $refused, "]*$")
@@ -73,7 +73,7 @@ impl<const MAX: usize, const SEVERAL_LINES: bool> PartialSchema for Text<MAX, SE
         let (pattern, lines) = if SEVERAL_LINES {
             (
                 text_of!(refused!(r"\u0000-\u0008\u000b\u000c\u000e-\u001f")),
-                "Any number of lines; each kind of line break becomes a line feed.",
+                "Any number of lines; every line break becomes a line feed.",
             )
         } else {
             (text_of!(refused!(r"\u0000-\u001f\u0085\u2028\u2029")), "One line.")
@@ -119,7 +119,7 @@ impl PartialSchema for Slug {
                 .min_length(Some(1))
                 .max_length(Some(MAX_SLUG_LENGTH))
                 .pattern(Some("^[a-z0-9]+(-[a-z0-9]+)*$"))
-                .description(Some("Identifies something within a menu."))
+                .description(Some("Identifier of an item, an option group or an option within a menu."))
                 .examples([serde_json::json!("onion-bhaji")]),
         )
     }
@@ -134,7 +134,9 @@ impl PartialSchema for Amount {
                 .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
                 .minimum(Some(0))
                 .maximum(Some(MAX_AMOUNT))
-                .description(Some("An amount of money in minor units of the currency beside it.")),
+                .description(Some(
+                    "Amount of money in minor units of the currency that the same document states.",
+                )),
         )
     }
 }
@@ -145,7 +147,7 @@ impl PartialSchema for Currency {
         done(
             string()
                 .pattern(Some("^[A-Z]{3}$"))
-                .description(Some("Currency code of ISO 4217."))
+                .description(Some("ISO 4217 currency code."))
                 .examples([serde_json::json!("GBP")]),
         )
     }
@@ -157,14 +159,14 @@ impl PartialSchema for ClockTime {
         done(
             string()
                 .pattern(Some("^([01][0-9]|2[0-3]):[0-5][0-9]$"))
-                .description(Some("A time of day to the minute."))
+                .description(Some("Time of day, to the minute."))
                 .examples([serde_json::json!("18:30")]),
         )
     }
 }
 impl ToSchema for ClockTime {}
 
-/// What a payment provider hands out.
+/// Schema of an identifier from a payment provider.
 fn payment_text(description: &str) -> RefOr<Schema> {
     done(
         string()
@@ -177,14 +179,14 @@ fn payment_text(description: &str) -> RefOr<Schema> {
 
 impl PartialSchema for PaymentToken {
     fn schema() -> RefOr<Schema> {
-        payment_text("What the payment provider gave in exchange for the customer's card.")
+        payment_text("Token that the payment provider issued for the customer's card.")
     }
 }
 impl ToSchema for PaymentToken {}
 
 impl PartialSchema for PaymentReference {
     fn schema() -> RefOr<Schema> {
-        payment_text("What the payment provider calls a payment.")
+        payment_text("The payment provider's id of a payment.")
     }
 }
 impl ToSchema for PaymentReference {}

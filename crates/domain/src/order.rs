@@ -1,8 +1,8 @@
-//! The order and its life.
+//! The order and its lifecycle.
 //!
-//! An order is what its events say: [`evolve`] is the only way a state changes; [`place()`], [`decide()`]
-//! and, for what a payment provider says, [`settle`] are the only way events come about. What is allowed stands in one table,
-//! [`lifecycle::RULES`]; [`lifecycle::table`] prints it and `docs/lifecycle.md` is that print.
+//! The events of an order determine its state. Only [`evolve`] changes a state. Only three functions create events:
+//! [`place()`], [`decide()`] and, for the reports of a payment provider, [`settle`]. The table [`lifecycle::RULES`]
+//! defines which commands are allowed; [`lifecycle::table`] prints it, and `docs/lifecycle.md` contains that output.
 
 mod command;
 mod content;

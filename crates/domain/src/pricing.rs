@@ -1,10 +1,10 @@
-//! From a cart to itemised amounts. The same function serves a quote and an order.
+//! Pricing of a cart into itemized amounts. The same function prices quotes and orders.
 //!
-//! The rules:
-//! - a line is (item price + its options' prices) × quantity; the subtotal is the sum of the lines;
-//! - tax is the restaurant's rate on the subtotal, rounded half up to a minor unit once per order;
-//!   the delivery fee and the tip are not taxed;
-//! - the delivery fee is charged on delivered orders whose subtotal is below the free threshold;
+//! Rules:
+//! - the total of a line is (item price + prices of its options) × quantity; the subtotal is the sum of the lines;
+//! - the tax is the restaurant's rate on the subtotal, rounded half up to a minor unit once per order; delivery fee and
+//!   tip are not taxed;
+//! - the delivery fee is charged for delivery if the subtotal is below the free threshold;
 //! - total = subtotal + tax + delivery fee + tip − discount.
 
 use std::collections::HashSet;
@@ -22,24 +22,24 @@ use crate::{
     text::{Name, Note, Slug},
 };
 
-/// What a customer wants, before it has a price.
+/// The items that a customer wants, not yet priced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Cart {
-    /// The lines, at least one.
+    /// Lines of the cart, at least one.
     pub lines: Vec<CartLine>,
     /// How the food gets to the customer.
     pub fulfilment: FulfilmentKind,
-    /// What the customer adds for the courier, or for the staff when they collect.
+    /// Tip for the courier; if the customer collects, for the staff.
     #[serde(default)]
     pub tip: Amount,
-    /// How the customer will pay. With it, the quote also says what the payment provider does not accept.
+    /// Payment method. If it is stated, the quote also reports an amount that the payment provider does not accept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment_method: Option<PaymentMethod>,
 }
 
-/// A cart that someone else holds: the whole of a [`Cart`], or a part of an order's request.
+/// A borrowed cart: a whole [`Cart`], or a part of an order request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CartRef<'a> {
     /// See [`Cart::lines`].
@@ -56,19 +56,19 @@ impl<'a> From<&'a Cart> for CartRef<'a> {
     }
 }
 
-/// So many of one item with the same options.
+/// A quantity of one item with the same options.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CartLine {
     /// The item's id in the menu.
     pub item: Slug,
-    /// How many, at least one.
+    /// Quantity, from 1 to 99.
     pub quantity: u32,
-    /// The options chosen, each at most once.
+    /// Chosen options, each at most once.
     #[serde(default)]
     pub options: Vec<ChosenOption>,
-    /// A wish for the kitchen.
+    /// Note for the kitchen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
 }
@@ -91,20 +91,20 @@ pub struct ChosenOption {
 pub enum FulfilmentKind {
     /// A courier brings it.
     Delivery,
-    /// The customer fetches it.
+    /// The customer collects it.
     Collection,
 }
 
-/// A cart with its price.
+/// A priced cart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PricedCart {
-    /// The lines, in the cart's order.
+    /// Lines, in the order of the cart.
     pub lines: Vec<OrderLine>,
-    /// What is to be paid.
+    /// Amounts to be paid.
     pub amounts: Amounts,
 }
 
-/// A line as it was sold: names and prices of that moment.
+/// A line as it was sold, with the names and prices at the time of the order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderLine {
@@ -112,16 +112,16 @@ pub struct OrderLine {
     pub item: Slug,
     /// The item's name.
     pub name: Name,
-    /// How many.
+    /// Quantity.
     pub quantity: u32,
-    /// The price of one with its options.
+    /// Price of one item with its options.
     pub unit_price: Amount,
     /// `unit_price` × `quantity`.
     pub total: Amount,
-    /// What was chosen.
+    /// Chosen options.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<OrderLineOption>,
-    /// A wish for the kitchen.
+    /// Note for the kitchen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
 }
@@ -136,38 +136,38 @@ pub struct OrderLineOption {
     pub option: Slug,
     /// The option's name.
     pub name: Name,
-    /// What it adds to the price of one.
+    /// Amount that the option adds to the price of one item.
     pub price: Amount,
 }
 
-/// What is to be paid and why, in minor units of the order's currency.
+/// Itemized amounts to be paid, in minor units of the order's currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Amounts {
-    /// The sum of the lines.
+    /// Sum of the lines.
     pub subtotal: Amount,
     /// Tax on the subtotal.
     pub tax: Amount,
-    /// For bringing the food.
+    /// Fee for delivery.
     pub delivery_fee: Amount,
-    /// For the courier or the staff.
+    /// Tip for the courier or the staff.
     pub tip: Amount,
-    /// Taken off. No rule grants a discount yet: it is zero.
+    /// Discount. No rule grants a discount yet, so it is always zero.
     pub discount: Amount,
-    /// What the customer pays.
+    /// Total that the customer pays.
     pub total: Amount,
 }
 
 impl Amounts {
-    /// The total that the parts make.
+    /// Returns the total that results from the other amounts.
     pub fn sum(&self) -> Result<Amount, AmountError> {
         Amount::sum([self.subtotal, self.tax, self.delivery_fee, self.tip])?.minus(self.discount)
     }
 }
 
-/// Prices a cart from a restaurant's settings and menu. The error lists every problem of the cart.
+/// Prices a cart with the settings and the menu of a restaurant. The error lists every problem of the cart.
 ///
-/// Whether the cart can be ordered now is another question, so that a quote can be had at any time: see
+/// A quote is possible at any time, so this function does not check whether the cart can be ordered now. For that, see
 /// [`check_minimum`], [`crate::restaurant::Restaurant::check_accepting`] and
 /// [`crate::menu::UnavailableItems::of_cart`].
 pub fn price(settings: &Settings, menu: &Menu, cart: CartRef<'_>) -> Result<PricedCart, Problems> {
@@ -198,20 +198,20 @@ pub fn price(settings: &Settings, menu: &Menu, cart: CartRef<'_>) -> Result<Pric
     }
     let amounts = problems.check("", add_up(settings, cart, &lines));
     problems.into_result()?;
-    // A missing amount was noted as a problem above.
+    // For a missing amount, a problem was added above.
     let amounts = amounts.ok_or_else(|| Problems::one("", AmountError.to_string()))?;
     Ok(PricedCart { lines, amounts })
 }
 
-/// An order for delivery is smaller than the restaurant's minimum.
+/// The subtotal of an order for delivery is below the restaurant's minimum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the subtotal is below {}, the restaurant's minimum for delivery", minimum.minor())]
+#[error("the subtotal is below the restaurant's minimum for delivery of {} minor units", minimum.minor())]
 pub struct BelowMinimum {
-    /// The smallest subtotal that is delivered.
+    /// Minimum subtotal for delivery.
     pub minimum: Amount,
 }
 
-/// Whether an order is large enough to be delivered. Collected orders always are.
+/// Checks that the subtotal reaches the minimum for delivery. Orders for collection have no minimum.
 pub fn check_minimum(
     settings: &Settings,
     fulfilment: FulfilmentKind,
@@ -246,7 +246,7 @@ fn price_line(item: &MenuItem, line: &CartLine, pointer: &str, problems: &mut Pr
     })
 }
 
-/// Finds the chosen options and holds them to the groups' minimum and maximum.
+/// Returns the chosen options, and checks the minimum and maximum of each group.
 fn choose_options(
     item: &MenuItem,
     line: &CartLine,
@@ -276,7 +276,7 @@ fn choose_options(
             continue;
         };
         if !seen.insert(choice) {
-            problems.add(format!("{pointer}/{index}"), format!("{} is chosen twice", option.id));
+            problems.add(format!("{pointer}/{index}"), format!("{} must not be chosen twice", option.id));
             continue;
         }
         chosen.push(OrderLineOption {

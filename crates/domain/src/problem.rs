@@ -1,47 +1,47 @@
-//! What is wrong with an input, and where: every problem at once, not the first.
+//! Problems of an input, each with its place. All problems are listed, not only the first.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One thing wrong with an input.
+/// One problem of an input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Where, as a JSON Pointer (RFC 6901) into the input: `/lines/0/quantity`.
+    /// Place of the problem, as a JSON Pointer (RFC 6901) into the input: `/lines/0/quantity`.
     pub pointer: String,
-    /// What is wrong, for a person.
+    /// Description of the problem, for people.
     pub detail: String,
 }
 
-/// All that is wrong with an input; at least one problem when used as an error.
+/// All problems of an input. As an error, it contains at least one problem.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Problems(Vec<Problem>);
 
-/// Returns the words for the whole numbers of a range. Every message says them in this way, wherever a number is checked.
+/// Returns the text for a range of whole numbers. All messages about number ranges use it.
 pub fn whole_number(min: impl fmt::Display, max: impl fmt::Display) -> String {
     format!("a whole number from {min} to {max}")
 }
 
 impl Problems {
-    /// Maximum number of problems that are listed. One more entry says that there are more; the others are dropped.
+    /// Maximum number of problems listed. One more entry says that there are more problems; the others are dropped.
     pub const MAX_LISTED: usize = 100;
 
-    /// Maximum length of a pointer in the text of all problems, in bytes: the name of an unknown member may be long. Each problem has
-    /// the whole pointer.
+    /// Maximum length of a pointer in the text of all problems, in bytes, because the name of an unknown member may be
+    /// long. Each problem still has its whole pointer.
     const MAX_SHOWN_POINTER: usize = 256;
 
-    /// Nothing wrong so far.
+    /// Returns an empty list of problems.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// A single problem.
+    /// Returns a list with a single problem.
     pub fn one(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self(vec![Problem { pointer: pointer.into(), detail: detail.into() }])
     }
 
-    /// Notes a problem.
+    /// Adds a problem.
     pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         let problem = match self.0.len() {
             ..Self::MAX_LISTED => Problem { pointer: pointer.into(), detail: detail.into() },
@@ -55,12 +55,12 @@ impl Problems {
         self.0.push(problem);
     }
 
-    /// Whether the list is cut: what is added now is dropped, so to look for more is useless.
+    /// Whether the list is full. Further problems are dropped, so the caller can stop looking for problems.
     pub fn is_cut(&self) -> bool {
         self.0.len() > Self::MAX_LISTED
     }
 
-    /// Takes the value of a check, or notes its error at `pointer`.
+    /// Returns the value of a check, or adds its error at `pointer`.
     pub fn check<T, E: fmt::Display>(
         &mut self,
         pointer: impl Into<String>,
@@ -69,17 +69,17 @@ impl Problems {
         checked.map_err(|error| self.add(pointer, error.to_string())).ok()
     }
 
-    /// `Ok` when nothing is wrong.
+    /// Returns `Ok` if there are no problems.
     pub fn into_result(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are no problems.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The problems, in the order in which they were found.
+    /// Returns the problems, in the order in which they were found.
     pub fn as_slice(&self) -> &[Problem] {
         &self.0
     }
@@ -104,17 +104,18 @@ impl std::error::Error for Problems {}
 mod tests {
     use super::*;
 
-    /// Proves that the text of all problems cuts a long place, such as that of an unknown member, and that the problem does not.
+    /// Proves that the text of all problems cuts a long pointer, such as that of an unknown member, and that the
+    /// problem keeps the whole pointer.
     #[test]
-    fn a_long_place_is_cut_in_the_text() {
+    fn a_long_pointer_is_cut_in_the_text() {
         let problems = Problems::one(format!("/{}", "é".repeat(10_000)), "is unknown");
         assert_eq!(problems.as_slice()[0].pointer.len(), 20_001);
         assert_eq!(problems.to_string(), format!("/{}…: is unknown", "é".repeat(127)));
     }
 
-    /// Proves that a long list ends with an entry that says that it is not complete, and that a full list does not.
+    /// Proves that a truncated list ends with an entry that says so, and that a full list does not.
     #[test]
-    fn a_list_that_is_cut_says_so() {
+    fn a_truncated_list_says_so() {
         let problems_of = |count: usize| {
             let mut problems = Problems::new();
             (0..count).for_each(|index| problems.add(format!("/{index}"), "is wrong"));

@@ -1,9 +1,9 @@
-//! Members of a representation that a replacement may repeat and that have no effect.
+//! Members of a document that the client may send and the server ignores.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::IgnoredAny};
 
-/// A member that only the server writes: a document may contain any value here, and the value is ignored, so that
-/// what was read can be sent back.
+/// A member that only the server writes. A document may contain any value here; Dabba ignores it. So a client can send
+/// back a document as it was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadOnly;
 

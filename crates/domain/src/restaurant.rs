@@ -17,65 +17,65 @@ use crate::{
 
 pub use hours::{ClockTime, Day, OpeningHours, OpeningInterval, Zone};
 
-/// Counts the changes of something that is replaced whole; the first version is 1.
+/// Number of a version of something that is always replaced as a whole. The first version is 1.
 pub type Revision = u32;
 
 /// A restaurant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Restaurant {
-    /// Its id; the bucket in it is that of all its orders.
+    /// Id. All orders of the restaurant have its bucket.
     pub id: RestaurantId,
-    /// Goes up with every change of the settings or the pause.
+    /// Revision. Increases with every change of the settings or the pause.
     pub revision: Revision,
-    /// What its staff decide.
+    /// Settings, which the staff decide.
     pub settings: Settings,
-    /// Set while it takes no orders.
+    /// Set while the restaurant is paused.
     pub pause: Option<Pause>,
-    /// Set once it is closed permanently.
+    /// Set once the restaurant is permanently closed.
     pub closed: Option<Closed>,
-    /// When it was registered.
+    /// Time at which the restaurant was registered.
     pub created_at: Timestamp,
 }
 
-/// A restaurant has stopped taking orders for a while.
+/// A pause, during which the restaurant takes no orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// When it takes orders again by itself; `None`: when it is resumed.
+    /// Time at which the pause ends by itself. `None`: the pause lasts until the restaurant is resumed.
     pub until: Option<Timestamp>,
 }
 
-/// A restaurant is closed permanently. Its orders stay, and are carried on to their ends.
+/// Permanent closure of a restaurant. Its orders stay, and can still be completed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = PermanentClosure))]
 pub struct Closed {
-    /// When an admin closed it.
+    /// Time at which an admin closed the restaurant.
     pub at: Timestamp,
-    /// Why, in words that everyone may read.
+    /// Reason for the closure, which everyone may read.
     pub reason: Note,
 }
 
-/// Why a restaurant takes no order at a moment.
+/// Reason why a restaurant takes no orders at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAccepting {
-    /// It is closed permanently.
+    /// The restaurant is permanently closed.
     #[error("the restaurant is closed permanently since {since}")]
     ClosedPermanently {
-        /// Since when.
+        /// Time of the closure.
         since: Timestamp,
     },
-    /// Its staff paused it.
+    /// The staff paused the restaurant.
     #[error("the restaurant has paused taking orders{}", opening(*opens_at))]
     Paused {
-        /// When the pause ends by itself, if it does.
+        /// Time at which the pause ends by itself, if it does.
         until: Option<Timestamp>,
-        /// First moment at which the restaurant is neither paused nor closed; `None` if the pause has no end, or if
-        /// the restaurant never opens after it.
+        /// First moment at which the restaurant is neither paused nor closed; `None` if the pause has no end, or if the
+        /// restaurant never opens after the pause.
         opens_at: Option<Timestamp>,
     },
-    /// It is outside its opening hours, and not paused.
+    /// The moment is outside the opening hours, and the restaurant is not paused.
     #[error("the restaurant is closed{}", opening(*opens_at))]
     Closed {
-        /// When it opens next, if it ever does.
+        /// Next opening time; `None` if the restaurant never opens.
         opens_at: Option<Timestamp>,
     },
 }
@@ -85,7 +85,7 @@ fn opening(at: Option<Timestamp>) -> String {
 }
 
 impl NotAccepting {
-    /// First moment at which the restaurant takes orders again, if it is known.
+    /// Returns the first moment at which the restaurant takes orders again, if it is known.
     pub const fn opens_at(&self) -> Option<Timestamp> {
         match self {
             Self::ClosedPermanently { .. } => None,
@@ -95,8 +95,8 @@ impl NotAccepting {
 }
 
 impl Restaurant {
-    /// Returns why the restaurant takes no orders at `now`, if it takes none. That it is closed permanently is
-    /// named first, a pause before closed hours.
+    /// Returns an error if the restaurant takes no orders at `now`. The error states the first reason that applies:
+    /// permanent closure, pause, opening hours.
     pub fn check_accepting(&self, now: Timestamp) -> Result<(), NotAccepting> {
         if let Some(closed) = &self.closed {
             return Err(NotAccepting::ClosedPermanently { since: closed.at });
@@ -115,60 +115,61 @@ impl Restaurant {
     }
 }
 
-/// What a restaurant's staff decide about it. Made from [`SettingsDocument`], which names the
+/// Settings of a restaurant, which its staff decide. [`SettingsDocument`] is their unchecked form and checks the
 /// limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Its id in another system, if it has one there.
+    /// The restaurant's id in another system, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<ExternalId>,
-    /// Its name.
+    /// Name of the restaurant.
     pub name: Name,
-    /// The currency of its menu and its orders.
+    /// Currency of the menu and the orders.
     pub currency: Currency,
     /// Country, as an upper-case ISO 3166-1 alpha-2 code.
     pub country: Option<String>,
-    /// The time zone of its opening hours.
+    /// Time zone of the opening hours.
     pub time_zone: Zone,
-    /// Where it is.
+    /// Location of the restaurant.
     pub location: Option<Location>,
-    /// When it is open.
+    /// Opening hours.
     pub opening_hours: OpeningHours,
     /// Tax on the food, in basis points of the subtotal (2,000 is 20 %).
     pub tax_rate_basis_points: u32,
-    /// Terms of delivery; `None` when it does not deliver.
+    /// Terms of delivery; `None` if the restaurant does not deliver.
     pub delivery: Option<DeliveryTerms>,
     /// Whether customers may collect.
     pub collection: bool,
-    /// Time to accept an order, in seconds, after which the order expires.
+    /// Time to accept an order, in seconds. An order that is not accepted in this time expires.
     pub acceptance_deadline_seconds: u32,
-    /// Most that its staff may refund of one order; what is above needs an admin.
+    /// Total of refunds of one order up to which staff may refund it. Refunds beyond this limit need an admin.
     pub refund_limit: Amount,
 }
 
-/// Whether a setting differs between two versions of a restaurant's settings.
+/// Returns whether a setting differs between two versions of a restaurant's settings.
 type Differs = fn(&Settings, &Settings) -> bool;
 
-/// The settings that only an admin may change, by their names in a [`SettingsDocument`]: those by which staff
-/// would spend money that is not the restaurant's. The acceptance deadline is not among them: it moves no money,
-/// has limits of its own, and a restaurant knows best how long it needs.
+/// The settings that only an admin may change, by their names in a [`SettingsDocument`]: with them, staff could spend
+/// money that does not belong to the restaurant. The acceptance deadline is not among them: it moves no money, has
+/// limits of its own, and a restaurant knows best how long it needs.
 const ADMIN_ONLY: [(&str, Differs); 2] = [
     ("refund_limit", |from, to| from.refund_limit != to.refund_limit),
     ("tax_rate_basis_points", |from, to| from.tax_rate_basis_points != to.tax_rate_basis_points),
 ];
 
 impl Settings {
-    /// Checks whether staff, or an admin, may change these settings to others. Nobody changes the currency.
+    /// Checks whether staff (or an admin, with `is_admin`) may change these settings to `to`. Nobody may change the
+    /// currency.
     pub fn check_change(&self, to: &Self, is_admin: bool) -> Result<(), SettingsChangeError> {
         if self.currency != to.currency {
-            // Every price on the menu would mean something else.
+            // Every price on the menu would change its meaning.
             let text = format!("must be {}; a restaurant's currency never changes", self.currency);
             return Err(SettingsChangeError::Never(Problems::one("/currency", text)));
         }
         let mut problems = Problems::new();
         for (name, differs) in ADMIN_ONLY {
             if !is_admin && differs(self, to) {
-                let text = "only an admin changes it; send it as it was read: absent, it has its default";
+                let text = "only an admin may change it; send the current value (an absent member means the default)";
                 problems.add(format!("/{name}"), text);
             }
         }
@@ -176,13 +177,13 @@ impl Settings {
     }
 }
 
-/// Why settings cannot be changed to others.
+/// Reason why a change of settings is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsChangeError {
-    /// Nobody changes these.
+    /// Nobody may change these settings.
     #[error("{0}")]
     Never(Problems),
-    /// Only an admin changes these.
+    /// Only an admin may change these settings.
     #[error("{0}")]
     AdminOnly(Problems),
 }
@@ -199,7 +200,7 @@ pub struct Location {
 }
 
 impl Location {
-    /// Notes at `pointer` what is out of range.
+    /// Adds a problem below `pointer` for each coordinate that is out of range.
     pub fn check(&self, pointer: &str, problems: &mut Problems) {
         if !(-90.0..=90.0).contains(&self.lat) {
             problems
@@ -214,105 +215,106 @@ impl Location {
     }
 }
 
-/// What delivery costs.
+/// Terms of delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeliveryTerms {
-    /// The fee for an order.
+    /// Delivery fee of an order.
     #[serde(default)]
     pub fee: Amount,
-    /// Subtotal from which delivery is free; never, when absent.
+    /// Subtotal from which delivery is free. Absent: delivery is never free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_from: Option<Amount>,
-    /// Smallest subtotal that is delivered. Collected orders have no minimum.
+    /// Minimum subtotal for delivery. Orders for collection have no minimum.
     #[serde(default)]
     pub minimum_order: Amount,
 }
 
-/// A restaurant's settings as people and files write them: unchecked.
+/// Settings of a restaurant as people and files write them, not yet checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SettingsDocument {
-    /// Its id in another system, such as a point of sale: 1 to 64 printable ASCII characters without spaces. Given
-    /// when the restaurant is registered, unique, and never changed.
+    /// The restaurant's id in another system, such as a point of sale: 1 to 64 printable ASCII characters without
+    /// spaces, unique. It can be set only when the restaurant is registered, and never changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
-    /// Its name.
+    /// Name of the restaurant.
     #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
-    /// Currency code of ISO 4217.
+    /// ISO 4217 currency code.
     #[cfg_attr(feature = "openapi", schema(value_type = Currency))]
     pub currency: String,
-    /// Country code of ISO 3166-1 alpha-2.
+    /// ISO 3166-1 alpha-2 country code.
     #[serde(default)]
     pub country: Option<String>,
-    /// Name of an IANA time zone.
+    /// Name of a time zone of the IANA database.
     pub time_zone: String,
-    /// Where it is.
+    /// Location of the restaurant.
     #[serde(default)]
     pub location: Option<Location>,
-    /// When it is open; always, when absent.
+    /// Opening hours. Default: always open.
     #[serde(default)]
     pub opening_hours: Option<Vec<OpeningInterval>>,
-    /// Tax on the subtotal in basis points; none, when absent.
+    /// Tax on the subtotal, in basis points. Default 0.
     #[serde(default)]
     pub tax_rate_basis_points: u32,
-    /// Whether it delivers. Default: what `delivery` states.
+    /// Whether the restaurant delivers. Default: as `delivery` states.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivers: Option<bool>,
-    /// Terms of delivery. Absent: free delivery without a minimum, unless `delivers` is false; `null`: no delivery.
+    /// Terms of delivery. `null`: no delivery. Default: free delivery without a minimum, or no delivery if `delivers`
+    /// is false.
     #[serde(default, skip_serializing_if = "StatedDelivery::is_absent")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<DeliveryTerms>))]
     pub delivery: StatedDelivery,
-    /// Whether customers may collect; yes, when absent.
+    /// Whether customers may collect. Default true.
     #[serde(default = "yes")]
     pub collection: bool,
-    /// Time to accept an order, in seconds.
+    /// Time to accept an order, in seconds. 30 to 86,400; default 480.
     #[serde(default = "default_acceptance_deadline_seconds")]
     pub acceptance_deadline_seconds: u32,
-    /// Most that staff may refund of one order; nothing, when absent.
+    /// Total of refunds of one order up to which staff may refund it. Default 0.
     #[serde(default)]
     pub refund_limit: Amount,
-    /// The restaurant. Ignored: reading a restaurant adds it.
+    /// Id of the restaurant. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<RestaurantId>))]
     pub id: ReadOnly,
-    /// The revision of the settings. Ignored: reading a restaurant adds it.
+    /// Revision of the settings. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<Revision>))]
     pub revision: ReadOnly,
-    /// The pause, if there is one. Ignored: reading a restaurant adds it.
+    /// Pause, if any. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<Pause>))]
     pub pause: ReadOnly,
-    /// That it is closed permanently. Ignored: reading a restaurant adds it.
+    /// Permanent closure, if any. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<Closed>))]
     pub closed: ReadOnly,
-    /// Whether it takes orders. Ignored: reading a restaurant adds it.
+    /// Whether the restaurant takes orders. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<bool>))]
     pub accepting: ReadOnly,
-    /// When it takes orders next. Ignored: reading a restaurant adds it.
+    /// Time at which the restaurant takes orders next. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<Timestamp>))]
     pub opens_at: ReadOnly,
-    /// When it was registered. Ignored: reading a restaurant adds it.
+    /// Time at which the restaurant was registered. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<Timestamp>))]
     pub created_at: ReadOnly,
 }
 
-/// What a settings document states about delivery. An absent member and `null` mean different things.
+/// What a settings document states about delivery. An absent member and `null` have different meanings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum StatedDelivery {
-    /// Nothing.
+    /// The member is absent.
     #[default]
     Absent,
-    /// No delivery: `null`.
+    /// No delivery: the member is `null`.
     No,
     /// Delivery on these terms.
     Terms(DeliveryTerms),
@@ -323,7 +325,7 @@ impl StatedDelivery {
         matches!(self, Self::Absent)
     }
 
-    /// Returns the terms of delivery; `None` without delivery. A contradiction to `delivers` is a problem.
+    /// Returns the terms of delivery; `None` without delivery. Adds a problem if they contradict `delivers`.
     fn resolve(self, delivers: Option<bool>, problems: &mut Problems) -> Option<DeliveryTerms> {
         match (delivers, self) {
             (Some(true), Self::No) => {
@@ -356,7 +358,7 @@ const fn default_acceptance_deadline_seconds() -> u32 {
 }
 
 impl SettingsDocument {
-    /// Checks everything and lists all that is wrong.
+    /// Checks all settings and lists every problem.
     pub fn validate(self) -> Result<Settings, Problems> {
         let mut problems = Problems::new();
         let external_id = self.external_id.as_deref().map(ExternalId::new);
@@ -398,7 +400,7 @@ impl SettingsDocument {
             problems.add("/collection", "a restaurant must deliver or let customers collect");
         }
         problems.into_result()?;
-        // Each `None` below was noted as a problem above.
+        // For each `None` below, a problem was added above.
         let (Some(name), Some(currency), Some(time_zone)) = (name, currency, time_zone) else {
             return Err(Problems::one("", "incomplete settings"));
         };
@@ -420,7 +422,7 @@ impl SettingsDocument {
 }
 
 impl Settings {
-    /// The time to accept an order.
+    /// Returns the time to accept an order.
     pub fn acceptance_deadline(&self) -> SignedDuration {
         SignedDuration::from_secs(i64::from(self.acceptance_deadline_seconds))
     }
@@ -476,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_ends_when_it_said() {
+    fn a_pause_ends_at_its_stated_time() {
         let mut restaurant = restaurant(&json!({}));
         let now = at("2026-06-01T12:00:00Z");
         assert!(restaurant.check_accepting(now).is_ok());

@@ -1,31 +1,31 @@
-//! Text that people write, and the policy for each kind of it.
+//! Kinds of text that people write, and the rules for each kind.
 //!
-//! | kind | type | kept as |
+//! | kind | type | stored as |
 //! |---|---|---|
 //! | names, lines of an address, tags | [`Name`] | one line, 1 to 120 characters |
 //! | external codes of menu entries | [`ExternalCode`] | one line, 1 to 64 characters |
-//! | notes, descriptions, instructions, reasons | [`Note`] | lines that end with a line feed, 1 to 500 characters |
-//! | telephone numbers | [`Phone`] | one line, 3 to 40 characters, digits and what people write between them |
+//! | notes, descriptions, instructions, reasons | [`Note`] | lines separated by line feeds, 1 to 500 characters |
+//! | telephone numbers | [`Phone`] | one line, 3 to 40 characters: digits, spaces, letters and marks |
 //! | identifiers | [`Slug`] | lower-case ASCII letters, digits and hyphens |
-//! | passwords | [`opaque`] | never kept; hashed in one normal form |
+//! | passwords | [`opaque`] | not stored; hashed in one normal form |
 //!
-//! Rules of names, notes and telephone numbers, in this order:
+//! Rules for names, notes and telephone numbers, applied in this order:
 //!
-//! 1. In a note, CR LF, CR, U+0085, U+2028 and U+2029 become a line feed (Unicode 16, section 5.8), and a tabulator becomes
-//!    a space.
-//! 2. The text is normalized to NFC (UAX 15), so that equal texts are equal bytes.
-//! 3. White space around it is taken off.
-//! 4. It needs a character that can be seen.
-//! 5. Its characters are counted. What a reader counts as one character may be several.
-//! 6. Refused are control characters, line breaks in one line, direction controls (`Bidi_Control`; UTR 36, UTS 55),
-//!    noncharacters, and what has no shape of its own (`Default_Ignorable_Code_Point`, UAX 44, and the interlinear
-//!    annotations): such characters forge lines on a ticket and make two names look alike.
-//! 7. Exceptions to 6, in names and notes: joiners (U+200C, U+200D) where a script or an emoji sequence needs them (RFC
-//!    5892, appendix A; UTS 51), and one variation selector behind a character that can be seen. Tag characters are
-//!    refused, also in the flags of England, Scotland and Wales.
+//! 1. In a note, CR LF, CR, U+0085, U+2028 and U+2029 become a line feed (Unicode 16, section 5.8), and a tabulator
+//!    becomes a space.
+//! 2. The text is normalized to NFC (UAX 15), so that equal texts have equal bytes.
+//! 3. Surrounding white space is removed.
+//! 4. The text must contain a visible character.
+//! 5. The characters are counted. One character for a reader may be several characters in Unicode.
+//! 6. Refused are control characters, line breaks in text of one line, direction controls (`Bidi_Control`; UTR 36, UTS
+//!    55), noncharacters, and characters without a shape of their own (`Default_Ignorable_Code_Point`, UAX 44, and the
+//!    interlinear annotations). Such characters forge lines on a ticket and make two names look alike.
+//! 7. Exceptions to rule 6, in names and notes: joiners (U+200C, U+200D) where a script or an emoji sequence needs them
+//!    (RFC 5892, appendix A; UTS 51), and one variation selector after a visible character. Tag characters are refused,
+//!    even in the flags of England, Scotland and Wales.
 //!
-//! **Reading what is stored** applies none of these rules: what an earlier version accepted stays readable. A store
-//! reads its documents within [`stored`]; everything else that parses a text is an input and is checked.
+//! **Stored documents** are read without these rules, so that text accepted by an earlier version stays readable. A
+//! store reads its documents within [`stored`]. All other code that parses a text parses an input and checks it.
 
 mod phone;
 mod policy;
@@ -38,56 +38,56 @@ use crate::limits::{MAX_EXTERNAL_CODE_LENGTH, MAX_NAME_LENGTH, MAX_SLUG_LENGTH, 
 
 pub use phone::{Phone, PhoneError};
 
-/// Text of 1 to `MAX` characters, on one line or, with `SEVERAL_LINES`, on any number of lines. The module describes the
-/// rules.
+/// Text of 1 to `MAX` characters: on one line or, with `SEVERAL_LINES`, on any number of lines. See the rules in the
+/// description of the module.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Text<const MAX: usize, const SEVERAL_LINES: bool>(Arc<str>);
 
-/// A name: of a restaurant, a dish, a person.
+/// Name of a restaurant, an item or a person.
 pub type Name = Text<MAX_NAME_LENGTH, false>;
 /// Free text: a description, a note, an instruction.
 pub type Note = Text<MAX_TEXT_LENGTH, true>;
-/// The code of an item, an option group or an option in another system, such as a point of sale.
+/// Code of an item, an option group or an option in another system, such as a point of sale.
 pub type ExternalCode = Text<MAX_EXTERNAL_CODE_LENGTH, false>;
 
-/// Why a text was refused.
+/// Reason why a text is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Nothing that can be seen.
+    /// The text contains no visible character.
     #[error("must not be empty: it needs at least one visible character")]
     Empty,
-    /// More characters than allowed.
+    /// The text has more characters than allowed.
     #[error("must be at most {max} characters")]
     TooLong {
-        /// The limit.
+        /// Maximum number of characters.
         max: usize,
     },
-    /// A line break in a text of one line.
+    /// A text of one line contains a line break.
     #[error("must be one line: it must not contain the line break {}", CodePoint(*.character))]
     LineBreak {
         /// The line break.
         character: char,
     },
-    /// A control character.
+    /// The text contains a control character.
     #[error("must not contain the control character {}", CodePoint(*.character))]
     ControlCharacter {
         /// The control character.
         character: char,
     },
-    /// A character that changes the direction of the text.
+    /// The text contains a character that changes the direction of the text.
     #[error("must not contain {}, which changes the direction of the text", CodePoint(*.character))]
     DirectionControl {
         /// The character.
         character: char,
     },
-    /// A character that cannot be seen, where no writing needs it.
+    /// The text contains an invisible character that its script does not need.
     #[error("must not contain the invisible character {} at this place", CodePoint(*.character))]
     Invisible {
         /// The character.
         character: char,
     },
-    /// A code point that Unicode reserves for internal use.
+    /// The text contains a code point that Unicode reserves for internal use.
     #[error("must not contain {}, which is not a character", CodePoint(*.character))]
     NotACharacter {
         /// The code point.
@@ -95,7 +95,7 @@ pub enum TextError {
     },
 }
 
-/// Writes a character as `U+202E`.
+/// Writes a character in the form `U+202E`.
 struct CodePoint(char);
 
 impl fmt::Display for CodePoint {
@@ -105,17 +105,18 @@ impl fmt::Display for CodePoint {
 }
 
 impl<const MAX: usize, const SEVERAL_LINES: bool> Text<MAX, SEVERAL_LINES> {
-    /// Checks an input, and returns it as it is kept.
+    /// Checks an input and returns it in the form in which it is stored.
     pub fn new(text: &str) -> Result<Self, TextError> {
         policy::clean(text, MAX, SEVERAL_LINES).map(|text| Self(text.into()))
     }
 
-    /// Returns a text that was checked when it was stored, under the rules of that time.
+    /// Returns a text from a store without a check. The text was checked when it was stored, under the rules of that
+    /// time.
     pub fn from_stored(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -134,7 +135,7 @@ impl<const MAX: usize, const SEVERAL_LINES: bool> fmt::Debug for Text<MAX, SEVER
 impl<'de, const MAX: usize, const SEVERAL_LINES: bool> Deserialize<'de> for Text<MAX, SEVERAL_LINES> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = RawText::<'de>::deserialize(deserializer)?;
-        if reads_what_is_stored() {
+        if is_reading_stored() {
             Ok(Self::from_stored(&text))
         } else {
             Self::new(&text).map_err(de::Error::custom)
@@ -143,14 +144,15 @@ impl<'de, const MAX: usize, const SEVERAL_LINES: bool> Deserialize<'de> for Text
 }
 
 thread_local! {
-    /// Whether this thread reads a stored document at the moment.
+    /// Whether this thread is reading a stored document.
     static READS_STORED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `read` with texts taken as they stand: for stores, which read what was checked when it was written.
+/// Runs `read`, during which texts are accepted without a check. Stores use it: their documents were checked when they
+/// were written.
 ///
-/// The types of orders, menus and events are the same for inputs and for storage, and serde gives a type no way to learn
-/// which of the two it reads. So the reader says it, for its thread and while it reads.
+/// The types of orders, menus and events serve both inputs and storage, and serde gives a type no way to learn which of
+/// the two it reads. So the reader sets a flag for its thread while it reads.
 pub fn stored<T>(read: impl FnOnce() -> T) -> T {
     struct Restore(bool);
     impl Drop for Restore {
@@ -162,12 +164,13 @@ pub fn stored<T>(read: impl FnOnce() -> T) -> T {
     read()
 }
 
-fn reads_what_is_stored() -> bool {
+fn is_reading_stored() -> bool {
     READS_STORED.get()
 }
 
-/// Returns a password in the form in which it is hashed (RFC 8265, profile `OpaqueString`, section 4.2.2): every space is the
-/// ASCII space, in NFC. Two keyboards that write the same password in different forms then agree. Case and width stay.
+/// Returns a password in the form in which it is hashed (RFC 8265, profile `OpaqueString`, section 4.2.2): in NFC, with
+/// every space replaced by the ASCII space. So two keyboards that write the same password in different forms produce
+/// the same result. Case and width do not change.
 pub fn opaque(password: &str) -> String {
     let is_space = |character: char| {
         character.is_whitespace() && !character.is_control() && !matches!(character, '\u{2028}' | '\u{2029}')
@@ -176,8 +179,8 @@ pub fn opaque(password: &str) -> String {
     policy::nfc(spaces.collect())
 }
 
-/// Text in a document that is about to be parsed: borrowed from the document, unless it is written with escapes. (A bare
-/// `Cow` is always a copy.)
+/// Text in a document that is being parsed. Borrowed from the document, unless it is written with escapes. (A bare
+/// `Cow` always copies.)
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(crate) struct RawText<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -190,20 +193,20 @@ impl Deref for RawText<'_> {
     }
 }
 
-/// A short identifier within a menu, for machines and people: `onion-bhaji-2-pcs`.
+/// A short identifier within a menu that machines and people can read: `onion-bhaji-2-pcs`.
 ///
-/// Lower-case letters, digits and single hyphens between them, 1 to [`MAX_SLUG_LENGTH`].
+/// 1 to [`MAX_SLUG_LENGTH`] characters: lower-case letters, digits, and single hyphens between them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Slug(Arc<str>);
 
-/// A text that is not a [`Slug`].
+/// The text is not a valid [`Slug`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to {MAX_SLUG_LENGTH} lower-case letters, digits and single hyphens between them")]
 pub struct SlugError;
 
 impl Slug {
-    /// Checks an identifier.
+    /// Checks an identifier and returns it.
     pub fn new(text: &str) -> Result<Self, SlugError> {
         let well_formed = text.split('-').all(|part| {
             !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
@@ -211,10 +214,11 @@ impl Slug {
         if well_formed && text.len() <= MAX_SLUG_LENGTH { Ok(Self(text.into())) } else { Err(SlugError) }
     }
 
-    /// Returns an identifier of a readable text, shortened where needed, and a hash: `ramen-3f9k2m7q1x`. Letters and digits
-    /// of ASCII stay, everything between them becomes one hyphen. If nothing stays, the hash is the identifier.
+    /// Returns an identifier that consists of a readable text, shortened if necessary, and a hash: `ramen-3f9k2m7q1x`.
+    /// ASCII letters and digits of the text stay; the characters between them become one hyphen. If no character stays,
+    /// the hash is the identifier.
     ///
-    /// The hash is 1 to [`MAX_SLUG_LENGTH`] lower-case letters and digits.
+    /// The hash must be 1 to [`MAX_SLUG_LENGTH`] lower-case letters and digits.
     pub(crate) fn generated(readable: &str, hash: &str) -> Self {
         let mut slug = String::with_capacity(MAX_SLUG_LENGTH);
         for character in readable.chars() {
@@ -234,7 +238,7 @@ impl Slug {
         Self(slug.into())
     }
 
-    /// The identifier.
+    /// Returns the identifier as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -280,9 +284,9 @@ mod tests {
         );
     }
 
-    /// Proves that what an earlier version stored is read as it stands, and that inputs are checked again afterwards.
+    /// Proves that a text stored by an earlier version is read unchanged, and that inputs are checked again afterwards.
     #[test]
-    fn what_is_stored_is_read_as_it_stands() {
+    fn a_stored_text_is_read_unchanged() {
         for text in ["line one\nline two", "\u{202e}5 £", "\u{200b}", "e\u{301}", " ", "a\r\nb", "tel: none"]
         {
             let json = serde_json::to_string(text).unwrap();
@@ -294,17 +298,17 @@ mod tests {
         }
         assert!(serde_json::from_str::<Name>(r#""\u200b""#).is_err());
         let failed: Result<Name, _> = stored(|| serde_json::from_str("5"));
-        assert!(failed.is_err() && !reads_what_is_stored());
+        assert!(failed.is_err() && !is_reading_stored());
     }
 
     #[test]
     fn a_password_has_one_form() {
         assert_eq!(opaque("cafe\u{301} \u{a0}\u{3000}x"), "café   x");
-        assert_eq!(opaque("Ⅳ ﬁ Ａ"), "Ⅳ ﬁ Ａ", "compatibility forms stay apart");
+        assert_eq!(opaque("Ⅳ ﬁ Ａ"), "Ⅳ ﬁ Ａ", "compatibility forms stay different");
         assert_eq!(opaque("correct horse"), "correct horse");
     }
 
-    /// Proves that text is read from wherever a document comes, and copied only where it has to be.
+    /// Proves that a text is read from every kind of document, and copied only if necessary.
     #[test]
     fn raw_text_is_borrowed_where_it_can_be() {
         let is_borrowed = |json| match serde_json::from_str::<RawText<'_>>(json).unwrap() {
@@ -345,9 +349,10 @@ mod tests {
     }
 
     proptest! {
-        /// What is kept is an input that is kept as it is: what was read can be written again.
+        /// Proves that the stored form of a text is a valid input with the same stored form. So a document as read can
+        /// be written again.
         #[test]
-        fn what_is_kept_is_kept_again(text in r"[\PC\pC]{0,40}") {
+        fn the_stored_form_of_a_text_is_stable(text in r"[\PC\pC]{0,40}") {
             if let Ok(name) = Name::new(&text) {
                 prop_assert_eq!(Name::new(name.as_str()), Ok(name.clone()));
                 prop_assert!(!name.as_str().chars().any(char::is_control));

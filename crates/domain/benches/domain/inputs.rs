@@ -1,19 +1,19 @@
-//! A large menu and an order from it, as they come in.
+//! A large menu and an order from it, as JSON.
 
 use dabba_domain::{menu::MenuDocument, order::OrderRequest};
 use serde_json::{Value, json};
 
 use crate::common::menu;
 
-/// Categories of the menu.
+/// Number of categories of the menu.
 const CATEGORIES: usize = 10;
-/// Items in each of them.
+/// Number of items in each category.
 const ITEMS: usize = 20;
 
-/// How many items the menu has.
+/// Number of items of the menu.
 pub(crate) const MENU_ITEMS: usize = CATEGORIES * ITEMS;
 
-/// A menu of items that all have options: the tests' korma, under many names.
+/// Returns a menu of items that all have options: copies of the tests' korma with different names.
 pub(crate) fn menu_json() -> String {
     let korma = serde_json::to_value(menu().item("korma").unwrap()).unwrap();
     let item = |category: usize, place: usize| {
@@ -33,12 +33,12 @@ pub(crate) fn menu_json() -> String {
     json!({"categories": categories}).to_string()
 }
 
-/// The same menu, read.
+/// Returns the same menu, parsed.
 pub(crate) fn menu_document() -> MenuDocument {
     serde_json::from_str(&menu_json()).unwrap()
 }
 
-/// An order of three items, from the menu's beginning, middle and end, with options.
+/// Returns an order of three items with options, from the beginning, the middle and the end of the menu.
 pub(crate) fn request_json() -> String {
     let line = |item: usize, quantity: u32, extras: &[&str]| {
         let mut options = vec![json!({"group": "protein", "option": "paneer"})];
@@ -60,7 +60,7 @@ pub(crate) fn request_json() -> String {
     .to_string()
 }
 
-/// The same order, read.
+/// Returns the same order, parsed.
 pub(crate) fn request() -> OrderRequest {
     serde_json::from_str(&request_json()).unwrap()
 }

@@ -1,15 +1,15 @@
-//! What the rules cost: pricing a cart, deciding on an order, reading what comes in.
+//! Cost of the rules: pricing a cart, deciding on an order, parsing input.
 //!
 //! `cargo bench -p dabba-domain [-- FILTER]`
 //!
-//! Nothing here waits for anything, so a figure is the time of one core.
+//! No benchmark waits for anything, so each result is the time of one core.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark whose input is wrong has failed")]
+#![expect(clippy::unwrap_used, reason = "a benchmark with invalid input must fail")]
 
-#[expect(dead_code, reason = "the tests, whose people and orders these are, use more of it")]
+#[expect(dead_code, reason = "the benchmarks use only a part of the tests' module")]
 #[path = "../../tests/domain/common.rs"]
 mod common;
-#[expect(dead_code, clippy::panic, reason = "as above; and they fail by panicking")]
+#[expect(dead_code, clippy::panic, reason = "as above; the tests fail by panicking")]
 #[path = "../../tests/domain/moves.rs"]
 mod moves;
 
@@ -18,8 +18,8 @@ mod orders;
 mod parsing;
 mod pricing;
 
-/// Calls that are timed together where one takes microseconds at most. Left to itself the harness takes the
-/// first call, which finds nothing in the caches, for what a call costs, and times each by itself.
+/// Number of calls in one sample, for calls that take microseconds at most. By default, the harness derives the number
+/// from the first call, whose data is not in the CPU caches, and then times each call alone.
 const CALLS: u32 = 100;
 
 fn main() {

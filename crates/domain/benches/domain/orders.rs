@@ -1,4 +1,4 @@
-//! Decisions on an order, and its state from its events.
+//! Decisions on an order, and folding of its events.
 
 use dabba_domain::{
     Actor, OrderId,
@@ -12,7 +12,7 @@ use crate::{
     moves::{accept, act, assign},
 };
 
-/// Places an order that is paid in cash: its first two events, and the tasks that follow.
+/// Places an order in cash: its first two events and the tasks that follow.
 #[divan::bench(sample_size = CALLS)]
 fn placing(bencher: Bencher<'_, '_>) {
     let settings = settings();
@@ -23,7 +23,7 @@ fn placing(bencher: Bencher<'_, '_>) {
         .bench_values(|details| place(black_box(id), details, None, black_box(&settings), now).unwrap());
 }
 
-/// Decides on a command of the kitchen, which it may give.
+/// Decides on a command of the restaurant that is allowed.
 #[divan::bench(sample_size = CALLS)]
 fn accepting(bencher: Bencher<'_, '_>) {
     let (settings, order, command, staff, now) = (settings(), order(delivery()), accept(), staff(), now());
@@ -32,14 +32,14 @@ fn accepting(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Folds all the events of an order that was delivered. The items counted are events.
+/// Folds all events of a delivered order. The counted items are events.
 #[divan::bench(sample_size = CALLS)]
 fn folding(bencher: Bencher<'_, '_>) {
     let history = delivered_history();
     bencher.counter(ItemsCount::new(history.len())).bench(|| fold(black_box(&history)).unwrap());
 }
 
-/// Everything that happened to an order up to its delivery.
+/// Returns all events of an order up to its delivery.
 fn delivered_history() -> Vec<RecordedEvent> {
     let placed = placed(delivery());
     let (mut order, mut history) = (placed.order, placed.events);

@@ -1,4 +1,4 @@
-//! Reading what comes in, as the server reads a body in which nothing is wrong.
+//! Parsing of valid input, as the server parses a request body.
 
 use dabba_domain::{menu::MenuDocument, order::OrderRequest};
 use divan::{
@@ -16,14 +16,14 @@ fn read<T: DeserializeOwned>(json: &str) -> T {
     serde_json::from_slice(json.as_bytes()).unwrap()
 }
 
-/// The body of a request to place an order.
+/// Parses the body of a request that places an order.
 #[divan::bench(sample_size = CALLS)]
 fn order_request(bencher: Bencher<'_, '_>) {
     let json = request_json();
     bencher.counter(BytesCount::of_str(&json)).bench(|| read::<OrderRequest>(black_box(&json)));
 }
 
-/// A menu of two hundred items, as it is sent.
+/// Parses a menu of two hundred items.
 #[divan::bench]
 fn menu_body(bencher: Bencher<'_, '_>) {
     let json = menu_json();
@@ -33,7 +33,7 @@ fn menu_body(bencher: Bencher<'_, '_>) {
         .bench(|| read::<MenuDocument>(black_box(&json)));
 }
 
-/// The check of that menu, which makes it one that can be ordered from.
+/// Validates that menu.
 #[divan::bench]
 fn menu_check(bencher: Bencher<'_, '_>) {
     bencher

@@ -1,4 +1,4 @@
-//! Pricing, as every quote and every order does it.
+//! Pricing of a cart, as for every quote and every order.
 
 use dabba_domain::pricing::price;
 use divan::{Bencher, black_box, counter::ItemsCount};
@@ -9,7 +9,8 @@ use crate::{
     inputs::{menu_document, request},
 };
 
-/// A cart of three items with options, from a menu of two hundred. The items counted are the cart's.
+/// Prices a cart of three items with options, from a menu of two hundred items. The counted items are those of the
+/// cart.
 #[divan::bench(sample_size = CALLS)]
 fn cart(bencher: Bencher<'_, '_>) {
     let (settings, menu, request) = (settings(), menu_document().validate().unwrap(), request());

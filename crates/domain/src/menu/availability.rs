@@ -1,7 +1,7 @@
-//! Which items cannot be ordered, and until when.
+//! Availability of items: which items cannot be ordered, and until when.
 //!
-//! The marks live beside the menu and have a revision of their own, so that a mark changes one small row and
-//! not the menu.
+//! A mark is a record that an item is unavailable. Marks are stored beside the menu and have their own revision, so
+//! that a change of a mark writes one small row and not the whole menu.
 
 use std::collections::HashMap;
 
@@ -14,19 +14,19 @@ use crate::{Timestamp, pricing::CartRef, text::Slug};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "status", rename_all = "snake_case", deny_unknown_fields, try_from = "AvailabilityDocument")]
 pub enum Availability {
-    /// It can.
+    /// The item can be ordered.
     #[default]
     Available,
-    /// It cannot.
+    /// The item cannot be ordered.
     Unavailable {
-        /// The time from which the item can be ordered again. Absent: the item stays unavailable until its availability
-        /// is changed.
+        /// Time from which the item can be ordered again. Absent: the item stays unavailable until its availability is
+        /// changed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
 }
 
-/// An [`Availability`] as it is read: strictly, which serde's tagged enums are not.
+/// An [`Availability`] as it is parsed: strictly, which the tagged enums of serde do not support.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AvailabilityDocument {
@@ -48,13 +48,13 @@ impl TryFrom<AvailabilityDocument> for Availability {
     fn try_from(document: AvailabilityDocument) -> Result<Self, Self::Error> {
         match (document.status, document.until) {
             (AvailabilityStatus::Available, None) => Ok(Self::Available),
-            (AvailabilityStatus::Available, Some(_)) => Err("what is available has no until"),
+            (AvailabilityStatus::Available, Some(_)) => Err("until must be absent if status is available"),
             (AvailabilityStatus::Unavailable, until) => Ok(Self::Unavailable { until }),
         }
     }
 }
 
-/// Checks the end of a mark that someone makes at `now`.
+/// Checks the end of a mark that is set at `now`.
 pub fn check_end(until: Option<Timestamp>, now: Timestamp) -> Result<(), MarkEndError> {
     match until {
         Some(until) if until <= now => Err(MarkEndError { until }),
@@ -69,9 +69,9 @@ pub fn later_end(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Tim
 
 /// The end of a mark is not in the future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be in the future, not {until}; leave it out for an item without an end")]
+#[error("must be in the future, not {until}; omit it if the item is to stay unavailable")]
 pub struct MarkEndError {
-    /// The end.
+    /// End of the mark.
     pub until: Timestamp,
 }
 
@@ -92,40 +92,41 @@ impl Availability {
 pub struct UnavailableItem {
     /// The item's id in the menu.
     pub item: Slug,
-    /// When it can be ordered again; until someone says so, when absent.
+    /// Time from which the item can be ordered again. Absent: the item stays unavailable until its availability is
+    /// changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
 
-/// The marks of a restaurant's items that cannot be ordered. A mark whose end has passed has no effect.
+/// Marks of the unavailable items of a restaurant. A mark whose end has passed has no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnavailableItems {
     marks: HashMap<Slug, Option<Timestamp>>,
-    /// The ends of the marks, ascending.
+    /// Ends of the marks, ascending.
     ends: Vec<Timestamp>,
 }
 
 impl UnavailableItems {
-    /// Whether and until when an item is marked, however long ago the mark ended.
+    /// Returns the availability that an item's mark states, even if the mark has ended.
     pub fn availability(&self, item: &str) -> Availability {
         self.marks
             .get(item)
             .map_or(Availability::Available, |until| Availability::Unavailable { until: *until })
     }
 
-    /// The availability of an item at `now`: a mark that has ended is none.
+    /// Returns the availability of an item at `now`. A mark that has ended counts as no mark.
     pub fn availability_at(&self, item: &str, now: Timestamp) -> Availability {
         let marked = self.availability(item);
         if marked.is_available_at(now) { Availability::Available } else { marked }
     }
 
-    /// How many marks have ended at `now`. Between two moments with the same number, every item has the same
-    /// availability.
+    /// Returns the number of marks that have ended at `now`. If two moments have the same number, every item has the
+    /// same availability at both.
     pub fn ended_at(&self, now: Timestamp) -> usize {
         self.ends.partition_point(|end| *end <= now)
     }
 
-    /// The items of a cart that cannot be ordered at `now`, each once, in the order of the cart.
+    /// Returns the items of a cart that are unavailable at `now`, each once, in the order of the cart.
     pub fn of_cart(&self, cart: CartRef<'_>, now: Timestamp) -> Vec<UnavailableItem> {
         let mut found: Vec<UnavailableItem> = Vec::new();
         if self.marks.is_empty() {
@@ -141,7 +142,7 @@ impl UnavailableItems {
         found
     }
 
-    /// The same marks with these, each of which lasts at least as long as before.
+    /// Returns these marks together with the marks of `items`. No mark ends earlier than before.
     #[must_use]
     pub fn extended(&self, items: &[UnavailableItem]) -> Self {
         let mut marks = self.marks.clone();
@@ -152,7 +153,7 @@ impl UnavailableItems {
         marks.into_iter().collect()
     }
 
-    /// The same marks after these changes.
+    /// Returns these marks after the changes.
     #[must_use]
     pub fn with<'a>(&self, changes: impl IntoIterator<Item = (&'a Slug, Availability)>) -> Self {
         let mut marks = self.marks.clone();
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_is_back_at_the_time_it_said() {
+    fn an_item_is_available_from_the_end_of_its_mark() {
         let until: Timestamp = "2026-06-01T12:00:00Z".parse().unwrap();
         let away = Availability::Unavailable { until: Some(until) };
         assert!(!away.is_available_at(until - SignedDuration::from_nanos(1)));
@@ -223,7 +224,7 @@ mod tests {
     }
 
     proptest! {
-        /// Proves that an extension never lets an item come back earlier, whatever the order of the extensions.
+        /// Proves that an extension never shortens a mark, and that the order of extensions makes no difference.
         #[test]
         fn an_extension_never_shortens_a_mark(
             before in proptest::collection::btree_map(0_u8..4, proptest::option::of(0_i64..9), 0..4),
@@ -251,9 +252,9 @@ mod tests {
             }
         }
 
-        /// Proves that the number of ended marks changes exactly when what can be ordered does.
+        /// Proves that the number of ended marks changes exactly when the availability of an item changes.
         #[test]
-        fn the_number_of_ended_marks_names_a_state(
+        fn the_number_of_ended_marks_identifies_a_state(
             ends in proptest::collection::vec(proptest::option::of(0_i64..20), 0..8),
             moments in (0_i64..20, 0_i64..20),
         ) {
@@ -267,7 +268,7 @@ mod tests {
             prop_assert_eq!(is_same_number, state(one) == state(other));
         }
 
-        /// Proves that a change of marks changes what it names and nothing else.
+        /// Proves that a change of marks changes the named items and no others.
         #[test]
         fn a_change_of_marks_is_exact(
             before in proptest::collection::btree_map(0_u8..6, proptest::option::of(0_i64..20), 0..6),

@@ -1,4 +1,4 @@
-//! The menu as people and files write it, and its check.
+//! The menu as people and files write it, and its validation.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Availability, Category, Menu, MenuItem, MenuOption, OptionGroup,
-    identity::{Identity, Present, Scope, Stated, group_path, option_path, retired_after},
+    identity::{Current, Identity, Scope, Stated, group_path, option_path, retired_after},
 };
 use crate::{
     Amount, Problems, ReadOnly,
@@ -14,26 +14,26 @@ use crate::{
     text::{Name, Note, Slug},
 };
 
-/// A menu as people and files write it: unchecked.
+/// A menu as people and files write it, not yet validated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MenuDocument {
-    /// Its parts.
+    /// Categories of the menu.
     pub categories: Vec<CategoryDocument>,
-    /// The restaurant. Ignored: reading a menu adds it.
+    /// Id of the restaurant. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<crate::RestaurantId>))]
     pub restaurant_id: ReadOnly,
-    /// The currency of every price. Ignored: reading a menu adds it.
+    /// Currency of every price. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<crate::Currency>))]
     pub currency: ReadOnly,
-    /// The menu's revision. Ignored: reading a menu adds it.
+    /// Revision of the menu. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<u32>))]
     pub revision: ReadOnly,
-    /// The revision of the items' availability. Ignored: reading a menu adds it.
+    /// Revision of the items' availability. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<u32>))]
     pub availability_revision: ReadOnly,
@@ -45,15 +45,15 @@ impl From<Vec<CategoryDocument>> for MenuDocument {
     }
 }
 
-/// A part of a [`MenuDocument`].
+/// A category of a [`MenuDocument`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CategoryDocument {
-    /// Its heading.
+    /// Heading of the category.
     #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
-    /// What stands below it.
+    /// Items of the category.
     pub items: Vec<ItemDocument>,
 }
 
@@ -62,38 +62,38 @@ pub struct CategoryDocument {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ItemDocument {
-    /// Identifier. When absent: that of the entry of the present menu with the same external code, else with the same name;
-    /// else a new one.
+    /// Id. Default: the id of the entry of the current menu with the same external code, otherwise of the entry with
+    /// the same name; if there is no such entry, Dabba generates an id.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Slug>))]
     pub id: Option<String>,
-    /// Its code in another system, such as a point of sale: one line of 1 to 64 characters, unique within the menu.
+    /// The item's code in another system, such as a point of sale: one line of 1 to 64 characters, unique within the
+    /// menu.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::text::ExternalCode>))]
     pub external_code: Option<String>,
-    /// What it is called.
+    /// Name of the item.
     #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
-    /// More about it.
+    /// Description of the item.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Note>))]
     pub description: Option<String>,
-    /// The price of one, before options, in minor units.
+    /// Price of one item without options, in minor units.
     #[cfg_attr(feature = "openapi", schema(value_type = Amount))]
     pub price_minor: i64,
-    /// Labels.
+    /// Labels such as `vegan`.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Name>))]
     pub tags: Vec<String>,
-    /// Whether it can be ordered. When absent: a new item can, and an item that is on the menu already keeps
-    /// its availability.
+    /// Availability of the item. Default: a new item is available; an item of the current menu keeps its availability.
     #[serde(default)]
     pub availability: Option<Availability>,
-    /// Whether its stock is limited. Ignored: reading a menu adds it.
+    /// Whether the item's stock is limited. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<bool>))]
     pub stock_limited: ReadOnly,
-    /// Choices to make.
+    /// Option groups of the item.
     #[serde(default)]
     pub option_groups: Vec<OptionGroupDocument>,
 }
@@ -103,23 +103,24 @@ pub struct ItemDocument {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OptionGroupDocument {
-    /// Identifier. When absent: that of the entry of the present menu with the same external code, else with the same name;
-    /// else a new one.
+    /// Id. Default: the id of the entry of the current menu with the same external code, otherwise of the entry with
+    /// the same name; if there is no such entry, Dabba generates an id.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Slug>))]
     pub id: Option<String>,
-    /// Its code in another system, such as a point of sale: one line of 1 to 64 characters, unique within the item.
+    /// The group's code in another system, such as a point of sale: one line of 1 to 64 characters, unique within the
+    /// item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::text::ExternalCode>))]
     pub external_code: Option<String>,
-    /// What is chosen.
+    /// Name of the group.
     #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
-    /// Fewest options to choose.
+    /// Minimum number of options to choose.
     pub min: u32,
-    /// Most options to choose.
+    /// Maximum number of options to choose.
     pub max: u32,
-    /// What there is to choose from.
+    /// Options of the group.
     pub options: Vec<OptionDocument>,
 }
 
@@ -128,40 +129,41 @@ pub struct OptionGroupDocument {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OptionDocument {
-    /// Identifier. When absent: that of the entry of the present menu with the same external code, else with the same name;
-    /// else a new one.
+    /// Id. Default: the id of the entry of the current menu with the same external code, otherwise of the entry with
+    /// the same name; if there is no such entry, Dabba generates an id.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Slug>))]
     pub id: Option<String>,
-    /// Its code in another system, such as a point of sale: one line of 1 to 64 characters, unique within the group.
+    /// The option's code in another system, such as a point of sale: one line of 1 to 64 characters, unique within the
+    /// group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::text::ExternalCode>))]
     pub external_code: Option<String>,
-    /// What it is called.
+    /// Name of the option.
     #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
-    /// What it adds to the price of one item, in minor units.
+    /// Amount that the option adds to the price of one item, in minor units.
     #[cfg_attr(feature = "openapi", schema(value_type = Amount))]
     pub price_minor: i64,
 }
 
 impl MenuDocument {
-    /// Checks the menu of a restaurant that has none yet, and lists every problem with its place.
+    /// Validates the first menu of a restaurant, and lists every problem with its place.
     pub fn validate(&self) -> Result<Menu, Problems> {
         self.validate_against(&Menu::default())
     }
 
-    /// Checks a menu that replaces `present`, and lists every problem with its place. Entries that are on the present
-    /// menu keep their ids.
-    pub fn validate_against(&self, present: &Menu) -> Result<Menu, Problems> {
+    /// Validates a menu that replaces `current`, and lists every problem with its place. Entries of the current menu
+    /// keep their ids.
+    pub fn validate_against(&self, current: &Menu) -> Result<Menu, Problems> {
         let mut problems = Problems::new();
         check_count(&mut problems, "/categories", self.categories.len(), MAX_CATEGORIES);
         let item_count = self.categories.iter().map(|category| category.items.len()).sum();
         check_count(&mut problems, "/categories", item_count, MAX_ITEMS);
-        // Of an outsized menu only the size is reported.
+        // If the menu is too large, only its size is reported.
         problems.into_result()?;
 
-        let mut check = Check::against(present);
+        let mut check = Check::against(current);
         let mut identities = check.identify_items(self).into_iter();
         let categories = self.categories.iter().enumerate();
         let categories = categories
@@ -171,23 +173,23 @@ impl MenuDocument {
             .collect();
         check.problems.into_result()?;
         let mut menu = Menu::from_categories(categories);
-        menu.retired = retired_after(present, &menu);
+        menu.retired = retired_after(current, &menu);
         Ok(menu)
     }
 }
 
-/// The check of a document that replaces a menu.
+/// The validation of a document that replaces a menu.
 struct Check<'a> {
-    present: &'a Menu,
-    /// The paths of the present menu's retired ids.
+    current: &'a Menu,
+    /// Paths of the current menu's retired ids.
     retired: HashSet<&'a str>,
     problems: Problems,
 }
 
 impl<'a> Check<'a> {
-    fn against(present: &'a Menu) -> Self {
-        let retired = present.retired.iter().map(String::as_str).collect();
-        Self { present, retired, problems: Problems::new() }
+    fn against(current: &'a Menu) -> Self {
+        let retired = current.retired.iter().map(String::as_str).collect();
+        Self { current, retired, problems: Problems::new() }
     }
 
     fn identify_items(&mut self, document: &MenuDocument) -> Vec<Identity> {
@@ -202,8 +204,8 @@ impl<'a> Check<'a> {
                     .map(move |(index, item)| item.stated(format!("{pointer}/{index}")))
             })
             .collect();
-        let present = self.present.items().map(Present::from).collect();
-        self.identify("items of the menu", String::new(), present, &stated)
+        let current = self.current.items().map(Current::from).collect();
+        self.identify("items of the menu", String::new(), current, &stated)
     }
 
     fn identify_groups(
@@ -214,10 +216,10 @@ impl<'a> Check<'a> {
     ) -> Vec<Identity> {
         let stated: Vec<_> =
             numbered(pointer, groups).map(|(pointer, group)| group.stated(pointer)).collect();
-        let present = item.and_then(|item| self.present.item(item.as_str()));
-        let present = present.iter().flat_map(|item| &item.option_groups).map(Present::from).collect();
+        let current = item.and_then(|item| self.current.item(item.as_str()));
+        let current = current.iter().flat_map(|item| &item.option_groups).map(Current::from).collect();
         let path = item.map(group_path).unwrap_or_default();
-        self.identify("option groups of the item", path, present, &stated)
+        self.identify("option groups of the item", path, current, &stated)
     }
 
     fn identify_options(
@@ -229,26 +231,26 @@ impl<'a> Check<'a> {
     ) -> Vec<Identity> {
         let stated: Vec<_> =
             numbered(pointer, options).map(|(pointer, option)| option.stated(pointer)).collect();
-        let present = item.zip(group);
-        let path = present.map(|(item, group)| option_path(item, group)).unwrap_or_default();
-        let present =
-            present.and_then(|(item, group)| self.present.item(item.as_str())?.group(group.as_str()));
-        let present = present.iter().flat_map(|group| &group.options).map(Present::from).collect();
-        self.identify("options of the group", path, present, &stated)
+        let current = item.zip(group);
+        let path = current.map(|(item, group)| option_path(item, group)).unwrap_or_default();
+        let current =
+            current.and_then(|(item, group)| self.current.item(item.as_str())?.group(group.as_str()));
+        let current = current.iter().flat_map(|group| &group.options).map(Current::from).collect();
+        self.identify("options of the group", path, current, &stated)
     }
 
     fn identify(
         &mut self,
         entries: &'static str,
         path: String,
-        present: Vec<Present<'_>>,
+        current: Vec<Current<'_>>,
         stated: &[Stated<'_>],
     ) -> Vec<Identity> {
-        Scope { entries, path, present, retired: &self.retired }.identify(stated, &mut self.problems)
+        Scope { entries, path, current, retired: &self.retired }.identify(stated, &mut self.problems)
     }
 }
 
-/// The entries of a list with their places.
+/// Returns the entries of a list with their JSON Pointers.
 fn numbered<'a, T>(pointer: &'a str, entries: &'a [T]) -> impl Iterator<Item = (String, &'a T)> {
     entries.iter().enumerate().map(move |(index, entry)| (format!("{pointer}/{index}"), entry))
 }
@@ -286,7 +288,7 @@ impl ItemDocument {
         let description = self.description.as_deref();
         let description = description
             .map(|text| problems.check(format!("{pointer}/description"), Note::new(text)))
-            // A description that is wrong is a problem, and not an absent one.
+            // An invalid description is a problem; it must not count as an absent one.
             .map_or(Some(None), |checked| checked.map(Some));
         let price_minor =
             problems.check(format!("{pointer}/price_minor"), Amount::from_minor(self.price_minor));
@@ -455,7 +457,7 @@ mod tests {
         let stored = serde_json::to_string(&menu).unwrap();
         let read: Menu = serde_json::from_str(&stored).unwrap();
         assert_eq!(read, menu);
-        assert!(read.item("naan").is_some(), "the index is built again");
+        assert!(read.item("naan").is_some(), "the index is rebuilt");
     }
 
     #[test]
@@ -470,14 +472,14 @@ mod tests {
         assert_eq!(stated, [("naan", Availability::Unavailable { until: None })]);
         let stored = serde_json::to_string(&menu).unwrap();
         assert!(!stored.contains("availab"), "{stored}");
-        // Menus that were stored with it can be read.
+        // Menus that were stored with availability can be read.
         let old = stored.replacen("\"tags\"", "\"availability\":{\"status\":\"unavailable\"},\"tags\"", 1);
         let read: Menu = serde_json::from_str(&old).unwrap();
         assert_eq!(read.stated_availability().count(), 0);
     }
 
     #[test]
-    fn what_reading_a_menu_adds_is_ignored() {
+    fn read_only_members_are_ignored() {
         let menu = |item: serde_json::Value| json!({"categories": [{"name": "A", "items": [item]}]});
         let mut read = menu(json!({"id": "naan", "name": "Naan", "price_minor": 100, "stock_limited": true}));
         for member in ["restaurant_id", "currency", "revision", "availability_revision"] {

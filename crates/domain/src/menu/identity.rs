@@ -1,19 +1,19 @@
-//! Which entry of a menu document is which entry of the present menu, and the ids of new entries.
+//! Matching of the entries of a menu document with the entries of the current menu, and the ids of new entries.
 //!
-//! An entry is an item, an option group or an option. Within its scope (the menu, the item, the group), an entry of a
-//! document is
+//! An entry is an item, an option group or an option. Its scope is the menu, the item or the group. Within the scope,
+//! the first of these rules that applies decides what an entry of a document is:
 //!
-//! 1. the present entry with its `id`, or a new one under that id;
-//! 2. else the present entry with its `external_code`;
-//! 3. else the present entry with its name, [as compared](compared_name), unless both have external codes, which then
-//!    differ;
-//! 4. else new.
+//! 1. An entry with an `id` is the current entry with this id. If there is none, the entry is new and gets this id.
+//! 2. An entry is the current entry with the same `external_code`.
+//! 3. An entry is the current entry with the same name, [as names are compared](compared_name), unless both have
+//!    external codes, which then differ.
+//! 4. Otherwise the entry is new.
 //!
-//! No present entry is matched twice. A name that fits several entries, in the document or on the menu, decides nothing
-//! and is a problem.
+//! No current entry is matched twice. If a name fits several entries, in the document or on the menu, the name is a
+//! problem.
 //!
-//! A new entry without an id gets a generated one: what is readable of its name, and a hash of its [`Key`]. So the same
-//! dish gets the same id when it comes back, and another dish gets another id.
+//! A new entry without an id gets a generated id: the readable part of its name, and a hash of its [`Key`]. So a dish
+//! that returns to the menu gets the same id again, and another dish gets another id.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -31,12 +31,12 @@ use crate::{
     text::{ExternalCode, Name, Slug},
 };
 
-/// The digits of a hash: no letter that is easily taken for another one.
+/// Digits of a hash. Letters that are easily confused with a digit or another letter are omitted.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Maximum number of digits of a hash. SHA-256 has 51 digits of 5 bits; 50 leave room for a readable part.
 const MAX_ID_HASH_LENGTH: usize = 50;
 
-/// What an entry of a document says of its identity.
+/// What an entry of a document states about its identity.
 pub(super) struct Stated<'a> {
     pub(super) pointer: String,
     pub(super) id: Option<&'a str>,
@@ -44,7 +44,7 @@ pub(super) struct Stated<'a> {
     pub(super) name: &'a str,
 }
 
-/// The identity of an entry: the parts of it that are valid.
+/// The identity of an entry: its valid parts.
 #[derive(Default)]
 pub(super) struct Identity {
     pub(super) id: Option<Slug>,
@@ -52,46 +52,46 @@ pub(super) struct Identity {
     pub(super) name: Option<Name>,
 }
 
-/// An entry of the present menu.
+/// An entry of the current menu.
 #[derive(Clone, Copy)]
-pub(super) struct Present<'a> {
+pub(super) struct Current<'a> {
     id: &'a Slug,
     external_code: Option<&'a ExternalCode>,
     name: &'a Name,
 }
 
-/// Where ids are unique: the menu, an item or a group.
+/// The scope within which ids are unique: the menu, an item or a group.
 pub(super) struct Scope<'a> {
-    /// Its entries in the plural, for messages.
+    /// Plural of the scope's entries, for messages.
     pub(super) entries: &'static str,
-    /// What stands before an id in a path of a retired id: `""`, `"item/"` or `"item/group/"`.
+    /// Prefix of the scope's ids in the paths of retired ids: `""`, `"item/"` or `"item/group/"`.
     pub(super) path: String,
-    /// Its entries on the present menu.
-    pub(super) present: Vec<Present<'a>>,
-    /// The paths of the retired ids of the menu.
+    /// Entries of the scope on the current menu.
+    pub(super) current: Vec<Current<'a>>,
+    /// Paths of the menu's retired ids.
     pub(super) retired: &'a HashSet<&'a str>,
 }
 
-/// What identifies an entry that comes back after it left the menu.
+/// The part of an entry that identifies it when it returns to the menu.
 #[derive(Clone, Copy)]
 enum Key<'a> {
     Code(&'a ExternalCode),
     Name(&'a Name),
 }
 
-impl<'a> From<&'a MenuItem> for Present<'a> {
+impl<'a> From<&'a MenuItem> for Current<'a> {
     fn from(item: &'a MenuItem) -> Self {
         Self { id: &item.id, external_code: item.external_code.as_ref(), name: &item.name }
     }
 }
 
-impl<'a> From<&'a OptionGroup> for Present<'a> {
+impl<'a> From<&'a OptionGroup> for Current<'a> {
     fn from(group: &'a OptionGroup) -> Self {
         Self { id: &group.id, external_code: group.external_code.as_ref(), name: &group.name }
     }
 }
 
-impl<'a> From<&'a MenuOption> for Present<'a> {
+impl<'a> From<&'a MenuOption> for Current<'a> {
     fn from(option: &'a MenuOption) -> Self {
         Self { id: &option.id, external_code: option.external_code.as_ref(), name: &option.name }
     }
@@ -105,8 +105,8 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// The hash that generated ids contain. Stored ids contain it: a change would give an entry that comes back another
-    /// id.
+    /// Returns the hash that generated ids contain. Ids in stores contain it, so it must never change: otherwise an
+    /// entry that returns to the menu would get another id.
     fn hash(self) -> String {
         let digest = match self {
             Self::Code(code) => Sha256::digest(format!("code\0{code}")),
@@ -121,13 +121,13 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Returns a name as names are compared: without regard to case (default case folding), width and other compatibility
-/// forms (NFKC), and the amount of white space.
+/// Returns a name in the form in which names are compared: without differences of case (default case folding), of width
+/// and other compatibility forms (NFKC), and of the amount of white space.
 pub(super) fn compared_name(name: &str) -> String {
     let folded = if name.is_ascii() {
         name.to_ascii_lowercase()
     } else {
-        // The order of Unicode's compatibility caseless match (Unicode 16, D146).
+        // The order of steps in Unicode's compatibility caseless match (Unicode 16, D146).
         let canonical: String = name.nfd().collect();
         let folded: String = UniCase::unicode(canonical).to_folded_case().nfkc().collect();
         UniCase::unicode(folded).to_folded_case().nfkc().collect()
@@ -135,7 +135,7 @@ pub(super) fn compared_name(name: &str) -> String {
     folded.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What people can read of a name in an id: its ASCII letters and digits, without accents.
+/// Returns the readable part of a name for an id: the name in its compared form, decomposed and without accents.
 fn readable(name: &Name) -> String {
     compared_name(name.as_str()).nfkd().filter(|character| !is_combining_mark(*character)).collect()
 }
@@ -151,7 +151,7 @@ impl Scope<'_> {
             .collect();
         self.check_unique(stated, &identities, &compared, problems);
         if problems.as_slice().len() == before {
-            self.match_present(stated, &mut identities, &compared, problems);
+            self.match_current(stated, &mut identities, &compared, problems);
         }
         if problems.as_slice().len() == before {
             self.generate(stated, &mut identities, problems);
@@ -159,8 +159,8 @@ impl Scope<'_> {
         identities
     }
 
-    /// Notes every id and external code that stands in two places, and every name that does although one of its entries
-    /// has neither.
+    /// Adds a problem for each id and each external code that occurs twice, and for each name that occurs twice if one
+    /// of its entries has neither.
     fn check_unique(
         &self,
         stated: &[Stated<'_>],
@@ -193,7 +193,7 @@ impl Scope<'_> {
             let Some(bare) = places.iter().copied().find(is_named_only) else { continue };
             for (place, other) in with_other(&places) {
                 let text = format!(
-                    "must be unique among the {entries}, unless each entry of the name has an id or an external_code; {} \
+                    "must be unique among the {entries}, unless each entry with this name has an id or an external_code; {} \
                      has the same name, and {} has neither",
                     stated[other].pointer, stated[bare].pointer
                 );
@@ -202,8 +202,8 @@ impl Scope<'_> {
         }
     }
 
-    /// Gives entries the ids of the present entries that they are.
-    fn match_present(
+    /// Gives each entry that matches a current entry the id of that entry.
+    fn match_current(
         &self,
         stated: &[Stated<'_>],
         identities: &mut [Identity],
@@ -211,24 +211,24 @@ impl Scope<'_> {
         problems: &mut Problems,
     ) {
         let given: HashSet<&Slug> = identities.iter().filter_map(|identity| identity.id.as_ref()).collect();
-        let mut free: Vec<Present<'_>> =
-            self.present.iter().filter(|present| !given.contains(present.id)).copied().collect();
+        let mut free: Vec<Current<'_>> =
+            self.current.iter().filter(|current| !given.contains(current.id)).copied().collect();
 
-        let by_code: HashMap<&ExternalCode, Present<'_>> =
-            free.iter().filter_map(|present| Some((present.external_code?, *present))).collect();
+        let by_code: HashMap<&ExternalCode, Current<'_>> =
+            free.iter().filter_map(|current| Some((current.external_code?, *current))).collect();
         let mut matched = HashSet::new();
         for identity in identities.iter_mut().filter(|identity| identity.id.is_none()) {
-            let present = identity.external_code.as_ref().and_then(|code| by_code.get(code));
-            if let Some(present) = present {
-                identity.id = Some(present.id.clone());
-                matched.insert(present.id);
+            let current = identity.external_code.as_ref().and_then(|code| by_code.get(code));
+            if let Some(current) = current {
+                identity.id = Some(current.id.clone());
+                matched.insert(current.id);
             }
         }
-        free.retain(|present| !matched.contains(present.id));
+        free.retain(|current| !matched.contains(current.id));
 
-        let mut by_name: HashMap<String, Vec<Present<'_>>> = HashMap::new();
-        for present in free {
-            by_name.entry(compared_name(present.name.as_str())).or_default().push(present);
+        let mut by_name: HashMap<String, Vec<Current<'_>>> = HashMap::new();
+        for current in free {
+            by_name.entry(compared_name(current.name.as_str())).or_default().push(current);
         }
         let open = |(place, identity): (usize, &Identity)| {
             identity.id.is_none().then(|| Some((compared[place].as_deref()?, place))).flatten()
@@ -241,12 +241,12 @@ impl Scope<'_> {
         for (name, places) in &places_of {
             for place in places {
                 let code = identities[*place].external_code.as_ref();
-                let fits = |present: &&Present<'_>| code.is_none() || present.external_code.is_none();
-                let fitting: Vec<&Present<'_>> =
+                let fits = |current: &&Current<'_>| code.is_none() || current.external_code.is_none();
+                let fitting: Vec<&Current<'_>> =
                     by_name.get(*name).into_iter().flatten().filter(fits).collect();
                 match (&fitting[..], places.len()) {
                     ([], _) => {}
-                    ([present], 1) => found.push((*place, present.id.clone())),
+                    ([current], 1) => found.push((*place, current.id.clone())),
                     _ => problems.add(format!("{}/name", stated[*place].pointer), self.ambiguous(&fitting)),
                 }
             }
@@ -256,21 +256,21 @@ impl Scope<'_> {
         }
     }
 
-    /// Says that a name does not decide which of the present entries an entry is.
-    fn ambiguous(&self, fitting: &[&Present<'_>]) -> String {
-        let ids: Vec<&str> = fitting.iter().map(|present| present.id.as_str()).collect();
+    /// Returns the problem of a name that fits several entries.
+    fn ambiguous(&self, fitting: &[&Current<'_>]) -> String {
+        let ids: Vec<&str> = fitting.iter().map(|current| current.id.as_str()).collect();
         format!(
-            "does not decide which entry it is: several {entries} have it, in the body or on the present menu ({ids}). \
+            "is ambiguous: several {entries} have this name, in the body or on the current menu ({ids}). \
              State the id of the entry, or a new id",
             entries = self.entries,
             ids = ids.join(", ")
         )
     }
 
-    /// Gives the entries that are new an id. If an id is taken, the hash is lengthened, for each entry that would have
-    /// the id: the order of the entries decides nothing.
+    /// Gives each new entry an id. If an id is taken, all entries that would have it get a longer hash, so that the
+    /// order of the entries makes no difference.
     fn generate(&self, stated: &[Stated<'_>], identities: &mut [Identity], problems: &mut Problems) {
-        let mut taken: HashSet<Slug> = self.present.iter().map(|present| present.id.clone()).collect();
+        let mut taken: HashSet<Slug> = self.current.iter().map(|current| current.id.clone()).collect();
         taken.extend(identities.iter().filter_map(|identity| identity.id.clone()));
         let mut open: Vec<(usize, String, String)> = identities
             .iter()
@@ -303,7 +303,7 @@ impl Scope<'_> {
         for (place, ..) in open {
             problems.add(
                 format!("{}/id", stated[place].pointer),
-                "must be given: every id of this name is taken",
+                "is required: every id that can be generated for this name is taken",
             );
         }
     }
@@ -325,7 +325,7 @@ impl Stated<'_> {
     }
 }
 
-/// Returns the places of each value that has several, in the order of the first of them.
+/// Returns the places of each value that occurs more than once, ordered by first place.
 fn repeated<T: Eq + Hash>(values: impl Iterator<Item = Option<T>>) -> Vec<Vec<usize>> {
     let mut places_of: HashMap<T, Vec<usize>> = HashMap::new();
     for (place, value) in values.enumerate() {
@@ -338,7 +338,7 @@ fn repeated<T: Eq + Hash>(values: impl Iterator<Item = Option<T>>) -> Vec<Vec<us
     repeated
 }
 
-/// Returns each of several places with another one of them.
+/// Returns each of the places together with another one of them.
 fn with_other(places: &[usize]) -> impl Iterator<Item = (usize, usize)> {
     places.iter().enumerate().filter_map(|(index, place)| {
         let other = places.get(usize::from(index == 0))?;
@@ -346,23 +346,24 @@ fn with_other(places: &[usize]) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// Whether the id may have been generated.
+/// Whether the id may be a generated one.
 fn looks_generated(id: &Slug) -> bool {
     let hash = id.as_str().rsplit('-').next().unwrap_or_default();
     (MIN_ID_HASH_LENGTH..=MAX_ID_HASH_LENGTH).contains(&hash.len())
         && hash.bytes().all(|digit| DIGITS.contains(&digit))
 }
 
-impl Present<'_> {
-    /// Whether the id could be generated for another entry than this one.
+impl Current<'_> {
+    /// Whether Dabba could generate this id for another entry.
     fn may_be_of_another(self) -> bool {
         let hash = self.id.as_str().rsplit('-').next().unwrap_or_default();
         looks_generated(self.id) && !Key::new(self.external_code, self.name).hash().starts_with(hash)
     }
 }
 
-/// Returns the retired ids of a menu that follows another: each id without an entry that could be generated for another
-/// entry than its last one. Renaming leads to such ids: the id stays, and contains the hash of the earlier name.
+/// Returns the retired ids of a menu that follows another: each id that has no entry any more and that could be
+/// generated for an entry other than its last one. Renaming leads to such ids: the entry keeps its id, which contains
+/// the hash of the earlier name.
 pub(super) fn retired_after(before: &Menu, after: &Menu) -> Vec<String> {
     let is_present = |path: &str| {
         let mut ids = path.split('/');
@@ -373,7 +374,7 @@ pub(super) fn retired_after(before: &Menu, after: &Menu) -> Vec<String> {
     };
     let mut retired: Vec<String> = before.retired.iter().filter(|path| !is_present(path)).cloned().collect();
     let known: HashSet<String> = retired.iter().cloned().collect();
-    let mut retire = |prefix: &str, entry: Present<'_>| {
+    let mut retire = |prefix: &str, entry: Current<'_>| {
         if !entry.may_be_of_another() {
             return;
         }
@@ -396,12 +397,12 @@ pub(super) fn retired_after(before: &Menu, after: &Menu) -> Vec<String> {
     retired
 }
 
-/// The [path](Scope::path) of an item's option groups.
+/// Returns the [path](Scope::path) of an item's option groups.
 pub(super) fn group_path(item: &Slug) -> String {
     format!("{item}/")
 }
 
-/// The [path](Scope::path) of a group's options.
+/// Returns the [path](Scope::path) of a group's options.
 pub(super) fn option_path(item: &Slug, group: &Slug) -> String {
     format!("{item}/{group}/")
 }
@@ -440,7 +441,7 @@ mod tests {
         }
     }
 
-    /// Stored ids contain these hashes: with others, an entry that comes back would get another id.
+    /// Ids in stores contain these hashes. If the hash changed, an entry that returns to the menu would get another id.
     #[test]
     fn the_hash_of_a_key_never_changes() {
         let (ramen, code) = (Name::new("ＲＡＭＥＮ").unwrap(), ExternalCode::new("PLU 17").unwrap());
@@ -450,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_may_be_of_another_entry_is_known_by_its_hash() {
+    fn an_id_that_could_be_of_another_entry_is_recognized_by_its_hash() {
         let name = Name::new("Ramen").unwrap();
         let own = format!("noodles-{}", &Key::Name(&name).hash()[..12]);
         for (id, may_be) in [
@@ -463,7 +464,7 @@ mod tests {
             ("ramen-012345678i", false),
         ] {
             let id = Slug::new(id).unwrap();
-            let entry = Present { id: &id, external_code: None, name: &name };
+            let entry = Current { id: &id, external_code: None, name: &name };
             assert_eq!(entry.may_be_of_another(), may_be, "{id}");
         }
     }

@@ -1,4 +1,4 @@
-//! What can be asked of an order.
+//! Commands on an order, and the request that places one.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,42 +11,42 @@ use crate::{
     text::Note,
 };
 
-/// What a customer sends to place an order. There is no price in it: the server prices.
+/// A customer's request to place an order. It contains no price, because the server sets the prices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OrderRequest {
-    /// What is ordered.
+    /// Lines of the order.
     pub lines: Vec<CartLine>,
-    /// How it gets to the customer.
+    /// Delivery or collection.
     pub fulfilment: Fulfilment,
-    /// For the courier, or for the staff on collection.
+    /// Tip for the courier; if the customer collects, for the staff.
     #[serde(default)]
     pub tip: Amount,
-    /// How it is paid.
+    /// Payment method.
     pub payment_method: PaymentMethod,
-    /// What the payment provider gave in exchange for the card. Needed for a card, and for nothing else.
+    /// Token that the payment provider issued for the customer's card. Required for a payment by card; absent
+    /// otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment_token: Option<PaymentToken>,
-    /// Whom to ask for.
+    /// Contact person.
     #[serde(default)]
     pub contact: Option<Contact>,
-    /// A wish for the restaurant.
+    /// Note for the restaurant.
     #[serde(default)]
     pub note: Option<Note>,
-    /// The total that the customer was shown. When it is given and the total is another, the order
-    /// is not placed.
+    /// Total that the customer saw. If it differs from the total of the order, the order is not placed.
     #[serde(default)]
     pub expected_total: Option<Amount>,
 }
 
 impl OrderRequest {
-    /// The part that has a price.
+    /// Returns the priced part of the request.
     pub fn cart(&self) -> CartRef<'_> {
         CartRef { lines: &self.lines, fulfilment: self.fulfilment.kind(), tip: self.tip }
     }
 
-    /// What is paid with, by card; `None` when it is paid in cash.
+    /// Returns the token of a payment by card; `None` for a payment in cash.
     pub fn card(&self) -> Result<Option<&PaymentToken>, Problems> {
         match (self.payment_method, &self.payment_token) {
             (PaymentMethod::Cash, None) => Ok(None),
@@ -61,66 +61,67 @@ impl OrderRequest {
     }
 }
 
-/// A command on an order that exists.
+/// A command on an existing order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    /// The payment is certain.
+    /// Confirms the order, because the payment is certain.
     Confirm,
-    /// The restaurant takes the order.
+    /// The restaurant accepts the order.
     Accept {
-        /// In how many minutes the food will be ready.
+        /// Minutes until the food is ready.
         preparation_minutes: u32,
     },
-    /// The restaurant does not take the order.
+    /// The restaurant rejects the order.
     Reject {
-        /// Why.
+        /// Reason for the rejection.
         reason: RejectReason,
-        /// Why, in the restaurant's own words.
+        /// Explanation in the restaurant's own words.
         note: Option<Note>,
-        /// The items of the order that are unavailable, with the reason that names items.
+        /// Unavailable items of the order. Stated only with the reason `item_unavailable`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         items: Vec<UnavailableItem>,
     },
-    /// The food is ready.
+    /// Marks the food as ready.
     MarkReady,
-    /// This courier carries it.
+    /// Assigns a courier to the order.
     AssignCourier {
         /// The courier's account.
         courier_id: AccountId,
-        /// Why an admin steps in. Needed from an admin once the food is picked up; others give none.
+        /// Reason why an admin intervenes. Required from an admin once the food is picked up; other actors give no
+        /// reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<InterventionReason>,
-        /// Why, in the admin's own words.
+        /// Explanation in the admin's own words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
     },
-    /// The courier has the food.
+    /// The courier picks up the food.
     PickUp,
-    /// The customer has the food.
+    /// The customer receives the food.
     Deliver {
-        /// Why an admin steps in. Needed from an admin; others give none.
+        /// Reason why an admin intervenes. Required from an admin; other actors give no reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<InterventionReason>,
-        /// Why, in the admin's own words.
+        /// Explanation in the admin's own words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
     },
-    /// The order ends here.
+    /// Ends the order before its delivery.
     Cancel {
-        /// Why.
+        /// Reason for the cancellation.
         reason: CancelReason,
-        /// Why, in their own words.
+        /// Explanation in the actor's own words.
         note: Option<Note>,
-        /// The items of the order that are unavailable, with the reason that names items.
+        /// Unavailable items of the order. Stated only with the reason `item_unavailable`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         items: Vec<UnavailableItem>,
     },
-    /// The restaurant's time to accept runs out.
+    /// Warns the restaurant that its time to accept is running out.
     Warn,
-    /// What was waited for did not come in time.
+    /// Ends the order, because the payment or the acceptance did not arrive by its deadline.
     Expire,
-    /// The customer gets money back.
+    /// Refunds money to the customer.
     Refund(RefundRequest),
 }
 
@@ -145,7 +146,7 @@ impl Command {
         Self::Deliver { reason: None, note: None }
     }
 
-    /// Which command it is.
+    /// Returns the kind of the command.
     pub const fn kind(&self) -> CommandKind {
         match self {
             Self::Confirm => CommandKind::Confirm,
@@ -163,7 +164,7 @@ impl Command {
     }
 }
 
-/// The name of a command.
+/// The kind of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -197,25 +198,25 @@ named_variants!(CommandKind {
 });
 
 impl CommandKind {
-    /// Whether the command can end an order or moves only its money. Such a command passes however many events
-    /// the order has.
+    /// Whether the command can end an order or moves only its money. Such a command is allowed regardless of the number
+    /// of events of the order.
     pub const fn ends_order(self) -> bool {
         matches!(self, Self::Reject | Self::Deliver | Self::Cancel | Self::Expire | Self::Refund)
     }
 }
 
-/// Why an admin steps in for a courier who has the food.
+/// Reason why an admin intervenes after the courier has picked up the food.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum InterventionReason {
     /// The courier cannot be reached.
     CourierUnreachable,
-    /// The courier cannot go on.
+    /// The courier cannot continue.
     CourierUnable,
     /// The customer confirms that they have the food.
     CustomerConfirmed,
-    /// See the note.
+    /// Another reason, explained in the note.
     Other,
 }
 
@@ -226,7 +227,7 @@ named_variants!(InterventionReason {
     Other => "other",
 });
 
-/// Why an order is cancelled.
+/// Reason for a cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -237,19 +238,19 @@ pub enum CancelReason {
     Duplicate,
     /// The address is wrong or cannot be reached.
     WrongAddress,
-    /// It takes too long.
+    /// The order takes too long.
     TooSlow,
-    /// Something in it cannot be made.
+    /// An item of the order is unavailable.
     ItemUnavailable,
     /// The kitchen had to close.
     KitchenClosed,
-    /// Nobody can carry it.
+    /// No courier is available.
     NoCourier,
     /// The customer cannot be reached.
     CustomerUnreachable,
-    /// It looks like fraud.
+    /// The order looks like fraud.
     SuspectedFraud,
-    /// See the note.
+    /// Another reason, explained in the note.
     Other,
 }
 
@@ -267,7 +268,7 @@ named_variants!(CancelReason {
 });
 
 impl CancelReason {
-    /// The reasons that this actor may give.
+    /// Returns the reasons that this actor may give.
     pub const fn of(actor: &Actor) -> &'static [Self] {
         match actor {
             Actor::Customer { .. } => {
@@ -283,32 +284,32 @@ impl CancelReason {
                 Self::SuspectedFraud,
                 Self::Other,
             ],
-            // Admins act for everybody.
+            // Admins act for everyone.
             Actor::Admin { .. } => Self::ALL,
             Actor::Courier { .. } | Actor::System => &[],
         }
     }
 
-    /// Whether the reason names the items that are unavailable.
+    /// Whether the reason requires the list of unavailable items.
     pub const fn names_items(self) -> bool {
         matches!(self, Self::ItemUnavailable)
     }
 }
 
-/// Why a restaurant does not take an order.
+/// Reason for a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RejectReason {
-    /// Something in it cannot be made.
+    /// An item of the order is unavailable.
     ItemUnavailable,
     /// The kitchen has too much to do.
     TooBusy,
     /// The kitchen closes soon.
     ClosingSoon,
-    /// It cannot be brought to that address.
+    /// The restaurant cannot deliver to the address.
     CannotDeliver,
-    /// See the note.
+    /// Another reason, explained in the note.
     Other,
 }
 
@@ -321,7 +322,7 @@ named_variants!(RejectReason {
 });
 
 impl RejectReason {
-    /// The reasons that this actor may give.
+    /// Returns the reasons that this actor may give.
     pub const fn of(actor: &Actor) -> &'static [Self] {
         match actor {
             Actor::Restaurant { .. } => Self::ALL,
@@ -329,30 +330,30 @@ impl RejectReason {
         }
     }
 
-    /// Whether the reason names the items that are unavailable.
+    /// Whether the reason requires the list of unavailable items.
     pub const fn names_items(self) -> bool {
         matches!(self, Self::ItemUnavailable)
     }
 }
 
-/// Why a customer gets money back.
+/// Reason for a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefundReason {
-    /// Something was missing.
+    /// An item was missing.
     MissingItem,
-    /// Something else was brought.
+    /// The customer received a wrong item.
     WrongItem,
-    /// The food was not good.
+    /// The quality of the food was poor.
     Quality,
-    /// It came too late.
+    /// The order arrived too late.
     Late,
-    /// It never came.
+    /// The order never arrived.
     NotDelivered,
-    /// The order ended before the customer had it.
+    /// The order ended before its delivery.
     OrderEnded,
-    /// See the note.
+    /// Another reason, explained in the note.
     Other,
 }
 

@@ -1,7 +1,7 @@
-//! Checks of a command's content: what it says, whether or not it fits the order's status.
+//! Checks of a command's content, independent of the order's status as far as possible.
 //!
-//! [`decide`](super::decide()) checks this before it asks whether the command was carried out before and
-//! whether it fits the order: what is wrong with a command's content is always reported as such.
+//! [`decide`](super::decide()) checks the content first, and only then whether the command repeats an earlier one and
+//! whether it fits the order. So a problem of the content is reported as such in every status.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use crate::{
     text::{Note, Slug},
 };
 
-/// Maximum number of an order's items that a problem lists.
+/// Maximum number of the order's items that a message lists.
 const MAX_ITEMS_LISTED: usize = 20;
 
 pub(super) fn check_content(
@@ -49,7 +49,10 @@ pub(super) fn check_content(
             if let Actor::Courier { account_id } = actor
                 && account_id != courier_id
             {
-                problems.add("/courier_id", "a courier may assign an order to themselves only");
+                problems.add(
+                    "/courier_id",
+                    "must be the caller's own account; a courier may assign an order only to themselves",
+                );
             }
         }
         Command::Deliver { reason, note } => {
@@ -61,7 +64,7 @@ pub(super) fn check_content(
     problems.into_result().map_err(Rejection::Invalid)
 }
 
-/// Admins say why they step in for a courier, and nobody else gives a reason.
+/// Checks that an admin who intervenes for a courier gives a reason, and that no other actor gives one.
 fn check_intervention(
     reason: Option<InterventionReason>,
     note: Option<&Note>,
@@ -76,23 +79,23 @@ fn check_intervention(
                 .add("/reason", format!("is required from an admin; must be one of {}", names.join(", ")));
         }
         (Actor::Admin { .. }, _) | (_, None) => {}
-        (_, Some(_)) => problems.add("/reason", "only an admin gives a reason; must be absent"),
+        (_, Some(_)) => problems.add("/reason", "must be absent; only an admin gives a reason"),
     }
     if note.is_some() && reason.is_none() {
-        problems.add("/note", "explains a reason; must be absent without one");
+        problems.add("/note", "must be absent without a reason");
     }
 }
 
-/// The reason for an early end.
+/// The reason for an early end of an order.
 struct Reason {
     name: &'static str,
-    /// Whether it names the items that are unavailable.
+    /// Whether the reason requires the list of unavailable items.
     names_items: bool,
-    /// The reasons that the actor may give.
+    /// Reasons that the actor may give.
     allowed: Vec<&'static str>,
 }
 
-/// Checks that the actor may give the reason, and that it names items if, and only if, it is the one that does.
+/// Checks that the actor may give the reason, and that items are named exactly if the reason requires them.
 fn check_early_end(
     order: &Order,
     reason: &Reason,
@@ -104,7 +107,7 @@ fn check_early_end(
     let is_allowed = allowed.contains(name);
     if !is_allowed {
         let allowed = allowed.join(", ");
-        let text = format!("{name} is not a reason that the caller may give; must be one of {allowed}");
+        let text = format!("{name} is not allowed for the caller; must be one of {allowed}");
         problems.add("/reason", text);
     }
     match (names_items, items) {
@@ -112,7 +115,7 @@ fn check_early_end(
         (false, _) => {
             problems.add("/items", format!("only item_unavailable names items; must be absent with {name}"));
         }
-        // If the actor may not give the reason, missing items are no further problem.
+        // If the actor may not give the reason, missing items are not reported as a second problem.
         (true, []) if !is_allowed => {}
         (true, []) => {
             let text = format!("is required with {name}; must name at least one of {}", items_of(order));
@@ -122,7 +125,7 @@ fn check_early_end(
     }
 }
 
-/// Checks the items that an early end names: each in the order, each once, each with an end in the future, if any.
+/// Checks the items that an early end names: each must be in the order, occur once, and end in the future, if it ends.
 fn check_items(order: &Order, items: &[UnavailableItem], now: Timestamp, problems: &mut Problems) {
     let ordered: HashSet<&Slug> = order.details.lines.iter().map(|line| &line.item).collect();
     let recorded = order.closure.as_ref().map_or(&[][..], Closure::items);
@@ -135,14 +138,14 @@ fn check_items(order: &Order, items: &[UnavailableItem], now: Timestamp, problem
         } else if !named.insert(item) {
             problems.add(format!("/items/{index}/item"), format!("{item} must not be named twice"));
         }
-        // A repeated command may state an end that has passed since.
+        // A repeated command may state an end that has passed in the meantime.
         if !recorded.contains(unavailable) {
             problems.check(format!("/items/{index}/until"), check_end(*until, now));
         }
     }
 }
 
-/// The order's items for a message, each once.
+/// Returns the order's items for a message, each once.
 fn items_of(order: &Order) -> String {
     let mut items: Vec<&str> = Vec::new();
     for line in &order.details.lines {

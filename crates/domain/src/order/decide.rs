@@ -1,4 +1,4 @@
-//! From a command to the events that follow from it, or to the reason why not.
+//! Decisions on commands: the events that follow from a command, or the reason why it is refused.
 
 use std::sync::Arc;
 
@@ -22,85 +22,85 @@ use crate::{
     restaurant::Settings,
 };
 
-/// What a command leads to: written in one transaction, or not at all.
+/// Result of a command, written completely in one transaction or not at all.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// The order after the command.
     pub order: Order,
-    /// What happened. Empty when the command had been carried out before.
+    /// New events. Empty if the command was carried out before.
     pub events: Vec<RecordedEvent>,
-    /// Work that follows.
+    /// Tasks that follow from the command.
     pub tasks: Vec<TaskSpec>,
-    /// What goes back to limited stock.
+    /// Quantities that return to limited stock.
     pub stock_returned: Vec<StockDraw>,
-    /// Items that become unavailable with it; one that is unavailable for longer stays so.
+    /// Items that become unavailable. An item that is already unavailable for longer keeps its end.
     pub unavailable: Vec<UnavailableItem>,
 }
 
-/// Work that has to be done later.
+/// A task to be written with the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskSpec {
-    /// What.
+    /// The task.
     pub task: Task,
-    /// When, at the earliest.
+    /// Earliest time at which the task may run.
     pub run_at: Timestamp,
 }
 
-/// Why a command was not carried out. Nothing has changed.
+/// Reason why a command is refused. A refused command changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// The order is not the actor's: they may not even know that it exists.
-    #[error("the order is not theirs")]
+    /// The actor is not a party to the order, and must not learn that it exists.
+    #[error("the caller is not a party to the order")]
     NotTheirs,
-    /// Nobody in the actor's role may ever give this command.
-    #[error("{command} is not for this role; it is for {}", roles(*command))]
+    /// No actor in this role may ever give this command.
+    #[error("{command} is not allowed for this role; allowed for {}", roles(*command))]
     RoleNotAllowed {
         /// The command.
         command: CommandKind,
     },
-    /// The command was carried out before, with other content as far as the order knows;
-    /// [`is_repeat`](super::is_repeat) tells.
-    #[error("the order has been {} already, with other content", done(*command))]
+    /// The command was carried out before. Its content was different, as far as the order shows;
+    /// [`is_repeat`](super::is_repeat) decides with the order's history.
+    #[error("the order has already been {}, with different content", participle(*command))]
     Already {
         /// The command.
         command: CommandKind,
     },
-    /// The command does not fit the order as it is.
+    /// The command is not possible in the current status of the order.
     #[error("{command} is not possible while the order is {status}")]
     IllegalMove {
         /// The command.
         command: CommandKind,
-        /// The status in which the order is.
+        /// Status of the order.
         status: OrderStatus,
     },
-    /// What the command says is not what this actor may say, whatever the order is like.
+    /// The content of the command is invalid for this actor, regardless of the order's status.
     #[error("{0}")]
     Invalid(Problems),
-    /// A refund of nothing, or of more than is left.
+    /// The refund is zero, or more than is left to refund.
     #[error("{}", not_refundable(*refundable))]
     AmountNotRefundable {
-        /// What is left to refund, in minor units.
+        /// Amount that is left to refund, in minor units.
         refundable: Amount,
     },
-    /// More than the restaurant's staff may refund of one order.
-    #[error("the restaurant may refund {limit} of an order at most; an admin may refund more", limit = limit.minor())]
+    /// The refund exceeds the limit up to which the restaurant's staff may refund one order.
+    #[error("the restaurant may refund at most {limit} minor units of an order; an admin may refund more", limit = limit.minor())]
     RefundLimit {
         /// The limit, in minor units.
         limit: Amount,
     },
-    /// A payment by card needs a token, and one in cash has none.
-    #[error("a payment by card needs a token, and one in cash has none")]
+    /// A payment by card requires a token, and a payment in cash must not have one.
+    #[error("payment_token is required for a payment by card and must be absent for a payment in cash")]
     PaymentNotUnderstood,
-    /// The order has as many events as an order may have.
-    #[error("the order has had {MAX_ORDER_VERSION} changes, and takes only commands that end it")]
-    HistoryFull,
-    /// A newer version of Dabba wrote something about the order that this version does not understand. A server of that
-    /// version can carry out what was asked.
+    /// The order has the maximum number of events.
     #[error(
-        "the order was written by a newer version of Dabba, and only a server of that version may change it"
+        "the order has the maximum of {MAX_ORDER_VERSION} events; it accepts only commands that end it, and refunds"
     )]
+    HistoryFull,
+    /// A newer version of Dabba wrote something about the order that this version does not understand. A server of the
+    /// newer version can carry out the command.
+    #[error("a newer version of Dabba wrote this order; only a server of that version may change it")]
     Newer,
-    /// The order's stored history does not hold together.
+    /// The stored history of the order is inconsistent.
     #[error(transparent)]
     History(#[from] HistoryError),
 }
@@ -108,12 +108,12 @@ pub enum Rejection {
 fn not_refundable(refundable: Amount) -> String {
     match refundable.minor() {
         0 => "nothing is left to refund".to_owned(),
-        left => format!("the amount must be from 1 to {left}, which is what is left to refund"),
+        left => format!("the amount must be from 1 to {left} minor units, the amount that is left to refund"),
     }
 }
 
-/// What an order is after a command.
-const fn done(command: CommandKind) -> &'static str {
+/// Returns the participle that describes an order after a command.
+const fn participle(command: CommandKind) -> &'static str {
     match command {
         CommandKind::Confirm => "confirmed",
         CommandKind::Accept => "accepted",
@@ -129,20 +129,19 @@ const fn done(command: CommandKind) -> &'static str {
     }
 }
 
-/// Something that the actor may do with an order now.
+/// An action that the actor may take on an order now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AllowedAction {
     /// The command.
     pub command: CommandKind,
-    /// Until when; no limit, when absent.
+    /// Time until which the command is possible. Absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
 }
 
-/// Places an order that has been priced. `system` events follow at once where nothing has to be
-/// waited for: an order paid in cash is confirmed, and so is an order by card whose total is zero. Any other
-/// order by card, with `card`, has until its payment deadline to be authorized.
+/// Places a priced order. An order in cash is confirmed at once by the system, and so is an order by card whose total
+/// is zero. Any other order by card needs `card`, and must be authorized by its payment deadline.
 pub fn place(
     id: OrderId,
     details: OrderDetails,
@@ -180,15 +179,21 @@ pub fn place(
     Ok(decision)
 }
 
-/// Decides on a command. `settings` are those of the order's restaurant.
+/// Decides on a command. `settings` are the settings of the order's restaurant.
 ///
-/// A command that was carried out before with the same content, by whomever, is answered with a decision
-/// without events. The order of the checks is: is the order theirs, is the command for their role and for such an
-/// order, may they say what it says, is it done, does it fit the order.
-/// Nothing is decided on an order of which a newer version of Dabba wrote something ([`Rejection::Newer`]).
+/// If the command was carried out before with the same content, by any actor, the decision contains no events.
 ///
-/// An actor who may not see the order is refused with [`Rejection::NotTheirs`] whatever the command says. The one
-/// command that succeeds for them is that of a courier who takes a free order.
+/// The checks run in this order:
+/// 1. Is the actor a party to the order?
+/// 2. May the actor's role give the command for such an order?
+/// 3. Is the content valid for the actor?
+/// 4. Was the command carried out before?
+/// 5. Does the command fit the order's status?
+///
+/// If a newer version of Dabba wrote something about the order, `decide` refuses every command ([`Rejection::Newer`]).
+///
+/// An actor who may not see the order gets [`Rejection::NotTheirs`], regardless of the content. One command of such an
+/// actor succeeds: a courier may take a free order.
 pub fn decide(
     order: &Order,
     command: &Command,
@@ -200,12 +205,12 @@ pub fn decide(
     if order.is_newer {
         return Err(Rejection::Newer);
     }
-    if !could_have(order, command.kind(), actor) {
+    if !may_ever_give(order, command.kind(), actor) {
         return Err(Rejection::IllegalMove { command: command.kind(), status: order.status });
     }
     if let Err(invalid) = check_content(order, command, actor, now) {
-        // What is wrong would tell that the order is there.
-        return Err(if is_theirs(order, actor) { invalid } else { Rejection::NotTheirs });
+        // A problem of the content would reveal that the order exists.
+        return Err(if is_party(order, actor) { invalid } else { Rejection::NotTheirs });
     }
     match repeat(order, command, actor) {
         Repeat::Same => return Ok(Decision::unchanged(order)),
@@ -213,7 +218,7 @@ pub fn decide(
         Repeat::Not => {}
     }
     permit(order, command.kind(), actor)?;
-    check_room(order, command.kind())?;
+    check_event_limit(order, command.kind())?;
     let mut decision = Decision::unchanged(order);
     match command {
         Command::Confirm if order.awaits_payment() => {
@@ -222,7 +227,7 @@ pub fn decide(
         Command::Confirm => decision.confirm(settings.acceptance_deadline(), now)?,
         Command::Accept { preparation_minutes } => decision.accept(actor, *preparation_minutes, now)?,
         Command::Reject { reason, note, items } => {
-            let stock_returned = decision.return_stock_but(items);
+            let stock_returned = decision.return_stock_except(items);
             let (reason, note, items) = (*reason, note.clone(), items.clone());
             decision.record(actor, now, Event::Rejected { reason, note, items, stock_returned })?;
             decision.unwind_payment(actor, now)?;
@@ -241,7 +246,7 @@ pub fn decide(
             }
         }
         Command::Cancel { reason, note, items } => {
-            let stock_returned = decision.return_stock_but(items);
+            let stock_returned = decision.return_stock_except(items);
             let (reason, note, items) = (*reason, note.clone(), items.clone());
             let borne_by = bearer_of_cancellation(order, actor);
             decision.record(
@@ -269,10 +274,10 @@ pub fn decide(
     Ok(decision)
 }
 
-/// What `actor` may do with the order now, in the order of the lifecycle.
+/// Returns the actions that `actor` may take on the order now, in the order of the lifecycle.
 ///
-/// `refund_limit` is the restaurant's; it matters to its staff only. `decide` refuses a command that is
-/// listed only for its content (an amount, a courier).
+/// `refund_limit` is the limit of the order's restaurant and matters only to its staff. `decide` refuses a listed
+/// action only because of its content (an amount, a courier).
 pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Vec<AllowedAction> {
     if order.is_newer {
         return Vec::new();
@@ -281,10 +286,12 @@ pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Ve
         .iter()
         .copied()
         .filter(|command| check_party(order, *command, actor).is_ok())
-        .filter(|command| permit(order, *command, actor).is_ok() && check_room(order, *command).is_ok())
+        .filter(|command| {
+            permit(order, *command, actor).is_ok() && check_event_limit(order, *command).is_ok()
+        })
         .filter(|command| match command {
             CommandKind::Refund => refundable_by(order, actor, refund_limit) > Amount::ZERO,
-            // Who carries the order already has nothing to take over.
+            // The courier who already carries the order has nothing to take over.
             CommandKind::AssignCourier => !Who::AssignedCourier.is(actor, order),
             CommandKind::Confirm => !order.awaits_payment(),
             _ => true,
@@ -299,18 +306,18 @@ pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Ve
         .collect()
 }
 
-/// Whether the actor takes a free order: one that is delivered, is in a status in which a courier may take it, and
-/// has room for the event. Any other order is not for couriers who do not carry it to know of.
-fn claims(order: &Order, command: CommandKind, actor: &Actor) -> bool {
+/// Whether the actor is a courier who may take this free order: the order is for delivery, is in a status in which a
+/// courier may take it, and has room for the event. Any other order stays hidden from couriers who do not carry it.
+fn may_claim(order: &Order, command: CommandKind, actor: &Actor) -> bool {
     command == CommandKind::AssignCourier
         && matches!(actor, Actor::Courier { .. })
         && permit(order, command, actor).is_ok()
-        && check_room(order, command).is_ok()
+        && check_event_limit(order, command).is_ok()
 }
 
-/// Checks that the order is the actor's, and the command one for their role.
+/// Checks that the actor is a party to the order, and that the actor's role may give the command.
 fn check_party(order: &Order, command: CommandKind, actor: &Actor) -> Result<(), Rejection> {
-    if !is_theirs(order, actor) && !claims(order, command, actor) {
+    if !is_party(order, actor) && !may_claim(order, command, actor) {
         return Err(Rejection::NotTheirs);
     }
     if !rules_of(command).any(|rule| rule.who.iter().any(|who| who.has_role_of(actor))) {
@@ -319,7 +326,7 @@ fn check_party(order: &Order, command: CommandKind, actor: &Actor) -> Result<(),
     Ok(())
 }
 
-/// Asks the lifecycle table.
+/// Checks the command against the lifecycle table.
 fn permit(order: &Order, command: CommandKind, actor: &Actor) -> Result<(), Rejection> {
     if rules_for(order, command, actor).any(|rule| rule.from.contains(&order.status)) {
         return Ok(());
@@ -331,13 +338,12 @@ fn permit(order: &Order, command: CommandKind, actor: &Actor) -> Result<(), Reje
     }
 }
 
-/// Whether the actor may give such a command in some status. To repeat a command, one must have been able to
-/// give it.
-fn could_have(order: &Order, command: CommandKind, actor: &Actor) -> bool {
+/// Whether the actor may give the command for such an order in some status. Only such an actor may repeat the command.
+fn may_ever_give(order: &Order, command: CommandKind, actor: &Actor) -> bool {
     rules_for(order, command, actor).next().is_some()
 }
 
-/// The rules of a command that name the actor, for such an order.
+/// Returns the rules of the command that apply to the actor and to the order's kind of fulfilment.
 fn rules_for<'a>(
     order: &'a Order,
     command: CommandKind,
@@ -349,16 +355,16 @@ fn rules_for<'a>(
     })
 }
 
-/// Checks that an order with so many events takes such a command.
-fn check_room(order: &Order, command: CommandKind) -> Result<(), Rejection> {
+/// Checks that an order with this number of events still accepts the command.
+fn check_event_limit(order: &Order, command: CommandKind) -> Result<(), Rejection> {
     if order.version >= MAX_ORDER_VERSION && !command.ends_order() {
         return Err(Rejection::HistoryFull);
     }
     Ok(())
 }
 
-/// Whether the actor is a party to the order, and so may see it.
-pub(crate) fn is_theirs(order: &Order, actor: &Actor) -> bool {
+/// Whether the actor is a party to the order. Only parties may see it.
+pub(crate) fn is_party(order: &Order, actor: &Actor) -> bool {
     [Who::Customer, Who::Restaurant, Who::AssignedCourier, Who::Admin, Who::System]
         .into_iter()
         .any(|who| who.is(actor, order))
@@ -367,22 +373,23 @@ pub(crate) fn is_theirs(order: &Order, actor: &Actor) -> bool {
 impl Order {
     /// Whether `actor` may see this order (I9).
     pub fn is_visible_to(&self, actor: &Actor) -> bool {
-        is_theirs(self, actor)
+        is_party(self, actor)
     }
 
-    /// Whether it cannot go on before a payment provider says that the money is set aside.
+    /// Whether the order needs an authorization by the payment provider before it can be confirmed.
     pub fn awaits_payment(&self) -> bool {
         self.status == OrderStatus::Created && self.details.needs_provider()
     }
 
-    /// From when on the restaurant can be warned that its time runs out, while it has to accept.
+    /// Returns the time from which the restaurant can be warned that its time to accept is running out; `None` unless
+    /// the order waits for the restaurant.
     pub fn warning_time(&self, settings: &Settings) -> Option<Timestamp> {
         let deadline = self.acceptance_deadline.filter(|_| self.status == OrderStatus::Confirmed)?;
         let lead = warning_lead(settings.acceptance_deadline());
         Some(deadline.checked_sub(lead).unwrap_or(Timestamp::MIN))
     }
 
-    /// Until when something has to happen, or the order expires.
+    /// Returns the deadline at which the order expires, if it has one in its current status.
     pub fn deadline(&self) -> Option<Timestamp> {
         match self.status {
             OrderStatus::Created => self.details.payment_deadline,
@@ -392,14 +399,15 @@ impl Order {
     }
 }
 
-/// How long before its acceptance deadline a restaurant is warned that has so much time to accept.
+/// Returns the lead time of the warning before the acceptance deadline, for a restaurant with this time to accept.
 fn warning_lead(time_to_accept: SignedDuration) -> SignedDuration {
     SignedDuration::from_secs(i64::from(MAX_WARNING_LEAD_SECONDS)).min(time_to_accept / 2)
 }
 
-/// Who bears what is refunded because an order is cancelled, whether its payment is captured before or after.
-/// Where nothing was cooked, and where the restaurant gives up what it has begun, the sale is undone. Where an
-/// admin cancels what the restaurant has begun, the restaurant is paid for its work.
+/// Returns who bears the refund that follows from a cancellation, whether the payment is captured before or after it.
+/// If the kitchen has not begun, or if the restaurant itself cancels after it has begun, everyone bears the refund and
+/// the sale is undone. If an admin cancels after the kitchen has begun, the platform bears the refund and the
+/// restaurant is paid for its work.
 fn bearer_of_cancellation(order: &Order, actor: &Actor) -> RefundBearer {
     let is_begun = !matches!(order.status, OrderStatus::Created | OrderStatus::Confirmed);
     match actor {
@@ -408,13 +416,13 @@ fn bearer_of_cancellation(order: &Order, actor: &Actor) -> RefundBearer {
     }
 }
 
-/// `duration` after `now`; the last moment there is, when that is beyond it.
+/// Returns `now` plus `duration`, limited to the last possible moment.
 fn after(now: Timestamp, duration: SignedDuration) -> Timestamp {
     now.checked_add(duration).unwrap_or(Timestamp::MAX)
 }
 
 impl Decision {
-    /// That nothing follows: the order stays as it is.
+    /// Returns the decision that changes nothing.
     pub fn unchanged(order: &Order) -> Self {
         Self::of(order.clone())
     }
@@ -429,13 +437,13 @@ impl Decision {
         }
     }
 
-    /// Adds work that is to be done from then on.
+    /// Adds tasks that become due at `run_at`.
     pub(super) fn tasks_at(&mut self, run_at: Timestamp, tasks: impl IntoIterator<Item = Task>) {
         self.tasks.extend(tasks.into_iter().map(|task| TaskSpec { task, run_at }));
     }
 
     pub(super) fn record(&mut self, actor: &Actor, now: Timestamp, event: Event) -> Result<(), Rejection> {
-        // Time never runs backwards within an order, even where a server's clock does.
+        // Time never runs backwards within an order, even if the clock of a server does.
         let at = now.max(self.order.updated_at);
         let version = self.order.version + 1;
         let recorded = RecordedEvent { order_id: self.order.id, version, at, actor: *actor, event };
@@ -450,7 +458,7 @@ impl Decision {
         now: Timestamp,
     ) -> Result<(), Rejection> {
         let acceptance_deadline = after(now, time_to_accept);
-        // The warning is followed by the expiry.
+        // The task of the warning later adds the task of the expiry.
         self.tasks_at(after(now, time_to_accept - warning_lead(time_to_accept)), [Task::WarnUnaccepted]);
         self.record(&Actor::System, now, Event::Confirmed { acceptance_deadline })
     }
@@ -475,14 +483,15 @@ impl Decision {
         self.unwind_payment(actor, now)
     }
 
-    /// Gives back what the order took from limited stock, unless the food has been begun. Answers whether anything
-    /// went back.
+    /// Adds the order's draws from limited stock to the returned stock, unless the kitchen has begun. Returns whether any
+    /// stock is returned.
     pub(super) fn return_stock(&mut self) -> bool {
-        self.return_stock_but(&[])
+        self.return_stock_except(&[])
     }
 
-    /// The same, but for items that are not there. They become unavailable, also when the food has been begun.
-    fn return_stock_but(&mut self, unavailable: &[UnavailableItem]) -> bool {
+    /// Same as `return_stock`, but keeps the draws of unavailable items, and marks these items as unavailable, even if the
+    /// kitchen has begun.
+    fn return_stock_except(&mut self, unavailable: &[UnavailableItem]) -> bool {
         self.unavailable.extend_from_slice(unavailable);
         if matches!(self.order.status, OrderStatus::Created | OrderStatus::Confirmed) {
             let is_there = |draw: &&StockDraw| unavailable.iter().all(|named| named.item != draw.item);

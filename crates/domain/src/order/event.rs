@@ -1,4 +1,4 @@
-//! What has happened to an order, and the only function that changes its state.
+//! Events of an order, and the only function that changes an order's state.
 
 use std::sync::Arc;
 
@@ -15,162 +15,161 @@ use crate::{
     text::Note,
 };
 
-/// Something that happened to an order. Events are never changed; to know an order is to know
-/// its events.
+/// An event of an order. Events never change, and together they determine the state of the order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OrderEvent))]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum Event {
-    /// It was placed. Always the first event, and only the first.
+    /// The order was placed. This is always the first event, and only the first.
     Placed(Arc<OrderDetails>),
-    /// Its payment is certain.
+    /// The payment is certain.
     Confirmed {
-        /// Until when the restaurant has to accept.
+        /// Deadline by which the restaurant must accept.
         acceptance_deadline: Timestamp,
     },
-    /// The restaurant took it.
+    /// The restaurant accepted the order.
     Accepted {
-        /// In how many minutes the food will be ready, counted from the event.
+        /// Minutes until the food is ready, counted from the event.
         preparation_minutes: u32,
-        /// When that is.
+        /// Time at which the food should be ready.
         ready_by: Timestamp,
     },
-    /// The restaurant did not take it.
+    /// The restaurant rejected the order.
     Rejected {
-        /// Why.
+        /// Reason for the rejection.
         reason: RejectReason,
-        /// Why, in the restaurant's own words.
+        /// Explanation in the restaurant's own words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
-        /// The items that were unavailable. Their stock did not go back. Absent in events that were recorded before
-        /// items were named.
+        /// Items that were unavailable. Their stock was not returned. Absent in events recorded before such items were
+        /// named.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         items: Vec<UnavailableItem>,
-        /// Whether what it took from stock went back.
+        /// Whether the order's stock was returned.
         stock_returned: bool,
     },
     /// The food is ready.
     MarkedReady,
-    /// A courier will carry it.
+    /// A courier was assigned to the order.
     CourierAssigned {
         /// The courier's account.
         courier_id: AccountId,
-        /// Why an admin assigned them, where the admin had to say so.
+        /// Reason why an admin assigned the courier. Present if the admin had to give one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<InterventionReason>,
-        /// Why, in the admin's own words.
+        /// Explanation in the admin's own words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
     },
-    /// The courier has the food.
+    /// The courier picked up the food.
     PickedUp,
-    /// The customer has the food.
+    /// The customer received the food.
     Delivered {
-        /// Why an admin says so, and not who carried it or handed it over.
+        /// Reason of an admin who reported the delivery instead of the courier or the restaurant.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<InterventionReason>,
-        /// Why, in the admin's own words.
+        /// Explanation in the admin's own words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
     },
-    /// It was cancelled.
+    /// The order was cancelled.
     Cancelled {
-        /// Why.
+        /// Reason for the cancellation.
         reason: CancelReason,
-        /// Why, in their own words.
+        /// Explanation in the actor's own words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
-        /// The items that were unavailable. Their stock did not go back. Absent in events that were recorded before
-        /// items were named.
+        /// Items that were unavailable. Their stock was not returned. Absent in events recorded before such items were
+        /// named.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         items: Vec<UnavailableItem>,
-        /// Whether what it took from stock went back.
+        /// Whether the order's stock was returned.
         stock_returned: bool,
-        /// Who bears what is refunded because of it, also when the payment is captured only later. Absent when
-        /// everyone bears it.
+        /// Bearer of the refunds that follow from the cancellation, even if the payment is captured only later. Absent:
+        /// everyone bears them.
         #[serde(
             default = "RefundBearer::of_an_early_end",
             skip_serializing_if = "RefundBearer::is_of_an_early_end"
         )]
         borne_by: RefundBearer,
     },
-    /// The restaurant's time to accept runs out.
+    /// The restaurant was warned that its time to accept is running out.
     AcceptanceDue {
-        /// Until when it has to accept.
+        /// Deadline by which the restaurant must accept.
         acceptance_deadline: Timestamp,
     },
-    /// Something was waited for in vain.
+    /// The order expired, because the payment or the acceptance did not arrive by its deadline.
     Expired {
-        /// For what.
+        /// What the order was waiting for.
         #[serde(default)]
         waited_for: Awaited,
-        /// Whether what it took from stock went back.
+        /// Whether the order's stock was returned.
         stock_returned: bool,
     },
-    /// The money was collected.
+    /// The payment was captured.
     PaymentCaptured {
-        /// How much.
+        /// Captured amount.
         amount: Amount,
     },
-    /// The payment provider has set the money aside.
+    /// The payment provider authorized the payment.
     PaymentAuthorized {
-        /// What the provider calls the payment.
+        /// The payment provider's id of the payment.
         reference: PaymentReference,
     },
-    /// The payment did not come about. An order that waits for it ends by that.
+    /// The payment failed. An order that was waiting for the payment ends with this event.
     PaymentFailed {
-        /// Why.
+        /// Reason for the failure.
         reason: DeclineReason,
-        /// Whether what it took from stock went back.
+        /// Whether the order's stock was returned.
         stock_returned: bool,
     },
-    /// The money that was set aside is free again, or never was.
+    /// The authorization was voided, or the payment was never authorized.
     PaymentVoided,
-    /// The payment provider is to give the customer money back.
+    /// A refund was requested from the payment provider.
     RefundRequested(Refund),
-    /// The payment provider refused to.
+    /// The payment provider refused the refund.
     RefundFailed {
-        /// Which of the order's refunds it is.
+        /// Number of the refund within the order.
         #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
         number: RefundNumber,
-        /// Why. Absent in events that were recorded before reasons were.
+        /// Reason for the failure. Absent in events recorded before reasons were recorded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<RefundFailureReason>,
     },
-    /// The customer got money back.
+    /// The customer received a refund.
     Refunded(Refund),
-    /// The customer has their bank take money back. It cannot be refunded until that is decided.
+    /// The customer opened a chargeback at their bank. Its amount cannot be refunded until the chargeback is decided.
     ChargebackOpened(Refund),
-    /// A chargeback was decided for the customer: the customer keeps the money.
+    /// The chargeback was decided in the customer's favour: the customer keeps the money.
     ChargebackLost {
-        /// Which of the order's refunds stands for it.
+        /// Number of the refund that represents the chargeback.
         #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
         number: RefundNumber,
     },
-    /// A chargeback was decided against the customer: the money is here again.
+    /// The chargeback was decided against the customer: the platform has the money again.
     ChargebackWon {
-        /// Which of the order's refunds stands for it.
+        /// Number of the refund that represents the chargeback.
         #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
         number: RefundNumber,
     },
-    /// The payment provider authorized or captured another amount or currency than was agreed. Says nothing about
-    /// what the order costs.
+    /// The payment provider authorized or captured another amount or currency than agreed. The amounts of the order do
+    /// not change.
     PaymentDiffers {
-        /// Which of the two.
+        /// The step that differs: authorization or capture.
         step: PaymentStep,
-        /// How much the provider authorized or captured.
+        /// Amount that the provider authorized or captured.
         money: Money,
     },
     /// A refund failed after the payment provider had reported it as made. The amount can be refunded again.
     RefundReversed {
-        /// Which of the order's refunds it is.
+        /// Number of the refund within the order.
         #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
         number: RefundNumber,
-        /// Why.
+        /// Reason for the failure.
         reason: RefundFailureReason,
     },
-    /// An event that a newer version of Dabba recorded, as it is stored. It is shown and passed on, and nobody decides
-    /// on an order that has one.
+    /// An event recorded by a newer version of Dabba, in its stored form. It is shown and passed on. An order with such
+    /// an event accepts no decisions.
     #[serde(skip_deserializing, untagged)]
     #[cfg_attr(feature = "openapi", schema(skip))]
     Unknown(UnknownEvent),
@@ -179,16 +178,16 @@ pub enum Event {
 /// An event whose type this version of Dabba does not know.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct UnknownEvent {
-    /// Its name.
+    /// Name of the event.
     #[serde(rename = "type")]
     pub name: Arc<str>,
-    /// Its content. Absent for an event that is only a name.
+    /// Content of the event. Absent for an event without content.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<serde_json::Value>,
 }
 
 impl Event {
-    /// Returns whether this version of Dabba knows an event of this name.
+    /// Returns whether this version of Dabba knows an event with this name.
     pub fn is_known(name: &str) -> bool {
         Self::NAMES.contains(&name)
     }
@@ -203,7 +202,7 @@ impl Event {
         Self::CourierAssigned { courier_id, reason: None, note: None }
     }
 
-    /// Returns what of an order's draws from limited stock the event gave back.
+    /// Returns the draws from limited stock that the event returned, out of all draws of the order.
     pub fn stock_given_back<'a>(&'a self, drawn: &'a [StockDraw]) -> impl Iterator<Item = &'a StockDraw> {
         let (is_any, kept) = match self {
             Self::Rejected { stock_returned, items, .. } | Self::Cancelled { stock_returned, items, .. } => {
@@ -217,7 +216,7 @@ impl Event {
         drawn.iter().filter(move |draw| is_any && kept.iter().all(|kept| kept.item != draw.item))
     }
 
-    /// The event's name, as in its JSON.
+    /// Returns the event's name, as in its JSON form.
     pub fn name(&self) -> &str {
         match self {
             Self::Unknown(unknown) => &unknown.name,
@@ -229,10 +228,10 @@ impl Event {
 macro_rules! named_events {
     ($($event:pat => $name:literal,)*) => {
         impl Event {
-            /// The names of the events that this version of Dabba knows.
+            /// Names of the events that this version of Dabba knows.
             pub const NAMES: &[&str] = &[$($name),*];
 
-            /// The name of an event that this version of Dabba knows; `None` of any other.
+            /// Returns the name of an event that this version of Dabba knows; `None` for any other event.
             pub const fn known_name(&self) -> Option<&'static str> {
                 Some(match self {
                     $($event => $name,)*
@@ -274,17 +273,17 @@ named_events! {
 pub struct RecordedEvent {
     /// The order.
     pub order_id: OrderId,
-    /// Its place in the order's history, from 1 without a gap.
+    /// Number of the event in the order's history, from 1 without gaps.
     pub version: Version,
-    /// When it happened.
+    /// Time of the event.
     pub at: Timestamp,
-    /// Who made it happen.
+    /// Actor that caused the event.
     pub actor: Actor,
-    /// What happened.
+    /// The event.
     pub event: Event,
 }
 
-/// A history that no order can have: damage in a store, or a defect.
+/// A history that no order can have, because of damage in a store or a defect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("order {order_id}: event {version} ({event}) cannot follow version {after}")]
 pub struct HistoryError {
@@ -292,16 +291,16 @@ pub struct HistoryError {
     pub order_id: OrderId,
     /// The number of the event that does not fit.
     pub version: Version,
-    /// Its name.
+    /// Name of the event.
     pub event: String,
-    /// The version before it; 0 when there is no order yet.
+    /// Version before the event; 0 if there is no order yet.
     pub after: Version,
 }
 
-/// The order after an event: the only way an order's state changes.
+/// Returns the order after an event. This is the only way in which an order's state changes.
 ///
-/// Says nothing about whether the event was allowed; that was decided before it was recorded. It
-/// does refuse an event out of sequence.
+/// `evolve` does not check whether the event was allowed; that was decided before the event was recorded. It refuses an
+/// event that is out of sequence.
 pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, HistoryError> {
     let misfit = |after| HistoryError {
         order_id: recorded.order_id,
@@ -365,7 +364,7 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
         }
         Event::RefundReversed { number, reason } => {
             let version = order.version;
-            order.take_back(*number, Some(*reason)).ok_or_else(|| misfit(version))?;
+            order.reverse_refund(*number, Some(*reason)).ok_or_else(|| misfit(version))?;
         }
         Event::Refunded(refund) => {
             let version = order.version;
@@ -387,7 +386,7 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
 }
 
 fn placed(recorded: &RecordedEvent, details: &Arc<OrderDetails>) -> Order {
-    // Of a total of zero by card, everything is collected from the start.
+    // If the total of an order by card is zero, the payment counts as captured from the start.
     let is_settled = details.payment_method == PaymentMethod::Card && !details.needs_provider();
     Order {
         id: recorded.order_id,
@@ -412,14 +411,14 @@ fn placed(recorded: &RecordedEvent, details: &Arc<OrderDetails>) -> Order {
 fn close(order: &mut Order, closure: Closure) {
     order.status = OrderStatus::Cancelled;
     order.closure = Some(closure);
-    // A payment by card may be under way; what became of it, the provider says.
+    // A payment by card may be in progress. The payment provider reports its result.
     let nothing_under_way = order.details.payment_method == PaymentMethod::Cash;
     if nothing_under_way && order.payment_status == PaymentStatus::Pending {
         order.payment_status = PaymentStatus::Voided;
     }
 }
 
-/// The order that a history makes; `None` for an empty one.
+/// Returns the order that results from a history; `None` for an empty history.
 pub fn fold<'a>(history: impl IntoIterator<Item = &'a RecordedEvent>) -> Result<Option<Order>, HistoryError> {
     history.into_iter().try_fold(None, |order, recorded| evolve(order, recorded).map(Some))
 }

@@ -1,10 +1,9 @@
-//! What happens at the payment provider without Dabba: refunds in its dashboard, chargebacks, and payments of another
-//! amount or currency than was agreed.
+//! Changes at the payment provider without Dabba: refunds in its dashboard, chargebacks, and payments of another amount
+//! or currency than agreed.
 //!
-//! Dabba records these facts and asks a person to look at them. Money that the customer has, or may get by an open
-//! chargeback, cannot be refunded by Dabba as well. The platform bears what goes back without Dabba, because only the
-//! platform has access to the provider's account; a correction between platform and restaurant is made outside of
-//! Dabba.
+//! Dabba records these changes and creates a review for an admin. Dabba does not refund money that the customer already
+//! has, or may get from an open chargeback. The platform bears money that goes back without Dabba, because only the
+//! platform has access to the provider's account. A correction between platform and restaurant is made outside Dabba.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::{Actor, Amount, Money, Timestamp};
 
-/// A step of a payment that can be of another amount than was agreed.
+/// Step of a payment whose amount may differ from the agreed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -26,21 +25,21 @@ pub enum PaymentStep {
     Captured,
 }
 
-/// How far a chargeback is.
+/// State of a chargeback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChargebackOutcome {
-    /// It is not decided.
+    /// The chargeback is not decided yet.
     Open,
     /// The customer keeps the money.
     Lost,
-    /// The money is here again.
+    /// The platform has the money again.
     Won,
 }
 
 impl Decision {
-    /// Records a refund that somebody made at the provider. One that is known changes nothing.
-    pub(super) fn refunded_elsewhere(
+    /// Records a refund made at the provider. A refund that is already recorded changes nothing.
+    pub(super) fn refunded_at_provider(
         &mut self,
         reference: &PaymentReference,
         money: Money,
@@ -55,8 +54,8 @@ impl Decision {
         self.record(&Actor::System, now, Event::Refunded(refund))
     }
 
-    /// Records that a refund failed that somebody had made at the provider.
-    pub(super) fn failed_elsewhere(
+    /// Records that a refund made at the provider failed.
+    pub(super) fn provider_refund_failed(
         &mut self,
         reference: &PaymentReference,
         reason: RefundFailureReason,
@@ -71,8 +70,8 @@ impl Decision {
         }
     }
 
-    /// Records how far a chargeback is. It is opened once, then lost or won once, and may still be won after it was
-    /// lost; whatever else is reported is late.
+    /// Records the state of a chargeback. A chargeback is opened once, then lost or won once, and may still be won
+    /// after it was lost. Any other report is late and changes nothing.
     pub(super) fn charged_back(
         &mut self,
         reference: &PaymentReference,
@@ -103,7 +102,7 @@ impl Decision {
         }
     }
 
-    /// Records that the provider authorized or captured something else than was agreed.
+    /// Records that the provider authorized or captured another amount or currency than agreed.
     pub(super) fn differs(
         &mut self,
         step: PaymentStep,
@@ -134,16 +133,16 @@ impl Decision {
 }
 
 impl Order {
-    /// Takes a refund as paid, whether it was asked for before or not. `None` where the amounts leave their range.
+    /// Marks a refund as paid, whether it was requested before or not. Returns `None` if an amount is out of range.
     pub(super) fn pay_refund(&mut self, refund: &Refund) -> Option<()> {
         match self.refunds.iter_mut().find(|state| state.refund.number == refund.number) {
             Some(state) => state.status = RefundStatus::Paid,
             None => self.refunds.push(RefundState::new(RefundStatus::Paid, refund.clone())),
         }
-        self.has_back(refund.amount)
+        self.add_refunded(refund.amount)
     }
 
-    /// Takes a chargeback as lost. `None` where there is no such chargeback.
+    /// Marks a chargeback as lost. Returns `None` if there is no such open chargeback.
     pub(super) fn lose_chargeback(&mut self, number: RefundNumber) -> Option<()> {
         let state = self.refunds.iter_mut().find(|state| state.refund.number == number)?;
         if state.status != RefundStatus::Pending {
@@ -151,32 +150,33 @@ impl Order {
         }
         state.status = RefundStatus::Paid;
         let amount = state.refund.amount;
-        self.has_back(amount)
+        self.add_refunded(amount)
     }
 
-    /// Takes a chargeback as won, also one that was lost. `None` where there is no such chargeback.
+    /// Marks a chargeback as won, even if it was lost before. Returns `None` if there is no such chargeback.
     pub(super) fn win_chargeback(&mut self, number: RefundNumber) -> Option<()> {
         let state = self.refunds.iter_mut().find(|state| state.refund.number == number)?;
         match state.status {
             RefundStatus::Pending => state.status = RefundStatus::Reversed,
-            RefundStatus::Paid => return self.take_back(number, None),
+            RefundStatus::Paid => return self.reverse_refund(number, None),
             RefundStatus::Failed | RefundStatus::Reversed => return None,
         }
         Some(())
     }
 
-    /// What the customer has back of what was captured, where some of it went back without Dabba: nobody asks then
-    /// what is left, so all of it together may be more. `None` where all refunds are Dabba's own.
-    pub(super) fn recounted(&self) -> Option<Amount> {
+    /// Returns the refunded part of the captured amount, recomputed from all refunds, if some money went back without
+    /// Dabba. The provider does not limit such refunds to what is left here, so their sum may exceed the captured
+    /// amount. Returns `None` if Dabba made all refunds.
+    pub(super) fn recomputed_refunded(&self) -> Option<Amount> {
         self.refunds.iter().find(|state| state.refund.external.is_some())?;
         let paid = self.refunds.iter().filter(|state| state.status == RefundStatus::Paid);
         let sum = Amount::sum(paid.map(|state| state.refund.amount));
         Some(sum.map_or(self.captured, |sum| sum.min(self.captured)))
     }
 
-    /// The customer has so much more back. While the food is on its way, the order goes on.
-    fn has_back(&mut self, amount: Amount) -> Option<()> {
-        self.refunded = match self.recounted() {
+    /// Adds a refunded amount. An order that is still on its way keeps its status.
+    fn add_refunded(&mut self, amount: Amount) -> Option<()> {
+        self.refunded = match self.recomputed_refunded() {
             Some(refunded) => refunded,
             None => self.refunded.plus(amount).ok()?,
         };

@@ -1,7 +1,6 @@
-//! The lifecycle table: which command, in which status, by whom, and where it leads.
+//! The lifecycle table: each command with its statuses, its actors and its target status.
 //!
-//! This is the one place that says so. `decide` asks it, `allowed_actions` asks it, and
-//! [`table`] prints it.
+//! The table is the only definition of these rules. `decide` and `allowed_actions` use it, and [`table`] prints it.
 
 use std::fmt::Write as _;
 
@@ -10,33 +9,34 @@ use super::{CancelReason, RejectReason};
 use super::{CommandKind, Order, OrderStatus};
 use crate::{Actor, Role, pricing::FulfilmentKind};
 
-/// One line of the table.
+/// One row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     /// The command.
     pub command: CommandKind,
-    /// The statuses in which it is allowed.
+    /// Statuses in which the command is allowed.
     pub from: &'static [OrderStatus],
-    /// Where it leads.
+    /// Target of the command.
     pub to: Target,
-    /// Who may give it, in these statuses.
+    /// Actors that may give the command in these statuses.
     pub who: &'static [Who],
-    /// The kind of order for which it exists; both, when `None`.
+    /// Kind of fulfilment to which the row applies; `None`: both.
     pub only: Option<FulfilmentKind>,
 }
 
-/// Where a command leads.
+/// Target of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// To this status.
+    /// Moves to this status.
     Status(OrderStatus),
-    /// Nowhere: the status stays.
+    /// The status does not change.
     Unchanged,
-    /// To `refunded` when all is back; else the status stays.
+    /// Moves to `refunded` once the full amount is refunded; otherwise unchanged.
     RefundedWhenAllIsBack,
 }
 
-/// The capacity in which an actor may give a command. Each includes that the order is theirs.
+/// The capacity in which an actor may give a command. Every capacity requires that the actor is a party to the order,
+/// except a free courier's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// The customer who placed the order.
@@ -45,7 +45,7 @@ pub enum Who {
     Restaurant,
     /// The courier who carries the order.
     AssignedCourier,
-    /// Any courier, for themselves, while nobody carries the order.
+    /// Any courier, only for themselves, while no courier carries the order.
     FreeCourier,
     /// An admin.
     Admin,
@@ -53,7 +53,7 @@ pub enum Who {
     System,
 }
 
-/// Returns the roles of accounts that may give a command in some status, for a person.
+/// Returns the account roles that may give a command in some status, as text for people.
 pub(super) fn roles(command: CommandKind) -> String {
     let mut roles = Vec::new();
     for who in rules_of(command).flat_map(|rule| rule.who) {
@@ -83,7 +83,7 @@ impl Who {
         }
     }
 
-    /// Whether an actor of this kind could be in this capacity for some order.
+    /// Whether an actor of this kind can have this capacity for some order.
     pub const fn has_role_of(self, actor: &Actor) -> bool {
         matches!(
             (self, actor),
@@ -95,7 +95,7 @@ impl Who {
         )
     }
 
-    /// Whether `actor` is in this capacity for `order`.
+    /// Whether `actor` has this capacity for `order`.
     pub fn is(self, actor: &Actor, order: &Order) -> bool {
         match (self, actor) {
             (Self::Customer, Actor::Customer { account_id }) => *account_id == order.details.customer_id,
@@ -116,7 +116,7 @@ use CommandKind as C;
 use FulfilmentKind::{Collection, Delivery};
 use OrderStatus as S;
 
-/// The table. A command with several lines is allowed when one of them allows it.
+/// The table. A command with several rows is allowed if one of them allows it.
 pub const RULES: &[Rule] = &[
     rule(C::Confirm, &[S::Created], Target::Status(S::Confirmed), &[Who::System]),
     rule(C::Accept, &[S::Confirmed], Target::Status(S::Preparing), &[Who::Restaurant]),
@@ -169,12 +169,12 @@ impl Rule {
     }
 }
 
-/// The lines of the table for a command.
+/// Returns the rows of the table for a command.
 pub fn rules_of(command: CommandKind) -> impl Iterator<Item = &'static Rule> {
     RULES.iter().filter(move |rule| rule.command == command)
 }
 
-/// The table as Markdown, for the documentation.
+/// Returns the table as Markdown, for the documentation.
 pub fn table() -> String {
     let mut text = String::from(
         "| command | from | to | who | only |\n|---|---|---|---|---|\n\
@@ -185,7 +185,7 @@ pub fn table() -> String {
         let to = match rule.to {
             Target::Status(status) => status.as_str(),
             Target::Unchanged => "unchanged",
-            Target::RefundedWhenAllIsBack => "refunded, when all is back; else unchanged",
+            Target::RefundedWhenAllIsBack => "refunded once the full amount is refunded; otherwise unchanged",
         };
         let who = rule.who.iter().map(|who| who.as_str()).collect::<Vec<_>>().join(", ");
         let only = match rule.only {
@@ -199,7 +199,7 @@ pub fn table() -> String {
     text
 }
 
-/// The reasons for an early end as Markdown, for the documentation: for each command, who may give which.
+/// Returns the reasons for an early end as Markdown, for the documentation: per command and actor.
 #[cfg(test)]
 fn reasons_table(actors: &[(&str, Actor)]) -> String {
     let mut text = String::from("| command | who | reasons |\n|---|---|---|\n");
@@ -222,7 +222,7 @@ mod tests {
     use crate::{AccountId, Bucket, RestaurantId, Timestamp};
 
     #[test]
-    fn every_command_stands_in_the_table() {
+    fn the_table_contains_every_command() {
         for command in CommandKind::ALL {
             assert!(rules_of(*command).next().is_some(), "{command}");
         }
@@ -261,9 +261,9 @@ mod tests {
         assert!(documentation.contains(table.trim_end()), "docs/lifecycle.md should contain:\n\n{table}");
     }
 
-    /// An actor has reasons for an early end if, and only if, a rule allows it the command.
+    /// Proves that an actor has reasons for an early end if, and only if, a rule allows the actor the command.
     #[test]
-    fn reasons_belong_to_those_who_have_a_rule() {
+    fn exactly_the_actors_with_a_rule_have_reasons() {
         for (name, actor) in everyone() {
             for (command, has_reasons) in [
                 (C::Cancel, !CancelReason::of(&actor).is_empty()),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_a_refund_leaves_a_terminal_status() {
+    fn only_a_refund_leaves_a_terminal_status() {
         for rule in RULES {
             let terminal = rule.from.iter().any(|status| status.is_terminal());
             assert_eq!(terminal, rule.command == CommandKind::Refund, "{rule:?}");

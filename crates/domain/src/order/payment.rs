@@ -1,8 +1,8 @@
-//! Paying by card: what is agreed with a payment provider, and what it reports.
+//! Payment by card: the steps that Dabba requests from a payment provider, and the provider's reports.
 //!
-//! The provider is told of each step by a task, and what it answers becomes events of the order, through
-//! [`settle`]. Answers may come late, twice, or in another order than they were given: what has been
-//! recorded is not recorded again, and an order that has ended stays ended.
+//! A task requests each step from the provider. [`settle`] converts the provider's reports into events of the order.
+//! Reports may arrive late, twice or out of order. A fact that is already recorded is not recorded again, and an order
+//! that has ended stays ended.
 
 use std::fmt;
 
@@ -18,12 +18,12 @@ use crate::{
     restaurant::Settings, text::RawText,
 };
 
-/// A text that is not what a payment provider would hand out.
+/// The text is not a valid identifier of a payment provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to {MAX_PAYMENT_TEXT_LENGTH} letters, digits, hyphens and underscores")]
 pub struct PaymentTextError;
 
-/// Letters, digits, `-` and `_`: safe in every place where a provider's identifiers go.
+/// Checks for letters, digits, `-` and `_`, which are safe wherever a provider's identifier is used.
 fn check(text: &str) -> Result<(), PaymentTextError> {
     let well_formed = (1..=MAX_PAYMENT_TEXT_LENGTH).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
@@ -38,12 +38,12 @@ macro_rules! payment_text {
         pub struct $type(String);
 
         impl $type {
-            /// Checks a text.
+            /// Checks a text and returns it.
             pub fn new(text: &str) -> Result<Self, PaymentTextError> {
                 check(text).map(|()| Self(text.to_owned()))
             }
 
-            /// The text.
+            /// Returns the identifier as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -59,18 +59,18 @@ macro_rules! payment_text {
 }
 
 payment_text! {
-    /// What the payment provider gave the customer's browser or app in exchange for the card. The card
-    /// itself never comes here.
+    /// Token that the payment provider issued to the customer's browser or app for the card. Dabba never receives the
+    /// card itself.
     PaymentToken
 }
 
 payment_text! {
-    /// What the payment provider calls a payment.
+    /// The payment provider's id of a payment, a refund or a chargeback.
     PaymentReference
 }
 
 impl fmt::Debug for PaymentToken {
-    /// With it money can be taken, so it is not shown.
+    /// Hides the token, because it can be used to take money.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("PaymentToken(…)")
     }
@@ -88,24 +88,24 @@ impl fmt::Display for PaymentReference {
     }
 }
 
-/// Why a payment did not come about.
+/// Reason why a payment failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DeclineReason {
-    /// The bank refused, without saying more.
+    /// The bank declined the card without a further reason.
     CardDeclined,
-    /// There is not enough money.
+    /// The card has insufficient funds.
     InsufficientFunds,
-    /// The card is not valid any more.
+    /// The card has expired.
     ExpiredCard,
-    /// The bank wants the customer to confirm the payment with it, which cannot be done in the background.
+    /// The bank requires the customer to authenticate the payment, which is impossible in the background.
     AuthenticationRequired,
-    /// The provider does not know what it was to be paid with, or it was used before.
+    /// The provider does not know the token, or the token was used before.
     InvalidToken,
-    /// The provider takes it for fraud.
+    /// The provider suspects fraud.
     SuspectedFraud,
-    /// The payment was called off at the provider.
+    /// The payment was cancelled at the provider.
     CalledOff,
     /// The provider does not accept the amount, the currency or the request, and never will.
     NotAccepted,
@@ -125,90 +125,90 @@ named_variants!(DeclineReason {
     Other => "other",
 });
 
-/// What a payment provider says of an order's payment.
+/// A payment provider's report about an order's payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentReport {
-    /// The money is set aside.
+    /// The payment is authorized.
     Authorized {
-        /// What the provider calls the payment.
+        /// The provider's id of the payment.
         reference: PaymentReference,
     },
-    /// It was refused, for good.
+    /// The payment was declined permanently.
     Declined {
-        /// Why.
+        /// Reason for the decline.
         reason: DeclineReason,
     },
-    /// The money has been collected, all of the total.
+    /// The whole total was captured.
     Captured {
-        /// What the provider calls the payment.
+        /// The provider's id of the payment.
         reference: PaymentReference,
     },
-    /// The money that was set aside is free again.
+    /// The authorization was voided.
     Voided {
-        /// What the provider calls the payment.
+        /// The provider's id of the payment.
         reference: PaymentReference,
     },
-    /// The provider was never asked, and will not be.
+    /// The payment was never requested from the provider, and will not be.
     NeverRequested,
     /// A refund is on its way to the customer.
     Refunded {
-        /// Which of the order's refunds.
+        /// Number of the refund within the order.
         number: RefundNumber,
     },
     /// The payment is authorized for this amount.
     AuthorizedFor {
-        /// What the provider calls the payment.
+        /// The provider's id of the payment.
         reference: PaymentReference,
-        /// How much.
+        /// Authorized amount.
         money: Money,
     },
-    /// Money has been collected: this much.
+    /// This amount was captured.
     CapturedFor {
-        /// What the provider calls the payment.
+        /// The provider's id of the payment.
         reference: PaymentReference,
-        /// How much.
+        /// Captured amount.
         money: Money,
     },
-    /// Somebody refunded money at the provider.
+    /// A refund was made at the provider, without Dabba.
     RefundedElsewhere {
-        /// What the provider calls the payment.
+        /// The provider's id of the payment.
         payment: PaymentReference,
-        /// What the provider calls the refund.
+        /// The provider's id of the refund.
         reference: PaymentReference,
-        /// How much.
+        /// Refunded amount.
         money: Money,
     },
-    /// A refund failed that somebody had made at the provider.
+    /// A refund that was made at the provider failed.
     FailedElsewhere {
-        /// What the provider calls the refund.
+        /// The provider's id of the refund.
         reference: PaymentReference,
-        /// Why.
+        /// Reason for the failure.
         reason: RefundFailureReason,
     },
-    /// The customer has their bank take money back.
+    /// The customer opened a chargeback, or a chargeback was decided.
     Chargeback {
-        /// What the provider calls the payment.
+        /// The provider's id of the payment.
         payment: PaymentReference,
-        /// What the provider calls the chargeback.
+        /// The provider's id of the chargeback.
         reference: PaymentReference,
-        /// How much.
+        /// Amount of the chargeback.
         money: Money,
-        /// How far it is.
+        /// State of the chargeback.
         outcome: ChargebackOutcome,
     },
-    /// A refund was refused, for good. It may have been reported as made before.
+    /// A refund was refused permanently. The provider may have reported it as made before.
     RefundRefused {
-        /// Which of the order's refunds.
+        /// Number of the refund within the order.
         number: RefundNumber,
-        /// Why.
+        /// Reason for the failure.
         reason: RefundFailureReason,
     },
 }
 
-/// What follows from a provider's report. Empty when it says nothing new. `settings` are those of the
-/// order's restaurant.
+/// Returns the decision that follows from a provider's report; without events if the report is already known.
+/// `settings` are the settings of the order's restaurant.
 ///
-/// A report is heard however long the order's history is: money that has moved cannot be refused.
+/// A report is accepted regardless of the number of the order's events, because money that has moved cannot be refused.
 pub fn settle(
     order: &Order,
     report: &PaymentReport,
@@ -234,11 +234,11 @@ pub fn settle(
         }
         PaymentReport::RefundedElsewhere { payment, reference, money } => {
             if decision.is_about(payment, settings, now)? {
-                decision.refunded_elsewhere(reference, *money, now)?;
+                decision.refunded_at_provider(reference, *money, now)?;
             }
         }
         PaymentReport::FailedElsewhere { reference, reason } => {
-            decision.failed_elsewhere(reference, *reason, now)?;
+            decision.provider_refund_failed(reference, *reason, now)?;
         }
         PaymentReport::Chargeback { payment, reference, money, outcome } => {
             if decision.is_about(payment, settings, now)? {
@@ -258,8 +258,8 @@ pub fn settle(
 }
 
 impl Decision {
-    /// Whether money that moved without Dabba is of the order's payment. That it moved tells that the payment was
-    /// captured, should that report come later.
+    /// Returns whether money that moved without Dabba belongs to the order's payment. Such a movement proves that the
+    /// payment was captured, so the capture is recorded first if its own report has not arrived yet.
     fn is_about(
         &mut self,
         payment: &PaymentReference,
@@ -277,7 +277,7 @@ impl Decision {
         Ok(is_captured && self.order.payment_reference.as_ref() == Some(payment))
     }
 
-    /// What of this is not what was agreed.
+    /// Returns the money if it differs from the agreed amount or currency.
     fn not_agreed(&self, money: Option<Money>) -> Option<Money> {
         let details = &self.order.details;
         let agreed = Money { amount: details.amounts.total, currency: details.currency };
@@ -305,13 +305,13 @@ impl Decision {
             money.amount_in(details.currency).is_none_or(|amount| amount < details.amounts.total)
         });
         match self.order.status {
-            // With less than was agreed, or in another currency, it is not paid for. It expires at its payment
+            // The order is not paid with less than the agreed amount or in another currency. It expires at its payment
             // deadline, and the payment is voided.
             OrderStatus::Created if is_too_little => {}
             OrderStatus::Created => return self.confirm(settings.acceptance_deadline(), now),
-            // The order has ended meanwhile.
+            // The order has ended in the meantime.
             OrderStatus::Cancelled | OrderStatus::Refunded => self.tasks_at(now, [Task::VoidPayment]),
-            // The payment before it was let go of when the restaurant had accepted, so the food is owed for.
+            // The previous payment was voided after the restaurant had accepted, so the food still has to be paid for.
             _ => self.tasks_at(now, [Task::CapturePayment]),
         }
         Ok(())
@@ -326,7 +326,8 @@ impl Decision {
         self.record(&Actor::System, now, Event::PaymentFailed { reason, stock_returned })
     }
 
-    /// Without an amount it is what was agreed. Of another currency no amount can be recorded.
+    /// Records a capture. Without `money`, the captured amount is the agreed one. An amount in another currency cannot
+    /// be recorded and counts as zero.
     fn captured(
         &mut self,
         reference: &PaymentReference,
@@ -334,7 +335,7 @@ impl Decision {
         settings: &Settings,
         now: Timestamp,
     ) -> Result<(), Rejection> {
-        // The report that it was authorized may come later, or never.
+        // The report of the authorization may arrive later, or never.
         self.authorized(reference, None, settings, now)?;
         if self.order.payment_status != PaymentStatus::Authorized {
             return Ok(());
@@ -346,7 +347,7 @@ impl Decision {
         };
         self.record(&Actor::System, now, Event::PaymentCaptured { amount })?;
         if self.order.status == OrderStatus::Cancelled {
-            self.give_back(&Actor::System, now)?;
+            self.refund_rest(&Actor::System, now)?;
         }
         if let Some(money) = other {
             self.differs(PaymentStep::Captured, money, now)?;
@@ -354,7 +355,7 @@ impl Decision {
         Ok(())
     }
 
-    /// `None` when there never was a payment at the provider.
+    /// Records that a payment was voided. `reference` is `None` if the provider never had a payment.
     fn voided(&mut self, reference: Option<&PaymentReference>, now: Timestamp) -> Result<(), Rejection> {
         let order = &self.order;
         let is_this = match order.payment_status {
@@ -365,8 +366,8 @@ impl Decision {
         if !is_this {
             return Ok(());
         }
-        // Without money that is set aside nobody cooks. What is cooked already is eaten, and what becomes of
-        // the money is for people to say.
+        // Without an authorized payment the kitchen does not begin. Once it has begun, the order goes on, and an admin
+        // decides about the money.
         let ends_order = matches!(order.status, OrderStatus::Created | OrderStatus::Confirmed);
         if ends_order {
             let stock_returned = self.return_stock();
@@ -379,15 +380,15 @@ impl Decision {
         self.record(&Actor::System, now, Event::PaymentVoided)
     }
 
-    /// What has to be done about the money of an order that has just ended early.
+    /// Voids or refunds the payment of an order that has just ended early.
     pub(super) fn unwind_payment(&mut self, actor: &Actor, now: Timestamp) -> Result<(), Rejection> {
         match self.order.payment_status {
             PaymentStatus::Authorized => {
                 self.tasks_at(now, [Task::VoidPayment]);
                 Ok(())
             }
-            PaymentStatus::Captured | PaymentStatus::PartiallyRefunded => self.give_back(actor, now),
-            // Whoever asks the provider to set the money aside sees that the order has ended.
+            PaymentStatus::Captured | PaymentStatus::PartiallyRefunded => self.refund_rest(actor, now),
+            // The worker that requests the authorization sees that the order has ended.
             PaymentStatus::Pending
             | PaymentStatus::Failed
             | PaymentStatus::Voided
@@ -395,20 +396,20 @@ impl Decision {
         }
     }
 
-    /// Refunds the rest of an order that ended early; the bearer of the early end bears the refund.
-    fn give_back(&mut self, actor: &Actor, now: Timestamp) -> Result<(), Rejection> {
+    /// Refunds the remaining amount of an order that ended early. The bearer of the early end bears the refund.
+    fn refund_rest(&mut self, actor: &Actor, now: Timestamp) -> Result<(), Rejection> {
         let amount = self.order.refundable();
         if amount.is_zero() {
             return Ok(());
         }
         let number = self.order.next_refund_number();
-        let (reason, borne_by) = (RefundReason::OrderEnded, self.order.bearer_of_its_end());
+        let (reason, borne_by) = (RefundReason::OrderEnded, self.order.bearer_of_early_end());
         let refund =
             Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by, external: None };
         self.request_refund(actor, refund, now)
     }
 
-    /// Records a refund: as a request to the provider, or as done where there is none.
+    /// Records a refund: for a card as a request to the provider, for cash as paid.
     pub(super) fn request_refund(
         &mut self,
         actor: &Actor,
@@ -426,33 +427,33 @@ impl Decision {
 }
 
 impl Order {
-    /// Returns who bears a refund that names no bearer: of an order that ended early the bearer of its end, else
-    /// the restaurant.
-    pub(super) fn usual_bearer(&self) -> RefundBearer {
+    /// Returns the default bearer of a refund: if the order ended early, the bearer of its end, otherwise the
+    /// restaurant.
+    pub(super) fn default_bearer(&self) -> RefundBearer {
         if self.closure.is_none() {
             return RefundBearer::Restaurant;
         }
-        // Cancellations once did not record who bears them; the refund that followed did.
+        // Old cancellations did not record their bearer; the refund that followed did.
         let follows =
             |refund: &&Refund| refund.reason == RefundReason::OrderEnded && refund.external.is_none();
         let followed = self.refunds.first().map(|state| &state.refund).filter(follows);
-        followed.map_or_else(|| self.bearer_of_its_end(), |refund| refund.borne_by)
+        followed.map_or_else(|| self.bearer_of_early_end(), |refund| refund.borne_by)
     }
 
-    /// Returns who bears what is refunded because the order ended early.
-    fn bearer_of_its_end(&self) -> RefundBearer {
+    /// Returns who bears the refunds that follow from the early end of the order.
+    fn bearer_of_early_end(&self) -> RefundBearer {
         match self.closure {
             Some(Closure::Cancelled { borne_by, .. }) => borne_by,
             _ => RefundBearer::of_an_early_end(),
         }
     }
 
-    /// Whether a report that this payment was authorized says something new. A payment that was let go of,
-    /// or is collected, was authorized before.
+    /// Whether a report of an authorization of this payment is new. A payment that was voided or captured was
+    /// authorized before.
     fn may_still_be_authorized(&self, reference: &PaymentReference) -> bool {
         match self.payment_status {
             PaymentStatus::Pending => true,
-            // It was given up before the provider was known to have it.
+            // The payment failed or was voided before Dabba knew the provider's id of this payment.
             PaymentStatus::Failed | PaymentStatus::Voided => {
                 self.payment_reference.as_ref() != Some(reference)
             }

@@ -1,4 +1,4 @@
-//! Refunds: how much, of what, who bears it, and how far it is.
+//! Refunds: amount, lines, bearer and status.
 
 use std::num::NonZeroU32;
 
@@ -7,31 +7,31 @@ use serde::{Deserialize, Serialize};
 use super::{Order, PaymentReference, RefundReason, Rejection, state::named_variants};
 use crate::{Actor, Amount, Money, Problems, pricing::OrderLine, text::Note};
 
-/// Counts the refunds of an order: 1, 2, 3, …
+/// Number of a refund within an order: 1, 2, 3, …
 pub type RefundNumber = NonZeroU32;
 
-/// Money that goes back to the customer.
+/// A refund to the customer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Refund {
-    /// Which of the order's refunds it is.
+    /// Number of the refund within the order.
     #[serde(default = "first")]
     #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
     pub number: RefundNumber,
-    /// How much this time.
+    /// Refunded amount.
     pub amount: Amount,
-    /// For which lines it is, where it is for certain lines.
+    /// Refunded lines, if the refund is for certain lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<RefundLine>,
-    /// Why.
+    /// Reason for the refund.
     pub reason: RefundReason,
-    /// Why, in their own words.
+    /// Explanation in the actor's own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
-    /// Out of whose pocket.
+    /// Bearer of the refund.
     #[serde(default)]
     pub borne_by: RefundBearer,
-    /// Where the money went back at the payment provider, and Dabba did not ask for it.
+    /// Set if the money went back at the payment provider without a request by Dabba.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
 }
@@ -40,23 +40,23 @@ pub struct Refund {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct External {
-    /// In which way.
+    /// Kind: refund or chargeback.
     pub kind: ExternalKind,
-    /// What the payment provider calls the refund or the chargeback.
+    /// The payment provider's id of the refund or the chargeback.
     pub reference: PaymentReference,
-    /// How much it is, where it is in another currency than the order. The amount of the refund is zero then.
+    /// Amount with its currency, if the currency differs from the order's. The amount of the refund is zero then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub money: Option<Money>,
 }
 
-/// In which way money went back without Dabba.
+/// Way in which money went back without Dabba.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ExternalKind {
-    /// Somebody refunded it at the provider.
+    /// A refund was made at the provider.
     Refund,
-    /// The customer had their bank take it back.
+    /// The customer's bank took the money back.
     Chargeback,
 }
 
@@ -64,34 +64,34 @@ const fn first() -> RefundNumber {
     RefundNumber::MIN
 }
 
-/// So many of a line of the order.
+/// A quantity of one line of the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RefundLine {
-    /// The line's place in the order, from 0.
+    /// Index of the line in the order, from 0.
     pub line: u32,
-    /// How many of it.
+    /// Quantity of the line.
     pub quantity: u32,
 }
 
-/// Out of whose pocket a refund is paid.
+/// Bearer of a refund: the party that pays it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefundBearer {
-    /// The restaurant pays all but the tax share, which the tax office returns.
+    /// The restaurant pays all except the tax share, which the tax office returns.
     #[default]
     Restaurant,
-    /// The platform pays all but the tax share, which the tax office returns.
+    /// The platform pays all except the tax share, which the tax office returns.
     Platform,
-    /// Restaurant, platform and courier pay all but the tax share, in proportion to what each still holds of
-    /// the sale: the sale is undone.
+    /// Restaurant, platform and courier pay all except the tax share, in proportion to what each still holds of the
+    /// sale. So the sale is undone.
     Everyone,
 }
 
 impl RefundBearer {
-    /// The bearer of what is refunded when an order ends early, unless its end says otherwise.
+    /// Returns the default bearer of the refunds that follow from an early end.
     pub(super) const fn of_an_early_end() -> Self {
         Self::Everyone
     }
@@ -108,30 +108,30 @@ named_variants!(RefundBearer {
     Everyone => "everyone",
 });
 
-/// How far a refund is.
+/// Status of a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefundStatus {
-    /// The payment provider has to do it yet; of a chargeback: it is open.
+    /// The payment provider has not made the refund yet; for a chargeback: the chargeback is open.
     Pending,
-    /// The money is with the customer, or on its way there.
+    /// The customer has the money, or the money is on its way to the customer.
     Paid,
     /// The payment provider refused it.
     Failed,
-    /// The payment provider reported it as made, and it failed later; of a chargeback: it was won. The amount can
-    /// be refunded again.
+    /// The refund failed after the payment provider had reported it as made; for a chargeback: the chargeback was won.
+    /// The amount can be refunded again.
     Reversed,
 }
 
 impl RefundStatus {
-    /// Whether the customer has the money, or is about to.
+    /// Whether the customer has the money, or will get it.
     pub const fn counts(self) -> bool {
         matches!(self, Self::Pending | Self::Paid)
     }
 }
 
-/// Why a payment provider did not give money back.
+/// Reason why a payment provider did not make a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -144,9 +144,9 @@ pub enum RefundFailureReason {
     InsufficientFunds,
     /// The customer disputes the payment with their bank.
     Disputed,
-    /// The payment has been refunded in full, or less is left than was asked for.
+    /// The payment has been refunded in full, or less is left than was requested.
     NothingLeft,
-    /// The refund was called off at the provider.
+    /// The refund was cancelled at the provider.
     CalledOff,
     /// The provider does not accept the amount, the currency or the request, and never will.
     NotAccepted,
@@ -165,104 +165,104 @@ named_variants!(RefundFailureReason {
     Other => "other",
 });
 
-/// A refund of an order, and how far it is.
+/// A refund of an order, with its status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RefundState {
-    /// How far it is.
+    /// Status of the refund.
     pub status: RefundStatus,
-    /// Why the provider did not give the money back, where it said so.
+    /// Reason why the provider did not make the refund, if the provider gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<RefundFailureReason>,
-    /// What it is.
+    /// The refund.
     #[serde(flatten)]
     pub refund: Refund,
 }
 
-/// What is asked for when money is to be given back.
+/// A request for a refund.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundRequest {
-    /// How much; all that is left, when neither this nor lines are given.
+    /// Amount. Default: all that is left, if no lines are given either.
     pub amount: Option<Amount>,
-    /// For which lines, with the tax on them; instead of an amount.
+    /// Lines to refund, with the tax on them. Given instead of an amount.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<RefundLine>,
-    /// Why.
+    /// Reason for the refund.
     pub reason: RefundReason,
-    /// Why, in their own words.
+    /// Explanation in the actor's own words.
     pub note: Option<Note>,
-    /// Who bears it. Default: of an order that ended early the bearer of its end, else the restaurant.
+    /// Bearer. Default: if the order ended early, the bearer of its end, otherwise the restaurant.
     pub borne_by: Option<RefundBearer>,
 }
 
 impl RefundRequest {
-    /// So much, or all that is left, for a reason; nothing else is said.
+    /// Returns a request for this amount, or for all that is left, with a reason and default values.
     pub const fn new(amount: Option<Amount>, reason: RefundReason) -> Self {
         Self { amount, lines: Vec::new(), reason, note: None, borne_by: None }
     }
 }
 
 impl RefundState {
-    /// A refund that is this far, and has not failed.
+    /// Returns a refund with this status that has not failed.
     pub const fn new(status: RefundStatus, refund: Refund) -> Self {
         Self { status, failure: None, refund }
     }
 }
 
 impl Order {
-    /// What has been collected and is neither given back nor about to be.
+    /// Returns the captured amount that is neither refunded nor requested to be refunded.
     pub fn refundable(&self) -> Amount {
         let settled = self.captured.minus(self.refunded).unwrap_or(Amount::ZERO);
         settled.minus(self.pending_refunds()).unwrap_or(Amount::ZERO)
     }
 
-    /// What is about to be given back.
+    /// Returns the sum of the pending refunds.
     pub fn pending_refunds(&self) -> Amount {
         let pending = self.refunds.iter().filter(|state| state.status == RefundStatus::Pending);
         Amount::sum(pending.map(|state| state.refund.amount)).unwrap_or(Amount::ZERO)
     }
 
-    /// The refund with this number, while the payment provider has to do it yet.
+    /// Returns the refund with this number if it was requested from the payment provider and is still pending.
     pub fn pending_refund(&self, number: RefundNumber) -> Option<&Refund> {
         let state = self.refunds.iter().find(|state| state.refund.number == number)?;
         let is_asked_for = state.status == RefundStatus::Pending && state.refund.external.is_none();
         is_asked_for.then_some(&state.refund)
     }
 
-    /// What went back at the provider under this reference, without Dabba.
+    /// Returns the refund or chargeback that was made at the provider, without Dabba, under this reference.
     pub fn external_refund(&self, reference: &PaymentReference) -> Option<&RefundState> {
         let is_it = |external: &External| external.reference == *reference;
         self.refunds.iter().find(|state| state.refund.external.as_ref().is_some_and(is_it))
     }
 
-    /// The number of a refund that comes now.
+    /// Returns the number of the next refund.
     pub(super) fn next_refund_number(&self) -> RefundNumber {
         self.refunds.last().map_or(RefundNumber::MIN, |state| state.refund.number.saturating_add(1))
     }
 
-    /// What is given back of certain lines, or about to be.
+    /// Returns the paid and pending refunds of certain lines.
     fn refunds_of_lines(&self) -> impl Iterator<Item = &Refund> {
         let refunds = self.refunds.iter().filter(|state| state.status.counts());
         refunds.map(|state| &state.refund).filter(|refund| !refund.lines.is_empty())
     }
 
-    /// How many of a line are given back, or about to be.
+    /// Returns the quantity of a line that is refunded or pending.
     fn refunded_quantity(&self, line: u32) -> u32 {
         let lines = self.refunds_of_lines().flat_map(|refund| &refund.lines).filter(|it| it.line == line);
         lines.fold(0, |sum, it| sum.saturating_add(it.quantity))
     }
 }
 
-/// Adds what is wrong with a request for a refund, whatever is left to refund.
+/// Adds the problems of a refund request that do not depend on the amount that is left to refund.
 pub(super) fn check_refund(order: &Order, request: &RefundRequest, actor: &Actor, problems: &mut Problems) {
     let RefundRequest { amount, lines, borne_by, .. } = request;
-    let usual = order.usual_bearer();
+    let usual = order.default_bearer();
     if let Some(borne_by) = borne_by
         && *borne_by != usual
         && matches!(actor, Actor::Restaurant { .. })
     {
         let text = format!(
-            "must be {usual} or absent, not {borne_by}; only an admin names another bearer of this order"
+            "must be {usual} or absent, not {borne_by}; only an admin may name another bearer for this order"
         );
         problems.add("/borne_by", text);
     }
@@ -270,9 +270,9 @@ pub(super) fn check_refund(order: &Order, request: &RefundRequest, actor: &Actor
         problems.add("/reason", "order_ended must not be given while the order has not ended early");
     }
     match amount {
-        Some(_) if !lines.is_empty() => problems.add("/amount", "an amount or lines, not both"),
+        Some(_) if !lines.is_empty() => problems.add("/amount", "must be absent if lines are given"),
         Some(Amount::ZERO) => {
-            problems.add("/amount", "must be at least 1; leave it out to refund all that is left");
+            problems.add("/amount", "must be at least 1; omit it to refund all that is left");
         }
         _ => {}
     }
@@ -305,14 +305,14 @@ pub(super) fn check_refund(order: &Order, request: &RefundRequest, actor: &Actor
     }
 }
 
-/// What a request for a refund comes to, for this actor. Its content has been checked.
+/// Returns the refund that a request leads to, for this actor. The content of the request has been checked.
 pub(super) fn refund_of(
     order: &Order,
     request: &RefundRequest,
     actor: &Actor,
     refund_limit: Amount,
 ) -> Result<Refund, Rejection> {
-    let borne_by = request.borne_by.unwrap_or_else(|| order.usual_bearer());
+    let borne_by = request.borne_by.unwrap_or_else(|| order.default_bearer());
     let refundable = order.refundable();
     let amount = match (request.amount, request.lines.as_slice()) {
         (Some(amount), _) => amount,
@@ -337,7 +337,7 @@ pub(super) fn refund_of(
     })
 }
 
-/// How much of an order this actor may give back.
+/// Returns the amount of an order that this actor may refund now.
 pub(super) fn refundable_by(order: &Order, actor: &Actor, refund_limit: Amount) -> Amount {
     let left = order.refundable();
     match actor {
@@ -349,9 +349,9 @@ pub(super) fn refundable_by(order: &Order, actor: &Actor, refund_limit: Amount) 
     }
 }
 
-/// What these lines cost, with the tax on them. The tax is rounded over all that is given back by lines,
-/// so that the parts never make more or less than the whole. What has been given back is therefore taken as
-/// it was: priced anew, it would come out otherwise where a refund before it has failed since.
+/// Returns the price of these lines, with the tax on them. The tax is rounded over all refunds of lines together, so
+/// that the parts sum to exactly the whole. Earlier refunds count with the amounts that they had. Pricing them again
+/// could give other amounts, if an even earlier refund has failed since.
 fn price_of(order: &Order, lines: &[RefundLine]) -> Result<Amount, Rejection> {
     let before: i128 = order.refunds_of_lines().map(|refund| i128::from(refund.amount.minor())).sum();
     let given_now = |line| {
@@ -371,7 +371,7 @@ fn priced(lines: &[OrderLine], quantities: &[u32]) -> i128 {
     prices.map(|(line, quantity)| i128::from(line.unit_price.minor()) * i128::from(*quantity)).sum()
 }
 
-/// The part of `amount` that belongs to `part` of `whole`, rounded half up to a whole minor unit.
+/// Returns the part of `amount` that belongs to `part` of `whole`, rounded half up to a whole minor unit.
 fn share(amount: Amount, part: i128, whole: Amount) -> i128 {
     let (amount, whole) = (i128::from(amount.minor()), i128::from(whole.minor()));
     if whole == 0 { 0 } else { (2 * amount * part + whole) / (2 * whole) }

@@ -1,37 +1,37 @@
-//! Commands that were carried out before.
+//! Detection of commands that were carried out before.
 //!
-//! A command that is repeated with the same content is done. With different content it is refused, unless the
-//! lifecycle table allows it anew. A command counts as carried out for as long as what it brought about holds:
-//! an order that ended early is no longer accepted, and a delivered one still is.
+//! A command that repeats an earlier one with the same content succeeds without an event. With different content it is
+//! refused, unless the lifecycle table allows it again. A command counts as carried out while its effect holds: a
+//! delivered order still counts as accepted, but an order that ended early does not.
 //!
-//! An [`Order`] does not hold everything that commands say. Where it does not, `decide` refuses with
-//! [`Rejection::Already`](super::Rejection::Already), and [`is_repeat`] tells by the order's history whether the
-//! content is the same.
+//! An [`Order`] does not contain the complete content of earlier commands. If the content is unknown, `decide` refuses
+//! with [`Rejection::Already`](super::Rejection::Already), and [`is_repeat`] compares the content with the order's
+//! history.
 
 use jiff::SignedDuration;
 
 use super::{Closure, Command, Event, Order, OrderStatus as S, RecordedEvent};
 use crate::{Actor, menu::UnavailableItem};
 
-/// What an order says about a command that may have been carried out before.
+/// Result of the comparison of a command with an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// It was not carried out, or no longer holds.
+    /// The command was not carried out, or its effect no longer holds.
     Not,
-    /// It was carried out with the same content.
+    /// The command was carried out with the same content.
     Same,
-    /// It was carried out, with other content as far as the order knows.
+    /// The command was carried out with different content, as far as the order shows.
     Other,
 }
 
-/// Compares a command with what the order holds of the one that was carried out.
+/// Compares a command with what the order contains of an earlier one.
 pub(super) fn repeat(order: &Order, command: &Command, actor: &Actor) -> Repeat {
     let same = |is_same| if is_same { Repeat::Same } else { Repeat::Other };
     let once = |has_been| if has_been { Repeat::Same } else { Repeat::Not };
     match command {
         Command::Confirm => once(has_reached(order, S::Confirmed)),
         Command::Accept { preparation_minutes } if has_reached(order, S::Preparing) => {
-            // Until the next event the order was updated when it was accepted.
+            // Until the next event, `updated_at` is the time of the acceptance.
             let preparation = SignedDuration::from_mins(i64::from(*preparation_minutes));
             same(order.ready_by.is_some() && order.updated_at.checked_add(preparation).ok() == order.ready_by)
         }
@@ -58,7 +58,7 @@ pub(super) fn repeat(order: &Order, command: &Command, actor: &Actor) -> Repeat 
             _ => Repeat::Not,
         },
         Command::Expire => once(matches!(order.closure, Some(Closure::Expired { .. }))),
-        // Each warning and each refund is another.
+        // Every warning and every refund is a new one.
         Command::Accept { .. }
         | Command::Deliver { .. }
         | Command::AssignCourier { .. }
@@ -67,19 +67,19 @@ pub(super) fn repeat(order: &Order, command: &Command, actor: &Actor) -> Repeat 
     }
 }
 
-/// Whether two lists without duplicates name the same items with the same ends, in any order.
+/// Whether two lists without duplicates contain the same items with the same ends, in any order.
 fn is_same_set(one: &[UnavailableItem], other: &[UnavailableItem]) -> bool {
     one.len() == other.len() && one.iter().all(|item| other.contains(item))
 }
 
-/// Whether the order came as far as this status, and did not end early.
+/// Whether the order has reached this status and did not end early.
 fn has_reached(order: &Order, status: S) -> bool {
     let place = |status: S| S::ALL.iter().position(|it| *it == status);
-    // A refunded order that did not end early was delivered.
+    // A refunded order that did not end early was delivered before.
     order.closure.is_none() && place(order.status) >= place(status)
 }
 
-/// Whether the latest event in this history that such a command causes says what this command says.
+/// Whether the latest event of this kind of command in the history has the same content as the command.
 pub fn is_repeat(command: &Command, history: &[RecordedEvent]) -> bool {
     let says_the_same = |recorded: &RecordedEvent| match (command, &recorded.event) {
         (Command::Accept { preparation_minutes: again }, Event::Accepted { preparation_minutes, .. }) => {

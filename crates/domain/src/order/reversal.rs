@@ -7,9 +7,8 @@ use super::{
 use crate::{Actor, Amount, Timestamp};
 
 impl Decision {
-    /// Records that the provider does not give a refund's money back: the amount can be refunded again, and a
-    /// person has to look at it. A report that is repeated, or that is about a refund that has failed before,
-    /// changes nothing.
+    /// Records that the provider refused or reversed a refund. The amount can be refunded again, and an admin gets a
+    /// review. A repeated report, or a report about a refund that already failed, changes nothing.
     pub(super) fn refund_refused(
         &mut self,
         number: RefundNumber,
@@ -34,9 +33,9 @@ impl Decision {
 }
 
 impl Order {
-    /// Takes a refund back that had been paid: the money counts as collected again, and the order has the status
-    /// that it had before all was back. `None` where there is no such refund.
-    pub(super) fn take_back(
+    /// Reverses a paid refund: the amount counts as captured again, and the order returns to the status that it had
+    /// before the full refund. Returns `None` if there is no such refund.
+    pub(super) fn reverse_refund(
         &mut self,
         number: RefundNumber,
         reason: Option<RefundFailureReason>,
@@ -47,7 +46,7 @@ impl Order {
         }
         (state.status, state.failure) = (RefundStatus::Reversed, reason);
         let amount = state.refund.amount;
-        self.refunded = match self.recounted() {
+        self.refunded = match self.recomputed_refunded() {
             Some(refunded) => refunded,
             None => self.refunded.minus(amount).ok()?,
         };

@@ -1,4 +1,4 @@
-//! What a person has to look at: facts that Dabba records and cannot decide on.
+//! Reviews by an admin: facts that Dabba records but cannot decide on.
 
 use std::fmt;
 
@@ -7,68 +7,68 @@ use serde::{Deserialize, Serialize};
 use super::{PaymentStep, RefundFailureReason, RefundNumber};
 use crate::{Amount, Money};
 
-/// Why a person has to look at an order.
+/// Reason why an admin must review an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ReviewReason {
     /// The payment provider refused a refund.
     RefundFailed {
-        /// Which of the order's refunds.
+        /// Number of the refund within the order.
         #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
         number: RefundNumber,
-        /// Why.
+        /// Reason for the failure.
         reason: RefundFailureReason,
     },
     /// A refund failed after the payment provider had reported it as made.
     RefundReversed {
-        /// Which of the order's refunds.
+        /// Number of the refund within the order.
         #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
         number: RefundNumber,
-        /// Why.
+        /// Reason for the failure.
         reason: RefundFailureReason,
     },
     /// The payment was voided after the restaurant had accepted the order.
     PaymentVoided,
-    /// Somebody refunded money at the payment provider.
+    /// A refund was made at the payment provider, without Dabba.
     RefundedAtProvider {
-        /// Which of the order's refunds stands for it.
+        /// Number of the refund that represents it.
         #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
         number: RefundNumber,
-        /// How much.
+        /// Refunded amount.
         amount: Amount,
     },
-    /// The customer has their bank take money back.
+    /// The customer opened a chargeback at their bank.
     ChargebackOpened {
-        /// Which of the order's refunds stands for it.
+        /// Number of the refund that represents the chargeback.
         #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
         number: RefundNumber,
-        /// How much.
+        /// Amount of the chargeback.
         amount: Amount,
     },
-    /// A chargeback was decided for the customer.
+    /// A chargeback was decided in the customer's favour.
     ChargebackLost {
-        /// Which of the order's refunds stands for it.
+        /// Number of the refund that represents the chargeback.
         #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
         number: RefundNumber,
     },
     /// A chargeback was decided against the customer.
     ChargebackWon {
-        /// Which of the order's refunds stands for it.
+        /// Number of the refund that represents the chargeback.
         #[cfg_attr(feature = "openapi", schema(value_type = u32, minimum = 1))]
         number: RefundNumber,
     },
-    /// The payment provider authorized or captured another amount or currency than was agreed.
+    /// The payment provider authorized or captured another amount or currency than agreed.
     PaymentDiffers {
-        /// Which of the two.
+        /// The step that differs: authorization or capture.
         step: PaymentStep,
-        /// How much the provider authorized or captured.
+        /// Amount that the provider authorized or captured.
         money: Money,
     },
 }
 
 impl ReviewReason {
-    /// Its name in the API.
+    /// Returns the name of the reason in the API.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::RefundFailed { .. } => "refund_failed",
@@ -82,7 +82,7 @@ impl ReviewReason {
         }
     }
 
-    /// The refund that it is about, if it is about one.
+    /// Returns the number of the refund that the review is about, if any.
     pub const fn refund(&self) -> Option<RefundNumber> {
         match self {
             Self::RefundFailed { number, .. }
@@ -97,7 +97,7 @@ impl ReviewReason {
 }
 
 impl fmt::Display for ReviewReason {
-    /// What happened, and what to do.
+    /// Writes what happened and what the admin must do.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RefundFailed { number, reason } => write!(
@@ -111,12 +111,12 @@ impl fmt::Display for ReviewReason {
                  money: refund it again, or pay the customer another way"
             ),
             Self::PaymentVoided => formatter.write_str(
-                "the payment was voided after the restaurant accepted the order; nobody has paid for the food: \
+                "the payment was voided after the restaurant accepted the order; the food is not paid for: \
                  ask the customer for the money, or bear the loss",
             ),
             Self::RefundedAtProvider { number, amount } => write!(
                 formatter,
-                "somebody refunded {} minor units at the payment provider (refund {number}); the platform bears it: \
+                "a refund of {} minor units was made at the payment provider (refund {number}); the platform bears it: \
                  settle with the restaurant if the restaurant has to bear it",
                 amount.minor()
             ),
@@ -132,7 +132,7 @@ impl fmt::Display for ReviewReason {
             ),
             Self::ChargebackWon { number } => write!(
                 formatter,
-                "the chargeback of refund {number} is won; the money is here again: if the order ended early, refund \
+                "the chargeback of refund {number} is won; the platform has the money again: if the order ended early, refund \
                  the customer"
             ),
             Self::PaymentDiffers { step, money } => {

@@ -1,4 +1,4 @@
-//! What an order is: the part fixed when it was placed, and the part that moves.
+//! State of an order: the part that is fixed when the order is placed, and the part that changes.
 
 use std::sync::Arc;
 
@@ -13,21 +13,21 @@ use crate::{
     text::{Name, Note, Phone, Slug},
 };
 
-/// The number of an order's latest event: 1, 2, 3, … It names a state of the order.
+/// Number of an order's latest event: 1, 2, 3, … It identifies a state of the order.
 pub type Version = u32;
 
 macro_rules! named_variants {
     ($type:ident { $($variant:ident => $name:literal),* $(,)? }) => {
         impl $type {
-            /// Every value, in the order of an order's life.
+            /// All values, in the order of the lifecycle.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// Its name in the API and in stores.
+            /// Returns the name in the API and in stores.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }
             }
 
-            /// The value with this name.
+            /// Returns the value with this name.
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $($name => Some(Self::$variant),)* _ => None }
             }
@@ -42,26 +42,26 @@ macro_rules! named_variants {
 }
 pub(super) use named_variants;
 
-/// Where an order is in its life.
+/// Status of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
-    /// Taken; its payment is not yet certain.
+    /// The order is placed; its payment is not certain yet.
     Created,
-    /// Its payment is certain; the restaurant has to accept it.
+    /// The payment is certain; the restaurant has to accept the order.
     Confirmed,
-    /// The kitchen works on it.
+    /// The kitchen prepares the food.
     Preparing,
     /// The food is ready.
     ReadyForPickup,
-    /// A courier carries it.
+    /// A courier carries the food.
     OutForDelivery,
-    /// The customer has it.
+    /// The customer has the food.
     Delivered,
-    /// It ended before the customer had it.
+    /// The order ended before its delivery.
     Cancelled,
-    /// All that was paid is back.
+    /// The full amount is refunded.
     Refunded,
 }
 
@@ -77,31 +77,31 @@ named_variants!(OrderStatus {
 });
 
 impl OrderStatus {
-    /// Whether the food's way has ended. Only money moves after that.
+    /// Whether the order has ended. After that, only money moves.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Delivered | Self::Cancelled | Self::Refunded)
     }
 }
 
-/// Where an order's payment is.
+/// Status of an order's payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentStatus {
     /// Nothing has been paid yet.
     Pending,
-    /// The payment provider has set the money aside.
+    /// The payment provider has authorized the payment.
     Authorized,
-    /// The money has been collected. Of a total of zero by card there is nothing to collect: it has this status
+    /// The payment has been captured. An order by card with a total of zero has nothing to capture and has this status
     /// from the start.
     Captured,
-    /// The payment was refused.
+    /// The payment failed.
     Failed,
-    /// Nothing was collected, and nothing will be.
+    /// Nothing was captured, and nothing will be.
     Voided,
-    /// A part is back with the customer.
+    /// A part of the captured amount is refunded.
     PartiallyRefunded,
-    /// All is back with the customer.
+    /// The full captured amount is refunded.
     Refunded,
 }
 
@@ -115,87 +115,87 @@ named_variants!(PaymentStatus {
     Refunded => "refunded",
 });
 
-/// How an order is paid.
+/// Payment method of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentMethod {
-    /// In cash, to whoever hands the food over.
+    /// In cash, paid when the food is handed over.
     Cash,
     /// By card, through a payment provider.
     Card,
 }
 
-/// What was agreed when the order was placed. Never changes.
+/// Terms agreed when the order was placed. They never change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderDetails {
-    /// The restaurant that cooks it.
+    /// Restaurant that prepares the order.
     pub restaurant_id: RestaurantId,
-    /// The restaurant's name at that time.
+    /// Name of the restaurant when the order was placed.
     pub restaurant_name: Name,
-    /// Who ordered it.
+    /// Account of the customer.
     pub customer_id: AccountId,
-    /// What was ordered.
+    /// Lines of the order.
     pub lines: Vec<OrderLine>,
     /// The currency of every amount in the order.
     pub currency: Currency,
-    /// What it costs.
+    /// Amounts of the order.
     pub amounts: Amounts,
-    /// How it gets to the customer.
+    /// Delivery or collection.
     pub fulfilment: Fulfilment,
-    /// Whom to ask for.
+    /// Contact person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<Contact>,
-    /// How it is paid.
+    /// Payment method.
     pub payment_method: PaymentMethod,
-    /// Until when a payment by card has to be certain.
+    /// Deadline by which a payment by card must be certain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment_deadline: Option<Timestamp>,
-    /// A wish for the restaurant.
+    /// Note for the restaurant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
-    /// The menu from which it was priced.
+    /// Revision of the menu from which the order was priced.
     #[cfg_attr(feature = "openapi", schema(value_type = u32))]
     pub menu_revision: Revision,
-    /// What it took from limited stock.
+    /// Quantities taken from limited stock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stock_drawn: Vec<StockDraw>,
 }
 
 impl OrderDetails {
-    /// Whether a payment provider has to collect the total. A total of zero needs no provider.
+    /// Whether a payment provider has to capture the total. A total of zero needs no provider.
     pub const fn needs_provider(&self) -> bool {
         matches!(self.payment_method, PaymentMethod::Card) && !self.amounts.total.is_zero()
     }
 }
 
-/// So much of an item whose stock is limited.
+/// A quantity of an item with limited stock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StockDraw {
     /// The item.
     pub item: Slug,
-    /// How many.
+    /// Quantity.
     pub quantity: u32,
 }
 
-/// How the food gets to the customer, with what is needed for it.
+/// Fulfilment of an order, with the data that it needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields, try_from = "FulfilmentDocument")]
 pub enum Fulfilment {
     /// A courier brings it.
     Delivery {
-        /// Where to.
+        /// Address of the delivery.
         address: Address,
     },
-    /// The customer fetches it from the restaurant.
+    /// The customer collects it at the restaurant.
     Collection,
 }
 
-/// A [`Fulfilment`] as it is read. Serde's tagged enums overlook members that do not belong, and lose
-/// the place of what is wrong within them; a struct does neither.
+/// A [`Fulfilment`] as it is parsed. The tagged enums of serde ignore unknown members, and lose the place of an error
+/// inside them; a struct does neither.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FulfilmentDocument {
@@ -210,15 +210,15 @@ impl TryFrom<FulfilmentDocument> for Fulfilment {
     fn try_from(document: FulfilmentDocument) -> Result<Self, Self::Error> {
         match (document.r#type, document.address) {
             (FulfilmentKind::Delivery, Some(address)) => Ok(Self::Delivery { address }),
-            (FulfilmentKind::Delivery, None) => Err("a delivery needs an address"),
+            (FulfilmentKind::Delivery, None) => Err("address is required for delivery"),
             (FulfilmentKind::Collection, None) => Ok(Self::Collection),
-            (FulfilmentKind::Collection, Some(_)) => Err("a collection has no address"),
+            (FulfilmentKind::Collection, Some(_)) => Err("address must be absent for collection"),
         }
     }
 }
 
 impl Fulfilment {
-    /// Which of the two it is.
+    /// Returns the kind of fulfilment.
     pub const fn kind(&self) -> FulfilmentKind {
         match self {
             Self::Delivery { .. } => FulfilmentKind::Delivery,
@@ -227,7 +227,7 @@ impl Fulfilment {
     }
 }
 
-/// Where to deliver.
+/// Address of a delivery.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -242,22 +242,22 @@ pub struct Address {
     /// Postal code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postal_code: Option<Name>,
-    /// The point on the map.
+    /// Coordinates of the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
-    /// How to get to the door.
+    /// Instructions for reaching the door.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<Note>,
 }
 
-/// Whom to ask for.
+/// Contact person of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Contact {
-    /// Their name.
+    /// Name of the person.
     pub name: Name,
-    /// Their telephone number, as they write it.
+    /// Telephone number, as the person writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<Phone>,
 }
@@ -265,91 +265,91 @@ pub struct Contact {
 /// An order at one version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
-    /// Its id.
+    /// Id of the order.
     pub id: OrderId,
-    /// The number of its latest event.
+    /// Number of the latest event.
     pub version: Version,
-    /// What was agreed. Shared, since it never changes.
+    /// Agreed terms. Shared, because they never change.
     pub details: Arc<OrderDetails>,
-    /// Where it is in its life.
+    /// Status of the order.
     pub status: OrderStatus,
-    /// Where its payment is.
+    /// Status of the payment.
     pub payment_status: PaymentStatus,
-    /// What has been collected.
+    /// Captured amount.
     pub captured: Amount,
-    /// What of it is back with the customer.
+    /// Refunded part of the captured amount.
     pub refunded: Amount,
-    /// What the payment provider calls the payment. Set when it is authorized.
+    /// The payment provider's id of the payment. Set when the payment is authorized.
     pub payment_reference: Option<PaymentReference>,
-    /// What has been or is to be given back, in the order in which it was asked for.
+    /// Refunds that were requested or made, in order.
     pub refunds: Vec<RefundState>,
-    /// Who carries it.
+    /// Courier who carries the order.
     pub courier_id: Option<AccountId>,
-    /// Until when the restaurant has to accept it. Set when it is confirmed.
+    /// Deadline by which the restaurant must accept. Set when the order is confirmed.
     pub acceptance_deadline: Option<Timestamp>,
-    /// When the restaurant expects the food to be ready. Set when it accepts.
+    /// Time at which the restaurant expects the food to be ready. Set when the restaurant accepts.
     pub ready_by: Option<Timestamp>,
-    /// How it ended early, when it did.
+    /// The early end of the order, if it ended early.
     pub closure: Option<Closure>,
-    /// When it was placed.
+    /// Time at which the order was placed.
     pub placed_at: Timestamp,
-    /// When its latest event happened.
+    /// Time of the latest event.
     pub updated_at: Timestamp,
-    /// Whether a newer version of Dabba wrote something about it that this version does not understand. Such an order is
-    /// shown as far as it is understood, and nothing is decided on it.
+    /// Whether a newer version of Dabba wrote something about the order that this version does not understand. This
+    /// version shows such an order as far as it can, and makes no decisions on it.
     pub is_newer: bool,
 }
 
-/// How an order ended before the customer had it.
+/// The way in which an order ended before its delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum Closure {
-    /// Someone cancelled it.
+    /// An actor cancelled the order.
     Cancelled {
-        /// Who.
+        /// Actor that cancelled the order.
         by: Actor,
-        /// Why.
+        /// Reason for the cancellation.
         reason: CancelReason,
-        /// Why, in their own words.
+        /// Explanation in the actor's own words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
-        /// The items that were unavailable. Absent when none was named.
+        /// Items that were unavailable. Absent if none was named.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         items: Vec<UnavailableItem>,
-        /// Who bears what is refunded because of it. Absent when everyone bears it.
+        /// Bearer of the refunds that follow from the cancellation. Absent: everyone bears them.
         #[serde(
             default = "RefundBearer::of_an_early_end",
             skip_serializing_if = "RefundBearer::is_of_an_early_end"
         )]
         borne_by: RefundBearer,
     },
-    /// The restaurant did not take it.
+    /// The restaurant rejected the order.
     Rejected {
-        /// Why.
+        /// Reason for the rejection.
         reason: RejectReason,
-        /// Why, in their own words.
+        /// Explanation in the restaurant's own words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
-        /// The items that were unavailable. Absent when none was named.
+        /// Items that were unavailable. Absent if none was named.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         items: Vec<UnavailableItem>,
     },
-    /// Something was waited for in vain.
+    /// The order expired, because the payment or the acceptance did not arrive by its deadline.
     Expired {
-        /// For what.
+        /// What the order was waiting for.
         #[serde(default)]
         waited_for: Awaited,
     },
-    /// The payment did not come about.
+    /// The payment failed.
     PaymentFailed {
-        /// Why.
+        /// Reason for the failure.
         reason: DeclineReason,
     },
 }
 
 impl Closure {
-    /// The items that were unavailable, where the end names them.
+    /// Returns the unavailable items that the early end names.
     pub fn items(&self) -> &[UnavailableItem] {
         match self {
             Self::Cancelled { items, .. } | Self::Rejected { items, .. } => items,
@@ -358,14 +358,14 @@ impl Closure {
     }
 }
 
-/// For what an order waits until a deadline.
+/// What an order waits for until a deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Awaited {
-    /// That the restaurant accepts it.
+    /// The restaurant must accept the order.
     #[default]
     Restaurant,
-    /// That its payment is certain.
+    /// The payment must become certain.
     Payment,
 }

@@ -1,43 +1,43 @@
-//! Work that has to be done for an order at some time, with nobody waiting.
+//! Tasks: work on an order that Dabba does later, without a waiting client.
 
 use serde::{Deserialize, Serialize};
 
 use super::{PaymentToken, RefundNumber, review::ReviewReason, state::named_variants};
 
-/// A piece of work, with what is needed for it beside the order.
+/// A task, with the data that it needs in addition to the order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "payload", rename_all = "snake_case")]
 pub enum Task {
-    /// Warn the restaurant when its time to accept runs out.
+    /// Warn the restaurant that its time to accept is running out.
     WarnUnaccepted,
-    /// Give the command `expire` when the acceptance deadline has passed.
+    /// Give the command `expire` once the acceptance deadline has passed.
     ExpireUnaccepted,
-    /// Give the command `expire` when the payment is not certain in its time.
+    /// Give the command `expire` if the payment is not certain by its deadline.
     ExpireUnpaid,
-    /// Have the payment provider set the money aside.
+    /// Ask the payment provider to authorize the payment.
     AuthorizePayment {
-        /// What the customer pays with.
+        /// Token for the customer's card.
         token: PaymentToken,
     },
-    /// Have the payment provider collect the money that is set aside.
+    /// Ask the payment provider to capture the authorized payment.
     CapturePayment,
-    /// Have the payment provider let go of the money that is set aside.
+    /// Ask the payment provider to void the authorization.
     VoidPayment,
-    /// Have the payment provider give money back.
+    /// Ask the payment provider to refund money.
     RefundPayment {
-        /// Which of the order's refunds.
+        /// Number of the refund within the order.
         number: RefundNumber,
     },
-    /// Have a person look at the order. No worker does it: it is parked from the start, until an admin
-    /// resolves it.
+    /// Ask an admin to review the order. No worker runs this task: it is parked from the start, until an admin resolves
+    /// it.
     Review {
-        /// Why.
+        /// Reason for the review.
         reason: ReviewReason,
     },
 }
 
 impl Task {
-    /// Which kind of work it is.
+    /// Returns the kind of the task.
     pub const fn kind(&self) -> TaskKind {
         match self {
             Self::WarnUnaccepted => TaskKind::WarnUnaccepted,
@@ -52,7 +52,7 @@ impl Task {
     }
 }
 
-/// The name of a kind of work.
+/// The kind of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -80,10 +80,10 @@ named_variants!(TaskKind {
 });
 
 impl TaskKind {
-    /// In which queue tasks of this kind wait.
+    /// Returns the queue of tasks of this kind.
     pub const fn queue(self) -> TaskQueue {
         match self {
-            // No worker takes a review from the queue. It has to stand in one.
+            // Every task needs a queue, although no worker leases a review.
             Self::WarnUnaccepted | Self::ExpireUnaccepted | Self::ExpireUnpaid | Self::Review => {
                 TaskQueue::Deadlines
             }
@@ -95,19 +95,19 @@ impl TaskKind {
 }
 
 impl TaskKind {
-    /// Whether tasks of this kind are for a person and not for a worker. A store parks them when it writes them.
+    /// Whether tasks of this kind are for an admin and not for a worker. A store parks such tasks when it writes them.
     pub const fn is_for_people(self) -> bool {
         matches!(self, Self::Review)
     }
 }
 
-/// Tasks of one queue are worked apart from those of the others: what waits for a payment provider that
-/// does not answer keeps no deadline from being kept.
+/// A queue of tasks. Workers process each queue separately, so that tasks for a payment provider that does not respond
+/// do not delay deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TaskQueue {
-    /// What has to happen at a certain time.
+    /// Tasks that must run at a certain time.
     Deadlines,
-    /// What a payment provider has to do.
+    /// Tasks for the payment provider.
     Payments,
 }
 

@@ -1,15 +1,15 @@
-//! Opening hours: from civil time, as a timetable states it, to instants.
+//! Opening hours: conversion from civil time, as a timetable states it, to instants.
 //!
-//! An opening is stored as a start and an end in civil time. [`OpeningInterval::instants_on`] is the only place that
-//! turns an opening into instants; "is open" and "opens next" both use the result, so they cannot disagree. The result
-//! is one contiguous interval, also where clocks change:
+//! An opening is stored as a start and an end in civil time. Only [`OpeningInterval::instants_on`] converts an opening
+//! to instants. "Is open" and "opens next" both use its result, so they cannot disagree. The result is one contiguous
+//! interval, even when clocks change:
 //!
 //! - Start and end each become the *first instant at which the restaurant's clock shows that time or a later one*.
-//! - Where clocks go back, a time that occurs twice means its first occurrence, as in RFC 5545, section 3.3.5. An opening
-//!   that ends at such a time is not open a second time: the staff have gone home.
-//! - Where clocks go forward, a time that is skipped means the moment of the change. An opening that starts in the gap
-//!   starts when the gap ends; an opening that lies in the gap does not exist on that day.
-//! - Equal civil times become equal instants, so openings that adjoin on the timetable (whole days, for example) adjoin
+//! - When clocks go back, a time that occurs twice means its first occurrence, as in RFC 5545, section 3.3.5. An
+//!   opening that ends at such a time does not reopen: the staff have gone home.
+//! - When clocks go forward, a skipped time means the moment of the change. An opening that starts in the gap starts
+//!   when the gap ends. An opening that lies entirely in the gap does not exist on that day.
+//! - Equal civil times become equal instants. So openings that adjoin in the timetable, such as whole days, also adjoin
 //!   in time.
 
 use jiff::{
@@ -21,26 +21,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{Timestamp, text::RawText};
 
-/// Number of days that are searched for the next opening. A weekly opening that a clock change skips exists again a
+/// Number of days to search for the next opening. If a clock change skips a weekly opening, the opening exists again a
 /// week later.
 const MAX_SEARCHED_DAYS: i32 = 15;
 
-/// A time zone of the IANA database, known by its name.
+/// A time zone of the IANA database, identified by its name.
 ///
-/// The database is compiled in, so that every server decides alike.
+/// The database is compiled in, so that all servers decide alike.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Zone(TimeZone);
 
 impl Zone {
-    /// The zone with this name, for example `Europe/London`.
+    /// Returns the zone with this name, for example `Europe/London`.
     pub fn from_name(name: &str) -> Option<Self> {
-        /// The bundled database; looking a zone up does no I/O.
+        /// The bundled database. A lookup does no I/O.
         static DATABASE: std::sync::LazyLock<TimeZoneDatabase> =
             std::sync::LazyLock::new(TimeZoneDatabase::bundled);
         DATABASE.get(name).ok().map(Self)
     }
 
-    /// Its IANA name.
+    /// Returns the IANA name.
     pub fn name(&self) -> &str {
         self.0.iana_name().unwrap_or("UTC")
     }
@@ -51,7 +51,7 @@ impl Zone {
             AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(local).ok(),
             AmbiguousOffset::Fold { before, .. } => before.to_timestamp(local).ok(),
             AmbiguousOffset::Gap { after, .. } => {
-                // Read with the new offset, a skipped time is before the change.
+                // Converted with the new offset, a skipped time is before the change.
                 let before_the_change = after.to_timestamp(local).ok()?;
                 self.0
                     .following(before_the_change)
@@ -70,7 +70,8 @@ impl Serialize for Zone {
 impl<'de> Deserialize<'de> for Zone {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = RawText::<'de>::deserialize(deserializer)?;
-        Self::from_name(&name).ok_or_else(|| de::Error::custom("not a time zone of the IANA database"))
+        Self::from_name(&name)
+            .ok_or_else(|| de::Error::custom("must be the name of a time zone of the IANA database"))
     }
 }
 
@@ -103,17 +104,17 @@ impl Day {
     }
 }
 
-/// One opening in the week. `opens` and `closes` are `HH:MM` in the restaurant's time zone; when
-/// `closes` is not after `opens`, it is on the next day, so `00:00` to `00:00` is a whole day.
+/// One weekly opening. `opens` and `closes` are `HH:MM` in the restaurant's time zone. If `closes` is not after
+/// `opens`, `closes` is on the next day, so `00:00` to `00:00` is a whole day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OpeningInterval {
-    /// The day on which it opens.
+    /// Day on which the restaurant opens.
     pub day: Day,
-    /// The minute from which it is open.
+    /// Minute from which the restaurant is open.
     pub opens: ClockTime,
-    /// The minute from which it is closed.
+    /// Minute from which the restaurant is closed.
     pub closes: ClockTime,
 }
 
@@ -137,13 +138,13 @@ impl<'de> Deserialize<'de> for ClockTime {
     }
 }
 
-/// When a restaurant is open.
+/// Opening hours of a restaurant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum OpeningHours {
-    /// On these openings of every week; none at all means closed.
+    /// Weekly openings. Without any, the restaurant is closed.
     Weekly(Vec<OpeningInterval>),
-    /// Always: the restaurant uses pauses alone.
+    /// The restaurant is always open, except during pauses.
     #[default]
     Always,
 }
@@ -160,7 +161,7 @@ impl OpeningHours {
                 intervals.iter().filter_map(move |opening| opening.instants_on(date, zone))
             })
         };
-        // Yesterday's opening may still last. Tomorrow's may have begun: some clocks go back across midnight.
+        // Yesterday's opening may not have ended yet. Tomorrow's may have begun: some clocks go back across midnight.
         let mut around = [0, -1, 1].into_iter().flat_map(openings_in);
         if around.any(|(opens, closes)| opens <= from && from < closes) {
             return Some(from);
@@ -171,8 +172,8 @@ impl OpeningHours {
 }
 
 impl OpeningInterval {
-    /// Returns the opening that starts on `date` as instants, its end not included; `None` if it is not on that day of
-    /// the week, or if a clock change skips it whole.
+    /// Returns the start and end of the opening on `date` as instants, end exclusive. Returns `None` if the opening is
+    /// on another day of the week, or if a clock change skips it entirely.
     fn instants_on(&self, date: Date, zone: &Zone) -> Option<(Timestamp, Timestamp)> {
         if date.weekday() != self.day.weekday() {
             return None;

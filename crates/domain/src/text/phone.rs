@@ -1,27 +1,28 @@
-//! Telephone numbers, as people write them.
+//! Telephone numbers as people write them.
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{RawText, TextError, policy, reads_what_is_stored};
+use super::{RawText, TextError, is_reading_stored, policy};
 use crate::limits::{MAX_PHONE_LENGTH, MIN_PHONE_DIGITS};
 
-/// What stands between the digits of a telephone number, beside spaces and letters (`ext. 5`).
+/// Marks that a telephone number may contain, in addition to digits, spaces and letters (`ext. 5`).
 const MARKS: &str = "+-()./#*,;:‐‑–";
 
-/// A telephone number as its owner writes it: with its spaces and marks, since only they know how it is dialled.
+/// A telephone number as its owner writes it. It keeps its spaces and marks, because only the owner knows how to dial
+/// it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Phone(Arc<str>);
 
-/// Why a text is not a telephone number.
+/// Reason why a text is not a telephone number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PhoneError {
-    /// It is no text of one line.
+    /// The text breaks a rule for text of one line.
     #[error(transparent)]
     Text(#[from] TextError),
-    /// It has other characters, or too few digits.
+    /// The text contains other characters, or too few digits.
     #[error(
         "must be a telephone number: at least {MIN_PHONE_DIGITS} digits, with spaces, letters (ext. 5) and the marks \
          + - ( ) . / # * , ; : between them"
@@ -30,7 +31,7 @@ pub enum PhoneError {
 }
 
 impl Phone {
-    /// Checks an input, and returns it as it is kept.
+    /// Checks an input and returns it in the form in which it is stored.
     pub fn new(text: &str) -> Result<Self, PhoneError> {
         let text = policy::clean(text, MAX_PHONE_LENGTH, false)?;
         let text: String =
@@ -48,7 +49,7 @@ impl Phone {
         Ok(Self(text.into()))
     }
 
-    /// The number.
+    /// Returns the number as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -67,7 +68,7 @@ impl fmt::Debug for Phone {
 impl<'de> Deserialize<'de> for Phone {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = RawText::<'de>::deserialize(deserializer)?;
-        if reads_what_is_stored() {
+        if is_reading_stored() {
             return Ok(Self((&*text).into()));
         }
         Self::new(&text).map_err(de::Error::custom)
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused() {
+    fn texts_that_are_not_numbers_are_refused() {
         for text in ["12", "call me", "030 1234 <b>", "030_1234", "０３０ 🍛 1"] {
             assert_eq!(Phone::new(text), Err(PhoneError::NotANumber), "{text}");
         }

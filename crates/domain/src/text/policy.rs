@@ -1,4 +1,4 @@
-//! The rules that the kinds of text share: line breaks, normalization, and the characters that are refused.
+//! Rules that the kinds of text share: line breaks, normalization, and refused characters.
 
 use std::borrow::Cow;
 
@@ -14,12 +14,12 @@ use super::TextError;
 
 const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
 const ZERO_WIDTH_JOINER: char = '\u{200d}';
-/// A symbol without ink.
+/// A symbol without any visible part.
 const BLANK_BRAILLE_PATTERN: char = '\u{2800}';
 
-/// Returns a text as it is kept: unified line breaks, NFC, trimmed; or why it is refused.
+/// Returns a text in its stored form (unified line breaks, NFC, trimmed), or the reason why it is refused.
 pub(super) fn clean(text: &str, max: usize, several_lines: bool) -> Result<Cow<'_, str>, TextError> {
-    // Most texts are one line of printable ASCII, of which only the length is left to check.
+    // Most texts are one line of printable ASCII. For them only the length needs a check.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         let text = text.trim();
         return match text.len() {
@@ -40,13 +40,13 @@ pub(super) fn clean(text: &str, max: usize, several_lines: bool) -> Result<Cow<'
     Ok(Cow::Owned(cleaned.to_owned()))
 }
 
-/// A text in NFC; of several lines, every line break a line feed and every tabulator a space.
+/// Returns a text in NFC. With several lines, every line break becomes a line feed and every tabulator a space.
 fn normalized(text: &str, several_lines: bool) -> String {
     let text = if several_lines { with_line_feeds(text) } else { text.to_owned() };
     nfc(text)
 }
 
-/// A text in Unicode Normalization Form C.
+/// Returns a text in Unicode Normalization Form C.
 pub(super) fn nfc(text: String) -> String {
     if is_nfc_quick(text.chars()) == IsNormalized::Yes { text } else { text.nfc().collect() }
 }
@@ -82,7 +82,7 @@ fn check_characters(text: &str, several_lines: bool) -> Result<(), TextError> {
     Ok(())
 }
 
-/// Whether a reader sees the character by itself. A mark is seen on another character only.
+/// Whether the character is visible by itself. A combining mark is visible only on another character.
 fn is_visible(character: char) -> bool {
     has_shape(character) && !is_combining_mark(character)
 }
@@ -91,8 +91,8 @@ fn has_shape(character: char) -> bool {
     !(character.is_whitespace() || character.is_control() || is_unseen(character) || is_blank(character))
 }
 
-/// Whether the character is a blank that Unicode does not count as white space: the empty braille pattern, the filler of
-/// Khitan, the null notehead, and the format controls of Egyptian hieroglyphs.
+/// Whether the character is a blank that Unicode does not count as white space: the empty braille pattern, the filler
+/// of Khitan, the null notehead, and the format controls of Egyptian hieroglyphs.
 const fn is_blank(character: char) -> bool {
     matches!(character, BLANK_BRAILLE_PATTERN | '\u{16fe4}' | '\u{1d159}' | '\u{13430}'..='\u{1343f}')
 }
@@ -104,7 +104,7 @@ fn is_unseen(character: char) -> bool {
         || annotations.contains(&character)
 }
 
-/// Whether the character changes the direction of what follows it (Unicode's property `Bidi_Control`).
+/// Whether the character changes the direction of the text after it (Unicode property `Bidi_Control`).
 const fn is_direction_control(character: char) -> bool {
     matches!(
         character,
@@ -123,13 +123,13 @@ const fn is_noncharacter(character: char) -> bool {
     matches!(character, '\u{fdd0}'..='\u{fdef}') || (character as u32) & 0xfffe == 0xfffe
 }
 
-/// Whether a variation selector behind this text has a character to select a shape of.
+/// Whether a variation selector after this text follows a character whose shape it can select.
 fn selects(before: &str) -> bool {
     before.chars().next_back().is_some_and(has_shape)
 }
 
-/// Whether a joiner stands where writing needs one: behind or before a virama (RFC 5892, appendix A.1 and A.2, and the
-/// Bengali ya-phala), behind a letter of a joining script such as Arabic, or between two emoji (UTS 51).
+/// Whether the script or emoji needs a joiner here: after or before a virama (RFC 5892, appendix A.1 and A.2, and the
+/// Bengali ya-phala), after a letter of a joining script such as Arabic, or between two emoji (UTS 51).
 fn joins(joiner: char, before: &str, after: &str) -> bool {
     let joining_type = |character| CodePointMapData::<JoiningType>::new().get(character);
     let is_virama = |character| {
@@ -191,11 +191,11 @@ mod tests {
             assert_eq!(refused, Err(TextError::LineBreak { character }));
         }
         assert_eq!(one_line("Asha\r\nFree"), Err(TextError::LineBreak { character: '\r' }));
-        assert_eq!(one_line("\r\n Asha \n").as_deref(), Ok("Asha"), "white space around it is taken off");
+        assert_eq!(one_line("\r\n Asha \n").as_deref(), Ok("Asha"), "surrounding white space is removed");
     }
 
     #[test]
-    fn what_is_not_seen_is_refused_and_named() {
+    fn invisible_characters_are_refused_and_named() {
         for character in ['\u{202e}', '\u{2066}', '\u{200f}', '\u{61c}'] {
             let error = TextError::DirectionControl { character };
             assert_eq!(one_line(&format!("Dal{character} 5")), Err(error));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_see_is_empty() {
+    fn a_text_without_visible_characters_is_empty() {
         for text in [
             "",
             " \n\t",
@@ -254,10 +254,10 @@ mod tests {
     fn joiners_and_selectors_stay_where_writing_needs_them() {
         for text in [
             "می‌خواهم",     // Persian: ZWNJ between two letters.
-            "کتاب‌ها",      // Persian: ZWNJ behind a right-joining letter's neighbour.
+            "کتاب‌ها",      // Persian: ZWNJ after a right-joining letter's neighbour.
             "ه‍",           // Arabic: ZWJ that keeps a letter's shape.
-            "क्‍ष",          // Devanagari: ZWJ behind a virama.
-            "ක්‍රි",          // Sinhala: ZWJ behind al-lakuna.
+            "क्‍ष",          // Devanagari: ZWJ after a virama.
+            "ක්‍රි",          // Sinhala: ZWJ after al-lakuna.
             "র‍্যাব",         // Bengali: ZWJ before a virama.
             "ന്‍",           // Malayalam: a chillu in its old spelling.
             "👩‍🍳 🏳️‍🌈 👩🏽‍🚒 ❤️‍🔥", // Emoji, with a selector and a skin tone.
@@ -268,7 +268,7 @@ mod tests {
             let kept = one_line(text);
             assert_eq!(kept.as_deref(), Ok(&*text.nfc().collect::<String>()), "{text}");
         }
-        // Elsewhere they only make two names look alike.
+        // In other places, joiners and selectors only make two names look alike.
         for text in ["D\u{200d}al", "Dal\u{200c}", "ه\u{200c}\u{200c}ا", "👩\u{200d}", "👩\u{200d}a"] {
             assert!(matches!(one_line(text), Err(TextError::Invisible { .. })), "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! Answers for orders that an actor may not see: not found, with every command and every content (I9).
+//! Access to orders that an actor may not see: not found, for every command and every content (I9).
 
 use dabba_domain::{
     Actor,
@@ -13,10 +13,10 @@ use dabba_domain::{
 use crate::{
     common::{STRANGER, account, amount, delivery, order, placed_by_card},
     moves::{act, cancel, command, everyone, must, refund},
-    payments::paid_lives,
+    payments::orders_by_card,
 };
 
-/// Commands of this kind, the last ones with content that does not fit.
+/// Returns commands of this kind. The last ones have invalid content.
 fn commands(kind: CommandKind) -> Vec<Command> {
     let note = || Some(Note::new("because").unwrap());
     let reason = Some(InterventionReason::Other);
@@ -48,11 +48,11 @@ fn commands(kind: CommandKind) -> Vec<Command> {
     commands
 }
 
-/// Orders in every status: in cash and by card, delivered and collected, with few events and with as many as there
-/// may be.
+/// Returns orders in every status: in cash and by card, for delivery and collection, with few events and with the
+/// maximum number of events.
 fn orders() -> Vec<Order> {
     let (brought, fetched) = (order(delivery()), order(Fulfilment::Collection));
-    let mut orders = paid_lives();
+    let mut orders = orders_by_card();
     orders.extend([must(&brought, &crate::common::customer(), &cancel()), brought, fetched]);
     orders.push(placed_by_card(Fulfilment::Collection).order);
     let full = orders.clone().into_iter().map(|order| Order { version: MAX_ORDER_VERSION, ..order });
@@ -60,7 +60,7 @@ fn orders() -> Vec<Order> {
     orders
 }
 
-/// Whether a courier takes a free order for themselves, by the documentation.
+/// Whether a courier takes a free order for themselves, according to the documentation.
 fn is_taken(order: &Order, actor: &Actor, command: &Command) -> bool {
     let is_free = order.courier_id.is_none()
         && matches!(order.details.fulfilment, Fulfilment::Delivery { .. })
@@ -76,35 +76,35 @@ fn is_taken(order: &Order, actor: &Actor, command: &Command) -> bool {
     is_free && account_id == courier_id && order.version < MAX_ORDER_VERSION
 }
 
-/// Every command, with every content, by everybody, of orders in every status: 404 for who may not see the order,
-/// 403 before the content for who is never to give the command, 409 before the content for what nobody in their role
-/// does with such an order.
+/// Proves the order of checks for every command, content, actor and status: 404 if the actor may not see the order;
+/// 403, before the content, if the actor's role never gives the command; 409, before the content, if no actor of the
+/// role gives the command for such an order.
 #[test]
-fn who_may_not_see_an_order_is_never_told_that_it_is_there() {
+fn an_order_stays_hidden_from_actors_who_may_not_see_it() {
     let (mut hidden, mut taken, mut invalid) = (0, 0, 0);
     for order in orders() {
         for (name, actor) in everyone() {
             for command in CommandKind::ALL.iter().flat_map(|kind| commands(*kind)) {
-                let told = act(&order, &actor, &command);
+                let result = act(&order, &actor, &command);
                 let what = format!("{command:?} by {name} while {}", order.status);
                 if !order.is_visible_to(&actor) {
                     if is_taken(&order, &actor, &command) {
-                        assert!(told.is_ok_and(|decision| !decision.events.is_empty()), "{what}");
+                        assert!(result.is_ok_and(|decision| !decision.events.is_empty()), "{what}");
                         taken += 1;
                     } else {
-                        assert_eq!(told, Err(Rejection::NotTheirs), "{what}");
+                        assert_eq!(result, Err(Rejection::NotTheirs), "{what}");
                         hidden += 1;
                     }
                     continue;
                 }
-                assert_ne!(told, Err(Rejection::NotTheirs), "{what}");
+                assert_ne!(result, Err(Rejection::NotTheirs), "{what}");
                 let kind = command.kind();
                 let is_for_role = is_for_role(kind, &actor);
-                let is_refused_for_role = told == Err(Rejection::RoleNotAllowed { command: kind });
-                assert_eq!(is_refused_for_role, !is_for_role, "{what}: {told:?}");
+                let is_refused_for_role = result == Err(Rejection::RoleNotAllowed { command: kind });
+                assert_eq!(is_refused_for_role, !is_for_role, "{what}: {result:?}");
                 let is_for_such =
                     is_for_role && (kind != CommandKind::Deliver || is_handed_over_by(&order, &actor));
-                if matches!(told, Err(Rejection::Invalid(_))) {
+                if matches!(result, Err(Rejection::Invalid(_))) {
                     assert!(is_for_such, "{what}");
                     invalid += 1;
                 }
@@ -114,7 +114,7 @@ fn who_may_not_see_an_order_is_never_told_that_it_is_there() {
     assert!(hidden > 1_000 && taken > 0 && invalid > 100, "{hidden} {taken} {invalid}");
 }
 
-/// Who ever gives a command, by the documentation.
+/// Whether the actor's role ever gives the command, according to the documentation.
 fn is_for_role(kind: CommandKind, actor: &Actor) -> bool {
     match actor {
         Actor::Customer { .. } => kind == CommandKind::Cancel,
@@ -141,7 +141,7 @@ fn is_for_role(kind: CommandKind, actor: &Actor) -> bool {
     }
 }
 
-/// Staff hands over what is collected, couriers and admins what is brought.
+/// Whether the actor hands the order over: staff on collection, couriers and admins on delivery.
 fn is_handed_over_by(order: &Order, actor: &Actor) -> bool {
     let is_collected = order.details.fulfilment == Fulfilment::Collection;
     matches!(actor, Actor::Restaurant { .. }) == is_collected

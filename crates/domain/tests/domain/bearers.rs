@@ -1,4 +1,4 @@
-//! Who bears a refund that names no bearer.
+//! The bearer of a refund that names none.
 
 use dabba_domain::{
     Actor,
@@ -13,22 +13,22 @@ use crate::{
     bill::Bill,
     common::{admin, customer, delivery, now, placed_by_card, settings, staff},
     moves::{accept, act, cancel, must, refund, reject},
-    payments::{authorized, captured, paid_back, refused, told},
+    payments::{authorized, captured, refund_paid, refused, settled},
 };
 
 fn by(borne_by: Option<RefundBearer>) -> Command {
     Command::Refund(RefundRequest { borne_by, ..RefundRequest::new(None, RefundReason::OrderEnded) })
 }
 
-/// Orders that ended early after their payment was captured, with who bears the end.
+/// Returns orders that ended early after their payment was captured, with the bearer of the end.
 fn ended() -> Vec<(&'static str, Order, RefundBearer)> {
-    let confirmed = told(&told(&placed_by_card(delivery()).order, &authorized()), &captured());
+    let confirmed = settled(&settled(&placed_by_card(delivery()).order, &authorized()), &captured());
     let preparing = must(&confirmed, &staff(), &accept());
-    // The payment of these is captured after the end.
-    let unpaid = told(&placed_by_card(delivery()).order, &authorized());
+    // The payment of the following orders is captured after the end.
+    let unpaid = settled(&placed_by_card(delivery()).order, &authorized());
     let begun = must(&unpaid, &staff(), &accept());
     let late =
-        |order: &Order, actor: Actor, command: Command| told(&must(order, &actor, &command), &captured());
+        |order: &Order, actor: Actor, command: Command| settled(&must(order, &actor, &command), &captured());
     let expired = {
         let deadline = confirmed.acceptance_deadline.unwrap();
         let decided =
@@ -41,24 +41,24 @@ fn ended() -> Vec<(&'static str, Order, RefundBearer)> {
         ("the restaurant rejects", must(&confirmed, &staff(), &reject()), everyone),
         ("the restaurant gives up", must(&preparing, &staff(), &cancel()), everyone),
         ("an admin cancels", must(&confirmed, &admin(), &cancel()), everyone),
-        ("an admin cancels what is begun", must(&preparing, &admin(), &cancel()), platform),
+        ("an admin cancels after the kitchen has begun", must(&preparing, &admin(), &cancel()), platform),
         ("nobody accepts", expired, everyone),
         ("the customer cancels in flight", late(&unpaid, customer(), cancel()), everyone),
         ("the restaurant rejects in flight", late(&unpaid, staff(), reject()), everyone),
-        ("an admin cancels in flight what is begun", late(&begun, admin(), cancel()), platform),
+        ("an admin cancels in flight after the kitchen has begun", late(&begun, admin(), cancel()), platform),
     ]
 }
 
-/// Repeating an automatic refund by hand costs those whom the automatic refund would have cost, whether it failed at
-/// once or later. Staff state these bearers or none; an admin states any.
+/// Proves that a repeated refund has the bearer of the automatic refund, whether the automatic refund failed at once or
+/// later. Staff name this bearer or none; an admin may name any.
 #[test]
-fn a_refund_that_is_repeated_is_borne_by_whom_the_end_is() {
+fn a_repeated_refund_is_borne_by_the_bearer_of_the_end() {
     let failures: [(RefundStatus, &[PaymentReport]); 2] =
-        [(RefundStatus::Failed, &[refused(1)]), (RefundStatus::Reversed, &[paid_back(1), refused(1)])];
+        [(RefundStatus::Failed, &[refused(1)]), (RefundStatus::Reversed, &[refund_paid(1), refused(1)])];
     for (what, order, bearer) in ended() {
         assert_eq!(order.refunds[0].refund.borne_by, bearer, "{what}");
         for (status, reports) in &failures {
-            let failed = reports.iter().fold(order.clone(), |order, report| told(&order, report));
+            let failed = reports.iter().fold(order.clone(), |order, report| settled(&order, report));
             assert_eq!((failed.refunds[0].status, failed.refundable()), (*status, failed.captured), "{what}");
             let mut generous = settings();
             generous.refund_limit = failed.captured;
@@ -89,9 +89,9 @@ fn a_refund_that_is_repeated_is_borne_by_whom_the_end_is() {
     }
 }
 
-/// A delivered order has no early end: the restaurant bears its refunds.
+/// Proves that the restaurant bears refunds of a delivered order, which has no early end.
 #[test]
-fn the_restaurant_bears_refunds_of_what_was_delivered() {
+fn the_restaurant_bears_refunds_of_delivered_orders() {
     let bill = Bill {
         lines: vec![(2, 650)],
         tax_rate: 2_000,
@@ -112,10 +112,10 @@ fn the_restaurant_bears_refunds_of_what_was_delivered() {
     ));
 }
 
-/// Cancellations once did not record who bears them. The refund that followed did.
+/// Proves the rule for old cancellations, which did not record their bearer: the refund that followed did.
 #[test]
-fn a_cancellation_from_before_it_had_a_bearer_keeps_that_of_its_refund() {
-    let confirmed = told(&told(&placed_by_card(delivery()).order, &authorized()), &captured());
+fn an_old_cancellation_has_the_bearer_of_its_refund() {
+    let confirmed = settled(&settled(&placed_by_card(delivery()).order, &authorized()), &captured());
     let preparing = must(&confirmed, &staff(), &accept());
     let old = json!({"type": "cancelled", "data": {"reason": "other", "stock_returned": false}});
     let requested = json!({"type": "refund_requested", "data": {
@@ -127,7 +127,7 @@ fn a_cancellation_from_before_it_had_a_bearer_keeps_that_of_its_refund() {
         let recorded = RecordedEvent { order_id, version, at, actor: admin(), event };
         evolve(Some(order), &recorded).unwrap()
     };
-    let failed = told(&happened(happened(preparing, old), requested), &refused(1));
+    let failed = settled(&happened(happened(preparing, old), requested), &refused(1));
     let again = act(&failed, &admin(), &by(None)).unwrap().order;
     assert_eq!(again.refunds[1].refund.borne_by, RefundBearer::Platform);
 }

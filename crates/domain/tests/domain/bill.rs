@@ -1,4 +1,4 @@
-//! Orders of any price, brought to the customer and paid.
+//! Orders of any price, delivered and paid.
 
 use dabba_domain::{
     Actor, Amount, Timestamp,
@@ -16,10 +16,10 @@ use crate::{
     payments::{authorized, captured},
 };
 
-/// What an order costs and how it gets to the customer.
+/// Amounts and fulfilment of an order.
 #[derive(Clone, Debug)]
 pub(crate) struct Bill {
-    /// How many, at which price.
+    /// Quantity and price of each line.
     pub(crate) lines: Vec<(u32, i64)>,
     pub(crate) tax_rate: u32,
     pub(crate) delivery_fee: i64,
@@ -62,17 +62,17 @@ impl Bill {
         }
     }
 
-    /// The order when the customer has it and has paid.
+    /// Returns the order after its delivery and payment.
     pub(crate) fn delivered(&self) -> Life {
         let Decision { order, events, .. } = placed_with(self.details());
         let mut life = Life { order, history: events };
         let is_card = self.method == PaymentMethod::Card;
         if is_card {
-            life.hear(&authorized());
+            life.receive(&authorized());
         }
         life.give(&accept(), &staff());
         if is_card {
-            life.hear(&captured());
+            life.receive(&captured());
         }
         life.give(&Command::MarkReady, &staff());
         if self.collects {
@@ -100,7 +100,7 @@ impl Life {
         self.history.extend(decision.events);
     }
 
-    pub(crate) fn hear(&mut self, report: &PaymentReport) {
+    pub(crate) fn receive(&mut self, report: &PaymentReport) {
         self.write(settle(&self.order, report, &settings(), self.time()).unwrap());
     }
 
@@ -108,8 +108,8 @@ impl Life {
         self.write(decide(&self.order, command, actor, &settings(), self.time()).unwrap());
     }
 
-    /// Gives a command that may be refused. Answers whether it changed something.
-    pub(crate) fn try_to(&mut self, command: &Command, actor: &Actor) -> bool {
+    /// Gives a command that may be refused. Returns whether the command changed the order.
+    pub(crate) fn try_give(&mut self, command: &Command, actor: &Actor) -> bool {
         let version = self.order.version;
         if let Ok(decision) = decide(&self.order, command, actor, &settings(), self.time()) {
             self.write(decision);
@@ -122,14 +122,14 @@ impl Life {
     }
 }
 
-/// Any bill over something.
+/// Returns any bill with at least one line.
 pub(crate) fn any_bill(method: impl Strategy<Value = PaymentMethod>) -> impl Strategy<Value = Bill> {
     let lines = proptest::collection::vec((1_u32..5, 50_i64..2_000), 1..5);
     let tax_rate = prop_oneof![Just(0_u32), Just(2_000), 1_u32..3_000, Just(10_000)];
     let extra = || prop_oneof![Just(0_i64), 1_i64..500];
     (lines, tax_rate, extra(), extra(), extra(), method, any::<bool>()).prop_map(
         |(lines, tax_rate, delivery_fee, tip, discount, method, collects)| {
-            // Nothing is brought to who collects.
+            // There is no delivery fee on collection.
             let delivery_fee = if collects { 0 } else { delivery_fee };
             Bill { lines, tax_rate, delivery_fee, tip, discount, method, collects }
         },

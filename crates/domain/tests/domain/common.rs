@@ -1,4 +1,4 @@
-//! A restaurant, its people and an order, for the tests of the domain.
+//! A restaurant, its actors and an order, for the tests of the domain.
 
 use dabba_domain::{
     AccountId, Actor, Amount, Bucket, OrderId, RestaurantId, Timestamp,
@@ -56,7 +56,7 @@ pub(crate) const CUSTOMER: u64 = 1;
 pub(crate) const STAFF: u64 = 2;
 pub(crate) const COURIER: u64 = 3;
 pub(crate) const ADMIN: u64 = 4;
-/// Another customer, courier and member of staff, all in one.
+/// Account of a stranger: another customer, courier and member of staff.
 pub(crate) const STRANGER: u64 = 5;
 
 pub(crate) fn customer() -> Actor {
@@ -118,14 +118,14 @@ pub(crate) fn details(fulfilment: Fulfilment) -> OrderDetails {
     }
 }
 
-/// How long a payment by card may take.
+/// Time until the payment deadline of a payment by card.
 pub(crate) const PAYMENT_TIME: SignedDuration = SignedDuration::from_mins(10);
 
 pub(crate) fn token() -> PaymentToken {
     PaymentToken::new("tok_4242").unwrap()
 }
 
-/// Places an order with these details: by card where they say so.
+/// Places an order with these details, with a token if the payment is by card.
 pub(crate) fn placed_with(details: OrderDetails) -> Decision {
     let id = OrderId::generate(now(), restaurant(1).bucket(), 99);
     let token = token();

@@ -1,4 +1,4 @@
-//! Until when something has to happen, who is warned before, and what follows when it has not.
+//! Deadlines: who is warned before them, and what happens after them.
 
 use dabba_domain::{
     Actor, Timestamp,
@@ -16,7 +16,7 @@ use crate::{
         settings, staff,
     },
     moves::{accept, cancel, must, reject},
-    payments::{authorized, captured, paid_lives, told},
+    payments::{authorized, captured, orders_by_card, settled},
 };
 
 fn with_time_to_accept(seconds: u32) -> Settings {
@@ -27,9 +27,9 @@ fn expire(order: &Order, at: Timestamp) -> Result<Decision, Rejection> {
     decide(order, &Command::Expire, &Actor::System, &settings(), at)
 }
 
-/// Two minutes before the deadline, or at half of a short time.
+/// Proves that the warning comes two minutes before the deadline, or after half of the time if the time is short.
 #[test]
-fn a_restaurant_is_warned_in_time() {
+fn the_warning_precedes_the_acceptance_deadline() {
     for (time_to_accept, warned_after) in
         [(30, 15), (31, 15), (60, 30), (239, 119), (240, 120), (241, 121), (480, 360), (86_400, 86_280)]
     {
@@ -41,7 +41,7 @@ fn a_restaurant_is_warned_in_time() {
     }
 }
 
-/// An order by card has the restaurant's whole time from when its payment is certain.
+/// Proves that the restaurant's time to accept an order by card begins when the payment is certain.
 #[test]
 fn the_time_to_accept_begins_with_the_confirmation() {
     let created = placed_by_card(delivery()).order;
@@ -62,7 +62,7 @@ fn the_warning_is_recorded_and_followed_by_the_expiry() {
     assert_eq!(warned.events.len(), 1);
     assert_eq!(warned.events[0].event, Event::AcceptanceDue { acceptance_deadline: deadline });
     assert_eq!(warned.tasks, [TaskSpec { task: Task::ExpireUnaccepted, run_at: deadline }]);
-    assert_eq!(warned.order.status, OrderStatus::Confirmed, "it can still be accepted");
+    assert_eq!(warned.order.status, OrderStatus::Confirmed, "the order can still be accepted");
     assert_eq!(warned.order.deadline(), Some(deadline));
     let accepted = must(&warned.order, &staff(), &accept());
     for order in [&accepted, &must(&confirmed, &customer(), &cancel()), &placed_by_card(delivery()).order] {
@@ -86,41 +86,42 @@ fn an_order_that_is_not_paid_in_time_expires() {
     assert_eq!(order.closure, Some(Closure::Expired { waited_for: Awaited::Payment }));
     assert_eq!((order.status, order.payment_status), (OrderStatus::Cancelled, PaymentStatus::Pending));
     assert_eq!(expired.stock_returned, order.details.stock_drawn);
-    assert!(expired.tasks.is_empty(), "whoever asks the provider sees that it has ended");
-    assert!(expire(order, deadline).unwrap().events.is_empty(), "it is done");
-    let never = told(order, &PaymentReport::NeverRequested);
+    assert!(expired.tasks.is_empty(), "the worker that calls the provider sees that the order has ended");
+    assert!(expire(order, deadline).unwrap().events.is_empty(), "a repeated expiry changes nothing");
+    let never = settled(order, &PaymentReport::NeverRequested);
     assert_eq!((never.status, never.payment_status), (OrderStatus::Cancelled, PaymentStatus::Voided));
 }
 
-/// What is recorded first holds: a payment that comes after its deadline but before the expiry.
+/// Proves that the event recorded first counts: a payment after its deadline, but before the expiry, confirms the
+/// order.
 #[test]
-fn a_payment_that_is_late_is_in_time_until_the_order_expires() {
+fn a_late_payment_counts_until_the_order_expires() {
     let created = placed_by_card(delivery()).order;
     let late = now() + PAYMENT_TIME + SignedDuration::from_secs(1);
     let confirmed = settle(&created, &authorized(), &settings(), late).unwrap().order;
     assert_eq!(confirmed.status, OrderStatus::Confirmed);
-    assert!(expire(&confirmed, late).is_err(), "now the restaurant has its time");
+    assert!(expire(&confirmed, late).is_err(), "the restaurant's time to accept has begun");
 }
 
 #[test]
-fn money_of_an_order_that_expires_unaccepted_goes_back() {
-    let confirmed = told(&placed_by_card(delivery()).order, &authorized());
+fn the_payment_of_an_unaccepted_order_is_voided_or_refunded() {
+    let confirmed = settled(&placed_by_card(delivery()).order, &authorized());
     let deadline = confirmed.deadline().unwrap();
-    let set_aside = expire(&confirmed, deadline).unwrap();
-    assert_eq!(set_aside.tasks, [TaskSpec { task: Task::VoidPayment, run_at: deadline }]);
-    let collected = expire(&told(&confirmed, &captured()), deadline).unwrap();
-    assert_eq!(collected.order.pending_refunds(), amount(1_560));
+    let authorized_order = expire(&confirmed, deadline).unwrap();
+    assert_eq!(authorized_order.tasks, [TaskSpec { task: Task::VoidPayment, run_at: deadline }]);
+    let captured_order = expire(&settled(&confirmed, &captured()), deadline).unwrap();
+    assert_eq!(captured_order.order.pending_refunds(), amount(1_560));
     assert_eq!(
-        collected.order.closure,
+        captured_order.order.closure,
         Some(Closure::Expired { waited_for: Awaited::Restaurant }),
-        "its payment was certain"
+        "the payment was certain"
     );
 }
 
-/// Only who is waited for has a deadline, and it is shown to them beside what they have to do.
+/// Proves that an order has a deadline only while it waits, and that the deadline is shown with the awaited actions.
 #[test]
-fn a_deadline_is_one_only_while_something_is_waited_for() {
-    let lives = paid_lives().into_iter().chain([placed(delivery()).order]);
+fn an_order_has_a_deadline_only_while_it_waits() {
+    let lives = orders_by_card().into_iter().chain([placed(delivery()).order]);
     for order in lives {
         let expected = match order.status {
             OrderStatus::Created => Some(now() + PAYMENT_TIME),

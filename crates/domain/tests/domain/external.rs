@@ -1,4 +1,4 @@
-//! What happens at the payment provider without Dabba: refunds in its dashboard, chargebacks, other amounts.
+//! Changes at the payment provider without Dabba: refunds in its dashboard, chargebacks, other amounts.
 
 use dabba_domain::{
     Amount, Currency, Money,
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use crate::{
     common::{admin, amount, courier, customer, delivery, now, placed_by_card, settings, staff},
     moves::{accept, act, assign, cancel, refund},
-    payments::{authorized, captured, paid_back, reference, refused},
+    payments::{authorized, captured, reference, refund_paid, refused},
 };
 
 fn gbp(minor: i64) -> Money {
@@ -25,7 +25,7 @@ fn named(name: &str) -> PaymentReference {
     PaymentReference::new(name).unwrap()
 }
 
-fn by_hand(name: &str, minor: i64) -> PaymentReport {
+fn dashboard_refund(name: &str, minor: i64) -> PaymentReport {
     PaymentReport::RefundedElsewhere { payment: reference(), reference: named(name), money: gbp(minor) }
 }
 
@@ -52,7 +52,7 @@ impl Life {
         self
     }
 
-    fn told(mut self, report: &PaymentReport) -> Self {
+    fn after(mut self, report: &PaymentReport) -> Self {
         let decision = settle(&self.order, report, &settings(), now()).unwrap();
         self.order = decision.order;
         self.history.extend(decision.events);
@@ -69,8 +69,8 @@ impl Life {
     }
 
     fn preparing() -> Self {
-        let confirmed = Self::placed().told(&authorized());
-        confirmed.give(&courier(), &assign()).give(&staff(), &accept()).told(&captured())
+        let confirmed = Self::placed().after(&authorized());
+        confirmed.give(&courier(), &assign()).give(&staff(), &accept()).after(&captured())
     }
 
     fn delivered() -> Self {
@@ -85,12 +85,13 @@ impl Life {
     }
 }
 
-/// A refund in the provider's dashboard is recorded once, borne by the platform, and cannot be refunded again.
+/// Proves that a refund in the provider's dashboard is recorded once, is borne by the platform, and cannot be made
+/// again.
 #[test]
 fn a_refund_in_the_dashboard_is_recorded() {
     let life = Life::delivered();
     let (total, held) = (life.order.captured.minor(), life.platform());
-    let life = life.told(&by_hand("re_1", 300)).told(&by_hand("re_1", 300));
+    let life = life.after(&dashboard_refund("re_1", 300)).after(&dashboard_refund("re_1", 300));
     assert_eq!(life.reviews, ["refunded_at_provider"]);
     let state = &life.order.refunds[0];
     let external = state.refund.external.as_ref().unwrap();
@@ -98,22 +99,22 @@ fn a_refund_in_the_dashboard_is_recorded() {
     assert_eq!(life.order.refundable(), amount(total - 300));
     assert_eq!(life.order.payment_status, PaymentStatus::PartiallyRefunded);
     assert!(life.platform() < held);
-    let life = life.told(&by_hand("re_2", total - 300));
+    let life = life.after(&dashboard_refund("re_2", total - 300));
     assert_eq!((life.order.status, life.order.refundable()), (OrderStatus::Refunded, Amount::ZERO));
-    // The second fails days later.
+    // The second refund fails days later.
     let failed =
         PaymentReport::FailedElsewhere { reference: named("re_2"), reason: RefundFailureReason::CardClosed };
-    let life = life.told(&failed).told(&failed).told(&by_hand("re_2", total - 300));
+    let life = life.after(&failed).after(&failed).after(&dashboard_refund("re_2", total - 300));
     assert_eq!((life.order.status, life.order.refunded), (OrderStatus::Delivered, amount(300)));
     assert_eq!(life.reviews, ["refunded_at_provider", "refunded_at_provider", "refund_reversed"]);
 }
 
-/// While the food is on its way an order goes on, also when all of its money went back.
+/// Proves that an order that is still on its way continues, even if all of its money was refunded.
 #[test]
-fn an_order_under_way_goes_on() {
+fn an_order_in_progress_continues_after_a_full_refund() {
     let life = Life::preparing();
     let total = life.order.captured.minor();
-    let life = life.told(&by_hand("re_1", total));
+    let life = life.after(&dashboard_refund("re_1", total));
     assert_eq!(
         (life.order.status, life.order.payment_status),
         (OrderStatus::Preparing, PaymentStatus::Refunded)
@@ -122,7 +123,8 @@ fn an_order_under_way_goes_on() {
     assert_eq!((life.order.status, life.order.pending_refunds()), (OrderStatus::Cancelled, Amount::ZERO));
 }
 
-/// A chargeback blocks its amount, and is lost or won once; what is reported late or again changes nothing.
+/// Proves that a chargeback blocks its amount and is lost or won once, and that late or repeated reports change
+/// nothing.
 #[test]
 fn a_chargeback_is_lost_or_won() {
     use ChargebackOutcome::{Lost, Open, Won};
@@ -144,7 +146,7 @@ fn a_chargeback_is_lost_or_won() {
         let mut life = Life::delivered();
         let held = life.platform();
         for outcome in outcomes {
-            life = life.told(&chargeback("dp_1", 500, *outcome));
+            life = life.after(&chargeback("dp_1", 500, *outcome));
         }
         assert_eq!(life.reviews, reviews, "{outcomes:?}");
         let state = &life.order.refunds[0];
@@ -152,29 +154,29 @@ fn a_chargeback_is_lost_or_won() {
         let blocked = if status == RefundStatus::Reversed { 0 } else { 500 };
         assert_eq!(life.order.refundable(), amount(total - blocked), "{outcomes:?}");
         assert_eq!(life.platform() == held, back == 0, "{outcomes:?}");
-        // Nobody is asked to make it, and a report on refunds of that number is not about it.
+        // No task makes this refund, and a report on Dabba's refund with the same number is not about it.
         let version = life.order.version;
-        life = life.told(&paid_back(1)).told(&refused(1));
+        life = life.after(&refund_paid(1)).after(&refused(1));
         assert_eq!(life.order.version, version, "{outcomes:?}");
     }
 }
 
-/// A payment that was authorized or captured for something else than the total.
+/// Proves that an authorization or capture of an amount other than the total is recorded.
 #[test]
 fn another_amount_or_currency_is_recorded() {
     let total = Life::placed().order.details.amounts.total.minor();
     let eur = Money { amount: amount(total), currency: Currency::from_code("EUR").unwrap() };
     let authorized_for = |money| PaymentReport::AuthorizedFor { reference: reference(), money };
     let captured_for = |money| PaymentReport::CapturedFor { reference: reference(), money };
-    let agreed = Life::placed().told(&authorized_for(gbp(total)));
+    let agreed = Life::placed().after(&authorized_for(gbp(total)));
     assert_eq!((agreed.order.status, agreed.reviews.len()), (OrderStatus::Confirmed, 0));
-    let more = Life::placed().told(&authorized_for(gbp(total + 1)));
+    let more = Life::placed().after(&authorized_for(gbp(total + 1)));
     assert_eq!(
         (more.order.status, more.reviews.as_slice()),
         (OrderStatus::Confirmed, ["payment_differs"].as_slice())
     );
     for money in [gbp(total - 1), eur] {
-        let life = Life::placed().told(&authorized_for(money)).told(&authorized_for(money));
+        let life = Life::placed().after(&authorized_for(money)).after(&authorized_for(money));
         assert_eq!(
             (life.order.status, life.order.payment_status),
             (OrderStatus::Created, PaymentStatus::Authorized)
@@ -184,38 +186,39 @@ fn another_amount_or_currency_is_recorded() {
         assert_eq!(*last, Event::PaymentDiffers { step: PaymentStep::Authorized, money });
     }
     for (money, expected) in [(gbp(total - 1), total - 1), (gbp(total + 5), total + 5), (eur, 0)] {
-        let life = Life::placed().told(&authorized()).give(&staff(), &accept());
-        let life = life.told(&captured_for(money)).told(&captured_for(money)).told(&captured());
+        let life = Life::placed().after(&authorized()).give(&staff(), &accept());
+        let life = life.after(&captured_for(money)).after(&captured_for(money)).after(&captured());
         assert_eq!((life.order.captured, life.order.refundable()), (amount(expected), amount(expected)));
         assert_eq!(life.reviews, ["payment_differs"], "{money}");
         assert_eq!(life.order.status, OrderStatus::Preparing);
     }
     // An order that has ended refunds at most the captured amount.
-    let ended = Life::placed().told(&authorized()).give(&customer(), &cancel());
-    let ended = ended.told(&captured_for(gbp(total - 1)));
+    let ended = Life::placed().after(&authorized()).give(&customer(), &cancel());
+    let ended = ended.after(&captured_for(gbp(total - 1)));
     assert_eq!(ended.order.pending_refunds(), amount(total - 1));
 }
 
-/// Money that moved tells that the payment was captured, and what is of another payment is not the order's.
+/// Proves that a refund report implies the capture, and that a report on another payment does not change the order.
 #[test]
-fn a_report_that_comes_first_tells_of_the_capture() {
-    let life = Life::placed().told(&authorized()).told(&by_hand("re_1", 100)).told(&captured());
+fn a_refund_report_implies_the_capture() {
+    let life = Life::placed().after(&authorized()).after(&dashboard_refund("re_1", 100)).after(&captured());
     assert_eq!(
         (life.order.payment_status, life.order.refunded),
         (PaymentStatus::PartiallyRefunded, amount(100))
     );
     let other =
         PaymentReport::RefundedElsewhere { payment: named("pay_2"), reference: named("re_9"), money: gbp(1) };
-    let life = Life::delivered().told(&other);
+    let life = Life::delivered().after(&other);
     assert_eq!((life.order.refunds.len(), life.reviews.len()), (0, 0));
 }
 
-/// The names under which the events are stored, and that of a review.
+/// Proves the names under which the events and a review are stored.
 #[test]
 fn the_events_are_stored_under_their_names() {
     let life = Life::delivered();
-    let life = life.told(&by_hand("re_1", 1)).told(&chargeback("dp_1", 2, ChargebackOutcome::Lost));
-    let life = life.told(&chargeback("dp_1", 2, ChargebackOutcome::Won));
+    let life =
+        life.after(&dashboard_refund("re_1", 1)).after(&chargeback("dp_1", 2, ChargebackOutcome::Lost));
+    let life = life.after(&chargeback("dp_1", 2, ChargebackOutcome::Won));
     let json: Vec<_> =
         life.history.iter().rev().take(4).map(|it| serde_json::to_value(&it.event).unwrap()).collect();
     let names: Vec<_> = json.iter().map(|event| event["type"].as_str().unwrap()).collect();
@@ -236,8 +239,8 @@ fn the_events_are_stored_under_their_names() {
 }
 
 proptest! {
-    /// Whatever happens at the provider, twice and in any order, together with refunds by Dabba: histories make
-    /// orders, postings sum to zero, nothing is recorded twice, and Dabba never offers more than is left.
+    /// Proves for any changes at the provider, repeated and in any order, together with refunds by Dabba: histories
+    /// fold to their orders, postings sum to zero, nothing is recorded twice, and Dabba never offers more than is left.
     #[test]
     fn nothing_is_recorded_twice(steps in proptest::collection::vec((0_usize..8, 0_usize..3), 1..25)) {
         use ChargebackOutcome::{Lost, Open, Won};
@@ -245,12 +248,12 @@ proptest! {
         for (step, which) in steps {
             let name = format!("x_{which}");
             let report = match step {
-                0 | 1 => by_hand(&name, 300),
+                0 | 1 => dashboard_refund(&name, 300),
                 2 => PaymentReport::FailedElsewhere { reference: named(&name), reason: RefundFailureReason::Other },
                 3 => chargeback(&format!("dp_{which}"), 400, Open),
                 4 => chargeback(&format!("dp_{which}"), 400, Lost),
                 5 => chargeback(&format!("dp_{which}"), 400, Won),
-                6 => paid_back(u32::try_from(which).unwrap() + 1),
+                6 => refund_paid(u32::try_from(which).unwrap() + 1),
                 _ => {
                     if act(&life.order, &admin(), &refund(Some(100))).is_ok() {
                         life = life.give(&admin(), &refund(Some(100)));
@@ -258,7 +261,7 @@ proptest! {
                     continue;
                 }
             };
-            life = life.told(&report);
+            life = life.after(&report);
             let again = settle(&life.order, &report, &settings(), now()).unwrap();
             prop_assert_eq!(again.events, vec![], "{:?}", report);
             let back: i64 = life.order.refunds.iter().filter(|it| it.status.counts()).map(|it| it.refund.amount.minor()).sum();

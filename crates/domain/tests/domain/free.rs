@@ -27,9 +27,9 @@ fn free(fulfilment: Fulfilment, payment_method: PaymentMethod) -> OrderDetails {
     OrderDetails { lines: lines.collect(), amounts: Amounts::default(), payment_method, ..details }
 }
 
-/// Its events and tasks are those of the same order in cash, up to its delivery and at every early end.
+/// Proves that the events and tasks equal those of the same order in cash, up to the delivery and at every early end.
 #[test]
-fn a_total_of_zero_by_card_goes_the_way_of_cash() {
+fn a_total_of_zero_by_card_is_handled_like_cash() {
     for fulfilment in [delivery(), Fulfilment::Collection] {
         let card = placed_with(free(fulfilment.clone(), PaymentMethod::Card));
         let cash = placed_with(free(fulfilment, PaymentMethod::Cash));
@@ -81,9 +81,9 @@ fn a_total_of_zero_is_delivered_without_a_capture_and_has_an_empty_ledger() {
     }
 }
 
-/// What a provider reports of such an order cannot be its payment.
+/// Proves that a provider's report does not change such an order, because the order has no payment at the provider.
 #[test]
-fn no_report_moves_an_order_of_nothing() {
+fn provider_reports_do_not_change_an_order_with_a_total_of_zero() {
     let placed = placed_with(free(delivery(), PaymentMethod::Card)).order;
     let cancelled = must(&placed, &customer(), &cancel());
     for order in [placed, cancelled] {
@@ -94,9 +94,9 @@ fn no_report_moves_an_order_of_nothing() {
     }
 }
 
-/// An order that costs anything waits for its payment, however little of it is food.
+/// Proves that an order with a total above zero waits for its payment, even if its food is free.
 #[test]
-fn a_tip_alone_is_to_be_paid() {
+fn a_tip_alone_requires_a_payment() {
     let amounts = Amounts { tip: amount(1), total: amount(1), ..Amounts::default() };
     let details = OrderDetails { amounts, ..free(delivery(), PaymentMethod::Card) };
     let placed = placed_with(details);

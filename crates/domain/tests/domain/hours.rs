@@ -1,4 +1,4 @@
-//! Opening hours where clocks change, against a clock that is read minute by minute.
+//! Opening hours at clock changes, compared with a clock that is read minute by minute.
 
 use dabba_domain::{
     Bucket, RestaurantId, Timestamp,
@@ -12,7 +12,8 @@ use jiff::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Clock changes, each with its zone: back and forth, by an hour, half an hour and a whole day, across midnight, and none.
+/// Clock changes, each with its zone: back and forward, by an hour, half an hour and a whole day, across midnight, and
+/// no change.
 const CHANGES: &[(&str, &str)] = &[
     ("Europe/London", "2027-10-31T01:00:00Z"),
     ("Europe/London", "2027-03-28T01:00:00Z"),
@@ -23,7 +24,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("Pacific/Apia", "2011-12-30T10:00:00Z"),
     ("Africa/Casablanca", "2026-02-15T02:00:00Z"),
     ("Africa/Casablanca", "2026-03-22T02:00:00Z"),
-    // From 00:01 back to 23:01 of the day before.
+    // From 00:01 back to 23:01 of the previous day.
     ("America/St_Johns", "2010-11-07T02:31:00Z"),
     // From 00:00 to 01:00.
     ("Africa/Cairo", "2026-04-23T22:00:00Z"),
@@ -53,8 +54,8 @@ fn restaurant(zone: &str, opening_hours: &Value) -> Restaurant {
     Restaurant { id, revision: 1, settings, pause: None, closed: None, created_at: id.created_at() }
 }
 
-/// Whether the restaurant is open in each minute: an opening begins when the clock first shows its start or a later time,
-/// and ends when the clock first shows its end or a later time.
+/// Returns for each minute whether the restaurant is open. An opening begins when the clock first shows its start or a
+/// later time, and ends when the clock first shows its end or a later time.
 fn open_minutes(zone: &str, intervals: &[Interval], first_minute: Timestamp, minutes: usize) -> Vec<bool> {
     let zone = TimeZone::get(zone).unwrap();
     let clock: Vec<DateTime> = (0..minutes)
@@ -82,7 +83,7 @@ fn open_minutes(zone: &str, intervals: &[Interval], first_minute: Timestamp, min
 }
 
 fn intervals() -> impl Strategy<Value = Vec<Interval>> {
-    // Quarters of an hour meet each other and the changes more often than minutes do.
+    // Quarters of an hour coincide with each other and with the changes more often than minutes do.
     let minute = || prop_oneof![(0_u32..96).prop_map(|quarter| quarter * 15), 0_u32..1440];
     let whole_day = (0_usize..7).prop_map(|day| (day, 0, 0));
     let interval = prop_oneof![4 => (0_usize..7, minute(), minute()), 1 => whole_day];
@@ -92,10 +93,10 @@ fn intervals() -> impl Strategy<Value = Vec<Interval>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Proves that in every minute around a clock change the restaurant is open exactly when its clock says so, and that
-    /// the announced opening is the first such minute at which no pause holds.
+    /// Proves that in every minute around a clock change the restaurant is open exactly when its clock says so, and
+    /// that the announced opening is the first open minute without a pause.
     #[test]
-    fn hours_follow_the_clock_on_the_wall(
+    fn opening_hours_follow_the_local_clock(
         change in 0..CHANGES.len(), intervals in intervals(), pause in prop::option::of(1_u32..2_880),
     ) {
         let (zone, change) = CHANGES[change];
@@ -107,7 +108,8 @@ proptest! {
         let first_minute = at(change) - SignedDuration::from_mins(MINUTES_BEFORE.try_into().unwrap());
         let open = open_minutes(zone, &intervals, first_minute, MINUTES_BEFORE + MINUTES_AFTER);
         let moment = |minute: usize| first_minute + SignedDuration::from_mins(minute.try_into().unwrap());
-        // What began before the first minute is unknown; no opening lasts longer than a day and a clock change.
+        // Openings that began before the first minute are unknown. No opening lasts longer than a day and a clock
+        // change.
         let every_minute = MINUTES_BEFORE - 3 * 60..MINUTES_BEFORE + 3 * 60;
         for minute in ((MINUTES_BEFORE - 24 * 60)..open.len()).filter(|minute| every_minute.contains(minute) || minute % 7 == 0) {
             let expected = (minute..open.len()).find(|minute| open[*minute]).map(moment);
@@ -132,7 +134,7 @@ proptest! {
     }
 }
 
-/// Proves that an opening is not open a second time where clocks go back, and that none is announced in between.
+/// Proves that an opening does not reopen when clocks go back, and that no opening is announced in between.
 #[test]
 fn an_opening_is_one_interval_where_clocks_go_back() {
     // On 2027-10-31 clocks in London go back from 02:00 to 01:00, at 01:00Z.
@@ -144,7 +146,7 @@ fn an_opening_is_one_interval_where_clocks_go_back() {
         ("2027-10-30T19:00:00Z", Ok(())),
         ("2027-10-31T00:29:59Z", Ok(())),
         ("2027-10-31T00:30:00Z", closed),
-        // 01:00 and 01:29 for the second time.
+        // 01:00 and 01:29, the second time.
         ("2027-10-31T01:00:00Z", closed),
         ("2027-10-31T01:29:00Z", closed),
         ("2027-10-31T01:30:00Z", closed),
@@ -162,7 +164,7 @@ fn an_opening_that_starts_in_the_gap_starts_when_the_gap_ends() {
     let opens_at = Some(at("2027-03-28T01:00:00Z"));
     assert_eq!(night.check_accepting(at("2027-03-28T00:59:59Z")), Err(NotAccepting::Closed { opens_at }));
     assert_eq!(night.check_accepting(at("2027-03-28T01:00:00Z")), Ok(()));
-    // One that lies in the gap exists again a week later.
+    // An opening that lies in the gap exists again a week later.
     let hours = json!([{"day": "sunday", "opens": "01:15", "closes": "01:45"}]);
     let skipped = restaurant("Europe/London", &hours);
     let opens_at = Some(at("2027-04-04T00:15:00Z"));
@@ -183,8 +185,8 @@ fn a_pause_and_closed_hours_end_together() {
     let mut restaurant = restaurant("Europe/London", &hours);
     // 2026-06-01 is a Monday in British Summer Time, one hour ahead of UTC.
     for (now, until, opens_at) in [
-        // The pause ends before the restaurant opens, when it opens, within an opening, where two adjoin, after closing
-        // time, at midnight between two whole days, and after the last opening of the week.
+        // The pause ends before the opening, at the opening, within an opening, where two openings adjoin, after the
+        // closing time, at midnight between two whole days, and after the last opening of the week.
         ("2026-06-01T06:00:00Z", "2026-06-01T08:00:00Z", "2026-06-01T10:00:00Z"),
         ("2026-06-01T06:00:00Z", "2026-06-01T10:00:00Z", "2026-06-01T10:00:00Z"),
         ("2026-06-01T06:00:00Z", "2026-06-01T11:30:00Z", "2026-06-01T11:30:00Z"),

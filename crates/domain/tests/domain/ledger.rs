@@ -1,4 +1,4 @@
-//! Whose an order's money is: for any order, and any refunds at anybody's cost.
+//! The ledger of an order: for any order and any refunds by any bearer.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use crate::{
     bill::{Bill, Life, any_bill, any_method},
     common::{admin, amount, customer, delivery, placed, placed_by_card},
     moves::{any_refund, cancel},
-    payments::{paid_back, refused},
+    payments::{refund_paid, refused},
 };
 
 const ACCOUNTS: [LedgerAccount; 6] = [
@@ -26,13 +26,13 @@ const ACCOUNTS: [LedgerAccount; 6] = [
     LedgerAccount::Tax,
 ];
 
-/// What an account has after these postings.
+/// Returns the balance of an account after these postings.
 fn balance(postings: &[LedgerPosting], account: LedgerAccount) -> i64 {
     let entries = postings.iter().flat_map(|posting| &posting.entries);
     entries.filter(|entry| entry.account == account).map(|entry| entry.amount).sum()
 }
 
-/// What each account holds after these postings, in the order of [`ACCOUNTS`].
+/// Returns the balance of each account after these postings, in the order of [`ACCOUNTS`].
 pub(crate) fn balances(postings: &[LedgerPosting]) -> [i64; 6] {
     ACCOUNTS.map(|account| balance(postings, account))
 }
@@ -42,11 +42,11 @@ fn by(borne_by: RefundBearer, minor: Option<i64>) -> Command {
     Command::Refund(RefundRequest { borne_by: Some(borne_by), ..request })
 }
 
-/// Gives a refund, by card with the provider's answer.
-fn give_back(life: &mut Life, command: &Command, agrees: bool) {
-    if life.try_to(command, &admin()) {
+/// Gives a refund and, for a card, applies the provider's answer.
+fn give_refund(life: &mut Life, command: &Command, agrees: bool) {
+    if life.try_give(command, &admin()) {
         let number = life.order.refunds.last().unwrap().refund.number.get();
-        life.hear(&if agrees { paid_back(number) } else { refused(number) });
+        life.receive(&if agrees { refund_paid(number) } else { refused(number) });
     }
 }
 
@@ -62,15 +62,15 @@ fn bill(collects: bool) -> Bill {
     }
 }
 
-/// Who gets what of a sale, and who gives what back, as a text that a person can check.
+/// Prints the postings of a sale and its refunds as a text that a person can check.
 #[test]
 fn who_gets_what() {
     let mut text = String::new();
     for (kind, collects) in [("delivery", false), ("collection", true)] {
         for borne_by in RefundBearer::ALL {
             let mut life = bill(collects).delivered();
-            give_back(&mut life, &by(*borne_by, Some(500)), true);
-            give_back(&mut life, &by(*borne_by, None), true);
+            give_refund(&mut life, &by(*borne_by, Some(500)), true);
+            give_refund(&mut life, &by(*borne_by, None), true);
             writeln!(text, "{kind}, refunds borne by {borne_by}").unwrap();
             for posting in ledger(&life.history) {
                 let entries: Vec<_> =
@@ -83,7 +83,7 @@ fn who_gets_what() {
 }
 
 #[test]
-fn an_order_of_which_nothing_was_collected_has_an_empty_ledger() {
+fn an_order_without_a_capture_has_an_empty_ledger() {
     assert_eq!(ledger(&[]), []);
     for placed in [placed(delivery()), placed_by_card(delivery())] {
         let mut life = Life { order: placed.order, history: placed.events };
@@ -93,59 +93,58 @@ fn an_order_of_which_nothing_was_collected_has_an_empty_ledger() {
     }
 }
 
-/// Food that the restaurant gives back is given back with its tax; the courier and the platform have done
-/// their work.
+/// Proves that the restaurant returns its food with the tax on it, while courier and platform keep their money.
 #[test]
-fn food_given_back_by_the_restaurant_leaves_it_nothing() {
+fn a_full_refund_of_the_food_leaves_the_restaurant_at_zero() {
     let mut life = bill(false).delivered();
     let food = life.order.captured.minor() - 250 - 101;
     for minor in [1, 77, food - 78] {
-        give_back(&mut life, &by(RefundBearer::Restaurant, Some(minor)), true);
+        give_refund(&mut life, &by(RefundBearer::Restaurant, Some(minor)), true);
     }
     let total = life.order.captured.minor();
     assert_eq!(balances(&ledger(&life.history)), [-total, food, 0, 250, 101, 0]);
 }
 
-/// What is asked for, or was refused, has not moved.
+/// Proves that pending and refused refunds are not posted.
 #[test]
 fn only_money_that_has_moved_is_posted() {
     let mut life = bill(false).delivered();
     let sold = ledger(&life.history);
     life.give(&by(RefundBearer::Platform, Some(100)), &admin());
     assert_eq!(ledger(&life.history), sold);
-    life.hear(&refused(1));
+    life.receive(&refused(1));
     assert_eq!(ledger(&life.history), sold);
     life.give(&by(RefundBearer::Platform, Some(100)), &admin());
-    life.hear(&paid_back(2));
+    life.receive(&refund_paid(2));
     assert_eq!(ledger(&life.history).len(), 2);
 }
 
-/// The lines' refund is borne by the restaurant; the rest by everyone who still holds something.
+/// Proves that the restaurant bears the refund of lines, and that everyone who still holds money bears the rest.
 #[test]
-fn what_everyone_bears_is_taken_only_from_those_who_still_hold_something() {
+fn everyone_bears_only_what_each_account_still_holds() {
     let bill = Bill { lines: vec![(1, 1_000)], delivery_fee: 200, tip: 300, discount: 0, ..bill(false) };
     let mut life = bill.delivered();
     assert_eq!(balances(&ledger(&life.history)), [-1_700, 0, 1_000, 200, 300, 200]);
     let line = vec![RefundLine { line: 0, quantity: 1 }];
     let request = RefundRequest { lines: line, ..RefundRequest::new(None, RefundReason::MissingItem) };
-    give_back(&mut life, &Command::Refund(request), true);
+    give_refund(&mut life, &Command::Refund(request), true);
     assert_eq!(balances(&ledger(&life.history)), [-1_700, 1_200, 0, 200, 300, 0]);
-    give_back(&mut life, &by(RefundBearer::Everyone, None), true);
+    give_refund(&mut life, &by(RefundBearer::Everyone, None), true);
     assert_eq!(balances(&ledger(&life.history)), [-1_700, 1_700, 0, 0, 0, 0]);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// For any refunds of amounts and of lines, at anybody's cost, paid or refused:
-    /// - each posting sums to zero; the customer has paid what was captured and got back what was refunded;
-    /// - the tax office returns the tax share: of lines the tax on them, and after a full refund all;
-    /// - what the restaurant or the platform bears changes no other account than the tax account;
-    /// - what is borne by everyone takes from no account more than the account still holds;
-    /// - nobody but the restaurant and the platform ever owes anything, and they only what they bore alone;
+    /// Proves for any refunds of amounts and of lines, by any bearer, paid or refused:
+    /// - each posting sums to zero; the customer paid the captured amount and got back the refunded amount;
+    /// - the tax office returns the tax share: for lines the tax on them, and after a full refund all tax;
+    /// - a refund that the restaurant or the platform bears changes no other account except the tax account;
+    /// - a refund that everyone bears takes from no account more than the account still holds;
+    /// - only the restaurant and the platform can have a negative balance, limited to what they bore alone;
     /// - a full refund that everyone bore leaves every account at zero.
     #[test]
-    fn the_ledger_of_any_order_closes(
+    fn the_ledger_of_any_order_balances(
         bill in any_bill(any_method()),
         refunds in proptest::collection::vec((any_refund(), any::<bool>()), 0..12),
         only_everyone in any::<bool>(),
@@ -156,11 +155,11 @@ proptest! {
             if only_everyone {
                 request.borne_by = Some(RefundBearer::Everyone);
             }
-            give_back(&mut life, &Command::Refund(request), agrees);
+            give_refund(&mut life, &Command::Refund(request), agrees);
         }
         if let Some(borne_by) = in_full && life.order.status != OrderStatus::Refunded {
             let borne_by = if only_everyone { RefundBearer::Everyone } else { borne_by };
-            give_back(&mut life, &by(borne_by, None), true);
+            give_refund(&mut life, &by(borne_by, None), true);
         }
         let postings = ledger(&life.history);
         let mut owed = [0; 2];
@@ -203,9 +202,9 @@ proptest! {
         prop_assert_eq!(postings.len(), moved.count());
     }
 
-    /// For refunds of lines, the tax account returns exactly the tax on the lines, regardless of the bearer.
+    /// Proves that a refund of lines returns exactly the tax on the lines, regardless of the bearer.
     #[test]
-    fn lines_are_given_back_with_exactly_their_tax(
+    fn refunds_of_lines_return_exactly_their_tax(
         bill in any_bill(any_method()).prop_map(|bill| Bill { discount: 0, ..bill }),
         bearers in proptest::collection::vec(proptest::sample::select(RefundBearer::ALL), 20),
     ) {
@@ -215,7 +214,7 @@ proptest! {
             let lines = vec![RefundLine { line, quantity: *quantity }];
             let request = RefundRequest::new(None, RefundReason::WrongItem);
             let request = RefundRequest { lines, borne_by: Some(*borne_by), ..request };
-            give_back(&mut life, &Command::Refund(request), true);
+            give_refund(&mut life, &Command::Refund(request), true);
             let amount = life.order.refunds.last().unwrap().refund.amount.minor();
             let returned = before - balances(&ledger(&life.history))[5];
             prop_assert_eq!(returned, amount - i64::from(*quantity) * price);

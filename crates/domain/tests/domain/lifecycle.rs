@@ -1,4 +1,4 @@
-//! The life of an order: the table, command by command, and what holds for any sequence.
+//! The lifecycle of an order: the table, each command, and properties of any sequence of commands.
 
 use std::fmt::Write as _;
 
@@ -27,8 +27,8 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use serde_json::json;
 
-/// An order for delivery in each status, with its courier where it can have one.
-fn delivered_life() -> Vec<Order> {
+/// Returns an order for delivery in each status, with its courier if the status allows one.
+fn delivery_orders() -> Vec<Order> {
     let confirmed = order(delivery());
     let assigned = must(&confirmed, &courier(), &assign());
     let preparing = must(&assigned, &staff(), &accept());
@@ -40,7 +40,7 @@ fn delivered_life() -> Vec<Order> {
     vec![confirmed, assigned, preparing, ready, carried, delivered, cancelled, refunded]
 }
 
-fn collected_life() -> Vec<Order> {
+fn collection_orders() -> Vec<Order> {
     let confirmed = order(Fulfilment::Collection);
     let preparing = must(&confirmed, &staff(), &accept());
     let ready = must(&preparing, &staff(), &Command::MarkReady);
@@ -48,20 +48,20 @@ fn collected_life() -> Vec<Order> {
     vec![confirmed, preparing, ready, delivered]
 }
 
-/// An order by card while its payment is not certain. From then on its life is that of any other.
-fn unpaid_life() -> Vec<Order> {
+/// Returns an order by card whose payment is not certain. After that, its lifecycle is that of any other order.
+fn unpaid_orders() -> Vec<Order> {
     vec![placed_by_card(delivery()).order]
 }
 
-fn every_life() -> [(&'static str, Vec<Order>); 3] {
-    [("by card", unpaid_life()), ("delivery", delivered_life()), ("collection", collected_life())]
+fn all_orders() -> [(&'static str, Vec<Order>); 3] {
+    [("by card", unpaid_orders()), ("delivery", delivery_orders()), ("collection", collection_orders())]
 }
 
-/// What everyone may do in every status, as a text that a person can check.
+/// Prints the allowed actions of every actor in every status as a text that a person can check.
 #[test]
 fn what_is_allowed_to_whom() {
     let mut text = String::new();
-    for (kind, life) in every_life() {
+    for (kind, life) in all_orders() {
         for order in life {
             let carried = if order.courier_id.is_some() { ", with courier" } else { "" };
             writeln!(text, "{kind}, {}{carried}", order.status).unwrap();
@@ -77,12 +77,12 @@ fn what_is_allowed_to_whom() {
     insta::assert_snapshot!(text);
 }
 
-/// `allowed_actions` and `decide` say the same: a command is listed exactly when it would be
-/// carried out and change something.
+/// Proves that `allowed_actions` and `decide` agree: a command is listed exactly if it would be carried out and change
+/// something.
 #[test]
-fn what_is_listed_as_allowed_is_carried_out() {
+fn allowed_actions_and_decide_agree() {
     let late = now() + SignedDuration::from_hours(1);
-    for order in every_life().into_iter().flat_map(|(_, life)| life) {
+    for order in all_orders().into_iter().flat_map(|(_, life)| life) {
         for (name, actor) in everyone() {
             let allowed = allowed_actions(&order, &actor, settings().refund_limit);
             for kind in CommandKind::ALL {
@@ -97,7 +97,7 @@ fn what_is_listed_as_allowed_is_carried_out() {
 }
 
 #[test]
-fn an_order_in_cash_is_confirmed_as_it_is_placed() {
+fn an_order_in_cash_is_confirmed_when_it_is_placed() {
     let decision = placed(delivery());
     let names: Vec<_> = decision.events.iter().map(|recorded| recorded.event.name()).collect();
     assert_eq!(names, ["placed", "confirmed"]);
@@ -112,7 +112,7 @@ fn an_order_in_cash_is_confirmed_as_it_is_placed() {
 
 #[test]
 fn cash_is_captured_when_the_food_is_handed_over() {
-    for life in [delivered_life(), collected_life()] {
+    for life in [delivery_orders(), collection_orders()] {
         let delivered = life.iter().find(|order| order.status == OrderStatus::Delivered).unwrap();
         assert_eq!(delivered.payment_status, PaymentStatus::Captured);
         assert_eq!(delivered.captured, delivered.details.amounts.total);
@@ -120,7 +120,7 @@ fn cash_is_captured_when_the_food_is_handed_over() {
 }
 
 #[test]
-fn nothing_is_collected_for_an_order_that_ended_early() {
+fn nothing_is_captured_for_a_cancelled_order_in_cash() {
     let cancelled = must(&order(delivery()), &customer(), &cancel());
     assert_eq!(cancelled.payment_status, PaymentStatus::Voided);
     assert_eq!(
@@ -129,8 +129,8 @@ fn nothing_is_collected_for_an_order_that_ended_early() {
     );
 }
 
-/// What becomes of every command that is repeated, with the same content and with other content, at every later
-/// stage of an order, by decision and history.
+/// Prints the outcome of every repeated command, with the same and with other content, at every later stage of an
+/// order, according to decision and history.
 #[test]
 fn what_a_repeated_command_is_answered_with() {
     let admins = |courier_id, reason| Command::AssignCourier { courier_id, reason: Some(reason), note: None };
@@ -175,7 +175,7 @@ fn what_a_repeated_command_is_answered_with() {
                 Err(Rejection::Already { .. }) if is_repeat(command, &life.history) => "done".to_owned(),
                 Err(Rejection::Already { command }) => format!("already, {command} differs"),
                 Err(Rejection::AmountNotRefundable { .. }) => "nothing refundable".to_owned(),
-                // What is allowed at this stage is for the table to say.
+                // The table decides what is allowed at this stage.
                 Ok(_) | Err(Rejection::NotTheirs | Rejection::IllegalMove { .. }) => continue,
                 Err(rejection) => panic!("{command:?}: {rejection}"),
             };
@@ -185,9 +185,10 @@ fn what_a_repeated_command_is_answered_with() {
     insta::assert_snapshot!(text.replace(&account(8).to_string(), "<courier>"));
 }
 
-/// Also by card, where other events follow the acceptance, the same content is done and other content is not.
+/// Proves for an order by card, where other events follow the acceptance, that the same content succeeds and other
+/// content is refused.
 #[test]
-fn an_acceptance_is_compared_whatever_has_happened_since() {
+fn a_repeated_acceptance_is_compared_after_later_events() {
     let bill = Bill {
         lines: vec![(2, 650)],
         tax_rate: 2_000,
@@ -210,12 +211,12 @@ fn an_acceptance_is_compared_whatever_has_happened_since() {
     }
     let cancelled = must(&must(&order(delivery()), &staff(), &accept()), &staff(), &cancel());
     let late = act(&cancelled, &staff(), &accept());
-    assert!(matches!(late, Err(Rejection::IllegalMove { .. })), "it no longer holds: {late:?}");
+    assert!(matches!(late, Err(Rejection::IllegalMove { .. })), "the acceptance no longer holds: {late:?}");
 }
 
-/// An early end is repeated with its reason and its note.
+/// Proves that a repeated early end must have the same reason and note.
 #[test]
-fn an_early_end_is_compared_with_its_reason_and_note() {
+fn a_repeated_early_end_is_compared_by_reason_and_note() {
     let note = |text| Some(Note::new(text).unwrap());
     let rejected = must(&order(delivery()), &staff(), &reject());
     let cancelled = must(&order(delivery()), &customer(), &cancel());
@@ -234,12 +235,12 @@ fn an_early_end_is_compared_with_its_reason_and_note() {
 }
 
 #[test]
-fn how_an_order_ended_decides_what_counts_as_repeated() {
+fn only_the_command_that_ended_the_order_can_be_repeated() {
     let rejected = must(&order(delivery()), &staff(), &reject());
     assert!(act(&rejected, &staff(), &reject()).unwrap().events.is_empty());
     assert!(matches!(act(&rejected, &staff(), &cancel()), Err(Rejection::IllegalMove { .. })));
     let cancelled = must(&order(delivery()), &customer(), &cancel());
-    assert!(act(&cancelled, &staff(), &cancel()).unwrap().events.is_empty(), "by whomever");
+    assert!(act(&cancelled, &staff(), &cancel()).unwrap().events.is_empty(), "by any actor");
     assert!(matches!(act(&cancelled, &staff(), &reject()), Err(Rejection::IllegalMove { .. })));
     let (by, reason, borne_by) = (customer(), CancelReason::Other, RefundBearer::Everyone);
     assert_eq!(
@@ -249,8 +250,8 @@ fn how_an_order_ended_decides_what_counts_as_repeated() {
 }
 
 #[test]
-fn whose_an_order_is_not_is_told_nothing() {
-    for order in delivered_life() {
+fn every_command_of_a_stranger_is_refused_as_not_theirs() {
+    for order in delivery_orders() {
         for (name, stranger) in everyone().into_iter().filter(|(name, _)| name.starts_with("other")) {
             assert!(!order.is_visible_to(&stranger), "{name}");
             for kind in CommandKind::ALL {
@@ -270,9 +271,9 @@ fn whose_an_order_is_not_is_told_nothing() {
 }
 
 #[test]
-fn a_courier_takes_a_free_order_for_themselves_alone() {
+fn a_courier_takes_a_free_order_only_for_themselves() {
     let free = order(delivery());
-    // An order that they may not see is not there for them, unless they take it.
+    // An order that the courier may not see does not exist for the courier, unless the courier takes it.
     assert_eq!(act(&free, &courier(), &Command::assign(account(8))), Err(Rejection::NotTheirs));
     let taken = must(&free, &courier(), &assign());
     let refused = act(&taken, &courier(), &Command::assign(account(8)));
@@ -281,16 +282,16 @@ fn a_courier_takes_a_free_order_for_themselves_alone() {
     assert!(taken.is_visible_to(&courier()));
     let other = Actor::Courier { account_id: account(8) };
     assert_eq!(act(&taken, &other, &Command::assign(account(8))), Err(Rejection::NotTheirs));
-    // An admin may give it to someone else, who then is the only one to carry it.
+    // An admin may assign the order to another courier, who then is the only one to carry it.
     let given = must(&taken, &admin(), &Command::assign(account(8)));
     assert!(!given.is_visible_to(&courier()) && given.is_visible_to(&other));
-    // One that is over is nobody's to take.
+    // No courier can take an order that has ended.
     let over = must(&free, &customer(), &cancel());
     assert_eq!(act(&over, &courier(), &assign()), Err(Rejection::NotTheirs));
 }
 
 #[test]
-fn a_collected_order_has_no_courier() {
+fn an_order_for_collection_has_no_courier() {
     let order = order(Fulfilment::Collection);
     assert!(matches!(act(&order, &admin(), &assign()), Err(Rejection::IllegalMove { .. })));
     assert_eq!(act(&order, &courier(), &assign()), Err(Rejection::NotTheirs));
@@ -312,7 +313,7 @@ fn an_order_expires_only_after_its_deadline() {
 }
 
 #[test]
-fn stock_goes_back_until_the_kitchen_begins() {
+fn stock_is_returned_until_the_kitchen_begins() {
     let confirmed = order(delivery());
     let drawn = confirmed.details.stock_drawn.clone();
     let returned = |order: &Order, actor, command| act(order, &actor, &command).unwrap().stock_returned;
@@ -320,12 +321,12 @@ fn stock_goes_back_until_the_kitchen_begins() {
     assert_eq!(returned(&confirmed, staff(), reject()), drawn);
     let (reason, items) = (RejectReason::ItemUnavailable, unavailable(&["dal"]));
     let gone = Command::Reject { reason, note: None, items };
-    assert!(returned(&confirmed, staff(), gone).is_empty(), "what is not there does not come back");
+    assert!(returned(&confirmed, staff(), gone).is_empty(), "the stock of unavailable items is not returned");
     let preparing = must(&confirmed, &staff(), &accept());
-    assert!(returned(&preparing, staff(), cancel()).is_empty(), "the food has been begun");
+    assert!(returned(&preparing, staff(), cancel()).is_empty(), "the kitchen has begun");
 }
 
-/// Each actor has reasons of their own, and a customer's cancellation returns all stock.
+/// Prints the reasons that each actor may give, and checks that a customer's cancellation returns all stock.
 #[test]
 fn each_actor_has_their_own_reasons() {
     let confirmed = order(delivery());
@@ -358,12 +359,12 @@ fn each_actor_has_their_own_reasons() {
     }
 }
 
-/// A reason that is not the actor's is refused as such, also once the order has ended; and an event with one,
-/// from before there were sets, is read.
+/// Proves that a reason that the actor may not give is refused as such, even after the end of the order, and that an
+/// old event with such a reason can be read.
 #[test]
-fn reasons_are_checked_before_the_order_and_never_in_a_history() {
+fn reasons_are_checked_before_the_status_and_never_in_a_history() {
     let wrong = Command::cancel(CancelReason::ItemUnavailable);
-    for order in delivered_life() {
+    for order in delivery_orders() {
         let refused = act(&order, &customer(), &wrong);
         assert!(matches!(refused, Err(Rejection::Invalid(_))), "{}: {refused:?}", order.status);
     }
@@ -379,9 +380,9 @@ fn reasons_are_checked_before_the_order_and_never_in_a_history() {
 }
 
 #[test]
-fn refunds_come_in_parts_and_never_exceed_what_was_captured() {
+fn partial_refunds_never_exceed_the_captured_amount() {
     let mut order =
-        delivered_life().into_iter().find(|order| order.status == OrderStatus::Delivered).unwrap();
+        delivery_orders().into_iter().find(|order| order.status == OrderStatus::Delivered).unwrap();
     for (actor, minor, expected) in [
         (staff(), 501, Err(Rejection::RefundLimit { limit: amount(500) })),
         (staff(), 300, Ok((OrderStatus::Delivered, PaymentStatus::PartiallyRefunded))),
@@ -401,7 +402,7 @@ fn refunds_come_in_parts_and_never_exceed_what_was_captured() {
 }
 
 #[test]
-fn an_order_has_a_bounded_history() {
+fn the_number_of_events_is_limited() {
     let mut order = order(delivery());
     let mut couriers = (10..).map(account);
     loop {
@@ -419,12 +420,12 @@ fn an_order_has_a_bounded_history() {
     }
 }
 
-/// At the limit, and beyond it, every command that can end an order passes as before, and every other one is
-/// refused; `allowed_actions` says the same.
+/// Proves that at the limit and beyond it every command that can end an order is allowed as before, and every other
+/// command is refused, and that `allowed_actions` agrees.
 #[test]
 fn an_order_with_a_full_history_can_still_end() {
     let late = now() + SignedDuration::from_hours(1);
-    for order in delivered_life().into_iter().chain(collected_life()) {
+    for order in delivery_orders().into_iter().chain(collection_orders()) {
         for version in [MAX_ORDER_VERSION, MAX_ORDER_VERSION + 7] {
             let full = Order { version, ..order.clone() };
             for (name, actor) in everyone() {
@@ -436,7 +437,7 @@ fn an_order_with_a_full_history_can_still_end() {
                     let what = format!("{kind} by {name} while {}", order.status);
                     match before {
                         Ok(decision) if !decision.events.is_empty() && !kind.ends_order() => {
-                            // Nor does a courier learn that there is such an order.
+                            // A courier does not learn that such an order exists.
                             let is_known = order.is_visible_to(&actor);
                             let refusal =
                                 if is_known { Rejection::HistoryFull } else { Rejection::NotTheirs };
@@ -457,11 +458,11 @@ fn an_order_with_a_full_history_can_still_end() {
     }
 }
 
-/// A courier who has the food and disappears is no end of the order: an admin delivers or reassigns it, and says
-/// why.
+/// Proves that a courier who disappears with the food does not block the order: an admin delivers or reassigns it, with
+/// a reason.
 #[test]
-fn an_admin_steps_in_for_a_courier_who_has_the_food() {
-    let carried = delivered_life().into_iter().find(|it| it.status == OrderStatus::OutForDelivery).unwrap();
+fn an_admin_intervenes_for_a_courier_after_the_pick_up() {
+    let carried = delivery_orders().into_iter().find(|it| it.status == OrderStatus::OutForDelivery).unwrap();
     let reason = Some(InterventionReason::CourierUnreachable);
     let note = Some(Note::new("does not answer").unwrap());
     let courier_id = account(8);
@@ -481,7 +482,7 @@ fn an_admin_steps_in_for_a_courier_who_has_the_food() {
     let delivered = act(&carried, &admin(), &deliver).unwrap();
     assert_eq!(delivered.events[0].event, Event::Delivered { reason, note: note.clone() });
     assert_eq!(delivered.order.captured, carried.details.amounts.total, "cash");
-    // Only an admin says why, and only with a reason there is a note.
+    // Only an admin gives a reason, and a note requires a reason.
     for (actor, command) in [
         (courier(), deliver),
         (courier(), Command::AssignCourier { courier_id: account(COURIER), reason, note: None }),
@@ -489,21 +490,25 @@ fn an_admin_steps_in_for_a_courier_who_has_the_food() {
     ] {
         assert!(matches!(act(&carried, &actor, &command), Err(Rejection::Invalid(_))), "{command:?}");
     }
-    // Before the pick-up an admin assigns without a reason; other actors cannot reassign.
-    let ready = delivered_life().into_iter().find(|it| it.status == OrderStatus::ReadyForPickup).unwrap();
+    // Before the pick-up an admin assigns without a reason. Other actors cannot reassign.
+    let ready = delivery_orders().into_iter().find(|it| it.status == OrderStatus::ReadyForPickup).unwrap();
     assert_eq!(must(&ready, &admin(), &Command::assign(courier_id)).courier_id, Some(courier_id));
     assert!(act(&carried, &Actor::System, &Command::assign(courier_id)).is_err());
 }
 
-/// The events of before admins could step in are read, and written as they were.
+/// Proves that events from before admins could intervene can be read, and keep their stored form.
 #[test]
-fn events_without_a_reason_are_written_as_before() {
+fn events_without_a_reason_keep_their_stored_form() {
     let old = json!({"type": "courier_assigned", "data": {"courier_id": account(COURIER)}});
     let event = Event::assigned(account(COURIER));
     assert_eq!(serde_json::from_value::<Event>(old.clone()).unwrap(), event);
     assert_eq!(serde_json::to_value(&event).unwrap(), old);
     let command = json!({"command": "deliver"});
-    assert_eq!(serde_json::to_value(Command::deliver()).unwrap(), command, "fingerprints of keys hold");
+    assert_eq!(
+        serde_json::to_value(Command::deliver()).unwrap(),
+        command,
+        "the fingerprints of idempotency keys do not change"
+    );
     let command = json!({"command": "assign_courier", "courier_id": account(COURIER)});
     assert_eq!(serde_json::to_value(Command::assign(account(COURIER))).unwrap(), command);
 }
@@ -517,7 +522,7 @@ fn time_never_runs_backwards_within_an_order() {
 }
 
 #[test]
-fn a_history_that_does_not_hold_together_is_refused() {
+fn an_inconsistent_history_is_refused() {
     let mut history = placed(delivery()).events;
     assert!(fold(&history).is_ok());
     assert!(fold(&history[1..]).is_err(), "without its beginning");
@@ -527,8 +532,7 @@ fn a_history_that_does_not_hold_together_is_refused() {
     assert!(fold(&twice).is_err(), "placed twice");
 }
 
-/// The moves of DESIGN.md section 5, written a second time, so that the table cannot vouch for
-/// itself.
+/// The legal moves of DESIGN.md section 5, written independently, so that the table is not compared with itself.
 fn is_a_legal_move(from: OrderStatus, to: OrderStatus) -> bool {
     use OrderStatus::{
         Cancelled, Confirmed, Created, Delivered, OutForDelivery, Preparing, ReadyForPickup, Refunded,
@@ -547,8 +551,8 @@ fn is_a_legal_move(from: OrderStatus, to: OrderStatus) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
-    /// Whatever anyone asks in whatever order: I4 (the history makes the state, numbered without a
-    /// gap), I5 (only legal moves) and I6 (amounts add up and money is never given back twice) hold.
+    /// Proves for any commands in any order: I4 (the history folds to the state and is numbered without gaps), I5 (only
+    /// legal moves) and I6 (amounts add up, and money is never refunded twice).
     #[test]
     fn any_sequence_of_commands_keeps_the_invariants(
         collects: bool,
@@ -588,7 +592,7 @@ proptest! {
         }
     }
 
-    /// An event survives its JSON, in which stores keep it.
+    /// Proves that events survive their stored JSON form.
     #[test]
     fn events_survive_storage(steps in proptest::collection::vec((any_command(), 0_usize..5), 1..20)) {
         let Decision { mut order, events: mut history, .. } = placed(delivery());

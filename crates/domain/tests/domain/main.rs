@@ -1,6 +1,6 @@
-//! The rules of an order, by tables and by properties.
+//! Tests of the rules of an order, by tables and by properties.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod access;
 mod bearers;

@@ -1,4 +1,4 @@
-//! The ids of menu entries: an id never passes to another item, option group or option.
+//! Ids of menu entries: an id never passes to another item, option group or option.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use dabba_domain::{
 use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
 
-/// Which entries of a menu a test is about.
+/// Kind of menu entries that a test is about.
 #[derive(Clone, Copy, Debug)]
 enum Level {
     Items,
@@ -20,7 +20,7 @@ enum Level {
 const LEVELS: [Level; 3] = [Level::Items, Level::Groups, Level::Options];
 
 impl Level {
-    /// A menu with these entries.
+    /// Returns a menu document with these entries.
     fn document(self, mut entries: Vec<Value>) -> Value {
         for entry in &mut entries {
             match self {
@@ -43,7 +43,7 @@ impl Level {
         json!({"categories": [{"name": "All", "items": items}]})
     }
 
-    /// Where the entries are in a document.
+    /// Returns the pointer of the list of entries in a document.
     const fn pointer(self) -> &'static str {
         match self {
             Self::Items => "/categories/0/items",
@@ -52,19 +52,19 @@ impl Level {
         }
     }
 
-    fn replace(self, present: &Menu, entries: Vec<Value>) -> Result<Menu, Problems> {
+    fn replace(self, current: &Menu, entries: Vec<Value>) -> Result<Menu, Problems> {
         let document: MenuDocument = serde_json::from_value(self.document(entries)).unwrap();
-        document.validate_against(present)
+        document.validate_against(current)
     }
 
-    /// The ids of the entries, in order.
+    /// Returns the ids of the entries, in order.
     fn ids(self, menu: &Menu) -> Vec<String> {
         let stored = serde_json::to_value(menu).unwrap();
         let entries = stored.pointer(self.pointer()).unwrap().as_array().unwrap();
         entries.iter().map(|entry| entry["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The pointers of problems, below the entries.
+    /// Returns the pointers of problems, relative to the list of entries.
     fn pointers(self, problems: &Problems) -> Vec<&str> {
         let pointers = problems.as_slice().iter().map(|problem| problem.pointer.as_str());
         pointers.map(|pointer| pointer.strip_prefix(self.pointer()).unwrap()).collect()
@@ -83,7 +83,7 @@ fn with_id(id: &str, name: &str) -> Value {
     json!({"id": id, "name": name})
 }
 
-/// Proves that generated ids are readable where the name is, and that names without ASCII differ.
+/// Proves that a generated id is readable if the name is, and that names without ASCII get different ids.
 #[test]
 fn a_generated_id_has_a_readable_part_and_a_hash() {
     for level in LEVELS {
@@ -99,7 +99,7 @@ fn a_generated_id_has_a_readable_part_and_a_hash() {
         assert!(ids[0].starts_with("cafe-creme-large-") && ids[1].starts_with("cafe-"), "{ids:?}");
         assert!(ids[2..].iter().all(|id| !id.contains('-')), "{ids:?}");
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), names.len(), "{ids:?}");
-        // The same document gives the same ids elsewhere, in any order.
+        // The same document leads to the same ids elsewhere, in any order.
         let mut reversed = names.map(named).to_vec();
         reversed.reverse();
         let other = level.replace(&Menu::default(), reversed).unwrap();
@@ -107,9 +107,9 @@ fn a_generated_id_has_a_readable_part_and_a_hash() {
     }
 }
 
-/// Proves that ids of earlier versions, which were made from the name's ASCII and a number, stay with their names.
+/// Proves that ids of earlier versions, which consisted of the name's ASCII and a number, stay with their names.
 #[test]
-fn present_entries_are_found_by_name() {
+fn current_entries_are_found_by_name() {
     for level in LEVELS {
         let before = [("x", "ラーメン"), ("x-2", "つけ麺"), ("cafe", "Café")];
         let before = before.map(|(id, name)| with_id(id, name)).to_vec();
@@ -138,7 +138,7 @@ fn an_id_decides_before_a_code_and_a_code_before_a_name() {
         let after: Vec<Value> = serde_json::from_value(after).unwrap();
         let after = level.replace(&before, after).unwrap();
         assert_eq!(level.ids(&after), ["b", "a", "c", "e"]);
-        // A stated id belongs to its entry alone, and the name does not overrule a code that differs.
+        // A stated id belongs only to its entry, and the name does not overrule a different code.
         let last = vec![with_id("c", "Gyoza"), named("Soba"), coded("9", "Udon")];
         let ids = level.ids(&level.replace(&after, last).unwrap());
         assert_eq!(ids[0], "c");
@@ -172,7 +172,7 @@ fn equal_names_need_ids_or_codes() {
 }
 
 #[test]
-fn a_name_that_fits_several_entries_decides_nothing() {
+fn a_name_that_fits_several_entries_is_a_problem() {
     for level in LEVELS {
         let two =
             level.replace(&Menu::default(), vec![with_id("x", "Ramen"), with_id("x-2", "Ramen")]).unwrap();
@@ -182,18 +182,18 @@ fn a_name_that_fits_several_entries_decides_nothing() {
         let one = level.replace(&Menu::default(), vec![with_id("x", "Ramen")]).unwrap();
         let problems = level.replace(&one, vec![coded("1", "Ramen"), coded("2", "ramen")]).unwrap_err();
         assert_eq!(level.pointers(&problems), ["/0/name", "/1/name"]);
-        // An id for one of them leaves one that the other can be.
+        // An id for one of the entries leaves only one match for the other.
         let stated = json!({"id": "x-2", "external_code": "2", "name": "Ramen"});
         let after = level.replace(&two, vec![coded("1", "Ramen"), stated]).unwrap();
         assert_eq!(level.ids(&after), ["x", "x-2"]);
     }
 }
 
-/// Proves that an entry that comes back gets its id again, unless the id was another entry's meanwhile.
+/// Proves that a returning entry gets its id again, unless another entry had the id in the meantime.
 #[test]
-fn an_entry_that_comes_back_has_its_id_again() {
+fn a_returning_entry_gets_its_id_again() {
     for level in LEVELS {
-        let replace = |present: &Menu, entries: Vec<Value>| level.replace(present, entries).unwrap();
+        let replace = |current: &Menu, entries: Vec<Value>| level.replace(current, entries).unwrap();
         let first = replace(&Menu::default(), vec![named("Ramen"), coded("7", "Udon")]);
         let ids = level.ids(&first);
         let [ramen, udon] = ids.as_slice() else { panic!("{ids:?}") };
@@ -201,7 +201,8 @@ fn an_entry_that_comes_back_has_its_id_again() {
         let back = replace(&none, vec![coded("7", "UDON"), named("ramen")]);
         assert_eq!(level.ids(&back), [udon.as_str(), ramen]);
 
-        // Ramen becomes Shoyu Ramen, and another ramen is added: together, and after Shoyu Ramen has gone.
+        // Ramen becomes Shoyu Ramen, and another ramen is added: at the same time, and after Shoyu Ramen has been
+        // removed.
         let renamed = || with_id(ramen, "Shoyu Ramen");
         let both = replace(&first, vec![named("Ramen"), renamed()]);
         let other = level.ids(&both)[0].clone();
@@ -211,19 +212,19 @@ fn an_entry_that_comes_back_has_its_id_again() {
         assert_eq!(level.ids(&replace(&gone, vec![named("Ramen")])), [other]);
         let read: Menu = serde_json::from_str(&serde_json::to_string(&gone).unwrap()).unwrap();
         assert_eq!(level.replace(&read, vec![named("Ramen")]), level.replace(&gone, vec![named("Ramen")]));
-        // Given by a person, the id is used again, and free again for its first name.
+        // A stated id is used again, and is then free again for its first name.
         let given = replace(&gone, vec![with_id(ramen, "Ramen")]);
         let gone = replace(&given, vec![named("Tea")]);
         assert_eq!(level.ids(&replace(&gone, vec![named("Ramen")]))[0], *ramen);
     }
 }
 
-/// Proves that the ids below an item that was removed are not given to others when the item comes back.
+/// Proves that the ids of the options of a removed item do not pass to other options when the item returns.
 #[test]
-fn an_item_that_comes_back_does_not_mix_up_its_options() {
+fn a_returning_item_does_not_mix_up_its_options() {
     let options = |first: Value| Level::Options.document(vec![first]);
-    let replace = |present: &Menu, document: Value| {
-        serde_json::from_value::<MenuDocument>(document).unwrap().validate_against(present).unwrap()
+    let replace = |current: &Menu, document: Value| {
+        serde_json::from_value::<MenuDocument>(document).unwrap().validate_against(current).unwrap()
     };
     let before = replace(&Menu::default(), options(named("Egg")));
     let egg = Level::Options.ids(&before).remove(0);
@@ -233,9 +234,9 @@ fn an_item_that_comes_back_does_not_mix_up_its_options() {
     assert_ne!(Level::Options.ids(&back), [egg]);
 }
 
-/// Proves that a document with the ids of a menu, which is what reading it gives, changes nothing.
+/// Proves that a document with all ids of a menu, as reading the menu returns it, changes nothing.
 #[test]
-fn what_was_read_changes_nothing() {
+fn a_document_as_read_changes_nothing() {
     for level in LEVELS {
         let entries =
             vec![named("Ramen"), coded("1", "ラーメン"), with_id("a", "Ramen bowl"), coded("2", "ラーメン")];
@@ -252,7 +253,7 @@ fn what_was_read_changes_nothing() {
     }
 }
 
-/// Names as they are compared, each in several spellings.
+/// Names, each in several spellings that are compared as equal.
 const NAMES: [&[&str]; 12] = [
     &["Ramen", "RAMEN", "ｒａｍｅｎ", " Ramen  "],
     &["ラーメン", "ﾗｰﾒﾝ"],
@@ -268,7 +269,7 @@ const NAMES: [&[&str]; 12] = [
     &["Straße", "STRASSE"],
 ];
 
-/// By what a dish is known.
+/// The part of a dish that identifies it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Key {
     Code(usize),
@@ -288,7 +289,7 @@ impl Dish {
     }
 }
 
-/// One change of a menu. Numbers are names.
+/// One change of a menu. Numbers refer to names.
 #[derive(Clone, Debug)]
 enum Change {
     Add { name: usize, with_code: bool },
@@ -315,15 +316,15 @@ fn any_change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// A restaurant whose menu is replaced again and again.
+/// A restaurant whose menu is replaced repeatedly.
 #[derive(Default)]
 struct History {
     menu: Menu,
     dishes: Vec<Dish>,
     removed: Vec<Dish>,
-    /// The id of each dish, by its number.
+    /// Id of each dish, by its number.
     ids: HashMap<usize, String>,
-    /// The key of the last dish that had an id.
+    /// Key of the last dish that had the id.
     last_keys: HashMap<String, Key>,
     numbers: usize,
 }
@@ -334,7 +335,7 @@ impl History {
         self.numbers
     }
 
-    /// The dishes after a change, and the numbers of those whose ids the document has to state.
+    /// Returns the dishes after a change, and the numbers of the dishes whose ids the document must state.
     fn changed(&mut self, change: &Change) -> Option<(Vec<Dish>, Vec<usize>)> {
         let mut dishes = self.dishes.clone();
         let mut stated = Vec::new();
@@ -377,7 +378,7 @@ impl History {
         Some((dishes, stated))
     }
 
-    /// Replaces the menu. Returns whether it could be.
+    /// Replaces the menu. Returns whether the document was valid.
     fn replace(&mut self, level: Level, dishes: Vec<Dish>, stated: &[usize], spelling: usize) -> bool {
         let entry = |dish: &Dish| {
             let spellings = NAMES[dish.name];
@@ -392,15 +393,15 @@ impl History {
         };
         let Ok(menu) = level.replace(&self.menu, dishes.iter().map(entry).collect()) else { return false };
         for (dish, id) in dishes.iter().zip(level.ids(&menu)) {
-            if let Some(present) = self.ids.get(&dish.number) {
-                assert_eq!(*present, id, "{dish:?} keeps its id");
+            if let Some(current) = self.ids.get(&dish.number) {
+                assert_eq!(*current, id, "{dish:?} keeps its id");
             } else if let Some(key) = self.last_keys.get(&id) {
                 assert_eq!(*key, dish.key(), "{id} was another dish's, now {dish:?}");
             }
             self.last_keys.insert(id.clone(), dish.key());
             self.ids.insert(dish.number, id);
         }
-        let is_gone = |dish: &&Dish| !dishes.iter().any(|present| present.number == dish.number);
+        let is_gone = |dish: &&Dish| !dishes.iter().any(|current| current.number == dish.number);
         self.removed.extend(self.dishes.iter().filter(is_gone).cloned());
         (self.menu, self.dishes) = (menu, dishes);
         true
@@ -409,8 +410,8 @@ impl History {
 
 proptest! {
     /// Proves over whole histories of menus, in several scripts and any order, that a dish on the menu keeps its id,
-    /// and that a new dish gets an unused id or the id that it had last: a dish is known by its external code,
-    /// or by its name if it has none.
+    /// and that a new dish gets an unused id or the id that it had last. A dish is identified by its external code, or
+    /// by its name if it has none.
     #[test]
     fn an_id_never_passes_to_another_entry(
         changes in proptest::collection::vec((any_change(), any::<u64>(), 0_usize..4), 1..25),

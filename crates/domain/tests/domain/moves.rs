@@ -1,4 +1,4 @@
-//! Commands with content that fits, and who may give them.
+//! Commands with valid content, and the actors that give them.
 
 use dabba_domain::{
     Actor,
@@ -41,7 +41,7 @@ pub(crate) fn refund(minor: Option<i64>) -> Command {
     Command::Refund(RefundRequest::new(minor.map(amount), RefundReason::Quality))
 }
 
-/// One command of each kind, with content that fits.
+/// Returns a command of this kind with valid content.
 pub(crate) fn command(kind: CommandKind) -> Command {
     match kind {
         CommandKind::Confirm => Command::Confirm,
@@ -58,14 +58,14 @@ pub(crate) fn command(kind: CommandKind) -> Command {
     }
 }
 
-/// One command of each kind, with content that fits this actor while the order is in this status.
+/// Returns a command of this kind with content that is valid for this actor while the order has this status.
 pub(crate) fn command_by(actor: &Actor, kind: CommandKind, status: OrderStatus) -> Command {
     let is_admin = matches!(actor, Actor::Admin { .. });
     let reason = (is_admin && status == OrderStatus::OutForDelivery).then_some(InterventionReason::Other);
     match kind {
         CommandKind::AssignCourier => {
             let is_courier = matches!(actor, Actor::Courier { .. });
-            // Another courier than the one who may carry it already.
+            // A courier other than the one who may already carry the order.
             let courier_id = actor.account_id().filter(|_| is_courier).unwrap_or(account(77));
             Command::AssignCourier { courier_id, reason, note: None }
         }
@@ -88,7 +88,7 @@ pub(crate) fn everyone() -> Vec<(&'static str, Actor)> {
     ]
 }
 
-/// Any command, with content that may or may not fit.
+/// Returns any command, with valid or invalid content.
 pub(crate) fn any_command() -> impl Strategy<Value = Command> {
     let cancel_reason = proptest::sample::select(CancelReason::ALL);
     let reject_reason = proptest::sample::select(RejectReason::ALL);
@@ -119,12 +119,12 @@ pub(crate) fn any_command() -> impl Strategy<Value = Command> {
     ]
 }
 
-/// These items, unavailable without an end.
+/// Returns these items, unavailable without an end.
 pub(crate) fn unavailable(items: &[&str]) -> Vec<UnavailableItem> {
     items.iter().map(|item| UnavailableItem { item: Slug::new(item).unwrap(), until: None }).collect()
 }
 
-/// Items that an early end may name: none, those of an order, or others, with an end that may have passed.
+/// Returns items for an early end: none, items of an order, or other items, with an end that may have passed.
 fn any_items() -> impl Strategy<Value = Vec<UnavailableItem>> {
     let until =
         proptest::option::of((-1_i64..1_000).prop_map(|seconds| now() + SignedDuration::from_secs(seconds)));
@@ -137,7 +137,7 @@ fn any_intervention() -> impl Strategy<Value = Option<InterventionReason>> {
     proptest::option::of(proptest::sample::select(InterventionReason::ALL))
 }
 
-/// By amount, by lines, by both, of all that is left; at anybody's cost.
+/// Returns any refund request: by amount, by lines, by both, or of all that is left; with any bearer.
 pub(crate) fn any_refund() -> impl Strategy<Value = RefundRequest> {
     let amount = proptest::option::of((0_i64..2_000).prop_map(amount));
     let line = (0_u32..3, 0_u32..3).prop_map(|(line, quantity)| RefundLine { line, quantity });

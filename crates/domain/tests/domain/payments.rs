@@ -1,4 +1,4 @@
-//! Paying by card: what follows from each report of a payment provider, and what it is paid with.
+//! Payment by card: the decision for each report of a payment provider, and the token of the payment.
 
 use std::fmt::Write as _;
 
@@ -22,12 +22,12 @@ use crate::{
     moves::{accept, act, assign, cancel, must, refund, reject},
 };
 
-/// The payment that the tests are about.
+/// The payment's id at the provider.
 pub(crate) fn reference() -> PaymentReference {
     PaymentReference::new("pay_1").unwrap()
 }
 
-/// A payment of which nobody should have heard.
+/// The id of a payment that the order does not know.
 fn other_reference() -> PaymentReference {
     PaymentReference::new("pay_2").unwrap()
 }
@@ -48,19 +48,19 @@ pub(crate) fn voided() -> PaymentReport {
 pub(crate) fn declined() -> PaymentReport {
     PaymentReport::Declined { reason: DeclineReason::InsufficientFunds }
 }
-pub(crate) fn paid_back(refund: u32) -> PaymentReport {
+pub(crate) fn refund_paid(refund: u32) -> PaymentReport {
     PaymentReport::Refunded { number: number(refund) }
 }
 pub(crate) fn refused(refund: u32) -> PaymentReport {
     PaymentReport::RefundRefused { number: number(refund), reason: RefundFailureReason::Declined }
 }
 
-/// The order after a report.
-pub(crate) fn told(order: &Order, report: &PaymentReport) -> Order {
+/// Returns the order after a report.
+pub(crate) fn settled(order: &Order, report: &PaymentReport) -> Order {
     settle(order, report, &settings(), now()).unwrap().order
 }
 
-/// Every report, with the name under which the table shows it.
+/// Returns every report, with its name in the table.
 fn every_report() -> Vec<(&'static str, PaymentReport)> {
     let reference = other_reference();
     vec![
@@ -72,44 +72,44 @@ fn every_report() -> Vec<(&'static str, PaymentReport)> {
         ("voided", voided()),
         ("voided, another payment", PaymentReport::Voided { reference }),
         ("never requested", PaymentReport::NeverRequested),
-        ("refunded 1", paid_back(1)),
-        ("refunded 2", paid_back(2)),
+        ("refunded 1", refund_paid(1)),
+        ("refunded 2", refund_paid(2)),
         ("refund refused 1", refused(1)),
         ("refund refused 2", refused(2)),
     ]
 }
 
-/// An order by card in every state of its payment, alive and ended.
-pub(crate) fn paid_lives() -> Vec<Order> {
+/// Returns orders by card in every payment status, in progress and ended.
+pub(crate) fn orders_by_card() -> Vec<Order> {
     let created = placed_by_card(delivery()).order;
-    let called_off = told(&created, &voided());
-    let confirmed = told(&created, &authorized());
-    let paid_early = told(&confirmed, &captured());
+    let voided_early = settled(&created, &voided());
+    let confirmed = settled(&created, &authorized());
+    let paid_early = settled(&confirmed, &captured());
     let preparing = must(&must(&confirmed, &courier(), &assign()), &staff(), &accept());
-    let paid = told(&preparing, &captured());
-    let unpaid = told(&preparing, &voided());
+    let paid = settled(&preparing, &captured());
+    let unpaid = settled(&preparing, &voided());
     let delivered =
         [(staff(), Command::MarkReady), (courier(), Command::PickUp), (courier(), Command::deliver())]
             .iter()
             .fold(paid.clone(), |order, (actor, command)| must(&order, actor, command));
     let owed = must(&delivered, &admin(), &refund(Some(100)));
-    let in_part = told(&owed, &paid_back(1));
+    let in_part = settled(&owed, &refund_paid(1));
     let rejected_paid = must(&paid_early, &staff(), &reject());
     vec![
         must(&created, &customer(), &cancel()),
-        told(&created, &declined()),
-        called_off,
-        told(&must(&created, &customer(), &cancel()), &PaymentReport::NeverRequested),
+        settled(&created, &declined()),
+        voided_early,
+        settled(&must(&created, &customer(), &cancel()), &PaymentReport::NeverRequested),
         must(&confirmed, &customer(), &cancel()),
-        told(&must(&confirmed, &customer(), &cancel()), &voided()),
+        settled(&must(&confirmed, &customer(), &cancel()), &voided()),
         must(&paid, &admin(), &cancel()),
-        told(&rejected_paid, &refused(1)),
-        told(&rejected_paid, &paid_back(1)),
-        told(&owed, &refused(1)),
+        settled(&rejected_paid, &refused(1)),
+        settled(&rejected_paid, &refund_paid(1)),
+        settled(&owed, &refused(1)),
         must(&in_part, &admin(), &refund(None)),
-        told(&must(&in_part, &admin(), &refund(None)), &paid_back(2)),
-        told(&in_part, &refused(1)),
-        told(&told(&rejected_paid, &paid_back(1)), &refused(1)),
+        settled(&must(&in_part, &admin(), &refund(None)), &refund_paid(2)),
+        settled(&in_part, &refused(1)),
+        settled(&settled(&rejected_paid, &refund_paid(1)), &refused(1)),
         created,
         confirmed,
         paid_early,
@@ -135,10 +135,10 @@ fn title(order: &Order) -> String {
     format!("{}, {}{known}{refunds}", order.status, order.payment_status).to_lowercase()
 }
 
-/// What follows from every report in every state, as a text that a person can check.
+/// Prints the decision for every report in every state as a text that a person can check.
 #[test]
 fn what_follows_from_a_report() {
-    let mut lives = paid_lives();
+    let mut lives = orders_by_card();
     lives.sort_by_key(|order| {
         let place = PaymentStatus::ALL.iter().position(|status| *status == order.payment_status);
         (place, order.status.is_terminal(), order.version)
@@ -173,44 +173,48 @@ fn what_follows_from_a_report() {
     insta::assert_snapshot!(text);
 }
 
-/// An order in cash has nothing to do with a payment provider.
+/// Proves that a payment provider's report does not change an order in cash.
 #[test]
-fn a_report_about_an_order_in_cash_says_nothing() {
+fn provider_reports_do_not_change_an_order_in_cash() {
     let order = order(delivery());
     for (name, report) in every_report() {
-        assert_eq!(told(&order, &report), order, "{name}");
+        assert_eq!(settled(&order, &report), order, "{name}");
     }
 }
 
-/// A payment that a provider was asked for is not lost because an order has changed too often.
+/// Proves that a report is accepted although the order has the maximum number of events.
 #[test]
-fn a_report_is_heard_when_the_history_is_full() {
-    let mut order = told(&placed_by_card(delivery()).order, &authorized());
+fn a_report_is_accepted_when_the_history_is_full() {
+    let mut order = settled(&placed_by_card(delivery()).order, &authorized());
     for version in order.version..MAX_ORDER_VERSION - 1 {
         let courier_id = account(100 + u64::from(version));
         order = must(&order, &admin(), &Command::assign(courier_id));
     }
     order = must(&order, &staff(), &accept());
     assert_eq!(order.version, MAX_ORDER_VERSION);
-    assert_eq!(told(&order, &authorized()), order, "it is known");
-    assert_eq!(told(&order, &captured()).payment_status, PaymentStatus::Captured);
+    assert_eq!(settled(&order, &authorized()), order, "the report is already known");
+    assert_eq!(settled(&order, &captured()).payment_status, PaymentStatus::Captured);
 }
 
 #[test]
-fn an_order_that_ends_gives_up_its_payment() {
+fn an_order_that_ends_early_voids_or_refunds_its_payment() {
     let tasks = |order: &Order, actor, command: &Command| -> Vec<Task> {
         act(order, &actor, command).unwrap().tasks.into_iter().map(|spec| spec.task).collect()
     };
     let created = placed_by_card(delivery()).order;
-    assert_eq!(tasks(&created, customer(), &cancel()), [], "whoever asks the provider will see");
-    let confirmed = told(&created, &authorized());
+    assert_eq!(
+        tasks(&created, customer(), &cancel()),
+        [],
+        "the worker that calls the provider sees that the order has ended"
+    );
+    let confirmed = settled(&created, &authorized());
     assert_eq!(tasks(&confirmed, customer(), &cancel()), [Task::VoidPayment]);
     assert_eq!(tasks(&confirmed, staff(), &reject()), [Task::VoidPayment]);
     assert_eq!(tasks(&confirmed, staff(), &accept()), [Task::CapturePayment]);
-    let paid = told(&must(&confirmed, &staff(), &accept()), &captured());
+    let paid = settled(&must(&confirmed, &staff(), &accept()), &captured());
     assert_eq!(tasks(&paid, staff(), &cancel()), [Task::RefundPayment { number: number(1) }]);
-    let paid_early = told(&confirmed, &captured());
-    assert_eq!(tasks(&paid_early, staff(), &accept()), [], "it is collected already");
+    let paid_early = settled(&confirmed, &captured());
+    assert_eq!(tasks(&paid_early, staff(), &accept()), [], "the payment is already captured");
 }
 
 #[test]
@@ -224,7 +228,7 @@ fn an_order_by_card_is_placed_with_the_task_to_authorize_it() {
     let first = &decision.tasks[0];
     assert_eq!((&first.task, first.run_at), (&Task::AuthorizePayment { token: token() }, now()));
     let confirm = act(&decision.order, &dabba_domain::Actor::System, &Command::Confirm);
-    assert!(confirm.is_err(), "only the provider's word makes it certain");
+    assert!(confirm.is_err(), "only the provider's report confirms the order");
 }
 
 #[test]
@@ -246,7 +250,7 @@ fn texts_of_a_provider_are_checked() {
     }
 }
 
-/// With a token money can be taken: it must not get into a log.
+/// Proves that no output shows a token, because a token can be used to take money.
 #[test]
 fn a_token_is_not_shown() {
     let secret = "tok_SECRET";
@@ -255,7 +259,7 @@ fn a_token_is_not_shown() {
     for shown in [format!("{token:?}"), format!("{task:?}"), format!("{:#?}", Some(&task))] {
         assert!(!shown.contains("SECRET"), "{shown}");
     }
-    assert_eq!(format!("{:?}", reference()), "\"pay_1\"", "a reference is for people to look for");
+    assert_eq!(format!("{:?}", reference()), "\"pay_1\"", "people search for a reference");
 }
 
 #[test]
@@ -279,19 +283,19 @@ fn a_card_needs_a_token_and_cash_has_none() {
 }
 
 proptest! {
-    /// Late and doubled reports, in any order: an order that has ended stays as it ended but for what is
-    /// given back, and for what of that fails later, its money is collected once at most, and its history makes its state.
+    /// Proves for late and repeated reports, in any order: an order that has ended keeps its status, except for refunds
+    /// and refunds that fail later; its payment is captured at most once; its history folds to its state.
     #[test]
     fn reports_in_any_order_leave_an_ended_order_ended(
         life in 0_usize..23,
         reports in proptest::collection::vec(0_usize..12, 1..30),
     ) {
-        let mut order = paid_lives().swap_remove(life);
+        let mut order = orders_by_card().swap_remove(life);
         let mut ended = order.status.is_terminal();
         for report in reports {
             let (name, report) = every_report().swap_remove(report);
             let decision = settle(&order, &report, &settings(), now()).unwrap();
-            let doubled = told(&decision.order, &report);
+            let doubled = settled(&decision.order, &report);
             prop_assert_eq!(&doubled, &decision.order, "{} twice", name);
             let is_reversed = order.status == OrderStatus::Refunded && decision.order.status != order.status;
             if is_reversed {

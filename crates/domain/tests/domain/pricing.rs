@@ -1,4 +1,4 @@
-//! Pricing: by table for the rules, by property for the sums.
+//! Pricing: tables for the rules, properties for the sums.
 
 use crate::common::{amount, menu, settings};
 use dabba_domain::{
@@ -34,7 +34,7 @@ fn problems(value: serde_json::Value) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_cart_is_itemised() {
+fn a_cart_is_itemized() {
     let priced = priced(json!({"fulfilment": "delivery", "tip": 200, "lines": [
         {"item": "dal", "quantity": 2},
         {"item": "korma", "quantity": 1, "options": [
@@ -56,7 +56,7 @@ fn a_cart_is_itemised() {
 
 #[test]
 fn tax_is_rounded_half_up_once_per_order() {
-    // Three lines of 1 at 50 %: rounded line by line it would be 3, over the order it is 2.
+    // Three lines of 1 at 50 %: rounded per line, the tax would be 3; rounded once per order, it is 2.
     let settings = Settings { tax_rate_basis_points: 5_000, ..settings() };
     let menu = menu_of(&[1]);
     let line = json!({"item": "item-0", "quantity": 1});
@@ -104,7 +104,7 @@ fn every_problem_of_a_cart_is_listed_with_its_place() {
             "/lines/4/options protein allows at most 1, not 2",
             "/lines/5/options/0/option protein has no option beef",
             "/lines/5/options/1/group korma has no group sauce",
-            "/lines/5/options/3 nuts is chosen twice",
+            "/lines/5/options/3 nuts must not be chosen twice",
             "/lines/5/options protein needs at least 1, not 0",
         ]
     );
@@ -132,14 +132,14 @@ fn a_kind_of_fulfilment_that_is_not_offered_is_refused() {
 }
 
 #[test]
-fn a_price_beyond_all_limits_is_an_error() {
+fn a_price_above_the_maximum_amount_is_an_error() {
     let menu = menu_of(&[MAX_AMOUNT]);
     let cart = cart(json!({"fulfilment": "collection", "lines": [{"item": "item-0", "quantity": 99}]}));
     assert!(price(&settings(), &menu, (&cart).into()).is_err());
 }
 
-/// A menu of items with these prices, each with a group of three options, of which up to two may be
-/// chosen, priced 0, 1 and the item's price.
+/// Returns a menu of items with these prices. Each item has a group of three options with the prices 0, 1 and the
+/// item's price, of which at most two may be chosen.
 fn menu_of(prices: &[i64]) -> Menu {
     let items: Vec<_> = prices
         .iter()
@@ -162,7 +162,7 @@ fn slug(text: &str) -> Slug {
 }
 
 fn any_line() -> impl Strategy<Value = CartLine> {
-    // One item, group and option more than there are, and quantities outside the limits.
+    // One item, group and option that do not exist, and quantities outside the limits.
     let options = proptest::collection::vec(
         (proptest::sample::select(vec!["extra", "none"]), proptest::sample::select(vec!["a", "b", "c", "d"])),
         0..4,
@@ -198,8 +198,8 @@ fn any_price() -> impl Strategy<Value = i64> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
-    /// I6 for any menu and any good cart: each line, the subtotal and the total are the sums that a
-    /// person would make with wide integers; or a limit was passed, and nothing has a price.
+    /// Proves I6 for any menu and any valid cart: each line, the subtotal and the total equal sums in wide integers. If
+    /// an amount exceeds its limit, nothing is priced.
     #[test]
     fn every_price_adds_up(
         prices in proptest::collection::vec(any_price(), 5),
@@ -237,9 +237,9 @@ proptest! {
         }
     }
 
-    /// Whatever is put into a cart, pricing answers; what it prices adds up.
+    /// Proves that pricing returns a result for every cart, and that the amounts of a priced cart add up.
     #[test]
-    fn nothing_in_a_cart_breaks_pricing(
+    fn pricing_handles_every_cart(
         prices in proptest::collection::vec(any_price(), 5),
         lines in proptest::collection::vec(any_line(), 0..MAX_LINES + 5),
     ) {

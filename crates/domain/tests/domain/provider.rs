@@ -1,8 +1,8 @@
-//! A payment provider of a few lines, and what holds for an order whatever the two do to each other.
+//! A small model of a payment provider, and the properties that hold for an order and its provider in any sequence of
+//! steps.
 //!
-//! The provider is asked by the order's tasks, as the engine does it: a task is repeated until its answer has
-//! been recorded. Answers get lost; and of all that happens the provider also reports unasked, late, twice
-//! and in any order.
+//! The order's tasks call the provider, as in the engine: a task is repeated until its answer has been recorded.
+//! Answers get lost. The provider also reports everything that happens by itself: late, repeatedly and in any order.
 
 use std::collections::BTreeMap;
 
@@ -19,65 +19,65 @@ use proptest::prelude::*;
 use crate::{
     common::{admin, courier, customer, delivery, now, placed_by_card, settings, staff},
     moves::{accept, any_command, assign, cancel, everyone, refund, reject},
-    payments::{authorized, captured, declined, paid_back, refused, voided},
+    payments::{authorized, captured, declined, refund_paid, refused, voided},
 };
 
-/// What the provider holds of the order's payment.
+/// State of the order's payment at the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Money {
-    NeverAsked,
+    NeverRequested,
     Declined,
-    SetAside,
-    LetGo,
-    Collected,
+    Authorized,
+    Voided,
+    Captured,
 }
 
 struct Provider {
     money: Money,
-    /// What it decided on each refund, by number.
+    /// Result of each refund, by number.
     refunds: BTreeMap<RefundNumber, Option<Amount>>,
-    collected: u32,
-    /// All that it has to report unasked.
+    captures: u32,
+    /// Reports that the provider has not sent yet.
     reports: Vec<PaymentReport>,
 }
 
 impl Provider {
     const fn new() -> Self {
-        Self { money: Money::NeverAsked, refunds: BTreeMap::new(), collected: 0, reports: Vec::new() }
+        Self { money: Money::NeverRequested, refunds: BTreeMap::new(), captures: 0, reports: Vec::new() }
     }
 
-    /// What has become of the payment.
+    /// Returns the report of the payment's state.
     fn state(&self) -> PaymentReport {
         match self.money {
-            Money::NeverAsked => PaymentReport::NeverRequested,
+            Money::NeverRequested => PaymentReport::NeverRequested,
             Money::Declined => declined(),
-            Money::SetAside => authorized(),
-            Money::LetGo => voided(),
-            Money::Collected => captured(),
+            Money::Authorized => authorized(),
+            Money::Voided => voided(),
+            Money::Captured => captured(),
         }
     }
 
-    fn becomes(&mut self, money: Money) {
+    fn change_to(&mut self, money: Money) {
         self.money = money;
         self.reports.push(self.state());
     }
 
-    fn given_back(&self) -> Amount {
+    fn refunded(&self) -> Amount {
         Amount::sum(self.refunds.values().copied().flatten()).unwrap()
     }
 
-    /// Does what a task asks for, unless it was done before, and answers.
-    fn asked(&mut self, task: &Task, order: &Order, agrees: bool) -> PaymentReport {
+    /// Carries out a task's request, unless it was carried out before, and returns the answer.
+    fn carry_out(&mut self, task: &Task, order: &Order, agrees: bool) -> PaymentReport {
         match (task, self.money) {
-            (Task::AuthorizePayment { .. }, Money::NeverAsked) => {
-                self.becomes(if agrees { Money::SetAside } else { Money::Declined });
+            (Task::AuthorizePayment { .. }, Money::NeverRequested) => {
+                self.change_to(if agrees { Money::Authorized } else { Money::Declined });
             }
-            (Task::CapturePayment, Money::SetAside) => {
-                self.collected += 1;
-                self.becomes(Money::Collected);
+            (Task::CapturePayment, Money::Authorized) => {
+                self.captures += 1;
+                self.change_to(Money::Captured);
             }
-            (Task::VoidPayment, Money::SetAside) => self.becomes(Money::LetGo),
-            (Task::RefundPayment { number }, Money::Collected) => return self.refund(*number, order, agrees),
+            (Task::VoidPayment, Money::Authorized) => self.change_to(Money::Voided),
+            (Task::RefundPayment { number }, Money::Captured) => return self.refund(*number, order, agrees),
             _ => {}
         }
         self.state()
@@ -86,12 +86,12 @@ impl Provider {
     fn refund(&mut self, number: RefundNumber, order: &Order, agrees: bool) -> PaymentReport {
         if !self.refunds.contains_key(&number) {
             let amount = order.pending_refund(number).unwrap().amount;
-            let left = order.details.amounts.total.minus(self.given_back()).unwrap();
-            assert!(amount <= left, "more is to be given back than there is");
+            let left = order.details.amounts.total.minus(self.refunded()).unwrap();
+            assert!(amount <= left, "a refund exceeds the remaining amount");
             self.refunds.insert(number, agrees.then_some(amount));
         }
         let report =
-            if self.refunds[&number].is_some() { paid_back(number.get()) } else { refused(number.get()) };
+            if self.refunds[&number].is_some() { refund_paid(number.get()) } else { refused(number.get()) };
         self.reports.push(report.clone());
         report
     }
@@ -106,10 +106,10 @@ impl Provider {
         }
     }
 
-    /// Lets go of money that nobody has collected for a long time.
-    fn loses_patience(&mut self) {
-        if self.money == Money::SetAside {
-            self.becomes(Money::LetGo);
+    /// Voids an authorization that was not captured for a long time.
+    fn expire_authorization(&mut self) {
+        if self.money == Money::Authorized {
+            self.change_to(Money::Voided);
         }
     }
 }
@@ -117,19 +117,19 @@ impl Provider {
 struct Scene {
     order: Order,
     history: Vec<RecordedEvent>,
-    /// What is to be done, and how often it was begun.
+    /// Tasks to be done, and the number of attempts of each.
     tasks: Vec<(Task, u32)>,
     provider: Provider,
     time: Timestamp,
 }
 
-/// How a task fares.
+/// Result of an attempt.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Done,
-    /// The provider was asked, but its answer was lost.
+    /// The provider was called, but its answer was lost.
     AnswerLost,
-    /// The provider was never asked.
+    /// The call never reached the provider.
     CallLost,
 }
 
@@ -138,7 +138,7 @@ enum Step {
     Give(Command, usize),
     Work { task: usize, fate: Fate, agrees: bool },
     Report { report: usize, again: bool },
-    LosePatience,
+    ExpireAuthorization,
     FailLate(usize),
     Wait(i64),
 }
@@ -150,7 +150,7 @@ impl Scene {
         Self { order, history: events, tasks, provider: Provider::new(), time: now() }
     }
 
-    /// Records a decision, and makes sure of all that has to hold at any time.
+    /// Records a decision, and checks everything that must hold at any time.
     fn write(&mut self, decision: Decision) {
         let before = std::mem::replace(&mut self.order, decision.order);
         self.history.extend(decision.events);
@@ -159,10 +159,10 @@ impl Scene {
         assert_eq!(fold(&self.history).unwrap().as_ref(), Some(order));
         let captures =
             self.history.iter().filter(|it| matches!(it.event, Event::PaymentCaptured { .. })).count();
-        assert!(captures <= 1 && self.provider.collected <= 1, "collected more than once");
+        assert!(captures <= 1 && self.provider.captures <= 1, "captured more than once");
         assert!(order.captured.is_zero() || order.captured == order.details.amounts.total);
         let back = order.refunded.plus(order.pending_refunds()).unwrap();
-        assert!(back <= order.captured, "more is given back than was collected");
+        assert!(back <= order.captured, "more is refunded than was captured");
         if before.status == OrderStatus::Refunded && order.status != before.status {
             let ended_early = order.closure.is_some();
             let expected = if ended_early { OrderStatus::Cancelled } else { OrderStatus::Delivered };
@@ -173,7 +173,7 @@ impl Scene {
         }
     }
 
-    fn hear(&mut self, report: &PaymentReport) {
+    fn receive(&mut self, report: &PaymentReport) {
         let decision = settle(&self.order, report, &settings(), self.time).unwrap();
         self.write(decision);
     }
@@ -184,7 +184,7 @@ impl Scene {
         }
     }
 
-    /// Works a task as the engine does: `agrees` is the provider's mood.
+    /// Processes a task as the engine does. `agrees` states whether the provider accepts the request.
     fn work(&mut self, place: usize, fate: Fate, agrees: bool) {
         let (task, begun) = &mut self.tasks[place];
         *begun += 1;
@@ -193,15 +193,15 @@ impl Scene {
             Next::Nothing => None,
             Next::Record(report) => Some(report),
             Next::Call if matches!(fate, Fate::CallLost) => return,
-            Next::Call => Some(self.provider.asked(&task, &self.order, agrees)),
+            Next::Call => Some(self.provider.carry_out(&task, &self.order, agrees)),
         };
         if !matches!(fate, Fate::Done) {
             return;
         }
         if let Some(report) = report {
             let version = self.order.version;
-            self.hear(&report);
-            assert_ne!(self.order.version, version, "{task:?} was answered with {report:?}, to no effect");
+            self.receive(&report);
+            assert_ne!(self.order.version, version, "the report {report:?} for {task:?} had no effect");
         }
         self.tasks.remove(place);
     }
@@ -220,7 +220,7 @@ impl Scene {
         }
     }
 
-    fn take(&mut self, step: &Step) {
+    fn run(&mut self, step: &Step) {
         match step {
             Step::Give(command, actor) => self.give(command, &everyone()[*actor].1),
             Step::Work { task, fate, agrees } => {
@@ -235,27 +235,27 @@ impl Scene {
                 if !again {
                     self.provider.reports.swap_remove(place);
                 }
-                self.hear(&report);
+                self.receive(&report);
             }
             Step::Report { .. } => {}
-            Step::LosePatience => self.provider.loses_patience(),
+            Step::ExpireAuthorization => self.provider.expire_authorization(),
             Step::FailLate(place) => self.provider.fails_late(*place),
             Step::Wait(seconds) => self.time += SignedDuration::from_secs(*seconds),
         }
     }
 
-    /// Where the payment tasks are among the tasks.
+    /// Returns the positions of the payment tasks.
     fn payment_tasks(&self) -> Vec<usize> {
         let is_payment = |task: &Task| task.kind().queue() == TaskQueue::Payments;
         let places = self.tasks.iter().enumerate();
         places.filter(|(_, (task, _))| is_payment(task)).map(|(place, _)| place).collect()
     }
 
-    /// Has everything arrive and every payment task done.
-    fn settle_down(&mut self) {
+    /// Delivers all reports and completes all payment tasks.
+    fn complete_all(&mut self) {
         loop {
             if let Some(report) = self.provider.reports.pop() {
-                self.hear(&report);
+                self.receive(&report);
             } else if let Some(place) = self.payment_tasks().first() {
                 self.work(*place, Fate::Done, true);
             } else {
@@ -264,38 +264,42 @@ impl Scene {
         }
     }
 
-    /// That the order and the provider say the same, once nothing is to be done any more.
-    fn agrees(&self) {
+    /// Checks that order and provider agree, once no task is left.
+    fn check_agreement(&self) {
         let order = &self.order;
         let held = self.provider.money;
         let expected: &[PaymentStatus] = match held {
-            Money::NeverAsked | Money::LetGo => &[PaymentStatus::Voided, PaymentStatus::Failed],
+            Money::NeverRequested | Money::Voided => &[PaymentStatus::Voided, PaymentStatus::Failed],
             Money::Declined => &[PaymentStatus::Failed],
-            Money::SetAside => &[PaymentStatus::Authorized],
-            Money::Collected if order.refunded.is_zero() => &[PaymentStatus::Captured],
-            Money::Collected if order.refunded < order.captured => &[PaymentStatus::PartiallyRefunded],
-            Money::Collected => &[PaymentStatus::Refunded],
+            Money::Authorized => &[PaymentStatus::Authorized],
+            Money::Captured if order.refunded.is_zero() => &[PaymentStatus::Captured],
+            Money::Captured if order.refunded < order.captured => &[PaymentStatus::PartiallyRefunded],
+            Money::Captured => &[PaymentStatus::Refunded],
         };
-        assert!(expected.contains(&order.payment_status), "{}, but it is {held:?}", order.payment_status);
+        assert!(
+            expected.contains(&order.payment_status),
+            "the order is {}, the provider is {held:?}",
+            order.payment_status
+        );
         let has_ended = matches!(order.status, OrderStatus::Cancelled | OrderStatus::Refunded);
-        assert!(!has_ended || held != Money::SetAside, "money is set aside for an order that has ended");
-        assert_eq!(!order.captured.is_zero(), held == Money::Collected);
+        assert!(!has_ended || held != Money::Authorized, "an ended order has an authorization");
+        assert_eq!(!order.captured.is_zero(), held == Money::Captured);
         let was_refused = order.refunds.iter().any(|state| !state.status.counts());
-        let is_kept = order.status == OrderStatus::Cancelled && held == Money::Collected;
-        assert!(!is_kept || was_refused, "money is kept for an order that has ended");
-        assert_eq!((order.refunded, order.pending_refunds()), (self.provider.given_back(), Amount::ZERO));
-        assert_ne!(order.status, OrderStatus::Created, "its payment is decided");
+        let is_kept = order.status == OrderStatus::Cancelled && held == Money::Captured;
+        assert!(!is_kept || was_refused, "an ended order has captured money");
+        assert_eq!((order.refunded, order.pending_refunds()), (self.provider.refunded(), Amount::ZERO));
+        assert_ne!(order.status, OrderStatus::Created, "the payment is decided");
     }
 }
 
-/// What the engine does about a task.
+/// The engine's next step for a task.
 enum Next {
     Nothing,
     Record(PaymentReport),
     Call,
 }
 
-/// A command that moves an order on, given by who may.
+/// Returns a command that moves an order forward, with an actor who may give it.
 fn fitting_command() -> impl Strategy<Value = Step> {
     let place = |actor: Actor| everyone().iter().position(|(_, it)| *it == actor).unwrap();
     let give = |command: Command, actor| Just(Step::Give(command, place(actor)));
@@ -322,7 +326,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         6 => (0_usize..8, fate, proptest::bool::weighted(0.8))
             .prop_map(|(task, fate, agrees)| Step::Work { task, fate, agrees }),
         3 => (0_usize..20, any::<bool>()).prop_map(|(report, again)| Step::Report { report, again }),
-        1 => Just(Step::LosePatience),
+        1 => Just(Step::ExpireAuthorization),
         2 => (0_usize..8).prop_map(Step::FailLate),
         2 => (0_i64..400).prop_map(Step::Wait),
     ]
@@ -331,44 +335,44 @@ fn any_step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Whatever anyone asks, whatever the provider answers, and whatever gets lost on the way: the history
-    /// makes the order, money is collected once at most and never given back twice, and in the end the order
-    /// and the provider agree, and no money is set aside for an order that has ended.
+    /// Proves for any commands, any answers of the provider and any losses: the history folds to the order, the payment
+    /// is captured at most once and never refunded twice, in the end order and provider agree, and an ended order has
+    /// no authorization.
     #[test]
-    fn an_order_and_its_provider_come_to_agree(steps in proptest::collection::vec(any_step(), 1..60)) {
+    fn an_order_and_its_provider_agree_in_the_end(steps in proptest::collection::vec(any_step(), 1..60)) {
         let mut scene = Scene::new();
         for step in &steps {
-            scene.take(step);
+            scene.run(step);
         }
-        scene.settle_down();
-        scene.agrees();
-        // What was not accepted in time expires, and then too all is as it should be.
+        scene.complete_all();
+        scene.check_agreement();
+        // An order that was not accepted in time expires, and order and provider still agree.
         scene.time += SignedDuration::from_hours(24);
         scene.give(&Command::Expire, &Actor::System);
-        scene.settle_down();
-        scene.agrees();
+        scene.complete_all();
+        scene.check_agreement();
         prop_assert_ne!(scene.order.status, OrderStatus::Confirmed);
     }
 }
 
-/// The model would notice: an order that never hears of the provider does not agree with it.
+/// Proves that the model detects an order that never receives the provider's reports.
 #[test]
-fn a_report_that_never_arrives_would_be_noticed() {
+fn the_model_detects_a_report_that_never_arrives() {
     let mut scene = Scene::new();
     scene.work(0, Fate::AnswerLost, true);
     scene.provider.reports.clear();
     scene.tasks.clear();
-    scene.settle_down();
-    let agreement = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| scene.agrees()));
+    scene.complete_all();
+    let agreement = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| scene.check_agreement()));
     assert!(agreement.is_err());
 }
 
-/// A decline that comes after the order was cancelled says why nothing was collected.
+/// Proves that a decline after the cancellation is recorded as the result of the payment.
 #[test]
 fn a_cancelled_order_whose_payment_is_declined_stays_cancelled() {
     let mut scene = Scene::new();
     scene.give(&cancel(), &customer());
-    scene.hear(&PaymentReport::Declined { reason: DeclineReason::ExpiredCard });
+    scene.receive(&PaymentReport::Declined { reason: DeclineReason::ExpiredCard });
     assert_eq!(scene.order.payment_status, PaymentStatus::Failed);
     assert!(matches!(scene.order.closure, Some(dabba_domain::order::Closure::Cancelled { .. })));
 }

@@ -1,4 +1,4 @@
-//! Giving money back: how much, of what, at whose cost, and how far it is.
+//! Refunds: amount, lines, bearer and status.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use crate::{
     bill::{Bill, Life, any_bill, any_method},
     common::{admin, amount, customer, delivery, now, placed_by_card, settings, staff},
     moves::{accept, act, any_refund, cancel, must, refund, reject},
-    payments::{authorized, captured, number, paid_back, refused, told},
+    payments::{authorized, captured, number, refund_paid, refused, settled},
 };
 
 fn bill(method: PaymentMethod) -> Bill {
@@ -40,14 +40,14 @@ fn refused_with(order: &Order, request: RefundRequest) -> Rejection {
     act(order, &admin(), &Command::Refund(request)).unwrap_err()
 }
 
-/// What the order's refunds come to, without those that failed.
+/// Returns the sum of the order's refunds, except those that failed.
 fn given(order: &Order) -> i64 {
     let refunds = order.refunds.iter().filter(|state| state.status != RefundStatus::Failed);
     refunds.map(|state| state.refund.amount.minor()).sum()
 }
 
 #[test]
-fn lines_are_given_back_with_the_tax_on_them() {
+fn lines_are_refunded_with_the_tax_on_them() {
     let mut life = bill(PaymentMethod::Cash).delivered();
     let mut text = String::new();
     for request in [lines(&[(0, 1)]), lines(&[(0, 1), (1, 1)]), lines(&[(2, 1)]), lines(&[(2, 1), (0, 1)])] {
@@ -68,14 +68,14 @@ fn lines_are_given_back_with_the_tax_on_them() {
     subtotal 2239 and tax 392
     ");
     assert_eq!(life.order.refunded, food);
-    // The fee and the tip are left, and can be given back as an amount.
+    // Delivery fee and tip are left, and can be refunded as an amount.
     assert_eq!(life.order.refundable(), amount(370));
     life.give(&refund(None), &admin());
     assert_eq!(life.order.status, OrderStatus::Refunded);
 }
 
 #[test]
-fn lines_that_do_not_fit_are_all_named() {
+fn all_invalid_lines_are_listed() {
     let mut life = bill(PaymentMethod::Card).delivered();
     life.give(&Command::Refund(lines(&[(0, 2), (1, 1)])), &admin());
     let order = &life.order;
@@ -93,20 +93,20 @@ fn lines_that_do_not_fit_are_all_named() {
     ");
     let both = RefundRequest { amount: Some(amount(1)), ..lines(&[(0, 1)]) };
     let Rejection::Invalid(problems) = refused_with(order, both) else { panic!() };
-    assert_eq!(problems.to_string(), "/amount: an amount or lines, not both");
+    assert_eq!(problems.to_string(), "/amount: must be absent if lines are given");
 }
 
-/// Proves that the content is checked first, also when nothing is refundable.
+/// Proves that the content is checked first, even if nothing is refundable.
 #[test]
 fn a_refund_of_a_refunded_order_is_refused() {
     for method in [PaymentMethod::Cash, PaymentMethod::Card] {
         let mut life = bill(method).delivered();
         life.give(&refund(None), &admin());
         if method == PaymentMethod::Card {
-            // What is on its way cannot be asked for again either.
+            // A pending refund cannot be requested again.
             let nothing = Rejection::AmountNotRefundable { refundable: Amount::ZERO };
             assert_eq!(refused_with(&life.order, lines(&[(0, 1)])), nothing);
-            life.hear(&paid_back(1));
+            life.receive(&refund_paid(1));
         }
         let order = &life.order;
         assert_eq!(order.status, OrderStatus::Refunded);
@@ -131,13 +131,13 @@ fn a_refund_of_a_refunded_order_is_refused() {
         let Err(Rejection::Invalid(problems)) = act(order, &staff(), &Command::Refund(by_staff)) else {
             panic!()
         };
-        assert_eq!(problems.as_slice().len(), 2, "all problems are named: {problems}");
+        assert_eq!(problems.as_slice().len(), 2, "all problems are listed: {problems}");
     }
 }
 
-/// What costs nothing cannot be given back.
+/// Proves that a line without a price cannot be refunded.
 #[test]
-fn a_line_that_was_free_is_not_given_back() {
+fn a_free_line_cannot_be_refunded() {
     let life = Bill { lines: vec![(1, 500), (1, 0)], ..bill(PaymentMethod::Cash) }.delivered();
     let Rejection::Invalid(problems) = refused_with(&life.order, lines(&[(1, 1)])) else { panic!() };
     assert_eq!(problems.as_slice()[0].pointer, "/lines");
@@ -145,7 +145,7 @@ fn a_line_that_was_free_is_not_given_back() {
 }
 
 #[test]
-fn a_restaurant_gives_back_up_to_its_limit_and_at_its_own_cost() {
+fn a_restaurant_refunds_up_to_its_limit_and_at_its_own_cost() {
     let order = bill(PaymentMethod::Card).delivered().order;
     let by_staff = |order: &Order, request: RefundRequest| act(order, &staff(), &Command::Refund(request));
     let limit = settings().refund_limit;
@@ -153,12 +153,15 @@ fn a_restaurant_gives_back_up_to_its_limit_and_at_its_own_cost() {
     assert_eq!(by_staff(&order, lines(&[(1, 1)])), Err(Rejection::RefundLimit { limit }));
     let pending = by_staff(&order, lines(&[(0, 1)])).unwrap().order;
     assert_eq!(pending.pending_refunds(), amount(391));
-    // What is on its way counts, and what failed does not.
+    // Pending refunds count towards the limit; failed refunds do not.
     assert_eq!(by_staff(&pending, lines(&[(0, 1)])), Err(Rejection::RefundLimit { limit }));
-    assert!(by_staff(&told(&pending, &refused(1)), lines(&[(0, 1)])).is_ok());
+    assert!(by_staff(&settled(&pending, &refused(1)), lines(&[(0, 1)])).is_ok());
     assert!(
-        by_staff(&told(&pending, &paid_back(1)), RefundRequest::new(Some(amount(110)), RefundReason::Late))
-            .is_err()
+        by_staff(
+            &settled(&pending, &refund_paid(1)),
+            RefundRequest::new(Some(amount(110)), RefundReason::Late)
+        )
+        .is_err()
     );
     for borne_by in [RefundBearer::Platform, RefundBearer::Everyone] {
         let request = RefundRequest { borne_by: Some(borne_by), ..lines(&[(2, 1)]) };
@@ -169,18 +172,14 @@ fn a_restaurant_gives_back_up_to_its_limit_and_at_its_own_cost() {
     }
     for actor in [staff(), admin()] {
         let refunded = must(&order, &actor, &Command::Refund(lines(&[(2, 1)])));
-        assert_eq!(
-            refunded.refunds[0].refund.borne_by,
-            RefundBearer::Restaurant,
-            "unless somebody says otherwise"
-        );
+        assert_eq!(refunded.refunds[0].refund.borne_by, RefundBearer::Restaurant, "the default bearer");
     }
 }
 
-/// Who gives up an order that is paid decides who pays for that.
+/// Proves that the actor who ends a paid order determines the bearer of its refund.
 #[test]
-fn what_goes_back_when_an_order_ends_early_is_borne_by_whom() {
-    let confirmed = told(&told(&placed_by_card(delivery()).order, &authorized()), &captured());
+fn the_actor_who_ends_an_order_determines_the_bearer() {
+    let confirmed = settled(&settled(&placed_by_card(delivery()).order, &authorized()), &captured());
     let preparing = must(&confirmed, &staff(), &accept());
     for (order, actor, command, borne_by) in [
         (&confirmed, customer(), cancel(), RefundBearer::Everyone),
@@ -198,27 +197,27 @@ fn what_goes_back_when_an_order_ends_early_is_borne_by_whom() {
             order.status
         );
         assert_eq!((refund.reason, ended.refundable()), (RefundReason::OrderEnded, Amount::ZERO));
-        // The same, when the payment is captured only after the end.
-        let unpaid = told(&placed_by_card(delivery()).order, &authorized());
+        // The bearer is the same if the payment is captured only after the end.
+        let unpaid = settled(&placed_by_card(delivery()).order, &authorized());
         let unpaid =
             if order.status == OrderStatus::Preparing { must(&unpaid, &staff(), &accept()) } else { unpaid };
-        let ended = told(&must(&unpaid, &actor, &command), &captured());
+        let ended = settled(&must(&unpaid, &actor, &command), &captured());
         let refund = &ended.refunds[0].refund;
         assert_eq!((refund.borne_by, refund.amount), (borne_by, ended.captured), "{actor:?} in flight");
     }
 }
 
-/// Cancellations once did not say who bears them. What is captured after such a cancellation is refunded as it
-/// was then.
+/// Proves the rule for old cancellations, which did not record their bearer: a capture after such a cancellation is
+/// refunded as before.
 #[test]
-fn a_cancellation_from_before_it_had_a_bearer_is_borne_by_everyone() {
-    let preparing = must(&told(&placed_by_card(delivery()).order, &authorized()), &staff(), &accept());
+fn an_old_cancellation_is_borne_by_everyone() {
+    let preparing = must(&settled(&placed_by_card(delivery()).order, &authorized()), &staff(), &accept());
     let old = json!({"type": "cancelled", "data": {"reason": "other", "stock_returned": false}});
     let event: Event = serde_json::from_value(old.clone()).unwrap();
     let (order_id, version, at) = (preparing.id, preparing.version + 1, now());
     let recorded = RecordedEvent { order_id, version, at, actor: admin(), event };
-    assert_eq!(serde_json::to_value(&recorded.event).unwrap(), old, "what everyone bears is not said");
-    let ended = told(&evolve(Some(preparing), &recorded).unwrap(), &captured());
+    assert_eq!(serde_json::to_value(&recorded.event).unwrap(), old, "the bearer `everyone` is omitted");
+    let ended = settled(&evolve(Some(preparing), &recorded).unwrap(), &captured());
     assert_eq!(ended.refunds[0].refund.borne_by, RefundBearer::Everyone);
     let closure = json!({"how": "cancelled", "by": admin(), "reason": "other"});
     assert_eq!(serde_json::from_value::<Closure>(closure.clone()).unwrap(), ended.closure.clone().unwrap());
@@ -226,7 +225,7 @@ fn a_cancellation_from_before_it_had_a_bearer_is_borne_by_everyone() {
 }
 
 #[test]
-fn cash_goes_back_at_once() {
+fn a_refund_in_cash_is_paid_at_once() {
     let life = bill(PaymentMethod::Cash).delivered();
     let decision = act(&life.order, &staff(), &refund(Some(100))).unwrap();
     assert!(decision.tasks.is_empty());
@@ -236,22 +235,22 @@ fn cash_goes_back_at_once() {
 }
 
 #[test]
-fn a_card_is_paid_back_by_the_provider_or_the_refund_is_asked_for_again() {
+fn a_failed_refund_by_card_can_be_requested_again() {
     let mut life = bill(PaymentMethod::Card).delivered();
     let captured = life.order.captured;
     life.give(&refund(Some(100)), &admin());
     assert_eq!((life.order.refunded, life.order.pending_refunds()), (Amount::ZERO, amount(100)));
-    assert_eq!(life.order.payment_status, PaymentStatus::Captured, "nothing is back yet");
+    assert_eq!(life.order.payment_status, PaymentStatus::Captured, "nothing is refunded yet");
     assert_eq!(life.order.refundable(), captured.minus(amount(100)).unwrap());
-    life.hear(&refused(1));
+    life.receive(&refused(1));
     assert_eq!(life.order.refunds[0].status, RefundStatus::Failed);
     assert_eq!(life.order.refundable(), captured);
     life.give(&refund(None), &admin());
     assert_eq!(life.order.refunds[1].refund.number, number(2));
-    assert_eq!(life.order.status, OrderStatus::Delivered, "it is asked for, not done");
-    life.hear(&paid_back(1));
-    assert_eq!(life.order.refunded, Amount::ZERO, "that one failed for good");
-    life.hear(&paid_back(2));
+    assert_eq!(life.order.status, OrderStatus::Delivered, "the refund is requested, not made");
+    life.receive(&refund_paid(1));
+    assert_eq!(life.order.refunded, Amount::ZERO, "the first refund failed permanently");
+    life.receive(&refund_paid(2));
     assert_eq!(
         (life.order.status, life.order.payment_status),
         (OrderStatus::Refunded, PaymentStatus::Refunded)
@@ -260,9 +259,9 @@ fn a_card_is_paid_back_by_the_provider_or_the_refund_is_asked_for_again() {
     assert_eq!(statuses, [RefundStatus::Failed, RefundStatus::Paid]);
 }
 
-/// Refunds once had no number, no lines and no bearer. They all read as the first.
+/// Proves that old refunds without number, lines and bearer can be read. All of them count as the first refund.
 #[test]
-fn refunds_from_before_they_had_numbers_are_read() {
+fn old_refunds_without_numbers_are_read() {
     let mut life = bill(PaymentMethod::Cash).delivered();
     for old in [
         json!({"type": "refunded", "data": {"amount": 100, "reason": "late", "note": "sorry"}}),
@@ -288,20 +287,20 @@ fn refunds_from_before_they_had_numbers_are_read() {
     assert_eq!(life.order.status, OrderStatus::Refunded);
 }
 
-/// Has the provider answer what it was asked for last.
+/// Applies the provider's answer to the last request.
 fn answer(life: &mut Life, agrees: bool) {
     let Some(state) = life.order.refunds.last().filter(|state| state.status == RefundStatus::Pending) else {
         return;
     };
     let number = state.refund.number.get();
-    life.hear(&if agrees { paid_back(number) } else { refused(number) });
+    life.receive(&if agrees { refund_paid(number) } else { refused(number) });
 }
 
 proptest! {
-    /// Given back one by one, in any order, the lines come to exactly what was paid for them, also when some
-    /// of the refunds fail and are asked for again.
+    /// Proves that refunds of all lines, one by one and in any order, sum to exactly the price of the lines, even if
+    /// some refunds fail and are requested again.
     #[test]
-    fn the_lines_come_to_the_whole(
+    fn refunds_of_all_lines_sum_to_the_whole(
         bill in any_bill(Just(PaymentMethod::Card)).prop_map(|bill| Bill { discount: 0, ..bill }),
         picks in proptest::collection::vec((0_usize..100, proptest::option::of(proptest::bool::weighted(0.7))), 1..20),
     ) {
@@ -322,10 +321,10 @@ proptest! {
                 None => {}
             }
             prop_assert!(given(&life.order) <= life.order.captured.minor());
-            // A refund that nobody has answered fails now and then after others have been asked for.
+            // Sometimes an unanswered refund fails after others have been requested.
             let first = life.order.refunds.iter().find(|state| state.status == RefundStatus::Pending).cloned();
             if let Some(first) = first && pick % 3 == 0 {
-                life.hear(&refused(first.refund.number.get()));
+                life.receive(&refused(first.refund.number.get()));
                 left.push(first.refund.lines[0].line);
             }
         }
@@ -333,9 +332,9 @@ proptest! {
         prop_assert_eq!(given(&life.order), amounts.subtotal.minor() + amounts.tax.minor());
     }
 
-    /// In any number of parts, by anyone, all can be given back, and never more.
+    /// Proves that any number of partial refunds, by any actor, can refund the full amount and never more.
     #[test]
-    fn all_goes_back_and_never_more(
+    fn partial_refunds_reach_the_full_amount_and_never_more(
         bill in any_bill(any_method()),
         requests in proptest::collection::vec((any_refund(), any::<bool>(), any::<bool>()), 0..12),
     ) {
@@ -343,7 +342,7 @@ proptest! {
         let mut numbers = 0;
         for (request, by_staff, agrees) in requests {
             let actor = if by_staff { staff() } else { admin() };
-            numbers += usize::from(life.try_to(&Command::Refund(request), &actor));
+            numbers += usize::from(life.try_give(&Command::Refund(request), &actor));
             answer(&mut life, agrees);
             prop_assert!(life.order.refunded <= life.order.captured);
             prop_assert_eq!(fold(&life.history).unwrap(), Some(life.order.clone()));

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use crate::{
     common::{admin, amount, courier, customer, delivery, now, placed_by_card, settings, staff},
     moves::{accept, act, assign, cancel, refund},
-    payments::{authorized, captured, number, paid_back, refused, voided},
+    payments::{authorized, captured, number, refund_paid, refused, voided},
 };
 
 /// An order with its history.
@@ -37,7 +37,7 @@ impl Life {
     }
 
     /// Applies a report, and returns the tasks that follow.
-    fn hear(&mut self, report: &PaymentReport) -> Vec<Task> {
+    fn receive(&mut self, report: &PaymentReport) -> Vec<Task> {
         let decision = settle(&self.order, report, &settings(), now()).unwrap();
         self.order = decision.order;
         self.history.extend(decision.events);
@@ -45,14 +45,14 @@ impl Life {
         decision.tasks.into_iter().map(|spec| spec.task).collect()
     }
 
-    fn told(mut self, report: &PaymentReport) -> Self {
-        self.hear(report);
+    fn after(mut self, report: &PaymentReport) -> Self {
+        self.receive(report);
         self
     }
 
     fn preparing() -> Self {
-        let confirmed = Self::placed().told(&authorized());
-        confirmed.give(&courier(), &assign()).give(&staff(), &accept()).told(&captured())
+        let confirmed = Self::placed().after(&authorized());
+        confirmed.give(&courier(), &assign()).give(&staff(), &accept()).after(&captured())
     }
 
     fn delivered() -> Self {
@@ -62,7 +62,7 @@ impl Life {
             .give(&courier(), &Command::deliver())
     }
 
-    /// What every account holds.
+    /// Returns the balance of every account.
     fn balances(&self) -> Vec<(String, i64)> {
         let mut sums = std::collections::BTreeMap::new();
         for posting in ledger(&self.history) {
@@ -75,36 +75,36 @@ impl Life {
     }
 }
 
-/// A refund that fails late leaves everything as it was before the refund: status, amounts, payment status, ledger
-/// and what can be refunded.
+/// Proves that a refund that fails late restores the state before the refund: status, amounts, payment status, ledger
+/// and refundable amount.
 #[test]
-fn a_reversed_refund_leaves_all_as_it_was() {
-    let ended_by = |cancelled: Life| cancelled.told(&paid_back(1));
+fn a_reversed_refund_restores_the_earlier_state() {
+    let ended_by = |cancelled: Life| cancelled.after(&refund_paid(1));
     let lives = [
         // The status after the reversal, the order before the refund, and the order after it.
         (
             OrderStatus::Delivered,
             Life::delivered(),
-            Life::delivered().give(&admin(), &refund(None)).told(&paid_back(1)),
+            Life::delivered().give(&admin(), &refund(None)).after(&refund_paid(1)),
         ),
         (
             OrderStatus::Delivered,
             Life::delivered(),
-            Life::delivered().give(&staff(), &refund(Some(100))).told(&paid_back(1)),
+            Life::delivered().give(&staff(), &refund(Some(100))).after(&refund_paid(1)),
         ),
         (OrderStatus::Cancelled, Life::preparing(), ended_by(Life::preparing().give(&admin(), &cancel()))),
         (
             OrderStatus::Cancelled,
-            Life::placed().told(&authorized()).told(&captured()),
-            ended_by(Life::placed().give(&customer(), &cancel()).told(&captured())),
+            Life::placed().after(&authorized()).after(&captured()),
+            ended_by(Life::placed().give(&customer(), &cancel()).after(&captured())),
         ),
     ];
     for (status, before, after) in lives {
         let mut life = after.clone();
         let reason = RefundFailureReason::Declined;
-        let tasks = life.hear(&refused(1));
+        let tasks = life.receive(&refused(1));
         let review = Task::Review { reason: ReviewReason::RefundReversed { number: number(1), reason } };
-        assert_eq!(tasks, [review], "one person has to look at it");
+        assert_eq!(tasks, [review], "an admin gets one review");
         let last = &life.history.last().unwrap().event;
         assert_eq!(*last, Event::RefundReversed { number: number(1), reason });
         let order = &life.order;
@@ -115,31 +115,32 @@ fn a_reversed_refund_leaves_all_as_it_was() {
             (RefundStatus::Reversed, Some(reason))
         );
         assert_eq!(life.balances(), before.balances());
-        // A report that is repeated, late or out of order changes nothing.
-        for report in [refused(1), paid_back(1), refused(1)] {
-            assert_eq!(life.hear(&report), [], "{report:?}");
+        // A repeated, late or out-of-order report changes nothing.
+        for report in [refused(1), refund_paid(1), refused(1)] {
+            assert_eq!(life.receive(&report), [], "{report:?}");
         }
         assert_eq!(life.order.version, u32::try_from(life.history.len()).unwrap());
         // The amount can be refunded again.
-        let again = life.clone().give(&admin(), &refund(None)).told(&paid_back(2));
+        let again = life.clone().give(&admin(), &refund(None)).after(&refund_paid(2));
         assert_eq!(again.order.status, OrderStatus::Refunded);
         assert_eq!(again.order.refunded, again.order.captured);
     }
 }
 
-/// A refund that is refused at once tells a person as well, and one that is not the provider's to reverse is not.
+/// Proves that an admin also gets a review of a refund that is refused at once, but no review of an unknown refund or
+/// of an expected void.
 #[test]
-fn what_a_person_is_told() {
+fn an_admin_gets_a_review_of_each_failure() {
     let mut refused_at_once = Life::delivered().give(&admin(), &refund(Some(100)));
     let reason = RefundFailureReason::Declined;
     let review = Task::Review { reason: ReviewReason::RefundFailed { number: number(1), reason } };
-    assert_eq!(refused_at_once.hear(&refused(1)), [review]);
-    assert_eq!(refused_at_once.hear(&refused(2)), [], "there is no such refund");
-    let mut unpaid = Life::placed().told(&authorized()).give(&staff(), &accept());
-    assert_eq!(unpaid.hear(&voided()), [Task::Review { reason: ReviewReason::PaymentVoided }]);
-    assert_eq!(unpaid.hear(&voided()), []);
-    let mut cancelled = Life::placed().told(&authorized()).give(&customer(), &cancel());
-    assert_eq!(cancelled.hear(&voided()), [], "that is how it should be");
+    assert_eq!(refused_at_once.receive(&refused(1)), [review]);
+    assert_eq!(refused_at_once.receive(&refused(2)), [], "there is no such refund");
+    let mut unpaid = Life::placed().after(&authorized()).give(&staff(), &accept());
+    assert_eq!(unpaid.receive(&voided()), [Task::Review { reason: ReviewReason::PaymentVoided }]);
+    assert_eq!(unpaid.receive(&voided()), []);
+    let mut cancelled = Life::placed().after(&authorized()).give(&customer(), &cancel());
+    assert_eq!(cancelled.receive(&voided()), [], "a void after a cancellation is expected");
     for reason in [
         ReviewReason::PaymentVoided,
         ReviewReason::RefundFailed { number: number(7), reason },
@@ -153,7 +154,7 @@ fn what_a_person_is_told() {
     }
 }
 
-/// The event has the name under which it is stored, and does not fit a refund that has not been paid.
+/// Proves the stored form of the event, and that the event cannot follow a refund that is not paid.
 #[test]
 fn the_event_is_stored_under_its_name() {
     let event = Event::RefundReversed { number: number(1), reason: RefundFailureReason::CardClosed };
@@ -167,7 +168,7 @@ fn the_event_is_stored_under_its_name() {
     assert!(evolve(Some(pending.order), &recorded).is_err());
 }
 
-/// A refusal that was recorded before reasons were is read as it was.
+/// Proves that a stored refusal without a reason, from before reasons were recorded, can be read.
 #[test]
 fn a_refusal_without_a_reason_is_read() {
     let old = serde_json::json!({"type": "refund_failed", "data": {"number": 1}});
@@ -177,10 +178,10 @@ fn a_refusal_without_a_reason_is_read() {
 }
 
 proptest! {
-    /// Refunds at anybody's cost, some of which fail late, in any order: every posting sums to zero, the customer has
-    /// what the order says, and once all refunds have failed every account holds what it held before them.
+    /// Proves, for refunds by any bearer, some of which fail late, in any order: every posting sums to zero, the
+    /// customer's refunds equal the order's, and after all refunds have failed every account has its earlier balance.
     #[test]
-    fn the_ledger_forgets_what_was_reversed(
+    fn reversed_refunds_leave_the_ledger_unchanged(
         parts in proptest::collection::vec((1_i64..600, 0_usize..3, any::<bool>()), 1..8),
         order in proptest::collection::vec(any::<proptest::sample::Index>(), 8),
     ) {
@@ -198,17 +199,17 @@ proptest! {
             };
             life = life.give(&admin(), &Command::Refund(request));
             let number = life.order.refunds.last().unwrap().refund.number.get();
-            life.hear(&paid_back(number));
+            life.receive(&refund_paid(number));
             paid.push(number);
             if is_reversed {
                 let place = order[paid.len() % order.len()].index(paid.len());
-                life.hear(&refused(paid.swap_remove(place)));
+                life.receive(&refused(paid.swap_remove(place)));
             }
             let refunds: i64 = life.balances().iter().filter(|(name, _)| name == "Refunds").map(|(_, sum)| sum).sum();
             prop_assert_eq!(refunds, life.order.refunded.minor());
         }
         for number in paid {
-            life.hear(&refused(number));
+            life.receive(&refused(number));
         }
         prop_assert_eq!(life.order.payment_status, PaymentStatus::Captured);
         prop_assert_eq!(life.order.status, OrderStatus::Delivered);

@@ -1,4 +1,4 @@
-//! Refunds in small and in coarse steps: nothing is left that cannot be refunded.
+//! Refunds in small and coarse steps: every remaining amount can be refunded.
 
 use dabba_domain::{
     ledger::ledger,
@@ -11,16 +11,16 @@ use crate::{
     common::{admin, amount},
     ledger::balances,
     moves::any_refund,
-    payments::{paid_back, refused},
+    payments::{refund_paid, refused},
 };
 
-/// The payment providers' step in currencies with three decimals.
+/// Step in which payment providers accept amounts, in currencies with three decimals.
 const STEP: i64 = 10;
 
-/// Gives a refund if the provider accepts its amount, as the engine does, and has the provider answer.
-fn give_in_steps(life: &mut Life, command: &Command, agrees: bool) {
+/// Gives a refund if the provider accepts its amount, as the engine does, and applies the provider's answer.
+fn refund_in_steps(life: &mut Life, command: &Command, agrees: bool) {
     let mut tried = life.clone();
-    if !tried.try_to(command, &admin()) {
+    if !tried.try_give(command, &admin()) {
         return;
     }
     let refund = &tried.order.refunds.last().unwrap().refund;
@@ -28,11 +28,11 @@ fn give_in_steps(life: &mut Life, command: &Command, agrees: bool) {
     if refund.amount.minor() % STEP != 0 {
         return;
     }
-    tried.hear(&if agrees { paid_back(number) } else { refused(number) });
+    tried.receive(&if agrees { refund_paid(number) } else { refused(number) });
     *life = tried;
 }
 
-/// The bill with a total that the provider accepts: the tip makes it up.
+/// Returns the bill with a total that the provider accepts, by increasing the tip.
 fn in_steps(bill: Bill) -> Bill {
     let missing = (STEP - bill.amounts().total.minor() % STEP) % STEP;
     Bill { tip: bill.tip + missing, ..bill }
@@ -46,29 +46,29 @@ fn request(minor: Option<i64>, borne_by: RefundBearer) -> Command {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
-    /// An order whose total is a multiple of the provider's step can always be refunded wholly, after any refunds of
-    /// amounts and of lines, paid or failed.
+    /// Proves that an order whose total is a multiple of the provider's step can always be refunded in full, after any
+    /// refunds of amounts and of lines, paid or failed.
     #[test]
-    fn what_is_left_can_be_refunded_in_one_step(
+    fn the_remaining_amount_can_be_refunded_at_once(
         bill in any_bill(any_method()),
         refunds in proptest::collection::vec((any_refund(), any::<bool>()), 0..12),
     ) {
         let mut life = in_steps(bill).delivered();
         for (request, agrees) in refunds {
-            give_in_steps(&mut life, &Command::Refund(request), agrees);
+            refund_in_steps(&mut life, &Command::Refund(request), agrees);
             prop_assert_eq!(life.order.refundable().minor() % STEP, 0);
         }
         if life.order.status != OrderStatus::Refunded {
-            give_in_steps(&mut life, &request(None, RefundBearer::Everyone), true);
+            refund_in_steps(&mut life, &request(None, RefundBearer::Everyone), true);
         }
         prop_assert_eq!(life.order.status, OrderStatus::Refunded);
         prop_assert_eq!(life.order.refunded, life.order.captured);
     }
 
-    /// Refunds of one minor unit each, at anybody's cost: every posting sums to zero, the tax account ends at zero, and
-    /// the accounts with the customer's sum to zero.
+    /// Proves, for refunds of one minor unit each and any bearers, that every posting sums to zero, that the tax
+    /// account ends at zero, and that all accounts together sum to zero.
     #[test]
-    fn single_minor_units_close_the_ledger(
+    fn refunds_of_single_minor_units_balance_the_ledger(
         price in 1_i64..40, tax_rate in 0_u32..3_000, extras in (0_i64..8, 0_i64..8), method in any_method(),
         bearers in proptest::collection::vec(proptest::sample::select(RefundBearer::ALL), 80),
         only_everyone in any::<bool>(),
@@ -79,10 +79,10 @@ proptest! {
         for bearer in bearers {
             let bearer = if only_everyone { RefundBearer::Everyone } else { bearer };
             let before = balances(&ledger(&life.history));
-            if !life.try_to(&request(Some(1), bearer), &admin()) {
+            if !life.try_give(&request(Some(1), bearer), &admin()) {
                 break;
             }
-            life.hear(&paid_back(life.order.refunds.last().unwrap().refund.number.get()));
+            life.receive(&refund_paid(life.order.refunds.last().unwrap().refund.number.get()));
             let after = balances(&ledger(&life.history));
             prop_assert_eq!(after.iter().sum::<i64>(), 0);
             let changed = before[2..].iter().zip(&after[2..]).filter(|(before, after)| before != after);
@@ -95,10 +95,10 @@ proptest! {
     }
 }
 
-/// A line whose share is no multiple of the step is not refunded alone; what is left of the order is, and so is the
-/// line together with others where that makes a multiple.
+/// Proves that a line whose price is not a multiple of the step cannot be refunded alone, but with the rest of the
+/// order, or with other lines if their sum is a multiple.
 #[test]
-fn a_line_off_the_step_is_refunded_with_the_rest() {
+fn a_line_that_is_no_multiple_of_the_step_is_refunded_with_the_rest() {
     use dabba_domain::order::RefundLine;
     let bill = Bill {
         lines: vec![(1, 1_005), (1, 1_005)],
@@ -114,12 +114,12 @@ fn a_line_off_the_step_is_refunded_with_the_rest() {
         Command::Refund(RefundRequest { lines, ..RefundRequest::new(None, RefundReason::MissingItem) })
     };
     let mut life = bill.delivered();
-    give_in_steps(&mut life, &lines(&[0]), true);
+    refund_in_steps(&mut life, &lines(&[0]), true);
     assert_eq!(life.order.refunded, amount(0));
     let mut both = life.clone();
-    give_in_steps(&mut both, &lines(&[0, 1]), true);
+    refund_in_steps(&mut both, &lines(&[0, 1]), true);
     assert_eq!(both.order.status, OrderStatus::Refunded);
-    give_in_steps(&mut life, &request(Some(1_000), RefundBearer::Restaurant), true);
-    give_in_steps(&mut life, &request(None, RefundBearer::Restaurant), true);
+    refund_in_steps(&mut life, &request(Some(1_000), RefundBearer::Restaurant), true);
+    refund_in_steps(&mut life, &request(None, RefundBearer::Restaurant), true);
     assert_eq!(life.order.status, OrderStatus::Refunded);
 }

@@ -1,4 +1,5 @@
-//! Early ends that name unavailable items: which stock goes back, what becomes unavailable, what is refused.
+//! Early ends that name unavailable items: which stock is returned, which items become unavailable, and which commands
+//! are refused.
 
 use dabba_domain::{
     Actor, Timestamp,
@@ -30,7 +31,7 @@ fn until(item: &str, minutes: i64) -> UnavailableItem {
     UnavailableItem { item: slug(item), until: Some(in_minutes(minutes)) }
 }
 
-/// An order of dal twice, naan and lassi, of which dal and naan are limited.
+/// An order of dal twice, naan and lassi. The stock of dal and naan is limited.
 fn mixed() -> Decision {
     let details = details(delivery());
     let line = |item: &str| {
@@ -52,9 +53,10 @@ fn cancels(items: Vec<UnavailableItem>) -> Command {
     Command::Cancel { reason: CancelReason::ItemUnavailable, note: None, items }
 }
 
-/// The stock of the named items stays away, all other stock goes back, and the named items become unavailable.
+/// Proves that the stock of the named items is kept, all other stock is returned, and the named items become
+/// unavailable.
 #[test]
-fn only_what_is_named_is_kept_back() {
+fn only_the_stock_of_named_items_is_kept() {
     let order = mixed().order;
     let [dal, naan] = order.details.stock_drawn.clone().try_into().unwrap();
     let cases = [
@@ -74,16 +76,16 @@ fn only_what_is_named_is_kept_back() {
             assert_eq!(decision.stock_returned, returned, "{command:?}");
             assert_eq!(decision.unavailable, items, "{command:?}");
             assert_eq!(decision.order.closure.unwrap().items(), items);
-            let given_back: Vec<_> =
+            let returned_by_event: Vec<_> =
                 decision.events[0].event.stock_given_back(&order.details.stock_drawn).cloned().collect();
-            assert_eq!(given_back, returned, "the event says the same");
+            assert_eq!(returned_by_event, returned, "the event states the same");
         }
     }
 }
 
-/// Once the food is begun, no stock goes back, and the named items become unavailable all the same.
+/// Proves that after the kitchen has begun no stock is returned, but the named items still become unavailable.
 #[test]
-fn what_is_named_after_the_acceptance_becomes_unavailable() {
+fn items_named_after_the_acceptance_become_unavailable() {
     let preparing = must(&mixed().order, &staff(), &accept());
     for actor in [staff(), admin()] {
         let decision = act(&preparing, &actor, &cancels(unavailable(&["dal"]))).unwrap();
@@ -92,9 +94,9 @@ fn what_is_named_after_the_acceptance_becomes_unavailable() {
     }
 }
 
-/// Whatever ends an order without naming items makes none unavailable.
+/// Proves that an end without named items makes no item unavailable.
 #[test]
-fn nothing_else_makes_items_unavailable() {
+fn an_end_without_items_makes_no_item_unavailable() {
     let order = mixed().order;
     for (actor, command) in [
         (customer(), Command::cancel(CancelReason::Other)),
@@ -107,14 +109,14 @@ fn nothing_else_makes_items_unavailable() {
     assert_eq!((expired.unavailable.len(), expired.stock_returned), (0, order.details.stock_drawn.clone()));
 }
 
-/// Everything that can be wrong with the items is refused, each problem at its place, and in every status.
+/// Proves that every problem of the items is refused with its place, in every status.
 #[test]
-fn items_that_do_not_fit_are_refused() {
+fn invalid_items_are_refused() {
     let order = mixed().order;
     let accepted = must(&order, &staff(), &accept());
     let required = "is required with item_unavailable; must name at least one of dal, naan, lassi";
     let foreign = "korma is not in the order; must be one of dal, naan, lassi";
-    let past = "must be in the future, not 2026-06-01T12:00:00Z; leave it out for an item without an end";
+    let past = "must be in the future, not 2026-06-01T12:00:00Z; omit it if the item is to stay unavailable";
     let cases = [
         (vec![], &[("/items", required)][..]),
         (unavailable(&["korma"]), &[("/items/0/item", foreign)]),
@@ -144,7 +146,7 @@ fn items_that_do_not_fit_are_refused() {
     }
 }
 
-/// Only the reason that names items takes any, for every actor.
+/// Proves that only the reason `item_unavailable` accepts items, for every actor.
 #[test]
 fn other_reasons_name_no_items() {
     let order = mixed().order;
@@ -161,7 +163,7 @@ fn other_reasons_name_no_items() {
         assert_eq!(problem.pointer, "/items");
         assert!(problem.detail.ends_with(reason.as_str()), "{problem:?}");
     }
-    // A customer gets every problem at once.
+    // A customer gets all problems at once.
     let (reason, note, items) = (CancelReason::ItemUnavailable, None, vec![until("korma", 0)]);
     let refused = act(&order, &customer(), &Command::Cancel { reason, note, items });
     let Err(Rejection::Invalid(problems)) = refused else { panic!("{refused:?}") };
@@ -169,9 +171,9 @@ fn other_reasons_name_no_items() {
     assert_eq!(pointers, ["/reason", "/items/0/item", "/items/0/until"]);
 }
 
-/// The refusal of a foreign item stays short for an order of many items.
+/// Proves that the message about an unknown item stays short for an order of many items.
 #[test]
-fn a_long_order_is_not_listed_whole() {
+fn a_message_lists_only_the_first_items_of_a_long_order() {
     let details = details(delivery());
     let lines = (0..100).map(|number| {
         let mut line = details.lines[0].clone();
@@ -185,7 +187,8 @@ fn a_long_order_is_not_listed_whole() {
     assert!(problems.as_slice()[0].detail.ends_with("item-18, item-19 and 80 more"), "{problems}");
 }
 
-/// A repeated command names the same items, in any order, also when their end has passed since.
+/// Proves that a repeated command is recognized by its items, in any order, even if their end has passed in the
+/// meantime.
 #[test]
 fn a_repeated_early_end_is_compared_with_its_items() {
     let items = vec![until("dal", 5), until("naan", 10)];
@@ -217,9 +220,10 @@ fn a_repeated_early_end_is_compared_with_its_items() {
     }
 }
 
-/// Events from before items were named keep their meaning: no stock went back. They are written as they were.
+/// Proves that events recorded before items were named keep their meaning (no stock was returned) and their stored
+/// form.
 #[test]
-fn an_end_that_names_no_items_is_read_and_written_as_before() {
+fn an_old_end_without_items_keeps_its_stored_form() {
     let order = mixed().order;
     let drawn = &order.details.stock_drawn;
     for (name, closure) in [
@@ -257,8 +261,8 @@ fn an_end_that_names_no_items_is_read_and_written_as_before() {
 }
 
 proptest! {
-    /// Proves that every unit that an unbegun order drew goes back or is of a named item, never both, that the event
-    /// and the history say the same, and that exactly the named items become unavailable.
+    /// Proves that every unit drawn by an order before preparation is either returned or belongs to a named item, that
+    /// event and history agree, and that exactly the named items become unavailable.
     #[test]
     fn returned_and_kept_stock_is_what_was_drawn(
         lines in proptest::collection::vec((0_usize..6, 1_u32..5), 1..8),
@@ -309,8 +313,8 @@ proptest! {
         prop_assert!(decision.stock_returned.iter().all(|draw| drawn.contains(draw)));
         prop_assert_eq!(&decision.unavailable, &items);
         let event = &decision.events[0].event;
-        let given_back: Vec<_> = event.stock_given_back(&drawn).cloned().collect();
-        prop_assert_eq!(&given_back, &decision.stock_returned);
+        let returned_by_event: Vec<_> = event.stock_given_back(&drawn).cloned().collect();
+        prop_assert_eq!(&returned_by_event, &decision.stock_returned);
         let history: Vec<_> = placed.events.iter().chain(&decision.events).cloned().collect();
         let stored: Vec<RecordedEvent> =
             serde_json::from_str(&serde_json::to_string(&history).unwrap()).unwrap();
