@@ -93,7 +93,7 @@ fn a_cluster_is_restored_to_a_point_in_time() {
 
 /// A restore to a time that the archive does not reach fails; it does not restore to an earlier time.
 #[test]
-fn a_restore_beyond_the_archive_fails() {
+fn a_moment_beyond_the_archive_is_refused() {
     let cluster = Cluster::start(&ClusterOptions::default().with_archive()).unwrap();
     let backup = cluster.base_backup("first").unwrap();
     cluster.archive_all().unwrap();
