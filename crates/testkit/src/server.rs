@@ -361,7 +361,7 @@ impl TestServer {
     }
 }
 
-/// Returns the settings of a restaurant that is always open: 20 % tax, delivery for 2.50 from 10.00.
+/// Returns the settings of a restaurant that is always open: 20 % tax, delivery for 2.50 with a minimum order of 10.00.
 pub fn settings(name: &str) -> Value {
     json!({
         "name": name, "currency": "GBP", "time_zone": "Europe/London", "tax_rate_basis_points": 2_000,
