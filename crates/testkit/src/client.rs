@@ -53,7 +53,7 @@ impl Request {
         self.try_send().await.expect("the server should respond")
     }
 
-    /// Sends the request; the connection may fail. Panics if the response does not match the OpenAPI description.
+    /// Sends the request; the connection may fail. Panics if the response does not match the `OpenAPI` description.
     pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
         let (client, request) = self.0.build_split();
         let request = request?;

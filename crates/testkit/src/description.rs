@@ -1,4 +1,4 @@
-//! Comparison of every response of the server under test with the OpenAPI description.
+//! Comparison of every response of the server under test with the `OpenAPI` description.
 
 use std::{
     collections::HashMap,
@@ -97,7 +97,7 @@ fn check_headers(name: &str, response: &Value, headers: &HeaderMap) {
     }
 }
 
-/// Returns the errors of a value against a schema of the OpenAPI description.
+/// Returns the errors of a value against a schema of the `OpenAPI` description.
 pub fn errors_of(schema: &Value, value: &Value) -> Vec<String> {
     errors(&validator(schema), value)
 }

@@ -10,7 +10,7 @@
 //! # }
 //! ```
 //!
-//! Every response is compared with the OpenAPI description, so each test of the API also tests the description.
+//! Every response is compared with the `OpenAPI` description, so each test of the API also tests the description.
 //!
 //! A [`StoreFactory`] opens the store, and is called again when the server restarts. The default is an `SQLite`
 //! file. With another factory, such as [`postgres`], the same tests run on another store.
