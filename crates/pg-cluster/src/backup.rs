@@ -1,4 +1,4 @@
-//! Base backups, the archive of the log, and what is made of both.
+//! Base backups, the WAL archive, and clusters restored from both.
 
 use std::{
     ffi::OsStr,
@@ -9,13 +9,13 @@ use std::{
 use crate::{Cluster, ClusterError, ClusterOptions, cluster::Settings, replication::settings};
 
 impl Cluster {
-    /// Where a cluster that archives its log keeps the segments: in its own directory, beside its data.
+    /// Returns the directory of archived WAL segments: in the cluster's own directory, beside its data.
     pub fn archive(&self) -> PathBuf {
         self.directory().join("archive")
     }
 
-    /// Makes a base backup of the running cluster, and checks it. Answers where it is: in the cluster's own
-    /// directory, beside its data.
+    /// Makes a base backup of the running cluster and verifies it. Returns the backup's path, which is in the
+    /// cluster's own directory, beside its data.
     pub fn base_backup(&self, name: &str) -> Result<PathBuf, ClusterError> {
         let backup = self.directory().join(format!("backup-{name}"));
         self.copy_to(&backup, &[])?;
@@ -23,20 +23,20 @@ impl Cluster {
         Ok(backup)
     }
 
-    /// Ends the segment that is being written, and returns when everything up to here is in the archive.
+    /// Ends the current WAL segment, and returns when everything written so far is archived.
     pub fn archive_all(&self) -> Result<(), ClusterError> {
-        // The name of the segment that holds what has been written. Nothing is switched where nothing was
-        // written since the last time.
+        // Name of the segment that holds what was written last. PostgreSQL does not switch segments if nothing was
+        // written since the last switch.
         let last = self.execute("postgres", "SELECT pg_walfile_name(pg_switch_wal())")?;
         let sql = format!("SELECT last_archived_wal >= '{last}' FROM pg_stat_archiver");
         self.eventually(&format!("{last} is archived"), || Ok(self.execute("postgres", &sql)? == "t"))
     }
 
-    /// Makes a new cluster of a base backup of this one and its archive, as it was at a time in the format of
-    /// a `timestamptz`, and starts it. Returns when it can be written to. This cluster need not run, and its
-    /// data need not be there any more.
+    /// Creates and starts a new cluster from a base backup of this cluster and its WAL archive, restored to the
+    /// time `until`, in the format of a `timestamptz`. Returns when the new cluster accepts writes. This cluster
+    /// need not run, and its data directory may be gone.
     ///
-    /// Fails when the archive does not reach to that time.
+    /// Fails if the archive does not reach that time.
     pub fn restore(
         &self,
         backup: &Path,
@@ -54,21 +54,21 @@ impl Cluster {
             ]))
         })?;
         restored.eventually("the cluster is restored", || {
-            // A server that cannot be restored to that time ends. Its log says why, which a client cannot.
+            // If recovery fails, the server exits. The server's log gives the reason; a client's error does not.
             let gone = |_| ClusterError::Program { program: "postgres".to_owned(), output: restored.log() };
             Ok(!restored.is_in_recovery().map_err(gone)?)
         })?;
         Ok(restored)
     }
 
-    /// The settings of a cluster that archives.
+    /// Returns the settings of a cluster that archives its WAL, and creates the archive directory.
     pub(crate) fn archiving(&self) -> Result<Settings, ClusterError> {
         let archive = self.archive();
         fs::create_dir_all(&archive)
-            .map_err(ClusterError::system(format!("making {}", archive.display())))?;
-        self.installation().give(&archive)?;
-        // A segment that is there already must never be written over, and one that is half written must not
-        // look whole.
+            .map_err(ClusterError::system(format!("creating {}", archive.display())))?;
+        self.installation().chown(&archive)?;
+        // An existing segment must never be overwritten. A segment that is copied only in part must not look
+        // complete, so the command renames the copy when it is finished.
         let path = archive.display();
         let command = format!(
             "test ! -f \"{path}/%f\" && cp \"%p\" \"{path}/%f.part\" && mv \"{path}/%f.part\" \"{path}/%f\""
@@ -76,7 +76,7 @@ impl Cluster {
         Ok(settings([("archive_mode", "on"), ("archive_command", &command)]))
     }
 
-    /// How many bytes a directory of the cluster takes, as `du` counts them.
+    /// Returns the disk usage of a directory in bytes, as `du` counts it.
     pub fn size_of(&self, directory: &Path) -> Result<u64, ClusterError> {
         let arguments = [OsStr::new("-sk"), directory.as_os_str()];
         let output = self.installation().run_program("du", &arguments, self.directory())?;

@@ -1,4 +1,4 @@
-//! One cluster, from its making to its end.
+//! One cluster, from its creation to its removal.
 
 use std::{
     collections::HashSet,
@@ -17,26 +17,26 @@ use std::{
 
 use crate::{ClusterError, ClusterOptions, Durability, install::Installation};
 
-/// The superuser of every cluster. Connections are trusted.
+/// The superuser of every cluster. Connections need no password.
 pub(crate) const USER: &str = "dabba";
 
-/// The port where a cluster listens on no address: it only names the socket.
+/// Port of a cluster without TCP: it is only part of the socket's name.
 const SOCKET_PORT: u16 = 5_432;
 
-/// How often to look for a free port before giving up: another program may take it in between.
+/// Maximum number of attempts to start a server on a free port: another program may take the port in between.
 const MAX_PORT_ATTEMPTS: u32 = 5;
 
-/// What the watching script does. It ends when its input does; see the crate's description.
+/// The watching script. It acts when its standard input closes; see the crate's documentation.
 const WATCH: &str = r#"
 cat > /dev/null
 "$1/pg_ctl" stop --mode immediate --silent --pgdata "$2/data"
 rm -rf "$2"
 "#;
 
-/// Settings by name, in the order in which they are written: the last one counts.
+/// Settings by name, in the order in which they are written. If a name repeats, the last value applies.
 pub(crate) type Settings = Vec<(String, String)>;
 
-/// A running cluster, which is stopped and removed when this is dropped or the process ends.
+/// A running cluster. It is stopped and removed when this value is dropped or the process ends.
 #[derive(Debug)]
 pub struct Cluster {
     installation: Installation,
@@ -44,28 +44,28 @@ pub struct Cluster {
     port: u16,
     has_tcp: bool,
     watcher: Child,
-    /// Templates that have been prepared.
+    /// Names of the templates that are ready.
     templates: Mutex<HashSet<String>>,
     next_database: AtomicU32,
 }
 
-/// How a server is stopped.
+/// How to stop a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopMode {
-    /// Connections are ended, and all is written out.
+    /// Closes connections and writes everything to disk.
     Fast,
-    /// As by a crash: the next start recovers from the log.
+    /// Stops like a crash: the next start recovers from the WAL.
     Immediate,
 }
 
 impl Cluster {
-    /// The cluster of this process: not durable, made when first asked for, and gone when the process
-    /// is.
+    /// Returns the cluster of this process: not durable, created on the first call, and removed when the process
+    /// ends.
     pub fn shared() -> Result<&'static Self, ClusterError> {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
-        static MAKING: Mutex<()> = Mutex::new(());
-        // `OnceLock` alone cannot hold back the others while one tries and may fail.
-        let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        static STARTING: Mutex<()> = Mutex::new(());
+        // `OnceLock` alone cannot make other threads wait for an initialization that may fail.
+        let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cluster) = SHARED.get() {
             return Ok(cluster);
         }
@@ -73,7 +73,7 @@ impl Cluster {
         Ok(SHARED.get_or_init(|| cluster))
     }
 
-    /// Makes a cluster and starts its server.
+    /// Creates a cluster and starts its server.
     pub fn start(options: &ClusterOptions) -> Result<Self, ClusterError> {
         Self::make(options, |cluster| {
             cluster.initialise()?;
@@ -81,20 +81,20 @@ impl Cluster {
         })
     }
 
-    /// Makes a cluster whose data directory is filled by `fill`, and starts its server. What `fill`
-    /// answers are settings that come with the data.
+    /// Creates a cluster whose data directory is filled by `fill`, and starts its server. `fill` returns settings
+    /// that belong to the data.
     pub(crate) fn make(
         options: &ClusterOptions,
         fill: impl FnOnce(&Self) -> Result<Settings, ClusterError>,
     ) -> Result<Self, ClusterError> {
         let installation = Installation::find()?;
-        // Not below TMPDIR: a socket's path must be short.
+        // `/tmp` instead of TMPDIR, because a socket's path must be short.
         let directory = tempfile::Builder::new()
             .prefix("dabba-pg-")
             .tempdir_in("/tmp")
-            .map_err(ClusterError::system("making a directory"))?
+            .map_err(ClusterError::system("creating a directory in /tmp"))?
             .keep();
-        installation.give(&directory)?;
+        installation.chown(&directory)?;
         let watcher = watch(&installation, &directory)?;
         let mut cluster = Self {
             installation,
@@ -105,14 +105,14 @@ impl Cluster {
             templates: Mutex::default(),
             next_database: AtomicU32::new(1),
         };
-        // From here on, whatever fails drops the cluster, and so removes it.
+        // From here on, an error drops the cluster, which removes it.
         let settings = fill(&cluster)?;
         cluster.add_files(options)?;
         cluster.start_on_free_port(options, &settings)?;
         Ok(cluster)
     }
 
-    /// Where a database of this cluster is.
+    /// Returns the URL of a database of this cluster.
     pub fn url(&self, database: &str) -> String {
         if self.has_tcp {
             return format!("postgresql://{USER}@127.0.0.1:{}/{database}?sslmode=disable", self.port);
@@ -121,8 +121,8 @@ impl Cluster {
         format!("postgresql://{USER}@{socket}:{}/{database}?sslmode=disable", self.port)
     }
 
-    /// Where a database is that several clusters have, all of which listen on TCP: the URL leads to the one
-    /// that can be written to.
+    /// Returns the URL of a database that several clusters have, all of which listen on TCP. The URL leads to the
+    /// cluster that accepts writes.
     pub fn url_of_primary(clusters: &[&Self], database: &str) -> String {
         let addresses: Vec<_> =
             clusters.iter().map(|cluster| format!("127.0.0.1:{}", cluster.port)).collect();
@@ -130,28 +130,28 @@ impl Cluster {
         format!("postgresql://{USER}@{addresses}/{database}?target_session_attrs=read-write&sslmode=disable")
     }
 
-    /// The socket on which the server listens, for a proxy between it and a client.
+    /// Path of the socket on which the server listens. A proxy between server and client needs it.
     pub fn socket(&self) -> PathBuf {
         self.directory.join(format!(".s.PGSQL.{}", self.port))
     }
 
-    /// The superuser's name. Connections are trusted.
+    /// Name of the superuser. Connections need no password.
     pub const fn user(&self) -> &'static str {
         USER
     }
 
-    /// The port on the loopback address, of a cluster that has one.
+    /// Port on the loopback address if the cluster listens on TCP; otherwise the port in the socket's name.
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Makes an empty database. Answers its name.
+    /// Creates an empty database, and returns its name.
     pub fn create_database(&self) -> Result<String, ClusterError> {
         self.copy_database("template0")
     }
 
-    /// Makes a database as a copy of a template, which `prepare` fills when it does not exist yet; it
-    /// is given the template's URL. Answers the copy's URL.
+    /// Creates a database as a copy of a template, and returns the copy's URL. If the template does not exist yet,
+    /// it is created, and `prepare` fills it; `prepare` receives the template's URL.
     pub fn database_from(&self, template: &str, prepare: impl FnOnce(&str)) -> Result<String, ClusterError> {
         let mut templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
         if !templates.contains(template) {
@@ -163,7 +163,7 @@ impl Cluster {
         Ok(self.url(&self.copy_database(template)?))
     }
 
-    /// Runs SQL as the superuser. Answers the rows as text, columns separated by `|`.
+    /// Runs SQL as the superuser. Returns the rows as text, columns separated by `|`.
     pub fn execute(&self, database: &str, sql: &str) -> Result<String, ClusterError> {
         let port = self.port.to_string();
         let arguments = [
@@ -187,7 +187,7 @@ impl Cluster {
         self.installation.run("psql", &[&host[..], &arguments[..]].concat(), &self.directory)
     }
 
-    /// Runs a script of any length in a database, such as a dump.
+    /// Runs an SQL script of any length in a database, such as a dump.
     pub fn execute_script(&self, database: &str, sql: &str) -> Result<String, ClusterError> {
         let file = self.directory.join(format!("{database}.sql"));
         fs::write(&file, sql).map_err(ClusterError::system(format!("writing {}", file.display())))?;
@@ -207,13 +207,13 @@ impl Cluster {
         self.pg_ctl(&["stop", "--wait", "--mode", mode])
     }
 
-    /// Starts the server after [`Cluster::stop`], with the same data, on the same port.
+    /// Starts the server again after [`Cluster::stop`] or [`Cluster::kill`], with the same data on the same port.
     pub fn start_again(&self) -> Result<(), ClusterError> {
         let log = self.directory.join("log");
         self.pg_ctl(&["start", "--wait", "--log", &log.to_string_lossy()])
     }
 
-    /// What the server has logged.
+    /// Returns the server's log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
@@ -223,7 +223,7 @@ impl Cluster {
         self.directory.join("data")
     }
 
-    /// What is the cluster's own, beside its data: the directory that goes when it goes.
+    /// The cluster's own directory, which also holds its data directory. It is removed with the cluster.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
@@ -236,7 +236,7 @@ impl Cluster {
         let data = self.data_directory();
         let mut all: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
         all.extend([OsStr::new("--silent"), OsStr::new("--pgdata"), data.as_os_str()]);
-        // The server would keep a captured output open for as long as it runs.
+        // The server inherits the outputs, so a captured output would stay open for as long as the server runs.
         let status = self
             .installation
             .command(self.installation.bin().join("pg_ctl"))
@@ -270,7 +270,7 @@ impl Cluster {
             OsStr::new("--encoding=UTF8"),
             OsStr::new("--locale=C"),
             OsStr::new("--no-sync"),
-            // Small segments make a small directory, which is quick to make and to remove.
+            // Small WAL segments keep the directory small, so that it is fast to create and to remove.
             OsStr::new("--wal-segsize=1"),
         ];
         match self.installation.cache()? {
@@ -278,7 +278,7 @@ impl Cluster {
             cache => {
                 self.installation.run("initdb", &arguments, &self.directory)?;
                 if let Some(cache) = cache {
-                    self.keep_for_others(&data, &cache)?;
+                    self.store_in_cache(&data, &cache)?;
                 }
             }
         }
@@ -289,16 +289,16 @@ impl Cluster {
         options.files.iter().try_for_each(|(name, content)| self.write_data_file(name, content))
     }
 
-    /// Puts a file into the data directory, readable by the server's user alone.
+    /// Writes a file to the data directory. Only the server's user can read it.
     pub(crate) fn write_data_file(&self, name: &str, content: &[u8]) -> Result<(), ClusterError> {
         let path = self.data_directory().join(name);
         let doing = || ClusterError::system(format!("writing {}", path.display()));
         fs::write(&path, content).map_err(doing())?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(doing())?;
-        self.installation.give(&path)
+        self.installation.chown(&path)
     }
 
-    /// Copies a directory as its owner.
+    /// Copies a directory and keeps its owner.
     pub(crate) fn copy(&self, from: &Path, to: &Path) -> Result<(), ClusterError> {
         self.installation.run_program(
             "cp",
@@ -308,11 +308,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// Puts a copy of the new data directory where the next cluster finds it.
-    fn keep_for_others(&self, data: &Path, cache: &Path) -> Result<(), ClusterError> {
+    /// Stores a copy of the new data directory in the cache, for later clusters.
+    fn store_in_cache(&self, data: &Path, cache: &Path) -> Result<(), ClusterError> {
         let copy = self.directory.join("copy");
         self.copy(data, &copy)?;
-        // All at once or not at all. When another was quicker, its copy is as good.
+        // A rename is atomic. If another process was faster, its copy is as good.
         if fs::rename(&copy, cache).is_err() {
             fs::remove_dir_all(&copy).map_err(ClusterError::system("removing a copy"))?;
         }
@@ -348,12 +348,12 @@ impl Cluster {
             ("unix_socket_directories", &socket),
             ("fsync", durable),
             ("full_page_writes", durable),
-            // Every test opens a pool or two; a connection that is not used costs almost nothing.
+            // Every test opens one or two pools; an idle connection costs almost nothing.
             ("max_connections", "300"),
             ("shared_buffers", "32MB"),
             ("max_wal_size", "256MB"),
             ("log_line_prefix", "%m [%p] %d %a "),
-            // Its transactions come whenever they like, and a test about transactions must not notice.
+            // Autovacuum's transactions run at unpredictable times, and would disturb tests about transactions.
             ("autovacuum", "off"),
         ];
         let mut lines = String::new();
@@ -361,18 +361,18 @@ impl Cluster {
         let given = archiving.iter().chain(own).chain(&options.settings);
         let given = given.map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in settings.into_iter().chain(given) {
-            // Writing to a text cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = writeln!(lines, "{name} = '{}'", value.replace('\'', "''"));
         }
         fs::write(&path, lines).map_err(ClusterError::system(format!("writing {}", path.display())))?;
-        self.installation.give(&path)
+        self.installation.chown(&path)
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // Closes the pipe, on which the script stops the server and removes the directory. When
-        // waiting fails, the script still does.
+        // Closes the pipe, after which the script stops the server and removes the directory. The script does so
+        // even if the wait fails.
         drop(self.watcher.stdin.take());
         let _ = self.watcher.wait();
     }
@@ -399,5 +399,5 @@ fn free_port() -> Result<u16, ClusterError> {
     TcpListener::bind(("127.0.0.1", 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
-        .map_err(ClusterError::system("looking for a free port"))
+        .map_err(ClusterError::system("finding a free port"))
 }

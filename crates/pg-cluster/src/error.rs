@@ -1,8 +1,8 @@
-//! How a cluster fails.
+//! Errors of a cluster.
 
 use std::io;
 
-/// A cluster could not do what it was asked.
+/// Error of an operation on a cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// PostgreSQL's server programs are not on this machine.
@@ -12,31 +12,31 @@ pub enum ClusterError {
          or name their directory in DABBA_PG_BIN."
     )]
     NotInstalled,
-    /// Root may not run PostgreSQL, and there is no other user to run it as.
-    #[error("PostgreSQL refuses to run as root, and there is no user `postgres` to run it as")]
+    /// This process runs as root, for which PostgreSQL refuses to start, and there is no user `postgres`.
+    #[error("PostgreSQL refuses to run as root, and the user `postgres` does not exist on this machine")]
     NoUser,
-    /// A program ended with an error.
+    /// A program exited with an error.
     #[error("{program} failed: {output}")]
     Program {
-        /// Which one.
+        /// The program's name.
         program: String,
-        /// What it wrote.
+        /// The program's output.
         output: String,
     },
-    /// Something did not come about in time.
-    #[error("waited in vain until {what}; the server's log: {log}")]
+    /// A condition was not met before the timeout.
+    #[error("timed out before {what}; the server's log: {log}")]
     TimedOut {
-        /// What was waited for.
+        /// The expected condition, as a clause.
         what: String,
-        /// What the server has logged.
+        /// The server's log.
         log: String,
     },
-    /// The operating system refused something.
+    /// A call to the operating system failed.
     #[error("{doing}: {source}")]
     System {
-        /// What was being done.
+        /// The operation that failed.
         doing: String,
-        /// Why not.
+        /// The operating system's error.
         source: io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! Where PostgreSQL is, and as whom it runs.
+//! The location of PostgreSQL's programs, and the user that runs them.
 
 use std::{
     env,
@@ -14,11 +14,11 @@ use std::{
 
 use crate::ClusterError;
 
-/// PostgreSQL's programs, and the user who runs them.
+/// PostgreSQL's programs, and the user that runs them.
 #[derive(Clone, Debug)]
 pub(crate) struct Installation {
     bin: PathBuf,
-    /// Set when this process is root's.
+    /// Set if this process runs as root.
     user: Option<User>,
 }
 
@@ -29,19 +29,19 @@ struct User {
 }
 
 impl Installation {
-    /// Looks for the newest installed version.
+    /// Finds the newest installed version.
     pub(crate) fn find() -> Result<Self, ClusterError> {
         let bin = find_bin().ok_or(ClusterError::NotInstalled)?;
         let user = if is_root() { Some(find_user().ok_or(ClusterError::NoUser)?) } else { None };
         Ok(Self { bin, user })
     }
 
-    /// Where the programs are.
+    /// Directory of PostgreSQL's programs.
     pub(crate) fn bin(&self) -> &Path {
         &self.bin
     }
 
-    /// A command that runs as the server's user, with nothing on its input.
+    /// Returns a command that runs as the server's user with an empty standard input.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.stdin(Stdio::null()).env_remove("PGOPTIONS").env_remove("PGDATA").env("LC_ALL", "C");
@@ -51,12 +51,12 @@ impl Installation {
         command
     }
 
-    /// Where a data directory is kept from which the next clusters are copied: `initdb` takes about a
-    /// second of computing, a copy a tenth. Belongs to one user and one build of PostgreSQL. `None`
-    /// when somebody else has put something there.
+    /// Path of an initialized data directory from which later clusters are copied: `initdb` takes about one second
+    /// of CPU time, a copy a tenth of that. The path is specific to the user and to the build of PostgreSQL.
+    /// `None` if something else, or another user's directory, is at that path.
     pub(crate) fn cache(&self) -> Result<Option<PathBuf>, ClusterError> {
         let initdb = self.bin.join("initdb");
-        let doing = || ClusterError::system(format!("looking at {}", initdb.display()));
+        let doing = || ClusterError::system(format!("reading the metadata of {}", initdb.display()));
         let built = fs::metadata(&initdb).map_err(doing())?.mtime();
         let uid = match self.user {
             Some(user) => user.uid,
@@ -68,7 +68,7 @@ impl Installation {
         Ok(is_ours.then_some(cache))
     }
 
-    /// Runs one of PostgreSQL's programs to its end. Answers what it wrote to its output.
+    /// Runs one of PostgreSQL's programs to its end, and returns its standard output.
     pub(crate) fn run(
         &self,
         program: &str,
@@ -78,7 +78,7 @@ impl Installation {
         self.run_program(&self.bin.join(program).to_string_lossy(), arguments, directory)
     }
 
-    /// Runs any program likewise.
+    /// Runs any program to its end, as [`Self::run`] does.
     pub(crate) fn run_program(
         &self,
         program: &str,
@@ -105,11 +105,11 @@ impl Installation {
         }
     }
 
-    /// Gives a file or directory to the server's user.
-    pub(crate) fn give(&self, path: &Path) -> Result<(), ClusterError> {
+    /// Makes the server's user the owner of a file or directory.
+    pub(crate) fn chown(&self, path: &Path) -> Result<(), ClusterError> {
         let Some(user) = self.user else { return Ok(()) };
         chown(path, Some(user.uid), Some(user.gid))
-            .map_err(ClusterError::system(format!("giving away {}", path.display())))
+            .map_err(ClusterError::system(format!("changing the owner of {}", path.display())))
     }
 }
 
@@ -129,7 +129,7 @@ fn find_bin() -> Option<PathBuf> {
         .or_else(|| env::split_paths(&env::var_os("PATH")?).find(has_server))
 }
 
-/// The owner of a process's own entry in `/proc` is the user that runs it.
+/// Returns whether this process runs as root: the owner of `/proc/self` is the user that runs the process.
 fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }

@@ -1,9 +1,9 @@
-//! Throw-away PostgreSQL clusters: for tests only.
+//! Disposable PostgreSQL clusters for tests.
 //!
-//! [`Cluster::shared`] is one cluster for a whole test process; [`Cluster::start`] makes one of one's
-//! own, to stop, start again or crash. A database for a test is a copy of a template that is prepared
-//! once ([`Cluster::database_from`]), which takes some tens of milliseconds; [`block_on`] waits for
-//! migrations that are async.
+//! [`Cluster::shared`] returns one cluster that all tests of a process share. [`Cluster::start`] starts a
+//! separate cluster that a test can stop, restart or crash. [`Cluster::database_from`] creates a test's database
+//! as a copy of a template. The template is prepared once; a copy takes some tens of milliseconds. [`block_on`]
+//! runs async migrations from synchronous code.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), dabba_pg_cluster::ClusterError> {
@@ -14,26 +14,27 @@
 //! # }
 //! ```
 //!
-//! A cluster can have standbys ([`Cluster::start_standby`]), die like a machine ([`Cluster::kill`]), and be
-//! restored to a moment from a base backup and its archived log ([`Cluster::restore`]).
+//! A cluster can have standbys ([`Cluster::start_standby`]), lose its power like a machine ([`Cluster::kill`]),
+//! and be restored to a point in time from a base backup and its WAL archive ([`Cluster::restore`]).
 //!
-//! A machine without PostgreSQL fails the test, with a text that says how to install it: a test that
-//! is skipped proves nothing.
+//! If PostgreSQL is not installed, the test fails and the message explains how to install it. The test is not
+//! skipped, because a skipped test proves nothing.
 //!
 //! # How a cluster ends
 //!
-//! Whatever becomes of the test, nothing stays behind. A small shell script holds the read end of a
-//! pipe whose only write end is in the test process. When that end closes, because the [`Cluster`] is
-//! dropped or because the process is gone, by whatever signal, the script stops the server at once and
-//! removes the directory. The script has a process group of its own, so that neither Ctrl-C nor a
-//! test runner that kills the test's group reaches it.
+//! A cluster leaves nothing behind, however the test ends. A small shell script holds the read end of a pipe
+//! whose only write end belongs to the test process. The write end closes when the [`Cluster`] is dropped or when
+//! the process ends, whatever the signal. The script then stops the server in immediate mode and removes the
+//! directory. The script has its own process group, so neither Ctrl-C nor a test runner that kills the test's
+//! process group reaches the script.
 //!
-//! One thing does stay: an empty data directory below `/tmp/dabba-pg-initialised-…`, from which the next
-//! clusters are copied.
+//! One thing remains: an initialized data directory at `/tmp/dabba-pg-initialised-…`. Later clusters are copied
+//! from it.
 //!
-//! PostgreSQL refuses to run as root. Root runs it as the user `postgres`, which Debian's packages make.
+//! PostgreSQL refuses to run as root. If the test process is root, the server runs as the user `postgres`, which
+//! Debian's packages create.
 //!
-//! Tried and rejected: `PR_SET_PDEATHSIG`, which needs unsafe code and follows the thread, not the
+//! Tried and rejected: `PR_SET_PDEATHSIG`, which needs unsafe code and follows the thread instead of the
 //! process; containers, which need a daemon and take seconds.
 
 mod backup;

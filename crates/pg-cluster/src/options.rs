@@ -1,62 +1,62 @@
-//! What can be chosen about a cluster.
+//! Options of a cluster.
 
-/// Whether what was committed survives a crash of the machine.
+/// Whether committed data survives a crash of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// No: `fsync` is off, so that tests that are not about crashes are quick. A crash of the server
-    /// alone still loses nothing.
+    /// Does not survive: `fsync` is off, which makes tests that are not about crashes faster. A crash of the
+    /// server alone still loses nothing.
     #[default]
     Fast,
-    /// Yes, as in production.
+    /// Survives, as in production.
     Durable,
 }
 
-/// How to make a cluster.
+/// Options of a new cluster.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterOptions {
-    /// Whether it waits for the disk.
+    /// Whether a commit waits for the disk.
     pub durability: Durability,
-    /// Whether it listens on a port of the loopback address besides its socket.
+    /// Whether the server listens on a TCP port of the loopback address in addition to its Unix socket.
     pub tcp: bool,
-    /// Whether every finished segment of the log is copied to [`crate::Cluster::archive`].
+    /// Whether every finished WAL segment is copied to [`crate::Cluster::archive`].
     pub archive: bool,
-    /// Lines for `postgresql.conf`, after all others.
+    /// Names and values for `postgresql.auto.conf`, written after all others.
     pub settings: Vec<(String, String)>,
-    /// Files to put into the data directory, readable by the server's user alone: a name and its
-    /// content. For certificates.
+    /// Names and contents of files to write to the data directory, such as certificates. Only the server's user
+    /// can read them.
     pub files: Vec<(String, Vec<u8>)>,
 }
 
 impl ClusterOptions {
-    /// The same, waiting for the disk.
+    /// Makes commits wait for the disk.
     #[must_use]
     pub fn durable(mut self) -> Self {
         self.durability = Durability::Durable;
         self
     }
 
-    /// The same, listening on a port too.
+    /// Makes the server listen on a TCP port too.
     #[must_use]
     pub fn with_tcp(mut self) -> Self {
         self.tcp = true;
         self
     }
 
-    /// The same, archiving its log.
+    /// Makes the server archive its WAL.
     #[must_use]
     pub fn with_archive(mut self) -> Self {
         self.archive = true;
         self
     }
 
-    /// The same, with a setting.
+    /// Adds a PostgreSQL setting.
     #[must_use]
     pub fn with_setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The same, with a file in the data directory.
+    /// Adds a file to the data directory.
     #[must_use]
     pub fn with_file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Self {
         self.files.push((name.to_owned(), content.into()));

@@ -1,4 +1,4 @@
-//! Standbys.
+//! Standbys of a cluster.
 
 use std::{
     ffi::OsStr,
@@ -10,15 +10,15 @@ use crate::{
     cluster::{Settings, USER},
 };
 
-/// How long anything that a cluster does by itself is waited for.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Timeout of every wait for something that a cluster does by itself.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Cluster {
-    /// Makes a standby of this cluster, which streams its log, and starts it.
+    /// Creates and starts a standby of this cluster that streams its WAL.
     ///
-    /// The name is what this cluster calls it in `synchronous_standby_names`: letters, digits and
-    /// underscores. A slot of that name keeps what it has not received yet. The standby has the durability
-    /// and listens as its own options say; it must not be given less room than this cluster.
+    /// `name` is the standby's name in `synchronous_standby_names`: letters, digits and underscores. A replication
+    /// slot of the same name keeps the WAL that the standby has not received yet. `options` set the standby's
+    /// durability and TCP port. The standby must not have lower limits than this cluster.
     pub fn start_standby(&self, name: &str, options: &ClusterOptions) -> Result<Self, ClusterError> {
         Self::make(options, |standby| {
             self.copy_to(&standby.data_directory(), &["--create-slot", "--slot", name])?;
@@ -35,28 +35,28 @@ impl Cluster {
         })
     }
 
-    /// Makes a primary of a standby. Returns when it can be written to.
+    /// Promotes a standby to a primary. Returns when the new primary accepts writes.
     pub fn promote(&self) -> Result<(), ClusterError> {
         self.pg_ctl(&["promote", "--wait"])
     }
 
-    /// Whether this is a standby, or has not been restored to the end.
+    /// Returns whether this cluster is a standby, or is still being restored.
     pub fn is_in_recovery(&self) -> Result<bool, ClusterError> {
         Ok(self.execute("postgres", "SELECT pg_is_in_recovery()")? == "t")
     }
 
-    /// Changes a setting of the running server, one that needs no restart.
+    /// Changes a setting of the running server that needs no restart.
     pub fn set(&self, name: &str, value: &str) -> Result<(), ClusterError> {
-        // Without a transaction around them, which ALTER SYSTEM refuses.
+        // Separate statements, because ALTER SYSTEM refuses to run inside a transaction.
         self.execute("postgres", &format!("ALTER SYSTEM SET {name} = '{}'", value.replace('\'', "''")))?;
         self.execute("postgres", "SELECT pg_reload_conf()")?;
-        // The postmaster reads the file when it comes to it, and a new session knows what it knows.
+        // The postmaster reloads the file some time later. A new session has the postmaster's values.
         self.eventually(&format!("{name} is {value}"), || {
             Ok(self.execute("postgres", &format!("SHOW {name}"))? == value)
         })
     }
 
-    /// Returns when the standby of that name is one for which commits wait.
+    /// Returns when the named standby is one that commits wait for.
     pub fn wait_until_synchronous(&self, name: &str) -> Result<(), ClusterError> {
         let sql = format!(
             "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{}' \
@@ -66,8 +66,7 @@ impl Cluster {
         self.eventually(&format!("{name} is synchronous"), || Ok(self.execute("postgres", &sql)? == "1"))
     }
 
-    /// Copies the running cluster's data into a directory that is not there yet, with the log that belongs
-    /// to it.
+    /// Copies the running cluster's data, and the WAL that belongs to it, into a directory that does not exist yet.
     pub(crate) fn copy_to(&self, directory: &std::path::Path, more: &[&str]) -> Result<(), ClusterError> {
         let port = self.port().to_string();
         let fixed = [
@@ -81,7 +80,7 @@ impl Cluster {
             directory.as_os_str(),
             OsStr::new("--wal-method=stream"),
             OsStr::new("--checkpoint=fast"),
-            // Nothing here outlives the machine, and waiting for the disk takes seconds.
+            // Nothing here needs to survive a crash of the machine, and a sync takes seconds.
             OsStr::new("--no-sync"),
         ];
         let arguments: Vec<&OsStr> = fixed.into_iter().chain(more.iter().map(OsStr::new)).collect();
@@ -89,16 +88,16 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until something is so.
+    /// Waits until a condition is met.
     pub(crate) fn eventually(
         &self,
         what: &str,
-        mut is_so: impl FnMut() -> Result<bool, ClusterError>,
+        mut condition: impl FnMut() -> Result<bool, ClusterError>,
     ) -> Result<(), ClusterError> {
         let begun = Instant::now();
-        // Each look starts a program or reads a directory: it takes its time by itself.
-        while !is_so()? {
-            if begun.elapsed() > PATIENCE {
+        // No sleep between attempts: each call of the condition starts a program or reads a directory.
+        while !condition()? {
+            if begun.elapsed() > TIMEOUT {
                 return Err(ClusterError::TimedOut { what: what.to_owned(), log: self.log() });
             }
             std::thread::yield_now();
@@ -107,7 +106,7 @@ impl Cluster {
     }
 }
 
-/// Settings, owned.
+/// Returns settings with owned names and values.
 pub(crate) fn settings<const N: usize>(pairs: [(&str, &str); N]) -> Settings {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }

@@ -1,13 +1,13 @@
-//! Waiting for a future where nothing can be awaited.
+//! Blocking on a future from synchronous code.
 
 use crate::ClusterError;
 
-/// Carries a future out and waits for it, from any thread, whether it has a Tokio runtime or not. For
-/// [`crate::Cluster::database_from`], which is called from both.
+/// Runs a future to completion and returns its output, from any thread, inside or outside a Tokio runtime.
+/// Callers of [`crate::Cluster::database_from`] need both.
 ///
-/// Fails when no runtime can be made. A panic of the future goes on here.
+/// Fails if no runtime can be created. Resumes a panic of the future on the calling thread.
 pub fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> Result<T, ClusterError> {
-    // Not on this thread: a runtime cannot wait inside another one.
+    // A separate thread, because a runtime cannot block inside another runtime.
     let outcome = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -16,7 +16,7 @@ pub fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> Result<T, Cl
         waiting.join()
     });
     match outcome {
-        Ok(outcome) => outcome.map_err(ClusterError::system("making a runtime")),
+        Ok(outcome) => outcome.map_err(ClusterError::system("creating a Tokio runtime")),
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
@@ -25,9 +25,9 @@ pub fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> Result<T, Cl
 mod tests {
     use super::*;
 
-    /// It works outside of a runtime and inside of one, with the runtime's timers.
+    /// `block_on` works outside and inside a runtime, and the runtime's timers run.
     #[test]
-    fn a_future_is_carried_out_anywhere() {
+    fn block_on_works_outside_and_inside_a_runtime() {
         let work = || async {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             7

@@ -1,4 +1,4 @@
-//! What a cluster promises.
+//! Tests of a cluster's start, crash and removal.
 
 use std::{
     env,
@@ -10,11 +10,11 @@ use std::{
 
 use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
 
-/// Waits until something is so; fails the test when it never is.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+/// Waits until a condition is met; fails the test after 20 seconds.
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "timed out before {what}");
         std::thread::yield_now();
     }
 }
@@ -23,7 +23,7 @@ fn directory_of(cluster: &Cluster) -> String {
     cluster.socket().parent().map(|directory| directory.display().to_string()).unwrap_or_default()
 }
 
-/// What is committed is there after a crash of the server.
+/// Committed data is still there after a crash of the server.
 #[test]
 fn a_cluster_survives_a_crash() {
     let cluster = Cluster::start(&ClusterOptions::default().durable().with_tcp()).unwrap();
@@ -36,7 +36,7 @@ fn a_cluster_survives_a_crash() {
     cluster.stop(StopMode::Fast).unwrap();
 }
 
-/// Databases made from one template have its content and share nothing else.
+/// Databases created from one template have its content and share nothing else.
 #[test]
 fn databases_are_copies_of_a_template_that_is_prepared_once() {
     let cluster = Cluster::shared().unwrap();
@@ -58,7 +58,7 @@ fn databases_are_copies_of_a_template_that_is_prepared_once() {
 
 /// A dropped cluster leaves nothing behind.
 #[test]
-fn a_dropped_cluster_is_gone() {
+fn a_dropped_cluster_is_removed() {
     let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
     let directory = directory_of(&cluster);
     assert!(Path::new(&directory).exists());
@@ -66,10 +66,10 @@ fn a_dropped_cluster_is_gone() {
     assert!(!Path::new(&directory).exists());
 }
 
-/// Set in the process that is to be killed.
+/// Environment variable that is set in the process that the test kills.
 const VICTIM: &str = "DABBA_PG_CLUSTER_VICTIM";
 
-/// Not a test by itself: the process that the next test kills.
+/// Helper process of the next test, which kills it. Does nothing in a normal run.
 #[test]
 fn victim() {
     if env::var_os(VICTIM).is_some() {
@@ -81,9 +81,9 @@ fn victim() {
     }
 }
 
-/// A process that is killed leaves nothing behind either.
+/// The cluster of a killed process leaves nothing behind.
 #[test]
-fn the_cluster_of_a_killed_process_is_gone() {
+fn the_cluster_of_a_killed_process_is_removed() {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["victim", "--exact", "--nocapture"])
         .env(VICTIM, "1")

@@ -1,6 +1,6 @@
-//! Standbys, sudden deaths, and restoring.
+//! Tests of standbys, power failures and restores.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be done ends the test")]
+#![expect(clippy::unwrap_used, reason = "a failure ends the test")]
 
 use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
 
@@ -8,8 +8,8 @@ fn count(cluster: &Cluster) -> String {
     cluster.execute("postgres", "SELECT count(*) FROM kept").unwrap()
 }
 
-/// A standby for which commits wait has what was committed when the primary dies, and is the primary once it
-/// is promoted. A URL with both leads to whichever can be written to.
+/// A synchronous standby has every committed row when the primary dies, and becomes the primary when it is
+/// promoted. A URL of both clusters leads to the one that accepts writes.
 #[test]
 fn a_synchronous_standby_takes_over() {
     let options = ClusterOptions::default().with_tcp();
@@ -33,7 +33,7 @@ fn a_synchronous_standby_takes_over() {
     assert!(url.contains(&format!("127.0.0.1:{},127.0.0.1:{}/postgres?", primary.port(), standby.port())));
 }
 
-/// A standby that was away gets what it has missed, since its slot has kept it.
+/// A standby that was stopped catches up, because its replication slot has kept the WAL.
 #[test]
 fn a_standby_that_was_away_catches_up() {
     let primary = Cluster::start(&ClusterOptions::default()).unwrap();
@@ -42,21 +42,21 @@ fn a_standby_that_was_away_catches_up() {
     standby.stop(StopMode::Fast).unwrap();
     for _ in 0..5 {
         primary.execute("postgres", "INSERT INTO kept SELECT generate_series(1, 100)").unwrap();
-        // Ends a segment of the log, which the next checkpoint removes if nobody needs it.
+        // Ends a WAL segment, which the next checkpoint removes if no standby needs it.
         primary.execute("postgres", "SELECT pg_switch_wal()").unwrap();
         primary.execute("postgres", "CHECKPOINT").unwrap();
     }
     standby.start_again().unwrap();
     primary.set("synchronous_standby_names", "second").unwrap();
     primary.wait_until_synchronous("second").unwrap();
-    // A commit that waited for the standby to apply it comes after all that was missed.
+    // This commit waits until the standby has applied it, and so everything before it.
     primary
         .execute("postgres", "SET synchronous_commit = remote_apply; INSERT INTO kept VALUES (0)")
         .unwrap();
     assert_eq!(count(&standby), "501");
 }
 
-/// A server that is killed with all its processes has not shut down, and recovers when it is started again.
+/// A server whose processes are all killed has not shut down, and recovers when it is started again.
 #[test]
 fn a_killed_server_recovers() {
     let cluster = Cluster::start(&ClusterOptions::default().durable()).unwrap();
@@ -64,17 +64,17 @@ fn a_killed_server_recovers() {
     cluster.kill().unwrap();
     assert!(cluster.execute("postgres", "SELECT 1").is_err());
     assert!(!cluster.log().contains("database system is shut down"));
-    // There is nobody left to kill.
+    // No process is left to kill.
     cluster.kill().unwrap();
     cluster.start_again().unwrap();
     assert!(cluster.log().contains("database system was not properly shut down"), "{}", cluster.log());
     assert_eq!(count(&cluster), "1");
 }
 
-/// A cluster that is restored to a moment has what was committed before it and nothing of what came after,
-/// although the data that it was made from is gone. It can be written to.
+/// A cluster restored to a point in time has what was committed before that time and nothing committed after
+/// it, although the original data directory is gone. The restored cluster accepts writes.
 #[test]
-fn a_cluster_is_restored_to_a_moment() {
+fn a_cluster_is_restored_to_a_point_in_time() {
     let cluster = Cluster::start(&ClusterOptions::default().with_archive()).unwrap();
     cluster.execute("postgres", "CREATE TABLE kept AS SELECT 1 AS x").unwrap();
     let backup = cluster.base_backup("first").unwrap();
@@ -91,7 +91,7 @@ fn a_cluster_is_restored_to_a_moment() {
     assert!(restored.size_of(&restored.data_directory()).unwrap() > 1_000_000);
 }
 
-/// A moment to which the archive does not reach is refused rather than approximated.
+/// A restore to a time that the archive does not reach fails; it does not restore to an earlier time.
 #[test]
 fn a_moment_beyond_the_archive_is_refused() {
     let cluster = Cluster::start(&ClusterOptions::default().with_archive()).unwrap();
@@ -102,9 +102,9 @@ fn a_moment_beyond_the_archive_is_refused() {
     assert!(error.contains("recovery ended before configured recovery target was reached"), "{error}");
 }
 
-/// Standbys and restored clusters leave nothing behind either, dropped in any order.
+/// Standbys and backups leave nothing behind, in whatever order the clusters are dropped.
 #[test]
-fn standbys_and_backups_are_gone_with_their_clusters() {
+fn standbys_and_backups_are_removed_with_their_clusters() {
     let primary = Cluster::start(&ClusterOptions::default().with_archive()).unwrap();
     let standby = primary.start_standby("second", &ClusterOptions::default()).unwrap();
     primary.base_backup("first").unwrap();

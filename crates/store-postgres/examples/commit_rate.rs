@@ -1,13 +1,13 @@
-//! How many orders a second a database commits, by the size of the batch and the number of committers.
+//! Measures how many orders per second a database commits, by batch size and number of committers.
 //!
 //! `cargo run --release -p dabba-store-postgres --example commit_rate [url]`
 //!
-//! Without a URL it makes a cluster on this machine, durable as in production. `placing`: each order is
-//! placed whole: its row, two events, its idempotency key, a task. `mixed`: half of the commits accept
-//! an order that was placed before. All orders are of one restaurant. Each committer has a store of its
-//! own, as another server would, and waits for each batch before it sends the next.
+//! Without a URL, the example starts a cluster on this machine, durable as in production. `placing`: each commit
+//! places a whole order: its row, two events, its idempotency key, a task. `mixed`: half of the commits accept an
+//! order that was placed before. All orders belong to one restaurant. Each committer has its own store, as another
+//! server would, and waits for each batch before it sends the next.
 
-#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+#![expect(clippy::print_stdout, reason = "the example prints its results")]
 
 use std::{
     collections::VecDeque,
@@ -28,10 +28,10 @@ use dabba_store::{
 use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore, Randomness};
 use tokio::task::JoinSet;
 
-/// Commits that each size of batch is measured with, over all committers.
+/// Size of a batch, and number of commits to measure it with, over all committers.
 const COMMITS: [(usize, usize); 3] = [(1, 4_000), (16, 24_000), (64, 32_000)];
 
-/// Committers at once.
+/// Numbers of concurrent committers.
 const COMMITTERS: [usize; 3] = [1, 2, 4];
 
 type Batches = Vec<Vec<Commit>>;
@@ -51,11 +51,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         for (size, commits) in COMMITS {
             for committers in COMMITTERS {
                 let name = if is_mixed { "mixed" } else { "placing" };
-                let (rate, collisions) =
-                    measure(&url, &mut seed, is_mixed, size, commits, committers).await?;
+                let (rate, conflicts) = measure(&url, &mut seed, is_mixed, size, commits, committers).await?;
                 println!(
                     "{name:>8}, batches of {size:>2}, {committers} committers: {rate:>6.0} commits/s, \
-                     {collisions:>5.1} collisions in 1,000 batches"
+                     {conflicts:>5.1} conflicts per 1,000 batches"
                 );
             }
         }
@@ -64,7 +63,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Commits a second, and attempts that collided for a thousand batches.
+/// Returns the commits per second, and the number of conflicting attempts per 1,000 batches.
 async fn measure(
     url: &str,
     seed: &mut u64,
@@ -92,7 +91,7 @@ async fn measure(
             for batch in batches {
                 let outcomes = store.commit(batch).await?;
                 if outcomes.iter().any(|outcome| *outcome != CommitOutcome::Committed) {
-                    return Err("a commit was refused".into());
+                    return Err("a commit was not written".into());
                 }
             }
             Ok::<_, Box<dyn Error + Send + Sync>>(())
@@ -102,7 +101,7 @@ async fn measure(
         ended?.map_err(|error| error.to_string())?;
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let collisions: u64 = stores
+    let conflicts: u64 = stores
         .iter()
         .map(|store| store.metrics().serialization_failures.get() + store.metrics().deadlocks.get())
         .sum();
@@ -110,13 +109,13 @@ async fn measure(
         store.close().await;
     }
     let batches = f64::from(u32::try_from(batches_each * committers)?);
-    let collisions = f64::from(u32::try_from(collisions)?);
-    Ok((batches * f64::from(u32::try_from(size)?) / seconds, collisions * 1_000.0 / batches))
+    let conflicts = f64::from(u32::try_from(conflicts)?);
+    Ok((batches * f64::from(u32::try_from(size)?) / seconds, conflicts * 1_000.0 / batches))
 }
 
-/// Batches of new orders for each committer; mixed, every second commit accepts an order that the same
-/// committer placed in a batch before. Ids are drawn in turn, so that everybody's orders lie beside each
-/// other in every index, as they do when servers run at the same time.
+/// Returns batches of new orders for each committer. If mixed, every second commit accepts an order that the same
+/// committer placed in an earlier batch. Ids are drawn in turn, so that the orders of all committers lie next to each
+/// other in every index, as with servers that run at the same time.
 fn batches_of(
     world: &mut World,
     restaurant: RestaurantId,

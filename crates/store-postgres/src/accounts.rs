@@ -25,7 +25,7 @@ use crate::{
     pool::Connection,
 };
 
-/// The schema from which on accounts have a version and can be disabled, and credentials can be revoked.
+/// First schema version in which accounts have a version and can be disabled, and credentials can be revoked.
 const SCHEMA: u32 = 11;
 
 macro_rules! state_columns {
@@ -35,7 +35,7 @@ macro_rules! state_columns {
     };
 }
 
-/// What stands for the state of an account in an earlier schema.
+/// Replaces the state of an account in an earlier schema.
 const NO_STATE: &str = "1::bigint, NULL::bigint, NULL::bigint, 0::bigint";
 
 /// The columns that [`account_of`] reads, in its order.
@@ -66,7 +66,8 @@ const FIND_ACCOUNTS_OF_ROLE: &str =
 const FIND_MEMBERSHIPS: &str =
     "SELECT restaurant_id FROM memberships WHERE account_id = $1 ORDER BY restaurant_id";
 
-/// An id that is taken is a defect, an address that is taken is not: only the latter is let pass.
+/// Inserts an account. A taken e-mail address is an expected outcome, so it inserts nothing. A taken id is a defect,
+/// so it fails.
 const INSERT_ACCOUNT: &str = "\
     INSERT INTO accounts (id, email, name, role, password_hash, created_at_ns) \
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (email) DO NOTHING";
@@ -77,7 +78,7 @@ const INSERT_MEMBERSHIP: &str = "\
 
 const DELETE_MEMBERSHIP: &str = "DELETE FROM memberships WHERE restaurant_id = $1 AND account_id = $2";
 
-/// Every read of this part, for the test that looks at their plans.
+/// Every statement of this module that looks for rows, for the test of query plans.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("find_account", FIND_ACCOUNT),
@@ -96,13 +97,13 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
 ];
 
 impl PostgresStore {
-    /// A statement that reads accounts, for the schema that this server knows. Only the test of upgrades has servers that
-    /// know an earlier one.
+    /// Adapts a statement that reads accounts to the schema that this server knows. Only the test of upgrades has
+    /// servers that know an earlier schema.
     fn of_known_schema(&self, sql: &'static str) -> Cow<'static, str> {
         if self.known_schema < SCHEMA { sql.replace(state_columns!(), NO_STATE).into() } else { sql.into() }
     }
 
-    /// Whether what a caller proved is void, in a transaction that writes.
+    /// Returns whether the caller's credential is void, inside a transaction that writes.
     async fn is_void(&self, connection: &Connection, by: Option<Credential>) -> Result<bool, Failure> {
         match by {
             Some(credential) if self.known_schema >= SCHEMA => {
@@ -165,7 +166,7 @@ impl AccountStore for PostgresStore {
         self.read(async |connection| {
             let found = claims::find_in(connection, account_id, None, key).await?;
             if found.is_some() {
-                // The caller takes this answer for an acknowledgement.
+                // The caller treats the returned record as an acknowledgement.
                 connection.confirm().await?;
             }
             Ok(found)
@@ -225,7 +226,7 @@ impl AccountStore for PostgresStore {
             UnderKey::Claimed(record) => UnderKey::Claimed(record),
             UnderKey::Ended((outcome, is_unchanged)) => {
                 if is_unchanged {
-                    // It acknowledges what another transaction wrote.
+                    // The response acknowledges a commit of another transaction.
                     self.confirm().await?;
                 }
                 UnderKey::Ended(outcome)

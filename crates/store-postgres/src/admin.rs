@@ -1,26 +1,26 @@
-//! For those who run the databases: what each of them is and holds, and how a part of one is given to
-//! another.
+//! Administration of databases: inspection, and the move of a bucket range to another database.
 //!
-//! A shard is split with PostgreSQL's own means. A physical replica of it becomes the new shard: it has
-//! everything already, so nothing is copied while anyone waits.
+//! A shard is split with PostgreSQL's own replication. A physical replica of the database becomes the new shard. The
+//! replica has all data already, so no user waits for a copy.
 //!
-//! 1. The database says that it holds only what it keeps, and to whom it gives the rest. From here on nothing is
-//!    written for what moves (the module `shard` says why that is certain).
-//! 2. The replica follows up to that moment, which is where its log has come to
-//!    [`Administration::position`], and says the same.
-//! 3. [`Administration::promote`]: the replica is a database of its own. It is given a random name, and the first
-//!    database decides for that name.
-//! 4. The new database says that it holds what moved; then the first one is done with it.
-//! 5. Servers are started with the new map. [`Administration::purge`] removes, from either, what the other
-//!    holds.
+//! 1. The database records that it holds only the buckets that it keeps, and the name of the new shard. From here on,
+//!    nothing is written for the moving buckets (the module `shard` explains why).
+//! 2. The replica replays the WAL up to that point, which [`Administration::position`] shows, and then states the
+//!    same.
+//! 3. [`Administration::promote`] makes the replica an independent database. The replica gets a random name, and the
+//!    first database decides for that name.
+//! 4. The new database records that it holds the moved buckets; then the first database completes the move.
+//! 5. Servers are started with the new map. [`Administration::purge`] removes, from each of the two databases, the
+//!    rows that belong to the other.
 //!
-//! Each step is an [`Administration::step`] from one [`Standing`] to the next, or is refused: so each can be repeated by any
-//! command, and none can be made by a command that does not know of the last one. Until the first database has decided, the
-//! buckets can be taken back, whatever has become of the replica: the same row decides, so it is one or the other. From then
-//! on only that one database takes them over, and no other replica or promoted copy.
+//! Each step is an [`Administration::step`] from one [`Standing`] to the next, or is refused. So any command can
+//! repeat a step, and a command that does not know the last step cannot make the next one. Until the first database
+//! has decided, it can take the buckets back, whatever has happened to the replica: the same row records both, so
+//! only one of them can happen. After the decision, only the chosen database can take over the buckets, and no other
+//! replica or promoted copy.
 //!
-//! A command holds [`Administration::lock`] of both databases from its first look on. The lock spares people commands that
-//! get in each other's way; that no bucket is held twice does not depend on it.
+//! A command holds [`Administration::lock`] of both databases from its first read on. The lock keeps commands of
+//! several operators apart. The guarantee that no bucket is held twice does not depend on the lock.
 
 mod purge;
 
@@ -41,24 +41,24 @@ use crate::{
     tls::Target,
 };
 
-/// How long one statement may take: counting and purging go through many rows.
+/// Maximum time of one statement: counting and purging read many rows.
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// By what name the connections are seen in `pg_stat_activity`.
+/// Name of the connections in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "dabba shards";
 
-/// How long writes that have begun may keep a change of the buckets waiting. Writes that come meanwhile
-/// wait behind it, so this is how long they may be held up.
+/// Maximum time that a change of the buckets waits for running writes, in milliseconds. New writes wait behind the
+/// change, so this is also the maximum delay of those writes.
 const FENCE_TIMEOUT_MS: u32 = 2_000;
 
-/// Maximum time for a replica to become a database of its own, in seconds. Below [`STATEMENT_TIMEOUT`], which would
-/// hide the answer.
+/// Maximum time of a promotion, in seconds. Less than [`STATEMENT_TIMEOUT`], which would hide the result.
 const PROMOTION_TIMEOUT_S: i32 = 45;
 
-/// Up to this size orders are counted; a larger table's number of rows is the planner's estimate.
+/// Maximum size of the table of orders, in bytes, up to which its rows are counted. For a larger table the planner's
+/// estimate is used.
 const MAX_COUNTED_BYTES: i64 = 256 * 1_024 * 1_024;
 
-/// All tables but those in which a migration writes.
+/// Lists all tables except those that a migration fills.
 const FIND_TABLES: &str = "\
     SELECT format('%I.%I', spaces.nspname, tables.relname), tables.relname::text FROM pg_class AS tables \
     JOIN pg_namespace AS spaces ON spaces.oid = tables.relnamespace \
@@ -75,7 +75,7 @@ const FIND_POSITION: &str = "\
 
 const FIND_SYNCHRONOUS_STANDBYS: &str = "SELECT current_setting('synchronous_standby_names')";
 
-/// The name, as a number, of the lock that a command holds on a shard which it changes: `shards` in ASCII.
+/// Key of the advisory lock that a command holds on a shard which it changes: `shards` in ASCII.
 const LOCK: i64 = 0x73_68_61_72_64_73;
 
 const TRY_LOCK: &str = "SELECT pg_try_advisory_lock($1)";
@@ -106,59 +106,59 @@ const SIZE_OF_ORDERS: &str = "\
 
 const COUNT_ORDERS: &str = "SELECT count(*) FROM orders";
 
-/// Where a database is in its log, and as what.
+/// Position of a database in its WAL, and its role.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Position {
-    /// Whether it follows another one.
+    /// Whether the database is a replica.
     pub is_replica: bool,
-    /// Tells clusters apart; a physical copy has the one of its original.
+    /// Identifies the cluster; a physical copy has the identifier of its original.
     pub system_identifier: String,
-    /// The database's name within its cluster.
+    /// Name of the database within its cluster.
     pub database: String,
-    /// Up to where the log has been written, or followed by a replica: bytes since its beginning.
+    /// Position up to which the WAL is written, or replayed on a replica: bytes from the start.
     pub log_bytes: u64,
-    /// How long ago the last transaction was made that a replica has followed, in seconds. Grows while
-    /// nothing is written.
+    /// Time since the last transaction that a replica has replayed, in seconds. Grows while nothing is written.
     pub replayed_seconds_ago: Option<f64>,
 }
 
-/// Where a database archives its log.
+/// Archive of a database's WAL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Archive {
-    /// The setting `archive_command`, or `archive_library` where that is used.
+    /// Value of the setting `archive_command`, or of `archive_library` if that is set.
     pub command: String,
 }
 
-/// How a replica follows.
+/// Replication status of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Following {
-    /// Whether it receives the log as it is written.
+    /// Whether the replica streams the WAL.
     pub is_streaming: bool,
-    /// Whether what it receives is not replayed until somebody says so.
+    /// Whether replay is paused until it is resumed explicitly.
     pub is_paused: bool,
-    /// Whether what it receives is replayed later on purpose.
+    /// Whether replay is delayed on purpose.
     pub is_delayed: bool,
 }
 
-/// Keeps other commands from changing a shard, until it is dropped.
+/// A lock that keeps other commands from changing a shard, until it is dropped.
 pub struct AdministrationLock {
-    #[expect(dead_code, reason = "to hold the session is to hold the lock")]
+    #[expect(dead_code, reason = "the session holds the lock")]
     session: Connection,
 }
 
-/// What a database says that it is, and how far it has come in giving buckets away. A replica says what its original said.
+/// Ownership that a database states, and its progress in moving buckets to another database. A replica states the
+/// same as its primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// What it is.
+    /// Ownership of the database.
     pub ownership: Ownership,
     /// Name of the new shard that receives the buckets.
     pub giving_to: Option<String>,
-    /// The one database that gets them, by a random name; from then on nothing is taken back.
+    /// Random name of the one database that receives the buckets. Once it is set, the move cannot be cancelled.
     pub decided_for: Option<String>,
 }
 
 impl Standing {
-    /// Of a database that gives nothing away.
+    /// Returns the standing of a database that moves no buckets.
     pub const fn of(ownership: Ownership) -> Self {
         Self { ownership, giving_to: None, decided_for: None }
     }
@@ -175,14 +175,14 @@ impl std::fmt::Display for Standing {
     }
 }
 
-/// How much there is.
+/// Amount of data in a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holdings {
-    /// Restaurants.
+    /// Number of restaurants.
     pub restaurants: u64,
-    /// Restaurants that are here and belong to another shard: what a purge removes.
+    /// Number of restaurants here that belong to another shard; a purge removes them.
     pub foreign_restaurants: u64,
-    /// Orders.
+    /// Number of orders.
     pub orders: u64,
     /// Whether the number of orders is an estimate.
     pub is_estimate: bool,
@@ -194,10 +194,10 @@ pub struct Administration {
 }
 
 impl Administration {
-    /// For the database at `url`. Connects when it is asked something.
+    /// Creates the administration of the database at `url`. Connects on first use.
     pub fn new(url: &str) -> Result<Self, StoreError> {
         let options = PostgresOptions {
-            // One for what is asked, one for looking meanwhile, and one that holds the lock.
+            // One connection for the command's statements, one for concurrent reads, and one that holds the lock.
             pool_size: 3,
             statement_timeout: STATEMENT_TIMEOUT,
             application_name: APPLICATION_NAME.to_owned(),
@@ -214,8 +214,8 @@ impl Administration {
         run.await.map_err(Failure::into_store_error)
     }
 
-    /// A table that has rows, of Dabba or of anybody else; `None` if the database contains no data. What a migration writes
-    /// does not count.
+    /// Returns the name of a table that has rows, of Dabba or of another program; `None` if the database contains no
+    /// data. Rows that a migration writes do not count.
     pub async fn table_with_rows(&self) -> Result<Option<String>, StoreError> {
         self.run(async |connection| {
             let client = connection.client()?;
@@ -231,9 +231,9 @@ impl Administration {
         .await
     }
 
-    /// What the database says that it is; `None` when it is in no map.
+    /// Returns the ownership that the database states; `None` if it belongs to no shard map.
     ///
-    /// [`StoreError::Unfit`] when it has another schema than this program knows.
+    /// Fails with [`StoreError::Unfit`] if the schema is not compatible with this program.
     pub async fn ownership(&self) -> Result<Option<Ownership>, StoreError> {
         self.run(async |connection| {
             crate::migrate::check_schema(connection, crate::migrate::NEWEST).await?;
@@ -243,13 +243,13 @@ impl Administration {
         .await
     }
 
-    /// Locks the database against other commands that change what it holds. `None` while another one holds the lock. The
-    /// lock ends with the session, so with this process too.
+    /// Locks the database against other commands that change its buckets. `None` while another command holds the
+    /// lock. The lock ends with the session, so also with this process.
     pub async fn lock(&self) -> Result<Option<AdministrationLock>, StoreError> {
         let lock = async {
             let session = self.connections.get().await?;
             session.close_when_dropped();
-            // The session waits for as long as the command works.
+            // The session is idle while the command works.
             session.query("SELECT set_config('idle_session_timeout', '0', false)", &[]).await?;
             let rows = session.query(TRY_LOCK, &[&LOCK]).await?;
             Ok(read::<bool>(only(&rows)?, 0)?.then_some(AdministrationLock { session }))
@@ -257,17 +257,18 @@ impl Administration {
         lock.await.map_err(Failure::into_store_error)
     }
 
-    /// Whether the user of the URL may promote the replica.
+    /// Returns whether the user of the URL may promote the replica.
     pub async fn may_promote(&self) -> Result<bool, StoreError> {
         self.run(async |connection| read(only(&connection.query(MAY_PROMOTE, &[]).await?)?, 0)).await
     }
 
-    /// Whether the user of the URL may change what the database holds.
+    /// Returns whether the user of the URL may change the database's buckets.
     pub async fn may_change_buckets(&self) -> Result<bool, StoreError> {
         self.run(async |connection| read(only(&connection.query(MAY_CHANGE_BUCKETS, &[]).await?)?, 0)).await
     }
 
-    /// Where the database archives its log, or would once it is promoted; `None` when nowhere.
+    /// Returns the archive to which the database archives its WAL, or would after a promotion; `None` if there is
+    /// none.
     pub async fn archive(&self) -> Result<Option<Archive>, StoreError> {
         self.run(async |connection| {
             let rows = connection.query(FIND_ARCHIVE, &[]).await?;
@@ -279,7 +280,7 @@ impl Administration {
         .await
     }
 
-    /// How a replica follows.
+    /// Returns the replication status of a replica.
     pub async fn following(&self) -> Result<Following, StoreError> {
         self.run(async |connection| {
             let rows = connection.query(FIND_REPLAY, &[]).await?;
@@ -289,7 +290,7 @@ impl Administration {
         .await
     }
 
-    /// The slot through which a replica receives the log, if it uses one and the user may know.
+    /// Returns the replication slot that a replica uses, if there is one and the user may see it.
     pub async fn slot(&self) -> Result<Option<String>, StoreError> {
         self.run(async |connection| {
             let rows = connection.query(FIND_SLOT, &[]).await?;
@@ -298,8 +299,8 @@ impl Administration {
         .await
     }
 
-    /// Whether commits wait for the standby behind a slot, or would if another one were lost. `None` when that is not
-    /// known.
+    /// Returns whether commits wait for the standby behind a slot, or would if another standby were lost. `None` if
+    /// that is unknown.
     pub async fn waits_for_slot(&self, slot: &str) -> Result<Option<bool>, StoreError> {
         self.run(async |connection| {
             let rows = connection.query(FIND_SYNC_STATE, &[&slot]).await?;
@@ -309,7 +310,7 @@ impl Administration {
         .await
     }
 
-    /// Where the database is in its log.
+    /// Returns the database's position in its WAL.
     pub async fn position(&self) -> Result<Position, StoreError> {
         self.run(async |connection| {
             let rows = connection.query(FIND_POSITION, &[]).await?;
@@ -318,8 +319,8 @@ impl Administration {
         .await
     }
 
-    /// The standbys for which commits wait, as `synchronous_standby_names` names them; `None` when they
-    /// wait for none.
+    /// Returns the standbys that commits wait for, as `synchronous_standby_names` lists them; `None` if commits wait
+    /// for none.
     pub async fn synchronous_standbys(&self) -> Result<Option<String>, StoreError> {
         self.run(async |connection| {
             let rows = connection.query(FIND_SYNCHRONOUS_STANDBYS, &[]).await?;
@@ -329,7 +330,7 @@ impl Administration {
         .await
     }
 
-    /// How much there is, of the buckets that it should hold and of others.
+    /// Returns the amount of data, inside and outside the given buckets.
     pub async fn holdings(&self, buckets: BucketRange) -> Result<Holdings, StoreError> {
         self.run(async |connection| {
             let (first, last) = numbers(buckets);
@@ -351,7 +352,8 @@ impl Administration {
         .await
     }
 
-    /// What the database says that it is, and how far it has come in giving buckets away; `None` when it is in no map.
+    /// Returns the ownership that the database states, and its progress in moving buckets; `None` if it belongs to no
+    /// shard map.
     pub async fn standing(&self) -> Result<Option<Standing>, StoreError> {
         self.run(async |connection| {
             crate::migrate::check_schema(connection, crate::migrate::NEWEST).await?;
@@ -360,13 +362,13 @@ impl Administration {
         .await
     }
 
-    /// Makes one step: the database, which says `from`, says `to` from now on, in one transaction behind the writes that have
-    /// begun. Nothing happens when it says something else than `from`, which is [`StoreError::Unfit`].
+    /// Makes one step: changes the database's standing from `from` to `to`, in one transaction that waits for running
+    /// writes. If the current standing is not `from`, changes nothing and fails with [`StoreError::Unfit`].
     pub async fn step(&self, from: &Standing, to: &Standing) -> Result<(), StoreError> {
         self.change(from, to).await
     }
 
-    /// Makes a replica a database of its own, and waits until it is.
+    /// Promotes a replica to an independent database, and waits until the promotion is complete.
     pub async fn promote(&self) -> Result<(), StoreError> {
         self.run(async |connection| {
             let rows = connection.query("SELECT pg_promote(true, $1)", &[&PROMOTION_TIMEOUT_S]).await?;
@@ -379,8 +381,8 @@ impl Administration {
         .await
     }
 
-    /// Changes what the database says that it is, when no write is under way. Nothing happens when it
-    /// says something else than `from`, which is [`StoreError::Unfit`].
+    /// Changes the database's standing while no write is running. If the current standing is not `from`, changes
+    /// nothing and fails with [`StoreError::Unfit`].
     async fn change(&self, from: &Standing, to: &Standing) -> Result<(), StoreError> {
         self.run(async |connection| {
             let fence = format!(
@@ -410,7 +412,7 @@ impl Administration {
         .await
     }
 
-    /// Lets go of all connections.
+    /// Closes all connections.
     pub async fn close(&self) {
         self.connections.close().await;
     }
@@ -433,7 +435,7 @@ async fn find_standing(connection: &Connection) -> Result<Option<Standing>, Fail
 }
 
 fn only(rows: &[Row]) -> Result<&Row, Failure> {
-    rows.first().ok_or_else(|| Failure::corrupt("an answer went missing"))
+    rows.first().ok_or_else(|| Failure::corrupt("the database returned no row"))
 }
 
 fn position_of(row: &Row) -> Result<Position, Failure> {

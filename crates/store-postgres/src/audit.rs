@@ -1,5 +1,5 @@
-//! What an audit reads: each list is a walk through the key of its table. All of it comes from the primary,
-//! so that what is read later is not older. Rows of what has been given to another database are read there.
+//! Reads of an audit: each list walks through its table in the order of the primary key. All reads use the primary,
+//! so that a later read never returns older data. Rows that were moved to another database are read there.
 
 use async_trait::async_trait;
 use dabba_domain::{OrderId, RestaurantId, TaskId, ids::Id, order::Order, text::Slug};
@@ -44,7 +44,7 @@ const ALL_STOCK: &str = "\
             AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
     ORDER BY restaurant_id, item LIMIT $3";
 
-/// Every statement of this part, for the test that looks at their plans.
+/// Every statement of this module, for the test of query plans.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[(&str, &str)] =
     &[("all_tasks", ALL_TASKS), ("all_claims", ALL_CLAIMS), ("all_stock", ALL_STOCK)];
@@ -72,7 +72,7 @@ impl AuditStore for PostgresStore {
         after: Option<&ScopedKey>,
         limit: PageSize,
     ) -> Result<Listing<StoredClaim>, StoreError> {
-        // No key is empty.
+        // The empty string is less than every key.
         let (account, restaurant, key) = after.map_or((BELOW_EVERY_ID, BELOW_EVERY_ID, ""), |after| {
             (after.account_id.uuid(), scope_uuid(after.restaurant_id), after.key.as_str())
         });
@@ -85,7 +85,7 @@ impl AuditStore for PostgresStore {
         after: Option<(RestaurantId, &Slug)>,
         limit: PageSize,
     ) -> Result<Listing<StoredStock>, StoreError> {
-        // No item's id is empty.
+        // The empty string is less than every item's id.
         let (restaurant, item) =
             after.map_or((BELOW_EVERY_ID, ""), |(restaurant_id, item)| (restaurant_id.uuid(), item.as_str()));
         self.list(ALL_STOCK, &[&restaurant, &item, &i64::from(limit.get())], stored_stock_of).await
@@ -93,7 +93,7 @@ impl AuditStore for PostgresStore {
 }
 
 impl PostgresStore {
-    /// All rows of a statement.
+    /// Returns all rows of a statement.
     async fn list<T>(
         &self,
         sql: &str,

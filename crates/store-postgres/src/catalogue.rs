@@ -30,7 +30,7 @@ use crate::{
     shard, stock,
 };
 
-/// Menus of a restaurant that are kept: the one that holds, and those before it, for looking back.
+/// Number of menus that are kept for each restaurant: the current one, and earlier ones for reference.
 pub const MENUS_KEPT: u32 = 10;
 
 /// The columns that [`restaurant_of`] reads, in its order.
@@ -41,8 +41,8 @@ macro_rules! restaurant_columns {
     };
 }
 
-/// What each change of a catalogue ends with: others are told of it when it is committed, and only then.
-macro_rules! telling {
+/// Ends each change of a catalogue: notifies other servers when the transaction commits.
+macro_rules! notifying {
     ($id:literal) => {
         concat!(" RETURNING pg_notify('", catalogue_channel!(), "', ", $id, "::text)")
     };
@@ -59,13 +59,13 @@ const LIST_RESTAURANTS: &str = concat!(
 
 const FIND_EXTERNAL_ID: &str = "SELECT id FROM restaurants WHERE external_id = $1";
 
-/// Nothing where the menu is at the revision that the caller knows (`$2`).
+/// Returns no row if the menu is at the revision that the caller knows (`$2`).
 const FIND_MENU: &str = "\
     SELECT menu::text FROM menus \
     WHERE restaurant_id = $1 AND (SELECT menu_revision FROM restaurants WHERE id = $1) IS DISTINCT FROM $2::bigint \
     ORDER BY revision DESC LIMIT 1";
 
-/// Nothing where the menu is at the revision that the caller knows (`$2`).
+/// Returns no row if the menu is at the revision that the caller knows (`$2`).
 const FIND_LIMITED: &str = "\
     SELECT item FROM stock \
     WHERE restaurant_id = $1 AND (SELECT menu_revision FROM restaurants WHERE id = $1) IS DISTINCT FROM $2::bigint";
@@ -77,8 +77,8 @@ const FIND_STOCK_LEVELS: &str =
 
 const FIND_REVISION: &str = "SELECT revision FROM restaurants WHERE id = $1";
 
-/// Locks the restaurant against others who change its menu, its availability or its stock's being kept. Orders are not
-/// held up: they read the row, and notice at their COMMIT.
+/// Locks the restaurant against other changes of its menu, availability or limited stock. Orders do not wait: they
+/// read the row, and conflict at their COMMIT.
 const LOCK_MENU_REVISIONS: &str =
     "SELECT menu_revision, availability_revision, format FROM restaurants WHERE id = $1 FOR UPDATE";
 
@@ -90,13 +90,13 @@ const INSERT_RESTAURANT: &str = concat!(
         VALUES ($1, $2, 1, $3, $4, $5::text::json, $6::text::json, $8::text::json, $9) \
         ON CONFLICT DO NOTHING RETURNING id) \
     INSERT INTO menus (restaurant_id, revision, menu) SELECT id, 1, $7::text::json FROM made",
-    telling!("restaurant_id")
+    notifying!("restaurant_id")
 );
 
 const INSERT_MENU: &str = "INSERT INTO menus (restaurant_id, revision, menu) VALUES ($1, $2, $3::text::json)";
 
-/// All but the newest. Without that many there is no limit to compare with, and nothing is deleted.
-const FORGET_MENUS: &str = "\
+/// Deletes all menus except the newest `$2`. If there are fewer, deletes nothing.
+const DELETE_OLD_MENUS: &str = "\
     DELETE FROM menus WHERE restaurant_id = $1 AND revision < ( \
         SELECT revision FROM menus WHERE restaurant_id = $1 ORDER BY revision DESC LIMIT 1 OFFSET $2::bigint - 1)";
 
@@ -105,16 +105,16 @@ const UPDATE_RESTAURANT: &str = concat!(
     UPDATE restaurants SET revision = revision + 1, name = $3, settings = $4::text::json, \
         pause = $5::text::json, closed = $6::text::json \
     WHERE id = $1 AND revision = $2",
-    telling!("id")
+    notifying!("id")
 );
 
 const UPDATE_MENU_REVISION: &str =
-    concat!("UPDATE restaurants SET menu_revision = $2 WHERE id = $1", telling!("id"));
+    concat!("UPDATE restaurants SET menu_revision = $2 WHERE id = $1", notifying!("id"));
 
 const UPDATE_AVAILABILITY_REVISION: &str =
-    concat!("UPDATE restaurants SET availability_revision = $2 WHERE id = $1", telling!("id"));
+    concat!("UPDATE restaurants SET availability_revision = $2 WHERE id = $1", notifying!("id"));
 
-/// Writes nothing, and counts no row, where a mark is there already.
+/// Writes nothing, and counts no row, if the same mark exists already.
 const MARK_UNAVAILABLE: &str = "\
     INSERT INTO unavailable_items (restaurant_id, item, until) \
     SELECT $1, item, until FROM unnest($2::text[], $3::text[]) AS mark (item, until) \
@@ -124,7 +124,7 @@ const MARK_UNAVAILABLE: &str = "\
 const MARK_AVAILABLE: &str =
     "DELETE FROM unavailable_items WHERE restaurant_id = $1 AND item = ANY ($2::text[])";
 
-/// Every statement of this part that looks for rows, for the test that looks at their plans.
+/// Every statement of this module that looks for rows, for the test of query plans.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("find_restaurant", FIND_RESTAURANT),
@@ -136,7 +136,7 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("find_limited", FIND_LIMITED),
     ("find_unavailable", FIND_UNAVAILABLE),
     ("lock_menu_revisions", LOCK_MENU_REVISIONS),
-    ("forget_menus", FORGET_MENUS),
+    ("delete_old_menus", DELETE_OLD_MENUS),
     ("update_restaurant", UPDATE_RESTAURANT),
     ("update_menu_revision", UPDATE_MENU_REVISION),
     ("update_availability_revision", UPDATE_AVAILABILITY_REVISION),
@@ -208,7 +208,7 @@ impl CatalogueStore for PostgresStore {
                 connection.query(LIST_RESTAURANTS, &[&after, &limit, &first, &last, &is_closed]).await?;
             rows.iter().map(restaurant_of).collect()
         };
-        let restaurants = self.read_perhaps_calmly(is_behind_the_first_page, list).await?;
+        let restaurants = self.read_maybe_stale(is_behind_the_first_page, list).await?;
         Ok(RestaurantPage { restaurants, incomplete: !self.held.is_as_expected() })
     }
 
@@ -289,7 +289,7 @@ impl CatalogueStore for PostgresStore {
     }
 }
 
-/// The columns of a restaurant that take time to make.
+/// Encoded columns of a restaurant.
 struct EncodedRestaurant {
     id: Uuid,
     name: String,
@@ -356,7 +356,7 @@ async fn update(
     if connection.execute(UPDATE_RESTAURANT, &parameters).await? == 1 {
         return Ok(CatalogueUpdate::Done { revision: expected + 1 });
     }
-    // Revisions only go up, so what did not fit a moment ago still does not.
+    // Revisions only increase, so the expected revision still does not match.
     match connection.query(FIND_REVISION, &[id]).await?.first() {
         Some(row) => Ok(CatalogueUpdate::Conflict { current: read_number(row, 0)? }),
         None => Ok(CatalogueUpdate::NotFound),
@@ -376,7 +376,7 @@ async fn catalogue(
     let [find_restaurant, find_unavailable, find_menu, find_limited] = &statements;
     let uuid = id.uuid();
     let known_revision = known.map(|known| i64::from(known.menu_revision));
-    // One transaction, so that the parts are of one moment.
+    // One snapshot for all parts.
     let answers = connection
         .begin_with(BEGIN_SNAPSHOT, |client| {
             let whole = |statement| async move { Ok(client.query(statement, &[&uuid]).await?) }.boxed();
@@ -392,8 +392,8 @@ async fn catalogue(
         })
         .await?;
     connection.rollback().await;
-    let [restaurants, unavailable, menus, limited] =
-        <[Vec<Row>; 4]>::try_from(answers).map_err(|_| Failure::corrupt("an answer went missing"))?;
+    let [restaurants, unavailable, menus, limited] = <[Vec<Row>; 4]>::try_from(answers)
+        .map_err(|_| Failure::corrupt("the database returned too few results"))?;
     let Some(row) = restaurants.first() else { return Ok(None) };
     if read_format(row, 8)? > RESTAURANT_FORMAT {
         return Err(written_by_newer(format_args!("restaurant {id:?} or its menu")).into());
@@ -417,7 +417,7 @@ async fn catalogue(
     }))
 }
 
-/// The id of an item in a row's first column.
+/// Decodes the id of an item in a row's first column.
 fn slug_of(row: &Row) -> Result<Slug, Failure> {
     Slug::new(read(row, 0)?).map_err(|error| Failure::corrupt(error.to_string()))
 }
@@ -431,8 +431,8 @@ fn unavailable_of(rows: &[Row]) -> Result<UnavailableItems, Failure> {
         .collect()
 }
 
-/// A restaurant from a row of [`restaurant_columns`]. What a newer program wrote and this one cannot decode is unavailable
-/// here.
+/// Decodes a restaurant from a row of [`restaurant_columns`]. If a newer program wrote the restaurant and this
+/// program cannot decode it, the error is unavailable.
 fn restaurant_of(row: &Row) -> Result<Restaurant, Failure> {
     match decode_restaurant(row) {
         Err(Failure::Store(StoreError::Corrupt(_))) if read_format(row, 8)? > RESTAURANT_FORMAT => {
@@ -458,8 +458,8 @@ fn stock_level_of(row: &Row) -> Result<StockLevel, Failure> {
     Ok(StockLevel { item: slug_of(row)?, remaining: read_number(row, 1)?, revision: read_number(row, 2)? })
 }
 
-/// Locks a restaurant for a change of its menu or its marks, and reads its revisions. One whose format is newer must be
-/// changed by a newer server: it may have raised the format since this server read the menu.
+/// Locks a restaurant for a change of its menu or its marks, and returns its revisions. A restaurant with a newer
+/// format must be changed by a newer server: that server may have raised the format since this server read the menu.
 async fn lock_menu_revisions(connection: &Connection, id: Uuid) -> Result<Option<MenuRevisions>, Failure> {
     let rows = connection.query(LOCK_MENU_REVISIONS, &[&id]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
@@ -473,7 +473,7 @@ async fn lock_menu_revisions(connection: &Connection, id: Uuid) -> Result<Option
 #[derive(Default)]
 struct Marks {
     unavailable: Vec<String>,
-    /// The end of each mark in `unavailable`.
+    /// End of each mark in `unavailable`.
     until: Vec<Option<String>>,
     available: Vec<String>,
 }
@@ -496,7 +496,7 @@ impl Marks {
         marks
     }
 
-    /// Writes the marks, and returns whether a mark changed.
+    /// Writes the marks. Returns whether a mark changed.
     async fn write(&self, connection: &Connection, id: Uuid) -> Result<bool, Failure> {
         let mut changed = 0;
         if !self.unavailable.is_empty() {
@@ -545,7 +545,7 @@ async fn replace_menu(
     }
     let revision = expected.menu + 1;
     connection.execute(INSERT_MENU, &[&id, &i64::from(revision), &menu]).await?;
-    connection.execute(FORGET_MENUS, &[&id, &i64::from(MENUS_KEPT)]).await?;
+    connection.execute(DELETE_OLD_MENUS, &[&id, &i64::from(MENUS_KEPT)]).await?;
     connection.execute(UPDATE_MENU_REVISION, &[&id, &i64::from(revision)]).await?;
     if marks.write(connection, id).await? {
         let availability = i64::from(expected.availability + 1);

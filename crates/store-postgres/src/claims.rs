@@ -1,4 +1,4 @@
-//! Idempotency records: how they stand in their columns, and those of writes that are not about an order.
+//! Idempotency records: their columns, and the records of writes that do not change an order.
 
 use dabba_domain::{AccountId, RestaurantId, ids::Id, order::Version};
 use dabba_store::{
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     codec::{BELOW_EVERY_ID, read, read_format, read_id, read_number},
-    failure::{Collision, Failure},
+    failure::{Conflict, Failure},
     orders::read::FIND_CLAIM,
     pool::Connection,
 };
@@ -21,22 +21,22 @@ pub(crate) const INSERT_CLAIM: &str = "\
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::json) \
     ON CONFLICT (account_id, restaurant_id, key) DO NOTHING";
 
-/// The scope of a key: a restaurant, or none, which stands below every restaurant.
+/// Returns the scope of a key: the restaurant's id, or for no restaurant a value below every id.
 pub(crate) fn scope_uuid(restaurant_id: Option<RestaurantId>) -> Uuid {
     restaurant_id.map_or(BELOW_EVERY_ID, Id::uuid)
 }
 
-/// The scope that a column holds.
+/// Reads the scope of a key from a column.
 pub(crate) fn read_scope(row: &Row, column: usize) -> Result<Option<RestaurantId>, Failure> {
     if read::<Uuid>(row, column)? == BELOW_EVERY_ID { Ok(None) } else { read_id(row, column).map(Some) }
 }
 
-/// The record from its columns, of which this is the first: fingerprint, id, version, resource, version of the
-/// fingerprint.
+/// Reads a record from consecutive columns, the first of which is `column`: fingerprint, id, version, resource,
+/// version of the fingerprint.
 pub(crate) fn claim_record_of(row: &Row, column: usize) -> Result<ClaimRecord, Failure> {
     let fingerprint: &[u8] = read(row, column)?;
     let fingerprint =
-        fingerprint.try_into().map_err(|_| Failure::corrupt("a fingerprint of another length"))?;
+        fingerprint.try_into().map_err(|_| Failure::corrupt("a fingerprint has the wrong length"))?;
     Ok(ClaimRecord {
         fingerprint: Fingerprint(fingerprint),
         fingerprint_version: read_format(row, column + 4)?,
@@ -66,8 +66,8 @@ pub(crate) async fn find_in(
     rows.first().map(|row| claim_record_of(row, 0)).transpose()
 }
 
-/// Claims a key that was free in this transaction's snapshot. If another transaction has claimed the key since,
-/// this one collides with it and is tried again.
+/// Claims a key that is free in this transaction's snapshot. If another transaction has claimed the key since, this
+/// transaction fails with a conflict and is retried.
 pub(crate) async fn insert(
     connection: &Connection,
     claim: ClaimAt<'_>,
@@ -89,6 +89,6 @@ pub(crate) async fn insert(
     ];
     match connection.execute(INSERT_CLAIM, &parameters).await? {
         1 => Ok(()),
-        _ => Err(Failure::Collision(Collision::Serialization)),
+        _ => Err(Failure::Conflict(Conflict::Serialization)),
     }
 }

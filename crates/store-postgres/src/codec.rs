@@ -1,4 +1,4 @@
-//! How values stand in columns.
+//! Conversion of values from columns.
 
 use dabba_domain::{Timestamp, ids::Id};
 use dabba_store::encoding::timestamp_of;
@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 
-/// Above every id, since no UUID of version 7 looks like this.
+/// Greater than every id: no UUID of version 7 has this value.
 pub(crate) const ABOVE_EVERY_ID: Uuid = Uuid::max();
 
-/// Below every id.
+/// Less than every id.
 pub(crate) const BELOW_EVERY_ID: Uuid = Uuid::nil();
 
-/// The value of a column. One of another type is a defect or damage, not a panic.
+/// Reads the value of a column. If the column has another type, returns an error instead of panicking.
 pub(crate) fn read<'row, T: FromSql<'row>>(row: &'row Row, column: usize) -> Result<T, Failure> {
     Ok(row.try_get(column)?)
 }
@@ -38,29 +38,29 @@ pub(crate) fn read_optional_timestamp(row: &Row, column: usize) -> Result<Option
     Ok(read::<Option<i64>>(row, column)?.map(timestamp_of).transpose()?)
 }
 
-/// A value that stands in a column by its name.
+/// Reads a value that is stored by its name.
 pub(crate) fn read_name<T>(
     row: &Row,
     column: usize,
     from_name: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, Failure> {
     let name: &str = read(row, column)?;
-    from_name(name).ok_or_else(|| Failure::corrupt(format!("{name} is not the name of anything")))
+    from_name(name).ok_or_else(|| Failure::corrupt(format!("{name} is not a known name")))
 }
 
-/// A row's `version`, `remaining` or another number that is never negative and fits 32 bits.
+/// Reads a `version`, `remaining` or another number that is never negative and fits 32 bits.
 pub(crate) fn read_number(row: &Row, column: usize) -> Result<u32, Failure> {
     let number: i64 = read(row, column)?;
     u32::try_from(number).map_err(|_| Failure::corrupt(format!("{number} is out of range")))
 }
 
-/// The version of what wrote a row.
+/// Reads the format version of the program that wrote the row.
 pub(crate) fn read_format(row: &Row, column: usize) -> Result<u32, Failure> {
     let format: i32 = read(row, column)?;
-    u32::try_from(format).map_err(|_| Failure::corrupt(format!("{format} is the format of nothing")))
+    u32::try_from(format).map_err(|_| Failure::corrupt(format!("{format} is not a valid format version")))
 }
 
-/// Text as PostgreSQL can keep it, which NUL is not.
+/// Returns the text with NUL replaced, which PostgreSQL cannot store.
 pub(crate) fn storable_text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }

@@ -1,4 +1,5 @@
-//! From SQLSTATE to the contract's errors. Texts are never looked at: they are translated.
+//! Conversion of PostgreSQL errors to the contract's errors, by SQLSTATE. Message texts depend on the locale, so they
+//! are ignored.
 
 use std::{error::Error as _, io};
 
@@ -9,37 +10,36 @@ use tokio_postgres::{
     error::{DbError, Severity, SqlState},
 };
 
-/// Why a transaction, or a single statement, did not happen.
+/// Reason why a transaction or a single statement did not take effect.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It collided with another one. Nothing was written; it may be tried again.
-    Collision(Collision),
-    /// A row that it would have inserted is there already (23505), in these words. Nothing was written.
+    /// The transaction conflicted with another one. Nothing was written; the transaction may be retried.
+    Conflict(Conflict),
+    /// A row to insert exists already (23505); the text describes it. Nothing was written.
     Duplicate(String),
-    /// It makes no sense to try again here.
+    /// An error for which a retry here is useless.
     Store(StoreError),
 }
 
-/// How two transactions collided.
+/// Kind of a conflict between two transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Collision {
-    /// 40001: they cannot be put one after the other.
+pub(crate) enum Conflict {
+    /// 40001: no serial order of the transactions exists.
     Serialization,
-    /// 40P01: each waited for the other.
+    /// 40P01: each transaction waited for the other.
     Deadlock,
 }
 
 impl Failure {
-    /// The database holds what cannot be there.
+    /// Returns the failure for data that the database should never contain.
     pub(crate) fn corrupt(what: impl Into<String>) -> Self {
         Self::Store(StoreError::Corrupt(what.into()))
     }
 
-    /// How a failed COMMIT is told.
+    /// Classifies the error of a failed COMMIT.
     ///
-    /// An ERROR is raised before the transaction counts as committed, since later ones would end the
-    /// server. FATAL can come from the wait for a standby after the commit, and a lost connection
-    /// from anywhere.
+    /// PostgreSQL raises ERROR only before the transaction counts as committed, because a later error would end the
+    /// server. FATAL can come from the wait for a standby after the commit. A lost connection can mean either.
     pub(crate) fn of_commit(error: Error) -> Self {
         match error.as_db_error().map(DbError::parsed_severity) {
             Some(Some(Severity::Error)) => Self::from(error),
@@ -47,11 +47,11 @@ impl Failure {
         }
     }
 
-    /// For operations that are not tried again: the first collision is the last.
+    /// Converts the failure of an operation that is not retried.
     pub(crate) fn into_store_error(self) -> StoreError {
         match self {
-            Self::Collision(collision) => StoreError::Contention(format!("{collision:?}")),
-            // Where nobody expects it, it is a defect.
+            Self::Conflict(conflict) => StoreError::Contention(format!("{conflict:?}")),
+            // A duplicate that the code does not expect is a defect.
             Self::Duplicate(text) => StoreError::Corrupt(text),
             Self::Store(error) => error,
         }
@@ -63,13 +63,13 @@ impl From<Error> for Failure {
         let text = describe(&error);
         match error.code() {
             Some(code) if *code == SqlState::T_R_SERIALIZATION_FAILURE => {
-                Self::Collision(Collision::Serialization)
+                Self::Conflict(Conflict::Serialization)
             }
-            Some(code) if *code == SqlState::T_R_DEADLOCK_DETECTED => Self::Collision(Collision::Deadlock),
+            Some(code) if *code == SqlState::T_R_DEADLOCK_DETECTED => Self::Conflict(Conflict::Deadlock),
             Some(code) if *code == SqlState::UNIQUE_VIOLATION => Self::Duplicate(text),
-            Some(code) if is_passing(code) => Self::Store(StoreError::Unavailable(text)),
+            Some(code) if is_transient(code) => Self::Store(StoreError::Unavailable(text)),
             None if is_connection_lost(&error) => Self::Store(StoreError::Unavailable(text)),
-            // Other constraints, types, misuse, damage: what the code above should have prevented.
+            // Other constraints, types, misuse, damage: errors that the code should have prevented.
             _ => Self::Store(StoreError::Corrupt(text)),
         }
     }
@@ -91,7 +91,7 @@ impl From<PoolError> for Failure {
             }
             PoolError::PostCreateHook(_) => "a new connection could not be set up".to_owned(),
         };
-        // Whatever keeps a connection from being made is for the operator to see, and may pass.
+        // Every obstacle to a connection may be temporary, and the operator must see it.
         Self::Store(StoreError::Unavailable(text))
     }
 }
@@ -102,7 +102,7 @@ impl From<serde_json::Error> for Failure {
     }
 }
 
-/// The error with its cause, which the client's own text leaves out. Never the statement's values.
+/// Returns the error with its cause, which the client's own text omits. Never contains the statement's values.
 pub(crate) fn describe(error: &Error) -> String {
     match error.as_db_error() {
         Some(cause) => match cause.constraint() {
@@ -113,17 +113,17 @@ pub(crate) fn describe(error: &Error) -> String {
     }
 }
 
-/// Whether the server may be able to do the same later.
-fn is_passing(code: &SqlState) -> bool {
-    // Whole classes first, by their first two characters: connections (08), no transaction (25, a
-    // standby among them), refused logins (28), no such database (3D), resources (53), the operator
-    // (57: shutdown, timeouts), the system (58).
-    let passing_classes = ["08", "25", "28", "3D", "53", "57", "58"];
-    passing_classes.iter().any(|class| code.code().starts_with(class))
+/// Returns whether the server may be able to execute the same statement later.
+fn is_transient(code: &SqlState) -> bool {
+    // Whole classes first, by their first two characters: connections (08), transaction state (25, including a
+    // standby), refused logins (28), missing database (3D), resources (53), operator intervention (57: shutdown,
+    // timeouts), system errors (58).
+    let transient_classes = ["08", "25", "28", "3D", "53", "57", "58"];
+    transient_classes.iter().any(|class| code.code().starts_with(class))
         || *code == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
         || *code == SqlState::LOCK_NOT_AVAILABLE
         || *code == SqlState::INSUFFICIENT_PRIVILEGE
-        // What a standby says to a transaction that is to write, or to be serializable.
+        // The error of a standby for a transaction that writes or is serializable.
         || *code == SqlState::FEATURE_NOT_SUPPORTED
 }
 

@@ -1,13 +1,13 @@
-//! Hints (LISTEN and NOTIFY): what other servers have just changed.
+//! Hints (LISTEN and NOTIFY) of changes by other servers.
 //!
-//! Whatever changes a catalogue notifies in its own transaction, so that nobody hears of what is rolled
-//! back, and whoever hears of a change can read it. Orders never notify in theirs: transactions that do commit
-//! one after the other. That there are tasks to do at once is told by a statement of its own, afterwards, and
-//! not for each of them.
+//! Every change of a catalogue notifies inside its own transaction. So a rolled-back change is never announced, and a
+//! server that receives a notification can read the change. Transactions of orders never notify, because PostgreSQL
+//! commits notifying transactions one after the other. Due tasks are announced by a separate statement afterwards,
+//! and not for each task.
 //!
-//! One connection outside the pool listens for the whole store, from the first call of
-//! [`Listener::hints`] on. One that is lost is made anew, after pauses that grow. What was notified
-//! meanwhile is not told: a hint makes things quicker, and whoever needs to know asks.
+//! One connection outside the pool listens for the whole store, from the first call of [`Listener::hints`] on. A lost
+//! connection is replaced, with growing pauses between attempts. Notifications in the meantime are lost: a hint only
+//! saves time, and every receiver also polls.
 
 use std::{
     convert::Infallible,
@@ -30,8 +30,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{PostgresOptions, Randomness, failure::describe, pool::configure, tls::Target};
 
-/// Where changes of catalogues are notified; the payload is the restaurant's id. For statements and
-/// for [`LISTEN`].
+/// Channel for changed catalogues; the payload is the restaurant's id. A macro, for use in statements and in
+/// [`LISTEN`].
 macro_rules! catalogue_channel {
     () => {
         "dabba_catalogue"
@@ -39,24 +39,25 @@ macro_rules! catalogue_channel {
 }
 pub(crate) use catalogue_channel;
 
-/// Where it is notified that there are tasks to do at once; the payload is the queue's name.
+/// Channel for tasks that are due at once; the payload is the queue's name.
 const TASKS_CHANNEL: &str = "dabba_tasks";
 
 const LISTEN: &str = concat!("LISTEN ", catalogue_channel!(), "; LISTEN dabba_tasks");
 
-/// Notifies of tasks. Not in the transaction that writes them: those that notify commit one after the other.
+/// Announces due tasks. A separate statement after the commit, because notifying transactions commit one after the
+/// other.
 pub(crate) const NOTIFY_OF_TASKS: &str = "SELECT pg_notify('dabba_tasks', $1)";
 
-/// Hints that are kept for one who is slow to take them. What comes beyond takes the place of the oldest.
+/// Maximum number of hints that wait for a slow receiver. A newer hint replaces the oldest.
 const MAX_WAITING_HINTS: usize = 1_024;
 
-/// The pauses before attempts to connect again.
+/// Pauses between attempts to reconnect.
 const RECONNECT: Backoff = Backoff { base: Duration::from_millis(100), longest: Duration::from_secs(5) };
 
-/// What is added to the application's name where the connections are shown.
+/// Suffix of the application name in `pg_stat_activity`.
 const NAME_SUFFIX: &str = " hints";
 
-/// Listens for a store, once somebody wants to know.
+/// Listens for the hints of a store, from the first request on.
 pub(crate) struct Listener {
     connector: Arc<Connector>,
     supervisor: Arc<Supervisor>,
@@ -64,7 +65,7 @@ pub(crate) struct Listener {
 }
 
 enum State {
-    /// Nobody has asked yet.
+    /// No receiver yet.
     Idle,
     Listening {
         hints: broadcast::Sender<Hint>,
@@ -87,7 +88,7 @@ impl Listener {
         Self { connector: Arc::new(connector), supervisor, state: Mutex::new(State::Idle) }
     }
 
-    /// What is notified from now on; ends when the store is closed or dropped.
+    /// Returns the hints from now on. The stream ends when the store is closed or dropped.
     pub(crate) fn hints(&self) -> BoxStream<'static, Hint> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let receiver = match &*state {
@@ -99,7 +100,7 @@ impl Listener {
                 let sender = hints.clone();
                 let task = tokio::spawn(async move {
                     let part = supervisor.part("hint_listener", Need::Helpful);
-                    // Those who wait for hints keep waiting while it is restarted: their sender lives on.
+                    // Receivers keep waiting during a restart of this part, because their sender stays.
                     supervisor.run(&part, || connector.listen(&sender)).await;
                 });
                 *state = State::Listening { hints, task };
@@ -110,7 +111,7 @@ impl Listener {
             loop {
                 match receiver.recv().await {
                     Ok(hint) => return Some((hint, receiver)),
-                    // Some were lost, as hints may be.
+                    // Some hints were lost, which is allowed.
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return None,
                 }
@@ -119,7 +120,7 @@ impl Listener {
         .boxed()
     }
 
-    /// Ends all streams, and the connection.
+    /// Ends all streams, and closes the connection.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::Listening { task, .. } = std::mem::replace(&mut *state, State::Closed) {
@@ -134,17 +135,17 @@ impl Drop for Listener {
     }
 }
 
-/// What is needed to listen.
+/// Configuration of the listening connection.
 struct Connector {
     config: Config,
     tls: MakeRustlsConnect,
-    /// For connecting, and again for beginning to listen.
+    /// Maximum time for connecting, and for LISTEN.
     time_limit: Duration,
     randomness: Randomness,
 }
 
 impl Connector {
-    /// Listens, again and again, until the task is aborted.
+    /// Listens, and reconnects after each failure, until the task is aborted.
     async fn listen(&self, hints: &broadcast::Sender<Hint>) -> Result<(), String> {
         let mut failed_attempts: u32 = 0;
         loop {
@@ -153,37 +154,37 @@ impl Connector {
             if failed_attempts == 1 {
                 tracing::warn!(
                     reason,
-                    "changes by other servers are not announced; they are still asked for"
+                    "notifications of changes by other servers are interrupted; this server still polls for changes"
                 );
             }
             tokio::time::sleep(RECONNECT.pause(failed_attempts, (self.randomness)())).await;
         }
     }
 
-    /// Passes on what is notified until the connection is lost, and answers why it was. The attempts that
-    /// failed are forgotten as soon as one has not.
+    /// Forwards notifications until the connection is lost, and returns the reason. Resets the number of failed
+    /// attempts once listening succeeds.
     async fn listen_once(
         &self,
         hints: &broadcast::Sender<Hint>,
         failed_attempts: &mut u32,
     ) -> Result<Infallible, String> {
-        let too_slow = |_| "the database does not answer in time".to_owned();
+        let too_slow = |_| "the database does not respond in time".to_owned();
         let connect = timeout(self.time_limit, self.config.connect(self.tls.clone()));
         let (client, mut connection) = connect.await.map_err(too_slow)?.map_err(|error| describe(&error))?;
         let mut listening = pin!(timeout(self.time_limit, client.batch_execute(LISTEN)));
         let mut is_listening = false;
         loop {
-            // Nothing is sent or received but while the connection is asked for messages.
+            // The connection sends and receives only while it is polled.
             tokio::select! {
                 listened = &mut listening, if !is_listening => {
                     listened.map_err(too_slow)?.map_err(|error| describe(&error))?;
                     is_listening = true;
                     if std::mem::take(failed_attempts) > 0 {
-                        tracing::info!("changes by other servers are announced again");
+                        tracing::info!("notifications of changes by other servers work again");
                     }
                 }
                 message = poll_fn(|context| connection.poll_message(context)) => match message {
-                    Some(Ok(AsyncMessage::Notification(notification))) => tell(hints, &notification),
+                    Some(Ok(AsyncMessage::Notification(notification))) => forward(hints, &notification),
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(describe(&error)),
                     None => return Err("the connection was closed".to_owned()),
@@ -193,8 +194,8 @@ impl Connector {
     }
 }
 
-/// Passes a notification on, if it is one of ours.
-fn tell(hints: &broadcast::Sender<Hint>, notification: &Notification) {
+/// Forwards a notification if it is one of Dabba's.
+fn forward(hints: &broadcast::Sender<Hint>, notification: &Notification) {
     let payload = notification.payload();
     let hint = if notification.channel() == TASKS_CHANNEL {
         TaskQueue::from_name(payload).map(Hint::Tasks)
@@ -202,10 +203,10 @@ fn tell(hints: &broadcast::Sender<Hint>, notification: &Notification) {
         payload.parse().ok().map(Hint::Catalogue)
     };
     let Some(hint) = hint else {
-        // Whoever can connect can notify.
-        tracing::debug!(channel = notification.channel(), payload, "a notification is not understood");
+        // Every client of the database can notify.
+        tracing::debug!(channel = notification.channel(), payload, "an unknown notification is ignored");
         return;
     };
-    // It fails when nobody listens at the moment.
+    // Sending fails if there is no receiver at the moment.
     drop(hints.send(hint));
 }

@@ -1,10 +1,9 @@
-//! A database that one of several servers has: finding that one, without waiting long for those that are
-//! dead.
+//! Connecting to the right server of several, without long waits for dead ones.
 //!
-//! The client library asks the hosts of a URL in their order, each until it fails. A machine that has lost
-//! its power does not fail, it says nothing; nor does one whose PostgreSQL hangs. While such a host comes
-//! first in the URL, nobody would ever get to the second. So each host has its share of the time, and the
-//! one that answered last is asked first.
+//! The client library tries the hosts of a URL in their order, each until it fails. A machine that has lost its power
+//! does not fail, and neither does a hanging PostgreSQL: both are silent. If such a host were first in the URL, no
+//! client would ever reach the second one. So each host gets a share of the time, and the last host that responded is
+//! tried first.
 
 use std::{
     sync::{
@@ -22,34 +21,34 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::failure::describe;
 
-/// The port where the URL names none.
+/// Default port.
 const DEFAULT_PORT: u16 = 5_432;
 
-/// The servers of a URL, of which one is to be found.
+/// The servers of a URL.
 #[derive(Clone)]
 pub(crate) struct Hosts {
-    /// The configuration with one host each.
+    /// The configuration, once for each host.
     configs: Arc<[Config]>,
     tls: MakeRustlsConnect,
-    /// How long a host is waited for while there is another one to ask.
+    /// Maximum time to wait for a host while other hosts remain.
     share: Duration,
-    /// The host that answered last.
+    /// Index of the last host to which a connection succeeded.
     preferred: Arc<AtomicUsize>,
 }
 
 impl Hosts {
-    /// The hosts of a configuration, and the time in which all of them are to be asked.
+    /// Splits a configuration into its hosts. `time` is the limit for trying all of them.
     pub(crate) fn new(config: &Config, tls: MakeRustlsConnect, time: Duration) -> Self {
         let configs = one_for_each_host(config);
         let share = time / u32::try_from(configs.len()).unwrap_or(u32::MAX).max(1);
         Self { configs: configs.into(), tls, share, preferred: Arc::default() }
     }
 
-    /// Connects to the first host that is there and is what the URL asks for. The task ends with the
+    /// Connects to the first host that is available and meets the URL's requirements. The task ends with the
     /// connection.
     ///
-    /// The host that is asked last has no limit here: the caller stops waiting. The error is that of a host that answered,
-    /// if one did: it says more than that another one cannot be reached.
+    /// The last host has no time limit here: the caller limits the total. If a host responded with an error, that
+    /// error is returned, because it says more than the failure to reach another host.
     pub(crate) async fn find(&self) -> Result<(Client, JoinHandle<()>), Error> {
         let count = self.configs.len();
         let first = self.preferred.load(Ordering::Relaxed);
@@ -58,12 +57,16 @@ impl Hosts {
             match tokio::time::timeout(self.share, self.connect(host)).await {
                 Ok(Ok(connected)) => return Ok(connected),
                 Ok(Err(error)) => {
-                    tracing::debug!(host, error = describe(&error), "not the database wanted");
+                    tracing::debug!(
+                        host,
+                        error = describe(&error),
+                        "the connection to this host of the database failed"
+                    );
                     if is_answer(&error) {
                         answered = Some(error);
                     }
                 }
-                Err(_) => tracing::debug!(host, "this host of the database does not answer"),
+                Err(_) => tracing::debug!(host, "this host of the database does not respond"),
             }
         }
         let last = self.connect((first + count - 1) % count).await;
@@ -74,16 +77,17 @@ impl Hosts {
         let (client, connection) = self.configs[host].connect(self.tls.clone()).await?;
         self.preferred.store(host, Ordering::Relaxed);
         let task = tokio::spawn(async move {
-            // Whoever is using the connection is told too; this is for the log.
+            // The user of the connection gets an error too; this one is for the log.
             if let Err(error) = connection.await {
-                tracing::warn!(error = describe(&error), "a connection ended");
+                tracing::warn!(error = describe(&error), "a connection to the database failed");
             }
         });
         Ok((client, task))
     }
 }
 
-/// Whether an error comes from a host that answered: one of PostgreSQL, or that the host does not allow writes.
+/// Returns whether an error comes from a host that responded: an error of PostgreSQL, or that the host does not
+/// accept writes.
 fn is_answer(error: &Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
     error.as_db_error().is_some()
@@ -91,14 +95,14 @@ fn is_answer(error: &Error) -> bool {
 }
 
 impl Connect for Hosts {
-    /// The configuration is that of the pool, from which these hosts were made.
+    /// Ignores the pool's configuration, from which these hosts were created.
     fn connect(&self, _config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
         Box::pin(self.find())
     }
 }
 
-/// The same configuration for each of its hosts. At least one; where hosts and ports do not fit together it
-/// is the configuration itself, for the client library to refuse.
+/// Returns one configuration for each host; at least one. If the numbers of hosts and ports do not match, returns the
+/// configuration unchanged, and the client library refuses it.
 fn one_for_each_host(config: &Config) -> Vec<Config> {
     let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
     let count = hosts.len().max(addresses.len());
@@ -123,7 +127,7 @@ fn one_for_each_host(config: &Config) -> Vec<Config> {
     (0..count).map(one).collect()
 }
 
-/// A configuration without its hosts and ports, which cannot be taken out of one that has them.
+/// Returns a copy without hosts and ports. They cannot be removed from an existing configuration.
 fn without_hosts(config: &Config) -> Config {
     let mut other = Config::new();
     other
@@ -172,10 +176,10 @@ mod tests {
         one_for_each_host(&url.parse().unwrap())
     }
 
-    /// A URL with several hosts is those with one each, and nothing else of it is lost. The second
-    /// configuration is compared whole, so what the client library learns later is missed here.
+    /// Each host's configuration keeps every parameter of the URL. The test compares whole configurations, except for
+    /// parameters that the client library adds later.
     #[test]
-    fn hosts_are_taken_apart_and_all_else_stays() {
+    fn each_host_keeps_all_parameters() {
         let parameters = "sslmode=require&sslnegotiation=direct&options=-c%20a%3Db&application_name=n\
              &connect_timeout=3&tcp_user_timeout=4&keepalives=1&keepalives_idle=5&keepalives_interval=6\
              &keepalives_retries=7&target_session_attrs=read-write&channel_binding=require\
@@ -189,8 +193,8 @@ mod tests {
         assert!(each.iter().all(|config| *config != Config::new()));
     }
 
-    /// One port serves all hosts, an address stands beside its name, and what does not fit together is left
-    /// for the client library to refuse.
+    /// A single port applies to all hosts, and each address stays with its host name. A mismatch is left to the
+    /// client library to refuse.
     #[test]
     fn ports_and_addresses_stay_with_their_hosts() {
         let of = |text: &str| hosts_of(text);

@@ -1,4 +1,4 @@
-//! Everything from another store, row by row: the target of a copy, and what others see of a copy.
+//! The target of a copy from another store, row by row, and the check for unfinished copies.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,26 +29,27 @@ use crate::{
     shard, tls,
 };
 
-/// By what name the connection is seen in `pg_stat_activity`.
+/// Name of the connection in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "dabba copy";
 
-/// Time after which a transaction whose client says nothing ends: two thirds of it.
+/// A transaction whose client is silent ends after two thirds of this time.
 const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Waits for no lock longer than this, in milliseconds.
+/// Maximum time to wait for a lock, in milliseconds.
 const LOCK_TIMEOUT_MS: u32 = 10_000;
 
-/// Maximum number of times that a copy looks for servers on the target, and the pause between two of them.
+/// Maximum number of checks for servers on the target, and the pause between two checks.
 const MAX_ATTEMPTS: u32 = 20;
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Sessions of servers and workers, as far as they have the name that Dabba gives them.
+/// Counts the sessions of servers and workers, as far as they use the application names of Dabba.
 const COUNT_SESSIONS: &str = "\
     SELECT count(*) FROM pg_stat_activity \
     WHERE datname = current_database() AND application_name = ANY ($1)";
 
-/// What is not copied: the places in the feed and the records that each database has of itself.
-const APART: &[(&str, &[&str])] = &[
+/// Tables and columns that are not copied: the positions in the feed, and the records that each database keeps about
+/// itself.
+const NOT_COPIED: &[(&str, &[&str])] = &[
     ("order_events", &["transaction_id", "sequence"]),
     ("schema_versions", &[]),
     ("refinery_schema_history", &[]),
@@ -61,12 +62,12 @@ const COLUMNS: &str = "\
     JOIN information_schema.tables AS tables USING (table_schema, table_name) \
     WHERE columns.table_schema = current_schema() AND tables.table_type = 'BASE TABLE'";
 
-/// Every write of a copy proves that it runs inside of this: the session reads only.
+/// Begins a transaction that writes. The session's default is read-only, so a write outside such a transaction fails.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE";
 
 const HAS_TABLE: &str = "SELECT to_regclass($1::text) IS NOT NULL";
 
-/// Two steps, since a statement that names a table that is not there cannot be planned.
+/// Two statements, because PostgreSQL cannot plan a statement that names a missing table.
 const HAS_COPIES: &str = "SELECT to_regclass('copies') IS NOT NULL";
 const IS_UNFINISHED: &str = "SELECT EXISTS (SELECT FROM copies WHERE finished_at IS NULL)";
 
@@ -85,7 +86,7 @@ const UPDATE_PROGRESS: &str = "UPDATE copies SET progress = $1::text::json WHERE
 
 const FINISH: &str = "UPDATE copies SET finished_at = now() WHERE is_the_only_row AND finished_at IS NULL";
 
-/// Refuses to run on a database into which a copy is not finished.
+/// Refuses a database that contains an unfinished copy.
 pub(crate) async fn refuse_unfinished(client: &Client) -> Result<(), Failure> {
     let has_copies: bool = read(&client.query_one(HAS_COPIES, &[]).await?, 0)?;
     if has_copies && read(&client.query_one(IS_UNFINISHED, &[]).await?, 0)? {
@@ -100,26 +101,26 @@ pub(crate) async fn refuse_unfinished(client: &Client) -> Result<(), Failure> {
 /// A PostgreSQL database as the target of a copy.
 pub struct CopyTarget {
     client: Client,
-    /// The names that sessions of servers and workers have.
+    /// Application names of the sessions of servers and workers.
     server_names: Vec<String>,
     _connection: JoinHandle<()>,
 }
 
 impl CopyTarget {
-    /// Connects to the database at `url` and brings it to the newest schema. A database that holds rows, and no unfinished
-    /// copy, stays as it is, and is refused. So is one that servers or workers use, whose sessions have the name
-    /// `server_name` ([`PostgresOptions::application_name`]) or the default one.
+    /// Connects to the database at `url` and migrates it to the newest schema. Refuses a database that contains rows
+    /// and no unfinished copy, and leaves it unchanged. Also refuses a database in use by servers or workers: their
+    /// sessions have the name `server_name` ([`PostgresOptions::application_name`]) or the default name.
     pub async fn prepare(url: &str, ownership: &Ownership, server_name: &str) -> Result<Self, StoreError> {
         let mut target = Self::connect(url).await?;
         target.server_names.push(server_name.to_owned());
         target.require_usable().await.map_err(Failure::into_store_error)?;
-        target.require_alone().await.map_err(Failure::into_store_error)?;
+        target.require_no_servers().await.map_err(Failure::into_store_error)?;
         PostgresStore::migrate(url, ownership).await?;
         target.set_up(ownership).await.map_err(Failure::into_store_error)?;
         Ok(target)
     }
 
-    /// Connects to the database at `url`, which has to be what `ownership` says.
+    /// Connects to the database at `url`, which must have the given `ownership`.
     pub async fn open(url: &str, ownership: &Ownership) -> Result<Self, StoreError> {
         let target = Self::connect(url).await?;
         target.set_up(ownership).await.map_err(Failure::into_store_error)?;
@@ -130,7 +131,7 @@ impl CopyTarget {
         let tls::Target { mut config, tls } = tls::Target::parse(url)?;
         let options = PostgresOptions {
             application_name: APPLICATION_NAME.to_owned(),
-            // To read a whole table takes as long as it takes; a connection that is lost is noticed without this.
+            // The time to read a whole table has no limit. A lost connection is detected without this timeout.
             statement_timeout: Duration::ZERO,
             resolve_timeout: CLIENT_TIMEOUT,
             ..PostgresOptions::default()
@@ -140,20 +141,20 @@ impl CopyTarget {
         let hosts = Hosts::new(&config, tls, time);
         let (client, connection) = tokio::time::timeout(time, hosts.find())
             .await
-            .map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))?
+            .map_err(|_| StoreError::Unavailable("the database does not respond".to_owned()))?
             .map_err(|error| StoreError::Unavailable(describe(&error)))?;
         let server_names = vec![PostgresOptions::DEFAULT_APPLICATION_NAME.to_owned()];
         Ok(Self { client, server_names, _connection: connection })
     }
 
     async fn set_up(&self, ownership: &Ownership) -> Result<(), Failure> {
-        // Whole tables are read, which needs no index.
+        // Whole tables are read, for which an index is useless.
         let set_up = format!("{SET_UP}; SET enable_seqscan = on; SET lock_timeout = {LOCK_TIMEOUT_MS}");
         self.client.batch_execute(&set_up).await?;
         shard::check(&self.client, ownership).await
     }
 
-    /// Runs something as one transaction.
+    /// Runs `work` as one transaction.
     async fn in_transaction(
         &self,
         work: impl Future<Output = Result<(), Failure>>,
@@ -163,7 +164,7 @@ impl CopyTarget {
             match work.await {
                 Ok(()) => self.client.batch_execute("COMMIT").await.map_err(Failure::of_commit),
                 Err(failure) => {
-                    // Where even that fails the connection is gone, and the transaction with it.
+                    // If ROLLBACK fails, the connection is lost, and so is the transaction.
                     let _ = self.client.batch_execute("ROLLBACK").await;
                     Err(failure)
                 }
@@ -183,9 +184,9 @@ impl CopyTarget {
         Ok(CopyState::Finished(contents, at))
     }
 
-    /// Refuses a database that servers or workers of Dabba use: they would work the tasks of a copy that is not whole. A
-    /// session of a process that has ended may be there for a moment longer.
-    async fn require_alone(&self) -> Result<(), Failure> {
+    /// Refuses a database in use by servers or workers of Dabba: they would work the tasks of an incomplete copy.
+    /// Retries, because the session of an ended process may exist for a moment longer.
+    async fn require_no_servers(&self) -> Result<(), Failure> {
         let mut attempts = 1;
         loop {
             let sessions: i64 =
@@ -203,7 +204,7 @@ impl CopyTarget {
         }
     }
 
-    /// Refuses a database that holds rows and no copy, whatever its schema is.
+    /// Refuses a database that contains rows and no copy, whatever its schema is.
     async fn require_usable(&self) -> Result<(), Failure> {
         let has_copies: bool = read(&self.client.query_one(HAS_COPIES, &[]).await?, 0)?;
         if has_copies && self.find_state().await? != CopyState::Absent {
@@ -212,7 +213,7 @@ impl CopyTarget {
         self.require_empty().await
     }
 
-    /// Refuses a database that holds rows.
+    /// Refuses a database that contains rows.
     async fn require_empty(&self) -> Result<(), Failure> {
         for table in TABLES {
             if !read::<bool>(&self.client.query_one(HAS_TABLE, &[&table.name]).await?, 0)? {
@@ -282,7 +283,7 @@ impl Target for CopyTarget {
             let (table, column) = column.map_err(Failure::into_store_error)?;
             found.entry(table).or_default().insert(column);
         }
-        check_layout(&found, APART)
+        check_layout(&found, NOT_COPIED)
     }
 
     async fn state(&self) -> Result<CopyState, StoreError> {
@@ -291,11 +292,11 @@ impl Target for CopyTarget {
 
     async fn begin(&self, contents: &Contents) -> Result<(), StoreError> {
         self.in_transaction(async {
-            // Writes that have begun end first, and later ones wait.
+            // Waits for running writes, and makes later ones wait.
             self.client.batch_execute("LOCK TABLE shard IN ACCESS EXCLUSIVE MODE").await?;
-            // A server that has started since the copy was prepared would go on. One that starts from here on waits for the
-            // lock in `shard::check`, and then finds the copy.
-            self.require_alone().await?;
+            // A server that has started since `prepare` would continue. A server that starts from now on waits for
+            // the lock in `shard::check`, and then finds the copy.
+            self.require_no_servers().await?;
             self.require_empty().await?;
             let (contents, progress) =
                 (serde_json::to_string(contents)?, serde_json::to_string(&Progress::at(0))?);
@@ -330,12 +331,13 @@ impl Target for CopyTarget {
     }
 }
 
-/// The names of a table's columns, each between quotes.
+/// Joins the columns of a table, each formatted by `write`, with commas.
 fn names(table: &Table, write: impl Fn(&Column) -> String) -> String {
     table.columns.iter().map(write).collect::<Vec<_>>().join(", ")
 }
 
-/// Inserts rows whose columns are arrays, in their order: the places in the feed are given out in it.
+/// Returns the statement that inserts rows, whose columns are arrays. It inserts in the order of the arrays, which
+/// becomes the order in the feed.
 fn insert(table: &Table) -> String {
     let plain = names(table, |column| format!("\"{}\"", column.name));
     let cast = names(table, |column| match column.kind {
@@ -373,7 +375,7 @@ fn select(table: &Table) -> String {
         Kind::Json | Kind::SortedJson => format!("\"{}\"::text", column.name),
         _ => format!("\"{}\"", column.name),
     });
-    // The table is named, since a column of the answer could have the same name.
+    // ORDER BY names the table, because an output column could have the same name.
     let order = if table.is_feed {
         format!(" ORDER BY {0}.transaction_id, {0}.sequence", table.name)
     } else {
@@ -382,10 +384,10 @@ fn select(table: &Table) -> String {
     format!("SELECT {columns} FROM {}{order}", table.name)
 }
 
-/// A column of several rows, as an array.
+/// One column of several rows, as an array.
 type Array = Box<dyn ToSql + Send + Sync>;
 
-/// The columns of rows, each as the array that [`insert`] takes.
+/// Converts rows to columns, each as the array that [`insert`] expects.
 fn columns_of(table: &Table, rows: Vec<Row>) -> Result<Vec<Array>, Failure> {
     let mut columns: Vec<Vec<Value>> = table.columns.iter().map(|_| Vec::with_capacity(rows.len())).collect();
     for row in rows {
@@ -412,11 +414,14 @@ fn array_of(table: &Table, column: &Column, values: Vec<Value>) -> Result<Array,
         }
     };
     array.ok_or_else(|| {
-        Failure::corrupt(format!("a row of {} has an impossible value in {}", table.name, column.name))
+        Failure::corrupt(format!(
+            "a row of the table {} has an invalid value in the column {}",
+            table.name, column.name
+        ))
     })
 }
 
-/// `None` when a value is not of the type.
+/// Returns the array; `None` if a value has the wrong type.
 fn array<T>(values: Vec<Value>, of: impl Fn(Value) -> Option<T>) -> Option<Array>
 where
     Vec<Option<T>>: ToSql + Send + Sync + 'static,

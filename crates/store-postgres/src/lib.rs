@@ -1,25 +1,24 @@
-//! The store for many servers, on PostgreSQL 14 or newer.
+//! The store on PostgreSQL 14 or newer, shared by many servers.
 //!
-//! | module | what it holds |
+//! | module | content |
 //! |---|---|
-//! | `orders` | the commit of a batch (read its description first), what becomes of one that is lost, the reads, the feed |
+//! | `orders` | the commit of a batch (read its documentation first), the resolution of lost commits, the reads, the feed |
 //! | `tasks`, `catalogue`, `accounts` | the other parts of the contract |
 //! | `pool`, `hosts`, `tls` | the connections |
-//! | `shard` | which part of all orders a database holds |
-//! | [`admin`] | for operators: what a database is, and how a part of it is given to another |
-//! | `replica`, `monitor` | reads from a replica, and what is looked at in the background |
-//! | `hints` | hearing at once what other servers change |
-//! | `retry`, `metrics` | trying again, and counting that |
+//! | `shard` | the bucket range that a database holds |
+//! | [`admin`] | for operators: inspection of a database, and the move of a bucket range to another database |
+//! | `replica`, `monitor` | reads from a replica, and the background checks |
+//! | `hints` | notifications of changes by other servers |
+//! | `retry`, `metrics` | retries and counters |
 //! | `migrate` | the schema |
 //! | `import` | the target of a copy from another store |
 //! | `codec`, `failure` | values in columns, and errors by SQLSTATE |
 //!
-//! Whatever has several statements and writes is one SERIALIZABLE transaction, tried again when it
-//! collides. Statements that stand alone are as atomic as they are. Reads that consist of several
-//! statements see one moment.
+//! A write of several statements is one SERIALIZABLE transaction, which is retried after a conflict. A single
+//! statement is atomic by itself. A read of several statements uses one snapshot.
 //!
-//! To find a row there are indexes for every read; a test asks PostgreSQL for the plan of each on a
-//! large table and refuses a scan.
+//! Every statement that looks for rows uses an index. A test asks PostgreSQL for the plan of each statement on large
+//! tables, and fails on a sequential scan.
 
 mod accounts;
 pub mod admin;
@@ -90,22 +89,21 @@ use crate::{
     tls::Target,
 };
 
-/// A question that has to look into a table. A standby cannot be written to and so is not well.
+/// Query of the health check. It reads a table. A standby cannot accept writes, so it counts as unhealthy.
 const PING: &str = "SELECT pg_is_in_recovery(), count(*) FROM (SELECT 1 FROM restaurants LIMIT 1) AS one";
 
-/// The time on the database's clock, in microseconds since 1970.
+/// Reads the database's clock, in microseconds since 1970.
 const TIME: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
-/// A store in one PostgreSQL database. Any number of them, in any number of processes, may be open on
-/// one database.
+/// A store in one PostgreSQL database. Any number of stores, in any number of processes, may use the same database.
 ///
-/// Its calls need a Tokio runtime with I/O and time enabled.
+/// Its methods need a Tokio runtime with I/O and time enabled.
 pub struct PostgresStore {
     connections: Arc<Connections>,
     replica: Option<Arc<Replica>>,
-    /// The buckets that the database holds.
+    /// Buckets that the database holds.
     held: Arc<Held>,
-    /// Whether the database has been found to be what it should be.
+    /// Whether the database's schema, rights and ownership have been verified.
     is_verified: Arc<AtomicBool>,
     /// See [`PostgresOptions::known_schema`].
     known_schema: u32,
@@ -113,14 +111,14 @@ pub struct PostgresStore {
     during_copy: bool,
     /// See [`PostgresOptions::reads_only`].
     reads_only: bool,
-    /// Told when it has.
+    /// Notified when the database has been verified.
     verified: Arc<Notify>,
     monitor: JoinHandle<()>,
     supervisor: Arc<Supervisor>,
     listener: Listener,
     order_reads: GroupReads,
-    /// Whether the last batch held a commit that failed or was replayed: the next one is looked into first.
-    is_doubtful: AtomicBool,
+    /// Whether the last batch contained a commit that failed or was replayed. The next batch then begins with a view.
+    read_view_first: AtomicBool,
     retry: Retry,
     /// See [`PostgresOptions::resolve_timeout`].
     resolve_timeout: Duration,
@@ -129,29 +127,29 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Checks that a store can be opened with a URL, as [`PostgresStore::new`] does. Connects to nothing. The error says what is
-    /// wrong, in words that follow the name of the URL, without the URL.
+    /// Checks that a store can be opened with a URL, as [`PostgresStore::new`] does. Does not connect. The error is a
+    /// clause that follows the name of the URL; it never contains the URL.
     pub fn check_url(url: &str) -> Result<(), String> {
         Target::read(url).map(drop)
     }
 
-    /// Brings the database at `url` to the newest schema, and takes it into a shard map as what
-    /// `ownership` says, unless it is in one. Returns the number of migrations applied.
+    /// Migrates the database at `url` to the newest schema. If the database belongs to no shard map yet, records
+    /// `ownership` in it. Returns the number of migrations applied.
     ///
-    /// Several processes may do this at once: they wait for each other. Fails as unavailable, with a text
-    /// for the operator, when the database cannot be reached or says that it is something else.
+    /// Several processes may call this at the same time: one migrates, the others wait. Fails as unavailable, with a
+    /// text for the operator, if the database cannot be reached; as unfit if the database has another ownership.
     pub async fn migrate(url: &str, ownership: &Ownership) -> Result<usize, StoreError> {
         migrate::migrate(url, ownership, migrate::NEWEST).await
     }
 
     /// Does what [`PostgresStore::migrate`] does, for a server that knows the schema up to `known` only
-    /// ([`PostgresOptions::known_schema`]). A newer schema that is compatible with `known` stays as it is.
+    /// ([`PostgresOptions::known_schema`]). Leaves a newer schema that is compatible with `known` unchanged.
     pub async fn migrate_to(url: &str, ownership: &Ownership, known: u32) -> Result<usize, StoreError> {
         migrate::migrate(url, ownership, known.min(migrate::NEWEST)).await
     }
 
-    /// Opens the database at `url`, which must have the newest schema and be what `ownership` says: else
-    /// it is [`StoreError::Unfit`], with a text for the operator.
+    /// Opens the database at `url`. The database must have a compatible schema and the given `ownership`; otherwise
+    /// the error is [`StoreError::Unfit`], with a text for the operator.
     pub async fn open(
         url: &str,
         ownership: &Ownership,
@@ -163,8 +161,8 @@ impl PostgresStore {
         Ok(store)
     }
 
-    /// The same for a database that may not be there yet: it is verified when it is first used, and
-    /// nothing is done in one that is unfit. Fails when the URL or the options cannot be used.
+    /// Creates a store for a database that may not be reachable yet. The store verifies the database on first use,
+    /// and refuses to work in an unfit one. Fails if the URL or the options are invalid.
     pub fn new(
         url: &str,
         ownership: &Ownership,
@@ -204,7 +202,7 @@ impl PostgresStore {
             resolve_timeout: options.resolve_timeout,
             lease_clock: options.lease_clock,
             order_reads: GroupReads::default(),
-            is_doubtful: AtomicBool::new(false),
+            read_view_first: AtomicBool::new(false),
             connections,
             listener,
             replica,
@@ -218,12 +216,12 @@ impl PostgresStore {
         })
     }
 
-    /// Makes sure that the database is what it should be, as whatever uses it does the first time.
+    /// Verifies the database's schema, rights and ownership, as the first use of the store does.
     pub async fn verify(&self) -> Result<(), StoreError> {
         self.connection().await.map(drop).map_err(Failure::into_store_error)
     }
 
-    /// Lends a connection to a database that is what it should be.
+    /// Returns a connection to the database, which is verified first.
     async fn connection(&self) -> Result<Connection, Failure> {
         let connection = self.connections.get().await?;
         if !self.is_verified.load(Ordering::Relaxed) {
@@ -234,7 +232,8 @@ impl PostgresStore {
                 if self.during_copy {
                     return Ok(());
                 }
-                // After the check of the table `shard`, which a copy locks while it begins.
+                // The last check, because a beginning copy locks the table `shard`: `shard::check` waits for that
+                // lock.
                 import::refuse_unfinished(connection.client()?).await
             };
             connection.answer(check).await?;
@@ -244,12 +243,12 @@ impl PostgresStore {
         Ok(connection)
     }
 
-    /// What this store counts.
+    /// Returns the store's counters.
     pub fn metrics(&self) -> &PostgresMetrics {
         &self.metrics
     }
 
-    /// Runs something that is not tried again on a connection.
+    /// Runs `work` on a connection, without retries.
     async fn read<T>(
         &self,
         work: impl AsyncFnOnce(&Connection) -> Result<T, Failure>,
@@ -261,17 +260,17 @@ impl PostgresStore {
         run.await.map_err(Failure::into_store_error)
     }
 
-    /// Reads what need not be of this very moment, if `is_calm`: from the replica, if there is one that
-    /// is close enough behind. Else like [`PostgresStore::read`].
-    async fn read_perhaps_calmly<T, F>(
+    /// Runs a read. If `may_be_stale`, the read goes to the replica, provided that one is configured and its lag is
+    /// within the limit. Otherwise works like [`PostgresStore::read`].
+    async fn read_maybe_stale<T, F>(
         &self,
-        is_calm: bool,
+        may_be_stale: bool,
         work: impl Fn(Arc<Connection>) -> F,
     ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        if is_calm
+        if may_be_stale
             && let Some(replica) = &self.replica
             && let Some(answer) = replica.read(&work).await
         {
@@ -285,8 +284,8 @@ impl PostgresStore {
         run.await.map_err(Failure::into_store_error)
     }
 
-    /// Makes a write under a key as one SERIALIZABLE transaction, unless the key is claimed. The write returns how it
-    /// ended, and what the key leads to if it was made.
+    /// Makes a write under an idempotency key as one SERIALIZABLE transaction, unless the key is claimed already.
+    /// `write` returns its outcome and, if it wrote, the resource and version that the key then leads to.
     async fn under_key<T, F>(
         &self,
         claim: Option<ClaimAt<'_>>,
@@ -317,13 +316,13 @@ impl PostgresStore {
         Ok(ended)
     }
 
-    /// Returns when everything that can be read is as safe as what this store commits. What is answered from
-    /// the record of a key is an acknowledgement.
+    /// Returns when every commit that is visible now is as durable as this store's own commits. A response from an
+    /// idempotency record acknowledges a write, so it must wait for this.
     async fn confirm(&self) -> Result<(), StoreError> {
         self.read(async |connection| connection.confirm().await).await
     }
 
-    /// Runs something as one SERIALIZABLE transaction, and again when it collides.
+    /// Runs `work` as one SERIALIZABLE transaction, and retries it after a conflict.
     async fn in_transaction<T, F>(&self, work: impl Fn(Arc<Connection>) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, Failure>>,
@@ -409,8 +408,8 @@ impl Store for PostgresStore {
         }
     }
 
-    /// Of changes of catalogues and of tasks, by whatever server. Nothing is told of a time in which the connection
-    /// for it was lost, or of a database behind a pooler that lends connections for a transaction only.
+    /// Returns hints of changed catalogues and of due tasks, by any server. Hints are lost while the listening
+    /// connection is down. A pooler that assigns connections per transaction delivers none.
     fn hints(&self) -> BoxStream<'static, Hint> {
         self.listener.hints()
     }
@@ -420,18 +419,18 @@ impl Store for PostgresStore {
     }
 
     async fn warm_up(&self, batches: usize) {
-        self.rehearse(batches).await;
+        self.prepare_connections(batches).await;
     }
 
     async fn announce_tasks(&self, _bucket: Bucket, queue: TaskQueue) {
-        let told = self
+        let notified = self
             .read(async |connection| {
                 connection.query(hints::NOTIFY_OF_TASKS, &[&queue.as_str()]).await?;
                 Ok(())
             })
             .await;
-        if let Err(error) = told {
-            tracing::debug!(%error, "workers are not told of tasks; they look for them");
+        if let Err(error) = notified {
+            tracing::debug!(%error, "workers were not notified of due tasks; their next poll finds the tasks");
         }
     }
 }

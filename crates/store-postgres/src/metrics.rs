@@ -1,4 +1,4 @@
-//! What the store counts.
+//! The counters of a store.
 
 use std::fmt;
 
@@ -9,32 +9,32 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// Counters of a [`crate::PostgresStore`]. Clones count together.
+/// Counters of a [`crate::PostgresStore`]. Clones share their values.
 #[derive(Clone, Debug, Default)]
 pub struct PostgresMetrics {
-    /// Transactions that were begun, each attempt counted.
+    /// Transactions begun, each attempt counted.
     pub attempts: Counter,
-    /// Attempts that ended with 40001.
+    /// Attempts that ended with SQLSTATE 40001.
     pub serialization_failures: Counter,
-    /// Attempts that ended with 40P01.
+    /// Attempts that ended with SQLSTATE 40P01.
     pub deadlocks: Counter,
-    /// Attempts that were rolled back because a condition of a commit did not hold.
+    /// Attempts rolled back because a condition of a commit did not hold.
     pub refutations: Counter,
-    /// Transactions that were given up after the last attempt.
+    /// Transactions given up after the last attempt.
     pub give_ups: Counter,
     /// Batches whose connection was lost at COMMIT, so that their outcome was unknown at first.
     pub unknown_outcomes: Counter,
     /// Reads that a replica answered.
     pub replica_reads: Counter,
-    /// Those of them of which it was found out what had become of them.
+    /// Batches lost at COMMIT whose outcome was resolved.
     pub unknown_outcomes_resolved: Counter,
-    /// Those of them whose outcome stayed unknown.
+    /// Batches lost at COMMIT whose outcome stayed unknown.
     pub unknown_outcomes_left: Counter,
 }
 
 type Read = fn(&PostgresMetrics) -> &Counter;
 
-/// Every counter: its name, its text, and where it is.
+/// Every counter: its name, its help text, and its field.
 const COUNTERS: &[(&str, &str, Read)] = &[
     ("dabba_postgres_transaction_attempts", "Transactions begun, each attempt counted.", |all| &all.attempts),
     ("dabba_postgres_serialization_failures", "Attempts that ended with SQLSTATE 40001.", |all| {
@@ -50,7 +50,7 @@ const COUNTERS: &[(&str, &str, Read)] = &[
     }),
     (
         "dabba_postgres_unknown_outcomes_resolved",
-        "Batches lost at COMMIT whose outcome was found out.",
+        "Batches lost at COMMIT whose outcome was resolved.",
         |all| &all.unknown_outcomes_resolved,
     ),
     ("dabba_postgres_unknown_outcomes_left", "Batches lost at COMMIT whose outcome stayed unknown.", |all| {
@@ -60,8 +60,8 @@ const COUNTERS: &[(&str, &str, Read)] = &[
 ];
 
 impl PostgresMetrics {
-    /// Registers the counters of all shards, each under the name of its shard. Together, since the formats of the metrics
-    /// demand that all series of a name stand side by side under one description.
+    /// Registers the counters of all shards with the shard's name as a label. All shards are registered together,
+    /// because the metric formats require that all series of a name follow one description.
     pub fn register(shards: Vec<(String, Self)>, registry: &mut Registry) {
         registry.register_collector(Box::new(PostgresCollector(shards)));
     }
@@ -87,7 +87,7 @@ impl Collector for PostgresCollector {
 mod tests {
     use super::*;
 
-    /// Proves that what is counted is shown under the name of its shard, and that a name is described once.
+    /// Each counter has its shard's name as a label, and each name is described once.
     #[test]
     fn counters_are_registered() {
         let shards = ["north", "south"].map(|name| (name.to_owned(), PostgresMetrics::default()));

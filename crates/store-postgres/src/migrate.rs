@@ -1,16 +1,17 @@
-//! The schema: numbered SQL files, forward only.
+//! The schema: numbered SQL files, applied forward only.
 //!
-//! To change the schema, add a file to `migrations/` and its line to [`MIGRATIONS`]. A file that has
-//! been released is never edited: its checksum is kept in each database.
+//! To change the schema, add a file to `migrations/` and its line to [`MIGRATIONS`]. Never edit a released file:
+//! every database stores its checksum.
 //!
-//! Servers of several versions run side by side while they are upgraded one after the other. So each file from `V8` on
-//! - inserts its row into `schema_versions`, with the lowest version that a server has to know to run on the new schema.
-//!   An added table, a column with a default and an index are compatible. A status, a kind of actor or a constraint that
-//!   older servers cannot read or meet is not: it takes two releases, the first of which can read what the second one
-//!   writes. A new type of event is compatible when it raises `ORDER_FORMAT` ([`dabba_store::encoding`]);
-//! - waits for no lock longer than [`LOCK_TIMEOUT_MS`], since whatever comes later would wait behind it. The migration is
-//!   rolled back then, and retried after a pause;
-//! - fills no large table. A backfill runs in small batches, in transactions of its own, after the migration.
+//! Servers of several versions run side by side during a rolling upgrade. So each file from `V8` on
+//! - inserts its row into `schema_versions`, with the lowest version that a server must know to run on the new
+//!   schema. An added table, a column with a default and an index are compatible. A status, a kind of actor or a
+//!   constraint that older servers cannot read or meet is incompatible: it takes two releases, the first of which can
+//!   read what the second one writes. A new type of event is compatible if it raises `ORDER_FORMAT`
+//!   ([`dabba_store::encoding`]);
+//! - waits for no lock longer than [`LOCK_TIMEOUT_MS`], because every later transaction would wait behind the
+//!   migration. After that time the migration is rolled back, and retried after a pause;
+//! - fills no large table. A backfill runs in small batches, each in its own transaction, after the migration.
 
 use std::{
     error::Error as _,
@@ -45,56 +46,58 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V11__revocations", include_str!("../migrations/V11__revocations.sql")),
 ];
 
-/// The version of the newest migration: they are numbered from 1 without a gap.
+/// Version of the newest migration. Versions are numbered from 1 without a gap.
 #[expect(clippy::cast_possible_truncation, reason = "there are few migrations")]
 pub(crate) const NEWEST: u32 = MIGRATIONS.len() as u32;
 
-/// Maximum time that a statement of a migration waits for a lock, in milliseconds. It is below PostgreSQL's default
-/// `deadlock_timeout` of 1 s, so that of a migration and a commit that wait for each other the migration gives up.
+/// Maximum time that a statement of a migration waits for a lock, in milliseconds. Less than PostgreSQL's default
+/// `deadlock_timeout` of 1 s: if a migration and a commit wait for each other, the migration gives up.
 const LOCK_TIMEOUT_MS: u32 = 800;
 
-/// Maximum number of attempts at a migration whose locks others hold. With the pauses they take about five minutes.
+/// Maximum number of attempts of a migration that cannot get its locks. With the pauses, they take about five
+/// minutes.
 const MAX_ATTEMPTS: u32 = 30;
 
-/// Pause after the first attempt, in which the transactions that waited for the migration continue. It doubles with each attempt.
+/// Pause after the first attempt, in which transactions that waited for the migration continue. It doubles with each
+/// attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Maximum time to wait for another process that migrates. Longer than its attempts take.
+/// Maximum time to wait for another process that migrates. Longer than that process's attempts take.
 const MAX_LOCK_WAIT: Duration = Duration::from_mins(10);
 
-/// Longest pause between two attempts.
+/// Maximum pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// The name, as a number, of the lock that a migrating server holds on its database: `dabba` in ASCII.
+/// Key of the advisory lock that a migrating process holds: `dabba` in ASCII.
 const LOCK: i64 = 0x64_61_62_62_61;
 
 /// Reads the encoding of a database.
 const ENCODING: &str = "SELECT current_setting('server_encoding')";
 
-/// The one encoding that can hold every text.
+/// The required encoding, which can store every text.
 const UTF8: &str = "UTF8";
 
-/// The schema that is there; NULL when there is none. Two steps, since a statement that names a table
-/// that is not there cannot be planned.
+/// Finds the current schema version; NULL if there is none. Two statements, because PostgreSQL cannot plan a
+/// statement that names a missing table.
 const HAS_HISTORY: &str = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
 const VERSION: &str = "SELECT max(version)::bigint FROM refinery_schema_history";
 
-/// The lowest version that a server has to know; no row where the migrations did not state it.
+/// Lowest version that a server must know; no row if the migrations did not state it.
 const COMPATIBLE_FROM: &str = "SELECT compatible_from::bigint FROM schema_versions WHERE version = $1";
 
-/// The schema that is there and the lowest version that a server has to know, for a server that runs on the database.
+/// Current schema version and the lowest version that a server must know, for a running server.
 pub(crate) const FIND_COMPATIBILITY: &str =
     "SELECT version::bigint, compatible_from::bigint FROM schema_versions ORDER BY version DESC LIMIT 1";
 
-/// Whether there is an event of a transaction that this cluster has not come to yet.
+/// Returns whether an event belongs to a transaction whose number this cluster has not reached yet.
 ///
-/// That happens when a dump is restored into another cluster, and it would be bad for the feed: what is
-/// written from now on would stand before what is there, and readers would never see it.
-const IS_FROM_THE_FUTURE: &str = "\
+/// This happens when a dump is restored into another cluster. The feed would then be wrong: new events would be
+/// placed before the existing ones, and readers would never see them.
+const HAS_FUTURE_TRANSACTION: &str = "\
     SELECT EXISTS (SELECT FROM order_events WHERE transaction_id >= pg_snapshot_xmax(pg_current_snapshot()))";
 
-/// Brings a database to the schema `known` and takes it into its map. Returns the number of migrations applied: none,
-/// where the database has a newer schema with which a server of this version can run.
+/// Migrates a database to the schema `known`, and records its ownership. Returns the number of migrations applied: 0
+/// if the database has a newer schema that is compatible with `known`.
 pub(crate) async fn migrate(url: &str, ownership: &Ownership, known: u32) -> Result<usize, StoreError> {
     let mut target = Target::parse(url)?;
     target.config.application_name("dabba migrate");
@@ -103,7 +106,7 @@ pub(crate) async fn migrate(url: &str, ownership: &Ownership, known: u32) -> Res
     let hosts = Hosts::new(&target.config, target.tls, time);
     let (mut client, connection) = tokio::time::timeout(time, hosts.find())
         .await
-        .map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))?
+        .map_err(|_| StoreError::Unavailable("the database does not respond".to_owned()))?
         .map_err(|error| StoreError::Unavailable(describe(&error)))?;
     let applied = async {
         check_encoding(&client).await.map_err(Failure::into_store_error)?;
@@ -112,9 +115,9 @@ pub(crate) async fn migrate(url: &str, ownership: &Ownership, known: u32) -> Res
         Ok(applied)
     };
     let applied = applied.await;
-    // The end of the session gives the lock back, whatever happened in between.
+    // The end of the session releases the lock, whatever happened before.
     drop(client);
-    // An error here came to light above, where it mattered.
+    // The caller has already seen every error that matters, in `applied`.
     let _ = connection.await;
     applied
 }
@@ -124,19 +127,20 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
     let begun = Instant::now();
     let mut is_locked_by_another = false;
     loop {
-        // Before the lock is asked for: a server whose schema is there does not wait for another one's migration.
+        // Check before asking for the lock: a server whose schema exists does not wait for another process's
+        // migration.
         if is_migrated(client, known).await? {
             return Ok(0);
         }
-        // The lock is the database's own.
+        // The lock is per database.
         let locked = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await;
         if locked.and_then(|row| row.try_get(0)).map_err(unavailable)? {
             break;
         }
         if begun.elapsed() > MAX_LOCK_WAIT {
             return Err(StoreError::Unavailable(format!(
-                "another session holds the lock of migrations for more than {MAX_LOCK_WAIT:?}: end it (pg_locks, locktype \
-                 advisory) and try again"
+                "another session has held the migration lock for more than {MAX_LOCK_WAIT:?}: end that session (pg_locks, locktype \
+                 advisory) and retry"
             )));
         }
         if !is_locked_by_another {
@@ -145,7 +149,7 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
         }
         tokio::time::sleep(FIRST_PAUSE).await;
     }
-    // Another process may have done the work between the two questions.
+    // Another process may have migrated between the check and the lock.
     if is_migrated(client, known).await? {
         return Ok(0);
     }
@@ -159,11 +163,11 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
     client.batch_execute(&lock_timeout).await.map_err(unavailable)?;
     let (mut attempts, mut pause) = (1, FIRST_PAUSE);
     loop {
-        // Grouped, so that a migration and the note that it was made are one transaction.
+        // Grouped: a migration and its history row are one transaction.
         match Runner::new(&migrations).set_grouped(true).run_async(client).await {
             Ok(report) => return Ok(report.applied_migrations().len()),
             Err(error) if attempts < MAX_ATTEMPTS && is_locked(&error) => {
-                tracing::info!(attempts, "the migration did not get its locks; it is retried");
+                tracing::info!(attempts, "the migration could not acquire its locks; retrying");
                 attempts += 1;
                 tokio::time::sleep(pause).await;
                 pause = (2 * pause).min(LONGEST_PAUSE);
@@ -173,14 +177,14 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
     }
 }
 
-/// Why a database was not migrated, with what to do where that is known.
+/// Returns the error for a failed migration, with advice if the cause is known.
 fn not_migrated(error: &refinery::Error) -> StoreError {
     let why = cause_of(error).map_or_else(|| chain(error), describe);
     let is_forbidden =
         cause_of(error).and_then(tokio_postgres::Error::code) == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
     StoreError::Unfit(if is_forbidden {
         format!(
-            "the database has to be migrated, and its user may not change its schema ({why}): run `dabba migrate` as the owner \
+            "the database must be migrated, but its user may not change the schema ({why}): run `dabba migrate` as the owner \
              of the tables, and start servers and workers with `migrate = false`"
         )
     } else {
@@ -188,13 +192,13 @@ fn not_migrated(error: &refinery::Error) -> StoreError {
     })
 }
 
-/// The database's error of a migration that failed.
+/// Returns PostgreSQL's error behind a failed migration.
 fn cause_of(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
     std::iter::successors(error.source(), |error| (*error).source()).find_map(|error| error.downcast_ref())
 }
 
-/// Whether a database has the schema `known`, or a newer one on which a server that knows `known` can run. Fails on one with
-/// which it is not compatible.
+/// Returns whether a database has the schema `known`, or a newer one that is compatible with `known`. Fails if the
+/// newer schema is incompatible.
 async fn is_migrated(client: &Client, known: u32) -> Result<bool, StoreError> {
     let check = async {
         let is_there = schema_version(client).await?.is_some_and(|version| version >= known);
@@ -206,25 +210,25 @@ async fn is_migrated(client: &Client, known: u32) -> Result<bool, StoreError> {
     check.await.map_err(Failure::into_store_error)
 }
 
-/// Whether a migration failed because it did not get a lock in time, or only by a deadlock.
+/// Returns whether a migration failed only because of a lock timeout or a deadlock.
 fn is_locked(error: &refinery::Error) -> bool {
-    let passing = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
-    cause_of(error).and_then(tokio_postgres::Error::code).is_some_and(|code| passing.contains(code))
+    let transient = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
+    cause_of(error).and_then(tokio_postgres::Error::code).is_some_and(|code| transient.contains(code))
 }
 
-/// The version of the schema that a database has; `None` when it has none.
+/// Returns the schema version of a database; `None` if there is no schema.
 async fn schema_version(client: &Client) -> Result<Option<u32>, Failure> {
     let has_history: bool = client.query_one(HAS_HISTORY, &[]).await?.try_get(0)?;
     let version: Option<i64> =
         if has_history { client.query_one(VERSION, &[]).await?.try_get(0)? } else { None };
     version
         .map(|version| {
-            u32::try_from(version).map_err(|_| Failure::corrupt("the schema has a strange version"))
+            u32::try_from(version).map_err(|_| Failure::corrupt("the schema version is out of range"))
         })
         .transpose()
 }
 
-/// Makes sure that a server that knows the schema `known` can run on a database.
+/// Checks that a server that knows the schema `known` can run on a database.
 pub(crate) async fn check_schema(connection: &Connection, known: u32) -> Result<(), Failure> {
     check_encoding(connection.client()?).await?;
     let version = check_version(connection.client()?, known).await?;
@@ -234,7 +238,7 @@ pub(crate) async fn check_schema(connection: &Connection, known: u32) -> Result<
     check_numbering(connection).await
 }
 
-/// Refuses a database that cannot hold every text: one emoji in it would fail all orders of its batch.
+/// Refuses a database whose encoding cannot store every text: a single emoji would fail all orders of its batch.
 async fn check_encoding(client: &Client) -> Result<(), Failure> {
     let encoding: String = client.query_one(ENCODING, &[]).await?.try_get(0)?;
     if encoding == UTF8 {
@@ -246,12 +250,12 @@ async fn check_encoding(client: &Client) -> Result<(), Failure> {
     ))))
 }
 
-/// Makes sure that a server that knows the schema `known` can run on the schema of a database. Returns its version.
+/// Checks that a server that knows the schema `known` can run on the database's schema. Returns the schema version.
 async fn check_version(client: &Client, known: u32) -> Result<u32, Failure> {
     let version = schema_version(client).await?.unwrap_or(0);
     if version < known {
         return Err(Failure::Store(StoreError::Unfit(format!(
-            "the database has schema version {version}, and {known} is needed: run `dabba migrate`"
+            "the database has schema version {version}, but version {known} is required: run `dabba migrate`"
         ))));
     }
     if version > known {
@@ -262,21 +266,21 @@ async fn check_version(client: &Client, known: u32) -> Result<u32, Failure> {
     Ok(version)
 }
 
-/// Refuses to run on a schema with which a server that knows `known` is not compatible.
+/// Refuses a schema that is incompatible with a server that knows `known`.
 pub(crate) fn check_compatible(known: u32, version: i64, compatible_from: i64) -> Result<(), Failure> {
     if i64::from(known) >= compatible_from {
         return Ok(());
     }
     Err(Failure::Store(StoreError::Unfit(format!(
-        "the database has schema version {version}, which needs a program that knows version {compatible_from} at \
-         least; this one knows {known}: upgrade it"
+        "the database has schema version {version}, which requires a program that knows version {compatible_from} or \
+         newer; this program knows {known}: upgrade it"
     ))))
 }
 
 async fn check_numbering(connection: &Connection) -> Result<(), Failure> {
-    let is_from_the_future: bool =
-        connection.client()?.query_one(IS_FROM_THE_FUTURE, &[]).await?.try_get(0)?;
-    if !is_from_the_future {
+    let has_future_transaction: bool =
+        connection.client()?.query_one(HAS_FUTURE_TRANSACTION, &[]).await?.try_get(0)?;
+    if !has_future_transaction {
         return Ok(());
     }
     Err(Failure::Store(StoreError::Unfit(
@@ -291,8 +295,8 @@ async fn check_numbering(connection: &Connection) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
-    /// A database that was migrated by a published file refuses one with another checksum. Only a file that has not been
-    /// published may change its line here.
+    /// A database that was migrated by a published file refuses that file with another checksum. Change a line of
+    /// this snapshot only if its file has not been published.
     #[test]
     fn published_migrations_do_not_change() {
         let checksum = |(name, sql): &(&str, &str)| {

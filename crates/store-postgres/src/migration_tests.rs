@@ -1,4 +1,4 @@
-//! Databases of older programs, migrated.
+//! Migrations of databases of older programs.
 
 use std::sync::Arc;
 
@@ -22,15 +22,15 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::{Ownership, PostgresOptions, PostgresStore, migrate::MIGRATIONS};
 
-/// The last version before an order could be paid by card.
+/// Last schema version without card payments.
 const BEFORE_CARD_PAYMENTS: i32 = 3;
 
-/// How many migrations are newer than a version.
+/// Returns the number of migrations after a version.
 fn newer_than(version: i32) -> usize {
     MIGRATIONS.len() - usize::try_from(version).unwrap()
 }
 
-/// The last version whose menus contained the availability of their items.
+/// Last schema version whose menus contained the availability of their items.
 const BEFORE_AVAILABILITY: i32 = 5;
 
 async fn database_at(url: &str, version: i32) -> Client {
@@ -43,7 +43,7 @@ async fn database_at(url: &str, version: i32) -> Client {
     client
 }
 
-/// Writes an order as it was written before an order could be paid by card.
+/// Writes an order in the schema without card payments.
 async fn insert(client: &Client, past: &PastOrder) {
     let PastOrder { order, closure, events, .. } = past;
     let nanoseconds = |at| exact_nanoseconds(at).unwrap();
@@ -93,8 +93,7 @@ async fn insert(client: &Client, past: &PastOrder) {
     }
 }
 
-/// Orders in cash, refunded or not, are what their events say after the migration, and the tasks that waited
-/// are still done.
+/// After the migration, cash orders, refunded or not, match their events, and waiting tasks can still be claimed.
 #[tokio::test]
 async fn orders_from_before_card_payments_are_whole_after_the_migration() {
     let cluster = Cluster::shared().unwrap();
@@ -124,9 +123,10 @@ async fn orders_from_before_card_payments_are_whole_after_the_migration() {
     store.close().await;
 }
 
-/// Items that were sold out in a stored menu are sold out after the migration; menus before it do not matter.
+/// Items that were sold out in the current stored menu are unavailable after the migration; earlier menus are
+/// ignored.
 #[tokio::test]
-async fn items_that_were_sold_out_are_so_after_the_migration() {
+async fn sold_out_items_are_unavailable_after_the_migration() {
     const OLD: &str = r#"{"categories":[{"name":"Old","items":[{"id":"old","name":"Old","price_minor":1,"tags":[],
         "availability":{"status":"unavailable"},"option_groups":[]}]}]}"#;
     let cluster = Cluster::shared().unwrap();

@@ -1,5 +1,4 @@
-//! What a store watches in the background: the buckets that its database holds, the schema, and how far behind its
-//! replica is.
+//! Background checks of a store: the buckets that its database holds, the schema, and the replica's lag.
 
 use std::{
     sync::{
@@ -21,62 +20,63 @@ use crate::{
     shard::{FIND_BUCKETS, Held, only_buckets},
 };
 
-/// How often it looks.
+/// Interval between two checks.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Up to where the primary has written its log, in bytes since its beginning.
+/// Position up to which the primary has written its WAL, in bytes from the start.
 const WRITTEN: &str = "SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint";
 
-/// The database that is watched, and the state that the watch updates.
+/// The database to check, and the state that the checks update.
 pub(crate) struct Watched {
     pub(crate) connections: Arc<Connections>,
     pub(crate) held: Arc<Held>,
-    /// Cleared when the schema is one with which this program cannot run, so that whatever uses the database next
-    /// verifies it and is refused.
+    /// Set to false if this program cannot run on the current schema. The next use of the store then verifies the
+    /// database and is refused.
     pub(crate) is_verified: Arc<AtomicBool>,
     pub(crate) known_schema: u32,
     pub(crate) replica: Option<Arc<Replica>>,
 }
 
-/// Looks until the task is aborted, from the moment on at which the database has been verified. One that
-/// does not answer is somebody else's to tell: whoever needs it learns it soon enough.
+/// Runs the checks, from the first verification of the database until the task is aborted. Errors are only logged at
+/// debug level: the store's callers notice an unreachable database themselves.
 pub(crate) async fn run(verified: Arc<Notify>, watched: Watched, supervisor: Arc<Supervisor>) {
     verified.notified().await;
     let part = supervisor.part("shard_monitor", Need::Helpful);
-    supervisor.run(&part, || look(&watched)).await;
+    supervisor.run(&part, || poll(&watched)).await;
 }
 
-async fn look(watched: &Watched) -> Result<(), String> {
+async fn poll(watched: &Watched) -> Result<(), String> {
     let Watched { connections, held, is_verified, known_schema, replica } = watched;
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if let Err(error) = look_at_buckets(connections, held).await {
-            tracing::debug!(error = %error.into_store_error(), "the buckets of a shard could not be looked up");
+        if let Err(error) = refresh_buckets(connections, held).await {
+            tracing::debug!(error = %error.into_store_error(), "the buckets of the shard could not be read");
         }
         match is_compatible(connections, *known_schema).await {
             Ok(true) => {}
             Ok(false) => is_verified.store(false, Ordering::Relaxed),
             Err(error) => {
-                tracing::debug!(error = %error.into_store_error(), "the schema could not be looked up");
+                tracing::debug!(error = %error.into_store_error(), "the schema version could not be read");
             }
         }
         if let Some(replica) = replica {
             let written = written(connections).await;
             let at = Instant::now();
-            replica.look(written.ok(), at).await;
+            replica.update_lag(written.ok(), at).await;
         }
     }
 }
 
-async fn look_at_buckets(connections: &Connections, held: &Held) -> Result<(), Failure> {
+async fn refresh_buckets(connections: &Connections, held: &Held) -> Result<(), Failure> {
     let rows = connections.get().await?.query(FIND_BUCKETS, &[]).await?;
-    held.learn(only_buckets(&rows)?);
+    held.update(only_buckets(&rows)?);
     Ok(())
 }
 
-/// Whether this program can run on the schema, which another one may have migrated meanwhile.
+/// Returns whether this program can run on the current schema. Another program may have migrated the schema in the
+/// meantime.
 async fn is_compatible(connections: &Connections, known: u32) -> Result<bool, Failure> {
     let rows = connections.get().await?.query(FIND_COMPATIBILITY, &[]).await?;
     let Some(row) = rows.first() else { return Ok(true) };

@@ -1,70 +1,69 @@
-//! What can be chosen about a store, with the values that suit one server of several.
+//! Options of a store. The defaults suit one server of several.
 
 use std::time::Duration;
 
-/// By which clock a lease of a task expires.
+/// Clock that decides when a task's lease expires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LeaseClock {
-    /// By the database's own, so that servers whose clocks differ do not take over each other's leases.
+    /// The database's clock. Servers with different clocks do not take over each other's leases.
     #[default]
     Database,
-    /// By the time that the caller names: for tests and simulations, whose time is virtual.
+    /// The time that the caller passes. For tests and simulations with virtual time.
     Caller,
 }
 
-/// How a [`crate::PostgresStore`] uses its database.
+/// Options of a [`crate::PostgresStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostgresOptions {
-    /// Connections at most.
+    /// Maximum number of connections.
     pub pool_size: u32,
-    /// How long a call waits for a connection before it fails as unavailable.
+    /// Maximum time that a call waits for a connection before it fails as unavailable.
     pub pool_wait_timeout: Duration,
-    /// How long making a connection may take, with everything that belongs to it. Where the URL names several
-    /// hosts, one that does not answer has its share of this.
+    /// Maximum time to open and set up a connection. If the URL names several hosts, a host that does not respond
+    /// gets an equal share of this time.
     pub connect_timeout: Duration,
-    /// A connection that was not used for so long is closed.
+    /// Time after which an unused connection is closed.
     pub idle_timeout: Duration,
-    /// A connection is not used beyond this age, so that load moves to a server that has come back,
-    /// and memory that a backend has gathered is given back.
+    /// Maximum age of a connection. Replacing old connections moves load to a server that has come back, and frees
+    /// memory that a backend has accumulated.
     pub max_connection_age: Duration,
-    /// How long the database may take for one statement.
+    /// Maximum time of one statement in the database.
     pub statement_timeout: Duration,
-    /// How long a server may give no sign of life, be it that data sent to it is not acknowledged or that it
-    /// leaves open whether it is still there, before the connection counts as lost. At least some seconds.
+    /// Time after which a connection to a silent server counts as lost: either sent data is not acknowledged, or
+    /// keepalive probes get no response. At least some seconds.
     pub network_timeout: Duration,
-    /// A replica of the database, for reads that need not be of this very moment. Its connections are
-    /// pooled as those of the database are.
+    /// URL of a replica of the database, for reads that may be slightly stale. The replica has its own pool with the
+    /// same limits.
     pub replica_url: Option<String>,
-    /// How far behind the database the replica may be. When it is further, the database does its work.
+    /// Maximum lag of the replica. Beyond this lag, reads go to the primary.
     pub max_replica_lag: Duration,
-    /// How long it is tried to find out what became of a batch whose connection was lost at COMMIT, before
-    /// its outcome is told as unknown. Nothing of a batch waits longer, however often it is lost. Two
-    /// thirds of it is how long a transaction may wait for its client (but see
-    /// [`PostgresOptions::MIN_CLIENT_TIMEOUT`]), so that one whose client is gone without a trace is over
-    /// by then.
+    /// Maximum time to resolve the outcome of a batch whose connection was lost at COMMIT. After this time the
+    /// outcome is reported as unknown. The limit covers all losses of one batch together. Two thirds of this time is
+    /// the limit for a transaction that waits for its client (but see [`PostgresOptions::MIN_CLIENT_TIMEOUT`]). So
+    /// the transaction of a client that vanished has ended before the time is over.
     pub resolve_timeout: Duration,
-    /// By what name the connections are seen in `pg_stat_activity`.
+    /// Name of the connections in `pg_stat_activity`.
     pub application_name: String,
-    /// The schema up to which the store behaves as if it knew no newer one; at most the newest. Lower values are for
-    /// tests of upgrades.
+    /// Newest schema version that the store supports; at most the newest that exists. Lower values are for tests of
+    /// upgrades.
     pub known_schema: u32,
-    /// Whether the store opens a database into which a copy is not finished. For the audit at the end of the copy.
+    /// Whether the store opens a database with an unfinished copy. For the audit at the end of the copy.
     pub during_copy: bool,
-    /// Whether the store is only read from, so that its user needs no right to write. For the auditor.
+    /// Whether the store only reads, so that its user needs no write privileges. For the auditor.
     pub reads_only: bool,
-    /// How often a transaction is tried before it fails as contended.
+    /// Maximum number of attempts of a transaction. After the last one, the transaction fails as contended.
     pub max_attempts: u32,
-    /// The longest pause before the second attempt; it doubles with each. The pause itself is drawn
-    /// between nothing and this (full jitter).
+    /// Upper bound of the pause before the second attempt. The bound doubles with each attempt. The pause is random
+    /// between zero and the bound (full jitter).
     pub base_backoff: Duration,
-    /// The longest pause before any attempt.
+    /// Maximum of the upper bound of a pause.
     pub max_backoff: Duration,
-    /// By which clock leases of tasks expire.
+    /// Clock that decides when leases of tasks expire.
     pub lease_clock: LeaseClock,
 }
 
 impl PostgresOptions {
-    /// The newest schema that this program knows.
+    /// Newest schema version that this program knows.
     pub const NEWEST_SCHEMA: u32 = crate::migrate::NEWEST;
     /// See [`PostgresOptions::pool_size`].
     pub const DEFAULT_POOL_SIZE: u32 = 16;
@@ -84,7 +83,7 @@ impl PostgresOptions {
     pub const DEFAULT_MAX_REPLICA_LAG: Duration = Duration::from_secs(2);
     /// See [`PostgresOptions::resolve_timeout`].
     pub const DEFAULT_RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
-    /// The least time for which a transaction waits for its client: a busy machine is not a dead one.
+    /// Minimum time for which a transaction waits for its client. A busy client may be slow and still be alive.
     pub const MIN_CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
     /// See [`PostgresOptions::application_name`].
     pub const DEFAULT_APPLICATION_NAME: &str = "dabba";

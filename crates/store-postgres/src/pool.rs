@@ -1,9 +1,9 @@
-//! The connections, and what is true of each of them.
+//! The pool of connections, and the settings of each connection.
 //!
-//! Every connection is told to find rows by index alone. In small tables the planner would rather
-//! read the whole table, and in a SERIALIZABLE transaction whoever reads a whole table collides with
-//! everyone who writes to it. It is also told to plan each statement once, since all of them are made
-//! so that one plan serves every parameter.
+//! Every connection makes PostgreSQL find rows by index only. For small tables, the planner would prefer a sequential
+//! scan, and in a SERIALIZABLE transaction a reader of a whole table conflicts with every writer of that table. Every
+//! connection also makes PostgreSQL plan each statement once: all statements are written so that one plan suits every
+//! parameter.
 
 use std::{
     sync::{
@@ -27,69 +27,68 @@ use tokio_postgres::{Config, Error, Row, Statement, types::ToSql};
 
 use crate::{PostgresOptions, codec::read, failure::Failure, hosts::Hosts, tls::Target};
 
-/// How the server is to carry out every statement of this store.
+/// Planner settings for every statement of this store.
 const SESSION: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off \
                        -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan -c jit=off";
 
-/// What each connection sets once it is made.
-///
-/// Warnings are sent, since something is wrong then.
+/// Suppresses notices. Warnings are still sent, because a warning reports a problem.
 const NO_NOTICES: &str = "-c client_min_messages=warning";
 
-/// Whatever the default of the user or the database is. A standby stays read-only.
+/// Overrides a read-only default of the user or of the database. A standby stays read-only.
 const WRITABLE: &str = "-c default_transaction_read_only=off";
 
-/// A commit that is acknowledged is on the disk, whatever the server's default is. Where the default
-/// promises more than that (a standby has it too), it stays.
+/// Sets up each new connection.
 ///
-/// Statements outside of a transaction that was begun to write cannot write. The statements of a transaction are sent
-/// without waiting for its BEGIN, each of them would be a transaction of its own if BEGIN failed (a timeout, a
-/// cancellation that comes late), and the caller is told that nothing was written. So the server itself refuses such
-/// writes (25006). While the connection is made the default is off ([`WRITABLE`]), since a URL with
-/// `target_session_attrs=read-write` takes a server with that default for a standby.
+/// An acknowledged commit must be on disk, whatever the server's default is. A stronger default (a standby must have
+/// the commit too) stays.
+///
+/// Statements outside an explicit write transaction must not write. The store sends the statements of a transaction
+/// without waiting for the response to BEGIN. If BEGIN fails (a timeout, a late cancellation), each statement would
+/// be a transaction of its own, although the caller is told that nothing was written. So the server itself refuses
+/// such writes (25006). This default is set after the connection is made ([`WRITABLE`] until then), because a URL
+/// with `target_session_attrs=read-write` treats a server with that default as a standby.
 pub(crate) const SET_UP: &str = "\
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
     SET default_transaction_read_only = on";
 
-/// Begins a transaction of one statement that writes.
-const BEGIN_ALONE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE";
+/// Begins a transaction for a single statement that writes.
+const BEGIN_STATEMENT: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE";
 
-/// Begins a transaction that writes. The lock comes before its snapshot is made: see [`crate::shard`].
+/// Begins a transaction that writes. The lock is taken before the snapshot: see [`crate::shard`].
 pub(crate) const BEGIN_SERIALIZABLE: &str =
     "BEGIN ISOLATION LEVEL SERIALIZABLE, READ WRITE; LOCK TABLE shard IN ACCESS SHARE MODE";
 
-/// Begins a transaction whose statements all see one moment. It takes no part in the detection of
-/// collisions, since what it reads is either only shown or proved again before it is relied upon.
+/// Begins a transaction whose statements all see the same snapshot. It takes no part in the detection of
+/// serialization failures: its results are only displayed, or verified again before a write relies on them.
 pub(crate) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
-/// Makes every COMMIT of before this moment as safe as one's own: it writes a word to the log, whose commit
-/// waits for whatever a commit has to wait for.
+/// Makes every earlier COMMIT as durable as a commit of this store: writes a message to the WAL, and the commit of
+/// that message waits for everything that a commit waits for.
 ///
-/// What can be read need not have got that far. A commit whose wait for a standby was broken off, by a
-/// restart or by hand, can be read from then on, although the standby may not have it.
+/// A visible commit is not necessarily durable. If the wait for a standby is interrupted, by a restart or by an
+/// operator, the commit becomes visible although the standby may not have it.
 const CONFIRM: &str = "SELECT pg_logical_emit_message(true, 'dabba', '')";
 
-/// How many times a server that says nothing is asked whether it is there, on systems that count this
-/// rather than take the time.
+/// Number of keepalive probes without a response before a connection counts as lost, on systems that count probes
+/// instead of measuring the time.
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// The smallest pause between two looks for connections that nobody uses.
+/// Minimum interval between two removals of idle connections.
 const MIN_REAP_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A statement on its way, and whether what it says is what was hoped for.
+/// A statement that is being executed. Its result may tell whether the plan's condition holds.
 pub(crate) type Step<'a, T> = BoxFuture<'a, Result<T, Failure>>;
 
 /// The pool of connections to one database.
 pub(crate) struct Connections {
     pool: Pool,
-    /// One permit for each connection that is lent out, so that closing can wait for them.
+    /// One permit for each connection in use, so that closing can wait for all of them.
     lent: Arc<Semaphore>,
     reaper: Option<JoinHandle<()>>,
 }
 
 impl Connections {
-    /// Makes a pool. Connections are made when they are needed. Those that nobody uses are closed by this part,
-    /// if one is given.
+    /// Creates a pool. Connections are opened on demand. If `reaper` is given, that part closes idle connections.
     pub(crate) fn new(
         target: Target,
         options: &PostgresOptions,
@@ -128,7 +127,7 @@ impl Connections {
         Ok(Self { pool, lent: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)), reaper })
     }
 
-    /// Lends a connection.
+    /// Returns a connection from the pool.
     pub(crate) async fn get(&self) -> Result<Connection, Failure> {
         let closed = |_| Failure::Store(StoreError::Unavailable("the store is closed".to_owned()));
         let permit = Arc::clone(&self.lent).acquire_owned().await.map_err(closed)?;
@@ -141,7 +140,7 @@ impl Connections {
         })
     }
 
-    /// Returns the use of the pool at this moment, under these names.
+    /// Returns the current use of the pool, with these names.
     pub(crate) fn status(&self, shard: &str, pool: &'static str) -> PoolStatus {
         let Status { max_size: limit, size: open, available: idle, waiting } = self.pool.status();
         PoolStatus { shard: shard.to_owned(), pool, limit, open, idle, waiting }
@@ -153,12 +152,12 @@ impl Connections {
         }
     }
 
-    /// Whether new calls are refused.
+    /// Returns whether the pool refuses new calls.
     pub(crate) fn is_closed(&self) -> bool {
         self.pool.is_closed()
     }
 
-    /// Refuses new calls, and returns when those that have begun are done.
+    /// Refuses new calls, and returns when the running ones have finished.
     pub(crate) async fn close(&self) {
         self.pool.close();
         self.stop_reaping();
@@ -174,14 +173,14 @@ impl Drop for Connections {
     }
 }
 
-/// What is true of every connection.
+/// Applies the settings of every connection.
 pub(crate) fn configure(config: &mut Config, options: &PostgresOptions) {
     let statement_timeout_ms = options.statement_timeout.as_millis();
-    // A transaction that waits for its client holds up others, the feed of everybody among them.
+    // An open transaction that waits for its client delays others, including everyone's feed.
     let client_timeout = (options.resolve_timeout * 2 / 3).max(PostgresOptions::MIN_CLIENT_TIMEOUT);
     let client_timeout_ms = client_timeout.as_millis();
     let given = config.get_options().unwrap_or_default();
-    // What the URL asks for comes last and so wins.
+    // The URL's options come last, so they take precedence.
     let session = format!(
         "{SESSION} {NO_NOTICES} {WRITABLE} -c statement_timeout={statement_timeout_ms} \
          -c idle_in_transaction_session_timeout={client_timeout_ms} {given}"
@@ -191,23 +190,23 @@ pub(crate) fn configure(config: &mut Config, options: &PostgresOptions) {
         .application_name(&options.application_name)
         .connect_timeout(options.connect_timeout)
         .tcp_user_timeout(options.network_timeout)
-        // Whoever waits for an answer has sent everything, and would wait for hours for a machine that
-        // is gone without a word. Half of the time passes before the first question.
+        // A client that waits for a response has nothing to send, so without probes it would wait for hours for a
+        // machine that has vanished. The first probe is sent after half of the time.
         .keepalives(true)
         .keepalives_idle((options.network_timeout / 2).max(Duration::from_secs(1)))
         .keepalives_interval((options.network_timeout / 8).max(Duration::from_secs(1)))
         .keepalives_retries(KEEPALIVE_RETRIES);
 }
 
-/// What is true of a connection that migrates: the server sends no notices, such as that a table is there already, since the
-/// client logs every one of them; a statement may take as long as it needs. What the URL asks for wins.
+/// Applies the settings of a connection that migrates. The server sends no notices (such as that a table exists
+/// already), because the client logs each of them. Statements have no timeout. Options of the URL take precedence.
 pub(crate) fn configure_migration(config: &mut Config) {
     let given = config.get_options().unwrap_or_default();
     let options = format!("{NO_NOTICES} {WRITABLE} -c statement_timeout=0 {given}");
     config.options(options);
 }
 
-/// Closes connections that nobody has used for long.
+/// Closes connections that have been idle for too long.
 async fn reap(pool: Pool, max_idle: Duration) -> Result<(), String> {
     let mut interval = tokio::time::interval((max_idle / 4).max(MIN_REAP_INTERVAL));
     loop {
@@ -216,15 +215,15 @@ async fn reap(pool: Pool, max_idle: Duration) -> Result<(), String> {
     }
 }
 
-/// A connection, lent.
+/// A connection from the pool.
 ///
-/// One that is dropped in the middle of a transaction or of a statement, because of an error or because the
-/// caller stopped waiting, is closed, which rolls the transaction back: it must not go back to the others,
-/// who would find themselves in that transaction, or wait behind that statement.
+/// A connection that is dropped inside a transaction or during a statement, because of an error or because the caller
+/// stopped waiting, is closed, which rolls the transaction back. Such a connection must not return to the pool: its
+/// next user would be inside that transaction, or would wait for that statement.
 pub(crate) struct Connection {
     client: Option<Object>,
     is_in_transaction: AtomicBool,
-    /// Statements that have been sent, to be prepared or run, and not answered.
+    /// Number of statements that were sent, to be prepared or executed, and have no response yet.
     unanswered: AtomicU32,
     _permit: OwnedSemaphorePermit,
 }
@@ -241,19 +240,19 @@ impl Drop for Connection {
 
 impl Connection {
     pub(crate) fn client(&self) -> Result<&ClientWrapper, Failure> {
-        self.client.as_deref().ok_or_else(|| Failure::corrupt("a connection went missing"))
+        self.client.as_deref().ok_or_else(|| Failure::corrupt("a connection is missing"))
     }
 
     fn set_in_transaction(&self, is_in_transaction: bool) {
         self.is_in_transaction.store(is_in_transaction, Ordering::Relaxed);
     }
 
-    /// Ends the session when this connection is given back, with all that belongs to the session.
+    /// Ends the session and everything that belongs to it when this connection is dropped.
     pub(crate) fn close_when_dropped(&self) {
         self.set_in_transaction(true);
     }
 
-    /// Waits for an answer, and remembers that one is out until it has come.
+    /// Waits for a response, and counts the statement as unanswered until the response has arrived.
     pub(crate) async fn answer<T>(&self, call: impl Future<Output = T>) -> T {
         self.unanswered.fetch_add(1, Ordering::Relaxed);
         let answer = call.await;
@@ -261,7 +260,7 @@ impl Connection {
         answer
     }
 
-    /// Runs a statement by itself.
+    /// Runs a single statement.
     pub(crate) async fn query(
         &self,
         sql: &str,
@@ -272,17 +271,17 @@ impl Connection {
         Ok(self.answer(run).await?)
     }
 
-    /// Runs a statement that answers one number.
+    /// Runs a statement that returns one number.
     pub(crate) async fn query_number(
         &self,
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<i64, Failure> {
         let rows = self.query(sql, parameters).await?;
-        rows.first().map_or_else(|| Err(Failure::corrupt("an answer went missing")), |row| read(row, 0))
+        rows.first().map_or_else(|| Err(Failure::corrupt("the database returned no row")), |row| read(row, 0))
     }
 
-    /// Runs a statement that writes, within a transaction that was begun for that. Returns how many rows it touched.
+    /// Runs a statement that writes, inside a write transaction. Returns the number of affected rows.
     pub(crate) async fn execute(
         &self,
         sql: &str,
@@ -293,14 +292,14 @@ impl Connection {
         Ok(self.answer(run).await?)
     }
 
-    /// Runs a statement that writes as a transaction of its own. Returns how many rows it touched.
+    /// Runs a statement that writes as its own transaction. Returns the number of affected rows.
     pub(crate) async fn write(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64, Failure> {
         let [statement] = self.prepare([sql]).await?;
         let client = self.client()?;
-        self.alone(client.execute(&statement, parameters)).await
+        self.in_own_transaction(client.execute(&statement, parameters)).await
     }
 
-    /// Runs a statement that writes as a transaction of its own. Returns its rows.
+    /// Runs a statement that writes as its own transaction. Returns its rows.
     pub(crate) async fn write_returning(
         &self,
         sql: &str,
@@ -308,22 +307,25 @@ impl Connection {
     ) -> Result<Vec<Row>, Failure> {
         let [statement] = self.prepare([sql]).await?;
         let client = self.client()?;
-        self.alone(client.query(&statement, parameters)).await
+        self.in_own_transaction(client.query(&statement, parameters)).await
     }
 
-    /// Runs a statement between BEGIN and COMMIT, in one round trip. When BEGIN fails the statement cannot write, and when
-    /// the statement fails COMMIT rolls back.
-    async fn alone<T>(&self, statement: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    /// Runs a statement between BEGIN and COMMIT, in one round trip. If BEGIN fails, the statement cannot write. If
+    /// the statement fails, COMMIT rolls back.
+    async fn in_own_transaction<T>(
+        &self,
+        statement: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Failure> {
         let client = self.client()?;
         self.set_in_transaction(true);
-        let (begin, commit) = (client.batch_execute(BEGIN_ALONE), client.batch_execute("COMMIT"));
+        let (begin, commit) = (client.batch_execute(BEGIN_STATEMENT), client.batch_execute("COMMIT"));
         // `join3` polls in order, so the three are sent in order.
         match futures::future::join3(begin, statement, commit).await {
             (Ok(()), Ok(answer), Ok(())) => {
                 self.set_in_transaction(false);
                 Ok(answer)
             }
-            // What comes after the first that failed failed because of it.
+            // Statements after the first failed one fail because of it, so the first error is the cause.
             (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
                 self.rollback().await;
                 Err(Failure::of_commit(error))
@@ -331,12 +333,13 @@ impl Connection {
         }
     }
 
-    /// Prepares statements that this connection has not met yet, all at once.
+    /// Prepares statements that are new to this connection, all at once.
     pub(crate) async fn prepare<const N: usize>(&self, sql: [&str; N]) -> Result<[Statement; N], Failure> {
         let client = self.client()?;
         let statements = self.answer(join_all(sql.map(|sql| client.prepare_cached(sql)))).await;
         let statements = statements.into_iter().collect::<Result<Vec<_>, Error>>()?;
-        <[Statement; N]>::try_from(statements).map_err(|_| Failure::corrupt("a statement went missing"))
+        <[Statement; N]>::try_from(statements)
+            .map_err(|_| Failure::corrupt("a prepared statement is missing"))
     }
 
     /// Begins a transaction.
@@ -345,11 +348,11 @@ impl Connection {
         Ok(self.client()?.batch_execute(begin).await?)
     }
 
-    /// Begins a transaction and sends all steps behind it without waiting for any answer. On an error
-    /// the transaction is rolled back.
+    /// Begins a transaction and sends all steps after BEGIN without waiting for a response. Rolls back after an
+    /// error.
     ///
-    /// A step must send its statement when it is first polled, which is what the client does with a
-    /// statement that is prepared. Steps are polled in order, so they are carried out in order.
+    /// A step must send its statement when it is polled for the first time, as the client does with a prepared
+    /// statement. Steps are polled in order, so they are executed in order.
     pub(crate) async fn begin_with<'a, T>(
         &'a self,
         begin: &'static str,
@@ -360,7 +363,7 @@ impl Connection {
         let begin = async { client.batch_execute(begin).await.map_err(Failure::from) };
         // `join` polls its first future first, and `join_all` polls in order.
         let (begun, answers) = futures::future::join(begin, join_all(steps(client))).await;
-        // When one fails the others after it fail too, with less to say.
+        // After a failed step, the later ones fail too, with less informative errors.
         match begun.and_then(|()| answers.into_iter().collect()) {
             Ok(answers) => Ok(answers),
             Err(failure) => {
@@ -370,7 +373,7 @@ impl Connection {
         }
     }
 
-    /// Makes a transaction durable.
+    /// Commits a transaction.
     pub(crate) async fn commit(&self) -> Result<(), Failure> {
         match self.client()?.batch_execute("COMMIT").await {
             Ok(()) => {
@@ -379,8 +382,8 @@ impl Connection {
             }
             Err(error) => {
                 let failure = Failure::of_commit(error);
-                // After an ERROR there is no transaction any more, and to roll back nothing is only
-                // a warning. Otherwise the connection is of no use.
+                // After an ERROR the transaction has ended, and ROLLBACK only causes a warning. After any other
+                // failure, the connection is unusable.
                 if !matches!(failure, Failure::Store(StoreError::OutcomeUnknown(_))) {
                     self.rollback().await;
                 }
@@ -389,12 +392,12 @@ impl Connection {
         }
     }
 
-    /// Returns when everything that can be read is as safe as what this store commits. See [`CONFIRM`].
+    /// Returns when every visible commit is as durable as this store's own commits. See [`CONFIRM`].
     pub(crate) async fn confirm(&self) -> Result<(), Failure> {
         self.query(CONFIRM, &[]).await.map(drop)
     }
 
-    /// Undoes a transaction. When even that fails, closing the connection does it.
+    /// Rolls a transaction back. If ROLLBACK fails, closing the connection rolls back.
     pub(crate) async fn rollback(&self) {
         let Ok(client) = self.client() else { return };
         if client.batch_execute("ROLLBACK").await.is_ok() {
@@ -407,26 +410,25 @@ impl Connection {
 mod tests {
     use super::*;
 
-    /// A machine that vanishes while an answer of it is waited for is noticed in about the time that is set:
-    /// the questions whether it is there begin before, and are several.
+    /// A machine that vanishes while a client waits for its response is detected within about the configured time:
+    /// keepalive probes begin earlier, and there are several of them.
     #[test]
-    fn a_silent_server_is_asked_whether_it_is_there() {
+    fn keepalive_probes_detect_a_silent_server() {
         for network_timeout in [PostgresOptions::DEFAULT_NETWORK_TIMEOUT, Duration::from_secs(30)] {
-            // As the URL asks for it, which would be too late.
+            // The URL asks for keepalives that would be too late.
             let mut config: Config = "postgresql://u@h/d?keepalives=0&keepalives_idle=7200".parse().unwrap();
             configure(&mut config, &PostgresOptions { network_timeout, ..PostgresOptions::default() });
             assert!(config.get_keepalives());
             assert_eq!(config.get_tcp_user_timeout(), Some(&network_timeout));
-            let questions =
-                config.get_keepalives_interval().unwrap() * config.get_keepalives_retries().unwrap();
-            assert!(config.get_keepalives_idle() + questions <= network_timeout);
+            let probes = config.get_keepalives_interval().unwrap() * config.get_keepalives_retries().unwrap();
+            assert!(config.get_keepalives_idle() + probes <= network_timeout);
         }
         let mut config = Config::new();
         configure(
             &mut config,
             &PostgresOptions { network_timeout: Duration::ZERO, ..PostgresOptions::default() },
         );
-        // The operating system takes whole seconds, and refuses none.
+        // The operating system accepts whole seconds only, and at least one.
         assert_eq!(config.get_keepalives_interval(), Some(Duration::from_secs(1)));
         assert_eq!(config.get_keepalives_idle(), Duration::from_secs(1));
     }

@@ -1,4 +1,4 @@
-//! Every statement that looks for rows finds them through an index.
+//! Test of query plans: every statement finds its rows through an index.
 
 use std::fmt::Write as _;
 
@@ -9,8 +9,7 @@ use crate::{
     stock, tasks, tls::Target,
 };
 
-/// A hundred thousand orders of a thousand customers and a hundred restaurants, and what belongs to
-/// them.
+/// Fills the tables: 100,000 orders of 1,000 customers and 100 restaurants, with the rows that belong to them.
 const FILL: &str = "\
     CREATE FUNCTION id_of(kind int, number bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ \
         SELECT (lpad(to_hex(kind), 8, '0') || '-0000-7000-8000-' || lpad(to_hex(number), 12, '0'))::uuid $$; \
@@ -33,8 +32,8 @@ const FILL: &str = "\
         CASE WHEN n % 2 = 0 THEN 'capture_payment' ELSE 'warn_unaccepted' END FROM generate_series(1, 100000) n; \
     ANALYZE";
 
-/// Proves that the plan of every statement uses indexes alone, with a hundred thousand orders, and that
-/// neither a list of orders nor the feed is sorted.
+/// With 100,000 orders, the plan of every statement uses indexes only, and neither the lists of orders nor the feed
+/// are sorted.
 #[tokio::test]
 async fn every_read_uses_an_index() {
     let cluster = Cluster::shared().unwrap();
@@ -79,5 +78,5 @@ async fn every_read_uses_an_index() {
         checked += 1;
     }
     assert!(failures.is_empty(), "{failures}");
-    assert!(checked > 35, "only {checked} statements were looked at");
+    assert!(checked > 35, "only {checked} statements were checked");
 }

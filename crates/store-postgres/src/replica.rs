@@ -1,9 +1,8 @@
-//! Reads from a replica that is close enough behind.
+//! Reads from a replica whose lag is within a limit.
 //!
-//! A replica takes over what nobody expects to be of this very moment: pages of lists behind the first.
-//! Whatever an order's own people wait for comes from the primary, so that everyone sees what they have
-//! just done. A replica that is gone, or further behind than is allowed, is left out, and the primary
-//! does its work.
+//! The replica serves reads that may be slightly stale: pages of lists after the first. Every other read goes to the
+//! primary, so that all users see their own latest changes. While the replica is unavailable or lags too far behind,
+//! all reads go to the primary.
 
 use std::{
     collections::VecDeque,
@@ -23,7 +22,7 @@ use crate::{
     pool::{Connection, Connections},
 };
 
-/// Whether it still is a replica, and up to where it has followed the primary's log.
+/// Whether the server is still a replica, and the position up to which it has replayed the primary's WAL.
 const REPLAYED: &str = "\
     SELECT pg_is_in_recovery(), coalesce((pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint, 0)";
 
@@ -34,12 +33,12 @@ pub(crate) struct Replica {
     lag: Mutex<Lag>,
 }
 
-/// Tells how far behind a replica is, from what the primary had written at several moments.
+/// Measures a replica's lag, from positions of the primary's WAL at several times.
 struct Lag {
-    /// Most that is allowed.
+    /// Maximum lag.
     limit: Duration,
-    /// When the primary had written how much, oldest first. The first is the newest one that is as old as
-    /// the limit, or the oldest of all.
+    /// Times and WAL positions of the primary, oldest first. The first entry is the newest one that is at least as
+    /// old as the limit, or the oldest of all.
     written: VecDeque<(Instant, i64)>,
 }
 
@@ -49,8 +48,8 @@ impl Replica {
         Self { connections, is_fresh: AtomicBool::new(false), lag }
     }
 
-    /// Runs a read on the replica. `None` when the primary has to do it: the replica is behind, or it
-    /// could not.
+    /// Runs a read on the replica. `None` if the primary must serve it: the replica lags too far behind, or the read
+    /// failed.
     pub(crate) async fn read<T, F>(&self, work: impl Fn(Arc<Connection>) -> F) -> Option<T>
     where
         F: Future<Output = Result<T, Failure>>,
@@ -64,21 +63,21 @@ impl Replica {
         };
         match run.await {
             Ok(answer) => Some(answer),
-            // Also a read that stood in the way of what the replica had to follow (40001): it has no
-            // meaning for whoever asked.
+            // This includes a read that the replica cancelled because it conflicted with replay (40001). The caller
+            // need not know.
             Err(failure) => {
-                tracing::debug!(error = %failure.into_store_error(), "a replica did not answer");
+                tracing::debug!(error = %failure.into_store_error(), "a read from the replica failed");
                 None
             }
         }
     }
 
-    /// Looks how far it is, when the primary has written so much.
-    pub(crate) async fn look(&self, written: Option<i64>, at: Instant) {
+    /// Measures the lag; `written` is the position up to which the primary had written its WAL at `at`.
+    pub(crate) async fn update_lag(&self, written: Option<i64>, at: Instant) {
         let replayed = async {
             let connection = self.connections.get().await?;
             let rows = connection.query(REPLAYED, &[]).await?;
-            let row = rows.first().ok_or_else(|| Failure::corrupt("an answer went missing"))?;
+            let row = rows.first().ok_or_else(|| Failure::corrupt("the database returned no row"))?;
             Ok::<_, Failure>(read::<bool>(row, 0)?.then_some(read::<i64>(row, 1)?))
         };
         let replayed = replayed.await.map_err(Failure::into_store_error);
@@ -90,7 +89,7 @@ impl Replica {
             _ => false,
         };
         if self.is_fresh.swap(is_fresh, Ordering::Relaxed) != is_fresh {
-            tell(is_fresh, &replayed);
+            log_change(is_fresh, &replayed);
         }
     }
 
@@ -103,18 +102,18 @@ impl Replica {
     }
 }
 
-/// Logs that a replica is used from now on, or why it is not.
-fn tell(is_fresh: bool, replayed: &Result<Option<i64>, StoreError>) {
+/// Logs that the replica is used from now on, or why it is not.
+fn log_change(is_fresh: bool, replayed: &Result<Option<i64>, StoreError>) {
     match replayed {
-        _ if is_fresh => tracing::info!("a replica is used"),
-        Ok(Some(_)) => tracing::warn!("a replica is too far behind, and is not used"),
-        Ok(None) => tracing::warn!("a replica follows nobody any more, and is not used"),
-        Err(error) => tracing::warn!(%error, "a replica does not answer, and is not used"),
+        _ if is_fresh => tracing::info!("reads use the replica"),
+        Ok(Some(_)) => tracing::warn!("the replica lags too far behind; reads use the primary"),
+        Ok(None) => tracing::warn!("the replica does not replicate any more; reads use the primary"),
+        Err(error) => tracing::warn!(%error, "the replica does not respond; reads use the primary"),
     }
 }
 
 impl Lag {
-    /// Whether everything that was written before the limit of time has been replayed.
+    /// Returns whether the replica has replayed everything that was written before the limit.
     fn is_within_limit(&mut self, now: Instant, written: i64, replayed: i64) -> bool {
         self.written.push_back((now, written));
         let is_old = |at: Instant| now.duration_since(at) >= self.limit;
@@ -129,10 +128,10 @@ impl Lag {
 mod tests {
     use super::*;
 
-    /// A replica is used while it has all that was there before the limit, however much has been written
-    /// since; also at the beginning, when nothing is that old.
+    /// A replica is used while it has everything that is older than the limit, however much was written since. This
+    /// also holds at the beginning, when nothing is that old.
     #[test]
-    fn a_replica_may_be_behind_by_the_limit_and_no_more() {
+    fn a_replica_may_lag_up_to_the_limit() {
         let start = Instant::now();
         let mut lag = Lag { limit: Duration::from_secs(2), written: VecDeque::new() };
         for (second, written, replayed, is_fresh) in [
@@ -149,6 +148,6 @@ mod tests {
             let now = start + Duration::from_secs(second);
             assert_eq!(lag.is_within_limit(now, written, replayed), is_fresh, "{second} {replayed}");
         }
-        assert!(lag.written.len() <= 4, "what is not needed is forgotten");
+        assert!(lag.written.len() <= 4, "old entries are removed");
     }
 }

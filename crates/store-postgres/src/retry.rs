@@ -1,4 +1,4 @@
-//! Trying again: exponential backoff with full jitter, a bounded number of times.
+//! Retries with exponential backoff and full jitter, a bounded number of times.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,13 +6,13 @@ use dabba_store::{Backoff, StoreError};
 
 use crate::{
     PostgresMetrics, PostgresOptions,
-    failure::{Collision, Failure},
+    failure::{Conflict, Failure},
 };
 
-/// Where the random part of a pause comes from: 64 random bits for each call.
+/// Source of randomness for pauses: returns 64 random bits for each call.
 pub type Randomness = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// What is needed to try again.
+/// Retry policy of a store.
 pub(crate) struct Retry {
     max_attempts: u32,
     backoff: Backoff,
@@ -20,7 +20,7 @@ pub(crate) struct Retry {
     metrics: PostgresMetrics,
 }
 
-/// The attempts at one transaction.
+/// The attempts of one transaction.
 pub(crate) struct Attempts<'a> {
     retry: &'a Retry,
     made: u32,
@@ -36,52 +36,51 @@ impl Retry {
         }
     }
 
-    /// Counts the first attempt at something.
+    /// Counts the first attempt of a transaction.
     pub(crate) fn begin(&self) -> Attempts<'_> {
         self.metrics.attempts.inc();
         Attempts { retry: self, made: 1 }
     }
 
-    /// Counts a collision.
-    pub(crate) fn count(&self, collision: Collision) {
-        match collision {
-            Collision::Serialization => self.metrics.serialization_failures.inc(),
-            Collision::Deadlock => self.metrics.deadlocks.inc(),
+    /// Counts a conflict.
+    pub(crate) fn count(&self, conflict: Conflict) {
+        match conflict {
+            Conflict::Serialization => self.metrics.serialization_failures.inc(),
+            Conflict::Deadlock => self.metrics.deadlocks.inc(),
         };
     }
 
-    /// A pause before the attempt after so many: anything from nothing to the limit, so that those who
-    /// collided once do not meet again.
+    /// Returns the pause after this number of attempts: random between zero and the bound, so that transactions that
+    /// conflicted once do not meet again.
     pub(crate) fn pause(&self, attempts: u32) -> Duration {
         self.backoff.pause(attempts, (self.randomness)())
     }
 }
 
 impl Attempts<'_> {
-    /// Whether this is the first attempt.
+    /// Returns whether this is the first attempt.
     pub(crate) const fn is_first(&self) -> bool {
         self.made == 1
     }
 
-    /// After an attempt that failed: waits and counts the next one, or answers the error that is
-    /// final.
+    /// After a failed attempt: waits and counts the next attempt, or returns the final error.
     pub(crate) async fn after_failure(&mut self, failure: Failure) -> Result<(), StoreError> {
         match failure {
-            Failure::Collision(collision) => self.retry.count(collision),
+            Failure::Conflict(conflict) => self.retry.count(conflict),
             failure => return Err(failure.into_store_error()),
         }
         self.next(self.retry.pause(self.made)).await
     }
 
-    /// After an attempt that was made on a wrong assumption. The first time there is nothing to wait
-    /// for: the truth is read, and the next attempt is made on it.
+    /// After an attempt with a wrong assumption. The first time there is no pause: the next attempt reads the actual
+    /// state first.
     pub(crate) async fn after_refutation(&mut self) -> Result<(), StoreError> {
         self.retry.metrics.refutations.inc();
         let pause = if self.is_first() { Duration::ZERO } else { self.retry.pause(self.made) };
         self.next(pause).await
     }
 
-    /// After an attempt that was lost at COMMIT, and is known to have written nothing.
+    /// After an attempt that was lost at COMMIT and is known to have written nothing.
     pub(crate) async fn after_loss(&mut self) -> Result<(), StoreError> {
         self.next(self.retry.pause(self.made)).await
     }
@@ -108,7 +107,7 @@ mod tests {
         Retry::new(&PostgresOptions::default(), Arc::new(move || random), PostgresMetrics::default())
     }
 
-    /// The limit of a pause doubles up to the longest; the pause is anything up to the limit.
+    /// The bound of a pause doubles up to the maximum; the pause is random up to the bound.
     #[test]
     fn pauses_are_drawn_below_a_limit_that_doubles() {
         let ms = Duration::from_millis;
@@ -122,15 +121,15 @@ mod tests {
         }
     }
 
-    /// Attempts are bounded, and a contended store says so.
+    /// The number of attempts is limited, and the error after the last one is contention.
     #[tokio::test(start_paused = true)]
-    async fn the_last_attempt_is_the_last() {
+    async fn attempts_are_limited() {
         let retry = retry(7);
         let mut attempts = retry.begin();
         for _ in 1..PostgresOptions::DEFAULT_MAX_ATTEMPTS {
-            attempts.after_failure(Failure::Collision(Collision::Serialization)).await.unwrap();
+            attempts.after_failure(Failure::Conflict(Conflict::Serialization)).await.unwrap();
         }
-        let last = attempts.after_failure(Failure::Collision(Collision::Deadlock)).await;
+        let last = attempts.after_failure(Failure::Conflict(Conflict::Deadlock)).await;
         assert!(matches!(last, Err(StoreError::Contention(_))), "{last:?}");
         assert_eq!(retry.metrics.attempts.get(), u64::from(PostgresOptions::DEFAULT_MAX_ATTEMPTS));
         assert_eq!(retry.metrics.give_ups.get(), 1);

@@ -1,11 +1,11 @@
-//! The rights that a server needs on the tables of its database.
+//! Privileges that a server needs on the tables of its database.
 
 use dabba_store::StoreError;
 use tokio_postgres::Client;
 
 use crate::failure::Failure;
 
-/// Every privilege that a server needs, on its table.
+/// Every required privilege, with its table.
 pub const NEEDED_RIGHTS: &[(&str, &str)] = &[
     ("refinery_schema_history", "SELECT"),
     ("schema_versions", "SELECT"),
@@ -52,17 +52,17 @@ pub const NEEDED_RIGHTS: &[(&str, &str)] = &[
     ("tasks", "DELETE"),
 ];
 
-/// The privilege that reading needs.
+/// Privilege for reading.
 const SELECT: &str = "SELECT";
 
-/// The privileges that the user of the session does not have. A table that an earlier schema lacks is left out.
+/// Lists the missing privileges of the session's user. Skips tables that do not exist in an older schema.
 const FIND_MISSING: &str = "\
     SELECT string_agg(privilege || ' on ' || name, ', ' ORDER BY place) \
     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS needed (name, privilege, place) \
     WHERE NOT has_table_privilege(to_regclass(name), privilege)";
 
-/// Refuses a database on whose tables the user lacks rights: a server would fail at the first request that needs one, and
-/// would look ready until then.
+/// Refuses a database in which the user lacks privileges. Without this check, a server would look ready and fail at
+/// the first request that needs the privilege.
 pub(crate) async fn check(client: &Client, reads_only: bool) -> Result<(), Failure> {
     let needed = NEEDED_RIGHTS.iter().filter(|(_, privilege)| !reads_only || *privilege == SELECT);
     let (names, privileges): (Vec<&str>, Vec<&str>) = needed.copied().unzip();
@@ -70,7 +70,7 @@ pub(crate) async fn check(client: &Client, reads_only: bool) -> Result<(), Failu
     let missing: Option<String> = row.try_get(0)?;
     missing.map_or(Ok(()), |missing| {
         Err(Failure::Store(StoreError::Unfit(format!(
-            "the user of the database's URL lacks rights: GRANT {missing}, or use the user who owns the tables"
+            "the user of the database's URL lacks privileges: GRANT {missing}, or connect as the owner of the tables"
         ))))
     })
 }

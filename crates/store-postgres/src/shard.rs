@@ -1,20 +1,18 @@
-//! Which part of all orders a database holds, and what keeps everybody else's writes out of the rest.
+//! The bucket range that a database holds, and the fence that keeps writes for other buckets out.
 //!
-//! The database says it in the one row of its table `shard`; the servers' map says it too, and a server
-//! whose map disagrees does not start. That alone is not enough, since a part can be given to another
-//! database while servers run that do not know of it ([`crate::admin`]). So:
+//! The single row of the table `shard` stores the range. The servers' shard map states the range too, and a server
+//! whose map differs does not start. This check alone is not enough, because a range can be moved to another database
+//! while servers run that do not know of the move ([`crate::admin`]). So:
 //!
-//! - *Writes are fenced.* A transaction that writes takes a lock on the table before its snapshot is
-//!   made ([`crate::pool::BEGIN_SERIALIZABLE`]), and reads the row. To change the row takes a lock that
-//!   excludes those. Hence every write either commits before the change, and goes along with what is
-//!   given away, or sees the change, and is refused. Without the lock a transaction whose snapshot is
-//!   older than the change could still commit after it: SERIALIZABLE only promises that it could have
-//!   been before.
-//! - *Reads follow within [`crate::monitor::INTERVAL`].* What is held is remembered, and looked up anew
-//!   in that interval and whenever a commit meets a change. What has been given away is then refused as
-//!   unavailable instead of being shown as it was, and lists say that they are incomplete.
-//! - *Lists, the feed and the handing out of tasks pass over what is not held*, which is still there
-//!   until it is purged.
+//! - *Writes are fenced.* A transaction that writes locks the table before its snapshot is taken
+//!   ([`crate::pool::BEGIN_SERIALIZABLE`]), and reads the row. A change of the row takes a lock that excludes those
+//!   transactions. So every write either commits before the change, and moves with its range, or sees the change and
+//!   is refused. Without the lock, a transaction with an older snapshot than the change could still commit after the
+//!   change, because SERIALIZABLE only guarantees that some serial order exists.
+//! - *Reads follow within [`crate::monitor::INTERVAL`].* The store caches the range. It refreshes the cache in that
+//!   interval, and whenever a batch is planned with a view. After that, reads of a moved bucket are refused as
+//!   unavailable instead of returning stale data, and lists are marked as incomplete.
+//! - *Lists, the feed and task claims skip rows outside the range.* Those rows still exist until they are purged.
 
 use std::{
     fmt,
@@ -27,40 +25,40 @@ use tokio_postgres::{Client, Row};
 
 use crate::{codec::read, failure::Failure, pool::Connection};
 
-/// The whole row.
+/// Reads the whole row.
 pub(crate) const FIND_OWNERSHIP: &str =
     "SELECT name, first_bucket, last_bucket, is_directory FROM shard WHERE is_the_only_row";
 
-/// What every write looks at.
+/// Reads the range, which every write checks.
 pub(crate) const FIND_BUCKETS: &str = "SELECT first_bucket, last_bucket FROM shard WHERE is_the_only_row";
 
-/// Writes the row where there is none, unless there are restaurants that would not belong.
+/// Inserts the row if there is none, unless the database has restaurants outside the range.
 const CLAIM: &str = "\
     INSERT INTO shard (name, first_bucket, last_bucket, is_directory) \
     SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT FROM restaurants WHERE bucket_of(id) NOT BETWEEN $2 AND $3) \
     ON CONFLICT (is_the_only_row) DO NOTHING";
 
-/// Every read of this part, for the test that looks at their plans.
+/// Every read of this module, for the test of query plans.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[(&str, &str)] =
     &[("find_ownership", FIND_OWNERSHIP), ("find_buckets", FIND_BUCKETS)];
 
-/// What a database is in a shard map. The database and the map have to say the same.
+/// Role of a database in a shard map. The database and the map must agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ownership {
-    /// The shard's name.
+    /// Name of the shard.
     pub name: String,
-    /// The buckets that it holds.
+    /// Buckets that the database holds.
     pub buckets: BucketRange,
-    /// Whether it keeps accounts and memberships.
+    /// Whether the database stores accounts and memberships.
     pub is_directory: bool,
 }
 
 impl Ownership {
-    /// The name of a database that is the only one.
+    /// Name of the only database of an installation.
     pub const SOLE_NAME: &str = "main";
 
-    /// Of a database that is the only one: it holds everything.
+    /// Returns the ownership of the only database: it holds everything.
     pub fn sole() -> Self {
         Self { name: Self::SOLE_NAME.to_owned(), buckets: BucketRange::WHOLE, is_directory: true }
     }
@@ -73,17 +71,17 @@ impl fmt::Display for Ownership {
     }
 }
 
-/// What the database says of itself; `None` when it belongs to no map yet.
+/// Returns the ownership that the database states; `None` if it belongs to no shard map yet.
 pub(crate) async fn find_ownership(client: &Client) -> Result<Option<Ownership>, Failure> {
     client.query_opt(FIND_OWNERSHIP, &[]).await?.as_ref().map(ownership_of).transpose()
 }
 
-/// The ownership in a row of [`FIND_OWNERSHIP`].
+/// Decodes the ownership in a row of [`FIND_OWNERSHIP`].
 pub(crate) fn ownership_of(row: &Row) -> Result<Ownership, Failure> {
     Ok(Ownership { name: read(row, 0)?, buckets: buckets_of(row, 1)?, is_directory: read(row, 3)? })
 }
 
-/// A range of buckets in two columns of a row.
+/// Decodes a range of buckets from two columns of a row.
 fn buckets_of(row: &Row, column: usize) -> Result<BucketRange, Failure> {
     let bucket = |column| -> Result<Option<Bucket>, Failure> {
         Ok(u16::try_from(read::<i32>(row, column)?).ok().and_then(Bucket::new))
@@ -91,10 +89,10 @@ fn buckets_of(row: &Row, column: usize) -> Result<BucketRange, Failure> {
     let range = bucket(column)?.zip(bucket(column + 1)?);
     range
         .and_then(|(first, last)| BucketRange::new(first, last))
-        .ok_or_else(|| Failure::corrupt("the range of the shard is none"))
+        .ok_or_else(|| Failure::corrupt("the bucket range of the shard is invalid"))
 }
 
-/// The buckets in the answer to [`FIND_BUCKETS`].
+/// Returns the buckets in the result of [`FIND_BUCKETS`].
 pub(crate) fn only_buckets(rows: &[Row]) -> Result<BucketRange, Failure> {
     rows.first().map_or_else(|| Err(belongs_to_no_map()), |row| buckets_of(row, 0))
 }
@@ -105,10 +103,10 @@ fn belongs_to_no_map() -> Failure {
     ))
 }
 
-/// Takes a database into a map, if it is in none, and makes sure that it is what the map says. Answers
-/// whether it was taken just now.
+/// Records the ownership in a database that belongs to no shard map yet, and checks that the database agrees with the
+/// map. Returns whether the ownership was recorded just now.
 pub(crate) async fn claim(client: &Client, expected: &Ownership) -> Result<bool, Failure> {
-    // A database that is in a map is only read, so that a user who may not write this table can serve it.
+    // A database that belongs to a map is only read, so that the user needs no right to write this table.
     if find_ownership(client).await?.is_some() {
         return check(client, expected).await.map(|()| false);
     }
@@ -117,14 +115,14 @@ pub(crate) async fn claim(client: &Client, expected: &Ownership) -> Result<bool,
     let claimed = client.execute(CLAIM, &[name, &first, &last, is_directory]).await?;
     if claimed == 0 && find_ownership(client).await?.is_none() {
         return Err(Failure::Store(StoreError::Unfit(format!(
-            "the database holds restaurants of other buckets than {buckets}"
+            "the database contains restaurants outside the buckets {buckets}"
         ))));
     }
     check(client, expected).await?;
     Ok(claimed == 1)
 }
 
-/// Makes sure that a database is what the map says.
+/// Checks that a database agrees with the map.
 pub(crate) async fn check(client: &Client, expected: &Ownership) -> Result<(), Failure> {
     match find_ownership(client).await? {
         None => Err(belongs_to_no_map()),
@@ -135,7 +133,7 @@ pub(crate) async fn check(client: &Client, expected: &Ownership) -> Result<(), F
     }
 }
 
-/// Refuses a write for a bucket that the database does not hold, within a transaction that
+/// Refuses a write for a bucket that the database does not hold. Runs within a transaction that
 /// [`crate::pool::BEGIN_SERIALIZABLE`] began.
 pub(crate) async fn require(connection: &Connection, bucket: Bucket) -> Result<(), Failure> {
     let held = only_buckets(&connection.query(FIND_BUCKETS, &[]).await?)?;
@@ -145,19 +143,20 @@ pub(crate) async fn require(connection: &Connection, bucket: Bucket) -> Result<(
 fn moved(bucket: Bucket) -> StoreError {
     let number = bucket.number();
     StoreError::Unavailable(format!(
-        "bucket {number} has been given to another shard: restart with the new map"
+        "bucket {number} was moved to another shard: restart with the new shard map"
     ))
 }
 
-/// The first and the last bucket of a range, for a statement.
+/// Returns the first and the last bucket of a range, as parameters of a statement.
 pub(crate) fn numbers(buckets: BucketRange) -> (i32, i32) {
     (buckets.first().number().into(), buckets.last().number().into())
 }
 
-/// What is known of the buckets that the database holds, for what reads.
+/// The cached bucket range of the database, for reads.
 pub(crate) struct Held {
     expected: Ownership,
-    /// The first bucket in the upper half, the last one in the lower: a range is read and written whole.
+    /// The first bucket in the upper 16 bits, the last one in the lower, so that a range is read and written
+    /// atomically.
     now: AtomicU32,
 }
 
@@ -166,37 +165,37 @@ impl Held {
         Self { now: AtomicU32::new(packed(expected.buckets)), expected }
     }
 
-    /// What the map says of the database.
+    /// Returns the ownership that the map states.
     pub(crate) const fn expected(&self) -> &Ownership {
         &self.expected
     }
 
-    /// The buckets that the database holds, as far as is known.
+    /// Returns the buckets that the database holds, as last read.
     pub(crate) fn buckets(&self) -> BucketRange {
         let packed = self.now.load(Ordering::Relaxed);
         let bucket = |number: u32| u16::try_from(number & 0xffff).ok().and_then(Bucket::new);
         let range = bucket(packed >> 16).zip(bucket(packed));
-        // Only ranges are ever packed.
+        // Only valid ranges are packed.
         range.and_then(|(first, last)| BucketRange::new(first, last)).unwrap_or(self.expected.buckets)
     }
 
-    /// Whether it holds all that the map says.
+    /// Returns whether the database holds exactly the buckets that the map states.
     pub(crate) fn is_as_expected(&self) -> bool {
         self.buckets() == self.expected.buckets
     }
 
-    /// Remembers what the database says.
-    pub(crate) fn learn(&self, buckets: BucketRange) {
+    /// Updates the cached range.
+    pub(crate) fn update(&self, buckets: BucketRange) {
         if self.now.swap(packed(buckets), Ordering::Relaxed) != packed(buckets) {
             tracing::warn!(
                 by_the_map = %self.expected.buckets,
                 by_the_database = %buckets,
-                "the buckets of a shard have changed; what it does not hold any more is refused"
+                "the bucket range of the shard has changed; requests for buckets that it does not hold are refused"
             );
         }
     }
 
-    /// Refuses to read what is not held.
+    /// Refuses a read of a bucket that the database does not hold.
     pub(crate) fn check(&self, bucket: Bucket) -> Result<(), StoreError> {
         if self.buckets().contains(bucket) { Ok(()) } else { Err(moved(bucket)) }
     }
@@ -213,13 +212,13 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// What was learnt is what is known, for every range.
+        /// The cached range equals the last update, for every range.
         #[test]
-        fn a_range_is_remembered(first in 0_u16..4_096, length in 0_u16..4_096) {
+        fn the_cached_range_equals_the_update(first in 0_u16..4_096, length in 0_u16..4_096) {
             let last = first.saturating_add(length).min(4_095);
             let range = BucketRange::new(Bucket::new(first).unwrap(), Bucket::new(last).unwrap()).unwrap();
             let held = Held::new(Ownership::sole());
-            held.learn(range);
+            held.update(range);
             prop_assert_eq!(held.buckets(), range);
             prop_assert_eq!(held.is_as_expected(), range == BucketRange::WHOLE);
             for number in [first, last, first.wrapping_sub(1), last + 1] {

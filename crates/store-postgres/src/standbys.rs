@@ -1,6 +1,7 @@
 //! The standbys of a database, as the primary reports them.
 //!
-//! A user without the role `pg_monitor` (or `pg_read_all_stats`) sees that there are standbys, and nothing else of them.
+//! A user without the role `pg_monitor` (or `pg_read_all_stats`) sees only the number of standbys, and nothing else
+//! about them.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use dabba_store::{Standby, StandbyMode};
 
 use crate::{codec::read, failure::Failure, pool::Connection};
 
-/// Standbys that stream or catch up. A base backup is no standby. A hidden row has no state.
+/// Finds standbys that stream or catch up, but no base backups. The row of a hidden standby has no state.
 const FIND: &str = "\
     SELECT coalesce(application_name, ''), coalesce(host(client_addr), ''), sync_state, \
         pg_wal_lsn_diff( \
@@ -23,7 +24,7 @@ pub(crate) async fn find(connection: &Connection) -> Result<Vec<Standby>, Failur
         .map(|row| {
             let lag_bytes = read::<Option<i64>>(row, 3)?.map(|bytes| u64::try_from(bytes).unwrap_or(0));
             let lag_us = read::<Option<i64>>(row, 4)?.map(|lag| u64::try_from(lag).unwrap_or(0));
-            // PostgreSQL reports no time for a standby that has replayed everything and hears of nothing new.
+            // PostgreSQL reports no lag for a standby that has replayed everything and receives nothing new.
             let is_idle = lag_bytes == Some(0);
             Ok(Standby {
                 name: read(row, 0)?,
@@ -36,7 +37,8 @@ pub(crate) async fn find(connection: &Connection) -> Result<Vec<Standby>, Failur
         .collect()
 }
 
-/// No commit waits for a potential standby while the present synchronous ones are there.
+/// A potential standby counts as asynchronous: no commit waits for it while the current synchronous standbys are
+/// available.
 fn mode(sync_state: Option<&str>) -> StandbyMode {
     match sync_state {
         Some("sync" | "quorum") => StandbyMode::Synchronous,

@@ -1,8 +1,8 @@
-//! Changes of stock by hand. What orders take and return is part of their commit.
+//! Manual changes of stock. The stock that orders take and return is part of their commits.
 //!
-//! Changes by hand of one restaurant wait for each other at the restaurant's row. The stock's row is locked
-//! against orders that take from it; one that took meanwhile makes the transaction collide, and it is tried
-//! again upon what is left.
+//! Manual changes of one restaurant wait for each other at the restaurant's row. The stock's row is locked against
+//! orders that take from it. If an order has taken stock in the meantime, the transaction conflicts and is retried
+//! with the remaining stock.
 
 use dabba_domain::{RestaurantId, restaurant::Revision, text::Slug};
 use dabba_store::{Resource, StockEdit, StockLevel, StockOperation, StockUpdate};
@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::{claims, codec::read_number, failure::Failure, hints::catalogue_channel, pool::Connection};
 
-/// Locks the restaurant against others who change its menu or its stock by hand. Orders are not held up: they
-/// only read the row.
+/// Locks the restaurant against other manual changes of its menu or stock. Orders do not wait: they only read the
+/// row.
 const LOCK_COUNTERS: &str =
     "SELECT menu_revision, stock_revision_floor FROM restaurants WHERE id = $1 FOR UPDATE";
 
@@ -26,14 +26,14 @@ const UPDATE_LEVEL: &str =
 
 const DELETE_LEVEL: &str = "DELETE FROM stock WHERE restaurant_id = $1 AND item = $2";
 
-/// Others are told of it when it is committed, and only then.
+/// Notifies other servers when the transaction commits.
 const UPDATE_COUNTERS: &str = concat!(
     "UPDATE restaurants SET menu_revision = $2, stock_revision_floor = $3 WHERE id = $1 RETURNING pg_notify('",
     catalogue_channel!(),
     "', id::text)"
 );
 
-/// Every statement of this part that looks for rows, for the test that looks at their plans.
+/// Every statement of this module that looks for rows, for the test of query plans.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("lock_counters", LOCK_COUNTERS),
@@ -44,15 +44,15 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("insert_claim", claims::INSERT_CLAIM),
 ];
 
-/// What a restaurant's row counts.
+/// Revision counters in a restaurant's row.
 #[derive(Clone, Copy)]
 struct Counters {
     menu_revision: Revision,
-    /// The highest revision of stock that is no longer kept.
+    /// Highest revision of any stock that is not limited any more.
     floor: Revision,
 }
 
-/// Changes the stock of an item, in a transaction.
+/// Changes the stock of an item, inside a transaction.
 pub(crate) async fn change(
     connection: &Connection,
     id: RestaurantId,
@@ -92,8 +92,8 @@ pub(crate) async fn change(
     Ok(StockUpdate::Done { level, menu_revision })
 }
 
-/// Writes the stock of an item that is at a revision, or not limited. Returns the stock's revision after it, and
-/// the menu's.
+/// Writes the stock of an item whose current revision is `current`, or `None` if it is not limited. Returns the new
+/// revisions of the stock and of the menu.
 async fn write(
     connection: &Connection,
     (id, item): (Uuid, &str),

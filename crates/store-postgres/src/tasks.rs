@@ -1,4 +1,4 @@
-//! Tasks: handing them out and taking them back. Each call of a worker is one statement.
+//! Tasks: claiming and returning them. Each claim, postponement and failure is one statement.
 
 use async_trait::async_trait;
 use dabba_domain::{
@@ -24,12 +24,12 @@ use crate::{
     shard,
 };
 
-/// Several workers may ask at once: each passes over what another is taking just now. At READ
-/// COMMITTED, since at a higher level the slower one would fail instead. Tasks of orders that have been
-/// given to another database are worked there, and kinds that only newer servers know by these.
+/// Claims due tasks. Several workers may run this at the same time: each skips the rows that another worker has
+/// locked. READ COMMITTED is required, because at a higher level the slower worker would fail. Tasks of orders that
+/// were moved to another database are worked there. Kinds that only newer servers know are worked by those servers.
 ///
-/// A lease is compared with the clock that it was written by: this database's, unless a time is given (`$5`). A lease
-/// beyond the last time that can be kept ends then.
+/// A lease is compared with the clock that wrote it: this database's clock, unless a time is given (`$5`). A lease
+/// beyond the last storable time ends at that time.
 const CLAIM_DUE: &str = "\
     WITH moment AS MATERIALIZED ( \
         SELECT coalesce($5::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000) AS ns), \
@@ -46,12 +46,12 @@ const CLAIM_DUE: &str = "\
     RETURNING tasks.id, order_id, kind, payload::text, run_at_ns, attempts, \
         jsonb_array_length(failures)::bigint, last_error";
 
-/// Nothing went wrong, so nothing is said of that.
+/// Returns a task without a failure, so the failure history stays unchanged.
 const POSTPONE: &str = "\
     UPDATE tasks SET run_at_ns = $3, leased_until_ns = NULL \
     WHERE id = $1 AND attempts = $2 AND leased_until_ns IS NOT NULL";
 
-/// Parks it as well, when a time is given for that; keeps its due time, when none is given.
+/// Records a failure. If a time to park is given, also parks the task; if no due time is given, keeps the due time.
 const FAIL: &str = "\
     UPDATE tasks SET run_at_ns = coalesce($3, run_at_ns), parked_at_ns = $4, last_error = $5, \
         failures = CASE WHEN jsonb_array_length(failures) >= $7 THEN failures - 0 ELSE failures END \
@@ -59,8 +59,8 @@ const FAIL: &str = "\
         leased_until_ns = NULL \
     WHERE id = $1 AND attempts = $2 AND leased_until_ns IS NOT NULL";
 
-/// Those of orders that have been given to another database are shown there, and kinds that only newer servers know by
-/// these.
+/// Lists parked tasks. Tasks of orders that were moved to another database are listed there. Kinds that only newer
+/// servers know are listed by those servers.
 const PARKED: &str = "\
     SELECT id, order_id, kind, payload::text, run_at_ns, attempts, parked_at_ns, failures::text FROM tasks \
     WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > $1 AND kind = ANY ($3) \
@@ -68,7 +68,7 @@ const PARKED: &str = "\
             AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
     ORDER BY id LIMIT $2";
 
-/// Kinds of newer programs are counted too.
+/// Counts parked tasks by kind, including kinds of newer programs.
 const COUNT_PARKED: &str = "\
     SELECT kind, count(*) FROM tasks \
     WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL \
@@ -76,8 +76,8 @@ const COUNT_PARKED: &str = "\
             AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
     GROUP BY kind";
 
-/// Also a task of a kind that only a newer program knows: nobody works it either. The clock of leases is that of
-/// [`CLAIM_DUE`].
+/// Finds the oldest overdue task, including kinds that only a newer program knows: such a task is overdue too if no
+/// server works it. The clock of leases is that of [`CLAIM_DUE`].
 const OLDEST_OVERDUE: &str = "\
     WITH moment AS MATERIALIZED ( \
         SELECT coalesce($3::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000) AS ns) \
@@ -99,7 +99,7 @@ const RESOLVE: &str = "\
     UPDATE tasks SET resolved_at_ns = $2, resolved_by = $3, resolution = $4 \
     WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
-/// Every statement of this part, for the test that looks at their plans.
+/// Every statement of this module, for the test of query plans.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("claim_due", CLAIM_DUE),
@@ -133,7 +133,7 @@ impl TaskStore for PostgresStore {
                 )
                 .await?;
             let mut claimed = rows.iter().map(claimed_task_of).collect::<Result<Vec<_>, _>>()?;
-            // Updated rows come in no order that is promised.
+            // PostgreSQL does not guarantee the order of updated rows.
             claimed.sort_unstable_by_key(|claimed| (claimed.task.run_at, claimed.task.id));
             Ok(claimed)
         })
@@ -173,7 +173,7 @@ impl TaskStore for PostgresStore {
 
     async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<TaskRetry, StoreError> {
         let run_at_ns = exact_nanoseconds(run_at)?;
-        // Whoever asked for it is told that it is so: it has to be the database that holds the task.
+        // The caller gets an acknowledgement, so the database must hold the task.
         self.in_transaction(|connection| async move {
             shard::require(&connection, id.bucket()).await?;
             let rows = connection.query(KIND_OF_PARKED, &[&id.uuid()]).await?;
@@ -209,7 +209,7 @@ impl TaskStore for PostgresStore {
 }
 
 impl PostgresStore {
-    /// The time by which leases are compared, unless the database's clock says it.
+    /// Returns the time with which leases are compared; `None` for the database's clock.
     fn lease_time(&self, now_ns: i64) -> Option<i64> {
         match self.lease_clock {
             LeaseClock::Database => None,
@@ -239,7 +239,7 @@ impl PostgresStore {
         Ok(Measurement { parked, overdue, standbys: None })
     }
 
-    /// Gives a leased task back with what went wrong: to be done then, or parked.
+    /// Returns a leased task with its failure: with a new due time, or parked.
     async fn fail(
         &self,
         lease: TaskLease,
@@ -250,22 +250,29 @@ impl PostgresStore {
         let failure = TaskFailure { at: failure.at, error: storable_text(&failure.error) };
         let entry = encode_task_failure(lease.token, &failure)?;
         self.read(async |connection| {
-            let (token, most) =
+            let (token, max_failures) =
                 (i64::from(lease.token), i32::try_from(MAX_TASK_FAILURES).unwrap_or(i32::MAX));
-            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-                [&lease.task_id.uuid(), &token, &run_at_ns, &parked_at_ns, &failure.error, &entry, &most];
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] = [
+                &lease.task_id.uuid(),
+                &token,
+                &run_at_ns,
+                &parked_at_ns,
+                &failure.error,
+                &entry,
+                &max_failures,
+            ];
             Ok(connection.write(FAIL, &parameters).await? == 1)
         })
         .await
     }
 }
 
-/// The names of the kinds of tasks that this program knows.
+/// Returns the names of the kinds of tasks that this program knows.
 pub(crate) fn known_kinds() -> Vec<&'static str> {
     TaskKind::ALL.iter().map(|kind| kind.as_str()).collect()
 }
 
-/// The task in the first columns.
+/// Decodes the task in the first columns.
 pub(crate) fn task_of(row: &Row) -> Result<NewTask, Failure> {
     Ok(NewTask {
         id: read_id(row, 0)?,

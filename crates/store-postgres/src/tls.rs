@@ -1,15 +1,16 @@
-//! Where the database is and how the way there is protected, both from its URL.
+//! The database's address and the protection of the connection, both from the URL.
 //!
-//! | `sslmode` | the connection is |
+//! | `sslmode` | connection |
 //! |---|---|
-//! | `disable` | plain |
-//! | `prefer`, or absent | encrypted when the server offers it |
-//! | `require` | encrypted; whoever answers counts as the server, as in PostgreSQL's own programs |
-//! | `verify-full` | encrypted, with the server's certificate and name checked |
+//! | `disable` | unencrypted |
+//! | `prefer`, or absent | encrypted if the server supports it |
+//! | `require` | encrypted; any server certificate is accepted, as in PostgreSQL's own programs |
+//! | `verify-full` | encrypted; the server's certificate and name are verified |
 //!
-//! Of several hosts (`postgresql://user@one:5432,two:5432/dabba`) the one is meant that can be written to.
+//! With several hosts (`postgresql://user@one:5432,two:5432/dabba`), the store connects to the host that accepts
+//! writes.
 //!
-//! `sslrootcert` names a PEM file with the authorities that count; without it they are the machine's.
+//! `sslrootcert` names a PEM file with the trusted authorities; default: the machine's authorities.
 
 use std::{borrow::Cow, path::Path, sync::Arc};
 
@@ -29,7 +30,7 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// A database's address, understood.
+/// The address of a database, parsed.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) config: Config,
@@ -37,21 +38,22 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Reads a `postgresql://` URL.
+    /// Parses a `postgresql://` URL.
     pub(crate) fn parse(url: &str) -> Result<Self, StoreError> {
         Self::read(url).map_err(|why| StoreError::Unfit(format!("the database's URL is wrong: {why}")))
     }
 
-    /// The same. The error says what is wrong, in words that follow the name of the URL, without the URL.
+    /// Parses a URL as [`Self::parse`] does. The error is a clause that follows the name of the URL; it never
+    /// contains the URL.
     pub(crate) fn read(url: &str) -> Result<Self, String> {
-        let (plain_url, verifies, root_file) = take_verification(url);
-        // The error's text would repeat parts of the URL, and so perhaps the password.
+        let (plain_url, verifies, root_file) = split_verification(url);
+        // The library's error would repeat parts of the URL, and so perhaps the password.
         let mut config: Config = plain_url.parse().map_err(|_| problem_of(&plain_url))?;
         if verifies {
             config.ssl_mode(SslMode::Require);
         }
         if config.get_hosts().len().max(config.get_hostaddrs().len()) > 1 {
-            // A store writes. Any other of the hosts is of no use to it.
+            // A store writes, so only the host that accepts writes is useful.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         let tls = MakeRustlsConnect::new(client_config(verifies, root_file.as_deref().map(Path::new))?);
@@ -59,7 +61,7 @@ impl Target {
     }
 }
 
-/// What the parameters of a URL may be. Those that the client library knows, and `sslrootcert`.
+/// Allowed parameters of a URL: those of the client library, and `sslrootcert`.
 const PARAMETERS: [&str; 20] = [
     "application_name",
     "channel_binding",
@@ -83,9 +85,9 @@ const PARAMETERS: [&str; 20] = [
     "user",
 ];
 
-/// What is wrong with a URL that the client library refuses, without any part of it that may belong to the password.
+/// Describes why the client library refuses a URL, without any part that may belong to the password.
 fn problem_of(url: &str) -> String {
-    // Without the sign itself: what is shown is cut at the last one.
+    // Without the at sign itself: the log cuts displayed texts at the last at sign.
     let form = "it must have the form postgresql://HOST:PORT/DATABASE?PARAMETER=VALUE, with USER:PASSWORD and an at sign before \
                 HOST; write special characters of the password as %XX (RFC 3986)";
     let Some((_, query)) = url.split_once('?').filter(|(_, query)| !query.contains('@')) else {
@@ -94,11 +96,11 @@ fn problem_of(url: &str) -> String {
     for parameter in query.split('&') {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         if !PARAMETERS.contains(&name) {
-            // A name is shown if it looks like one.
+            // Show the name only if it looks like a parameter name.
             let is_name =
                 name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
             let shown = if is_name && parameter.contains('=') { format!(" {name}") } else { String::new() };
-            return format!("the parameter{shown} is not known; known are {}", PARAMETERS.join(", "));
+            return format!("the parameter{shown} is not known; known are: {}", PARAMETERS.join(", "));
         }
         if name != "sslrootcert" && format!("postgresql://host?{name}={value}").parse::<Config>().is_err() {
             return match (name, value) {
@@ -116,9 +118,9 @@ fn problem_of(url: &str) -> String {
     form.to_owned()
 }
 
-/// Takes out of the URL what the client library does not know: `sslmode=verify-full` and
-/// `sslrootcert`.
-fn take_verification(url: &str) -> (Cow<'_, str>, bool, Option<String>) {
+/// Removes the parameters that the client library does not know: `sslmode=verify-full` and `sslrootcert`. Returns the
+/// remaining URL, whether to verify the server, and the root certificates' file.
+fn split_verification(url: &str) -> (Cow<'_, str>, bool, Option<String>) {
     let Some((address, query)) = url.split_once('?') else { return (Cow::Borrowed(url), false, None) };
     let (mut verifies, mut root_file, mut kept) = (false, None, Vec::new());
     for parameter in query.split('&') {
@@ -172,11 +174,9 @@ fn root_certificates(root_file: Option<&Path>) -> Result<RootCertStore, String> 
              server's",
             file.display()
         )),
-        None => {
-            Err("this machine has no certificates of authorities to verify the server with: install them \
+        None => Err("this machine has no root certificates to verify the server: install them \
                      (ca-certificates), or name a PEM file with sslrootcert"
-                .to_owned())
-        }
+            .to_owned()),
     }
 }
 
@@ -184,7 +184,7 @@ fn certificates_in(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> 
     let unreadable = |why: &dyn std::fmt::Display| {
         format!("the file {} of sslrootcert cannot be read: {why}", file.display())
     };
-    // The file is read for each connection pool, so it has to be one that can be read again.
+    // The file is read for each connection pool, so it must be possible to read it several times.
     match std::fs::metadata(file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(unreadable(&"it does not exist"));
@@ -200,7 +200,7 @@ fn certificates_in(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> 
     }
 }
 
-/// Takes every certificate, but still asks for proof that the server has its key.
+/// Accepts every certificate, but still requires proof that the server has the certificate's key.
 #[derive(Debug)]
 struct AnyServer {
     provider: Arc<CryptoProvider>,
@@ -248,48 +248,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verification_is_taken_out_of_the_url() {
+    fn verification_parameters_are_removed_from_the_url() {
         let url = "postgresql://u@h/d?sslmode=verify-full&sslrootcert=%2Fca%20s.pem&connect_timeout=3";
-        let (url, verifies, file) = take_verification(url);
+        let (url, verifies, file) = split_verification(url);
         assert_eq!(
             (&*url, verifies, file.as_deref()),
             ("postgresql://u@h/d?connect_timeout=3", true, Some("/ca s.pem"))
         );
-        assert_eq!(take_verification("postgresql://u@h/d"), ("postgresql://u@h/d".into(), false, None));
+        assert_eq!(split_verification("postgresql://u@h/d"), ("postgresql://u@h/d".into(), false, None));
     }
 
-    /// Of several hosts the primary is meant, also where the URL forgets to say so.
+    /// With several hosts, the connection goes to the primary, even if the URL does not ask for it.
     #[test]
-    fn of_several_hosts_the_primary_is_meant() {
-        let wanted = |url| Target::parse(url).unwrap().config.get_target_session_attrs();
-        assert_eq!(wanted("postgresql://u@one,two:5433/d"), TargetSessionAttrs::ReadWrite);
+    fn several_hosts_require_the_primary() {
+        let session_attrs = |url| Target::parse(url).unwrap().config.get_target_session_attrs();
+        assert_eq!(session_attrs("postgresql://u@one,two:5433/d"), TargetSessionAttrs::ReadWrite);
         assert_eq!(
-            wanted("postgresql://u@one,two/d?target_session_attrs=read-write&sslmode=verify-full"),
+            session_attrs("postgresql://u@one,two/d?target_session_attrs=read-write&sslmode=verify-full"),
             TargetSessionAttrs::ReadWrite
         );
-        assert_eq!(wanted("postgresql://u@one/d"), TargetSessionAttrs::Any);
+        assert_eq!(session_attrs("postgresql://u@one/d"), TargetSessionAttrs::Any);
     }
 
-    /// A URL that is refused must not put its password into the log.
+    /// The error for an invalid URL must not contain its password.
     #[test]
-    fn a_refused_url_is_not_repeated() {
+    fn an_error_does_not_contain_the_url() {
         for url in
             ["nonsense", "postgresql://u:secret@h/d?sslmode=verify-ca", "postgresql://u:secret@h/d?x=secret"]
         {
-            let Err(error) = Target::parse(url) else { panic!("{url} was taken") };
+            let Err(error) = Target::parse(url) else { panic!("{url} was accepted") };
             assert!(!error.to_string().contains("secret"), "{error}");
         }
     }
 
-    /// Proves that the message names what is wrong, and what is right.
+    /// The error names the invalid part, and what is allowed.
     #[test]
-    fn a_refused_url_says_what_is_wrong() {
+    fn an_error_names_the_invalid_part() {
         for (url, part) in [
             ("postgresql://h/d?sslmode=verify-ca", "sslmode=verify-ca is not supported: use verify-full"),
             ("postgresql://h/d?sslmode=full", "must be disable, prefer, require or verify-full"),
             (
                 "postgresql://h/d?connect_timeout=3&ssl_mode=require",
-                "parameter ssl_mode is not known; known are",
+                "parameter ssl_mode is not known; known are:",
             ),
             ("postgresql://h/d?passfile=/x", "parameter passfile is not known"),
             ("postgresql://h/d?connect_timeout=soon", "value of the parameter connect_timeout is wrong"),
@@ -303,7 +303,7 @@ mod tests {
             ("postgresql://h/d?sslmode=verify-full&sslrootcert=/dev/null", "is not a regular file"),
             ("postgresql://h/d?sslmode=verify-full&sslrootcert=Cargo.toml", "contains no certificate"),
         ] {
-            let Err(error) = Target::parse(url) else { panic!("{url} was taken") };
+            let Err(error) = Target::parse(url) else { panic!("{url} was accepted") };
             let text = error.to_string();
             assert!(
                 text.contains(part) && !text.contains("secret") && !text.contains("cret=1"),

@@ -1,9 +1,9 @@
-//! Serves a fresh Dabba for tools that try its API out, until its standard input ends.
+//! Serves a fresh Dabba for fuzzers of its API until its standard input closes.
 //!
-//! Prints one line of JSON: where it listens, a token for each role, and the ids of a restaurant, an
-//! item, an account and an order, so that a tool gets behind the first 404.
+//! Prints one line of JSON: the URL, a token for each role, and the ids of a restaurant, an item, an account and
+//! an order. With these ids, a fuzzer reaches code behind the first 404.
 
-#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+#![expect(clippy::print_stdout, reason = "the printed line is the program's output")]
 
 use dabba_testkit::TestServer;
 use serde_json::json;
@@ -26,7 +26,7 @@ async fn main() {
         "order_id": order["id"],
     });
     println!("{description}");
-    // Whoever started this holds the other end; it closes when they end, however they do.
+    // The parent process holds the other end, which closes when the parent ends, for whatever reason.
     let ended = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
     if let Err(error) = ended.await {
         println!("{error}");

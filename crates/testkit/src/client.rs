@@ -1,12 +1,12 @@
-//! Requests to the server under test, and what it answers.
+//! Requests to the server under test, and its responses.
 
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
 
 use crate::{Person, description};
 
-/// A request that is being put together.
-#[must_use = "a request is sent by send()"]
+/// A request under construction.
+#[must_use = "call send() to send the request"]
 pub struct Request(pub(crate) reqwest::RequestBuilder);
 
 impl Request {
@@ -14,32 +14,32 @@ impl Request {
         Self(client.request(method, url))
     }
 
-    /// As this person.
+    /// Adds the bearer token of this account.
     pub fn by(self, person: &Person) -> Self {
         self.token(&person.token)
     }
 
-    /// With this bearer token.
+    /// Adds this bearer token.
     pub fn token(self, token: &str) -> Self {
         Self(self.0.bearer_auth(token))
     }
 
-    /// Under this idempotency key.
+    /// Adds this idempotency key.
     pub fn key(self, key: impl AsRef<str>) -> Self {
         self.header("idempotency-key", key.as_ref())
     }
 
-    /// With a header.
+    /// Adds a header.
     pub fn header(self, name: &str, value: &str) -> Self {
         Self(self.0.header(name, value))
     }
 
-    /// With a JSON body.
+    /// Adds a JSON body.
     pub fn json(self, body: &Value) -> Self {
         Self(self.0.json(body))
     }
 
-    /// With any body, of a type or none.
+    /// Adds any body, with an optional media type.
     pub fn body(self, media_type: Option<&str>, body: impl Into<reqwest::Body>) -> Self {
         let request = self.0.body(body);
         Self(match media_type {
@@ -48,12 +48,12 @@ impl Request {
         })
     }
 
-    /// Sends it, and waits for the whole answer.
+    /// Sends the request and waits for the whole response. Panics if the connection fails.
     pub async fn send(self) -> Answer {
-        self.try_send().await.expect("the server should answer")
+        self.try_send().await.expect("the server should respond")
     }
 
-    /// Sends it; the connection may fail. Panics if the answer is not as the API's description says.
+    /// Sends the request; the connection may fail. Panics if the response does not match the `OpenAPI` description.
     pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
         let (client, request) = self.0.build_split();
         let request = request?;
@@ -64,7 +64,7 @@ impl Request {
         let text = response.text().await?;
         let json = serde_json::from_str(&text).map_or(Value::Null, |json| {
             if let Some(place) = null_in(&json) {
-                panic!("null at {place:?} in the answer; what has no value is absent: {text}");
+                panic!("null at {place:?} in the response; a field without a value must be absent: {text}");
             }
             json
         });
@@ -73,7 +73,7 @@ impl Request {
     }
 }
 
-/// The place of a `null` in a body, if there is one. Nothing that Dabba answers contains `null`.
+/// Returns the JSON Pointer of a `null` in a body, if there is one. Dabba's responses never contain `null`.
 fn null_in(json: &Value) -> Option<String> {
     let below = |name: &dyn std::fmt::Display, member| null_in(member).map(|rest| format!("/{name}{rest}"));
     match json {
@@ -84,40 +84,40 @@ fn null_in(json: &Value) -> Option<String> {
     }
 }
 
-/// What the server answered.
+/// A response of the server.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status.
+    /// HTTP status.
     pub status: u16,
-    /// The headers.
+    /// Headers.
     pub headers: HeaderMap,
-    /// The body.
+    /// Body as text.
     pub text: String,
-    /// The body as JSON; `null` when it is none.
+    /// Body as JSON; `null` if the body is not JSON.
     pub json: Value,
 }
 
 impl Answer {
-    /// A header's value, or an empty text.
+    /// Returns a header's value, or an empty string if the header is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
     }
 
-    /// All values of a header that may be repeated, separated by commas.
+    /// Returns all values of a header that may repeat, separated by commas.
     pub fn header_values(&self, name: &str) -> String {
         let values: Vec<_> =
             self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
         values.join(", ")
     }
 
-    /// Insists on the status, and gives the body.
+    /// Panics unless the response has this status. Returns the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         self.json
     }
 
-    /// Insists on a problem of this status and code, well formed, and gives it.
+    /// Panics unless the response is a well-formed problem with this status and code. Returns the problem.
     #[track_caller]
     pub fn problem(self, status: u16, code: &str) -> Value {
         assert_eq!((self.status, self.json["code"].as_str()), (status, Some(code)), "{}", self.text);
@@ -129,15 +129,15 @@ impl Answer {
         self.json
     }
 
-    /// Insists on an invalid body, and gives the places of what is wrong with it.
+    /// Panics unless the response reports an invalid body. Returns the JSON Pointers of the errors.
     #[track_caller]
     pub fn pointers(self) -> Vec<String> {
         let problem = self.problem(422, "invalid");
-        let errors = problem["errors"].as_array().expect("an invalid body's problem lists errors");
+        let errors = problem["errors"].as_array().expect("the problem of an invalid body should list errors");
         errors.iter().map(|error| error["pointer"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// The text at a JSON Pointer in the body.
+    /// Returns the text at a JSON Pointer in the body.
     #[track_caller]
     pub fn text_at(&self, pointer: &str) -> String {
         let text = self.json.pointer(pointer).and_then(Value::as_str);

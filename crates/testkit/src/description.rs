@@ -1,4 +1,4 @@
-//! Compares every answer of the server under test with the API's description.
+//! Comparison of every response of the server under test with the `OpenAPI` description.
 
 use std::{
     collections::HashMap,
@@ -12,13 +12,14 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
-static DESCRIPTION: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(&dabba_http::openapi_json()).expect("the description is JSON"));
+static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(&dabba_http::openapi_json()).expect("the OpenAPI description should be JSON")
+});
 
 /// Validators by the JSON Pointers of their schemas.
 static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 
-/// Headers that the description leaves out: of HTTP itself, and those that protect callers, which every response has.
+/// Headers that the description omits: HTTP's own headers, and the security headers that every response has.
 const NOT_DESCRIBED: [&str; 15] = [
     "access-control-allow-credentials",
     "access-control-allow-origin",
@@ -37,22 +38,27 @@ const NOT_DESCRIBED: [&str; 15] = [
     "x-frame-options",
 ];
 
-/// Panics if the description contains the operation and not this answer to it, headers included.
+/// Panics if the description contains the operation but not this response to it, headers included.
 #[track_caller]
 pub(crate) fn check(method: &Method, path: &str, status: u16, headers: &HeaderMap, body: &Value) {
     let Some((template, operation)) = operation(method, path) else { return };
     let name = format!("{method} {template} {status}");
     let Some(response) = operation["responses"].get(status.to_string()) else {
-        panic!("the description of {name} is missing: {body:#}")
+        panic!("the OpenAPI description lacks {name}: {body:#}")
     };
     check_headers(&name, response, headers);
     let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some(content) = response.get("content").and_then(Value::as_object) else {
-        assert!(body.is_null(), "the description of {name} has no body: {body:#}");
+        assert!(
+            body.is_null(),
+            "the OpenAPI description of {name} has no body, the response has one: {body:#}"
+        );
         return;
     };
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    let Some(media_type) = content.get(essence) else { panic!("{name} is described without {essence:?}") };
+    let Some(media_type) = content.get(essence) else {
+        panic!("the OpenAPI description of {name} lacks the media type {essence:?}")
+    };
     if essence.ends_with("json") {
         let pointer = format!(
             "/paths/{}/{}/responses/{status}/content/{}/schema",
@@ -61,11 +67,14 @@ pub(crate) fn check(method: &Method, path: &str, status: u16, headers: &HeaderMa
             escape(essence)
         );
         let errors = errors_at(&pointer, &media_type["schema"], body);
-        assert!(errors.is_empty(), "{name} is described otherwise: {errors:?} in {body:#}");
+        assert!(
+            errors.is_empty(),
+            "the response {name} does not match its OpenAPI description: {errors:?} in {body:#}"
+        );
     }
 }
 
-/// Panics if a header is not described, or one that must be there is not.
+/// Panics if a header is not described, or if a required header is missing.
 #[track_caller]
 fn check_headers(name: &str, response: &Value, headers: &HeaderMap) {
     let described = response["headers"].as_object().into_iter().flatten();
@@ -77,15 +86,18 @@ fn check_headers(name: &str, response: &Value, headers: &HeaderMap) {
         })
         .collect();
     for (header, is_required) in &described {
-        assert!(!is_required || headers.contains_key(header), "{name} has no {header}: {headers:?}");
+        assert!(
+            !is_required || headers.contains_key(header),
+            "the response {name} lacks the required header {header}: {headers:?}"
+        );
     }
     for header in headers.keys().map(HeaderName::as_str) {
         let is_known = NOT_DESCRIBED.contains(&header) || described.iter().any(|(known, _)| known == header);
-        assert!(is_known, "{name} is described without {header}: {headers:?}");
+        assert!(is_known, "the OpenAPI description of {name} lacks the header {header}: {headers:?}");
     }
 }
 
-/// Returns what is wrong with a value by a schema of the API's description.
+/// Returns the errors of a value against a schema of the `OpenAPI` description.
 pub fn errors_of(schema: &Value, value: &Value) -> Vec<String> {
     errors(&validator(schema), value)
 }
@@ -115,14 +127,14 @@ fn validator(schema: &Value) -> Validator {
     jsonschema::options()
         .should_validate_formats(true)
         .build(&document)
-        .expect("a schema of the description is a JSON Schema")
+        .expect("a schema of the OpenAPI description should be a JSON Schema")
 }
 
 fn escape(text: &str) -> String {
     text.replace('~', "~0").replace('/', "~1")
 }
 
-/// Returns the operation that answers a path: of several templates that fit, the one with the most fixed segments.
+/// Returns the operation of a path. If several templates match, returns the one with the most fixed segments.
 fn operation(method: &Method, path: &str) -> Option<(&'static str, &'static Value)> {
     let method = method.as_str().to_lowercase();
     let templates = DESCRIPTION["paths"].as_object()?;

@@ -1,9 +1,9 @@
-//! A strict reader of measurements, in the text format of Prometheus and in `OpenMetrics`. It shares nothing with what writes
-//! them.
+//! A strict parser of metrics in the text format of Prometheus and in `OpenMetrics`. It shares no code with the
+//! writer of the metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A format of measurements.
+/// A format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposition {
     /// The text format of Prometheus, version 0.0.4.
@@ -12,128 +12,129 @@ pub enum Exposition {
     OpenMetrics,
 }
 
-/// All series under one description.
+/// A metric family: all samples under one description.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetricFamily {
-    /// Its name, as in its description.
+    /// Name, as in the description.
     pub name: String,
-    /// Its type.
+    /// Type.
     pub kind: String,
-    /// What it is.
+    /// Help text.
     pub help: String,
-    /// Its series.
+    /// Samples.
     pub samples: Vec<MetricSample>,
 }
 
-/// One series at one moment.
+/// The value of one series at one time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricSample {
-    /// Its name: the family's, perhaps with a suffix.
+    /// Name: the family's name, with a suffix for some types.
     pub name: String,
-    /// Its labels.
+    /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// Its value.
+    /// Value.
     pub value: f64,
 }
 
 impl Exposition {
-    /// Reads measurements. Fails with the line that breaks the format.
+    /// Parses metrics. The error names the line or the family that violates the format.
     pub fn read(self, text: &str) -> Result<Vec<MetricFamily>, String> {
         let body = match self {
-            Self::OpenMetrics => text.strip_suffix("# EOF\n").ok_or("it does not end with # EOF")?,
+            Self::OpenMetrics => text.strip_suffix("# EOF\n").ok_or("the text does not end with # EOF")?,
             Self::Prometheus => text,
         };
         if !body.is_empty() && !body.ends_with('\n') {
-            return Err("the last line does not end".to_owned());
+            return Err("the last line does not end with a line feed".to_owned());
         }
         let mut families = Vec::<MetricFamily>::new();
         for line in body.lines() {
-            self.take(&mut families, line).map_err(|error| format!("{error}: {line}"))?;
+            self.parse_line(&mut families, line).map_err(|error| format!("{error}: {line}"))?;
         }
         for family in &families {
             self.check(family).map_err(|error| format!("{}: {error}", family.name))?;
         }
         let mut names = BTreeSet::new();
         if let Some(twice) = families.iter().find(|family| !names.insert(&family.name)) {
-            return Err(format!("{} is described twice", twice.name));
+            return Err(format!("the family {} appears twice", twice.name));
         }
         Ok(families)
     }
 
-    fn take(self, families: &mut Vec<MetricFamily>, line: &str) -> Result<(), String> {
+    fn parse_line(self, families: &mut Vec<MetricFamily>, line: &str) -> Result<(), String> {
         if let Some(rest) = line.strip_prefix("# ") {
             let mut words = rest.splitn(3, ' ');
             let (word, name, text) = (words.next(), words.next(), words.next());
             let (Some(word), Some(name), Some(text)) = (word, name, text) else {
-                return Err("a description lacks a part".to_owned());
+                return Err("a description lacks its name or its text".to_owned());
             };
             if families.last().is_none_or(|last| last.name != name) {
                 families.push(MetricFamily { name: name.to_owned(), ..MetricFamily::default() });
             }
             let Some(family) = families.last_mut() else { return Ok(()) };
             if !family.samples.is_empty() {
-                return Err("a description comes behind its series".to_owned());
+                return Err("a description follows its samples".to_owned());
             }
             let into = match word {
                 "HELP" => &mut family.help,
                 "TYPE" => &mut family.kind,
                 "UNIT" if self == Self::OpenMetrics => return Ok(()),
-                _ => return Err("an unknown description".to_owned()),
+                _ => return Err("unknown kind of description".to_owned()),
             };
             if !into.is_empty() {
-                return Err("it is described twice".to_owned());
+                return Err("the description appears twice".to_owned());
             }
             text.clone_into(into);
             return Ok(());
         }
         let sample = sample(line)?;
-        let family = families.last_mut().ok_or("a series without a description")?;
+        let family = families.last_mut().ok_or("a sample without a description")?;
         if !self
             .suffixes(&family.kind)?
             .iter()
             .any(|suffix| sample.name == format!("{}{suffix}", family.name))
         {
-            return Err(format!("a series that is not one of {} ({})", family.name, family.kind));
+            return Err(format!(
+                "the sample does not belong to the family {} ({})",
+                family.name, family.kind
+            ));
         }
         family.samples.push(sample);
         Ok(())
     }
 
-    /// What may stand behind the name of a family of this type in the names of its series.
+    /// Returns the suffixes that a type adds to a family's name in the names of its samples.
     fn suffixes(self, kind: &str) -> Result<&'static [&'static str], String> {
         match (kind, self) {
             ("gauge", _) | ("counter", Self::Prometheus) => Ok(&[""]),
             ("counter", Self::OpenMetrics) => Ok(&["_total"]),
             ("info", Self::OpenMetrics) => Ok(&["_info"]),
             ("histogram", _) => Ok(&["_bucket", "_sum", "_count"]),
-            _ => Err(format!("{kind:?} is no type")),
+            _ => Err(format!("{kind:?} is not a type")),
         }
     }
 
     fn check(self, family: &MetricFamily) -> Result<(), String> {
         if family.help.is_empty() || family.kind.is_empty() {
-            return Err("it has no text or no type".to_owned());
+            return Err("the family has no help text or no type".to_owned());
         }
         let is_counter = family.kind == "counter";
         if is_counter && family.name.ends_with("_total") != (self == Self::Prometheus) {
-            return Err(
-                "_total belongs to the name of a counter in the format of Prometheus alone".to_owned()
-            );
+            return Err("a counter's name ends with _total in the Prometheus format only".to_owned());
         }
         let mut seen = BTreeSet::new();
         for sample in &family.samples {
             if !seen.insert((&sample.name, &sample.labels)) {
-                return Err(format!("two series are the same: {sample:?}"));
+                return Err(format!("the sample appears twice: {sample:?}"));
             }
             if is_counter && (sample.value.is_nan() || sample.value < 0.0) {
-                return Err(format!("a counter is not at 0 or above: {sample:?}"));
+                return Err(format!("the counter is below 0 or not a number: {sample:?}"));
             }
         }
         if family.kind == "histogram" { check_histogram(family) } else { Ok(()) }
     }
 }
 
-/// Buckets ascend, their counts do not descend, and the last one has everything.
+/// Checks that bounds ascend, that counts do not descend, and that the last bucket counts every observation.
 fn check_histogram(family: &MetricFamily) -> Result<(), String> {
     let mut buckets = BTreeMap::<BTreeMap<String, String>, Vec<(f64, f64)>>::new();
     let mut counts = BTreeMap::new();
@@ -141,7 +142,7 @@ fn check_histogram(family: &MetricFamily) -> Result<(), String> {
         let mut labels = sample.labels.clone();
         let bound = labels.remove("le");
         if sample.name.ends_with("_bucket") {
-            let bound = number(&bound.ok_or("a bucket without its bound")?)?;
+            let bound = number(&bound.ok_or("a bucket without the label le")?)?;
             buckets.entry(labels).or_default().push((bound, sample.value));
         } else if sample.name.ends_with("_count") {
             counts.insert(labels, sample.value);
@@ -151,7 +152,7 @@ fn check_histogram(family: &MetricFamily) -> Result<(), String> {
         let ascend = buckets.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1);
         let last = buckets.last().filter(|(bound, _)| bound.is_infinite()).map(|(_, count)| count);
         if !ascend || last.is_none() || last != counts.get(labels) {
-            return Err(format!("its buckets do not add up: {labels:?} {buckets:?}"));
+            return Err(format!("the buckets are inconsistent: {labels:?} {buckets:?}"));
         }
     }
     Ok(())
@@ -163,9 +164,9 @@ fn number(text: &str) -> Result<f64, String> {
         "-Inf" => Ok(f64::NEG_INFINITY),
         "NaN" => Ok(f64::NAN),
         _ if text.starts_with(|start: char| start.is_ascii_digit() || start == '-') => {
-            text.parse().map_err(|_| format!("{text:?} is no number"))
+            text.parse().map_err(|_| format!("{text:?} is not a number"))
         }
-        _ => Err(format!("{text:?} is no number")),
+        _ => Err(format!("{text:?} is not a number")),
     }
 }
 
@@ -175,10 +176,10 @@ fn is_name(text: &str) -> bool {
 }
 
 fn sample(line: &str) -> Result<MetricSample, String> {
-    let end = line.find(['{', ' ']).ok_or("a series without a value")?;
+    let end = line.find(['{', ' ']).ok_or("a sample without a value")?;
     let (name, mut rest) = line.split_at(end);
     if !is_name(name) {
-        return Err(format!("{name:?} is no name"));
+        return Err(format!("{name:?} is not a name"));
     }
     let mut labels = BTreeMap::new();
     if let Some(inside) = rest.strip_prefix('{') {
@@ -187,17 +188,17 @@ fn sample(line: &str) -> Result<MetricSample, String> {
             let (label, behind) = rest.split_once("=\"").ok_or("a label without a value")?;
             let (value, behind) = quoted(behind)?;
             if !is_name(label) || labels.insert(label.to_owned(), value).is_some() {
-                return Err(format!("{label:?} is no label, or comes twice"));
+                return Err(format!("{label:?} is not a label name, or appears twice"));
             }
             rest = behind.strip_prefix(',').unwrap_or(behind);
         }
         rest = &rest[1..];
     }
-    let value = rest.strip_prefix(' ').ok_or("no space before the value")?;
+    let value = rest.strip_prefix(' ').ok_or("no space in front of the value")?;
     Ok(MetricSample { name: name.to_owned(), labels, value: number(value)? })
 }
 
-/// The value of a label, and what comes behind its closing quote.
+/// Returns a label's value, and the text after its closing quote.
 fn quoted(text: &str) -> Result<(String, &str), String> {
     let (mut value, mut letters) = (String::new(), text.char_indices());
     while let Some((at, letter)) = letters.next() {
@@ -206,21 +207,21 @@ fn quoted(text: &str) -> Result<(String, &str), String> {
             '\\' => match letters.next() {
                 Some((_, 'n')) => value.push('\n'),
                 Some((_, escaped @ ('\\' | '"'))) => value.push(escaped),
-                _ => return Err("an unknown escape".to_owned()),
+                _ => return Err("unknown escape sequence".to_owned()),
             },
             _ => value.push(letter),
         }
     }
-    Err("a label's value does not end".to_owned())
+    Err("a label's value has no closing quote".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Proves that the reader notices what either format forbids.
+    /// The parser rejects what either format forbids.
     #[test]
-    fn broken_texts_are_refused() {
+    fn invalid_texts_are_rejected() {
         let good = "# HELP a A\n# TYPE a gauge\na{b=\"c\\\"}\\n\",d=\"e\"} 1.5\n";
         assert_eq!(Exposition::Prometheus.read(good).unwrap()[0].samples[0].labels["b"], "c\"}\n");
         assert!(Exposition::OpenMetrics.read(&format!("{good}# EOF\n")).is_ok());

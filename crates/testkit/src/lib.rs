@@ -1,5 +1,5 @@
-//! A server to test against: the whole of Dabba on a socket, with a clock that stands still, people of
-//! every role, and a restaurant that is open. For tests only.
+//! A complete Dabba server on a TCP port for tests: with a manual clock, accounts of every role, and two
+//! restaurants that are open.
 //!
 //! ```no_run
 //! # async fn example() {
@@ -10,16 +10,16 @@
 //! # }
 //! ```
 //!
-//! Every answer is compared with the API's description, so each test of the API is a test of the description.
+//! Every response is compared with the `OpenAPI` description, so each test of the API also tests the description.
 //!
-//! The store is made by a [`StoreFactory`], which is called again when the server is restarted: an `SQLite`
-//! file by default. With another factory, such as [`postgres`], the same tests run on another store.
+//! A [`StoreFactory`] opens the store, and is called again when the server restarts. The default is an `SQLite`
+//! file. With another factory, such as [`postgres`], the same tests run on another store.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
     clippy::missing_panics_doc,
-    reason = "a test whose server does not work has failed; where it did is what there is to say"
+    reason = "a test whose server does not work has failed, and the panic shows where"
 )]
 
 mod client;

@@ -1,27 +1,27 @@
-//! People of every role, with accounts and tokens.
+//! Accounts of every role, with tokens.
 
 use dabba_domain::{AccountId, Role};
 use dabba_engine::{Engine, Principal, Registration};
 use dabba_http::{SigningKey, issue_token};
 
-/// Everyone's password.
+/// Password of every account.
 pub const PASSWORD: &str = "correct horse";
 
-/// Someone with an account.
+/// An account and a token for it.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// Their account.
+    /// Id of the account.
     pub id: AccountId,
-    /// Its role.
+    /// Role of the account.
     pub role: Role,
-    /// Its e-mail address; the password is [`PASSWORD`].
+    /// E-mail address of the account; its password is [`PASSWORD`].
     pub email: String,
-    /// A token for it.
+    /// Bearer token for the account.
     pub token: String,
 }
 
 impl Person {
-    /// Registers someone of this name.
+    /// Registers an account with this name and role, and issues a token for it.
     pub(crate) async fn register(
         engine: &Engine,
         key: &SigningKey,
@@ -29,22 +29,25 @@ impl Person {
         name: &str,
         role: Role,
     ) -> Self {
-        // The first admin of a server is made from outside the API, as here.
+        // The first admin of a server can only be registered from outside the API.
         let platform = Principal::new(AccountId::from_uuid(PLATFORM).expect("a UUIDv7"), Role::Admin);
         let email = format!("{}@example.org", name.replace(' ', "-"));
         let registration =
             Registration { email: email.clone(), name: name.to_owned(), password: PASSWORD.to_owned(), role };
-        let account = engine.register(Some(&platform), registration).await.expect("an account can be made");
+        let account = engine
+            .register(Some(&platform), registration)
+            .await
+            .expect("registering an account should succeed");
         let bearer = Principal { as_of: account.revocation, ..Principal::new(account.id, role) };
         let token = issue_token(key, &bearer, engine.now(), lifetime);
         Self { id: account.id, role, email, token }
     }
 
-    /// As the engine knows them.
+    /// Returns the account as the engine's caller.
     pub const fn principal(&self) -> Principal {
         Principal::new(self.id, self.role)
     }
 }
 
-/// The id of an account that nobody has.
+/// Id of an account that does not exist.
 const PLATFORM: uuid::Uuid = uuid::Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0000);

@@ -15,12 +15,12 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use crate::{Answer, Person, Request, StoreFactory, sqlite_in};
 
-/// When the clock of every server stands at first: noon on a Monday.
+/// Initial time of every server's clock: noon on a Monday.
 const START: &str = "2026-06-01T12:00:00Z";
-/// How long a server that is stopped has for its requests in flight, and then for its writes.
+/// Grace period of a stopping server: for its requests in flight, and then for its writes.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// How a server under test is set up.
+/// Configuration of a server under test.
 pub struct TestServerBuilder {
     store: Option<StoreFactory>,
     engine: EngineConfig,
@@ -32,49 +32,49 @@ pub struct TestServerBuilder {
 }
 
 impl TestServerBuilder {
-    /// With somebody who moves the money of payments by card.
+    /// Sets the payment gateway for payments by card.
     pub fn gateway(mut self, gateway: Arc<dyn PaymentGateway>) -> Self {
         self.gateway = Some(gateway);
         self
     }
 
-    /// By this clock, which the test has a hand on.
+    /// Sets a clock that the test controls.
     pub fn clock(mut self, clock: Arc<ManualClock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// On another store than `SQLite` in a directory of its own.
+    /// Sets the store. Default: `SQLite` in a temporary directory.
     pub fn store(mut self, factory: StoreFactory) -> Self {
         self.store = Some(factory);
         self
     }
 
-    /// With other settings of the engine.
+    /// Changes the engine's settings.
     pub fn engine(mut self, change: impl FnOnce(&mut EngineConfig)) -> Self {
         change(&mut self.engine);
         self
     }
 
-    /// With other settings of the API.
+    /// Changes the API's settings.
     pub fn http(mut self, change: impl FnOnce(&mut HttpConfig)) -> Self {
         change(&mut self.http);
         self
     }
 
-    /// With other limits of connections.
+    /// Changes the limits of connections.
     pub fn connections(mut self, change: impl FnOnce(&mut ServeOptions)) -> Self {
         change(&mut self.connections);
         self
     }
 
-    /// With another sequence of random bits.
+    /// Sets the seed of the random sequence.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Starts it.
+    /// Starts the server, and creates its accounts and restaurants.
     pub async fn start(self) -> TestServer {
         let directory = TempDir::new().expect("a directory for the store");
         let factory = self.store.unwrap_or_else(|| sqlite_in(directory.path()));
@@ -125,29 +125,29 @@ impl TestServerBuilder {
     }
 }
 
-/// A server on a port of its own, with people and two restaurants. Stops when it is dropped.
+/// A server on its own port, with accounts and two restaurants. It stops when it is dropped.
 pub struct TestServer {
-    /// Orders food.
+    /// A customer, who places orders in most tests.
     pub customer: Person,
-    /// Orders other food.
+    /// Another customer.
     pub other_customer: Person,
-    /// Works for [`Self::restaurant`].
+    /// Staff of [`Self::restaurant`].
     pub staff: Person,
-    /// Works for [`Self::other_restaurant`].
+    /// Staff of [`Self::other_restaurant`].
     pub other_staff: Person,
-    /// Carries orders.
+    /// A courier.
     pub courier: Person,
-    /// Carries other orders.
+    /// Another courier.
     pub other_courier: Person,
-    /// Runs the platform.
+    /// An admin of the platform.
     pub admin: Person,
     /// A restaurant that is always open.
     pub restaurant: RestaurantId,
-    /// Another one.
+    /// Another restaurant that is always open.
     pub other_restaurant: RestaurantId,
-    /// The server's clock, which stands still until it is moved.
+    /// The server's clock, which a test moves by hand.
     pub clock: Arc<ManualClock>,
-    /// How its API is set up.
+    /// Settings of the API.
     pub config: HttpConfig,
     connections: ServeOptions,
     engine_config: EngineConfig,
@@ -191,12 +191,12 @@ impl Running {
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopped) = oneshot::channel::<()>();
         let (stop_working, working_stopped) = oneshot::channel::<()>();
-        // A server that is dropped stops as well.
-        let told = |stopped: oneshot::Receiver<()>| stopped.map(drop);
+        // Dropping the server drops the senders, which also stops the server.
+        let shutdown_signal = |stopped: oneshot::Receiver<()>| stopped.map(drop);
         let mut registry = Registry::default();
         let measured = ConnectionMetrics::new(&mut registry);
         let app = app(Arc::clone(&engine), http.clone(), registry);
-        let serve = serve(listener, app, told(stopped), connections.clone(), measured);
+        let serve = serve(listener, app, shutdown_signal(stopped), connections.clone(), measured);
         let watch = futures::future::join(
             Arc::clone(&engine).watch_catalogues(),
             Arc::clone(&engine).watch_revocations(),
@@ -205,32 +205,32 @@ impl Running {
         let serving = tokio::spawn(async {
             tokio::select! {
                 served = serve => served,
-                ((), ()) = watch => unreachable!("an engine watches for as long as it is asked to"),
-                () = measure => unreachable!("an engine measures for as long as it is asked to"),
+                ((), ()) = watch => unreachable!("the engine should watch until it is dropped"),
+                () = measure => unreachable!("the engine should measure until it is dropped"),
             }
         });
-        // What is due is so by the manual clock: nothing, while no test moves it.
-        let working = tokio::spawn(Arc::clone(&engine).work(told(working_stopped)));
+        // Tasks are due by the manual clock: none is due until a test moves the clock.
+        let working = tokio::spawn(Arc::clone(&engine).work(shutdown_signal(working_stopped)));
         Self { store, engine, address, stop, serving, stop_working, working }
     }
 
     async fn stop(self) {
-        // When it does not listen any more it has stopped by itself; joining it tells why.
+        // The send fails if the server has already stopped by itself; the join below then shows why.
         let _ = self.stop.send(());
         self.serving.await.expect("serving should not panic").expect("serving should not fail");
         let _ = self.stop_working.send(());
         self.working.await.expect("working should not panic");
-        assert!(self.engine.shut_down(GRACE).await, "the engine should finish what is queued");
+        assert!(self.engine.shut_down(GRACE).await, "the engine should finish its queued writes");
     }
 }
 
 impl TestServer {
-    /// Starts one with the defaults: cheap passwords, and no limit on logins that a test meets.
+    /// Starts a server with the default settings: cheap password hashes and no rate limits.
     pub async fn start() -> Self {
         Self::builder().start().await
     }
 
-    /// Sets one up.
+    /// Returns the configuration of a server with the default settings.
     pub fn builder() -> TestServerBuilder {
         let key = SigningKey::from_bytes(&[7; SigningKey::MIN_BYTES]).expect("a key of the right length");
         let http = HttpConfig { rate_limits: RateLimits::unlimited(), ..HttpConfig::new(key) };
@@ -246,17 +246,17 @@ impl TestServer {
         }
     }
 
-    /// The engine behind the API.
+    /// Returns the engine behind the API.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.running().engine
     }
 
-    /// The store behind the engine.
+    /// Returns the store behind the engine.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.running().store
     }
 
-    /// Where it listens.
+    /// Returns the server's address.
     pub fn address(&self) -> SocketAddr {
         self.running().address
     }
@@ -265,24 +265,24 @@ impl TestServer {
         self.running.as_ref().expect("the server should be running")
     }
 
-    /// The time on its clock.
+    /// Returns the time of the server's clock.
     pub fn now(&self) -> Timestamp {
         self.engine().now()
     }
 
-    /// Moves its clock on.
+    /// Advances the server's clock.
     pub fn advance(&self, by: SignedDuration) {
         self.clock.advance(by);
     }
 
-    /// Stops it as it stops in earnest: requests in flight and queued writes are finished.
+    /// Shuts the server down gracefully: requests in flight and queued writes finish.
     pub async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             running.stop().await;
         }
     }
 
-    /// Stops it, and starts it again on what it has stored.
+    /// Stops the server, and starts it again on the same store.
     pub async fn restart(&mut self) {
         self.stop().await;
         let running = Running::start(
@@ -298,40 +298,40 @@ impl TestServer {
         self.running = Some(running);
     }
 
-    /// A request to this path.
+    /// Returns a request to this path.
     pub fn request(&self, method: Method, path: &str) -> Request {
         Request::new(&self.client, method, format!("http://{}{path}", self.address()))
     }
 
-    /// Reads something, as someone or as nobody.
+    /// Sends a GET request, with or without a token.
     pub async fn get(&self, path: &str, person: Option<&Person>) -> Answer {
         let request = self.request(Method::GET, path);
         if let Some(person) = person { request.by(person) } else { request }.send().await
     }
 
-    /// A POST with a body, to which more can be added.
+    /// Returns a POST request with a body; the caller may add to it.
     pub fn post(&self, path: &str, person: Option<&Person>, body: &Value) -> Request {
         let request = self.request(Method::POST, path).json(body);
         if let Some(person) = person { request.by(person) } else { request }
     }
 
-    /// A PUT with a body, to which more can be added.
+    /// Returns a PUT request with a body; the caller may add to it.
     pub fn put(&self, path: &str, person: Option<&Person>, body: &Value) -> Request {
         let request = self.request(Method::PUT, path).json(body);
         if let Some(person) = person { request.by(person) } else { request }
     }
 
-    /// The path below the restaurant.
+    /// Returns a path below the restaurant.
     pub fn restaurant_path(&self, rest: &str) -> String {
         format!("/v1/restaurants/{}{rest}", self.restaurant)
     }
 
-    /// The path of the restaurant's orders.
+    /// Returns the path of the restaurant's orders.
     pub fn orders_path(&self) -> String {
         self.restaurant_path("/orders")
     }
 
-    /// A small order, to be delivered.
+    /// Returns a small order for delivery.
     pub fn order() -> Value {
         json!({
             "lines": [{"item": "chicken-tikka", "quantity": 2, "options": [{"group": "heat", "option": "hot"}]}],
@@ -340,7 +340,7 @@ impl TestServer {
         })
     }
 
-    /// A small order, to be collected.
+    /// Returns a small order for collection.
     pub fn collection() -> Value {
         json!({
             "lines": [{"item": "naan", "quantity": 1}],
@@ -349,19 +349,19 @@ impl TestServer {
         })
     }
 
-    /// Places an order for the customer under a key, and gives it.
+    /// Places the customer's order with an idempotency key, and returns it.
     pub async fn place(&self, key: &str, order: &Value) -> Value {
         self.post(&self.orders_path(), Some(&self.customer), order).key(key).send().await.expect(201)
     }
 
-    /// Gives a command on an order.
+    /// Returns the request for a command on an order.
     pub fn command(&self, order: &Value, command: &str, person: &Person, body: &Value) -> Request {
         let path = format!("/v1/orders/{}/{command}", order["id"].as_str().expect("an order has an id"));
         self.post(&path, Some(person), body)
     }
 }
 
-/// The settings of a restaurant that is always open: 20 % tax, delivery for 2.50, from 10.00 on.
+/// Returns the settings of a restaurant that is always open: 20 % tax, delivery for 2.50 with a minimum order of 10.00.
 pub fn settings(name: &str) -> Value {
     json!({
         "name": name, "currency": "GBP", "time_zone": "Europe/London", "tax_rate_basis_points": 2_000,
@@ -369,7 +369,7 @@ pub fn settings(name: &str) -> Value {
     })
 }
 
-/// The menu of both restaurants.
+/// Returns the menu of both restaurants.
 pub fn menu() -> Value {
     json!({"categories": [
         {"name": "Mains", "items": [

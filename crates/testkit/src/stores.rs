@@ -1,4 +1,4 @@
-//! The stores on which a server can be tested.
+//! Stores on which a server can be tested.
 
 use std::{path::Path, sync::Arc};
 
@@ -9,50 +9,51 @@ use dabba_store_postgres::{LeaseClock, Ownership, PostgresOptions, PostgresStore
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use futures::{FutureExt as _, future::BoxFuture};
 
-/// Opens the store of a server: an empty one at first, the same one with all that is in it after a
-/// restart.
+/// Opens a server's store. The first call opens an empty store; a call after a restart opens the same store with
+/// its content.
 pub type StoreFactory = Arc<dyn Fn() -> BoxFuture<'static, Arc<dyn Store>> + Send + Sync>;
 
-/// Connections of one server under test: as many tests as there are processors run at once, and a
-/// cluster has room for 300 connections.
+/// Number of connections of one server under test. As many tests as there are processors run at the same time,
+/// and a cluster has room for 300 connections.
 const POOL_SIZE: u32 = 4;
 
-/// Stores in an `SQLite` file in this directory.
+/// Returns a factory of stores in an `SQLite` file in `directory`.
 pub fn sqlite_in(directory: &Path) -> StoreFactory {
     let path = directory.join("dabba.db");
     Arc::new(move || {
         let path = path.clone();
         async move {
-            SqliteStore::migrate(&path).expect("the database can be migrated");
+            SqliteStore::migrate(&path).expect("migrating the database should succeed");
             let store = SqliteStore::open(&path, &SqliteOptions::default());
-            Arc::new(store.expect("the database can be opened")) as Arc<dyn Store>
+            Arc::new(store.expect("opening the database should succeed")) as Arc<dyn Store>
         }
         .boxed()
     })
 }
 
-/// Stores in a PostgreSQL database of its own, in the cluster of this process. The database is made here;
-/// it goes with the cluster, when the process ends.
+/// Returns a factory of stores in a new PostgreSQL database in this process's cluster. This function creates the
+/// database. The database is removed with the cluster, when the process ends.
 pub fn postgres() -> StoreFactory {
-    let cluster = Cluster::shared().expect("a cluster can be made");
+    let cluster = Cluster::shared().expect("starting the PostgreSQL cluster should succeed");
     let url = cluster.database_from("migrated", |url| {
-        let migrated = block_on(PostgresStore::migrate(url, &Ownership::sole())).expect("a runtime");
-        migrated.expect("the database can be migrated");
+        let migrated = block_on(PostgresStore::migrate(url, &Ownership::sole()))
+            .expect("creating a Tokio runtime should succeed");
+        migrated.expect("migrating the database should succeed");
     });
-    let url = url.expect("a database can be made");
+    let url = url.expect("creating a database should succeed");
     Arc::new(move || {
         let url = url.clone();
         async move {
             let options = PostgresOptions {
                 pool_size: POOL_SIZE,
-                // The servers' clocks are virtual.
+                // The clocks of servers under test are virtual.
                 lease_clock: LeaseClock::Caller,
                 ..PostgresOptions::default()
             };
             let random = SeededRandom::new(1);
             let randomness = Arc::new(move || random.next_u64());
             let store = PostgresStore::open(&url, &Ownership::sole(), &options, randomness).await;
-            Arc::new(store.expect("the database can be opened")) as Arc<dyn Store>
+            Arc::new(store.expect("opening the database should succeed")) as Arc<dyn Store>
         }
         .boxed()
     })

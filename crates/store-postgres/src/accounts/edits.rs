@@ -19,8 +19,9 @@ pub(super) const DELETE_MEMBERSHIPS: &str = "DELETE FROM memberships WHERE accou
 
 type Edited = (AccountEditOutcome, Option<(Resource, Version)>);
 
-/// Changes an account as the contract says, in a SERIALIZABLE transaction: of two that each leave the other as the last
-/// admin, one collides. Returns what a key leads to, if the account was changed.
+/// Changes an account according to the contract, in a SERIALIZABLE transaction. If two transactions each assume that
+/// the other's account remains as the last admin, one of them fails with a conflict. If the account was changed, also
+/// returns the resource and version for the idempotency record.
 pub(super) async fn edit(connection: &Connection, edit: &AccountEdit) -> Result<Edited, Failure> {
     if let Some(by) = edit.by
         && revocations::is_void(connection, by).await?

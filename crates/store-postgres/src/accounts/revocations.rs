@@ -1,4 +1,4 @@
-//! Revocations.
+//! Revocations of credentials.
 
 use dabba_domain::Timestamp;
 use dabba_store::{
@@ -11,14 +11,15 @@ use crate::{
     pool::Connection,
 };
 
-/// Finds a row if a credential is void. Takes the account, its role and the revision that the credential states.
+/// Returns a row if a credential is void. Parameters: the account, its role and the revision that the credential
+/// states.
 pub(super) const IS_VOID: &str = "\
     SELECT 1 FROM accounts WHERE id = $1 AND (disabled_at_ns IS NOT NULL OR role <> $2) \
     UNION ALL \
     SELECT 1 FROM revocations WHERE subject_kind = 'account' AND subject_id = $1 AND revision > $3 LIMIT 1";
 
-/// Locks the counter until the end of the transaction, so that revisions are committed in their order. Takes the least revision
-/// ([`dabba_store::least_revision`]).
+/// Draws the next revision. Locks the counter until the end of the transaction, so that revisions are committed in
+/// their order. Parameter: the lowest allowed revision ([`dabba_store::least_revision`]).
 const NEXT_REVISION: &str = "\
     INSERT INTO revocation_counter (id, revision) VALUES (1, $1) \
     ON CONFLICT (id) DO UPDATE SET revision = greatest(revocation_counter.revision + 1, excluded.revision) \
@@ -42,7 +43,7 @@ pub(super) async fn is_void(connection: &Connection, by: Credential) -> Result<b
     Ok(!rows.is_empty())
 }
 
-/// Revokes what was issued to a subject, in a transaction. Returns the revision.
+/// Revokes the credentials of a subject, inside a transaction. Returns the revision.
 pub(super) async fn revoke(
     connection: &Connection,
     subject: Subject,

@@ -1,8 +1,8 @@
-//! Removing what belongs to another shard by now, a bounded number of rows at a time.
+//! Purge of rows that belong to another shard, a bounded number of rows at a time.
 //!
-//! Each step looks at the database's own range in the same statement that deletes, so that nothing can be
-//! removed that the database holds. Steps are small transactions at READ COMMITTED: they hold nobody up,
-//! and take no part in the detection of collisions.
+//! Each step reads the database's own bucket range in the same statement that deletes. So a purge can never delete a
+//! row that the database holds. Steps are small transactions at READ COMMITTED: they block no other transaction, and
+//! take no part in the detection of serialization failures.
 
 use dabba_store::StoreError;
 use tokio_postgres::types::ToSql;
@@ -15,14 +15,14 @@ use crate::{
     pool::Connection,
 };
 
-/// Most rows of one table that are looked at and removed in one step.
+/// Maximum number of rows of one table that one step reads and deletes.
 pub(crate) const ROWS_PER_STEP: i64 = 1_000;
 
-/// A table that is gone through by an id whose bucket says where a row belongs. What depends on another
-/// comes before it.
+/// A table that is scanned by an id whose bucket tells where a row belongs. A table that references another one comes
+/// before it.
 struct Table {
     name: &'static str,
-    /// The id's column, the first of an index.
+    /// Column of the id, the first column of an index.
     id: &'static str,
 }
 
@@ -36,8 +36,8 @@ const TABLES: [Table; 7] = [
     Table { name: "restaurants", id: "id" },
 ];
 
-/// Those of the claims have no index that begins with the restaurant; they are gone through by their
-/// account. Keys of an account alone are the directory's.
+/// Idempotency keys have no index that begins with the restaurant, so they are scanned by account. Keys without a
+/// restaurant belong to the directory.
 const PURGE_KEYS: &str = "\
     WITH seen AS ( \
         SELECT account_id, restaurant_id, key FROM idempotency_keys \
@@ -76,7 +76,7 @@ const PURGE_REVOCATION_COUNTER: &str = "\
         SELECT revocation_counter.ctid FROM revocation_counter, shard \
         WHERE shard.is_the_only_row AND NOT shard.is_directory ORDER BY id LIMIT $1))";
 
-/// What only the directory keeps. What depends on another table comes before that table.
+/// Tables that only the directory uses. A table that references another one comes before it.
 const DIRECTORY: [(&str, &str); 4] = [
     ("memberships", PURGE_MEMBERSHIPS),
     ("revocations", PURGE_REVOCATIONS),
@@ -85,8 +85,8 @@ const DIRECTORY: [(&str, &str); 4] = [
 ];
 
 impl Table {
-    /// Looks at so many (`$2`) ids behind one (`$1`), and removes the rows of those that belong elsewhere.
-    /// Answers the last id that was looked at, and how many rows are gone.
+    /// Returns the statement that reads `$2` ids after `$1`, and deletes the rows of those that belong to another
+    /// shard. Its result is the last id read, and the number of deleted rows.
     fn sql(&self) -> String {
         let Self { name, id } = self;
         format!(
@@ -101,7 +101,7 @@ impl Table {
     }
 }
 
-/// Every statement of this part, for the test that looks at their plans.
+/// Every statement of this module, for the test of query plans.
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<(&'static str, String)> {
     let fixed = [("purge_keys", PURGE_KEYS)].into_iter().chain(DIRECTORY);
@@ -109,20 +109,21 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
     fixed.chain(TABLES.iter().map(|table| (table.name, table.sql()))).collect()
 }
 
-/// What a purge has removed from one table.
+/// Rows that a purge has deleted from one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purged {
-    /// The table.
+    /// Name of the table.
     pub table: &'static str,
-    /// The rows that are gone.
+    /// Number of deleted rows.
     pub rows: u64,
 }
 
 impl Administration {
-    /// Removes all rows that belong to another shard, in bounded steps; after each, `progress` is told the
-    /// table and how many rows of it are gone so far. Can be broken off and done again.
+    /// Deletes all rows that belong to another shard, in bounded steps. After each step, calls `progress` with the
+    /// table and the number of rows deleted from it so far. A purge can be interrupted and repeated.
     ///
-    /// [`StoreError::Unfit`] when the database is in no map: nobody knows then what belongs where.
+    /// Fails with [`StoreError::Unfit`] if the database belongs to no shard map, because then no row can be assigned
+    /// to a shard.
     pub async fn purge(&self, mut progress: impl FnMut(Purged) + Send) -> Result<Vec<Purged>, StoreError> {
         if self.ownership().await?.is_none() {
             return Err(StoreError::Unfit("the database is in no shard map".to_owned()));

@@ -1,9 +1,9 @@
 //! Lists of orders.
 //!
-//! A list is read from one or two stretches of an index, each newest first: the orders that are at
-//! an end, those that are not, or all. A restaurant's list is the one behind the other; a courier's is
-//! both merged. A filter by status leaves out the stretch in which nothing can pass, so that the
-//! question asked most, for open orders, never wades through the finished ones.
+//! A list is read from one or two ranges of an index, each newest first: the terminal orders, the open orders, or
+//! all. A restaurant's list is the open range followed by the terminal range; a courier's list is both, merged. A
+//! filter by status skips a range that cannot contain a match. So the most frequent query, for open orders, never
+//! scans terminal ones.
 
 use dabba_domain::order::{Order, OrderStatus};
 use dabba_store::{BucketRange, OrderCursor, OrderPage, OrderQuery, OrderScope};
@@ -19,9 +19,9 @@ use crate::{
     shard,
 };
 
-/// A part of an index that holds orders newest first.
+/// A range of an index that holds orders newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stretch {
+pub(crate) enum IndexRange {
     Customer,
     RestaurantOpen,
     RestaurantTerminal,
@@ -31,7 +31,7 @@ pub(crate) enum Stretch {
     All,
 }
 
-impl Stretch {
+impl IndexRange {
     #[cfg(test)]
     pub(crate) const EVERY: [Self; 7] = [
         Self::Customer,
@@ -43,7 +43,7 @@ impl Stretch {
         Self::All,
     ];
 
-    /// Its name, in tests.
+    /// Name of the range, for tests.
     #[cfg(test)]
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl Stretch {
         }
     }
 
-    /// What is true of its orders. `$1` is whose they are.
+    /// Returns the SQL condition of the range. `$1` is the owner's id.
     const fn condition(self) -> &'static str {
         match self {
             Self::Customer => "customer_id = $1",
@@ -65,14 +65,14 @@ impl Stretch {
             Self::RestaurantTerminal => "restaurant_id = $1 AND is_terminal",
             Self::CourierOpen => "courier_id = $1 AND NOT is_terminal",
             Self::CourierTerminal => "courier_id = $1 AND is_terminal",
-            // Nobody's in particular; the parameter still has to be there.
+            // The range has no owner, but the statement needs the parameter.
             Self::AllOpen => "$1::uuid IS NOT NULL AND NOT is_terminal",
             Self::All => "$1::uuid IS NOT NULL",
         }
     }
 
-    /// The statement that reads so many (`$3`) from behind the order `$2` on, in the statuses `$4` if
-    /// these are not NULL, of the buckets from `$5` to `$6`.
+    /// Returns the statement that reads `$3` orders with ids below `$2`, newest first, with the statuses `$4` unless
+    /// NULL, in the buckets from `$5` to `$6`.
     pub(crate) fn sql(self) -> String {
         format!(
             concat!(
@@ -85,44 +85,44 @@ impl Stretch {
     }
 }
 
-/// One question of a list.
+/// One query of a list.
 struct Part {
-    stretch: Stretch,
+    index_range: IndexRange,
     owner: Uuid,
     before: Uuid,
 }
 
-/// Whether any order that is at an end, or that is not, can pass a filter.
-fn lets_through(statuses: &[OrderStatus], terminal: bool) -> bool {
+/// Returns whether a terminal order, or an open one, can match a filter.
+fn may_match(statuses: &[OrderStatus], terminal: bool) -> bool {
     statuses.is_empty() || statuses.iter().any(|status| status.is_terminal() == terminal)
 }
 
-/// The stretches that a list is read from, in its order.
+/// Returns the queries of a list, in the list's order.
 fn parts_of(query: &OrderQuery) -> Vec<Part> {
     let before = query.after.map_or(ABOVE_EVERY_ID, |cursor| cursor.order_id.uuid());
-    let open = lets_through(&query.statuses, false);
-    let terminal = lets_through(&query.statuses, true);
-    let part = |stretch, owner, before| Part { stretch, owner, before };
+    let open = may_match(&query.statuses, false);
+    let terminal = may_match(&query.statuses, true);
+    let part = |index_range, owner, before| Part { index_range, owner, before };
     match query.scope {
-        OrderScope::Customer(id) => vec![part(Stretch::Customer, id.uuid(), before)],
-        OrderScope::All if terminal => vec![part(Stretch::All, ABOVE_EVERY_ID, before)],
-        OrderScope::All => vec![part(Stretch::AllOpen, ABOVE_EVERY_ID, before)],
-        OrderScope::Courier(id) => [(open, Stretch::CourierOpen), (terminal, Stretch::CourierTerminal)]
+        OrderScope::Customer(id) => vec![part(IndexRange::Customer, id.uuid(), before)],
+        OrderScope::All if terminal => vec![part(IndexRange::All, ABOVE_EVERY_ID, before)],
+        OrderScope::All => vec![part(IndexRange::AllOpen, ABOVE_EVERY_ID, before)],
+        OrderScope::Courier(id) => [(open, IndexRange::CourierOpen), (terminal, IndexRange::CourierTerminal)]
             .into_iter()
             .filter(|(wanted, _)| *wanted)
-            .map(|(_, stretch)| part(stretch, id.uuid(), before))
+            .map(|(_, index_range)| part(index_range, id.uuid(), before))
             .collect(),
         OrderScope::Restaurant(id) => {
             let is_behind_the_open = query.after.is_some_and(|cursor| cursor.terminal);
             let open = open && !is_behind_the_open;
             let before_terminal = if is_behind_the_open { before } else { ABOVE_EVERY_ID };
             [
-                (open, Stretch::RestaurantOpen, before),
-                (terminal, Stretch::RestaurantTerminal, before_terminal),
+                (open, IndexRange::RestaurantOpen, before),
+                (terminal, IndexRange::RestaurantTerminal, before_terminal),
             ]
             .into_iter()
             .filter(|(wanted, ..)| *wanted)
-            .map(|(_, stretch, before)| part(stretch, id.uuid(), before))
+            .map(|(_, index_range, before)| part(index_range, id.uuid(), before))
             .collect()
         }
     }
@@ -134,7 +134,7 @@ pub(super) async fn list_orders(
     buckets: BucketRange,
 ) -> Result<OrderPage, Failure> {
     let limit = query.limit.get() as usize;
-    // One more than the page holds tells whether there is another page.
+    // One order more than the page holds shows whether there is another page.
     let mut orders = read_parts(connection, &parts_of(query), &query.statuses, limit + 1, buckets).await?;
     if matches!(query.scope, OrderScope::Courier(_)) {
         orders.sort_unstable_by_key(|order| std::cmp::Reverse(order.id));
@@ -157,12 +157,12 @@ async fn read_parts(
         (!statuses.is_empty()).then(|| statuses.iter().map(|status| status.as_str()).collect());
     let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
     let rows = match parts {
-        [Part { stretch, owner, before }] => {
-            connection.query(&stretch.sql(), &[owner, before, &wanted, &statuses, &low, &high]).await?
+        [Part { index_range, owner, before }] => {
+            connection.query(&index_range.sql(), &[owner, before, &wanted, &statuses, &low, &high]).await?
         }
         [first, second] => {
-            // Two stretches have to show the same moment, or an order that ends meanwhile is in both.
-            let prepared = connection.prepare([&first.stretch.sql(), &second.stretch.sql()]).await?;
+            // Both ranges must be read in one snapshot; otherwise an order that ends in between would appear in both.
+            let prepared = connection.prepare([&first.index_range.sql(), &second.index_range.sql()]).await?;
             let (statuses, wanted, low, high) = (&statuses, &wanted, &low, &high);
             let answers = connection
                 .begin_with(BEGIN_SNAPSHOT, |client| {

@@ -1,7 +1,8 @@
-//! Items that become unavailable with an order's end: a part of the batch's transaction.
+//! Items that become unavailable at the end of an order: a part of the batch's transaction.
 //!
-//! Every change of availability locks the restaurant's row first, then the marks by item. So does a batch, before it
-//! changes stock: a change of stock by hand locks the restaurant before the stock, too.
+//! Every change of availability locks the restaurant's row first, then the marks in the order of their items. A batch
+//! does the same before it changes stock, because a manual change of stock also locks the restaurant before the
+//! stock.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -18,19 +19,19 @@ use crate::{
     hints::catalogue_channel,
 };
 
-/// The marks of items, as far as there are any.
+/// Finds the existing marks of items.
 pub(crate) const FIND_MARKS: &str = "\
     SELECT restaurant_id, item, until \
     FROM unnest($1::uuid[], $2::text[]) AS asked (restaurant_id, item) \
     JOIN unavailable_items USING (restaurant_id, item)";
 
-/// Waits for others who change the availability, the menu or the stock's being kept. Orders are not held up: they
-/// only read the row.
+/// Waits for other transactions that change the restaurant's availability, menu or limited stock. Orders do not wait:
+/// they only read the row.
 pub(crate) const LOCK_RESTAURANTS: &str =
     "SELECT id FROM restaurants WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE";
 
-/// Writes nothing where a mark lasts as long already. Ends are compared as texts without their `Z`, byte by byte:
-/// `12:00:00` is before `12:00:00.5`. Others are told of it when it is committed, and only then.
+/// Writes nothing if an existing mark lasts at least as long. Ends are compared byte by byte as texts without their
+/// `Z`: `12:00:00` is before `12:00:00.5`. Notifies other servers when the transaction commits.
 pub(crate) const EXTEND_MARKS: &str = concat!(
     "WITH changed AS ( \
         INSERT INTO unavailable_items (restaurant_id, item, until) \
@@ -59,7 +60,8 @@ pub(super) async fn lock_restaurants(
     Ok(true)
 }
 
-/// Marks the items. Holds if the marks of exactly the planned restaurants change, or if the plan does not rely on that.
+/// Writes the marks. The condition holds if the marks of exactly the planned restaurants change, or if the plan does
+/// not rely on that.
 pub(super) async fn extend_marks(
     client: &ClientWrapper,
     sql: &Statement,
@@ -76,7 +78,7 @@ pub(super) async fn extend_marks(
     Ok(plan.remarked.as_ref().is_none_or(|remarked| *remarked == changed))
 }
 
-/// The marks in the rows of [`FIND_MARKS`], by the items that a batch marks.
+/// Returns the marks in the rows of [`FIND_MARKS`], by the items that the batch marks.
 pub(super) fn marks_of<'b>(
     rows: &[Row],
     batch: &'b [EncodedCommit],

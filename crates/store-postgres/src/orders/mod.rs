@@ -2,62 +2,59 @@
 //!
 //! # How a batch is committed
 //!
-//! A batch is planned in memory ([`plan`]): the commits are carried out one after the other, and the
-//! result is the outcome of each, the sum of what they write, and everything that must be so for the
-//! plan to be right. Then the plan is written ([`write`]) by one SERIALIZABLE transaction: all
-//! statements are sent at once, and COMMIT when every one of them has found what the plan says.
-//! Otherwise all is rolled back, and the batch is planned again. So there are two plans at most,
-//! and one shape of transaction:
+//! A batch is first planned in memory ([`plan`]): the planner applies the commits one after the other. The plan
+//! consists of the outcome of each commit, the sum of the writes, and the conditions under which the plan is correct.
+//! Then one SERIALIZABLE transaction writes the plan ([`write`]): the store sends all statements at once, and COMMIT
+//! if every statement has confirmed its condition. Otherwise the transaction is rolled back, and the batch is planned
+//! again. There are two kinds of plan, and one shape of transaction:
 //!
-//! 1. The first plan knows nothing and assumes that every commit holds. It almost always does, and
-//!    then a batch costs two round trips and no read that could collide with anything.
-//! 2. When something did not hold, or when the transaction collided with another one, everything that
-//!    the batch depends on is read at one moment ([`view`]), and the plan is made upon that. Commits
-//!    that fail get their outcome from it and are not written at all, so one of them poisons nothing.
-//!    What has changed since it was read refutes this plan too, and the batch is tried again, a
-//!    bounded number of times. The batch after it begins here as well, until one has held as a whole:
-//!    retries and races come in crowds.
+//! 1. The optimistic plan reads nothing and assumes that every condition holds. The assumption is almost always
+//!    right. Then a batch costs two round trips, and no read that could conflict with another transaction.
+//! 2. If a condition did not hold, or the transaction conflicted with another one, the store reads everything that
+//!    the batch depends on in one snapshot ([`view`]), and plans with that view. Commits that fail get their outcome
+//!    from the view and are not written, so a failed commit does not affect the others. If the data has changed since
+//!    the view was read, this plan is refuted too, and the batch is retried a bounded number of times. The next
+//!    batches also begin with a view, until one batch has been committed as a whole: retries and races come in
+//!    clusters.
 //!
-//! Why the outcomes are right:
+//! Why the outcomes are correct:
 //!
-//! - Everything that a commit that is *written* relies upon is proved inside its transaction: a key by
-//!   the insert that claims it, a version, a stock and a lease by a conditional write of that row, a
-//!   catalogue, the version of an order that does not change and the buckets that the database holds
-//!   ([`crate::shard`]) by a read. At SERIALIZABLE that holds
-//!   until COMMIT, or COMMIT fails with 40001. Whether marks of unavailable items change, which later commits
-//!   of the batch meet, is proved by the write of the marks ([`marks`]).
-//! - A commit that is *refused* relies upon what was read before. A claim is never changed, versions
-//!   and revisions only go up, a lease that was lost never comes back: what refused the commit then
-//!   refuses it now. Stock alone can come back, so the stock that refused somebody is read again
-//!   inside the transaction, and a difference refutes the plan. When nothing is written, everything
-//!   was read at one moment, which is the moment of all outcomes.
-//! - A commit that is *replayed* is acknowledged again, and must be as safe as when it was first. What can
-//!   be read need not be: after a crash the primary shows commits that were still waiting for a standby.
-//!   So a batch that replays and writes nothing waits as a commit does
-//!   ([`confirm`](crate::pool::Connection::confirm)); one that writes is behind them in the log anyway.
+//! - The transaction of a *written* commit verifies everything that the commit relies on. The insert of the claim
+//!   verifies the key. A conditional write of the row verifies a version, a stock or a lease. A read verifies a
+//!   catalogue, the version of an unchanged order, and the buckets that the database holds ([`crate::shard`]).
+//!   SERIALIZABLE guarantees that the conditions hold until COMMIT; otherwise COMMIT fails with 40001. The write of
+//!   the marks verifies whether marks of unavailable items change, which later commits of the batch depend on
+//!   ([`marks`]).
+//! - A *refused* commit relies on the view. A claim never changes, versions and revisions only increase, and a lost
+//!   lease never comes back: a reason that refused the commit at the time of the view still refuses it. Only stock
+//!   can come back. So the transaction reads the stock that refused a commit again, and a difference refutes the
+//!   plan. If nothing is written, all outcomes are those of the view's snapshot.
+//! - A *replayed* commit is acknowledged again, so it must be as durable as at the first acknowledgement. A visible
+//!   commit is not always durable: after a crash, the primary shows commits that still waited for a standby. So a
+//!   batch that replays and writes nothing waits as a commit does ([`confirm`](crate::pool::Connection::confirm)). A
+//!   batch that writes comes after those commits in the WAL anyway.
 //!
-//! When the connection is lost at COMMIT, what became of the transaction is found out: see [`resolve`].
+//! If the connection is lost at COMMIT, the store resolves the outcome of the transaction: see [`resolve`].
 //!
-//! # Without false collisions
+//! # Avoiding false conflicts
 //!
-//! At SERIALIZABLE, PostgreSQL notes the index pages that a transaction reads, and aborts when two
-//! transactions write into pages that the other has read. Ids sort by time, so all that is busy is on
-//! the same few pages. Hence nothing that others insert into is read: keys are claimed by
-//! `INSERT … ON CONFLICT DO NOTHING`, orders are changed by `INSERT … ON CONFLICT DO UPDATE`, both of
-//! which look at an index as writers. Restaurants, stock and tasks are found as readers find them,
-//! since nobody inserts next to those rows meanwhile. What is left are the collisions that are real:
-//! two transactions that write the same row.
+//! At SERIALIZABLE, PostgreSQL records the index pages that a transaction reads. It aborts a transaction if two
+//! transactions write into pages that the other has read. Ids sort by time, so all active rows are on the same few
+//! pages. Therefore a batch reads no index into which other transactions insert. Keys are claimed by `INSERT … ON
+//! CONFLICT DO NOTHING`, and orders are changed by `INSERT … ON CONFLICT DO UPDATE`. Both search the index as
+//! writers. Restaurants, stock and tasks are searched as readers, because no transaction inserts next to those rows
+//! in the meantime. Only real conflicts remain: two transactions that write the same row.
 //!
 //! Tried and rejected:
 //!
-//! - `UPDATE … WHERE id = … AND version = …`: collides as above as soon as two servers write. With four
-//!   of them, each placing and accepting orders of its own, 10 of 1,000 batches of 64 were aborted, and
-//!   8 of 100 small ones while all orders lay on a few pages; as it is, none, at the same rate
-//!   (`examples/commit_rate.rs`).
-//! - Sending COMMIT together with the statements, which would save a round trip: one that fails in
-//!   this process, before it is sent, would be missing in what COMMIT makes durable.
-//! - Savepoints for each commit: a batch would be as many round trips as it has commits.
-//! - Writing what holds and deleting the claims of what does not: two kinds of outcome in one
+//! - `UPDATE … WHERE id = … AND version = …`: conflicts as described above as soon as two servers write. With four
+//!   servers, each of which placed and accepted its own orders, 10 of 1,000 batches of 64 were aborted, and 8 of 100
+//!   small batches while all orders were on a few pages. With the present statements none is aborted, at the same
+//!   rate (`examples/commit_rate.rs`).
+//! - Sending COMMIT together with the statements, which would save a round trip: if a statement failed in this
+//!   process before it was sent, COMMIT would make the transaction durable without that statement.
+//! - A savepoint for each commit: a batch would need as many round trips as it has commits.
+//! - Writing the commits whose conditions hold and deleting the claims of the others: two kinds of outcome in one
 //!   transaction, and a dead row for every refusal.
 
 mod feed;
@@ -91,22 +88,22 @@ use tokio::time::Instant;
 
 use self::{
     plan::Plan,
-    resolve::{Fate, Loss},
+    resolve::{LostCommit, Resolution},
     view::View,
 };
 use crate::{PostgresStore, claims, failure::Failure, pool::Connection};
 
-/// How an attempt at a batch ended.
+/// Result of an attempt to commit a batch.
 enum Attempt<'b> {
-    /// With these outcomes.
+    /// The outcomes of the commits are final.
     Decided(Vec<CommitOutcome>),
-    /// The plan rested on what is not so, and nothing is written.
+    /// A condition of the plan did not hold, and nothing was written.
     Refuted,
     /// The connection was lost at COMMIT.
-    Lost(Box<Loss<'b>>),
+    Lost(Box<LostCommit<'b>>),
 }
 
-/// Every read of this part, for the test that looks at their plans.
+/// Every statement of this module, for the test of query plans.
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<(&'static str, String)> {
     let fixed = [
@@ -131,14 +128,14 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         ("find_task", resolve::FIND_TASK),
         ("read_feed", feed::READ_FEED),
     ];
-    let lists = list::Stretch::EVERY.map(|stretch| (stretch.name(), stretch.sql()));
+    let lists = list::IndexRange::EVERY.map(|range| (range.name(), range.sql()));
     fixed.map(|(name, sql)| (name, sql.to_owned())).into_iter().chain(lists).collect()
 }
 
-/// Whether one of these is a list of orders.
+/// Returns whether the statement with this name is a list of orders.
 #[cfg(test)]
 pub(crate) fn is_list(name: &str) -> bool {
-    list::Stretch::EVERY.iter().any(|stretch| stretch.name() == name)
+    list::IndexRange::EVERY.iter().any(|range| range.name() == name)
 }
 
 #[async_trait]
@@ -149,18 +146,18 @@ impl OrderStore for PostgresStore {
             return Ok(Vec::new());
         }
         let mut attempts = self.retry.begin();
-        // One limit for all that is lost on the way, so that a batch has a bounded time.
+        // One deadline for all lost commits of the batch, so that the batch takes a bounded time.
         let mut deadline = None;
         loop {
-            let assume = attempts.is_first() && !self.is_doubtful.load(Ordering::Relaxed);
-            match self.try_commit(&batch, assume).await {
+            let is_optimistic = attempts.is_first() && !self.read_view_first.load(Ordering::Relaxed);
+            match self.try_commit(&batch, is_optimistic).await {
                 Ok(Attempt::Decided(outcomes)) => return Ok(outcomes),
                 Ok(Attempt::Refuted) => attempts.after_refutation().await?,
                 Ok(Attempt::Lost(loss)) => {
                     let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.resolve_timeout);
                     match self.resolve(&loss, deadline).await? {
-                        Fate::Written => return Ok(loss.plan.outcomes),
-                        Fate::NotWritten => attempts.after_loss().await?,
+                        Resolution::Written => return Ok(loss.plan.outcomes),
+                        Resolution::NotWritten => attempts.after_loss().await?,
                     }
                 }
                 Err(failure) => attempts.after_failure(failure).await?,
@@ -193,15 +190,15 @@ impl OrderStore for PostgresStore {
         let buckets = self.held.buckets();
         let list =
             |connection: Arc<Connection>| async move { list::list_orders(&connection, query, buckets).await };
-        // On the first page people look for what they have just done.
-        let mut page = self.read_perhaps_calmly(query.after.is_some(), list).await?;
-        // What has been given away is on a shard of which nobody here knows.
+        // The first page is read from the primary: users look there for their latest change.
+        let mut page = self.read_maybe_stale(query.after.is_some(), list).await?;
+        // Buckets that were moved away are on a shard that is not in this server's map.
         page.incomplete = !self.held.is_as_expected();
         Ok(page)
     }
 
     async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError> {
-        let after = feed::Place::parse(after)?;
+        let after = feed::FeedPosition::parse(after)?;
         let buckets = self.held.buckets();
         self.read(async |connection| feed::feed(connection, &after, limit, buckets).await).await
     }
@@ -216,7 +213,7 @@ impl OrderStore for PostgresStore {
         self.read(async |connection| {
             let found = claims::find_in(connection, account_id, Some(restaurant_id), key).await?;
             if found.is_some() {
-                // The caller takes this answer for an acknowledgement.
+                // The caller treats the returned record as an acknowledgement.
                 connection.confirm().await?;
             }
             Ok(found)
@@ -231,33 +228,39 @@ impl OrderStore for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Makes so many connections, and has the server parse and plan on each what a batch needs.
-    pub(crate) async fn rehearse(&self, connections: usize) {
-        // All are lent before the first is given back, or there would be only one.
-        let rehearsals = join_all((0..connections).map(|_| self.connection())).await;
-        let rehearsals =
-            rehearsals.into_iter().flatten().map(async |connection| write::rehearse(&connection).await);
-        for failure in join_all(rehearsals).await.into_iter().filter_map(Result::err) {
-            tracing::debug!(error = %failure.into_store_error(), "a connection could not be made ready");
+    /// Opens this number of connections, and lets the server parse and plan a batch's statements on each.
+    pub(crate) async fn prepare_connections(&self, connections: usize) {
+        // All connections are held at the same time; otherwise the pool would reuse one.
+        let connections = join_all((0..connections).map(|_| self.connection())).await;
+        let prepared = connections
+            .into_iter()
+            .flatten()
+            .map(async |connection| write::prepare_statements(&connection).await);
+        for failure in join_all(prepared).await.into_iter().filter_map(Result::err) {
+            tracing::debug!(error = %failure.into_store_error(), "a connection could not be prepared");
         }
     }
 
-    /// Plans a batch and writes the plan.
-    async fn try_commit<'b>(&self, batch: &'b [EncodedCommit], assume: bool) -> Result<Attempt<'b>, Failure> {
+    /// Plans a batch and writes the plan. An optimistic plan uses no view.
+    async fn try_commit<'b>(
+        &self,
+        batch: &'b [EncodedCommit],
+        is_optimistic: bool,
+    ) -> Result<Attempt<'b>, Failure> {
         let connection = self.connection().await?;
-        let view = if assume { None } else { Some(View::read(&connection, batch).await?) };
+        let view = if is_optimistic { None } else { Some(View::read(&connection, batch).await?) };
         if let Some(held) = view.as_ref().and_then(|view| view.held) {
-            self.held.learn(held);
+            self.held.update(held);
         }
         let plan = Plan::new(batch, view.as_ref());
-        self.is_doubtful.store(!plan.commits_all(), Ordering::Relaxed);
-        // An assumption is good for one thing only: that all of it holds.
-        if assume && !plan.commits_all() {
+        self.read_view_first.store(!plan.commits_all(), Ordering::Relaxed);
+        // The outcomes of an optimistic plan are valid only if every commit is written.
+        if is_optimistic && !plan.commits_all() {
             return Ok(Attempt::Refuted);
         }
         if plan.committed.is_empty() {
-            // A replay acknowledges what another transaction wrote. Where this one writes too, its COMMIT
-            // vouches for all before it.
+            // A replay acknowledges a commit of another transaction. In a batch that writes, COMMIT also waits for
+            // all earlier commits.
             if plan.outcomes.iter().any(|outcome| matches!(outcome, CommitOutcome::Replayed { .. })) {
                 connection.confirm().await?;
             }
@@ -266,11 +269,11 @@ impl PostgresStore {
         match write::write(&connection, &plan).await {
             Ok(true) => Ok(Attempt::Decided(plan.outcomes)),
             Ok(false) => {
-                self.is_doubtful.store(true, Ordering::Relaxed);
+                self.read_view_first.store(true, Ordering::Relaxed);
                 Ok(Attempt::Refuted)
             }
             Err(Failure::Store(StoreError::OutcomeUnknown(cause))) => {
-                Ok(Attempt::Lost(Box::new(Loss { plan, cause })))
+                Ok(Attempt::Lost(Box::new(LostCommit { plan, cause })))
             }
             Err(failure) => Err(failure),
         }

@@ -1,8 +1,8 @@
-//! From a batch to its outcomes and to what has to be written, in memory.
+//! Planning of a batch in memory: from its commits to their outcomes and to the writes.
 //!
-//! The commits are carried out one after the other upon what is known of the database, as the
-//! contract says. Without a [`View`] everything that a commit expects is assumed to be so. Either way
-//! the result is also a list of what must be true when it is written; see the module above.
+//! The planner applies the commits one after the other to the known state of the database, as the contract demands.
+//! Without a [`View`], it assumes that every expectation of a commit holds. In both cases, the plan also lists the
+//! conditions that the transaction must verify; see the parent module.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -18,51 +18,50 @@ use dabba_store::{
 
 use super::view::{ClaimKey, StockKey, View};
 
-/// Beyond what an answer can hold, nothing more fits in.
+/// Maximum stock: the largest number that a response can contain. More returned stock is dropped.
 pub(super) const MAX_REMAINING: i64 = 0xffff_ffff;
 
-/// What to write, and on what conditions. Sorted where rows are locked, so that two transactions meet
-/// in the same order and wait for each other in one direction only.
+/// Writes of a batch, and their conditions. Sorted by row, so that two transactions lock rows in the same order and
+/// never wait for each other in a circle.
 #[derive(Default)]
 pub(super) struct Plan<'b> {
-    /// How each commit ends, if the conditions hold.
+    /// Outcome of each commit, valid if the conditions hold.
     pub(super) outcomes: Vec<CommitOutcome>,
-    /// The commits that are written, in order: their events and tasks.
+    /// The commits to write, in order; their events and tasks are inserted.
     pub(super) committed: Vec<&'b EncodedCommit>,
-    /// Keys that nobody may have claimed.
+    /// Keys that must not be claimed yet.
     pub(super) claims:
         BTreeMap<(dabba_domain::AccountId, RestaurantId, &'b str), (&'b Claim, &'b EncodedCommit)>,
     /// Leases that must hold.
     pub(super) leases: BTreeMap<TaskId, TaskLease>,
-    /// The lowest and the highest bucket of what is written: the database must hold both, and so all
-    /// between them.
+    /// Lowest and highest bucket of the writes. The database must hold both, and so all buckets between them.
     pub(super) buckets: Option<(Bucket, Bucket)>,
-    /// Orders that must not exist, with the last commit on each.
+    /// Orders that must not exist yet, with the last commit on each.
     pub(super) created: BTreeMap<OrderId, &'b EncodedCommit>,
     /// Orders that must be at a version, with the last commit on each.
     pub(super) updated: BTreeMap<OrderId, (Version, &'b EncodedCommit)>,
-    /// Orders that must be at a version, and stay there.
+    /// Orders that must be at a version, and do not change.
     pub(super) unchanged: BTreeMap<OrderId, Version>,
     /// Catalogues that must be at a revision.
     pub(super) guards: BTreeMap<RestaurantId, CatalogueGuard>,
-    /// What happens to stock.
+    /// Changes of stock.
     pub(super) stock: BTreeMap<StockKey<'b>, StockEffect>,
-    /// What becomes unavailable, each item until the latest end that a commit names.
+    /// Items that become unavailable, each until the latest end that a commit names.
     pub(super) marks: BTreeMap<StockKey<'b>, Option<Timestamp>>,
-    /// The restaurants whose marks change; `None` if no later commit of the batch relies on that.
+    /// Restaurants whose marks must change; `None` if no later commit of the batch relies on that.
     pub(super) remarked: Option<BTreeSet<RestaurantId>>,
-    /// Stock that must be what it was thought to be, since somebody is told that there is no more.
+    /// Stock that must still be as in the view, because a commit is refused for lack of it.
     pub(super) refused_stock: BTreeMap<StockKey<'b>, Option<u32>>,
 }
 
-/// What a batch does to one item's stock, in sum.
+/// Total effect of a batch on the stock of one item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct StockEffect {
-    /// What is added; negative when more is taken than returned.
+    /// Change of the stock; negative if the batch takes more than it returns.
     pub(super) delta: i64,
-    /// How much must be there at the beginning, so that it never falls below zero on the way.
+    /// Stock required at the start, so that the stock never becomes negative in between.
     pub(super) needed: i64,
-    /// Whether anything is taken: only then does stock have to be kept at all.
+    /// Whether the batch takes stock. Only then must the stock be limited, that is, have a row.
     pub(super) takes: bool,
 }
 
@@ -78,19 +77,19 @@ impl StockEffect {
     }
 }
 
-/// The claim, lease and so on as they are after the commits so far.
+/// The planned state of claims, leases and versions after the commits so far.
 struct Planner<'b, 'v> {
     view: Option<&'v View<'b>>,
     plan: Plan<'b>,
     claims: HashMap<ClaimKey<'b>, ClaimRecord>,
     versions: HashMap<OrderId, Version>,
     completed: HashSet<TaskId>,
-    /// Restaurants whose availability is at another revision by now.
+    /// Restaurants whose availability revision has changed in this batch.
     remarked: BTreeSet<RestaurantId>,
 }
 
 impl<'b> Plan<'b> {
-    /// Plans a batch: upon a view, or upon the assumption that all is as the commits expect.
+    /// Plans a batch with a view, or on the assumption that every expectation of the commits holds.
     pub(super) fn new(batch: &'b [EncodedCommit], view: Option<&View<'b>>) -> Self {
         let mut planner = Planner {
             view,
@@ -103,7 +102,7 @@ impl<'b> Plan<'b> {
         for encoded in batch {
             let outcome = planner.failed_condition(&encoded.commit);
             if outcome.is_none() {
-                planner.carry_out(encoded);
+                planner.apply(encoded);
             }
             planner.plan.outcomes.push(outcome.unwrap_or(CommitOutcome::Committed));
         }
@@ -111,14 +110,14 @@ impl<'b> Plan<'b> {
         planner.plan
     }
 
-    /// Whether every commit is written.
+    /// Returns whether every commit is written.
     pub(super) fn commits_all(&self) -> bool {
         self.committed.len() == self.outcomes.len()
     }
 }
 
 impl<'b> Planner<'b, '_> {
-    /// The first condition that does not hold, in the order that the contract names.
+    /// Returns the outcome of the first condition that does not hold, in the order of the contract.
     fn failed_condition(&mut self, commit: &'b Commit) -> Option<CommitOutcome> {
         let held = self.view.and_then(|view| view.held);
         if held.is_some_and(|held| !held.contains(commit.restaurant_id.bucket())) {
@@ -164,13 +163,13 @@ impl<'b> Planner<'b, '_> {
         match self.view {
             _ if self.remarked.contains(&restaurant_id) => false,
             Some(view) => view.revisions.get(&restaurant_id) == Some(&guard),
-            // Two that differ cannot both hold.
+            // Two different guards cannot both hold.
             None => self.plan.guards.get(&restaurant_id).is_none_or(|other| *other == guard),
         }
     }
 
-    /// The items of which there is too little when the changes are made one after the other. Each is
-    /// named once, with what there was before.
+    /// Returns the items whose stock is too low when the changes are applied one after the other. Each item appears
+    /// once, with the stock available before this commit.
     fn shortages(&mut self, commit: &'b Commit) -> Vec<StockShortage> {
         let Some(view) = self.view else { return Vec::new() };
         let mut shortages: Vec<StockShortage> = Vec::new();
@@ -194,8 +193,8 @@ impl<'b> Planner<'b, '_> {
         shortages
     }
 
-    /// Notes what a commit whose conditions hold does, and what it relies upon.
-    fn carry_out(&mut self, encoded: &'b EncodedCommit) {
+    /// Adds the writes and the conditions of a commit whose conditions hold.
+    fn apply(&mut self, encoded: &'b EncodedCommit) {
         let commit = &encoded.commit;
         let version = commit.change.as_ref().map_or(commit.expected_version, |change| change.order.version);
         let bucket = commit.restaurant_id.bucket();
@@ -231,7 +230,8 @@ impl<'b> Planner<'b, '_> {
         self.plan.committed.push(encoded);
     }
 
-    /// Without a view every mark counts as a change, so that a later commit with a guard is planned upon one.
+    /// Adds a mark. Without a view, every mark counts as a change, so that a batch with a later guarded commit is
+    /// planned with a view.
     fn mark(&mut self, restaurant_id: RestaurantId, unavailable: &'b UnavailableItem) {
         let (key, until) = ((restaurant_id, &unavailable.item), unavailable.until);
         let planned = self.plan.marks.get(&key).copied();
@@ -246,7 +246,8 @@ impl<'b> Planner<'b, '_> {
         self.plan.marks.insert(key, planned.map_or(until, |end| later_end(end, until)));
     }
 
-    /// Several changes of one order are one write: from what the first expects to what the last makes.
+    /// Merges several changes of one order into one write: from the version that the first commit expects to the
+    /// order of the last commit.
     fn change_order(&mut self, encoded: &'b EncodedCommit) {
         let order_id = encoded.commit.order_id;
         if let Some(last) = self.plan.created.get_mut(&order_id) {

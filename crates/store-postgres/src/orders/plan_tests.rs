@@ -1,4 +1,4 @@
-//! The planner alone: what follows from what, with no database.
+//! Tests of the planner, without a database.
 
 use dabba_domain::{Timestamp, menu::UnavailableItem, order::Command};
 use dabba_store::encoding::EncodedCommit;
@@ -21,7 +21,7 @@ fn accept(world: &mut World, commit: &Commit) -> Commit {
     world.act(&order, &Command::Accept { preparation_minutes: 10 }, &staff(&order))
 }
 
-/// Several commits on one order are one write, from what the first expects to what the last makes.
+/// Several commits on one order become one write: from the version that the first expects to the order of the last.
 #[test]
 fn commits_on_one_order_become_one_write() {
     let mut world = World::new(1);
@@ -42,9 +42,9 @@ fn commits_on_one_order_become_one_write() {
     assert_eq!((plan.updated[&id].0, &*plan.updated[&id].1.commit), (2, &ready));
 }
 
-/// Without a view everything is assumed to hold, but not two things that cannot both hold.
+/// Without a view, the planner assumes that everything holds, except for two conditions that contradict each other.
 #[test]
-fn an_assumption_does_not_contradict_itself() {
+fn an_optimistic_plan_detects_contradictions() {
     let mut world = World::new(2);
     let restaurant = world.restaurant_id();
     let commit = world.place_taking(restaurant, &[]);
@@ -65,10 +65,10 @@ fn an_assumption_does_not_contradict_itself() {
     }
 }
 
-/// An order that was priced before a mark in the same batch is planned upon a view, which says whether the mark changes
-/// anything.
+/// A batch with a guarded commit after a mark of the same restaurant needs a view, which shows whether the mark
+/// changes anything.
 #[test]
-fn a_guard_behind_a_mark_needs_a_view() {
+fn a_guard_after_a_mark_needs_a_view() {
     let mut world = World::new(5);
     let restaurant = world.restaurant_id();
     let guard = CatalogueGuard { restaurant_revision: 1, menu_revision: 1, availability_revision: 1 };
@@ -101,9 +101,9 @@ fn a_guard_behind_a_mark_needs_a_view() {
     assert_eq!(plan.remarked, Some([].into()));
 }
 
-/// What must be there at the beginning is the deepest that stock falls on the way, not where it ends.
+/// The stock required at the start covers the lowest level in between, not only the final level.
 #[test]
-fn stock_is_summed_up_and_its_lowest_point_is_kept() {
+fn the_plan_covers_the_lowest_stock_in_between() {
     let mut world = World::new(3);
     let restaurant = world.restaurant_id();
     let taking =
@@ -119,10 +119,10 @@ fn stock_is_summed_up_and_its_lowest_point_is_kept() {
     assert_eq!(plan.stock[&(restaurant, &naan)], StockEffect { delta: 1, needed: 0, takes: false });
 }
 
-/// Who is refused for want of stock is told what those before left over, and the plan rests on the
-/// stock's being what it was.
+/// A refusal for lack of stock names the stock that the earlier commits left, and the plan requires that the stock is
+/// still as in the view.
 #[test]
-fn a_refusal_rests_on_the_stock_that_was_seen() {
+fn a_refusal_requires_the_stock_of_the_view() {
     let mut world = World::new(4);
     let restaurant = world.restaurant_id();
     let batch = encoded([

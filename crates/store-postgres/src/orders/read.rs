@@ -26,9 +26,9 @@ use crate::{
     pool::Connection,
 };
 
-/// The columns that [`order_of`] reads, in its order, and where they come from. What was agreed is in
-/// the first event. It is looked up for each order by itself, not joined: a join of two tables that were
-/// small when it was planned may begin with the events, and read all of them when they are many.
+/// Selects the columns that [`order_of`] reads, in its order. The details of an order are in its first event. A
+/// subquery reads that event for each order. A join could be slow: if both tables were small when the statement was
+/// planned, the plan may begin with the events, and later read all of them.
 macro_rules! select_orders {
     () => {
         "SELECT orders.id, orders.version, \
@@ -56,21 +56,21 @@ pub(crate) const FIND_EVENTS: &str = concat!(
     " FROM order_events WHERE order_id = $1 AND version > $2 ORDER BY version LIMIT $3"
 );
 
-/// Those of these orders of which a newer program wrote something.
+/// Finds the orders, of the given ones, that a newer program has written to.
 pub(crate) const FIND_NEWER: &str = "SELECT id FROM orders WHERE id = ANY ($1) AND format > $2";
 
 pub(crate) const FIND_CLAIM: &str = "\
     SELECT fingerprint, order_id, version, resource::text, fingerprint_version FROM idempotency_keys \
     WHERE account_id = $1 AND restaurant_id = $2 AND key = $3";
 
-/// The oldest first, so that a bounded number of them is always progress. Several servers may do this
-/// at once: each passes over what the others hold.
+/// Deletes the oldest keys first, so that a bounded number of deletions always makes progress. Several servers may do
+/// this at the same time: each skips the rows that the others have locked.
 pub(crate) const FORGET_KEYS: &str = "\
     DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY( \
         SELECT ctid FROM idempotency_keys WHERE claimed_at_ns < $1 \
         ORDER BY claimed_at_ns LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
-/// The orders with these ids.
+/// Returns the orders with these ids.
 pub(crate) async fn orders(connection: &Connection, ids: &[OrderId]) -> Result<Orders, Failure> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows = connection.query(FIND_ORDERS, &[&ids]).await?;
@@ -78,7 +78,8 @@ pub(crate) async fn orders(connection: &Connection, ids: &[OrderId]) -> Result<O
     rows.iter().map(order).collect()
 }
 
-/// An order from a row of [`select_orders`]. What a newer program wrote and this one cannot decode is unavailable here.
+/// Decodes an order from a row of [`select_orders`]. If a newer program wrote the order and this program cannot
+/// decode it, the error is unavailable.
 pub(crate) fn order_of(row: &Row) -> Result<Order, Failure> {
     let is_newer = read_format(row, 15)? > ORDER_FORMAT;
     match decode_order(row, is_newer) {
@@ -131,8 +132,8 @@ pub(super) async fn events(
     events_of(connection, &rows, 0).await
 }
 
-/// The events in rows, from the columns of [`event_columns`], the first of which is this. Where one cannot be decoded and its
-/// order is one of a newer program, it is passed on as it is stored.
+/// Decodes the events in rows from the columns of [`event_columns`], which begin at `column`. An event that cannot be
+/// decoded is passed on as stored, if a newer program wrote to its order.
 pub(super) async fn events_of(
     connection: &Connection,
     rows: &[Row],
@@ -151,7 +152,7 @@ pub(super) async fn events_of(
     rows.iter().map(decode).collect()
 }
 
-/// An event from the columns of [`event_columns`], the first of which is this.
+/// Decodes an event from the columns of [`event_columns`], which begin at `column`.
 fn event_of(
     row: &Row,
     column: usize,
@@ -167,12 +168,12 @@ fn event_of(
     })
 }
 
-/// Deletes the oldest keys claimed before a time.
+/// Deletes the oldest keys claimed before a time. Returns the number of deleted keys.
 pub(super) async fn forget_keys(
     connection: &Connection,
     claimed_before_ns: i64,
     limit: u32,
 ) -> Result<u32, Failure> {
     let deleted = connection.write(FORGET_KEYS, &[&claimed_before_ns, &i64::from(limit)]).await?;
-    u32::try_from(deleted).map_err(|_| Failure::corrupt("more keys were forgotten than asked for"))
+    u32::try_from(deleted).map_err(|_| Failure::corrupt("more keys were deleted than requested"))
 }

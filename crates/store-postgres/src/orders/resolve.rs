@@ -1,57 +1,54 @@
-//! What became of a transaction whose COMMIT was not answered.
+//! Resolution of a transaction whose COMMIT got no response.
 //!
-//! When the connection is lost there, the transaction may be written, or not, or not yet: the COMMIT may
-//! be on its way still. Here that is found out, so that a caller hears of it only when it cannot be found
-//! out in time ([`crate::PostgresOptions::resolve_timeout`]).
+//! If the connection is lost at COMMIT, the transaction may be written, not written, or not written yet, because the
+//! COMMIT may still be in transit. This module determines which. The caller sees an unknown outcome only if the
+//! timeout ([`crate::PostgresOptions::resolve_timeout`]) passes first.
 //!
-//! All of a plan is written or nothing, and the outcomes that were planned are right exactly if it is
-//! written. That holds for refusals too: an order that was refused for want of stock stays refused,
-//! whatever the stock is by now, since the orders that were written beside it took what there was. So
-//! there is one question for the whole batch, and the plan that was lost is kept to answer it:
+//! A plan is written as a whole or not at all, and its outcomes are correct exactly if it is written. This includes
+//! refusals: an order that was refused for lack of stock stays refused, whatever the stock is now, because the orders
+//! written in the same batch took the stock. So there is one question for the whole batch, and the store keeps the
+//! lost plan to answer it:
 //!
-//! 1. *What the plan leaves behind is looked for.* If it is there, the plan is written.
-//! 2. *The same plan is written again.* Not to find it missing is what proves that it is not written: a
-//!    read that finds nothing proves nothing while the lost transaction is open, nor does a new plan, which
-//!    may refuse what the lost one is about to write, and then writes nothing either. But the same
-//!    writes meet the lost transaction at every row. They wait until it has ended, and then:
-//!    - They succeed. Then the lost transaction was rolled back, since no plan can be written twice, and
-//!      the plan is written now.
-//!    - They collide (40001), perhaps with the lost transaction, perhaps with another one: from the start.
-//!    - They come through to the end and find that something does not hold. Then they have waited for
-//!      the lost transaction, so what it left behind can be seen now, or it left nothing. In the latter
-//!      case the batch goes on as after any refuted plan.
+//! 1. *Look for the evidence of the plan.* If it exists, the plan is written.
+//! 2. *Write the same plan again.* Missing evidence does not prove that the plan is not written. A read that finds
+//!    nothing proves nothing while the lost transaction is open. A new plan proves nothing either: it may refuse what
+//!    the lost transaction is about to write, and then writes nothing. But writes of the same plan meet the lost
+//!    transaction at every row. They wait until it has ended, and then:
+//!    - They succeed. Then the lost transaction was rolled back, because no plan can be written twice, and the plan
+//!      is written now.
+//!    - They conflict (40001), perhaps with the lost transaction, perhaps with another one. Then resolution starts
+//!      again.
+//!    - They reach the end, and a condition does not hold. Then they have waited for the lost transaction, so its
+//!      evidence is visible now, or it left none. If it left none, the batch continues as after any refuted plan.
 //!
-//! The look and the write use one connection each time, so that both ask the same server, also where a
-//! standby has just taken over. When the second COMMIT is lost too, it is the same question about the same
-//! plan.
+//! Both steps use the same connection, so that both reach the same server, even directly after a failover. If the
+//! second COMMIT is lost too, the same question about the same plan remains.
 //!
-//! # What a plan leaves behind
+//! # Evidence of a plan
 //!
-//! Events, which are never changed and never deleted. An event counts as the plan's own when order,
-//! version, actor, time to the nanosecond, and content are the same. An id of an order is drawn for one
-//! attempt to place it alone; of an order that is there, nobody else makes the same change in the same
-//! nanosecond. One plan's events are there together or not at all, so all of them must be.
+//! The evidence is the plan's events, which are never changed and never deleted. A stored event counts as the plan's
+//! own if order, version, actor, time to the nanosecond, and content are equal. The id of a new order is generated
+//! for one attempt only. For an existing order, no other transaction makes the same change in the same nanosecond. A
+//! plan's events exist together or not at all, so all of them must exist.
 //!
-//! Commits without a change leave a claim or the absence of a task. Both can be somebody else's: the same
-//! request came again by way of another server, which claimed the key for it; the lease ran out, and
-//! whoever took the task over has completed it. Hence they count only in plans without any
-//! event. There it does not matter whose they are: the key has the same answer, or the task is done, which
-//! is all that such a commit wants. If another worker holds the task, its row is there, and so the lease
-//! was lost. A commit without a change that still moves stock or adds tasks leaves nothing by which it
-//! could be told whether to do that again; no use case makes one, and its outcome stays unknown unless
-//! there are events beside it.
+//! A commit without a change leaves a claim, or the absence of a task. Another transaction can leave the same: the
+//! same request may have reached another server, which claimed the key for it; or the lease expired, and the next
+//! lease holder has completed the task. So these count as evidence only in a plan without any event. There, their
+//! origin does not matter: the key has the same response, or the task is done, and such a commit wants nothing else.
+//! If another worker holds the task, the task's row exists, and so the lease was lost. A commit without a change that
+//! still moves stock or adds tasks leaves no evidence that tells whether to repeat it. No use case makes such a
+//! commit; its outcome stays unknown unless the plan has events.
 //!
-//! What is seen may still be on this server's disk alone: when the wait for a synchronous standby ends with
-//! the connection, PostgreSQL shows the transaction to every reader. So before it counts as written it is
-//! confirmed ([`Connection::confirm`]).
+//! Visible evidence may still be on this server's disk only: if the wait for a synchronous standby ends with the
+//! connection, PostgreSQL shows the transaction to every reader. So the evidence is confirmed
+//! ([`Connection::confirm`]) before the plan counts as written.
 //!
 //! # Tried and rejected
 //!
-//! - `pg_xact_status`, which is made for this question. But after a crash of the server the number of a
-//!   transaction that had not reached the disk is given to the next one (seen on PostgreSQL 15), and after
-//!   a failover likewise. Somebody else's success would pass for one's own at the very moment that
-//!   matters.
-//! - Reading what is there and planning anew at once: see 2. above.
+//! - `pg_xact_status`, which exists for this question. But after a crash of the server, the id of a transaction that
+//!   had not reached the disk is given to the next transaction (seen on PostgreSQL 15); after a failover too. Another
+//!   transaction's success would look like the success of the lost one, in exactly the situation that matters.
+//! - Reading the current state and planning again at once: see step 2 above.
 
 use dabba_store::{ClaimRecord, StoreError, encoding::EncodedCommit};
 use futures::future::try_join_all;
@@ -60,54 +57,58 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{plan::Plan, read, write};
 use crate::{PostgresStore, claims, failure::Failure, pool::Connection};
 
-/// Whether a task is there, whoever holds it.
+/// Finds a task, whether it is leased or not.
 pub(crate) const FIND_TASK: &str = "SELECT id FROM tasks WHERE id = $1";
 
-/// What became of a plan.
+/// Resolved outcome of a lost plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// All of it is written and durable, so its outcomes are the answer.
+pub(super) enum Resolution {
+    /// The whole plan is written and durable, so its outcomes are the result.
     Written,
-    /// Nothing of it is written, nor will be.
+    /// No part of the plan is written, and none will be.
     NotWritten,
 }
 
-/// How the COMMIT of a plan was lost.
-pub(super) struct Loss<'b> {
-    /// What would be written.
+/// A plan whose COMMIT got no response.
+pub(super) struct LostCommit<'b> {
+    /// The lost plan.
     pub(super) plan: Plan<'b>,
-    /// What is known of the reason.
+    /// Description of the error at COMMIT.
     pub(super) cause: String,
 }
 
 impl PostgresStore {
-    /// Finds out what became of a plan, until a deadline. Fails as unknown when that was too soon.
-    pub(super) async fn resolve(&self, loss: &Loss<'_>, deadline: Instant) -> Result<Fate, StoreError> {
+    /// Resolves the outcome of a lost plan, until a deadline. After the deadline, fails with an unknown outcome.
+    pub(super) async fn resolve(
+        &self,
+        loss: &LostCommit<'_>,
+        deadline: Instant,
+    ) -> Result<Resolution, StoreError> {
         self.metrics.unknown_outcomes.inc();
-        let why = if leaves_something(&loss.plan) {
-            match timeout_at(deadline, self.find_fate(&loss.plan)).await {
-                Ok(Ok(fate)) => {
+        let why = if leaves_evidence(&loss.plan) {
+            match timeout_at(deadline, self.resolve_with_retries(&loss.plan)).await {
+                Ok(Ok(resolution)) => {
                     self.metrics.unknown_outcomes_resolved.inc();
-                    return Ok(fate);
+                    return Ok(resolution);
                 }
                 Ok(Err(error)) => error.to_string(),
-                Err(_) => "the time to find it out has passed".to_owned(),
+                Err(_) => "the timeout to resolve the outcome has passed".to_owned(),
             }
         } else {
-            "it leaves nothing by which it could be told".to_owned()
+            "the batch leaves no evidence to resolve the outcome".to_owned()
         };
         self.metrics.unknown_outcomes_left.inc();
         Err(StoreError::OutcomeUnknown(format!("{}; {why}", loss.cause)))
     }
 
-    /// Looks and tries again for as long as it takes; whoever calls this limits the time.
-    async fn find_fate(&self, plan: &Plan<'_>) -> Result<Fate, StoreError> {
+    /// Tries to resolve the outcome until it is known. The caller limits the time.
+    async fn resolve_with_retries(&self, plan: &Plan<'_>) -> Result<Resolution, StoreError> {
         let mut attempt: u32 = 0;
         loop {
-            match self.try_to_find_fate(plan).await {
-                Ok(fate) => return Ok(fate),
-                Err(Failure::Collision(collision)) => self.retry.count(collision),
-                // More of the same will not mend it.
+            match self.try_resolve(plan).await {
+                Ok(resolution) => return Ok(resolution),
+                Err(Failure::Conflict(conflict)) => self.retry.count(conflict),
+                // A retry would fail in the same way.
                 Err(failure @ (Failure::Duplicate(_) | Failure::Store(StoreError::Corrupt(_)))) => {
                     return Err(failure.into_store_error());
                 }
@@ -119,56 +120,56 @@ impl PostgresStore {
         }
     }
 
-    async fn try_to_find_fate(&self, plan: &Plan<'_>) -> Result<Fate, Failure> {
+    async fn try_resolve(&self, plan: &Plan<'_>) -> Result<Resolution, Failure> {
         let connection = self.connection().await?;
         if !is_written(&connection, plan).await? {
             self.metrics.attempts.inc();
             if write::write(&connection, plan).await? {
-                return Ok(Fate::Written);
+                return Ok(Resolution::Written);
             }
             if !is_written(&connection, plan).await? {
-                return Ok(Fate::NotWritten);
+                return Ok(Resolution::NotWritten);
             }
         }
         connection.confirm().await?;
-        Ok(Fate::Written)
+        Ok(Resolution::Written)
     }
 }
 
-/// Whether it can be told of a plan that it is written: whether a second time would be noticed.
-fn leaves_something(plan: &Plan<'_>) -> bool {
-    let settles_only = |encoded: &&EncodedCommit| {
+/// Returns whether a plan leaves evidence when it is written, by which a second write would be detected.
+fn leaves_evidence(plan: &Plan<'_>) -> bool {
+    let is_claim_or_completion = |encoded: &&EncodedCommit| {
         let commit = &encoded.commit;
         commit.stock.is_empty() && commit.tasks.is_empty()
     };
-    changes_something(plan) || plan.committed.iter().all(settles_only)
+    changes_orders(plan) || plan.committed.iter().all(is_claim_or_completion)
 }
 
-fn changes_something(plan: &Plan<'_>) -> bool {
+fn changes_orders(plan: &Plan<'_>) -> bool {
     plan.committed.iter().any(|encoded| encoded.commit.change.is_some())
 }
 
-/// Whether everything is there that a plan leaves behind.
+/// Returns whether all evidence of a plan exists.
 async fn is_written(connection: &Connection, plan: &Plan<'_>) -> Result<bool, Failure> {
-    if changes_something(plan) {
-        // Sent all at once, answered in order.
-        let changes = plan.committed.iter().map(|encoded| are_events_there(connection, encoded));
-        Ok(try_join_all(changes).await?.into_iter().all(|is_there| is_there))
+    if changes_orders(plan) {
+        // The queries are sent at once; the responses come in order.
+        let changes = plan.committed.iter().map(|encoded| do_events_exist(connection, encoded));
+        Ok(try_join_all(changes).await?.into_iter().all(|exists| exists))
     } else {
         let commits = plan.committed.iter().map(|encoded| is_settled(connection, encoded));
         Ok(try_join_all(commits).await?.into_iter().all(|is_settled| is_settled))
     }
 }
 
-/// Whether the events of a commit are the order's history from its expected version on.
-async fn are_events_there(connection: &Connection, encoded: &EncodedCommit) -> Result<bool, Failure> {
+/// Returns whether the order's stored events after the expected version are the events of the commit.
+async fn do_events_exist(connection: &Connection, encoded: &EncodedCommit) -> Result<bool, Failure> {
     let commit = &encoded.commit;
     let Some(change) = &commit.change else { return Ok(true) };
     let count = u32::try_from(change.events.len()).unwrap_or(u32::MAX);
     Ok(read::events(connection, commit.order_id, commit.expected_version, count).await? == change.events)
 }
 
-/// Whether what a commit without a change wants is so: its key is claimed, its task is done.
+/// Returns whether the goals of a commit without a change are reached: its key is claimed, and its task is done.
 async fn is_settled(connection: &Connection, encoded: &EncodedCommit) -> Result<bool, Failure> {
     let commit = &encoded.commit;
     if let Some(claim) = &commit.claim {

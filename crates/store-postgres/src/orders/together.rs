@@ -1,12 +1,12 @@
-//! Group read: orders that are asked for at the same time are read by one statement.
+//! Group read: one statement reads all orders that are requested at the same time.
 //!
-//! It is to reads what group commit is to writes. A statement costs the server far more than a row of it, so
-//! [`LANES`] statements at most are under way, and whatever is asked for meanwhile shares the next one. There is
-//! no timer: a lone read is sent at once, and the busier it gets, the more reads share a statement. Each is read
-//! after it was asked for, so it sees everything that was written before.
+//! Group read is for reads what group commit is for writes. A statement costs the server far more than one of its
+//! rows. So at most [`LANES`] statements run at the same time, and requests that arrive in the meantime share the
+//! next statement. There is no timer: a lone read is sent at once, and under load more reads share a statement. Every
+//! read starts after its request, so it sees everything that was written before the request.
 //!
-//! Whoever finds a lane free reads for all who wait, itself among them. Should its caller stop waiting, those for
-//! whom it was reading ask again.
+//! A caller that finds a free lane reads for all waiting callers, including itself. If that caller stops waiting, the
+//! others request their orders again.
 
 use std::{
     collections::HashMap,
@@ -17,24 +17,24 @@ use dabba_domain::{OrderId, order::Order};
 use dabba_store::StoreError;
 use tokio::sync::{Semaphore, oneshot};
 
-/// Statements under way at once.
+/// Maximum number of statements that run at the same time.
 const LANES: usize = 4;
-/// Most orders that one statement reads.
+/// Maximum number of orders that one statement reads.
 const MAX_GROUP: usize = 256;
 
-/// What is read of an order: nothing where there is none, an error where it cannot be read.
+/// Result for one order: `None` if it does not exist, an error if it cannot be read.
 type Found = Result<Option<Order>, StoreError>;
 
-/// What a statement finds: the orders that are there, each by itself readable or not.
+/// Result of a statement: the existing orders, each decoded or with its own error.
 pub(super) type Orders = HashMap<OrderId, Result<Order, StoreError>>;
 
-/// The reads of one store.
+/// The group reads of one store.
 pub(crate) struct GroupReads {
-    waiting: Mutex<Vec<Asked>>,
+    waiting: Mutex<Vec<Request>>,
     lanes: Semaphore,
 }
 
-struct Asked {
+struct Request {
     id: OrderId,
     answer: oneshot::Sender<Found>,
 }
@@ -46,23 +46,23 @@ impl Default for GroupReads {
 }
 
 impl GroupReads {
-    /// Reads an order, by `read`, which reads several; those that it does not answer are not there.
+    /// Reads an order by `read`, which reads several orders. An order that is not among its results does not exist.
     pub(super) async fn order<F>(&self, id: OrderId, read: impl Fn(Vec<OrderId>) -> F) -> Found
     where
         F: Future<Output = Result<Orders, StoreError>>,
     {
         loop {
-            let mut answered = self.ask(id);
+            let mut answered = self.enqueue(id);
             loop {
                 tokio::select! {
                     biased;
                     answer = &mut answered => match answer {
                         Ok(found) => return found,
-                        // Whoever read for this one has gone away.
+                        // The caller that read for this request has stopped.
                         Err(_) => break,
                     },
                     lane = self.lanes.acquire() => {
-                        let group = self.take();
+                        let group = self.take_group();
                         if group.is_empty() {
                             drop(lane);
                             match (&mut answered).await {
@@ -70,7 +70,7 @@ impl GroupReads {
                                 Err(_) => break,
                             }
                         }
-                        let found = read(group.iter().map(|asked| asked.id).collect()).await;
+                        let found = read(group.iter().map(|request| request.id).collect()).await;
                         answer_all(group, &found);
                     }
                 }
@@ -78,27 +78,27 @@ impl GroupReads {
         }
     }
 
-    fn ask(&self, id: OrderId) -> oneshot::Receiver<Found> {
+    fn enqueue(&self, id: OrderId) -> oneshot::Receiver<Found> {
         let (answer, answered) = oneshot::channel();
-        self.lock().push(Asked { id, answer });
+        self.lock().push(Request { id, answer });
         answered
     }
 
-    /// Those who have waited longest.
-    fn take(&self) -> Vec<Asked> {
+    /// Removes and returns the requests that have waited longest.
+    fn take_group(&self) -> Vec<Request> {
         let mut waiting = self.lock();
         let count = waiting.len().min(MAX_GROUP);
         waiting.drain(..count).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Asked>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Request>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Tells each what was found of it. Whoever has stopped waiting does not take its answer.
-fn answer_all(group: Vec<Asked>, found: &Result<Orders, StoreError>) {
-    for Asked { id, answer } in group {
+/// Sends each request its result. A request whose caller has stopped waiting ignores the result.
+fn answer_all(group: Vec<Request>, found: &Result<Orders, StoreError>) {
+    for Request { id, answer } in group {
         let found = match found {
             Ok(orders) => orders.get(&id).cloned().transpose(),
             Err(error) => Err(error.clone()),
@@ -114,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads by hand: a read hangs until it is let go.
+    /// Reads under manual control: a read waits until the test releases it.
     struct Reads {
         orders: HashMap<OrderId, Order>,
         groups: Mutex<Vec<usize>>,
@@ -135,7 +135,7 @@ mod tests {
             (Self { orders, groups, gate, together }, ids)
         }
 
-        fn let_go(&self, reads: usize) {
+        fn release(&self, reads: usize) {
             self.gate.add_permits(reads);
         }
 
@@ -155,18 +155,18 @@ mod tests {
         }
     }
 
-    /// Proves that reads go out at once while there is a lane, and share a statement when there is none, and
-    /// that each gets the order that it asked for, or nothing.
+    /// A read is sent at once while a lane is free. Without a free lane, reads share a statement. Each read gets its
+    /// own order, or `None`.
     #[tokio::test]
-    async fn reads_that_wait_share_a_statement() {
+    async fn waiting_reads_share_a_statement() {
         let (reads, mut ids) = Reads::new(LANES + 20);
         let absent = World::new(8).restaurant_id();
         ids.push(OrderId::generate(dabba_domain::Timestamp::UNIX_EPOCH, absent.bucket(), 1));
         ids.push(ids[0]);
         let mut all = Box::pin(join_all(ids.iter().map(|id| reads.order(*id))));
         assert!((&mut all).now_or_never().is_none());
-        assert_eq!(reads.groups(), [1; LANES], "no more than that are under way");
-        reads.let_go(LANES + 1);
+        assert_eq!(reads.groups(), [1; LANES], "the number of running statements is limited");
+        reads.release(LANES + 1);
         let found = all.await;
         assert_eq!(reads.groups(), [&[1; LANES][..], &[22]].concat());
         for (id, found) in ids.iter().zip(found) {
@@ -174,28 +174,27 @@ mod tests {
         }
     }
 
-    /// Proves that those who wait are answered when whoever reads for them goes away.
+    /// Waiting reads get their results although the caller that reads for them stops.
     #[tokio::test]
-    async fn whoever_reads_for_others_may_go_away() {
+    async fn a_read_for_others_may_be_cancelled() {
         let (reads, ids) = Reads::new(LANES + 2);
         let mut first = Box::pin(join_all(ids[..LANES].iter().map(|id| reads.order(*id))));
         assert!((&mut first).now_or_never().is_none());
         let mut reader = Box::pin(reads.order(ids[LANES]));
         let mut other = Box::pin(reads.order(ids[LANES + 1]));
         assert!((&mut reader).now_or_never().is_none() && (&mut other).now_or_never().is_none());
-        reads.let_go(LANES);
+        reads.release(LANES);
         first.await;
         assert!((&mut reader).now_or_never().is_none() && (&mut other).now_or_never().is_none());
-        assert_eq!(reads.groups(), [&[1; LANES][..], &[2]].concat(), "one reads for both");
+        assert_eq!(reads.groups(), [&[1; LANES][..], &[2]].concat(), "one statement reads both orders");
         drop(reader);
-        reads.let_go(1);
+        reads.release(1);
         assert_eq!(other.await.unwrap().as_ref(), reads.orders.get(&ids[LANES + 1]));
     }
 
-    /// Proves that all who shared a statement learn of its failure, and that an order that cannot be decoded
-    /// is nobody else's failure.
+    /// A failed statement fails all reads that shared it. An order that cannot be decoded fails only its own read.
     #[tokio::test]
-    async fn a_failure_reaches_those_whom_it_concerns() {
+    async fn a_failure_affects_only_its_own_reads() {
         let together = GroupReads::default();
         let (reads, ids) = Reads::new(2);
         let away = async |_| Err(StoreError::Unavailable("away".into()));
@@ -205,7 +204,7 @@ mod tests {
             .iter()
             .map(|id| {
                 let (answer, answered) = oneshot::channel();
-                (Asked { id: *id, answer }, answered)
+                (Request { id: *id, answer }, answered)
             })
             .unzip();
         let found = [

@@ -1,4 +1,4 @@
-//! What is known of the database when a batch is planned.
+//! The state of the database on which a batch is planned.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,13 +18,13 @@ use crate::{
 };
 use dabba_store::encoding::EncodedCommit;
 
-/// The claims behind keys, as far as there are any.
+/// Finds the existing claims of keys.
 pub(crate) const FIND_CLAIMS: &str = "\
     SELECT account_id, restaurant_id, key, fingerprint, order_id, version, resource::text, fingerprint_version \
     FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS asked (account_id, restaurant_id, key) \
     JOIN idempotency_keys USING (account_id, restaurant_id, key)";
 
-/// A lease that has run out still holds while nobody has taken the task over: its work is done.
+/// Finds leases that hold. An expired lease still holds until another worker takes the task over.
 pub(crate) const FIND_LEASES: &str = "\
     SELECT id, attempts FROM unnest($1::uuid[], $2::bigint[]) AS asked (id, attempts) \
     JOIN tasks USING (id, attempts) WHERE leased_until_ns IS NOT NULL";
@@ -41,31 +41,31 @@ pub(crate) const FIND_STOCK: &str = "\
     FROM unnest($1::uuid[], $2::text[]) AS asked (restaurant_id, item) \
     JOIN stock USING (restaurant_id, item)";
 
-/// By what a claim is found.
+/// Key by which a claim is found.
 pub(super) type ClaimKey<'b> = (AccountId, RestaurantId, &'b IdempotencyKey);
 
-/// By what a stock is found.
+/// Key by which a stock is found.
 pub(super) type StockKey<'b> = (RestaurantId, &'b Slug);
 
-/// Everything on which the outcomes of one batch depend, as it was at one moment.
+/// Everything that the outcomes of one batch depend on, read in one snapshot.
 #[derive(Debug, Default)]
 pub(super) struct View<'b> {
     pub(super) claims: HashMap<ClaimKey<'b>, ClaimRecord>,
-    /// The leases that hold, with their tokens.
+    /// Leases that hold, with their tokens.
     pub(super) leases: HashSet<(TaskId, u32)>,
-    /// Orders that are missing do not exist.
+    /// Versions of orders. An absent order does not exist.
     pub(super) versions: HashMap<OrderId, Version>,
     pub(super) revisions: HashMap<RestaurantId, CatalogueGuard>,
-    /// Items that are missing have no stock kept.
+    /// Remaining stock. The stock of an absent item is not limited.
     pub(super) stock: HashMap<StockKey<'b>, u32>,
-    /// Items that are missing are not marked. Read only where a commit marks items.
+    /// Ends of marks. An absent item is not marked. Read only if a commit marks items.
     pub(super) marks: HashMap<StockKey<'b>, Option<Timestamp>>,
-    /// The buckets that the database holds; all, when absent.
+    /// Buckets that the database holds; all buckets, if absent.
     pub(super) held: Option<BucketRange>,
 }
 
 impl<'b> View<'b> {
-    /// Reads what matters for a batch, in one round trip.
+    /// Reads the state that a batch depends on, in one round trip.
     pub(super) async fn read(connection: &Connection, batch: &'b [EncodedCommit]) -> Result<Self, Failure> {
         let statements = connection
             .prepare([
@@ -78,35 +78,43 @@ impl<'b> View<'b> {
                 FIND_MARKS,
             ])
             .await?;
-        let asked = Asked::new(batch);
+        let parameters = Parameters::new(batch);
         let mut answers = connection
             .begin_with(BEGIN_SNAPSHOT, |client| {
                 let [claims, leases, versions, revisions, stock, buckets, marks] = &statements;
-                let asked = &asked;
-                let mut questions = vec![
-                    async move { client.query(claims, &[&asked.accounts, &asked.scopes, &asked.keys]).await }
-                        .map(|rows| rows.map_err(Failure::from))
+                let parameters = &parameters;
+                let mut queries = vec![
+                    async move {
+                        client
+                            .query(claims, &[&parameters.accounts, &parameters.scopes, &parameters.keys])
+                            .await
+                    }
+                    .map(|rows| rows.map_err(Failure::from))
+                    .boxed(),
+                    async move { Ok(client.query(leases, &[&parameters.tasks, &parameters.tokens]).await?) }
                         .boxed(),
-                    async move { Ok(client.query(leases, &[&asked.tasks, &asked.tokens]).await?) }.boxed(),
-                    async move { Ok(client.query(versions, &[&asked.orders]).await?) }.boxed(),
-                    async move { Ok(client.query(revisions, &[&asked.guarded]).await?) }.boxed(),
-                    async move { Ok(client.query(stock, &[&asked.stocked, &asked.items]).await?) }.boxed(),
+                    async move { Ok(client.query(versions, &[&parameters.orders]).await?) }.boxed(),
+                    async move { Ok(client.query(revisions, &[&parameters.guarded]).await?) }.boxed(),
+                    async move { Ok(client.query(stock, &[&parameters.stocked, &parameters.items]).await?) }
+                        .boxed(),
                     async move { Ok(client.query(buckets, &[]).await?) }.boxed(),
                 ];
-                if !asked.marked.is_empty() {
-                    questions.push(
-                        async move { Ok(client.query(marks, &[&asked.marked, &asked.marked_items]).await?) }
-                            .boxed(),
+                if !parameters.marked.is_empty() {
+                    queries.push(
+                        async move {
+                            Ok(client.query(marks, &[&parameters.marked, &parameters.marked_items]).await?)
+                        }
+                        .boxed(),
                     );
                 }
-                questions
+                queries
             })
             .await?;
-        // Nothing was written, and there is nothing to keep.
+        // The transaction has only read.
         connection.rollback().await;
-        let marks = if asked.marked.is_empty() { None } else { answers.pop() };
-        let [claims, leases, versions, revisions, stock, buckets] =
-            <[Vec<Row>; 6]>::try_from(answers).map_err(|_| Failure::corrupt("an answer went missing"))?;
+        let marks = if parameters.marked.is_empty() { None } else { answers.pop() };
+        let [claims, leases, versions, revisions, stock, buckets] = <[Vec<Row>; 6]>::try_from(answers)
+            .map_err(|_| Failure::corrupt("the database returned too few results"))?;
         Ok(Self {
             claims: claims_of(&claims, batch)?,
             leases: leases
@@ -125,9 +133,9 @@ impl<'b> View<'b> {
     }
 }
 
-/// The parameters of the questions.
+/// Parameters of the queries.
 #[derive(Default)]
-struct Asked<'b> {
+struct Parameters<'b> {
     accounts: Vec<Uuid>,
     scopes: Vec<Uuid>,
     keys: Vec<&'b str>,
@@ -141,34 +149,34 @@ struct Asked<'b> {
     marked_items: Vec<&'b str>,
 }
 
-impl<'b> Asked<'b> {
+impl<'b> Parameters<'b> {
     fn new(batch: &'b [EncodedCommit]) -> Self {
-        let mut asked = Self::default();
+        let mut parameters = Self::default();
         for EncodedCommit { commit, .. } in batch {
-            asked.orders.push(commit.order_id.uuid());
+            parameters.orders.push(commit.order_id.uuid());
             if let Some(claim) = &commit.claim {
-                asked.accounts.push(claim.account_id.uuid());
-                asked.scopes.push(commit.restaurant_id.uuid());
-                asked.keys.push(claim.key.as_str());
+                parameters.accounts.push(claim.account_id.uuid());
+                parameters.scopes.push(commit.restaurant_id.uuid());
+                parameters.keys.push(claim.key.as_str());
             }
             if let Some(lease) = &commit.completes {
-                asked.tasks.push(lease.task_id.uuid());
-                asked.tokens.push(i64::from(lease.token));
+                parameters.tasks.push(lease.task_id.uuid());
+                parameters.tokens.push(i64::from(lease.token));
             }
             if commit.catalogue.is_some() {
-                asked.guarded.push(commit.restaurant_id.uuid());
+                parameters.guarded.push(commit.restaurant_id.uuid());
             }
             for change in &commit.stock {
                 let (StockChange::Take(draw) | StockChange::Return(draw)) = change;
-                asked.stocked.push(commit.restaurant_id.uuid());
-                asked.items.push(draw.item.as_str());
+                parameters.stocked.push(commit.restaurant_id.uuid());
+                parameters.items.push(draw.item.as_str());
             }
             for unavailable in &commit.unavailable {
-                asked.marked.push(commit.restaurant_id.uuid());
-                asked.marked_items.push(unavailable.item.as_str());
+                parameters.marked.push(commit.restaurant_id.uuid());
+                parameters.marked_items.push(unavailable.item.as_str());
             }
         }
-        asked
+        parameters
     }
 }
 
@@ -189,7 +197,7 @@ fn claims_of<'b>(
     Ok(keys.collect())
 }
 
-/// The revisions in a row of [`FIND_REVISIONS`].
+/// Returns the revisions in a row of [`FIND_REVISIONS`].
 pub(crate) fn revision_of(row: &Row) -> Result<(RestaurantId, CatalogueGuard), Failure> {
     let guard = CatalogueGuard {
         restaurant_revision: read_number(row, 1)?,

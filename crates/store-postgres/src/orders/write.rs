@@ -1,4 +1,4 @@
-//! The one transaction that writes a plan, if everything that the plan relies upon is so.
+//! The transaction that writes a plan if all conditions of the plan hold.
 
 use std::collections::HashMap;
 
@@ -25,8 +25,8 @@ use crate::{
     shard::{FIND_BUCKETS, only_buckets},
 };
 
-/// Waits for another transaction that claims the same key, and then fails with 40001 when that one has
-/// committed: a snapshot from before cannot be continued.
+/// If another transaction claims the same key, waits for it, and fails with 40001 once that transaction has
+/// committed: a snapshot cannot include a later commit.
 pub(crate) const INSERT_CLAIMS: &str = "\
     INSERT INTO idempotency_keys \
         (account_id, restaurant_id, key, fingerprint, order_id, version, claimed_at_ns) \
@@ -37,7 +37,7 @@ pub(crate) const DELETE_LEASED: &str = "\
     DELETE FROM tasks USING unnest($1::uuid[], $2::bigint[]) AS lease (id, token) \
     WHERE tasks.id = lease.id AND tasks.attempts = lease.token AND tasks.leased_until_ns IS NOT NULL";
 
-/// The columns of an order as arrays, in the order of [`OrderColumns`].
+/// Inserts orders from arrays of their columns, in the order of [`OrderColumns`].
 macro_rules! proposed_orders {
     () => {
         "INSERT INTO orders (id, restaurant_id, customer_id, courier_id, version, total, captured, refunded, \
@@ -55,17 +55,17 @@ macro_rules! proposed_orders {
     };
 }
 
-/// Fails where an order is there already, which no batch has ever met that was made in earnest. To look for
-/// it first (`ON CONFLICT`) would cost a second walk through the index, and a lock, for every row.
+/// Fails if an order exists already, which never happens in normal operation. A check by `ON CONFLICT` would cost a
+/// second index search and a lock for every row.
 pub(crate) const INSERT_ORDERS: &str = proposed_orders!();
 
-/// An update in the guise of an insert. `UPDATE ... WHERE id = ...` would find the row through the
-/// index as a reader, and in a SERIALIZABLE transaction a reader of an index collides with everyone
-/// who inserts into the same page of it: two servers that change different orders of the same minute
-/// would abort each other. `ON CONFLICT` finds the row as a writer.
+/// Updates orders by an insert. `UPDATE ... WHERE id = ...` would search the index as a reader. In a SERIALIZABLE
+/// transaction, a reader of an index page conflicts with every transaction that inserts into the same page: two
+/// servers that change different orders of the same minute would abort each other. `ON CONFLICT` searches the index
+/// as a writer.
 ///
-/// The proposed row has no currency, which stays as it is in a row that is there. Where it comes
-/// back empty, there was no such order.
+/// The proposed row has an empty currency, and the update leaves the currency of an existing row unchanged. If the
+/// returned currency is empty, the order did not exist.
 pub(crate) const UPDATE_ORDERS: &str = concat!(
     proposed_orders!(),
     "ON CONFLICT (id) DO UPDATE SET \
@@ -79,8 +79,8 @@ pub(crate) const UPDATE_ORDERS: &str = concat!(
      RETURNING currency <> ''"
 );
 
-/// `needed` is what must be there so that the batch's changes, one after the other, never go below
-/// zero.
+/// `needed` is the stock required at the start so that the batch's changes, one after the other, never make the stock
+/// negative.
 pub(crate) const CHANGE_STOCK: &str = "\
     UPDATE stock SET remaining = least(stock.remaining + effect.delta, $6::bigint) \
     FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::boolean[]) \
@@ -89,7 +89,7 @@ pub(crate) const CHANGE_STOCK: &str = "\
         AND stock.remaining >= effect.needed \
     RETURNING effect.takes";
 
-/// In the order of the arrays, so that the numbers of the feed are drawn in the order of the commits.
+/// Inserts in the order of the arrays, so that the feed's sequence numbers follow the order of the commits.
 macro_rules! insert_events {
     () => {
         "INSERT INTO order_events (order_id, version, at_ns, type, actor, data) \
@@ -99,22 +99,22 @@ macro_rules! insert_events {
     };
 }
 
-/// Of new orders only. Fails like [`INSERT_ORDERS`].
+/// Inserts the events of new orders. Fails like [`INSERT_ORDERS`].
 pub(crate) const INSERT_FIRST_EVENTS: &str = insert_events!();
 
-/// Passes over events that are there already: those of an order that somebody else has changed meanwhile,
-/// which happens.
+/// Inserts events, and skips existing ones. Existing events mean that another transaction has changed the order in
+/// the meantime, which is normal.
 pub(crate) const INSERT_EVENTS: &str =
     concat!(insert_events!(), "ON CONFLICT (order_id, version) DO NOTHING");
 
-/// Their ids are new. Fails like [`INSERT_ORDERS`].
+/// Inserts tasks, whose ids are new. Fails like [`INSERT_ORDERS`].
 pub(crate) const INSERT_TASKS: &str = "\
     INSERT INTO tasks (id, order_id, queue, kind, payload, run_at_ns, parked_at_ns) \
     SELECT id, order_id, queue, kind, payload::json, run_at_ns, parked_at_ns \
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[]) \
         AS task (id, order_id, queue, kind, payload, run_at_ns, parked_at_ns)";
 
-/// All statements of a plan, in the order of [`steps`]' parameter.
+/// All statements of a plan, in the order in which [`every_step`] destructures them.
 const STATEMENTS: [&str; 14] = [
     INSERT_CLAIMS,
     DELETE_LEASED,
@@ -135,18 +135,18 @@ const STATEMENTS: [&str; 14] = [
 /// [`STATEMENTS`], prepared.
 type Statements = [Statement; STATEMENTS.len()];
 
-/// Has the server parse and plan all statements, so that the first batch of a connection does not wait for
-/// that. Nothing is written.
-pub(super) async fn rehearse(connection: &Connection) -> Result<(), Failure> {
+/// Lets the server parse and plan all statements, so that the first batch on a connection does not wait for that.
+/// Writes nothing.
+pub(super) async fn prepare_statements(connection: &Connection) -> Result<(), Failure> {
     let statements = connection.prepare(STATEMENTS).await?;
-    let nothing = Plan::default();
-    let steps = |client| every_step(client, &statements, &nothing).map(|(_, step)| step).into();
+    let empty_plan = Plan::default();
+    let steps = |client| every_step(client, &statements, &empty_plan).map(|(_, step)| step).into();
     connection.begin_with(BEGIN_SERIALIZABLE, steps).await?;
     connection.rollback().await;
     Ok(())
 }
 
-/// Writes a plan. `false` when something that it relies upon is not so; then nothing is written.
+/// Writes a plan. Returns `false`, and writes nothing, if a condition of the plan does not hold.
 pub(super) async fn write(connection: &Connection, plan: &Plan<'_>) -> Result<bool, Failure> {
     let statements = connection.prepare(STATEMENTS).await?;
     let steps = |client| steps(client, &statements, plan);
@@ -163,12 +163,12 @@ pub(super) async fn write(connection: &Connection, plan: &Plan<'_>) -> Result<bo
     }
 }
 
-/// The statements for a plan. Each answers whether its part of the plan holds. A batch of any size is a
-/// handful of statements, and none that has nothing to do.
+/// Returns the statements for a plan. Each step returns whether its condition of the plan holds. The number of
+/// statements does not depend on the size of the batch, and a statement without work is left out.
 ///
-/// Reads come before the writes to the same table; whatever takes locks does so in the order of this
-/// list and sorted within. Where a plan is found to be wrong in daily business, no statement ends with an error,
-/// which the server would log: hence `ON CONFLICT DO NOTHING`.
+/// Reads come before writes of the same table. Statements lock rows in the order of this list, and each statement in
+/// sorted order. A plan that is wrong for an ordinary reason must not cause an error, because the server would log
+/// it: hence `ON CONFLICT DO NOTHING`.
 fn steps<'a>(
     client: &'a ClientWrapper,
     statements: &'a Statements,
@@ -178,7 +178,7 @@ fn steps<'a>(
     steps.filter_map(|(is_needed, step)| is_needed.then_some(step)).collect()
 }
 
-/// The steps, each with whether the plan needs it.
+/// Returns all steps, each with whether the plan needs it.
 fn every_step<'a>(
     client: &'a ClientWrapper,
     statements: &'a Statements,
@@ -221,7 +221,7 @@ fn every_step<'a>(
     ]
 }
 
-/// Whether a statement touched as many rows as it was given.
+/// Returns whether a statement affected as many rows as it was given.
 fn is_all(touched: u64, given: usize) -> bool {
     usize::try_from(touched) == Ok(given)
 }
@@ -238,7 +238,7 @@ async fn insert_claims(client: &ClientWrapper, sql: &Statement, plan: &Plan<'_>)
         keys.push(claim.key.as_str());
         fingerprints.push(&claim.fingerprint.0[..]);
         orders.push(commit.order_id.uuid());
-        // Where nothing changes, the answer was the order as it is.
+        // Without a change, the response was the order at its expected version.
         let version = commit.change.as_ref().map_or(commit.expected_version, |change| change.order.version);
         versions.push(i64::from(version));
         times.push(*at_ns);
@@ -305,7 +305,7 @@ async fn apply_stock(client: &ClientWrapper, sql: &Statement, plan: &Plan<'_>) -
     for row in &rows {
         taken += usize::from(read::<bool>(row, 0)?);
     }
-    // What is only returned has nowhere to go when the stock is no longer kept, and that is all right.
+    // Returned stock has no row if the item's stock is not limited any more. That is no error.
     Ok(taken == takes.iter().filter(|takes| **takes).count())
 }
 

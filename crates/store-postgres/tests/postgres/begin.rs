@@ -1,4 +1,4 @@
-//! A BEGIN that fails while the statements of its transaction are on their way.
+//! A BEGIN that fails after the statements of its transaction were sent.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     proxy::{Cut, Gate, Proxy},
 };
 
-/// Every table that a write of a store touches.
+/// Every table that a store's writes touch.
 const TABLES: &[&str] = &[
     "accounts",
     "revocations",
@@ -32,7 +32,7 @@ const TABLES: &[&str] = &[
     "unavailable_items",
 ];
 
-/// A store behind a proxy, and what its database holds.
+/// A store behind a proxy, and a session that reads its database.
 struct Scene {
     proxy: Proxy,
     store: Arc<PostgresStore>,
@@ -52,7 +52,7 @@ impl Scene {
         Self { proxy, store, session: session(&url).await, world, restaurant }
     }
 
-    /// All rows of all tables.
+    /// Returns all rows of all tables.
     async fn content(&self) -> String {
         let mut content = String::new();
         for table in TABLES {
@@ -65,7 +65,7 @@ impl Scene {
         content
     }
 
-    /// Proves that a write whose BEGIN is cancelled fails as one that may succeed later, and writes nothing.
+    /// Asserts that a write whose BEGIN is cancelled fails as unavailable and writes nothing.
     async fn writes_nothing<T: std::fmt::Debug>(
         &self,
         what: &str,
@@ -80,8 +80,8 @@ impl Scene {
     }
 }
 
-/// The statements of a batch are sent without waiting for BEGIN. None of them takes effect without it, be it in a
-/// batch that is assumed to hold, or in one that was looked into first; and the same batch is written afterwards.
+/// The statements of a batch are sent without waiting for BEGIN. None of them takes effect without it, neither in an
+/// optimistic plan nor in a plan with a view. The same batch can be written afterwards.
 #[tokio::test]
 async fn a_batch_whose_begin_is_cancelled_writes_nothing() {
     let mut scene = Scene::new(151).await;
@@ -91,7 +91,7 @@ async fn a_batch_whose_begin_is_cancelled_writes_nothing() {
     scene.writes_nothing("a batch", async |store| store.commit(batch.clone()).await).await;
     let outcomes = scene.store.commit(batch.clone()).await.unwrap();
     assert_eq!(outcomes, [CommitOutcome::Committed, CommitOutcome::Committed]);
-    // After a replay the next batch is looked into first, in a transaction of its own.
+    // After a replay, the next batch begins with a view, which is read in a transaction of its own.
     assert!(matches!(scene.store.commit(vec![first]).await.unwrap()[0], CommitOutcome::Replayed { .. }));
     let third = scene.world.place_taking(scene.restaurant, &[("dal", 1)]);
     let before = scene.content().await;
@@ -102,9 +102,9 @@ async fn a_batch_whose_begin_is_cancelled_writes_nothing() {
     assert_eq!(scene.store.commit(vec![third]).await.unwrap(), [CommitOutcome::Committed]);
 }
 
-/// The same for every other write.
+/// Every other kind of write takes no effect either if its BEGIN is cancelled.
 #[tokio::test]
-async fn no_other_write_takes_effect_without_its_begin() {
+async fn no_write_takes_effect_without_its_begin() {
     let mut scene = Scene::new(152).await;
     let placed = scene.world.place_taking(scene.restaurant, &[("dal", 1)]);
     scene.store.commit(vec![placed]).await.unwrap();
@@ -135,7 +135,7 @@ async fn no_other_write_takes_effect_without_its_begin() {
         .await;
     let failure = TaskFailure { at: now, error: "as the test says".into() };
     scene.writes_nothing("a parked task", async |store| store.park_task(lease, &failure).await).await;
-    scene.writes_nothing("forgotten keys", async |store| store.forget_keys(later, 10).await).await;
+    scene.writes_nothing("deleted keys", async |store| store.forget_keys(later, 10).await).await;
     assert_eq!(scene.store.forget_keys(later, 10).await, Ok(1));
     scene.store.ping().await.unwrap();
 }

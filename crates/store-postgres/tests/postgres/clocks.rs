@@ -1,4 +1,4 @@
-//! The database's clock: what it shows, and that leases follow it.
+//! The database's clock: reading it, and its use for leases.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use dabba_store_postgres::PostgresOptions;
 
 use crate::common::{fresh_database, open_with, session};
 
-/// Proves that the store tells the time on the database's clock.
+/// The store returns the time of the database's clock.
 #[tokio::test]
 async fn the_databases_clock_is_read() {
     let url = fresh_database();
@@ -25,8 +25,8 @@ async fn the_databases_clock_is_read() {
     assert!(before - rounding <= at && at <= after + rounding, "{before} {at} {after}");
 }
 
-/// Proves that a lease holds for its time on the database's clock, whatever time the callers name: a caller far in the future
-/// does not take it over, and a lease without length is over at once, also for a caller in the past.
+/// A lease lasts for its time on the database's clock, whatever time the callers pass. A caller far in the future
+/// does not take the lease over. A lease of zero length expires at once, also for a caller in the past.
 #[tokio::test]
 async fn leases_follow_the_databases_clock() {
     let store = open_with(&fresh_database(), &PostgresOptions::default()).await;
@@ -39,7 +39,7 @@ async fn leases_follow_the_databases_clock() {
     let claim = async |now: Timestamp, lease: Duration| {
         store.claim_due_tasks(TaskQueue::Deadlines, now, now + lease, 10).await.unwrap()
     };
-    assert_eq!(claim(due - Duration::from_nanos(1), Duration::from_mins(5)).await, [], "it is not due");
+    assert_eq!(claim(due - Duration::from_nanos(1), Duration::from_mins(5)).await, [], "the task is not due");
     let first = claim(far, Duration::ZERO).await.remove(0);
     let second = claim(due, Duration::from_mins(5)).await.remove(0);
     assert!(second.lease.token > first.lease.token);
@@ -47,5 +47,5 @@ async fn leases_follow_the_databases_clock() {
         assert_eq!(claim(now, Duration::from_mins(5)).await, [], "at {now}");
     }
     assert!(store.postpone_task(second.lease, due, None).await.unwrap());
-    assert_eq!(claim(due, Duration::from_mins(5)).await.len(), 1, "it was given back");
+    assert_eq!(claim(due, Duration::from_mins(5)).await.len(), 1, "the task was returned");
 }

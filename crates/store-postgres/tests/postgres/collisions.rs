@@ -1,4 +1,4 @@
-//! Several servers on one database.
+//! Conflicts between several servers on one database.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use tokio::task::JoinSet;
 
 use crate::common::{fresh_database, open, open_with, own_database, restaurant, whole_feed};
 
-/// Servers at once.
+/// Number of concurrent servers.
 const SERVERS: u64 = 4;
-/// Batches that each of them writes.
+/// Number of batches that each server writes.
 const BATCHES: usize = 25;
-/// Commits in each batch.
+/// Number of commits in each batch.
 const BATCH_SIZE: usize = 4;
 
 async fn servers(url: &str) -> Vec<Arc<PostgresStore>> {
-    // Collisions are many here by design, and none of them may become an error.
+    // These tests cause many conflicts on purpose, and no conflict may become an error.
     let options = PostgresOptions { max_attempts: 1_000, ..PostgresOptions::default() };
     let mut servers = Vec::new();
     for _ in 0..SERVERS {
@@ -32,8 +32,8 @@ async fn servers(url: &str) -> Vec<Arc<PostgresStore>> {
     servers
 }
 
-/// Writes all batches of each server at once with the others. Answers the orders and their outcomes.
-async fn write_at_once(
+/// Writes the batches of all servers at the same time. Returns the orders and their outcomes.
+async fn write_concurrently(
     servers: &[Arc<PostgresStore>],
     batches: Vec<Vec<Vec<Commit>>>,
 ) -> Vec<(OrderId, CommitOutcome)> {
@@ -51,9 +51,9 @@ async fn write_at_once(
     running.join_all().await.concat()
 }
 
-/// Every order that was taken is there exactly once, and nothing else is.
+/// Asserts that every committed order exists exactly once, and that no other order exists.
 async fn assert_exactly_once(store: &PostgresStore, outcomes: &[(OrderId, CommitOutcome)]) {
-    let mut taken: Vec<_> = outcomes
+    let mut committed: Vec<_> = outcomes
         .iter()
         .filter(|(_, outcome)| *outcome == CommitOutcome::Committed)
         .map(|(id, _)| *id)
@@ -64,18 +64,18 @@ async fn assert_exactly_once(store: &PostgresStore, outcomes: &[(OrderId, Commit
         .filter(|entry| matches!(entry.event.event, Event::Placed(_)))
         .map(|entry| entry.event.order_id)
         .collect();
-    taken.sort_unstable();
+    committed.sort_unstable();
     placed.sort_unstable();
-    assert_eq!(placed, taken);
-    for id in taken {
+    assert_eq!(placed, committed);
+    for id in committed {
         assert!(store.order(id).await.unwrap().is_some());
     }
 }
 
-/// Servers that sell the same dish collide for real, 40001 and all; yet nothing is sold twice, lost or
-/// sold beyond the stock, and each order is there exactly once.
+/// Servers that sell the same item have real conflicts (40001). Still nothing is sold twice, lost or sold beyond the
+/// stock, and each order exists exactly once.
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_that_sell_one_dish_collide_and_lose_nothing() {
+async fn conflicts_over_one_item_lose_nothing() {
     let (_cluster, url) = own_database();
     let servers = servers(&url).await;
     let mut world = World::new(1);
@@ -87,23 +87,23 @@ async fn servers_that_sell_one_dish_collide_and_lose_nothing() {
         .map(|_| (0..BATCHES).map(|_| (0..BATCH_SIZE).map(|_| place()).collect()).collect())
         .collect();
 
-    let outcomes = write_at_once(&servers, batches).await;
+    let outcomes = write_concurrently(&servers, batches).await;
 
     let sold = outcomes.iter().filter(|(_, outcome)| *outcome == CommitOutcome::Committed).count();
-    assert_eq!(sold, stock, "sold to the last");
+    assert_eq!(sold, stock, "all stock is sold");
     assert_eq!(servers[0].stock(id).await.unwrap()[0].remaining, 0);
     assert!(
         outcomes
             .iter()
             .all(|(_, outcome)| matches!(outcome, CommitOutcome::Committed | CommitOutcome::OutOfStock(_)))
     );
-    let collisions: u64 = servers.iter().map(|store| store.metrics().serialization_failures.get()).sum();
-    assert!(collisions > 0, "nothing collided, so nothing was shown");
+    let conflicts: u64 = servers.iter().map(|store| store.metrics().serialization_failures.get()).sum();
+    assert!(conflicts > 0, "no conflict occurred, so the test proves nothing");
     assert!(servers.iter().all(|store| store.metrics().give_ups.get() == 0));
     assert_exactly_once(&servers[0], &outcomes).await;
 }
 
-/// Servers that claim one key at once make one order, and all of them name it.
+/// Servers that claim the same key at the same time create one order, and all of them return it.
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_claim_one_key_make_one_order() {
     let (_cluster, url) = own_database();
@@ -112,14 +112,14 @@ async fn servers_that_claim_one_key_make_one_order() {
     let id = restaurant(&servers[0], &mut world, "dal", 1_000).await;
     for _ in 0..10 {
         let first = world.place_taking(id, &[("dal", 1)]);
-        // The same request each time; every server draws an id of its own for the order.
+        // The same request on every server; each server draws a new id for the order.
         let batches = (0..SERVERS)
             .map(|_| {
                 let again = world.place_with(Arc::unwrap_or_clone(order_of(&first).details));
                 vec![vec![Commit { claim: first.claim.clone(), ..again }]]
             })
             .collect();
-        let outcomes = write_at_once(&servers, batches).await;
+        let outcomes = write_concurrently(&servers, batches).await;
         let made: Vec<_> = outcomes
             .iter()
             .filter(|(_, outcome)| *outcome == CommitOutcome::Committed)
@@ -134,10 +134,10 @@ async fn servers_that_claim_one_key_make_one_order() {
     }
 }
 
-/// Servers that place and change different orders do not collide at all, although all these orders lie
-/// on the same pages of the same indexes.
+/// Servers that place and change different orders have no conflicts, although all these orders are on the same pages
+/// of the same indexes.
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_with_different_orders_do_not_collide() {
+async fn servers_with_different_orders_have_no_conflicts() {
     let (_cluster, url) = own_database();
     let servers = servers(&url).await;
     let mut world = World::new(3);
@@ -154,7 +154,7 @@ async fn servers_with_different_orders_do_not_collide() {
                 world.act(&order, &Command::Accept { preparation_minutes: 10 }, &staff(&order))
             });
             let changed: Vec<_> = changed.collect();
-            // Each batch places new orders and changes those of the batch before.
+            // Each batch places new orders and changes those of the previous batch.
             own.push(placed);
             own.push(changed);
         }
@@ -166,24 +166,24 @@ async fn servers_with_different_orders_do_not_collide() {
         batches.push(mixed);
     }
 
-    let outcomes = write_at_once(&servers, batches).await;
+    let outcomes = write_concurrently(&servers, batches).await;
 
     assert!(outcomes.iter().all(|(_, outcome)| *outcome == CommitOutcome::Committed));
     let metrics = servers.iter().map(|store| store.metrics());
-    let collisions: u64 =
+    let conflicts: u64 =
         metrics.map(|metrics| metrics.serialization_failures.get() + metrics.refutations.get()).sum();
-    assert_eq!(collisions, 0);
+    assert_eq!(conflicts, 0);
 }
 
-/// A store that may try only once says so, and has written nothing.
+/// A store with only one attempt reports contention, and has written nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_without_attempts_left_says_so_and_writes_nothing() {
+async fn a_store_without_attempts_left_reports_contention() {
     let (_cluster, url) = own_database();
     let options = PostgresOptions { max_attempts: 1, ..PostgresOptions::default() };
     let (store, other) = (open_with(&url, &options).await, open(&url).await);
     let mut world = World::new(4);
     let id = restaurant(&other, &mut world, "dal", 1).await;
-    // The key has been claimed, which the only attempt cannot know.
+    // The key is claimed already, which the optimistic first attempt does not know.
     let first = world.place_taking(id, &[("dal", 1)]);
     assert_eq!(other.commit(vec![first.clone()]).await.unwrap(), [CommitOutcome::Committed]);
     let again = store.commit(vec![first.clone()]).await;
@@ -192,10 +192,10 @@ async fn a_store_without_attempts_left_says_so_and_writes_nothing() {
     assert_exactly_once(&store, &[(first.order_id, CommitOutcome::Committed)]).await;
 }
 
-/// Replays come in crowds: only the first batch of them is written in vain, since the ones behind it are looked
-/// into first, until a batch has held.
+/// Replays come in clusters: only the first replayed batch is written in vain. The next batches begin with a view,
+/// until a batch is committed as a whole.
 #[tokio::test(flavor = "multi_thread")]
-async fn batches_behind_a_replay_are_looked_into_first() {
+async fn batches_after_a_replay_begin_with_a_view() {
     let store = open(&fresh_database()).await;
     let mut world = World::new(9);
     let mut place = || world.place(world.clone().restaurant_id(), world.clone().account_id());

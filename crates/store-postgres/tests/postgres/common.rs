@@ -17,30 +17,30 @@ use dabba_store::{
 use dabba_store_postgres::{LeaseClock, Ownership, PostgresOptions, PostgresStore, Randomness};
 use tokio_postgres::{Client, NoTls};
 
-/// Brings a database to the newest schema.
+/// Migrates a database to the newest schema.
 fn migrate(url: &str) {
     block_on(PostgresStore::migrate(url, &Ownership::sole())).unwrap().unwrap();
 }
 
-/// A new database in this process's cluster.
+/// Creates a database in this process's cluster, and returns its URL.
 pub(crate) fn fresh_database() -> String {
     Cluster::shared().unwrap().database_from("migrated", migrate).unwrap()
 }
 
-/// A cluster that nobody else uses for now, for a test that expects the feed to show an event at once: the
-/// feed waits for every open transaction of its cluster, those of other tests included.
+/// A cluster that no other test uses at the same time. A test needs it if it expects the feed to show an event at
+/// once: the feed waits for every open transaction of its cluster, including those of other tests.
 ///
-/// Starting a cluster takes longer than most tests, so the next test gets it, as often as
-/// [`MAX_USES`] allows.
+/// Starting a cluster takes longer than most tests, so up to [`MAX_USES`] tests use the same cluster one after the
+/// other.
 pub(crate) struct LentCluster {
     cluster: Option<Cluster>,
     uses: u32,
 }
 
-/// How often a cluster is lent before it is removed with all the databases that it has gathered.
+/// Maximum number of tests that use a cluster before it is removed with all its databases.
 const MAX_USES: u32 = 8;
 
-/// The clusters that nobody uses, and how often each was lent.
+/// Unused clusters, each with the number of its uses.
 static FREE_CLUSTERS: Mutex<Vec<(Cluster, u32)>> = Mutex::new(Vec::new());
 
 impl LentCluster {
@@ -51,7 +51,7 @@ impl LentCluster {
         Self { cluster: Some(cluster), uses: uses + 1 }
     }
 
-    /// A new database with the newest schema.
+    /// Creates a database with the newest schema, and returns its URL.
     pub(crate) fn database(&self) -> String {
         self.cluster.as_ref().unwrap().database_from("migrated", migrate).unwrap()
     }
@@ -59,30 +59,30 @@ impl LentCluster {
 
 impl Drop for LentCluster {
     fn drop(&mut self) {
-        // One on which a test has failed may be in any state.
+        // A cluster on which a test has failed may be in any state, so it is not used again.
         if self.uses < MAX_USES && !std::thread::panicking() {
             FREE_CLUSTERS.lock().unwrap().extend(self.cluster.take().map(|cluster| (cluster, self.uses)));
         }
     }
 }
 
-/// A new database in a cluster that nobody else uses; see [`LentCluster`].
+/// Creates a database in a cluster that no other test uses at the same time; see [`LentCluster`].
 pub(crate) fn own_database() -> (LentCluster, String) {
     let cluster = LentCluster::take();
     let url = cluster.database();
     (cluster, url)
 }
 
-/// A cluster of one's own, with a database that has the newest schema.
+/// Starts a cluster, with the newest schema in its default database.
 pub(crate) fn own_cluster(options: &ClusterOptions) -> (Cluster, String) {
     let cluster = Cluster::start(options).unwrap();
-    // The database that every cluster comes with will do.
+    // The default database of a cluster is sufficient.
     let url = cluster.url("postgres");
     migrate(&url);
     (cluster, url)
 }
 
-/// Numbers that look random and are the same each time.
+/// Returns a generator of pseudorandom numbers that are the same in each run.
 pub(crate) fn randomness() -> Randomness {
     let state = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
     Arc::new(move || {
@@ -92,37 +92,37 @@ pub(crate) fn randomness() -> Randomness {
     })
 }
 
-/// A store as it is by default, in virtual time.
+/// Opens a store with the default options and virtual time.
 pub(crate) async fn open(url: &str) -> Arc<PostgresStore> {
     open_with(url, &PostgresOptions { lease_clock: LeaseClock::Caller, ..PostgresOptions::default() }).await
 }
 
-/// A store with options.
+/// Opens a store with the given options.
 pub(crate) async fn open_with(url: &str, options: &PostgresOptions) -> Arc<PostgresStore> {
     Arc::new(PostgresStore::open(url, &Ownership::sole(), options, randomness()).await.unwrap())
 }
 
-/// How long a condition is waited for.
+/// Timeout of a wait for a condition.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until something is so; fails the test when it never is.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+/// Waits until a condition is met; fails the test after [`PATIENCE`].
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let wait = async {
-        while !is_so().await {
+        while !condition().await {
             tokio::task::yield_now().await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "waited in vain until {what}");
+    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "timed out before {what}");
 }
 
-/// A session beside the store's own.
+/// Opens a session beside the store's own.
 pub(crate) async fn session(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }
 
-/// A restaurant that takes all orders, with so much stock of one item.
+/// Creates a restaurant that accepts all orders, with limited stock of one item.
 pub(crate) async fn restaurant(
     store: &PostgresStore,
     world: &mut World,
@@ -135,12 +135,12 @@ pub(crate) async fn restaurant(
     restaurant.id
 }
 
-/// All events, page by page.
+/// Returns all events, read page by page.
 pub(crate) async fn whole_feed(store: &PostgresStore) -> Vec<FeedEntry> {
     feed_after(store, FeedCursor::start()).await
 }
 
-/// All events after a place in the feed, page by page.
+/// Returns all events after a position in the feed, read page by page.
 pub(crate) async fn feed_after(store: &PostgresStore, mut cursor: FeedCursor) -> Vec<FeedEntry> {
     let mut feed = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! The suite that every store must pass.
+//! The conformance suite, which every store must pass.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use dabba_store_postgres::PostgresStore;
 
 use crate::common::{LentCluster, open, own_database};
 
-/// A store on a database of its own. Several properties are about the feed; see [`LentCluster`].
+/// A store on its own database. Several tests of the suite use the feed, so no other test uses the cluster; see
+/// [`LentCluster`].
 struct Fresh {
     store: Arc<PostgresStore>,
     _cluster: LentCluster,

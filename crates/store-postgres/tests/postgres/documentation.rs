@@ -1,4 +1,4 @@
-//! The documentation's questions to PostgreSQL, asked, and the rights that it grants.
+//! The queries and the grants of the documentation.
 
 use std::fmt::Write as _;
 
@@ -6,21 +6,22 @@ use dabba_store_postgres::NEEDED_RIGHTS;
 
 use crate::common::{fresh_database, session};
 
-/// Every question of the page for operators can be asked of a server as it is installed.
+/// PostgreSQL accepts every query of the operators' page on alerts.
 #[tokio::test]
-async fn the_questions_to_alert_on_can_be_asked() {
+async fn the_queries_for_alerts_are_valid() {
     let page = include_str!("../../../../docs/operations/high-availability.md");
     let (_, section) = page.split_once("### What to alert on").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
-    let questions: Vec<&str> = section.split('`').filter(|text| text.starts_with("SELECT ")).collect();
-    assert!(questions.len() >= 8, "{questions:?}");
+    let queries: Vec<&str> = section.split('`').filter(|text| text.starts_with("SELECT ")).collect();
+    assert!(queries.len() >= 8, "{queries:?}");
     let client = session(&fresh_database()).await;
-    for question in questions {
-        client.query(question, &[]).await.unwrap_or_else(|error| panic!("{question}: {error:?}"));
+    for query in queries {
+        client.query(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
     }
 }
 
-/// The statements that grant a user all rights, or those to read, in the order of the tables.
+/// Returns the statements that grant a user all required privileges, or only those to read, in the order of the
+/// tables.
 fn grants(user: &str, reads_only: bool) -> String {
     let mut grants = String::new();
     for privilege in ["SELECT", "INSERT", "UPDATE", "DELETE"].iter().take(if reads_only { 1 } else { 4 }) {
@@ -31,7 +32,7 @@ fn grants(user: &str, reads_only: bool) -> String {
     grants
 }
 
-/// The page of production grants each user exactly the rights that the store needs and verifies.
+/// The page on production grants each user exactly the privileges that the store requires and checks.
 #[test]
 fn the_page_of_production_grants_what_is_needed() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations/production.md");

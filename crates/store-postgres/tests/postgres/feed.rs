@@ -1,12 +1,12 @@
-//! The feed skips nothing, whoever is slow.
+//! The feed never skips an event, however slow a transaction is.
 
 use dabba_domain::order::Event;
 use dabba_store::{FeedCursor, OrderStore as _, conformance::builders::World};
 
 use crate::common::{eventually, open, own_database, session, whole_feed};
 
-/// A transaction draws its place in the feed early and commits late, while others commit meanwhile.
-/// Nobody reads past it, and in the end everybody has read everything, once and in one order.
+/// A transaction draws its position in the feed early and commits late, while other transactions commit. No reader
+/// reads past it. In the end, every reader has read every event once, in the same order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_commits_late_is_not_read_past() {
     let (_cluster, url) = own_database();
@@ -17,7 +17,7 @@ async fn a_transaction_that_commits_late_is_not_read_past() {
     let before = whole_feed(&store).await;
     assert_eq!(before.len(), 2);
 
-    // An order that is written as the store does it, but slowly.
+    // An order, written as the store does it, but slowly.
     let late = world.place(restaurant, customer);
     let mut slow = session(&url).await;
     let transaction = slow.transaction().await.unwrap();
@@ -36,12 +36,12 @@ async fn a_transaction_that_commits_late_is_not_read_past() {
     for _ in 0..5 {
         store.commit(vec![world.place(restaurant, customer)]).await.unwrap();
         let page = store.feed(&cursor, 100).await.unwrap();
-        assert!(page.is_empty(), "events behind an open transaction were handed out: {page:?}");
+        assert!(page.is_empty(), "the feed returned events after an open transaction: {page:?}");
     }
     transaction.commit().await.unwrap();
-    eventually("the feed goes on", || async { whole_feed(&store).await.len() == 2 + 1 + 10 }).await;
+    eventually("the feed continues", || async { whole_feed(&store).await.len() == 2 + 1 + 10 }).await;
     loop {
-        // One at a time, so that every cursor is used.
+        // One event per page, so that every cursor is used.
         let page = store.feed(&cursor, 1).await.unwrap();
         let Some(entry) = page.into_iter().next() else { break };
         cursor = entry.cursor.clone();
@@ -52,9 +52,9 @@ async fn a_transaction_that_commits_late_is_not_read_past() {
     assert!(all.iter().any(|entry| entry.event.order_id == late.order_id));
 }
 
-/// A transaction that only reads holds nothing up, however long it lasts.
+/// A transaction that only reads never delays the feed, however long it lasts.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_read_does_not_stop_the_feed() {
+async fn a_long_read_does_not_delay_the_feed() {
     let (_cluster, url) = own_database();
     let store = open(&url).await;
     let mut world = World::new(2);
@@ -66,8 +66,8 @@ async fn a_long_read_does_not_stop_the_feed() {
     reader.batch_execute("COMMIT").await.unwrap();
 }
 
-/// Writers on several servers, some of them slow, and a reader who follows them: it sees each order
-/// once, and what it has seen is what everyone sees afterwards.
+/// A reader follows writers on several servers, some of them slow. The reader sees each order once, and in the same
+/// order as a later reader.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_who_follows_many_writers_misses_nothing() {
     const WRITERS: u64 = 4;
@@ -81,7 +81,7 @@ async fn a_reader_who_follows_many_writers_misses_nothing() {
         writing.spawn(async move {
             let mut world = World::new(100 + writer);
             let (restaurant, customer) = (world.restaurant_id(), world.account_id());
-            // Holds a number of a transaction without an event, as any other program might.
+            // A transaction that has an id but writes no event, as another program might have.
             let mut other = session(&url).await;
             for _ in 0..BATCHES {
                 let transaction = other.transaction().await.unwrap();
@@ -109,9 +109,9 @@ async fn a_reader_who_follows_many_writers_misses_nothing() {
     assert_eq!(placed, expected);
 }
 
-/// Transactions come in the order of their numbers, also where these grow longer: 1000 after 999.
+/// Transactions are ordered by number, not as text: 1000 comes after 999.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_feed_goes_on_where_numbers_grow_longer() {
+async fn the_feed_orders_transactions_by_number() {
     let (_cluster, url) = own_database();
     let store = open(&url).await;
     let session = session(&url).await;
@@ -121,7 +121,7 @@ async fn the_feed_goes_on_where_numbers_grow_longer() {
     };
     let first = number().await;
     let longer = 10_i64.pow(first.ilog10() + 1);
-    assert!(longer - first < 100_000, "too far to go: {first}");
+    assert!(longer - first < 100_000, "too many transactions until the next power of ten: {first}");
     while number().await < longer - 5 {}
     let mut world = World::new(2);
     let (restaurant, customer) = (world.restaurant_id(), world.account_id());

@@ -1,4 +1,4 @@
-//! Machines that die, and those that take over.
+//! Failures of machines, and failover.
 
 use std::{
     net::TcpListener,
@@ -22,16 +22,16 @@ use crate::{
     writers::{Acknowledged, Writers, again, assert_kept, assert_only},
 };
 
-/// Clients that place orders at once.
+/// Number of concurrent clients that place orders.
 const WRITERS: u64 = 4;
 
-/// Orders before and after the failure.
+/// Number of orders before and after the failure.
 const ORDERS: usize = 300;
 
-/// What the primary calls its standby.
+/// Name of the standby on the primary.
 const STANDBY: &str = "second";
 
-/// A primary, a standby for which its commits wait, and the URL of whichever can be written to.
+/// A primary, its synchronous standby, and the URL of the one that accepts writes.
 struct Pair {
     primary: Cluster,
     standby: Cluster,
@@ -48,8 +48,8 @@ fn pair() -> Pair {
     Pair { primary, standby, url }
 }
 
-/// Reads the feed page by page until it is told to stop, whatever fails meanwhile. Answers what it has read,
-/// and from where to go on.
+/// Reads the feed page by page until `stop` is set, and ignores temporary errors. Returns the events, and the cursor
+/// to continue from.
 async fn follow(store: Arc<PostgresStore>, stop: Arc<AtomicBool>) -> (Vec<FeedEntry>, FeedCursor) {
     let (mut read, mut cursor) = (Vec::new(), FeedCursor::start());
     while !stop.load(Ordering::Relaxed) {
@@ -64,9 +64,9 @@ async fn follow(store: Arc<PostgresStore>, stop: Arc<AtomicBool>) -> (Vec<FeedEn
     (read, cursor)
 }
 
-/// The primary's machine dies while orders are placed, and the standby is promoted. The clients that try again
-/// under their keys go on by themselves, and so does whoever reads the feed: every order that was acknowledged
-/// is there and whole, each key has made one order, and the feed skips and repeats nothing.
+/// The primary's machine fails while orders are placed, and the standby is promoted. Clients that retry under their
+/// keys continue by themselves, and so does a reader of the feed. Every acknowledged order exists with its whole
+/// history, each key has created one order, and the feed skips and repeats nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_with_the_primary() {
     let Pair { primary, standby, url } = pair();
@@ -81,7 +81,7 @@ async fn nothing_acknowledged_is_lost_with_the_primary() {
     let gone = Instant::now();
     standby.promote().unwrap();
     let promoted = Instant::now();
-    // What began after the primary's end was not acknowledged by the primary.
+    // The primary cannot have acknowledged an attempt that began after its end.
     let is_after = |one: &&Acknowledged| one.begun > gone;
     writers
         .wait_for("orders are placed on the new primary", |all| all.iter().filter(is_after).count() >= ORDERS)
@@ -91,16 +91,16 @@ async fn nothing_acknowledged_is_lost_with_the_primary() {
     stop.store(true, Ordering::Relaxed);
     let (mut followed, cursor) = follower.await.unwrap();
 
-    // What was under way is found out about by the store itself, so perhaps no writer saw an error.
+    // The store resolves the lost commits itself, so possibly no writer has seen an error.
     let unknown = store.metrics().unknown_outcomes.get();
-    assert!(failures > 0 || unknown > 0, "nobody noticed anything, so nothing was shown");
+    assert!(failures > 0 || unknown > 0, "no call was affected, so the test proves nothing");
     assert_kept(&store, &acknowledged).await;
     assert_only(&standby, acknowledged.len());
     followed.extend(feed_after(&store, cursor).await);
     let whole = whole_feed(&store).await;
-    let places =
+    let positions =
         |entries: &[FeedEntry]| entries.iter().map(|entry| entry.cursor.0.clone()).collect::<Vec<_>>();
-    assert_eq!(places(&followed), places(&whole));
+    assert_eq!(positions(&followed), positions(&whole));
     let first = acknowledged.iter().filter(is_after).map(|one| one.at).min().unwrap();
     println!(
         "failover: {} orders acknowledged, {failures} attempts failed; from the kill to the first order on the \
@@ -112,13 +112,13 @@ async fn nothing_acknowledged_is_lost_with_the_primary() {
     );
 }
 
-/// How many commits wait for a standby, and have done so for longer than the statement timeout of
-/// [`impatient`].
+/// Returns the number of commits that have waited for a standby for more than one second, which is longer than the
+/// statement timeout of [`impatient`].
 fn waiting(primary: &Cluster) -> String {
     waiting_since(primary, "-infinity")
 }
 
-/// The same of those that began to after a time of the primary's clock.
+/// Returns the same for commits that began to wait after `since`, a time of the primary's clock.
 fn waiting_since(primary: &Cluster, since: &str) -> String {
     let sql = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' \
@@ -127,14 +127,15 @@ fn waiting_since(primary: &Cluster, since: &str) -> String {
     primary.execute("postgres", &sql).unwrap()
 }
 
-/// The server ends statements early, so that it would show if that ended the wait for a standby.
+/// Returns options with a short statement timeout. If this timeout ended the wait for a standby, the tests would
+/// fail.
 fn impatient() -> PostgresOptions {
     PostgresOptions { statement_timeout: Duration::from_millis(200), ..PostgresOptions::default() }
 }
 
-/// While its only standby is away, a commit waits: it is not acknowledged, not even when the statement timeout
-/// has passed; nobody sees the order, and to try again under its key acknowledges nothing either. It goes on when
-/// the standby is back, and when the operator says that no standby is needed.
+/// While its only standby is unavailable, a commit waits. It is not acknowledged, even after the statement timeout;
+/// the order is not visible, and a retry under its key is not acknowledged either. The commit continues when the
+/// standby is back, or when the operator removes the standby from the settings.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_waits_for_a_standby_that_is_away() {
     let Pair { primary, standby, url } = pair();
@@ -167,9 +168,9 @@ async fn a_commit_waits_for_a_standby_that_is_away() {
     assert_only(&primary, 2);
 }
 
-/// A primary that crashes while a commit waits for the standby has that commit when it is back, and anyone can
-/// read it, although the standby may not have it. Whoever tries again under its key, or looks the key up, is
-/// told of it only when the standby has it: then it survives the loss of the primary too.
+/// A primary crashes while a commit waits for the standby. After the restart, the primary has that commit and shows
+/// it to readers, although the standby may not have it. A retry under its key, and a lookup of the key, are
+/// acknowledged only when the standby has the commit: then the commit also survives the loss of the primary.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_is_not_acknowledged_before_the_standby_has_it() {
     let Pair { primary, standby, url } = pair();
@@ -189,8 +190,8 @@ async fn a_replay_is_not_acknowledged_before_the_standby_has_it() {
     eventually("the order can be read", async || matches!(store.order(first.order_id).await, Ok(Some(_))))
         .await;
 
-    // The store has given up finding out about the first commit; what it asked for that may wait still, or only
-    // just have begun to.
+    // The store has stopped resolving the outcome of the first commit. Its last attempt may still wait, or may begin
+    // to wait only now.
     let retried_at = primary.execute("postgres", "SELECT clock_timestamp()").unwrap();
     let retried = tokio::spawn({
         let (store, retry) = (Arc::clone(&store), again(&mut world, &first));
@@ -213,8 +214,8 @@ async fn a_replay_is_not_acknowledged_before_the_standby_has_it() {
     assert_only(&standby, 1);
 }
 
-/// An answer that an account or a membership is already as asked acknowledges what another server has written, so it waits for the
-/// standby to have that.
+/// The response that an account or a membership is unchanged acknowledges another server's write, so it waits until
+/// the standby has that write.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_account_is_not_acknowledged_before_the_standby_has_it() {
     let Pair { primary, standby, url } = pair();
@@ -223,7 +224,7 @@ async fn an_unchanged_account_is_not_acknowledged_before_the_standby_has_it() {
     let (account, restaurant) = (world.account(Role::Restaurant), world.restaurant_id());
     store.create_account(&account).await.unwrap();
     standby.kill().unwrap();
-    // As a server leaves it whose commit waits for the standby while the primary is restarted.
+    // Simulates a commit that became visible without the standby, because the primary was restarted during the wait.
     let written = format!(
         "BEGIN; SET LOCAL synchronous_commit = local; UPDATE accounts SET disabled_at_ns = 1 WHERE id = '{0}'; \
          INSERT INTO memberships (restaurant_id, account_id) VALUES ('{1}', '{0}'); COMMIT",
@@ -252,8 +253,8 @@ async fn an_unchanged_account_is_not_acknowledged_before_the_standby_has_it() {
     assert_eq!(joined.await.unwrap().unwrap(), MembershipChange::Unchanged);
 }
 
-/// A host that accepts connections and says nothing, as a machine does whose disk hangs, costs a moment once,
-/// although it comes first in the URL: then the one that answered is asked first.
+/// A host that accepts connections but sends nothing, like a machine with a hanging disk, costs time only once,
+/// although it is the first in the URL. Afterwards the host that responded is tried first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_says_nothing_is_passed_over() {
     let (cluster, _) = own_cluster(&ClusterOptions::default().with_tcp());
@@ -263,7 +264,7 @@ async fn a_host_that_says_nothing_is_passed_over() {
     std::thread::spawn({
         let asked = Arc::clone(&asked);
         move || {
-            // Held open for as long as the process lives.
+            // The connections stay open for the lifetime of the process.
             let connections = mute.incoming().inspect(|_| {
                 asked.fetch_add(1, Ordering::Relaxed);
             });
@@ -277,7 +278,7 @@ async fn a_host_that_says_nothing_is_passed_over() {
     let begun = Instant::now();
     assert_eq!(PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap(), 0);
     assert!(begun.elapsed() < PostgresOptions::DEFAULT_CONNECT_TIMEOUT, "{:?}", begun.elapsed());
-    // Every call makes a connection of its own.
+    // Every call opens a new connection.
     let options = PostgresOptions { max_connection_age: Duration::ZERO, ..PostgresOptions::default() };
     let store = open_with(&url, &options).await;
     for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! What other servers change is hinted at, over one connection that comes back by itself.
+//! Hints about changes by other servers, over one connection that reconnects by itself.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use tokio_postgres::Client;
 
 use crate::common::{eventually, fresh_database, open, restaurant, session};
 
-/// How long a hint is waited for.
+/// Timeout of a wait for a hint.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The next hint, or the end of the stream.
+/// Returns the next hint, or `None` at the end of the stream.
 async fn next(hints: &mut BoxStream<'static, Hint>) -> Option<Hint> {
     tokio::time::timeout(PATIENCE, hints.next()).await.unwrap()
 }
@@ -23,29 +23,29 @@ async fn next(hints: &mut BoxStream<'static, Hint>) -> Option<Hint> {
 async fn next_restaurant(hints: &mut BoxStream<'static, Hint>) -> RestaurantId {
     match next(hints).await.unwrap() {
         Hint::Catalogue(id) => id,
-        Hint::Tasks(queue) => unreachable!("nobody has announced tasks: {queue}"),
+        Hint::Tasks(queue) => unreachable!("no test has announced tasks: {queue}"),
     }
 }
 
-/// The backends that listen in this database, by process id.
+/// Returns the process ids of the backends that listen in this database.
 async fn listeners(watcher: &Client) -> Vec<i32> {
     let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
                AND application_name = 'dabba hints' AND state = 'idle' AND query LIKE 'LISTEN%'";
     watcher.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
-async fn somebody_listens(watcher: &Client) -> i32 {
-    eventually("somebody listens", async || listeners(watcher).await.len() == 1).await;
+async fn wait_for_listener(watcher: &Client) -> i32 {
+    eventually("one connection listens", async || listeners(watcher).await.len() == 1).await;
     listeners(watcher).await[0]
 }
 
-/// That there are tasks to do is told to other servers, by queue; what somebody else notifies is not.
+/// Due tasks are announced to other servers, by queue. An unknown notification is ignored.
 #[tokio::test(flavor = "multi_thread")]
-async fn tasks_are_hinted_at() {
+async fn announced_tasks_cause_hints() {
     let url = fresh_database();
     let (store, other, watcher) = (open(&url).await, open(&url).await, session(&url).await);
     let mut hints = store.hints();
-    somebody_listens(&watcher).await;
+    wait_for_listener(&watcher).await;
     watcher.batch_execute("NOTIFY dabba_tasks, 'nonsense'").await.unwrap();
     for queue in TaskQueue::ALL {
         other.announce_tasks(World::new(1).restaurant_id().bucket(), *queue).await;
@@ -53,14 +53,14 @@ async fn tasks_are_hinted_at() {
     }
 }
 
-/// Each kind of change of a catalogue by another server is hinted at, once it can be read. Orders, and
-/// changes that change nothing that is remembered, are not; nor is what somebody else notifies.
+/// Each kind of change of a catalogue by another server causes a hint, after which the change can be read. Orders,
+/// changes without effect on cached data, and unknown notifications cause no hint.
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_of_catalogues_are_hinted_at() {
+async fn changed_catalogues_cause_hints() {
     let url = fresh_database();
     let (store, other, watcher) = (open(&url).await, open(&url).await, session(&url).await);
     let mut hints = store.hints();
-    somebody_listens(&watcher).await;
+    wait_for_listener(&watcher).await;
 
     let mut world = World::new(1);
     let changed = world.restaurant();
@@ -88,14 +88,14 @@ async fn changes_of_catalogues_are_hinted_at() {
     let commit = world.place_taking(id, &[("dal", 1)]);
     assert_eq!(other.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
     watcher.batch_execute("NOTIFY dabba_catalogue, 'nonsense'").await.unwrap();
-    // Notifications come in the order of their commits, so what comes next shows that none came before.
+    // Notifications arrive in the order of their commits, so the next one shows that no other came before.
     assert!(leads_to(&other.set_stock(id, &slug("dal"), None).await.unwrap(), 4));
     let last = restaurant(&other, &mut world, "naan", 1).await;
     assert_eq!(next_restaurant(&mut hints).await, id);
     assert_eq!(next_restaurant(&mut hints).await, last);
 }
 
-/// A listener whose connection the server ends listens again, and the stream goes on.
+/// If the server ends the listener's connection, the listener reconnects, and the stream continues.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_listener_survives_the_loss_of_its_connection() {
     let url = fresh_database();
@@ -103,9 +103,9 @@ async fn the_listener_survives_the_loss_of_its_connection() {
     let mut hints = store.hints();
     let mut world = World::new(2);
     for _ in 0..3 {
-        let lost = somebody_listens(&watcher).await;
+        let lost = wait_for_listener(&watcher).await;
         watcher.execute("SELECT pg_terminate_backend($1)", &[&lost]).await.unwrap();
-        eventually("another one listens", async || {
+        eventually("another connection listens", async || {
             listeners(&watcher).await.first().is_some_and(|listener| *listener != lost)
         })
         .await;
@@ -115,8 +115,8 @@ async fn the_listener_survives_the_loss_of_its_connection() {
     }
 }
 
-/// There is no connection before somebody wants to know, one however many do, and none when the store is
-/// closed or dropped, which ends their streams.
+/// The first call of `hints` opens a connection, and all streams share it. Closing or dropping the store ends the
+/// streams and the connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_connection_listens_while_the_store_is_open() {
     let url = fresh_database();
@@ -126,7 +126,7 @@ async fn one_connection_listens_while_the_store_is_open() {
         store.ping().await.unwrap();
         assert_eq!(listeners(&watcher).await.len(), 0);
         let mut streams = [store.hints(), store.hints(), store.hints()];
-        somebody_listens(&watcher).await;
+        wait_for_listener(&watcher).await;
         let created = World::new(u64::from(is_closed)).restaurant();
         assert!(store.create_restaurant(&created, &menu(&["naan"])).await.unwrap().is_created());
         for hints in &mut streams {
@@ -141,6 +141,6 @@ async fn one_connection_listens_while_the_store_is_open() {
         for hints in &mut streams {
             assert_eq!(next(hints).await, None);
         }
-        eventually("nobody listens", async || listeners(&watcher).await.is_empty()).await;
+        eventually("no connection listens", async || listeners(&watcher).await.is_empty()).await;
     }
 }

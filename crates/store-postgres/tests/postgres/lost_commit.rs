@@ -1,4 +1,4 @@
-//! A connection that is lost at COMMIT: the caller hears what became of its batch all the same.
+//! A connection that is lost at COMMIT: the store resolves the outcome for the caller.
 
 use std::{
     sync::Arc,
@@ -21,17 +21,16 @@ use crate::{
     proxy::{Cut, Gate, Proxy},
 };
 
-/// How much dal there is at first.
+/// Initial stock of dal.
 const STOCK: u32 = 5;
 
-/// A command that may be given once.
+/// A command that an order accepts only once.
 const ACCEPT: Command = Command::Accept { preparation_minutes: 20 };
 
-/// What a batch comes to.
+/// Result of a batch.
 type Outcomes = Result<Vec<CommitOutcome>, StoreError>;
 
-/// A store whose connections can be cut, another server on the same database, and a restaurant with
-/// dal.
+/// A store whose connections can be cut, another server on the same database, and a restaurant that sells dal.
 struct Scene {
     proxy: Proxy,
     store: Arc<PostgresStore>,
@@ -43,7 +42,7 @@ struct Scene {
 
 impl Scene {
     async fn new(seed: u64) -> Self {
-        // What is to be resolved waits for what the test does meanwhile.
+        // The resolution must last until the test has made its changes.
         Self::with(seed, PostgresOptions { resolve_timeout: PATIENCE, ..PostgresOptions::default() }).await
     }
 
@@ -58,12 +57,12 @@ impl Scene {
         Self { proxy, store, other, session: session(&url).await, world, restaurant }
     }
 
-    /// An order of so much dal.
+    /// Returns the commit of an order of this quantity of dal.
     fn place(&mut self, quantity: u32) -> Commit {
         self.world.place_taking(self.restaurant, &[("dal", quantity)])
     }
 
-    /// An order that is there, and a command on it without a key.
+    /// Places an order, and returns its commit and a command on it without a key.
     async fn accept(&mut self) -> (Commit, Commit) {
         let placed = self.place(1);
         assert_eq!(self.other.commit(vec![placed.clone()]).await, Ok(vec![CommitOutcome::Committed]));
@@ -72,7 +71,7 @@ impl Scene {
         (placed, accepted)
     }
 
-    /// What the store makes of a batch whose connections are cut there.
+    /// Commits a batch whose connections are cut at these points, and returns the store's result.
     async fn commit_cut(&self, cuts: &[Cut], batch: Vec<Commit>) -> Outcomes {
         let cut = self.proxy.cut(cuts, Gate::Open);
         let outcomes = self.store.commit(batch).await;
@@ -80,8 +79,8 @@ impl Scene {
         outcomes
     }
 
-    /// The same in the background; new connections wait after the first cut, which has been made when
-    /// this returns.
+    /// Does the same in the background. The first cut has been made when this returns, and new connections wait after
+    /// it.
     async fn begin_cut(&self, cut: Cut, batch: Vec<Commit>) -> JoinHandle<Outcomes> {
         let cut = self.proxy.cut(&[cut], Gate::Waiting);
         let store = Arc::clone(&self.store);
@@ -90,11 +89,11 @@ impl Scene {
         running
     }
 
-    /// Waits until somebody waits for a lock in this database.
-    async fn somebody_waits(&self) {
+    /// Waits until a session waits for a lock in this database.
+    async fn wait_for_lock_waiter(&self) {
         let waiting = "SELECT count(*) FROM pg_stat_activity \
                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        eventually("somebody waits for a lock", async || self.count(waiting).await > 0).await;
+        eventually("a session waits for a lock", async || self.count(waiting).await > 0).await;
     }
 
     async fn count(&self, sql: &str) -> i64 {
@@ -105,8 +104,8 @@ impl Scene {
         self.other.stock(self.restaurant).await.unwrap()[0].remaining
     }
 
-    /// The database holds these orders with these events, once, and so much less dal; nothing else.
-    async fn holds_exactly(&self, commits: &[&Commit], dal_left: u32) {
+    /// Asserts that the database contains the events of these commits once, the given stock of dal, and nothing else.
+    async fn assert_contains_exactly(&self, commits: &[&Commit], dal_left: u32) {
         let (mut orders, mut events) = (Vec::new(), 0);
         for commit in commits {
             let change = commit.change.as_ref().unwrap();
@@ -122,7 +121,7 @@ impl Scene {
         assert_eq!(self.stock().await, dal_left);
     }
 
-    /// How many outcomes were unknown at first, and of how many that was found out, or not.
+    /// Returns the numbers of unknown outcomes, of resolved ones, and of those left unknown.
     fn counted(&self) -> [u64; 3] {
         let metrics = self.store.metrics();
         [&metrics.unknown_outcomes, &metrics.unknown_outcomes_resolved, &metrics.unknown_outcomes_left]
@@ -130,23 +129,22 @@ impl Scene {
     }
 }
 
-/// Before COMMIT is sent, a lost connection means that nothing was written, and the store says so at
-/// once.
+/// If the connection is lost before COMMIT is sent, nothing was written, and the store reports that at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_lost_before_commit_has_written_nothing() {
     let mut scene = Scene::new(1).await;
     let commit = scene.place(2);
     let outcome = scene.commit_cut(&[Cut::BeforeBegin], vec![commit.clone()]).await;
     assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
-    scene.holds_exactly(&[], STOCK).await;
+    scene.assert_contains_exactly(&[], STOCK).await;
     assert_eq!(scene.counted(), [0, 0, 0]);
     assert_eq!(scene.store.commit(vec![commit]).await, Ok(vec![CommitOutcome::Committed]));
 }
 
-/// Whether COMMIT got lost, its answer, or both in turn: the order is there once, the caller hears so, and
-/// the same request again finds it.
+/// COMMIT, its response, or both in turn are lost. The order exists once, the caller gets the outcome, and a retry of
+/// the request returns the same order.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_is_placed_once_wherever_its_commit_is_cut() {
+async fn an_order_is_placed_once_wherever_the_connection_is_cut() {
     for (seed, cuts) in [
         &[Cut::BeforeCommit][..],
         &[Cut::AfterCommit],
@@ -160,34 +158,34 @@ async fn an_order_is_placed_once_wherever_its_commit_is_cut() {
         let commit = scene.place(2);
         let outcomes = scene.commit_cut(cuts, vec![commit.clone()]).await;
         assert_eq!(outcomes, Ok(vec![CommitOutcome::Committed]), "{cuts:?}");
-        scene.holds_exactly(&[&commit], STOCK - 2).await;
+        scene.assert_contains_exactly(&[&commit], STOCK - 2).await;
         assert_eq!(scene.counted(), [1, 1, 0], "{cuts:?}");
 
         let again = scene.place(2);
         let again = Commit { claim: commit.claim.clone(), ..again };
         let replayed = CommitOutcome::Replayed { order_id: commit.order_id, version: 2 };
         assert_eq!(scene.store.commit(vec![again]).await, Ok(vec![replayed]), "{cuts:?}");
-        scene.holds_exactly(&[&commit], STOCK - 2).await;
+        scene.assert_contains_exactly(&[&commit], STOCK - 2).await;
     }
 }
 
-/// A COMMIT that reaches the server late, while the store is trying to write the same again, is noticed:
-/// one order, not two and not none.
+/// A COMMIT that reaches the server late, while the store writes the same plan again, is detected: the result is
+/// exactly one order.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_comes_late_is_noticed() {
+async fn a_late_commit_is_detected() {
     let mut scene = Scene::new(10).await;
     let batch = vec![scene.place(2), scene.place(1)];
     let running = scene.begin_cut(Cut::HoldingCommit, batch.clone()).await;
     scene.proxy.open_gate();
-    scene.somebody_waits().await;
+    scene.wait_for_lock_waiter().await;
     scene.proxy.deliver();
     assert_eq!(running.await.unwrap(), Ok(vec![CommitOutcome::Committed; 2]));
-    scene.holds_exactly(&[&batch[0], &batch[1]], STOCK - 3).await;
+    scene.assert_contains_exactly(&[&batch[0], &batch[1]], STOCK - 3).await;
     assert_eq!(scene.counted(), [1, 1, 0]);
 }
 
-/// While a COMMIT is on its way, what would refuse the same order now does not mean that it is not
-/// written: to read so, and to answer so, would be to deny an order that is there.
+/// While a COMMIT is in transit, a change that would refuse the same order now does not prove that the order is not
+/// written. A refusal would deny an order that exists.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_commit_is_not_denied_because_the_catalogue_has_changed() {
     let mut scene = Scene::new(11).await;
@@ -197,12 +195,12 @@ async fn a_late_commit_is_not_denied_because_the_catalogue_has_changed() {
     let changed = scene.other.update_restaurant(&catalogue.restaurant, catalogue.restaurant.revision).await;
     assert!(matches!(changed, Ok(CatalogueUpdate::Done { .. })), "{changed:?}");
     scene.proxy.open_gate();
-    scene.somebody_waits().await;
+    scene.wait_for_lock_waiter().await;
     scene.proxy.deliver();
     assert_eq!(running.await.unwrap(), Ok(vec![CommitOutcome::Committed]));
-    scene.holds_exactly(&[&commit], STOCK - 2).await;
+    scene.assert_contains_exactly(&[&commit], STOCK - 2).await;
 
-    // Once it is known that nothing is written, the same change does refuse.
+    // Once the store knows that nothing is written, the same change refuses the order.
     let mut scene = Scene::new(12).await;
     let catalogue = scene.other.catalogue(scene.restaurant).await.unwrap().unwrap();
     let commit = Commit { catalogue: Some(catalogue.guard()), ..scene.place(2) };
@@ -210,29 +208,29 @@ async fn a_late_commit_is_not_denied_because_the_catalogue_has_changed() {
     scene.other.update_restaurant(&catalogue.restaurant, catalogue.restaurant.revision).await.unwrap();
     scene.proxy.open_gate();
     assert_eq!(running.await.unwrap(), Ok(vec![CommitOutcome::CatalogueChanged]));
-    scene.holds_exactly(&[], STOCK).await;
+    scene.assert_contains_exactly(&[], STOCK).await;
     assert_eq!(scene.counted(), [1, 1, 0]);
 }
 
-/// A connection whose client is gone without a trace does not hold its transaction open for long: the
-/// server ends it, and the batch is written by the second attempt.
+/// The transaction of a client that vanished does not stay open for long: the server ends it, and the second attempt
+/// writes the batch.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_never_comes_is_made_up_for() {
+async fn a_commit_that_never_arrives_is_retried() {
     let resolve_timeout = Duration::from_secs(6);
     let options = PostgresOptions { resolve_timeout, ..PostgresOptions::default() };
     let mut scene = Scene::with(13, options).await;
     let commit = scene.place(2);
     let running = scene.begin_cut(Cut::HoldingCommit, vec![commit.clone()]).await;
     scene.proxy.open_gate();
-    scene.somebody_waits().await;
+    scene.wait_for_lock_waiter().await;
     assert_eq!(running.await.unwrap(), Ok(vec![CommitOutcome::Committed]));
-    scene.holds_exactly(&[&commit], STOCK - 2).await;
+    scene.assert_contains_exactly(&[&commit], STOCK - 2).await;
 }
 
-/// Who was refused beside an order that is written stays refused, although there is enough by the time
-/// that the outcome is found out. When nothing was written, all are tried anew.
+/// An order that was refused beside a written one stays refused, although the stock suffices by the time of the
+/// resolution. If nothing was written, all orders of the batch are planned again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_stands_if_what_it_was_planned_with_is_written() {
+async fn a_refusal_stands_if_its_batch_is_written() {
     for (seed, cut) in [(20, Cut::AfterCommit), (21, Cut::BeforeCommit)] {
         let mut scene = Scene::new(seed).await;
         let batch = vec![scene.place(STOCK - 1), scene.place(2), scene.place(1)];
@@ -244,18 +242,18 @@ async fn a_refusal_stands_if_what_it_was_planned_with_is_written() {
             let shortage = StockShortage { item: slug("dal"), available: 1 };
             let refused = CommitOutcome::OutOfStock(vec![shortage]);
             assert_eq!(outcomes, [CommitOutcome::Committed, refused, CommitOutcome::Committed]);
-            scene.holds_exactly(&[&batch[0], &batch[2]], 7).await;
+            scene.assert_contains_exactly(&[&batch[0], &batch[2]], 7).await;
         } else {
             assert_eq!(outcomes, vec![CommitOutcome::Committed; 3]);
-            scene.holds_exactly(&[&batch[0], &batch[1], &batch[2]], 0).await;
+            scene.assert_contains_exactly(&[&batch[0], &batch[1], &batch[2]], 0).await;
         }
         assert_eq!(scene.counted(), [1, 1, 0]);
     }
 }
 
-/// A command without a key is carried out once, also when the order has moved on since.
+/// A command without a key takes effect once, even if the order has changed again since.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_without_a_key_is_carried_out_once() {
+async fn a_command_without_a_key_takes_effect_once() {
     for (seed, cut) in [(30, Cut::BeforeCommit), (31, Cut::AfterCommit)] {
         let mut scene = Scene::new(seed).await;
         let (placed, accepted) = scene.accept().await;
@@ -268,15 +266,15 @@ async fn a_command_without_a_key_is_carried_out_once() {
         }
         scene.proxy.open_gate();
         assert_eq!(running.await.unwrap(), Ok(vec![CommitOutcome::Committed]), "{cut:?}");
-        scene.holds_exactly(&expected, STOCK - 1).await;
+        scene.assert_contains_exactly(&expected, STOCK - 1).await;
         assert_eq!(scene.counted(), [1, 1, 0]);
     }
 }
 
-/// A command that got lost while somebody else changed the order was not carried out, and is told so,
-/// although somebody else's change has the same version.
+/// A lost command on an order that another caller has changed in the meantime has no effect. Its caller gets a
+/// conflict, although the other change led to the same version.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_change_of_the_same_version_is_not_ones_own() {
+async fn another_change_of_the_same_version_is_a_conflict() {
     let mut scene = Scene::new(32).await;
     let (placed, accepted) = scene.accept().await;
     let order = order_of(&placed);
@@ -285,13 +283,13 @@ async fn another_change_of_the_same_version_is_not_ones_own() {
     assert_eq!(scene.other.commit(vec![quicker.clone()]).await, Ok(vec![CommitOutcome::Committed]));
     scene.proxy.open_gate();
     assert_eq!(running.await.unwrap(), Ok(vec![CommitOutcome::VersionConflict { current: 3 }]));
-    scene.holds_exactly(&[&placed, &quicker], STOCK - 1).await;
+    scene.assert_contains_exactly(&[&placed, &quicker], STOCK - 1).await;
     assert_eq!(scene.counted(), [1, 1, 0]);
 }
 
-/// A commit that only completes a task: done by this worker, or taken over by another in between.
+/// A commit that only completes a task: the task is completed by this worker, or by another worker after a takeover.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_is_completed_by_whoever_held_it() {
+async fn a_task_is_completed_by_its_lease_holder() {
     for (seed, cut, is_taken_over) in
         [(40, Cut::BeforeCommit, false), (41, Cut::AfterCommit, false), (42, Cut::BeforeCommit, true)]
     {
@@ -313,7 +311,7 @@ async fn a_task_is_completed_by_whoever_held_it() {
         };
         let running = scene.begin_cut(cut, vec![completing(claimed.lease)]).await;
         let taken_over = async {
-            // Not before the server has rolled the lost transaction back: what is locked is passed over.
+            // Claims skip locked rows, so this waits until the server has rolled the lost transaction back.
             loop {
                 let claimed = claim(20).await;
                 if !claimed.is_empty() {
@@ -341,8 +339,8 @@ async fn a_task_is_completed_by_whoever_held_it() {
     }
 }
 
-/// A key without a change is claimed, and whoever claimed it for the same request, its answer is the same.
-/// But that it is claimed does not prove that what was beside it in the batch is written.
+/// A claimed key without a change has the same response, whichever server claimed it for the same request. But the
+/// claim does not prove that the other commits of the batch are written.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_another_server_claimed_proves_nothing_about_the_batch() {
     let mut scene = Scene::new(50).await;
@@ -361,12 +359,12 @@ async fn a_key_that_another_server_claimed_proves_nothing_about_the_batch() {
     scene.proxy.open_gate();
     let replayed = CommitOutcome::Replayed { order_id: accepted.order_id, version: 3 };
     assert_eq!(running.await.unwrap(), Ok(vec![replayed, CommitOutcome::Committed]));
-    scene.holds_exactly(&[&placed, &accepted, &batch[1]], STOCK - 2).await;
+    scene.assert_contains_exactly(&[&placed, &accepted, &batch[1]], STOCK - 2).await;
 }
 
-/// What leaves nothing by which it could be told apart is not done twice: its outcome stays unknown.
+/// A commit without evidence is not repeated: its outcome stays unknown.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_told_apart_is_not_done_again() {
+async fn a_commit_without_evidence_is_not_repeated() {
     let mut scene = Scene::new(60).await;
     let (placed, _) = scene.accept().await;
     let nothing = scene.world.repeat(&order_of(&placed), order_of(&placed).details.customer_id);
@@ -377,8 +375,8 @@ async fn what_cannot_be_told_apart_is_not_done_again() {
     assert_eq!(scene.counted(), [1, 0, 1]);
 }
 
-/// When the database is gone for good at that moment, the store says that it does not know, in bounded
-/// time. The key tells when it is back.
+/// If the database becomes unavailable at COMMIT and stays so, the store reports an unknown outcome in bounded time.
+/// When the database is back, the key shows the outcome.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_database_the_outcome_stays_unknown() {
     for (seed, cut) in [(70, Cut::BeforeCommit), (71, Cut::AfterCommit)] {
@@ -397,6 +395,6 @@ async fn without_a_database_the_outcome_stays_unknown() {
         let again = scene.store.commit(vec![commit.clone()]).await.unwrap();
         let replayed = CommitOutcome::Replayed { order_id: commit.order_id, version: 2 };
         assert_eq!(again, [if cut == Cut::AfterCommit { replayed } else { CommitOutcome::Committed }]);
-        scene.holds_exactly(&[&commit], STOCK - 2).await;
+        scene.assert_contains_exactly(&[&commit], STOCK - 2).await;
     }
 }

@@ -1,7 +1,7 @@
-//! Tests of the store against a real server. One program, so that they share one cluster when they
+//! Tests of the store against a real PostgreSQL server. They are one program, so that they share one cluster if they
 //! share a process.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be done ends the test")]
+#![expect(clippy::unwrap_used, reason = "a failure ends the test")]
 
 mod begin;
 mod clocks;

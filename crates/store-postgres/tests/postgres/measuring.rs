@@ -1,4 +1,4 @@
-//! What operators watch in a database: its standbys, and the pools of connections to it.
+//! Metrics of a database: its standbys, and the pools of connections to it.
 
 use dabba_domain::Timestamp;
 use dabba_pg_cluster::{ClusterOptions, StopMode};
@@ -14,15 +14,15 @@ async fn standbys(store: &PostgresStore) -> Vec<Standby> {
     store.measure(0, Timestamp::UNIX_EPOCH).await.unwrap().standbys.unwrap()
 }
 
-/// Proves that a database without standbys says so, that a standby is shown with its mode and its lag as the primary sees them,
-/// and that a user without `pg_monitor` sees how many there are.
+/// A database without standbys reports none. A standby is reported with its mode and its lag, as the primary sees
+/// them. A user without `pg_monitor` sees only the number of standbys.
 #[tokio::test]
 async fn standbys_are_measured() {
     let (primary, url) = own_cluster(&ClusterOptions::default());
     let store = open_with(&url, &PostgresOptions::default()).await;
     assert_eq!(standbys(&store).await, []);
     let standby = primary.start_standby("two", &ClusterOptions::default()).unwrap();
-    eventually("it has caught up", async || {
+    eventually("the standby has caught up", async || {
         let found = standbys(&store).await;
         matches!(&found[..], [one] if one.name == "two" && one.lag_bytes == Some(0) && one.lag.is_some()
             && one.mode == StandbyMode::Asynchronous)
@@ -40,18 +40,18 @@ async fn standbys_are_measured() {
     assert_eq!(standbys(&store).await[0].mode, StandbyMode::Synchronous);
     standby.execute("postgres", "SELECT pg_wal_replay_pause()").unwrap();
     primary.execute("postgres", "CREATE TABLE later AS SELECT generate_series(1, 1000)").unwrap();
-    eventually("it is behind", async || standbys(&store).await[0].lag_bytes > Some(10_000)).await;
+    eventually("the standby lags", async || standbys(&store).await[0].lag_bytes > Some(10_000)).await;
 
     standby.stop(StopMode::Immediate).unwrap();
-    eventually("it is gone", async || standbys(&store).await.is_empty()).await;
+    eventually("the standby is not reported any more", async || standbys(&store).await.is_empty()).await;
     primary.stop(StopMode::Immediate).unwrap();
     let measured = store.measure(0, Timestamp::UNIX_EPOCH).await;
     assert!(matches!(measured, Err(StoreError::Unavailable(_))), "{measured:?}");
 }
 
-/// Proves that the use of each pool is shown, without a question to a database: also when the database is gone.
+/// The use of each pool is reported without a query to a database, also when the database is unavailable.
 #[tokio::test]
-async fn pools_are_shown() {
+async fn pools_are_reported() {
     let (cluster, url) = own_cluster(&ClusterOptions::default());
     let options =
         PostgresOptions { pool_size: 3, replica_url: Some(url.clone()), ..PostgresOptions::default() };

@@ -14,14 +14,14 @@ use tokio_postgres::Client;
 
 use crate::common::{eventually, fresh_database, own_database, randomness, session};
 
-/// A schema that is newer than the one that this program knows.
+/// A schema version that is newer than this program.
 const NEWER: u32 = PostgresOptions::NEWEST_SCHEMA + 1;
 
 async fn open(url: &str, options: &PostgresOptions) -> Result<PostgresStore, StoreError> {
     PostgresStore::open(url, &Ownership::sole(), options, randomness()).await
 }
 
-/// Writes what a newer server would.
+/// Writes rows as a newer server would.
 async fn write_newer(client: &Client, rows: &NewerRows) {
     let number = |number: u32| i32::try_from(number).unwrap();
     let version = i64::from(rows.version);
@@ -49,7 +49,7 @@ async fn write_newer(client: &Client, rows: &NewerRows) {
     client.execute(task, &[&rows.task_id.uuid(), &rows.order_id.uuid(), &NewerRows::KIND]).await.unwrap();
 }
 
-/// Says that the database has another schema, with which servers from a version on are compatible.
+/// Makes the database state a schema version, and the lowest version of compatible servers.
 async fn state_schema(client: &Client, version: u32, compatible_from: u32) {
     let state = format!(
         "UPDATE refinery_schema_history SET version = {version} WHERE version = (SELECT max(version) FROM refinery_schema_history); \
@@ -60,7 +60,7 @@ async fn state_schema(client: &Client, version: u32, compatible_from: u32) {
 }
 
 #[tokio::test]
-async fn what_a_newer_server_wrote_is_left_alone() {
+async fn rows_of_a_newer_server_stay_unchanged() {
     let (_cluster, url) = own_database();
     let store = Arc::new(open(&url, &PostgresOptions::default()).await.unwrap());
     let mut world = World::new(141);
@@ -70,8 +70,8 @@ async fn what_a_newer_server_wrote_is_left_alone() {
     store.close().await;
 }
 
-/// A newer schema is used if it says that it is compatible with this program, and left as it is. A server that runs
-/// while the schema becomes incompatible stops using it, and goes on when it is compatible again.
+/// A newer schema is used if it is compatible with this program, and stays unchanged. A running server stops using a
+/// schema that becomes incompatible, and continues when the schema is compatible again.
 #[tokio::test]
 async fn a_newer_schema_is_used_while_it_is_compatible() {
     let url = fresh_database();
@@ -90,17 +90,17 @@ async fn a_newer_schema_is_used_while_it_is_compatible() {
         .await;
 
     state_schema(&client, NEWER, PostgresOptions::NEWEST_SCHEMA).await;
-    eventually("it goes on", async || store.ping().await.is_ok()).await;
+    eventually("the running server continues", async || store.ping().await.is_ok()).await;
     store.close().await;
 }
 
-/// A migration does not wait long for a lock, since whatever comes later would wait behind it: it gives way, and is
-/// made when the lock is free.
+/// A migration waits only briefly for a lock, because every later transaction would wait behind the migration. The
+/// migration is retried, and succeeds when the lock is free.
 #[tokio::test]
-async fn a_migration_gives_way_to_those_who_hold_a_lock() {
+async fn a_migration_does_not_block_other_transactions() {
     let cluster = dabba_pg_cluster::Cluster::shared().unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
-    // The migration after this one adds columns to tables that are read all the time.
+    // The migration after version 7 adds columns to tables that are read all the time.
     let before = 7;
     PostgresStore::migrate_to(&url, &Ownership::sole(), before).await.unwrap();
     let holder = session(&url).await;
@@ -110,9 +110,9 @@ async fn a_migration_gives_way_to_those_who_hold_a_lock() {
         let url = url.clone();
         async move { PostgresStore::migrate_to(&url, &Ownership::sole(), before + 1).await }
     });
-    // It has waited for a lock, and given up: a reader that comes later is served while the lock is still held.
+    // The migration has waited for a lock and given up: a later reader is served while the lock is still held.
     let other = session(&url).await;
-    eventually("it waits", async || {
+    eventually("the migration waits for a lock", async || {
         let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL";
         other.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) > 0
     })

@@ -1,4 +1,4 @@
-//! Too few connections, and no database at all.
+//! Exhausted pools, slow statements, and an unavailable database.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use dabba_store_postgres::PostgresOptions;
 
 use crate::common::{eventually, fresh_database, open, open_with, own_cluster, session};
 
-/// A call without a connection to be had fails in bounded time, and the store recovers by itself.
+/// A call that gets no connection fails in bounded time, and the store recovers by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exhausted_pool_is_unavailable_for_a_while() {
     let url = fresh_database();
@@ -23,7 +23,7 @@ async fn an_exhausted_pool_is_unavailable_for_a_while() {
         let (store, commit) = (store.clone(), commit.clone());
         async move { store.commit(vec![commit]).await }
     });
-    // Somebody waits for the lock: the only connection is taken.
+    // A session waits for the lock, so the only connection is in use.
     eventually("the pool is exhausted", || async {
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
         blocker.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0
@@ -38,8 +38,8 @@ async fn an_exhausted_pool_is_unavailable_for_a_while() {
     assert!(store.order(commit.order_id).await.unwrap().is_some());
 }
 
-/// A caller that stops waiting leaves a connection in the middle of a transaction. Nobody gets that
-/// one, and what it had written is gone.
+/// A caller that stops waiting leaves a connection inside a transaction. The connection is not used again, and the
+/// transaction is rolled back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_stops_waiting_leaves_nothing_behind() {
     let url = fresh_database();
@@ -58,16 +58,16 @@ async fn a_caller_that_stops_waiting_leaves_nothing_behind() {
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
 }
 
-/// A caller that stops waiting for a read leaves a connection on which the statement still runs. Nobody gets
-/// that one, to wait behind the statement.
+/// A caller that stops waiting for a read leaves a connection on which the statement still runs. The next caller gets
+/// another connection, and does not wait for that statement.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_that_nobody_waits_for_holds_nobody_up() {
+async fn an_abandoned_read_does_not_delay_other_calls() {
     abandon_a_read(true).await;
 }
 
-/// The same for one that is still to be prepared, for which the server locks its tables too.
+/// The same for a statement that is still being prepared, for which the server locks its tables too.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_whose_preparation_nobody_waits_for_holds_nobody_up() {
+async fn an_abandoned_preparation_does_not_delay_other_calls() {
     abandon_a_read(false).await;
 }
 
@@ -78,20 +78,20 @@ async fn abandon_a_read(is_prepared: bool) {
     let mut world = World::new(5);
     let commit = world.place(world.clone().restaurant_id(), world.clone().account_id());
     if is_prepared {
-        // Once, so that the next one is sent at once.
+        // Prepares the statement, so that the next call sends it at once.
         assert_eq!(store.order(commit.order_id).await.unwrap(), None);
     }
     let blocker = session(&url).await;
     blocker.batch_execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-    let somebody_waits = eventually("the read waits for the lock", || async {
+    let read_waits = eventually("the read waits for the lock", || async {
         blocker.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0
     });
     tokio::select! {
-        read = store.order(commit.order_id) => panic!("it was not held up: {read:?}"),
-        () = somebody_waits => {}
+        read = store.order(commit.order_id) => panic!("the read did not wait for the lock: {read:?}"),
+        () = read_waits => {}
     }
-    // The pool has room for one: this is a new one.
+    // The pool has room for one connection, so this call opens a new one.
     let key = commit.claim.clone().unwrap();
     let found = store.find_claim(key.account_id, commit.restaurant_id, &key.key);
     let found = tokio::time::timeout(PostgresOptions::DEFAULT_POOL_WAIT_TIMEOUT, found).await;
@@ -99,7 +99,7 @@ async fn abandon_a_read(is_prepared: bool) {
     blocker.batch_execute("COMMIT").await.unwrap();
 }
 
-/// A statement that takes too long is ended by the server, and the store goes on.
+/// The server cancels a statement that takes too long, and the store continues.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_takes_too_long_is_unavailable() {
     let url = fresh_database();
@@ -116,10 +116,10 @@ async fn a_statement_that_takes_too_long_is_unavailable() {
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
 }
 
-/// Without a database every call fails fast; when it is back, so is the store, with everything that was
-/// acknowledged.
+/// Without a database, every call fails fast. When the database is back, the store works again, with everything that
+/// was acknowledged.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_crashes_and_comes_back_has_everything() {
+async fn a_crashed_database_comes_back_with_everything() {
     let (cluster, url) = own_cluster(&ClusterOptions::default().durable());
     let store = open(&url).await;
     let mut world = World::new(4);
@@ -136,14 +136,14 @@ async fn a_database_that_crashes_and_comes_back_has_everything() {
     assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
     assert!(begun.elapsed() < PostgresOptions::DEFAULT_CONNECT_TIMEOUT, "{:?}", begun.elapsed());
     cluster.start_again().unwrap();
-    eventually("the store answers", || async { store.ping().await.is_ok() }).await;
+    eventually("the store works again", || async { store.ping().await.is_ok() }).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
     for commit in before {
         assert!(store.order(commit.order_id).await.unwrap().is_some());
     }
 }
 
-/// Connections that nobody uses are closed, and connections that are too old are not used again.
+/// Idle connections are closed, and connections that are too old are not used again.
 #[tokio::test(flavor = "multi_thread")]
 async fn old_and_idle_connections_are_closed() {
     let url = fresh_database();
@@ -181,8 +181,8 @@ async fn old_and_idle_connections_are_closed() {
     .await;
 }
 
-/// A store that is warmed up has as many connections as it was asked for, has written nothing, and takes
-/// batches. Where there is no database, warming up is no failure.
+/// `warm_up` opens the requested number of connections and writes nothing; the store then commits batches. Without a
+/// database, `warm_up` does not fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_is_warmed_up_without_writing() {
     let url = fresh_database();
@@ -190,7 +190,7 @@ async fn a_store_is_warmed_up_without_writing() {
     let options = PostgresOptions { application_name: "warmed-up".to_owned(), ..PostgresOptions::default() };
     let store = open_with(&url, &options).await;
     store.warm_up(3).await;
-    // Beside them there may be one that listens.
+    // The listening connection may exist in addition.
     let sql = "SELECT count(*) >= 3, count(backend_xid) = 0 FROM pg_stat_activity \
                WHERE application_name = 'warmed-up' AND query NOT LIKE 'LISTEN%'";
     let row = watcher.query_one(sql, &[]).await.unwrap();

@@ -1,4 +1,4 @@
-//! A database holds the buckets that it says, and whoever thinks otherwise is refused.
+//! The bucket range of a database, and the refusal of everything outside it.
 
 use dabba_domain::{Bucket, OrderId, RestaurantId, Timestamp, order::TaskQueue, restaurant::Restaurant};
 use dabba_store::{
@@ -10,22 +10,22 @@ use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
 
 use crate::common::{eventually, fresh_database, open, own_database, randomness, session};
 
-/// What was given away in these tests: everything from here on.
-const FIRST_GIVEN_AWAY: u16 = 2_048;
+/// First bucket that the tests move to another database; all later ones move too.
+const FIRST_MOVED: u16 = 2_048;
 
-async fn give_away(url: &str) {
+async fn move_buckets(url: &str) {
     let sql = format!(
         "BEGIN; LOCK TABLE shard IN ACCESS EXCLUSIVE MODE; UPDATE shard SET last_bucket = {}; COMMIT",
-        FIRST_GIVEN_AWAY - 1
+        FIRST_MOVED - 1
     );
     session(url).await.batch_execute(&sql).await.unwrap();
 }
 
-/// A restaurant of a bucket that stays, or of one that is given away.
+/// Returns the id of a restaurant whose bucket stays, or whose bucket moves.
 fn restaurant_that(stays: bool, world: &mut World) -> RestaurantId {
     loop {
         let id = world.restaurant_id();
-        if (id.bucket() < Bucket::new(FIRST_GIVEN_AWAY).unwrap()) == stays {
+        if (id.bucket() < Bucket::new(FIRST_MOVED).unwrap()) == stays {
             return id;
         }
     }
@@ -37,10 +37,10 @@ async fn orders_of(store: &PostgresStore, scope: OrderScope) -> (Vec<OrderId>, b
     (page.orders.iter().map(|order| order.id).collect(), page.incomplete)
 }
 
-/// Proves that a store opens only what the map says: no other name, range or role, and nothing that is in
-/// no map; and that a database is taken into a map once.
+/// A store opens only a database with the ownership of the map: another name, range or role is refused, and so is a
+/// database without ownership. Migrating records the ownership once.
 #[tokio::test]
-async fn a_database_that_is_something_else_is_refused() {
+async fn a_database_with_another_ownership_is_refused() {
     let url = fresh_database();
     let sole = Ownership::sole();
     let half = "0-2047".parse().unwrap();
@@ -65,9 +65,9 @@ async fn a_database_that_is_something_else_is_refused() {
     assert!(error.to_string().contains("dabba migrate"), "{error}");
 }
 
-/// Proves that a database that holds restaurants is not taken for buckets that leave some of them out.
+/// A database that contains restaurants cannot get an ownership whose buckets exclude some of them.
 #[tokio::test]
-async fn a_database_with_other_restaurants_is_not_taken() {
+async fn a_database_with_restaurants_outside_the_range_is_refused() {
     let url = fresh_database();
     let mut world = World::new(1);
     let restaurant = Restaurant { id: restaurant_that(false, &mut world), ..world.restaurant() };
@@ -75,13 +75,13 @@ async fn a_database_with_other_restaurants_is_not_taken() {
     session(&url).await.batch_execute("DELETE FROM shard").await.unwrap();
     let half = Ownership { buckets: "0-2047".parse().unwrap(), ..Ownership::sole() };
     let error = PostgresStore::migrate(&url, &half).await.unwrap_err();
-    assert!(error.to_string().contains("restaurants of other buckets"), "{error}");
+    assert!(error.to_string().contains("restaurants outside the buckets"), "{error}");
 }
 
-/// Proves that a store that has not heard of it writes nothing for what was given away, not even in a batch
-/// with other orders, which are written; and that it soon shows nothing of it either.
+/// A store that does not know yet that buckets have moved writes nothing for them, not even in a batch with other
+/// orders, which are written. Soon after, the store also refuses reads of those buckets.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_given_away_is_neither_written_nor_shown() {
+async fn moved_buckets_are_neither_written_nor_read() {
     let (_cluster, url) = own_database();
     let store = open(&url).await;
     let mut world = World::new(2);
@@ -94,13 +94,13 @@ async fn what_was_given_away_is_neither_written_nor_shown() {
     let feed = store.feed(&FeedCursor::start(), 100).await.unwrap();
     assert_eq!(feed.len(), 4);
 
-    give_away(&url).await;
+    move_buckets(&url).await;
     let after: Vec<Commit> =
         [moving, staying, moving].map(|restaurant| world.place(restaurant, customer)).to_vec();
     let outcomes = store.commit(after.clone()).await.unwrap();
     assert_eq!(outcomes, [CommitOutcome::Moved, CommitOutcome::Committed, CommitOutcome::Moved]);
     let again = store.commit(vec![before[1].clone()]).await.unwrap();
-    assert_eq!(again, [CommitOutcome::Moved], "nor is a key answered that lives elsewhere by now");
+    assert_eq!(again, [CommitOutcome::Moved], "a key of a moved bucket is refused too");
 
     let unavailable = |error: StoreError| assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
     unavailable(store.order(before[1].order_id).await.unwrap_err());
@@ -119,30 +119,29 @@ async fn what_was_given_away_is_neither_written_nor_shown() {
     assert!(!due.is_empty() && due.iter().all(|claimed| kept.contains(&claimed.task.order_id)), "{due:?}");
 }
 
-/// Proves that a store that writes nothing hears of it too.
+/// A store that only reads notices moved buckets too.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_only_reads_hears_of_it() {
+async fn a_store_that_only_reads_notices_moved_buckets() {
     let url = fresh_database();
     let store = open(&url).await;
     let mut world = World::new(3);
     let restaurant = restaurant_that(false, &mut world);
     let commit = world.place(restaurant, world.clone().account_id());
     store.commit(vec![commit.clone()]).await.unwrap();
-    give_away(&url).await;
+    move_buckets(&url).await;
     eventually("the order is refused", || async { store.order(commit.order_id).await.is_err() }).await;
 }
 
-/// Proves that a write that has begun before is finished, and is part of what is given away: whoever gives
-/// away waits for it, and afterwards nothing more is written.
+/// Moving buckets waits for running writes, which are part of the moved data. Later writes are refused.
 #[tokio::test(flavor = "multi_thread")]
-async fn to_give_away_waits_for_the_writes_that_have_begun() {
+async fn moving_buckets_waits_for_running_writes() {
     let url = fresh_database();
     let store = open(&url).await;
     let mut world = World::new(4);
     let restaurant = restaurant_that(false, &mut world);
     let customer = world.account_id();
     let (first, second) = (world.place(restaurant, customer), world.place(restaurant, customer));
-    // The write stands still in the middle: somebody else is about to claim its key.
+    // The write stops in the middle, because another transaction is about to claim its key.
     let claim = first.claim.clone().unwrap();
     let blocker = session(&url).await;
     blocker.batch_execute("BEGIN").await.unwrap();
@@ -153,8 +152,8 @@ async fn to_give_away_waits_for_the_writes_that_have_begun() {
     let waiting = async |count: i64| {
         let sql = "SELECT count(*) FROM pg_stat_activity \
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        // The store's own look at its buckets may wait too.
-        eventually("so many wait", || async {
+        // The store's background read of its buckets may wait too.
+        eventually("the expected number of sessions wait", || async {
             watcher.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) >= count
         })
         .await;
@@ -164,15 +163,15 @@ async fn to_give_away_waits_for_the_writes_that_have_begun() {
         async move { store.commit(vec![first]).await }
     });
     waiting(1).await;
-    let giving = tokio::spawn({
+    let moving = tokio::spawn({
         let url = url.clone();
-        async move { give_away(&url).await }
+        async move { move_buckets(&url).await }
     });
     waiting(2).await;
     let late = tokio::spawn(async move { store.commit(vec![second]).await });
     waiting(3).await;
     blocker.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(writing.await.unwrap().unwrap(), [CommitOutcome::Committed]);
-    giving.await.unwrap();
+    moving.await.unwrap();
     assert_eq!(late.await.unwrap().unwrap(), [CommitOutcome::Moved]);
 }

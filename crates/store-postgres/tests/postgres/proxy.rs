@@ -1,4 +1,4 @@
-//! A proxy before the shared cluster, which cuts connections at chosen moments.
+//! A proxy in front of the shared cluster, which cuts connections at chosen points.
 
 use std::{
     collections::VecDeque,
@@ -15,45 +15,45 @@ use tokio::{
 
 use crate::common::PATIENCE;
 
-/// When a connection is cut.
+/// Point at which a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// When the first statement of a transaction comes by, which the server does not get.
+    /// At the first statement of a transaction, which the server does not receive.
     BeforeBegin,
-    /// Not at all: where the first statement of a transaction comes by, the server gets one that is cancelled at once, as
-    /// by a timeout. What follows it arrives as it was sent.
+    /// Not cut: replaces the first statement of a transaction by one that is cancelled at once, as by a timeout. The
+    /// following statements arrive unchanged.
     CancellingBegin,
-    /// When COMMIT comes by, which the server does not get.
+    /// At COMMIT, which the server does not receive.
     BeforeCommit,
-    /// When the server has answered to COMMIT, which the client does not get.
+    /// After the server's response to COMMIT, which the client does not receive.
     AfterCommit,
-    /// When COMMIT comes by, for the client only. The server's connection stays, and COMMIT is held back
-    /// until [`Proxy::deliver`].
+    /// At COMMIT, for the client only. The server's connection stays open, and the proxy holds COMMIT back until
+    /// [`Proxy::deliver`].
     HoldingCommit,
 }
 
-/// What becomes of new connections.
+/// Handling of new connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
-    /// They are made.
+    /// New connections are accepted.
     Open,
-    /// They wait.
+    /// New connections wait.
     Waiting,
-    /// They are closed at once.
+    /// New connections are closed at once.
     Refusing,
 }
 
-/// Passes everything on between clients and the cluster's socket, except for what it is told to cut.
+/// Forwards everything between clients and the cluster's socket, and makes the requested cuts.
 pub(crate) struct Proxy {
     port: u16,
     state: Arc<State>,
 }
 
 struct State {
-    /// The next cuts; each happens once.
+    /// Pending cuts; each is made once.
     cuts: Mutex<VecDeque<Cut>>,
-    /// How the gate stands after the next cut.
-    gate_then: Mutex<Gate>,
+    /// State of the gate after the next cut.
+    gate_after_cut: Mutex<Gate>,
     gate: watch::Sender<Gate>,
     cuts_made: watch::Sender<usize>,
     delivers: watch::Sender<bool>,
@@ -66,7 +66,7 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State {
             cuts: Mutex::default(),
-            gate_then: Mutex::new(Gate::Open),
+            gate_after_cut: Mutex::new(Gate::Open),
             gate: watch::Sender::new(Gate::Open),
             cuts_made: watch::Sender::new(0),
             delivers: watch::Sender::new(false),
@@ -80,46 +80,46 @@ impl Proxy {
         Self { port, state }
     }
 
-    /// A database of the shared cluster, by way of the proxy.
+    /// Returns the URL of a database of the shared cluster that leads through the proxy.
     pub(crate) fn url(&self, url: &str) -> String {
         let (_, database) = url.rsplit_once('/').unwrap();
         format!("postgresql://{}@127.0.0.1:{}/{database}", Cluster::shared().unwrap().user(), self.port)
     }
 
-    /// Cuts at each of these moments once, in this order. After the first, the gate stands so. Answers how
-    /// many cuts will have been made then, for [`Proxy::has_cut`].
+    /// Requests one cut at each of these points, in this order. After the first cut, the gate is set to `gate`.
+    /// Returns the total number of cuts then made, for [`Proxy::has_cut`].
     pub(crate) fn cut(&self, cuts: &[Cut], gate: Gate) -> usize {
-        *self.state.gate_then.lock().unwrap() = gate;
+        *self.state.gate_after_cut.lock().unwrap() = gate;
         self.state.cuts.lock().unwrap().extend(cuts);
         *self.state.cuts_made.borrow() + cuts.len()
     }
 
-    /// Waits until so many cuts have been made in all.
+    /// Waits until this number of cuts has been made in total.
     pub(crate) async fn has_cut(&self, count: usize) {
         let mut made = self.state.cuts_made.subscribe();
         tokio::time::timeout(PATIENCE, made.wait_for(|made| *made >= count)).await.unwrap().unwrap();
     }
 
-    /// Lets those that wait at the gate in.
+    /// Lets the connections that wait at the gate in.
     pub(crate) fn open_gate(&self) {
         self.state.gate.send_replace(Gate::Open);
     }
 
-    /// Gives the server the COMMIT that is held back.
+    /// Sends the COMMIT that is held back to the server.
     pub(crate) fn deliver(&self) {
         self.state.delivers.send_replace(true);
     }
 }
 
 impl State {
-    /// Whether it is time for this cut. If so it counts as made.
-    fn takes(&self, wanted: impl Fn(Cut) -> bool) -> Option<Cut> {
+    /// Takes the next cut if it is one that is wanted now, and sets the gate.
+    fn take_cut(&self, wanted: impl Fn(Cut) -> bool) -> Option<Cut> {
         let cut = self.cuts.lock().unwrap().pop_front_if(|cut| wanted(*cut))?;
-        self.gate.send_replace(std::mem::replace(&mut *self.gate_then.lock().unwrap(), Gate::Open));
+        self.gate.send_replace(std::mem::replace(&mut *self.gate_after_cut.lock().unwrap(), Gate::Open));
         Some(cut)
     }
 
-    fn is_cut(&self) {
+    fn count_cut(&self) {
         self.cuts_made.send_modify(|made| *made += 1);
     }
 }
@@ -127,12 +127,12 @@ impl State {
 async fn connect(client: TcpStream, socket: PathBuf, state: Arc<State>) {
     let gate = *state.gate.subscribe().wait_for(|gate| *gate != Gate::Waiting).await.unwrap();
     if gate == Gate::Open {
-        pass_on(client, UnixStream::connect(&socket).await.unwrap(), &state).await;
+        forward(client, UnixStream::connect(&socket).await.unwrap(), &state).await;
     }
 }
 
-/// Ends, and so closes both connections, when it is time to cut.
-async fn pass_on(mut client: TcpStream, mut server: UnixStream, state: &State) {
+/// Forwards between client and server. Ends at a cut, which closes both connections.
+async fn forward(mut client: TcpStream, mut server: UnixStream, state: &State) {
     let (mut request, mut answer) = (vec![0; 65_536], vec![0; 65_536]);
     let mut is_committing = false;
     loop {
@@ -142,22 +142,23 @@ async fn pass_on(mut client: TcpStream, mut server: UnixStream, state: &State) {
                 let request = &mut request[..length];
                 let holds = |text: &[u8]| request.windows(text.len()).any(|window| window == text);
                 let of_begin = |cut| matches!(cut, Cut::BeforeBegin | Cut::CancellingBegin);
-                match state.takes(|cut| holds(if of_begin(cut) { b"BEGIN" } else { b"COMMIT\0" })) {
+                match state.take_cut(|cut| holds(if of_begin(cut) { b"BEGIN" } else { b"COMMIT\0" })) {
                     None => is_committing = false,
                     Some(Cut::CancellingBegin) => {
                         cancel_begin(request);
-                        state.is_cut();
+                        state.count_cut();
                     }
                     Some(Cut::AfterCommit) => is_committing = true,
                     Some(Cut::BeforeBegin | Cut::BeforeCommit) => {
-                        // First, so that the server has noticed by the time that anybody hears of it.
+                        // The server's connection is closed first, so that the server has noticed it before the test
+                        // continues.
                         drop(server);
-                        state.is_cut();
+                        state.count_cut();
                         return;
                     }
                     Some(Cut::HoldingCommit) => {
                         drop(client);
-                        state.is_cut();
+                        state.count_cut();
                         hold(server, request, state).await;
                         return;
                     }
@@ -167,17 +168,17 @@ async fn pass_on(mut client: TcpStream, mut server: UnixStream, state: &State) {
             read = server.read(&mut answer) => {
                 let Ok(length @ 1..) = read else { return };
                 if is_committing {
-                    state.is_cut();
+                    state.count_cut();
                     return;
                 }
-                // A client that is gone is noticed when it is read from.
+                // A vanished client is noticed at the next read from it.
                 let _ = client.write_all(&answer[..length]).await;
             }
         }
     }
 }
 
-/// Puts a statement in the place of the first BEGIN that fails as one does that is cancelled (57014).
+/// Replaces the first BEGIN by a statement that fails like a cancelled one (57014).
 fn cancel_begin(request: &mut [u8]) {
     const CANCELLED: &[u8] = b"DO $$BEGIN RAISE query_canceled;END$$";
     let start = request.windows(5).position(|window| window == b"BEGIN").unwrap();
@@ -187,8 +188,8 @@ fn cancel_begin(request: &mut [u8]) {
     statement[..CANCELLED.len()].copy_from_slice(CANCELLED);
 }
 
-/// Keeps the server's connection, and gives it what it did not get when it is time. Until then the server
-/// may end the connection for itself.
+/// Keeps the server's connection open, and sends the held request when the test delivers it. Until then the server
+/// may close the connection.
 async fn hold(mut server: UnixStream, request: &[u8], state: &State) {
     let mut delivers = state.delivers.subscribe();
     let mut answer = [0; 1_024];
@@ -198,7 +199,7 @@ async fn hold(mut server: UnixStream, request: &[u8], state: &State) {
     };
     if is_delivered {
         server.write_all(request).await.unwrap();
-        // The answer to COMMIT, which nobody gets.
+        // The response to COMMIT, which no client receives.
         assert!(server.read(&mut answer).await.unwrap() > 0);
     }
 }

@@ -1,4 +1,4 @@
-//! A replica takes over reads that need not be of this very moment, for as long as it keeps up.
+//! Reads from a replica while its lag is within the limit.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ async fn page(store: &PostgresStore, after: Option<OrderCursor>) -> OrderPage {
     store.list_orders(&query).await.unwrap()
 }
 
-/// All orders, page by page.
-async fn leaf_through(store: &PostgresStore) -> Vec<OrderId> {
+/// Returns all orders, read page by page.
+async fn all_orders(store: &PostgresStore) -> Vec<OrderId> {
     let (mut ids, mut after) = (Vec::new(), None);
     loop {
         let page = page(store, after).await;
@@ -32,8 +32,8 @@ async fn leaf_through(store: &PostgresStore) -> Vec<OrderId> {
     }
 }
 
-/// Proves that pages behind the first come from the replica, and no others; that one which is too far behind
-/// or gone is left out without anybody noticing; and that it is used again when it has caught up.
+/// Pages after the first come from the replica, and no other reads. A replica that lags or is unavailable is not
+/// used, and no read fails. The replica is used again when it has caught up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_is_used_while_it_keeps_up() {
     let (primary, url) = own_cluster(&ClusterOptions::default());
@@ -55,38 +55,40 @@ async fn a_replica_is_used_while_it_keeps_up() {
     let reads = || store.metrics().replica_reads.get();
     let uses_it = async || {
         let before = reads();
-        leaf_through(&store).await;
+        all_orders(&store).await;
         reads() > before
     };
-    eventually("the replica is used", || async { uses_it().await && leaf_through(&store).await == placed })
+    eventually("the replica is used", || async { uses_it().await && all_orders(&store).await == placed })
         .await;
     let before = reads();
     for _ in 0..3 {
         page(&store, None).await;
         store.order(placed[0]).await.unwrap().unwrap();
     }
-    assert_eq!(reads(), before, "what is of this moment comes from the primary");
+    assert_eq!(reads(), before, "current data comes from the primary");
 
     standby.execute("postgres", "SELECT pg_wal_replay_pause()").unwrap();
     for commit in place() {
         placed.insert(0, commit.order_id);
         store.commit(vec![commit]).await.unwrap();
     }
-    eventually("it is left out", || async { !uses_it().await }).await;
-    assert_eq!(leaf_through(&store).await, placed);
+    eventually("the replica is not used", || async { !uses_it().await }).await;
+    assert_eq!(all_orders(&store).await, placed);
     standby.execute("postgres", "SELECT pg_wal_replay_resume()").unwrap();
-    eventually("it is used again", || async { uses_it().await && leaf_through(&store).await == placed })
-        .await;
+    eventually("the replica is used again", || async {
+        uses_it().await && all_orders(&store).await == placed
+    })
+    .await;
 
     standby.stop(StopMode::Immediate).unwrap();
-    assert_eq!(leaf_through(&store).await, placed, "the primary stands in at once");
-    eventually("it is left out", || async { !uses_it().await }).await;
-    assert_eq!(leaf_through(&store).await, placed);
+    assert_eq!(all_orders(&store).await, placed, "the primary stands in at once");
+    eventually("the replica is not used", || async { !uses_it().await }).await;
+    assert_eq!(all_orders(&store).await, placed);
 }
 
-/// Proves that a server that has become a standby counts as away and not as damaged, so that clients retry.
+/// A server that has become a standby counts as unavailable, not as corrupt, so that clients retry.
 #[tokio::test]
-async fn a_standby_that_is_to_write_is_away() {
+async fn a_write_on_a_standby_is_unavailable() {
     let (cluster, _) = own_cluster(&ClusterOptions::default());
     let standby = cluster.start_standby("standby", &ClusterOptions::default()).unwrap();
     eventually("the standby has the schema", async || {

@@ -1,4 +1,4 @@
-//! Backups, and what comes back from them.
+//! Backups and restores.
 
 use std::{env, fs, path::Path, time::Instant};
 
@@ -10,16 +10,16 @@ use crate::{
     writers::{Acknowledged, Writers, assert_kept, assert_only},
 };
 
-/// Clients that place orders at once.
+/// Number of concurrent clients that place orders.
 const WRITERS: u64 = 4;
 
-/// Orders that are placed before the base backup, between it and the moment, and after the moment.
+/// Number of orders placed before the base backup, between the backup and the restore target, and after the target.
 const ORDERS: usize = 200;
 
-/// The environment variable whose number takes the place of [`ORDERS`], to measure with.
+/// Environment variable that overrides [`ORDERS`], for measurements.
 const ORDERS_VARIABLE: &str = "DABBA_RESTORE_ORDERS";
 
-/// What `docs/operations/backup.md` tells one to look for after a restore: each counts what must not be.
+/// Checks after a restore, from `docs/operations/backup.md`: each counts inconsistent rows.
 const DOCUMENTED_CHECKS: [&str; 3] = [
     "SELECT count(*) FROM orders WHERE version <> (SELECT count(*) FROM order_events WHERE order_id = orders.id)",
     "SELECT count(*) FROM idempotency_keys WHERE NOT EXISTS (SELECT FROM orders WHERE orders.id = order_id)",
@@ -30,12 +30,12 @@ fn count(cluster: &Cluster, table: &str) -> usize {
     cluster.execute("postgres", &format!("SELECT count(*) FROM {table}")).unwrap().parse().unwrap()
 }
 
-/// A base backup is made while orders are placed, a table is dropped by mistake, and then all data is gone. What is
-/// restored from the backup and the archive to a moment before the mistake has every order that was
-/// acknowledged before that moment, whole, and no order that was placed after it. Its feed can be read from the start
-/// and from places in it, and orders are placed again, which follow the others in the feed.
+/// A base backup is made while orders are placed; then a table is dropped by mistake, and all data is lost. A restore
+/// from the backup and the archive to a time before the mistake has every order acknowledged before that time, with
+/// its whole history, and no order placed after it. Its feed can be read from the start and from earlier cursors. New
+/// orders can be placed, and they follow the others in the feed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_moment_comes_back_from_a_backup_and_the_archive() {
+async fn a_restore_to_a_point_in_time_is_complete() {
     let orders = env::var(ORDERS_VARIABLE).map_or(ORDERS, |number| number.parse().unwrap());
     let (cluster, url) = own_cluster(&ClusterOptions::default().durable().with_archive());
     let store = open(&url).await;
@@ -48,7 +48,7 @@ async fn a_moment_comes_back_from_a_backup_and_the_archive() {
     let noted = Instant::now();
     writers.wait_for("orders follow the moment", |all| all.len() >= before.len() + orders).await;
     let all = writers.finish().await;
-    let place_in_feed = whole_feed(&store).await[orders].cursor.clone();
+    let cursor = whole_feed(&store).await[orders].cursor.clone();
     cluster.execute("postgres", "DROP TABLE orders CASCADE").unwrap();
     cluster.archive_all().unwrap();
     cluster.kill().unwrap();
@@ -67,7 +67,7 @@ async fn a_moment_comes_back_from_a_backup_and_the_archive() {
     }
     let after: Vec<&Acknowledged> = all.iter().filter(|one| one.begun > noted).collect();
     assert!(!after.is_empty());
-    // Those that were on their way at the moment may be there.
+    // Orders that were being placed at the target time may exist.
     assert!((before.len()..=all.len() - after.len()).contains(&there), "{} {there}", before.len());
     for Acknowledged { order_id, restaurant_id, claim, .. } in after {
         assert_eq!(store.order(*order_id).await.unwrap(), None);
@@ -76,7 +76,7 @@ async fn a_moment_comes_back_from_a_backup_and_the_archive() {
 
     let feed = whole_feed(&store).await;
     assert_eq!(feed.len(), count(&restored, "order_events"));
-    assert_eq!(feed_after(&store, place_in_feed).await, feed[orders + 1..]);
+    assert_eq!(feed_after(&store, cursor).await, feed[orders + 1..]);
     let writers = Writers::start(&store, WRITERS..2 * WRITERS);
     writers.wait_for("orders are placed again", |all| all.len() >= ORDERS).await;
     let again = writers.finish().await;

@@ -1,4 +1,4 @@
-//! The rights of the database's user.
+//! Privileges of the database's user.
 
 use std::{
     fmt::Write as _,
@@ -14,10 +14,10 @@ use dabba_store_postgres::{NEEDED_RIGHTS, Ownership, PostgresOptions, PostgresSt
 
 use crate::common::{LentCluster, fresh_database, open, own_database, randomness, session};
 
-/// Roles made so far by this process.
+/// Number of roles that this process has created.
 static ROLES: AtomicU64 = AtomicU64::new(0);
 
-/// A URL of the database whose sessions have a role of their own that may do what is listed and nothing else.
+/// Returns a URL of the database whose sessions have a new role with exactly the listed privileges.
 pub(crate) async fn restricted(url: &str, rights: &[(&str, &str)]) -> String {
     let name = format!("restricted_{}", ROLES.fetch_add(1, Ordering::Relaxed));
     let mut sql = format!("CREATE ROLE {name};");
@@ -45,13 +45,13 @@ async fn with_needed_rights() -> Restricted {
     Restricted { store: open(&url).await, _cluster: cluster }
 }
 
-// The whole suite passes for a user with these rights alone.
+// The whole suite passes for a user with only these privileges.
 dabba_store::conformance_suite!(with_needed_rights());
 
-/// Proves that each missing right is named before the store is used, all of them at once, and that a store that is only
-/// read from needs those to read.
+/// A missing privilege is reported by name before the store is used. A store that only reads requires only the
+/// privileges to read.
 #[tokio::test]
-async fn a_user_without_a_right_is_refused() {
+async fn a_user_without_a_privilege_is_refused() {
     let url = fresh_database();
     let open = async |url: &str, reads_only| {
         let options = PostgresOptions { reads_only, ..PostgresOptions::default() };
@@ -75,9 +75,10 @@ async fn a_user_without_a_right_is_refused() {
     }
 }
 
-/// Proves that a user who may not change the schema learns what to do about an old one, in words that are no library's.
+/// A user who may not change the schema gets an error that says how to migrate an old one, without texts of
+/// libraries.
 #[tokio::test]
-async fn a_user_who_may_not_migrate_learns_what_to_do() {
+async fn a_user_who_may_not_migrate_gets_advice() {
     let cluster = Cluster::shared().unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
     session(&url).await.batch_execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC").await.unwrap();

@@ -1,4 +1,4 @@
-//! Three databases under a router keep the contract as one store does.
+//! A router over three databases fulfils the contract of a store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use dabba_store::{ShardMap, ShardRange, ShardedStore, Store, conformance::Harnes
 
 use crate::common::{LentCluster, open};
 
-/// A router over three databases of a cluster that nobody else uses.
+/// A router over three databases in a cluster that no other test uses at the same time.
 struct Fresh {
     store: Arc<ShardedStore>,
     _cluster: LentCluster,
@@ -18,14 +18,14 @@ impl Harness for Fresh {
     }
 }
 
-/// So long only when something hangs: on a busy machine no healthy shard is to be left out.
+/// Time limit of the router. It is long, so that a slow machine never excludes a healthy shard.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn fresh() -> Fresh {
     let cluster = LentCluster::take();
     let mut shards = Vec::new();
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();
-    // Not in the order of the buckets, and the directory not on the first.
+    // Shards are not in the order of their buckets, and the directory is not the first shard.
     for (name, buckets) in [("south", "2731-4095"), ("north", "0-1365"), ("middle", "1366-2730")] {
         stores.push(open(&cluster.database()).await);
         shards.push(ShardRange { name: name.to_owned(), buckets: buckets.parse().unwrap() });

@@ -11,9 +11,9 @@ async fn open_error(url: &str) -> StoreError {
     PostgresStore::open(url, &Ownership::sole(), &PostgresOptions::default(), randomness()).await.unwrap_err()
 }
 
-/// Servers that start at once migrate an empty database once, and all of them can open it.
+/// Servers that start at the same time migrate an empty database once, and all of them can open it.
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_that_start_at_once_do_not_collide() {
+async fn servers_that_start_together_migrate_once() {
     let cluster = Cluster::shared().unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
     let mut starting = JoinSet::new();
@@ -29,14 +29,13 @@ async fn servers_that_start_at_once_do_not_collide() {
     }
     let applied: usize = starting.join_all().await.into_iter().sum();
     let migrations = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
-    assert_eq!(applied, std::fs::read_dir(migrations).unwrap().count(), "each migration is made once");
+    assert_eq!(applied, std::fs::read_dir(migrations).unwrap().count(), "each migration is applied once");
 }
 
-/// The lock that a migrating server holds on its database.
+/// Key of the advisory lock that a migrating process holds.
 const MIGRATION_LOCK: i64 = 0x64_61_62_62_61;
 
-/// Proves that a server whose schema is there does not wait for another one that migrates, and that one whose schema is not
-/// there does.
+/// A server whose schema exists does not wait for another process that migrates. A server that must migrate waits.
 #[tokio::test]
 async fn only_a_migration_waits_for_another_one() {
     let migrated = fresh_database();
@@ -59,7 +58,7 @@ async fn only_a_migration_waits_for_another_one() {
     assert!(waiting.await.unwrap().unwrap() > 0);
 }
 
-/// Proves that a database is migrated and used whatever its defaults are.
+/// A database is migrated and used whatever its default settings are.
 #[tokio::test]
 async fn defaults_of_a_database_do_not_matter() {
     let cluster = Cluster::shared().unwrap();
@@ -75,7 +74,7 @@ async fn defaults_of_a_database_do_not_matter() {
         cluster.execute("postgres", &format!("ALTER DATABASE {name} SET {default}")).unwrap();
     }
     let url = cluster.url(&name);
-    // With several hosts, one that can be written to is asked for.
+    // With several hosts, the URL asks for one that accepts writes.
     let url = format!("{url}&target_session_attrs=read-write");
     assert!(PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap() > 0);
     let store = open(&url).await;
@@ -86,7 +85,7 @@ async fn defaults_of_a_database_do_not_matter() {
     store.close().await;
 }
 
-/// A store does not open a database without a schema, or with one that it does not know.
+/// A store does not open a database without a schema, or with an incompatible newer one.
 #[tokio::test]
 async fn a_database_with_another_schema_is_refused() {
     let cluster = Cluster::shared().unwrap();
@@ -104,7 +103,7 @@ async fn a_database_with_another_schema_is_refused() {
     assert!(matches!(&error, StoreError::Unfit(text) if text.contains("upgrade")), "{error}");
 }
 
-/// Each migration that states nothing would shut out every older server.
+/// Every migration states its compatibility. A migration without this statement would exclude every older server.
 #[tokio::test]
 async fn every_migration_states_with_which_servers_it_is_compatible() {
     let client = session(&fresh_database()).await;
@@ -113,20 +112,23 @@ async fn every_migration_states_with_which_servers_it_is_compatible() {
     assert_eq!(stated, i64::from(PostgresOptions::NEWEST_SCHEMA) - 7);
 }
 
-/// A database that cannot hold every text is refused before anything is written to it, and one that was migrated
-/// before this was checked when it is opened. Whatever its locale, an UTF-8 database is taken.
+/// A database whose encoding cannot store every text is refused before anything is written to it. If such a database
+/// was migrated before this check existed, it is refused when it is opened. A UTF-8 database with the locale C is
+/// accepted.
 #[tokio::test]
 async fn a_database_with_another_encoding_is_refused() {
     let cluster = Cluster::shared().unwrap();
-    for (encoding, is_taken) in [("SQL_ASCII", false), ("LATIN1", false), ("EUC_JP", false), ("UTF8", true)] {
+    for (encoding, is_accepted) in
+        [("SQL_ASCII", false), ("LATIN1", false), ("EUC_JP", false), ("UTF8", true)]
+    {
         let database = format!("in_{}", encoding.to_lowercase());
         let create =
             format!("CREATE DATABASE {database} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0");
         cluster.execute("postgres", &create).unwrap();
         let url = cluster.url(&database);
         let migrated = PostgresStore::migrate(&url, &Ownership::sole()).await;
-        assert_eq!(migrated.is_ok(), is_taken, "{encoding}: {migrated:?}");
-        if is_taken {
+        assert_eq!(migrated.is_ok(), is_accepted, "{encoding}: {migrated:?}");
+        if is_accepted {
             continue;
         }
         for error in [migrated.unwrap_err(), open_error(&url).await] {
@@ -138,7 +140,7 @@ async fn a_database_with_another_encoding_is_refused() {
     }
 }
 
-/// A dump that was restored into a younger cluster is refused: its feed would stand still.
+/// A dump that was restored into a younger cluster is refused, because its feed would not advance.
 #[tokio::test]
 async fn a_database_from_another_cluster_is_refused() {
     let url = fresh_database();
@@ -154,8 +156,8 @@ async fn a_database_from_another_cluster_is_refused() {
     assert!(matches!(&error, StoreError::Unfit(text) if text.contains("pg_resetwal")), "{error}");
 }
 
-/// History is kept by the database itself, whoever writes to it. What may be deleted is the history of
-/// orders that the database has given away.
+/// The database itself protects the history of orders against every client. Only the history of orders that have
+/// moved to another database may be deleted.
 #[tokio::test]
 async fn an_event_cannot_be_changed_or_deleted() {
     let client = session(&fresh_database()).await;

@@ -1,4 +1,4 @@
-//! One database of several is dead or slow: its own restaurants fail, and nobody else's.
+//! A dead or slow shard among several: only its own restaurants are affected.
 
 use std::{
     sync::Arc,
@@ -16,23 +16,23 @@ use tokio::task::JoinHandle;
 
 use crate::common::{PATIENCE, eventually, open_with, own_cluster, session};
 
-/// How long a shard may take to answer what is asked of all.
+/// Time limit of the router for a shard's part of a query to all shards.
 const TIME_LIMIT: Duration = Duration::from_millis(500);
-/// How long a database may take for a statement: longer than that.
+/// Statement timeout of the databases; longer than [`TIME_LIMIT`].
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The shard that fails.
+/// Index of the shard that fails.
 const BROKEN: usize = 1;
-/// Those that do not.
+/// Indexes of the healthy shards.
 const HEALTHY: [usize; 2] = [0, 2];
 
-/// Three databases, each in a cluster of its own, and a restaurant on each.
+/// Three databases, each in its own cluster, and a restaurant on each.
 struct Scene {
     router: Arc<ShardedStore>,
     clusters: Vec<(Cluster, String)>,
     restaurants: Vec<RestaurantId>,
     customer: AccountId,
     world: World,
-    /// Orders of each shard, in the order in which they were placed.
+    /// Orders of each shard, in the order of their placement.
     placed: [Vec<OrderId>; 3],
 }
 
@@ -84,7 +84,7 @@ impl Scene {
         (commit.order_id, tokio::spawn(async move { router.commit(vec![commit]).await }))
     }
 
-    /// The ids of the customer's orders, oldest first, and whether some may be missing.
+    /// Returns the ids of the customer's orders, oldest first, and whether the list may be incomplete.
     async fn list(&self) -> (Vec<OrderId>, bool) {
         let mut query = query(OrderScope::Customer(self.customer));
         let (mut ids, mut incomplete) = (Vec::new(), false);
@@ -100,16 +100,16 @@ impl Scene {
         }
     }
 
-    /// What the list has when these shards are heard.
+    /// Returns the expected list if these shards respond.
     fn expected(&self, shards: &[usize]) -> Vec<OrderId> {
         let mut ids: Vec<_> = shards.iter().flat_map(|shard| self.placed[*shard].clone()).collect();
         ids.sort_unstable();
         ids
     }
 
-    /// Orders of the healthy shards are placed, read and listed as ever, without waiting for the broken
-    /// one; an id that nobody made is answered by its own shard alone.
-    async fn the_others_do_not_notice(&mut self) {
+    /// Asserts that orders of the healthy shards are placed, read and listed as usual, without waiting for the broken
+    /// shard. Only its own shard answers for an unknown id.
+    async fn assert_healthy_shards_work(&mut self) {
         let begun = Instant::now();
         for shard in HEALTHY {
             self.place(shard).await;
@@ -122,18 +122,18 @@ impl Scene {
             let page = self.router.list_orders(&query).await.unwrap();
             assert_eq!((page.orders.len(), page.incomplete), (self.placed[shard].len(), false));
         }
-        // Far more than it takes, and less than the broken shard would.
+        // Far more time than this takes, and less than the broken shard would need.
         assert!(begun.elapsed() < STATEMENT_TIMEOUT, "{:?}", begun.elapsed());
     }
 
-    /// The customer's list has what the healthy shards know, and says that something may be missing.
-    async fn the_list_is_incomplete(&self) {
+    /// Asserts that the customer's list has the orders of the healthy shards, and is marked as incomplete.
+    async fn assert_list_is_incomplete(&self) {
         assert_eq!(self.list().await, (self.expected(&HEALTHY), true));
     }
 
-    /// After the fault everything is there and can be changed again.
-    async fn all_is_whole(&mut self) {
-        eventually("all shards answer", async || self.router.ping().await.is_ok()).await;
+    /// Asserts that after the fault every order exists and new ones can be placed.
+    async fn assert_all_is_complete(&mut self) {
+        eventually("all shards respond", async || self.router.ping().await.is_ok()).await;
         assert_eq!(self.list().await, (self.expected(&[0, 1, 2]), false));
         self.place(BROKEN).await;
         assert_eq!(self.list().await, (self.expected(&[0, 1, 2]), false));
@@ -148,12 +148,12 @@ fn is_unavailable<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::Unavailable(text)) if text.starts_with("shard b: "))
 }
 
-/// A shard that is dead fails fast, by name, and takes nobody along. What it had acknowledged until then is
-/// there when it is back, also what was written while it died.
+/// A dead shard fails fast, with its name in the error, and does not affect the others. Everything that it had
+/// acknowledged exists when the shard is back, including orders written while it died.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_shard_fails_alone_and_comes_back_whole() {
     let mut scene = Scene::new(1).await;
-    // Somebody writes all the time until it fails.
+    // A client writes continuously until it gets an error.
     let writing = tokio::spawn({
         let (router, restaurant, customer) =
             (Arc::clone(&scene.router), scene.restaurants[BROKEN], scene.customer);
@@ -172,7 +172,7 @@ async fn a_dead_shard_fails_alone_and_comes_back_whole() {
         }
     });
     let written = scene.placed[BROKEN].len() + 20;
-    eventually("some are written", async || scene.list().await.0.len() > written).await;
+    eventually("some orders are written", async || scene.list().await.0.len() > written).await;
     scene.clusters[BROKEN].0.stop(StopMode::Immediate).unwrap();
 
     let begun = Instant::now();
@@ -184,23 +184,23 @@ async fn a_dead_shard_fails_alone_and_comes_back_whole() {
     let health = scene.router.ping().await.unwrap();
     assert_eq!(health.silent_shards, [scene.router.map().shards()[BROKEN].name.clone()]);
     assert!(begun.elapsed() < PostgresOptions::DEFAULT_CONNECT_TIMEOUT, "{:?}", begun.elapsed());
-    scene.the_others_do_not_notice().await;
-    scene.the_list_is_incomplete().await;
+    scene.assert_healthy_shards_work().await;
+    scene.assert_list_is_incomplete().await;
 
     let (acknowledged, last, error) = tokio::time::timeout(PATIENCE, writing).await.unwrap().unwrap();
     scene.clusters[BROKEN].0.start_again().unwrap();
-    eventually("all shards answer", async || scene.router.ping().await.is_ok()).await;
+    eventually("all shards respond", async || scene.router.ping().await.is_ok()).await;
     scene.placed[BROKEN].extend(acknowledged);
     let is_last_there = scene.router.order(last).await.unwrap().is_some();
-    // Unavailable means that nothing was written; what is unknown may be either.
+    // Unavailable means that nothing was written; after an unknown outcome, the order may exist or not.
     assert!(!is_last_there || matches!(error, StoreError::OutcomeUnknown(_)), "{error:?}");
     scene.placed[BROKEN].extend(is_last_there.then_some(last));
     assert_eq!(scene.router.order(id).await, Ok(None));
-    scene.all_is_whole().await;
+    scene.assert_all_is_complete().await;
 }
 
-/// A shard whose tables are locked makes its own callers wait, for a bounded time, and nobody else. It is
-/// waited for once in lists and for tasks, and then left out.
+/// A shard with locked tables delays only its own callers, for a bounded time. Lists and task claims wait for the
+/// shard once, and then skip it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_shard_is_slow_alone() {
     let mut scene = Scene::new(2).await;
@@ -212,11 +212,11 @@ async fn a_slow_shard_is_slow_alone() {
 
     let begun = Instant::now();
     let (id, placing) = scene.begin_placing(BROKEN);
-    scene.the_others_do_not_notice().await;
+    scene.assert_healthy_shards_work().await;
     assert!(!placing.is_finished(), "the shard is not slow");
-    scene.the_list_is_incomplete().await;
+    scene.assert_list_is_incomplete().await;
     let begun_again = Instant::now();
-    scene.the_list_is_incomplete().await;
+    scene.assert_list_is_incomplete().await;
     let far = scene.world.in_seconds(1_000_000);
     let claimed = scene.router.claim_due_tasks(TaskQueue::Deadlines, far, far, 100).await.unwrap();
     let mut of_orders: Vec<_> = claimed.iter().map(|claimed| claimed.task.order_id).collect();
@@ -230,6 +230,6 @@ async fn a_slow_shard_is_slow_alone() {
     assert!(begun.elapsed() < STATEMENT_TIMEOUT * 4, "{:?}", begun.elapsed());
 
     blocker.batch_execute("ROLLBACK").await.unwrap();
-    scene.all_is_whole().await;
+    scene.assert_all_is_complete().await;
     assert_eq!(scene.router.order(id).await, Ok(None));
 }

@@ -10,8 +10,8 @@ async fn try_open(url: &str) -> Result<PostgresStore, dabba_store::StoreError> {
     PostgresStore::open(url, &Ownership::sole(), &PostgresOptions::default(), randomness()).await
 }
 
-/// `require` encrypts without asking who answers; `verify-full` asks, and is content only with the
-/// authority that it was given and with the server's own name.
+/// `require` encrypts and accepts any server. `verify-full` requires a certificate of the given authority and the
+/// server's own name.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_encrypted_and_verified_as_the_url_says() {
     let server = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

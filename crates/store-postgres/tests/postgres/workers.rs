@@ -1,4 +1,4 @@
-//! Several servers on one database share its tasks out.
+//! Several servers on one database share its tasks.
 
 use std::{
     sync::{
@@ -18,16 +18,16 @@ use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::common::{PATIENCE, fresh_database, open};
 
-/// Servers at once.
+/// Number of concurrent servers.
 const SERVERS: usize = 4;
-/// Tasks of which each claim takes a few.
+/// Number of tasks; each claim takes only a few.
 const TASKS: usize = 400;
-/// How many a claim takes.
+/// Maximum number of tasks of a claim.
 const CLAIM: u32 = 5;
 
-/// Every task is handed to exactly one of several servers that ask all the time, and done by that one.
+/// Each task is claimed by exactly one of several servers that poll continuously, and completed by that server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_task_is_handed_to_one_of_several_servers() {
+async fn a_task_is_claimed_by_one_of_several_servers() {
     let url = fresh_database();
     let mut world = World::new(1);
     let (restaurant, customer) = (world.restaurant_id(), world.account_id());
@@ -40,7 +40,7 @@ async fn a_task_is_handed_to_one_of_several_servers() {
     let mut expected: Vec<TaskId> = placed.iter().map(|commit| commit.tasks[0].id).collect();
     expected.sort_unstable();
 
-    // Nobody's lease runs out meanwhile.
+    // No lease expires during the test.
     let (now, until) = (world.in_seconds(10_000), world.in_seconds(20_000));
     let (handed_out, together) = (Arc::new(AtomicUsize::new(0)), Arc::new(Barrier::new(SERVERS)));
     let mut servers = JoinSet::new();
@@ -51,7 +51,7 @@ async fn a_task_is_handed_to_one_of_several_servers() {
         servers.spawn(async move {
             let mut done = Vec::new();
             together.wait().await;
-            // Nothing to be had may mean that the others hold what is left just now.
+            // An empty claim may mean that the other servers hold locks on the remaining tasks.
             while handed_out.load(Ordering::SeqCst) < TASKS {
                 let claimed = store.claim_due_tasks(TaskQueue::Deadlines, now, until, CLAIM).await.unwrap();
                 handed_out.fetch_add(claimed.len(), Ordering::SeqCst);
@@ -70,10 +70,13 @@ async fn a_task_is_handed_to_one_of_several_servers() {
     }
     let done = tokio::time::timeout(PATIENCE, servers.join_all()).await.unwrap();
 
-    assert!(done.iter().filter(|done| !done.is_empty()).count() > 1, "one server alone shows nothing");
+    assert!(
+        done.iter().filter(|done| !done.is_empty()).count() > 1,
+        "only one server claimed tasks, so the test proves nothing"
+    );
     let mut done = done.concat();
     done.sort_unstable();
-    assert_eq!(done, expected, "each once, and none left out");
+    assert_eq!(done, expected, "each task is completed once");
     let later = until + Duration::from_secs(1);
     assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, later, later, 10).await.unwrap(), []);
 }

@@ -1,4 +1,4 @@
-//! Clients that place orders without pause and know what was acknowledged.
+//! Clients that place orders continuously and record the acknowledged ones.
 
 use std::{
     sync::{
@@ -20,25 +20,25 @@ use dabba_store::{
 use dabba_store_postgres::PostgresStore;
 use tokio::{sync::watch, task::JoinSet};
 
-/// How long writers are waited for.
+/// Timeout of a wait for the writers.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// What a client leaves a store that has just failed. Nothing is waited for by this.
+/// Pause of a client after an error, to spare the store. No test depends on it.
 const CLIENT_PAUSE: Duration = Duration::from_millis(20);
 
-/// An order that a client was told is placed.
+/// An order whose placement was acknowledged to the client.
 #[derive(Clone, Debug)]
 pub(crate) struct Acknowledged {
     pub(crate) order_id: OrderId,
     pub(crate) restaurant_id: RestaurantId,
     pub(crate) claim: Claim,
-    /// When the attempt began that was acknowledged.
+    /// Start of the attempt that was acknowledged.
     pub(crate) begun: Instant,
-    /// When it was acknowledged.
+    /// Time of the acknowledgement.
     pub(crate) at: Instant,
 }
 
-/// Clients at work.
+/// Running clients.
 pub(crate) struct Writers {
     acknowledged: watch::Sender<Vec<Acknowledged>>,
     failures: Arc<AtomicU64>,
@@ -47,8 +47,8 @@ pub(crate) struct Writers {
 }
 
 impl Writers {
-    /// Clients that place orders one after the other, each until it is acknowledged. Their orders differ from
-    /// those of other seeds.
+    /// Starts clients that place orders one after the other, and retry each order until it is acknowledged. Clients
+    /// with different seeds place different orders.
     pub(crate) fn start(store: &Arc<PostgresStore>, seeds: std::ops::Range<u64>) -> Self {
         let acknowledged = watch::Sender::new(Vec::new());
         let (failures, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
@@ -68,7 +68,7 @@ impl Writers {
         Self { acknowledged, failures, stop, running }
     }
 
-    /// Waits until what was acknowledged is enough. Answers all of it.
+    /// Waits until the acknowledged orders are enough. Returns all of them.
     pub(crate) async fn wait_for(
         &self,
         what: &str,
@@ -76,16 +76,16 @@ impl Writers {
     ) -> Vec<Acknowledged> {
         let mut acknowledged = self.acknowledged.subscribe();
         let enough = tokio::time::timeout(PATIENCE, acknowledged.wait_for(is_enough)).await;
-        assert!(enough.is_ok(), "waited in vain until {what}");
+        assert!(enough.is_ok(), "timed out before {what}");
         enough.unwrap().unwrap().clone()
     }
 
-    /// How many attempts have failed.
+    /// Returns the number of failed attempts.
     pub(crate) fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Lets every client finish its order. Answers all that was acknowledged.
+    /// Lets every client finish its order. Returns all acknowledged orders.
     pub(crate) async fn finish(self) -> Vec<Acknowledged> {
         self.stop.store(true, Ordering::Relaxed);
         assert!(tokio::time::timeout(PATIENCE, self.running.join_all()).await.is_ok());
@@ -93,8 +93,8 @@ impl Writers {
     }
 }
 
-/// Places an order, however often it takes. Each attempt draws a new id for the order, as the engine does, and
-/// claims the same key.
+/// Places an order, with retries until it is acknowledged. Each attempt draws a new id for the order, as the engine
+/// does, and claims the same key.
 async fn place(
     store: &PostgresStore,
     world: &mut World,
@@ -109,8 +109,8 @@ async fn place(
         let (begun, own_id) = (Instant::now(), commit.order_id);
         let outcome = store.commit(vec![commit]).await;
         if let Err(error) = outcome {
-            let is_passing = matches!(error, StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_));
-            assert!(is_passing, "not to be tried again: {error}");
+            let is_transient = matches!(error, StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_));
+            assert!(is_transient, "must not be retried: {error}");
             failures.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(CLIENT_PAUSE).await;
             commit = again(world, &first);
@@ -127,25 +127,25 @@ async fn place(
     }
 }
 
-/// The same request again, as the engine makes it: under the same key, with an id of its own for the order.
+/// Repeats a request as the engine does: with the same key and a new id for the order.
 pub(crate) fn again(world: &mut World, first: &Commit) -> Commit {
     let details = Arc::unwrap_or_clone(order_of(first).details);
     Commit { claim: first.claim.clone(), ..world.place_with(details) }
 }
 
-/// Each of these orders is there with its whole history, and its key names it.
+/// Asserts that each of these orders exists with its whole history, and that its key leads to it.
 pub(crate) async fn assert_kept(store: &PostgresStore, acknowledged: &[Acknowledged]) {
     for Acknowledged { order_id, restaurant_id, claim, .. } in acknowledged {
         let order = store.order(*order_id).await.unwrap();
         let events = store.events(*order_id, 0, Version::MAX).await.unwrap();
-        assert!(order.is_some(), "{order_id} was acknowledged and is lost");
+        assert!(order.is_some(), "the acknowledged order {order_id} is lost");
         assert_eq!(fold(&events).unwrap(), order);
         let record = store.find_claim(claim.account_id, *restaurant_id, &claim.key).await.unwrap();
         assert_eq!(record.and_then(|record| record.order_id()), Some(*order_id));
     }
 }
 
-/// There are so many orders in the cluster, each with one key, one beginning and one task, and nothing else.
+/// Asserts the number of orders in the cluster, each with one key, one first event and one task, and nothing else.
 pub(crate) fn assert_only(cluster: &Cluster, orders: usize) {
     let sql = "SELECT (SELECT count(*) FROM orders), \
                    (SELECT count(*) FROM idempotency_keys), \
