@@ -136,9 +136,7 @@ mod tests {
             help.split_whitespace().collect::<Vec<_>>().join(" ")
         };
         let help = help_of("serve");
-        for shown in
-            ["[default: 127.0.0.1:8080]", "[default: dabba-data]", "[default: true]", "[default: 16]"]
-        {
+        for shown in ["[default: 127.0.0.1:8080]", "[default: dabba-data]", "[default: true]", "default 16"] {
             assert!(help.contains(shown), "{shown} is missing in {help}");
         }
         let help = help_of("audit");

@@ -181,8 +181,11 @@ fn a_bench_leaves_data_alone() {
         command.envs(variable.map(|url| ("DABBA_DATABASE", url)));
         let output = command.output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success() && text.contains("is not used: name one with --database"), "{text}");
-        assert_eq!(text.contains("the environment names"), variable.is_some(), "{text}");
+        assert!(
+            output.status.success() && text.contains("is ignored: select a database with --database"),
+            "{text}"
+        );
+        assert_eq!(text.contains("the database from the environment"), variable.is_some(), "{text}");
     }
     assert_eq!(cluster.execute(&database, count).unwrap().trim(), "1 3", "another database was loaded");
     stdout(directory.path(), &[&short[..], &["--database", &url, "--disposable"]].concat());

@@ -228,7 +228,7 @@ fn a_demo_plays_the_provider_and_says_so() {
     let placed: Value = serde_json::from_slice(&placed.stdout).unwrap();
     assert_eq!((&placed["status"], &placed["payment"]["method"]), (&json!("created"), &json!("card")));
     let text = fs::read_to_string(&log).unwrap();
-    assert!(text.contains("payments by card are only simulated: no money moves"), "{text}");
+    assert!(text.contains("card payments are simulated: no money moves"), "{text}");
 
     let server = Server::start(data.path(), &[]);
     let order = block_on(async {

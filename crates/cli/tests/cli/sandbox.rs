@@ -110,7 +110,7 @@ fn a_sandboxs_worker_moves_no_real_money() {
     fs::write(directory.path().join("live"), "sk_live_51abc").unwrap();
     let settings = "data = \"data\"\npayment_gateway = \"stripe\"\npayment_key_file = \"live\"\n";
     fs::write(directory.path().join("dabba.toml"), settings).unwrap();
-    assert!(failure(directory.path(), &["work"]).contains("a sandbox takes no live key"));
+    assert!(failure(directory.path(), &["work"]).contains("a sandbox refuses a live key"));
 }
 
 /// Proves that what was begun without `--sandbox` never becomes a sandbox, and that nothing is changed by
@@ -122,7 +122,7 @@ fn what_was_begun_without_stays_without() {
     let before = files(data.path());
     let path = data.path().to_str().unwrap();
     let text = failure(data.path(), &["serve", "--sandbox", "--demo", "--data", path]);
-    assert!(text.contains("was not begun as a sandbox"), "{text}");
+    assert!(text.contains("has a database that is not a sandbox"), "{text}");
     assert_eq!(files(data.path()), before);
 
     let server = Server::start(data.path(), &[]);
@@ -139,11 +139,11 @@ fn there_is_no_sandbox_on_postgresql() {
     let path = data.path().to_str().unwrap();
     let arguments = ["serve", "--sandbox", "--demo", "--data", path, "--database", &url];
     let text = failure(data.path(), &arguments);
-    assert!(text.contains("--sandbox is for the embedded database"), "{text}");
+    assert!(text.contains("--sandbox works only with the embedded database"), "{text}");
     assert_eq!(files(data.path()), BTreeMap::new());
 
     Server::start(data.path(), &["--sandbox"]).stop();
-    assert!(failure(data.path(), &arguments).contains("--sandbox is for the embedded database"));
+    assert!(failure(data.path(), &arguments).contains("--sandbox works only with the embedded database"));
     let server = Server::start(data.path(), &["--database", &url]);
     assert_eq!(block_on(clock_status(&server)), 404);
 }
@@ -176,7 +176,7 @@ fn only_the_flag_makes_a_sandbox() {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     child.kill().unwrap();
     let text = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
-    assert!(text.contains("DABBA_SANDBOX") && text.contains("looks like a setting and is none"), "{text}");
+    assert!(text.contains("DABBA_SANDBOX") && text.contains("looks like a setting but is not one"), "{text}");
     let made = files(&directory.path().join("dabba-data"));
     assert!(made.contains_key("dabba.db") && !made.contains_key("sandbox.json"), "{:?}", made.keys());
 

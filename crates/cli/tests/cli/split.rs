@@ -107,7 +107,7 @@ async fn a_split_under_load_loses_and_doubles_nothing() {
         let arguments = split(&["--apply", "--write", "other.toml"]);
         failure(data, &arguments.lines().collect::<Vec<_>>())
     });
-    assert!(text.contains("already exists, and is not the new map"), "{text}");
+    assert!(text.contains("exists with other contents than the new map"), "{text}");
     let text = aside(|| failure(data, &["serve", "--database", &urls[0]]));
     assert!(text.contains("0-2047"), "the old map is refused by now: {text}");
 
