@@ -100,7 +100,7 @@ fn accounts_are_managed_at_the_command_line() {
     let one: Value =
         serde_json::from_str(&accounts(&["list", "--email", "Courier@dabba.example", "--json"])).unwrap();
     assert_eq!((&one["id"], &one["role"]), (&json!(courier), &json!("courier")));
-    assert_eq!(accounts(&["list", "--email", "nobody@dabba.example"]).trim(), "no account fits");
+    assert_eq!(accounts(&["list", "--email", "nobody@dabba.example"]).trim(), "no account matches");
     let disabled: Value = serde_json::from_str(&accounts(&["disable", &courier])).unwrap();
     assert!(disabled["disabled_at"].is_string(), "{disabled}");
     let token = ["token", "--role", "courier", "--account", &courier, "--data", path];
@@ -147,7 +147,7 @@ fn accounts_are_managed_at_the_command_line() {
     let text = failure(data.path(), &[&["accounts", "enable", &courier], &through[..]].concat());
     assert!(text.contains("there is no such account"), "{text}");
     let text = failure(data.path(), &token);
-    assert!(text.contains("is deleted for good") && !text.contains("enable"), "{text}");
+    assert!(text.contains("is permanently deleted") && !text.contains("enable"), "{text}");
 }
 
 /// Proves that a token for an id that has no account is taken, also one that is issued after the id was revoked.

@@ -115,5 +115,5 @@ fn a_shard_that_is_away_fails_the_audit() {
     let output = run(directory.path(), &arguments);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{errors}");
-    assert!(errors.contains("could not look at everything"), "{errors}");
+    assert!(errors.contains("could not read everything"), "{errors}");
 }

@@ -269,7 +269,7 @@ fn a_copy_that_is_cut_off_or_has_company_goes_on() {
     let output = copying.wait_with_output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("give the same command again"), "{text}");
+    assert!(text.contains("run the same command again"), "{text}");
 
     let copying = moved.begin(1);
     let sent = Command::new("kill").args(["-s", "TERM", &copying.id().to_string()]).status().unwrap();

@@ -325,7 +325,7 @@ fn replicas_are_shown_with_their_lag() {
     };
     let none = shown(&other.url("postgres"));
     // Copies of one fresh cluster: this one follows nobody.
-    assert_eq!(none["replica"]["problem"], "follows nobody any more", "{none}");
+    assert_eq!(none["replica"]["problem"], "does not follow any database any more", "{none}");
     let standby = cluster.start_standby("replica", &ClusterOptions::default()).unwrap();
     standby.execute("postgres", "SELECT pg_wal_replay_pause()").unwrap();
     cluster.execute(&database, "CREATE TABLE more AS SELECT generate_series(1, 1000)").unwrap();

@@ -99,7 +99,7 @@ async fn a_split_under_load_loses_and_doubles_nothing() {
         let arguments = split(&["--dry-run"]);
         stdout(data, &arguments.lines().collect::<Vec<_>>())
     });
-    assert!(text.contains("All has been done"), "the command can be repeated: {text}");
+    assert!(text.contains("The split is complete"), "the command can be repeated: {text}");
     let again = run(&["--apply", "--write", file]);
     assert!(again.contains("The new map is in") && !again.contains("503"), "{again}");
     let text = aside(|| {
@@ -336,7 +336,7 @@ fn a_second_command_is_refused_while_one_splits() {
         for more in [&["--apply", "--write", "other.toml"][..], &["--dry-run"]] {
             let arguments = Pair::arguments([&pair.urls[0], &pair.urls[1]], more);
             let text = failure(pair.directory.path(), &arguments);
-            assert!(text.contains("another `dabba shards` command works"), "{text}");
+            assert!(text.contains("another `dabba shards` command is working"), "{text}");
         }
         let held = pair.primary.execute(database, "SELECT last_bucket FROM shard").unwrap();
         assert_eq!(held, "2047", "the second command has taken nothing back");
@@ -420,7 +420,7 @@ fn what_was_given_away_is_not_given_again() {
     assert!(other.is_in_recovery().unwrap());
     let text =
         failure(pair.directory.path(), &Pair::arguments([&pair.urls[0], &pair.urls[1]], &["--take-back"]));
-    assert!(text.contains("the split is done"), "{text}");
+    assert!(text.contains("the split is complete"), "{text}");
     let held = |cluster: &Cluster| {
         cluster.execute(&pair.database, "SELECT name, first_bucket, last_bucket FROM shard").unwrap()
     };
@@ -429,7 +429,7 @@ fn what_was_given_away_is_not_given_again() {
         ("main|0|2047", "south|2048|4095")
     );
     // Given again, the command finds that all is done.
-    assert!(pair.split(&["--dry-run"]).contains("All has been done"));
+    assert!(pair.split(&["--dry-run"]).contains("The split is complete"));
 
     // As after a restore of the shard to a moment before the split: it gives the buckets to the same database again.
     pair.primary.execute(&pair.database, "UPDATE shard SET last_bucket = 4095").unwrap();
@@ -440,7 +440,7 @@ fn what_was_given_away_is_not_given_again() {
     let applied = pair.split(&["--apply", "--write", "new.toml"]);
     assert!(applied.contains("held the buckets") && !applied.contains("503"), "{applied}");
     assert_eq!(held(&pair.primary), "main|0|2047");
-    assert!(pair.split(&["--dry-run"]).contains("All has been done"));
+    assert!(pair.split(&["--dry-run"]).contains("The split is complete"));
 }
 
 /// Proves that a split that stands halfway is gone on with by the same replica only, and that its buckets can be taken back

@@ -127,13 +127,13 @@ impl Working {
     pub(crate) fn start(data: &Path, more: &[&str]) -> Self {
         let arguments = [&["work", "--data", data.to_str().unwrap()], more].concat();
         let (process, line) = Process::start(data, &arguments);
-        assert!(line.starts_with("Dabba works the tasks"), "{line:?}");
+        assert!(line.starts_with("Dabba processes tasks"), "{line:?}");
         Self { process, said: line }
     }
 
     /// Where it answers operators.
     pub(crate) fn address(&self) -> &str {
-        let (_, address) = self.said.split_once(", asked at ").unwrap();
+        let (_, address) = self.said.split_once(", metrics at ").unwrap();
         address.trim()
     }
 
