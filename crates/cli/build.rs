@@ -1,13 +1,13 @@
-//! Records which commit and which compiler a binary is of, for `dabba version`.
+//! Records the commit, the compiler and the target of the build for `dabba version`.
 
 use std::{env, process::Command};
 
-/// What is recorded where it cannot be found out, as in a source archive.
+/// Value of a fact that the build cannot determine, such as the commit of a source archive.
 const UNKNOWN: &str = "unknown";
 
 fn main() {
     println!("cargo::rerun-if-env-changed=DABBA_COMMIT");
-    // A packager who builds without the repository states the commit.
+    // Packagers who build without the repository set the commit in the environment.
     let commit = env::var("DABBA_COMMIT").ok().or_else(commit);
     println!("cargo::rustc-env=DABBA_BUILD_COMMIT={}", commit.as_deref().unwrap_or(UNKNOWN));
     let rustc = env::var("RUSTC").ok().and_then(|rustc| first_line(&rustc, &["--version"]));
@@ -16,11 +16,11 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
 }
 
-/// The commit that is checked out. Has the script run again when another one is.
+/// Returns the commit that is checked out. Cargo runs this script again when another commit is checked out.
 fn commit() -> Option<String> {
     for file in ["HEAD", "logs/HEAD"] {
         let path = first_line("git", &["rev-parse", "--git-path", file])?;
-        // Cargo runs the script again and again for a file that is not there.
+        // Cargo runs the script on every build if it watches a file that does not exist.
         if std::path::Path::new(&path).exists() {
             println!("cargo::rerun-if-changed={path}");
         }

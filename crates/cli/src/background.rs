@@ -1,4 +1,4 @@
-//! What runs beside the requests for as long as an engine does, and how all of it ends in order.
+//! The background parts that run beside the requests for the lifetime of an engine, and their orderly shutdown.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -14,14 +14,14 @@ use tokio::{
 
 use crate::failure::Failure;
 
-/// Time that a worker has to finish, and the store to close, however long the requests took to finish.
+/// Minimum time for the worker to finish, and for the store to close, even if the requests used up the grace period.
 const LEAST_CLOSING_TIME: Duration = Duration::from_secs(1);
 
-/// An engine with what runs beside its requests.
+/// An engine with its background parts.
 pub(crate) struct Background {
     engine: Arc<Engine>,
     worker: Option<Worker>,
-    /// What ends at once and leaves nothing behind.
+    /// Parts that can be aborted at any moment and leave nothing behind.
     others: JoinSet<()>,
 }
 
@@ -31,8 +31,8 @@ struct Worker {
 }
 
 impl Background {
-    /// Begins: keeping up with other servers, following the database's clock, forgetting old keys, watching the store, and working tasks, if that
-    /// is wanted.
+    /// Starts the background parts: catalogue watcher, revocation watcher, database clock, maintenance, readiness probe, shard
+    /// measurement, and the worker if `works` is true.
     pub(crate) fn start(
         engine: &Arc<Engine>,
         clock: &Arc<ServerClock>,
@@ -49,7 +49,7 @@ impl Background {
         let worker = works.then(|| {
             let (stop, stopped) = oneshot::channel::<()>();
             let stopped = async {
-                // Whoever forgets the worker wants it to stop as well.
+                // Dropping the sender stops the worker, too.
                 let _ = stopped.await;
             };
             Worker { stop, running: tokio::spawn(Arc::clone(engine).work(stopped)) }
@@ -57,8 +57,8 @@ impl Background {
         Self { engine: Arc::clone(engine), worker, others }
     }
 
-    /// Ends in order: the tasks in hand are finished, then what is queued is written, then the store is
-    /// closed. All that within the grace, which has begun at the first signal.
+    /// Shuts down in order: finishes the running tasks, writes the queued commits, closes the store. The grace period for all of
+    /// this began at the first signal.
     pub(crate) async fn close(
         mut self,
         grace: Duration,
@@ -70,14 +70,14 @@ impl Background {
             grace.saturating_sub(spent).max(LEAST_CLOSING_TIME)
         };
         if let Some(Worker { stop, mut running }) = self.worker {
-            // It listens for as long as it runs; how it ended is told below.
+            // The worker listens as long as it runs. The code below logs how it ended.
             let _ = stop.send(());
             match tokio::time::timeout(left(), &mut running).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "the worker ended badly"),
+                Ok(Err(error)) => tracing::error!(%error, "the worker failed"),
                 Err(_) => {
                     running.abort();
-                    tracing::warn!("tasks in hand are broken off; they come back when their leases run out");
+                    tracing::warn!("running tasks are aborted; workers retry them when their leases expire");
                 }
             }
         }
@@ -85,7 +85,7 @@ impl Background {
             tracing::info!("stopped");
             Ok(())
         } else {
-            Err(Failure::new("the store did not close in time; nothing that was acknowledged is lost"))
+            Err(Failure::new("the store did not close in time; no acknowledged write is lost"))
         }
     }
 }

@@ -1,17 +1,17 @@
-//! What this binary is and of what it was made.
+//! Facts about the build of this binary.
 
-/// A build.
+/// Facts about a build.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Build {
     /// Version of Dabba.
     pub(crate) version: &'static str,
-    /// The commit, or `unknown`.
+    /// Commit, or `unknown`.
     pub(crate) commit: &'static str,
     /// `debug` or `release`.
     pub(crate) profile: &'static str,
-    /// Processor and system, as the compiler names them.
+    /// Processor and operating system, as the compiler names them.
     pub(crate) target: &'static str,
-    /// The compiler.
+    /// Version of the compiler.
     pub(crate) rustc: &'static str,
 }
 

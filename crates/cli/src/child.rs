@@ -1,4 +1,5 @@
-//! A server as a child process, started as anyone would start it: for commands that show or measure one.
+//! A server as a child process, started through the public command line. For commands that demonstrate or measure a
+//! server.
 
 use std::process::Stdio;
 
@@ -10,12 +11,12 @@ use tokio::{
 
 use crate::failure::Failure;
 
-/// A running server. Ends with this at the latest.
+/// A running server. Dropping this value kills the server.
 pub(crate) struct ChildServer(Child);
 
 impl ChildServer {
-    /// Starts a server on a free port, with these arguments more and with what `change` does to its
-    /// surroundings. Waits until it is ready, and answers what it said then.
+    /// Starts a server on a free port. `change` adds arguments and changes the environment. Waits until the server is
+    /// ready, and returns its announcement.
     pub(crate) async fn start<T: DeserializeOwned>(
         change: impl FnOnce(&mut Command),
     ) -> Result<(Self, T), Failure> {
@@ -31,16 +32,18 @@ impl ChildServer {
         let mut child = command.spawn().map_err(Failure::during(during))?;
         let stdout = child.stdout.take().ok_or_else(|| Failure::new("the server has no output"))?;
         let mut line = String::new();
-        // Ends with the line, or with the server.
+        // The read ends with the line, or when the server ends.
         BufReader::new(stdout).read_line(&mut line).await.map_err(Failure::during(during))?;
         if line.is_empty() {
-            return Err(Failure::new("the server ended before it was ready; its reason stands above"));
+            return Err(Failure::new(
+                "the server ended before it was ready; the reason is in the lines above",
+            ));
         }
         let announcement = serde_json::from_str(&line).map_err(Failure::during(during))?;
         Ok((Self(child), announcement))
     }
 
-    /// Kills the server, with no chance to finish anything (SIGKILL), and waits until it is gone.
+    /// Kills the server with SIGKILL, so that it cannot finish anything, and waits until it has ended.
     pub(crate) async fn kill(mut self) -> Result<(), Failure> {
         self.0.kill().await.map_err(Failure::during("killing the server"))
     }

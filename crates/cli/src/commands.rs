@@ -41,16 +41,16 @@ use crate::{
     settings::{DATABASE_SETTINGS, DatabaseUrl, Layer, Settings, read_file},
 };
 
-/// The environment variable with a token for the server that `--server` names.
+/// Environment variable with the token for the server that `--server` names.
 pub(crate) const TOKEN_VARIABLE: &str = "DABBA_TOKEN";
 
-/// Time for what runs in the background to end when a command has ended.
+/// Maximum time for background tasks to end after a command has ended.
 const RUNTIME_SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
 
-/// Time for the store to close after a command that changes something through an engine of its own.
+/// Maximum time for the store to close after a command that writes through its own engine.
 const CLOSING_TIME: Duration = Duration::from_secs(30);
 
-/// Order management for food delivery: takes an order exactly once and walks it to the door.
+/// Order management for food delivery: accepts each order exactly once and tracks it until it is delivered.
 #[derive(Parser)]
 #[command(name = "dabba", version, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -62,57 +62,54 @@ pub(crate) struct Cli {
 enum Command {
     /// Serves the API.
     Serve(Box<serve::Arguments>),
-    /// Works the tasks of the database, beside its servers or without: what is due is done.
+    /// Processes due tasks, beside servers or without a server.
     Work(work::Arguments),
-    /// Walks one order from the kitchen to the door, on a server of its own, and shows each step.
+    /// Starts a temporary server, takes one order from placement to delivery, and prints each step.
     Demo(demo::Arguments),
-    /// Brings the database to the newest schema.
+    /// Migrates the database to the newest schema.
     Migrate(migrate::Arguments),
-    /// Shows the shards: what each database is and holds. Its subcommands split a shard.
+    /// Shows the shards: what each database is and what it holds. A subcommand splits a shard.
     Shards(Box<shards::Arguments>),
-    /// Writes a backup of the embedded database to a file. Also while a server runs.
+    /// Writes a backup of the embedded database to a file. A server may be running.
     Backup(backup::Arguments),
-    /// Puts a backup in the place of the embedded database. Stop the server first.
+    /// Replaces the embedded database with a backup. Stop the server first.
     Restore(restore::Arguments),
-    /// Reads all orders and reports what is wrong with them. The embedded database must not be served
-    /// meanwhile.
+    /// Reads all orders and reports violated invariants. No server may use the embedded database during the audit.
     Audit(audit::Arguments),
-    /// Copies everything from the embedded database to an empty PostgreSQL database. The server must be stopped.
+    /// Copies all data from the embedded database to an empty PostgreSQL database. Stop the server first.
     Copy(copy::Arguments),
-    /// Registers the restaurants in a file with their menus, or replaces a restaurant's menu.
+    /// Registers the restaurants of a file with their menus, or replaces the menu of one restaurant.
     ImportMenu(import_menu::Arguments),
-    /// Lists the tasks that have failed too often. Its subcommands have one tried again, or put it away.
+    /// Lists parked tasks: tasks that failed too often. Subcommands retry or resolve a task.
     Tasks(Box<tasks::Arguments>),
-    /// Lists and shows accounts, disables, enables and deletes them, sets roles and passwords, and revokes tokens.
+    /// Lists, shows, disables, enables and deletes accounts, sets roles and passwords, and revokes tokens.
     Accounts(Box<accounts::Arguments>),
-    /// Measures a server under load, one of its own or one that runs, and looks whether all that it
-    /// acknowledged is there.
+    /// Load-tests a new or a running server and verifies that every acknowledged order exists.
     Bench(Box<bench::Arguments>),
-    /// Simulates orders, people and failures from a seed, in a time of its own, and looks whether everything is
-    /// as it must be.
+    /// Simulates orders, users and failures from a seed, in virtual time, and verifies all invariants.
     Simulate(simulate::Arguments),
-    /// Plays a payment provider that moves no money, for trying out and for tests.
+    /// Simulates a payment provider for trials and tests; no money moves.
     SimulatePayments(simulate_payments::Arguments),
-    /// Prints a bearer token, signed with the data directory's key. Also while a server runs.
+    /// Prints a bearer token, signed with the key in the data directory. A server may be running.
     Token(token::Arguments),
-    /// Prints a settings file to begin with: every setting with its description and default. Or checks the settings.
+    /// Prints a settings file with the description and default of every setting; with --check, checks the settings.
     Settings(settings::Arguments),
-    /// Prints the description of the API (`OpenAPI` 3.1, JSON).
+    /// Prints the API description (`OpenAPI` 3.1, JSON).
     Openapi,
-    /// Prints a script that completes commands and options in a shell.
+    /// Prints a shell script that completes commands and options.
     Completions(completions::Arguments),
-    /// Prints the version, the commit, and the schemas that this binary knows.
+    /// Prints the version, the commit, and the newest schemas that this binary knows.
     Version(version::Arguments),
 }
 
 impl Cli {
-    /// Reads the command line. Returns what is wrong with it, or the help that it asks for, as an error for [`help::print`].
+    /// Parses the command line. Returns wrong arguments, or a request for help, as an error for [`help::print`].
     pub(crate) fn from_arguments() -> Result<Self, clap::Error> {
         let matches = help::command().try_get_matches();
         matches.and_then(|matches| Self::from_arg_matches(&matches))
     }
 
-    /// Carries the command out.
+    /// Runs the command.
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Serve(arguments) => serve::run(*arguments),
@@ -139,17 +136,17 @@ impl Cli {
     }
 }
 
-/// The settings of a command that needs the data directory and little else. The others still come
-/// from the environment and the file.
+/// Settings of a command that needs the data directory and little else. All other settings come from the environment and the
+/// file.
 #[derive(clap::Args, Clone, Default)]
 pub(crate) struct DataArguments {
-    /// Settings file (TOML). `dabba.toml` if there is one, when absent.
+    /// Settings file (TOML); default `dabba.toml`, if that file exists.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Directory of the embedded database and of the signing key.
     #[arg(long, value_name = "DIRECTORY")]
     data: Option<PathBuf>,
-    /// URL of the PostgreSQL database, instead of the embedded one; or `file:PATH` for a file with the URL.
+    /// URL of the PostgreSQL database, instead of the embedded database; or `file:PATH` for a file that contains the URL.
     #[arg(long, value_name = "URL")]
     database: Option<DatabaseUrl>,
     /// File (TOML) that lists several PostgreSQL databases.
@@ -158,19 +155,19 @@ pub(crate) struct DataArguments {
 }
 
 impl DataArguments {
-    /// These arguments but for the database's URL, for a command of a child process.
+    /// Returns these arguments, except the URL of the database, for the command line of a child process.
     fn flags(&self) -> Vec<OsString> {
         let paths = [("--config", &self.config), ("--data", &self.data), ("--shards", &self.shards)];
         let paths = paths.into_iter().filter_map(|(flag, path)| Some([flag.into(), path.as_ref()?.into()]));
         paths.flatten().collect()
     }
 
-    /// Loads the settings, and starts the log.
+    /// Loads the settings and starts the log.
     fn load(self) -> Result<Settings, Failure> {
         self.load_with(|_| {})
     }
 
-    /// Loads the settings, with further flags of the command, and starts the log.
+    /// Loads the settings with further flags of the command, and starts the log.
     fn load_with(self, set: impl FnOnce(&mut Layer)) -> Result<Settings, Failure> {
         let config = self.config.clone();
         let mut flags = self.into_layer();
@@ -180,8 +177,7 @@ impl DataArguments {
         Ok(settings)
     }
 
-    /// Loads the settings of a command that looks at what is there, or changes it: never makes a database, and never migrates
-    /// one.
+    /// Loads the settings of a command that reads or changes existing data. Such a command never creates or migrates a database.
     fn load_existing(self) -> Result<(Settings, Databases), Failure> {
         let mut settings = self.load()?;
         settings.migrate = false;
@@ -190,7 +186,7 @@ impl DataArguments {
         Ok((settings, databases))
     }
 
-    /// Loads the settings of a command that writes test data, and starts the log: only these flags say which databases are used.
+    /// Loads the settings of a command that writes test data, and starts the log. Only the flags select the databases.
     fn load_for_test_data(self) -> Result<Settings, Failure> {
         let config = self.config.clone();
         let (settings, left_out) =
@@ -198,13 +194,13 @@ impl DataArguments {
         logging::start(&settings, config.as_deref())?;
         for source in left_out {
             output::note(format_args!(
-                "the database that {source} names is not used: name one with --database or --shards"
+                "the database from {source} is ignored: select a database with --database or --shards"
             ));
         }
         Ok(settings)
     }
 
-    /// Writes the settings file without the databases that it names, and takes it in its place: for a child process.
+    /// Writes a copy of the settings file without databases to `to`, and uses the copy instead of the file. For a child process.
     fn write_config_without_databases(&mut self, to: &Path) -> Result<(), Failure> {
         let text = read_file(self.config.as_deref())?.map_or_else(String::new, |(_, text)| text);
         let mut table: toml::Table = toml::from_str(&text).map_err(Failure::during("the settings file"))?;
@@ -225,7 +221,7 @@ impl DataArguments {
     }
 }
 
-/// Runs a command that waits for things, to its end.
+/// Runs a future to its end on a new runtime.
 fn block_on(future: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

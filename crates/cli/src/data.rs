@@ -1,4 +1,4 @@
-//! The data directory, and an engine on a store.
+//! The data directory, and the engine on a store.
 
 use std::{fs::DirBuilder, num::NonZeroUsize, os::unix::fs::DirBuilderExt as _, sync::Arc};
 
@@ -15,28 +15,28 @@ use crate::{
     settings::{Bounded, Settings},
 };
 
-/// Makes the data directory, for its owner only, when it is not there.
+/// Creates the data directory, accessible to its owner only, if it does not exist.
 pub(crate) fn make_directory(settings: &Settings) -> Result<(), Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&settings.data);
-    made.map_err(Failure::during(format_args!("making the data directory {}", settings.data.display())))
+    made.map_err(Failure::during(format_args!("creating the data directory {}", settings.data.display())))
 }
 
-/// The server's clock: this machine's, to be corrected by [`synchronize`].
+/// Returns the server's clock: the machine's clock, which [`synchronize`] corrects.
 pub(crate) fn server_clock(machine: Arc<dyn Clock>, settings: &Settings) -> Arc<ServerClock> {
     let skew_limit = settings.clock_skew_limit_seconds.seconds();
     Arc::new(ServerClock::new(machine, ClockConfig { skew_limit, ..ClockConfig::default() }))
 }
 
-/// Corrects the clock by its offset to the database's. Fails when the offset is beyond the limit. A database that does not
-/// answer is no failure here: whatever needs it reports that.
+/// Corrects the clock by its offset to the database's clock. Fails if the offset exceeds the limit. An unreachable database is
+/// not a failure here, since every later access reports it.
 pub(crate) async fn synchronize(clock: &ServerClock, store: &dyn Store) -> Result<(), Failure> {
     if let Err(error) = clock.measure(store).await {
-        tracing::warn!(%error, "the database's clock is not read; this machine's clock holds until it is");
+        tracing::warn!(%error, "cannot read the database's clock; this machine's clock is used until the database answers");
     }
     clock.check().map_err(|skew| Failure::new(skew.to_string()))
 }
 
-/// Starts the engine on a store of these databases, by this clock. With a payment provider it takes cards.
+/// Starts the engine on a store of these databases, with this clock. Without a payment provider, the engine accepts no cards.
 pub(crate) fn start_engine(
     store: &Arc<dyn Store>,
     clock: Arc<dyn Clock>,

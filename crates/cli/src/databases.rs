@@ -1,5 +1,5 @@
-//! Where orders are kept: in the embedded database of the data directory, in one PostgreSQL database, or
-//! in several that share all orders among them.
+//! The databases of orders: the embedded database of the data directory, one PostgreSQL database, or several PostgreSQL databases
+//! that share the orders among them.
 
 mod copied;
 mod leftover;
@@ -20,32 +20,32 @@ pub(crate) use self::{
 };
 use crate::{data, failure::Failure, named_file, settings::Settings};
 
-/// Files of one connection to the embedded database: the database, its log, and the log's index.
+/// Number of files per connection to the embedded database: the database, its write-ahead log, and the index of that log.
 const FILES_PER_CONNECTION: usize = 3;
 
-/// Where orders are kept, as the settings say.
+/// The databases that the settings select.
 pub(crate) enum Databases {
-    /// In the embedded database, in this file.
+    /// The embedded database in this file.
     Embedded(PathBuf),
-    /// In PostgreSQL databases.
+    /// PostgreSQL databases.
     Postgres(ShardsFile),
 }
 
-/// What a migration did to one database.
+/// Result of migrating one database.
 pub(crate) struct Migrated {
-    /// Which database.
+    /// Name of the database, for messages.
     pub(crate) place: String,
-    /// How many migrations were needed.
+    /// Number of migrations applied.
     pub(crate) count: usize,
 }
 
 impl Databases {
-    /// Finds out what the settings say, and reads the file of the shards if there is one.
+    /// Returns the databases that the settings select. Reads the shards file if there is one.
     pub(crate) fn from_settings(settings: &Settings) -> Result<Self, Failure> {
         match (&settings.database, &settings.shards) {
             (Some(_), Some(_)) => Err(Failure::new(
-                "the settings database and shards exclude each other: one names a single database, the other a \
-                 file that lists several",
+                "the settings database and shards exclude each other: database is the URL of a single database, shards a \
+                 file that lists several; give only one of them",
             )),
             (Some(url), None) => {
                 Ok(Self::Postgres(ShardsFile::sole(url.clone(), settings.replica_database.clone())))
@@ -64,25 +64,25 @@ impl Databases {
 
     fn read(file: &Path, settings: &Settings) -> Result<Self, Failure> {
         if settings.replica_database.is_some() {
-            let text = "the setting replica_database belongs to database; the file of the shards has a \
-                        replica_url for each";
+            let text = "the setting replica_database applies to database only: with shards, give replica_url in the \
+                        shards file";
             return Err(Failure::new(text));
         }
         ShardsFile::read(file).map(Self::Postgres)
     }
 
-    /// The shards, for commands that are about them alone.
+    /// Returns the shards, for commands that only work on shards.
     pub(crate) fn into_shards(self) -> Result<ShardsFile, Failure> {
         match self {
             Self::Postgres(shards) => Ok(shards),
             Self::Embedded(_) => Err(Failure::new(
-                "the embedded database has no shards: name PostgreSQL databases with --database or --shards",
+                "the embedded database has no shards: select PostgreSQL databases with --database or --shards",
             )),
         }
     }
 
-    /// Committers of each shard, when the settings do not say. The embedded database has one writer; with
-    /// PostgreSQL a second one fills the time in which the first waits for the disk.
+    /// Returns the default number of committers per shard. The embedded database has a single writer. On PostgreSQL, a second
+    /// committer uses the time in which the first waits for the disk.
     pub(crate) const fn default_committers(&self) -> usize {
         match self {
             Self::Embedded(_) => 1,
@@ -90,7 +90,8 @@ impl Databases {
         }
     }
 
-    /// Maximum number of files that the databases need: connections to PostgreSQL, or the files of the embedded database.
+    /// Returns the maximum number of files that the databases need: connections to PostgreSQL, or the files of the embedded
+    /// database.
     pub(crate) fn open_files(&self, settings: &Settings) -> usize {
         match self {
             Self::Embedded(_) => (settings.reader_connections.size() + 1) * FILES_PER_CONNECTION,
@@ -105,19 +106,19 @@ impl Databases {
         }
     }
 
-    /// Fails if the embedded database is used and is not there: most likely another directory is meant.
+    /// Fails if the embedded database is selected and does not exist: most likely the operator means another directory.
     pub(crate) fn require(&self) -> Result<(), Failure> {
         match self {
             Self::Embedded(file) if !file.exists() => Err(Failure::new(format!(
-                "there is no database at {}: name its directory with --data, or make a database there with `dabba migrate`",
+                "there is no database at {}: give its directory with --data, or create a database there with `dabba migrate`",
                 file.display()
             ))),
             Self::Embedded(_) | Self::Postgres(_) => Ok(()),
         }
     }
 
-    /// Brings all databases to the newest schema, and makes sure that each is what the map says. Fails
-    /// when one of them cannot be migrated; the others are by then.
+    /// Migrates all databases to the newest schema, and verifies that each database matches the shard map. If one migration
+    /// fails, the other databases are migrated nevertheless.
     pub(crate) async fn migrate(&self, settings: &Settings) -> Result<Vec<Migrated>, Failure> {
         match self {
             Self::Embedded(file) => {
@@ -139,22 +140,22 @@ impl Databases {
     }
 }
 
-/// The environment variable that restricts a server to an earlier schema, as if it knew no newer one. For tests of
-/// upgrades, and so no setting.
+/// Environment variable that limits a server to an earlier schema, as if the server knew no newer one. For tests of upgrades, and
+/// therefore not a setting.
 pub(crate) const TEST_KNOWN_SCHEMA: &str = "DABBA_TEST_KNOWN_SCHEMA";
 
-/// The newest schema of a PostgreSQL database that this process knows.
+/// Returns the newest schema of a PostgreSQL database that this process knows.
 fn known_schema() -> u32 {
     let restricted = std::env::var(TEST_KNOWN_SCHEMA).ok().and_then(|version| version.parse().ok());
     restricted.unwrap_or(PostgresOptions::NEWEST_SCHEMA)
 }
 
-/// Brings a shard's database to the newest schema that this process knows. Returns the number of migrations applied.
+/// Migrates a shard's database to the newest schema that this process knows. Returns the number of migrations applied.
 async fn migrate_shard(shard: &Shard<'_>) -> Result<usize, StoreError> {
     PostgresStore::migrate_to(shard.url.as_str(), &shard.ownership(), known_schema()).await
 }
 
-/// How a shard's database is used: as the settings say, but for what the file of the shards says of it.
+/// Returns the options of a shard's database: the settings, overridden by the shard's entry in the shards file.
 fn options(shard: &Shard<'_>, settings: &Settings) -> PostgresOptions {
     let pool = shard.pool();
     PostgresOptions {
@@ -187,9 +188,9 @@ mod tests {
     use super::*;
     use crate::settings::Layer;
 
-    /// Proves that the files of all pools are counted, those of replicas too.
+    /// Proves that the pools of replicas count as well.
     #[test]
-    fn every_pool_needs_files() {
+    fn open_files_counts_every_pool() {
         let settings = |set: fn(&mut Layer)| {
             let mut layer = Layer::empty();
             layer.pool_size = "20".parse().ok();

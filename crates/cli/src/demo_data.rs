@@ -1,8 +1,8 @@
 //! The demo: three invented restaurants, and one account of each role.
 //!
-//! It is added once and found again: the accounts by their e-mail addresses, the restaurants by the
-//! restaurant account's memberships. The accounts have passwords that nobody knows; whoever may read
-//! the signing key gets tokens for them.
+//! The demo is added once and found again later: the accounts by their e-mail addresses, the restaurants by the
+//! memberships of the restaurant account. Nobody knows the passwords of the accounts; tokens for them need the signing
+//! key.
 
 use dabba_domain::{AccountId, RestaurantId, Role, import, import::RestaurantDocument, text::Slug};
 use dabba_engine::{Conflict, Engine, Error, Principal, Random as _, Registration, SystemRandom};
@@ -11,17 +11,17 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 
-/// The restaurants, in the format of `import-menu`. The order below is for the first one.
+/// Restaurants in the format of `import-menu`. [`ORDER`] is an order at the first one.
 const RESTAURANTS: [&str; 3] = [
     include_str!("../demo/saffron-lane.json"),
     include_str!("../demo/taberna-do-farol.json"),
     include_str!("../demo/harbour-noodles.json"),
 ];
-/// An order that the first restaurant takes.
+/// An order that the first restaurant accepts.
 const ORDER: &str = include_str!("../demo/order.json");
-/// An item of the first restaurant of which there are only so many.
+/// Item of the first restaurant with limited stock, and that stock.
 const LIMITED_ITEM: (&str, u32) = ("lane-thali", 20);
-/// One account of each role. The domain is reserved: nobody can have these addresses (RFC 2606).
+/// One account of each role. The domain is reserved, so that nobody owns these addresses (RFC 2606).
 const ACCOUNTS: [(Role, &str, &str); 4] = [
     (Role::Admin, "admin@dabba.example", "Dabba operations"),
     (Role::Customer, "customer@dabba.example", "Asha Rao"),
@@ -29,14 +29,14 @@ const ACCOUNTS: [(Role, &str, &str); 4] = [
     (Role::Courier, "courier@dabba.example", "Bo Lind"),
 ];
 
-/// Who and what there is in the demo.
+/// The demo in a store.
 #[derive(Debug)]
 pub(crate) struct Demo {
-    /// The restaurant for which the order is.
+    /// Restaurant of the order.
     pub(crate) restaurant_id: RestaurantId,
-    /// Its name.
+    /// Name of that restaurant.
     pub(crate) restaurant_name: String,
-    /// An order that it takes.
+    /// An order that the restaurant accepts.
     pub(crate) order: Value,
     admin: Principal,
     customer: Principal,
@@ -45,7 +45,7 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
-    /// Who has this role.
+    /// Returns the account with this role.
     pub(crate) const fn bearer(&self, role: Role) -> Principal {
         match role {
             Role::Admin => self.admin,
@@ -56,7 +56,7 @@ impl Demo {
     }
 }
 
-/// Finds the demo in the store, and adds what is missing. Several servers may do so at once.
+/// Finds the demo in the store, and adds missing parts. Several servers may do so concurrently.
 pub(crate) async fn ensure(engine: &Engine, store: &dyn Store) -> Result<Demo, Failure> {
     refuse_real_data(store).await?;
     let mut accounts = Vec::with_capacity(ACCOUNTS.len());
@@ -121,12 +121,12 @@ async fn ensure_account(
     if let Some(account) = find().await? {
         return Ok(account);
     }
-    // The platform itself adds its first admin; there is nobody else who could.
+    // The platform itself adds its first admin, since no other admin exists.
     let platform = Principal::new(fresh_account_id(engine), Role::Admin);
     let password = format!("{:016x}{:016x}", SystemRandom.next_u64(), SystemRandom.next_u64());
     let registration = Registration { email: email.to_owned(), name: name.to_owned(), password, role };
     match engine.register(Some(&platform), registration).await {
-        // Another server has added it meanwhile.
+        // Another server has added the account concurrently.
         Err(Error::Conflict(Conflict::EmailTaken)) => {
             find().await?.ok_or_else(|| during(Conflict::EmailTaken.to_string()))
         }
@@ -134,10 +134,12 @@ async fn ensure_account(
     }
 }
 
-/// Refuses to add invented restaurants, and accounts whose tokens are printed, to a database that has orders of its own.
+/// Refuses a database that has orders and no demo: the demo would add invented restaurants, and accounts whose tokens
+/// are printed.
 async fn refuse_real_data(store: &dyn Store) -> Result<(), Failure> {
     let during = || Failure::during("finding the demo");
-    // In the order in which a demo is added: what another server adds at this moment is no real data.
+    // Orders are read before accounts, while a demo adds accounts before orders. So a demo that another server adds
+    // concurrently does not count as real data.
     let query =
         OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after: None, limit: PageSize::DEFAULT };
     let page = store.list_orders(&query).await.map_err(during())?;
@@ -147,7 +149,7 @@ async fn refuse_real_data(store: &dyn Store) -> Result<(), Failure> {
     }
     Err(Failure::new(
         "the database has orders and no demo: --demo would add invented restaurants, and accounts whose tokens are \
-         printed. Serve it without --demo, or name another database",
+         printed. Serve it without --demo, or select another database",
     ))
 }
 
@@ -171,16 +173,16 @@ async fn add_restaurant(
             }
             id
         }
-        // Another server has added it meanwhile.
+        // Another server has added the restaurant concurrently.
         Err(Error::Conflict(Conflict::ExternalIdTaken { by })) => by,
         Err(error) => return Err(Failure::during(&during)(error)),
     };
-    // The membership comes last: by it the restaurant is found again.
+    // The membership comes last, because the demo finds its restaurants by memberships.
     engine.add_member(admin, id, staff).await.map_err(Failure::during(&during))?;
     Ok(id)
 }
 
-/// The id under which a restaurant of the demo is added once.
+/// Returns the external id of a demo restaurant, which prevents a second registration.
 fn external_id(name: &str) -> String {
     format!(
         "dabba-demo-{}",
@@ -188,7 +190,7 @@ fn external_id(name: &str) -> String {
     )
 }
 
-/// An id of an account that is in no store.
+/// Returns a new account id that is in no store.
 pub(crate) fn fresh_account_id(engine: &Engine) -> AccountId {
     crate::commands::token::fresh_account_id(engine.now())
 }
@@ -204,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_demo_order_fits_the_first_restaurant() {
+    fn the_first_restaurant_accepts_the_demo_order() {
         let RestaurantDocument { settings, menu } = import::read(RESTAURANTS[0]).unwrap().remove(0);
         let (settings, menu) = (settings.validate().unwrap(), menu.validate().unwrap());
         let order: OrderRequest = serde_json::from_str(ORDER).unwrap();
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_demo_shows_what_a_catalogue_can_hold() {
+    fn the_demo_uses_most_catalogue_features() {
         let first = import::read(RESTAURANTS[0]).unwrap().remove(0);
         let menu = first.menu.validate().unwrap();
         assert!(menu.item(LIMITED_ITEM.0).is_some());

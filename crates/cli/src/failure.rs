@@ -1,4 +1,4 @@
-//! Why a command did not do what it was asked, in words for the person who asked.
+//! Failures of commands, with a text for the operator.
 
 use std::{error::Error, fmt, io};
 
@@ -6,41 +6,43 @@ use dabba_store::{StoreError, chain};
 
 use crate::redaction::redacted;
 
-/// Ends a command: printed to standard error, with the exit status of [`Failure::exit_status`].
+/// The failure of a command. `main` prints it to standard error and ends with [`Failure::exit_status`].
 #[derive(Debug)]
 pub(crate) struct Failure {
     text: String,
     kind: Kind,
 }
 
-/// What others have to know of a failure.
+/// Properties of a failure that callers distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Nothing.
+    /// No special property.
     Plain,
-    /// The reader of standard output has gone away.
+    /// The reader of standard output has closed it.
     ReaderGone,
-    /// Another process has the embedded database.
+    /// Another process uses the embedded database.
     InUse,
 }
 
 impl Failure {
     /// Exit status of a command that failed.
     const FAILED: u8 = 1;
-    /// Exit status of a command whose output nobody reads to the end: what a shell reports for a program that SIGPIPE ended.
+    /// Exit status of a command whose reader closes standard output early: the status that a shell reports for a program that
+    /// SIGPIPE ended.
     const READER_GONE: u8 = 128 + 13;
 
-    /// A failure with this text, without the passwords in it.
+    /// Returns a failure with this text. Passwords in the text are hidden.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         Self { text: redacted(&text).into_owned(), kind: Kind::Plain }
     }
 
-    /// A function that puts what was being done before an error's own text and those of its causes.
+    /// Returns a function that turns an error into a failure. The text is what the command was doing, the error's text, and the
+    /// texts of its causes.
     pub(crate) fn during<E: Into<Box<dyn Error>>>(what: impl fmt::Display) -> impl FnOnce(E) -> Self {
         move |error| {
             let error = error.into();
-            // What an operator has to put right is said as it is: the kind of the error is for programs.
+            // These errors are for the operator, whose text needs no prefix with the kind of the error.
             let text = match error.downcast_ref::<StoreError>() {
                 Some(StoreError::Unavailable(text) | StoreError::Unfit(text)) => text.clone(),
                 _ => chain(&*error),
@@ -49,28 +51,28 @@ impl Failure {
         }
     }
 
-    /// Standard output could not be written to.
+    /// Returns the failure of a write to standard output.
     pub(crate) fn of_output(error: &io::Error) -> Self {
         let kind = if error.kind() == io::ErrorKind::BrokenPipe { Kind::ReaderGone } else { Kind::Plain };
         Self { text: format!("writing to standard output: {error}"), kind }
     }
 
-    /// Another process has the embedded database.
+    /// Returns the failure of a command that needs the embedded database while another process uses it.
     pub(crate) fn in_use(text: impl Into<String>) -> Self {
         Self { kind: Kind::InUse, ..Self::new(text) }
     }
 
-    /// Whether another process has the embedded database.
+    /// Returns whether another process uses the embedded database.
     pub(crate) const fn is_in_use(&self) -> bool {
         matches!(self.kind, Kind::InUse)
     }
 
-    /// The exit status of the process.
+    /// Returns the exit status of the process.
     pub(crate) const fn exit_status(&self) -> u8 {
         if self.is_silent() { Self::READER_GONE } else { Self::FAILED }
     }
 
-    /// Whether there is nothing to say: the reader of the output has gone away, as `head` does when it has enough.
+    /// Returns whether nothing is to be printed: the reader has closed standard output, as `head` does.
     pub(crate) const fn is_silent(&self) -> bool {
         matches!(self.kind, Kind::ReaderGone)
     }

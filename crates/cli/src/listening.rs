@@ -1,4 +1,4 @@
-//! Addresses to listen on, by number or by name.
+//! Addresses to listen on, by IP address or by name.
 
 use std::{
     fmt, io,
@@ -11,8 +11,8 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use crate::{failure::Failure, redaction::shown};
 
-/// Number of connections that the kernel keeps until the server accepts them. Beyond it, the kernel drops attempts, and a client
-/// repeats its attempt after a second. A burst of connections from one client must not cost others that second. Linux lowers it to
+/// Number of connections that the kernel queues until the server accepts them. The kernel drops attempts beyond it, and a client
+/// retries after one second. A burst of connections from one client must not cost others that second. Linux lowers the value to
 /// `net.core.somaxconn`, 4,096 by default.
 const BACKLOG: u32 = 4_096;
 
@@ -21,8 +21,8 @@ const BACKLOG: u32 = 4_096;
 pub(crate) struct ListenAddress(String);
 
 impl ListenAddress {
-    /// Whether two listeners on these addresses certainly exclude each other: both name the same port and the same host, or
-    /// one of the hosts stands for all addresses of the machine. Resolves no name.
+    /// Returns whether two listeners on these addresses certainly exclude each other: both have the same port and the same host,
+    /// or one of the hosts stands for all addresses of the machine. Resolves no name.
     pub(crate) fn shares_port_with(&self, other: &Self) -> bool {
         let parts = |Self(text): &Self| {
             text.rsplit_once(':').map(|(host, port)| (host.to_ascii_lowercase(), port.to_owned()))
@@ -55,12 +55,14 @@ impl ListenAddress {
         }
     }
 
-    /// Listens on the first address of the host that this machine has, IPv4 before IPv6. A port that is taken is a failure: a
-    /// client that resolves the same name would reach another program.
+    /// Listens on the first address of the host that this machine has, IPv4 before IPv6. A port in use is a failure: a client
+    /// that resolves the same name would reach another program.
     pub(crate) async fn bind(&self) -> Result<TcpListener, Failure> {
         let Self(text) = self;
         let found = lookup_host(text.as_str()).await.map_err(|error| {
-            Failure::new(format!("listening on {text}: the host's name has no address here ({error})"))
+            Failure::new(format!(
+                "listening on {text}: the name of the host has no address on this machine ({error})"
+            ))
         })?;
         let mut addresses: Vec<SocketAddr> = found.collect();
         addresses.sort_by_key(SocketAddr::is_ipv6);
@@ -83,7 +85,7 @@ impl ListenAddress {
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A server that is started again takes its port although connections of the one before are still closing.
+    // A restarted server gets its port although connections of its predecessor are still closing.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn listeners_that_exclude_each_other_are_noticed() {
+    fn listeners_that_exclude_each_other_are_detected() {
         for (one, other, excludes) in [
             ("127.0.0.1:8080", "127.0.0.1:8080", true),
             ("127.0.0.1:8080", "127.0.0.1:8081", false),
@@ -168,8 +170,8 @@ mod tests {
         }
     }
 
-    /// Proves that a name is resolved, that a taken port is a failure that names every address tried, and that a name
-    /// without an address is one.
+    /// Proves that a name is resolved, and that a port in use and a name without an address are failures that name every address
+    /// tried.
     #[tokio::test]
     async fn a_name_is_resolved() {
         let listener = "localhost:0".parse::<ListenAddress>().unwrap().bind().await.unwrap();

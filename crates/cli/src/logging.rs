@@ -1,4 +1,4 @@
-//! Logs to standard error.
+//! The log, written to standard error.
 
 use std::{error::Error, io::IsTerminal as _, path::Path};
 
@@ -14,24 +14,24 @@ use crate::{
     settings::{LogFormat, Settings, is_database_url, unknown_variables},
 };
 
-/// What the names of Dabba's own modules begin with.
+/// Prefix of the names of Dabba's own modules.
 const OWN: &str = "dabba";
 
-/// The most detailed level of other modules. Below it, libraries log what they send and receive: the parameters of
+/// Most detailed level of other modules. At more detailed levels, libraries log what they send and receive: the parameters of
 /// statements, headers and bodies, and so passwords, tokens and addresses.
-const MOST_OF_LIBRARIES: LevelFilter = LevelFilter::INFO;
+const LIBRARY_LEVEL: LevelFilter = LevelFilter::INFO;
 
-/// Sends what is logged from now on to standard error, as the settings say. Warns of what is wrong with the settings' sources, the file
-/// `config` among them.
+/// Starts the log on standard error as the settings say. Warns about unknown environment variables and about unsafe permissions
+/// of files, `config` included.
 pub(crate) fn start(settings: &Settings, config: Option<&Path>) -> Result<(), Failure> {
     start_for_check(settings, config)?;
     for (name, suggestion) in unknown_variables() {
-        tracing::warn!(name, "this environment variable looks like a setting and is none{suggestion}");
+        tracing::warn!(name, "this environment variable looks like a setting but is not one{suggestion}");
     }
     Ok(())
 }
 
-/// The same for the check of the settings, which lists unknown variables itself.
+/// Starts the log for the check of the settings, which itself reports unknown variables.
 pub(crate) fn start_for_check(settings: &Settings, config: Option<&Path>) -> Result<(), Failure> {
     let is_terminal = std::io::stderr().is_terminal();
     let default_format = if is_terminal { LogFormat::Text } else { LogFormat::Json };
@@ -50,7 +50,7 @@ pub(crate) fn start_for_check(settings: &Settings, config: Option<&Path>) -> Res
     started.map_err(|error| Failure::during("starting the log")(Box::new(error) as Box<dyn Error>))?;
     if std::env::args_os().any(|argument| is_url_with_password(&argument.to_string_lossy())) {
         tracing::warn!(
-            "a password is among the arguments of this process, where every user of the machine can read it: give the \
+            "the arguments of this process contain a password, and every user of the machine can read them: give the \
              database's URL in the environment (DABBA_DATABASE) or as file:PATH"
         );
     }
@@ -58,13 +58,13 @@ pub(crate) fn start_for_check(settings: &Settings, config: Option<&Path>) -> Res
     Ok(())
 }
 
-/// Whether output to a terminal may have colours (<https://no-color.org>).
+/// Returns whether output to a terminal may have colours (<https://no-color.org>).
 pub(crate) fn wants_colours() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn may_be_shown(metadata: &Metadata<'_>) -> bool {
-    metadata.target().starts_with(OWN) || MOST_OF_LIBRARIES >= *metadata.level()
+    metadata.target().starts_with(OWN) || LIBRARY_LEVEL >= *metadata.level()
 }
 
 fn is_url_with_password(argument: &str) -> bool {
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_among_the_arguments_is_noticed() {
+    fn a_password_among_the_arguments_is_detected() {
         for (argument, has) in [
             ("postgresql://u:secret@h/d", true),
             ("--database=postgresql://u:secret@h/d", true),

@@ -1,7 +1,7 @@
-//! The `dabba` binary: the one place where everything is wired together.
+//! The `dabba` binary, which wires all crates together.
 //!
-//! Each command is a file in `commands`. To add one: such a file, its variant in
-//! `commands::Command`, and a line in the README.
+//! Each command is a file in `commands`. A new command needs such a file, a variant of `commands::Command`, and a line
+//! in the README.
 
 mod background;
 mod build;
@@ -30,12 +30,13 @@ use std::process::ExitCode;
 
 use rustix::{fs::Mode, process::umask};
 
-/// Many small allocations on many threads: this allocator serves them better than the system's.
+/// The system's allocator is slower for many small allocations on many threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Files and directories are for their owner only: most hold secrets or personal data. Children inherit it.
+    // Only the owner may access the files and directories that Dabba creates: most hold secrets or personal data. Child
+    // processes inherit the mask.
     umask(Mode::RWXG | Mode::RWXO);
     let ended = match commands::Cli::from_arguments() {
         Ok(command) => command.run().map(|()| ExitCode::SUCCESS),

@@ -1,4 +1,4 @@
-//! Files that settings and options name: read once each, and why one cannot be read.
+//! Reading of files that settings and options name, with messages for files that cannot be read.
 
 use std::{
     collections::BTreeMap,
@@ -9,10 +9,10 @@ use std::{
 
 use crate::redaction::without_secrets;
 
-/// The content of files that can be read only once, such as a FIFO: a shell names one in place of `<(command)`.
+/// Contents of files that can be read only once, such as the FIFO that a shell passes for `<(command)`.
 static STREAMS: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
 
-/// Returns the text of a file, or a sentence that says why the file cannot be read and what to do.
+/// Returns the text of a file, or a sentence with the reason why the file cannot be read and with the remedy.
 pub(crate) fn read(path: &Path) -> Result<String, String> {
     read_once(path).map_err(|error| {
         let place = without_secrets(&path.to_string_lossy());
@@ -20,14 +20,15 @@ pub(crate) fn read(path: &Path) -> Result<String, String> {
     })
 }
 
-/// Returns whether a file exists, or a sentence that says why nobody can know, such as a directory that may not be entered.
+/// Returns whether a file exists, or a sentence with the reason why this cannot be determined, such as a directory without
+/// permission to enter.
 pub(crate) fn is_there(path: &Path) -> Result<bool, String> {
     path.try_exists().map_err(|error| {
         format!("the file {} cannot be found: {}", without_secrets(&path.to_string_lossy()), reason(&error))
     })
 }
 
-/// Reads a regular file, or anything else the first time.
+/// Reads a regular file every time, and any other file only the first time.
 pub(crate) fn read_once(path: &Path) -> io::Result<String> {
     if fs::metadata(path)?.is_file() {
         return fs::read_to_string(path);
@@ -43,13 +44,13 @@ pub(crate) fn read_once(path: &Path) -> io::Result<String> {
 
 fn reason(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "it does not exist; make it, or name another file".to_owned(),
+        io::ErrorKind::NotFound => "it does not exist; create it, or give another file".to_owned(),
         io::ErrorKind::PermissionDenied => {
-            "the user who runs this command has no right to; let this user, or its group, read the file and enter its directories"
+            "permission denied; let the user who runs this command, or its group, read the file and enter its directories"
                 .to_owned()
         }
-        io::ErrorKind::IsADirectory => "it is a directory; name a file in it".to_owned(),
-        io::ErrorKind::InvalidData => "it is not text in UTF-8; name another file".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a directory; give a file in it".to_owned(),
+        io::ErrorKind::InvalidData => "it is not text in UTF-8; give another file".to_owned(),
         _ => error.to_string(),
     }
 }
@@ -58,9 +59,9 @@ fn reason(error: &io::Error) -> String {
 mod tests {
     use super::*;
 
-    /// Proves that a FIFO gives its content as often as it is asked for, and a regular file its content of now.
+    /// Proves that each read of a FIFO returns the same content, and each read of a regular file its current content.
     #[test]
-    fn a_fifo_is_read_once() {
+    fn a_fifo_is_read_only_once() {
         let directory = tempfile::tempdir().unwrap();
         let (fifo, file) = (directory.path().join("fifo"), directory.path().join("file"));
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_comes_with_the_reason() {
+    fn the_message_about_an_unreadable_file_states_the_reason() {
         let directory = tempfile::tempdir().unwrap();
         assert!(read(directory.path()).unwrap_err().contains("it is a directory"));
         assert!(read(&directory.path().join("absent")).unwrap_err().contains("it does not exist"));

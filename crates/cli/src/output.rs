@@ -1,7 +1,6 @@
-//! Standard output: the one place that writes to it.
+//! Standard output. Only this module writes to it.
 //!
-//! Standard output carries what a command was asked for and nothing else; logs and failures go to
-//! standard error.
+//! Standard output carries only what a command was asked for. Logs and failures go to standard error.
 
 use std::io::Write as _;
 
@@ -9,11 +8,11 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Width that every table fits.
+/// Maximum width of a table.
 pub(crate) const WIDTH: usize = 80;
 
-/// Writes a line, at once and in one piece, so that who reads it has all of it. A reader that has gone
-/// away (`dabba … | head`) ends the command quietly.
+/// Writes a line in one piece and flushes it, so that the reader gets all of it at once. If the reader has closed standard output
+/// (`dabba … | head`), the command ends silently.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
     let text = format!("{text}\n");
     let mut stdout = std::io::stdout().lock();
@@ -26,7 +25,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     line(serde_json::to_string(value).map_err(Failure::during("writing JSON"))?)
 }
 
-/// Writes a value as JSON if that is wanted, else as text.
+/// Writes a value as JSON if `json_wanted` is true, otherwise the text.
 pub(crate) fn either(
     json_wanted: bool,
     value: &impl Serialize,
@@ -35,14 +34,14 @@ pub(crate) fn either(
     if json_wanted { json(value) } else { line(text) }
 }
 
-/// Writes a note for the person at the terminal to standard error: no log line, and no part of what was asked for.
+/// Writes a note for the operator to standard error. Notes are neither log lines nor part of the output.
 pub(crate) fn note(text: impl std::fmt::Display) {
-    // A note that nobody can read is no reason to fail.
+    // A failed write of a note is not a failure of the command.
     let _ = writeln!(std::io::stderr(), "dabba: {text}");
 }
 
-/// A text in lines of at most [`WIDTH`] characters: the first begins with `first`, the others with as many blanks. Words,
-/// such as ids and URLs, stay whole.
+/// Returns a text in lines of at most [`WIDTH`] characters. The first line begins with `first`, the others with as many blanks.
+/// Words, such as ids and URLs, stay whole.
 pub(crate) fn wrapped(first: &str, text: &str) -> String {
     let blanks = " ".repeat(first.chars().count());
     let options =

@@ -1,4 +1,4 @@
-//! The payment provider, as the settings name it.
+//! The payment provider that the settings select.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -18,21 +18,22 @@ use crate::{
     settings::{PaymentGatewayName, Settings},
 };
 
-/// Longest time for connecting to a payment provider.
+/// Timeout for connecting to a payment provider.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The payment provider, both ways.
+/// The payment provider in both directions: calls to it and webhooks from it.
 #[derive(Default)]
 pub(crate) struct Payments {
-    /// Whom to tell what to do. None, and no cards are taken.
+    /// Client of the provider. `None`: cards are not accepted.
     pub(crate) gateway: Option<Arc<dyn PaymentGateway>>,
-    /// Who reads what is posted. None, and nothing can be posted.
+    /// Reader of the provider's webhooks. `None`: webhooks are not accepted.
     pub(crate) webhooks: Option<Arc<dyn WebhookReader>>,
 }
 
 impl Payments {
-    /// For a server. One with a demo simulates the provider itself when the settings name none. A sandbox moves
-    /// no real money. Nothing is changed; the simulated provider needs the server's clock, which comes later.
+    /// Returns the payments of a server. With a demo and no provider in the settings, the server simulates the provider
+    /// itself. A sandbox moves no real money. This function changes nothing; the returned function completes the
+    /// simulated provider with the server's clock, which exists later.
     pub(crate) fn for_server(
         settings: &Settings,
         with_demo: bool,
@@ -46,7 +47,7 @@ impl Payments {
             Some(name) => {
                 let gateway = if is_in_process { None } else { Some(client(name, settings, is_sandbox)?) };
                 let webhooks = webhooks(name, settings)?;
-                let webhooks = if is_sandbox { webhooks.map(by_the_machines_clock) } else { webhooks };
+                let webhooks = if is_sandbox { webhooks.map(with_machine_clock) } else { webhooks };
                 Self { gateway, webhooks }
             }
         };
@@ -54,21 +55,21 @@ impl Payments {
             if !is_in_process {
                 return payments;
             }
-            tracing::info!("payments by card are only simulated: no money moves");
+            tracing::info!("card payments are simulated: no money moves");
             let provider = Arc::new(Provider::new(Arc::new(SystemRandom)));
             let gateway = InProcessGateway::new(provider, Arc::clone(clock));
             Self { gateway: Some(Arc::new(gateway)), ..payments }
         })
     }
 
-    /// For workers without a server, which have to share the provider with one. In a sandbox they move no
-    /// real money either.
+    /// Returns the payments of workers without a server. Workers must share the provider with a server. In a sandbox
+    /// they move no real money either.
     pub(crate) fn for_workers(settings: &Settings, is_sandbox: bool) -> Result<Self, Failure> {
         let Some(name) = settings.payment_gateway else { return Self::none(settings) };
         if name == PaymentGatewayName::Simulated && settings.payment_url.is_none() {
             return Err(Failure::new(
-                "a provider that is played within a server is that server's alone: name one for all with \
-                 payment_url (`dabba simulate-payments` starts one)",
+                "a provider that a server simulates itself is not available to workers: set payment_url to a provider that \
+                 servers and workers share (`dabba simulate-payments` starts one)",
             ));
         }
         Ok(Self { gateway: Some(client(name, settings, is_sandbox)?), webhooks: None })
@@ -81,7 +82,9 @@ impl Payments {
             ("payment_webhook_secret_file", settings.payment_webhook_secret_file.is_some()),
         ] {
             if is_given {
-                let text = format!("the setting {setting} means nothing without payment_gateway");
+                let text = format!(
+                    "the setting {setting} has no effect without payment_gateway: set payment_gateway, or remove {setting}"
+                );
                 return Err(Failure::new(text));
             }
         }
@@ -89,7 +92,7 @@ impl Payments {
     }
 }
 
-/// A provider that is somewhere else.
+/// Returns the client of a provider in another process.
 fn client(
     name: PaymentGatewayName,
     settings: &Settings,
@@ -98,16 +101,19 @@ fn client(
     let url = settings.payment_url.as_ref();
     match name {
         PaymentGatewayName::Simulated => {
-            let url = url.ok_or_else(|| Failure::new("payment_url is missing"))?;
+            let url = url.ok_or_else(|| Failure::new("the setting payment_url is missing"))?;
             let gateway = SimulatedGateway::new(url.as_str(), CONNECT_TIMEOUT);
             Ok(Arc::new(gateway.map_err(Failure::during("setting up the payment provider"))?))
         }
         PaymentGatewayName::Stripe => {
             let file = settings.payment_key_file.as_deref();
-            let file = file.ok_or_else(|| Failure::new("payment_gateway stripe needs payment_key_file"))?;
+            let file = file
+                .ok_or_else(|| Failure::new("payment_gateway stripe needs the setting payment_key_file"))?;
             let key = secret(file).map_err(Failure::during("the setting payment_key_file"))?;
             if is_sandbox && is_live_key(&key) {
-                return Err(Failure::new("a sandbox takes no live key: it would move real money"));
+                return Err(Failure::new(
+                    "a sandbox refuses a live key of the payment provider, which would move real money: use a test key",
+                ));
             }
             let mut config = StripeConfig { connect_timeout: CONNECT_TIMEOUT, ..StripeConfig::new(key) };
             if let Some(url) = url {
@@ -135,14 +141,15 @@ fn webhooks(
     }))
 }
 
-/// For a sandbox, whose clock may be far ahead of that by which the provider signs.
-fn by_the_machines_clock(reader: Arc<dyn WebhookReader>) -> Arc<dyn WebhookReader> {
-    Arc::new(ByTheMachinesClock(reader))
+/// Makes a reader verify signatures by the machine's clock. For sandboxes, whose clock may be far ahead of the clock by
+/// which the provider signs.
+fn with_machine_clock(reader: Arc<dyn WebhookReader>) -> Arc<dyn WebhookReader> {
+    Arc::new(MachineClockWebhooks(reader))
 }
 
-struct ByTheMachinesClock(Arc<dyn WebhookReader>);
+struct MachineClockWebhooks(Arc<dyn WebhookReader>);
 
-impl WebhookReader for ByTheMachinesClock {
+impl WebhookReader for MachineClockWebhooks {
     fn signature_header(&self) -> &'static str {
         self.0.signature_header()
     }
@@ -157,7 +164,7 @@ impl WebhookReader for ByTheMachinesClock {
     }
 }
 
-/// The secret in a file, without the white space around it.
+/// Returns the secret in a file, without surrounding white space.
 pub(crate) fn secret(file: &Path) -> Result<String, Failure> {
     let text = named_file::read(file).map_err(Failure::new)?;
     match text.trim() {

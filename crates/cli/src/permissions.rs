@@ -1,4 +1,4 @@
-//! Warns of files with secrets or personal data that other users of the machine may read.
+//! Warnings about files with secrets or personal data that other users of the machine may read.
 
 use std::{
     borrow::Cow,
@@ -17,27 +17,28 @@ use crate::{
 /// A file or directory that only its owner should be able to read.
 struct Private {
     path: PathBuf,
-    /// What is in it.
+    /// Content of the file, for the warning.
     what: &'static str,
 }
 
-/// Logs a warning for each secret of these settings that others than its owner may read, with the command that changes that.
-/// Files that are not there are no fault here.
+/// Logs a warning for each secret of these settings that users other than its owner may read, with the command that changes the
+/// mode. Ignores missing files.
 pub(crate) fn warn(settings: &Settings, config: Option<&Path>) {
     for Private { path, what } in private(settings, config) {
         if let Some((mode, wanted)) = excess(&path) {
             tracing::warn!(
                 path = %path.display(),
                 mode = format!("{mode:03o}"),
-                "others than its owner may read {what}; run: chmod {wanted:o} {}",
+                "users other than its owner may read {what}; run: chmod {wanted:o} {}",
                 quoted(&path)
             );
         }
     }
 }
 
-/// The mode of a file that others may read, and the mode that it should have. A file of another user, such as `root`, is read by
-/// its group: it may be the service's. So may the group of a file of `root`, when `root` runs a command.
+/// Returns the mode of a file that others may read, and the mode that the file should have. The group of another user's file may
+/// read it, since the group may be the service's. When `root` runs a command, the same holds for files of `root` with another
+/// group than `root`.
 fn excess(path: &Path) -> Option<(u32, u32)> {
     let metadata = fs::metadata(path).ok()?;
     let is_for_service = metadata.uid() == 0 && metadata.gid() != 0;
@@ -86,7 +87,7 @@ fn private(settings: &Settings, config: Option<&Path>) -> Vec<Private> {
     private
 }
 
-/// Whether a TOML file has the URL of a database with a password.
+/// Returns whether a TOML file contains the URL of a database with a password.
 fn contains_password(path: &Path) -> bool {
     let text = named_file::read_once(path).unwrap_or_default();
     text.lines().any(|line| {
@@ -97,7 +98,7 @@ fn contains_password(path: &Path) -> bool {
     })
 }
 
-/// The path as one word of a shell.
+/// Returns the path as one word of a shell.
 fn quoted(path: &Path) -> Cow<'_, str> {
     let text = path.to_string_lossy();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
@@ -109,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_may_read_has_a_mode_that_is_better() {
+    fn a_file_that_others_may_read_gets_a_stricter_mode() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a secret");
         fs::write(&path, "").unwrap();
@@ -122,7 +123,7 @@ mod tests {
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(excess(directory.path()), Some((0o755, 0o700)));
         assert_eq!(excess(&directory.path().join("absent")), None);
-        // Only root can give a file away.
+        // Only root can change the owner of a file.
         if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
             for (mode, wanted) in [(0o640, None), (0o440, None), (0o644, Some(0o640)), (0o660, Some(0o640))] {
                 fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_a_file_is_noticed() {
+    fn a_password_in_a_file_is_detected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("shards.toml");
         for (text, has) in [

@@ -1,7 +1,7 @@
-//! What the process is, and what it uses of its machine, under the names that all exporters of Prometheus share.
+//! Metrics of the process: its build and its use of the machine, under the names that all Prometheus exporters share.
 //!
-//! Read from `/proc` when the measurements are asked for: the kernel answers at once, whatever the databases do. Elsewhere than
-//! on Linux nothing is shown.
+//! The values come from `/proc` on each scrape: the kernel answers at once, even if a database hangs. On systems other than
+//! Linux, the process metrics are omitted.
 
 mod usage;
 
@@ -17,7 +17,7 @@ use prometheus_client::{
 use self::usage::{Usage, to_float};
 use crate::build::{BUILD, Build};
 
-/// Registers what the process uses, and the build that it runs.
+/// Registers the build information and the resource usage of the process.
 pub(crate) fn register(registry: &mut Registry) {
     let Build { version, commit, profile, target, rustc } = BUILD;
     let build = [
@@ -38,23 +38,23 @@ impl Collector for ProcessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let Some(usage) = usage::now() else { return Ok(()) };
         let Usage { cpu_seconds, resident_bytes, open_files, max_files, start_seconds } = usage;
-        let help = "Time that the process spent on processors, in user and system mode.";
+        let help = "CPU time of the process in user and system mode, in seconds.";
         let family = encoder.encode_descriptor("process_cpu_seconds", help, None, MetricType::Counter)?;
         ConstCounter::new(cpu_seconds).encode(family)?;
-        // `None`: there is no limit.
+        // `None` means no limit.
         let limit = max_files.map_or(f64::INFINITY, to_float);
-        let start = "Time at which the process was started, in seconds since 1970.";
+        let start = "Start time of the process, in seconds since 1970.";
         gauge(&mut encoder, "process_start_time_seconds", start, start_seconds)?;
         gauge(
             &mut encoder,
             "process_resident_memory_bytes",
-            "Memory that the process holds.",
+            "Resident memory of the process, in bytes.",
             resident_bytes,
         )?;
         gauge(
             &mut encoder,
             "process_open_fds",
-            "Open files of the process, sockets among them.",
+            "Number of open files of the process, including sockets.",
             open_files,
         )?;
         gauge(&mut encoder, "process_max_fds", "Maximum number of open files of the process.", limit)

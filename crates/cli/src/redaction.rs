@@ -1,23 +1,23 @@
-//! Removes passwords from what is shown: the one place that knows how.
+//! Hides passwords in everything that is shown. Only this module decides what is hidden.
 //!
-//! A URL of a database may hold a password, and a URL that is refused may hold one where a parser does not look for it.
-//! So nothing is shown of what could be a part of a password: where a URL is ambiguous, it is shown as `postgresql://…`.
+//! The URL of a database may contain a password, and a malformed URL may contain it where a parser does not expect it. So every
+//! text that could be part of a password is hidden: an ambiguous URL is shown as `postgresql://…`.
 
 use std::borrow::Cow;
 
-/// Stands for what is not shown.
+/// Placeholder for hidden text.
 pub(crate) const HIDDEN: &str = "…";
 /// Names whose values are secrets, in `name=value`. Longer names that end with one of them count as well (`sslpassword`).
 const SECRET_NAMES: [&str; 9] =
     ["password", "passwd", "pwd", "pass", "token", "secret", "key", "credential", "authorization"];
-/// What stands before a secret in a header `Authorization`.
+/// Text before a secret in an `Authorization` header.
 const AUTHORIZATION_SCHEMES: [&str; 2] = ["bearer ", "basic "];
-/// The same in running text, in which the word in lower case is an ordinary one.
+/// The same in running text, where the lower-case word is an ordinary word.
 const BEARER: &str = "Bearer ";
 /// Maximum number of characters of a value that a message repeats.
 const MAX_SHOWN: usize = 64;
 
-/// Host and database of a `postgresql://` URL, without user, password and parameters.
+/// Returns host and database of a `postgresql://` URL, without user, password and parameters.
 pub(crate) fn place_of(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme @ ("postgresql" | "postgres"), rest)) => (scheme, rest),
@@ -25,14 +25,15 @@ pub(crate) fn place_of(url: &str) -> String {
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let place = match rest.rsplit_once('@') {
-        // Nobody is named, so an `@` is one of a parameter. What looks like a port may be the begin of a password.
+        // The URL states no user, so an `@` belongs to a parameter. A text that looks like a port may be the beginning of a
+        // password.
         found
             if (authority.is_empty() || is_hosts(authority))
                 && (found.is_none() || !authority.contains(':')) =>
         {
             before_parameters(rest)
         }
-        // An `@` after a `?` is one of a parameter, or the password contains a `?`.
+        // An `@` after a `?` belongs to a parameter, or the password contains a `?`.
         Some((before, place)) if !before.contains(['?', '#']) => before_parameters(place),
         _ => "",
     };
@@ -43,14 +44,14 @@ fn before_parameters(text: &str) -> &str {
     text.split(['?', '#']).next().unwrap_or_default()
 }
 
-/// Whether a URL states a password, in any way that one is understood. When in doubt it does.
+/// Returns whether a URL contains a password in any interpretation; true when in doubt.
 pub(crate) fn has_password(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let is_named = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
     is_named || matches!(redacted(rest), Cow::Owned(_))
 }
 
-/// Whether a text is one or more hosts, each with a port or without.
+/// Returns whether a text is one or more hosts, each with or without a port.
 fn is_hosts(text: &str) -> bool {
     !text.is_empty()
         && text.split(',').all(|host| {
@@ -65,14 +66,13 @@ fn is_hosts(text: &str) -> bool {
         })
 }
 
-/// Whether a text is hosts and the name of a database.
+/// Returns whether a text is hosts and the name of a database.
 fn is_place(text: &str) -> bool {
     let (hosts, database) = text.split_once('/').unwrap_or((text, ""));
     (hosts.is_empty() && !database.is_empty() || is_hosts(hosts)) && !database.contains(['@', ':', '/'])
 }
 
-/// Returns a wrong value as a message repeats it: without what may be a secret in it, and cut. A value that was to be a URL is
-/// not repeated at all.
+/// Returns a wrong value for a message: without possible secrets, and cut. A value that should be a URL is not repeated at all.
 pub(crate) fn shown(value: &str) -> String {
     let value = without_secrets(value);
     let mut cut: String = value.chars().take(MAX_SHOWN).collect();
@@ -82,17 +82,17 @@ pub(crate) fn shown(value: &str) -> String {
     cut
 }
 
-/// Returns a value without what may be a secret in it.
+/// Returns a value without possible secrets.
 ///
-/// More is hidden than in running text, because the value's ends are known: user and password before an `@`, with a scheme or
-/// without, all parameters of a URL, and everything behind the name of a secret.
+/// This hides more than [`redacted`] does for running text, because both ends of the value are known: user and password before an
+/// `@`, with or without a scheme, all parameters of a URL, and everything after the name of a secret.
 pub(crate) fn without_secrets(value: &str) -> String {
     let (scheme, rest) = match value.find("://") {
         Some(at) if !value[..at].contains(['@', ':', '=']) => value.split_at(at + "://".len()),
         _ => ("", value),
     };
     let rest = match rest.rsplit_once('@') {
-        // The `@` is one of a parameter, or the password contains a `?`.
+        // The `@` belongs to a parameter, or the password contains a `?`.
         Some((before, _)) if before.contains(['?', '#']) => HIDDEN.to_owned(),
         Some((before, place)) if !scheme.is_empty() || before.contains(':') => format!("{HIDDEN}@{place}"),
         _ => rest.to_owned(),
@@ -101,7 +101,7 @@ pub(crate) fn without_secrets(value: &str) -> String {
         Some((before, after)) if !scheme.is_empty() || after.contains('=') => format!("{before}?{HIDDEN}"),
         _ => rest,
     };
-    // Without an `@`, what is no port may be a password.
+    // Without an `@`, a text after `:` that is not a port may be a password.
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let is_doubtful =
         !scheme.is_empty() && authority.contains(':') && !authority.contains('@') && !is_hosts(authority);
@@ -114,7 +114,8 @@ pub(crate) fn without_secrets(value: &str) -> String {
     redacted(&value).into_owned()
 }
 
-/// Where the secret of a value begins: behind the name of a secret with `=` or `:`, or behind the scheme of an `Authorization`.
+/// Returns where the secret of a value begins: after the name of a secret with `=` or `:`, or after the scheme of an
+/// `Authorization` header.
 fn secret_in_value(value: &str) -> Option<usize> {
     let lower = value.to_ascii_lowercase();
     let start_of = |rest: &str| {
@@ -130,9 +131,10 @@ fn secret_in_value(value: &str) -> Option<usize> {
     named.chain(schemes.filter_map(|end| start_of(&value[end..]))).min()
 }
 
-/// The text without passwords: of URLs, of `user:password@host`, and of `password=…` in parameters and connection strings.
+/// Returns the text without passwords: those in URLs, in `user:password@host`, and in `password=…` of parameters and connection
+/// strings.
 ///
-/// In running text nobody can tell where a malformed URL ends, so everything up to the last `@` of its line is hidden.
+/// In running text, the end of a malformed URL is unknown, so everything up to the last `@` of its line is hidden.
 pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
     if !text.contains('@') && !has_secret_name(text) {
         return Cow::Borrowed(text);
@@ -151,7 +153,7 @@ fn has_secret_name(text: &str) -> bool {
     SECRET_NAMES.iter().any(|name| text.contains(name))
 }
 
-/// Hides user and password of URLs, up to the last `@` that does not follow what is hidden already.
+/// Hides user and password of URLs, up to the last `@` that does not follow hidden text.
 fn without_users(line: &str) -> String {
     let Some((before, rest)) = line.split_once("://") else { return line.to_owned() };
     let mut ends = rest.match_indices('@').map(|(at, _)| at);
@@ -161,7 +163,8 @@ fn without_users(line: &str) -> String {
     }
 }
 
-/// Hides user and password of `user:password@host`, a word without a scheme. An `@` alone is one of an e-mail address.
+/// Hides user and password of `user:password@host`, a word without a scheme. An `@` without a `:` before it belongs to an e-mail
+/// address.
 fn without_pairs(line: &str) -> String {
     let word = |word: &str| {
         let quotes = word.len() - word.trim_start_matches(['\'', '"', '`', '(', '<', '[']).len();
@@ -176,7 +179,7 @@ fn without_pairs(line: &str) -> String {
     line.split_inclusive(char::is_whitespace).map(word).collect()
 }
 
-/// Hides tokens in the form of a header `Authorization`.
+/// Hides tokens in the form of an `Authorization` header.
 fn without_bearers(line: &str) -> String {
     let mut parts = line.split(BEARER);
     let mut shown = parts.next().unwrap_or_default().to_owned();
@@ -203,7 +206,7 @@ fn without_values(line: &str) -> String {
     shown
 }
 
-/// The next secret: where its name with the `=` ends, and the text from its value on.
+/// Returns the next secret: where its name with the `=` ends, and the text from its value on.
 fn find_secret(text: &str) -> Option<(usize, &str)> {
     let lower = text.to_ascii_lowercase();
     let mut found: Option<usize> = None;
@@ -221,7 +224,8 @@ fn find_secret(text: &str) -> Option<(usize, &str)> {
     found.map(|end| (end, &text[end..]))
 }
 
-/// The length of a value: a quoted one ends with its quote, another one with its word, or where the next parameter of a URL begins.
+/// Returns the length of a value. A quoted value ends with its quote; any other value ends with its word, or at the next
+/// parameter of a URL.
 fn value_length(value: &str, is_parameter: bool) -> usize {
     let Some(quote) = value.chars().next().filter(|first| matches!(first, '\'' | '"')) else {
         return value
@@ -237,7 +241,7 @@ fn value_length(value: &str, is_parameter: bool) -> usize {
             _ => {}
         }
     }
-    value.len() // The quote is missing: everything may belong to the value.
+    value.len() // The closing quote is missing: everything may belong to the value.
 }
 
 #[cfg(test)]
@@ -246,7 +250,7 @@ mod tests {
 
     use super::*;
 
-    /// Proves what is shown of each kind of URL.
+    /// Proves the shown form of each kind of URL.
     #[test]
     fn a_url_is_shown_as_host_and_database() {
         for (url, shown) in [
@@ -275,7 +279,7 @@ mod tests {
         }
     }
 
-    /// Proves what is hidden in running text.
+    /// Proves the hidden parts of running text.
     #[test]
     fn a_text_is_shown_without_its_passwords() {
         for (text, shown) in [
@@ -305,7 +309,7 @@ mod tests {
         }
     }
 
-    /// Proves what is shown of a value of which a message says that it is wrong.
+    /// Proves the hidden parts of a wrong value in a message.
     #[test]
     fn a_wrong_value_is_shown_without_its_secrets() {
         for (value, shown_as) in [
@@ -338,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_a_url_is_noticed() {
+    fn a_password_in_a_url_is_detected() {
         for (url, has) in [
             ("postgresql://u:secret@h/d", true),
             ("postgresql://h/d?password=secret", true),
@@ -351,7 +355,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a password is made of, encoded or not, neither form shows it.
+        /// Proves that no password is shown, encoded or not.
         #[test]
         fn no_password_is_ever_shown(
             password in "[a-z@:/?#%&=' \\\\\\[\\]0-9]{0,6}Z[a-z@:/?#%&=' \\\\\\[\\]0-9]{0,6}Z",

@@ -1,11 +1,10 @@
-//! Sandboxes: data with a clock that can be put forward, so that whoever integrates Dabba sees in a moment
-//! what happens in eight minutes.
+//! Sandboxes: data with a clock that can be advanced, so that integrators see at once what happens in eight minutes.
 //!
-//! Nobody gets one by accident. A data directory is a sandbox from its first start, with `--sandbox`, or
-//! never: a mark lies in it from then on. `--sandbox` on a directory that has a database without the mark
-//! is refused, and so is serving a sandbox without `--sandbox`. It is a flag of `serve` alone, and no
-//! setting, so it comes neither out of a file that was copied nor out of the environment. It is for the
-//! embedded database, which one process serves: the clocks of several would not agree.
+//! A sandbox never arises by accident. A data directory becomes a sandbox at its first start with `--sandbox`, which
+//! writes a marker into it, or never. `--sandbox` is refused for a directory whose database has no marker, and a
+//! sandbox cannot be served without `--sandbox`. `--sandbox` is a flag of `serve` and not a setting, so it cannot come
+//! from a copied file or from the environment. Sandboxes need the embedded database, which a single process serves: the
+//! clocks of several processes would differ.
 
 use std::{
     fs, io,
@@ -20,20 +19,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{databases::Databases, failure::Failure, settings::Settings};
 
-/// Name of the mark in the data directory.
+/// Name of the marker in the data directory.
 const MARK: &str = "sandbox.json";
 
-/// Latest time to which a clock can be put: far from the last that can be stored.
+/// Latest time that a clock can reach: far from the last time that can be stored.
 const LATEST: Timestamp = Timestamp::constant(7_258_118_400, 0); // 1 January 2200.
 
-/// What the mark says.
+/// Content of the marker.
 #[derive(Default, Serialize, Deserialize)]
 struct Mark {
-    /// How far the clock is ahead, in seconds.
+    /// Lead of the clock over the machine's clock, in seconds.
     ahead_seconds: i64,
 }
 
-/// A clock that is ahead of the machine's. How far is kept in the mark, so that it never goes back.
+/// A clock that is ahead of the machine's clock. The marker stores the lead, so that the clock never goes back.
 pub(crate) struct SandboxClock {
     mark: PathBuf,
     ahead: Mutex<SignedDuration>,
@@ -63,34 +62,35 @@ impl AdjustableClock for SandboxClock {
     fn put_forward(&self, by: SignedDuration) -> Result<Timestamp, String> {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         let further = ahead.checked_add(by).filter(|further| Self::ahead_of_now(*further) < LATEST);
-        let further = further.ok_or_else(|| format!("the clock does not go beyond {LATEST}"))?;
-        // Kept before it is so: after a restart the clock may be ahead of what was seen, never behind.
+        let further = further.ok_or_else(|| format!("the clock cannot be advanced beyond {LATEST}"))?;
+        // The lead is stored before it takes effect. So after a restart the clock may be ahead of the last observed
+        // time, and never behind it.
         write(&self.mark, &Mark { ahead_seconds: further.as_secs() })
-            .map_err(|error| format!("the clock could not be kept: {error}"))?;
+            .map_err(|error| format!("the clock could not be stored: {error}"))?;
         *ahead = further;
         Ok(Self::ahead_of_now(further))
     }
 }
 
-/// Writes the mark whole or not at all.
+/// Writes the marker atomically.
 fn write(path: &Path, mark: &Mark) -> io::Result<()> {
     let draft = path.with_extension("draft");
     fs::write(&draft, serde_json::to_vec(mark)?)?;
     fs::rename(&draft, path)
 }
 
-/// The mark of this place, if it is a sandbox.
+/// Returns the marker if the data directory is a sandbox.
 fn mark_of(settings: &Settings, databases: &Databases) -> Option<PathBuf> {
     let mark = settings.data.join(MARK);
     (matches!(databases, Databases::Embedded(_)) && mark.exists()).then_some(mark)
 }
 
-/// Whether this place is a sandbox.
+/// Returns whether the data directory is a sandbox.
 pub(crate) fn is_one(settings: &Settings, databases: &Databases) -> bool {
     mark_of(settings, databases).is_some()
 }
 
-/// The clock by which commands on this place go.
+/// Returns the clock for commands on this data directory.
 pub(crate) fn clock_of(settings: &Settings, databases: &Databases) -> Result<Arc<dyn Clock>, Failure> {
     match mark_of(settings, databases) {
         Some(mark) => Ok(Arc::new(SandboxClock::read(mark)?)),
@@ -98,18 +98,18 @@ pub(crate) fn clock_of(settings: &Settings, databases: &Databases) -> Result<Arc
     }
 }
 
-/// The clock of a sandbox, which is made when there is nothing yet.
+/// Returns the clock of a sandbox. Creates the sandbox if the data directory is new.
 pub(crate) fn open(settings: &Settings, databases: &Databases) -> Result<Arc<SandboxClock>, Failure> {
     let Databases::Embedded(database) = databases else {
         return Err(Failure::new(
-            "--sandbox is for the embedded database: the clocks of several servers would not agree",
+            "--sandbox works only with the embedded database: the clocks of several servers would differ",
         ));
     };
     let mark = settings.data.join(MARK);
     if !mark.exists() {
         if database.exists() {
             return Err(Failure::new(format!(
-                "{} was not begun as a sandbox, so its clock stays as it is; name another --data directory",
+                "{} has a database that is not a sandbox: give another directory with --data",
                 settings.data.display()
             )));
         }
@@ -119,11 +119,11 @@ pub(crate) fn open(settings: &Settings, databases: &Databases) -> Result<Arc<San
     SandboxClock::read(mark).map(Arc::new)
 }
 
-/// Refuses to serve a sandbox as if it were none.
+/// Refuses to serve a sandbox without `--sandbox`.
 pub(crate) fn refuse(settings: &Settings, databases: &Databases) -> Result<(), Failure> {
     if is_one(settings, databases) {
         return Err(Failure::new(format!(
-            "{} is a sandbox, whose clock is not the machine's; serve it with --sandbox",
+            "{} is a sandbox, whose clock differs from the machine's clock: serve it with --sandbox",
             settings.data.display()
         )));
     }

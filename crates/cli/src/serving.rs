@@ -1,17 +1,18 @@
-//! How many connections the listeners take.
+//! Connection limits of the listeners.
 
 use dabba_http::ServeOptions;
 
 use crate::{databases::Databases, open_files, settings::Settings};
 
-/// Files that a process has open besides the connections of its clients and to its databases: standard streams, listeners, files of
-/// settings, connections to the payment provider.
+/// Number of open files besides the connections to clients and databases: standard streams, listeners, settings files,
+/// connections to the payment provider.
 const OTHER_FILES: usize = 256;
 
 /// Maximum number of connections to a listener for operators.
 const OPERATOR_CONNECTIONS: usize = 64;
 
-/// The options of the listener for clients. Each connection needs a file descriptor, so there are no more than the process may open.
+/// Returns the options of the listener for clients. Each connection needs a file descriptor, so the limit on open files also
+/// limits the connections.
 pub(crate) fn options(settings: &Settings, databases: &Databases) -> ServeOptions {
     let wanted = settings.connection_limit.size();
     let open_files = open_files::raise_limit();
@@ -22,14 +23,14 @@ pub(crate) fn options(settings: &Settings, databases: &Databases) -> ServeOption
             connection_limit = wanted,
             max_connections,
             open_files,
-            "fewer connections are taken than connection_limit says: the process may not open more files (ulimit -n, or \
+            "connection_limit is lowered to the limit on open files of the process: raise that limit (ulimit -n, or \
              LimitNOFILE of systemd)"
         );
     }
     ServeOptions { max_connections, ..common(settings) }
 }
 
-/// The options of a listener for operators.
+/// Returns the options of a listener for operators.
 pub(crate) fn options_for_operators(settings: &Settings) -> ServeOptions {
     ServeOptions { max_connections: OPERATOR_CONNECTIONS, ..common(settings) }
 }
@@ -43,7 +44,7 @@ fn common(settings: &Settings) -> ServeOptions {
     }
 }
 
-/// How many of the wanted connections the limit of open files leaves beside others; 1 at least.
+/// Returns how many of the wanted connections fit into the limit on open files beside the other files; at least 1.
 fn room(wanted: usize, limit: usize, others: usize) -> usize {
     wanted.min(limit.saturating_sub(others).max(1))
 }

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first ends what runs until it is told to stop in order, the second at once.
+//! SIGINT and SIGTERM: the first signal requests an orderly shutdown, the second one ends the process at once.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -12,17 +12,17 @@ use tokio::{
 
 use crate::failure::Failure;
 
-/// What a shell answers for a program that SIGINT ended.
+/// Exit status that a shell reports for a program that SIGINT ended.
 const INTERRUPTED: i32 = 130;
 
-/// Waits for signals from the moment it is made.
+/// Listener for signals.
 pub(crate) struct Signals {
     first: oneshot::Receiver<()>,
     stopping_since: Arc<OnceLock<Instant>>,
 }
 
 impl Signals {
-    /// Takes the signals over.
+    /// Installs the signal handlers.
     pub(crate) fn listen() -> Result<Self, Failure> {
         let during = "listening for signals";
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::during(during))?;
@@ -32,8 +32,8 @@ impl Signals {
         let since = Arc::clone(&stopping_since);
         tokio::spawn(async move {
             either(&mut interrupt, &mut terminate).await;
-            tracing::info!("stopping; a second signal ends at once");
-            // Set once, here, and sent once; that nobody waits yet or any more is no fault.
+            tracing::info!("stopping; a second signal ends the process at once");
+            // Both are written only once, here. A dropped receiver is not an error.
             let _ = since.set(Instant::now());
             let _ = sender.send(());
             either(&mut interrupt, &mut terminate).await;
@@ -42,17 +42,17 @@ impl Signals {
         Ok(Self { first, stopping_since })
     }
 
-    /// When the first signal came.
+    /// Returns when the first signal arrived.
     pub(crate) fn stopping_since(&self) -> Arc<OnceLock<Instant>> {
         Arc::clone(&self.stopping_since)
     }
 
-    /// Does something, unless the first signal comes before it is done; `None` then. What is under way is given up.
+    /// Runs a future; returns `None` and drops the future if the first signal arrives before it ends.
     pub(crate) async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             done = work => Some(done),
             _ = &mut self.first => {
-                tracing::info!("stopped before it had started");
+                tracing::info!("stopped before the start was complete");
                 None
             }
         }

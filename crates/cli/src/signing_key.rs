@@ -13,28 +13,29 @@ use dabba_http::SigningKey;
 
 use crate::{failure::Failure, named_file, settings::Settings};
 
-/// Size of a key that is made here, in bytes.
+/// Size of a generated key, in bytes.
 const KEY_BYTES: usize = SigningKey::MIN_BYTES;
-/// Only the owner may read and write.
+/// Mode with read and write access for the owner only.
 const OWNER_ONLY: u32 = 0o600;
 
-/// The file in which the key is or will be.
+/// Returns the path of the key file, which may not exist yet.
 pub(crate) fn path(settings: &Settings) -> PathBuf {
     settings.signing_key_file.clone().unwrap_or_else(|| settings.data.join("signing-key"))
 }
 
-/// Reads the key if there is one or has to be one, and changes nothing: `None` where [`read_or_make`] makes it.
+/// Reads an existing or explicitly configured key, and changes nothing. Returns `None` where [`read_or_make`] creates
+/// the key.
 pub(crate) fn read_if_there(settings: &Settings) -> Result<Option<SigningKey>, Failure> {
     let path = path(settings);
     if is_to_be_made(settings, &path)? { Ok(None) } else { read(&path).map(Some) }
 }
 
-/// Reads the key; makes one first when the settings name no file and the data directory has none.
+/// Reads the key. Creates it first if the settings name no file and the data directory has none.
 pub(crate) fn read_or_make(settings: &Settings) -> Result<SigningKey, Failure> {
     let path = path(settings);
     if is_to_be_made(settings, &path)? {
-        make(&path).map_err(Failure::during(format_args!("making the signing key {}", path.display())))?;
-        tracing::info!(path = %path.display(), "made a signing key");
+        make(&path).map_err(Failure::during(format_args!("creating the signing key {}", path.display())))?;
+        tracing::info!(path = %path.display(), "created a signing key");
     }
     read(&path)
 }
@@ -51,12 +52,15 @@ pub(crate) fn read(path: &Path) -> Result<SigningKey, Failure> {
     };
     let text = named_file::read(path).map_err(Failure::during("the signing key"))?;
     let bytes = from_hexadecimal(text.trim()).ok_or_else(|| {
-        during(&format_args!("must be at least {} hexadecimal digits and nothing else", KEY_BYTES * 2))
+        during(&format_args!(
+            "the file must contain at least {} hexadecimal digits and nothing else",
+            KEY_BYTES * 2
+        ))
     })?;
     SigningKey::from_bytes(&bytes).map_err(|error| during(&error))
 }
 
-/// Makes the file whole or not at all, and leaves one that another process has made meanwhile.
+/// Creates the file atomically. Keeps a file that another process has created concurrently.
 fn make(path: &Path) -> io::Result<()> {
     let mut text = String::with_capacity(KEY_BYTES * 2 + 1);
     for _ in 0..KEY_BYTES / 8 {
@@ -67,7 +71,7 @@ fn make(path: &Path) -> io::Result<()> {
     let draft = path.with_extension(format!("draft-{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&draft)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    // Unlike a rename, a link never replaces a key that is already in use.
+    // Unlike a rename, a link never replaces a key in use.
     let linked = match written.and_then(|()| fs::hard_link(&draft, path)) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
@@ -75,7 +79,7 @@ fn make(path: &Path) -> io::Result<()> {
     fs::remove_file(&draft)?;
     linked?;
     if let Some(directory) = path.parent() {
-        fs::File::open(directory)?.sync_all()?; // Tokens must not outlive their key after a power cut.
+        fs::File::open(directory)?.sync_all()?; // Tokens must not outlive their key after a power failure.
     }
     Ok(())
 }
@@ -98,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_made_once_and_only_its_owner_may_read_it() {
+    fn a_key_is_created_once_and_only_its_owner_may_read_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("signing-key");
         make(&path).unwrap();
@@ -112,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn a_malformed_key_is_refused() {
         assert_eq!(from_hexadecimal(&"0f".repeat(32)), Some(vec![0x0f; 32]));
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");

@@ -1,4 +1,4 @@
-//! Two builds under the same load: whether a change costs throughput.
+//! Comparison of two builds under the same load, to detect a loss of throughput.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -6,14 +6,14 @@ use dabba_pg_cluster::Cluster;
 
 use super::{Arguments, Line, Result, bench, report::spread};
 
-/// Rounds when the caller names no number.
+/// Default number of rounds.
 pub(super) const ROUNDS: u32 = 5;
-/// A figure whose median ratio is below this is a loss.
+/// Minimum median ratio. A figure below it is a loss.
 const MINIMUM_RATIO: f64 = 0.97;
-/// The mixes of `dabba bench` that are compared.
+/// Compared mixes of `dabba bench`.
 const MIXES: [&str; 6] = ["place", "life", "menu", "order", "kitchen", "replay"];
 
-/// The stores that are compared.
+/// The compared stores.
 #[derive(Clone, Copy)]
 enum Store {
     Postgres,
@@ -31,7 +31,7 @@ impl Store {
     }
 }
 
-/// What both builds reached in one round, for a store and a mix.
+/// Results of both builds in one round, for a store and a mix.
 struct Pair {
     before: Line,
     after: Line,
@@ -56,7 +56,8 @@ pub(super) fn compare(
     for number in 1..=arguments.rounds.unwrap_or(ROUNDS) {
         let mut round = Vec::new();
         for (store, mix) in figures() {
-            // Each build is first in turn: the second run finds a machine that is still busy with the first.
+            // The builds alternate in going first: the second run finds a machine that is still busy with the first
+            // one.
             round.push(if number % 2 == 1 {
                 let before = measure(arguments, cluster, before, store, mix)?;
                 Pair { before, after: measure(arguments, cluster, dabba, store, mix)? }
@@ -76,7 +77,7 @@ pub(super) fn compare(
     Err(format!("below {MINIMUM_RATIO} of the build before: {}", losses.join(", ")).into())
 }
 
-/// Everything that is compared, in the order of the table.
+/// Returns everything that is compared, in the order of the table.
 fn figures() -> impl Iterator<Item = (Store, &'static str)> {
     Store::ALL.into_iter().flat_map(|store| MIXES.into_iter().map(move |mix| (store, mix)))
 }
@@ -98,13 +99,13 @@ fn measure(
     let url = database.as_deref().map(|database| cluster.url(database));
     let lines = bench(arguments, dabba, url.as_deref(), &[mix])?;
     if let Some(database) = database {
-        // What is left of the run must not be written during the next one.
+        // Leftovers of the run must not be written during the next run.
         cluster.execute("postgres", &format!("DROP DATABASE {database} WITH (FORCE)"))?;
     }
     lines.into_iter().next().ok_or_else(|| format!("dabba bench measured no {mix}").into())
 }
 
-/// The figures as Markdown, and those that are a loss.
+/// Returns the figures as a Markdown table, and the figures that are a loss.
 fn table(rounds: &[Vec<Pair>]) -> (String, Vec<String>) {
     let mut text = format!(
         "Two builds in {} alternating rounds (medians):\n\n\
@@ -129,7 +130,7 @@ fn table(rounds: &[Vec<Pair>]) -> (String, Vec<String>) {
             text,
             "| {store} | {mix} | {before:.0} | {after:.0} | {before_p99:.1} | {after_p99:.1} | {min:.2} | {median:.2} | {max:.2} |"
         );
-        // A run that measured nothing (NaN) is a loss as well.
+        // A run without a result (NaN) is a loss as well.
         if median.is_nan() || median < MINIMUM_RATIO {
             losses.push(format!("{mix} on {store} ({median:.2})"));
         }

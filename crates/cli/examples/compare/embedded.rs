@@ -1,4 +1,4 @@
-//! What `SQLite` does without Dabba: the rows of an order, written in a loop, one order in a transaction.
+//! `SQLite` without Dabba: a loop writes the rows of an order, one order per transaction.
 
 use std::{
     path::Path,
@@ -10,12 +10,12 @@ use rusqlite::{Connection, params};
 
 use super::{Result, pgbench::Sample, run};
 
-/// Orders in a second.
+/// Returns the number of orders per second.
 pub(super) fn single(dabba: &Path, sample: &Sample, seconds: u64) -> Result<f64> {
     let directory = tempfile::tempdir()?;
     run(Command::new(dabba).args(["migrate", "--data"]).arg(directory.path()))?;
     let mut connection = Connection::open(directory.path().join("dabba.db"))?;
-    // As Dabba opens it.
+    // Dabba opens the database with the same settings.
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
     let (begun, limit) = (Instant::now(), Duration::from_secs(seconds));
     let mut count: u32 = 0;

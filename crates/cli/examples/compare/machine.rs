@@ -1,4 +1,4 @@
-//! On what it was measured.
+//! Description of the machine of the measurement.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use dabba_pg_cluster::Cluster;
 
 use super::Result;
 
-/// The machine and the database, in a few words.
+/// Returns a short description of the machine and the databases.
 pub(super) fn describe(cluster: &Cluster) -> Result<String> {
     let line = |file: &str, begin: &str| -> Option<String> {
         let text = fs::read_to_string(file).ok()?;

@@ -1,6 +1,6 @@
-//! Compares placing orders with what the databases can do at most, in the same run on the same machine.
+//! Compares Dabba's throughput of placed orders with the maximum of the databases, in the same run on the same machine.
 //!
-//! In alternating rounds, so that a machine that changes its pace does so for all:
+//! The measurements run in alternating rounds, so that changes of the machine's speed affect all of them:
 //!
 //! | | |
 //! |---|---|
@@ -10,11 +10,11 @@
 //! | d | Dabba over HTTP on `SQLite` |
 //! | e | a loop that writes the same rows into `SQLite`, one order in a transaction |
 //!
-//! The tables are Dabba's own with all their indexes, and the rows are those of an order that Dabba placed. Each
-//! run has a fresh database. Or, with `--prefill`, compares Dabba on a database with a past with Dabba on an empty one
-//! ([`scale`]); or, with `--baseline`, compares Dabba with an earlier build ([`baseline`]). To be run by
+//! The tables are Dabba's own with all their indexes, and the rows come from an order that Dabba placed. Each
+//! run has a fresh database. With `--prefill`, the program compares Dabba on a database with many orders with Dabba on
+//! an empty one ([`scale`]); with `--baseline`, it compares Dabba with an earlier build ([`baseline`]). Run it with
 //! `scripts/compare`, which builds it and Dabba first.
-#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+#![expect(clippy::print_stdout, reason = "the program prints its results")]
 
 mod baseline;
 mod embedded;
@@ -37,37 +37,37 @@ use self::{pgbench::Sample, report::Round};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// Compares Dabba with what the databases can do at most.
+/// Compares Dabba's throughput with the maximum of the databases.
 #[derive(Parser)]
 struct Arguments {
-    /// Rounds of all runs. Default 3; with --baseline 5.
+    /// Number of rounds. Default 3; with --baseline 5.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
-    /// Seconds for a run.
+    /// Duration of a run, in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Connections to Dabba.
+    /// Number of connections to Dabba.
     #[arg(long, default_value_t = 512)]
     connections: u32,
-    /// Compares Dabba on an empty database with Dabba on one that has so many orders, and nothing else.
+    /// Only compares Dabba on an empty database with Dabba on a database with this many orders.
     #[arg(long, value_name = "ORDERS")]
     prefill: Option<u64>,
-    /// Earlier build of `dabba` to compare with, and nothing else. Writes to no page. Fails when a median is below
-    /// 0.97 of that build.
+    /// Only compares with this earlier build of `dabba`. Does not write to a page. Fails if a median is below 0.97 of
+    /// that build.
     #[arg(long, value_name = "BINARY", conflicts_with = "prefill")]
     baseline: Option<PathBuf>,
-    /// Page to put the figures into, between its marks.
+    /// Page to write the figures to, between its markers.
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
 }
 
-/// Rounds when the caller names no number.
+/// Default number of rounds.
 const ROUNDS: u32 = 3;
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let dabba = dabba()?;
-    // Durable, as in earnest, and else as PostgreSQL comes.
+    // Durable, as in production, and otherwise with PostgreSQL's defaults.
     let cluster = Cluster::start(&ClusterOptions::default().durable())?;
     let machine = machine::describe(&cluster)?;
     if let Some(before) = &arguments.baseline {
@@ -89,7 +89,7 @@ fn main() -> Result<()> {
     show(&arguments, report::MARKS, &report::text(&rounds, &machine))
 }
 
-/// Prints what came of it, and puts it between these marks of the page.
+/// Prints the results, and writes them between these markers of the page.
 fn show(arguments: &Arguments, marks: (&str, &str), text: &str) -> Result<()> {
     println!("\n{text}");
     if let Some(page) = &arguments.page {
@@ -98,7 +98,7 @@ fn show(arguments: &Arguments, marks: (&str, &str), text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The binary that was built beside this program.
+/// Returns the path of the `dabba` binary that was built with this program.
 fn dabba() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     let beside = program.parent().and_then(Path::parent).map(|directory| directory.join("dabba"));
@@ -120,14 +120,14 @@ fn round(arguments: &Arguments, cluster: &Cluster, dabba: &Path, sample: &Sample
     })
 }
 
-/// What a load came to.
+/// Result of a load.
 struct Line {
     per_second: f64,
     p99_ms: f64,
 }
 
-/// Loads a Dabba, on the embedded store without a database, for these seconds and over these connections. Answers
-/// a line for each mix, in their order.
+/// Loads a Dabba server with `dabba bench`; without a URL, on the embedded store. Returns a line per mix, in the order
+/// of the mixes.
 fn bench(arguments: &Arguments, dabba: &Path, url: Option<&str>, mixes: &[&str]) -> Result<Vec<Line>> {
     let mut command = Command::new(dabba);
     command.args(["bench", "--json", "--mix", &mixes.join(",")]);
@@ -137,7 +137,7 @@ fn bench(arguments: &Arguments, dabba: &Path, url: Option<&str>, mixes: &[&str])
         command.arg("--skip-audit");
     }
     if arguments.prefill.is_some() {
-        command.arg("--disposable"); // A database with a past is loaded several times.
+        command.arg("--disposable"); // The same full database is loaded several times.
     }
     if let Some(url) = url {
         command.args(["--database", url]);
@@ -145,23 +145,24 @@ fn bench(arguments: &Arguments, dabba: &Path, url: Option<&str>, mixes: &[&str])
     let text = run(&mut command)?;
     let line = |text: &str| -> Result<Line> {
         let line: Value = serde_json::from_str(text)?;
-        let number =
-            |name: &str| line[name].as_f64().ok_or_else(|| format!("dabba bench said no {name}: {text}"));
+        let number = |name: &str| {
+            line[name].as_f64().ok_or_else(|| format!("the output of dabba bench lacks {name}: {text}"))
+        };
         Ok(Line { per_second: number("per_second")?, p99_ms: number("p99_ms")? })
     };
     let lines: Vec<Line> = text.lines().take(mixes.len()).map(line).collect::<Result<_>>()?;
     if lines.len() < mixes.len() {
-        return Err(format!("dabba bench has a line too few: {text}").into());
+        return Err(format!("the output of dabba bench lacks a line: {text}").into());
     }
     Ok(lines)
 }
 
-/// Orders that Dabba places in a second.
+/// Returns the number of orders per second that Dabba places.
 fn placed(arguments: &Arguments, dabba: &Path, url: Option<&str>) -> Result<f64> {
     Ok(bench(arguments, dabba, url, &["place"])?.iter().map(|line| line.per_second).sum())
 }
 
-/// What Dabba writes for an order, taken from one that it placed.
+/// Returns the data that Dabba writes for an order, taken from an order that it placed.
 fn sample(cluster: &Cluster, dabba: &Path) -> Result<Sample> {
     let database = cluster.create_database()?;
     let url = cluster.url(&database);
@@ -174,7 +175,7 @@ fn sample(cluster: &Cluster, dabba: &Path) -> Result<Sample> {
     })
 }
 
-/// What a command prints; an error when it fails.
+/// Returns the standard output of a command. Fails if the command fails.
 fn run(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() {

@@ -1,4 +1,4 @@
-//! What PostgreSQL does without Dabba: the rows of an order, written by `pgbench`.
+//! PostgreSQL without Dabba: `pgbench` writes the rows of an order.
 
 use std::{fmt::Write as _, fs, path::PathBuf, process::Command};
 
@@ -6,29 +6,29 @@ use dabba_pg_cluster::Cluster;
 
 use super::{Result, run};
 
-/// Orders in a transaction of the ceiling.
+/// Number of orders per transaction in the batched measurement, which is the ceiling.
 const BATCH: u32 = 50;
 
-/// What of an order's rows is not a number, an id or a time.
+/// The parts of an order's rows other than numbers, ids and times.
 pub(super) struct Sample {
-    /// What was agreed, as JSON.
+    /// Details of the order, as JSON.
     pub(super) details: String,
-    /// Who placed it, as JSON.
+    /// The actor who placed the order, as JSON.
     pub(super) actor: String,
     /// The content of the second event, as JSON.
     pub(super) confirmed: String,
 }
 
-/// Orders in a second, one in a transaction.
+/// Returns the number of orders per second with one order per transaction.
 pub(super) fn single(cluster: &Cluster, database: &str, sample: &Sample, seconds: u64) -> Result<f64> {
-    // Ids grow with each order, as Dabba's do.
+    // Ids grow with each order, like Dabba's.
     let id = "(lpad(to_hex(:first::bigint), 12, '0') || '70008000' || lpad(to_hex(:client_id::bigint), 12, '0'))::uuid";
     let script =
         script(sample, "\\set n :n + 1\n\\set first :base + :n\n", &format!("(SELECT {id} AS id) AS one"));
     pgbench(cluster, database, &script, 8, seconds)
 }
 
-/// Orders in a second, so many in a transaction.
+/// Returns the number of orders per second with [`BATCH`] orders per transaction.
 pub(super) fn batched(cluster: &Cluster, database: &str, sample: &Sample, seconds: u64) -> Result<f64> {
     let id = "(lpad(to_hex(:first::bigint + number), 12, '0') || '70008000' || lpad(to_hex(:client_id::bigint), 12, '0'))::uuid";
     let source = format!("(SELECT {id} AS id FROM generate_series(1, {BATCH}) AS number) AS many");
@@ -36,7 +36,7 @@ pub(super) fn batched(cluster: &Cluster, database: &str, sample: &Sample, second
     Ok(pgbench(cluster, database, &script, 2, seconds)? * f64::from(BATCH))
 }
 
-/// Four inserts: the order, its two events, its key, its task.
+/// Returns a script with four inserts: the order, its two events, its key and its task.
 fn script(sample: &Sample, count: &str, source: &str) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let (details, actor) = (quoted(&sample.details), quoted(&sample.actor));
@@ -71,7 +71,7 @@ fn script(sample: &Sample, count: &str, source: &str) -> String {
     script + "COMMIT;\n"
 }
 
-/// Transactions in a second.
+/// Returns the number of transactions per second.
 fn pgbench(cluster: &Cluster, database: &str, script: &str, clients: u32, seconds: u64) -> Result<f64> {
     let file = tempfile::NamedTempFile::new()?;
     fs::write(file.path(), script)?;
@@ -82,10 +82,10 @@ fn pgbench(cluster: &Cluster, database: &str, script: &str, clients: u32, second
     command.arg(cluster.url(database));
     let text = run(&mut command)?;
     let tps = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
-    tps.ok_or_else(|| format!("pgbench said: {text}").into())
+    tps.ok_or_else(|| format!("the output of pgbench has no result: {text}").into())
 }
 
-/// `pgbench` of the newest PostgreSQL that is installed.
+/// Returns the `pgbench` of the newest installed PostgreSQL.
 fn program() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let programs = versions.map(|version| version.path().join("bin/pgbench")).filter(|path| path.is_file());

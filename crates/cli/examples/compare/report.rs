@@ -1,25 +1,25 @@
-//! The figures, as ratios.
+//! Tables of the figures and their ratios.
 
 use std::{fmt, fmt::Write as _, fs, path::Path};
 
 use super::Result;
 
-/// Between these marks a page holds the figures.
+/// Markers of a page around the figures.
 pub(super) const MARKS: (&str, &str) = ("<!-- compare -->\n", "<!-- /compare -->");
-/// And between these what a past of many orders costs.
+/// Markers of a page around the figures on a full database.
 pub(super) const SCALE_MARKS: (&str, &str) = ("<!-- scale -->\n", "<!-- /scale -->");
 
-/// Orders in a second, of each run in a round.
+/// Orders per second of each measurement in a round.
 pub(super) struct Round {
-    /// a
+    /// Measurement a.
     pub(super) single: f64,
-    /// b
+    /// Measurement b.
     pub(super) batched: f64,
-    /// c
+    /// Measurement c.
     pub(super) dabba: f64,
-    /// d
+    /// Measurement d.
     pub(super) embedded: f64,
-    /// e
+    /// Measurement e.
     pub(super) embedded_loop: f64,
 }
 
@@ -33,10 +33,10 @@ impl fmt::Display for Round {
     }
 }
 
-/// What is taken from a round.
+/// A figure of a round.
 type Figure = fn(&Round) -> f64;
 
-/// A table of the figures and their ratios.
+/// Returns a table of the figures and their ratios.
 pub(super) fn text(rounds: &[Round], machine: &str) -> String {
     let mut text = format!(
         "Measured in {} rounds on {machine}.\n\n| orders/s | min | median | max |\n|---|---|---|---|\n",
@@ -67,21 +67,21 @@ pub(super) fn text(rounds: &[Round], machine: &str) -> String {
     text
 }
 
-/// The least, the median and the most of some figures.
+/// Returns the minimum, the median and the maximum of some figures.
 pub(super) fn spread(mut figures: Vec<f64>) -> [f64; 3] {
     figures.sort_unstable_by(f64::total_cmp);
     let at = |place: usize| figures.get(place).copied().unwrap_or(f64::NAN);
     let last = figures.len().saturating_sub(1);
-    // Of an even number there are two in the middle.
+    // An even number of figures has two in the middle.
     let median = f64::midpoint(at(last / 2), at(figures.len() / 2));
     [at(0), median, at(last)]
 }
 
-/// Replaces what stands between the marks of a page.
+/// Replaces the text between the markers of a page.
 pub(super) fn put_into(page: &Path, (begin, end): (&str, &str), text: &str) -> Result<()> {
     let before = fs::read_to_string(page)?;
-    let (head, rest) = before.split_once(begin).ok_or("the page has no mark for the figures")?;
-    let (_, tail) = rest.split_once(end).ok_or("the page's mark for the figures has no end")?;
+    let (head, rest) = before.split_once(begin).ok_or("the page lacks the opening marker of the figures")?;
+    let (_, tail) = rest.split_once(end).ok_or("the page lacks the closing marker of the figures")?;
     fs::write(page, format!("{head}{begin}\n{text}\n{end}{tail}"))?;
     Ok(())
 }

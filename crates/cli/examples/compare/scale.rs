@@ -1,4 +1,4 @@
-//! What a past of many orders costs: the same load on an empty database and on one that is full.
+//! The cost of many stored orders: the same load on an empty and on a full database.
 
 use std::{
     fmt::Write as _,
@@ -11,10 +11,10 @@ use dabba_pg_cluster::Cluster;
 
 use super::{Arguments, Line, ROUNDS, Result, bench, report::spread, run};
 
-/// What is compared.
+/// The compared mixes.
 const MIXES: [&str; 4] = ["place", "order", "kitchen", "life"];
 
-/// Compares in rounds, and answers a table.
+/// Compares in rounds, and returns a table.
 pub(super) fn compare(arguments: &Arguments, cluster: &Cluster, dabba: &Path, orders: u64) -> Result<String> {
     let full = cluster.url(&cluster.create_database()?);
     let began = Instant::now();
@@ -26,7 +26,8 @@ pub(super) fn compare(arguments: &Arguments, cluster: &Cluster, dabba: &Path, or
     for number in 1..=arguments.rounds.unwrap_or(ROUNDS) {
         let empty = cluster.url(&cluster.create_database()?);
         let load = |url: &str| bench(arguments, dabba, Some(url), &MIXES);
-        // Each is the first in turn, since the second finds a machine that is busy with what the first left.
+        // The databases alternate in going first: the second load finds a machine that is still busy with the first
+        // one.
         rounds.push(if number % 2 == 1 {
             let empty = load(&empty)?;
             (empty, load(&full)?)

@@ -1,4 +1,4 @@
-//! `dabba accounts`: who has an account, and taking access away.
+//! `dabba accounts`: lists accounts, changes them and revokes access.
 
 use std::{
     io::{self, IsTerminal as _, Read as _},
@@ -18,7 +18,7 @@ use crate::{
     named_file, output,
 };
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -44,55 +44,55 @@ enum Command {
     /// Shows one account as JSON.
     Show {
         #[command(flatten)]
-        whose: AccountArguments,
+        account: AccountArguments,
     },
-    /// Disables an account: nobody can sign in to it, and all its tokens end.
+    /// Disables an account: sign-in is refused, and all its tokens are revoked.
     Disable {
         #[command(flatten)]
-        whose: AccountArguments,
+        account: AccountArguments,
     },
-    /// Enables an account that was disabled.
+    /// Enables a disabled account.
     Enable {
         #[command(flatten)]
-        whose: AccountArguments,
+        account: AccountArguments,
     },
-    /// Gives an account another role. All its tokens and memberships end.
+    /// Changes the role of an account. Ends all its memberships and revokes all its tokens.
     SetRole {
-        /// customer, restaurant, courier or admin.
+        /// Role: customer, restaurant, courier or admin.
         #[arg(long, value_parser = super::token::role)]
         role: Role,
         #[command(flatten)]
-        whose: AccountArguments,
+        account: AccountArguments,
     },
-    /// Sets the password of an account. All its tokens end.
+    /// Sets the password of an account. Revokes all its tokens.
     SetPassword {
-        /// File with the password; standard input, when absent.
+        /// File with the password; default standard input.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
         #[command(flatten)]
-        whose: AccountArguments,
+        account: AccountArguments,
     },
-    /// Ends all tokens of an account, or of an id without an account for which `dabba token` was used.
+    /// Revokes all tokens of an account. Also works for an id without an account that `dabba token` used.
     RevokeTokens {
         #[command(flatten)]
-        whose: AccountArguments,
+        account: AccountArguments,
     },
-    /// Deletes an account for good: its name, address and password are removed, and all its tokens end.
+    /// Deletes an account permanently: removes name, address and password, and revokes all its tokens.
     Delete {
         #[command(flatten)]
-        whose: AccountArguments,
+        account: AccountArguments,
     },
 }
 
 #[derive(clap::Args)]
 struct AccountArguments {
-    /// The account's id.
+    /// Id of the account.
     id: AccountId,
     #[command(flatten)]
     place: PlaceArguments,
 }
 
-/// What is to be done.
+/// The action to perform.
 enum Action {
     List { filter: AccountFilter, json: bool },
     Show(AccountId),
@@ -111,31 +111,32 @@ impl Command {
             Self::List { email, role, json, place } => {
                 (Action::List { filter: AccountFilter { email, role }, json }, place)
             }
-            Self::Show { whose } => (Action::Show(whose.id), whose.place),
-            Self::Disable { whose } => (disabled(whose.id, true), whose.place),
-            Self::Enable { whose } => (disabled(whose.id, false), whose.place),
-            Self::SetRole { role, whose } => {
+            Self::Show { account } => (Action::Show(account.id), account.place),
+            Self::Disable { account } => (disabled(account.id, true), account.place),
+            Self::Enable { account } => (disabled(account.id, false), account.place),
+            Self::SetRole { role, account } => {
                 let patch = AccountPatch { role: Some(role), ..AccountPatch::default() };
-                (Action::Patch(whose.id, patch), whose.place)
+                (Action::Patch(account.id, patch), account.place)
             }
-            Self::SetPassword { password_file, whose } => {
-                (Action::SetPassword(whose.id, read_password(password_file.as_deref())?), whose.place)
+            Self::SetPassword { password_file, account } => {
+                (Action::SetPassword(account.id, read_password(password_file.as_deref())?), account.place)
             }
-            Self::RevokeTokens { whose } => (Action::RevokeTokens(whose.id), whose.place),
-            Self::Delete { whose } => (Action::Delete(whose.id), whose.place),
+            Self::RevokeTokens { account } => (Action::RevokeTokens(account.id), account.place),
+            Self::Delete { account } => (Action::Delete(account.id), account.place),
         })
     }
 }
 
-/// Reads a password, which is never an argument: other users of the machine see arguments. The line's end is not part of it.
+/// Reads a password from a file or from standard input. Passwords are never arguments, which other users of the machine can see.
+/// The line break at the end is not part of the password.
 fn read_password(file: Option<&Path>) -> Result<String, Failure> {
     let text = if let Some(file) = file {
         named_file::read(file).map_err(Failure::during("--password-file"))?
     } else {
         if io::stdin().is_terminal() {
             return Err(Failure::new(
-                "the password is read from standard input or a file, so that the terminal does not show it: name a file \
-                 with --password-file",
+                "the password is not read from the terminal, which would show it: give a file with --password-file, or \
+                 redirect standard input",
             ));
         }
         let mut text = String::new();
@@ -147,7 +148,7 @@ fn read_password(file: Option<&Path>) -> Result<String, Failure> {
     Ok(password.strip_suffix('\r').unwrap_or(password).to_owned())
 }
 
-/// An account, as the API shows it too.
+/// An account in the format of the API.
 #[derive(Debug, Serialize, Deserialize)]
 struct Row {
     id: AccountId,
@@ -180,7 +181,7 @@ impl From<Account> for Row {
     }
 }
 
-/// A page as the API gives it.
+/// A page of accounts in the API's response.
 #[derive(Deserialize)]
 struct Page {
     accounts: Vec<Row>,
@@ -284,7 +285,7 @@ impl Administration for Action {
     }
 }
 
-/// The path of a page of the list.
+/// Returns the path of a page of the list.
 fn list_path(email: Option<&str>, role: Option<Role>, cursor: Option<&str>) -> Result<String, Failure> {
     // The host is not part of the path.
     let url = reqwest::Url::parse("http://localhost/v1/accounts");
@@ -295,7 +296,7 @@ fn list_path(email: Option<&str>, role: Option<Role>, cursor: Option<&str>) -> R
     Ok(format!("{}?{}", url.path(), url.query().unwrap_or_default()))
 }
 
-/// Prints accounts, as JSON or for a person: an id fills half a line, so each account has two.
+/// Prints accounts, as JSON or as two lines each, since an id fills half a line.
 fn show(rows: &[Row], json: bool) -> Result<(), Failure> {
     for row in rows {
         let state = match (row.deleted_at, row.disabled_at) {
@@ -310,7 +311,7 @@ fn show(rows: &[Row], json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says so if nothing was listed.
+/// Prints a note if the list is empty.
 fn finish(is_empty: bool, json: bool) -> Result<(), Failure> {
-    if is_empty && !json { output::line("no account fits") } else { Ok(()) }
+    if is_empty && !json { output::line("no account matches") } else { Ok(()) }
 }

@@ -14,24 +14,25 @@ use crate::{
     settings::WebUrl,
 };
 
-/// Longest time in which the payment provider has to answer.
+/// Timeout for one request to the payment provider.
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Prints the report as one object of JSON.
     #[arg(long)]
     json: bool,
-    /// A simulated payment provider (`dabba simulate-payments`) against which to hold the orders paid by card.
+    /// URL of a simulated payment provider (`dabba simulate-payments`) whose records the audit compares with the card
+    /// payments.
     #[arg(long, value_name = "URL")]
     simulated_payments: Option<WebUrl>,
     #[command(flatten)]
     settings: DataArguments,
 }
 
-/// Reads all orders and prints what is wrong with them; fails when something is. Nothing is changed: a
-/// database that is not there is not made, one with an older schema is refused.
+/// Audits all orders and prints the report. Fails if the audit finds a breach. Changes nothing: a missing database is
+/// not created, and a database with an older schema is refused.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (settings, databases) = arguments.settings.load_existing()?;
     let clock = sandbox::clock_of(&settings, &databases)?;
@@ -41,7 +42,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         let provider = provider.as_ref().map(|provider| provider as &dyn GatewayLedger);
         let audited = audit(&*store, provider, &AuditOptions::at(clock.now())).await;
         store.close().await;
-        let report = audited.map_err(Failure::during("the audit could not look at everything"))?;
+        let report = audited.map_err(Failure::during("the audit could not read everything"))?;
         if arguments.json {
             output::json(&report)?;
         } else {
@@ -55,7 +56,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     })
 }
 
-/// What a simulated provider has done, by its own account.
+/// The records of a simulated provider.
 struct SimulatedLedger {
     client: reqwest::Client,
     base: String,
@@ -68,7 +69,7 @@ impl SimulatedLedger {
         Ok(Self { client, base: url.as_str().trim_end_matches('/').to_owned() })
     }
 
-    async fn ask(&self, order_id: OrderId) -> Result<Summary, reqwest::Error> {
+    async fn fetch_summary(&self, order_id: OrderId) -> Result<Summary, reqwest::Error> {
         let url = format!("{}/v1/summary/{order_id}", self.base);
         self.client.get(url).send().await?.error_for_status()?.json().await
     }
@@ -77,7 +78,7 @@ impl SimulatedLedger {
 #[async_trait]
 impl GatewayLedger for SimulatedLedger {
     async fn summary(&self, order_id: OrderId) -> Result<Option<GatewaySummary>, String> {
-        let summary = self.ask(order_id).await.map_err(|error| error.to_string())?;
+        let summary = self.fetch_summary(order_id).await.map_err(|error| error.to_string())?;
         Ok(Some(summary.into()))
     }
 }

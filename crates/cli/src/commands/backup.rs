@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use crate::{commands::DataArguments, databases::Databases, failure::Failure, output, sandbox};
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The file to write, which must not be there yet.
+    /// File to write, which must not exist yet.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Prints one object of JSON.
@@ -23,16 +23,16 @@ pub(crate) struct Arguments {
     settings: DataArguments,
 }
 
-/// Writes a backup of the embedded database, also while a server runs.
+/// Writes a backup of the embedded database. A server may be running.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (settings, databases) = arguments.settings.load_existing()?;
     let database = embedded(&databases)?;
     if arguments.file.as_os_str() == "-" {
-        return Err(Failure::new("a backup is written to a file, not to standard output: name a file"));
+        return Err(Failure::new("a backup cannot be written to standard output: give a file"));
     }
     if sandbox::is_one(&settings, &databases) {
         return Err(Failure::new(format!(
-            "{} is a sandbox: its times are ahead of the clock of every other server, so its data stays there",
+            "{} is a sandbox: its times are ahead of the clocks of all other servers, so it cannot be backed up",
             settings.data.display()
         )));
     }
@@ -43,16 +43,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     output::line(format_args!("Backed up {} to {}.", in_words(&contents), arguments.file.display()))?;
     output::line(format_args!(
-        "The key that signs tokens is not in it: keep a copy of {} where passwords are kept.",
+        "The backup does not contain the key that signs tokens: keep a copy of {} where you keep passwords.",
         settings.data.join("signing-key").display()
     ))
 }
 
-/// What was written, for programs.
+/// The JSON output of `dabba backup` and `dabba restore`.
 #[derive(Serialize)]
 pub(super) struct Json<'a> {
     file: Cow<'a, str>,
-    /// Where the database is kept that a restore has replaced.
+    /// Path of the database that a restore replaced and kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept: Option<Cow<'a, str>>,
     orders: u64,
@@ -70,18 +70,18 @@ impl<'a> Json<'a> {
     }
 }
 
-/// The file of the embedded database, if that one is used.
+/// Returns the file of the embedded database. Fails if PostgreSQL is selected.
 pub(super) fn embedded(databases: &Databases) -> Result<PathBuf, Failure> {
     match databases {
         Databases::Embedded(file) => Ok(file.clone()),
         Databases::Postgres(_) => Err(Failure::new(
-            "this command is for the embedded database; PostgreSQL is backed up with its own means, as \
-             docs/operations/backup.md describes",
+            "this command works only with the embedded database; back up PostgreSQL with its own tools \
+             (docs/operations/backup.md)",
         )),
     }
 }
 
-/// What a database holds.
+/// Describes the contents of a database.
 pub(super) fn in_words(contents: &Contents) -> String {
     let Contents { orders, events, restaurants, accounts, bytes } = contents;
     let mebibytes = bytes.div_ceil(1024 * 1024);

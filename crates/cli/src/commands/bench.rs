@@ -28,61 +28,60 @@ use crate::{
     settings::{Settings, WebUrl},
 };
 
-/// Orders that are placed first, for reads to have something to read.
+/// Number of orders that are placed first, so that reads find orders.
 const ORDERS_TO_READ: u64 = 1_000;
-/// Longest time for placing them.
+/// Maximum time for placing these orders.
 const PREPARATION_LIMIT: Duration = Duration::from_mins(1);
-/// How often it is told how far a load is.
+/// Interval between two progress reports.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 #[command(
-    after_help = "It starts a server of its own, on an embedded database in a temporary directory or on the \
-                        PostgreSQL databases that are named, prepares restaurants and people, and puts load on it \
-                        from this machine. Afterwards the server is killed, and the auditor looks whether every \
-                        acknowledged order is there.\n\n\
-                        A server that runs, named with --server, must be on this machine, and is left running. Start \
-                        it with --open-orders-limit 0, --customer-writes-limit 0 and so on (dabba settings), or it \
-                        refuses most of the load. The settings say where its signing key is; --database or --shards, \
-                        where its orders are: the auditor reads these too. In the embedded database, which only one process can open, it lists them over \
-                        the API.\n\n\
-                        The load writes restaurants, accounts and orders that stay there. So a database that contains data \
-                        is refused unless --disposable is given, and which databases are used, only the flags say: neither \
-                        the environment nor the settings file."
+    after_help = "By default, the command starts its own server, on an embedded database in a temporary directory or on \
+                        the given PostgreSQL databases, prepares restaurants and accounts, and loads the server from this \
+                        machine. Afterwards it kills the server and verifies that every acknowledged order exists.\n\n\
+                        A running server, given with --server, must be on this machine, and keeps running. Start \
+                        it with --open-orders-limit 0, --customer-writes-limit 0 and so on (dabba settings), otherwise it \
+                        refuses most of the load. The settings must locate its signing key, and --database or --shards its \
+                        orders, so that the auditor can read them. If the server uses the embedded database, which only one \
+                        process can open, the orders are listed over the API and not audited.\n\n\
+                        The load writes restaurants, accounts and orders, and does not remove them. So a database that \
+                        contains data is refused unless --disposable is given, and only the flags select the databases: \
+                        the environment and the settings file do not."
 )]
 pub(crate) struct Arguments {
-    /// What is done over and over: place, life (placed to delivered), menu, order, kitchen, replay. Several, one
-    /// after the other, when several are given.
+    /// Operation to repeat: place, life (placed to delivered), menu, order, kitchen or replay. Several values,
+    /// separated by commas, run one after the other.
     #[arg(long, value_delimiter = ',', value_parser = mix, default_value = "place")]
     mix: Vec<Mix>,
-    /// Connections; several runs, when several are given.
+    /// Number of connections. Several values, separated by commas, result in several runs.
     #[arg(long, value_delimiter = ',', default_value = "64", value_parser = connections)]
     connections: Vec<usize>,
-    /// Operations begun in a second, whether earlier ones are answered or not (an open loop); as quickly as
-    /// they are answered (a closed loop), when absent. Several runs, when several are given.
+    /// Operations started per second, whether or not earlier ones are answered (open loop). By default, each connection
+    /// starts an operation when the previous one is answered (closed loop). Several values result in several runs.
     #[arg(long, value_delimiter = ',')]
     rate: Vec<NonZeroU32>,
-    /// Seconds for a run.
+    /// Duration of a run, in seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=MAX_DURATION.as_secs()))]
     seconds: u64,
-    /// Does not have the auditor read the whole database, which takes long when that is large. Acknowledged orders
-    /// are looked for all the same.
+    /// Skips the audit of the whole database, which takes long for a large database. Acknowledged orders are verified
+    /// nevertheless.
     #[arg(long)]
     skip_audit: bool,
-    /// Prints one object of JSON for each run.
+    /// Prints one JSON object per run.
     #[arg(long)]
     json: bool,
-    /// Draws latency over load into this file (SVG): a line for each mix.
+    /// Draws latency over load into this file (SVG), with a curve for each mix.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// States that nobody needs what the database contains: without it, a database with data is refused.
+    /// States that the data in the database is not needed. Without this flag, a database with data is refused.
     #[arg(long)]
     disposable: bool,
-    /// Measures this server, which runs, instead of starting one. For example `http://127.0.0.1:8080`.
+    /// Measures this running server instead of starting one, for example `http://127.0.0.1:8080`.
     #[arg(long, value_name = "URL", value_parser = super::remote::server_url)]
     server: Option<WebUrl>,
-    /// Delivered orders that are written to the database first, as if it had a past. Not with --server.
+    /// Number of delivered orders to write to the database first, as a history. Not with --server.
     #[arg(long, value_name = "NUMBER", default_value_t = 0, conflicts_with = "server")]
     #[arg(value_parser = clap::value_parser!(u64).range(..=MAX_PREFILL))]
     prefill: u64,
@@ -101,17 +100,17 @@ fn connections(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Measures, and looks whether what was acknowledged is there.
+/// Runs the load test and verifies the acknowledged orders.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    // One thread: the server needs the other cores.
+    // A single thread leaves the other cores to the server.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::during("starting the runtime"))?.block_on(bench(arguments))
 }
 
 async fn bench(arguments: Arguments) -> Result<(), Failure> {
     let plot = arguments.plot.clone().map(Plot::at).transpose()?;
-    // Of a server that is started here.
-    let directory = tempfile::tempdir().map_err(Failure::during("making a temporary directory"))?;
+    // Directory of the server that this command starts.
+    let directory = tempfile::tempdir().map_err(Failure::during("creating a temporary directory"))?;
     let mut data = arguments.data.clone();
     let (server, settings) = match &arguments.server {
         Some(url) => {
@@ -123,7 +122,7 @@ async fn bench(arguments: Arguments) -> Result<(), Failure> {
             (server, settings)
         }
         None if data.data.is_some() => {
-            return Err(Failure::new("--data is for a server that runs: name it with --server"));
+            return Err(Failure::new("--data needs --server, which gives the URL of a running server"));
         }
         None => {
             data.data = Some(directory.path().join("data"));
@@ -173,18 +172,18 @@ async fn bench(arguments: Arguments) -> Result<(), Failure> {
     } else {
         expected.verify_on_server(&client, &scene.customers, &settings).await
     };
-    verified?.tell(json)?;
+    verified?.print(json)?;
     plot.map_or(Ok(()), |plot| plot.draw(&lines, json))
 }
 
-/// Gives the databases of these settings a past.
+/// Writes a history of orders to the databases of these settings.
 async fn fill(settings: &Settings, orders: u64) -> Result<(), Failure> {
     if orders == 0 {
         return Ok(());
     }
     let store = Databases::from_settings(settings)?.open(settings).await?.store;
     let progress = Progress::default();
-    let filled = watched(
+    let filled = with_progress(
         "orders written",
         &progress,
         prefill(&store, &SystemRandom, orders, SystemClock.now(), &progress),
@@ -194,8 +193,8 @@ async fn fill(settings: &Settings, orders: u64) -> Result<(), Failure> {
     filled
 }
 
-/// Waits for something, and shows on a terminal how far it is.
-async fn watched<T>(what: &str, progress: &Progress, running: impl Future<Output = T>) -> T {
+/// Runs a future to its end, and shows its progress on a terminal.
+async fn with_progress<T>(what: &str, progress: &Progress, running: impl Future<Output = T>) -> T {
     tokio::pin!(running);
     let done = loop {
         tokio::select! {
@@ -212,11 +211,11 @@ struct Bench {
     server: Server,
     scene: Arc<Scene>,
     run: String,
-    /// What came of the runs so far.
+    /// Results of the runs so far.
     lines: Vec<Line>,
-    /// Ids of all orders that were acknowledged.
+    /// Ids of all acknowledged orders.
     acknowledged: Vec<String>,
-    /// Requests of which it is not known whether they placed an order.
+    /// Number of requests whose outcome is unknown: they may or may not have placed an order.
     unsure: u64,
 }
 
@@ -233,12 +232,15 @@ impl Bench {
         let load = self.load(Mix::Place, 8, None, "read");
         let load = Load { max_operations: ORDERS_TO_READ, duration: PREPARATION_LIMIT, ..load };
         let run = load.run.clone();
-        // One customer, so that it is known whose they are.
+        // A single customer, so that the owner of the orders is known.
         let customers = self.scene.customers[..1].to_vec();
         let scene = Arc::new(Scene { customers, ..Scene::clone(&self.scene) });
         let report = self.put(load, scene).await?;
         if report.error_count() > 0 {
-            return Err(Failure::new(format!("orders to be read could not be placed: {:?}", report.errors)));
+            return Err(Failure::new(format!(
+                "the orders for the reads could not be placed: {:?}",
+                report.errors
+            )));
         }
         let placed = NonZeroU64::new(report.count()).map(|count| PlacedOrders { run, count });
         let orders = report.acknowledged.iter().map(|id| (id.clone(), 0)).collect();
@@ -269,27 +271,27 @@ impl Bench {
         let scene = Arc::clone(&self.scene);
         let report = self.put(load, scene).await?;
         let line = Line::new(mix, connections, rate, &report);
-        line.tell(self.arguments.json)?;
+        line.print(self.arguments.json)?;
         self.lines.push(line);
         Ok(())
     }
 
-    /// Puts a load on the server, and remembers what was acknowledged.
+    /// Loads the server, and adds the acknowledged orders to the list.
     async fn put(&mut self, load: Load, scene: Arc<Scene>) -> Result<Report, Failure> {
         let progress = Progress::default();
-        let report = watched("begun", &progress, run_load(load, scene, Arc::clone(&progress))).await;
-        let report = report.map_err(Failure::during("putting load on the server"))?;
+        let report = with_progress("begun", &progress, run_load(load, scene, Arc::clone(&progress))).await;
+        let report = report.map_err(Failure::during("loading the server"))?;
         self.acknowledged.extend(report.acknowledged.iter().cloned());
         self.unsure += report.error_count();
         Ok(report)
     }
 }
 
-/// Shows on a terminal how far something is.
+/// Shows progress on a terminal.
 fn show(what: &str, count: u64) {
     let mut stderr = std::io::stderr();
     if stderr.is_terminal() {
-        // What cannot be shown is not needed.
+        // A failed write of the progress is ignored.
         let _ = write!(stderr, "\r{count} {what}").and_then(|()| stderr.flush());
     }
 }

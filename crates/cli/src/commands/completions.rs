@@ -5,11 +5,11 @@ use clap_complete::{Shell, generate};
 use super::help;
 use crate::{failure::Failure, output};
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 #[command(after_help = "For bash: dabba completions bash > ~/.local/share/bash-completion/completions/dabba")]
 pub(crate) struct Arguments {
-    /// The shell.
+    /// Shell to print the script for.
     shell: Shell,
 }
 

@@ -26,28 +26,27 @@ use crate::{
     settings::{DatabaseUrl, Settings},
 };
 
-/// The environment variable with the number of rows of a page. For tests of copies that end in the middle, and so no
-/// setting.
+/// Environment variable with the number of rows per page. For tests of interrupted copies, and therefore not a setting.
 pub(crate) const TEST_PAGE_ROWS: &str = "DABBA_TEST_COPY_ROWS";
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 #[command(
     after_help = "The server of the embedded database must be stopped, and the PostgreSQL database must be \
-                        empty. The embedded database is not changed. Interrupt the copy at any moment and give the \
-                        same command again to go on."
+                        empty. The embedded database is not changed. The copy can be interrupted at any moment: run the \
+                        same command again to resume it."
 )]
 pub(crate) struct Arguments {
     /// URL of the PostgreSQL database to copy to.
     #[arg(long, value_name = "URL")]
     to: DatabaseUrl,
-    /// Copies data in which the audit finds breaches, too.
+    /// Copies the data although the audit finds breaches in it.
     #[arg(long)]
     despite_breaches: bool,
     /// Prints one object of JSON.
     #[arg(long)]
     json: bool,
-    /// Settings file (TOML). `dabba.toml` if there is one, when absent.
+    /// Settings file (TOML); default `dabba.toml`, if that file exists.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Directory of the embedded database to copy from.
@@ -55,7 +54,7 @@ pub(crate) struct Arguments {
     data: Option<PathBuf>,
 }
 
-/// Copies everything from the embedded database to an empty PostgreSQL database, or goes on with that.
+/// Copies everything from the embedded database to an empty PostgreSQL database, or resumes an interrupted copy.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { to, despite_breaches, json, config, data } = arguments;
     let settings = DataArguments { config, data, ..DataArguments::default() }.load()?;
@@ -64,7 +63,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     databases.require()?;
     if sandbox::is_one(&settings, &databases) {
         return Err(Failure::new(format!(
-            "{} is a sandbox: its times are ahead of the clock of every other server, so its data stays there",
+            "{} is a sandbox: its times are ahead of the clocks of all other servers, so it cannot be copied",
             settings.data.display()
         )));
     }
@@ -77,7 +76,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     })
 }
 
-/// A copy, and what it works on.
+/// A copy with its source and target.
 struct Copy<'a> {
     settings: &'a Settings,
     source: &'a SqliteStore,
@@ -104,10 +103,10 @@ impl Copy<'_> {
             |error: StoreError| {
                 let hint = match error {
                     StoreError::Unfit(_) | StoreError::WrittenByNewer(_) | StoreError::Corrupt(_) => "",
-                    // Whatever came of the last page, the target knows how far the copy is.
+                    // The target stores the progress of the copy, whatever the outcome of the last page.
                     StoreError::Unavailable(_)
                     | StoreError::Contention(_)
-                    | StoreError::OutcomeUnknown(_) => "; give the same command again to go on",
+                    | StoreError::OutcomeUnknown(_) => "; run the same command again to resume",
                 };
                 Failure::new(format!("{}{hint}", Failure::during(format_args!("copying to {place}"))(error)))
             }
@@ -125,19 +124,19 @@ impl Copy<'_> {
             copy(self.source, &target, page_limit(), &mut watch).await.map_err(during())?;
         if let Some(at) = finished_at {
             mark_as_copied(&file, &format!("was copied to {place} at {at}"))?;
-            let text = format!("{} was copied to {place} at {at} already", file.display());
+            let text = format!("{} was already copied to {place} at {at}", file.display());
             return output::either(self.json, &Json::new(&place, at.to_string(), &contents, None), text);
         }
         let after = self.inspect_target().await?;
-        // Damage of the file is not copied.
+        // Physical damage of the file is not copied.
         let of_data = |report: &Report| {
             report.breaches - report.counts.get(&Code::StorageDamaged).copied().unwrap_or_default()
         };
         if of_data(&after) != of_data(&before) || after.orders != before.orders {
             output::line(&after)?;
             return Err(Failure::new(format!(
-                "the audit of {place} found {} breaches in {} orders, and that of the embedded database {} in {}: the \
-                 copy is not finished",
+                "the audit of {place} found {} breaches in {} orders, and the audit of the embedded database {} in {}: the \
+                 copy is not complete",
                 after.breaches, after.orders, before.breaches, before.orders
             )));
         }
@@ -149,18 +148,18 @@ impl Copy<'_> {
         }
         output::line(format_args!("{}", Summary { contents: &contents, report: &after }))?;
         output::line(format_args!(
-            "{} is copied to {place}, and verified. Serve with --database from now on, and move the file away.",
+            "{} is copied to {place} and verified. Serve with --database from now on, and move the file away.",
             file.display()
         ))
     }
 
-    /// Audits the target, which nobody else may open yet.
+    /// Audits the target, which other processes cannot open yet.
     async fn inspect_target(&self) -> Result<Report, Failure> {
         let options = PostgresOptions { during_copy: true, ..PostgresOptions::default() };
         let randomness = Arc::new(|| SystemRandom.next_u64());
         let store = PostgresStore::open(self.to.as_str(), &Ownership::sole(), &options, randomness).await;
-        let store = store.map_err(Failure::during("opening what was copied"))?;
-        let report = inspect(&store, "what was copied").await;
+        let store = store.map_err(Failure::during("opening the copy"))?;
+        let report = inspect(&store, "the copy").await;
         store.close().await;
         report
     }
@@ -176,14 +175,14 @@ fn page_limit() -> PageLimit {
     PageLimit { rows: rows.unwrap_or(PageLimit::DEFAULT.rows), ..PageLimit::DEFAULT }
 }
 
-/// What was copied, for programs.
+/// The JSON output.
 #[derive(Serialize)]
 struct Json<'a> {
     database: &'a str,
     copied_at: String,
-    /// Rows by table.
+    /// Number of rows by table.
     tables: BTreeMap<String, u64>,
-    /// What the audit of the copy found; absent when the copy had been finished before.
+    /// Findings of the audit of the copy; omitted if an earlier run completed the copy.
     #[serde(skip_serializing_if = "Option::is_none")]
     breaches: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,7 +198,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// What was copied, in words for a person.
+/// Summary of the copy for the operator.
 struct Summary<'a> {
     contents: &'a Contents,
     report: &'a Report,
@@ -210,7 +209,7 @@ impl std::fmt::Display for Summary<'_> {
         for (table, digest) in &self.contents.tables {
             writeln!(formatter, "{table}: {} rows", digest.rows)?;
         }
-        // Each warning is in the report of `dabba audit`; tasks are overdue while no server runs.
+        // `dabba audit` reports each warning. Tasks are overdue while no server runs.
         let Report { orders, events, breaches, warnings, .. } = self.report;
         write!(formatter, "{orders} orders with {events} events: {breaches} breaches, {warnings} warnings")
     }

@@ -1,7 +1,7 @@
 //! `dabba demo`
 //!
-//! The server is a child process, started as anyone would start it, so that the demo shows what it
-//! says: when the walk kills it, it is dead.
+//! The server is a child process, started through the public command line. So the crash in the demo is real: the demo
+//! kills the process.
 
 mod narrator;
 mod server;
@@ -9,19 +9,19 @@ mod walk;
 
 use crate::{failure::Failure, output};
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Never colours the text. It is coloured on a terminal only.
+    /// Disables colours. By default, only a terminal gets colours.
     #[arg(long)]
     no_colour: bool,
 }
 
-/// Walks one order from the kitchen to the door.
+/// Takes one order from placement to delivery.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let narrator = narrator::Narrator::new(!arguments.no_colour);
     super::block_on(async {
-        let directory = tempfile::tempdir().map_err(Failure::during("making a temporary directory"))?;
+        let directory = tempfile::tempdir().map_err(Failure::during("creating a temporary directory"))?;
         tokio::select! {
             walked = walk::walk(narrator, directory.path()) => walked,
             _ = tokio::signal::ctrl_c() => {

@@ -1,4 +1,4 @@
-//! The command line as clap knows it, with what its definition cannot say: the defaults of the settings.
+//! The command line with the parts that the clap definition lacks: the defaults of the settings.
 
 use std::{
     io::{self, IsTerminal, Write as _},
@@ -19,7 +19,7 @@ use crate::{
     settings,
 };
 
-/// The whole command line.
+/// Returns the definition of the whole command line.
 pub(crate) fn command() -> Command {
     complete(Cli::command())
 }
@@ -30,8 +30,8 @@ fn complete(command: Command) -> Command {
     names.into_iter().fold(command, |command, name| command.mut_subcommand(name, complete))
 }
 
-/// Adds the default to the help of an option that takes a value. clap knows those of the commands' own options; a setting
-/// has its default after the flag, the environment and the file.
+/// Adds the default to the help of an option that takes a value. clap adds the defaults of the commands' own options. The default
+/// of a setting is not known to clap, because environment and file take precedence over it.
 fn with_default(argument: Arg) -> Arg {
     let is_own = !argument.get_default_values().is_empty() || argument.is_required_set();
     if is_own || !argument.get_action().takes_values() || argument.is_positional() {
@@ -46,13 +46,12 @@ fn with_default(argument: Arg) -> Arg {
     argument.help(help)
 }
 
-/// Whether a help text says what happens without the option.
+/// Returns whether a help text states the default.
 fn says_default(help: &str) -> bool {
     help.contains("default") || help.contains("absent")
 }
 
-/// Prints what the parser of the command line returns in place of a command: help to standard output, or what is wrong to
-/// standard error. Returns the exit status.
+/// Prints the parser's error: help to standard output, errors to standard error. Returns the exit status.
 pub(crate) fn print(error: Error) -> Result<ExitCode, Failure> {
     if !error.use_stderr() {
         output::line(text_for(&io::stdout(), &error).trim_end())?;
@@ -60,18 +59,18 @@ pub(crate) fn print(error: Error) -> Result<ExitCode, Failure> {
     }
     let status = u8::try_from(error.exit_code()).unwrap_or(u8::MAX);
     let text = text_for(&io::stderr(), &without_passwords(error));
-    // A message that nobody can read is no reason for another exit status.
+    // A failed write of the message does not change the exit status.
     let _ = io::stderr().write_all(redacted(&text).as_bytes());
     Ok(ExitCode::from(status))
 }
 
-/// The text with colours if a terminal shows it.
+/// Returns the text, with colours if the stream is a terminal.
 fn text_for(stream: &impl IsTerminal, error: &Error) -> String {
     let text = error.render();
     if stream.is_terminal() && wants_colours() { text.ansi().to_string() } else { text.to_string() }
 }
 
-/// The error without the secrets that may be in the arguments that it repeats.
+/// Returns the error without possible secrets in the arguments that it repeats.
 fn without_passwords(mut error: Error) -> Error {
     let is_url = matches!(
         error.get(ContextKind::InvalidArg), Some(ContextValue::String(name)) if name.ends_with("URL>")
@@ -110,7 +109,7 @@ mod tests {
         }
     }
 
-    /// Proves that the help of every option of every command says what happens without the option.
+    /// Proves that the help of every option of every command states the default.
     #[test]
     fn every_option_shows_its_default() {
         let mut options = 0;
@@ -128,24 +127,22 @@ mod tests {
         assert!(options > 50, "{options}");
     }
 
-    /// Proves that each default is that of the setting.
+    /// Proves that the help of an option shows the default of its setting.
     #[test]
-    fn the_default_of_a_setting_is_shown() {
+    fn help_shows_the_defaults_of_settings() {
         let help_of = |name: &str| {
             let help = command().find_subcommand_mut(name).unwrap().render_help().to_string();
             help.split_whitespace().collect::<Vec<_>>().join(" ")
         };
         let help = help_of("serve");
-        for shown in
-            ["[default: 127.0.0.1:8080]", "[default: dabba-data]", "[default: true]", "[default: 16]"]
-        {
+        for shown in ["[default: 127.0.0.1:8080]", "[default: dabba-data]", "[default: true]", "default 16"] {
             assert!(help.contains(shown), "{shown} is missing in {help}");
         }
         let help = help_of("audit");
         assert!(help.contains("[default: dabba-data]") && help.contains("[default: none]"), "{help}");
     }
 
-    /// Proves that help fits a terminal of 80 columns where nothing says how wide it is.
+    /// Proves that help fits a terminal of 80 columns, the width if it is unknown.
     #[test]
     fn help_fits_the_width() {
         walk(&command(), "", &mut |path, command| {
@@ -155,8 +152,8 @@ mod tests {
         });
     }
 
-    /// Proves that no option and no argument of any command repeats a secret, in whatever form it comes, and that the error names
-    /// the option all the same.
+    /// Proves that no option and no argument of any command repeats a secret, in whatever form, and that the error still names
+    /// the option.
     #[test]
     fn no_wrong_argument_repeats_a_secret() {
         let secrets = [

@@ -19,16 +19,16 @@ use crate::{
     settings::Settings,
 };
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// JSON file: one restaurant, or a list of them. A restaurant with an `external_id` is registered, or updated if
-    /// it is there.
+    /// JSON file with one restaurant or a list of restaurants. A restaurant with an `external_id` is registered, or
+    /// updated if it exists.
     file: PathBuf,
-    /// Replaces this restaurant's menu instead of registering a restaurant.
+    /// Id of a restaurant whose menu is replaced; no restaurant is registered then.
     #[arg(long, value_name = "ID")]
     restaurant: Option<RestaurantId>,
-    /// Registers restaurants without an `external_id` even if there are restaurants of the same name.
+    /// Registers restaurants without an `external_id` even if restaurants of the same name exist.
     #[arg(long, conflicts_with = "restaurant")]
     new: bool,
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     settings: DataArguments,
 }
 
-/// What is imported, and how.
+/// The content and the options of an import.
 struct Import {
     documents: Vec<RestaurantDocument>,
     restaurant: Option<RestaurantId>,
@@ -48,15 +48,15 @@ struct Import {
     json: bool,
 }
 
-/// What an import did with a restaurant.
+/// Result of the import of one restaurant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
-    /// It was registered.
+    /// The restaurant was registered.
     Created,
-    /// Its settings or its menu changed.
+    /// The settings or the menu changed.
     Updated,
-    /// It was as the file says.
+    /// Settings and menu are the same as in the file.
     Unchanged,
 }
 
@@ -70,7 +70,7 @@ impl Outcome {
     }
 }
 
-/// A restaurant that has been imported.
+/// An imported restaurant, as printed.
 #[derive(Debug, Serialize)]
 struct Imported {
     id: String,
@@ -81,13 +81,13 @@ struct Imported {
     options: usize,
 }
 
-/// Imports a file. It is checked whole before anything is written.
+/// Imports a file. Checks the whole file before the first write.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { file, restaurant, new, server, json, settings } = arguments;
     let documents = read(&file)?;
     if restaurant.is_some() && documents.len() != 1 {
         return Err(Failure::new(format!(
-            "--restaurant takes a file of one restaurant; {} holds {}",
+            "--restaurant needs a file with one restaurant; {} contains {}",
             file.display(),
             documents.len()
         )));
@@ -100,7 +100,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     block_on(import_into(&settings, &databases, import))
 }
 
-/// Reads the file, or lists all that is wrong with it.
+/// Reads the file. Fails with all problems of the file.
 fn read(file: &std::path::Path) -> Result<Vec<RestaurantDocument>, Failure> {
     let name = file.display();
     let text = named_file::read(file).map_err(Failure::new)?;
@@ -124,7 +124,7 @@ fn read(file: &std::path::Path) -> Result<Vec<RestaurantDocument>, Failure> {
     })
 }
 
-/// Returns every problem of a file that cannot be imported, in the words in which the API refuses the same content.
+/// Returns every problem of a file that cannot be imported, with the same texts as the API's.
 fn problems_of(text: &str, error: &import::ImportError) -> Result<Problems, dabba_http::NotJson> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut problems = dabba_http::problems_of_restaurants(text)?;
@@ -153,7 +153,7 @@ impl Imported {
         }
     }
 
-    /// Says what has been imported as soon as it is: what comes after may fail.
+    /// Prints the result of one restaurant immediately, since a later restaurant may fail.
     fn report(&self, json: bool) -> Result<(), Failure> {
         let Self { id, name, outcome, items, option_groups, options } = self;
         if json {
@@ -167,14 +167,14 @@ impl Imported {
     }
 }
 
-/// Imports into the databases. No server may be using the embedded one.
+/// Imports into the databases. No server may use the embedded database.
 async fn import_into(settings: &Settings, databases: &Databases, import: Import) -> Result<(), Failure> {
     let opened = databases.open(settings).await;
     let Opened { store, .. } = opened.map_err(|failure| match databases {
         Databases::Postgres(_) => failure,
         Databases::Embedded(_) => Failure::new(format!(
-            "{failure}\nWhile a server runs on this data directory, import through it: \
-             --server URL, with a token in {TOKEN_VARIABLE} (`dabba token --role admin` prints one)"
+            "{failure}\nWhile a server uses this data directory, import through the server: \
+             --server URL, with a token in {TOKEN_VARIABLE} (`dabba token --role admin` prints a token)"
         )),
     })?;
     let clock = data::server_clock(sandbox::clock_of(settings, databases)?, settings);
@@ -215,12 +215,12 @@ impl Import {
                 (Ok(id), Some(_)) => return Ok((id, Outcome::Created)),
                 (Ok(id), None) => {
                     eprintln!(
-                        "dabba: {} has no external_id, so a later import cannot find it: name it with --restaurant {id}",
+                        "dabba: {} has no external_id, so a later import cannot find it: give --restaurant {id} to a later import",
                         document.settings.name
                     );
                     return Ok((id, Outcome::Created));
                 }
-                // Another import may have registered the restaurant at the same moment.
+                // Another import may have registered the restaurant concurrently.
                 (Err(failure), Some(external_id)) => match target.find(external_id).await {
                     Ok(Some(id)) => id,
                     Ok(None) | Err(_) => return Err(Failure::during(&during)(failure)),
@@ -234,8 +234,8 @@ impl Import {
         Ok((id, if has_changed { Outcome::Updated } else { Outcome::Unchanged }))
     }
 
-    /// Refuses to register a restaurant without an external id under the name of one that is there: most often it
-    /// is the same. A name is no key, since two restaurants may have one; so nothing is updated by it either.
+    /// Refuses to register a restaurant without an external id under the name of an existing restaurant: most often
+    /// both are the same. Names are not unique, so no restaurant is updated by its name.
     async fn check_names(&self, target: &impl Target) -> Result<(), Failure> {
         let is_nameless = |document: &&RestaurantDocument| document.settings.external_id.is_none();
         if self.restaurant.is_some()
@@ -257,13 +257,13 @@ impl Import {
             return Ok(());
         }
         Err(Failure::new(format!(
-            "nothing was written, since the file would register restaurants again that have no external_id:{text}\n\
-             Give --restaurant ID to replace a restaurant's menu, or --new to register another restaurant of the name."
+            "nothing was written: the file contains restaurants without external_id whose names are in use:{text}\n\
+             Give --restaurant ID to replace a restaurant's menu, or --new to register another restaurant of the same name."
         )))
     }
 }
 
-/// The document has been checked, so an external id that is there is one.
+/// Returns the external id of a document. The document was checked before, so a given external id is valid.
 fn external_id_of(document: &RestaurantDocument) -> Option<ExternalId> {
     document.settings.external_id.as_deref().and_then(|text| ExternalId::new(text).ok())
 }

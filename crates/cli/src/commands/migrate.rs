@@ -9,7 +9,7 @@ use crate::{
     output,
 };
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Prints JSON, one object for each database.
@@ -19,15 +19,15 @@ pub(crate) struct Arguments {
     settings: DataArguments,
 }
 
-/// What was done, for programs.
+/// The JSON output.
 #[derive(Serialize)]
 struct Json<'a> {
     database: &'a str,
     migrations: usize,
 }
 
-/// Brings every database to the newest schema. The embedded one is made when it is not there; a
-/// PostgreSQL database is taken into the shard map when it is in none.
+/// Migrates every database to the newest schema. Creates a missing embedded database, and adds a PostgreSQL database
+/// without a shard map to the map.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
     let databases = Databases::from_settings(&settings)?;

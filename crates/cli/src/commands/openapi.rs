@@ -2,7 +2,7 @@
 
 use crate::{failure::Failure, output};
 
-/// Prints the description of the API.
+/// Prints the API description.
 pub(crate) fn run() -> Result<(), Failure> {
     output::line(dabba_http::openapi_json().trim_end())
 }

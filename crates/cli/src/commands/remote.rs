@@ -1,4 +1,4 @@
-//! Commands that go through a running server, or work in the databases themselves.
+//! Commands that work through a running server or directly in the databases.
 
 use std::path::PathBuf;
 
@@ -16,25 +16,26 @@ use crate::{
     settings::{NOT_REPEATED, WebUrl},
 };
 
-/// Reads the URL of a server. Users, passwords and parameters are refused: the token is all that a server asks for.
+/// Parses the URL of a server. Refuses users, passwords and parameters, since a server only needs the token.
 pub(super) fn server_url(text: &str) -> Result<WebUrl, String> {
     let url = text.parse::<WebUrl>().ok();
     let is_plain = text.starts_with("http://") && !text.contains(['@', '?', '#']);
     url.filter(|_| is_plain).ok_or_else(|| {
         format!(
-            "must be the URL of a server, such as http://127.0.0.1:8080, without user and parameters (https is not supported); \
+            "must be the URL of a server, such as http://127.0.0.1:8080, without user and parameters; https is not supported; \
              {NOT_REPEATED}"
         )
     })
 }
 
-/// A server, and the token for it.
+/// A server and its token.
 #[derive(clap::Args)]
 pub(super) struct ServerArguments {
-    /// Goes through a running server, for example `http://127.0.0.1:8080`.
+    /// URL of a running server that performs the command, for example `http://127.0.0.1:8080`.
     #[arg(long, value_name = "URL", value_parser = server_url)]
     server: Option<WebUrl>,
-    /// A token for that server. Other users of the machine can read it here: prefer --token-file or the environment.
+    /// Token for that server. Other users of the machine can read it in the arguments: prefer --token-file or the
+    /// environment.
     #[arg(long, env = TOKEN_VARIABLE, hide_env_values = true)]
     token: Option<String>,
     /// File with the token for that server.
@@ -42,7 +43,7 @@ pub(super) struct ServerArguments {
     token_file: Option<PathBuf>,
 }
 
-/// Where something is: behind a server, or in databases.
+/// The server or the databases on which a command works.
 #[derive(clap::Args)]
 pub(super) struct PlaceArguments {
     #[command(flatten)]
@@ -51,27 +52,27 @@ pub(super) struct PlaceArguments {
     pub(super) settings: DataArguments,
 }
 
-/// What an admin can do in both places.
+/// An action of an admin that works in both places.
 pub(super) trait Administration {
-    /// Whether it changes nothing, so that a user of PostgreSQL who may only read can do it.
+    /// Returns whether the action changes nothing, so that a PostgreSQL user with read access can perform it.
     fn reads_only(&self) -> bool;
 
-    /// Does it through a server.
+    /// Performs the action through a server.
     async fn through(self, client: &Client) -> Result<(), Failure>;
 
-    /// Does it in the databases themselves.
+    /// Performs the action directly in the databases.
     async fn within(self, engine: &Engine, admin: &Principal) -> Result<(), Failure>;
 }
 
 impl PlaceArguments {
-    /// Does something in the place that is named. The databases must be there.
+    /// Performs an action on the given server or databases. The databases must exist.
     pub(super) fn run(self, action: impl Administration) -> Result<(), Failure> {
         if let Some(client) = self.server.client()? {
             return block_on(action.through(&client));
         }
         let (settings, databases) = self.settings.load_existing()?;
         block_on(async {
-            // An embedded database that was copied is out of date, so nothing is listed from it either.
+            // An embedded database that was copied is out of date, so reading it is refused, too.
             let opened = if action.reads_only() && matches!(databases, Databases::Postgres(_)) {
                 databases.open_to_read(&settings).await
             } else {
@@ -82,8 +83,8 @@ impl PlaceArguments {
                     return failure;
                 }
                 Failure::new(format!(
-                    "{failure}\nWhile a server runs on this data directory, ask it: \
-                     --server URL, with a token in {TOKEN_VARIABLE} (`dabba token --role admin` prints one)"
+                    "{failure}\nWhile a server uses this data directory, run the command through the server: \
+                     --server URL, with a token in {TOKEN_VARIABLE} (`dabba token --role admin` prints a token)"
                 ))
             })?;
             let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
@@ -98,7 +99,7 @@ impl PlaceArguments {
 }
 
 impl ServerArguments {
-    /// A client of the server, if one is named.
+    /// Returns a client of the server; `None` if no server is given.
     pub(super) fn client(&self) -> Result<Option<Client>, Failure> {
         let Some(server) = &self.server else { return Ok(None) };
         let token = match (&self.token_file, &self.token) {
@@ -107,7 +108,7 @@ impl ServerArguments {
             (None, None) => {
                 return Err(Failure::new(format!(
                     "--server needs a token: in the environment variable {TOKEN_VARIABLE}, or with --token-file or --token \
-                     (`dabba token --role admin` prints one)"
+                     (`dabba token --role admin` prints a token)"
                 )));
             }
         };

@@ -14,13 +14,13 @@ use crate::{
     output,
 };
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The backup, as `dabba backup` wrote it.
+    /// Backup that `dabba backup` wrote.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Replaces a database that holds something. That database is kept under a name with the time.
+    /// Replaces a database that is not empty. That database is kept under a name with the time.
     #[arg(long)]
     replace: bool,
     /// Prints one object of JSON.
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     settings: DataArguments,
 }
 
-/// Puts a backup in the place of the embedded database, which no server may use.
+/// Replaces the embedded database with a backup. No server may use the database.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
     let database = embedded(&Databases::from_settings(&settings)?)?;
@@ -45,9 +45,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     output::line(format_args!("Restored {} to {}.", in_words(&contents), database.display()))?;
     if let Some(kept) = kept {
-        output::line(format_args!("What was there is kept as {}.", kept.display()))?;
+        output::line(format_args!("The previous database is kept as {}.", kept.display()))?;
     }
     output::line(
-        "Next: `dabba migrate`, if the backup is of an earlier version; `dabba audit`; then `dabba serve`.",
+        "Next: `dabba migrate`, if the backup is from an earlier version; `dabba audit`; then `dabba serve`.",
     )
 }

@@ -25,30 +25,29 @@ use crate::{
     signing_key,
 };
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 #[command(after_help = "Each setting can also be given in the environment (DABBA_LISTEN and so on) or in \
-                        the settings file, which `dabba settings` prints.")]
+                        the settings file; `dabba settings` prints a template of the file.")]
 pub(crate) struct Arguments {
-    /// Adds a demo if there is none: restaurants, accounts, and tokens for them.
+    /// Adds a demo if the database has none: restaurants, accounts, and tokens for them.
     #[arg(long)]
     demo: bool,
-    /// Serves a sandbox, whose clock an admin can put forward (`POST /v1/sandbox/clock/advance`). Only for
-    /// data that was begun as one, in an embedded database.
+    /// Serves a sandbox, whose clock an admin can advance (`POST /v1/sandbox/clock/advance`). Only for an embedded database that
+    /// was created with this flag.
     #[arg(long)]
     sandbox: bool,
-    /// Prints where it serves as one JSON object on standard output, with the demo's tokens and an
-    /// order.
+    /// Prints the address as one JSON object on standard output, with the demo's tokens and an order.
     #[arg(long)]
     json: bool,
-    /// Settings file (TOML). `dabba.toml` if there is one, when absent.
+    /// Settings file (TOML); default `dabba.toml`, if that file exists.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     settings: Layer,
 }
 
-/// Serves until a signal says to stop.
+/// Serves until a signal stops the server.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { demo, sandbox, json, config, settings } = arguments;
     let settings = Settings::load(settings, config.as_deref())?;
@@ -58,8 +57,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    // Steps that can fail and change nothing come first. So a port that is taken, or a file that is missing, changes nothing; and a
-    // data directory that cannot be written to leaves the database as it is.
+    // Steps that can fail and change nothing come first. So a port in use or a missing file changes nothing, and a data directory
+    // without write permission leaves the database as it is.
     let databases = Databases::from_settings(&settings)?;
     let payments = Payments::for_server(&settings, with_demo, is_sandbox)?;
     let signing_key = signing_key::read_if_there(&settings)?;
@@ -94,7 +93,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     server_clock.register(&mut metrics);
     process_metrics::register(&mut metrics);
     let engine = data::start_engine(&store, clock, payments.gateway, &databases, &settings);
-    // Nobody waits for it: a database that does not answer would hold up the others.
+    // The start does not wait for the warm-up, which an unreachable database would delay.
     let warmed_up = Arc::clone(&engine);
     tokio::spawn(async move { warmed_up.warm_up().await });
     let demo = if with_demo { Some(demo_data::ensure(&engine, &*store).await?) } else { None };
@@ -111,7 +110,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         settings: &settings,
         place: &place,
     };
-    // Connections that came before are served as well, so whoever reads this can use the address.
+    // Connections that arrived before are served as well, so a reader of the announcement can use the address at once.
     announcement.publish(json)?;
     tracing::info!(%address, place, "serving");
 
@@ -137,12 +136,12 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     background.close(grace, &stopping_since).await
 }
 
-/// Takes the port. Connections wait in the socket's queue until the server is ready for them.
+/// Binds the port. Connections wait in the queue of the socket until the server is ready.
 async fn bind(address: &ListenAddress, setting: &str) -> Result<TcpListener, Failure> {
     address.bind().await.map_err(Failure::during(format_args!("the setting {setting}")))
 }
 
-/// The address under which this machine reaches a server that listens on all addresses.
+/// Returns the address under which this machine reaches a server that listens on all addresses.
 pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     let mut address = address;
     if address.ip().is_unspecified() {
@@ -183,7 +182,7 @@ fn http_config(settings: &Settings, signing_key: SigningKey) -> HttpConfig {
     }
 }
 
-/// So many requests in the time of the default.
+/// Returns the default rate with this number of requests.
 fn rate(limit: Bounded<1, 1_000_000>, default: Rate) -> Rate {
     Rate { requests: NonZeroU32::new(limit.small()).unwrap_or(NonZeroU32::MIN), ..default }
 }

@@ -11,19 +11,19 @@ use crate::{
     signing_key,
 };
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Checks the settings of a server, and the files that they name, instead. Lists everything that is wrong.
+    /// Checks the settings of a server and the files that they name, and prints no settings file. Lists all errors.
     /// Changes nothing and connects to nothing.
     #[arg(long)]
     check: bool,
-    /// Settings file (TOML) to check. `dabba.toml` if there is one, when absent.
+    /// Settings file (TOML) to check; default `dabba.toml`, if that file exists.
     #[arg(long, value_name = "FILE", requires = "check")]
     config: Option<PathBuf>,
 }
 
-/// Prints a settings file to begin with, or checks the settings.
+/// Prints the template of a settings file, or checks the settings.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !arguments.check {
         return output::line(template().trim_end());
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let has_secret = checked.file("payment_webhook_secret_file", |path| payments::secret(path).map(drop));
     if let Some(settings) = checked.settings.take() {
         logging::start_for_check(&settings, arguments.config.as_deref())?;
-        // What is wrong with a file is said once.
+        // The error of a file is reported only once.
         if has_shards {
             checked.add(Databases::from_settings(&settings));
         }
@@ -48,8 +48,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         checked.add(settings.refuse_shared_port());
     }
     for name in &checked.foreign {
-        output::line(format_args!("The environment variable {name} is not a setting, and is ignored."))?;
+        output::line(format_args!("The environment variable {name} is not a setting and is ignored."))?;
     }
     checked.end()?;
-    output::line("The settings can be used.")
+    output::line("The settings are valid.")
 }

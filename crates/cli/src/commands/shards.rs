@@ -1,4 +1,4 @@
-//! `dabba shards`: what the databases are and hold, and how one of them is split.
+//! `dabba shards`: shows, splits and purges the databases of the shard map.
 
 mod purge;
 mod show;
@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
 };
 
-/// What the command takes. Without a subcommand it shows the shards.
+/// Arguments of the command. Without a subcommand, the command shows the shards.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
@@ -24,13 +24,13 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Gives a part of a shard's buckets to a replica of it, which becomes a shard of its own.
+    /// Moves a part of a shard's buckets to a replica of the shard, which becomes a new shard.
     Split(Box<split::Arguments>),
-    /// Removes from each database what belongs to another shard since a split.
+    /// Removes the data that belongs to another shard since a split from each database.
     Purge(purge::Arguments),
 }
 
-/// Carries the command out.
+/// Runs the command.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         None => show::run(arguments.show),
@@ -39,23 +39,23 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Keeps other commands from changing a shard while this one does.
+/// Locks a shard against other commands that change it.
 async fn lock(database: &Administration, shard: &str) -> Result<AdministrationLock, Failure> {
     let lock = database.lock().await.map_err(Failure::during(format!("locking the shard {shard:?}")))?;
     lock.ok_or_else(|| {
         Failure::new(format!(
-            "another `dabba shards` command works on the shard {shard:?}: wait until it has ended"
+            "another `dabba shards` command is working on the shard {shard:?}: wait until that command has ended"
         ))
     })
 }
 
-/// Loads the settings and the shards, and runs something with them.
+/// Loads the settings and the shards, and runs `work` with them.
 fn with_shards<F: Future<Output = Result<(), Failure>>>(
     settings: DataArguments,
     work: impl FnOnce(crate::databases::ShardsFile) -> F,
 ) -> Result<(), Failure> {
     let settings = settings.load()?;
     let shards = Databases::from_settings(&settings)?.into_shards()?;
-    // Within the runtime, which the connections need.
+    // The connections need the runtime.
     block_on(async { work(shards).await })
 }

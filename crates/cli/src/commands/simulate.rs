@@ -15,29 +15,30 @@ use tempfile::TempDir;
 
 use crate::{failure::Failure, output};
 
-/// Where files are kept in memory, on systems that have it.
+/// Directory for files in memory, on systems that have it.
 const MEMORY: &str = "/dev/shm";
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 #[command(
-    after_help = "A simulation that has found something prints its seed; with --seed it does the same again."
+    after_help = "A simulation that finds an error prints its seed; --seed repeats that simulation exactly."
 )]
 pub(crate) struct Arguments {
-    /// The seed of the first simulation; random, when absent.
+    /// Seed of the first simulation; default random.
     #[arg(long)]
     seed: Option<u64>,
-    /// Orders in a simulation.
+    /// Number of orders per simulation.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     orders: u32,
-    /// For how long to begin further simulations, each with the next seed. One only, when absent.
+    /// Time for which further simulations are started, each with the next seed, in seconds. By default, a single
+    /// simulation.
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<u64>,
-    /// A defect to put in, to see it found: forgotten-keys, lost-stock, lost-marks, lost-tasks,
+    /// Defect to plant, to verify that the simulation finds it: forgotten-keys, lost-stock, lost-marks, lost-tasks,
     /// wrong-answers, lost-reversals or lost-dashboard-reports.
     #[arg(long, value_parser = plant)]
     plant: Option<Plant>,
-    /// Prints JSON, one object for each simulation.
+    /// Prints one JSON object per simulation.
     #[arg(long)]
     json: bool,
 }
@@ -49,7 +50,7 @@ fn plant(name: &str) -> Result<Plant, String> {
     })
 }
 
-/// A simulation in which nothing was wrong, and how long it took.
+/// Result of a simulation without errors, with its duration.
 #[derive(Serialize)]
 struct Line {
     #[serde(flatten)]
@@ -58,16 +59,16 @@ struct Line {
     orders_per_second: f64,
 }
 
-/// Simulates until the time is over, or until something is wrong.
+/// Simulates until the time is over, or until a simulation finds an error.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    // One thread, so that what is drawn in one order is done in one order.
+    // A single thread, so that the seed determines the order of all steps.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::during("starting the runtime"))?;
     let (begun, limit) = (Instant::now(), Duration::from_secs(arguments.seconds.unwrap_or(0)));
     let mut seed = arguments.seed.unwrap_or_else(|| SystemRandom.next_u64() >> 32);
     loop {
         let options = SimulationOptions { seed, orders: arguments.orders, plant: arguments.plant };
-        tell(&runtime.block_on(one(&options))?, arguments.json)?;
+        print(&runtime.block_on(run_one(&options))?, arguments.json)?;
         if begun.elapsed() >= limit {
             return Ok(());
         }
@@ -75,10 +76,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-async fn one(options: &SimulationOptions) -> Result<Line, Failure> {
-    let directory = directory().map_err(Failure::during("making a directory for the store"))?;
+async fn run_one(options: &SimulationOptions) -> Result<Line, Failure> {
+    let directory = directory().map_err(Failure::during("creating a directory for the store"))?;
     let path = directory.path().join("dabba.db");
-    SqliteStore::migrate(&path).map_err(Failure::during("making the store"))?;
+    SqliteStore::migrate(&path).map_err(Failure::during("creating the store"))?;
     let store = SqliteStore::open(&path, &SqliteOptions::default());
     let store = Arc::new(store.map_err(Failure::during("opening the store"))?);
     let begun = Instant::now();
@@ -91,20 +92,20 @@ async fn one(options: &SimulationOptions) -> Result<Line, Failure> {
     Ok(Line { report, seconds, orders_per_second })
 }
 
-/// A directory in memory where there is such a thing: nothing here has to survive.
+/// Creates a directory, in memory if the system supports it: the files are not needed afterwards.
 fn directory() -> std::io::Result<TempDir> {
     let memory = Path::new(MEMORY);
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
 }
 
-fn tell(line: &Line, json: bool) -> Result<(), Failure> {
+fn print(line: &Line, json: bool) -> Result<(), Failure> {
     if json {
         return output::json(line);
     }
     let Line { report, seconds, orders_per_second } = line;
     output::line(format_args!(
         "seed {}: {} orders ({} delivered, {} events) through {} failures, {} deaths, {} hangs and {} restarts; \
-         {} s of their time in {seconds:.1} s, {orders_per_second:.0} orders/s; nothing is wrong",
+         {} s of virtual time in {seconds:.1} s, {orders_per_second:.0} orders/s; nothing is wrong",
         report.seed,
         report.orders,
         report.delivered,

@@ -14,38 +14,38 @@ use crate::{
     signals::Signals,
 };
 
-/// Time for the calls in flight when the provider is told to stop.
+/// Time for running calls to end after a stop signal.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Everything is kept in memory: a provider that is started anew knows nothing of what was \
-                        before. `GET /v1/ledger` lists what was done, `PUT /v1/health` makes it fail."
+    after_help = "The provider keeps its state in memory: after a restart, it has no payments. `GET /v1/ledger` lists \
+                        its payments, `PUT /v1/health` makes it fail."
 )]
 pub(crate) struct Arguments {
-    /// Host, by name or address, and port to serve on. Port 0 takes any free port.
+    /// Host (name or address) and port to serve on. Port 0 selects any free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: ListenAddress,
-    /// Where to post what has become of payments: `/v1/webhooks/payments` of a server. Some of it late,
-    /// some twice.
+    /// URL to which webhooks are posted: `/v1/webhooks/payments` of a server. Some webhooks are posted late, some
+    /// twice.
     #[arg(long, value_name = "URL", requires = "webhook_secret_file")]
     webhook_url: Option<WebUrl>,
-    /// File with the secret to sign that with.
+    /// File with the secret that signs the webhooks.
     #[arg(long, value_name = "FILE", requires = "webhook_url")]
     webhook_secret_file: Option<PathBuf>,
-    /// Prints where it serves as one JSON object on standard output.
+    /// Prints the address as one JSON object on standard output.
     #[arg(long)]
     json: bool,
 }
 
-/// The form for programs.
+/// The JSON output.
 #[derive(Serialize)]
 struct Json {
     address: String,
 }
 
-/// Plays a payment provider until a signal says to stop.
+/// Simulates a payment provider until a signal stops it.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     block_on(serve(arguments))
 }
@@ -72,7 +72,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     } else {
         let tokens: Vec<&str> = tokens::known().collect();
         output::line(format_args!(
-            "A payment provider that moves no money serves at http://{address}\n\
+            "A simulated payment provider, which moves no money, serves at http://{address}\n\
              Cards: {}\nStop with Ctrl-C.",
             tokens.join(" ")
         ))?;

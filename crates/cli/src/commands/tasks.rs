@@ -1,4 +1,4 @@
-//! `dabba tasks`: what has failed too often, and what to do about it.
+//! `dabba tasks`: lists, retries and resolves parked tasks.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ use crate::{
     output,
 };
 
-/// What the command takes. Without a subcommand it lists the parked tasks.
+/// Arguments of the command. Without a subcommand, the command lists the parked tasks.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
@@ -42,7 +42,7 @@ struct ListArguments {
 enum Command {
     /// Retries a parked task. A review cannot be retried: resolve it.
     Retry {
-        /// The task.
+        /// Id of the task.
         id: TaskId,
         /// Prints one object of JSON.
         #[arg(long)]
@@ -50,11 +50,11 @@ enum Command {
         #[command(flatten)]
         place: PlaceArguments,
     },
-    /// Puts a parked task or a review away for good.
+    /// Resolves a parked task or a review: it is never retried.
     Resolve {
-        /// The task.
+        /// Id of the task.
         id: TaskId,
-        /// What was done instead. It is kept with the task.
+        /// What was done instead. Stored with the task.
         #[arg(long, value_parser = note)]
         reason: Note,
         /// Prints one object of JSON.
@@ -65,7 +65,7 @@ enum Command {
     },
 }
 
-/// What is to be done.
+/// The action to perform.
 enum Action {
     List { json: bool },
     Retry { id: TaskId, json: bool },
@@ -76,13 +76,13 @@ fn note(text: &str) -> Result<Note, String> {
     Note::new(text).map_err(|error| error.to_string())
 }
 
-/// A parked task, as the API shows it too.
+/// A parked task in the format of the API.
 #[derive(Debug, Serialize, Deserialize)]
 struct Row {
     id: TaskId,
     order_id: OrderId,
     kind: String,
-    /// Why a person has to look at the order, of a review.
+    /// Reason why an operator must review the order; only for reviews.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<ReviewReason>,
     attempts: u32,
@@ -121,7 +121,7 @@ impl From<ParkedTask> for Row {
     }
 }
 
-/// A page as the API gives it.
+/// A page of tasks in the API's response.
 #[derive(Deserialize)]
 struct Page {
     tasks: Vec<Row>,
@@ -130,7 +130,7 @@ struct Page {
     incomplete: bool,
 }
 
-/// Lists parked tasks, or does something with one of them.
+/// Lists parked tasks, or retries or resolves a task.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (action, place) = match arguments.command {
         None => (Action::List { json: arguments.list.json }, arguments.list.place),
@@ -166,7 +166,7 @@ impl Administration for Action {
             Self::Retry { id, json } => {
                 let retried = client.post(&format!("/v1/tasks/{id}/retry")).send().await;
                 retried.map_err(Failure::during(id))?;
-                done(id, "retried", json, format_args!("{id} is tried again"))
+                done(id, "retried", json, format_args!("{id} is queued for a retry"))
             }
             Self::Resolve { id, reason, json } => {
                 let call = client.post(&format!("/v1/tasks/{id}/resolve"));
@@ -196,7 +196,7 @@ impl Administration for Action {
             }
             Self::Retry { id, json } => {
                 engine.retry_task(admin, id).await.map_err(Failure::during(id))?;
-                done(id, "retried", json, format_args!("{id} is tried again"))
+                done(id, "retried", json, format_args!("{id} is queued for a retry"))
             }
             Self::Resolve { id, reason, json } => {
                 engine.resolve_task(admin, id, &reason).await.map_err(Failure::during(id))?;
@@ -206,19 +206,19 @@ impl Administration for Action {
     }
 }
 
-/// Says what was done with a task.
+/// Prints the outcome of an action.
 fn done(id: TaskId, outcome: &'static str, json: bool, text: fmt::Arguments<'_>) -> Result<(), Failure> {
     output::either(json, &Done { id, outcome }, text)
 }
 
-/// What was done with a task, for programs.
+/// The JSON output of an action.
 #[derive(Serialize)]
 struct Done {
     id: TaskId,
     outcome: &'static str,
 }
 
-/// Prints tasks, as JSON or for a person: an id fills half a line, so each task has several.
+/// Prints tasks, as JSON or as several lines each, since an id fills half a line.
 fn show(rows: &[Row], json: bool) -> Result<(), Failure> {
     for row in rows {
         if json { output::json(row)? } else { output::line(row)? }
@@ -238,7 +238,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// Ends a list. Fails when something may be missing in it.
+/// Ends a list. Fails if the list may be incomplete.
 fn finish(is_empty: bool, is_incomplete: bool, json: bool) -> Result<(), Failure> {
     if is_empty && !json {
         output::line("no task is parked")?;

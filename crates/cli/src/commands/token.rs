@@ -16,19 +16,19 @@ use crate::{
     signing_key,
 };
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// customer, restaurant, courier or admin.
+    /// Role: customer, restaurant, courier or admin.
     #[arg(long, value_parser = role)]
     role: Role,
-    /// Whose token: the account's id. An admin's may be absent.
+    /// Id of the account. Optional for an admin.
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
-    /// How long it is valid; as the setting `token_lifetime_seconds` says, when absent.
+    /// Lifetime of the token, in seconds; default the setting `token_lifetime_seconds`.
     #[arg(long, value_name = "SECONDS")]
     lifetime_seconds: Option<Bounded<60, 31_536_000>>,
-    /// File with the key. `signing-key` in the data directory, when absent.
+    /// File with the key; default `signing-key` in the data directory.
     #[arg(long, value_name = "FILE")]
     signing_key_file: Option<PathBuf>,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(super) fn role(name: &str) -> Result<Role, String> {
     Role::from_name(name).ok_or_else(|| "must be customer, restaurant, courier or admin".into())
 }
 
-/// Prints a token. A server may run on the same data directory: of an embedded database, the account is only read.
+/// Prints a token. A server may use the same data directory: an embedded database is only read.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load_with(|flags| {
         flags.signing_key_file = arguments.signing_key_file;
@@ -57,8 +57,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let path = signing_key::path(&settings);
     if !named_file::is_there(&path).map_err(Failure::during("the signing key"))? {
         return Err(Failure::new(format!(
-            "there is no signing key at {}: name the server's settings with --config, its data directory with --data or its key \
-             with --signing-key-file; the first `dabba serve` makes a key in its data directory",
+            "there is no signing key at {}: give the server's settings with --config, its data directory with --data or its key \
+             with --signing-key-file; the first `dabba serve` creates a key in its data directory",
             path.display()
         )));
     }
@@ -74,8 +74,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     })
 }
 
-/// The revision of an account's last revocation, which its token states. Fails for an account that must have no token of
-/// this role. An id may have no account, and be revoked all the same.
+/// Returns the revision of an account's last revocation, which the token states. Fails if the account must not get a
+/// token of this role. An id without an account may have revocations, too.
 async fn revision_of(
     id: AccountId,
     role: Role,
@@ -98,7 +98,7 @@ async fn revision_of(
     match account {
         None => Ok(revision),
         Some(account) if account.deleted_at.is_some() => Err(Failure::new(format!(
-            "account {id} is deleted for good, so it gets no token: register another account, or choose another id"
+            "account {id} is permanently deleted, so it gets no token: register another account, or choose another id"
         ))),
         Some(account) if account.disabled_at.is_some() => Err(Failure::new(format!(
             "account {id} is disabled, so it gets no token: enable it with `dabba accounts enable {id}`"
@@ -112,7 +112,7 @@ async fn revision_of(
     }
 }
 
-/// An id of an account that is in no store.
+/// Returns a new account id that is in no store.
 pub(crate) fn fresh_account_id(now: Timestamp) -> AccountId {
     AccountId::generate(now, Bucket::from_random(SystemRandom.next_u64()), SystemRandom.next_u64())
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{build::BUILD, failure::Failure, output};
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Prints one object of JSON.
@@ -12,7 +12,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// The form for programs.
+/// The JSON output.
 #[derive(Serialize)]
 struct Json {
     version: &'static str,
@@ -23,14 +23,14 @@ struct Json {
     schemas: Schemas,
 }
 
-/// The newest schema that the binary knows, of each store.
+/// The newest schema that the binary knows, per store.
 #[derive(Serialize)]
 struct Schemas {
     sqlite: u32,
     postgresql: u32,
 }
 
-/// Prints what this binary is.
+/// Prints the facts about this binary.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let crate::build::Build { version, commit, profile, target, rustc } = BUILD;
     let schemas = Schemas {

@@ -19,20 +19,20 @@ use crate::{
     signals::Signals,
 };
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 #[command(after_help = "Any number of processes may work on the same PostgreSQL databases, beside servers. \
-                        The embedded database serves one process at a time, so its tasks are worked by its \
-                        server, and by this command only while no server runs.")]
+                        The embedded database serves one process at a time, so its server processes its tasks, \
+                        and this command only while no server runs.")]
 pub(crate) struct Arguments {
-    /// Host and port on which `/healthz`, `/readyz` and `/metrics` are answered. Port 0 takes any free port.
+    /// Host (name or address) and port for `/healthz`, `/readyz` and `/metrics`. Port 0 selects any free port.
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<ListenAddress>,
     #[command(flatten)]
     settings: DataArguments,
 }
 
-/// Works tasks until a signal says to stop.
+/// Processes tasks until a signal stops the command.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { admin_listen, settings } = arguments;
     let settings = settings.load_with(|flags| flags.admin_listen = admin_listen)?;
@@ -57,12 +57,12 @@ async fn work(settings: Settings) -> Result<(), Failure> {
     clock.register(&mut metrics);
     process_metrics::register(&mut metrics);
     let background = Background::start(&engine, &clock, &store, true);
-    let asked = match admin.as_ref().map(TcpListener::local_addr).transpose() {
-        Ok(Some(address)) => format!(", asked at http://{}", reachable(address)),
+    let operations = match admin.as_ref().map(TcpListener::local_addr).transpose() {
+        Ok(Some(address)) => format!(", metrics at http://{}", reachable(address)),
         Ok(None) => String::new(),
         Err(error) => return Err(Failure::during("listening")(error)),
     };
-    output::line(format_args!("Dabba works the tasks, {place}{asked}\nStop with Ctrl-C."))?;
+    output::line(format_args!("Dabba processes tasks, {place}{operations}\nStop with Ctrl-C."))?;
     tracing::info!(place, "working");
     let stopping_since = signals.stopping_since();
     let grace = settings.shutdown_grace_seconds.seconds();

@@ -1,7 +1,7 @@
-//! The mark of an embedded database that was copied to PostgreSQL.
+//! Marker of an embedded database that was copied to PostgreSQL.
 //!
-//! A server that is started on such a database by mistake, without `--database`, would take orders that the copy lacks. So
-//! servers, workers, imports and `dabba tasks` refuse it. `dabba copy` makes the mark, and `dabba restore` removes it.
+//! A server started on such a database by mistake, without `--database`, would accept orders that the copy lacks. So servers,
+//! workers, imports and `dabba tasks` refuse the database. `dabba copy` writes the marker, and `dabba restore` removes it.
 
 use std::{
     ffi::OsString,
@@ -19,14 +19,14 @@ fn mark_of(database: &Path) -> PathBuf {
     path.into()
 }
 
-/// Marks an embedded database as copied, in words that say where to and when.
+/// Marks an embedded database as copied. The text of the marker states the target and the time.
 pub(crate) fn mark(database: &Path, copied: &str) -> Result<(), Failure> {
     let mark = mark_of(database);
     let write = || {
         // A rename replaces a symbolic link, and does not follow it.
         let directory = mark.parent().unwrap_or(Path::new("."));
         let mut new = tempfile::Builder::new().tempfile_in(directory)?;
-        // The mark of a privileged user has to be read by the user of the server. There is no secret in it.
+        // The user of the server must be able to read a marker that a privileged user wrote. The marker contains no secret.
         new.as_file().set_permissions(Permissions::from_mode(0o644))?;
         writeln!(new, "{copied}")?;
         new.as_file().sync_all()?;
@@ -36,7 +36,7 @@ pub(crate) fn mark(database: &Path, copied: &str) -> Result<(), Failure> {
     write().map_err(|error: io::Error| Failure::during(format_args!("writing {}", mark.display()))(error))
 }
 
-/// Removes the mark of a database that another one has replaced.
+/// Removes the marker of a database that another database has replaced.
 pub(crate) fn remove_mark(database: &Path) -> Result<(), Failure> {
     let mark = mark_of(database);
     match fs::remove_file(&mark) {
@@ -56,8 +56,8 @@ pub(super) fn refuse(database: &Path) -> Result<(), Failure> {
         Err(error) => return Err(Failure::during(format_args!("reading {}", mark.display()))(error)),
     };
     Err(Failure::new(format!(
-        "{} {}: name that database with --database. What is written to the embedded database now is not in the copy; to go \
-         on with it nevertheless, remove {}",
+        "{} {}: select that database with --database. The copy would lack all further writes to the embedded database; to \
+         use the embedded database nevertheless, remove {}",
         database.display(),
         copied.trim(),
         mark.display()

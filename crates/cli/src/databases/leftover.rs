@@ -1,7 +1,7 @@
-//! An embedded database that lies in the data directory although the settings name PostgreSQL.
+//! An unused embedded database in the data directory although the settings select PostgreSQL.
 //!
-//! Servers and workers log a warning at start, because an operator who switches to PostgreSQL without `dabba copy` would
-//! miss every earlier order.
+//! Servers and workers log a warning at start, because an operator who switches to PostgreSQL without `dabba copy`
+//! would miss every earlier order.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use dabba_store_sqlite::SqliteStore;
 use super::{Databases, ShardsFile};
 use crate::settings::Settings;
 
-/// Maximum time that a start waits to learn whether the embedded database was copied.
+/// Maximum time for which a start waits to learn whether the embedded database was copied.
 const FIND_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Databases {
-    /// Logs a warning when the data directory holds an embedded database that is not empty and is not used.
+    /// Logs a warning if the data directory holds an embedded database that is neither empty nor used.
     pub(crate) async fn warn_of_leftover(&self, settings: &Settings) {
         let (Self::Postgres(shards), file) = (self, settings.embedded_database()) else { return };
         if !file.exists() {
@@ -25,7 +25,7 @@ impl Databases {
         let origin = match SqliteStore::origin_at(&file) {
             Ok(origin) => origin,
             Err(error) => {
-                tracing::debug!(%error, file = %file.display(), "the embedded database is not read");
+                tracing::debug!(%error, file = %file.display(), "cannot read the embedded database");
                 return;
             }
         };
@@ -38,21 +38,20 @@ impl Databases {
             tracing::warn!(
                 %file,
                 copied_at = at,
-                "the data directory holds an embedded database, which is not used; it was copied to the PostgreSQL \
-                 database, so the file may be moved away"
+                "the data directory holds an unused embedded database; it was copied to the PostgreSQL database, so the \
+                 file may be moved away"
             );
         } else {
             tracing::warn!(
                 %file,
-                "the data directory holds an embedded database, which is not used: its orders, restaurants and \
-                 accounts are not served; copy it to an empty PostgreSQL database with `dabba copy --to URL`, or move \
-                 the file away"
+                "the data directory holds an unused embedded database: its orders, restaurants and accounts are not \
+                 served; copy it to an empty PostgreSQL database with `dabba copy --to URL`, or move the file away"
             );
         }
     }
 }
 
-/// When this embedded database was copied to one of these.
+/// Returns the time at which this embedded database was copied to one of these shards.
 async fn find_copy(shards: &ShardsFile, origin: &Origin) -> Option<String> {
     for shard in shards.iter() {
         let state = match CopyTarget::open(shard.url.as_str(), &shard.ownership()).await {
@@ -64,7 +63,9 @@ async fn find_copy(shards: &ShardsFile, origin: &Origin) -> Option<String> {
                 return Some(at.to_string());
             }
             Ok(_) => {}
-            Err(error) => tracing::debug!(%error, %shard, "whether a copy was made is not known"),
+            Err(error) => {
+                tracing::debug!(%error, %shard, "cannot find out whether the embedded database was copied")
+            }
         }
     }
     None

@@ -1,8 +1,8 @@
-//! Opening the databases to serve from them.
+//! Opening the databases of a server.
 //!
-//! A database that is not what the map says keeps the server from starting. One of several that does not
-//! answer does not: its restaurants wait for it, and the others are served. It is verified when it
-//! answers, before anything is done in it.
+//! A database that does not match the shard map prevents the start. With several databases, an unreachable one does not: its
+//! restaurants are unavailable until it answers, and the others are served. The store verifies such a database when it answers,
+//! before its first use.
 
 use std::sync::Arc;
 
@@ -16,24 +16,24 @@ use futures::future::join_all;
 use super::{Databases, Shard, ShardsFile, copied, migrate_shard, options};
 use crate::{data, failure::Failure, settings::Settings};
 
-/// An open store, with what belongs to it.
+/// An open store and its context.
 pub(crate) struct Opened {
     /// The store.
     pub(crate) store: Arc<dyn Store>,
-    /// What it counts.
+    /// Metrics of the store.
     pub(crate) metrics: Registry,
-    /// Where it is, in words for a person.
+    /// Location of the store, for messages.
     pub(crate) place: String,
 }
 
 impl Databases {
-    /// Opens all databases, migrated first if the settings say so. Fails for an embedded database that was copied.
+    /// Opens all databases, and migrates them first if the settings say so. Fails for an embedded database that was copied.
     pub(crate) async fn open(&self, settings: &Settings) -> Result<Opened, Failure> {
         match self {
             Self::Embedded(file) => {
                 copied::refuse(file)?;
                 let opened = self.open_embedded(settings).await?;
-                // Again while the database is locked: until then a copy may have been finished.
+                // The second check happens while the database is locked: a copy may have ended before the lock.
                 if let Err(failure) = copied::refuse(file) {
                     opened.store.close().await;
                     return Err(failure);
@@ -44,8 +44,8 @@ impl Databases {
         }
     }
 
-    /// The same for a command that writes nothing: also an embedded database that was copied, and as a user of PostgreSQL who
-    /// may only read.
+    /// Opens the databases for a command that writes nothing. Also opens an embedded database that was copied, and accepts a
+    /// PostgreSQL user with read access only.
     pub(crate) async fn open_to_read(&self, settings: &Settings) -> Result<Opened, Failure> {
         match self {
             Self::Embedded(_) => self.open_embedded(settings).await,
@@ -72,8 +72,8 @@ impl Databases {
                     Failure::in_use(format!("opening {place} (the embedded store serves one process at a time): {error}"))
                 }
                 StoreError::Corrupt(text) => Failure::new(format!(
-                    "opening {place}: the file is damaged, or is no database of Dabba ({text}); put a backup in its place \
-                     with `dabba restore`"
+                    "opening {place}: the file is damaged, or is not a Dabba database ({text}); replace it with a backup \
+                     (`dabba restore`)"
                 )),
                 _ => Failure::during(format_args!("opening {place}"))(error),
             }
@@ -114,12 +114,12 @@ async fn open_postgres(
         let stores = stores.into_iter().map(|store| Arc::new(store) as Arc<dyn Store>).collect();
         let sharded = ShardedStore::new(shards.map().clone(), stores)
             .and_then(|store| store.with_directory(shards.directory()));
-        Arc::new(sharded.map_err(Failure::during("putting the shards together"))?)
+        Arc::new(sharded.map_err(Failure::during("combining the shards"))?)
     };
     Ok(Opened { store, metrics, place })
 }
 
-/// Migrates if the settings say so, and makes sure that each database is what the map says.
+/// Migrates the databases if the settings say so, and verifies that each matches the shard map.
 async fn verify(shards: &ShardsFile, stores: &[PostgresStore], settings: &Settings) -> Result<(), Failure> {
     let checks = shards.iter().zip(stores).map(async |(shard, store): (Shard<'_>, &PostgresStore)| {
         let check = async {
@@ -140,10 +140,10 @@ async fn verify(shards: &ShardsFile, stores: &[PostgresStore], settings: &Settin
         }
     }
     if missing.len() == stores.len() {
-        return Err(Failure::new(format!("no database can be used: {}", missing.join("; "))));
+        return Err(Failure::new(format!("none of the databases can be used: {}", missing.join("; "))));
     }
     for text in missing {
-        tracing::warn!("a shard does not answer; its restaurants wait for it: {text}");
+        tracing::warn!("a shard does not answer; its restaurants are unavailable until it does: {text}");
     }
     Ok(())
 }

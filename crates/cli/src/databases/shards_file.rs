@@ -1,14 +1,14 @@
 //! The file that lists the shards.
 //!
 //! ```toml
-//! directory = "north"            # keeps accounts and memberships; the first shard, when absent
+//! directory = "north"            # keeps accounts and memberships; default: the first shard
 //!
 //! [[shard]]
 //! name = "north"
 //! buckets = "0-2047"
 //! url = "postgresql://dabba@north.example/dabba?sslmode=verify-full"
 //! replica_url = "postgresql://dabba@north-replica.example/dabba"
-//! pool = { size = 24 }           # what is absent is as the settings say
+//! pool = { size = 24 }           # omitted entries: as in the settings
 //!
 //! [[shard]]
 //! name = "south"
@@ -28,10 +28,10 @@ use crate::{
     settings::{DatabaseUrl, Milliseconds, Names, PoolSeconds, PoolSize, describe_refusal, parse_file},
 };
 
-/// Only the owner may read and write: there may be passwords in the URLs.
+/// Only the owner may read and write the file: its URLs may contain passwords.
 const OWNER_ONLY: u32 = 0o600;
 
-/// The names in the file.
+/// Names that the file may contain.
 const NAMES: Names<'_> = Names { known: &["directory"], tables: &[("shard", SHARD_NAMES)] };
 const SHARD_NAMES: Names<'_> =
     Names { known: &["name", "buckets", "url", "replica_url"], tables: &[("pool", POOL_NAMES)] };
@@ -47,14 +47,14 @@ const POOL_NAMES: Names<'_> = Names {
     tables: &[],
 };
 
-/// What is wrong with a value of the file that is the URL of a database.
+/// Returns why a URL of the file is refused; `None` for values that are not URLs of databases.
 fn wrong_url(name: &str, value: &toml::Value) -> Option<String> {
     let is_url = matches!(name, "url" | "replica_url");
     let refusal = value.as_str().filter(|_| is_url)?.parse::<DatabaseUrl>().err()?;
     Some(describe_refusal(name, &refusal))
 }
 
-/// The shards, checked: each bucket is in exactly one.
+/// The shards. Each bucket is in exactly one of them.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardsFile {
     document: Document,
@@ -82,7 +82,7 @@ struct Entry {
     pool: Pool,
 }
 
-/// Settings of one shard's connections.
+/// Connection settings of one shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pool {
@@ -118,12 +118,12 @@ pub(crate) struct Shard<'a> {
 }
 
 impl Shard<'_> {
-    /// What its database has to say that it is.
+    /// Returns what the shard's database must state about itself.
     pub(crate) fn ownership(&self) -> Ownership {
         Ownership { name: self.name.to_owned(), buckets: self.buckets, is_directory: self.is_directory }
     }
 
-    /// The settings of its connections.
+    /// Returns the settings of the shard's connections.
     pub(crate) const fn pool(&self) -> &Pool {
         self.pool
     }
@@ -136,7 +136,7 @@ impl fmt::Display for Shard<'_> {
 }
 
 impl ShardsFile {
-    /// A single database that holds everything.
+    /// Returns a map of a single database that holds everything.
     pub(crate) fn sole(url: DatabaseUrl, replica_url: Option<DatabaseUrl>) -> Self {
         let Ownership { name, buckets, .. } = Ownership::sole();
         let entry = Entry { name, buckets, url, replica_url, pool: Pool::default() };
@@ -144,7 +144,7 @@ impl ShardsFile {
         Self { document: Document { directory: None, shards: vec![entry] }, map }
     }
 
-    /// Reads a file.
+    /// Reads and checks a shards file.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let during = format!("the shards in {}", path.display());
         let text = named_file::read(path).map_err(Failure::during("the shards"))?;
@@ -162,23 +162,25 @@ impl ShardsFile {
         if let Some(directory) = &document.directory
             && !document.shards.iter().any(|entry| entry.name == *directory)
         {
-            return Err(format!("the directory is to be on {directory:?}, which is not a shard"));
+            return Err(format!(
+                "directory must be the name of a shard, and there is no shard {directory:?}"
+            ));
         }
         Ok(Self { document, map })
     }
 
-    /// Which shard holds which buckets.
+    /// Returns the map from shards to buckets.
     pub(crate) const fn map(&self) -> &ShardMap {
         &self.map
     }
 
-    /// The name of the shard that keeps accounts and memberships.
+    /// Returns the name of the shard that keeps accounts and memberships.
     pub(crate) fn directory(&self) -> &str {
         let first = self.map.shards().first().map_or("", |shard| shard.name.as_str());
         self.document.directory.as_deref().unwrap_or(first)
     }
 
-    /// The shards, in the order of the file.
+    /// Returns the shards in the order of the file.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Shard<'_>> {
         self.document.shards.iter().map(|Entry { name, buckets, url, replica_url, pool }| Shard {
             name,
@@ -190,13 +192,13 @@ impl ShardsFile {
         })
     }
 
-    /// The shard of this name.
+    /// Returns the shard with this name.
     pub(crate) fn shard(&self, name: &str) -> Option<Shard<'_>> {
         self.iter().find(|shard| shard.name == name)
     }
 
-    /// The same shards, but that one of them keeps only some buckets, and a new one behind it has the
-    /// others. The new one's connections are set up as the old one's.
+    /// Returns the same shards with one of them split: the shard keeps the first range, and a new shard after it gets
+    /// the second range and the same connection settings.
     pub(crate) fn split(
         &self,
         name: &str,
@@ -204,7 +206,7 @@ impl ShardsFile {
         (new_name, url, replica_url): (&str, DatabaseUrl, Option<DatabaseUrl>),
     ) -> Result<Self, String> {
         let mut document = self.document.clone();
-        // The first shard is the directory where none is named, and stays it.
+        // Without an explicit directory, the first shard is the directory. It remains the directory.
         document.directory = Some(self.directory().to_owned());
         let place = document.shards.iter().position(|entry| entry.name == name);
         let place = place.ok_or_else(|| format!("there is no shard {name:?}"))?;
@@ -216,12 +218,12 @@ impl ShardsFile {
         Self::new(document)
     }
 
-    /// The file's text.
+    /// Returns the text of the file.
     pub(crate) fn to_toml(&self) -> Result<String, Failure> {
         toml::to_string(&self.document).map_err(Failure::during("writing the shards"))
     }
 
-    /// Writes a new file, readable by its owner only. One that is there is not replaced.
+    /// Writes a new file, readable by its owner only. Does not replace a file with other contents.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
         let text = self.to_toml()?;
         if fs::read_to_string(path).is_ok_and(|found| found == text) {
@@ -233,13 +235,16 @@ impl ShardsFile {
         written.map_err(Failure::during(format!("writing {}", path.display())))
     }
 
-    /// What would keep [`Self::write`] from writing to this path. Changes nothing.
+    /// Returns why [`Self::write`] could not write to this path. Changes nothing.
     pub(crate) fn problem_of_writing(&self, path: &Path) -> Result<Option<String>, Failure> {
         if path.exists() {
             let text = self.to_toml()?;
             let is_written = fs::read_to_string(path).is_ok_and(|found| found == text);
             return Ok((!is_written).then(|| {
-                format!("{} already exists, and is not the new map: choose another file name", path.display())
+                format!(
+                    "{} exists with other contents than the new map: choose another file name",
+                    path.display()
+                )
             }));
         }
         let made = fs::OpenOptions::new().write(true).create_new(true).open(path);
@@ -269,7 +274,7 @@ mod tests {
     "#;
 
     #[test]
-    fn a_file_is_read_with_what_it_says_of_each_shard() {
+    fn a_file_states_every_property_of_each_shard() {
         let file = ShardsFile::parse(TWO).unwrap();
         let shards: Vec<_> = file.iter().collect();
         assert_eq!((shards[0].name, shards[1].name), ("north", "south"));
@@ -282,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_file_says_what_is_wrong() {
+    fn a_wrong_file_is_refused_with_the_reason() {
         for (from, to, part) in [
             ("2048-4095", "2048-4094", "4095-4095 are in none"),
             ("2048-4095", "2047-4095", "2047-2047 are in both north and south"),
@@ -313,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_is_split_leaves_the_rest_as_it_was() {
+    fn splitting_a_shard_leaves_the_others_unchanged() {
         let file = ShardsFile::parse(TWO).unwrap();
         let ranges = ("0-9".parse().unwrap(), "10-2047".parse().unwrap());
         let new = ("east", "postgresql://east.example/dabba".parse::<DatabaseUrl>().unwrap(), None);

@@ -1,19 +1,19 @@
-//! What the process uses, as the kernel reports it.
+//! Resource usage of the process, as the kernel reports it.
 
-/// What the process uses.
+/// Resource usage of the process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Usage {
-    /// In user and system mode together.
+    /// User and system mode together.
     pub(super) cpu_seconds: f64,
     pub(super) resident_bytes: u64,
     pub(super) open_files: u64,
-    /// `None` without a limit.
+    /// `None` if there is no limit.
     pub(super) max_files: Option<u64>,
-    /// Since 1970.
+    /// Seconds since 1970.
     pub(super) start_seconds: f64,
 }
 
-/// What the process uses at this moment. `None` if the kernel does not tell.
+/// Returns the current usage of the process; `None` if the kernel does not report it.
 #[cfg(target_os = "linux")]
 pub(super) fn now() -> Option<Usage> {
     use procfs::process::{LimitValue, Process};
@@ -33,13 +33,13 @@ pub(super) fn now() -> Option<Usage> {
     })
 }
 
-/// What the process uses at this moment. `None`: this system is not asked.
+/// Returns `None`: only the usage on Linux is implemented.
 #[cfg(not(target_os = "linux"))]
 pub(super) const fn now() -> Option<Usage> {
     None
 }
 
-/// A number that is small enough for a measurement.
+/// Converts a number that a measurement can represent exactly.
 #[expect(clippy::cast_precision_loss, reason = "2^53 ticks, files or seconds are not reached")]
 pub(super) const fn to_float(number: u64) -> f64 {
     number as f64

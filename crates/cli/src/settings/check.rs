@@ -1,4 +1,4 @@
-//! `dabba settings --check`: everything that is wrong at once, each with where it is set.
+//! `dabba settings --check`: collects all errors of the settings, each with the place of the setting.
 
 use std::path::{Path, PathBuf};
 
@@ -7,25 +7,25 @@ use confique::Config as _;
 use super::{Settings, documentation, file, loading, unknown_variables};
 use crate::failure::Failure;
 
-/// Where settings are set: in the environment or in the file.
+/// The sources of settings: the environment and the file.
 struct Places {
     file: Option<(PathBuf, String)>,
 }
 
-/// The settings, and what is wrong with them so far.
+/// The settings and their errors so far.
 pub(crate) struct Checked {
-    /// The settings, if each has a value that is allowed.
+    /// The settings, if every value is valid.
     pub(crate) settings: Option<Settings>,
-    /// Where they are set.
+    /// The sources of the settings.
     places: Places,
-    /// What is wrong.
+    /// The errors.
     pub(crate) wrong: Vec<String>,
-    /// Names of environment variables that begin like a setting's, and resemble none.
+    /// Environment variables with the prefix of settings whose names resemble no setting.
     pub(crate) foreign: Vec<String>,
 }
 
 impl Checked {
-    /// Loads the settings of a server without flags. A settings file that cannot be read is a failure.
+    /// Loads the settings of a server without flags. Fails if the settings file cannot be read.
     pub(crate) fn load(config: Option<&Path>) -> Result<Self, Failure> {
         let (settings, mut wrong) = match Settings::load_or_list(config)? {
             Ok(settings) => (Some(settings), Vec::new()),
@@ -33,8 +33,8 @@ impl Checked {
         };
         let mut foreign = Vec::new();
         for (name, suggestion) in unknown_variables() {
-            // A name that resembles a setting is misspelt, or of an earlier version. Container platforms set others, such as
-            // DABBA_SERVICE_HOST for a service called dabba.
+            // A name that resembles a setting is misspelt, or belongs to an earlier version. Container platforms set other names
+            // with the prefix, such as DABBA_SERVICE_HOST for a service called dabba.
             if suggestion.is_empty() {
                 foreign.push(name);
             } else {
@@ -44,7 +44,7 @@ impl Checked {
         Ok(Self { settings, places: Places { file: loading::read_file(config)? }, wrong, foreign })
     }
 
-    /// Checks the file that a setting names, if the setting is given. Returns whether nothing is wrong with it.
+    /// Checks the file that a setting names, if the setting is given. Returns whether the file is valid.
     pub(crate) fn file(&mut self, name: &str, check: impl FnOnce(&Path) -> Result<(), Failure>) -> bool {
         let Some((place, path)) = self.places.path(name) else { return true };
         let checked = check(&path);
@@ -54,19 +54,19 @@ impl Checked {
         checked.is_ok()
     }
 
-    /// Adds what is wrong, unless nothing is.
+    /// Adds the error of a failed check.
     pub(crate) fn add<T>(&mut self, checked: Result<T, Failure>) {
         self.wrong.extend(checked.err().map(|failure| failure.to_string()));
     }
 
-    /// Fails with everything that is wrong.
+    /// Fails with all errors, if there are any.
     pub(crate) fn end(self) -> Result<(), Failure> {
         if self.wrong.is_empty() { Ok(()) } else { Err(loading::failure_of(&self.wrong)) }
     }
 }
 
 impl Places {
-    /// The path that a setting gives, and where: the name of its environment variable, or its line in the file.
+    /// Returns the path in a setting and its place: the name of the environment variable, or the line in the file.
     fn path(&self, name: &str) -> Option<(String, PathBuf)> {
         let field = Settings::META.fields.iter().find(|field| field.name == name)?;
         if let Some(variable) = documentation::variable(field)

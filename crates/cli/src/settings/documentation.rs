@@ -1,4 +1,4 @@
-//! The settings as a page and as a file to begin with, made from their definition.
+//! The page of the settings and the settings file template, both generated from the definition of the settings.
 
 use std::fmt::Write as _;
 
@@ -9,17 +9,17 @@ use confique::{
 
 use super::Settings;
 
-/// A settings file in which every setting stands as a comment, with its description and default.
+/// Returns a settings file with every setting as a comment, with its description and default.
 pub(crate) fn template() -> String {
     confique::toml::template::<Settings>(confique::toml::FormatOptions::default())
 }
 
-/// The environment variables of all settings.
+/// Returns the environment variables of all settings.
 pub(super) fn variables() -> Vec<&'static str> {
     Settings::META.fields.iter().filter_map(variable).collect()
 }
 
-/// The environment variable of a setting.
+/// Returns the environment variable of a setting.
 pub(super) fn variable(field: &Field) -> Option<&'static str> {
     match field.kind {
         FieldKind::Leaf { env, .. } => env,
@@ -27,20 +27,21 @@ pub(super) fn variable(field: &Field) -> Option<&'static str> {
     }
 }
 
-/// `docs/settings.md`.
+/// Returns the text of `docs/settings.md`.
 #[cfg_attr(not(test), expect(dead_code, reason = "a test compares the page with it"))]
 fn page() -> String {
     let mut page = String::from(
         "# Settings\n\n\
-         <!-- Made from crates/cli/src/settings.rs. A test compares; run\n     \
-         DABBA_WRITE_DOCS=1 cargo test -p dabba-cli settings\n     to make it anew. -->\n\n\
-         A setting is taken from a flag, else from an environment variable, else from a file, else from its\n\
-         default. The file is TOML: `dabba.toml` in the current directory if there is one, or the one named\n\
-         with `--config FILE`. Unknown names in it are refused. `dabba settings` prints a file to begin with.\n\
-         A wrong value stops the program with a message that names the setting and where it was found.\n\n\
-         Relative paths start at the current directory. Times are whole numbers in the unit that the name\n\
-         ends with.\n\n\
-         | in the file | flag | environment | default | what it is |\n|---|---|---|---|---|\n",
+         <!-- Generated from crates/cli/src/settings.rs. A test compares; to regenerate, run\n     \
+         DABBA_WRITE_DOCS=1 cargo test -p dabba-cli settings -->\n\n\
+         Dabba takes each setting from a flag, an environment variable, the settings file or its default, in\n\
+         this order of precedence. The settings file is TOML: the file named with `--config FILE`, or\n\
+         `dabba.toml` in the current directory if it exists. Unknown names in the file are refused. `dabba settings`\n\
+         prints a template of the file. If a value is wrong, the program does not start, and the message\n\
+         names the setting and the place of the value.\n\n\
+         Relative paths start at the current directory. Times are whole numbers in the unit at the end of\n\
+         the setting's name.\n\n\
+         | setting | flag | environment variable | default | description |\n|---|---|---|---|---|\n",
     );
     for field in Settings::META.fields {
         let name = field.name;
@@ -55,12 +56,12 @@ fn page() -> String {
     page
 }
 
-/// The default of the setting of this name.
+/// Returns the default of the setting with this name.
 pub(crate) fn default_of(name: &str) -> Option<String> {
     default_in(Settings::META.fields.iter().find(|field| field.name == name)?)
 }
 
-/// Whether an empty value of a setting has a meaning: where the default is one.
+/// Returns whether an empty value of a setting has a meaning: only if the default is empty.
 pub(super) fn may_be_empty(field: &Field) -> bool {
     matches!(field.kind, FieldKind::Leaf { kind: LeafKind::Required { default: Some(Expr::Str("")) }, .. })
 }
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_of_the_settings_is_fresh() {
+    fn the_settings_page_is_up_to_date() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
         if std::env::var_os("DABBA_WRITE_DOCS").is_some() {
             std::fs::write(path, page()).unwrap();
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_has_a_variable_named_after_it_and_a_description() {
+    fn every_setting_has_a_matching_variable_and_a_description() {
         for field in Settings::META.fields {
             let expected = format!("{}{}", super::super::ENVIRONMENT_PREFIX, field.name.to_uppercase());
             assert_eq!(variable(field), Some(expected.as_str()));
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_template_is_a_settings_file() {
+    fn the_template_contains_the_settings_as_comments() {
         let template = template();
         assert!(template.contains("#listen = \"127.0.0.1:8080\""), "{template}");
     }

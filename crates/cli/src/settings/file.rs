@@ -1,5 +1,5 @@
-//! Reading TOML files: every unknown name at once, each with its line, and no message that repeats a line of the file, since
-//! there may be a password in it.
+//! Parser for TOML files. It reports all unknown names at once, each with its line. No message repeats a line of the file, since
+//! the line may contain a password.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +12,19 @@ use toml::{
 use super::names::suggestion;
 use crate::redaction::shown;
 
-/// Which names a table knows, and the tables in it that know others.
+/// Names that a table may contain, and its inner tables.
 #[derive(Clone, Copy)]
 pub(crate) struct Names<'a> {
-    /// The names.
+    /// Names of values.
     pub(crate) known: &'a [&'a str],
-    /// Names of tables, or lists of tables, with what they know.
+    /// Names of tables, or lists of tables, with the names that these may contain.
     pub(crate) tables: &'a [(&'a str, Names<'a>)],
 }
 
-/// Says what is wrong with the value of a name, as a whole sentence.
+/// Returns why the value of a name is refused, as a whole sentence.
 type Refusal<'a> = &'a dyn Fn(&str, &toml::Value) -> Option<String>;
 
-/// Reads a file's text. `what` is what a name stands for, as in "setting".
+/// Parses the text of a file. `what` is the noun for a name in messages, such as "setting".
 pub(crate) fn parse<T: DeserializeOwned>(
     text: &str,
     what: &str,
@@ -34,7 +34,7 @@ pub(crate) fn parse<T: DeserializeOwned>(
     parse_each(text, what, names, refusal).map_err(|wrong| wrong.join("; "))
 }
 
-/// The same, with everything that is wrong at once, in the order of the lines.
+/// Parses like [`parse`], and returns every error separately, in the order of the lines.
 pub(super) fn parse_each<T: DeserializeOwned>(
     text: &str,
     what: &str,
@@ -59,7 +59,7 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Adds what is wrong with a table, by its position. The table comes with positions and as values.
+    /// Adds the errors of a table by their positions. The table is given twice: with positions, and as values.
     fn collect(
         &self,
         table: &DeTable<'_>,
@@ -102,7 +102,7 @@ fn table_values_in(value: &toml::Value) -> Vec<&toml::Table> {
     }
 }
 
-/// The text that a name of the file has as its value, with the number of its line. `None` if the name has none.
+/// Returns the text value of a name in the file, with the number of its line; `None` if the name has no text value.
 pub(super) fn text_at(text: &str, name: &str) -> Option<(usize, String)> {
     let table = DeTable::parse(text).ok()?;
     let (key, value) = table.get_ref().get_key_value(name)?;
@@ -110,12 +110,12 @@ pub(super) fn text_at(text: &str, name: &str) -> Option<(usize, String)> {
     (!value.is_empty()).then(|| (line_at(text, key.span().start), value.clone().into_owned()))
 }
 
-/// Number of the line at a position, from 1.
+/// Returns the number of the line at a position, counted from 1.
 fn line_at(text: &str, position: usize) -> usize {
     text.bytes().take(position).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// The error with its line and the name that is set there, without the line's text.
+/// Returns the error with its line and the name on that line, without the text of the line.
 fn describe(error: &toml::de::Error, text: &str) -> String {
     let message = error.message().trim_end().replace('\n', ", ");
     let Some(span) = error.span() else { return message };

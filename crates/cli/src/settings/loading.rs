@@ -1,4 +1,4 @@
-//! Putting the settings together from flags, environment, file and defaults, and refusing what is wrong with them.
+//! Loading of the settings from flags, environment, file and defaults, with the checks that concern several settings.
 
 use std::{
     io,
@@ -15,26 +15,27 @@ use super::{
 };
 use crate::{failure::Failure, named_file};
 
-/// Settings that say which databases are used.
+/// Settings that select the databases.
 pub(crate) const DATABASE_SETTINGS: [&str; 3] = ["database", "replica_database", "shards"];
 
 impl Settings {
-    /// Puts the settings together: flags before the environment before the file before the defaults.
+    /// Loads the settings. Flags take precedence over the environment, the environment over the file, and the file over the
+    /// defaults.
     ///
-    /// A file that is named must be there; the default one need not.
+    /// A named file must exist; the default file may be missing.
     pub(crate) fn load(flags: Layer, file: Option<&Path>) -> Result<Self, Failure> {
         let (environment, of_file) = read_layers(file)?.map_err(|wrong| failure_of(&wrong))?;
         Self::of_layers([flags, environment, of_file]).map_err(|wrong| failure_of(&wrong))
     }
 
-    /// The same without flags, with each wrong setting on its own.
+    /// Loads the settings without flags, and returns the error of each wrong setting separately.
     pub(super) fn load_or_list(file: Option<&Path>) -> Result<Result<Self, Vec<String>>, Failure> {
         let layers = read_layers(file)?;
         Ok(layers.and_then(|(environment, of_file)| Self::of_layers([Layer::empty(), environment, of_file])))
     }
 
-    /// The same for a command that writes test data: which databases it writes to, only the flags say. Answers what else names
-    /// a database and was left out.
+    /// Loads the settings of a command that writes test data. Only the flags select its databases. Also returns the other sources
+    /// that select databases, which are ignored.
     pub(crate) fn load_with_databases_of_flags(
         flags: Layer,
         file: Option<&Path>,
@@ -58,35 +59,35 @@ impl Settings {
     fn of_layers([flags, environment, file]: [Layer; 3]) -> Result<Self, Vec<String>> {
         let sources = Self::builder().preloaded(flags).preloaded(environment).preloaded(file);
         let settings = sources.load().map_err(|error| vec![chain(&error)])?;
-        let misfits = settings.misfits();
-        if misfits.is_empty() { Ok(settings) } else { Err(misfits) }
+        let inconsistencies = settings.inconsistencies();
+        if inconsistencies.is_empty() { Ok(settings) } else { Err(inconsistencies) }
     }
 
-    /// What does not fit together.
-    fn misfits(&self) -> Vec<String> {
+    /// Returns the inconsistencies between settings.
+    fn inconsistencies(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         if is_database_url(&self.data.to_string_lossy()) {
             wrong.push(
-                "data must be a directory, not the URL of a database: give that with --database, DABBA_DATABASE or database"
+                "data must be a directory, not the URL of a database: give the URL with --database, DABBA_DATABASE or database"
                     .to_owned(),
             );
         } else if self.data.exists() && !self.data.is_dir() {
             wrong.push(format!(
-                "data must be a directory, and {} is none: name the directory with the embedded database",
+                "data must be a directory, and {} is not one: give the directory of the embedded database",
                 self.data.display()
             ));
         }
         let (timeout, lease) = (self.payment_timeout_seconds.get(), self.task_lease_seconds.get());
         if timeout >= lease {
             wrong.push(format!(
-                "payment_timeout_seconds ({timeout}) has to be less than task_lease_seconds ({lease}), or a slow call is \
-                 made again by others before it has been answered"
+                "payment_timeout_seconds ({timeout}) must be less than task_lease_seconds ({lease}), otherwise another worker \
+                 repeats a slow call before it is answered"
             ));
         }
         wrong
     }
 
-    /// Refuses two listeners of a server that take the same port.
+    /// Refuses the same port for the two listeners of a server.
     pub(crate) fn refuse_shared_port(&self) -> Result<(), Failure> {
         match &self.admin_listen {
             Some(admin_listen) if admin_listen.shares_port_with(&self.listen) => Err(Failure::new(format!(
@@ -97,13 +98,13 @@ impl Settings {
         }
     }
 
-    /// The file of the embedded database.
+    /// Returns the file of the embedded database.
     pub(crate) fn embedded_database(&self) -> PathBuf {
         self.data.join("dabba.db")
     }
 }
 
-/// The text of the settings file and its path: of the file that is named, else of the default one if it is there.
+/// Returns path and text of the settings file: of the named file, otherwise of the default file if it exists.
 pub(crate) fn read_file(file: Option<&Path>) -> Result<Option<(PathBuf, String)>, Failure> {
     let path = file.unwrap_or(Path::new(DEFAULT_FILE));
     match named_file::read_once(path) {
@@ -115,7 +116,7 @@ pub(crate) fn read_file(file: Option<&Path>) -> Result<Option<(PathBuf, String)>
     }
 }
 
-/// The settings of the environment and of the file, or everything that is wrong with either.
+/// Returns the settings of the environment and of the file, or all errors of both.
 fn read_layers(file: Option<&Path>) -> Result<Result<(Layer, Layer), Vec<String>>, Failure> {
     let names: Vec<&str> = Settings::META.fields.iter().map(|field| field.name).collect();
     let names = Names { known: &names, tables: &[] };
@@ -135,9 +136,9 @@ fn read_layers(file: Option<&Path>) -> Result<Result<(Layer, Layer), Vec<String>
     Ok(environment.map(|environment| (environment, of_file)))
 }
 
-/// The failure of a command whose settings are wrong in these ways.
+/// Returns the failure of a command with these errors in its settings.
 pub(super) fn failure_of(wrong: &[String]) -> Failure {
-    // One stays on the line of the failure; several have a line each.
+    // A single error stays on the line of the failure; several errors have a line each.
     let separator = if wrong.len() > 1 { "\n  " } else { " " };
     Failure::new(format!("wrong settings:{separator}{}", wrong.join(separator)))
 }

@@ -1,8 +1,8 @@
-//! Names that are no settings: misspelt ones, those of earlier versions, and variables of other purposes.
+//! Names that are not settings: misspelt names, names of earlier versions, and variables with other purposes.
 
 use super::{ENVIRONMENT_PREFIX, documentation};
 
-/// Variables that are no settings, and are known all the same: what commands read, and what only tests and builds set.
+/// Known variables that are not settings: variables that commands read, and variables of tests and builds.
 const OTHER_VARIABLES: [&str; 5] = [
     crate::commands::TOKEN_VARIABLE,
     crate::databases::TEST_KNOWN_SCHEMA,
@@ -11,7 +11,8 @@ const OTHER_VARIABLES: [&str; 5] = [
     "DABBA_WRITE_DOCS",
 ];
 
-/// Variables that begin like a setting's and are none: most likely misspelt. Each with what may be meant.
+/// Returns the environment variables with the prefix of settings that are unknown, most likely misspelt, each with a
+/// suggestion.
 pub(crate) fn unknown_variables() -> Vec<(String, String)> {
     let known: Vec<&str> = documentation::variables().into_iter().chain(OTHER_VARIABLES).collect();
     let mut unknown: Vec<(String, String)> = std::env::vars_os()
@@ -26,13 +27,13 @@ pub(crate) fn unknown_variables() -> Vec<(String, String)> {
     unknown
 }
 
-/// Names that are no settings any more or never were, and what takes their place.
+/// Names that are not settings any more or never were, each with its replacement.
 const REPLACED: [(&str, &str); 2] = [
     ("trust_forwarded_for", "the setting trusted_proxies has taken its place"),
     ("config", "the option --config names the settings file"),
 ];
 
-/// "; did you mean …?" with the known name that is closest to a misspelt one; empty if none is close.
+/// Returns "; did you mean …?" with the known name closest to a misspelt name; empty if no known name is close.
 pub(super) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let bare = |name: &str| name.strip_prefix(ENVIRONMENT_PREFIX).unwrap_or(name).to_lowercase();
     let setting = bare(name);
@@ -43,7 +44,8 @@ pub(super) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str
     distance.min().map_or_else(String::new, |(_, known)| format!("; did you mean {known}?"))
 }
 
-/// How far a misspelt name is from a known one: every fourth character may be wrong, or the end of the name be missing.
+/// Returns the distance between a misspelt and a known name; `None` if it is too large. A quarter of the characters may
+/// differ, or the end of the name may be missing.
 fn distance(name: &str, known: &str) -> Option<usize> {
     let distance = strsim::osa_distance(name, known);
     let is_begin = known.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'));

@@ -1,4 +1,4 @@
-//! The types of settings that have rules of their own, checked alike from every source.
+//! Types of settings with their own rules. Every source is checked with the same rules.
 
 use std::{
     borrow::Cow,
@@ -34,27 +34,27 @@ impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
         format!("must be a whole number from {MIN} to {MAX}")
     }
 
-    /// The number.
+    /// Returns the number.
     pub(crate) const fn get(self) -> u64 {
         self.0
     }
 
-    /// The number as a size. `MAX` is far below what a `usize` holds.
+    /// Returns the number as a size. `MAX` is far below the maximum of `usize`.
     pub(crate) fn size(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 
-    /// The number as one of 32 bits.
+    /// Returns the number with 32 bits.
     pub(crate) fn small(self) -> u32 {
         u32::try_from(self.0).unwrap_or(u32::MAX)
     }
 
-    /// So many milliseconds.
+    /// Returns the number as milliseconds.
     pub(crate) const fn milliseconds(self) -> Duration {
         Duration::from_millis(self.0)
     }
 
-    /// So many seconds.
+    /// Returns the number as seconds.
     pub(crate) const fn seconds(self) -> Duration {
         Duration::from_secs(self.0)
     }
@@ -70,7 +70,8 @@ impl<const MIN: u64, const MAX: u64> FromStr for Bounded<MIN, MAX> {
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // A number of a signed type shows what came; one of an unsigned type would be refused in the library's words.
+        // The signed type accepts negative numbers, so that the message shows them; an unsigned type would fail with the
+        // library's message.
         let number = i64::deserialize(deserializer).map_err(|_| de::Error::custom(Self::allowed()))?;
         u64::try_from(number).map_err(|_| Self::wrong(number)).and_then(Self::new).map_err(de::Error::custom)
     }
@@ -82,15 +83,15 @@ impl<const MIN: u64, const MAX: u64> Serialize for Bounded<MIN, MAX> {
     }
 }
 
-/// A number of connections.
+/// Number of connections.
 pub(crate) type PoolSize = Bounded<1, 1_000>;
-/// A time that something at a database may take.
+/// Time limit for work in a database.
 pub(crate) type Milliseconds = Bounded<1, 600_000>;
-/// A time for which a connection is kept.
+/// Time for which a connection is kept.
 pub(crate) type PoolSeconds = Bounded<1, 604_800>;
 
-/// Where a PostgreSQL database is: a URL, or `file:` and the path of a file that contains it. There may be a password in the
-/// URL, so it is not shown whole.
+/// Location of a PostgreSQL database: a URL, or `file:` and the path of a file that contains the URL. The URL may contain a
+/// password, so it is not shown whole.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct DatabaseUrl {
     url: String,
@@ -98,17 +99,17 @@ pub(crate) struct DatabaseUrl {
 }
 
 impl DatabaseUrl {
-    /// The whole URL, for those who connect.
+    /// Returns the whole URL, for connecting.
     pub(crate) fn as_str(&self) -> &str {
         &self.url
     }
 
-    /// The file that contains the URL, if it was not given itself.
+    /// Returns the file that contains the URL; `None` if the URL was given directly.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// The text as it was given, for another process or file.
+    /// Returns the text as it was given, for another process or file.
     pub(crate) fn as_given(&self) -> Cow<'_, str> {
         match &self.file {
             Some(file) => format!("{FILE_PREFIX}{}", file.display()).into(),
@@ -117,13 +118,13 @@ impl DatabaseUrl {
     }
 }
 
-/// Why a message about a wrong URL does not show it. Nobody can tell where a password is in a text that is no URL.
-pub(crate) const NOT_REPEATED: &str = "what was given is not shown, since it may contain a password";
+/// Reason why a message does not show a wrong URL: the position of a password in a malformed URL is unknown.
+pub(crate) const NOT_REPEATED: &str = "the given value is not shown, since it may contain a password";
 
-/// What begins a text that names a file with a URL.
+/// Prefix of a text that names a file with a URL.
 const FILE_PREFIX: &str = "file:";
 
-/// Whether a text is a URL of a PostgreSQL database.
+/// Returns whether a text is the URL of a PostgreSQL database.
 pub(crate) fn is_database_url(text: &str) -> bool {
     text.starts_with("postgresql://") || text.starts_with("postgres://")
 }
@@ -166,7 +167,7 @@ impl Serialize for DatabaseUrl {
     }
 }
 
-/// Host and database, without who connects and how.
+/// Shows host and database, without user, password and parameters.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&place_of(&self.url))
@@ -184,7 +185,7 @@ impl fmt::Debug for DatabaseUrl {
 pub(crate) struct Name(String);
 
 impl Name {
-    /// The name.
+    /// Returns the name.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -204,12 +205,12 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
-/// Which events are logged, as `tracing_subscriber` understands it.
+/// Filter for logged events, in the syntax of `tracing_subscriber`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogFilter(String);
 
 impl LogFilter {
-    /// The filter's text, which has been parsed before.
+    /// Returns the text of the filter, which is known to be valid.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -219,7 +220,7 @@ impl FromStr for LogFilter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // The filter would take such a word, `warning` for example, as a module, and log nothing.
+        // `tracing_subscriber` would interpret a word such as `warning` as a module, and log nothing.
         let is_level = |word: &str| {
             !word.trim().is_empty() && word.trim().parse::<tracing::level_filters::LevelFilter>().is_ok()
         };
@@ -241,12 +242,12 @@ impl<'de> Deserialize<'de> for LogFilter {
     }
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     /// Lines for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -268,12 +269,12 @@ impl<'de> Deserialize<'de> for LogFormat {
     }
 }
 
-/// Who moves the money of payments by card.
+/// Payment provider for cards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PaymentGatewayName {
     /// Stripe.
     Stripe,
-    /// Nobody: it is only played.
+    /// A simulation that moves no money.
     Simulated,
 }
 
@@ -295,12 +296,12 @@ impl<'de> Deserialize<'de> for PaymentGatewayName {
     }
 }
 
-/// Where a service is that speaks HTTP.
+/// URL of an HTTP service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WebUrl(String);
 
 impl WebUrl {
-    /// The URL.
+    /// Returns the URL.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -325,12 +326,12 @@ impl<'de> Deserialize<'de> for WebUrl {
     }
 }
 
-/// Networks, separated by commas. None, when empty.
+/// Networks, separated by commas. An empty text means none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Networks(Vec<Network>);
 
 impl Networks {
-    /// The networks.
+    /// Returns the networks.
     pub(crate) fn to_vec(&self) -> Vec<Network> {
         self.0.clone()
     }
@@ -358,12 +359,12 @@ impl<'de> Deserialize<'de> for Networks {
     }
 }
 
-/// Origins of pages, separated by commas; `*` for any. None, when empty.
+/// Origins of pages, separated by commas; `*` for any. An empty text means none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origins(CorsOrigins);
 
 impl Origins {
-    /// The origins.
+    /// Returns the origins.
     pub(crate) fn to_rule(&self) -> CorsOrigins {
         self.0.clone()
     }
@@ -388,7 +389,7 @@ impl<'de> Deserialize<'de> for Origins {
     }
 }
 
-/// An origin as a browser sends it: in lower case, without a path.
+/// Returns an origin as a browser sends it: in lower case, without a path.
 fn origin(text: &str) -> Result<String, String> {
     let wrong = || {
         format!(
@@ -405,12 +406,12 @@ fn origin(text: &str) -> Result<String, String> {
     Ok(origin)
 }
 
-/// Hosts, separated by commas. None, when empty.
+/// Hosts, separated by commas. An empty text means none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hosts(Vec<String>);
 
 impl Hosts {
-    /// The hosts.
+    /// Returns the hosts.
     pub(crate) fn to_vec(&self) -> Vec<String> {
         self.0.clone()
     }
@@ -443,7 +444,7 @@ impl<'de> Deserialize<'de> for Hosts {
     }
 }
 
-/// The parts of a list that are separated by commas.
+/// Returns the parts of a list that is separated by commas.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
@@ -487,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bounded_number_says_its_bounds() {
+    fn a_bounded_number_is_refused_with_its_bounds() {
         assert_eq!("5".parse::<Bounded<1, 9>>().unwrap().get(), 5);
         assert_eq!("0".parse::<Bounded<1, 9>>().unwrap_err(), "must be a whole number from 1 to 9, not 0");
         assert_eq!("x".parse::<Bounded<1, 9>>().unwrap_err(), "must be a whole number from 1 to 9, not x");
@@ -504,9 +505,10 @@ mod tests {
         assert!(error.contains("postgresql://") && !error.contains("secret"), "{error}");
     }
 
-    /// Proves that a URL is read from a file, is passed on as that file, and that a wrong file is named without its text.
+    /// Proves that a URL is read from a file and passed on as that file, and that the message about a wrong file names the file
+    /// without its text.
     #[test]
-    fn a_url_may_be_in_a_file() {
+    fn a_url_is_read_from_a_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("database");
         fs::write(&path, "postgresql://u:secret@host/db\n").unwrap();

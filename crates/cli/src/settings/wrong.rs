@@ -1,4 +1,4 @@
-//! What is wrong with the values of settings, in the words of the types that refuse them.
+//! Errors in the values of settings, with the messages of the types that refuse them.
 
 use std::{
     error::Error as _,
@@ -14,10 +14,10 @@ use confique::{Config as _, meta::Field};
 use super::{Layer, Settings, documentation};
 use crate::redaction::shown;
 
-/// What an environment variable may say in place of `true` or `false`.
+/// Values of an environment variable that are accepted for `true` or `false`.
 const BOOLEANS: [&str; 6] = ["true", "false", "yes", "no", "1", "0"];
 
-/// Returns what is wrong with the environment variables of all settings.
+/// Returns the errors in the environment variables of all settings.
 pub(super) fn in_environment() -> Vec<String> {
     let mut wrong = Vec::new();
     for field in Settings::META.fields {
@@ -40,7 +40,8 @@ pub(super) fn in_environment() -> Vec<String> {
     wrong
 }
 
-/// Whether a value is empty although that means nothing. An empty list is one: the default of such a setting is empty.
+/// Returns whether a value is empty although an empty value has no meaning. Settings with an empty default accept an
+/// empty list.
 fn is_blank(field: &Field, value: &str) -> bool {
     value.trim().is_empty() && !documentation::may_be_empty(field)
 }
@@ -49,7 +50,7 @@ fn is_boolean(text: &str) -> bool {
     BOOLEANS.iter().any(|known| text.trim().eq_ignore_ascii_case(known))
 }
 
-/// Returns what is wrong with a value of the settings file, with the setting's name.
+/// Returns the error in a value of the settings file, with the name of the setting.
 pub(super) fn in_file(name: &str, value: &toml::Value) -> Option<String> {
     let alone = toml::Table::from_iter([(name.to_owned(), value.clone())]);
     let field = Settings::META.fields.iter().find(|field| field.name == name)?;
@@ -60,18 +61,18 @@ pub(super) fn in_file(name: &str, value: &toml::Value) -> Option<String> {
         return None;
     }
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    // Where the text is right, its type in TOML is not.
+    // The text of the value is valid, so its TOML type is wrong.
     let form = if value.is_str() { "without quotes" } else { "as one text in quotes" };
     let of_type = || format!("must be written {form}, not {:?}", shown(&text));
     let refusal = refusal(name, OsStr::new(&text)).map_or_else(of_type, Refusal::text);
     Some(format!("{name} {refusal}"))
 }
 
-/// Why a value is refused.
+/// Reason why a value is refused.
 enum Refusal {
     /// The value is neither `true` nor `false`.
     OfBoolean { found: String },
-    /// In the words of the setting's type, which begin with `must` or name a part of the value.
+    /// The message of the setting's type, which begins with `must` or names a part of the value.
     OfType(String),
 }
 
@@ -85,15 +86,15 @@ impl Refusal {
     }
 }
 
-/// What begins a refusal that follows the name of a setting.
+/// Beginning of a message that follows the name of a setting.
 const MUST: &str = "must ";
 
-/// A sentence that says why the value of this name is refused, of the refusal by the value's type.
+/// Returns a sentence that says why the value of this name is refused. `refusal` is the message of the value's type.
 pub(crate) fn describe(name: &str, refusal: &str) -> String {
     format!("{name} {}", Refusal::OfType(refusal.to_owned()).text())
 }
 
-/// Why the setting of this name refuses a text. The options of the command line are the one home of each setting's rule.
+/// Returns why the setting with this name refuses a text. The command line option defines the rule for all sources.
 fn refusal(name: &str, text: &OsStr) -> Option<Refusal> {
     let options = Layer::augment_args(Command::new("settings").no_binary_name(true));
     let mut option = OsString::from(format!("--{}=", name.replace('_', "-")));

@@ -1,4 +1,4 @@
-//! A server under abuse: clients that hold connections and give nothing back, from many addresses.
+//! A server under abuse by clients that hold connections without using them, from many addresses.
 
 use std::{
     fs,
@@ -13,56 +13,58 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_
 
 use super::support::{Server, block_on, pause};
 
-/// Addresses that the abuse comes from: 127.0.0.2 and those that follow.
+/// Number of addresses of the abusers: 127.0.0.2 and the following ones.
 const ADDRESSES: u8 = 24;
-/// Connections from each that send half a head and nothing more.
+/// Number of connections per address that send half a head and nothing more.
 const HALVES: usize = 400;
-/// Time for which orders are placed meanwhile.
+/// Time for which orders are placed during the abuse.
 const TIME: Duration = Duration::from_secs(8);
-/// Most memory that the server may use, in bytes.
+/// Maximum memory of the server, in bytes.
 const MEMORY: u64 = 256 * 1_024 * 1_024;
-/// Longest time of an order. CI never fails on less than this, which is many times what is measured.
+/// Maximum time of an order: many times the measured time, so that CI does not fail on a slow machine.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// A connection from another loopback address.
+/// Opens a connection from another loopback address.
 fn connect_from(last: u8, to: SocketAddr) -> Option<TcpStream> {
-    // Other tests start servers meanwhile, which must not inherit thousands of sockets.
+    // The sockets are not inherited by the servers that other tests start at the same time.
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).ok()?;
     bind(&socket, &SocketAddr::from(([127, 0, 0, last], 0))).ok()?;
     connect(&socket, &to).ok()?;
     Some(TcpStream::from(socket))
 }
 
-/// Whether the server has not closed a connection.
+/// Returns whether the server has kept a connection open.
 fn is_open(connection: &TcpStream) -> bool {
     let mut connection = connection;
     connection.set_nonblocking(true).is_ok() && !matches!(connection.read(&mut [0]), Ok(0))
 }
 
-/// The memory that a process has, in bytes.
+/// Returns the resident memory of a process, in bytes.
 fn memory_of(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
 }
 
-/// Proves that a client is served within a moment while others hold thousands of half requests, send heads without an end and
-/// take nothing of what they ask for, from many addresses; that the server's memory stays within its bound; and that it stops
-/// in order all the same.
+/// Proves that a client is served quickly while other clients hold thousands of half requests, send endless heads and read no
+/// responses, from many addresses; that the server's memory stays within its limit; and that the server still stops in order.
 #[test]
-fn abuse_stops_nobody_else() {
+fn abuse_does_not_affect_other_clients() {
     let data = tempfile::tempdir().unwrap();
     let mut server = Server::start(data.path(), &[]);
-    let address: SocketAddr = server.said("/address").trim_start_matches("http://").parse().unwrap();
+    let address: SocketAddr =
+        server.announced_text("/address").trim_start_matches("http://").parse().unwrap();
     let (stop, attempts) = (AtomicBool::new(false), AtomicU64::new(0));
-    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
-    let menu =
-        format!("GET /v1/restaurants/{}/menu HTTP/1.1\r\nHost: dabba\r\n\r\n", server.said("/restaurant_id"));
+    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
+    let menu = format!(
+        "GET /v1/restaurants/{}/menu HTTP/1.1\r\nHost: dabba\r\n\r\n",
+        server.announced_text("/restaurant_id")
+    );
     let mut longest = Duration::ZERO;
     let (mut placed, mut most) = (0, 0);
     let is_on = || !stop.load(Ordering::Relaxed);
     thread::scope(|scope| {
-        // Half a head, again whenever the server has closed the connection.
+        // Sends half a head, and reconnects whenever the server has closed the connection.
         scope.spawn(|| {
             let mut held: Vec<TcpStream> = Vec::new();
             while is_on() {
@@ -79,7 +81,7 @@ fn abuse_stops_nobody_else() {
                 pause();
             }
         });
-        // Heads without an end.
+        // Sends endless heads.
         scope.spawn(|| {
             while is_on() {
                 let Some(mut connection) = connect_from(30, address) else { continue };
@@ -87,7 +89,7 @@ fn abuse_stops_nobody_else() {
                 pause();
             }
         });
-        // Requests whose responses nobody reads.
+        // Sends requests and does not read the responses.
         scope.spawn(|| {
             let mut held = Vec::new();
             while is_on() {

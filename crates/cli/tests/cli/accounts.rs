@@ -1,4 +1,4 @@
-//! `dabba accounts`, and what servers do of it.
+//! `dabba accounts`, and its effect on running servers.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::support::{Server, block_on, failure, pause, stdout};
 
-/// In which time every server refuses a revoked token.
+/// Maximum time until every server refuses a revoked token.
 const BOUND: Duration = Duration::from_secs(5);
 
 fn status(result: Result<dabba_sim::Answer, ClientError>) -> (u16, String) {
@@ -25,18 +25,18 @@ fn status(result: Result<dabba_sim::Answer, ClientError>) -> (u16, String) {
 }
 
 fn me(server: &Server, token: &str) -> (u16, String) {
-    let client = Client::new(&server.said("/address")).unwrap().with_token(token);
+    let client = Client::new(&server.announced_text("/address")).unwrap().with_token(token);
     block_on(async { status(client.get("/v1/accounts/me").send().await) })
 }
 
 fn login(server: &Server, email: &str, password: &str) -> (u16, String) {
-    let client = Client::new(&server.said("/address")).unwrap();
+    let client = Client::new(&server.announced_text("/address")).unwrap();
     let body = json!({"email": email, "password": password});
     block_on(async { status(client.post("/v1/tokens").json(&body).send().await) })
 }
 
-/// Proves that what is revoked through one server or in the database is refused by every server of the database within five
-/// seconds, and that a token of after that is taken at once.
+/// Proves that every server of a database refuses a token within five seconds after it is revoked through one server or in the
+/// database, and that servers accept a token issued afterwards at once.
 #[test]
 fn a_revocation_reaches_every_server() {
     let cluster = Cluster::shared().unwrap();
@@ -47,14 +47,14 @@ fn a_revocation_reaches_every_server() {
     let on_database = ["--database", url.as_str()];
     let (first, second) =
         (Server::start(data.path(), &on_database), Server::start(data.path(), &on_database));
-    let courier = first.said("/courier_id");
+    let courier = first.announced_text("/courier_id");
     let token = || {
         let arguments =
             ["token", "--role", "courier", "--account", &courier, "--data", path, "--database", &url];
         stdout(data.path(), &arguments).trim().to_owned()
     };
     let admin = stdout(data.path(), &["token", "--role", "admin", "--data", path]).trim().to_owned();
-    let address = first.said("/address");
+    let address = first.announced_text("/address");
     for place in
         [&["--server", address.as_str(), "--token", &admin][..], &["--data", path, "--database", &url]]
     {
@@ -71,7 +71,7 @@ fn a_revocation_reaches_every_server() {
                     break;
                 }
                 assert_eq!(answer.0, 200);
-                assert!(begun.elapsed() < BOUND, "the token is taken by another server");
+                assert!(begun.elapsed() < BOUND, "another server still accepts the token");
                 pause();
             }
         }
@@ -82,7 +82,7 @@ fn a_revocation_reaches_every_server() {
     }
 }
 
-/// Proves each subcommand on the embedded database: while no server runs, and through a server while one does.
+/// Proves each subcommand on the embedded database: directly while no server runs, and through a running server.
 #[test]
 fn accounts_are_managed_at_the_command_line() {
     let data = tempfile::tempdir().unwrap();
@@ -90,7 +90,7 @@ fn accounts_are_managed_at_the_command_line() {
     let place = ["--data", path];
     let accounts = |arguments: &[&str]| stdout(data.path(), &[&["accounts"], arguments, &place[..]].concat());
     let server = Server::start(data.path(), &[]);
-    let courier = server.said("/courier_id");
+    let courier = server.announced_text("/courier_id");
     let text = failure(data.path(), &["accounts", "disable", &courier, "--data", path]);
     assert!(text.contains("--server URL"), "{text}");
     server.stop();
@@ -100,7 +100,7 @@ fn accounts_are_managed_at_the_command_line() {
     let one: Value =
         serde_json::from_str(&accounts(&["list", "--email", "Courier@dabba.example", "--json"])).unwrap();
     assert_eq!((&one["id"], &one["role"]), (&json!(courier), &json!("courier")));
-    assert_eq!(accounts(&["list", "--email", "nobody@dabba.example"]).trim(), "no account fits");
+    assert_eq!(accounts(&["list", "--email", "nobody@dabba.example"]).trim(), "no account matches");
     let disabled: Value = serde_json::from_str(&accounts(&["disable", &courier])).unwrap();
     assert!(disabled["disabled_at"].is_string(), "{disabled}");
     let token = ["token", "--role", "courier", "--account", &courier, "--data", path];
@@ -132,7 +132,8 @@ fn accounts_are_managed_at_the_command_line() {
     let server = Server::start(data.path(), &[]);
     assert_eq!(login(&server, "courier@dabba.example", "seven green kettles").0, 200);
     let admin = stdout(data.path(), &["token", "--role", "admin", "--data", path]);
-    let through = ["--server", &server.said("/address"), "--token", admin.trim()].map(str::to_owned);
+    let through =
+        ["--server", &server.announced_text("/address"), "--token", admin.trim()].map(str::to_owned);
     let through = through.each_ref().map(String::as_str);
     let at_server =
         |arguments: &[&str]| stdout(data.path(), &[&["accounts"], arguments, &through[..]].concat());
@@ -147,10 +148,10 @@ fn accounts_are_managed_at_the_command_line() {
     let text = failure(data.path(), &[&["accounts", "enable", &courier], &through[..]].concat());
     assert!(text.contains("there is no such account"), "{text}");
     let text = failure(data.path(), &token);
-    assert!(text.contains("is deleted for good") && !text.contains("enable"), "{text}");
+    assert!(text.contains("is permanently deleted") && !text.contains("enable"), "{text}");
 }
 
-/// Proves that a token for an id that has no account is taken, also one that is issued after the id was revoked.
+/// Proves that a token for an id without an account is accepted, also if it is issued after the id was revoked.
 #[test]
 fn a_revoked_id_without_an_account_gets_a_new_token() {
     let data = tempfile::tempdir().unwrap();
@@ -162,29 +163,29 @@ fn a_revoked_id_without_an_account_gets_a_new_token() {
         stdout(data.path(), &arguments).trim().to_owned()
     };
     let list = |token: &str| {
-        let client = Client::new(&server.said("/address")).unwrap().with_token(token);
+        let client = Client::new(&server.announced_text("/address")).unwrap().with_token(token);
         block_on(async { status(client.get("/v1/accounts").send().await) })
     };
     let first = token();
     assert_eq!(list(&first).0, 200);
     stdout(
         data.path(),
-        &["accounts", "revoke-tokens", id, "--server", &server.said("/address"), "--token", &first],
+        &["accounts", "revoke-tokens", id, "--server", &server.announced_text("/address"), "--token", &first],
     );
     assert_eq!(list(&first), (401, "token_revoked".to_owned()));
     assert_eq!(list(&token()).0, 200);
 }
 
-/// Proves that what is revoked after a backup was restored is refused, also if it was issued after an earlier revocation that the
-/// backup lacks.
+/// Proves that a revocation after the restore of a backup is effective, also for tokens issued after an earlier revocation that
+/// the backup lacks.
 #[test]
-fn a_restored_backup_revokes_what_was_issued_before() {
+fn a_restored_backup_revokes_tokens_issued_before() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().to_str().unwrap();
     let backup = data.path().join("backup.db");
     let backup = backup.to_str().unwrap();
     let server = Server::start(data.path(), &[]);
-    let courier = server.said("/courier_id");
+    let courier = server.announced_text("/courier_id");
     server.stop();
     let token = || {
         let arguments = ["token", "--role", "courier", "--account", &courier, "--data", path];

@@ -1,4 +1,4 @@
-//! `dabba audit`, on what a server has left behind.
+//! `dabba audit`, on the data of a server.
 
 use dabba_pg_cluster::Cluster;
 use serde_json::{Value, json};
@@ -8,9 +8,9 @@ use super::{
     support::{Server, block_on, failure, run, stdout},
 };
 
-/// Places so many orders; the first is accepted, the second cancelled. Answers their ids.
+/// Places this many orders; the first one is accepted, the second one cancelled. Returns their ids.
 fn place(server: &Server, count: usize) -> Vec<String> {
-    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
     let (customer, kitchen) = (server.client("customer"), server.client("restaurant"));
     let order = &server.announcement["order"];
     block_on(async {
@@ -28,8 +28,8 @@ fn place(server: &Server, count: usize) -> Vec<String> {
     })
 }
 
-/// Proves that the orders of a demo are clean in the embedded store, for people and for programs; and that
-/// the store has to be free, and there.
+/// Proves that the audit of a demo's orders in the embedded store is clean, as text and as JSON, and that the store
+/// must exist and must not be in use.
 #[test]
 fn the_embedded_store_is_audited_when_no_server_uses_it() {
     let directory = tempfile::tempdir().unwrap();
@@ -37,7 +37,7 @@ fn the_embedded_store_is_audited_when_no_server_uses_it() {
     std::fs::create_dir(&data).unwrap();
     let arguments = ["audit", "--data", data.to_str().unwrap()];
     assert!(failure(directory.path(), &arguments).contains("there is no database"));
-    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0, "an audit makes nothing");
+    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0, "an audit must create nothing");
 
     let server = Server::start(&data, &[]);
     place(&server, 3);
@@ -54,11 +54,10 @@ fn the_embedded_store_is_audited_when_no_server_uses_it() {
     );
 }
 
-/// Proves that a database that somebody has changed by hand, beside a server that runs, is reported order by
-/// order, with what is stored and what should be, and with an exit code that scripts see; and that one that cannot be
-/// read at all fails the audit, which says where it is.
+/// Proves that manual changes to a database, beside a running server, are reported per order with the stored and the
+/// expected value, and with an exit status for scripts; and that an unreadable order fails the audit, which names it.
 #[test]
-fn what_was_changed_by_hand_is_found_in_postgresql() {
+fn manual_changes_are_found_in_postgresql() {
     let cluster = Cluster::shared().unwrap();
     let database = cluster.create_database().unwrap();
     let url = cluster.url(&database);
@@ -88,7 +87,7 @@ fn what_was_changed_by_hand_is_found_in_postgresql() {
     assert_eq!(report["counts"], json!({"state_differs": 1, "payment_status": 1}));
     assert_eq!(report["findings"][0]["severity"], "breach");
 
-    // Newest first, and a page looks one order ahead: the one that cannot be read is one of the two behind.
+    // Pages are newest first and read one order ahead: the unreadable order is one of the two behind.
     cluster.execute(&database, &format!("UPDATE orders SET status = 'eaten' WHERE id = '{moved}'")).unwrap();
     let output = run(directory.path(), &arguments);
     let errors = String::from_utf8(output.stderr).unwrap();
@@ -97,9 +96,9 @@ fn what_was_changed_by_hand_is_found_in_postgresql() {
     server.stop();
 }
 
-/// Proves that an audit of several shards, one of which does not answer, is a failure and no report.
+/// Proves that an audit of several shards fails without a report if one shard does not answer.
 #[test]
-fn a_shard_that_is_away_fails_the_audit() {
+fn an_unreachable_shard_fails_the_audit() {
     let cluster = Cluster::shared().unwrap();
     let urls = [(); 3].map(|()| cluster.url(&cluster.create_database().unwrap()));
     let directory = tempfile::tempdir().unwrap();
@@ -110,10 +109,10 @@ fn a_shard_that_is_away_fails_the_audit() {
     let empty = "0 tasks, 0 keys, 0 limited items\n0 orders with 0 events: 0 breaches, 0 warnings\n";
     assert_eq!(stdout(directory.path(), &arguments), empty);
 
-    // Nobody listens on the port of discarded packets.
+    // No process listens on port 9 (discard).
     write_shards(&file, [&urls[0], "postgres://dabba@127.0.0.1:9/dabba", &urls[2]]);
     let output = run(directory.path(), &arguments);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{errors}");
-    assert!(errors.contains("could not look at everything"), "{errors}");
+    assert!(errors.contains("could not read everything"), "{errors}");
 }

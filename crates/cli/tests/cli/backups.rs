@@ -1,4 +1,4 @@
-//! Backups of the embedded database, and what comes back from them.
+//! Backups of the embedded database, and their restores.
 
 use std::{
     fs,
@@ -16,18 +16,18 @@ use serde_json::Value;
 
 use super::support::{Server, block_on, dabba, failure, pause, stdout};
 
-/// Orders before a backup.
+/// Number of orders before a backup.
 const ORDERS: usize = 60;
 
-/// Places one order under a key. Returns its id.
+/// Places an order under a key. Returns its id.
 async fn place(server: &Server, key: &str) -> String {
-    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
     let order = &server.announcement["order"];
     let placed = server.client("customer").post(&path).idempotency_key(key).json(order).send().await;
     placed.unwrap().body["id"].as_str().unwrap().to_owned()
 }
 
-/// A data directory with so many orders, and what its server said.
+/// Returns a data directory with this many orders, and the announcement of its server.
 fn data_with_orders(count: usize) -> (tempfile::TempDir, Value) {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[]);
@@ -36,12 +36,12 @@ fn data_with_orders(count: usize) -> (tempfile::TempDir, Value) {
             place(&server, &format!("order-{number}")).await;
         }
     });
-    let said = server.announcement.clone();
+    let announcement = server.announcement.clone();
     server.stop();
-    (directory, said)
+    (directory, announcement)
 }
 
-/// How many orders an audit finds, which must find no breach.
+/// Returns the number of audited orders. The audit must find no breach.
 fn audited(data: &Path) -> u64 {
     let report = stdout(data, &["audit", "--json", "--data", data.to_str().unwrap()]);
     serde_json::from_str::<Value>(&report).unwrap()["orders"].as_u64().unwrap()
@@ -67,11 +67,11 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Proves that a backup that is made while orders are placed holds every order that was acknowledged before it began, and
-/// is whole: restored elsewhere, it passes the audit, answers retries under their keys, and takes new orders. No order
-/// failed meanwhile, and only the owner can read the file.
+/// Proves that a backup under load contains every order acknowledged before it began, and is complete: restored elsewhere, it
+/// passes the audit, replays retries under their keys, and accepts new orders. No order fails during the backup, and only the
+/// owner can read the file.
 #[test]
-fn a_backup_under_load_comes_back_whole() {
+fn a_backup_under_load_is_restored_completely() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let directory = tempfile::tempdir().unwrap();
@@ -102,13 +102,13 @@ fn a_backup_under_load_comes_back_whole() {
         };
         reaches(ORDERS);
         let before = placed.lock().unwrap().clone();
-        let said = back_up(&data, &file);
-        assert!(said.contains("signing-key") && said.contains("orders"), "{said}");
+        let output = back_up(&data, &file);
+        assert!(output.contains("signing-key") && output.contains("orders"), "{output}");
         reaches(count() + ORDERS);
         stop.store(true, Ordering::Relaxed);
         before
     });
-    let said = server.announcement.clone();
+    let announcement = server.announcement.clone();
     server.stop();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 
@@ -116,7 +116,7 @@ fn a_backup_under_load_comes_back_whole() {
     let shown = restore_new(&restored, &file, &data);
     assert!(shown.contains("dabba audit"), "{shown}");
     assert!(audited(&restored) >= before.len() as u64);
-    let server = Server::start_without_demo(&said, &restored, &[]);
+    let server = Server::start_without_demo(&announcement, &restored, &[]);
     block_on(async {
         for (key, id) in &before {
             assert_eq!(place(&server, key).await, *id);
@@ -126,7 +126,7 @@ fn a_backup_under_load_comes_back_whole() {
     server.stop();
 }
 
-/// Restores into a directory that is not there yet, with the signing key of another one.
+/// Restores into a new directory, with the signing key of another directory.
 fn restore_new(data: &Path, file: &Path, key_of: &Path) -> String {
     let fixed = ["restore", file.to_str().unwrap(), "--data", data.to_str().unwrap()];
     let shown = stdout(Path::new("/"), &fixed);
@@ -134,15 +134,15 @@ fn restore_new(data: &Path, file: &Path, key_of: &Path) -> String {
     shown
 }
 
-/// Proves that a restore refuses to replace a database that is served or that holds something, keeps the old one when it is
-/// told to, and that the old one can be put back.
+/// Proves that a restore refuses to replace a database that is in use or not empty, keeps the old database with `--replace`, and
+/// that the old database can be restored again.
 #[test]
 fn a_restore_keeps_what_it_replaces() {
-    let (directory, said) = data_with_orders(3);
+    let (directory, announcement) = data_with_orders(3);
     let data = directory.path();
     let file = data.join("backup.db");
     back_up(data, &file);
-    let server = Server::start_without_demo(&said, data, &[]);
+    let server = Server::start_without_demo(&announcement, data, &[]);
     block_on(place(&server, "later"));
     let text = refused(data, &["restore", file.to_str().unwrap(), "--replace"]);
     assert!(text.contains("stop the server"), "{text}");
@@ -159,17 +159,17 @@ fn a_restore_keeps_what_it_replaces() {
     restore(data, &kept, &["--replace"]);
     assert_eq!(audited(data), 4);
 
-    // An empty database is no loss.
+    // An empty database may be replaced.
     let empty = tempfile::tempdir().unwrap();
     stdout(empty.path(), &["migrate", "--data", empty.path().to_str().unwrap()]);
     restore(empty.path(), &file, &[]);
     assert_eq!(audited(empty.path()), 3);
 }
 
-/// Proves that nothing is written over another file, and that what is no whole backup of this program is refused before
-/// anything changes, with what is wrong with it.
+/// Proves that a backup never overwrites a file, and that an incomplete or foreign backup is refused with the reason before
+/// anything changes.
 #[test]
-fn what_is_no_backup_is_refused() {
+fn a_file_that_is_no_backup_is_refused() {
     let (directory, _) = data_with_orders(ORDERS);
     let data = directory.path();
     let file = data.join("backup.db");
@@ -221,10 +221,9 @@ fn what_is_no_backup_is_refused() {
     }
 }
 
-/// Proves that a restore that is killed at any moment leaves the old database or the new one, whole, and can be given
-/// again.
+/// Proves that a restore killed at any moment leaves either the old or the new database, complete, and can be repeated.
 #[test]
-fn a_restore_that_is_killed_leaves_one_whole_database() {
+fn a_killed_restore_leaves_one_complete_database() {
     let (directory, _) = data_with_orders(2);
     let (other, _) = data_with_orders(5);
     let data = directory.path();
@@ -251,9 +250,9 @@ fn a_restore_that_is_killed_leaves_one_whole_database() {
     assert!(names(data).iter().all(|name| !name.contains("restoring")));
 }
 
-/// Proves that a restore over a database whose server was killed, so that orders are in its log alone, loses none of them
-/// whenever the restore itself is killed: the old database is there with all its orders, or the new one is, and no other
-/// state is served. The kept database can be restored, and the log of another file is neither applied nor lost.
+/// Proves that a restore over a database whose server was killed, so that some orders are only in its write-ahead log, loses none
+/// of them, whenever the restore itself is killed: either the old database with all its orders or the new database is in place,
+/// and no other state is served. The kept database can be restored, and the log of another file is neither applied nor lost.
 #[test]
 fn a_restore_over_a_killed_server_loses_nothing() {
     let killed = tempfile::tempdir().unwrap();
@@ -291,7 +290,7 @@ fn a_restore_over_a_killed_server_loses_nothing() {
         let kept = names(data).into_iter().filter(|name| name.starts_with("dabba.db.before-"));
         assert!(kept.map(|name| holds(&name)).any(|orders| orders == 3), "round {round}");
     }
-    // The killed server's log beside another file: refused by every command, and kept by a restore.
+    // The killed server's log is beside another file: every command refuses it, and a restore keeps it.
     fs::remove_file(killed.path().join("dabba.db")).unwrap();
     fs::copy(&file, killed.path().join("dabba.db")).unwrap();
     let log = fs::read(killed.path().join("dabba.db-wal")).unwrap();

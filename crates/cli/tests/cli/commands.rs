@@ -1,4 +1,4 @@
-//! What holds of every command: help, output, exit statuses, and what they never do.
+//! Rules for all commands: help, output, exit statuses and side effects.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -11,13 +11,13 @@ use serde_json::Value;
 
 use super::support::{Server, block_on, dabba, failure, run, stdout};
 
-/// Width of a terminal that every table fits.
+/// Maximum width of tables.
 const WIDTH: usize = 80;
 
-/// Proves that commands which look at a database, or change what is in it, make none: with a misspelt directory, and with an
-/// empty PostgreSQL database.
+/// Proves that commands that read or change existing data create no database: with a misspelt directory, and with an empty
+/// PostgreSQL database.
 #[test]
-fn a_misspelt_directory_makes_no_database() {
+fn a_misspelt_directory_creates_no_database() {
     let directory = tempfile::tempdir().unwrap();
     let menu = directory.path().join("menu.json");
     std::fs::write(&menu, include_str!("../../demo/harbour-noodles.json")).unwrap();
@@ -40,7 +40,7 @@ fn a_misspelt_directory_makes_no_database() {
             "{arguments:?}: {text}"
         );
         assert!(text.contains("dabba migrate"), "{arguments:?}: {text}");
-        assert!(!directory.path().join("typo").exists(), "{arguments:?} made the directory");
+        assert!(!directory.path().join("typo").exists(), "{arguments:?} created the directory");
     }
     let text = failure(directory.path(), &["token", "--role", "admin", "--data", "typo"]);
     assert!(text.contains("there is no signing key at typo/signing-key"), "{text}");
@@ -57,9 +57,9 @@ fn a_misspelt_directory_makes_no_database() {
     assert_eq!(tables.unwrap().trim(), "0");
 }
 
-/// Proves that a reader that goes away ends a command quietly, with the status that a shell reports for SIGPIPE.
+/// Proves that a command ends silently if the reader closes standard output, with the status that a shell reports for SIGPIPE.
 #[test]
-fn a_reader_that_goes_away_ends_a_command_quietly() {
+fn a_command_ends_silently_when_its_reader_goes_away() {
     let directory = tempfile::tempdir().unwrap();
     for arguments in
         [&["settings"][..], &["openapi"], &["version"], &["completions", "bash"], &["migrate"], &["simulate"]]
@@ -81,7 +81,7 @@ fn a_reader_that_goes_away_ends_a_command_quietly() {
     assert_eq!(output.status.code(), Some(141));
 }
 
-/// Proves that a command whose output cannot be written fails and says so, for each source of the text.
+/// Proves that a command fails with a message if its output cannot be written, for each source of the output.
 #[test]
 fn output_that_cannot_be_written_is_a_failure() {
     let directory = tempfile::tempdir().unwrap();
@@ -96,9 +96,9 @@ fn output_that_cannot_be_written_is_a_failure() {
     }
 }
 
-/// Proves that a damaged database, and a data directory that is a file, are reported as what they are.
+/// Proves the messages for a damaged database and for a data directory that is a file.
 #[test]
-fn a_wrong_place_is_reported_as_what_it_is() {
+fn a_damaged_database_and_a_wrong_directory_have_their_own_messages() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("dabba-data/dabba.db");
     std::fs::create_dir(directory.path().join("dabba-data")).unwrap();
@@ -115,7 +115,7 @@ fn a_wrong_place_is_reported_as_what_it_is() {
     }
 }
 
-/// Proves that a server whose log nobody reads goes on serving.
+/// Proves that a server continues after the reader of its log has gone away.
 #[test]
 fn a_server_outlives_the_reader_of_its_log() {
     let directory = tempfile::tempdir().unwrap();
@@ -135,7 +135,7 @@ fn a_server_outlives_the_reader_of_its_log() {
     child.wait().unwrap();
 }
 
-/// Proves that every shell gets a script that names commands and options.
+/// Proves that the completion script of every shell names commands and options.
 #[test]
 fn completions_name_the_commands() {
     let directory = tempfile::tempdir().unwrap();
@@ -154,7 +154,7 @@ fn completions_name_the_commands() {
 }
 
 #[test]
-fn the_version_is_there_for_programs_too() {
+fn the_version_is_printed_as_json() {
     let directory = tempfile::tempdir().unwrap();
     let version: Value = serde_json::from_str(&stdout(directory.path(), &["version", "--json"])).unwrap();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
@@ -170,7 +170,7 @@ fn the_version_is_there_for_programs_too() {
     }
 }
 
-/// Proves that a host's name is resolved, for a server and for the simulated provider, and that a failure says what was tried.
+/// Proves that a server and the simulated provider resolve the name of a host, and that a failure names the addresses tried.
 #[test]
 fn an_address_to_listen_on_may_be_a_name() {
     let data = tempfile::tempdir().unwrap();
@@ -179,7 +179,7 @@ fn an_address_to_listen_on_may_be_a_name() {
     {
         let listening = [arguments, &["--json", "--listen", "localhost:0"]].concat();
         let server = Server::spawn(&listening);
-        let address = server.said("/address");
+        let address = server.announced_text("/address");
         let port = address.rsplit(':').next().unwrap();
         let taken = format!("localhost:{port}");
         let text = failure(data.path(), &[arguments, &["--listen", &taken]].concat());
@@ -192,7 +192,7 @@ fn an_address_to_listen_on_may_be_a_name() {
     }
 }
 
-/// Proves the exit statuses that the documentation lists.
+/// Proves the documented exit statuses.
 #[test]
 fn exit_statuses_tell_a_wrong_command_line_from_a_failure() {
     let directory = tempfile::tempdir().unwrap();
@@ -237,9 +237,9 @@ fn tables_fit_eighty_columns() {
     );
 }
 
-/// Proves that what these commands did is there for programs too.
+/// Proves that these commands print their results as JSON.
 #[test]
-fn what_was_done_is_there_for_programs() {
+fn results_are_printed_as_json() {
     let directory = tempfile::tempdir().unwrap();
     let json = |arguments: &[&str]| -> Value {
         let text = stdout(directory.path(), &[arguments, &["--json"]].concat());
@@ -271,7 +271,7 @@ fn what_was_done_is_there_for_programs() {
     );
 }
 
-/// Proves that several servers with a demo start at once on one empty database, and that there is one demo then.
+/// Proves that several servers with a demo can start concurrently on an empty database and create a single demo.
 #[test]
 fn several_demos_start_at_once_on_one_database() {
     let cluster = Cluster::shared().unwrap();
@@ -286,25 +286,26 @@ fn several_demos_start_at_once_on_one_database() {
         });
         starting.into_iter().map(|starting| starting.join().unwrap()).collect()
     });
-    let restaurants: Vec<String> = servers.iter().map(|server| server.said("/restaurant_id")).collect();
+    let restaurants: Vec<String> =
+        servers.iter().map(|server| server.announced_text("/restaurant_id")).collect();
     assert!(restaurants.iter().all(|restaurant| *restaurant == restaurants[0]), "{restaurants:?}");
     let counts = "SELECT (SELECT count(*) FROM accounts) || ' ' || (SELECT count(*) FROM restaurants)";
     assert_eq!(cluster.execute(&database, counts).unwrap().trim(), "4 3");
 }
 
-/// Proves that no demo is added to a database that has orders of its own.
+/// Proves that no demo is added to a database with real orders.
 #[test]
 fn a_demo_is_not_added_among_real_orders() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().to_str().unwrap();
     let server = Server::start(data.path(), &[]);
     block_on(async {
-        let orders = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+        let orders = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
         let call = server.client("customer").post(&orders).idempotency_key("one");
         call.json(&server.announcement["order"]).send().await.unwrap();
     });
     server.stop();
-    // A demo that is there is found again.
+    // An existing demo is found again.
     Server::start(data.path(), &[]).stop();
     let database = rusqlite::Connection::open(data.path().join("dabba.db")).unwrap();
     database

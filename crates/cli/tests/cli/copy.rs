@@ -1,4 +1,4 @@
-//! `dabba copy`: from the embedded database to PostgreSQL, whatever happens on the way.
+//! `dabba copy` from the embedded database to PostgreSQL, with kills, lost connections and wrong sources and targets.
 
 use std::{
     fs,
@@ -19,17 +19,17 @@ use super::{
     support::{PATIENCE, Server, block_on, dabba, failure, pause, run, shared_menu, stdout},
 };
 
-/// Environment variable with the number of rows of a page of a copy.
+/// Environment variable with the number of rows per page of a copy.
 const ROWS: &str = "DABBA_TEST_COPY_ROWS";
 
-/// Length of the header of a database file, in bytes, which changes each time the file is opened.
+/// Length of the header of a database file, in bytes. The header changes whenever the file is opened.
 const HEADER: usize = 100;
 
-/// Times that a copy is killed.
+/// Number of times that a copy is killed.
 const KILLS: usize = 6;
 
-/// Rows that no request of a test writes: an emoji, texts that PostgreSQL keeps in another form or not at all, a task that
-/// was resolved, and numbers at their limits.
+/// Rows that no request of a test writes: an emoji, texts that PostgreSQL stores in another form or not at all, a resolved task,
+/// and numbers at their limits.
 const EXTREMES: &str = r#"
     UPDATE accounts SET name = '🍜 Zoë "x" \ 味', created_at_ns = 9223372036854775807
         WHERE id = (SELECT min(id) FROM accounts);
@@ -65,7 +65,7 @@ impl Move {
         new
     }
 
-    /// The same with a target that takes its time for each page, so that a copy is cut off in the middle.
+    /// Returns the same with a target that is slow for each page, so that a copy can be interrupted in the middle.
     fn slow() -> Self {
         let slow = Self::migrated();
         stdout(slow.data(), &["migrate", "--database", &slow.url]);
@@ -80,7 +80,7 @@ impl Move {
         slow
     }
 
-    /// Sets the time in seconds that the target of a slow copy takes for each page.
+    /// Sets the time that the slow target takes per page, in seconds.
     fn set_pause(&self, seconds: f64) {
         self.ask(&format!(
             "CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
@@ -114,7 +114,7 @@ impl Move {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Standard error of a copy that is refused.
+    /// Returns the standard error of a refused copy.
     fn refused(&self) -> String {
         let output = self.copy();
         let text = String::from_utf8(output.stderr).unwrap();
@@ -127,7 +127,7 @@ impl Move {
         self.cluster.execute(&self.database, sql).unwrap().trim().to_owned()
     }
 
-    /// What the target knows of the copy; nothing before it is begun.
+    /// Returns the progress that the target stores; empty before the copy begins.
     fn progress(&self) -> String {
         if self.ask("SELECT to_regclass('copies') IS NOT NULL") == "f" {
             return String::new();
@@ -139,29 +139,29 @@ impl Move {
         self.ask("SELECT finished_at IS NOT NULL FROM copies") == "t"
     }
 
-    /// Kills a copy in pages of so many rows once it has come further.
+    /// Kills a copy with this number of rows per page once the target has more rows than before.
     fn kill(&self, rows: u64) {
-        // Long enough for a loaded machine to notice the progress and to kill the copy before its next page.
+        // A loaded machine has time to notice the progress and to kill the copy before its next page.
         self.set_pause(2.0);
         let mut copying = self.begin(rows);
         copying.kill().unwrap();
         copying.wait().unwrap();
         self.set_pause(0.03);
-        // PostgreSQL notices the end of the client after the pause alone, and holds the lock of the copy until then.
+        // PostgreSQL notices the client's end only after the pause, and holds the lock of the copy until then.
         self.disconnect();
         let begun = Instant::now();
         while self.ask(&format!("SELECT count(*) FROM pg_stat_activity WHERE {}", self.sessions())) != "0" {
-            assert!(begun.elapsed() < PATIENCE, "the session of the killed copy goes on");
+            assert!(begun.elapsed() < PATIENCE, "the session of the killed copy does not end");
             pause();
         }
     }
 
-    /// The condition for the sessions of copies.
+    /// Returns the SQL condition for the sessions of copies.
     fn sessions(&self) -> String {
         format!("application_name = 'dabba copy' AND datname = '{}'", self.database)
     }
 
-    /// Ends the sessions of copies.
+    /// Terminates the sessions of copies.
     fn disconnect(&self) {
         self.ask(&format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {}",
@@ -169,7 +169,7 @@ impl Move {
         ));
     }
 
-    /// Begins a copy in pages of so many rows, and waits until it has come further.
+    /// Starts a copy with this number of rows per page, and waits until it makes progress.
     fn begin(&self, rows: u64) -> Child {
         let before = self.progress();
         let mut command = self.command();
@@ -184,11 +184,11 @@ impl Move {
     }
 }
 
-/// Proves that a copy of a database with orders in every status means what its source means: every order, history and
-/// menu is read, keys are replayed, people sign in, orders are moved and refunded, tasks are worked, and the
-/// auditor finds nothing. The source stays as it is.
+/// Proves that a copy of a database with orders in every status is equivalent to its source: every order, history and menu is
+/// readable, keys are replayed, people sign in, orders are moved and refunded, tasks are processed, and the audit finds nothing.
+/// The source does not change.
 #[test]
-fn a_copy_means_what_its_source_means() {
+fn a_copy_is_equivalent_to_its_source() {
     let moved = Move::migrated();
     let before = fs::read(moved.file()).unwrap();
     let text = moved.succeeds();
@@ -200,8 +200,8 @@ fn a_copy_means_what_its_source_means() {
     past.is_kept(moved.data(), &["--database", &moved.url]);
 }
 
-/// Proves that values at their limits arrive as they are, and those that PostgreSQL cannot keep in its own form; and that
-/// the feed has the order of the source's.
+/// Proves that values at their limits are copied unchanged, also values that PostgreSQL cannot store in its own form, and that
+/// the feed keeps the source's order.
 #[test]
 fn values_and_the_order_of_the_feed_arrive() {
     let moved = Move::migrated();
@@ -227,10 +227,10 @@ fn values_and_the_order_of_the_feed_arrive() {
     assert_eq!(moved.ask(feed), expected);
 }
 
-/// Proves that a copy that is killed at any moment goes on from there, in pages of any size; that nobody serves, works or
-/// audits the target before it is finished; and that nothing is lost or doubled.
+/// Proves that a copy killed at any moment resumes from that point, with pages of any size; that no command serves, processes or
+/// audits the target before the copy is complete; and that nothing is lost or duplicated.
 #[test]
-fn a_copy_that_is_killed_goes_on() {
+fn a_killed_copy_resumes() {
     const SEED: u64 = 14;
     println!("seed {SEED}");
     let (moved, random) = (Move::slow(), SeededRandom::new(SEED));
@@ -252,24 +252,24 @@ fn a_copy_that_is_killed_goes_on() {
         let expected: i64 = moved.source().query_row(&count, [], |row| row.get(0)).unwrap();
         assert_eq!(moved.ask(&count), expected.to_string(), "{table}");
     }
-    // Once more: there is nothing to do.
+    // A further run has nothing to do.
     let text = moved.succeeds();
     assert!(text.contains("already"), "{text}");
 }
 
-/// Proves that a copy whose connection is lost says what to do, that one that is interrupted ends, and that of two copies
-/// at once at least one goes on; and that the copy is whole in the end.
+/// Proves that a copy with a lost connection prints what to do, that an interrupted copy ends, that at least one of two
+/// concurrent copies continues, and that the copy is complete in the end.
 #[test]
-fn a_copy_that_is_cut_off_or_has_company_goes_on() {
+fn an_interrupted_or_concurrent_copy_resumes() {
     let moved = Move::slow();
-    // Long enough for a loaded machine to notice the progress and to interrupt the next page.
+    // A loaded machine has time to notice the progress and to interrupt the next page.
     moved.set_pause(2.0);
     let copying = moved.begin(1);
     moved.disconnect();
     let output = copying.wait_with_output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("give the same command again"), "{text}");
+    assert!(text.contains("run the same command again"), "{text}");
 
     let copying = moved.begin(1);
     let sent = Command::new("kill").args(["-s", "TERM", &copying.id().to_string()]).status().unwrap();
@@ -278,7 +278,7 @@ fn a_copy_that_is_cut_off_or_has_company_goes_on() {
     assert!(!moved.is_finished());
 
     moved.set_pause(0.03);
-    // A copy of the same file elsewhere: the lock of the file does not keep the two apart.
+    // The copy reads the same data from another file, so the lock of the file does not keep the two copies apart.
     let twin = Move { url: moved.url.clone(), database: moved.database.clone(), ..Move::migrated() };
     fs::copy(moved.file(), twin.file()).unwrap();
     let copies = [&moved, &twin].map(|one| {
@@ -293,8 +293,8 @@ fn a_copy_that_is_cut_off_or_has_company_goes_on() {
     assert!(moved.is_finished());
 }
 
-/// Proves that a source that changed between two runs is refused, which says what changed, before the copy is finished
-/// and after; and that another source is refused.
+/// Proves that a source that changed between two runs is refused with the difference, before and after the copy is complete, and
+/// that another source is refused.
 #[test]
 fn a_source_that_changed_is_refused() {
     let moved = Move::slow();
@@ -321,8 +321,8 @@ fn a_source_that_changed_is_refused() {
     assert!(text.contains("of another embedded database"), "{text}");
 }
 
-/// Proves that a source is refused that is not there, has an older schema, a column that nobody copies or nothing in it,
-/// is served, or breaks an invariant, and that the target then holds nothing.
+/// Proves that a source is refused that is missing, has an older schema, has an unknown column, is empty, is in use, or breaks an
+/// invariant, and that the target stays empty.
 #[test]
 fn a_source_that_cannot_be_copied_is_refused() {
     let moved = Move::new();
@@ -359,8 +359,8 @@ fn a_source_that_cannot_be_copied_is_refused() {
     assert!(text.contains("is a sandbox"), "{text}");
 }
 
-/// Proves that a target is refused that holds something, belongs to another map, or is too new; and that something that is
-/// written to the target meanwhile is noticed.
+/// Proves that a target is refused that is not empty, belongs to another map, or is too new, and that concurrent writes to the
+/// target are detected.
 #[test]
 fn a_target_that_cannot_be_used_is_refused() {
     let moved = Move::slow();
@@ -388,7 +388,7 @@ fn a_target_that_cannot_be_used_is_refused() {
     let version = "SELECT max(version) FROM refinery_schema_history";
     let before = older.ask(version);
     assert!(older.refused().contains("its table accounts has rows"));
-    assert_eq!(older.ask(version), before, "it stays as it is");
+    assert_eq!(older.ask(version), before, "the schema must not change");
 
     let sharded = Move::migrated();
     let urls = [(); 2].map(|()| sharded.cluster.url(&sharded.cluster.create_database().unwrap()));
@@ -409,7 +409,7 @@ fn a_target_that_cannot_be_used_is_refused() {
 struct Logging(Child);
 
 impl Logging {
-    /// Starts one and returns the first line of its log that names the embedded database.
+    /// Starts a server and returns the first line of its log that names the embedded database.
     fn warns(moved: &Move) -> Value {
         let data = moved.data().to_str().unwrap();
         let fixed =
@@ -419,7 +419,7 @@ impl Logging {
         let mut serving = Self(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
         let lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
         let mut lines = lines.map(Result::unwrap);
-        // A server that does not warn begins to serve.
+        // A server without a warning would start to serve.
         let line =
             lines.find(|line| line.contains("embedded database") || line.contains("\"serving\"")).unwrap();
         serde_json::from_str(&line).unwrap()
@@ -428,16 +428,16 @@ impl Logging {
 
 impl Drop for Logging {
     fn drop(&mut self) {
-        // It may have ended before.
+        // The process may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Proves that no command writes to an embedded database that was copied, which its copy would lack; that the operator can
-/// still back it up, audit it and decide otherwise; and that a restored database is not taken for the copied one.
+/// Proves that no command writes to an embedded database that was copied, since the copy would lack the writes; that the operator
+/// can still back it up, audit it and override the refusal; and that a restored database does not count as copied.
 #[test]
-fn a_copied_database_takes_no_writes() {
+fn a_copied_database_accepts_no_writes() {
     let moved = Move::migrated();
     let data = moved.data().to_str().unwrap();
     moved.succeeds();
@@ -454,7 +454,7 @@ fn a_copied_database_takes_no_writes() {
         }
     };
     is_refused();
-    // The mark is made again by a copy that was killed before it made one.
+    // The next copy restores a missing marker, as after a copy that was killed before it wrote the marker.
     fs::remove_file(&mark).unwrap();
     assert!(moved.succeeds().contains("already"));
     is_refused();
@@ -465,9 +465,9 @@ fn a_copied_database_takes_no_writes() {
     Server::serve(moved.data(), &["--listen", "127.0.0.1:0", "--log", "warn"]).stop();
 }
 
-/// Proves that a server on PostgreSQL warns of an embedded database that it does not serve, and says when that was copied.
+/// Proves that a server on PostgreSQL warns about an unused embedded database, with the time at which it was copied.
 #[test]
-fn a_server_warns_of_an_embedded_database_beside_it() {
+fn a_server_warns_about_an_unused_embedded_database() {
     let moved = Move::migrated();
     let elsewhere = Move { directory: tempfile::tempdir().unwrap(), ..Move::migrated() };
     fs::copy(moved.file(), elsewhere.file()).unwrap();
@@ -480,12 +480,13 @@ fn a_server_warns_of_an_embedded_database_beside_it() {
     assert!(warning["copied_at"].is_string(), "{warning}");
 }
 
-/// Proves that an order with a long note and an emoji, placed by a server, is read after the copy as it was before.
+/// Proves that an order with a long note and an emoji, placed through a server, is the same after the copy.
 #[test]
 fn a_long_note_and_an_emoji_are_kept() {
     let moved = Move { directory: tempfile::tempdir().unwrap(), ..Move::new() };
     let server = Server::start(moved.data(), &[]);
-    let (restaurant, mut order) = (server.said("/restaurant_id"), server.announcement["order"].clone());
+    let (restaurant, mut order) =
+        (server.announced_text("/restaurant_id"), server.announcement["order"].clone());
     let note = "🍜\n\u{1f469}\u{200d}\u{1f373} \"'\\é".repeat(50);
     order["lines"][0]["note"] = json!(note);
     let placed = block_on(async {

@@ -1,4 +1,4 @@
-//! The server and the database, killed at any moment, again and again.
+//! The server and the database, killed repeatedly at random moments.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use super::{
     support::{Server, free_address},
 };
 
-/// How often something is killed.
+/// Number of kills.
 const ROUNDS: u64 = 20;
-/// Customers who place orders meanwhile.
+/// Number of customers who place orders concurrently.
 const CUSTOMERS: usize = 8;
-/// Most orders that are acknowledged between two blows.
+/// Maximum number of orders acknowledged between two kills.
 const MAX_ORDERS_BETWEEN: u64 = 60;
-/// Decides who is killed and when.
+/// Seed that determines the killed processes and the moments.
 const SEED: u64 = 20_261_124;
 
-/// Proves I1, I2, I3 and I4 through 20 blows by turns of chance, `kill -9` of the server and a crash of
-/// PostgreSQL, under load: every acknowledged key has exactly the order that was acknowledged, no key has
-/// two, and every order is whole, whether anybody heard of it or not.
+/// Proves I1, I2, I3 and I4 through 20 random kills, `kill -9` of the server or a crash of PostgreSQL, under load:
+/// every acknowledged key has exactly the acknowledged order, no key has two orders, and every order is complete,
+/// whether or not it was acknowledged.
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_blows_lose_nothing_and_double_nothing() {
+async fn twenty_kills_lose_and_duplicate_nothing() {
     let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
     let database = cluster.create_database().unwrap();
     let url = cluster.url(&database);
@@ -32,12 +32,12 @@ async fn twenty_blows_lose_nothing_and_double_nothing() {
     let (address, arguments) = (free_address(), ["--database", url.as_str()]);
     let start = || tokio::task::block_in_place(|| Server::start_at(&address, data.path(), &arguments));
     let mut server = start();
-    let restaurants = [server.said("/restaurant_id")];
+    let restaurants = [server.announced_text("/restaurant_id")];
     let order = server.announcement["order"].clone();
     let placing = Placing::start("crash", CUSTOMERS, &server.client("customer"), &restaurants, &order);
 
     let random = SeededRandom::new(SEED);
-    let mut database_blows = 0;
+    let mut database_kills = 0;
     for _ in 0..ROUNDS {
         placing.wait_for(1 + random.next_u64() % MAX_ORDERS_BETWEEN).await;
         if random.next_u64().is_multiple_of(2) {
@@ -48,10 +48,10 @@ async fn twenty_blows_lose_nothing_and_double_nothing() {
                 cluster.stop(StopMode::Immediate).unwrap();
                 cluster.start_again().unwrap();
             });
-            database_blows += 1;
+            database_kills += 1;
         }
     }
-    assert!(database_blows > 3 && database_blows < 17, "the seed strikes both");
+    assert!(database_kills > 3 && database_kills < 17, "the seed must kill both");
     placing.wait_for(1).await;
     let acknowledged = placing.finish().await;
     tokio::task::block_in_place(|| server.stop());
@@ -70,7 +70,7 @@ async fn twenty_blows_lose_nothing_and_double_nothing() {
     let keys: Vec<(&str, &str)> = keys.lines().map(|line| line.split_once('|').unwrap()).collect();
     for (key, id) in &acknowledged {
         let found: Vec<_> = keys.iter().filter(|(found, _)| found == key).collect();
-        assert_eq!(found, [&(key.as_str(), id.as_str())], "an acknowledged order is lost or doubled");
+        assert_eq!(found, [&(key.as_str(), id.as_str())], "an acknowledged order is lost or duplicated");
     }
     let mut keyed: Vec<&str> = keys.iter().map(|(_, id)| *id).collect();
     keyed.sort_unstable();

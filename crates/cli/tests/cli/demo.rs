@@ -1,20 +1,20 @@
-//! `dabba demo`, and the commands that only print.
+//! `dabba demo`, and commands that only print.
 
 use super::support::{failure, stdout};
 
 #[test]
-fn the_demo_walks_an_order_to_the_door() {
+fn the_demo_delivers_an_order() {
     let directory = tempfile::tempdir().unwrap();
     let text = stdout(directory.path(), &["demo"]);
     for part in ["Saffron Lane", "£", "only one", "refused", "kill -9", "nothing is lost", "Delivered."] {
         assert!(text.contains(part), "{part} is missing in:\n{text}");
     }
-    assert!(!text.contains('\u{1b}'), "no colours where nobody sees them");
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left behind");
+    assert!(!text.contains('\u{1b}'), "colours without a terminal");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "the demo leaves files behind");
 }
 
 #[test]
-fn the_description_of_the_api_is_printed_as_it_is_committed() {
+fn the_api_description_is_printed() {
     let directory = tempfile::tempdir().unwrap();
     let printed: serde_json::Value = serde_json::from_str(&stdout(directory.path(), &["openapi"])).unwrap();
     assert!(printed["openapi"].as_str().unwrap().starts_with("3.1"));

@@ -1,10 +1,10 @@
-//! Dependencies point one way.
+//! The direction of dependencies between crates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
-/// What each crate of the workspace may depend on, tests aside.
+/// Allowed dependencies of each crate of the workspace, except in tests.
 const ALLOWED: [(&str, &[&str]); 11] = [
     ("dabba-domain", &[]),
     ("dabba-store", &["dabba-domain"]),
@@ -13,18 +13,18 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("dabba-engine", &["dabba-domain", "dabba-store"]),
     ("dabba-gateways", &["dabba-domain", "dabba-store", "dabba-engine"]),
     ("dabba-http", &["dabba-domain", "dabba-store", "dabba-engine"]),
-    // The simulation plays a payment provider.
+    // The simulation simulates a payment provider.
     ("dabba-sim", &["dabba-domain", "dabba-store", "dabba-engine", "dabba-gateways"]),
     ("dabba-cli", ALL_BUT_TESTS),
     ("dabba-testkit", ALL_AND_CLUSTERS),
     ("dabba-pg-cluster", &[]),
 ];
-/// Everything below the binary.
+/// All crates below the binary.
 const ALL_BUT_TESTS: &[&str] = match ALL_AND_CLUSTERS {
     [below @ .., _clusters] => below,
     [] => &[],
 };
-/// The same, and last what only tests need.
+/// The same crates, followed by the crates for tests.
 const ALL_AND_CLUSTERS: &[&str] = &[
     "dabba-domain",
     "dabba-store",
@@ -36,11 +36,11 @@ const ALL_AND_CLUSTERS: &[&str] = &[
     "dabba-sim",
     "dabba-pg-cluster",
 ];
-/// Crates that are, or speak to, a database. Only the stores may name one.
+/// Crates that are, or connect to, a database. Only the stores may name one.
 const DATABASES: [&str; 7] =
     ["rusqlite", "libsqlite3-sys", "refinery", "tokio-postgres", "postgres", "deadpool-postgres", "sqlx"];
-/// Crates that serve HTTP. Only `http`, what stands on it, and `gateways` beside it may name one: a provider
-/// to try payments against is a service too.
+/// Crates that serve HTTP. Only `http`, the crates above it, and `gateways` may name one: the simulated payment
+/// provider is a service, too.
 const HTTP_SERVERS: [&str; 3] = ["axum", "tower-http", "utoipa-axum"];
 
 fn metadata() -> Metadata {
@@ -53,7 +53,7 @@ fn metadata() -> Metadata {
         .unwrap()
 }
 
-/// What each crate of the workspace names in its manifest, tests aside.
+/// Returns the dependencies in the manifest of each crate of the workspace, except in tests.
 fn named() -> BTreeMap<String, BTreeSet<String>> {
     let packages = metadata().packages.into_iter();
     packages
@@ -76,7 +76,7 @@ fn crates_depend_only_on_those_below_them() {
         let (_, allowed) = ALLOWED
             .iter()
             .find(|(known, _)| known == name)
-            .unwrap_or_else(|| panic!("{name} is new: say in ALLOWED what it may depend on"));
+            .unwrap_or_else(|| panic!("{name} is new: add its allowed dependencies to ALLOWED"));
         for dependency in dependencies.iter().filter(|dependency| known.contains(dependency.as_str())) {
             assert!(allowed.contains(&dependency.as_str()), "{name} may not depend on {dependency}");
         }

@@ -1,4 +1,4 @@
-//! What a server shows to whom: its listeners, its hosts, and its limits as they are by default.
+//! The exposed surface of a server: its listeners, its hosts, and its default limits.
 
 use std::{
     process::{Command, Stdio},
@@ -13,13 +13,13 @@ async fn status(address: &str, path: &str) -> u16 {
     reqwest::get(format!("{address}{path}")).await.unwrap().status().as_u16()
 }
 
-/// Proves that with a listener for operators, measurements and documents are served there alone, the API on the public one alone,
-/// and the probes on both.
+/// Proves that with a listener for operators, only that listener serves metrics and documents, only the public listener serves
+/// the API, and both serve the probes.
 #[test]
-fn operators_have_a_listener_of_their_own() {
+fn the_listener_for_operators_is_separate() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &["--admin-listen", "127.0.0.1:0"]);
-    let (public, admin) = (server.said("/address"), server.said("/admin_address"));
+    let (public, admin) = (server.announced_text("/address"), server.announced_text("/admin_address"));
     block_on(async {
         for path in ["/metrics", "/openapi.json", "/docs/", "/docs/swagger-ui.css"] {
             assert_eq!((status(&public, path).await, status(&admin, path).await), (404, 200), "{path}");
@@ -35,7 +35,7 @@ fn operators_have_a_listener_of_their_own() {
         assert!(metrics.contains("route=\"/v1/restaurants\""), "what the public listener serves is measured");
     });
     server.stop();
-    // One port cannot be both.
+    // Both listeners cannot share a port.
     let path = data.path().to_str().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let both = ["serve", "--listen", &taken, "--admin-listen", &taken, "--data", path];
@@ -43,7 +43,7 @@ fn operators_have_a_listener_of_their_own() {
     assert!(text.contains(&taken) && text.contains("admin_listen"), "{text}");
 }
 
-/// Proves that the settings of hosts, origins and HTTPS reach the server, and that a wrong one is refused with what is allowed.
+/// Proves that the settings of hosts, origins and HTTPS take effect, and that a wrong value is refused with the allowed values.
 #[test]
 fn hosts_and_origins_are_settings() {
     let data = tempfile::tempdir().unwrap();
@@ -58,13 +58,13 @@ fn hosts_and_origins_are_settings() {
         "127.0.0.1:0",
     ];
     let server = Server::start(data.path(), &more);
-    let address = server.said("/address");
+    let address = server.announced_text("/address");
     block_on(async {
         assert_eq!(status(&address, "/v1/restaurants").await, 421);
         assert_eq!(
-            status(&server.said("/admin_address"), "/metrics").await,
+            status(&server.announced_text("/admin_address"), "/metrics").await,
             200,
-            "operators may use any host"
+            "operators are served under any host"
         );
         let by_name = address.replace("127.0.0.1", "localhost");
         let client = reqwest::Client::new();
@@ -83,12 +83,12 @@ fn hosts_and_origins_are_settings() {
     }
 }
 
-/// Proves that a server limits a customer by its defaults: open orders first, then writes. The customer is told of both.
+/// Proves that a server limits a customer by default: open orders first, then writes. The responses name the limit.
 #[test]
 fn a_customer_is_limited_by_default() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start_with_limits(data.path());
-    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
     let codes = block_on(async {
         let mut codes = Vec::new();
         for number in 0..125 {
@@ -102,7 +102,7 @@ fn a_customer_is_limited_by_default() {
     });
     let count = |code: &str| codes.iter().filter(|found| *found == code).count();
     assert_eq!(count("placed"), 20, "{codes:?}");
-    // The budget fills up again meanwhile.
+    // The budget refills during the test.
     assert!(count("too_many_open_orders") >= 98, "{codes:?}");
     assert_eq!(
         count("placed") + count("too_many_open_orders") + count("too_many_requests"),
@@ -119,21 +119,21 @@ fn signal_cluster(cluster: &Cluster, name: &str) {
     let children = Command::new("ps").args(["-o", "pid=", "--ppid", postmaster]).output().unwrap().stdout;
     let children = String::from_utf8(children).unwrap();
     for process in children.split_whitespace().chain([postmaster]) {
-        // One that has just ended is not missed.
+        // A process may have ended in the meantime.
         Command::new("kill").args(["-s", name, process]).stderr(Stdio::null()).status().unwrap();
     }
 }
 
-/// Proves that a server whose only database is frozen answers probes at once, is not ready after a second, and is ready again when the
-/// database goes on.
+/// Proves that a server whose only database hangs answers probes at once, is not ready after a second, and is ready again when
+/// the database continues.
 #[test]
-fn a_frozen_database_holds_up_no_probe() {
+fn a_hanging_database_delays_no_probe() {
     let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &["--database", &url]);
-    let address = server.said("/address");
-    let becomes = async |expected: u16| {
+    let address = server.announced_text("/address");
+    let wait_for_status = async |expected: u16| {
         let begun = Instant::now();
         let mut longest = std::time::Duration::ZERO;
         loop {
@@ -143,20 +143,20 @@ fn a_frozen_database_holds_up_no_probe() {
             if status == expected {
                 return (longest, begun.elapsed());
             }
-            assert!(begun.elapsed() < PATIENCE, "{status} stays");
+            assert!(begun.elapsed() < PATIENCE, "the status stays {status}");
             pause();
         }
     };
     block_on(async {
-        becomes(200).await;
+        wait_for_status(200).await;
         signal_cluster(&cluster, "STOP");
-        let (longest, took) = becomes(503).await;
+        let (longest, took) = wait_for_status(503).await;
         signal_cluster(&cluster, "CONT");
-        // A third of a second, and what a busy machine adds.
+        // A third of a second, and tolerance for a busy machine.
         assert!(longest.as_secs_f64() < 2.0, "{longest:?}");
-        // The state is a second old at most, and the answer takes its third.
+        // The state is a second old at most, and the answer takes up to a third of a second.
         assert!(took.as_secs_f64() < 2.0, "{took:?}");
-        becomes(200).await;
+        wait_for_status(200).await;
     });
     server.stop();
 }

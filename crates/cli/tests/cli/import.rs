@@ -7,21 +7,21 @@ use serde_json::{Value, json};
 
 use super::support::{Server, block_on, failure, shared_menu, stdout};
 
-/// A data directory with an empty database.
+/// Returns a data directory with an empty database.
 fn migrated() -> tempfile::TempDir {
     let data = tempfile::tempdir().unwrap();
     stdout(data.path(), &["migrate", "--data", data.path().to_str().unwrap()]);
     data
 }
 
-/// The lines of JSON that the command prints.
+/// Returns the lines of JSON that the command prints.
 fn imported(directory: &Path, arguments: &[&str]) -> Vec<Value> {
     let mut all = vec!["import-menu", "--json"];
     all.extend(arguments);
     stdout(directory, &all).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// One of an item, with the fewest options that it takes.
+/// Returns an order line with one piece of an item and the minimum of options.
 fn line(item: &Value) -> Value {
     let mut options = Vec::new();
     for group in item["option_groups"].as_array().unwrap() {
@@ -38,7 +38,7 @@ fn items(menu: &Value) -> Vec<&Value> {
     categories.flat_map(|category| category["items"].as_array().unwrap()).collect()
 }
 
-/// Orders from a restaurant: these lines, to be collected. Answers the order.
+/// Places a pickup order with these lines at a restaurant. Returns the order.
 async fn order(customer: &Client, restaurant: &str, lines: &[Value]) -> Value {
     let body = json!({"lines": lines, "fulfilment": {"type": "collection"}, "payment_method": "cash"});
     let path = format!("/v1/restaurants/{restaurant}/orders");
@@ -51,7 +51,7 @@ async fn order(customer: &Client, restaurant: &str, lines: &[Value]) -> Value {
 
 #[test]
 #[ignore = "needs the menus beside the checkout; .ci/run asks for it by --ignored"]
-fn a_large_menu_is_imported_whole_and_all_of_it_can_be_ordered() {
+fn a_large_menu_is_imported_completely_and_every_item_can_be_ordered() {
     let data = migrated();
     let path = data.path().to_str().unwrap();
     let file = shared_menu("indian-grill-gbp.json");
@@ -87,7 +87,7 @@ fn a_list_of_restaurants_is_imported_through_a_running_server() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
     let file = shared_menu("sixteen-kitchens-inr.json");
-    let (address, token) = (server.said("/address"), server.said("/tokens/admin"));
+    let (address, token) = (server.announced_text("/address"), server.announced_text("/tokens/admin"));
     let arguments = [file.to_str().unwrap(), "--server", &address, "--token", &token];
     let restaurants = imported(data.path(), &arguments);
     assert_eq!(restaurants.len(), 16);
@@ -105,7 +105,7 @@ fn a_list_of_restaurants_is_imported_through_a_running_server() {
 }
 
 #[test]
-fn while_a_server_runs_the_data_directory_is_left_alone() {
+fn a_data_directory_in_use_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let _server = Server::start(data.path(), &[]);
     let path = data.path().to_str().unwrap();
@@ -114,7 +114,7 @@ fn while_a_server_runs_the_data_directory_is_left_alone() {
     assert!(text.contains("--server URL, with a token in DABBA_TOKEN"), "{text}");
 }
 
-/// A small menu in a currency with one price.
+/// Returns a small menu in a currency with one price.
 fn menu(currency: &str, price_minor: i64) -> Value {
     json!({
         "name": "Naan Stop", "currency": currency, "time_zone": "Europe/London",
@@ -148,7 +148,7 @@ fn a_menu_is_replaced_on_the_data_directory_and_through_a_server() {
     };
     assert_eq!(price(), 300);
     write(data.path(), &menu("GBP", 350));
-    let (address, token) = (server.said("/address"), server.said("/tokens/admin"));
+    let (address, token) = (server.announced_text("/address"), server.announced_text("/tokens/admin"));
     let through = ["--server", &address, "--token", &token, "--restaurant", &id];
     imported(data.path(), &[&[file.as_str()], through.as_slice()].concat());
     assert_eq!(price(), 350);
@@ -169,7 +169,7 @@ fn every_problem_is_listed_and_nothing_is_written() {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     assert!(!data.path().join("dabba-data").exists());
-    // What cannot be read hides nothing: neither the problems beside it nor those of another restaurant.
+    // An unreadable part does not hide other problems, in the same restaurant or in another one.
     let mut unreadable = menu("GBP", 250);
     unreadable["categories"][0]["items"][0]["price_minor"] = json!("2.50");
     unreadable["tax_rate_basis_points"] = json!("20 %");
@@ -188,7 +188,7 @@ fn every_problem_is_listed_and_nothing_is_written() {
     fs::write(data.path().join("menu.json"), "{\n  \"name\": oops\n}").unwrap();
     let text = failure(data.path(), &["import-menu", &file]);
     assert!(text.contains("is not JSON; nothing was written: line 2, column 11: expected a value"), "{text}");
-    // JSON by its grammar, with what nothing can hold.
+    // This is grammatically valid JSON with a number that no type can hold.
     let vast =
         menu("GBP", 250).to_string().replace("250", "1e400").replacen('{', "{\"name\": \"\\ud800\", ", 1);
     fs::write(data.path().join("menu.json"), vast).unwrap();
@@ -202,7 +202,7 @@ fn every_problem_is_listed_and_nothing_is_written() {
     }
 }
 
-/// A small menu with an external id.
+/// Returns a small menu with an external id.
 fn named(external_id: &str, name: &str, price_minor: i64) -> Value {
     let mut document = menu("GBP", price_minor);
     document["external_id"] = json!(external_id);
@@ -237,7 +237,7 @@ fn an_import_with_external_ids_can_be_repeated() {
     expect(outcomes(&dearer, &["--data", path]), ["updated", "unchanged"]);
 
     let server = Server::start(data.path(), &[]);
-    let (address, token) = (server.said("/address"), server.said("/tokens/admin"));
+    let (address, token) = (server.announced_text("/address"), server.announced_text("/tokens/admin"));
     let through = ["--server", &address, "--token", &token];
     expect(outcomes(&dearer, &through), ["unchanged", "unchanged"]);
     let renamed = json!([named("POS-1", "Naan Stop", 300), named("POS/2", "Roti Stop", 250)]);
@@ -258,7 +258,7 @@ fn an_import_without_external_ids_does_not_register_a_restaurant_twice() {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     let server = Server::start(data.path(), &[]);
-    let (address, token) = (server.said("/address"), server.said("/tokens/admin"));
+    let (address, token) = (server.announced_text("/address"), server.announced_text("/tokens/admin"));
     let through = ["import-menu", &file, "--server", &address, "--token", &token];
     assert!(failure(data.path(), &through).contains(&id));
     let another = imported(data.path(), &[&through[1..], &["--new"]].concat());

@@ -1,5 +1,5 @@
-//! Payments by card while server and worker are killed at any moment, again and again, and the payment provider
-//! fails at random.
+//! Card payments while server and worker are killed repeatedly at random moments, and the payment provider fails at
+//! random.
 
 use std::{
     fs,
@@ -14,27 +14,27 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
-    provider::{Provider, counted, id_of, place_by_card, until, webhook_secret},
+    provider::{Provider, counted, id_of, place_by_card, wait_until, webhook_secret},
     support::{Server, Working, free_address, stdout},
     walking::{Course, PART, Walk, Walking},
 };
 
-/// Orders that are placed and walked on.
+/// Number of orders.
 const ORDERS: usize = 2_000;
-/// When so many of them have come to their ends, nothing is killed any more.
+/// Number of ended orders after which nothing is killed any more.
 const ORDERS_AMONG_KILLS: usize = 1_900;
-/// Most steps that are acknowledged between two blows.
+/// Maximum number of acknowledged steps between two kills.
 const MAX_STEPS_BETWEEN: u64 = 600;
-/// Longest time between two blows.
+/// Maximum time between two kills.
 const MAX_TIME_BETWEEN: Duration = Duration::from_secs(3);
-/// Of a hundred calls of the provider, so many fail, whatever they pay with.
+/// Percentage of calls to the provider that fail, independent of the card.
 const FLAPPING_PERCENT: u8 = 20;
-/// Longest time for all of it, on a busy machine.
+/// Maximum time of the test on a busy machine.
 const LIMIT: Duration = Duration::from_mins(5);
-/// Decides who is killed and when, how the orders are paid and what is meant to become of them.
+/// Seed that determines the kills, the cards and the course of each order.
 const SEED: u64 = 20_261_125;
 
-/// Two processes on one database, which are killed and started again, and the payment provider, which is not.
+/// Two processes on one database, which are killed and restarted, and the payment provider, which keeps running.
 struct Targets {
     cluster: Cluster,
     database: String,
@@ -62,8 +62,8 @@ impl Targets {
         targets
     }
 
-    /// Settings with which the tasks of one who was killed come back soon, and a provider that does not answer
-    /// is not waited for.
+    /// Writes settings with short leases, so that the tasks of a killed process are retried soon, and with a short
+    /// timeout for the provider.
     fn write_settings(&self, secret: &Path) {
         let text = format!(
             "database = \"{}\"\npayment_gateway = \"simulated\"\npayment_url = \"{}\"\n\
@@ -103,8 +103,8 @@ impl Targets {
         self.working = Some(Working::start(&self.data(), &["--config", settings.to_str().unwrap()]));
     }
 
-    /// Kills one of the two or both, and starts again what was killed. Answers how many were.
-    fn strike(&mut self, random: &dyn Random, walking: &Walking) -> u32 {
+    /// Kills one or both processes, and restarts them. Returns the number of killed processes.
+    fn kill_some(&mut self, random: &dyn Random, walking: &Walking) -> u32 {
         let (server, working) = match random.next_u64() % 4 {
             0 => (true, true),
             1 => (false, true),
@@ -125,9 +125,8 @@ impl Targets {
         u32::from(server) + u32::from(working)
     }
 
-    /// Has payments worked soon that would wait for long, since they have failed often, and those again that
-    /// are parked.
-    async fn hurry(&self) {
+    /// Makes delayed payment tasks due, and retries parked ones.
+    async fn make_tasks_due(&self) {
         let sql = "UPDATE tasks SET run_at_ns = 0 WHERE id IN (SELECT id FROM tasks WHERE queue = 'payments' \
                    AND failures <> '[]' AND run_at_ns > (extract(epoch FROM now()) + 2) * 1000000000 \
                    FOR UPDATE SKIP LOCKED)";
@@ -139,17 +138,16 @@ impl Targets {
         }
     }
 
-    /// Proves that the provider is not left alone any more: a last order is paid through the server, when
-    /// nobody else works.
+    /// Proves that the circuit breaker is closed: the server alone pays a last order.
     async fn check_breaker(&mut self) {
         let working = self.working.take().unwrap();
         aside(|| working.stop("TERM"));
         let last = place_by_card(self.server(), "tok_succeed").await;
-        until(self.server(), &last, |order| order["status"] == "confirmed").await;
+        wait_until(self.server(), &last, |order| order["status"] == "confirmed").await;
         assert_eq!(counted(self.server(), &["dabba_payment_breaker{", "\"closed\""]).await, 1);
     }
 
-    /// Proves that the auditor finds nothing in so many orders.
+    /// Proves that the audit of this many orders finds nothing.
     fn check_audit(self, orders: usize) {
         let audited = stdout(self.directory.path(), &["audit", "--json", "--database", &self.url()]);
         let audited: Value = serde_json::from_str(&audited).unwrap();
@@ -157,21 +155,24 @@ impl Targets {
     }
 }
 
-/// Does what takes its time, while the walks go on.
+/// Runs blocking work while the walks continue.
 fn aside<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
 }
 
-/// Proves of one order that it is where it was meant to be, or was never paid, and that the provider did for it
-/// what it says, nothing of it twice, and holds no money for it.
+/// Proves that an order has reached its intended status, or was never paid, and that the provider's records match it,
+/// without duplicates and without remaining money.
 fn check(walk: &Walk, order: &Value, done: Summary) {
     let payment = &order["payment"];
     let amount = |name: &str| payment[name].as_i64().unwrap();
     let total = order["amounts"]["total"].as_i64().unwrap();
     let about = format!("{walk:?}: {done:?} {order}");
-    assert!(done.authorizations <= 1 && done.captures <= 1 && done.voids <= 1, "twice: {about}");
+    assert!(
+        done.authorizations <= 1 && done.captures <= 1 && done.voids <= 1,
+        "an operation happened twice: {about}"
+    );
     assert_eq!((done.captured, done.refunded), (amount("captured"), amount("refunded")), "{about}");
-    assert_eq!(done.authorized, done.captured + done.voided, "money is still set aside: {about}");
+    assert_eq!(done.authorized, done.captured + done.voided, "money is still authorized: {about}");
     let refunds = payment["refunds"].as_array().map_or(0, Vec::len);
     assert_eq!(done.refunds as usize, refunds, "{about}");
     let (status, payment) = (order["status"].as_str().unwrap(), payment["status"].as_str().unwrap());
@@ -180,7 +181,7 @@ fn check(walk: &Walk, order: &Value, done: Summary) {
         ("delivered", "partially_refunded") if walk.course == Course::RefundedInPart => (total, PART),
         ("refunded", "refunded") => (total, total),
         ("cancelled", "voided" | "failed") => (0, 0),
-        _ => panic!("not at its end: {about}"),
+        _ => panic!("the order has not ended: {about}"),
     };
     assert_eq!((done.captured, done.refunded), (captured, refunded), "{about}");
     if !matches!(walk.course, Course::CancelledByCustomer | Course::CancelledByKitchen) {
@@ -188,11 +189,11 @@ fn check(walk: &Walk, order: &Value, done: Summary) {
     }
 }
 
-/// Proves I8 through `kill -9` of the server and of a worker at any moment, beside a payment provider that fails
-/// at random, before it has done something or after, or never answers: every order comes to its end, each is paid
-/// once or not at all, what is given back is given back once, and the auditor finds nothing wrong (I1 to I6).
+/// Proves I8 through `kill -9` of the server and of a worker at random moments, with a payment provider that fails at
+/// random, before or after it has acted, or never answers: every order ends, each is paid once or not at all, each
+/// refund happens once, and the audit finds nothing (I1 to I6).
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_killed_no_card_is_charged_twice() {
+async fn no_card_is_charged_twice_whatever_is_killed() {
     println!("seed {SEED}");
     let begun = Instant::now();
     let mut targets = aside(Targets::start);
@@ -202,8 +203,8 @@ async fn whoever_is_killed_no_card_is_charged_twice() {
     let mut kills = 0;
     while walking.ended() < ORDERS_AMONG_KILLS {
         walking.wait_for(1 + random.next_u64() % MAX_STEPS_BETWEEN, MAX_TIME_BETWEEN).await;
-        kills += aside(|| targets.strike(&random, &walking));
-        targets.hurry().await;
+        kills += aside(|| targets.kill_some(&random, &walking));
+        targets.make_tasks_due().await;
         assert!(begun.elapsed() < LIMIT, "only {} orders have ended", walking.ended());
     }
     assert!(kills >= 10, "{kills}");
@@ -213,7 +214,7 @@ async fn whoever_is_killed_no_card_is_charged_twice() {
         if let Some(walks) = walking.finish(MAX_TIME_BETWEEN).await {
             break walks;
         }
-        targets.hurry().await;
+        targets.make_tasks_due().await;
         assert!(begun.elapsed() < LIMIT, "only {} orders have ended", walking.ended());
     };
     assert_eq!(walks.len(), ORDERS);

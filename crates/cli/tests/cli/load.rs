@@ -8,23 +8,23 @@ use serde_json::Value;
 
 use super::support::{Server, block_on, dabba, failure, stdout};
 
-/// Proves that a load places as many orders as it reports, under keys that are its own.
+/// Proves that a load places as many orders as it reports, each under its own key.
 #[test]
 fn a_bounded_load_places_as_many_orders_as_it_reports() {
     const ORDERS: u64 = 250;
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
     let scene = Arc::new(Scene {
-        restaurants: vec![server.said("/restaurant_id")],
-        staff: server.said("/tokens/restaurant"),
-        customers: vec![server.said("/tokens/customer")],
-        courier: server.said("/tokens/courier"),
+        restaurants: vec![server.announced_text("/restaurant_id")],
+        staff: server.announced_text("/tokens/restaurant"),
+        customers: vec![server.announced_text("/tokens/customer")],
+        courier: server.announced_text("/tokens/courier"),
         order: server.announcement["order"].to_string().into(),
         orders: Vec::new(),
         placed: None,
     });
     let load = Load {
-        address: server.said("/address").trim_start_matches("http://").parse().unwrap(),
+        address: server.announced_text("/address").trim_start_matches("http://").parse().unwrap(),
         mix: Mix::Place,
         connections: 8,
         rate: None,
@@ -39,7 +39,7 @@ fn a_bounded_load_places_as_many_orders_as_it_reports() {
         assert!(report.latency_at(0.5) <= report.latency_at(1.0));
 
         let again = run(load).await;
-        assert_eq!(again.count(), 0, "the same keys place nothing");
+        assert_eq!(again.count(), 0, "the same keys must not place further orders");
         assert_eq!(again.errors, BTreeMap::from([("replayed".to_owned(), ORDERS)]));
 
         let customer = server.client("customer");
@@ -56,7 +56,7 @@ fn a_bounded_load_places_as_many_orders_as_it_reports() {
     });
 }
 
-/// The lines of a bench, and what was verified after it.
+/// Returns the lines of a bench, and its verification.
 fn bench(arguments: &[&str]) -> (Vec<Value>, Value) {
     let directory = tempfile::tempdir().unwrap();
     let text = stdout(directory.path(), &[&["bench", "--json", "--seconds", "1"], arguments].concat());
@@ -65,8 +65,8 @@ fn bench(arguments: &[&str]) -> (Vec<Value>, Value) {
     (lines, verified)
 }
 
-/// Proves that every mix is done without an error and drawn, and that all that was acknowledged is there after
-/// the server was killed: on the embedded store, and on PostgreSQL at a rate.
+/// Proves that every mix runs without errors and is drawn, and that all acknowledged orders exist after the server was killed: on
+/// the embedded store, and on PostgreSQL at a rate.
 #[test]
 fn a_bench_verifies_what_it_measures() {
     let mixes = ["place", "life", "menu", "order", "kitchen", "replay"];
@@ -97,8 +97,8 @@ fn a_bench_verifies_what_it_measures() {
     assert_eq!((&lines[0]["succeeded"], &verified["acknowledged"]), (&100.into(), &100.into()));
 }
 
-/// Proves that a server that runs is measured and goes on running, and that its orders are verified: over the
-/// API on the embedded store, and by the auditor too on PostgreSQL.
+/// Proves that a bench of a running server leaves it running and verifies its orders: over the API on the embedded store, and
+/// also by an audit on PostgreSQL.
 #[test]
 fn a_bench_of_a_running_server_leaves_it_running() {
     let cluster = Cluster::shared().unwrap();
@@ -106,7 +106,7 @@ fn a_bench_of_a_running_server_leaves_it_running() {
     for (place, is_audited) in [(&[][..], false), (&["--database", &url][..], true)] {
         let data = tempfile::tempdir().unwrap();
         let server = Server::start(data.path(), place);
-        let address = server.said("/address");
+        let address = server.announced_text("/address");
         let directory = data.path().to_str().unwrap();
         let arguments = [&["--server", &address, "--data", directory, "--connections", "4"], place].concat();
         let (lines, verified) = bench(&arguments);
@@ -117,14 +117,13 @@ fn a_bench_of_a_running_server_leaves_it_running() {
         );
         assert_eq!((verified["audited"].is_u64(), &verified["was_killed"]), (is_audited, &false.into()));
         let answer = block_on(async { server.client("customer").get("/v1/orders").send().await.unwrap() });
-        assert_eq!(answer.status, 200, "it is still there");
+        assert_eq!(answer.status, 200, "the server must still run");
     }
 }
 
-/// Proves that a database can be given a past that the auditor finds nothing wrong with, and that the auditor is
-/// left out when that is asked for.
+/// Proves that a bench can prefill the database with valid orders, and that the audit can be skipped.
 #[test]
-fn a_bench_fills_the_database_first() {
+fn a_bench_prefills_the_database() {
     let cluster = Cluster::shared().unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
     for place in [&[][..], &["--database", &url]] {
@@ -136,10 +135,10 @@ fn a_bench_fills_the_database_first() {
     }
 }
 
-/// Proves that a database with data is left alone unless it is declared disposable, whether the data is of Dabba or of anybody
-/// else; and that only the flags name the database.
+/// Proves that a database with data is refused unless it is declared disposable, whether or not the data is Dabba's, and that
+/// only the flags select the database.
 #[test]
-fn a_bench_leaves_data_alone() {
+fn a_bench_refuses_a_database_with_data() {
     let directory = tempfile::tempdir().unwrap();
     let cluster = Cluster::shared().unwrap();
     let database = cluster.create_database().unwrap();
@@ -152,20 +151,24 @@ fn a_bench_leaves_data_alone() {
     let text = failure(directory.path(), &[&short[..], &["--database", &url]].concat());
     assert!(text.contains("its table letters has rows") && text.contains("--disposable"), "{text}");
     let tables = "SELECT string_agg(relname, ',') FROM pg_class WHERE relnamespace = 'public'::regnamespace";
-    assert_eq!(cluster.execute(&database, tables).unwrap().trim(), "letters", "nothing was written");
+    assert_eq!(
+        cluster.execute(&database, tables).unwrap().trim(),
+        "letters",
+        "the refused command must write nothing"
+    );
     cluster.execute(&database, "DROP TABLE letters").unwrap();
 
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &["--database", &url]);
     let placed = block_on(async {
-        let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+        let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
         let call =
             server.client("customer").post(&path).idempotency_key("one").json(&server.announcement["order"]);
         call.send().await.unwrap()
     });
     assert_eq!(placed.status, 201);
     let data_path = data.path().to_str().unwrap();
-    let running = ["--server", &server.said("/address"), "--data", data_path];
+    let running = ["--server", &server.announced_text("/address"), "--data", data_path];
     let text = failure(directory.path(), &[&short[..], &running].concat());
     assert!(text.contains("the server has orders") && text.contains("--disposable"), "{text}");
     server.stop();
@@ -181,16 +184,19 @@ fn a_bench_leaves_data_alone() {
         command.envs(variable.map(|url| ("DABBA_DATABASE", url)));
         let output = command.output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success() && text.contains("is not used: name one with --database"), "{text}");
-        assert_eq!(text.contains("the environment names"), variable.is_some(), "{text}");
+        assert!(
+            output.status.success() && text.contains("is ignored: select a database with --database"),
+            "{text}"
+        );
+        assert_eq!(text.contains("the database from the environment"), variable.is_some(), "{text}");
     }
     assert_eq!(cluster.execute(&database, count).unwrap().trim(), "1 3", "another database was loaded");
     stdout(directory.path(), &[&short[..], &["--database", &url, "--disposable"]].concat());
 }
 
-/// Proves that wrong wishes are named.
+/// Proves the messages for wrong arguments.
 #[test]
-fn a_bench_names_what_it_cannot_do() {
+fn a_bench_refuses_wrong_arguments() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, what) in [
         (&["--mix", "lunch"][..], "place, life, menu, order, kitchen or replay"),

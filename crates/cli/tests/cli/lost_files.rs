@@ -1,4 +1,4 @@
-//! The embedded database, removed or replaced under a server that is busy.
+//! The embedded database, removed or replaced under a busy server.
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
@@ -9,33 +9,34 @@ use super::{
     support::{Server, block_on, dabba, failure, free_address, stdout},
 };
 
-/// Orders that are acknowledged before and after each loss.
+/// Number of orders acknowledged before and after each loss.
 const ORDERS: u64 = 30;
-/// Customers who place orders meanwhile.
+/// Number of customers who place orders concurrently.
 const CUSTOMERS: usize = 4;
 
-/// The status of the answer to a readiness check.
+/// Returns the status of a readiness probe.
 async fn readiness(server: &Server) -> u16 {
-    reqwest::get(format!("{}/readyz", server.said("/address"))).await.unwrap().status().as_u16()
+    reqwest::get(format!("{}/readyz", server.announced_text("/address"))).await.unwrap().status().as_u16()
 }
 
-/// Takes the file away, and puts another database there if told so. Proves that neither readiness nor an order is granted.
+/// Moves the database file away, and puts another database there if one is given. Proves that the server is not ready and
+/// acknowledges no order.
 async fn lose(server: &Server, file: &Path, aside: &Path, replacement: Option<&Path>) {
     fs::rename(file, aside).unwrap();
     if let Some(replacement) = replacement {
         fs::copy(replacement, file).unwrap();
     }
     assert_eq!(readiness(server).await, 503);
-    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
     let order = &server.announcement["order"];
     let refused =
         server.client("customer").post(&path).idempotency_key("lost").json(order).send().await.unwrap_err();
     assert_eq!(refused.problem().map(|problem| problem.status), Some(503), "{refused}");
 }
 
-/// Proves I2 while the database is removed and replaced under load: nothing is acknowledged meanwhile, the server goes on
-/// once the file is back, a killed server's log is not applied to the file that replaced the database, and every
-/// acknowledged order is in the original.
+/// Proves I2 while the database is removed and replaced under load: no order is acknowledged without the file, the server
+/// continues once the file is back, the log of a killed server is not applied to the file that replaced the database, and the
+/// original contains every acknowledged order.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_order_is_acknowledged_into_a_lost_file() {
     let data = tempfile::tempdir().unwrap();
@@ -45,7 +46,7 @@ async fn no_order_is_acknowledged_into_a_lost_file() {
     let address = free_address();
     let start = || tokio::task::block_in_place(|| Server::start_at(&address, data.path(), &[]));
     let server = start();
-    let restaurants = [server.said("/restaurant_id")];
+    let restaurants = [server.announced_text("/restaurant_id")];
     let order = server.announcement["order"].clone();
     let placing = Placing::start("lost", CUSTOMERS, &server.client("customer"), &restaurants, &order);
     for replacement in [None, Some(other.as_path())] {
@@ -76,8 +77,8 @@ async fn no_order_is_acknowledged_into_a_lost_file() {
     assert!(acknowledged.len() as u64 > 3 * ORDERS);
 }
 
-/// Proves that a server that is killed at any moment of its start, with orders in its log, leaves a database that every command
-/// opens, with all orders.
+/// Proves that a server killed at any moment of its start, with orders in its log, leaves a database that every command opens,
+/// with all orders.
 #[test]
 fn a_server_that_is_killed_while_it_starts_loses_nothing() {
     const ROUNDS: u64 = 30;
@@ -87,7 +88,7 @@ fn a_server_that_is_killed_while_it_starts_loses_nothing() {
         if round % 10 == 0 {
             let server = Server::start(data.path(), &[]);
             block_on(async {
-                let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+                let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
                 let key = format!("order-{round}");
                 let order = &server.announcement["order"];
                 server.client("customer").post(&path).idempotency_key(&key).json(order).send().await.unwrap();
@@ -107,7 +108,7 @@ fn a_server_that_is_killed_while_it_starts_loses_nothing() {
     }
 }
 
-/// Proves that the auditor finds damage in the file itself, in a part that no order is read from.
+/// Proves that the audit finds physical damage in a part of the file that contains no order.
 #[test]
 fn the_auditor_finds_a_damaged_file() {
     let data = tempfile::tempdir().unwrap();

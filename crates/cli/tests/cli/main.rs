@@ -1,4 +1,4 @@
-//! The binary, as people and programs use it: real child processes, real sockets, real files.
+//! Tests of the binary with real child processes, real sockets and real files.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

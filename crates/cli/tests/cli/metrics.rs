@@ -1,4 +1,4 @@
-//! What servers and workers measure, and the page that describes it.
+//! Metrics of servers and workers, and the page that describes them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,13 +18,13 @@ use super::{
     support::{PATIENCE, Server, Working, block_on, pause, stdout},
 };
 
-/// Status and body of an answer.
+/// Returns status and body of a response.
 async fn ask(url: &str, accept: &str) -> (u16, String) {
     let answer = reqwest::Client::new().get(url).header("accept", accept).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-/// The measurements at an address, read strictly in both formats.
+/// Returns the metrics at an address, parsed strictly in both formats.
 fn measured(address: &str) -> Vec<MetricFamily> {
     let page = |accept: &str| {
         let (status, text) = block_on(ask(&format!("{address}/metrics"), accept));
@@ -36,7 +36,7 @@ fn measured(address: &str) -> Vec<MetricFamily> {
     Exposition::Prometheus.read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
-/// The value of a series with these labels, among others.
+/// Returns the value of a series that has these labels, among others.
 fn value(families: &[MetricFamily], name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let mut samples = families.iter().flat_map(|family| &family.samples);
     let has = |sample: &dabba_testkit::MetricSample, (label, value): &(&str, &str)| {
@@ -47,8 +47,8 @@ fn value(families: &[MetricFamily], name: &str, labels: &[(&str, &str)]) -> Opti
     Some(found.value)
 }
 
-/// Waits until a measurement is so.
-fn becomes(address: &str, name: &str, labels: &[(&str, &str)], expected: f64) {
+/// Waits until a metric has this value.
+fn wait_for_value(address: &str, name: &str, labels: &[(&str, &str)], expected: f64) {
     let begun = Instant::now();
     loop {
         let found = value(&measured(address), name, labels);
@@ -60,7 +60,7 @@ fn becomes(address: &str, name: &str, labels: &[(&str, &str)], expected: f64) {
     }
 }
 
-/// What a row of the page says of a measurement.
+/// Row of the page for a metric.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Described {
     kind: String,
@@ -72,10 +72,10 @@ fn page() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations/metrics.md")
 }
 
-/// Where the table of all measurements begins and ends on the page.
+/// Beginning and end of the table of all metrics on the page.
 const MARKS: [&str; 2] = ["<!-- all measurements -->\n", "<!-- end of all measurements -->\n"];
 
-/// The rows of the table on the page.
+/// Returns the rows of the table on the page.
 fn described() -> BTreeMap<String, Described> {
     let text = fs::read_to_string(page()).unwrap_or_default();
     let Some((_, table)) = text.split_once(MARKS[0]) else { return BTreeMap::new() };
@@ -102,7 +102,7 @@ fn table(described: &BTreeMap<String, Described>) -> String {
     table
 }
 
-/// Everything that servers and workers measure, on PostgreSQL and on the embedded store.
+/// Returns all metrics of servers and workers, on PostgreSQL and on the embedded store.
 fn everything() -> Vec<MetricFamily> {
     let cluster = Cluster::shared().unwrap();
     let urls = [(); 3].map(|()| cluster.url(&cluster.create_database().unwrap()));
@@ -113,19 +113,23 @@ fn everything() -> Vec<MetricFamily> {
     let servers = [Server::start(data[0].path(), &shards), Server::start(data[1].path(), &[])];
     let worker = Working::start(data[0].path(), &[&shards[..], &["--admin-listen", "127.0.0.1:0"]].concat());
     for server in &servers {
-        let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+        let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
         let order = &server.announcement["order"];
         let placed = server.client("customer").post(&path).idempotency_key("1").json(order);
         assert_eq!(block_on(placed.send()).unwrap().status, 201);
     }
-    let addresses = [servers[0].said("/address"), servers[1].said("/address"), worker.address().to_owned()];
+    let addresses = [
+        servers[0].announced_text("/address"),
+        servers[1].announced_text("/address"),
+        worker.address().to_owned(),
+    ];
     addresses.iter().flat_map(|address| measured(address)).collect()
 }
 
-/// Proves that the page names everything that is measured, with its type, labels and meaning, and nothing else; and that the
-/// rules for alerts on it are YAML that Prometheus understands, on series that exist.
+/// Proves that the page lists exactly the existing metrics, with type, labels and meaning, and that its alert rules are valid
+/// YAML for Prometheus on existing series.
 #[test]
-fn the_page_names_every_measurement() {
+fn the_page_lists_every_metric() {
     let families = everything();
     let known = described();
     let mut found = BTreeMap::<String, Described>::new();
@@ -135,7 +139,7 @@ fn the_page_names_every_measurement() {
         let labels = family.samples.iter().flat_map(|sample| sample.labels.keys());
         entry.labels.extend(labels.filter(|label| *label != "le").cloned());
     }
-    // A series that nothing has caused yet has no labels to compare.
+    // A series without samples has no labels to compare.
     for (name, entry) in &mut found {
         if families.iter().filter(|family| family.name == *name).all(|family| family.samples.is_empty()) {
             entry.labels = known.get(name).map(|known| known.labels.clone()).unwrap_or_default();
@@ -151,7 +155,7 @@ fn the_page_names_every_measurement() {
     assert_eq!(
         table(&described()),
         table(&found),
-        "run: DABBA_WRITE_DOCS=1 cargo test -p dabba-cli --test cli the_page_names_every_measurement"
+        "run: DABBA_WRITE_DOCS=1 cargo test -p dabba-cli --test cli the_page_lists_every_metric"
     );
     let names = families.iter().flat_map(|family| {
         let suffixes: &[&str] =
@@ -163,10 +167,10 @@ fn the_page_names_every_measurement() {
     check_mentions(&names);
 }
 
-/// Users of databases, which pages name too.
+/// Database users that pages mention.
 const NO_MEASUREMENTS: [&str; 3] = ["dabba_owner", "dabba_server", "dabba_audit"];
 
-/// Insists that what any page calls by the name of a measurement is one, or with `…` begins like one.
+/// Asserts that every name of a metric on any page exists, or, with `…`, is the beginning of an existing name.
 fn check_mentions(series: &BTreeSet<String>) {
     let mut mentioned = BTreeSet::new();
     for page in super::pages::pages() {
@@ -178,14 +182,14 @@ fn check_mentions(series: &BTreeSet<String>) {
     for name in mentioned.iter().filter(|name| !NO_MEASUREMENTS.contains(&name.as_str())) {
         let exists = match name.strip_suffix('…') {
             Some(start) => series.iter().any(|series| series.starts_with(start)),
-            // A histogram goes by its own name.
+            // A histogram is also mentioned by its base name.
             None => series.contains(name) || series.contains(&format!("{name}_bucket")),
         };
-        assert!(exists, "{name} is not measured");
+        assert!(exists, "{name} is no metric");
     }
 }
 
-/// Insists that the rules of the page have what Prometheus asks for, and are about series that exist.
+/// Asserts that the alert rules of the page have the parts that Prometheus needs, and use existing series.
 fn check_rules(series: &BTreeSet<String>) {
     let text = fs::read_to_string(page()).unwrap();
     let (_, rules) = text.split_once("```yaml\n").unwrap();
@@ -209,17 +213,17 @@ fn check_rules(series: &BTreeSet<String>) {
         assert_eq!(expression.matches(['(', '[', '{']).count(), expression.matches([')', ']', '}']).count());
         let words = expression.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
         for word in words.filter(|word| word.starts_with("dabba_") || word.starts_with("process_")) {
-            assert!(series.contains(word), "{word} is not measured: {expression}");
+            assert!(series.contains(word), "{word} is no metric: {expression}");
             used += 1;
         }
     }
     assert!(alerts.len() >= 10 && used >= alerts.len(), "{alerts:?}");
 }
 
-/// Proves that a worker answers operators at an address of its own: that it runs, whether it can work, and what it measures; also
-/// while its database is gone.
+/// Proves that a worker serves liveness, readiness and metrics at its own address for operators, also while its database is
+/// unreachable.
 #[test]
-fn a_worker_answers_operators() {
+fn a_worker_serves_probes_and_metrics() {
     let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
     let data = tempfile::tempdir().unwrap();
@@ -231,13 +235,13 @@ fn a_worker_answers_operators() {
     let ready = |expected: u16| {
         let begun = Instant::now();
         while block_on(ask(&format!("{address}/readyz"), "*/*")).0 != expected {
-            assert!(begun.elapsed() < PATIENCE, "/readyz never answers {expected}");
+            assert!(begun.elapsed() < PATIENCE, "/readyz never responds with {expected}");
             pause();
         }
     };
     ready(200);
     assert_eq!(block_on(ask(&format!("{address}/v1/restaurants"), "*/*")).0, 404, "it serves no API");
-    becomes(address, "dabba_shard_up", &[("shard", "main")], 1.0);
+    wait_for_value(address, "dabba_shard_up", &[("shard", "main")], 1.0);
     let families = measured(address);
     for (name, at_least) in [
         ("process_cpu_seconds_total", 0.001),
@@ -255,7 +259,7 @@ fn a_worker_answers_operators() {
     assert_eq!(value(&families, "dabba_standbys", &[("mode", "synchronous")]), Some(0.0));
 
     cluster.stop(StopMode::Immediate).unwrap();
-    becomes(address, "dabba_shard_up", &[("shard", "main")], 0.0);
+    wait_for_value(address, "dabba_shard_up", &[("shard", "main")], 0.0);
     assert_eq!(value(&measured(address), "dabba_directory_up", &[]), Some(0.0));
     assert_eq!(block_on(ask(&format!("{address}/healthz"), "*/*")).0, 200);
     ready(503);

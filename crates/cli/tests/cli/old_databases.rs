@@ -1,7 +1,7 @@
-//! Databases that earlier builds wrote: the present build migrates, audits, lists, moves and refunds them.
+//! Databases of earlier builds, which the present build must migrate, audit, list, advance and refund.
 //!
-//! `tests/fixtures/COMMIT` holds what `scripts/write-fixture` wrote with the build of that commit: a dump of each
-//! store, and what that build's API returned for it.
+//! `tests/fixtures/COMMIT` contains the output of `scripts/write-fixture` with the build of that commit: a dump of each store,
+//! and the responses of that build's API.
 
 use std::{collections::BTreeSet, path::Path, time::Instant};
 
@@ -14,12 +14,12 @@ use super::{
     support::{PATIENCE, Server, block_on, pause, stdout},
 };
 
-/// What an earlier build said of a database that it wrote.
+/// Records of an earlier build about the database that it wrote.
 pub(crate) struct Past {
     facts: Value,
 }
 
-/// A restored database with a server's address and clients.
+/// A restored database with the address and the clients of a server.
 struct Present {
     server: Server,
     admin: Client,
@@ -53,14 +53,14 @@ impl Past {
         format!("/v1/orders/{}", self.facts["orders"][name]["order"]["id"].as_str().unwrap())
     }
 
-    /// Proves that the auditor finds no breach. Warnings are allowed: the tasks of the past are overdue.
+    /// Proves that the audit finds no breach. Warnings are allowed: the old tasks are overdue.
     fn audit(data: &Path, store: &[&str]) {
         let arguments = [&["audit", "--json", "--data", data.to_str().unwrap()], store].concat();
         let report: Value = serde_json::from_str(&stdout(data, &arguments)).unwrap();
         assert_eq!(report["breaches"], json!(0), "{report}");
     }
 
-    /// Starts a server that works tasks or leaves them as they are.
+    /// Starts a server that processes tasks if `works` is true.
     fn serve(&self, data: &Path, store: &[&str], provider: &Provider, work: &str) -> Present {
         let address = provider.address();
         let payments = ["--payment-gateway", "simulated", "--payment-url", &address];
@@ -71,14 +71,14 @@ impl Past {
             let data = data.to_str().unwrap();
             let token =
                 stdout(Path::new("/"), &["token", "--role", role, "--account", account, "--data", data]);
-            Client::new(&server.said("/address")).unwrap().with_token(token.trim())
+            Client::new(&server.announced_text("/address")).unwrap().with_token(token.trim())
         };
         let [admin, customer, restaurant, courier] =
             ["admin", "customer", "restaurant", "courier"].map(client);
         Present { server, admin, customer, restaurant, courier }
     }
 
-    /// Proves that every order, its history, menus and stock read as they did.
+    /// Proves that every order, its history, and the menus and stock are unchanged.
     async fn is_read(&self, present: &Present) {
         for (name, past) in self.orders() {
             let path = self.path(name);
@@ -102,7 +102,7 @@ impl Past {
         }
     }
 
-    /// Proves that the list of all orders holds exactly the orders of the past.
+    /// Proves that the list of all orders contains exactly the old orders.
     async fn is_listed(&self, present: &Present) {
         let mut listed = Vec::new();
         let mut cursor = String::new();
@@ -120,7 +120,7 @@ impl Past {
         assert_eq!(listed, expected);
     }
 
-    /// Proves that a retry of a request which the earlier build answered names the same order.
+    /// Proves that a retry of a request that the earlier build answered returns the same order.
     async fn is_replayed(&self, present: &Present) {
         for (name, past) in self.orders() {
             let placement = &past["placement"];
@@ -132,7 +132,7 @@ impl Past {
         }
     }
 
-    /// Proves that a retry of a command which the earlier build carried out returns the order as it was after it.
+    /// Proves that a retry of a command that the earlier build executed returns the order after that command.
     async fn is_done_once(&self, present: &Present) {
         let commands = self.facts["commands"].as_array().unwrap();
         let given: BTreeSet<_> = commands.iter().map(|command| command["path"].as_str().unwrap()).collect();
@@ -152,8 +152,8 @@ impl Past {
         }
     }
 
-    /// Proves that the ids that the earlier build generated, which a number told apart, stay with their dishes when a menu
-    /// without ids has another dish in front.
+    /// Proves that ids that the earlier build generated with a numeric suffix stay with their dishes when a menu without ids has
+    /// a new dish at the beginning.
     async fn keeps_ids(&self, present: &Present) {
         for restaurant in ["ramen", "hasty"] {
             let id = self.facts["restaurants"][restaurant].as_str().unwrap();
@@ -178,17 +178,17 @@ impl Past {
         }
     }
 
-    /// Proves that the passwords of the past still open their accounts.
+    /// Proves that the old passwords are still valid.
     async fn is_signed_in(&self, present: &Present) {
         for (role, account) in self.facts["accounts"].as_object().unwrap() {
             let credentials = json!({"email": account["email"], "password": account["password"]});
-            let stranger = Client::new(&present.server.said("/address")).unwrap();
+            let stranger = Client::new(&present.server.announced_text("/address")).unwrap();
             let answer = stranger.post("/v1/tokens").json(&credentials).send().await.unwrap();
             assert!(answer.body["access_token"].is_string(), "{role}");
         }
     }
 
-    /// Proves that refunds go on where the earlier build left them: in cash at once, by card as a request.
+    /// Proves that refunds continue from the earlier build's state: cash refunds at once, card refunds as requests.
     async fn is_refunded(&self, present: &Present) {
         let whole = json!({"reason": "quality", "borne_by": "everyone"});
         for (name, status) in [
@@ -205,7 +205,7 @@ impl Past {
         }
     }
 
-    /// Proves that open orders go on from where they are.
+    /// Proves that open orders continue from their current status.
     async fn goes_on(&self, present: &Present) {
         for name in
             ["confirmed", "preparing", "ready", "on the way", "ramen", "card confirmed", "card preparing"]
@@ -217,17 +217,17 @@ impl Past {
         }
     }
 
-    /// Proves that the tasks of the past are worked: an order that waits for its payment is paid, or ends because
-    /// its payment deadline has passed, whichever task comes first.
+    /// Proves that the old tasks are processed: an order that waits for its payment is paid, or ends because its payment deadline
+    /// has passed, whichever task comes first.
     async fn is_worked(&self, present: &Present) {
         let (path, begun) = (self.path("card created"), Instant::now());
         while present.admin.get(&path).send().await.unwrap().body["status"] == "created" {
-            assert!(begun.elapsed() < PATIENCE, "nobody works the order's tasks");
+            assert!(begun.elapsed() < PATIENCE, "the order's tasks are not processed");
             pause();
         }
     }
 
-    /// The whole story, on a restored database.
+    /// Runs all checks on a restored database.
     pub(crate) fn is_kept(&self, data: &Path, store: &[&str]) {
         stdout(data, &[&["migrate", "--data", data.to_str().unwrap()], store].concat());
         Self::audit(data, store);
@@ -252,14 +252,14 @@ impl Past {
     }
 }
 
-/// The same object without these members.
+/// Returns the object without these members.
 fn without(object: &Value, members: &[&str]) -> Value {
     let mut object = object.clone();
     object.as_object_mut().unwrap().retain(|name, _| !members.contains(&name.as_str()));
     object
 }
 
-/// Asserts that `present` says everything that `past` said; it may say more.
+/// Asserts that `present` contains all members of `past`; `present` may contain more.
 fn contains(present: &Value, past: &Value, place: &str) {
     match (present, past) {
         (Value::Object(present), Value::Object(past)) => {
@@ -278,7 +278,8 @@ fn contains(present: &Value, past: &Value, place: &str) {
     }
 }
 
-/// Makes the idempotency keys of the past as old as the test, so that their retention does not depend on its day.
+/// Returns SQL that sets the time of the old idempotency keys to the present, so that their retention does not depend on the
+/// date.
 pub(crate) fn claim_now() -> String {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     format!("UPDATE idempotency_keys SET claimed_at_ns = {now}")

@@ -1,11 +1,11 @@
-//! The commands of the documentation's pages, run as they stand there.
+//! The commands on the documentation pages, run unchanged.
 //!
-//! Each shell block has a comment before it: `<!-- run: NAME -->`, and a test below runs all blocks of the page under that name,
-//! in order, in one shell; or `<!-- not run: REASON -->`. A block of another language under a name is part of the run: SQL is
-//! given to the database, and what stands under `<!-- file: NAME -->` is a file in the directory.
+//! Each shell block has a comment before it: `<!-- run: NAME -->` or `<!-- not run: REASON -->`. A test below runs all blocks of
+//! a page with the same name, in order, in one shell. A block of another language with a name is part of the run: SQL runs in the
+//! database, and a block with `<!-- file: NAME -->` becomes a file in the directory.
 //!
-//! What is on the pages for readers alone is replaced: hosts under `example` by databases of this process, addresses by those of
-//! servers that a test has started, and directories of a real machine by directories of the test.
+//! Placeholders for readers are replaced: hosts under `example` by databases of this process, addresses by those of the test's
+//! servers, and directories of a real machine by directories of the test.
 
 mod runs;
 
@@ -30,7 +30,7 @@ struct Block {
     marker: Marker,
 }
 
-/// What the comment before a block says.
+/// The comment before a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Marker {
     None,
@@ -39,12 +39,12 @@ enum Marker {
     File(String),
 }
 
-/// The repository.
+/// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// All pages, by their paths in the repository.
+/// Returns the paths of all pages in the repository.
 pub(crate) fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
     let mut directories = vec![PathBuf::from("docs")];
@@ -73,7 +73,7 @@ fn marker(line: &str) -> Marker {
     }
 }
 
-/// The blocks of a page, in order, without their indentation.
+/// Returns the blocks of a page, in order and without indentation.
 fn blocks(page: &str) -> Vec<Block> {
     let text = fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"));
     let (mut blocks, mut before, mut lines) = (Vec::new(), Marker::None, text.lines().enumerate());
@@ -101,7 +101,7 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// Every run of a page, each of which a test below carries out.
+/// Every run of a page. A test below executes each of them.
 const RUNS: [(&str, &str); 16] = [
     ("README.md", "walk"),
     ("README.md", "card"),
@@ -121,7 +121,8 @@ const RUNS: [(&str, &str); 16] = [
     ("docs/operations/upgrade.md", "upgrade"),
 ];
 
-/// Proves that each shell block of every page is run by a test, or says why it is not, and that each run is one of a test.
+/// Proves that every shell block of every page is run by a test or states the reason why it is not, and that every run has a
+/// test.
 #[test]
 fn every_command_is_run_or_says_why_not() {
     let mut found = BTreeSet::new();
@@ -138,7 +139,9 @@ fn every_command_is_run_or_says_why_not() {
             Marker::Run(name) => {
                 found.insert((page.clone(), name.clone()));
             }
-            Marker::NotRun(reason) => assert!(reason.len() >= 10, "{page}:{line}: {reason:?} is no reason"),
+            Marker::NotRun(reason) => {
+                assert!(reason.len() >= 10, "{page}:{line}: {reason:?} is too short for a reason")
+            }
             Marker::File(_) => {}
             Marker::None => assert!(
                 !is_shell,
@@ -147,10 +150,10 @@ fn every_command_is_run_or_says_why_not() {
         }
     }
     let expected = RUNS.map(|(page, name)| (page.to_owned(), name.to_owned()));
-    assert_eq!(found, BTreeSet::from(expected), "RUNS, each with a test, are the runs of the pages");
+    assert_eq!(found, BTreeSet::from(expected), "RUNS must list exactly the runs of the pages");
 }
 
-/// Proves that the index names every page.
+/// Proves that the index lists every page.
 #[test]
 fn the_index_names_every_page() {
     let index = fs::read_to_string(root().join("docs/README.md")).unwrap();
@@ -161,7 +164,7 @@ fn the_index_names_every_page() {
     }
 }
 
-/// Proves that each link from a page to a file, and to a heading in it, leads somewhere.
+/// Proves that every link from a page to a file or to a heading has a target.
 #[test]
 fn links_lead_to_pages_and_headings() {
     let anchors = |path: &Path| -> BTreeSet<String> {
@@ -197,10 +200,10 @@ fn links_lead_to_pages_and_headings() {
             }
         }
     }
-    assert!(failures.is_empty(), "these links lead nowhere:\n{failures}");
+    assert!(failures.is_empty(), "these links have no target:\n{failures}");
 }
 
-/// Functions of the shell in which pages are run. A command that serves is stopped as soon as it serves.
+/// Shell functions for the runs. A command that serves is stopped as soon as it serves.
 const PRELUDE: &str = r#"
 shopt -s expand_aliases
 systemctl() { :; }
@@ -226,20 +229,20 @@ dabba() {
 }
 "#;
 
-/// Where a page is run.
+/// The environment of a run.
 struct Place {
     directory: tempfile::TempDir,
-    /// What stands on the page, and what takes its place.
+    /// Texts of the page and their replacements.
     replaced: Vec<(String, String)>,
-    /// Databases by the host that stands for them.
+    /// Databases by the host that the page uses.
     hosts: BTreeMap<&'static str, String>,
-    /// Whether URLs keep the user that stands on the page.
+    /// Whether URLs keep the user of the page.
     keeps_users: bool,
     variables: Vec<(&'static str, String)>,
 }
 
 impl Place {
-    /// A new directory, with `dabba` to be found as a command.
+    /// Returns a new directory, with `dabba` on the PATH.
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         for name in ["bin", "var", "backup", "etc", "docs"] {
@@ -252,7 +255,7 @@ impl Place {
         Self { directory, replaced, hosts: BTreeMap::new(), keeps_users: false, variables: Vec::new() }
     }
 
-    /// With databases for these hosts, in the cluster of this process.
+    /// Adds databases for these hosts, in the cluster of this process.
     fn with_databases(mut self, hosts: &[&'static str]) -> Self {
         let cluster = Cluster::shared().unwrap();
         self.hosts =
@@ -264,7 +267,7 @@ impl Place {
         self.directory.path().join("dabba-data")
     }
 
-    /// Everything replaced that is for readers alone.
+    /// Returns the text with all placeholders replaced.
     fn localized(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (there, here) in &self.replaced {
@@ -283,7 +286,7 @@ impl Place {
         localized + rest
     }
 
-    /// The database that takes the place of one on a page.
+    /// Returns the database that replaces a URL of the page.
     fn database(&self, url: &str) -> Option<String> {
         let (user, rest) = url.strip_prefix("postgresql://")?.split_once('@')?;
         let host = rest.split(['/', ':']).next()?;
@@ -295,7 +298,7 @@ impl Place {
         Some(format!("postgresql://{user}@{address}"))
     }
 
-    /// Runs the blocks of a page under a name. Answers standard output.
+    /// Runs the blocks of a page with this name. Returns the standard output.
     fn run(&self, page: &str, name: &str) -> String {
         let mut script = PRELUDE.to_owned();
         let blocks = blocks(page);

@@ -1,4 +1,4 @@
-//! Payments by card, with providers that move no money: in the server itself, and as another process.
+//! Card payments with simulated providers, in the server itself and in another process.
 
 use std::{
     fs::{self, File},
@@ -12,11 +12,11 @@ use dabba_pg_cluster::Cluster;
 use serde_json::{Value, json};
 
 use super::{
-    provider::{Provider, counted, give, place_by_card, until, webhook_secret},
+    provider::{Provider, command, counted, place_by_card, wait_until, webhook_secret},
     support::{PATIENCE, Server, Working, block_on, dabba, failure, free_address},
 };
 
-/// Why the tokens are declined that are.
+/// Decline reasons of the tokens that are declined.
 const DECLINES: [(&str, &str); 5] = [
     ("tok_decline", "card_declined"),
     ("tok_insufficient_funds", "insufficient_funds"),
@@ -25,14 +25,13 @@ const DECLINES: [(&str, &str); 5] = [
     ("tok_nobody_knows", "invalid_token"),
 ];
 
-/// How long an order waits for its payment, in seconds.
+/// Time for which an order waits for its payment, in seconds.
 const PAYMENT_DEADLINE_SECONDS: u32 = 600;
 
-/// How the metrics name the requests with which the provider reports.
+/// Labels of the metrics of webhook requests.
 const WEBHOOKS: [&str; 2] = ["dabba_http_requests_total", "/v1/webhooks/payments"];
 
-/// A server's arguments for paying through a provider that is slow and fails at times, and is not left alone
-/// for that.
+/// Returns the arguments of a server for a provider that is slow and sometimes fails. The circuit breaker stays closed.
 fn paying_through(provider: &Provider) -> Vec<String> {
     let address = provider.address();
     let arguments = [
@@ -49,7 +48,7 @@ fn borrowed(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
 }
 
-/// What a provider did for an order, by the order's own words.
+/// Returns the provider's expected records, derived from an order.
 fn expected(order: &Value) -> Summary {
     let payment = &order["payment"];
     let amount = |name: &str| payment[name].as_i64().unwrap();
@@ -67,10 +66,9 @@ fn expected(order: &Value) -> Summary {
     }
 }
 
-/// Waits until an order has come to where its token leads; when it is paid, has the restaurant accept it, and
-/// cancel it when the money has been collected.
+/// Waits for the outcome of an order's token. If the order is paid, the restaurant accepts it, and cancels it after the capture.
 async fn walk(server: &Server, token: &str, order: &Value) -> Value {
-    let decided = until(server, order, |order| order["status"] != "created").await;
+    let decided = wait_until(server, order, |order| order["status"] != "created").await;
     if let Some((_, reason)) = DECLINES.iter().find(|(declined, _)| *declined == token) {
         let (status, closure) = (&decided["status"], &decided["closure"]);
         assert_eq!(
@@ -80,11 +78,11 @@ async fn walk(server: &Server, token: &str, order: &Value) -> Value {
         return decided;
     }
     assert_eq!((&decided["status"], token), (&json!("confirmed"), token));
-    give(server, order, "restaurant", "accept", json!({"preparation_minutes": 10})).await;
-    let captured = until(server, order, |order| order["payment"]["status"] == "captured").await;
+    command(server, order, "restaurant", "accept", json!({"preparation_minutes": 10})).await;
+    let captured = wait_until(server, order, |order| order["payment"]["status"] == "captured").await;
     assert_eq!(captured["payment"]["captured"], captured["amounts"]["total"]);
-    give(server, order, "restaurant", "cancel", json!({"reason": "kitchen_closed"})).await;
-    let ended = until(server, order, |order| order["payment"]["status"] == "refunded").await;
+    command(server, order, "restaurant", "cancel", json!({"reason": "kitchen_closed"})).await;
+    let ended = wait_until(server, order, |order| order["payment"]["status"] == "refunded").await;
     assert_eq!(
         (&ended["status"], &ended["payment"]["refunded"]),
         (&json!("refunded"), &ended["amounts"]["total"])
@@ -92,11 +90,11 @@ async fn walk(server: &Server, token: &str, order: &Value) -> Value {
     ended
 }
 
-/// Proves that with a provider in another process every card that moves what is asked for leads where it says, however the provider
-/// behaves; that the provider has done what each order says, once; and that its reports, some of which come late
-/// and some twice, are all taken and change nothing that is known.
+/// Proves that with a provider in another process every card leads to its documented outcome, however the provider behaves; that
+/// the provider's records match each order exactly once; and that all its webhooks, some of them late or duplicated, are accepted
+/// and change nothing that is known.
 #[test]
-fn every_card_leads_where_it_says() {
+fn every_card_has_its_documented_outcome() {
     let data = tempfile::tempdir().unwrap();
     let (address, secret) = (free_address(), webhook_secret(data.path()));
     let provider = Provider::reporting_to(&address, &secret);
@@ -117,24 +115,23 @@ fn every_card_leads_where_it_says() {
         }
         let begun = Instant::now();
         while counted(&server, &[WEBHOOKS[0], WEBHOOKS[1], "204"]).await < reports {
-            assert!(begun.elapsed() < PATIENCE, "the provider does not report everything");
+            assert!(begun.elapsed() < PATIENCE, "the provider has not posted all webhooks");
         }
         let all = counted(&server, &WEBHOOKS).await;
         let taken = counted(&server, &[WEBHOOKS[0], WEBHOOKS[1], "204"]).await;
-        assert!(taken >= all, "a report was refused");
+        assert!(taken >= all, "a webhook was refused");
         for (order, (token, _)) in ended.iter().zip(&placed) {
             assert_eq!(provider.summary(order).await, expected(order), "{token}");
-            assert_eq!(until(&server, order, |_| true).await["version"], order["version"], "{token}");
+            assert_eq!(wait_until(&server, order, |_| true).await["version"], order["version"], "{token}");
         }
     });
     server.stop();
     provider.stop();
 }
 
-/// Proves that payments are worked by another process beside a server that leaves them, through the provider
-/// that both are told of.
+/// Proves that another process can process payments for a server that does not, if both use the same provider.
 #[test]
-fn payments_are_worked_beside_a_server_that_leaves_them() {
+fn a_worker_processes_the_payments_of_a_server_without_workers() {
     let cluster = Cluster::shared().unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
     let data = tempfile::tempdir().unwrap();
@@ -154,17 +151,21 @@ fn payments_are_worked_beside_a_server_that_leaves_them() {
         let working = Working::start(data.path(), &arguments);
         let ended = walk(&server, "tok_succeed", &order).await;
         assert_eq!(provider.summary(&order).await, expected(&ended));
-        assert_eq!(counted(&server, &["dabba_payment_calls_total"]).await, 0, "the server has called nobody");
+        assert_eq!(
+            counted(&server, &["dabba_payment_calls_total"]).await,
+            0,
+            "the server has called the provider"
+        );
         working.stop("TERM");
     });
     server.stop();
 }
 
-/// Proves that a provider that does not answer is left alone, while orders are taken and those in cash go on;
-/// that an order whose payment is not certain in time expires, and nothing stays set aside for it; and that
-/// payments go on by themselves when the provider answers again.
+/// Proves that the circuit breaker opens for a provider that does not answer, while orders are accepted and cash orders continue;
+/// that an order whose payment is not certain in time expires without an authorization left; and that payments continue without
+/// intervention when the provider answers again.
 #[test]
-fn orders_outlive_a_provider_that_does_not_answer() {
+fn orders_continue_while_the_provider_does_not_answer() {
     let data = tempfile::tempdir().unwrap();
     let provider = Provider::start(&[]);
     let address = provider.address();
@@ -181,38 +182,38 @@ fn orders_outlive_a_provider_that_does_not_answer() {
         let unpaid = place_by_card(&server, "tok_succeed").await;
         let begun = Instant::now();
         while breaker("\"open\"").await == 0 {
-            assert!(begun.elapsed() < PATIENCE, "the provider is not left alone");
+            assert!(begun.elapsed() < PATIENCE, "the circuit breaker does not open");
         }
         let waiting = place_by_card(&server, "tok_slow").await;
         assert_eq!(
             (&waiting["status"], &waiting["payment"]["status"]),
             (&json!("created"), &json!("pending"))
         );
-        let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+        let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
         let request = server.client("customer").post(&path).idempotency_key("cash");
         let in_cash = request.json(&server.announcement["order"]).send().await.unwrap().body;
         assert_eq!(in_cash["status"], "confirmed");
 
         advance(PAYMENT_DEADLINE_SECONDS).await;
-        let expired = until(&server, &unpaid, |order| order["status"] == "cancelled").await;
+        let expired = wait_until(&server, &unpaid, |order| order["status"] == "cancelled").await;
         assert_eq!(
             (&expired["closure"]["how"], &expired["payment"]["status"]),
             (&json!("expired"), &json!("pending"))
         );
         provider.set_health(Health::Up).await;
         advance(PAYMENT_DEADLINE_SECONDS).await;
-        until(&server, &unpaid, |order| order["payment"]["status"] == "voided").await;
+        wait_until(&server, &unpaid, |order| order["payment"]["status"] == "voided").await;
         let done = provider.summary(&unpaid).await;
         assert_eq!((done.authorizations, done.authorized, done.captured), (1, done.voided, 0));
         let later = place_by_card(&server, "tok_pending").await;
-        until(&server, &later, |order| order["status"] == "confirmed").await;
+        wait_until(&server, &later, |order| order["status"] == "confirmed").await;
         assert_eq!(breaker("\"closed\"").await, 1);
     });
 }
 
-/// Proves that a demo takes cards with no settings at all, and that the log says that no money is moved.
+/// Proves that a demo accepts cards without settings, and that the log states that no money moves.
 #[test]
-fn a_demo_plays_the_provider_and_says_so() {
+fn a_demo_simulates_the_provider_and_logs_it() {
     let data = tempfile::tempdir().unwrap();
     let log = data.path().join("log");
     let arguments = ["serve", "--demo", "--listen", "127.0.0.1:0"];
@@ -228,26 +229,26 @@ fn a_demo_plays_the_provider_and_says_so() {
     let placed: Value = serde_json::from_slice(&placed.stdout).unwrap();
     assert_eq!((&placed["status"], &placed["payment"]["method"]), (&json!("created"), &json!("card")));
     let text = fs::read_to_string(&log).unwrap();
-    assert!(text.contains("payments by card are only simulated: no money moves"), "{text}");
+    assert!(text.contains("card payments are simulated: no money moves"), "{text}");
 
     let server = Server::start(data.path(), &[]);
     let order = block_on(async {
         let order = place_by_card(&server, "tok_succeed").await;
-        until(&server, &order, |order| order["status"] == "confirmed").await
+        wait_until(&server, &order, |order| order["status"] == "confirmed").await
     });
     assert_eq!(order["payment"]["status"], "authorized");
 }
 
-/// Proves that a server without a provider takes no card, and says so.
+/// Proves that a server without a provider refuses cards with a message.
 #[test]
-fn without_a_provider_no_card_is_taken() {
+fn without_a_provider_cards_are_refused() {
     let data = tempfile::tempdir().unwrap();
     let demo = Server::start(data.path(), &[]);
-    let said = demo.announcement.clone();
+    let announcement = demo.announcement.clone();
     demo.stop();
-    let server = Server::start_without_demo(&said, data.path(), &[]);
+    let server = Server::start_without_demo(&announcement, data.path(), &[]);
     block_on(async {
-        let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+        let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
         let order = super::provider::by_card(&server, "tok_succeed");
         let request = server.client("customer").post(&path).idempotency_key("card").json(&order);
         let error = request.send().await.unwrap_err();
@@ -255,9 +256,9 @@ fn without_a_provider_no_card_is_taken() {
     });
 }
 
-/// Proves that settings of payments that cannot be meant are refused before anything is served, by name.
+/// Proves that inconsistent settings of payments are refused by name before anything is served.
 #[test]
-fn wrong_settings_are_named() {
+fn inconsistent_payment_settings_are_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     for (name, content) in [
         ("live", "sk_live_51abc\n"),

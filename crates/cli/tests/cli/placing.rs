@@ -1,5 +1,5 @@
-//! Customers who place orders, each again and again under its own key until it is acknowledged, whatever
-//! becomes of the server meanwhile.
+//! Customers who place orders and retry each one under its own key until it is acknowledged, while the server may be
+//! killed or stopped.
 
 use std::{
     collections::BTreeMap,
@@ -18,20 +18,20 @@ use tokio::task::JoinSet;
 
 use super::support::PATIENCE;
 
-/// Most events of an order that is just placed, with room.
+/// Maximum number of events of a new order, with a margin.
 const MAX_EVENTS: u32 = 100;
 
-/// Customers at work.
+/// Running customers.
 pub(crate) struct Placing {
     stop: Arc<AtomicBool>,
     progress: Arc<Progress>,
     customers: JoinSet<BTreeMap<String, String>>,
 }
 
-/// What all customers of a restaurant have come to.
+/// Progress of all customers of a restaurant.
 struct Progress {
     acknowledged: AtomicU64,
-    /// When the latest order was acknowledged, and the longest time between two of them.
+    /// Time of the latest acknowledgement, and the longest time between two of them.
     pauses: Mutex<(Instant, Duration)>,
 }
 
@@ -46,7 +46,7 @@ impl Progress {
 }
 
 impl Placing {
-    /// Lets so many customers, named in their keys, place this order at these restaurants by turns.
+    /// Starts this many customers, named in their keys, who place this order at these restaurants in turn.
     pub(crate) fn start(
         name: &str,
         customers: usize,
@@ -82,30 +82,30 @@ impl Placing {
         Self { stop, progress, customers: running }
     }
 
-    /// Waits until so many more orders have been acknowledged.
+    /// Waits until this many more orders are acknowledged.
     pub(crate) async fn wait_for(&self, more: u64) {
         let acknowledged = &self.progress.acknowledged;
         let (begun, until) = (Instant::now(), acknowledged.load(Ordering::Relaxed) + more);
         while acknowledged.load(Ordering::Relaxed) < until {
-            assert!(begun.elapsed() < PATIENCE, "no orders are acknowledged any more");
+            assert!(begun.elapsed() < PATIENCE, "no further orders are acknowledged");
             tokio::task::yield_now().await;
         }
     }
 
-    /// The longest time in which no order was acknowledged.
+    /// Returns the longest time in which no order was acknowledged.
     pub(crate) fn longest_pause(&self) -> Duration {
         self.progress.pauses.lock().unwrap().1
     }
 
-    /// Lets the customers finish. Answers the orders that were acknowledged, by key.
+    /// Stops the customers. Returns the acknowledged orders by key.
     pub(crate) async fn finish(self) -> BTreeMap<String, String> {
         self.stop.store(true, Ordering::Relaxed);
         self.customers.join_all().await.into_iter().flatten().collect()
     }
 }
 
-/// Places an order under a key until there is an order, or until it is time to stop. What is refused for
-/// any other reason than that the server is not able to is a fault.
+/// Places an order under a key until it is acknowledged or the customer is stopped. Panics on a refusal for another
+/// reason than an unavailable server.
 async fn place(client: &Client, path: &str, key: &str, order: &Value, stop: &AtomicBool) -> Option<String> {
     while !stop.load(Ordering::Relaxed) {
         match client.post(path).idempotency_key(key).json(order).send().await {
@@ -120,8 +120,8 @@ async fn place(client: &Client, path: &str, key: &str, order: &Value, stop: &Ato
     None
 }
 
-/// Proves of every order in a store that it is whole: its events are numbered without a gap and make it
-/// what it is, and the auditor has nothing to say against it. Answers the orders' ids.
+/// Proves that every order in a store is complete: its events are numbered without a gap and produce its state, and the
+/// audit finds nothing. Returns the ids of the orders.
 pub(crate) async fn whole_orders(store: &dyn Store) -> Vec<String> {
     let report = audit(store, None, &AuditOptions::at(Timestamp::MIN)).await.unwrap();
     assert!(report.is_clean(), "{report}");

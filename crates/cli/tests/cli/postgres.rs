@@ -1,4 +1,4 @@
-//! `dabba` on PostgreSQL: one database, and several.
+//! `dabba` on one or several PostgreSQL databases.
 
 use std::{
     fs,
@@ -11,12 +11,12 @@ use std::{
 use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
 use serde_json::{Value, json};
 
-use super::support::{PATIENCE, Server, becomes, block_on, dabba, failure, stdout};
+use super::support::{PATIENCE, Server, block_on, dabba, failure, stdout, wait_for_result};
 
-/// A refusal that nobody has to wait for, on a busy machine.
+/// Maximum time of a fast refusal on a busy machine.
 const FAST: Duration = Duration::from_secs(10);
 
-/// A file that lists shards, each with a third of the buckets.
+/// Writes a file with three shards, each with a third of the buckets.
 pub(crate) fn write_shards(path: &Path, urls: [&str; 3]) {
     let ranges = ["0-1364", "1365-2729", "2730-4095"];
     let shards = ["north", "south", "west"].iter().zip(ranges).zip(urls);
@@ -26,7 +26,7 @@ pub(crate) fn write_shards(path: &Path, urls: [&str; 3]) {
     fs::write(path, shards.collect::<String>()).unwrap();
 }
 
-/// Registers restaurants until there is one with a bucket in each of these ranges. Answers their ids.
+/// Registers restaurants until each of these ranges contains the bucket of one. Returns their ids.
 pub(crate) async fn a_restaurant_in_each(server: &Server, ranges: &[(u16, u16)]) -> Vec<String> {
     let admin = server.client("admin");
     let settings = json!({"name": "Naan Stop", "currency": "GBP", "time_zone": "Europe/London"});
@@ -35,7 +35,7 @@ pub(crate) async fn a_restaurant_in_each(server: &Server, ranges: &[(u16, u16)])
     while found.iter().any(Option::is_none) {
         let made = admin.post("/v1/restaurants").json(&settings).send().await.unwrap().body;
         let id = made["id"].as_str().unwrap().to_owned();
-        // The twelve bits behind the version are three digits.
+        // The twelve bits after the version are three hexadecimal digits.
         let bucket = u16::from_str_radix(&id[15..18], 16).unwrap();
         let place = ranges.iter().position(|(first, last)| (*first..=*last).contains(&bucket)).unwrap();
         if found[place].is_none() {
@@ -47,7 +47,7 @@ pub(crate) async fn a_restaurant_in_each(server: &Server, ranges: &[(u16, u16)])
     found.into_iter().flatten().collect()
 }
 
-/// An order that these restaurants take.
+/// Returns an order that these restaurants accept.
 pub(crate) fn order() -> Value {
     json!({
         "lines": [{"item": "naan", "quantity": 1}],
@@ -62,15 +62,15 @@ async fn place_at(server: &Server, restaurant: &str, key: &str, order: &Value) -
     placed.map(|answer| answer.body).map_err(|error| error.problem().unwrap().status)
 }
 
-/// Proves that a server on one PostgreSQL database does all that one on the embedded database does: an
-/// order's whole way, there after a restart; and that `dabba shards` and `/metrics` show the database.
+/// Proves that a server on one PostgreSQL database has the functions of a server on the embedded database: an order's
+/// whole course, which survives a restart; and that `dabba shards` and `/metrics` show the database.
 #[test]
-fn a_server_on_one_database_walks_an_order_to_the_door() {
+fn a_server_on_one_database_delivers_an_order() {
     let cluster = Cluster::shared().unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &["--database", &url]);
-    let restaurant = server.said("/restaurant_id");
+    let restaurant = server.announced_text("/restaurant_id");
     let delivered = block_on(async {
         let order = place_at(&server, &restaurant, "walk", &server.announcement["order"]).await.unwrap();
         let path = |command: &str| format!("/v1/orders/{}/{command}", order["id"].as_str().unwrap());
@@ -83,7 +83,12 @@ fn a_server_on_one_database_walks_an_order_to_the_door() {
     });
     assert_eq!(delivered["status"], "delivered");
     let metrics = block_on(async {
-        reqwest::get(format!("{}/metrics", server.said("/address"))).await.unwrap().text().await.unwrap()
+        reqwest::get(format!("{}/metrics", server.announced_text("/address")))
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
     });
     assert!(metrics.contains("dabba_postgres_transaction_attempts_total{shard=\"main\"}"), "{metrics}");
     server.stop();
@@ -104,12 +109,12 @@ fn a_server_on_one_database_walks_an_order_to_the_door() {
     let server = Server::start(data.path(), &["--database", &url]);
     block_on(async {
         let again = place_at(&server, &restaurant, "walk", &server.announcement["order"]).await.unwrap();
-        assert_eq!(again["id"], delivered["id"], "the key still names the same order");
+        assert_eq!(again["id"], delivered["id"], "the key must still return the same order");
     });
 }
 
-/// Proves that three databases are one store: each restaurant's orders are in its shard, a customer sees all
-/// of theirs; and that a map that disagrees with the databases is refused, by name.
+/// Proves that three databases act as one store: each restaurant's orders are in its shard, and a customer sees all own
+/// orders; and that a map that contradicts the databases is refused by name.
 #[test]
 fn three_databases_are_one_store_and_a_wrong_map_is_refused() {
     let cluster = Cluster::shared().unwrap();
@@ -156,8 +161,8 @@ fn three_databases_are_one_store_and_a_wrong_map_is_refused() {
     assert!(text.contains("exclude each other"), "{text}");
 }
 
-/// Proves that a server starts while one of its databases is away, serves the others, and serves that one
-/// too as soon as it is back.
+/// Proves that a server starts while one of its databases is unreachable, serves the others, and serves this one as
+/// soon as it is back.
 #[test]
 fn a_server_starts_without_one_of_its_databases() {
     let (shared, own) = (Cluster::shared().unwrap(), Cluster::start(&ClusterOptions::default()).unwrap());
@@ -173,14 +178,14 @@ fn a_server_starts_without_one_of_its_databases() {
     let server = Server::start(data.path(), &arguments);
     let ranges = [(0, 1_364), (1_365, 2_729), (2_730, 4_095)];
     let restaurants = block_on(a_restaurant_in_each(&server, &ranges));
-    let said = server.announcement.clone();
+    let announcement = server.announcement.clone();
     server.stop();
     own.stop(StopMode::Immediate).unwrap();
 
     let text = failure(data.path(), &["shards", arguments[0], arguments[1]]);
     assert!(text.contains("shard west"), "{text}");
-    // Without the demo, whose restaurants may be on the shard that is away.
-    let server = Server::start_without_demo(&said, data.path(), &arguments);
+    // The restaurants of the demo may be on the unreachable shard, so this server has no demo.
+    let server = Server::start_without_demo(&announcement, data.path(), &arguments);
     block_on(async {
         assert!(place_at(&server, &restaurants[0], "while-away", &order()).await.is_ok());
         assert_eq!(place_at(&server, &restaurants[2], "while-away", &order()).await, Err(503));
@@ -192,18 +197,18 @@ fn a_server_starts_without_one_of_its_databases() {
     });
 }
 
-/// Proves that a server whose database goes away says so and refuses fast, and that all goes on by itself when
-/// it is back, with what was acknowledged.
+/// Proves that a server whose database becomes unreachable reports that and refuses fast, and continues without
+/// intervention when the database is back, with all acknowledged orders.
 #[test]
-fn a_server_outlives_its_database() {
+fn a_server_survives_an_outage_of_its_database() {
     let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &["--database", &url]);
-    let restaurant = server.said("/restaurant_id");
+    let restaurant = server.announced_text("/restaurant_id");
     let place = async |key| place_at(&server, &restaurant, key, &server.announcement["order"]).await;
     let readiness = async || {
-        let answer = reqwest::get(format!("{}/readyz", server.said("/address"))).await.unwrap();
+        let answer = reqwest::get(format!("{}/readyz", server.announced_text("/address"))).await.unwrap();
         answer.status().as_u16()
     };
     block_on(async {
@@ -216,13 +221,13 @@ fn a_server_outlives_its_database() {
         assert!(begun.elapsed() < FAST, "{:?}", begun.elapsed());
         cluster.start_again().unwrap();
         while place("while-away").await.is_err() || readiness().await != 200 {
-            assert!(begun.elapsed() < PATIENCE, "the server does not go on");
+            assert!(begun.elapsed() < PATIENCE, "the server does not recover");
         }
         assert_eq!(place("before").await.unwrap()["id"], before["id"]);
     });
 }
 
-/// The log of a server from its start until it serves.
+/// Returns the log of a server from its start until it serves.
 fn log_of_a_start(data: &Path, arguments: &[&str]) -> String {
     let arguments = [&["serve", "--json", "--listen", "127.0.0.1:0"], arguments].concat();
     let mut child = dabba(data, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -234,7 +239,7 @@ fn log_of_a_start(data: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// Proves that a start on a database that is up to date logs no notice of the database and no migration.
+/// Proves that a start on an up-to-date database logs neither a notice of the database nor a migration.
 #[test]
 fn a_start_logs_no_notices() {
     let cluster = Cluster::shared().unwrap();
@@ -242,7 +247,7 @@ fn a_start_logs_no_notices() {
     let data = tempfile::tempdir().unwrap();
     log_of_a_start(data.path(), &["--database", &url]);
     for arguments in [vec!["--database", &url], vec![]] {
-        // The first start on the embedded database makes it.
+        // The first start creates the embedded database.
         log_of_a_start(data.path(), &arguments);
         let log = log_of_a_start(data.path(), &arguments);
         for noise in ["NOTICE", "already exists", "refinery", "migration"] {
@@ -251,9 +256,9 @@ fn a_start_logs_no_notices() {
     }
 }
 
-/// Proves that a failing migration tells why the database refused it.
+/// Proves that the message about a failed migration states the database's reason.
 #[test]
-fn a_start_that_fails_tells_the_cause() {
+fn a_failed_start_states_the_cause() {
     let cluster = Cluster::shared().unwrap();
     let database = cluster.create_database().unwrap();
     cluster.execute(&database, "REVOKE CREATE ON SCHEMA public FROM PUBLIC").unwrap();
@@ -264,7 +269,7 @@ fn a_start_that_fails_tells_the_cause() {
     assert!(text.contains("permission denied for schema public"), "{text}");
 }
 
-/// Proves that a server that waits for another one's migration ends in order after SIGTERM.
+/// Proves that a server that waits for another server's migration ends in order after SIGTERM.
 #[test]
 fn a_server_that_waits_for_a_migration_can_be_stopped() {
     let cluster = Cluster::shared().unwrap();
@@ -272,12 +277,12 @@ fn a_server_that_waits_for_a_migration_can_be_stopped() {
     let url = cluster.url(&database);
     let data = tempfile::tempdir().unwrap();
     std::thread::scope(|scope| {
-        // The lock of migrations, for as long as the sleep takes or is not cancelled.
+        // Holds the lock of migrations for the time of the sleep, or until the statement is cancelled.
         let hold = "SELECT pg_advisory_lock(431130567265), pg_sleep(60)";
         let holder = scope.spawn(|| cluster.execute(&database, hold));
         let held = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database \
                     WHERE locktype = 'advisory' AND datname = current_database()";
-        becomes(cluster, &database, held, "1");
+        wait_for_result(cluster, &database, held, "1");
         for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["work"]] {
             let arguments =
                 [command, &["--database", &url, "--data", data.path().to_str().unwrap()]].concat();
@@ -304,7 +309,7 @@ fn a_server_that_waits_for_a_migration_can_be_stopped() {
     });
 }
 
-/// Proves that `dabba shards` tells how far behind a replica is, and when it is none.
+/// Proves that `dabba shards` shows the lag of a replica, and reports a database that is no replica.
 #[test]
 fn replicas_are_shown_with_their_lag() {
     let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
@@ -324,8 +329,8 @@ fn replicas_are_shown_with_their_lag() {
         serde_json::from_str(&shown).unwrap()
     };
     let none = shown(&other.url("postgres"));
-    // Copies of one fresh cluster: this one follows nobody.
-    assert_eq!(none["replica"]["problem"], "follows nobody any more", "{none}");
+    // Both are copies of one fresh cluster, but this one is no standby.
+    assert_eq!(none["replica"]["problem"], "does not follow any database any more", "{none}");
     let standby = cluster.start_standby("replica", &ClusterOptions::default()).unwrap();
     standby.execute("postgres", "SELECT pg_wal_replay_pause()").unwrap();
     cluster.execute(&database, "CREATE TABLE more AS SELECT generate_series(1, 1000)").unwrap();

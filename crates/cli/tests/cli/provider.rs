@@ -1,5 +1,4 @@
-//! `dabba simulate-payments` as a process of its own, orders that are paid through it, and waiting for what
-//! becomes of them.
+//! `dabba simulate-payments` as a separate process, orders that are paid through it, and waits for their outcomes.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,62 +11,62 @@ use serde_json::{Value, json};
 
 use super::support::{PATIENCE, Server};
 
-/// A payment provider that moves no money. Killed when dropped.
+/// A simulated payment provider. Killed when dropped.
 pub(crate) struct Provider {
     process: Server,
     client: Client,
 }
 
 impl Provider {
-    /// Starts one, with further arguments.
+    /// Starts a provider with further arguments.
     pub(crate) fn start(more: &[&str]) -> Self {
         let fixed = ["simulate-payments", "--json", "--listen", "127.0.0.1:0"];
         let process = Server::spawn(&[&fixed, more].concat());
-        let client = Client::new(&process.said("/address")).unwrap();
+        let client = Client::new(&process.announced_text("/address")).unwrap();
         Self { process, client }
     }
 
-    /// Starts one that posts what has become of payments to a server at this address.
+    /// Starts a provider that posts webhooks to a server at this address.
     pub(crate) fn reporting_to(server: &str, secret: &Path) -> Self {
         let url = format!("http://{server}/v1/webhooks/payments");
         Self::start(&["--webhook-url", &url, "--webhook-secret-file", secret.to_str().unwrap()])
     }
 
-    /// Where it serves.
+    /// Returns the provider's address.
     pub(crate) fn address(&self) -> String {
-        self.process.said("/address")
+        self.process.announced_text("/address")
     }
 
-    /// What it has done for an order, summed up.
+    /// Returns a summary of the provider's records for an order.
     pub(crate) async fn summary(&self, order: &Value) -> Summary {
         let path = format!("/v1/summary/{}", id_of(order));
         serde_json::from_value(self.client.get(&path).send().await.unwrap().body).unwrap()
     }
 
-    /// Makes it work, fail, or do both by turns.
+    /// Sets whether the provider works, fails, or does both in turn.
     pub(crate) async fn set_health(&self, health: Health) {
         self.client.put("/v1/health").json(&health).send().await.unwrap();
     }
 
-    /// Ends it in order.
+    /// Stops the provider, and waits for an orderly end.
     pub(crate) fn stop(self) {
         self.process.stop();
     }
 }
 
-/// A file with what provider and server sign webhooks with.
+/// Writes a file with the secret for webhooks.
 pub(crate) fn webhook_secret(directory: &Path) -> PathBuf {
     let path = directory.join("webhook-secret");
     std::fs::write(&path, "known to the provider and the server\n").unwrap();
     path
 }
 
-/// The id of an order.
+/// Returns the id of an order.
 pub(crate) fn id_of(order: &Value) -> &str {
     order["id"].as_str().unwrap()
 }
 
-/// The order that the server printed, paid by card with this token.
+/// Returns the order that the server printed, paid by card with this token.
 pub(crate) fn by_card(server: &Server, token: &str) -> Value {
     let mut order = server.announcement["order"].clone();
     order["payment_method"] = json!("card");
@@ -75,37 +74,37 @@ pub(crate) fn by_card(server: &Server, token: &str) -> Value {
     order
 }
 
-/// Places an order that is paid with this token, under a key of the same name. Answers the order.
+/// Places an order that is paid with this token, under a key of the same name. Returns the order.
 pub(crate) async fn place_by_card(server: &Server, token: &str) -> Value {
-    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
     let request = server.client("customer").post(&path).idempotency_key(token);
     request.json(&by_card(server, token)).send().await.unwrap().body
 }
 
-/// Gives a command on an order, as somebody with this role. Answers the order after it.
-pub(crate) async fn give(server: &Server, order: &Value, role: &str, command: &str, body: Value) -> Value {
-    let path = format!("/v1/orders/{}/{command}", id_of(order));
+/// Executes a command on an order with this role. Returns the order after it.
+pub(crate) async fn command(server: &Server, order: &Value, role: &str, name: &str, body: Value) -> Value {
+    let path = format!("/v1/orders/{}/{name}", id_of(order));
     server.client(role).post(&path).json(&body).send().await.unwrap().body
 }
 
-/// Waits until an order is so.
-pub(crate) async fn until(server: &Server, order: &Value, is_so: impl Fn(&Value) -> bool) -> Value {
+/// Waits until an order meets a condition.
+pub(crate) async fn wait_until(server: &Server, order: &Value, condition: impl Fn(&Value) -> bool) -> Value {
     let (admin, begun) = (server.client("admin"), Instant::now());
     let path = format!("/v1/orders/{}", id_of(order));
     loop {
         let order = admin.get(&path).send().await.unwrap().body;
-        if is_so(&order) {
+        if condition(&order) {
             return order;
         }
-        assert!(begun.elapsed() < PATIENCE, "it never comes to that: {order}");
+        assert!(begun.elapsed() < PATIENCE, "the order never meets the condition: {order}");
     }
 }
 
-/// The sum of the counters in a page of metrics whose lines hold all these parts.
+/// Returns the sum of the counters in a page of metrics whose lines contain all these parts.
 pub(crate) async fn counted(server: &Server, parts: &[&str]) -> u64 {
-    let page = reqwest::get(format!("{}/metrics", server.said("/address"))).await.unwrap();
+    let page = reqwest::get(format!("{}/metrics", server.announced_text("/address"))).await.unwrap();
     let page = page.text().await.unwrap();
-    // Without comments, and without those of histograms.
+    // Comments are skipped.
     let values = page.lines().filter(|line| !line.starts_with('#'));
     let single = values.filter(|line| !line.contains("_bucket{") && !line.contains("_sum{"));
     let lines = single.filter(|line| parts.iter().all(|part| line.contains(part)));

@@ -1,4 +1,4 @@
-//! What the README and the server say of commands. The commands of the pages are run in `pages.rs`.
+//! Commands in the README and in the output of servers. `pages.rs` runs the commands of the pages.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ fn document(name: &str) -> String {
 }
 
 #[test]
-fn the_line_that_serve_prints_places_an_order() {
+fn the_printed_curl_command_places_an_order() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let arguments =

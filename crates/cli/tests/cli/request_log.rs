@@ -1,4 +1,4 @@
-//! The log of requests: what the `request_id` of a response finds, and what is never logged.
+//! The log of requests: entries by `request_id`, and data that is never logged.
 
 use std::{
     fs,
@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 
 use super::support::{PATIENCE, Server, block_on, pause};
 
-/// The lines of a log that are about the request with this id. Waits until there is one.
+/// Waits for log lines about the request with this id, and returns them.
 fn lines(log: &Path, request_id: &str) -> Vec<Value> {
     lines_where(log, |line| line["span"]["request_id"] == request_id)
 }
 
-/// The lines of a log that are as asked. Waits until there is one.
+/// Waits for log lines that meet a condition, and returns them.
 fn lines_where(log: &Path, is_asked: impl Fn(&Value) -> bool) -> Vec<Value> {
     let begun = Instant::now();
     loop {
@@ -33,7 +33,7 @@ fn lines_where(log: &Path, is_asked: impl Fn(&Value) -> bool) -> Vec<Value> {
     }
 }
 
-/// The one line of a log that is about this request.
+/// Returns the only log line about this request.
 fn line(log: &Path, request_id: &str) -> Value {
     let mut lines = lines(log, request_id);
     assert_eq!(lines.len(), 1, "{lines:?}");
@@ -42,7 +42,7 @@ fn line(log: &Path, request_id: &str) -> Value {
 
 /// Sends a request as bytes and returns the response.
 fn raw(server: &Server, request: &str) -> String {
-    let address = server.said("/address");
+    let address = server.announced_text("/address");
     let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -50,21 +50,21 @@ fn raw(server: &Server, request: &str) -> String {
     answer
 }
 
-/// Proves that the `request_id` of each refusal finds one line at the level `info`, which names the caller, what it asked for and
-/// why it was refused: for refusals by a handler, by an extractor, and before any route.
+/// Proves that the `request_id` of each refusal finds one line at the level `info` with the caller, the request and the reason:
+/// for refusals by a handler, by an extractor, and before any route.
 #[test]
-fn each_refusal_is_found_by_its_id_and_names_the_caller() {
+fn each_refusal_is_logged_with_its_id_and_the_caller() {
     let directory = tempfile::tempdir().unwrap();
     let (data, log) = (directory.path().join("data"), directory.path().join("log"));
     let server = Server::start_logging(&data, &log, &[]);
     let order = block_on(async {
-        let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+        let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
         let request = server.client("customer").post(&path).idempotency_key("1");
         request.json(&server.announcement["order"]).send().await.unwrap().body
     });
     let (order, customer) = (order["id"].as_str().unwrap(), order["customer_id"].as_str().unwrap());
-    let restaurant = server.said("/restaurant_id");
-    let token = server.said("/tokens/customer");
+    let restaurant = server.announced_text("/restaurant_id");
+    let token = server.announced_text("/tokens/customer");
     // Method, path, whether it has a token, further head and body; then the line's status, code, path and ids.
     let accept = format!("/v1/orders/{order}/accept");
     let menu = format!("/v1/restaurants/{restaurant}/menu");
@@ -110,9 +110,9 @@ fn each_refusal_is_found_by_its_id_and_names_the_caller() {
     server.stop();
 }
 
-/// Proves that a refusal by the parser, before there is a request, is logged with what is known of it: its status and the client.
+/// Proves that a refusal by the parser, which has no request yet, is logged with its status and the client.
 #[test]
-fn a_head_that_is_no_request_is_logged_with_its_status() {
+fn an_unparsable_head_is_logged_with_its_status() {
     let directory = tempfile::tempdir().unwrap();
     let (data, log) = (directory.path().join("data"), directory.path().join("log"));
     let server = Server::start_logging(&data, &log, &[]);
@@ -131,13 +131,14 @@ fn a_head_that_is_no_request_is_logged_with_its_status() {
     server.stop();
 }
 
-/// Proves that a write is found at the level `info` with its caller and what it has made, and that reads are not logged there.
+/// Proves that a write is logged at the level `info` with its caller and its result, and that reads are not.
 #[test]
-fn writes_are_found_and_reads_are_for_debugging() {
+fn writes_are_logged_at_info_and_reads_are_not() {
     let directory = tempfile::tempdir().unwrap();
     let (data, log) = (directory.path().join("data"), directory.path().join("log"));
     let server = Server::start_logging(&data, &log, &[]);
-    let (restaurant, token) = (server.said("/restaurant_id"), server.said("/tokens/customer"));
+    let (restaurant, token) =
+        (server.announced_text("/restaurant_id"), server.announced_text("/tokens/customer"));
     let body = server.announcement["order"].to_string();
     let head = |method: &str, path: &str, id: &str| {
         format!(
@@ -162,10 +163,10 @@ fn writes_are_found_and_reads_are_for_debugging() {
     server.stop();
 }
 
-/// Proves that a client cannot forge lines, and that neither a query nor what looks like a person's address or a token in a path is
+/// Proves that a client cannot forge log lines, and that neither queries nor paths with apparent e-mail addresses or tokens are
 /// logged, at any level.
 #[test]
-fn clients_write_no_lines_of_their_own() {
+fn clients_cannot_forge_log_lines() {
     let directory = tempfile::tempdir().unwrap();
     let (data, log) = (directory.path().join("data"), directory.path().join("log"));
     let server = Server::start_logging(&data, &log, &["--log", "debug"]);

@@ -1,4 +1,4 @@
-//! `dabba serve --sandbox`: a clock that is put forward, and how hard it is to get one by accident.
+//! `dabba serve --sandbox`: the adjustable clock, and the protection against accidental sandboxes.
 
 use std::{
     collections::BTreeMap,
@@ -16,22 +16,22 @@ use serde_json::{Value, json};
 
 use super::{
     postgres::{a_restaurant_in_each, order},
-    provider::{Provider, counted, place_by_card, until, webhook_secret},
+    provider::{Provider, counted, place_by_card, wait_until, webhook_secret},
     support::{PATIENCE, Server, block_on, dabba, failure, free_address, stdout},
 };
 
-/// The time that a restaurant has for accepting an order, in seconds.
+/// Time that a restaurant has for accepting an order, in seconds.
 const ACCEPTANCE_SECONDS: u32 = 480;
-/// Longer than a token is valid, in seconds.
+/// A time longer than the lifetime of a token, in seconds.
 const A_DAY: u32 = 86_400;
 
-/// All files of a directory with what they hold.
+/// Returns all files of a directory with their contents.
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
     entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
 }
 
-/// Places an order at a restaurant that has as long as is usual for accepting it.
+/// Places an order at a restaurant with the usual time for accepting it.
 async fn place(server: &Server) -> Value {
     let restaurant = a_restaurant_in_each(server, &[(0, 4_095)]).await.remove(0);
     let path = format!("/v1/restaurants/{restaurant}/orders");
@@ -43,7 +43,7 @@ fn time(value: &Value) -> Timestamp {
     value.as_str().unwrap().parse().unwrap()
 }
 
-/// Puts the clock forward, and answers what it shows then.
+/// Advances the clock, and returns its new time.
 async fn advance(admin: &Client, seconds: u32) -> Timestamp {
     let request = admin.post("/v1/sandbox/clock/advance").json(&json!({"seconds": seconds}));
     time(&request.send().await.unwrap().body["now"])
@@ -53,25 +53,25 @@ async fn clock(admin: &Client) -> Timestamp {
     time(&admin.get("/v1/sandbox/clock").send().await.unwrap().body["now"])
 }
 
-/// The status with which a request for the sandbox's clock is answered.
+/// Returns the status of a request for the sandbox's clock.
 async fn clock_status(server: &Server) -> u16 {
     let answer = server.client("admin").get("/v1/sandbox/clock").send().await;
     answer.map_or_else(|error| error.problem().unwrap().status, |answer| answer.status)
 }
 
-/// Proves that in a sandbox an order expires in a moment for which nobody accepts, and that the clock does not
-/// go back when the server is started again, or killed.
+/// Proves that an order in a sandbox that nobody accepts expires at once when the clock is advanced, and that the clock
+/// does not go back when the server is restarted or killed.
 #[test]
-fn eight_minutes_pass_in_a_moment_and_stay_passed() {
+fn an_advanced_clock_expires_orders_and_never_goes_back() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &["--sandbox"]);
     let later = block_on(async {
         let order = place(&server).await;
         let admin = server.client("admin");
         advance(&admin, ACCEPTANCE_SECONDS - 60).await;
-        assert_eq!(until(&server, &order, |_| true).await["status"], "confirmed");
+        assert_eq!(wait_until(&server, &order, |_| true).await["status"], "confirmed");
         advance(&admin, 60).await;
-        let expired = until(&server, &order, |order| order["status"] == "cancelled").await;
+        let expired = wait_until(&server, &order, |order| order["status"] == "cancelled").await;
         assert_eq!(expired["closure"]["how"], "expired");
         advance(&admin, A_DAY).await
     });
@@ -85,10 +85,10 @@ fn eight_minutes_pass_in_a_moment_and_stay_passed() {
     assert!(text.contains("1 orders") && text.contains("0 breaches"), "{text}");
 }
 
-/// Proves that a sandbox is not served as if it were none, by a server with or without a demo, whatever the
-/// settings say, and that nothing is changed by trying.
+/// Proves that a sandbox is not served without `--sandbox`, with or without a demo, whatever the settings are, and that
+/// the attempt changes nothing.
 #[test]
-fn a_sandbox_is_served_as_one_only() {
+fn a_sandbox_is_served_only_with_the_flag() {
     let data = tempfile::tempdir().unwrap();
     Server::start(data.path(), &["--sandbox"]).stop();
     let before = files(data.path());
@@ -100,7 +100,7 @@ fn a_sandbox_is_served_as_one_only() {
     assert_eq!(files(data.path()), before);
 }
 
-/// Proves that a worker takes no live key in a sandbox, as little as its server does.
+/// Proves that a worker, like the server, refuses a live key in a sandbox.
 #[test]
 fn a_sandboxs_worker_moves_no_real_money() {
     let directory = tempfile::tempdir().unwrap();
@@ -110,19 +110,18 @@ fn a_sandboxs_worker_moves_no_real_money() {
     fs::write(directory.path().join("live"), "sk_live_51abc").unwrap();
     let settings = "data = \"data\"\npayment_gateway = \"stripe\"\npayment_key_file = \"live\"\n";
     fs::write(directory.path().join("dabba.toml"), settings).unwrap();
-    assert!(failure(directory.path(), &["work"]).contains("a sandbox takes no live key"));
+    assert!(failure(directory.path(), &["work"]).contains("a sandbox refuses a live key"));
 }
 
-/// Proves that what was begun without `--sandbox` never becomes a sandbox, and that nothing is changed by
-/// trying.
+/// Proves that data created without `--sandbox` never becomes a sandbox, and that the attempt changes nothing.
 #[test]
-fn what_was_begun_without_stays_without() {
+fn existing_data_never_becomes_a_sandbox() {
     let data = tempfile::tempdir().unwrap();
     Server::start(data.path(), &[]).stop();
     let before = files(data.path());
     let path = data.path().to_str().unwrap();
     let text = failure(data.path(), &["serve", "--sandbox", "--demo", "--data", path]);
-    assert!(text.contains("was not begun as a sandbox"), "{text}");
+    assert!(text.contains("has a database that is not a sandbox"), "{text}");
     assert_eq!(files(data.path()), before);
 
     let server = Server::start(data.path(), &[]);
@@ -130,7 +129,7 @@ fn what_was_begun_without_stays_without() {
     server.stop();
 }
 
-/// Proves that there is no sandbox on PostgreSQL, even where the data directory is one's.
+/// Proves that there is no sandbox on PostgreSQL, even if the data directory is a sandbox.
 #[test]
 fn there_is_no_sandbox_on_postgresql() {
     let cluster = Cluster::shared().unwrap();
@@ -139,17 +138,17 @@ fn there_is_no_sandbox_on_postgresql() {
     let path = data.path().to_str().unwrap();
     let arguments = ["serve", "--sandbox", "--demo", "--data", path, "--database", &url];
     let text = failure(data.path(), &arguments);
-    assert!(text.contains("--sandbox is for the embedded database"), "{text}");
+    assert!(text.contains("--sandbox works only with the embedded database"), "{text}");
     assert_eq!(files(data.path()), BTreeMap::new());
 
     Server::start(data.path(), &["--sandbox"]).stop();
-    assert!(failure(data.path(), &arguments).contains("--sandbox is for the embedded database"));
+    assert!(failure(data.path(), &arguments).contains("--sandbox works only with the embedded database"));
     let server = Server::start(data.path(), &["--database", &url]);
     assert_eq!(block_on(clock_status(&server)), 404);
 }
 
-/// Proves that a printed token is valid by the sandbox's clock, a day ahead as it is, by which those that were
-/// given before have run out.
+/// Proves that a printed token is valid by the sandbox's clock, which is a day ahead, although older tokens have
+/// expired by that clock.
 #[test]
 fn a_printed_token_is_valid_by_the_sandboxs_clock() {
     let data = tempfile::tempdir().unwrap();
@@ -165,9 +164,9 @@ fn a_printed_token_is_valid_by_the_sandboxs_clock() {
     });
 }
 
-/// Proves that neither the environment nor the settings file makes a sandbox: the flag alone does.
+/// Proves that only the flag creates a sandbox: neither the environment nor the settings file does.
 #[test]
-fn only_the_flag_makes_a_sandbox() {
+fn only_the_flag_creates_a_sandbox() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = dabba(directory.path(), &["serve", "--json", "--listen", "127.0.0.1:0"]);
     let command = command.env("DABBA_SANDBOX", "true").stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -176,7 +175,7 @@ fn only_the_flag_makes_a_sandbox() {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     child.kill().unwrap();
     let text = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
-    assert!(text.contains("DABBA_SANDBOX") && text.contains("looks like a setting and is none"), "{text}");
+    assert!(text.contains("DABBA_SANDBOX") && text.contains("looks like a setting but is not one"), "{text}");
     let made = files(&directory.path().join("dabba-data"));
     assert!(made.contains_key("dabba.db") && !made.contains_key("sandbox.json"), "{:?}", made.keys());
 
@@ -188,8 +187,7 @@ fn only_the_flag_makes_a_sandbox() {
     );
 }
 
-/// Proves that a provider elsewhere reports to a sandbox that is far ahead of it: what it posts is signed by
-/// the time of the world.
+/// Proves that webhooks reach a sandbox that is far ahead, although an external provider signs them by the real time.
 #[test]
 fn a_provider_reports_to_a_sandbox_that_is_ahead() {
     let data = tempfile::tempdir().unwrap();
@@ -205,10 +203,10 @@ fn a_provider_reports_to_a_sandbox_that_is_ahead() {
     block_on(async {
         advance(&server.client("admin"), ACCEPTANCE_SECONDS).await;
         let order = place_by_card(&server, "tok_succeed").await;
-        until(&server, &order, |order| order["status"] == "confirmed").await;
+        wait_until(&server, &order, |order| order["status"] == "confirmed").await;
         let begun = Instant::now();
         while counted(&server, &["/v1/webhooks/payments", "204"]).await == 0 {
-            assert!(begun.elapsed() < PATIENCE, "the provider does not report");
+            assert!(begun.elapsed() < PATIENCE, "the provider posts no webhook");
         }
         assert_eq!(counted(&server, &["/v1/webhooks/payments", "400"]).await, 0);
     });

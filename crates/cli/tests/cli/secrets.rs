@@ -1,4 +1,4 @@
-//! Files and secrets: who may read what Dabba writes, and what Dabba never writes.
+//! Permissions of files, and secrets that Dabba must not write.
 
 use std::{
     fs::{self, File, Permissions},
@@ -55,7 +55,7 @@ const STREET: &str = "77 Unseen Crescent";
 const PHONE: &str = "+44 20 7946 0712";
 const DOOR: &str = "key under the ninth flowerpot";
 
-/// Registers, logs in, and places an order by card to an address; answers what must not be in the log.
+/// Registers, logs in, and places a card order to an address. Returns the texts that the log must not contain.
 async fn walk(client: &Client, server: &Logged) -> Vec<String> {
     let wrong = json!({"email": EMAIL, "password": "wrong-hush-4411"});
     client.post("/v1/tokens").json(&wrong).send().await.unwrap_err();
@@ -97,16 +97,16 @@ async fn walk(client: &Client, server: &Logged) -> Vec<String> {
         [EMAIL, NAME, PASSWORD, STREET, PHONE, DOOR, "hush-4411", "forged-4411", "$argon2", "tok_succeed"]
             .map(str::to_owned)
             .into();
-    // A token's signature is the part that is no guess.
+    // The signature is the part of a token that cannot be guessed.
     for token in [token.as_str(), server.said("/tokens/restaurant"), server.said("/tokens/admin")] {
         secrets.push(token.rsplit('.').next().unwrap().to_owned());
     }
     secrets
 }
 
-/// Proves that the most detailed log, of Dabba and of its libraries, holds no secret and no personal data, on either store.
+/// Proves that the most detailed log, of Dabba and of its libraries, contains no secret and no personal data, on either store.
 #[test]
-fn the_most_detailed_log_holds_no_secret() {
+fn the_most_detailed_log_contains_no_secret() {
     let cluster = Cluster::shared().unwrap();
     let url = cluster.url(&cluster.create_database().unwrap()).replacen('@', ":pg-hush-4411@", 1);
     for database in [None, Some(&url)] {
@@ -128,12 +128,12 @@ fn the_most_detailed_log_holds_no_secret() {
             assert_eq!(found, None, "{line}");
         }
         if database.is_some() {
-            assert!(log.contains("a password is among the arguments"), "{log}");
+            assert!(log.contains("the arguments of this process contain a password"), "{log}");
         }
     }
 }
 
-/// Every file and directory below one.
+/// Returns every file and directory below a directory.
 fn below(directory: &Path) -> Vec<PathBuf> {
     let mut found = vec![directory.to_owned()];
     let mut next = 0;
@@ -146,9 +146,9 @@ fn below(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Proves that files and directories are for their owner only where the umask would let everybody read and write them.
+/// Proves that only the owner can access files and directories, although the umask would let everybody read and write them.
 #[test]
-fn what_is_written_is_private_whatever_the_umask() {
+fn written_files_are_private_whatever_the_umask() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("nested/data");
     let shell = |arguments: &[&str]| {
@@ -190,9 +190,10 @@ fn what_is_written_is_private_whatever_the_umask() {
     child.wait().unwrap();
 }
 
-/// Proves that each secret that others may read is named with the command that changes that, and that none is named after it.
+/// Proves that each secret that others may read is reported with the command that fixes it, and that nothing is reported after
+/// that.
 #[test]
-fn a_secret_that_others_may_read_is_named() {
+fn a_secret_that_others_may_read_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
     let path = |name: &str| directory.path().join(name);
@@ -231,9 +232,9 @@ fn a_secret_that_others_may_read_is_named() {
     assert!(!text.contains("may read") && !text.contains("hush"), "{text}");
 }
 
-/// Proves that a URL with a password is taken from a file, and is not warned of there; and that one among the arguments is.
+/// Proves that a URL with a password is accepted from a file without a warning, and among the arguments with a warning.
 #[test]
-fn a_password_need_not_be_among_the_arguments() {
+fn a_password_in_a_file_causes_no_warning() {
     let directory = tempfile::tempdir().unwrap();
     let cluster = Cluster::shared().unwrap();
     let url = cluster.url(&cluster.create_database().unwrap()).replacen('@', ":hush-4411@", 1);
@@ -242,12 +243,12 @@ fn a_password_need_not_be_among_the_arguments() {
         let output = dabba(directory.path(), &["migrate", "--database", place]).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{text}");
-        assert_eq!(text.contains("a password is among the arguments"), is_warned, "{text}");
+        assert_eq!(text.contains("the arguments of this process contain a password"), is_warned, "{text}");
         assert!(!text.contains("hush"), "{text}");
     }
     let text = failure(directory.path(), &["migrate", "--database", "file:absent"]);
     assert!(text.contains("the file absent cannot be read"), "{text}");
-    // A token for a server comes from a file or the environment.
+    // The token for a server comes from a file or the environment.
     fs::write(directory.path().join("token"), "hush-4411").unwrap();
     let server = ["tasks", "--server", "http://127.0.0.1:1"];
     let text = failure(directory.path(), &server);
@@ -259,9 +260,9 @@ fn a_password_need_not_be_among_the_arguments() {
     assert!(text.contains("no answer") && !text.contains("hush"), "{text}");
 }
 
-/// Proves that the commands that go through a server repeat no secret of its URL.
+/// Proves that commands that go through a server repeat no secret of its URL.
 #[test]
-fn the_url_of_a_server_gives_nothing_away() {
+fn no_command_repeats_a_secret_of_a_server_url() {
     let directory = tempfile::tempdir().unwrap();
     for url in ["u:hush@h:80", "http://u:hush@h", "http://127.0.0.1:1/x?token=hush", "http://h#hush", "hush"]
     {

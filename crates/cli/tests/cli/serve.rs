@@ -1,4 +1,4 @@
-//! `dabba serve`: an order's whole way, and what survives the end of the server.
+//! `dabba serve`: an order's whole course, and its survival of the server's end.
 
 use std::{
     fs,
@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::support::{PATIENCE, Server, block_on, dabba, failure, pause, stdout};
 
-/// Places the order that the server printed. Answers the order.
+/// Places the order that the server printed. Returns the order.
 async fn place(server: &Server, key: &str) -> Value {
-    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
     let order = &server.announcement["order"];
     server.client("customer").post(&path).idempotency_key(key).json(order).send().await.unwrap().body
 }
@@ -24,7 +24,7 @@ async fn read(server: &Server, id: &str) -> Value {
 }
 
 #[test]
-fn the_printed_order_walks_to_the_door_and_is_there_after_a_restart() {
+fn the_printed_order_is_delivered_and_survives_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
     let delivered = block_on(async {
@@ -41,11 +41,11 @@ fn the_printed_order_walks_to_the_door_and_is_there_after_a_restart() {
     });
     assert_eq!(delivered["status"], "delivered");
     assert_eq!(delivered["payment"]["captured"], delivered["amounts"]["total"]);
-    let restaurant = server.said("/restaurant_id");
+    let restaurant = server.announced_text("/restaurant_id");
     server.stop();
 
     let server = Server::start(data.path(), &[]);
-    assert_eq!(server.said("/restaurant_id"), restaurant, "the demo is found again");
+    assert_eq!(server.announced_text("/restaurant_id"), restaurant, "the demo must be found again");
     block_on(async {
         let id = delivered["id"].as_str().unwrap();
         let found = read(&server, id).await;
@@ -58,7 +58,7 @@ fn the_printed_order_walks_to_the_door_and_is_there_after_a_restart() {
 }
 
 #[test]
-fn a_killed_server_has_lost_nothing_that_it_acknowledged() {
+fn a_killed_server_loses_no_acknowledged_order() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
     let placed = block_on(async {
@@ -75,13 +75,13 @@ fn a_killed_server_has_lost_nothing_that_it_acknowledged() {
         for (number, order) in placed.iter().enumerate() {
             assert_eq!(read(&server, order["id"].as_str().unwrap()).await, *order);
             let again = place(&server, &format!("kill-{number}")).await;
-            assert_eq!(again["id"], order["id"], "the key still names the same order");
+            assert_eq!(again["id"], order["id"], "the key must still return the same order");
         }
     });
 }
 
 #[test]
-fn a_second_server_on_the_same_data_is_refused_and_told_why() {
+fn a_second_server_on_the_same_data_is_refused_with_the_reason() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
     let path = data.path().to_str().unwrap();
@@ -98,10 +98,10 @@ fn an_address_in_use_is_named() {
     let text = failure(data.path(), &["serve", "--listen", &address]);
     assert!(text.contains(&address) && text.contains("setting listen"), "{text}");
     assert!(text.contains("in use"), "{text}");
-    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "a port that is taken changes nothing");
+    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "a port in use must change nothing");
 }
 
-/// Proves that what a server is configured with is read before anything is made.
+/// Proves that the configuration is read before anything is created.
 #[test]
 fn a_wrong_configuration_changes_nothing() {
     let files = tempfile::tempdir().unwrap();
@@ -111,7 +111,7 @@ fn a_wrong_configuration_changes_nothing() {
         path.to_str().unwrap().to_owned()
     };
     let (no_key, missing) = (file("key", "no key"), files.path().join("missing").display().to_string());
-    for (arguments, told) in [
+    for (arguments, expected) in [
         (vec!["--signing-key-file", &no_key], "hexadecimal"),
         (vec!["--signing-key-file", &missing], "does not exist"),
         (vec!["--payment-gateway", "stripe", "--payment-key-file", &missing], "does not exist"),
@@ -121,13 +121,13 @@ fn a_wrong_configuration_changes_nothing() {
         let data = tempfile::tempdir().unwrap();
         let arguments = [vec!["serve", "--listen", "127.0.0.1:0"], arguments].concat();
         let text = failure(data.path(), &arguments);
-        assert!(text.contains(told), "{arguments:?}: {text}");
+        assert!(text.contains(expected), "{arguments:?}: {text}");
         assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "{arguments:?}");
     }
 }
 
 #[test]
-fn a_server_that_may_not_migrate_says_that_it_has_to_be_done() {
+fn a_server_without_migrations_refuses_an_old_database() {
     let data = tempfile::tempdir().unwrap();
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--migrate", "false"];
     let text = failure(data.path(), &arguments);
@@ -139,7 +139,7 @@ fn a_server_that_may_not_migrate_says_that_it_has_to_be_done() {
 }
 
 #[test]
-fn without_a_demo_nobody_gets_a_token() {
+fn without_a_demo_no_tokens_are_printed() {
     let data = tempfile::tempdir().unwrap();
     let mut child = dabba(data.path(), &["serve", "--json", "--listen", "127.0.0.1:0"])
         .stdout(Stdio::piped())
@@ -149,8 +149,8 @@ fn without_a_demo_nobody_gets_a_token() {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    let said: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(said.as_object().unwrap().keys().collect::<Vec<_>>(), ["address"]);
+    let announcement: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(announcement.as_object().unwrap().keys().collect::<Vec<_>>(), ["address"]);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn both_signals_end_the_server_in_order() {
 
 /// Begins a request that does not end, and waits until the server has begun to answer it.
 fn begin_a_request(server: &Server) -> TcpStream {
-    let address = server.said("/address");
+    let address = server.announced_text("/address");
     let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
     stream
         .write_all(
@@ -175,24 +175,24 @@ fn begin_a_request(server: &Server) -> TcpStream {
         )
         .unwrap();
     let mut line = String::new();
-    // "100 Continue" says that the request is being handled and its body is waited for.
+    // "100 Continue" states that the server handles the request and waits for its body.
     BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
     assert!(line.contains("100"), "{line}");
     stream
 }
 
-/// Waits until the server takes no connection any more: it has begun to stop.
+/// Waits until the server accepts no connections: it has begun to stop.
 fn wait_until_stopping(server: &Server) {
-    let address = server.said("/address");
+    let address = server.announced_text("/address");
     let started = Instant::now();
     while TcpStream::connect(address.trim_start_matches("http://")).is_ok() {
-        assert!(started.elapsed() < PATIENCE, "the server still takes connections");
+        assert!(started.elapsed() < PATIENCE, "the server still accepts connections");
         pause();
     }
 }
 
 #[test]
-fn a_request_that_does_not_end_delays_the_stop_for_the_grace_only() {
+fn an_endless_request_delays_the_stop_by_at_most_the_grace() {
     let data = tempfile::tempdir().unwrap();
     let mut server = Server::start(data.path(), &["--shutdown-grace-seconds", "1"]);
     let _request = begin_a_request(&server);

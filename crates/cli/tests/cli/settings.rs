@@ -1,10 +1,10 @@
-//! The settings: which source wins, and what is said of a wrong one.
+//! The precedence of the sources of settings, and the messages about wrong values.
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _};
 
 use super::support::{dabba, failure, stdout};
 
-/// Which of the three addresses a server tries to listen on. All are taken, so it says which.
+/// Returns which of the three addresses a server tries to listen on. All are in use, so the message names the address.
 fn address_tried(flag: bool, variable: bool, file: bool) -> String {
     let directory = tempfile::tempdir().unwrap();
     let sockets = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
@@ -25,7 +25,7 @@ fn address_tried(flag: bool, variable: bool, file: bool) -> String {
 }
 
 #[test]
-fn a_flag_wins_over_a_variable_and_that_over_the_file() {
+fn flags_take_precedence_over_variables_and_variables_over_the_file() {
     assert_eq!(address_tried(true, true, true), "flag");
     assert_eq!(address_tried(false, true, true), "variable");
     assert_eq!(address_tried(false, false, true), "file");
@@ -82,8 +82,8 @@ fn a_wrong_file_is_named_with_the_setting_in_it() {
     assert!(text.contains("absent.toml"), "{text}");
 }
 
-/// Proves that every wrong value is listed at once with its place, in the words of the setting, and that `settings --check` does so
-/// without touching anything.
+/// Proves that all wrong values are listed at once with their places and the setting's message, and that `settings --check` does
+/// so without changing anything.
 #[test]
 fn every_wrong_value_is_listed_at_once() {
     let directory = tempfile::tempdir().unwrap();
@@ -127,7 +127,7 @@ fn every_wrong_value_is_listed_at_once() {
         fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["wrong.toml"]);
     let text = stdout(directory.path(), &["settings", "--check"]);
-    assert!(text.contains("can be used"), "{text}");
+    assert!(text.contains("are valid"), "{text}");
     assert!(!directory.path().join("dabba-data").exists());
     let output = dabba(directory.path(), &["settings", "--check"])
         .env("DABBA_SHARDS", "absent.toml")
@@ -141,8 +141,8 @@ fn every_wrong_value_is_listed_at_once() {
     assert!(text.contains("wrong settings: DABBA_DATA must be text in UTF-8"), "{text}");
 }
 
-/// Proves that `settings --check` refuses what a command refuses later, everything at once: files that cannot be used, URLs that the
-/// store cannot use, two listeners on one port, empty values and misspelt variables; and that it connects to nothing.
+/// Proves that `settings --check` reports at once everything that commands refuse later: unusable files, URLs that the store
+/// refuses, two listeners on one port, empty values and misspelt variables; and that it connects to nothing.
 #[test]
 fn a_check_refuses_what_a_command_refuses() {
     let directory = tempfile::tempdir().unwrap();
@@ -200,12 +200,12 @@ fn a_check_refuses_what_a_command_refuses() {
     refused("", &[("DABBA_DATABSE", "x")], &["DABBA_DATABSE is not a setting; did you mean DABBA_DATABASE?"]);
     let (is_usable, text) = check("cors_origins = \"\"", &[("DABBA_SERVICE_HOST", "10.0.0.1")]);
     assert!(is_usable && text.contains("DABBA_SERVICE_HOST is not a setting"), "{text}");
-    // Nothing listens there.
+    // No process listens at that address.
     let (is_usable, text) = check("database = \"postgresql://127.0.0.1:1/d\"", &[]);
     assert!(is_usable, "{text}");
 }
 
-/// Proves that a URL comes from a FIFO too, which can be read only once.
+/// Proves that a URL can come from a FIFO, which can be read only once.
 #[test]
 fn a_url_is_read_from_a_fifo() {
     let directory = tempfile::tempdir().unwrap();
@@ -214,11 +214,11 @@ fn a_url_is_read_from_a_fifo() {
     fs::write(directory.path().join("dabba.toml"), "database = \"file:fifo\"").unwrap();
     let writer = std::thread::spawn(move || fs::write(fifo, "postgresql://127.0.0.1:1/d\n"));
     let text = stdout(directory.path(), &["settings", "--check"]);
-    assert!(text.contains("can be used"), "{text}");
+    assert!(text.contains("are valid"), "{text}");
     writer.join().unwrap().unwrap();
 }
 
-/// Proves that no setting repeats a secret that stands in the place of its value, in the environment or in the file.
+/// Proves that no setting repeats a secret given as its value, in the environment or in the file.
 #[test]
 fn no_wrong_setting_repeats_a_secret() {
     let directory = tempfile::tempdir().unwrap();
@@ -265,7 +265,7 @@ fn no_wrong_setting_repeats_a_secret() {
 }
 
 #[test]
-fn the_printed_file_is_one_to_begin_with() {
+fn the_printed_template_is_a_valid_settings_file() {
     let directory = tempfile::tempdir().unwrap();
     let template = stdout(directory.path(), &["settings"]);
     let active: String = template
@@ -280,8 +280,8 @@ fn the_printed_file_is_one_to_begin_with() {
     assert!(migrated.contains("dabba-data"), "with every default written out: {active}");
 }
 
-/// Proves that every unknown name in the file is listed at once, and that a misspelt variable is noticed by every command that
-/// loads the settings, each with what is meant.
+/// Proves that all unknown names in the file are listed at once, and that every command that loads the settings reports a
+/// misspelt variable, each with a suggestion.
 #[test]
 fn unknown_names_come_with_a_suggestion() {
     let directory = tempfile::tempdir().unwrap();
@@ -313,7 +313,7 @@ fn unknown_names_come_with_a_suggestion() {
 
 /// Proves that a message about a wrong file does not repeat the password in its line.
 #[test]
-fn a_wrong_file_does_not_give_its_passwords_away() {
+fn a_message_about_a_wrong_file_contains_no_password() {
     let directory = tempfile::tempdir().unwrap();
     for file in [
         "database = \"postgresql://u:secret@host/db",

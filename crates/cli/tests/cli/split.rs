@@ -1,4 +1,4 @@
-//! A shard is split under load, with a physical replica that becomes the new shard.
+//! A split of a shard under load, with a physical replica that becomes the new shard.
 
 use std::{
     collections::BTreeMap,
@@ -16,22 +16,22 @@ use serde_json::{Value, json};
 use super::{
     placing::{Placing, whole_orders},
     postgres::{a_restaurant_in_each, order},
-    support::{Server, becomes, block_on, failure, free_address, stdout},
+    support::{Server, block_on, failure, free_address, stdout, wait_for_result},
 };
 
-/// Customers of each restaurant.
+/// Number of customers of each restaurant.
 const CUSTOMERS: usize = 3;
-/// Orders between two steps.
+/// Number of orders between two steps.
 const ORDERS: u64 = 30;
-/// The buckets of the shard that is left, and of the new one.
+/// The buckets of the remaining shard, and of the new shard.
 const RANGES: [(u16, u16); 2] = [(0, 2_047), (2_048, 4_095)];
 
-/// Runs a command beside the load, which goes on in the meantime.
+/// Runs a blocking command while the load continues.
 fn aside<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
 }
 
-/// The shards' own words, by name.
+/// Returns the output of `dabba shards`, by the name of the shard.
 fn shown(directory: &Path, file: &str) -> BTreeMap<String, Value> {
     let text = stdout(directory, &["shards", "--json", "--shards", file]);
     let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -44,7 +44,7 @@ async fn store(url: &str, ownership: Ownership) -> PostgresStore {
     PostgresStore::open(url, &ownership, &options, Arc::new(move || random.next_u64())).await.unwrap()
 }
 
-/// Every order that each shard has, whole; none is on both.
+/// Returns every order of each shard. All orders must be complete, and none may be on both shards.
 async fn orders_by_shard(urls: &[String; 2]) -> [Vec<String>; 2] {
     let [kept, given] = RANGES.map(|(first, last)| format!("{first}-{last}").parse::<BucketRange>().unwrap());
     let main = Ownership { buckets: kept, ..Ownership::sole() };
@@ -52,12 +52,11 @@ async fn orders_by_shard(urls: &[String; 2]) -> [Vec<String>; 2] {
     [whole_orders(&store(&urls[0], main).await).await, whole_orders(&store(&urls[1], south).await).await]
 }
 
-/// Proves that a split under load loses no order, doubles none and leaves all of them within reach: the
-/// orders of the restaurants that stay go on throughout on the old server, those of the others go on with
-/// the new map, and what was acknowledged at any time is answered under its key afterwards. A purge then
-/// removes what is not each shard's own, and nothing else.
+/// Proves that a split under load loses no order, duplicates none and leaves all of them reachable: the orders of the staying
+/// restaurants continue throughout on the old server, those of the moving restaurants continue with the new map, and every
+/// acknowledged order is replayed under its key afterwards. A purge then removes exactly the data of the other shard.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_split_under_load_loses_and_doubles_nothing() {
+async fn a_split_under_load_loses_and_duplicates_nothing() {
     let primary = Cluster::start(&ClusterOptions::default()).unwrap();
     let database = primary.create_database().unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -90,16 +89,20 @@ async fn a_split_under_load_loses_and_doubles_nothing() {
     moving.wait_for(ORDERS).await;
     let applied = run(&["--apply", "--write", file]);
     assert!(applied.contains("503") && applied.contains("dabba shards purge"), "{applied}");
-    // The old server goes on where it may, refuses the rest, and says that its map is outdated.
+    // The old server continues for its buckets, refuses the others, and reports that its map is outdated.
     staying.wait_for(ORDERS).await;
-    let readiness: Value =
-        reqwest::get(format!("{}/readyz", old.said("/address"))).await.unwrap().json().await.unwrap();
+    let readiness: Value = reqwest::get(format!("{}/readyz", old.announced_text("/address")))
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     assert_eq!(readiness, json!({"status": "degraded", "outdated_shards": ["main"]}));
     let text = aside(|| {
         let arguments = split(&["--dry-run"]);
         stdout(data, &arguments.lines().collect::<Vec<_>>())
     });
-    assert!(text.contains("All has been done"), "the command can be repeated: {text}");
+    assert!(text.contains("The split is complete"), "the command can be repeated: {text}");
     let again = run(&["--apply", "--write", file]);
     assert!(again.contains("The new map is in") && !again.contains("503"), "{again}");
     let text = aside(|| {
@@ -107,7 +110,7 @@ async fn a_split_under_load_loses_and_doubles_nothing() {
         let arguments = split(&["--apply", "--write", "other.toml"]);
         failure(data, &arguments.lines().collect::<Vec<_>>())
     });
-    assert!(text.contains("already exists, and is not the new map"), "{text}");
+    assert!(text.contains("exists with other contents than the new map"), "{text}");
     let text = aside(|| failure(data, &["serve", "--database", &urls[0]]));
     assert!(text.contains("0-2047"), "the old map is refused by now: {text}");
 
@@ -130,7 +133,7 @@ async fn a_split_under_load_loses_and_doubles_nothing() {
     assert!(purged.contains("of order_events") && purged.contains("of idempotency_keys"), "{purged}");
     let again = aside(|| stdout(data, &["shards", "purge", "--shards", file]));
     assert_eq!(again.matches(": 0 rows removed\n").count(), 2, "{again}");
-    assert_eq!(orders_by_shard(&urls).await, before, "a purge removes nothing of a shard's own");
+    assert_eq!(orders_by_shard(&urls).await, before, "a purge must keep each shard's own data");
     for (row, ids) in aside(|| shown(data, file)).values().zip(&before) {
         assert_eq!((&row["foreign_restaurants"], &row["orders"]), (&0.into(), &ids.len().into()), "{row}");
     }
@@ -142,16 +145,15 @@ async fn a_split_under_load_loses_and_doubles_nothing() {
             let again = customer.post(&path).idempotency_key(key).json(&order()).send().await.unwrap();
             assert_eq!((again.replayed, again.body["id"].as_str()), (true, Some(id.as_str())));
         }
-        // An order whose answer got lost may be there too.
+        // Orders whose response was lost may exist, too.
         assert!(ids.len() >= acknowledged.len());
     }
     aside(|| new.stop());
 }
 
-/// Proves that a split whose replica does not follow is refused, or undone, and that the shard serves all its
-/// buckets as before.
+/// Proves that a split whose replica does not follow is refused or undone, and that the shard serves all its buckets as before.
 #[test]
-fn a_split_that_cannot_be_done_changes_nothing() {
+fn an_impossible_split_changes_nothing() {
     let primary = Cluster::start(&ClusterOptions::default()).unwrap();
     let other = Cluster::start(&ClusterOptions::default()).unwrap();
     let database = primary.create_database().unwrap();
@@ -190,12 +192,12 @@ fn a_split_that_cannot_be_done_changes_nothing() {
     block_on(a_restaurant_in_each(&server, &RANGES));
 }
 
-/// The options of a standby that lets its readers hold up what it replays.
+/// Options of a standby whose readers can delay the replay.
 fn patient() -> ClusterOptions {
     ClusterOptions::default().with_setting("max_standby_streaming_delay", "-1")
 }
 
-/// A reader of a standby who holds up the replay of a change of buckets.
+/// A reader of a standby that delays the replay of a change of buckets.
 struct Holding<'a> {
     standby: &'a Cluster,
     database: &'a str,
@@ -209,11 +211,11 @@ impl<'a> Holding<'a> {
         standby: &'a Cluster,
         database: &'a str,
     ) -> Self {
-        // Ended by the test, so that its result says nothing.
+        // The test terminates the query, so its result does not matter.
         scope.spawn(move || drop(standby.execute(database, Self::QUERY)));
         let reads =
             "SELECT count(*) FROM pg_locks WHERE relation = 'shard'::regclass AND pid <> pg_backend_pid()";
-        becomes(standby, database, reads, "1");
+        wait_for_result(standby, database, reads, "1");
         Self { standby, database }
     }
 
@@ -234,7 +236,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// With the database migrated.
+    /// Starts both, and migrates the database.
     fn start(primary: &ClusterOptions, standby: impl FnOnce(&Cluster) -> ClusterOptions) -> Self {
         let primary = Cluster::start(primary).unwrap();
         let database = primary.create_database().unwrap();
@@ -251,7 +253,7 @@ impl Pair {
         [&fixed[..], &["--new-name", "south", "--new-url", urls[1]], more].concat()
     }
 
-    /// What the command says when it is refused, which it is in the dry run and in earnest alike; nothing has changed.
+    /// Returns the refusal of the command, which must be the same with `--dry-run` and with `--apply`. Nothing may change.
     fn refusal(&self, urls: [&str; 2]) -> String {
         let refused = |more: &[&str]| failure(self.directory.path(), &Self::arguments(urls, more));
         let text = refused(&["--dry-run"]);
@@ -268,10 +270,10 @@ impl Pair {
     }
 }
 
-/// Proves that the dry run finds every right and every danger that would stop the split halfway: the right to promote
-/// the replica, the right to change the buckets, a file that cannot be written, and a replica for which commits wait.
+/// Proves that the dry run finds every missing right and every danger that would stop the split halfway: the right to promote the
+/// replica, the right to change the buckets, an unwritable file, and a replica for which commits wait.
 #[test]
-fn a_dry_run_checks_all_that_the_split_needs() {
+fn a_dry_run_checks_all_requirements_of_the_split() {
     let pair = Pair::start(&ClusterOptions::default(), |_| ClusterOptions::default());
     let database = pair.database.as_str();
     pair.primary
@@ -283,8 +285,8 @@ fn a_dry_run_checks_all_that_the_split_needs() {
     let as_operator = |url: &String| url.replacen(&format!("://{}@", pair.primary.user()), "://operator@", 1);
     let [source, target] = [as_operator(&pair.urls[0]), as_operator(&pair.urls[1])];
     assert_ne!(source, pair.urls[0]);
-    // The replica learns of what was granted a moment later.
-    let becomes = |urls: [&str; 2], part: &str| {
+    // The replica replays the grants a moment later.
+    let wait_for_refusal = |urls: [&str; 2], part: &str| {
         let begun = Instant::now();
         loop {
             let text = pair.refusal(urls);
@@ -294,8 +296,11 @@ fn a_dry_run_checks_all_that_the_split_needs() {
             assert!(begun.elapsed() < Duration::from_mins(1), "{text}");
         }
     };
-    becomes([&source, &pair.urls[1]], "the user of the shard's URL may not change the table shard");
-    becomes([&pair.urls[0], &target], "the user of the new shard's URL may not change the table shard");
+    wait_for_refusal([&source, &pair.urls[1]], "the user of the shard's URL may not change the table shard");
+    wait_for_refusal(
+        [&pair.urls[0], &target],
+        "the user of the new shard's URL may not change the table shard",
+    );
     let all = pair.refusal([&source, &target]);
     for problem in
         ["of the shard's URL may not change", "of the new shard's URL may not change", "may not promote it"]
@@ -303,14 +308,14 @@ fn a_dry_run_checks_all_that_the_split_needs() {
         assert!(all.contains(problem), "every problem is listed: {all}");
     }
     pair.primary.execute(database, "GRANT UPDATE ON shard TO operator").unwrap();
-    becomes([&source, &target], "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer)");
+    wait_for_refusal([&source, &target], "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer)");
     pair.primary
         .execute(database, "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO operator")
         .unwrap();
     pair.primary.set("synchronous_standby_names", "south").unwrap();
     pair.primary.wait_until_synchronous("south").unwrap();
     assert!(pair.refusal([&pair.urls[0], &pair.urls[1]]).contains("commits wait for the replica"));
-    // Without the role pg_monitor that cannot be seen.
+    // Without the role pg_monitor, this is not visible.
     assert!(pair.refusal([&source, &target]).contains("--replica-is-not-synchronous"));
     let stated = ["--dry-run", "--replica-is-not-synchronous"];
     let text = stdout(pair.directory.path(), &Pair::arguments([&source, &target], &stated));
@@ -323,8 +328,8 @@ fn a_dry_run_checks_all_that_the_split_needs() {
     assert!(pair.split(&["--dry-run"]).contains("Nothing was changed"));
 }
 
-/// Proves that only one command works on a shard at a time: while one waits for the replica, a second one and a purge
-/// are refused, and leave the first one alone.
+/// Proves that only one command works on a shard at a time: while a split waits for the replica, a second split and a purge are
+/// refused, and the first split is not affected.
 #[test]
 fn a_second_command_is_refused_while_one_splits() {
     let pair = Pair::start(&ClusterOptions::default(), |_| patient());
@@ -332,14 +337,14 @@ fn a_second_command_is_refused_while_one_splits() {
     std::thread::scope(|scope| {
         let holding = Holding::start(scope, &pair.standby, database);
         let first = scope.spawn(|| pair.split(&["--apply", "--write", "new.toml"]));
-        becomes(&pair.primary, database, "SELECT last_bucket FROM shard", "2047");
+        wait_for_result(&pair.primary, database, "SELECT last_bucket FROM shard", "2047");
         for more in [&["--apply", "--write", "other.toml"][..], &["--dry-run"]] {
             let arguments = Pair::arguments([&pair.urls[0], &pair.urls[1]], more);
             let text = failure(pair.directory.path(), &arguments);
-            assert!(text.contains("another `dabba shards` command works"), "{text}");
+            assert!(text.contains("another `dabba shards` command is working"), "{text}");
         }
         let held = pair.primary.execute(database, "SELECT last_bucket FROM shard").unwrap();
-        assert_eq!(held, "2047", "the second command has taken nothing back");
+        assert_eq!(held, "2047", "the second command must take nothing back");
         holding.end();
         first.join().unwrap();
     });
@@ -347,12 +352,12 @@ fn a_second_command_is_refused_while_one_splits() {
     assert_eq!(held, "south|2048");
     let holder =
         pair.primary.execute(database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").unwrap();
-    assert_eq!(holder, "0", "the lock has ended with the command");
+    assert_eq!(holder, "0", "the lock must end with the command");
 }
 
-/// Proves that a replica that would archive where its original does is refused, and that after a split with an archive of
-/// its own both the original and the new shard are restored from their backups as documented: to a moment after the split,
-/// with their own orders.
+/// Proves that a replica that would archive to its original's archive is refused, and that after a split with separate archives
+/// both the original and the new shard are restored from their backups as documented: to a moment after the split, with their own
+/// orders.
 #[test]
 fn both_databases_are_restored_after_a_split() {
     let shared = Pair::start(&ClusterOptions::default().with_archive(), |primary| {
@@ -392,7 +397,7 @@ fn both_databases_are_restored_after_a_split() {
         [(&pair.primary, &old_backup, &restaurants[0]), (&pair.standby, &new_backup, &restaurants[1])]
     {
         let moment = cluster.execute("postgres", "SELECT clock_timestamp()").unwrap();
-        // Something has to follow the moment, or the log does not reach to it.
+        // A later transaction is needed, otherwise the log does not reach that moment.
         cluster.execute("postgres", "SELECT pg_current_xact_id()").unwrap();
         cluster.archive_all().unwrap();
         let restored = cluster.restore(backup, &moment, &ClusterOptions::default()).unwrap();
@@ -401,10 +406,10 @@ fn both_databases_are_restored_after_a_split() {
     }
 }
 
-/// Proves that buckets are given to one database only, and once: after a split neither another replica, under another name
-/// or the same one, takes them over, nor does the shard take them back.
+/// Proves that buckets are given to only one database, and once: after a split, no other replica, under another or the same name,
+/// takes them over, and the shard does not take them back.
 #[test]
-fn what_was_given_away_is_not_given_again() {
+fn buckets_are_given_away_only_once() {
     let pair = Pair::start(&ClusterOptions::default(), |_| ClusterOptions::default());
     let other = pair.primary.start_standby("other", &ClusterOptions::default()).unwrap();
     let other_url = other.url(&pair.database);
@@ -420,7 +425,7 @@ fn what_was_given_away_is_not_given_again() {
     assert!(other.is_in_recovery().unwrap());
     let text =
         failure(pair.directory.path(), &Pair::arguments([&pair.urls[0], &pair.urls[1]], &["--take-back"]));
-    assert!(text.contains("the split is done"), "{text}");
+    assert!(text.contains("the split is complete"), "{text}");
     let held = |cluster: &Cluster| {
         cluster.execute(&pair.database, "SELECT name, first_bucket, last_bucket FROM shard").unwrap()
     };
@@ -428,10 +433,10 @@ fn what_was_given_away_is_not_given_again() {
         (held(&pair.primary).as_str(), held(&pair.standby).as_str()),
         ("main|0|2047", "south|2048|4095")
     );
-    // Given again, the command finds that all is done.
-    assert!(pair.split(&["--dry-run"]).contains("All has been done"));
+    // A repeated command finds that the split is complete.
+    assert!(pair.split(&["--dry-run"]).contains("The split is complete"));
 
-    // As after a restore of the shard to a moment before the split: it gives the buckets to the same database again.
+    // As after a restore of the shard to a moment before the split: the shard gives the buckets to the same database again.
     pair.primary.execute(&pair.database, "UPDATE shard SET last_bucket = 4095").unwrap();
     let text =
         failure(pair.directory.path(), &Pair::arguments([&pair.urls[0], &pair.urls[1]], &["--take-back"]));
@@ -440,13 +445,13 @@ fn what_was_given_away_is_not_given_again() {
     let applied = pair.split(&["--apply", "--write", "new.toml"]);
     assert!(applied.contains("held the buckets") && !applied.contains("503"), "{applied}");
     assert_eq!(held(&pair.primary), "main|0|2047");
-    assert!(pair.split(&["--dry-run"]).contains("All has been done"));
+    assert!(pair.split(&["--dry-run"]).contains("The split is complete"));
 }
 
-/// Proves that a split that stands halfway is gone on with by the same replica only, and that its buckets can be taken back
-/// when that is lost; a replica of another shard is refused before anything happens.
+/// Proves that only the same replica can complete an interrupted split, and that the buckets can be taken back if that replica is
+/// lost; a replica of another shard is refused before anything happens.
 #[test]
-fn a_split_that_stands_halfway_has_one_way_on_and_one_back() {
+fn an_interrupted_split_can_be_completed_or_taken_back() {
     let pair = Pair::start(&ClusterOptions::default(), |_| ClusterOptions::default());
     let database = pair.database.as_str();
     let halfway = "UPDATE shard SET last_bucket = 2047, giving_to = 'south'";
@@ -460,13 +465,13 @@ fn a_split_that_stands_halfway_has_one_way_on_and_one_back() {
     assert!(text.contains("the shard's own"), "{text}");
     let text = attempt(&pair.urls[1], "west", &apply);
     assert!(text.contains("is giving the buckets 2048-4095 to \"south\""), "{text}");
-    // The machine is lost, after it was promoted by hand.
+    // The machine is lost, after a manual promotion.
     pair.standby.promote().unwrap();
     pair.standby.stop(dabba_pg_cluster::StopMode::Fast).unwrap();
     attempt(&pair.urls[1], "south", &apply);
     let back = pair.split(&["--take-back"]);
     assert!(back.contains("holds the buckets 0-4095 again"), "{back}");
-    // It comes back, and is of no use.
+    // The machine comes back, and cannot be used.
     pair.standby.start_again().unwrap();
     let text = attempt(&pair.urls[1], "south", &apply);
     assert!(text.contains("no replica any more"), "{text}");

@@ -1,4 +1,4 @@
-//! A server as a child process, and the shared menus.
+//! Servers and commands as child processes, and the shared menus.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -11,10 +11,11 @@ use dabba_pg_cluster::Cluster;
 use dabba_sim::Client;
 use serde_json::Value;
 
-/// Longest time to wait for what has to happen.
+/// Maximum time to wait for an expected event.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Switches off the limits of accounts: many tests do much with the demo's one customer. A flag overrides each.
+/// Arguments that switch off the limits of accounts, because many tests do much with the demo's only customer. A later
+/// flag overrides each of them.
 const WITHOUT_LIMITS: [(&str, &str); 4] = [
     ("DABBA_OPEN_ORDERS_LIMIT", "0"),
     ("DABBA_CUSTOMER_WRITES_LIMIT", "0"),
@@ -22,7 +23,7 @@ const WITHOUT_LIMITS: [(&str, &str); 4] = [
     ("DABBA_STAFF_WRITES_LIMIT", "0"),
 ];
 
-/// The binary with these arguments, in an empty environment as far as settings go, and without limits of accounts.
+/// Returns the binary with these arguments, without settings in the environment and without limits of accounts.
 pub(crate) fn dabba(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dabba"));
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
@@ -40,14 +41,14 @@ pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Output {
     dabba(directory, arguments).output().unwrap()
 }
 
-/// Standard output of a command that succeeds.
+/// Returns the standard output of a command, which must succeed.
 pub(crate) fn stdout(directory: &Path, arguments: &[&str]) -> String {
     let output = run(directory, arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Standard error of a command that fails in order, with no trace of a panic.
+/// Returns the standard error of a command, which must fail without a panic.
 pub(crate) fn failure(directory: &Path, arguments: &[&str]) -> String {
     let output = run(directory, arguments);
     let text = String::from_utf8(output.stderr).unwrap();
@@ -56,16 +57,16 @@ pub(crate) fn failure(directory: &Path, arguments: &[&str]) -> String {
     text
 }
 
-/// A process that goes on until it is told to stop. Killed when dropped.
+/// A process that runs until it is stopped. Killed when dropped.
 struct Process(Child);
 
 impl Process {
-    /// Starts one, and waits for the first line that it prints.
+    /// Starts a process, and waits for the first line that it prints.
     fn start(directory: &Path, arguments: &[&str]) -> (Self, String) {
         Self::start_with(directory, arguments, &[])
     }
 
-    /// The same with these variables in its environment.
+    /// Starts a process with these environment variables, and waits for the first line that it prints.
     fn start_with(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (Self, String) {
         let mut command = dabba(directory, arguments);
         command.envs(variables.iter().copied());
@@ -109,40 +110,40 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended before.
+        // The process may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A process that works tasks. Killed when dropped.
+/// A process of `dabba work`. Killed when dropped.
 pub(crate) struct Working {
     process: Process,
-    /// The first line that it printed.
-    said: String,
+    /// First line that the process printed.
+    first_line: String,
 }
 
 impl Working {
-    /// Starts one, and waits until it says that it works.
+    /// Starts a worker, and waits for its first line.
     pub(crate) fn start(data: &Path, more: &[&str]) -> Self {
         let arguments = [&["work", "--data", data.to_str().unwrap()], more].concat();
         let (process, line) = Process::start(data, &arguments);
-        assert!(line.starts_with("Dabba works the tasks"), "{line:?}");
-        Self { process, said: line }
+        assert!(line.starts_with("Dabba processes tasks"), "{line:?}");
+        Self { process, first_line: line }
     }
 
-    /// Where it answers operators.
+    /// Returns the address of the listener for operators.
     pub(crate) fn address(&self) -> &str {
-        let (_, address) = self.said.split_once(", asked at ").unwrap();
+        let (_, address) = self.first_line.split_once(", metrics at ").unwrap();
         address.trim()
     }
 
-    /// Ends it in order.
+    /// Stops the worker with a signal, and waits for an orderly end.
     pub(crate) fn stop(self, signal: &str) {
         self.process.stop(signal);
     }
 
-    /// Ends it with no chance to finish anything.
+    /// Kills the worker, so that it cannot finish anything.
     pub(crate) fn kill(self) {
         self.process.kill();
     }
@@ -151,7 +152,7 @@ impl Working {
 /// A running server. Killed when dropped.
 pub(crate) struct Server {
     process: Process,
-    /// What it said when it was ready.
+    /// Its JSON announcement.
     pub(crate) announcement: Value,
 }
 
@@ -161,12 +162,12 @@ impl Server {
         Self::start_at("127.0.0.1:0", data, more)
     }
 
-    /// The same at a certain address, so that clients find it again after a restart.
+    /// Starts a server with a demo at a given address, so that clients find it again after a restart.
     pub(crate) fn start_at(address: &str, data: &Path, more: &[&str]) -> Self {
         Self::serve(data, &[&["--demo", "--listen", address, "--log", "warn"], more].concat())
     }
 
-    /// Starts a server with a demo that writes its log into a file, as JSON, with further arguments.
+    /// Starts a server with a demo that writes its log as JSON into a file, with further arguments.
     pub(crate) fn start_logging(data: &Path, log: &Path, more: &[&str]) -> Self {
         let fixed =
             ["serve", "--json", "--demo", "--listen", "127.0.0.1:0", "--log-format", "json", "--data"];
@@ -177,8 +178,8 @@ impl Server {
         Self { process, announcement }
     }
 
-    /// A server without a demo on data that had one before: `before` is what that server said. Its tokens
-    /// are still good.
+    /// Starts a server without a demo on data that had a demo before. `before` is the announcement of the earlier
+    /// server, whose tokens are still valid.
     pub(crate) fn start_without_demo(before: &Value, data: &Path, more: &[&str]) -> Self {
         let mut server = Self::serve(data, &[&["--listen", "127.0.0.1:0", "--log", "warn"], more].concat());
         let address = std::mem::replace(&mut server.announcement, before.clone())["address"].take();
@@ -186,19 +187,19 @@ impl Server {
         server
     }
 
-    /// Starts a server with these arguments alone.
+    /// Starts a server with exactly these arguments.
     pub(crate) fn serve(data: &Path, arguments: &[&str]) -> Self {
         Self::spawn(&[&["serve", "--json", "--data", data.to_str().unwrap()], arguments].concat())
     }
 
-    /// Starts a server with a demo that knows the schema up to a version only.
+    /// Starts a server with a demo that knows no newer schema than this version.
     pub(crate) fn start_knowing(schema: u32, data: &Path, more: &[&str]) -> Self {
         let fixed = ["serve", "--json", "--demo", "--listen", "127.0.0.1:0", "--log", "warn", "--data"];
         let arguments = [&fixed[..], &[data.to_str().unwrap()], more].concat();
         Self::spawn_with(&arguments, &[("DABBA_TEST_KNOWN_SCHEMA", &schema.to_string())])
     }
 
-    /// Starts a command that prints where it serves, as JSON.
+    /// Starts a command that prints its address as JSON.
     pub(crate) fn spawn(arguments: &[&str]) -> Self {
         Self::spawn_with(arguments, &[])
     }
@@ -218,50 +219,52 @@ impl Server {
     }
 
     fn announced((process, line): (Process, String)) -> Self {
-        let announcement =
-            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in what was said: {line:?}"));
+        let announcement = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("{error} in the announcement: {line:?}"));
         Self { process, announcement }
     }
 
-    /// A text of what it said.
-    pub(crate) fn said(&self, pointer: &str) -> String {
+    /// Returns a text of the announcement.
+    pub(crate) fn announced_text(&self, pointer: &str) -> String {
         let found = self.announcement.pointer(pointer).and_then(Value::as_str);
         found.unwrap_or_else(|| panic!("no {pointer} in {}", self.announcement)).to_owned()
     }
 
-    /// A client with the token of this role.
+    /// Returns a client with the token of this role.
     pub(crate) fn client(&self, role: &str) -> Client {
-        Client::new(&self.said("/address")).unwrap().with_token(&self.said(&format!("/tokens/{role}")))
+        Client::new(&self.announced_text("/address"))
+            .unwrap()
+            .with_token(&self.announced_text(&format!("/tokens/{role}")))
     }
 
-    /// The id of its process.
+    /// Returns the id of the server's process.
     pub(crate) fn process_id(&self) -> u32 {
         self.process.0.id()
     }
 
-    /// Sends a signal, by name.
+    /// Sends a signal, given by name.
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);
     }
 
-    /// Waits until it has ended.
+    /// Waits until the server has ended.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.process.wait()
     }
 
-    /// Ends it in order.
+    /// Stops the server, and waits for an orderly end.
     pub(crate) fn stop(self) {
         self.process.stop("TERM");
     }
 
-    /// Ends it with no chance to finish anything.
+    /// Kills the server, so that it cannot finish anything.
     pub(crate) fn kill(self) {
         self.process.kill();
     }
 }
 
-/// Waits until a query has this answer.
-pub(crate) fn becomes(cluster: &Cluster, database: &str, sql: &str, expected: &str) {
+/// Waits until a query returns this result.
+pub(crate) fn wait_for_result(cluster: &Cluster, database: &str, sql: &str, expected: &str) {
     let begun = Instant::now();
     loop {
         let found = cluster.execute(database, sql).unwrap();
@@ -273,17 +276,17 @@ pub(crate) fn becomes(cluster: &Cluster, database: &str, sql: &str, expected: &s
     }
 }
 
-/// An address on which nobody listens.
+/// Returns a local address without a listener.
 pub(crate) fn free_address() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// Leaves the processor to others for a moment, between two looks at what is waited for.
+/// Yields the processor for a moment between two polls.
 pub(crate) fn pause() {
     std::thread::park_timeout(Duration::from_millis(2));
 }
 
-/// A file of the shared menus. They lie beside the checkout, or where `DABBA_SHARED` says.
+/// Returns a file of the shared menus, which are beside the checkout or in the directory `DABBA_SHARED`.
 pub(crate) fn shared_menu(name: &str) -> PathBuf {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let shared = std::env::var_os("DABBA_SHARED").map_or(beside, PathBuf::from);
@@ -296,7 +299,7 @@ pub(crate) fn shared_menu(name: &str) -> PathBuf {
     path
 }
 
-/// A runtime for a test's own requests.
+/// Runs the requests of a test on a new runtime.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }

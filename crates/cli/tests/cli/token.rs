@@ -10,10 +10,11 @@ fn a_printed_token_works_while_the_server_runs() {
     let server = Server::start(data.path(), &[]);
     let path = data.path().to_str().unwrap();
     let admin = stdout(data.path(), &["token", "--role", "admin", "--data", path]);
-    let arguments = ["token", "--role", "courier", "--account", &server.said("/courier_id"), "--data", path];
+    let arguments =
+        ["token", "--role", "courier", "--account", &server.announced_text("/courier_id"), "--data", path];
     let courier = stdout(data.path(), &arguments);
     block_on(async {
-        let client = Client::new(&server.said("/address")).unwrap();
+        let client = Client::new(&server.announced_text("/address")).unwrap();
         client.with_token(admin.trim()).get("/v1/orders").send().await.unwrap();
         let me = client.with_token(courier.trim()).get("/v1/accounts/me").send().await.unwrap();
         assert_eq!(me.body["email"], "courier@dabba.example");
@@ -34,9 +35,9 @@ fn a_token_needs_a_key_and_an_account() {
     assert!(failure(directory.path(), &arguments).contains("at least 32 bytes"));
 }
 
-/// Proves that a token for an account of a database that is not migrated is refused with what to do.
+/// Proves that a token for an account in a database that is not migrated is refused with the remedy.
 #[test]
-fn a_database_has_to_be_migrated_for_an_account() {
+fn a_token_for_an_account_needs_a_migrated_database() {
     let directory = tempfile::tempdir().unwrap();
     let database = rusqlite::Connection::open(directory.path().join("dabba.db")).unwrap();
     database.execute_batch(include_str!("../fixtures/9d8743c/sqlite.sql")).unwrap();
@@ -44,7 +45,7 @@ fn a_database_has_to_be_migrated_for_an_account() {
     std::fs::write(directory.path().join("signing-key"), "07".repeat(32)).unwrap();
     let account = "01930000-0000-7000-8000-000000000000";
     let path = directory.path().to_str().unwrap();
-    let said =
+    let message =
         failure(directory.path(), &["token", "--role", "courier", "--account", account, "--data", path]);
-    assert!(said.contains("run `dabba migrate`"), "{said}");
+    assert!(message.contains("run `dabba migrate`"), "{message}");
 }

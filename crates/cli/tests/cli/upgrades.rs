@@ -1,4 +1,4 @@
-//! Servers of two versions on one PostgreSQL database, while it is migrated and orders are placed.
+//! Servers of two versions on one PostgreSQL database, during a migration and under load.
 
 use std::{
     path::Path,
@@ -19,10 +19,10 @@ use super::support::{Server, block_on, failure, pause, stdout};
 /// The schema before the newest one.
 const BEFORE: u32 = PostgresOptions::NEWEST_SCHEMA - 1;
 
-/// Orders that are acknowledged by each server before the test goes on.
+/// Number of orders that each server acknowledges before the test continues.
 const ENOUGH: usize = 20;
 
-/// Places orders at a server, one after the other, until it is stopped.
+/// A client that places orders at a server, one after the other, until it is stopped.
 struct Load {
     stop: Arc<AtomicBool>,
     placed: Arc<std::sync::Mutex<Vec<(String, String)>>>,
@@ -30,11 +30,11 @@ struct Load {
 }
 
 impl Load {
-    /// Orders with keys that begin with `name`. Every order must be acknowledged.
+    /// Starts a client whose keys begin with `name`. Every order must be acknowledged.
     fn start(server: &Server, name: &'static str) -> Self {
         let (stop, placed) = (Arc::new(AtomicBool::new(false)), Arc::<std::sync::Mutex<Vec<_>>>::default());
         let (client, order) = (server.client("customer"), server.announcement["order"].clone());
-        let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+        let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
         let running = thread::spawn({
             let (stop, placed) = (Arc::clone(&stop), Arc::clone(&placed));
             move || {
@@ -55,7 +55,7 @@ impl Load {
         Self { stop, placed, running }
     }
 
-    /// Returns when more orders have been placed.
+    /// Waits until more orders are placed.
     fn goes_on(&self) {
         let before = self.placed.lock().unwrap().len();
         while self.placed.lock().unwrap().len() < before + ENOUGH {
@@ -64,7 +64,7 @@ impl Load {
         }
     }
 
-    /// Ends it. Returns the keys and ids of the orders.
+    /// Stops the client. Returns the keys and ids of the orders.
     fn end(self) -> Vec<(String, String)> {
         self.stop.store(true, Ordering::Relaxed);
         self.running.join().unwrap();
@@ -79,11 +79,11 @@ async fn replayed(client: &Client, restaurant: &str, key: &str, order: &Value) -
 }
 
 async fn readiness(server: &Server) -> u16 {
-    reqwest::get(format!("{}/readyz", server.said("/address"))).await.unwrap().status().as_u16()
+    reqwest::get(format!("{}/readyz", server.announced_text("/address"))).await.unwrap().status().as_u16()
 }
 
-/// Proves that a server of the version before goes on while a newer one migrates the database under load; that both
-/// place, answer retries of each other's requests and move each other's orders; and that the older one can be started again.
+/// Proves that a server of the previous version continues while a newer server migrates the database under load; that both place
+/// orders, replay each other's requests and advance each other's orders; and that the older version can be restarted.
 #[test]
 fn two_versions_serve_through_a_migration_under_load() {
     let cluster = Cluster::shared().unwrap();
@@ -106,9 +106,9 @@ fn two_versions_serve_through_a_migration_under_load() {
         assert_eq!((readiness(&older).await, readiness(&newer).await), (200, 200));
     });
     let (of_older, of_newer) = (load.end(), newer_load.end());
-    let restaurant = older.said("/restaurant_id");
+    let restaurant = older.announced_text("/restaurant_id");
     block_on(async {
-        // Each server answers a retry of what the other one has done.
+        // Each server replays the requests of the other one.
         for (server, orders) in [(&newer, &of_older), (&older, &of_newer)] {
             for (key, id) in orders {
                 let order = &server.announcement["order"];
@@ -133,16 +133,16 @@ fn two_versions_serve_through_a_migration_under_load() {
     assert_eq!(report["orders"], of_older.len() + of_newer.len(), "{report}");
 }
 
-/// Proves that an order of which a newer version wrote something is shown with that event, that each command on it is
-/// refused so that a retry can reach a newer server, that other orders are not concerned, and that the auditor says so.
+/// Proves that an order with an event of a newer version is shown with that event, that each command on it is refused so that a
+/// retry can reach a newer server, that other orders are not affected, and that the audit reports the order.
 #[test]
-fn an_order_of_a_newer_version_is_shown_and_left_alone() {
+fn an_order_of_a_newer_version_is_shown_and_not_changed() {
     let cluster = Cluster::shared().unwrap();
     let database = cluster.create_database().unwrap();
     let url = cluster.url(&database);
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &["--database", &url]);
-    let (restaurant, order) = (server.said("/restaurant_id"), server.announcement["order"].clone());
+    let (restaurant, order) = (server.announced_text("/restaurant_id"), server.announcement["order"].clone());
     let place = async |key: &str| replayed(&server.client("customer"), &restaurant, key, &order).await;
     let (id, other) = block_on(async { (place("one").await, place("two").await) });
     let newer = format!(
@@ -181,9 +181,9 @@ fn an_order_of_a_newer_version_is_shown_and_left_alone() {
     assert!(report.contains("written_by_newer") && report.contains("held_back"), "{report}");
 }
 
-/// Proves that a version that the schema does not allow for refuses to serve, and says which one is needed.
+/// Proves that a version that the schema excludes refuses to serve, and names the required version.
 #[test]
-fn a_version_that_is_not_compatible_is_refused() {
+fn an_incompatible_version_refuses_to_serve() {
     let cluster = Cluster::shared().unwrap();
     let database = cluster.create_database().unwrap();
     let url = cluster.url(&database);
@@ -201,8 +201,8 @@ fn a_version_that_is_not_compatible_is_refused() {
     }
 }
 
-/// Proves that a server stops using what it remembers of a restaurant when a newer version replaces that, shows its orders
-/// all the same, and leaves the order's tasks to a newer server without counting a failure.
+/// Proves that a server drops a cached restaurant when a newer version replaces it, still shows its orders, and leaves the
+/// order's tasks to a newer server without counting a failure.
 #[test]
 fn a_restaurant_of_a_newer_version_is_not_used() {
     let cluster = Cluster::shared().unwrap();
@@ -210,7 +210,7 @@ fn a_restaurant_of_a_newer_version_is_not_used() {
     let url = cluster.url(&database);
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &["--database", &url, "--task-poll-milliseconds", "20"]);
-    let (restaurant, order) = (server.said("/restaurant_id"), server.announcement["order"].clone());
+    let (restaurant, order) = (server.announced_text("/restaurant_id"), server.announcement["order"].clone());
     let kitchen = server.client("restaurant");
     let id = block_on(replayed(&server.client("customer"), &restaurant, "one", &order));
     let quoted = async || {
@@ -229,7 +229,7 @@ fn a_restaurant_of_a_newer_version_is_not_used() {
     cluster.execute(&database, &newer).unwrap();
     let begun = std::time::Instant::now();
     while block_on(quoted()) != 503 {
-        assert!(begun.elapsed() < super::support::PATIENCE, "the server goes on with what it remembers");
+        assert!(begun.elapsed() < super::support::PATIENCE, "the server still uses its cached restaurant");
         pause();
     }
     block_on(async {
@@ -239,7 +239,7 @@ fn a_restaurant_of_a_newer_version_is_not_used() {
         assert_eq!(menu.problem().unwrap().status, 503);
     });
     let attempts = format!("SELECT count(*) FROM tasks WHERE order_id = '{id}' AND attempts > 0");
-    super::support::becomes(cluster, &database, &attempts, "1");
+    super::support::wait_for_result(cluster, &database, &attempts, "1");
     let failures = format!("SELECT sum(jsonb_array_length(failures)) FROM tasks WHERE order_id = '{id}'");
     assert_eq!(cluster.execute(&database, &failures).unwrap(), "0");
     server.stop();

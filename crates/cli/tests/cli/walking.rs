@@ -1,5 +1,4 @@
-//! Orders by card, placed and walked to their ends by people who repeat whatever they are not answered, each
-//! time under the same key.
+//! Card orders, placed and moved to their ends by people who retry every unanswered request under the same key.
 
 use std::{
     collections::VecDeque,
@@ -14,34 +13,34 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use super::{provider::id_of, support::Server};
 
-/// People who place orders and walk them on.
+/// Number of people who place and move orders.
 const PEOPLE: usize = 8;
-/// Most orders that are on their way at once.
+/// Maximum number of open orders at a time.
 const MAX_OPEN: usize = 300;
-/// What is paid with, one card as often as another.
+/// Payment tokens, with equal frequency.
 const TOKENS: [&str; 5] =
     ["tok_succeed", "tok_flap", "tok_decline", "tok_timeout_all", "tok_error_after_all"];
-/// How much is given back of an order of which a part is, in minor units.
+/// Amount of a partial refund, in minor units.
 pub(crate) const PART: i64 = 250;
-/// Those who do something for an order.
+/// Roles that execute commands on an order.
 const ROLES: [&str; 4] = ["customer", "restaurant", "courier", "admin"];
 
-/// What is meant to become of an order, if it is paid.
+/// Intended course of an order, if it is paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Course {
-    /// The customer gets it.
+    /// The order is delivered.
     Delivered,
-    /// The customer calls it off before it is accepted.
+    /// The customer cancels the order before it is accepted.
     CancelledByCustomer,
-    /// The kitchen calls it off after it has begun.
+    /// The kitchen cancels the order after it has begun.
     CancelledByKitchen,
-    /// The customer gets it, and a part of the money back.
+    /// The order is delivered and partially refunded.
     RefundedInPart,
-    /// The customer gets it, and all of the money back.
+    /// The order is delivered and fully refunded.
     Refunded,
 }
 
-/// Every course, those that are more usual more often.
+/// All courses, the usual ones more often.
 const COURSES: [Course; 8] = [
     Course::Delivered,
     Course::Delivered,
@@ -53,34 +52,34 @@ const COURSES: [Course; 8] = [
     Course::Refunded,
 ];
 
-/// An order, and what is meant to become of it.
+/// An order and its intended course.
 #[derive(Debug)]
 pub(crate) struct Walk {
-    /// Names the keys under which it is placed and moved.
+    /// Part of the keys under which the order is placed and moved.
     number: usize,
     pub(crate) token: &'static str,
     pub(crate) course: Course,
-    /// There once it is placed.
+    /// Empty until the order is placed.
     pub(crate) id: String,
 }
 
-/// What is done next with an order.
+/// Next step of an order.
 enum Next {
-    /// Somebody with this role gives this command.
-    Give(&'static str, &'static str, Value),
-    /// Nothing, until more has become of it.
+    /// Somebody with this role executes this command.
+    Command(&'static str, &'static str, Value),
+    /// Wait until the order changes.
     Wait,
-    /// Nothing any more.
+    /// The order has ended.
     Nothing,
 }
 
-/// People at work.
+/// Running people.
 pub(crate) struct Walking {
     shared: Arc<Shared>,
     people: JoinSet<()>,
 }
 
-/// What all people share.
+/// State that all people share.
 struct Shared {
     clients: [Client; ROLES.len()],
     orders_path: String,
@@ -98,8 +97,8 @@ struct Walks {
 }
 
 impl Walking {
-    /// Lets people walk so many orders, whose cards and courses follow from `random`. The server is found at
-    /// the same address for as long as they walk.
+    /// Starts people who walk this many orders, whose cards and courses follow from `random`. The server must keep its
+    /// address.
     pub(crate) fn start(server: &Server, orders: usize, random: &dyn Random) -> Self {
         let drawn = |count: usize| usize::try_from(random.next_u64() % count as u64).unwrap();
         let walk = |number| {
@@ -109,7 +108,7 @@ impl Walking {
         let walks = Walks { to_place: (0..orders).map(walk).collect(), ..Walks::default() };
         let shared = Arc::new(Shared {
             clients: ROLES.map(|role| server.client(role)),
-            orders_path: format!("/v1/restaurants/{}/orders", server.said("/restaurant_id")),
+            orders_path: format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id")),
             order: server.announcement["order"].clone(),
             walks: Mutex::new(walks),
             acknowledged: watch::Sender::new(0),
@@ -119,32 +118,32 @@ impl Walking {
         Self { shared, people }
     }
 
-    /// Tells people whether there is a server, so that they do not knock in vain.
+    /// Sets whether there is a server, so that people wait instead of retrying.
     pub(crate) fn set_served(&self, is_served: bool) {
         self.shared.is_served.send_replace(is_served);
     }
 
-    /// Waits until so many more steps have been acknowledged, but no longer than `most`.
-    pub(crate) async fn wait_for(&self, more: u64, most: Duration) {
+    /// Waits until this many more steps are acknowledged, at limit for `limit`.
+    pub(crate) async fn wait_for(&self, more: u64, limit: Duration) {
         let mut acknowledged = self.shared.acknowledged.subscribe();
         let until = *acknowledged.borrow() + more;
-        // Whether it was the steps or the time does not matter.
-        let _ = timeout(most, acknowledged.wait_for(|steps| *steps >= until)).await;
+        // The test continues in both cases.
+        let _ = timeout(limit, acknowledged.wait_for(|steps| *steps >= until)).await;
     }
 
-    /// How many orders have come to their ends.
+    /// Returns the number of ended orders.
     pub(crate) fn ended(&self) -> usize {
         self.shared.walks().ended.len()
     }
 
-    /// Waits until all orders have come to their ends, but no longer than `most`. Answers them then.
-    pub(crate) async fn finish(&mut self, most: Duration) -> Option<Vec<Walk>> {
+    /// Waits until all orders have ended, at limit for `limit`. Returns the orders if they have.
+    pub(crate) async fn finish(&mut self, limit: Duration) -> Option<Vec<Walk>> {
         let leaving = async {
             while let Some(left) = self.people.join_next().await {
                 left.unwrap();
             }
         };
-        timeout(most, leaving).await.ok()?;
+        timeout(limit, leaving).await.ok()?;
         Some(std::mem::take(&mut self.shared.walks().ended))
     }
 }
@@ -154,17 +153,16 @@ impl Shared {
         self.walks.lock().unwrap()
     }
 
-    /// Walks by turns all orders that somebody has to see to, until there are none. Those that others have in
-    /// hand just now are theirs.
+    /// Walks all open orders in turn until there are none. Skips orders that other people hold.
     async fn work(self: Arc<Self>) {
-        while let Some(mut walk) = self.take() {
+        while let Some(mut walk) = self.next_walk() {
             let has_ended = self.walk(&mut walk).await;
             let mut walks = self.walks();
             if has_ended { walks.ended.push(walk) } else { walks.open.push_back(walk) }
         }
     }
 
-    fn take(&self) -> Option<Walk> {
+    fn next_walk(&self) -> Option<Walk> {
         let mut walks = self.walks();
         if walks.open.len() < MAX_OPEN && !walks.to_place.is_empty() {
             return walks.to_place.pop();
@@ -172,14 +170,14 @@ impl Shared {
         walks.open.pop_front()
     }
 
-    /// Does with an order all that can be done at once, and says whether it has ended.
+    /// Executes all commands that are possible on an order at once, and returns whether it has ended.
     async fn walk(&self, walk: &mut Walk) -> bool {
         let number = walk.number;
         if walk.id.is_empty() {
             let mut order = self.order.clone();
             order["payment_method"] = json!("card");
             order["payment_token"] = json!(walk.token);
-            let placed = self.give("customer", &self.orders_path, &format!("walk-{number}"), &order).await;
+            let placed = self.send("customer", &self.orders_path, &format!("walk-{number}"), &order).await;
             placed.as_ref().map(id_of).unwrap().clone_into(&mut walk.id);
             return false;
         }
@@ -187,9 +185,9 @@ impl Shared {
         let mut known = Some(self.read(&path).await);
         while let Some(order) = known {
             match next(walk.course, &order) {
-                Next::Give(role, command, body) => {
+                Next::Command(role, command, body) => {
                     let (path, key) = (format!("{path}/{command}"), format!("walk-{number}-{command}"));
-                    known = self.give(role, &path, &key, &body).await;
+                    known = self.send(role, &path, &key, &body).await;
                 }
                 Next::Wait => return false,
                 Next::Nothing => return true,
@@ -202,9 +200,9 @@ impl Shared {
         &self.clients[ROLES.iter().position(|known| *known == role).unwrap()]
     }
 
-    /// Sends a request under a key until it is answered. Answers nothing when it does not fit the order any
-    /// more: something has become of that meanwhile.
-    async fn give(&self, role: &str, path: &str, key: &str, body: &Value) -> Option<Value> {
+    /// Sends a request under a key until it is answered. Returns `None` if the request no longer fits the order, which
+    /// has changed in the meantime.
+    async fn send(&self, role: &str, path: &str, key: &str, body: &Value) -> Option<Value> {
         loop {
             let request = self.client(role).post(path).idempotency_key(key).json(body);
             match request.send().await {
@@ -213,7 +211,7 @@ impl Shared {
                     return Some(answer.body);
                 }
                 Err(error) if error.problem().is_some_and(|problem| problem.status == 409) => return None,
-                Err(error) => self.wait_out(&error).await,
+                Err(error) => self.wait_for_server(&error).await,
             }
         }
     }
@@ -222,42 +220,42 @@ impl Shared {
         loop {
             match self.client("admin").get(path).send().await {
                 Ok(answer) => return answer.body,
-                Err(error) => self.wait_out(&error).await,
+                Err(error) => self.wait_for_server(&error).await,
             }
         }
     }
 
-    /// Waits for a server. What is refused for any other reason than that it is not able to is a fault.
-    async fn wait_out(&self, error: &ClientError) {
+    /// Waits for a server. Panics on a refusal for another reason than an unavailable server.
+    async fn wait_for_server(&self, error: &ClientError) {
         assert!(error.problem().is_none_or(|problem| problem.status == 503), "{error}");
         self.is_served.subscribe().wait_for(|is_served| *is_served).await.unwrap();
     }
 }
 
-/// What is done next with an order, as it is, to keep it on its course.
+/// Returns the next step that keeps an order on its course.
 fn next(course: Course, order: &Value) -> Next {
     let text = |pointer: &str| order.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let payment = text("/payment/status");
     let minutes = json!({"preparation_minutes": 10});
     match (text("/status"), course) {
         ("created" | "confirmed", Course::CancelledByCustomer) => {
-            Next::Give("customer", "cancel", json!({"reason": "changed_mind"}))
+            Next::Command("customer", "cancel", json!({"reason": "changed_mind"}))
         }
-        ("confirmed", _) => Next::Give("restaurant", "accept", minutes),
+        ("confirmed", _) => Next::Command("restaurant", "accept", minutes),
         ("preparing", Course::CancelledByKitchen) => {
-            Next::Give("restaurant", "cancel", json!({"reason": "kitchen_closed"}))
+            Next::Command("restaurant", "cancel", json!({"reason": "kitchen_closed"}))
         }
-        ("preparing", _) if text("/courier_id").is_empty() => Next::Give("courier", "assign", json!({})),
-        ("preparing", _) => Next::Give("restaurant", "ready", json!({})),
-        ("ready_for_pickup", _) => Next::Give("courier", "pick-up", json!({})),
-        ("out_for_delivery", _) => Next::Give("courier", "deliver", json!({})),
+        ("preparing", _) if text("/courier_id").is_empty() => Next::Command("courier", "assign", json!({})),
+        ("preparing", _) => Next::Command("restaurant", "ready", json!({})),
+        ("ready_for_pickup", _) => Next::Command("courier", "pick-up", json!({})),
+        ("out_for_delivery", _) => Next::Command("courier", "deliver", json!({})),
         ("delivered", Course::RefundedInPart)
             if payment == "captured" && order["payment"]["refunds"].is_null() =>
         {
-            Next::Give("admin", "refund", json!({"reason": "late", "amount": PART}))
+            Next::Command("admin", "refund", json!({"reason": "late", "amount": PART}))
         }
         ("delivered", Course::Refunded) if payment == "captured" && order["payment"]["refunds"].is_null() => {
-            Next::Give("admin", "refund", json!({"reason": "quality"}))
+            Next::Command("admin", "refund", json!({"reason": "quality"}))
         }
         ("delivered", Course::Delivered) if payment == "captured" => Next::Nothing,
         ("delivered", Course::RefundedInPart) if payment == "partially_refunded" => Next::Nothing,

@@ -1,21 +1,21 @@
-//! `dabba work`, and servers that leave the work to it.
+//! `dabba work`, and servers without workers.
 
 use dabba_pg_cluster::Cluster;
 use serde_json::{Value, json};
 
-use super::support::{Server, Working, becomes, block_on, failure, stdout};
+use super::support::{Server, Working, block_on, failure, stdout, wait_for_result};
 
 async fn place(server: &Server, key: &str) -> Value {
-    let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
+    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
     let order = &server.announcement["order"];
     server.client("customer").post(&path).idempotency_key(key).json(order).send().await.unwrap().body
 }
 
-/// Proves that a server can leave its tasks to other processes, and that such a process works them on the
-/// same database: the task of an order that was accepted is done and gone; that of one that still waits is
-/// put off to the order's deadline, whatever the clock of who wrote it said.
+/// Proves that a server can leave its tasks to other processes, and that such a process handles them on the same
+/// database: the task of an accepted order is completed and removed; the task of a waiting order is postponed to the
+/// order's deadline, whatever the writer's clock was.
 #[test]
-fn tasks_are_worked_beside_a_server_that_leaves_them() {
+fn a_worker_processes_the_tasks_of_a_server_without_workers() {
     let cluster = Cluster::shared().unwrap();
     let database = cluster.create_database().unwrap();
     let url = cluster.url(&database);
@@ -28,19 +28,25 @@ fn tasks_are_worked_beside_a_server_that_leaves_them() {
         let minutes = json!({"preparation_minutes": 10});
         server.client("restaurant").post(&path).json(&minutes).send().await.unwrap();
     });
-    // As if they had been written with too early a time.
+    // Simulates tasks that were written with too early a time.
     cluster.execute(&database, "UPDATE tasks SET run_at_ns = 0").unwrap();
 
     let working = Working::start(data.path(), &["--database", &url]);
-    becomes(cluster, &database, "SELECT count(*), min(run_at_ns) > 0, min(attempts) FROM tasks", "1|t|1");
+    wait_for_result(
+        cluster,
+        &database,
+        "SELECT count(*), min(run_at_ns) > 0, min(attempts) FROM tasks",
+        "1|t|1",
+    );
     working.stop("TERM");
     server.stop();
 }
 
-/// Proves that the tasks of the embedded database can be worked while no server runs, that both signals end
-/// that in order, and that a running server is not disturbed: who comes second is told why it cannot work.
+/// Proves that the tasks of the embedded database can be processed while no server runs, that both signals end the
+/// worker in order, and that a worker beside a running server is refused with the reason and does not disturb the
+/// server.
 #[test]
-fn the_embedded_database_is_worked_by_one_process_at_a_time() {
+fn only_one_process_at_a_time_uses_the_embedded_database() {
     let data = tempfile::tempdir().unwrap();
     stdout(data.path(), &["migrate", "--data", data.path().to_str().unwrap()]);
     for signal in ["TERM", "INT"] {
@@ -52,10 +58,10 @@ fn the_embedded_database_is_worked_by_one_process_at_a_time() {
     server.stop();
 }
 
-/// Proves that `dabba tasks` shows what is parked, with all that went wrong, has one tried again and puts
-/// another away with a reason; in the database itself and through a server alike.
+/// Proves that `dabba tasks` shows parked tasks with all their failures, retries one and resolves another with a
+/// reason; in the database itself and through a server.
 #[test]
-fn parked_tasks_are_seen_to() {
+fn parked_tasks_are_listed_retried_and_resolved() {
     let cluster = Cluster::shared().unwrap();
     let database = cluster.create_database().unwrap();
     let url = cluster.url(&database);
@@ -75,7 +81,7 @@ fn parked_tasks_are_seen_to() {
         .unwrap();
 
     let at_database = ["--database", &url];
-    let (address, token) = (server.said("/address"), server.said("/tokens/admin"));
+    let (address, token) = (server.announced_text("/address"), server.announced_text("/tokens/admin"));
     let at_server = ["--server", &address, "--token", &token];
     let tasks =
         |arguments: &[&str], place: &[&str]| stdout(data.path(), &[&["tasks"], arguments, place].concat());
@@ -94,20 +100,20 @@ fn parked_tasks_are_seen_to() {
     assert!(unknown.contains("--reason"), "{unknown}");
     let resolved = tasks(&["resolve", id(0), "--reason", "rang them up", "--json"], &at_server);
     assert!(resolved.contains("\"outcome\":\"resolved\""), "{resolved}");
-    becomes(
+    wait_for_result(
         cluster,
         &database,
         "SELECT resolution FROM tasks WHERE resolved_at_ns IS NOT NULL",
         "rang them up",
     );
-    assert!(tasks(&["retry", id(1)], &at_database).contains("is tried again"));
+    assert!(tasks(&["retry", id(1)], &at_database).contains("is queued for a retry"));
     assert_eq!(tasks(&[], &at_database).trim(), "no task is parked");
     let text = failure(data.path(), &[&["tasks", "retry", id(1)], &at_server[..]].concat());
     assert!(text.contains("not_found"), "{text}");
-    // Its time has not come: the worker puts it off, with no failure more.
+    // The task is not due: the worker postpones it without a further failure.
     let working = Working::start(data.path(), &["--database", &url]);
     let sql = "SELECT attempts, jsonb_array_length(failures) FROM tasks WHERE parked_at_ns IS NULL";
-    becomes(cluster, &database, sql, "17|2");
+    wait_for_result(cluster, &database, sql, "17|2");
     working.stop("TERM");
     server.stop();
 }

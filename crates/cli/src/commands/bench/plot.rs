@@ -1,4 +1,4 @@
-//! Latency over load, as a picture.
+//! The plot of latency over load.
 
 mod axis;
 mod labels;
@@ -18,19 +18,19 @@ use self::{
 use super::table::Line;
 use crate::{failure::Failure, output};
 
-/// Size of the picture in pixels.
+/// Size of the plot in pixels.
 const SIZE: (u32, u32) = (1_000, 560);
-/// Height that the titles and the axis of operations need, which the legend does not have.
+/// Height of the titles and of the x-axis, which the legend does not need.
 const HEIGHT_BESIDE_LEGEND: u32 = 150;
-/// Width of the axis of latencies, and height of the axis of operations.
+/// Width of the y-axis, and height of the x-axis.
 const AXES: (u32, u32) = (70, 52);
-/// Around everything.
+/// Margin around the plot.
 const MARGIN: u32 = 12;
 /// Radius of a marker.
 const MARKER: i32 = 4;
-/// Height of a line of the legend.
+/// Height of a row of the legend.
 const LEGEND_LINE: i32 = 22;
-/// Width of the piece of a curve in the legend.
+/// Width of the sample of a curve in the legend.
 const LEGEND_SAMPLE: i32 = 30;
 
 const FONT: &str = "sans-serif";
@@ -38,7 +38,7 @@ const TITLE: (&str, u32) = (FONT, 24);
 const TEXT: (&str, u32) = (FONT, 17);
 const LABEL: (&str, u32) = (FONT, 15);
 
-/// Colours that stand out on white, and from each other.
+/// Colours with contrast to white and to each other.
 struct Colours;
 
 impl Palette for Colours {
@@ -57,21 +57,20 @@ impl Palette for Colours {
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type DrawingError = DrawingAreaErrorKind<io::Error>;
 
-/// A file for the picture, which could be created.
+/// A plot whose file is writable.
 pub(super) struct Plot {
     file: PathBuf,
 }
 
 impl Plot {
-    /// Looks whether the file can be written, before there is anything to draw. What is in it stays there
-    /// until then.
+    /// Verifies that the file can be written, before the runs. Existing contents stay until the plot is drawn.
     pub(super) fn at(file: PathBuf) -> Result<Self, Failure> {
         let opened = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&file);
         opened.map_err(Failure::during(format_args!("creating the plot {}", file.display())))?;
         Ok(Self { file })
     }
 
-    /// Draws what came of the runs.
+    /// Draws the results of the runs.
     pub(super) fn draw(&self, lines: &[Line], json: bool) -> Result<(), Failure> {
         let file = self.file.display();
         let picture = svg(lines).map_err(Failure::during(format_args!("drawing the plot {file}")))?;
@@ -80,7 +79,7 @@ impl Plot {
     }
 }
 
-/// One of the latencies of each run.
+/// A latency percentile of a run.
 #[derive(Clone, Copy)]
 enum Latency {
     Median,
@@ -111,7 +110,7 @@ impl Latency {
         }
     }
 
-    /// Marks a point: with a disc or a ring.
+    /// Draws the marker of a point: a disc or a ring.
     fn mark(self, area: &Area<'_>, at: Position, colour: RGBAColor) -> Result<(), DrawingError> {
         let inside = match self {
             Self::Median => colour.filled(),
@@ -122,25 +121,25 @@ impl Latency {
     }
 }
 
-/// A line of the picture: one latency of one mix over load.
+/// A curve: one latency percentile of one mix over load.
 struct Curve {
     name: String,
     latency: Latency,
     colour: RGBAColor,
-    /// In the order of load.
+    /// Points in the order of load.
     points: Vec<Point>,
 }
 
 struct Point {
-    /// Operations done in a second, and milliseconds.
+    /// Operations completed per second, and latency in milliseconds.
     at: (f64, f64),
     label: String,
 }
 
-/// The curves of each mix. At a rate, the load is the rate, so that each number of connections has its own.
+/// Returns the curves of each mix. With rates, the load is the rate, so each number of connections has its own curves.
 fn curves(lines: &[Line]) -> Vec<Curve> {
     let mut groups: Vec<(String, Vec<&Line>)> = Vec::new();
-    // Where nothing succeeded there is no latency.
+    // Runs without a success have no latency.
     for line in lines.iter().filter(|line| line.succeeded > 0) {
         let name = if line.rate.is_some() && has_several_connections(lines) {
             format!("{} ({} connections)", line.mix, line.connections)
@@ -175,7 +174,7 @@ impl Point {
     }
 }
 
-/// The picture.
+/// Returns the plot as SVG.
 fn svg(lines: &[Line]) -> Result<String, DrawingError> {
     let curves = curves(lines);
     let legend_height =
@@ -193,7 +192,7 @@ fn svg(lines: &[Line]) -> Result<String, DrawingError> {
     Ok(picture)
 }
 
-/// What was measured, and what the labels of the points are.
+/// Describes the kind of load and the labels of the points.
 fn subtitle(lines: &[Line]) -> String {
     let Some(line) = lines.iter().find(|line| line.succeeded > 0) else {
         return "no operation succeeded".to_owned();
@@ -201,13 +200,13 @@ fn subtitle(lines: &[Line]) -> String {
     if line.rate.is_none() {
         "closed loop, labelled by connections".to_owned()
     } else if has_several_connections(lines) {
-        "open loop, labelled by operations begun in a second".to_owned()
+        "open loop, labelled by operations started per second".to_owned()
     } else {
-        format!("open loop over {} connections, labelled by operations begun in a second", line.connections)
+        format!("open loop over {} connections, labelled by operations started per second", line.connections)
     }
 }
 
-/// Draws the legend on the right. The area that is left.
+/// Draws the legend on the right. Returns the remaining area.
 fn legend<'a>(area: &Area<'a>, curves: &[Curve]) -> Result<Area<'a>, DrawingError> {
     let style = TEXT.into_text_style(area).pos(Pos::new(HPos::Left, VPos::Center));
     let mut width = 0;
@@ -225,7 +224,7 @@ fn legend<'a>(area: &Area<'a>, curves: &[Curve]) -> Result<Area<'a>, DrawingErro
     Ok(rest)
 }
 
-/// Draws the axes and everything between them.
+/// Draws the axes, the curves and the labels.
 fn chart(area: &Area<'_>, curves: &[Curve]) -> Result<(), DrawingError> {
     let points = curves.iter().flat_map(|curve| &curve.points);
     let x = Axis::linear_if_close(points.clone().map(|point| point.at.0));
@@ -240,7 +239,7 @@ fn chart(area: &Area<'_>, curves: &[Curve]) -> Result<(), DrawingError> {
         .configure_mesh()
         .label_style(LABEL)
         .axis_desc_style(TEXT)
-        .x_desc("operations done in a second")
+        .x_desc("operations completed per second")
         .y_desc("latency in ms")
         .draw()?;
 
@@ -249,23 +248,23 @@ fn chart(area: &Area<'_>, curves: &[Curve]) -> Result<(), DrawingError> {
         let line = points.iter().map(|point| point.at);
         chart.draw_series(LineSeries::new(line, latency.stroke(*colour)))?;
         for pair in points.windows(2) {
-            labels.take_line(chart.backend_coord(&pair[0].at), chart.backend_coord(&pair[1].at));
+            labels.reserve_line(chart.backend_coord(&pair[0].at), chart.backend_coord(&pair[1].at));
         }
     }
-    // Markers are above all lines, and labels beside all of both.
+    // Markers are drawn above all lines. Labels are placed beside lines and markers.
     let screen = area.use_screen_coord();
     for Curve { points, latency, colour, .. } in curves {
         for point in points {
             let pixel = chart.backend_coord(&point.at);
             latency.mark(&screen, pixel, *colour)?;
-            labels.take_marker(pixel, MARKER + 1);
+            labels.reserve_marker(pixel, MARKER + 1);
         }
     }
     for Curve { points, colour, .. } in curves {
         let style = LABEL.into_text_style(area).color(colour).pos(Pos::new(HPos::Center, VPos::Center));
         for Point { at, label } in points {
             let (width, height) = screen.estimate_text_size(label, &style)?;
-            // The estimate is that of a narrow font.
+            // The estimate assumes a narrow font.
             let [width, height] =
                 [width + width / 4, height].map(|pixels| i32::try_from(pixels).unwrap_or(0));
             if let Some(centre) = labels.place(chart.backend_coord(at), (width, height), MARKER + 2) {
@@ -284,7 +283,7 @@ mod tests {
 
     use super::*;
 
-    /// What came of a run. A rate of zero is none.
+    /// Returns the result of a run. A rate of zero means no rate.
     fn line(mix: &'static str, connections: usize, rate: u32, per_second: f64, p50_ms: f64) -> Line {
         let rate = NonZeroU32::new(rate);
         let [p90_ms, p99_ms, p999_ms, max_ms] = [2.0, 3.0, 4.0, 5.0].map(|times| p50_ms * times);
@@ -311,14 +310,14 @@ mod tests {
         texts.map(|node| node.text().unwrap().trim()).collect()
     }
 
-    /// Numbers in an attribute.
+    /// Returns the numbers in an attribute.
     fn numbers(node: Node<'_, '_>, attribute: &str) -> Vec<f64> {
         let numbers =
             node.attribute(attribute).unwrap().split([' ', ',']).filter(|number| !number.is_empty());
         numbers.map(|number| number.parse().unwrap()).collect()
     }
 
-    /// The curves of a colour through this many points: their pixels.
+    /// Returns the pixels of the curves with this colour and this number of points.
     fn drawn(picture: &Document<'_>, colour: usize, points: usize) -> Vec<Vec<(f64, f64)>> {
         let colour = colour_name(colour);
         let curves = picture
@@ -336,14 +335,15 @@ mod tests {
         format!("#{red:02X}{green:02X}{blue:02X}")
     }
 
-    /// Circles with this attribute: their centres.
+    /// Returns the centres of the circles with this attribute.
     fn circles(picture: &Document<'_>, attribute: &str, colour: &str) -> Vec<(f64, f64)> {
         let circles = picture.descendants().filter(|node| node.tag_name().name() == "circle");
         let circles = circles.filter(|node| node.attribute(attribute) == Some(colour));
         circles.map(|node| (numbers(node, "cx")[0], numbers(node, "cy")[0])).collect()
     }
 
-    /// Proves that each mix has its two curves, in the order of load, with more latency above less.
+    /// Proves that each mix has its two curves, in the order of load, and that the curve of the greater latency is
+    /// above the other.
     #[test]
     fn a_plot_has_curves_for_each_mix() {
         let svg = svg(&[
@@ -356,7 +356,8 @@ mod tests {
         .unwrap();
         let picture = Document::parse(&svg).unwrap();
         let texts = texts(&picture);
-        let axes = ["latency in ms", "operations done in a second", "0.2", "0.5", "10", "50", "200", "20000"];
+        let axes =
+            ["latency in ms", "operations completed per second", "0.2", "0.5", "10", "50", "200", "20000"];
         let legend = ["place p50", "place p99", "menu p50", "menu p99"];
         for text in axes.iter().chain(&legend).chain(&["closed loop, labelled by connections", "64"]) {
             assert!(texts.contains(text), "{text}: {texts:?}");
@@ -370,17 +371,17 @@ mod tests {
         for pair in median.windows(2).chain(percentile_99.windows(2)) {
             assert!(pair[0].0 < pair[1].0 && pair[0].1 > pair[1].1, "{pair:?}");
         }
-        // Two in the legend.
+        // The legend contains two more.
         assert_eq!(menu.len(), 4);
         assert!(menu.iter().all(|curve| curve[0].0 < curve[1].0), "{menu:?}");
 
-        // One more in the legend.
+        // The legend contains one more.
         let discs = circles(&picture, "fill", &colour_name(0));
         assert_eq!((discs.len(), circles(&picture, "fill", "#FFFFFF").len()), (4, 7));
         assert!(median.iter().all(|point| discs.contains(point)), "{median:?} {discs:?}");
     }
 
-    /// Proves that at a rate the rate is the load, for each number of connections.
+    /// Proves that with rates, the load is the rate, for each number of connections.
     #[test]
     fn a_plot_at_rates_tells_connections_apart() {
         let mut lines = vec![line("place", 8, 2_000, 1_100.0, 150.0), line("place", 8, 100, 100.0, 3.0)];
@@ -388,7 +389,7 @@ mod tests {
         let one = Document::parse(&one).unwrap();
         let one = texts(&one);
         for text in
-            ["open loop over 8 connections, labelled by operations begun in a second", "place p50", "2000"]
+            ["open loop over 8 connections, labelled by operations started per second", "place p50", "2000"]
         {
             assert!(one.contains(&text), "{text}: {one:?}");
         }
@@ -402,7 +403,7 @@ mod tests {
         }
     }
 
-    /// Proves that a plot needs no more than one point, or none.
+    /// Proves that a plot of one point or of no points can be drawn.
     #[test]
     fn a_plot_needs_no_curve() {
         let mut point = line("order", 16, 0, 500.0, 2.0);

@@ -1,4 +1,4 @@
-//! The server that is measured: a child process, started as anyone would start it, or one that runs.
+//! The measured server: a child process, started through the public command line, or a running server.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,9 +18,9 @@ use crate::{
     signing_key,
 };
 
-/// A server to be measured.
+/// The measured server.
 pub(super) struct Server {
-    /// One that was started for it, and ends with this at the latest.
+    /// The child process, if this command started the server. Dropping this value kills it.
     child: Option<ChildServer>,
     address: SocketAddr,
     key: SigningKey,
@@ -28,7 +28,7 @@ pub(super) struct Server {
     token_lifetime: Duration,
 }
 
-/// Switches off the limits of accounts and addresses: a load comes from a few of them.
+/// Switches off the limits per account and address, because a load uses few of them.
 const WITHOUT_LIMITS: [&str; 12] = [
     "--open-orders-limit",
     "0",
@@ -44,21 +44,22 @@ const WITHOUT_LIMITS: [&str; 12] = [
     "0",
 ];
 
-/// What `serve --json` prints.
+/// The output of `serve --json`.
 #[derive(Deserialize)]
 struct Announcement {
     address: WebUrl,
 }
 
 impl Server {
-    /// Starts one with these settings, and waits until it is ready.
+    /// Starts a server with these settings, and waits until it is ready.
     pub(super) async fn start(settings: &Settings, data: &DataArguments) -> Result<Self, Failure> {
         let (child, announcement): (_, Announcement) = ChildServer::start(|command| {
             command.args(data.flags()).args(WITHOUT_LIMITS);
             for setting in DATABASE_SETTINGS {
                 command.env_remove(format!("{ENVIRONMENT_PREFIX}{}", setting.to_uppercase()));
             }
-            // Not among the arguments, which other users can read; and not the name of a file, which may be readable only once.
+            // The URL is not an argument, since other users can read arguments, and not the name of a file, since the file may be
+            // readable only once.
             if let Some(url) = &data.database {
                 command.env(format!("{ENVIRONMENT_PREFIX}DATABASE"), url.as_str());
             }
@@ -69,7 +70,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Takes one that runs. Its signing key is where the settings say.
+    /// Uses a running server. The settings locate its signing key.
     pub(super) fn running(url: &WebUrl, settings: &Settings) -> Result<Self, Failure> {
         let address = address_of(url)?;
         let key = signing_key::read(&signing_key::path(settings))?;
@@ -82,18 +83,18 @@ impl Server {
         self.address
     }
 
-    /// Whether it was started to be measured.
+    /// Returns whether this command started the server.
     pub(super) const fn is_own(&self) -> bool {
         self.child.is_some()
     }
 
-    /// A client without a token.
+    /// Returns a client without a token.
     pub(super) fn client(&self) -> Result<Client, Failure> {
         Client::new(&format!("http://{}", self.address)).map_err(Failure::during("connecting"))
     }
 
-    /// Kills the server, with no chance to finish anything (SIGKILL): what it acknowledged has to be there
-    /// all the same. Does nothing to one that ran before.
+    /// Kills the server with SIGKILL, so that it cannot finish anything: all acknowledged orders must exist nevertheless. A
+    /// server that ran before keeps running.
     pub(super) async fn kill(self) -> Result<(), Failure> {
         match self.child {
             Some(child) => child.kill().await,
@@ -102,17 +103,17 @@ impl Server {
     }
 }
 
-/// Where a server listens.
+/// Returns the address of a server.
 fn address_of(url: &WebUrl) -> Result<SocketAddr, Failure> {
     let during = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", url.as_str()));
     let parsed = reqwest::Url::parse(url.as_str()).map_err(|error| during(&error))?;
     if parsed.scheme() != "http" {
-        return Err(during(&"must begin with http://: load is put on the server itself"));
+        return Err(during(&"must begin with http://: the load goes to the server directly"));
     }
     let addresses = parsed.socket_addrs(|| None).map_err(|error| during(&error))?;
     match addresses.first() {
         Some(address) if address.ip().is_loopback() => Ok(*address),
-        Some(_) => Err(during(&"is not on this machine: load is only put on a server that is")),
+        Some(_) => Err(during(&"is not on this machine: only a local server can be loaded")),
         None => Err(during(&"has no address")),
     }
 }

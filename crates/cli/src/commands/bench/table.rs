@@ -1,4 +1,4 @@
-//! The lines of the summary.
+//! Rows of the result table.
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::{failure::Failure, output};
 
-/// What came of one run.
+/// Result of one run.
 #[derive(Serialize)]
 pub(super) struct Line {
     pub(super) mix: &'static str,
     pub(super) connections: usize,
-    /// Of an open loop.
+    /// Operations started per second, in an open loop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rate: Option<NonZeroU32>,
     pub(super) per_second: f64,
@@ -25,7 +25,7 @@ pub(super) struct Line {
     pub(super) errors: BTreeMap<String, u64>,
 }
 
-/// Prints the head of the table.
+/// Prints the header of the table.
 pub(super) fn begin(json: bool) -> Result<(), Failure> {
     if json {
         return Ok(());
@@ -55,7 +55,7 @@ impl Line {
         }
     }
 
-    pub(super) fn tell(&self, json: bool) -> Result<(), Failure> {
+    pub(super) fn print(&self, json: bool) -> Result<(), Failure> {
         if json {
             return output::json(self);
         }

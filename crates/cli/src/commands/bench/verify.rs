@@ -1,4 +1,4 @@
-//! Whether what was acknowledged is there, once, and everything else is as it must be.
+//! Verification after a load: every acknowledged order exists exactly once, and the audit finds no breach.
 
 use std::collections::HashSet;
 
@@ -10,22 +10,22 @@ use serde::Serialize;
 
 use crate::{databases::Databases, failure::Failure, output, settings::Settings};
 
-/// What was found to be there.
+/// Result of the verification.
 #[derive(Serialize)]
 pub(super) struct Verified {
     acknowledged: usize,
     unsure: u64,
-    /// Orders that the auditor read; absent when it was not asked.
+    /// Number of orders that the auditor read; omitted without an audit.
     #[serde(skip_serializing_if = "Option::is_none")]
     audited: Option<u64>,
-    /// Whether the auditor was to be asked.
+    /// Whether an audit was requested.
     #[serde(skip)]
     is_audited: bool,
     was_killed: bool,
 }
 
 impl Verified {
-    pub(super) fn tell(&self, json: bool) -> Result<(), Failure> {
+    pub(super) fn print(&self, json: bool) -> Result<(), Failure> {
         if json {
             return output::json(self);
         }
@@ -34,30 +34,30 @@ impl Verified {
         let audit = match audited {
             Some(orders) => format!("the audit of {orders} orders found nothing"),
             None if *is_audited => {
-                "no audit was made, for which the server must not run on the embedded database".to_owned()
+                "no audit was made, since the running server uses the embedded database".to_owned()
             }
             None => "no audit was made".to_owned(),
         };
         let text = format!(
-            "verified: {acknowledged} acknowledged orders are there{after}, {unsure} requests were not \
+            "verified: {acknowledged} acknowledged orders exist{after}, {unsure} requests were not \
              acknowledged, and {audit}"
         );
         output::line(output::wrapped("", &text))
     }
 }
 
-/// What must be there.
+/// The orders that must exist.
 pub(super) struct Expected<'a> {
-    /// Ids of the orders that were acknowledged.
+    /// Ids of the acknowledged orders.
     pub(super) acknowledged: &'a [String],
-    /// Requests that may have placed an order or not.
+    /// Number of requests that may or may not have placed an order.
     pub(super) unsure: u64,
-    /// Whether the auditor is asked too.
+    /// Whether the database is audited, too.
     pub(super) is_audited: bool,
 }
 
 impl Expected<'_> {
-    /// Looks for every acknowledged order in the store.
+    /// Verifies in the store that every acknowledged order exists.
     pub(super) async fn verify_in_store(&self, settings: &Settings) -> Result<Verified, Failure> {
         let ids = self.distinct()?;
         let ids: Vec<OrderId> = ids.into_iter().collect();
@@ -65,16 +65,18 @@ impl Expected<'_> {
         let audited = self.audited(&*store).await;
         let mut missing = 0;
         for page in ids.chunks(PageSize::MAX as usize) {
-            let found = store.orders(page).await.map_err(Failure::during("looking for orders"))?;
+            let found =
+                store.orders(page).await.map_err(Failure::during("reading the acknowledged orders"))?;
             missing += page.len() - found.len();
         }
         store.close().await;
-        self.none_is(missing)?;
+        self.require_none(missing)?;
         Ok(self.verified(audited?, true))
     }
 
-    /// Lists the orders of these customers, who had none before: each that was acknowledged has to be among
-    /// them once, and no other that nobody asked for. The auditor is asked where it can read the database, too.
+    /// Lists the orders of these customers, who had none before. Each acknowledged order must be listed once; other
+    /// orders must not outnumber the requests with unknown outcome. Audits the database, too, if this process can open
+    /// it.
     pub(super) async fn verify_on_server(
         &self,
         client: &Client,
@@ -99,11 +101,11 @@ impl Expected<'_> {
                 }
             }
         }
-        self.none_is(missing.len())?;
+        self.require_none(missing.len())?;
         if others > self.unsure {
             let Self { unsure, .. } = self;
             return Err(Failure::new(format!(
-                "there are {others} orders that were not acknowledged, of {unsure} requests that may have placed one"
+                "there are {others} orders that were not acknowledged, and only {unsure} requests that may have placed one"
             )));
         }
         let databases = Databases::from_settings(settings)?;
@@ -118,8 +120,7 @@ impl Expected<'_> {
 
     fn distinct(&self) -> Result<HashSet<OrderId>, Failure> {
         let parsed: Result<HashSet<OrderId>, _> = self.acknowledged.iter().map(|id| id.parse()).collect();
-        let ids =
-            parsed.map_err(|_| Failure::new("the server acknowledged an order with an id that is none"))?;
+        let ids = parsed.map_err(|_| Failure::new("the server acknowledged an order with a malformed id"))?;
         if ids.len() == self.acknowledged.len() {
             Ok(ids)
         } else {
@@ -127,12 +128,12 @@ impl Expected<'_> {
         }
     }
 
-    fn none_is(&self, missing: usize) -> Result<(), Failure> {
+    fn require_none(&self, missing: usize) -> Result<(), Failure> {
         if missing == 0 {
             return Ok(());
         }
         let all = self.acknowledged.len();
-        Err(Failure::new(format!("{missing} of {all} acknowledged orders are not there")))
+        Err(Failure::new(format!("{missing} of {all} acknowledged orders are missing")))
     }
 
     fn verified(&self, audited: Option<u64>, was_killed: bool) -> Verified {
@@ -140,13 +141,14 @@ impl Expected<'_> {
         Verified { acknowledged: acknowledged.len(), unsure, audited, is_audited, was_killed }
     }
 
-    /// How many orders the auditor has read, in which it found nothing; `None` if it was not asked.
+    /// Audits the store. Returns the number of orders that the auditor read; `None` without an audit. Fails if the
+    /// audit finds a breach.
     async fn audited(&self, store: &dyn Store) -> Result<Option<u64>, Failure> {
         if !self.is_audited {
             return Ok(None);
         }
         let report = audit(store, None, &AuditOptions::at(SystemClock.now())).await;
-        let report = report.map_err(Failure::during("the audit could not look at everything"))?;
+        let report = report.map_err(Failure::during("the audit could not read everything"))?;
         if report.is_clean() {
             Ok(Some(report.orders))
         } else {

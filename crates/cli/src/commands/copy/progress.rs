@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use dabba_store::transfer::{Phase, Table};
 
-/// Minimum time between two lines about one table.
+/// Minimum time between two lines about the same table.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Prints how far a copy is.
+/// Printer of the progress.
 #[derive(Default)]
 pub(super) struct Progress {
     lane: Option<Lane>,
@@ -18,13 +18,13 @@ struct Lane {
     phase: Phase,
     table: &'static str,
     begun: Instant,
-    /// Rows done when this process began.
+    /// Rows that were done when this process started.
     rows_before: u64,
     shown: Instant,
 }
 
 impl Progress {
-    /// Prints a line, unless the last one was just printed and there is more to come.
+    /// Prints a line, unless the last line is recent and more rows follow.
     pub(super) fn show(&mut self, phase: Phase, table: &'static Table, done: u64, all: Option<u64>) {
         let now = Instant::now();
         let same = self.lane.take().filter(|lane| lane.phase == phase && lane.table == table.name);
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_how_far_and_how_quick() {
+    fn a_line_states_progress_and_rate() {
         let begun = Instant::now();
         let lane = Lane { phase: Phase::Copy, table: "orders", begun, rows_before: 1_000, shown: begun };
         let now = begun + Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! How the demo reads: numbered steps, who does what, and how long the server took.
+//! Output of the demo: numbered steps with the actor, the action and the response time.
 
 use std::{fmt, io::IsTerminal as _, time::Duration};
 
@@ -7,16 +7,16 @@ use serde_json::Value;
 
 use crate::{failure::Failure, logging::wants_colours, output};
 
-/// Width to which a step's text is filled, so that the times stand below each other.
+/// Width to which the text of a step is padded, so that the times are aligned.
 const STEP_WIDTH: usize = 66;
 
-/// Writes the story.
+/// Writer of the demo's output.
 pub(super) struct Narrator {
     coloured: bool,
     steps: u32,
 }
 
-/// How a part of a line stands out where there are colours.
+/// Highlighting of a part of a line on terminals with colours.
 #[derive(Clone, Copy)]
 enum Style {
     Bold,
@@ -26,7 +26,7 @@ enum Style {
 }
 
 impl Narrator {
-    /// A narrator that colours its text if that is wanted and standard output is a terminal.
+    /// Returns a narrator. It uses colours if `coloured` is true and standard output is a terminal.
     pub(super) fn new(coloured: bool) -> Self {
         let coloured = coloured && std::io::stdout().is_terminal() && wants_colours();
         Self { coloured, steps: 0 }
@@ -45,12 +45,12 @@ impl Narrator {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
 
-    /// A heading.
+    /// Prints a heading.
     pub(super) fn title(&self, text: &str) -> Result<(), Failure> {
         output::line(self.paint(Style::Bold, text))
     }
 
-    /// What someone does, and how long the answer took.
+    /// Prints a step and its response time.
     pub(super) fn step(&mut self, what: &str, elapsed: Duration) -> Result<(), Failure> {
         self.steps += 1;
         let time = format!("{:>7.1} ms", elapsed.as_secs_f64() * 1_000.0);
@@ -63,7 +63,7 @@ impl Narrator {
         ))
     }
 
-    /// Something to know about the step.
+    /// Prints a note about the step.
     #[expect(clippy::unused_self, reason = "a note is the narrator's, though it has no colour")]
     pub(super) fn note(&self, text: impl fmt::Display) -> Result<(), Failure> {
         for line in text.to_string().lines() {
@@ -72,19 +72,19 @@ impl Narrator {
         Ok(())
     }
 
-    /// The order as it is now.
+    /// Prints the current status of the order.
     pub(super) fn status(&self, order: &Value) -> Result<(), Failure> {
         let status = order["status"].as_str().unwrap_or("?").replace('_', " ");
         let payment = order["payment"]["status"].as_str().unwrap_or("?").replace('_', " ");
         self.note(format_args!("→ {}, payment {payment}", self.paint(Style::Green, status)))
     }
 
-    /// A refusal that is as it should be.
+    /// Prints an expected refusal.
     pub(super) fn refusal(&self, text: impl fmt::Display) -> Result<(), Failure> {
         self.note(format_args!("→ {}: {text}", self.paint(Style::Yellow, "refused")))
     }
 
-    /// The lines of a quote or an order, and what they come to.
+    /// Prints the lines and the amounts of a quote or an order.
     pub(super) fn bill(&self, priced: &Value) -> Result<(), Failure> {
         let currency = priced["currency"].as_str().and_then(Currency::from_code);
         let money = |minor: &Value| display(currency, minor);
@@ -114,13 +114,13 @@ impl Narrator {
         self.note(format_args!("{label}{padding}{space}{amount}"))
     }
 
-    /// How many steps there were.
+    /// Returns the number of steps so far.
     pub(super) const fn steps(&self) -> u32 {
         self.steps
     }
 }
 
-/// An amount as a person reads it.
+/// Formats an amount for display.
 pub(super) fn display(currency: Option<Currency>, minor: &Value) -> String {
     let amount = minor.as_i64().and_then(|minor| Amount::from_minor(minor).ok());
     match (currency, amount) {

@@ -1,4 +1,4 @@
-//! The demo's server: a child process that ends with the demo at the latest.
+//! The demo's server: a child process that does not outlive the demo.
 
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use crate::{child::ChildServer, failure::Failure, settings::ENVIRONMENT_PREFIX};
 /// A running server.
 pub(super) struct Server {
     child: ChildServer,
-    /// What it said when it was ready.
+    /// Its output when it was ready.
     pub(super) announcement: Announcement,
 }
 
-/// What `serve --demo --json` prints.
+/// The output of `serve --demo --json`.
 #[derive(Deserialize)]
 pub(super) struct Announcement {
     pub(super) address: String,
@@ -25,7 +25,7 @@ pub(super) struct Announcement {
     pub(super) order: Value,
 }
 
-/// A token of each role.
+/// One token per role.
 #[derive(Deserialize)]
 pub(super) struct Tokens {
     pub(super) customer: String,
@@ -38,7 +38,7 @@ impl Server {
     pub(super) async fn start(directory: &Path) -> Result<Self, Failure> {
         let (child, announcement) = ChildServer::start(|command| {
             command.args(["--demo", "--data"]).arg(directory.join("data"));
-            command.current_dir(directory); // There is no settings file.
+            command.current_dir(directory); // This directory has no settings file.
             for (name, _) in std::env::vars_os() {
                 if name.to_string_lossy().starts_with(ENVIRONMENT_PREFIX) {
                     command.env_remove(name);
@@ -49,12 +49,12 @@ impl Server {
         Ok(Self { child, announcement })
     }
 
-    /// A client without a token.
+    /// Returns a client without a token.
     pub(super) fn client(&self) -> Result<Client, Failure> {
         Client::new(&self.announcement.address).map_err(Failure::during("connecting"))
     }
 
-    /// Kills the server, with no chance to finish anything (SIGKILL), and waits until it is gone.
+    /// Kills the server with SIGKILL, so that it cannot finish anything, and waits until it has ended.
     pub(super) async fn kill(self) -> Result<(), Failure> {
         self.child.kill().await
     }

@@ -1,4 +1,4 @@
-//! The walk: every step checks that the order is where it should be.
+//! The steps of the demo. Every step checks the status of the order.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use super::{
 };
 use crate::failure::Failure;
 
-/// Minutes that the kitchen announces.
+/// Preparation time that the kitchen announces, in minutes.
 const PREPARATION_MINUTES: u32 = 15;
 
-/// Walks one order from the kitchen to the door, through a crash of the server.
+/// Takes one order from placement to delivery, through a crash of the server.
 pub(super) async fn walk(narrator: Narrator, directory: &Path) -> Result<(), Failure> {
     narrator.title("Dabba: one order, from the kitchen to the door")?;
     let server = Server::start(directory).await?;
@@ -33,8 +33,8 @@ pub(super) async fn walk(narrator: Narrator, directory: &Path) -> Result<(), Fai
     let Walk { narrator, order_id, .. } = walk;
     let mut walk = Walk::new(narrator, &server, order_id)?;
     let after = walk.read().await?.body;
-    check(before == after, "the order is not what it was before the crash")?;
-    walk.narrator.note("nothing is lost: the order is as it was")?;
+    check(before == after, "the order differs from the order before the crash")?;
+    walk.narrator.note("nothing is lost: the order is the same as before")?;
     walk.narrator.status(&after)?;
 
     walk.hand_over().await?;
@@ -43,7 +43,7 @@ pub(super) async fn walk(narrator: Narrator, directory: &Path) -> Result<(), Fai
     walk.narrator.title(&format!("\nDelivered. {steps} steps, one order, nothing twice and nothing lost."))
 }
 
-/// One order and those who have to do with it.
+/// One order and the clients of its participants.
 struct Walk {
     narrator: Narrator,
     customer: Client,
@@ -65,7 +65,7 @@ impl Walk {
         })
     }
 
-    /// Quote, order, and the same order once more.
+    /// Requests a quote, places the order, and repeats the same request.
     async fn place(&mut self, announcement: &Announcement) -> Result<(), Failure> {
         let restaurant = format!("/v1/restaurants/{}", announcement.restaurant_id);
         let place = self.customer.get(&restaurant).send().await.map_err(step_failed)?.body;
@@ -88,10 +88,7 @@ impl Walk {
         placed.body["id"].as_str().unwrap_or_default().clone_into(&mut self.order_id);
         self.narrator.step("Asha orders it, to be paid in cash", placed.elapsed)?;
         self.narrator.note(format_args!("order {}", self.order_id))?;
-        check(
-            placed.body["amounts"] == quote.body["amounts"],
-            "the order costs something else than the quote",
-        )?;
+        check(placed.body["amounts"] == quote.body["amounts"], "the order has other amounts than the quote")?;
         self.arrived(&placed, "confirmed")?;
 
         let again = post().await.map_err(step_failed)?;
@@ -105,25 +102,27 @@ impl Walk {
         self.narrator.note("→ the same answer, from the same order: there is still only one")
     }
 
-    /// From the kitchen's first look to food that is ready.
+    /// The steps of the kitchen, from an illegal command to `ready`.
     async fn cook(&mut self, announcement: &Announcement) -> Result<(), Failure> {
         match command(&self.restaurant, &self.order_id, "ready", None).await {
             Err(ClientError::Problem(problem)) if problem.code == "illegal_move" => {
-                self.narrator
-                    .step("The kitchen says it is ready, before it took the order", problem.elapsed)?;
+                self.narrator.step(
+                    "The kitchen reports the order ready before it accepts the order",
+                    problem.elapsed,
+                )?;
                 self.narrator.refusal(&problem.detail)?;
                 let allowed = problem.body["allowed_actions"].as_array().cloned().unwrap_or_default();
                 let names: Vec<&str> =
                     allowed.iter().filter_map(|action| action["command"].as_str()).collect();
-                self.narrator.note(format_args!("what it may do now: {}", names.join(", ")))?;
+                self.narrator.note(format_args!("commands allowed now: {}", names.join(", ")))?;
             }
             Err(error) => return Err(step_failed(error)),
-            Ok(_) => return Err(Failure::new("an order was ready before the kitchen took it")),
+            Ok(_) => return Err(Failure::new("an order was ready before the kitchen accepted it")),
         }
 
         let minutes = json!({ "preparation_minutes": PREPARATION_MINUTES });
         let answer = self.command(&self.restaurant, "accept", Some(&minutes)).await?;
-        let step = format!("The kitchen takes it: ready in {PREPARATION_MINUTES} minutes");
+        let step = format!("The kitchen accepts it: ready in {PREPARATION_MINUTES} minutes");
         self.narrator.step(&step, answer.elapsed)?;
         self.arrived(&answer, "preparing")?;
 
@@ -140,7 +139,7 @@ impl Walk {
         self.arrived(&answer, "ready_for_pickup")
     }
 
-    /// From the kitchen's counter to the door.
+    /// The steps of the courier, from pick-up to delivery.
     async fn hand_over(&mut self) -> Result<(), Failure> {
         let answer = self.command(&self.courier, "pick-up", None).await?;
         self.narrator.step("Bo picks it up", answer.elapsed)?;
@@ -152,10 +151,10 @@ impl Walk {
         let currency = answer.body["currency"].as_str().and_then(Currency::from_code);
         let captured = &answer.body["payment"]["captured"];
         self.narrator.note(format_args!("collected: {}", display(currency, captured)))?;
-        check(*captured == answer.body["amounts"]["total"], "what was collected is not the total")
+        check(*captured == answer.body["amounts"]["total"], "the captured amount differs from the total")
     }
 
-    /// All that happened, as the server recorded it.
+    /// Prints the events of the order, as the server recorded them.
     async fn history(&mut self) -> Result<(), Failure> {
         let answer = self.customer.get(&format!("/v1/orders/{}/events", self.order_id)).send().await;
         let answer = answer.map_err(step_failed)?;
@@ -180,7 +179,7 @@ impl Walk {
         command(client, &self.order_id, name, body).await.map_err(step_failed)
     }
 
-    /// Shows where the order is, and that it is there.
+    /// Prints the status of the order, and checks it.
     fn arrived(&self, answer: &Answer, status: &str) -> Result<(), Failure> {
         self.narrator.status(&answer.body)?;
         check(answer.body["status"] == status, &format!("the order is not {status}"))
@@ -200,7 +199,7 @@ async fn command(
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 fn step_failed(error: ClientError) -> Failure {
     Failure::new(format!("this step failed: {error}"))
 }

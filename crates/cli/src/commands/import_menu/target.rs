@@ -1,4 +1,4 @@
-//! Where restaurants are imported to: an engine on the databases, or a server.
+//! Targets of an import: an engine on the databases, or a server.
 
 use dabba_domain::{ExternalId, RestaurantId, import::RestaurantDocument};
 use dabba_engine::{Engine, Principal};
@@ -8,18 +8,19 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 
-/// Where restaurants are imported to.
+/// Target of an import.
 pub(super) trait Target {
-    /// The restaurant with this external id.
+    /// Returns the restaurant with this external id.
     async fn find(&self, external_id: &ExternalId) -> Result<Option<RestaurantId>, Failure>;
 
-    /// All restaurants that are not closed permanently, with their names.
+    /// Returns the names of all restaurants that are not permanently closed.
     async fn open_restaurants(&self) -> Result<Vec<(RestaurantId, String)>, Failure>;
 
     /// Registers a restaurant with its menu.
     async fn create(&self, document: &RestaurantDocument) -> Result<RestaurantId, Failure>;
 
-    /// Replaces a restaurant's menu, and its settings if these are asked for. Returns whether anything changed.
+    /// Replaces the menu of a restaurant, and its settings if `with_settings` is true. Returns whether anything
+    /// changed.
     async fn update(
         &self,
         id: RestaurantId,
@@ -28,7 +29,7 @@ pub(super) trait Target {
     ) -> Result<bool, Failure>;
 }
 
-/// An engine on the databases.
+/// An engine on the databases, as the target.
 pub(super) struct EngineTarget<'a> {
     pub(super) engine: &'a Engine,
     pub(super) admin: Principal,
@@ -47,7 +48,9 @@ impl Target for EngineTarget<'_> {
             let page = self.engine.restaurants(after, Some(false), PageSize::DEFAULT).await;
             let page = page.map_err(plain)?;
             if page.incomplete {
-                return Err(Failure::new("a shard does not answer, and its restaurants would be missing"));
+                return Err(Failure::new(
+                    "a shard does not answer, so the list of restaurants is incomplete: try again later",
+                ));
             }
             if page.restaurants.is_empty() {
                 return Ok(all);
@@ -72,7 +75,8 @@ impl Target for EngineTarget<'_> {
         let RestaurantDocument { settings, menu } = document.clone();
         let before = self.engine.catalogue(id).await.map_err(plain)?;
         check_currency(before.restaurant().settings.currency.code(), &settings.currency)?;
-        // The menu first: what is wrong with the file beside the present menu is found before anything changes.
+        // The menu is replaced first, so that problems of the file in combination with the current menu are found
+        // before anything changes.
         let mut after = self.engine.replace_menu(&self.admin, id, menu, None).await.map_err(plain)?;
         if with_settings {
             after = self.engine.replace_settings(&self.admin, id, settings, None).await.map_err(plain)?;
@@ -81,7 +85,7 @@ impl Target for EngineTarget<'_> {
     }
 }
 
-/// A server.
+/// A server, as the target.
 pub(super) struct ServerTarget {
     pub(super) client: Client,
 }
@@ -91,7 +95,7 @@ impl ServerTarget {
         self.client.get(path).send().await.map_err(plain)
     }
 
-    /// Replaces what is at a path, if it is still as it was read. Returns whether it changed.
+    /// Replaces the resource at a path, if it is unchanged since it was read. Returns whether the resource changed.
     async fn replace(
         &self,
         path: &str,
@@ -119,7 +123,9 @@ impl Target for ServerTarget {
         loop {
             let page = self.get(&format!("/v1/restaurants?closed=false&limit=100{cursor}")).await?.body;
             if page["incomplete"] == true {
-                return Err(Failure::new("a shard does not answer, and its restaurants would be missing"));
+                return Err(Failure::new(
+                    "a shard does not answer, so the list of restaurants is incomplete: try again later",
+                ));
             }
             for restaurant in page["restaurants"].as_array().into_iter().flatten() {
                 let name = restaurant["name"].as_str().unwrap_or_default().to_owned();
@@ -155,7 +161,8 @@ impl Target for ServerTarget {
         let present = self.get(&path).await?;
         let currency = present.body["currency"].as_str().unwrap_or_default();
         check_currency(currency, &document.settings.currency)?;
-        // The menu first: what is wrong with the file beside the present menu is found before anything changes.
+        // The menu is replaced first, so that problems of the file in combination with the current menu are found
+        // before anything changes.
         let menu_path = format!("{path}/menu");
         let menu = self.get(&menu_path).await?;
         let has_changed = self.replace(&menu_path, &menu, &document.menu).await?;
@@ -163,21 +170,23 @@ impl Target for ServerTarget {
     }
 }
 
-/// A failure with an error's own text.
+/// Returns a failure with the error's own text.
 fn plain(error: impl std::fmt::Display) -> Failure {
     Failure::new(error.to_string())
 }
 
 fn id_of(restaurant: &Value) -> Result<RestaurantId, Failure> {
     let id = restaurant["id"].as_str().and_then(|id| id.parse().ok());
-    id.ok_or_else(|| Failure::new("the server named no id"))
+    id.ok_or_else(|| Failure::new("the server's response contains no restaurant id"))
 }
 
-/// A menu's prices are in its restaurant's currency.
+/// Refuses a menu in another currency than the restaurant's.
 fn check_currency(present: &str, given: &str) -> Result<(), Failure> {
     if present == given {
         Ok(())
     } else {
-        Err(Failure::new(format!("the restaurant's currency is {present}, the file's is {given}")))
+        Err(Failure::new(format!(
+            "the currency of the restaurant is {present}, and the currency in the file is {given}"
+        )))
     }
 }

@@ -1,4 +1,4 @@
-//! What `serve` says when it is ready: for a person, or as JSON for a program.
+//! The announcement of a ready server, as text or as JSON.
 
 use std::{
     fmt::Write as _,
@@ -17,20 +17,20 @@ use serde_json::Value;
 
 use crate::{demo_data::Demo, failure::Failure, output, settings::Settings};
 
-/// All that there is to say.
+/// Content of the announcement.
 pub(super) struct Announcement<'a> {
     pub(super) address: SocketAddr,
-    /// Where operators are served, if that is elsewhere.
+    /// Address of the listener for operators, if there is one.
     pub(super) admin_address: Option<SocketAddr>,
     pub(super) demo: Option<&'a Demo>,
     pub(super) signing_key: &'a SigningKey,
     pub(super) now: Timestamp,
     pub(super) settings: &'a Settings,
-    /// Where orders are kept, in words.
+    /// Location of the orders, as text.
     pub(super) place: &'a str,
 }
 
-/// The form for programs.
+/// The JSON output.
 #[derive(Serialize)]
 struct Json<'a> {
     address: String,
@@ -57,7 +57,7 @@ struct Tokens {
 }
 
 impl Announcement<'_> {
-    /// Says it on standard output. With a demo, its variables are written to a file for the shell.
+    /// Prints the announcement on standard output. With a demo, also writes its variables to a file for the shell.
     pub(super) fn publish(&self, json: bool) -> Result<(), Failure> {
         if let Some(demo) = self.demo {
             let path = self.environment_path();
@@ -110,7 +110,7 @@ impl Announcement<'_> {
         }
     }
 
-    /// Tokens, and a line that places an order when it is pasted.
+    /// Appends the tokens, and a command that places an order.
     fn introduce(&self, demo: &Demo, text: &mut String) {
         let Tokens { customer, restaurant, courier, admin } = self.tokens(demo);
         let hours = self.settings.token_lifetime_seconds.get() / 3_600;
@@ -135,7 +135,7 @@ impl Announcement<'_> {
         );
     }
 
-    /// Writes the demo's variables for a shell, readable by their owner only: they let anyone in.
+    /// Writes the demo's variables for a shell, readable by their owner only, because the tokens grant full access.
     fn write_environment(&self, demo: &Demo) -> std::io::Result<()> {
         let Tokens { customer, restaurant, courier, admin } = self.tokens(demo);
         let lines = [
@@ -153,7 +153,7 @@ impl Announcement<'_> {
             .truncate(true)
             .mode(0o600)
             .open(self.environment_path())?;
-        // The file may be there already, with another mode.
+        // The file may exist with another mode.
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         for (name, value) in lines {
             writeln!(file, "export {name}={}", quoted(&value))?;
@@ -162,7 +162,7 @@ impl Announcement<'_> {
     }
 }
 
-/// The text as one word of a shell.
+/// Returns the text as one word of a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::with_shards;
 use crate::{commands::DataArguments, databases::ShardsFile, failure::Failure, output};
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Prints JSON, one object for each shard.
@@ -18,16 +18,16 @@ pub(super) struct Arguments {
     settings: DataArguments,
 }
 
-/// What was removed from a shard, for programs.
+/// The JSON output: the rows removed from a shard.
 #[derive(Serialize)]
 struct Json<'a> {
     name: &'a str,
     database: String,
-    /// Rows by table.
+    /// Number of rows by table.
     removed: BTreeMap<&'static str, u64>,
 }
 
-/// Purges every database of the map, after all of them have said that they are what the map says.
+/// Purges every database of the map, after all databases have confirmed the map.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let json = arguments.json;
     with_shards(arguments.settings, |shards| purge(shards, json))
@@ -42,7 +42,7 @@ async fn purge(shards: ShardsFile, json: bool) -> Result<(), Failure> {
         let (expected, claimed) = (shard.ownership(), database.ownership().await.map_err(during())?);
         if claimed.as_ref() != Some(&expected) {
             return Err(Failure::new(format!(
-                "{shard} is not what the map says; nothing was removed anywhere (see `dabba shards`)"
+                "{shard} does not match the map; nothing was removed from any shard (see `dabba shards`)"
             )));
         }
         databases.push((shard, database, lock));

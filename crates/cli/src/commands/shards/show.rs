@@ -18,7 +18,7 @@ use crate::{
     output,
 };
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
 pub(super) struct ShowArguments {
     /// Prints JSON, one object for each shard.
@@ -28,20 +28,20 @@ pub(super) struct ShowArguments {
     settings: DataArguments,
 }
 
-/// What is known of one shard.
+/// State of one shard.
 #[derive(Debug, Serialize)]
 struct Row {
     name: String,
-    /// By the map.
+    /// Buckets according to the map.
     buckets: String,
     is_directory: bool,
     database: String,
-    /// What the database says that it is.
+    /// What the database states about itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     claims: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     restaurants: Option<u64>,
-    /// Restaurants that belong to another shard.
+    /// Number of restaurants that belong to another shard.
     #[serde(skip_serializing_if = "Option::is_none")]
     foreign_restaurants: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,31 +50,31 @@ struct Row {
     orders_is_estimate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     replica: Option<Replica>,
-    /// Why no server would serve from it.
+    /// Reason why no server would use the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
 
-/// How far behind a replica is.
+/// State of a replica.
 #[derive(Debug, Default, Serialize)]
 struct Replica {
     #[serde(skip_serializing_if = "Option::is_none")]
     lag_bytes: Option<u64>,
-    /// How long ago the last transaction was made that it has followed.
+    /// Age of the last transaction that the replica has replayed, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     replayed_seconds_ago: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
 
-/// Shows the shards. Fails when a server with this map would refuse to serve.
+/// Shows the shards. Fails if a server with this map would refuse to start.
 pub(super) fn run(arguments: ShowArguments) -> Result<(), Failure> {
     let json = arguments.json;
     with_shards(arguments.settings, |shards| show(shards, json))
 }
 
 async fn show(shards: ShardsFile, json: bool) -> Result<(), Failure> {
-    let rows = join_all(shards.iter().map(look_at)).await;
+    let rows = join_all(shards.iter().map(inspect)).await;
     rows.iter().try_for_each(|row| output::either(json, row, row))?;
     let problems: Vec<String> = rows
         .iter()
@@ -83,7 +83,7 @@ async fn show(shards: ShardsFile, json: bool) -> Result<(), Failure> {
     if problems.is_empty() { Ok(()) } else { Err(Failure::new(problems.join("\n"))) }
 }
 
-async fn look_at(shard: Shard<'_>) -> Row {
+async fn inspect(shard: Shard<'_>) -> Row {
     let mut row = Row {
         name: shard.name.to_owned(),
         buckets: shard.buckets.to_string(),
@@ -105,7 +105,7 @@ async fn look_at(shard: Shard<'_>) -> Row {
             row.foreign_restaurants = Some(holdings.foreign_restaurants);
             row.orders = Some(holdings.orders);
             row.orders_is_estimate = holdings.is_estimate;
-            row.replica = look_at_replica(&shard, &position).await;
+            row.replica = inspect_replica(&shard, &position).await;
         }
         Err(error) => row.problem = Some(error.to_string()),
     }
@@ -118,28 +118,29 @@ async fn ask(shard: &Shard<'_>) -> Result<(Option<Ownership>, Holdings, Position
     Ok((claimed, database.holdings(shard.buckets).await?, database.position().await?))
 }
 
-/// Why no server would serve from a database.
+/// Returns the reason why no server would use a database.
 fn problem(expected: &Ownership, claimed: Option<&Ownership>, position: &Position) -> Option<String> {
     match claimed {
         None => Some("the database is in no map yet: run `dabba migrate`".to_owned()),
         Some(claimed) if claimed != expected => {
-            Some(format!("by the map it is {expected}; the database says that it is {claimed}"))
+            Some(format!("the map says {expected}; the database says that it is {claimed}"))
         }
-        Some(_) if position.is_replica => Some("the database is a replica, and takes no writes".to_owned()),
+        Some(_) if position.is_replica => Some("the database is a replica and accepts no writes".to_owned()),
         Some(_) => None,
     }
 }
 
-async fn look_at_replica(shard: &Shard<'_>, primary: &Position) -> Option<Replica> {
+async fn inspect_replica(shard: &Shard<'_>, primary: &Position) -> Option<Replica> {
     let url = shard.replica_url?;
     let position = async { Administration::new(url.as_str())?.position().await };
     Some(match position.await {
         Ok(position) if position.system_identifier != primary.system_identifier => {
             Replica { problem: Some("not a replica of this shard".to_owned()), ..Replica::default() }
         }
-        Ok(position) if !position.is_replica => {
-            Replica { problem: Some("follows nobody any more".to_owned()), ..Replica::default() }
-        }
+        Ok(position) if !position.is_replica => Replica {
+            problem: Some("does not follow any database any more".to_owned()),
+            ..Replica::default()
+        },
         Ok(position) => Replica {
             lag_bytes: Some(primary.log_bytes.saturating_sub(position.log_bytes)),
             replayed_seconds_ago: position.replayed_seconds_ago,
@@ -150,12 +151,12 @@ async fn look_at_replica(shard: &Shard<'_>, primary: &Position) -> Option<Replic
 }
 
 impl fmt::Display for Row {
-    /// A block of lines: the place of a database alone may fill one.
+    /// Formats a shard as a block of lines, since the URL of a database alone may fill a line.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match (&self.problem, self.foreign_restaurants) {
             (Some(problem), _) => problem.clone(),
-            (None, Some(foreign @ 1..)) => format!("well; {foreign} restaurants to purge"),
-            (None, _) => "well".to_owned(),
+            (None, Some(foreign @ 1..)) => format!("healthy; {foreign} restaurants to purge"),
+            (None, _) => "healthy".to_owned(),
         };
         let about = if self.orders_is_estimate { "about " } else { "" };
         let holds = match (self.restaurants, self.orders) {
@@ -181,7 +182,7 @@ impl Replica {
     fn describe(&self) -> String {
         match (&self.problem, self.lag_bytes) {
             (Some(problem), _) => problem.clone(),
-            (None, Some(0)) => "has everything".to_owned(),
+            (None, Some(0)) => "up to date".to_owned(),
             (None, bytes) => {
                 let seconds = self.replayed_seconds_ago.unwrap_or_default();
                 format!("{} bytes, {seconds:.1} s behind", bytes.unwrap_or_default())

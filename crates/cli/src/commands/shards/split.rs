@@ -1,7 +1,7 @@
 //! `dabba shards split`
 //!
-//! Where the split stands is always asked of the databases, so the command can be broken off and given
-//! again. [`dabba_store_postgres::admin`] says what the steps are and why nothing is lost in them.
+//! The command always reads the stage of the split from the databases, so it can be interrupted and repeated.
+//! [`dabba_store_postgres::admin`] explains the steps and why they lose nothing.
 
 use std::{
     path::PathBuf,
@@ -21,55 +21,54 @@ use crate::{
     commands::DataArguments, databases::ShardsFile, failure::Failure, output, settings::DatabaseUrl,
 };
 
-/// How far behind a replica may be when the split begins: the rest is followed while the buckets that move
-/// are served by nobody.
+/// Maximum lag of the replica at the start of the split. While the replica replays the rest, no shard serves the moving buckets.
 const MAX_LAG_BYTES: u64 = 1024 * 1024;
 
-/// How long the replica may take to follow up to the end. Then the buckets are taken back.
+/// Maximum time for the replica to catch up. After it, the shard takes the buckets back.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often the replica is asked how far it is.
+/// Interval at which the replica's position is polled.
 const CATCH_UP_POLL: Duration = Duration::from_millis(5);
 
-/// What the command takes.
+/// Arguments of the command.
 #[derive(clap::Args)]
-// The usage that clap makes is wider than 80 columns.
+// The usage that clap generates is wider than 80 columns.
 #[command(
     override_usage = "dabba shards split [OPTIONS] --shard <NAME> --at <BUCKET>\n                          --new-name <NAME> --new-url <URL>"
 )]
 pub(super) struct Arguments {
-    /// The shard that is split.
+    /// Name of the shard to split.
     #[arg(long, value_name = "NAME")]
     shard: String,
-    /// The first bucket that the new shard gets; it gets all from there on.
+    /// First bucket of the new shard. The new shard gets this bucket and all after it.
     #[arg(long, value_name = "BUCKET", value_parser = bucket)]
     at: Bucket,
-    /// The new shard's name.
+    /// Name of the new shard.
     #[arg(long, value_name = "NAME")]
     new_name: String,
-    /// Its database: a physical replica of the shard's.
+    /// URL of the new shard's database: a physical replica of the shard's database.
     #[arg(long, value_name = "URL")]
     new_url: DatabaseUrl,
-    /// A replica of the new shard, for the new map.
+    /// URL of a replica of the new shard, for the new map.
     #[arg(long, value_name = "URL")]
     new_replica_url: Option<DatabaseUrl>,
-    /// Writes the new map to this file, which must not exist with other contents.
+    /// File for the new map. It must not exist with other contents.
     #[arg(long, value_name = "FILE", required_unless_present_any = ["dry_run", "take_back"])]
     write: Option<PathBuf>,
-    /// Checks everything, says what would be done, and changes nothing.
+    /// Checks all conditions, prints the planned steps, and changes nothing.
     #[arg(long, conflicts_with_all = ["apply", "take_back"], required_unless_present_any = ["apply", "take_back"])]
     dry_run: bool,
     /// Splits the shard.
     #[arg(long)]
     apply: bool,
-    /// Takes the buckets back from a split that cannot go on, such as when the new machine is lost. Refused once the shard has
-    /// decided for the new one.
+    /// Takes the buckets back from a split that cannot continue, for example because the new machine is lost. Refused once the
+    /// shard has decided for the new shard.
     #[arg(long, conflicts_with = "apply")]
     take_back: bool,
-    /// States that the databases have separate archives although their archive commands are the same.
+    /// States that the databases have separate archives although their archive commands are equal.
     #[arg(long)]
     archives_are_separate: bool,
-    /// States that no commit waits for the replica, where the user of the shard's URL cannot see that.
+    /// States that no commit waits for the replica, if the user of the shard's URL cannot see that.
     #[arg(long)]
     replica_is_not_synchronous: bool,
     #[command(flatten)]
@@ -81,40 +80,40 @@ fn bucket(text: &str) -> Result<Bucket, String> {
     number.ok_or_else(|| format!("must be a whole number from 0 to {}", Bucket::LAST.number()))
 }
 
-/// The split, with everything that is known before it begins.
+/// A split and its result, as known before it begins.
 struct Split {
     source: Administration,
     target: Administration,
-    /// What the shard is before.
+    /// Ownership of the shard before the split.
     before: Ownership,
-    /// What it keeps.
+    /// Ownership of the shard after the split.
     kept: Ownership,
-    /// What the new shard is.
+    /// Ownership of the new shard.
     given: Ownership,
-    /// The map afterwards.
+    /// Map after the split.
     map: ShardsFile,
 }
 
-/// How far a split has come.
+/// Stage of a split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Nothing has been done.
+    /// The split has not begun.
     Ready,
-    /// The shard has given the buckets away; the replica still follows it.
+    /// The shard has given the buckets away; the replica still follows the shard.
     GivenAway,
-    /// The replica is a database of its own, with this random name if it has one.
+    /// The replica is promoted. It has this random name, if it has been named.
     Promoted(Option<String>),
-    /// The shard has decided for the database of this name.
+    /// The shard has decided for the database with this name.
     Decided(String),
-    /// The new shard holds the buckets, and the shard does not say yet that it is done.
+    /// The new shard holds the buckets, but the shard does not state yet that the split is complete.
     TakenOver(String),
-    /// The new shard holds the buckets, and the shard says that it holds them too: it was restored to a moment before the split.
+    /// Both shards state that they hold the buckets: the shard was restored to a moment before the split.
     Restored,
-    /// All is done.
+    /// The split is complete.
     Done,
 }
 
-/// Splits a shard, or checks whether it can be split.
+/// Splits a shard, or checks whether a split is possible.
 pub(super) fn run(mut arguments: Arguments) -> Result<(), Failure> {
     let settings = std::mem::take(&mut arguments.settings);
     with_shards(settings, |shards| async move { split(&arguments, &shards).await })
@@ -122,22 +121,22 @@ pub(super) fn run(mut arguments: Arguments) -> Result<(), Failure> {
 
 async fn split(arguments: &Arguments, shards: &ShardsFile) -> Result<(), Failure> {
     let split = Split::new(arguments, shards)?;
-    // From the first look on: what is found must still be so when it is acted upon.
+    // The lock precedes the first read, so that the databases do not change between the checks and the steps.
     let _lock = super::lock(&split.source, &split.before.name).await?;
     if arguments.take_back {
         return split.take_back_or_refuse().await;
     }
     let _target_lock = split.target.lock().await.map_err(Failure::during("the new shard"))?.ok_or_else(|| {
         Failure::new(
-            "the new shard's database is the shard's own, or another `dabba shards` command works on it: --new-url \
-             names the replica",
+            "the new shard's database is the shard's own, or another `dabba shards` command is working on it: --new-url \
+             must be the URL of the replica",
         )
     })?;
     let stage = split.stage().await?;
     split.check(&stage, arguments).await?;
     split.describe(&stage).await?;
     if arguments.dry_run {
-        return output::line("Nothing was changed. Use --apply instead of --dry-run to split the shard.");
+        return output::line("Nothing was changed. To split the shard, give --apply instead of --dry-run.");
     }
     let is_served = matches!(stage, Stage::Restored | Stage::Done);
     let unserved = split.apply(stage).await?;
@@ -147,7 +146,7 @@ async fn split(arguments: &Arguments, shards: &ShardsFile) -> Result<(), Failure
     }
     if let Some(unserved) = unserved {
         output::line(format_args!(
-            "The databases were ready for the new map {:.3} s after the first had given the buckets away.",
+            "The databases were ready for the new map {:.3} s after the shard had given the buckets away.",
             unserved.as_secs_f64()
         ))?;
     }
@@ -162,8 +161,8 @@ async fn split(arguments: &Arguments, shards: &ShardsFile) -> Result<(), Failure
         )
     };
     output::line(format_args!(
-        "Start every server that does not have the new map with it, one after the other. {unserved} When the last one \
-         serves, run `dabba shards purge`."
+        "Restart every server that does not have the new map with the new map, one after the other. {unserved} When the \
+         last server serves, run `dabba shards purge`."
     ))
 }
 
@@ -176,7 +175,7 @@ impl Split {
         let (kept, given) = before.buckets.split_at(arguments.at).ok_or_else(|| {
             let (at, buckets) = (arguments.at.number(), before.buckets);
             Failure::new(format!(
-                "at bucket {at} the buckets {buckets} cannot be split: one part would be empty"
+                "the buckets {buckets} cannot be split at bucket {at}: one part would be empty"
             ))
         })?;
         let new = (arguments.new_name.as_str(), arguments.new_url.clone(), arguments.new_replica_url.clone());
@@ -195,12 +194,12 @@ impl Split {
         })
     }
 
-    /// What a database says while the buckets are given away, and after it was decided for a name.
+    /// Returns what a database states while the buckets are given away, and after the decision for a name.
     fn giving(&self, decided_for: Option<String>) -> Standing {
         Standing { ownership: self.kept.clone(), giving_to: Some(self.given.name.clone()), decided_for }
     }
 
-    /// Asks the databases how far the split has come. Anything that does not fit together is a failure.
+    /// Reads the stage of the split from the databases. Fails if their statements do not match.
     async fn stage(&self) -> Result<Stage, Failure> {
         let (from, to) = self.positions().await?;
         if from.system_identifier != to.system_identifier || from.database != to.database {
@@ -213,7 +212,7 @@ impl Split {
         let target = self.target.standing().await.map_err(Failure::during("the new shard"))?;
         let (before, giving) = (Standing::of(self.before.clone()), self.giving(None));
         let (done, given) = (Standing::of(self.kept.clone()), Standing::of(self.given.clone()));
-        // A replica says what the shard said when it last followed.
+        // A replica states what the shard stated at the replica's position.
         let follows = |standings: &[&Standing]| match &target {
             Some(found) if standings.contains(&found) => Ok(()),
             found => Err(disagreement("the new shard's database", standings[0], found.as_ref())),
@@ -222,8 +221,8 @@ impl Split {
             Some(found) if *found == before && to.is_replica => follows(&[&before]).map(|()| Stage::Ready),
             Some(found) if *found == before && target.as_ref() == Some(&given) => Ok(Stage::Restored),
             Some(found) if *found == before => Err(Failure::new(
-                "the new shard's database is no replica any more: it was promoted outside of the split, or in one that was taken \
-                 back. Make a new replica",
+                "the new shard's database is no replica any more: it was promoted outside of the split, or in a split that was \
+                 taken back. Create a new replica",
             )),
             Some(found) if *found == giving && to.is_replica => {
                 follows(&[&giving, &before]).map(|()| Stage::GivenAway)
@@ -243,7 +242,7 @@ impl Split {
                     }
                     Some(found) if !to.is_replica && *found == given => Ok(Stage::TakenOver(id.clone())),
                     found => Err(Failure::new(format!(
-                        "the shard has decided for another database than this one, which says that it is {}",
+                        "the shard has decided for another database than this database, which says that it is {}",
                         in_words(found.as_ref())
                     ))),
                 }
@@ -251,15 +250,15 @@ impl Split {
             Some(found) if *found == done => match &target {
                 Some(found) if !to.is_replica && *found == given => Ok(Stage::Done),
                 _ => Err(Failure::new(format!(
-                    "the shard has given the buckets {} to a new shard already, and it is not this database: use the new \
+                    "the shard has already given the buckets {} to a new shard, which is not this database: use the new \
                      map",
                     self.given.buckets
                 ))),
             },
             Some(Standing { ownership, giving_to: Some(name), .. }) if *ownership == self.kept => {
                 Err(Failure::new(format!(
-                    "the shard is giving the buckets {} to {name:?}: give the command for that one again, or take them back \
-                 with --take-back",
+                    "the shard is giving the buckets {} to {name:?}: repeat the command for that shard, or take the buckets \
+                 back with --take-back",
                     self.given.buckets
                 )))
             }
@@ -278,7 +277,7 @@ impl Split {
         Ok((from, to))
     }
 
-    /// Fails, with every reason, unless the split can continue from this stage to its end.
+    /// Fails with all reasons, unless the split can continue from this stage to its end.
     async fn check(&self, stage: &Stage, arguments: &Arguments) -> Result<(), Failure> {
         let promotes = matches!(stage, Stage::Ready | Stage::GivenAway);
         let is_unserved = matches!(stage, Stage::GivenAway | Stage::Promoted(_) | Stage::Decided(_));
@@ -307,7 +306,8 @@ impl Split {
         Err(if is_unserved { self.unserved(&problems) } else { Failure::new(problems) })
     }
 
-    /// What keeps the replica from following the shard closely, and the shard's user from giving buckets away.
+    /// Returns the problems that prevent the replica from following the shard closely, or the shard's user from giving buckets
+    /// away.
     async fn problems_of_replica(&self) -> Result<Vec<String>, Failure> {
         let mut problems = Vec::new();
         if !self.source.may_change_buckets().await.map_err(Failure::during("the shard"))? {
@@ -321,7 +321,7 @@ impl Split {
         let lag = from.log_bytes.saturating_sub(to.log_bytes);
         if lag > MAX_LAG_BYTES {
             problems.push(format!(
-                "the replica is {lag} bytes behind; {MAX_LAG_BYTES} are allowed, so that it has the rest at once"
+                "the replica lags by {lag} bytes; the maximum is {MAX_LAG_BYTES}, so that it catches up at once: try again later"
             ));
         }
         let Following { is_streaming, is_paused, is_delayed } =
@@ -336,7 +336,8 @@ impl Split {
         Ok(problems)
     }
 
-    /// Whether commits wait for the replica: once promoted it confirms none, and the shard's commits would hang.
+    /// Returns a problem if commits wait for the replica: a promoted replica confirms no commit, so the shard's commits would
+    /// hang.
     async fn problem_of_synchrony(&self, is_not: bool) -> Result<Option<String>, Failure> {
         let standbys = self.source.synchronous_standbys().await.map_err(Failure::during("the shard"))?;
         let Some(standbys) = standbys else { return Ok(None) };
@@ -360,7 +361,7 @@ impl Split {
         })
     }
 
-    /// What keeps the replica from being promoted without harm.
+    /// Returns the problems that make a promotion of the replica impossible or harmful.
     async fn problems_of_promotion(&self, archives_are_separate: bool) -> Result<Vec<String>, Failure> {
         let during = || Failure::during("the new shard");
         let mut problems = Vec::new();
@@ -410,21 +411,22 @@ impl Split {
             moving.foreign_restaurants, moving.restaurants
         ))?;
         output::line(match stage {
-            Stage::Ready => "The replica has everything, or nearly. The split has not begun.",
-            Stage::GivenAway => "The buckets have been given away; the replica is to be promoted.",
+            Stage::Ready => "The replica is up to date, or nearly. The split has not begun.",
+            Stage::GivenAway => "The shard has given the buckets away; next, the replica is promoted.",
             Stage::Promoted(_) | Stage::Decided(_) => {
-                "The replica has been promoted; it is to take the buckets over."
+                "The replica is promoted; next, it takes the buckets over."
             }
             Stage::Restored => {
-                "The new shard holds the buckets already; the shard, which was restored to a moment before that, is to give them \
-                 to it again."
+                "The new shard already holds the buckets; next, the shard, which was restored to a moment before the split, \
+                 gives them to the new shard again."
             }
-            Stage::TakenOver(_) => "The new shard holds the buckets; the shard is to note that.",
-            Stage::Done => "All has been done in the databases.",
+            Stage::TakenOver(_) => "The new shard holds the buckets; next, the shard records that.",
+            Stage::Done => "The split is complete in all databases.",
         })
     }
 
-    /// Goes on from a stage to the end. Answers how long nobody held the buckets, if that began here.
+    /// Continues from a stage to the end. Returns for how long no shard held the buckets; `None` if an earlier run began the
+    /// split.
     async fn apply(&self, stage: Stage) -> Result<Option<Duration>, Failure> {
         let begun = Instant::now();
         let is_begun_here = stage == Stage::Ready;
@@ -461,7 +463,9 @@ impl Split {
             })?;
         }
         let done = self.source.step(&decided, &Standing::of(self.kept.clone())).await;
-        done.map_err(Failure::during("noting that the new shard has the buckets (give the command again)"))?;
+        done.map_err(Failure::during(
+            "recording that the new shard has the buckets (run the command again)",
+        ))?;
         Ok(is_begun_here.then(|| begun.elapsed()))
     }
 
@@ -469,8 +473,8 @@ impl Split {
         if self.target.position().await?.is_replica { self.target.promote().await } else { Ok(()) }
     }
 
-    /// Gives the promoted database a random name, and lets the shard decide for it. From then on nothing is taken back, and no
-    /// other database takes over.
+    /// Gives the promoted database a random name, and records the shard's decision for this name. After the decision, the buckets
+    /// cannot be taken back, and no other database can take them over.
     async fn decide(&self, name: Option<String>) -> Result<String, Failure> {
         let id = if let Some(id) = name {
             id
@@ -492,13 +496,13 @@ impl Split {
     /// Returns a failure that tells the operator that no shard may serve the moving buckets.
     fn unserved(&self, failure: &str) -> Failure {
         Failure::new(format!(
-            "{failure}. No shard may serve the buckets {} now: give this command again. If the new machine is lost for good, \
-             give it with --take-back instead of --apply",
+            "{failure}. No shard may serve the buckets {} now: run this command again. If the new machine is lost for good, \
+             run it with --take-back instead of --apply",
             self.given.buckets
         ))
     }
 
-    /// Takes the buckets back, whatever has become of the replica: it cannot take them over after that.
+    /// Takes the buckets back, whatever the state of the replica. After that, the replica cannot take the buckets over.
     async fn take_back_or_refuse(&self) -> Result<(), Failure> {
         let found = self.source.standing().await.map_err(Failure::during("the shard"))?;
         let refusal = match &found {
@@ -507,10 +511,10 @@ impl Split {
                 Some("the shard gives no buckets away: there is nothing to take back")
             }
             Some(found) if *found == Standing::of(self.kept.clone()) => {
-                Some("the split is done: the new shard holds the buckets")
+                Some("the split is complete: the new shard holds the buckets")
             }
             Some(found) if *found == self.giving(found.decided_for.clone()) => Some(
-                "the shard has decided for the new one, which may hold the buckets: give the command with --apply",
+                "the shard has decided for the new shard, which may hold the buckets: run the command with --apply",
             ),
             _ => None,
         };
@@ -520,13 +524,13 @@ impl Split {
         let taken_back = self.source.step(&self.giving(None), &Standing::of(self.before.clone())).await;
         taken_back.map_err(Failure::during("taking the buckets back"))?;
         output::line(format_args!(
-            "{:?} holds the buckets {} again. Do not use the replica any more: make a new one for another split.",
+            "{:?} holds the buckets {} again. Do not use the replica any more: create a new replica for another split.",
             self.before.name, self.before.buckets
         ))
     }
 
-    /// Waits until the replica has followed the shard so far that it says, too, that the buckets are given away: that was
-    /// the last that was written for them. When it does not come to that, the shard takes the buckets back.
+    /// Waits until the replica, too, states that the buckets are given away, which is the last write for them. If the replica
+    /// fails to catch up, the shard takes the buckets back.
     async fn wait_for_replica_or_undo(&self) -> Result<(), Failure> {
         let end = self
             .source
@@ -546,23 +550,21 @@ impl Split {
         let follow = async {
             loop {
                 let position = self.target.position().await?;
-                // One that is promoted, as an earlier command may have asked for, has to say it as well.
+                // A replica that an earlier run promoted must state it, too.
                 if (position.log_bytes >= end || !position.is_replica)
                     && self.target.standing().await? == Some(self.giving(None))
                 {
                     return Ok(());
                 }
                 if !position.is_replica {
-                    return Err(StoreError::Unfit("it follows nobody any more".to_owned()));
+                    return Err(StoreError::Unfit("it does not follow the shard any more".to_owned()));
                 }
                 tokio::time::sleep(CATCH_UP_POLL).await;
             }
         };
         match tokio::time::timeout(CATCH_UP_LIMIT, follow).await {
             Ok(followed) => followed.map_err(Failure::during("waiting for the replica")),
-            Err(_) => {
-                Err(Failure::new(format!("the replica did not have everything within {CATCH_UP_LIMIT:?}")))
-            }
+            Err(_) => Err(Failure::new(format!("the replica did not catch up within {CATCH_UP_LIMIT:?}"))),
         }
     }
 }
@@ -580,7 +582,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_is_one_of_them() {
+    fn a_number_that_is_no_bucket_is_refused() {
         assert_eq!(bucket("4095"), Ok(Bucket::LAST));
         for text in ["4096", "-1", "", "north"] {
             assert!(bucket(text).unwrap_err().contains("0 to 4095"), "{text}");

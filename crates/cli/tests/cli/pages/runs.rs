@@ -1,4 +1,4 @@
-//! Each run of a page, with what comes of it.
+//! The runs of the pages, with checks of their results.
 
 use std::fs;
 
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::{Block, Marker, Place, blocks, pages};
 use crate::support::{Server, Working, block_on, stdout};
 
-/// Runs blocks beside a server with a demo, whose address takes the place of the usual one.
+/// Runs blocks beside a server with a demo, whose address replaces the default address.
 fn beside_a_demo(page: &str, name: &str, more: &str) -> String {
     let mut place = Place::new();
     fs::create_dir(place.data()).unwrap();
     let server = Server::start(&place.data(), &[]);
-    place.replaced.push(("http://127.0.0.1:8080".to_owned(), server.said("/address")));
+    place.replaced.push(("http://127.0.0.1:8080".to_owned(), server.announced_text("/address")));
     let kitchen = r#"{"name": "Chai Corner", "external_id": "chai-1", "currency": "GBP", "time_zone": "Europe/London",
         "categories": [{"name": "Tea", "items": [{"name": "Masala chai", "price_minor": 250}]}]}"#;
     fs::write(place.directory.path().join("kitchen.json"), kitchen).unwrap();
@@ -22,7 +22,7 @@ fn beside_a_demo(page: &str, name: &str, more: &str) -> String {
 }
 
 #[test]
-fn the_walk_in_the_readme_leads_to_the_door() {
+fn the_walk_in_the_readme_delivers_an_order() {
     let text = beside_a_demo("README.md", "walk", "");
     assert!(!text.contains("urn:dabba:problem"), "{text}");
     for status in ["preparing", "ready_for_pickup", "out_for_delivery", "delivered"] {
@@ -44,7 +44,7 @@ fn the_order_by_card_in_the_readme_is_confirmed() {
 }
 
 #[test]
-fn the_demo_of_the_readme_ends_well() {
+fn the_demo_of_the_readme_succeeds() {
     let text = Place::new().run("README.md", "demo");
     assert!(text.contains("delivered"), "{text}");
 }
@@ -72,7 +72,7 @@ fn the_description_of_the_api_is_regenerated() {
 }
 
 #[test]
-fn the_guide_to_the_api_does_what_it_says() {
+fn the_api_guide_works() {
     let text = beside_a_demo("docs/api.md", "guide", "");
     let wrong = "must be a whole number from 1 to 99, not 0";
     for part in ["access_token", "304", "\"orderable\":false", "dempotency-", "precondition_failed", wrong] {
@@ -82,7 +82,7 @@ fn the_guide_to_the_api_does_what_it_says() {
     assert_eq!(text.matches("urn:dabba:problem").count(), 2, "only two refusals are meant:\n{text}");
 }
 
-/// A place whose data directory holds an embedded database with a demo.
+/// Returns a place whose data directory contains an embedded database with a demo.
 fn with_embedded_database() -> Place {
     let place = Place::new();
     fs::create_dir(place.data()).unwrap();
@@ -120,7 +120,7 @@ fn the_measurements_of_server_and_worker_are_shown() {
     let database = ["--database", &place.hosts["db"]];
     let server = Server::start(&place.data(), &database);
     let worker = Working::start(&place.data(), &[&database[..], &["--admin-listen", "127.0.0.1:0"]].concat());
-    place.replaced.push(("http://127.0.0.1:8080".to_owned(), server.said("/address")));
+    place.replaced.push(("http://127.0.0.1:8080".to_owned(), server.announced_text("/address")));
     place.replaced.push(("http://127.0.0.1:9090".to_owned(), worker.address().to_owned()));
     let text = place.run("docs/operations/metrics.md", "metrics");
     assert!(text.contains("dabba_http_requests_total") && text.ends_with("# EOF\n"), "{text}");
@@ -135,9 +135,9 @@ fn a_server_with_a_simulated_provider_starts() {
     assert_eq!(text.matches(" serves at http://127.0.0.1:").count(), 2, "provider and server: {text}");
 }
 
-/// Proves that the signing key of the page is accepted by a server, and that only its owner can read it.
+/// Proves that a server accepts the signing key of the page, and that only its owner can read the key.
 #[test]
-fn the_signing_key_is_secret() {
+fn the_signing_key_of_the_page_is_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = Place::new();
     place.run("docs/operations/production.md", "embedded");
@@ -147,10 +147,10 @@ fn the_signing_key_is_secret() {
     assert!(!stdout(place.directory.path(), &token).is_empty());
 }
 
-/// Proves that the database users of the page can do their work and no more: the owner migrates, servers and workers run as a user
-/// who cannot drop or change a table, and the auditor as one who cannot write.
+/// Proves that the database users of the page have exactly the needed rights: the owner migrates, servers and workers run as a
+/// user who cannot drop or change a table, and the audit as a user who cannot write.
 #[test]
-fn each_database_user_can_do_its_work_and_no_more() {
+fn each_database_user_has_only_the_needed_rights() {
     let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
     let mut place = Place { keeps_users: true, ..Place::new() };
     place.hosts.insert("db", cluster.url("dabba"));
@@ -189,8 +189,8 @@ fn the_upgrade_can_be_prepared() {
     assert!(text.contains("compatible_from"), "{text}");
 }
 
-/// Insists that an answer has what an example on a page shows: the same members, of the same kinds, with the same text where the
-/// example does not leave it out.
+/// Asserts that a response matches an example on a page: the same members with the same types, and with the same text unless the
+/// example shortens it.
 fn check_like(example: &Value, answer: &Value, place: &str) {
     match (example, answer) {
         (Value::Object(example), Value::Object(answer)) => {
@@ -220,20 +220,20 @@ fn check_like(example: &Value, answer: &Value, place: &str) {
     }
 }
 
-/// Proves that the problems that the pages show as examples are like those that a server answers.
+/// Proves that the example problems on the pages match those of a server.
 #[test]
-fn examples_of_problems_are_like_real_ones() {
+fn example_problems_match_real_ones() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
-    let restaurant = format!("/v1/restaurants/{}", server.said("/restaurant_id"));
+    let restaurant = format!("/v1/restaurants/{}", server.announced_text("/restaurant_id"));
     let order = |quantity: u32| {
         json!({"lines": [{"item": "cardamom-tea", "quantity": quantity}], "fulfilment": {"type": "collection"},
             "payment_method": "cash"})
     };
     let wrong = json!({"lines": [{"item": "cardamom-tea", "quantity": 0}], "payment_method": "cheque"});
     let place = |order: &Value| -> Value {
-        let url = format!("{}{restaurant}/orders", server.said("/address"));
-        let request = reqwest::Client::new().post(url).bearer_auth(server.said("/tokens/customer"));
+        let url = format!("{}{restaurant}/orders", server.announced_text("/address"));
+        let request = reqwest::Client::new().post(url).bearer_auth(server.announced_text("/tokens/customer"));
         let request = request.header("idempotency-key", "example").json(order);
         block_on(async { request.send().await.unwrap().json().await.unwrap() })
     };

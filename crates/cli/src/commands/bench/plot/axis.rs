@@ -1,4 +1,4 @@
-//! The scales of the axes, and which values they name.
+//! The scales of the axes and the values that they label.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -8,36 +8,36 @@ use plotters::coord::{
     types::RangedCoordf64,
 };
 
-/// Powers of ten that an axis may name.
+/// Exponents of the powers of ten that an axis may label.
 const EXPONENTS: RangeInclusive<i32> = -4..=9;
-/// Parts of one that names tell apart.
+/// Precision of labels: the number of distinguishable fractions of 1.
 const NAMED_PARTS: f64 = 1e6;
-/// How many times the least value the greatest may be for both to be told apart on a linear scale.
+/// Maximum ratio of the greatest to the least value on a linear scale, on which both can still be distinguished.
 const MAX_LINEAR_RATIO: f64 = 25.0;
-/// Up to this ratio of both ends, the values between the powers of ten are named too.
+/// Maximum ratio of both ends up to which the values between the powers of ten are labelled, too.
 const MAX_DETAILED_RATIO: f64 = 1e4;
-/// Most steps of a linear scale.
+/// Maximum number of steps of a linear scale.
 const MAX_STEPS: f64 = 10.0;
-/// Room beyond the values, as a factor.
+/// Factor for the space beyond the values.
 const ROOM: f64 = 1.05;
 
 /// An axis.
 pub(super) struct Axis {
     scale: Scale,
-    /// Values with a line across the picture, and a name.
+    /// Values with a grid line and a label.
     named: Vec<f64>,
-    /// Values with a line across the picture.
+    /// Values with a grid line only.
     unnamed: Vec<f64>,
 }
 
 enum Scale {
     Linear(RangedCoordf64),
-    /// The same factor is the same distance.
+    /// Equal ratios have equal distances.
     Logarithmic(LogCoord<f64>),
 }
 
 impl Axis {
-    /// An axis from zero, or a logarithmic one when the values are far from each other.
+    /// Returns a linear axis from zero, or a logarithmic axis if the values differ too much.
     pub(super) fn linear_if_close(values: impl Iterator<Item = f64> + Clone) -> Self {
         let (least, greatest) = bounds(values.clone());
         if greatest > least * MAX_LINEAR_RATIO {
@@ -49,7 +49,7 @@ impl Axis {
         Self { scale: Scale::Linear((0.0..end).into()), named: named.collect(), unnamed: Vec::new() }
     }
 
-    /// A logarithmic axis for values above zero.
+    /// Returns a logarithmic axis for positive values.
     pub(super) fn logarithmic(values: impl Iterator<Item = f64> + Clone) -> Self {
         let (least, greatest) = bounds(values);
         let (least, greatest) = (least / ROOM, greatest * ROOM);
@@ -88,18 +88,18 @@ impl Ranged for Axis {
 
 impl ValueFormatter<f64> for Axis {
     fn format(value: &f64) -> String {
-        // Three times a tenth is a little more than three tenths.
+        // Rounding hides the error of floating-point numbers, such as 3 × 0.1 > 0.3.
         ((value * NAMED_PARTS).round() / NAMED_PARTS).to_string()
     }
 }
 
-/// The least and the greatest value, if there is any.
+/// Returns the least and the greatest value; 1 for both if there are no values.
 fn bounds(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let (least, greatest) = (values.clone().reduce(f64::min), values.reduce(f64::max));
     (least.unwrap_or(1.0), greatest.unwrap_or(1.0))
 }
 
-/// 1, 2 and 5 times each power of ten, in order.
+/// Returns 1, 2 and 5 times each power of ten, in order.
 fn steps() -> impl DoubleEndedIterator<Item = f64> {
     EXPONENTS.flat_map(|exponent| [1.0, 2.0, 5.0].map(|first| first * 10f64.powi(exponent)))
 }
@@ -112,9 +112,9 @@ mod tests {
         axis.named.iter().map(Axis::format).collect()
     }
 
-    /// Proves that values near each other are on a linear scale from zero, and others on a logarithmic one.
+    /// Proves that values close to each other get a linear scale from zero, and other values a logarithmic scale.
     #[test]
-    fn an_axis_suits_its_values() {
+    fn the_scale_depends_on_the_spread_of_the_values() {
         let close = Axis::linear_if_close([30.0, 570.0].into_iter());
         assert_eq!(names(&close), ["0", "100", "200", "300", "400", "500", "600"]);
         let tenths = Axis::linear_if_close([0.5].into_iter());
@@ -127,10 +127,9 @@ mod tests {
         assert_eq!([30.0, 300.0].map(|value| far.map(&value, (0, 1_000))), [103, 692]);
     }
 
-    /// Proves that a logarithmic axis has ends with names around its values, and that a long one is not full
-    /// of names.
+    /// Proves that both ends of a logarithmic axis are labelled, and that a long axis labels only powers of ten.
     #[test]
-    fn a_logarithmic_axis_names_few_values() {
+    fn a_long_logarithmic_axis_labels_only_powers_of_ten() {
         let short = Axis::logarithmic([0.03].into_iter());
         assert_eq!(names(&short), ["0.02", "0.05"]);
         assert_eq!((short.range(), short.unnamed.len()), (0.02..0.05, 0));
