@@ -19,7 +19,7 @@ use crate::{
     MAX_BODY_BYTES, MAX_MENU_BYTES,
     problem::{Code, Problem, Result},
     schema,
-    serve::NoRoom,
+    serve::BodyMemoryFull,
 };
 
 /// U+FEFF in UTF-8.
@@ -103,8 +103,8 @@ pub(crate) async fn take<S: Send + Sync>(mut request: Request, state: &S) -> Res
     Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
         let mut causes =
             std::iter::successors(Some(&rejection as &(dyn Error + 'static)), |error| (*error).source());
-        if causes.any(<dyn Error>::is::<NoRoom>) {
-            return Problem::new(Code::Overloaded, NoRoom.to_string());
+        if causes.any(<dyn Error>::is::<BodyMemoryFull>) {
+            return Problem::new(Code::Overloaded, BodyMemoryFull.to_string());
         }
         match rejection.into_response().status() {
             StatusCode::PAYLOAD_TOO_LARGE if is_announced => too_large(),

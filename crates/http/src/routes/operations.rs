@@ -123,7 +123,7 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<Json<ReadinessBody>> {
     security(()),
 )]
 async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response> {
-    let format = Format::wanted(&headers);
+    let format = Format::preferred(&headers);
     let text = app.metrics.render(format).map_err(|error| Problem::internal(error.to_string()))?;
     let vary = HeaderValue::from_static("accept");
     Ok(([(header::CONTENT_TYPE, format.content_type()), (header::VARY, vary)], text).into_response())
