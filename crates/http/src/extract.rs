@@ -13,7 +13,7 @@ mod strict;
 
 use std::str::FromStr;
 
-pub(crate) use body::{JsonBody, MaybeJsonBody, is_above_limit, take};
+pub(crate) use body::{JsonBody, MaybeJsonBody, is_above_limit, read_bytes};
 pub(crate) use conditions::{EntityTag, IfMatch, IfNoneMatch, etag};
 pub(crate) use cursor::Cursor;
 pub(crate) use idempotency::{MaybeKey, RequiredKey};

@@ -146,8 +146,8 @@ async fn accept(listener: &TcpListener, app: &Router, registry: &Arc<Registry>) 
 }
 
 fn begin(stream: TcpStream, address: SocketAddr, app: &Router, registry: &Arc<Registry>) {
-    let place = match registry.enter(address.ip()) {
-        Ok(place) => place,
+    let slot = match registry.enter(address.ip()) {
+        Ok(slot) => slot,
         Err(Refused { reason }) => {
             tracing::debug!(%address, reason, "a connection is refused");
             return;
@@ -156,7 +156,7 @@ fn begin(stream: TcpStream, address: SocketAddr, app: &Router, registry: &Arc<Re
     if let Err(error) = prepare(&stream) {
         tracing::debug!(%error, "cannot set the options of a connection's socket");
     }
-    tokio::spawn(connection::run(stream, address, place, app.clone()));
+    tokio::spawn(connection::run(stream, address, slot, app.clone()));
 }
 
 /// Sets the options of a connection's socket.

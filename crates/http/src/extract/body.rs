@@ -38,7 +38,7 @@ impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for JsonBody
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         check_media_type(request.headers())?;
-        read(&take(request, state).await?).map(Self)
+        read(&read_bytes(request, state).await?).map(Self)
     }
 }
 
@@ -47,7 +47,7 @@ impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for MaybeJso
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         let typed = check_media_type(request.headers());
-        let bytes = take(request, state).await?;
+        let bytes = read_bytes(request, state).await?;
         if bytes.is_empty() {
             return Ok(Self(None));
         }
@@ -93,7 +93,7 @@ fn is_of_utf_8(parameters: &str) -> bool {
     charsets.all(|charset| ["utf-8", "utf8"].iter().any(|name| charset.eq_ignore_ascii_case(name)))
 }
 
-pub(crate) async fn take<S: Send + Sync>(mut request: Request, state: &S) -> Result<Bytes> {
+pub(crate) async fn read_bytes<S: Send + Sync>(mut request: Request, state: &S) -> Result<Bytes> {
     check_announced(&request)?;
     let is_announced = request.body().size_hint().exact().is_some();
     if !is_announced {

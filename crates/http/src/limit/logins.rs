@@ -109,8 +109,8 @@ enum Taken {
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    _place: RunningPlace,
-    _place_of_site: Option<RunningPlace>,
+    _slot: RunningSlot,
+    _slot_of_site: Option<RunningSlot>,
     keys: Keys,
     taken: Vec<Taken>,
 }
@@ -124,32 +124,32 @@ impl Running {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>, place: u64, maximum: usize) -> Result<RunningPlace, Refusal> {
+    fn enter(self: &Arc<Self>, key: u64, maximum: usize) -> Result<RunningSlot, Refusal> {
         let mut running = self.lock();
-        let count = running.entry(place).or_default();
+        let count = running.entry(key).or_default();
         if *count >= maximum {
             return Err(Refusal::busy(RETRY_WHEN_BUSY));
         }
         *count += 1;
         drop(running);
-        Ok(RunningPlace { running: Arc::clone(self), place })
+        Ok(RunningSlot { running: Arc::clone(self), key })
     }
 }
 
 /// Slot of an attempt among those of its network or site. Dropping it frees the slot.
 #[derive(Debug)]
-struct RunningPlace {
+struct RunningSlot {
     running: Arc<Running>,
-    place: u64,
+    key: u64,
 }
 
-impl Drop for RunningPlace {
+impl Drop for RunningSlot {
     fn drop(&mut self) {
         let mut running = self.running.lock();
-        if let Some(count) = running.get_mut(&self.place) {
+        if let Some(count) = running.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
-                running.remove(&self.place);
+                running.remove(&self.key);
             }
         }
     }
@@ -199,13 +199,13 @@ impl<C: Clock + Clone> Logins<C> {
             site: self.hashes.hash_one(site),
             email: self.hashes.hash_one(&email),
         };
-        let place = self.running.enter(keys.network, MAX_AT_ONCE)?;
+        let slot = self.running.enter(keys.network, MAX_AT_ONCE)?;
         // An IPv4 address is both a network and a site.
         let is_of_site = client.has_many_networks();
-        let place_of_site =
+        let slot_of_site =
             is_of_site.then(|| self.running_of_sites.enter(keys.site, MAX_OF_SITE_AT_ONCE)).transpose()?;
         let mut attempt =
-            Attempt { _place: place, _place_of_site: place_of_site, keys, taken: Vec::with_capacity(6) };
+            Attempt { _slot: slot, _slot_of_site: slot_of_site, keys, taken: Vec::with_capacity(6) };
         match self.take_all(&mut attempt, is_of_site) {
             Ok(()) => Ok(attempt),
             Err(refusal) => {

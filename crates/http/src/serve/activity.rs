@@ -56,7 +56,7 @@ pub(super) struct Activity {
 
 /// Priority for keeping a connection. The connections with the lowest priority are closed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Worth {
+pub(super) enum KeepPriority {
     /// The connection has never completed a request, and has none in flight.
     Unproven,
     /// The client does not read a response.
@@ -176,19 +176,19 @@ impl Activity {
     }
 
     /// Returns the priority for keeping the connection, and the time since which it has been in this state.
-    pub(super) fn worth(&self) -> (Worth, Instant) {
+    pub(super) fn keep_priority(&self) -> (KeepPriority, Instant) {
         let since = |milliseconds: u64| self.born + Duration::from_millis(milliseconds);
         let stalled_since = self.stalled_since.load(Ordering::Relaxed);
         let waiting_since = since(self.waiting_since.load(Ordering::Relaxed));
         let is_new = self.completed.load(Ordering::Relaxed) == 0;
         if stalled_since != NEVER {
-            (Worth::Stalled, since(stalled_since))
+            (KeepPriority::Stalled, since(stalled_since))
         } else if self.in_flight.load(Ordering::Relaxed) == 0 {
-            (if is_new { Worth::Unproven } else { Worth::Idle }, waiting_since)
+            (if is_new { KeepPriority::Unproven } else { KeepPriority::Idle }, waiting_since)
         } else if self.receiving_since.load(Ordering::Relaxed) != NEVER {
-            (if is_new { Worth::ReceivingFirst } else { Worth::Receiving }, waiting_since)
+            (if is_new { KeepPriority::ReceivingFirst } else { KeepPriority::Receiving }, waiting_since)
         } else {
-            (Worth::Busy, waiting_since)
+            (KeepPriority::Busy, waiting_since)
         }
     }
 

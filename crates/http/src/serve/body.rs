@@ -9,7 +9,7 @@ use std::{
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 
-use super::registry::Place;
+use super::registry::ConnectionSlot;
 
 /// Size below which the bytes of a body's frame are copied. A small frame may be a slice of a large buffer and would keep the
 /// whole buffer in memory.
@@ -20,12 +20,12 @@ pub(super) const FRAME_COST: usize = 64;
 const BODY_COST: usize = 8 * 1024;
 
 /// A request in flight. Ends when its whole response is handed over to the connection, or with the connection.
-pub(super) struct InFlight(pub(super) Arc<Place>);
+pub(super) struct InFlight(pub(super) Arc<ConnectionSlot>);
 
 impl InFlight {
-    pub(super) fn begin(place: &Arc<Place>) -> Self {
-        place.activity.begin_request();
-        Self(Arc::clone(place))
+    pub(super) fn begin(slot: &Arc<ConnectionSlot>) -> Self {
+        slot.activity.begin_request();
+        Self(Arc::clone(slot))
     }
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct BodyMemoryFull;
 /// The body of a request. Bytes that it has passed on count as in memory until the response is complete.
 struct Received {
     inner: Incoming,
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
     /// Whether a frame has arrived.
     has_begun: bool,
 }
@@ -55,12 +55,12 @@ fn compact(bytes: Bytes) -> Bytes {
 }
 
 /// Returns the body of a request on this connection.
-pub(super) fn received(inner: Incoming, place: &Arc<Place>) -> Body {
+pub(super) fn received(inner: Incoming, slot: &Arc<ConnectionSlot>) -> Body {
     if inner.is_end_stream() {
         return Body::empty();
     }
-    place.activity.begin_body();
-    Body::new(Received { inner, place: Arc::clone(place), has_begun: false })
+    slot.activity.begin_body();
+    Body::new(Received { inner, slot: Arc::clone(slot), has_begun: false })
 }
 
 impl HttpBody for Received {
@@ -76,11 +76,11 @@ impl HttpBody for Received {
             Some(Ok(frame)) => {
                 let first = if std::mem::replace(&mut self.has_begun, true) { 0 } else { BODY_COST };
                 let cost = first + FRAME_COST + frame.data_ref().map_or(0, Bytes::len);
-                if !self.place.hold_received(cost) {
+                if !self.slot.hold_received(cost) {
                     return Poll::Ready(Some(Err(BodyMemoryFull.into())));
                 }
             }
-            _ => self.place.activity.end_body(),
+            _ => self.slot.activity.end_body(),
         }
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(compact)).map_err(Into::into)))
     }
@@ -96,7 +96,7 @@ impl HttpBody for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        self.place.activity.end_body();
+        self.slot.activity.end_body();
     }
 }
 
