@@ -79,7 +79,7 @@ codes! {
     /// The caller may not do this.
     Forbidden, "forbidden", FORBIDDEN, "The caller may not do this";
     /// The path names nothing, or something that the caller may not see.
-    NotFound, "not_found", NOT_FOUND, "Nothing found";
+    NotFound, "not_found", NOT_FOUND, "Not found";
     /// The path does not support this method.
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The method is not allowed for this path";
     /// The restaurant has paused.
@@ -462,7 +462,7 @@ const fn code_of(rejection: &Rejection) -> Code {
     }
 }
 
-/// An item of which less is available than ordered.
+/// An item whose stock is lower than the ordered quantity.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Shortage)]
 pub(crate) struct ShortageBody {

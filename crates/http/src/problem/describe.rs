@@ -55,7 +55,7 @@ pub(crate) struct ProblemDocument {
     minimum: Option<dabba_domain::Amount>,
     /// `not_payable_by_card`: maximum total that the payment provider accepts; absent in the same cases as `minimum`.
     maximum: Option<dabba_domain::Amount>,
-    /// `not_payable_by_card`: number of which the total must be a multiple; absent in the same cases as `minimum`.
+    /// `not_payable_by_card`: the total must be a multiple of this number; absent in the same cases as `minimum`.
     multiple_of: Option<u32>,
     /// `not_payable_by_card`: the total; absent if the server takes no cards.
     amount: Option<dabba_domain::Amount>,

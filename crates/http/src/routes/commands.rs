@@ -80,7 +80,7 @@ struct CommandHeaders {
         pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#
     )]
     key: Option<String>,
-    /// Entity tags of the versions of which the order must be at one; `*` for any version.
+    /// Entity tags of versions; the order must be at one of them. `*` allows any version.
     #[param(rename = "If-Match", pattern = r#"^(\*|"[0-9]{1,9}"( *, *"[0-9]{1,9}"){0,31})$"#)]
     condition: Option<String>,
 }
@@ -135,7 +135,7 @@ struct RejectionBody {
     /// Details in the restaurant's own words.
     #[serde(default)]
     note: Option<Note>,
-    /// The order's items that are unavailable. Required with `item_unavailable`; no other reason takes any.
+    /// The order's items that are unavailable. Required with `item_unavailable`; not allowed with other reasons.
     #[serde(default)]
     items: Vec<UnavailableItem>,
 }
@@ -295,7 +295,7 @@ struct CancellationBody {
     /// Details in the caller's own words.
     #[serde(default)]
     note: Option<Note>,
-    /// The order's items that are unavailable. Required with `item_unavailable`; no other reason takes any.
+    /// The order's items that are unavailable. Required with `item_unavailable`; not allowed with other reasons.
     #[serde(default)]
     items: Vec<UnavailableItem>,
 }

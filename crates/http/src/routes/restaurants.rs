@@ -348,7 +348,7 @@ async fn get_restaurant(State(app): State<Arc<App>>, InPath(id): InPath<Restaura
     put, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants", operation_id = "replace_restaurant",
     params(
         ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("If-Match" = String, Header, description = "ETags of the revisions of which the restaurant must be at one; `*` for any.",
+        ("If-Match" = String, Header, description = "ETags of revisions; the restaurant must be at one of them. `*` allows any revision.",
             pattern = r#"^(\*|"[0-9]{1,9}"( *, *"[0-9]{1,9}"){0,31})$"#),
     ),
     request_body = SettingsDocument,

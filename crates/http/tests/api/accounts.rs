@@ -208,9 +208,9 @@ async fn an_oversized_address_is_refused() {
     assert_eq!(server.post("/v1/accounts", None, &body).send().await.pointers(), ["/email"]);
 }
 
-/// Proves that one client's logins and registrations are limited, whatever names they use.
+/// Proves that the logins and registrations of one client address are limited, whatever e-mail addresses they use.
 #[tokio::test]
-async fn one_address_asks_only_so_often() {
+async fn the_requests_of_one_address_are_limited() {
     let server = crate::builder()
         .http(|http| {
             http.rate_limits.tokens_per_address = rate(2);
@@ -231,7 +231,7 @@ async fn one_address_asks_only_so_often() {
         }
         from(path, "198.51.100.7", 3).await.problem(429, "too_many_requests");
         from(path, "198.51.100.8", 4).await.expect(status);
-        // Of an IPv6 address the network counts.
+        // The limit of an IPv6 address applies to its network.
         for number in 5..7 {
             from(path, &format!("2001:db8::{number}"), number).await.expect(status);
         }

@@ -1,4 +1,4 @@
-//! Orders by card of nothing, and refunds in a currency of which the provider moves multiples of 10 only.
+//! Card orders with a total of zero, and refunds in a currency in which the provider refunds only multiples of 10.
 
 use reqwest::Method;
 use serde_json::{Value, json};

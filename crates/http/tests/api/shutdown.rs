@@ -26,7 +26,7 @@ async fn a_stop_loses_no_acknowledged_order() {
 
     let mut acknowledged = Vec::new();
     for (client, answer) in join_all(in_flight).await.into_iter().enumerate() {
-        // A refused or closed connection does not tell what happened to its order.
+        // A refused or closed connection says nothing about its order.
         if let Ok(answer) = answer.unwrap() {
             match answer.status {
                 201 => acknowledged.push((client, answer.text_at("/id"))),
