@@ -6,8 +6,8 @@
 //! - one for the e-mail address together with the client's network. A successful login fills it;
 //! - one for the network, for all e-mail addresses;
 //! - two for the e-mail address, for all networks. The first [`FIRST_FAILURES`] failures of each network take from a bucket that
-//! holds the first failures of [`NEW_NETWORKS`] networks. All later failures take from a bucket that is [`MANY`] times as large
-//! as the bucket of one network.
+//!   holds the first failures of [`NEW_NETWORKS`] networks. All later failures take from a bucket that is [`MANY`] times as large
+//!   as the bucket of one network.
 //!
 //! An attacker with fewer sites than [`NEW_NETWORKS`] empties only the bucket of later failures. The owner can still log in from
 //! any network that has not failed, on any server, also after a restart. All networks of a botnet together have as many attempts

@@ -2,7 +2,7 @@
 //!
 //! - Each variant of a one-of is a schema of its own, named after the one-of and the variant, and the one-of has a discriminator.
 //! - One-ofs and enums that only responses use are open, because a newer server may add to them. The last variant of an open
-//! one-of matches values that the other variants do not. An open enum is the enum or any other text.
+//!   one-of matches values that the other variants do not. An open enum is the enum or any other text.
 
 use std::mem;
 

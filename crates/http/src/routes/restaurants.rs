@@ -570,7 +570,7 @@ async fn add_member(
         ("account_id" = AccountId, Path, description = "The account."),
     ),
     responses(
-        (status = 204, description = "The account is not a member of the staff."),
+        (status = 204, description = "The account is no longer a member of the staff."),
         NotSignedIn, NotAllowed, Missing, Failures,
     ),
     security(("bearer" = [])),

@@ -554,7 +554,7 @@ mod tests {
     async fn the_connection_with_the_most_expensive_body_is_closed() {
         let registry = registry(|_| ());
         let slots: Vec<ConnectionSlot> = (1..=4).map(|last| registry.slot(last).unwrap()).collect();
-        let [slow, small, quick, new] = slots.as_slice() else { panic!("four places") };
+        let [slow, small, quick, new] = slots.as_slice() else { panic!("there must be four slots") };
         for slot in [slow, small] {
             slot.activity.begin_body();
         }
