@@ -1,4 +1,4 @@
-//! How the API is set up, with its limits and their defaults.
+//! Configuration of the API, with its limits and their defaults.
 
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -6,36 +6,39 @@ use dabba_engine::{AdjustableClock, WebhookReader};
 
 use crate::{Network, SigningKey};
 
-/// Largest request body, in bytes.
+/// Maximum size of a request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
-/// Largest menu that can be sent, in bytes.
+/// Maximum size of the body of a menu, in bytes.
 pub const MAX_MENU_BYTES: usize = 4 * 1024 * 1024;
 
-/// How the API is set up.
+/// Configuration of the API.
 #[derive(Clone)]
 pub struct HttpConfig {
-    /// Signs bearer tokens, and verifies them.
+    /// Key that signs and verifies bearer tokens.
     pub signing_key: SigningKey,
-    /// How long a token is valid. 12 hours.
+    /// Lifetime of a token. Default 12 hours.
     pub token_lifetime: Duration,
-    /// Longest time for one request, its body included. 30 seconds.
+    /// Timeout of one request, including reading its body. Default 30 seconds.
     pub request_timeout: Duration,
-    /// How often someone may log in or register.
+    /// Rate limits.
     pub rate_limits: RateLimits,
-    /// The proxies whose `X-Forwarded-For` is believed: the client's address is the last one in it that is not a proxy's.
-    /// None: the client's address is the connection's, since anyone could write in the header what they like.
+    /// Proxies whose `X-Forwarded-For` is trusted. The client's address is the last address in that header that is not a trusted
+    /// proxy. Empty: the client's address is the connection's address, because any client can write any `X-Forwarded-For`.
+    /// Default empty.
     pub trusted_proxies: Vec<Network>,
-    /// Origins whose pages may call the API from a browser. None.
+    /// Origins whose pages may call the API from a browser. Default none.
     pub cors_origins: CorsOrigins,
-    /// Hosts under which the API is served, without ports. Empty: any host. An admin listener is served under any.
+    /// Hosts under which the API is served, without ports. Empty: any host. An admin listener is served under any host. Default
+    /// empty.
     pub allowed_hosts: Vec<String>,
-    /// Time for which browsers use HTTPS only, in seconds (`Strict-Transport-Security`). 0: the header is not sent.
+    /// `max-age` of `Strict-Transport-Security`, in seconds: browsers use HTTPS only for this time. 0: the header is not sent.
+    /// Default 0.
     pub hsts_seconds: u32,
-    /// Whether `/metrics`, `/openapi.json` and `/docs` are served by [`crate::Apps::admin`] alone. Off.
+    /// Whether only [`crate::Apps::admin`] serves `/metrics`, `/openapi.json` and `/docs`. Default off.
     pub has_admin_listener: bool,
-    /// Reads what the payment provider posts. None, and nothing can be posted.
+    /// Reader of the payment provider's webhooks. `None`: the server accepts no webhooks.
     pub webhooks: Option<Arc<dyn WebhookReader>>,
-    /// The engine's clock, where admins may put it forward: in a sandbox. None, and nobody can.
+    /// The engine's clock, if admins may advance it (sandbox). `None`: nobody can advance the clock.
     pub sandbox: Option<Arc<dyn AdjustableClock>>,
 }
 
@@ -52,7 +55,7 @@ impl fmt::Debug for HttpConfig {
 }
 
 impl HttpConfig {
-    /// The defaults, with this key.
+    /// Returns the default configuration with this signing key.
     pub fn new(signing_key: SigningKey) -> Self {
         Self {
             signing_key,
@@ -73,30 +76,30 @@ impl HttpConfig {
 /// Origins whose pages may call the API from a browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CorsOrigins {
-    /// None but the server's own.
+    /// No origin except the server's own.
     None,
-    /// Any.
+    /// Any origin.
     Any,
-    /// These, such as `https://shop.example.org`.
+    /// These origins, such as `https://shop.example.org`.
     List(Vec<String>),
 }
 
-/// How often someone may do what is expensive, or what guesses passwords.
+/// Rate limits of requests that are expensive or that guess passwords.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimits {
-    /// Wrong passwords for one e-mail address from one client address; ten times as many, in ten times the time, from all that
-    /// have failed before. 10 in 5 minutes.
+    /// Maximum number of wrong passwords for one e-mail address from one client address. For one e-mail address from all client
+    /// addresses that have failed before, ten times as many in ten times the time. Default 10 in 5 minutes.
     pub tokens_per_email: Rate,
-    /// Wrong passwords from one client address. 60 in a minute.
+    /// Maximum number of wrong passwords from one client address. Default 60 per minute.
     pub tokens_per_address: Rate,
-    /// Accounts registered from one client address, other than by admins. 20 in an hour.
+    /// Maximum number of accounts registered from one client address, not counting registrations by admins. Default 20 per hour.
     pub accounts_per_address: Rate,
-    /// Quotes asked for from one client address. 600 in a minute. `None`: no limit.
+    /// Maximum number of quotes from one client address. `None`: no limit. Default 600 per minute.
     pub quotes_per_address: Option<Rate>,
-    /// What each customer may write. 120 requests and 1 MiB of bodies in a minute.
+    /// Maximum writes of each customer. Default 120 requests and 1 MiB of bodies per minute.
     pub customers: AccountRates,
-    /// What each account of staff or of a courier may write. 1,200 requests and 64 MiB of bodies in a minute. Admins have no
-    /// limit.
+    /// Maximum writes of each account of staff or of a courier. Default 1,200 requests and 64 MiB of bodies per minute. Admins
+    /// have no limit.
     pub staff: AccountRates,
 }
 
@@ -115,7 +118,7 @@ impl Default for RateLimits {
 }
 
 impl RateLimits {
-    /// No limit that anyone meets. For tests and for servers that nobody else can reach.
+    /// Returns limits that no client reaches. For tests, and for servers that nobody else can reach.
     pub fn unlimited() -> Self {
         let rate = Rate { requests: NonZeroU32::MAX, per: Duration::from_secs(1) };
         let accounts = AccountRates { writes: None, body_bytes: None };
@@ -130,33 +133,33 @@ impl RateLimits {
     }
 }
 
-/// What one account may write, whatever comes of it.
+/// Maximum writes of one account. Refused and failed writes count too.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountRates {
-    /// Requests that are no reads. `None`: no limit.
+    /// Maximum number of write requests (all methods that do not read). `None`: no limit.
     pub writes: Option<Rate>,
-    /// Bytes of their bodies. `None`: no limit.
+    /// Maximum number of bytes in the bodies of write requests. `None`: no limit.
     pub body_bytes: Option<Rate>,
 }
 
 impl AccountRates {
-    /// So many requests and bytes in a minute; no limit where the number is 0.
+    /// Returns limits per minute; 0 means no limit.
     pub fn per_minute(writes: u32, body_bytes: u32) -> Self {
         Self { writes: Rate::per_minute(writes), body_bytes: Rate::per_minute(body_bytes) }
     }
 }
 
-/// So many requests in a time. All may come at once; then they come back evenly over the time.
+/// Maximum number of requests in a time. All may come at once; after that, capacity refills evenly over the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    /// How many.
+    /// Maximum number of requests.
     pub requests: NonZeroU32,
-    /// In which time. Less than a nanosecond for each request counts as that.
+    /// Time in which the requests are allowed. The time per request is at least 1 nanosecond.
     pub per: Duration,
 }
 
 impl Rate {
-    /// So many in a minute; `None`, which means no limit, for 0.
+    /// Returns a rate of `number` requests per minute; `None` (no limit) for 0.
     pub fn per_minute(number: u32) -> Option<Self> {
         NonZeroU32::new(number).map(|requests| Self { requests, per: Duration::from_mins(1) })
     }

@@ -1,5 +1,5 @@
-//! The parts of a request, read and checked: who calls, ids in the path, parameters, headers, the
-//! body, and the cursors of lists.
+//! Extractors that read and check the parts of a request: caller, ids in the path, parameters,
+//! headers, body, and cursors of lists.
 
 mod body;
 mod conditions;
@@ -13,7 +13,7 @@ mod strict;
 
 use std::str::FromStr;
 
-pub(crate) use body::{JsonBody, MaybeJsonBody, is_above_limit, take};
+pub(crate) use body::{JsonBody, MaybeJsonBody, is_above_limit, read_bytes};
 pub(crate) use conditions::{EntityTag, IfMatch, IfNoneMatch, etag};
 pub(crate) use cursor::Cursor;
 pub(crate) use idempotency::{MaybeKey, RequiredKey};
@@ -22,7 +22,8 @@ pub(crate) use parameters::{FromParameters, Parameters, QueryOf};
 pub(crate) use path::InPath;
 pub(crate) use principal::{Caller, CallerOrRevoked, MaybeCaller};
 
-/// Reads a number as Dabba writes it: in digits, without sign and leading zeros.
+/// Reads a number in Dabba's only format: digits without a sign or leading zeros. Returns `None`
+/// for other texts.
 pub(crate) fn in_digits<T: FromStr>(text: &str) -> Option<T> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     is_plain.then(|| text.parse().ok()).flatten()
@@ -33,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_written_in_one_way() {
+    fn numbers_have_one_format() {
         for (text, number) in [
             ("0", Some(0)),
             ("50", Some(50)),

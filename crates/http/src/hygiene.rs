@@ -1,5 +1,5 @@
-//! What is the same for every request and response: which hosts are served, who may read responses in a browser, and the headers
-//! that protect callers.
+//! Rules for every request and response: the hosts that are served, the origins whose pages may read responses in a browser, and
+//! the security headers.
 
 use axum::{
     extract::Request,
@@ -14,25 +14,27 @@ use crate::{
     problem::{Code, Problem},
 };
 
-/// Time for which a browser remembers a preflight's answer: as long as Chromium does at most.
+/// Time for which browsers cache the response to a preflight: the maximum that Chromium allows.
 const PREFLIGHT_MAX_AGE: std::time::Duration = std::time::Duration::from_hours(2);
-/// Paths that are served under any host: probes call a server by its address.
+/// Paths that are served under any host, because probes call a server by its address.
 const FOR_ANY_HOST: [&str; 2] = ["/healthz", "/readyz"];
-/// For responses that are data: nothing in them is run, loaded or framed.
+/// Content security policy of responses that are data: forbids running, loading and framing anything.
 const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-/// For `/docs`. Swagger UI sets styles from its scripts, and draws with `data:` images.
+/// Content security policy of `/docs`. Swagger UI sets styles from its scripts, and draws with `data:` images.
 pub(crate) const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// Refuses a request without a valid `Host`, and one for a host that is not served here.
+/// Refuses a request that has no valid `Host`, or whose host this server does not serve.
 pub(crate) fn check_host(request: &Request, allowed: &[String]) -> Result<(), Problem> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => {
             let name = host.to_str().ok().and_then(host_name);
-            Some(name.ok_or_else(|| bad_host("must be a host name or an address, and a port if it has one"))?)
+            Some(name.ok_or_else(|| {
+                bad_host("must be a host name or an address, optionally followed by a colon and a port")
+            })?)
         }
         (Some(_), Some(_)) => return Err(bad_host("must be given once")),
         (None, _) if request.version() < Version::HTTP_11 => None,
@@ -41,7 +43,7 @@ pub(crate) fn check_host(request: &Request, allowed: &[String]) -> Result<(), Pr
     if allowed.is_empty() || FOR_ANY_HOST.contains(&request.uri().path()) {
         return Ok(());
     }
-    // A target in absolute form counts instead of the header (RFC 9112, section 3.2.2).
+    // The host of a target in absolute form replaces the header (RFC 9112, section 3.2.2).
     let host = request.uri().host().or(host).unwrap_or_default();
     let is_allowed = allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
     if is_allowed {
@@ -49,7 +51,7 @@ pub(crate) fn check_host(request: &Request, allowed: &[String]) -> Result<(), Pr
     }
     Err(Problem::new(
         Code::MisdirectedRequest,
-        "This server does not serve the host in Host; use the address of the service.",
+        "This server does not serve the host in the header Host. Use the address of the service.",
     ))
 }
 
@@ -57,7 +59,7 @@ fn bad_host(detail: &str) -> Problem {
     Problem::bad_parameter("Host", detail)
 }
 
-/// The host in a value of `Host` without its port (RFC 9110, section 7.2); `None` if it is not valid.
+/// Returns the host in a value of `Host` without its port (RFC 9110, section 7.2); `None` if the value is not valid.
 fn host_name(value: &str) -> Option<&str> {
     let (host, port) = match value.strip_prefix('[') {
         Some(rest) => {
@@ -77,7 +79,7 @@ fn host_name(value: &str) -> Option<&str> {
     (is_host && is_port).then_some(host)
 }
 
-/// The rules by which browsers let pages of other origins call the API; `None` if no other origin may.
+/// Returns the CORS rules by which browsers let pages of other origins call the API; `None` if no other origin may.
 pub(crate) fn cors(config: &HttpConfig) -> Option<CorsLayer> {
     let origins = match &config.cors_origins {
         CorsOrigins::None => return None,
@@ -123,7 +125,8 @@ pub(crate) fn cors(config: &HttpConfig) -> Option<CorsLayer> {
     )
 }
 
-/// Returns what adds the headers that protect callers to each response. A handler's own `Cache-Control` and policy stay.
+/// Returns a function that adds the security headers to each response. It keeps a handler's own `Cache-Control` and
+/// `Content-Security-Policy`.
 pub(crate) fn protect(config: &HttpConfig) -> impl Fn(Response) -> Response + Clone + Send + Sync + 'static {
     let hsts = config.hsts_seconds;
     let hsts = (hsts > 0).then(|| HeaderValue::from_str(&format!("max-age={hsts}"))).and_then(Result::ok);
@@ -145,7 +148,7 @@ pub(crate) fn protect(config: &HttpConfig) -> impl Fn(Response) -> Response + Cl
 mod tests {
     use super::*;
 
-    /// Proves that the values of `Host` that name a host are told from those that do not.
+    /// Proves that valid values of `Host` are accepted and others refused.
     #[test]
     fn hosts_are_read() {
         for (value, host) in [

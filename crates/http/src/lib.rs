@@ -1,23 +1,23 @@
 //! The HTTP API: routes, authentication, problem details and the `OpenAPI` description.
 //!
-//! A handler authenticates, parses, calls one use case of the engine and represents its answer;
-//! every rule lives below. What all requests share is done around them, in `observe`: the request
-//! id, the time limit, the log line, the measurements, and the body of every problem.
+//! A handler authenticates the caller, parses the request, calls one use case of the engine and represents the result
+//! as JSON. All business rules live in the lower crates. `observe` wraps every request: the request id, the timeout,
+//! the log line, the measurements, and the body of every problem.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `routes` | one file per group of operations, with what they take and answer |
+//! | `routes` | one file per group of operations, with its request and response types |
 //! | `extract` | the parts of a request: caller, ids, parameters, headers, body, cursors |
 //! | `problem` | every refusal, as RFC 9457 problem details |
 //! | `token` | issues and verifies bearer tokens |
-//! | `limit` | how often someone may ask |
-//! | `hygiene` | hosts, origins of browsers, and headers that protect callers |
-//! | `schema` | what is wrong with a body, by the schema that the description publishes |
-//! | `serve` | connections: taking them, their limits and timeouts |
-//! | `openapi` | the description of all this, made from the code |
+//! | `limit` | rate limits |
+//! | `hygiene` | allowed hosts, CORS, and security headers |
+//! | `schema` | finds the problems of a body, using the published schema |
+//! | `serve` | accepts connections; their limits and timeouts |
+//! | `openapi` | the API description, generated from the code |
 //!
-//! To add an operation: a handler with `#[utoipa::path]` in `routes`, its line in the group's
-//! `router`, a row in the authorization test, and `docs/openapi.json` made anew.
+//! To add an operation: write a handler with `#[utoipa::path]` in `routes`, add it to the group's `router`, add a row
+//! to the authorization test, and regenerate `docs/openapi.json`.
 
 mod config;
 mod extract;
@@ -48,7 +48,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 pub use config::{AccountRates, CorsOrigins, HttpConfig, MAX_BODY_BYTES, MAX_MENU_BYTES, Rate, RateLimits};
 pub use openapi::openapi_json;
 pub use problem::Code;
-/// Where measurements are registered that `/metrics` is to show.
+/// Registry of the measurements that `/metrics` shows.
 pub use prometheus_client::registry::Registry;
 pub use schema::{NotJson, problems_of, problems_of_restaurants};
 pub use serve::{
@@ -57,7 +57,7 @@ pub use serve::{
 };
 pub use token::{SigningKey, SigningKeyError, issue_token};
 
-/// What every handler can reach.
+/// State that every handler can use.
 pub(crate) struct App {
     pub(crate) engine: Arc<Engine>,
     pub(crate) config: HttpConfig,
@@ -66,11 +66,11 @@ pub(crate) struct App {
     pub(crate) metrics: metrics::HttpMetrics,
 }
 
-/// What is served on an engine.
+/// Routers that serve an engine.
 pub struct Apps {
-    /// For everyone: the API and the probes, and, without an admin listener, everything else.
+    /// Router for everyone: the API and the probes; without an admin listener also all other paths.
     pub public: Router,
-    /// For operators: `/metrics`, `/openapi.json`, `/docs` and the probes. `None` without an admin listener.
+    /// Router for operators: `/metrics`, `/openapi.json`, `/docs` and the probes. `None` without an admin listener.
     pub admin: Option<Router>,
 }
 
@@ -86,28 +86,30 @@ impl App {
     }
 }
 
-/// What operators ask a process that serves no API: `/healthz`, `/readyz` and `/metrics`.
+/// Returns the router of a process that serves no API: `/healthz`, `/readyz` and `/metrics`.
 ///
-/// `metrics` holds what others have registered; the measurements of the engine and of these requests are added.
+/// `metrics` holds the measurements that others have registered; this function adds those of the engine and of these
+/// requests.
 pub fn operations_app(engine: Arc<Engine>, metrics: Registry) -> Router {
-    // Nothing here is for callers with a token, so nobody knows this key.
+    // This router verifies no tokens, so the key is random and nobody knows it.
     let key = SigningKey::from_random(|| engine.random_u64());
     let app = App::new(engine, HttpConfig::new(key), metrics);
     operators(&app, Router::new())
 }
 
-/// What every listener for operators serves, and more. Operators call their listener by any name or address.
+/// Returns the routes of every listener for operators, and `more`. The routes are served under any host, because
+/// operators use any name or address of the listener.
 fn operators(app: &Arc<App>, more: Router<Arc<App>>) -> Router {
     let (routes, _) = routes::admin().split_for_parts();
     layered(routes.merge(more), app, Arc::default())
 }
 
-/// The whole API on an engine: every operation, `/metrics`, `/openapi.json` and `/docs`.
+/// Returns the whole API on an engine: every operation, `/metrics`, `/openapi.json` and `/docs`.
 ///
-/// It has to be served with the client's address as connection information, as [`serve()`] does;
-/// else all clients count as one where the number of their requests is limited.
+/// Serve the routers with the client's address as connection information, as [`serve()`] does. Without the address, all
+/// clients share one rate limit.
 ///
-/// `metrics` holds what others have registered; the measurements of the engine and of the API are added.
+/// `metrics` holds the measurements that others have registered; this function adds those of the engine and of the API.
 pub fn apps(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Apps {
     let app = App::new(engine, config, metrics);
     let hosts = app.config.allowed_hosts.clone().into();
@@ -122,7 +124,7 @@ pub fn apps(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Apps 
     }
 }
 
-/// [`apps`] in one, without an admin listener.
+/// Returns the same as [`apps`] in one router, without an admin listener.
 pub fn app(engine: Arc<Engine>, config: HttpConfig, metrics: Registry) -> Router {
     apps(engine, HttpConfig { has_admin_listener: false, ..config }, metrics).public
 }
@@ -137,14 +139,14 @@ fn docs() -> Router<Arc<App>> {
     }))
 }
 
-/// Routes with all that is done around each of them, served under these hosts.
+/// Adds the layers that wrap every request to the routes, and serves them under these hosts.
 fn layered(routes: Router<Arc<App>>, app: &Arc<App>, hosts: Arc<[String]>) -> Router {
-    // The outermost first.
+    // The outermost layer comes first.
     let layers = (
         MapResponseLayer::new(hygiene::protect(&app.config)),
         option_layer(hygiene::cors(&app.config)),
         observe::Observe { app: Arc::clone(app), hosts },
         DefaultBodyLimit::max(MAX_BODY_BYTES),
     );
-    routes.fallback(observe::nothing_here).layer(layers).with_state(Arc::clone(app))
+    routes.fallback(observe::no_route).layer(layers).with_state(Arc::clone(app))
 }

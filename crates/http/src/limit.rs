@@ -1,7 +1,7 @@
-//! How often someone may ask, where asking is expensive or guesses passwords.
+//! Rate limits of requests that are expensive or that guess passwords.
 //!
-//! The limits follow the engine's clock, as all else does. Where that is set back, those who have
-//! used up their requests wait for so much longer; nobody gets more.
+//! The limits use the engine's clock, as all other code does. If that clock is set back, clients that have used up their requests
+//! wait longer by that time; no client gets more requests.
 
 mod buckets;
 mod budget;
@@ -45,7 +45,7 @@ impl Clock for EngineClock {
 impl Rate {
     fn quota(self) -> Quota {
         let replenished_in = (self.per / self.requests.get()).max(Duration::from_nanos(1));
-        // The period is not zero, so there always is a quota.
+        // The period is not zero, so `with_period` always returns a quota.
         Quota::with_period(replenished_in)
             .unwrap_or_else(|| Quota::per_second(self.requests))
             .allow_burst(self.requests)
@@ -55,9 +55,9 @@ impl Rate {
 /// A refusal by a limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal {
-    /// The limit's name and what it lets pass; `None` if it only bounds how much is under way.
+    /// The limit's name and its rate; `None` if the limit only bounds the number of concurrent attempts.
     pub(crate) policy: Option<(&'static str, Rate)>,
-    /// The time after which to try again.
+    /// Time to wait before the next attempt.
     pub(crate) wait: Duration,
 }
 
@@ -67,18 +67,18 @@ impl Refusal {
     }
 }
 
-/// Registrations, by the client's network; ten times as many by its site.
+/// Registrations of each network, and of each site: a site may make ten times as many as a network.
 struct Registrations {
     network: Buckets<EngineClock>,
     site: Buckets<EngineClock>,
-    /// With keys of its own, so that nobody can choose addresses that share a bucket.
+    /// A random hash function, so that nobody can choose addresses that share a bucket.
     hashes: RandomState,
 }
 
 impl Registrations {
     /// The limit's name, as the `RateLimit` headers show it.
     const NAME: &str = "registrations";
-    /// How many times as many as of a network.
+    /// Factor of a site's limit over a network's limit.
     const OF_SITE: u32 = 10;
 
     fn new(engine: &Arc<Engine>, rate: Rate) -> Self {
@@ -91,11 +91,11 @@ impl Registrations {
         let network = self.hashes.hash_one(client);
         self.network.take(network)?;
         let taken = self.site.take(self.hashes.hash_one(client.site()));
-        taken.inspect_err(|_| self.network.give_back(network))
+        taken.inspect_err(|_| self.network.restore(network))
     }
 }
 
-/// Every limit.
+/// All rate limits.
 pub(crate) struct Limits {
     logins: Logins<EngineClock>,
     registrations: Registrations,
@@ -111,12 +111,12 @@ impl Limits {
         }
     }
 
-    /// Lets somebody try a password, or not.
+    /// Begins an attempt to log in, or refuses it.
     pub(crate) fn begin_login(&self, client: ClientAddress, email: &str) -> Result<Attempt, Problem> {
         self.logins.begin(client, email).map_err(Problem::limited)
     }
 
-    /// Counts an attempt by what came of it: only a wrong password counts as failed.
+    /// Ends an attempt. Only a wrong password counts as a failure.
     pub(crate) fn end_login<T>(
         &self,
         attempt: &Attempt,
@@ -130,14 +130,14 @@ impl Limits {
         }
     }
 
-    /// Lets a registration pass, or not.
+    /// Counts a registration, or refuses it.
     pub(crate) fn check_account(&self, client: ClientAddress) -> Result<(), Problem> {
         self.registrations.check(client).map_err(Problem::limited)
     }
 }
 
-/// Where a request comes from. Of an IPv6 address only the network counts: whoever has one address in
-/// it has all of them.
+/// Client address for rate limits. Of an IPv6 address only the network counts, because a client with one address of a network has
+/// all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ClientAddress(IpAddr);
 
@@ -148,13 +148,13 @@ impl ClientAddress {
         Self(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
     }
 
-    /// Whether the site of the network may have others.
+    /// Returns whether the site of this network may have other networks.
     const fn has_many_networks(self) -> bool {
         self.0.is_ipv6()
     }
 
-    /// The site of the network: of IPv6 the first 48 bits, which providers give to one customer at most (RFC 6177); of IPv4 the
-    /// address itself.
+    /// Returns the site of this network. For IPv6 the site is the first 48 bits, which providers assign to at most one customer
+    /// (RFC 6177). For IPv4 the site is the address itself.
     fn site(self) -> Self {
         let IpAddr::V6(address) = self.0 else { return self };
         let [a, b, c, ..] = address.segments();
@@ -170,15 +170,15 @@ impl FromRequestParts<Arc<App>> for ClientAddress {
     }
 }
 
-/// The address of a request's client: the connection's, or what trusted proxies say.
+/// Returns the address of a request's client: the connection's address, or the address that trusted proxies report.
 pub(crate) fn client(extensions: &Extensions, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
     let connection = extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = connection.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
     forwarded(peer, headers, proxies).to_canonical()
 }
 
-/// The client's address behind trusted proxies. Each of them appends the address that it was called from to the header, so the
-/// last one that is not a proxy's is the client's. The client may have forged what precedes it.
+/// Returns the client's address behind trusted proxies. Each proxy appends the address of its own client to the header, so the
+/// last address that is not a proxy's is the client's. The client may have forged the addresses before it.
 fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
     let is_proxy = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
     if !is_proxy(peer) {
@@ -188,14 +188,14 @@ fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
     let values = headers.get_all("x-forwarded-for").iter().rev();
     let mut addresses = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
     while is_proxy(client) {
-        // A text that is no address hides whatever stands before it.
+        // A text that is not an address hides all addresses before it.
         let Some(next) = addresses.next().and_then(|text| address_of(text.trim())) else { break };
         client = next;
     }
     client
 }
 
-/// Reads an address, which some proxies write with a port.
+/// Reads an address; some proxies write it with a port.
 fn address_of(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
@@ -204,9 +204,9 @@ fn address_of(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    /// Proves that only trusted proxies are believed, through any number of them.
+    /// Proves that only trusted proxies are believed, in chains of any length.
     #[test]
-    fn the_last_address_that_is_not_a_proxys_is_the_clients() {
+    fn the_clients_address_is_the_last_one_that_is_not_a_proxys() {
         let proxies: Vec<Network> = ["10.0.0.0/8", "::1"].iter().map(|text| text.parse().unwrap()).collect();
         let found = |peer: &str, values: &[&str]| {
             let mut headers = HeaderMap::new();
@@ -215,7 +215,11 @@ mod tests {
             }
             forwarded(peer.parse().unwrap(), &headers, &proxies).to_string()
         };
-        assert_eq!(found("192.0.2.1", &["198.51.100.7"]), "192.0.2.1", "anyone can write the header");
+        assert_eq!(
+            found("192.0.2.1", &["198.51.100.7"]),
+            "192.0.2.1",
+            "the header of a peer that is not a trusted proxy must be ignored"
+        );
         assert_eq!(found("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(found("10.0.0.1", &["203.0.113.9, 198.51.100.7"]), "198.51.100.7");
         assert_eq!(found("10.0.0.1", &["203.0.113.9", "198.51.100.7, 10.2.3.4"]), "198.51.100.7");

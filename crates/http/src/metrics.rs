@@ -1,4 +1,4 @@
-//! What the API measures about its requests, and the page that shows all measurements.
+//! Measurements of the API's requests, and the page that shows all measurements.
 
 mod format;
 
@@ -22,7 +22,7 @@ pub(crate) use self::format::Format;
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
     method: &'static str,
-    /// The template, never the path: there are as many paths as orders.
+    /// Template of the path. The path itself would make a label for each order.
     route: String,
     status: u16,
 }
@@ -33,7 +33,7 @@ struct RouteLabels {
     route: String,
 }
 
-/// The measurements of the usual answer of one handler, so that such an answer searches for none by its labels.
+/// Measurements of a handler's usual response, so that such a response needs no lookup by labels.
 #[derive(Debug, Default)]
 pub(crate) struct Usual(OnceLock<UsualAnswer>);
 
@@ -46,7 +46,7 @@ struct UsualAnswer {
     seconds: Histogram,
 }
 
-/// What the API measures about its requests.
+/// Measurements of the API's requests.
 pub(crate) struct HttpMetrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
@@ -72,13 +72,14 @@ impl HttpMetrics {
         Self { registry, requests, seconds, in_flight }
     }
 
-    /// Counts a request as in flight for as long as the guard lives.
+    /// Counts a request as in flight until the guard is dropped.
     pub(crate) fn enter(&self) -> InFlight<'_> {
         self.in_flight.inc();
         InFlight(&self.in_flight)
     }
 
-    /// Counts an answered request. `usual` belongs to the handler; its first success is its usual answer.
+    /// Counts a completed request. `usual` belongs to the handler; the handler's first successful response becomes its
+    /// usual one.
     pub(crate) fn answered(
         &self,
         usual: &Usual,
@@ -106,12 +107,12 @@ impl HttpMetrics {
         if status.is_success() {
             let RequestLabels { route, .. } = labels;
             let method = method.clone();
-            // Another request may have been quicker: its answer is as usual.
+            // A concurrent request may have set it first; its response is as usual as this one.
             let _ = usual.0.set(UsualAnswer { method, route, status, requests, seconds: histogram });
         }
     }
 
-    /// All measurements in a format.
+    /// Returns all measurements in a format.
     pub(crate) fn render(&self, format: Format) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
@@ -119,7 +120,7 @@ impl HttpMetrics {
     }
 }
 
-/// A request is in flight. Also when its client goes away, this ends with it.
+/// Guard of a request in flight. Dropping it ends the count, also when the client disconnects.
 pub(crate) struct InFlight<'a>(&'a Gauge);
 
 impl Drop for InFlight<'_> {
@@ -128,7 +129,8 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// The method's name; those that no route has share one, since a client can make up any number.
+/// Returns the method's name for labels. All methods without a route share the label `other`, because clients can
+/// invent any number of methods.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

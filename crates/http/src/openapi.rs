@@ -1,8 +1,7 @@
-//! The description of the API, made from the code.
+//! The API description (`OpenAPI`), generated from the code.
 //!
-//! `utoipa` derives schemas and operations. What it cannot derive is added to its result: limits (`limits`), corrections
-//! of shapes (`shapes`), the headers of responses (`headers`), named one-ofs and open enums (`unions`), and examples
-//! (`examples`).
+//! `utoipa` derives schemas and operations. The submodules add what `utoipa` cannot derive: limits (`limits`), corrections of
+//! shapes (`shapes`), headers of responses (`headers`), named one-ofs and open enums (`unions`), and examples (`examples`).
 
 mod examples;
 mod headers;
@@ -30,20 +29,20 @@ use crate::{App, MAX_BODY_BYTES, problem::ProblemDocument, routes::TaskState};
 #[openapi(
     components(schemas(ProblemDocument, TaskState)),
     tags(
-        (name = "accounts", description = "Who uses Dabba."),
-        (name = "restaurants", description = "Who cooks."),
-        (name = "menus", description = "What can be ordered, and how much of it there is."),
-        (name = "orders", description = "What is ordered."),
-        (name = "commands", description = "What is done with an order. Each answers with the order after it."),
-        (name = "tasks", description = "What is done later, with nobody waiting, and failed too often."),
-        (name = "payments", description = "What payment providers report."),
-        (name = "sandbox", description = "For trying things out, on a server that is set up for that."),
-        (name = "operations", description = "For those who run the server."),
+        (name = "accounts", description = "Accounts and their tokens."),
+        (name = "restaurants", description = "Restaurants, their settings and their members."),
+        (name = "menus", description = "Menus, availability of items, and stock."),
+        (name = "orders", description = "Quotes, orders and their histories."),
+        (name = "commands", description = "Commands that change an order. Each responds with the changed order."),
+        (name = "tasks", description = "Background tasks that failed too often and are parked until an admin decides."),
+        (name = "payments", description = "Webhooks for the reports of payment providers."),
+        (name = "sandbox", description = "The clock of a sandbox: a server for trials and tests."),
+        (name = "operations", description = "Health, readiness and metrics, for operators."),
     ),
 )]
 struct Document;
 
-/// The description without its operations.
+/// Returns the description without its operations.
 pub(crate) fn base() -> OpenApi {
     let mut document = Document::openapi();
     "Dabba".clone_into(&mut document.info.title);
@@ -61,28 +60,28 @@ fn description() -> String {
     let retention_days = EngineConfig::default().key_retention.as_hours() / 24;
     let body_kib = MAX_BODY_BYTES / 1024;
     format!(
-        "Takes orders for food, exactly once, and walks them from the kitchen to the door.\n\n\
+        "Takes orders for food exactly once, and manages them from the kitchen to the door.\n\n\
          - Amounts are integers in minor units of the currency beside them. Clients never send prices.\n\
          - Times are RFC 3339 in UTC, until {MAX_TIME}. Ids are UUIDv7.\n\
          - Whole numbers are written in digits: `1.0`, `1e0` and `-0` are refused, although JSON Schema counts them as integers.\n\
-         - Errors are `application/problem+json` (RFC 9457). `code` tells the kinds apart.\n\
-         - `Idempotency-Key` makes it safe to repeat a POST on orders: it is carried out once, and each \
-         repetition is answered as the first. The key is a structured-field string in double quotes or a bare \
-         text. Keys belong to a caller and a restaurant and are remembered for {retention_days} days, unless the server \
-         is set up otherwise. The same key with another request is refused.\n\
+         - Errors are `application/problem+json` (RFC 9457). `code` identifies the kind of error.\n\
+         - `Idempotency-Key` makes retries of a POST on orders safe: the server carries out the request once and answers each \
+         retry with the first response. The key is a structured-field string in double quotes or a text without quotes. \
+         A key belongs to one caller and one restaurant. The server keeps keys for {retention_days} days by default, and \
+         refuses the same key with another request.\n\
          - `ETag` is a version; `If-Match` makes a change conditional on it.\n\
-         - Lists come in pages of at most 100 entries; `next_cursor` leads to the next page and is absent on the last. Where \
-         something may be missing in a page, `incomplete` says so, and so does `Dabba-Incomplete: true`.\n\
+         - Lists have pages of at most 100 entries. `next_cursor` leads to the next page; the last page has none. If \
+         entries may be missing in a page, the page has `incomplete` and the response has `Dabba-Incomplete: true`.\n\
          - Unknown members in a body and unknown parameters in the query of a list are refused. A parameter with several values \
          is repeated, or given once with the values separated by commas.\n\
-         - What has no value is absent in an answer, never `null`. In a request, `null` for an optional member means the \
-           same as its absence; `delivery` of a restaurant's settings is the exception.\n\
-         - Values may be added to the enums of responses, and variants to their one-ofs: treat an unknown value as a text, \
-           and an unknown variant as one to skip. The enums of requests are complete.\n\
+         - Responses omit members without a value; they never contain `null` for them. In a request, `null` for an optional \
+           member means the same as omitting it, except for `delivery` of a restaurant's settings.\n\
+         - New values may be added to the enums of responses, and new variants to their one-ofs: treat an unknown value as a \
+           text, and skip an unknown variant. The enums of requests are complete.\n\
          - Bodies have at most {body_kib} KiB, menus 4 MiB.\n\
-         - `X-Request-Id` is answered as sent, or made; it names the request in the server's log. Only a head that is not HTTP or \
-         too large is answered without it, with an empty body (400, 431).\n\
-         - 429 and 503 say in `Retry-After` when to try again."
+         - The response repeats the request's `X-Request-Id`, or contains a generated one; the server's log shows it. \
+         Only a request head that is not HTTP or too large gets a response without it, with an empty body (400, 431).\n\
+         - `Retry-After` of 429 and 503 states the number of seconds to wait before a retry."
     )
 }
 
@@ -90,7 +89,7 @@ fn description() -> String {
 ///
 /// # Errors
 ///
-/// If `utoipa`'s result cannot be written as JSON.
+/// If `utoipa`'s result cannot be serialized as JSON.
 fn describe() -> serde_json::Result<Value> {
     let (_, mut document) = crate::routes::router().split_for_parts();
     let bearer = HttpBuilder::new()
@@ -105,7 +104,7 @@ fn describe() -> serde_json::Result<Value> {
     shapes::omit_null(&mut document);
     shapes::add_read_only_members(&mut document);
     shapes::allow_null(&mut document);
-    shapes::straighten(&mut document);
+    shapes::remove_code_artefacts(&mut document);
     shapes::describe_null(&mut document);
     crate::limit::describe(&mut document);
     headers::describe(&mut document);
@@ -115,10 +114,10 @@ fn describe() -> serde_json::Result<Value> {
     Ok(document)
 }
 
-/// The whole description, which is made once.
+/// The whole description, generated once.
 pub(crate) static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
     describe().unwrap_or_else(|error| {
-        tracing::error!(%error, "the description of the API cannot be written");
+        tracing::error!(%error, "the API description cannot be generated");
         Value::Null
     })
 });
@@ -128,7 +127,7 @@ pub fn openapi_json() -> String {
     format!("{:#}\n", *DESCRIPTION)
 }
 
-/// Shows the description, which is made once.
+/// Returns the route that serves the description. The text is generated once.
 pub(crate) fn route() -> Router<Arc<App>> {
     let text: Arc<str> = openapi_json().into();
     let show = move || {

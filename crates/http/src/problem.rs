@@ -1,7 +1,7 @@
-//! Every refusal, as problem details (RFC 9457).
+//! Refusals as problem details (RFC 9457).
 //!
-//! A handler returns a [`Problem`]. Its body is written by [`crate::observe`], which knows the
-//! request's id; what is for the log only is logged there and goes nowhere else.
+//! A handler returns a [`Problem`]. [`crate::observe`] writes the body, because it knows the request's id. It also logs
+//! the internal text, which the response never contains.
 
 mod describe;
 mod limits;
@@ -28,32 +28,32 @@ use crate::{limit::Report, routes::ObstacleBody};
 
 /// Media type of problem details.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
-/// What a caller waits before trying again when the server is busy or away, in seconds.
+/// Value of `Retry-After` when the server is overloaded or unavailable, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $code:ident, $name:literal, $status:ident, $title:literal;)*) => {
-        /// The kinds of problems. A client tells them apart by these names; they never change.
+        /// The kinds of problems. Clients identify a problem by its code's name; the names never change.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Code {
             $($(#[$doc])* $code,)*
         }
 
         impl Code {
-            /// Every kind.
+            /// Every code.
             pub const ALL: &'static [Self] = &[$(Self::$code),*];
 
-            /// Its name, as in `code` and at the end of `type`.
+            /// Returns the code's name, as in `code` and at the end of `type`.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$code => $name),* }
             }
 
-            /// The status that it is answered with.
+            /// Returns the status of responses with this code.
             pub const fn status(self) -> StatusCode {
                 match self { $(Self::$code => StatusCode::$status),* }
             }
 
-            /// What it is, in general, for a person.
+            /// Returns the general description of the problem, for people.
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$code => $title),* }
             }
@@ -62,26 +62,26 @@ macro_rules! codes {
 }
 
 codes! {
-    /// A header or a parameter is wrong, or the request as a whole.
-    BadRequest, "bad_request", BAD_REQUEST, "The request is wrong";
+    /// A header, a parameter or the request as a whole is not valid.
+    BadRequest, "bad_request", BAD_REQUEST, "The request is not valid";
     /// The body is not JSON.
     MalformedJson, "malformed_json", BAD_REQUEST, "The body is not JSON";
-    /// The operation needs an idempotency key.
-    IdempotencyKeyMissing, "idempotency_key_missing", BAD_REQUEST, "An idempotency key is needed";
-    /// The idempotency key cannot be read.
+    /// The operation requires an idempotency key.
+    IdempotencyKeyMissing, "idempotency_key_missing", BAD_REQUEST, "An idempotency key is required";
+    /// The idempotency key is malformed.
     IdempotencyKeyInvalid, "idempotency_key_invalid", BAD_REQUEST, "The idempotency key is not valid";
-    /// There is no valid token.
-    Unauthenticated, "unauthenticated", UNAUTHORIZED, "A valid token is needed";
+    /// The request has no valid token.
+    Unauthenticated, "unauthenticated", UNAUTHORIZED, "A valid token is required";
     /// The token was revoked, or its account was disabled or deleted or has another role.
     TokenRevoked, "token_revoked", UNAUTHORIZED, "The token is revoked";
-    /// E-mail address and password do not fit together.
+    /// No account has this e-mail address with this password.
     WrongCredentials, "wrong_credentials", UNAUTHORIZED, "The credentials are wrong";
     /// The caller may not do this.
-    Forbidden, "forbidden", FORBIDDEN, "This is not for the caller";
-    /// There is no such thing, or it is not the caller's.
-    NotFound, "not_found", NOT_FOUND, "There is no such thing";
-    /// The path does not know this method.
-    MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The method is not allowed here";
+    Forbidden, "forbidden", FORBIDDEN, "The caller may not do this";
+    /// The path names nothing, or something that the caller may not see.
+    NotFound, "not_found", NOT_FOUND, "Not found";
+    /// The path does not support this method.
+    MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The method is not allowed for this path";
     /// The restaurant has paused.
     RestaurantPaused, "restaurant_paused", CONFLICT, "The restaurant has paused taking orders";
     /// The restaurant is closed.
@@ -94,84 +94,84 @@ codes! {
     NotPayableByCard, "not_payable_by_card", CONFLICT, "The total cannot be paid by card";
     /// Items are not available now.
     ItemsUnavailable, "items_unavailable", CONFLICT, "Items are not available";
-    /// There is not enough of some items.
-    OutOfStock, "out_of_stock", CONFLICT, "There is not enough in stock";
+    /// The stock of some items is lower than the order needs.
+    OutOfStock, "out_of_stock", CONFLICT, "Not enough in stock";
     /// The customer has too many open orders.
     TooManyOpenOrders, "too_many_open_orders", CONFLICT, "Too many open orders";
-    /// The total is not the expected one.
+    /// The total differs from the expected total.
     MenuChanged, "menu_changed", CONFLICT, "The price has changed";
-    /// The command does not fit the order.
-    IllegalMove, "illegal_move", CONFLICT, "The command does not fit the order";
+    /// The order does not allow the command.
+    IllegalMove, "illegal_move", CONFLICT, "The order does not allow this command";
     /// The order was accepted before, with other content.
-    AlreadyAccepted, "already_accepted", CONFLICT, "The order is accepted already";
+    AlreadyAccepted, "already_accepted", CONFLICT, "The order is already accepted";
     /// The order was rejected before, with other content.
-    AlreadyRejected, "already_rejected", CONFLICT, "The order is rejected already";
+    AlreadyRejected, "already_rejected", CONFLICT, "The order is already rejected";
     /// The order was cancelled before, with other content.
-    AlreadyCancelled, "already_cancelled", CONFLICT, "The order is cancelled already";
-    /// The courier was assigned before, with other content.
-    AlreadyAssigned, "already_assigned", CONFLICT, "The courier is assigned already";
+    AlreadyCancelled, "already_cancelled", CONFLICT, "The order is already cancelled";
+    /// A courier was assigned before, with other content.
+    AlreadyAssigned, "already_assigned", CONFLICT, "A courier is already assigned";
     /// The order was delivered before, with other content.
-    AlreadyDelivered, "already_delivered", CONFLICT, "The order is delivered already";
-    /// There is not as much left to refund.
+    AlreadyDelivered, "already_delivered", CONFLICT, "The order is already delivered";
+    /// The amount exceeds the refundable amount.
     NothingRefundable, "nothing_refundable", CONFLICT, "The amount cannot be refunded";
-    /// The restaurant may not refund as much.
-    RefundLimit, "refund_limit", CONFLICT, "The amount is above the restaurant's limit";
-    /// Others kept changing the same thing.
-    TooManyChanges, "too_many_changes", CONFLICT, "Others keep changing it";
-    /// There is no limit to adjust.
+    /// The amount exceeds the refund limit of the restaurant's staff.
+    RefundLimit, "refund_limit", CONFLICT, "The amount exceeds the restaurant's limit";
+    /// Concurrent requests changed the same resource during each attempt.
+    TooManyChanges, "too_many_changes", CONFLICT, "Too many concurrent changes";
+    /// The stock has no limit that could be adjusted.
     StockNotLimited, "stock_not_limited", CONFLICT, "The stock is not limited";
     /// The stock would be below zero or above its maximum.
     StockOutOfRange, "stock_out_of_range", CONFLICT, "The stock would be out of range";
-    /// The task is for a person.
+    /// The task is a review, which is work for a person.
     ReviewNotRetryable, "review_not_retryable", CONFLICT, "A review cannot be retried";
-    /// The external id has a restaurant.
-    ExternalIdTaken, "external_id_taken", CONFLICT, "The external id has a restaurant";
+    /// Another restaurant has the external id.
+    ExternalIdTaken, "external_id_taken", CONFLICT, "Another restaurant has the external id";
     /// The restaurant is closed permanently, for another reason.
-    AlreadyClosed, "already_closed", CONFLICT, "The restaurant is closed already";
-    /// The e-mail address has an account.
-    EmailTaken, "email_taken", CONFLICT, "The e-mail address has an account";
-    /// No enabled admin would be left.
+    AlreadyClosed, "already_closed", CONFLICT, "The restaurant is already closed";
+    /// Another account has the e-mail address.
+    EmailTaken, "email_taken", CONFLICT, "Another account has the e-mail address";
+    /// The change would leave no enabled admin.
     LastAdmin, "last_admin", CONFLICT, "This is the last enabled admin";
-    /// It is not at the version that was asked for.
-    PreconditionFailed, "precondition_failed", PRECONDITION_FAILED, "It has changed";
-    /// The host is not served here.
-    MisdirectedRequest, "misdirected_request", MISDIRECTED_REQUEST, "The host is not served here";
+    /// The resource is not at the version in `If-Match`.
+    PreconditionFailed, "precondition_failed", PRECONDITION_FAILED, "The resource has changed";
+    /// This server does not serve the host.
+    MisdirectedRequest, "misdirected_request", MISDIRECTED_REQUEST, "The server does not serve this host";
     /// The body is too large.
     PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
-    /// The body is of another type.
-    UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body is not of a known type";
-    /// The body is JSON, but not what is asked for.
+    /// The body's media type is not supported.
+    UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body's media type is not supported";
+    /// The body is JSON, but not valid for the operation.
     Invalid, "invalid", UNPROCESSABLE_ENTITY, "The body is not valid";
-    /// The idempotency key was used for something else.
+    /// The idempotency key was used for another request.
     IdempotencyKeyReused, "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request";
-    /// The operation needs `If-Match`.
-    PreconditionRequired, "precondition_required", PRECONDITION_REQUIRED, "If-Match is needed";
+    /// The operation requires `If-Match`.
+    PreconditionRequired, "precondition_required", PRECONDITION_REQUIRED, "If-Match is required";
     /// Too many requests.
     TooManyRequests, "too_many_requests", TOO_MANY_REQUESTS, "Too many requests";
-    /// A defect.
-    Internal, "internal", INTERNAL_SERVER_ERROR, "Something went wrong";
-    /// As many requests are waiting as may wait.
-    Overloaded, "overloaded", SERVICE_UNAVAILABLE, "Too busy";
-    /// The store is away.
-    Unavailable, "unavailable", SERVICE_UNAVAILABLE, "Not available";
-    /// It may have been carried out, or not.
-    OutcomeUnknown, "outcome_unknown", SERVICE_UNAVAILABLE, "The outcome is not known";
+    /// A defect of the server.
+    Internal, "internal", INTERNAL_SERVER_ERROR, "Internal error";
+    /// The queue of waiting requests is full.
+    Overloaded, "overloaded", SERVICE_UNAVAILABLE, "The server is overloaded";
+    /// The store is unavailable.
+    Unavailable, "unavailable", SERVICE_UNAVAILABLE, "The service is unavailable";
+    /// The write may have happened, or not.
+    OutcomeUnknown, "outcome_unknown", SERVICE_UNAVAILABLE, "The outcome is unknown";
 }
 
-/// Why a request is refused.
+/// The reason why a request is refused.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
     code: Code,
     detail: Cow<'static, str>,
-    /// Members beyond the standard's.
+    /// Members in addition to those of RFC 9457.
     members: Option<Box<Map<String, Value>>>,
-    /// Seconds after which to try again.
+    /// Seconds to wait before a retry.
     retry_after: Option<u64>,
-    /// Whether a token was sent that is not taken.
-    is_of_token: bool,
-    /// What is left of the limit that refuses the request.
+    /// Whether the request had a token that is not valid.
+    has_invalid_token: bool,
+    /// Remaining quota of the limit that refuses the request.
     rate_limit: Option<Box<Report>>,
-    /// For the log only.
+    /// Text for the log only.
     internal: Option<Box<str>>,
 }
 
@@ -186,26 +186,26 @@ impl Problem {
             detail: detail.into(),
             members: None,
             retry_after,
-            is_of_token: false,
+            has_invalid_token: false,
             rate_limit: None,
             internal: None,
         }
     }
 
-    /// A defect: the caller is told that there was one, the log what it was.
+    /// Returns the problem of a defect. The text goes to the log; the caller learns only that there was a defect.
     pub(crate) fn internal(text: impl Into<String>) -> Self {
         let mut problem =
-            Self::new(Code::Internal, "The server made a mistake. It has been noted under the request's id.");
+            Self::new(Code::Internal, "The server has a defect. Its log has the cause under the request_id.");
         problem.internal = Some(text.into().into_boxed_str());
         problem
     }
 
-    /// A parameter in the query or a header is wrong.
+    /// Returns the problem of a wrong query parameter or header.
     pub(crate) fn bad_parameter(name: &str, detail: impl std::fmt::Display) -> Self {
         Self::new(Code::BadRequest, format!("{name}: {detail}")).with("parameter", name)
     }
 
-    /// Refuses parameters, each by its name with what is wrong with it; nothing if there are none.
+    /// Refuses parameters, listing each name with its problem. Returns `Ok` if there are no problems.
     pub(crate) fn bad_parameters(problems: &[(String, String)]) -> Result<()> {
         let Some((first, _)) = problems.first() else { return Ok(()) };
         let details: Vec<_> = problems.iter().map(|(name, detail)| format!("{name}: {detail}")).collect();
@@ -219,9 +219,9 @@ impl Problem {
         Self::new(Code::Unauthenticated, detail)
     }
 
-    /// The token that was sent is not taken.
+    /// Returns the problem of a request whose token is not valid.
     pub(crate) fn invalid_token(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { is_of_token: true, ..Self::unauthenticated(detail) }
+        Self { has_invalid_token: true, ..Self::unauthenticated(detail) }
     }
 
     pub(crate) fn not_found() -> Self {
@@ -232,25 +232,29 @@ impl Problem {
         Self::new(Code::Invalid, problems.to_string()).with("errors", problems)
     }
 
-    /// The problem that a bare status stands for, where no handler was reached.
+    /// Returns the problem for a status without a body that came from below the handlers.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::not_found(),
             StatusCode::METHOD_NOT_ALLOWED => Self::new(
                 Code::MethodNotAllowed,
-                "This path does not know the method; Allow lists those it knows.",
+                "This path does not support the method; the header Allow lists the supported methods.",
             ),
             StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::PayloadTooLarge, "The body is too large."),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                Self::new(Code::UnsupportedMediaType, "The body is not of a known type.")
+                Self::new(Code::UnsupportedMediaType, "The body's media type is not supported.")
             }
-            StatusCode::SERVICE_UNAVAILABLE => Self::new(Code::Unavailable, "Not available at the moment."),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                Self::new(Code::Unavailable, "The service is unavailable at the moment.")
+            }
             status if status.is_client_error() => Self::new(Code::BadRequest, "The request cannot be read."),
-            status => Self::internal(format!("a bare {status} came from below the handlers")),
+            status => Self::internal(format!(
+                "a response with status {status} and without a problem came from below the handlers"
+            )),
         }
     }
 
-    /// With a further member.
+    /// Adds a member to the problem, unless its value is `null`.
     pub(crate) fn with(mut self, name: &'static str, value: impl Serialize) -> Self {
         match serde_json::to_value(value) {
             Ok(Value::Null) => self,
@@ -270,11 +274,12 @@ impl Problem {
         self.code
     }
 
-    /// How to authenticate (RFC 6750, section 3). Only a token that was sent is the subject of an error.
+    /// Returns the value of `WWW-Authenticate` (RFC 6750, section 3). It states an error only if the request had a
+    /// token.
     fn challenge(&self) -> Option<HeaderValue> {
         match self.code {
             Code::Unauthenticated | Code::TokenRevoked
-                if self.is_of_token || self.code == Code::TokenRevoked =>
+                if self.has_invalid_token || self.code == Code::TokenRevoked =>
             {
                 let text = format!("Bearer error=\"invalid_token\", error_description=\"{}\"", self.detail);
                 Some(HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("Bearer")))
@@ -287,12 +292,12 @@ impl Problem {
         }
     }
 
-    /// What is for the log only.
+    /// Returns the text that is for the log only.
     pub(crate) fn log_text(&self) -> Option<&str> {
         self.internal.as_deref()
     }
 
-    /// The body of the answer to this request.
+    /// Returns the body of the response to the request with this id.
     pub(crate) fn render(&self, request_id: &str) -> Vec<u8> {
         let mut body = json!({
             "type": format!("urn:dabba:problem:{}", self.code.as_str()),
@@ -406,7 +411,7 @@ impl From<Conflict> for Problem {
 }
 
 impl Code {
-    /// The kind of problem that an obstacle is when it refuses an order.
+    /// Returns the code of the problem when this obstacle refuses an order.
     pub(crate) const fn of_obstacle(obstacle: &Obstacle) -> Self {
         match obstacle {
             Obstacle::NotAccepting(NotAccepting::ClosedPermanently { .. }) => {
@@ -422,8 +427,8 @@ impl Code {
     }
 }
 
-/// Why an order cannot be placed now. The first obstacle gives the problem its code and its members; all of them are
-/// listed as in a quote.
+/// Returns the problem of an order that cannot be placed now. The first obstacle determines the code and the members;
+/// the problem lists all obstacles like a quote.
 fn not_orderable(text: String, obstacles: &[Obstacle]) -> Problem {
     let Some(first) = obstacles.first() else {
         return Problem::internal("an order was refused without an obstacle");
@@ -457,13 +462,13 @@ const fn code_of(rejection: &Rejection) -> Code {
     }
 }
 
-/// There is less of an item than was asked for.
+/// An item whose stock is lower than the ordered quantity.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Shortage)]
 pub(crate) struct ShortageBody {
     /// The item.
     item: dabba_domain::text::Slug,
-    /// How many there are.
+    /// Remaining stock of the item.
     available: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Every operation: one file a group, each with what its operations take and answer.
+//! All operations: one file per group, with the group's request and response types.
 
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod access;
@@ -37,10 +37,10 @@ use crate::{
     problem::{Problem, Result},
 };
 
-/// Marks the answer to a repeated request.
+/// Header that marks the response to a retry.
 static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The answer to a write that made a resource at this path.
+/// Makes the response to a write that created a resource at this path.
 fn created(mut response: Response, path: &str) -> Result<Response> {
     let path = HeaderValue::from_str(path).map_err(|error| Problem::internal(error.to_string()))?;
     *response.status_mut() = StatusCode::CREATED;
@@ -48,7 +48,7 @@ fn created(mut response: Response, path: &str) -> Result<Response> {
     Ok(response)
 }
 
-/// The answer to a write, marked if it answers an earlier request with the same key.
+/// Marks a response if it repeats the response to an earlier request with the same key.
 fn mark(mut response: Response, replayed: bool) -> Response {
     if replayed {
         response.headers_mut().insert(REPLAYED.clone(), HeaderValue::from_static("true"));
@@ -56,12 +56,12 @@ fn mark(mut response: Response, replayed: bool) -> Response {
     response
 }
 
-/// The idempotency key of an operation that can do without one.
+/// The idempotency key of an operation for which it is optional.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what MaybeKey reads")]
 struct KeyParameter {
-    /// New for each intention, the same for a retry.
+    /// A new key for each intention, the same key for each retry.
     #[param(
         rename = "Idempotency-Key",
         min_length = 1,
@@ -71,7 +71,7 @@ struct KeyParameter {
     key: Option<String>,
 }
 
-/// All operations, with their description.
+/// Returns all operations with their description.
 pub(crate) fn router() -> OpenApiRouter<Arc<App>> {
     api().merge(operations::router())
 }
@@ -92,12 +92,12 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(sandbox::router())
 }
 
-/// All operations but those for operators, which have their own listener.
+/// Returns all operations except those of the operators' own listener.
 pub(crate) fn public() -> OpenApiRouter<Arc<App>> {
     api().merge(operations::probes())
 }
 
-/// The operations of the listener for operators.
+/// Returns the operations of the operators' listener.
 pub(crate) fn admin() -> OpenApiRouter<Arc<App>> {
     operations::router()
 }

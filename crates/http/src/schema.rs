@@ -1,13 +1,12 @@
-//! Compares a JSON document with a schema of the API's description, and words every problem.
+//! Validates a JSON document against a schema of the API description, and words the message of every problem.
 //!
-//! This is the slow path of reading a body: a body that can be read never comes here. So the description that is
-//! published and the checks of the shape of a body are one thing. Texts that have rules of their own, such as names, are
-//! checked by their types.
+//! Only bodies that cannot be read are validated, because validation is slower than reading. The checks use the published
+//! description, so both always agree. Texts with rules of their own, such as names, are checked by their types.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `json` | whether a text is JSON, and its values as they are written |
-//! | `nulls` | takes out members that are `null` and mean the same as absent ones |
+//! | `json` | checks whether a text is JSON, and keeps its values as they are written |
+//! | `nulls` | removes members that are `null` and mean the same as omitted ones |
 
 mod json;
 mod nulls;
@@ -27,19 +26,19 @@ use self::json::{Entries, MAX_KEPT, Members, Node};
 pub(crate) use self::{json::parse, nulls::without_nulls};
 use crate::openapi::DESCRIPTION;
 
-/// Number of characters of a wrong value that a message repeats.
+/// Maximum number of characters of a wrong value in a message.
 const MAX_SHOWN_CHARACTERS: usize = 64;
 
-/// Returns what is wrong with a JSON text by the schema of this name.
+/// Returns the problems of a JSON text by the schema of this name.
 ///
 /// # Errors
 ///
-/// If it is not JSON.
+/// If the text is not JSON.
 pub fn problems_of(schema: &str, json: &str) -> Result<Problems, NotJson> {
     parse(json.as_bytes()).map(|document| problems_of_document(schema, document))
 }
 
-/// Returns what is wrong with a document by the schema of this name.
+/// Returns the problems of a document by the schema of this name.
 pub(crate) fn problems_of_document(schema: &str, document: &RawValue) -> Problems {
     let mut problems = Problems::new();
     let place = Place { schema, member: "", pointer: "" };
@@ -49,12 +48,12 @@ pub(crate) fn problems_of_document(schema: &str, document: &RawValue) -> Problem
     problems
 }
 
-/// Returns what is wrong with the content of a file of restaurants: one object, or a list of them, each with the members of
-/// the settings and the categories of the menu.
+/// Returns the problems of a file of restaurants: one object, or a list of objects, each with the members of the settings and the
+/// categories of the menu.
 ///
 /// # Errors
 ///
-/// If it is not JSON.
+/// If the text is not JSON.
 pub fn problems_of_restaurants(json: &str) -> Result<Problems, NotJson> {
     let document = parse(json.as_bytes())?;
     let mut problems = Problems::new();
@@ -70,7 +69,7 @@ pub fn problems_of_restaurants(json: &str) -> Result<Problems, NotJson> {
         let place = Place { schema: "SettingsDocument", member: "", pointer };
         check(&schema, restaurant, place, &mut problems);
     };
-    // A file may have any number of restaurants.
+    // A file may have any number of restaurants, so the list has no limit.
     match serde_json::from_str::<Vec<&RawValue>>(document.get()) {
         Ok(restaurants) => {
             let restaurants = restaurants.into_iter().enumerate();
@@ -86,20 +85,20 @@ fn component(name: &str) -> Option<&'static Value> {
 }
 
 fn referenced(schema: &Value) -> Option<&'static str> {
-    // Names in the description live as long as the program.
+    // The description is static, so its names are, too.
     let reference = schema.get("$ref")?.as_str()?;
     let schemas = DESCRIPTION["components"]["schemas"].as_object()?;
     schemas.get_key_value(reference.rsplit('/').next()?).map(|(name, _)| name.as_str())
 }
 
-/// Where in the document a value is, and where its rules are.
+/// Place of a value in the document and in the schemas.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    /// The nearest schema with a name.
+    /// Name of the nearest named schema.
     schema: &'a str,
-    /// The member of that schema, or nothing for the schema itself.
+    /// Member of that schema; empty for the schema itself.
     member: &'a str,
-    /// The JSON Pointer of the value.
+    /// JSON Pointer of the value.
     pointer: &'a str,
 }
 
@@ -112,7 +111,7 @@ fn check(schema: &Value, value: &RawValue, place: Place<'_>, problems: &mut Prob
     } else if let Some(variants) = schema.get("oneOf").and_then(Value::as_array) {
         match schema.get("discriminator") {
             Some(discriminator) => check_variant(discriminator, value, place, problems),
-            // A schema or `null`.
+            // The one-of is a schema or `null`.
             None if is_null(value) => {}
             None => variants
                 .iter()
@@ -150,7 +149,7 @@ fn check_variant(discriminator: &Value, value: &RawValue, place: Place<'_>, prob
     }
 }
 
-/// Returns the schema of the variant that a discriminator's value names.
+/// Returns the schema of the variant that a discriminator's value names; `None` if the name is unknown.
 fn variant(discriminator: &Value, name: &RawValue) -> Option<Value> {
     let Node::Text(Some(name)) = Node::of(name) else { return None };
     discriminator["mapping"].get(name).map(|reference| serde_json::json!({"$ref": reference}))
@@ -171,8 +170,7 @@ fn check_plain(schema: &Value, value: &RawValue, place: Place<'_>, problems: &mu
         ("array", Node::Array(entries)) => return check_array(schema, &entries, place, problems),
         ("string", Node::Text(Some(text))) => check_text(schema, &text, place),
         ("string", Node::Text(None)) => {
-            Err("must not contain half of a surrogate pair, which is one of \\ud800 to \\udfff alone"
-                .to_owned())
+            Err("must not contain half of a surrogate pair (one of \\ud800 to \\udfff alone)".to_owned())
         }
         ("boolean", Node::Bool) => Ok(()),
         ("integer" | "number", node) => check_number(schema, kind == "integer", &node, value),
@@ -184,17 +182,17 @@ fn check_plain(schema: &Value, value: &RawValue, place: Place<'_>, problems: &mu
 }
 
 fn wrong_kind(schema: &Value, kind: &str, value: &RawValue, place: Place<'_>) -> String {
-    let wanted = match kind {
+    let expected = match kind {
         "object" => "an object",
         "array" => "an array",
         "boolean" => "true or false",
         _ => "a text",
     };
     let names = names_of(schema).map(|names| format!("one of {names}"));
-    let wanted = names.as_deref().unwrap_or(wanted);
+    let expected = names.as_deref().unwrap_or(expected);
     let is_secret = schema["format"] == "password" || place.schema == "PaymentToken";
     let found = if is_secret { String::new() } else { format!(", not {}", shown(value)) };
-    format!("must be {wanted}{found}")
+    format!("must be {expected}{found}")
 }
 
 fn check_object(schema: &Value, members: &Members<'_>, place: Place<'_>, problems: &mut Problems) {
@@ -231,7 +229,7 @@ fn check_object(schema: &Value, members: &Members<'_>, place: Place<'_>, problem
     }
 }
 
-/// Returns the names of the members that a request may give.
+/// Returns the names of the members that a request may contain.
 fn writable(properties: &Map<String, Value>) -> String {
     let properties = properties.iter().filter(|(_, schema)| !is_read_only(schema));
     properties.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
@@ -245,11 +243,11 @@ fn check_array(schema: &Value, entries: &Entries<'_>, place: Place<'_>, problems
     let count = u64::try_from(entries.count).unwrap_or(u64::MAX);
     let (min, max) = (schema["minItems"].as_u64().unwrap_or(0), schema["maxItems"].as_u64());
     if count < min || max.is_some_and(|max| count > max) {
-        let wanted = match max {
+        let expected = match max {
             Some(max) => format!("{min} to {max}"),
             None => format!("at least {min}"),
         };
-        problems.add(place.pointer, format!("must have {wanted} entries, not {count}"));
+        problems.add(place.pointer, format!("must have {expected} entries, not {count}"));
     }
     for (index, value) in entries.values.iter().enumerate() {
         if problems.is_cut() {
@@ -260,7 +258,8 @@ fn check_array(schema: &Value, entries: &Entries<'_>, place: Place<'_>, problems
     }
 }
 
-/// Checks a number; a test proves that each number of a request has a minimum and a maximum. A whole number is written in digits: `1.0` and `1e0` are none, although they have the value of one.
+/// Checks a number. Whole numbers are written in digits: `1.0` and `1e0` are refused, although they have the value of a whole
+/// number. A test proves that each number of a request has a minimum and a maximum.
 fn check_number(schema: &Value, is_whole: bool, node: &Node<'_>, value: &RawValue) -> Result<(), String> {
     let (min, max) = (&schema["minimum"], &schema["maximum"]);
     let except = schema["not"]["const"].as_f64();
@@ -276,13 +275,13 @@ fn check_number(schema: &Value, is_whole: bool, node: &Node<'_>, value: &RawValu
     if number.is_some_and(is_allowed) {
         return Ok(());
     }
-    let wanted = if is_whole { whole_number(min, max) } else { format!("a number from {min} to {max}") };
+    let expected = if is_whole { whole_number(min, max) } else { format!("a number from {min} to {max}") };
     let except = except.map(|number| format!(" other than {number}")).unwrap_or_default();
     let form = if text.is_some_and(|text| !is_of_kind(text)) { " in digits alone" } else { "" };
-    Err(format!("must be {wanted}{except}{form}, not {}", shown(value)))
+    Err(format!("must be {expected}{except}{form}, not {}", shown(value)))
 }
 
-/// Whether a number is written without fraction and exponent. `-0` is none: nobody writes it on purpose.
+/// Returns whether a number is written without fraction and exponent. `-0` is not accepted, because nobody writes it on purpose.
 fn is_in_digits(number: &str) -> bool {
     let digits = number.strip_prefix('-').unwrap_or(number);
     digits.bytes().all(|byte| byte.is_ascii_digit()) && number != "-0"
@@ -299,7 +298,7 @@ fn check_text(schema: &Value, text: &str, place: Place<'_>) -> Result<(), String
     }
     if schema["format"] == "date-time" && text.parse::<Timestamp>().is_err() {
         return Err(format!(
-            "must be a time of RFC 3339 until {MAX_TIME}, such as 2026-06-01T12:00:00Z, not {}",
+            "must be a time in RFC 3339 until {MAX_TIME}, such as 2026-06-01T12:00:00Z, not {}",
             quoted(text)
         ));
     }
@@ -312,7 +311,7 @@ fn check_text(schema: &Value, text: &str, place: Place<'_>) -> Result<(), String
     Ok(())
 }
 
-/// Checks a text by the type that reads it; `None` for a text without a type of its own.
+/// Checks a text by the type that reads it; returns `None` for a text without a type of its own.
 fn check_by_type(place: Place<'_>, text: &str) -> Option<Result<(), String>> {
     let checked = match (place.schema, place.member) {
         ("Name", _) => Name::new(text).map(drop).map_err(|error| error.to_string()),
@@ -336,7 +335,10 @@ fn check_by_type(place: Place<'_>, text: &str) -> Option<Result<(), String>> {
         ("SettingsDocument", "time_zone") => {
             let known = Zone::from_name(text).map(drop);
             known.ok_or_else(|| {
-                format!("must be the name of a time zone of the IANA database, not {}", quoted(text))
+                format!(
+                    "must be the name of a time zone in the IANA database, such as Europe/London, not {}",
+                    quoted(text)
+                )
             })
         }
         ("SettingsDocument", "country") => {
@@ -346,7 +348,7 @@ fn check_by_type(place: Place<'_>, text: &str) -> Option<Result<(), String>> {
             is_code.then_some(()).ok_or_else(text)
         }
         ("Registration", "email") => dabba_engine::check_email(text).map_err(|error| error.to_string()),
-        // What kind of id it is makes no difference to its form.
+        // All kinds of ids have the same form.
         (schema, "") if schema.ends_with("Id") => {
             let id = text.parse::<dabba_domain::AccountId>().map(drop);
             id.map_err(|_| format!("must be a UUID of version 7, not {}", quoted(text)))
@@ -364,7 +366,7 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<(), String> {
     with_value(serde_json::from_value::<T>(text.into()), text)
 }
 
-/// Returns the names that a schema allows, if it allows names only.
+/// Returns the names that a schema allows, if the schema is an enum.
 fn names_of(schema: &Value) -> Option<String> {
     if let Some(name) = schema.get("const").and_then(Value::as_str) {
         return Some(name.to_owned());
@@ -373,7 +375,7 @@ fn names_of(schema: &Value) -> Option<String> {
     Some(names.join(", "))
 }
 
-/// Returns a value for a message: its kind, or what was written where that is short.
+/// Returns a value for a message: its kind, or the value if it is short.
 fn shown(value: &RawValue) -> String {
     match Node::of(value) {
         Node::Object(_) => "an object".to_owned(),
@@ -385,12 +387,12 @@ fn shown(value: &RawValue) -> String {
     }
 }
 
-/// Returns a text in quotes, cut where it is long.
+/// Returns a text in quotes, cut if it is long.
 pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", cut(text))
 }
 
-/// Returns the beginning of a text, with a mark where the text is cut.
+/// Returns the beginning of a text, with an ellipsis if the text is cut.
 pub(crate) fn cut(text: &str) -> String {
     let mut characters = text.chars();
     let shown: String = characters.by_ref().take(MAX_SHOWN_CHARACTERS).collect();
@@ -398,7 +400,7 @@ pub(crate) fn cut(text: &str) -> String {
     shown + rest
 }
 
-/// Returns the JSON Pointer of a member (RFC 6901).
+/// Returns the JSON Pointer (RFC 6901) of a member.
 fn below(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
@@ -420,9 +422,9 @@ mod tests {
         }
     }
 
-    /// Proves that every entry that a schema allows is checked.
+    /// Proves that no schema allows more entries than the validation checks.
     #[test]
-    fn as_many_entries_are_kept_as_are_allowed() {
+    fn every_allowed_entry_is_checked() {
         check_arrays(&DESCRIPTION["components"]["schemas"]);
     }
 }

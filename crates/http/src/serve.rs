@@ -1,12 +1,12 @@
-//! Serving the API on a socket, until told to stop.
+//! Serves the API on a socket until the server is told to stop.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `registry` | the open connections, their limits, and which one makes room for another |
-//! | `activity` | what a connection is doing, and until when it may go on doing that |
-//! | `stream` | the socket of a connection, which notes what is read and what cannot be written |
-//! | `body` | bodies of requests and responses, which count the bytes that are held for them |
-//! | `connection` | one connection, from its first byte to its end |
+//! | `registry` | the open connections, their limits, and the choice of the connection to close for a new one |
+//! | `activity` | the state of a connection, and its deadlines |
+//! | `stream` | the socket of a connection; reports what is read and what cannot be written |
+//! | `body` | bodies of requests and responses; count the bytes in memory |
+//! | `connection` | the life of one connection |
 
 mod activity;
 mod body;
@@ -22,20 +22,20 @@ use tokio::{
     time::Instant,
 };
 
-pub(crate) use self::body::NoRoom;
+pub(crate) use self::body::BodyMemoryFull;
 pub use self::registry::{ConnectionMetrics, Network};
 use self::registry::{Refused, Registry};
 
-/// How long the client of a connection may take.
+/// Timeouts of a connection's client.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// Time within which the head of a request has to arrive, from its first byte, and on a new connection from its beginning.
-    /// 10 seconds.
+    /// Time for the head of a request to arrive, from its first byte; on a new connection, from the connection's beginning.
+    /// Default 10 seconds.
     pub head: Duration,
-    /// Time after which a connection on which no request is made is closed. 90 seconds: clients that poll every 30 seconds keep
-    /// their connections.
+    /// Time after which a connection without a request is closed. Default 90 seconds, so that clients that poll every 30 seconds
+    /// keep their connections.
     pub idle: Duration,
-    /// Time after which a connection is closed whose client takes nothing of a response. 30 seconds.
+    /// Time after which a connection is closed if its client reads nothing of a response. Default 30 seconds.
     pub stall: Duration,
 }
 
@@ -49,19 +49,20 @@ impl Default for Timeouts {
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Maximum number of headers of a request.
 pub const MAX_HEADERS: usize = 100;
-/// Maximum total size of the request bodies that are held, in bytes. Beyond it the connections are closed whose bodies have cost
-/// the most so far: bytes, times the time that they take to arrive. If no such connection is left, the request is refused with 503.
+/// Maximum total size of request bodies in memory, in bytes. Above that, the server closes the connections whose bodies have cost
+/// the most so far: bytes, multiplied by the time since the body began. If no such connection is left, the request is refused
+/// with 503.
 pub const MAX_RECEIVED_BYTES: usize = 32 * 1024 * 1024;
-/// Total size of the responses that are held until their clients take them, in bytes, from which on the connections are closed
-/// whose clients have taken nothing for the longest time.
+/// Total size of responses that wait for their clients to read them, in bytes, above which the server closes the connections
+/// whose clients have read nothing for the longest time.
 pub const MAX_UNSENT_BYTES: usize = 32 * 1024 * 1024;
 
-/// Maximum number of bytes of responses that the kernel takes for a connection before it can send them. What the client's window
-/// allows is not among them, so that the limit costs no throughput.
+/// Maximum number of unsent bytes of responses that the kernel accepts for a connection. Bytes within the client's window do not
+/// count, so the limit does not reduce throughput.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT_IN_KERNEL: u32 = 64 * 1024;
 
-/// Pause after a failure to accept a connection, such as for want of file descriptors.
+/// Pause after a connection cannot be accepted, for example because the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Minimum time between two log lines about such failures.
 const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -69,19 +70,20 @@ const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Limits of a server's connections.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
-    /// Time to finish the requests in flight after the server was told to stop. 10 seconds.
+    /// Time to finish the requests in flight after the server is told to stop. Default 10 seconds.
     pub grace: Duration,
-    /// Maximum number of connections. A new one beyond it takes the place of one that does nothing. 4,096.
+    /// Maximum number of connections. A new connection above that replaces an idle one. Default 4,096.
     pub max_connections: usize,
-    /// Maximum number of connections from one address, or from one network of IPv6 (/64). A new one beyond it is closed. 1,024.
+    /// Maximum number of connections from one address, or from one IPv6 network (/64). A new connection above that is closed.
+    /// Default 1,024.
     pub max_connections_per_address: usize,
-    /// Maximum total size of the request bodies that are held, in bytes. [`MAX_RECEIVED_BYTES`].
+    /// Maximum total size of request bodies in memory, in bytes. Default [`MAX_RECEIVED_BYTES`].
     pub max_received_bytes: usize,
-    /// Total size of the responses that are held, in bytes. [`MAX_UNSENT_BYTES`].
+    /// Total size of responses in memory above which connections are closed, in bytes. Default [`MAX_UNSENT_BYTES`].
     pub max_unsent_bytes: usize,
-    /// Networks whose connections do not count by address.
+    /// Networks whose connections are not counted by address.
     pub trusted_proxies: Vec<Network>,
-    /// How long clients may take.
+    /// Timeouts of clients.
     pub timeouts: Timeouts,
 }
 
@@ -99,8 +101,8 @@ impl Default for ServeOptions {
     }
 }
 
-/// Serves `app` until `shutdown` is ready. Takes no new connections then, closes those without a request, finishes the
-/// requests in flight, and returns; after the grace it returns whatever is still in flight.
+/// Serves `app` until `shutdown` is ready. Then accepts no new connections, closes connections without a request, finishes the
+/// requests in flight, and returns. After the grace period it closes all remaining connections and returns.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
@@ -117,24 +119,24 @@ pub async fn serve(
     drop(listener);
     registry.stop();
     if tokio::time::timeout(grace, registry.emptied()).await.is_err() {
-        tracing::warn!(?grace, "requests were still in flight when the time to finish them was over");
+        tracing::warn!(?grace, "the time to finish requests is over; the remaining connections are closed");
         registry.close_all();
     }
     Ok(())
 }
 
-/// Takes connections for ever.
+/// Accepts connections forever.
 async fn accept(listener: &TcpListener, app: &Router, registry: &Arc<Registry>) -> std::convert::Infallible {
     let mut logged_at: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok((stream, address)) => begin(stream, address, app, registry),
-            // A client that is gone by now is no reason to pause.
-            Err(error) if is_of_client(&error) => {}
+            // The client has already disconnected, so the error is no reason to pause.
+            Err(error) if is_caused_by_client(&error) => {}
             Err(error) => {
                 if logged_at.is_none_or(|at| at.elapsed() >= ACCEPT_LOG_INTERVAL) {
                     logged_at = Some(Instant::now());
-                    tracing::error!(%error, "no connection can be accepted");
+                    tracing::error!(%error, "cannot accept connections");
                 }
                 registry.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -144,31 +146,31 @@ async fn accept(listener: &TcpListener, app: &Router, registry: &Arc<Registry>) 
 }
 
 fn begin(stream: TcpStream, address: SocketAddr, app: &Router, registry: &Arc<Registry>) {
-    let place = match registry.enter(address.ip()) {
-        Ok(place) => place,
+    let slot = match registry.enter(address.ip()) {
+        Ok(slot) => slot,
         Err(Refused { reason }) => {
             tracing::debug!(%address, reason, "a connection is refused");
             return;
         }
     };
     if let Err(error) = prepare(&stream) {
-        tracing::debug!(%error, "a connection keeps the system's options");
+        tracing::debug!(%error, "cannot set the options of a connection's socket");
     }
-    tokio::spawn(connection::run(stream, address, place, app.clone()));
+    tokio::spawn(connection::run(stream, address, slot, app.clone()));
 }
 
 /// Sets the options of a connection's socket.
 fn prepare(stream: &TcpStream) -> io::Result<()> {
-    // Answers are small; waiting to fill a packet would only delay them.
+    // Responses are small; waiting to fill a packet would only delay them.
     stream.set_nodelay(true)?;
-    // Otherwise the kernel takes megabytes for each client that reads nothing, and the memory that the machine has for all
-    // connections is used up.
+    // Without this limit the kernel buffers megabytes for each client that reads nothing, and exhausts the machine's memory for
+    // sockets.
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT_IN_KERNEL)?;
     Ok(())
 }
 
-fn is_of_client(error: &io::Error) -> bool {
+fn is_caused_by_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
@@ -179,9 +181,9 @@ mod tests {
 
     use super::*;
 
-    /// Proves that a client that reads nothing takes little of the kernel's memory.
+    /// Proves that the kernel buffers little for a client that reads nothing.
     #[tokio::test]
-    async fn the_kernel_takes_little_for_a_client_that_reads_nothing() {
+    async fn the_kernel_buffers_little_for_a_client_that_reads_nothing() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpSocket::new_v4().unwrap();
         client.set_recv_buffer_size(4_096).unwrap();

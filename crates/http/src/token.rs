@@ -1,4 +1,4 @@
-//! Bearer tokens: JWT (RFC 7519) signed with HMAC-SHA-256. No other algorithm is taken.
+//! Bearer tokens: JWT (RFC 7519) signed with HMAC-SHA-256. No other algorithm is accepted.
 
 use std::time::Duration;
 
@@ -9,33 +9,33 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
-/// Who issues the tokens, and for whom they are.
+/// Issuer of the tokens (`iss`).
 const ISSUER: &str = "dabba";
-/// Most verified tokens remembered.
+/// Maximum number of verified tokens in the cache.
 const REMEMBERED_TOKENS: u64 = 50_000;
-/// Longest token that is looked at, in bytes. The issued ones have about 300.
+/// Maximum length of a token that is verified, in bytes. Issued tokens have about 300.
 const MAX_TOKEN_BYTES: usize = 2_048;
 
-/// The key that signs and verifies tokens. Whoever has it can be anyone.
+/// Key that signs and verifies tokens. Anyone who has the key can issue a token for any account.
 #[derive(Clone)]
 pub struct SigningKey {
     encoding: EncodingKey,
     decoding: DecodingKey,
 }
 
-/// A signing key is too short to be safe.
+/// Error: a signing key is too short to be safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a signing key must have at least {} bytes, not {length}", SigningKey::MIN_BYTES)]
 pub struct SigningKeyError {
-    /// How many bytes there were.
+    /// Length of the key, in bytes.
     pub length: usize,
 }
 
 impl SigningKey {
-    /// Fewest bytes in a key: as many as the signature has (RFC 7518, section 3.2).
+    /// Minimum length of a key, in bytes: the length of the signature (RFC 7518, section 3.2).
     pub const MIN_BYTES: usize = 32;
 
-    /// Takes a key, which should be random bytes.
+    /// Creates a key from bytes, which should be random.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SigningKeyError> {
         if bytes.len() < Self::MIN_BYTES {
             return Err(SigningKeyError { length: bytes.len() });
@@ -43,7 +43,7 @@ impl SigningKey {
         Ok(Self::new(bytes))
     }
 
-    /// Makes a key of these random bits, for a process whose tokens nobody needs.
+    /// Creates a key from random bits, for a process whose tokens nobody needs.
     pub(crate) fn from_random(mut bits: impl FnMut() -> u64) -> Self {
         let bytes: Vec<u8> = (0..Self::MIN_BYTES / 8).flat_map(|_| bits().to_le_bytes()).collect();
         Self::new(&bytes)
@@ -67,26 +67,25 @@ struct Claims {
     role: Role,
     iat: i64,
     exp: i64,
-    /// The revision of the account's last revocation when the token was issued. Tokens of earlier versions lack it.
+    /// Revision of the account's last revocation when the token was issued. Tokens of earlier versions lack this claim.
     #[serde(default)]
     rev: RevocationRevision,
 }
 
-/// Issues a token with which its bearer is this caller until the lifetime is over, or until the account is revoked again.
+/// Issues a token that identifies the bearer until its lifetime ends or the account is revoked again.
 pub fn issue_token(key: &SigningKey, bearer: &Principal, now: Timestamp, lifetime: Duration) -> String {
     let Principal { account_id, role, as_of } = *bearer;
     let iat = now.as_second();
     let exp = iat.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX));
     let claims = Claims { iss: ISSUER.to_owned(), sub: account_id, role, iat, exp, rev: as_of };
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key.encoding).unwrap_or_else(|error| {
-        // These claims can always be written and signed. Were it not so, the empty token would let
-        // nobody in.
+        // These claims can always be serialized and signed. If that ever failed, the empty token would give no access.
         tracing::error!(%error, "a token could not be signed");
         String::new()
     })
 }
 
-/// Why a token is not taken. The bearer is told, so the text says nothing about the key.
+/// Reason why a token is refused. The bearer sees the text, so it says nothing about the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
     #[error("the token is not valid; get a new one with POST /v1/tokens")]
@@ -102,8 +101,7 @@ pub(crate) struct Verified {
     expires_at: i64,
 }
 
-/// Verifies tokens, and remembers those that it has verified: most requests come with a token that
-/// was seen before.
+/// Verifies tokens and caches the verified ones, because most requests repeat a token of an earlier request.
 pub(crate) struct Verifier {
     key: DecodingKey,
     validation: Validation,
@@ -115,8 +113,7 @@ impl Verifier {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_required_spec_claims(&["iss"]);
-        // The expiry is compared with the engine's clock below, without leeway; the library knows
-        // the machine's only.
+        // `verify` compares the expiry with the engine's clock, without leeway. The library knows only the machine's clock.
         validation.validate_exp = false;
         // Dabba's tokens name no audience.
         validation.validate_aud = false;
@@ -124,7 +121,7 @@ impl Verifier {
         Self { key: key.decoding.clone(), validation, verified }
     }
 
-    /// Who the bearer is. Whether the token is revoked is not looked at.
+    /// Returns the bearer of a token. Does not check whether the token is revoked.
     pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, TokenError> {
         if let Some(verified) = self.verified.get(token) {
             if now.as_second() < verified.expires_at {

@@ -1,4 +1,4 @@
-//! JSON bodies. Every problem of a body is listed, each with its place as a JSON Pointer.
+//! JSON bodies. A refusal lists every problem of a body, each with a JSON Pointer to its place.
 
 use std::{convert::Infallible, error::Error, fmt::Write as _};
 
@@ -19,17 +19,17 @@ use crate::{
     MAX_BODY_BYTES, MAX_MENU_BYTES,
     problem::{Code, Problem, Result},
     schema,
-    serve::NoRoom,
+    serve::BodyMemoryFull,
 };
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A body that has to be there.
+/// A required body.
 #[derive(Clone, Debug)]
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
-/// A body that may be left out.
+/// An optional body.
 #[derive(Clone, Debug)]
 pub(crate) struct MaybeJsonBody<T>(pub(crate) Option<T>);
 
@@ -38,7 +38,7 @@ impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for JsonBody
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         check_media_type(request.headers())?;
-        read(&take(request, state).await?).map(Self)
+        read(&read_bytes(request, state).await?).map(Self)
     }
 }
 
@@ -47,7 +47,7 @@ impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for MaybeJso
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         let typed = check_media_type(request.headers());
-        let bytes = take(request, state).await?;
+        let bytes = read_bytes(request, state).await?;
         if bytes.is_empty() {
             return Ok(Self(None));
         }
@@ -78,33 +78,33 @@ fn check_media_type(headers: &HeaderMap) -> Result<()> {
     }
     let encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     if encodings.map(HeaderValue::as_bytes).any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
-        return refuse("The body must not be compressed: Content-Encoding must be absent.");
+        return refuse("The body must not be compressed: omit Content-Encoding, and send the JSON as it is.");
     }
     Ok(())
 }
 
-/// Whether the parameters of a media type name no other character set than UTF-8.
+/// Returns whether the parameters of a media type name no charset other than UTF-8.
 fn is_of_utf_8(parameters: &str) -> bool {
     let mut charsets = parameters.split(';').filter_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
         name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
     });
-    // Without the hyphen it is a common slip.
+    // Some clients write `utf8` by mistake.
     charsets.all(|charset| ["utf-8", "utf8"].iter().any(|name| charset.eq_ignore_ascii_case(name)))
 }
 
-pub(crate) async fn take<S: Send + Sync>(mut request: Request, state: &S) -> Result<Bytes> {
+pub(crate) async fn read_bytes<S: Send + Sync>(mut request: Request, state: &S) -> Result<Bytes> {
     check_announced(&request)?;
     let is_announced = request.body().size_hint().exact().is_some();
     if !is_announced {
-        // It counted as so many bytes when its caller was known.
+        // The account's budget counted a body of unknown length as this many bytes.
         DefaultBodyLimit::max(MAX_BODY_BYTES).apply(&mut request);
     }
     Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
         let mut causes =
             std::iter::successors(Some(&rejection as &(dyn Error + 'static)), |error| (*error).source());
-        if causes.any(<dyn Error>::is::<NoRoom>) {
-            return Problem::new(Code::Overloaded, NoRoom.to_string());
+        if causes.any(<dyn Error>::is::<BodyMemoryFull>) {
+            return Problem::new(Code::Overloaded, BodyMemoryFull.to_string());
         }
         match rejection.into_response().status() {
             StatusCode::PAYLOAD_TOO_LARGE if is_announced => too_large(),
@@ -117,33 +117,36 @@ pub(crate) async fn take<S: Send + Sync>(mut request: Request, state: &S) -> Res
     })
 }
 
-/// Refuses a body whose announced length is beyond the operation's limit before any of it is read, or asked for by `100 Continue`.
+/// Refuses a body whose `Content-Length` exceeds the operation's limit, before the server reads any of the body or sends `100
+/// Continue`.
 fn check_announced(request: &Request) -> Result<()> {
     let announced = request.body().size_hint().lower();
     if is_above_limit(announced, request.extensions()) { Err(too_large()) } else { Ok(()) }
 }
 
-/// Whether a body of this length is refused by the operation that these are the extensions of a request to.
+/// Returns whether an operation refuses a body of this length. `extensions` are those of a request to the operation.
 pub(crate) fn is_above_limit(length: u64, extensions: &Extensions) -> bool {
-    // No limit is lower.
+    // Every operation's limit is at least this.
     if length <= MAX_BODY_BYTES as u64 {
         return false;
     }
-    // Only a request tells its limit, as the greatest length of a body that might be endless.
+    // Axum exposes the limit only through a request: as the maximum length of a body without an announced length.
     let mut probe = Request::new(Body::from_stream(futures::stream::pending::<Result<Bytes, Infallible>>()));
     *probe.extensions_mut() = extensions.clone();
     probe.with_limited_body().body().size_hint().upper().is_some_and(|limit| length > limit)
 }
 
 fn too_large() -> Problem {
-    let text = format!("The body may have {MAX_BODY_BYTES} bytes, that of a menu {MAX_MENU_BYTES}.");
+    let text = format!(
+        "The body must have at most {MAX_BODY_BYTES} bytes, the body of a menu at most {MAX_MENU_BYTES}."
+    );
     Problem::new(Code::PayloadTooLarge, text)
 }
 
 fn read<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T> {
     // A parser may ignore a byte-order mark (RFC 8259, section 8.1), and some clients send one.
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    // To find every problem, and the place of each, costs more than to read a body. So it is done only for what cannot be
+    // Finding every problem with its place costs more than reading the body, so the search runs only for a body that cannot be
     // read.
     read_strictly(bytes).or_else(|_| explain(bytes))
 }
@@ -154,8 +157,8 @@ fn read_strictly<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
     deserializer.end().map(|()| value)
 }
 
-/// Returns every problem of a body that cannot be read. Where the only obstacle is `null` for an optional member, which
-/// means the same as its absence, returns the body.
+/// Returns every problem of a body that cannot be read. Returns the body if the only obstacle is `null` for an optional member,
+/// which means the same as omitting the member.
 fn explain<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T> {
     let document = schema::parse(bytes)
         .map_err(|error| Problem::new(Code::MalformedJson, format!("The body is not JSON: {error}.")))?;
@@ -166,7 +169,7 @@ fn explain<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T> {
         .map_err(|error| Problem::invalid(&Problems::one(pointer(error.path()), error.inner().to_string())))
 }
 
-/// The path as a JSON Pointer (RFC 6901).
+/// Returns the path as a JSON Pointer (RFC 6901).
 fn pointer(path: &Path) -> String {
     let mut pointer = String::new();
     for segment in path {

@@ -1,4 +1,4 @@
-//! Conditional requests (RFC 9110, section 13): `If-Match`, `If-None-Match`, and the tags they name.
+//! Conditional requests (RFC 9110, section 13): `If-Match`, `If-None-Match`, and their entity tags.
 
 use std::fmt::{Display, Write as _};
 
@@ -10,22 +10,22 @@ use axum::{
 use super::in_digits;
 use crate::problem::{Problem, Result};
 
-/// Most tags that one header may list.
+/// Maximum number of tags in one header.
 const MAX_TAGS: usize = 32;
-/// Length of the longest tag that is made, in bytes: three numbers of ten digits, two hyphens and two quotes.
+/// Length of the longest tag that Dabba writes, in bytes: three numbers of ten digits, two hyphens and two quotes.
 const MAX_TAG_LENGTH: usize = 34;
 
-/// The entity tag of a version or revision, or of whatever else an [`EntityTag`] stands for.
+/// Returns the entity tag of a version, a revision or another [`EntityTag`].
 pub(crate) fn etag(version: impl EntityTag) -> HeaderValue {
     let mut tag = String::with_capacity(MAX_TAG_LENGTH);
-    // Writing to a string cannot fail, and digits, hyphens and quotes always make a header.
+    // Writing to a string cannot fail, and digits, hyphens and quotes are always valid in a header.
     let _ = write!(tag, "\"{version}\"");
     HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"0\""))
 }
 
-/// What an entity tag stands for. It is written as the tag's text between the quotes.
+/// A value that has an entity tag. `Display` writes the tag's text between the quotes.
 pub(crate) trait EntityTag: Copy + Display {
-    /// Reads the text between the quotes; `None` for a text that is no such tag.
+    /// Reads the text between the quotes; returns `None` if the text is not a tag of this type.
     fn read(text: &str) -> Option<Self>;
 }
 
@@ -35,22 +35,22 @@ impl EntityTag for u32 {
     }
 }
 
-/// The versions that the caller has in mind, if they said so.
+/// The versions that `If-Match` of a request names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum IfMatch<T = u32> {
-    /// There was no such header.
+    /// The request has no `If-Match`.
     Absent,
-    /// Whatever there is.
+    /// `*`: any version.
     Any,
-    /// One of these. Tags that cannot be of a version, and weak ones, match nothing and are left out.
+    /// One of these versions. Weak tags, and tags that are not of a version, match nothing and are left out.
     OneOf(Vec<T>),
 }
 
 impl IfMatch {
-    /// The one version that has to be the current one, `None` for whatever there is. Where several are
-    /// listed it is the current one, if that is among them.
+    /// Returns the version that must be the current version; `None` for any version. If the header lists several
+    /// versions, returns the current version if it is among them, otherwise the first one.
     pub(crate) fn expected(&self, current: u32) -> Option<u32> {
-        /// Versions count from one, so this is never the current one.
+        /// Versions count from 1, so 0 is never the current version.
         const NEVER: u32 = 0;
         match self {
             Self::Absent | Self::Any => None,
@@ -59,12 +59,12 @@ impl IfMatch {
         }
     }
 
-    /// Whether several versions are listed, so that what is expected depends on the current one.
+    /// Returns whether the header lists several versions, so that the expected version depends on the current one.
     pub(crate) const fn needs_current(&self) -> bool {
         matches!(self, Self::OneOf(versions) if versions.len() > 1)
     }
 
-    /// The versions at one of which it has to be, `None` for whatever there is.
+    /// Returns the versions of which one must be the current version; `None` for any version.
     pub(crate) fn into_versions(self) -> Option<Vec<u32>> {
         match self {
             Self::Absent | Self::Any => None,
@@ -87,12 +87,12 @@ impl<S: Send + Sync, T: EntityTag> FromRequestParts<S> for IfMatch<T> {
     }
 }
 
-/// The versions that the caller has already.
+/// The versions that the caller already has, from `If-None-Match`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IfNoneMatch(Option<Tags>);
 
 impl IfNoneMatch {
-    /// Whether the caller has this version, so that it need not be sent.
+    /// Returns whether the caller already has this version, so that the response needs no body.
     pub(crate) fn has<T: EntityTag + PartialEq>(&self, current: T) -> bool {
         match &self.0 {
             None => false,
@@ -144,7 +144,8 @@ fn parse(value: &str) -> Option<Tags> {
     }
     let mut tags = Vec::new();
     loop {
-        // A list may have empty elements (RFC 9110, section 5.6.1), and has one that is not.
+        // A list may have empty elements, but must have at least one element that is not empty (RFC 9110, section
+        // 5.6.1).
         rest = rest.trim_start_matches([',', ' ', '\t']);
         if rest.is_empty() {
             return (!tags.is_empty()).then_some(Tags::Listed(tags));
@@ -193,14 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn only_tags_that_we_make_have_a_version() {
+    fn only_tags_in_the_format_of_dabba_have_a_version() {
         for (opaque, version) in [("1", Some(1)), ("01", None), ("+1", None), ("", None), ("x", None)] {
             assert_eq!(u32::read(opaque), version, "{opaque}");
         }
     }
 
     #[test]
-    fn what_is_expected_follows_from_what_is_listed() {
+    fn the_expected_version_follows_from_the_listed_versions() {
         for (condition, expected) in [
             (IfMatch::<u32>::Absent, None),
             (IfMatch::Any, None),

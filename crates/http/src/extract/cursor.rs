@@ -1,4 +1,4 @@
-//! Cursors of lists: opaque to a client, a few bytes in base64url to us.
+//! Cursors of lists. A cursor is opaque to clients; it is a few bytes in base64url.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use dabba_domain::{ids::Id, order::Version};
@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use super::in_digits;
 
-/// A place in a list.
+/// A position in a list.
 pub(crate) trait Cursor: Sized {
-    /// The place that a text names, if it names one.
+    /// Reads a position from a cursor's text; returns `None` if the text is not a cursor.
     fn read(text: &str) -> Option<Self>;
 
-    /// The text by which a client names this place.
+    /// Returns the cursor's text for this position.
     fn write(&self) -> String;
 }
 
@@ -27,7 +27,7 @@ impl<K> Cursor for Id<K> {
     }
 }
 
-/// A place in an order's history: the version of the last event that was read.
+/// A position in an order's history: the version of the last event that the client has read.
 impl Cursor for Version {
     fn read(text: &str) -> Option<Self> {
         in_digits(text)
@@ -59,7 +59,7 @@ impl Cursor for OrderCursor {
 }
 
 fn decode(text: &str) -> Option<Vec<u8>> {
-    /// The longest cursor, in its text.
+    /// Length of the longest cursor, in characters.
     const MAX_LENGTH: usize = 32;
     if text.len() > MAX_LENGTH {
         return None;
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_names_the_place_that_it_was_made_of() {
+    fn a_cursor_reads_back_as_the_same_position() {
         let order_id = OrderId::generate(Timestamp::UNIX_EPOCH, Bucket::from_random(9), 9);
         for terminal in [false, true] {
             let cursor = OrderCursor { terminal, order_id };
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_cursor_names_nothing() {
+    fn texts_that_are_not_cursors_are_refused() {
         let order_id = OrderId::generate(Timestamp::UNIX_EPOCH, Bucket::from_random(9), 9);
         for text in ["", "A", "!!", "AAAA", &"A".repeat(33), &Cursor::write(&order_id)] {
             assert_eq!(OrderCursor::read(text), None, "{text}");

@@ -1,7 +1,7 @@
 //! The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header).
 //!
-//! The draft wants a string of RFC 8941, in double quotes. Most clients send the key bare, so that
-//! is taken as well; both forms of one key are the same key.
+//! The draft requires a string of RFC 8941, in double quotes. Most clients send the key without
+//! quotes, so Dabba accepts both forms; both name the same key.
 
 use axum::{
     extract::FromRequestParts,
@@ -13,11 +13,11 @@ use crate::problem::{Code, Problem, Result};
 
 const HEADER: &str = "idempotency-key";
 
-/// A key, without which the operation is refused.
+/// A required key: an operation refuses a request without it.
 #[derive(Clone, Debug)]
 pub(crate) struct RequiredKey(pub(crate) IdempotencyKey);
 
-/// A key, if there is one.
+/// An optional key.
 #[derive(Clone, Debug)]
 pub(crate) struct MaybeKey(pub(crate) Option<IdempotencyKey>);
 
@@ -28,8 +28,8 @@ impl<S: Send + Sync> FromRequestParts<S> for RequiredKey {
         let missing = || {
             Problem::new(
                 Code::IdempotencyKeyMissing,
-                "This operation needs the header Idempotency-Key: a text that is new for each intention, and the \
-                 same when the request is repeated.",
+                "This operation requires the header Idempotency-Key. Choose a new text for each intention, and \
+                 send the same text with every retry.",
             )
         };
         read(&parts.headers)?.map(Self).ok_or_else(missing)
@@ -67,8 +67,8 @@ fn parse(value: &str) -> Option<IdempotencyKey> {
     }
 }
 
-/// The string whose opening quote has been taken off: with its closing quote at the very end, and
-/// nothing escaped but quotes and backslashes.
+/// Reads a quoted string whose opening quote is already removed. The closing quote must be the last
+/// character, and only quotes and backslashes may be escaped.
 fn unquote(quoted: &str) -> Option<String> {
     let mut text = String::with_capacity(quoted.len());
     let mut characters = quoted.chars();
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_may_be_quoted_or_bare() {
+    fn a_key_may_have_quotes_or_not() {
         for (value, key) in [
             ("abc", Some("abc")),
             (" 8e03978e-40d5-43dd-bc93-6894a57f9324 ", Some("8e03978e-40d5-43dd-bc93-6894a57f9324")),

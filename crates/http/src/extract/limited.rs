@@ -1,5 +1,5 @@
-//! Numbers with a maximum that the description states. Members that are checked when a body is read are refused before the state on
-//! which a request depends is looked at.
+//! Integers with a maximum that the API description states. The maximum is checked while the body is read, so a request with a
+//! wrong value is refused before the server reads the state that the request depends on.
 
 use dabba_domain::whole_number;
 use serde::{Deserialize, Deserializer, de::Error};
@@ -9,7 +9,7 @@ pub(crate) fn at_most<'de, const MAX: u32, D: Deserializer<'de>>(deserializer: D
     check::<MAX, _>(u32::deserialize(deserializer)?)
 }
 
-/// Reads an integer of at most `MAX`, or `null`. The member may not be absent.
+/// Reads an integer of at most `MAX`, or `null`. The member is required.
 pub(crate) fn null_or_at_most<'de, const MAX: u32, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<u32>, D::Error> {

@@ -1,8 +1,8 @@
 //! Parameters in the query.
 //!
-//! Unknown parameters are refused, and so are empty values: a filter with a slip in its name or without a value must not
-//! answer with everything. A parameter with several values is given repeatedly, or once with the values separated by
-//! commas, or both; the meaning is the same. A parameter with one value is given once. Every problem is listed.
+//! Unknown parameters and empty values are refused, because a filter with a misspelt name or without a value must not return
+//! everything. A parameter with several values is repeated, or has its values separated by commas, or both; the meaning is the
+//! same. A parameter with one value must be given once. A refusal lists every problem.
 
 use axum::{
     extract::{FromRequestParts, Query},
@@ -17,17 +17,17 @@ use crate::{
     schema::{cut, quoted},
 };
 
-/// The parameters of a request, as names and values, and what is wrong with those that were taken.
+/// Parameters of a request, as names and values, and the problems of those already read.
 #[derive(Debug)]
 pub(crate) struct Parameters {
     given: Vec<(String, String)>,
     problems: Vec<(String, String)>,
-    /// The names that the operation knows.
+    /// Names of the parameters that the operation knows.
     known: Vec<&'static str>,
 }
 
 impl Parameters {
-    /// Takes a parameter out, if it is there. A value that cannot be read is noted as a problem.
+    /// Removes a parameter and returns its value, if the request has it. A value that cannot be read becomes a problem.
     pub(crate) fn take<T>(
         &mut self,
         name: &'static str,
@@ -44,7 +44,7 @@ impl Parameters {
         }
     }
 
-    /// Takes out all values of a parameter that may have several; none if the parameter is not there.
+    /// Removes a parameter that may have several values and returns the values; empty if the request does not have it.
     pub(crate) fn take_list<T>(
         &mut self,
         name: &'static str,
@@ -55,7 +55,7 @@ impl Parameters {
         values.filter_map(|value| self.read(name, value, &parse)).collect()
     }
 
-    /// Takes the size of the page.
+    /// Removes `limit` and returns the size of the page.
     pub(crate) fn take_limit(&mut self) -> PageSize {
         let limit = self.take("limit", |value| {
             let size = in_digits(value).and_then(PageSize::new);
@@ -64,7 +64,7 @@ impl Parameters {
         limit.unwrap_or(PageSize::DEFAULT)
     }
 
-    /// Takes the place behind which the page begins.
+    /// Removes `cursor` and returns the position after which the page begins.
     pub(crate) fn take_cursor<T: Cursor>(&mut self) -> Option<T> {
         self.take("cursor", |value| {
             T::read(value).ok_or_else(|| "must be a next_cursor of this list".to_owned())
@@ -88,7 +88,7 @@ impl Parameters {
         parse(value).map_err(note).ok()
     }
 
-    /// Returns every problem, unknown parameters among them, as one refusal.
+    /// Returns all problems, including unknown parameters, as one refusal.
     fn finish(mut self) -> Result<()> {
         let allowed = || format!("is unknown; allowed are {}", self.known.join(", "));
         let unknown = self.given.iter().map(|(name, _)| (cut(name), allowed()));
@@ -98,13 +98,13 @@ impl Parameters {
     }
 }
 
-/// What a request asks for in its query.
+/// A request's query as a type.
 pub(crate) trait FromParameters: Sized {
-    /// Takes everything that is known out of the parameters. The result is not used if a parameter has a problem.
+    /// Removes every known parameter and returns the query. The result is not used if a parameter has a problem.
     fn take_from(parameters: &mut Parameters) -> Self;
 }
 
-/// What a request asks for in its query, with nothing left over.
+/// A request's query in which all parameters are known and valid.
 #[derive(Debug)]
 pub(crate) struct QueryOf<T>(pub(crate) T);
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::{Code, Problem};
 
-/// What the path names. What is not an id names nothing, so it is not found.
+/// Ids from the path. A path with a malformed id is answered with 404, because nothing is there.
 #[derive(Clone, Debug)]
 pub(crate) struct InPath<T>(pub(crate) T);
 
@@ -18,9 +18,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Path::<T>::from_request_parts(parts, state).await {
             Ok(Path(named)) => Ok(Self(named)),
-            Err(_) => {
-                Err(Problem::new(Code::NotFound, "There is nothing at this path: a part of it is not an id."))
-            }
+            Err(_) => Err(Problem::new(
+                Code::NotFound,
+                "There is nothing at this path: a part of the path is not a valid id.",
+            )),
         }
     }
 }

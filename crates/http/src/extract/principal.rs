@@ -1,4 +1,4 @@
-//! Who calls, by their bearer token (RFC 6750).
+//! The caller, identified by a bearer token (RFC 6750).
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use dabba_engine::{Error, Principal};
 
 use crate::{App, observe::Seen, problem::Problem, token::Verified};
 
-/// The caller; without a valid token the request is refused.
+/// The caller; a request without a valid token is refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller(pub(crate) Principal);
 
@@ -25,7 +25,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     }
 }
 
-/// The caller, when there is a token. One that is not valid is refused, not overlooked.
+/// The caller, if the request has a token. A token that is not valid is refused and never ignored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MaybeCaller(pub(crate) Option<Principal>);
 
@@ -41,7 +41,8 @@ impl FromRequestParts<Arc<App>> for MaybeCaller {
     }
 }
 
-/// The caller, whose token may be revoked: for a retry of what has revoked it.
+/// The caller, whose token may be revoked. For retries of a request that has revoked the caller's
+/// token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallerOrRevoked {
     pub(crate) principal: Principal,
@@ -89,6 +90,6 @@ impl CallerOrRevoked {
 
 fn no_token() -> Problem {
     Problem::unauthenticated(
-        "This operation needs a token: Authorization: Bearer, and a token from POST /v1/tokens.",
+        "This operation requires a token. Send it as Authorization: Bearer TOKEN; get one with POST /v1/tokens.",
     )
 }

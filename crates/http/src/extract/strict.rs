@@ -1,8 +1,8 @@
-//! Reading JSON as the API's description says: objects for structures, and texts for enums.
+//! Deserializers that read JSON strictly as the API description says: objects for structures, and texts for enums.
 //!
-//! Serde's derived types also take an array for a structure, with the members in the order of the code, and an object with
-//! one member for an enum. [`Strict`] asks the deserializer below it for an object or a text instead, at every depth. It
-//! is resolved at compile time and costs nothing.
+//! Serde's derived types also accept an array for a structure, with the members in the order of the code, and an object with one
+//! member for an enum. [`Strict`] requires an object or a text instead, at every depth. The wrapper is resolved at compile time
+//! and costs nothing.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::{
     de::{self, DeserializeSeed, IntoDeserializer as _, MapAccess, SeqAccess, Visitor},
 };
 
-/// A deserializer, visitor, seed or access whose values are read strictly.
+/// Wrapper of a deserializer, visitor, seed or access that reads its values strictly.
 pub(super) struct Strict<T>(pub(super) T);
 
 macro_rules! forward {
@@ -166,7 +166,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Strict<S> {
     }
 }
 
-/// Reads an enum from the name of its variant.
+/// Visitor that reads an enum from the name of its variant.
 struct Variant<V>(V);
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for Variant<V> {
@@ -217,8 +217,8 @@ mod tests {
         T::deserialize(Strict(&mut serde_json::Deserializer::from_str(&text))).ok()
     }
 
-    /// Proves that arrays do not stand for structures and objects do not stand for enums, at any depth; and that serde
-    /// by itself reads them.
+    /// Proves that `Strict` refuses arrays for structures and objects for enums, at every depth; and that serde alone accepts
+    /// them.
     #[test]
     fn only_objects_are_structures_and_only_texts_are_enums() {
         let good = json!({"inner": {"number": 1}, "maybe": {"number": 2}, "list": [{"number": 3}], "colour": "dark_red"});
@@ -242,7 +242,7 @@ mod tests {
             *value.pointer_mut(pointer).unwrap() = wrong;
             assert_eq!(read::<Outer>(&value), None, "{value}");
             if !pointer.is_empty() {
-                serde_json::from_value::<Outer>(value).expect("serde reads it");
+                serde_json::from_value::<Outer>(value).expect("serde alone accepts the value");
             }
         }
     }

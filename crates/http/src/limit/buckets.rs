@@ -14,13 +14,13 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use super::Refusal;
 use crate::Rate;
 
-/// Maximum number of buckets of one limit. Beyond that, the one that was used least recently is dropped.
+/// Maximum number of buckets of one limit. Above that, the least recently used bucket is evicted.
 const MAX_BUCKETS: u64 = 65_536;
 
-/// The shortest time for which an unused bucket is kept.
+/// Minimum time for which an unused bucket is kept.
 const MIN_IDLE: Duration = Duration::from_secs(1);
 
-/// The buckets of a limit, by the hash of their key: whatever a client sends as a key, a bucket has one size.
+/// Buckets of a limit, by the hash of their key. A bucket's size does not depend on the key that a client sends.
 #[derive(Clone)]
 struct Table(Cache<u64, Arc<InMemoryState>>);
 
@@ -35,16 +35,16 @@ impl StateStore for Table {
     }
 }
 
-/// One limit, with a bucket for each key.
+/// One limit, with a token bucket for each key.
 pub(super) struct Buckets<C: Clock> {
     name: &'static str,
     rate: Rate,
     limiter: RateLimiter<u64, Table, C, NoOpMiddleware<C::Instant>>,
     table: Table,
     clock: C,
-    /// When the limiter began, from which it counts its times.
+    /// Time at which the limiter started; the limiter counts its times from it.
     began: C::Instant,
-    /// The time in which a bucket regains what one request takes.
+    /// Time in which a bucket regains one token.
     interval: Nanos,
 }
 
@@ -52,7 +52,7 @@ impl<C: Clock + Clone> Buckets<C> {
     pub(super) fn new(name: &'static str, rate: Rate, clock: C) -> Self {
         let quota = rate.quota();
         let interval = quota.replenish_interval();
-        // A bucket that was not used for as long is full again.
+        // A bucket that has not been used for this time is full again.
         let table = Cache::builder()
             .max_capacity(MAX_BUCKETS)
             .eviction_policy(EvictionPolicy::lru())
@@ -64,7 +64,8 @@ impl<C: Clock + Clone> Buckets<C> {
         Self { name, rate, limiter, table, clock, began, interval: interval.into() }
     }
 
-    /// Takes from the bucket of a key. If the bucket is empty, returns after which time it is not.
+    /// Takes a token from the bucket of a key. If the bucket is empty, the refusal contains the time until the next
+    /// token.
     pub(super) fn take(&self, key: u64) -> Result<(), Refusal> {
         self.limiter.check_key(&key).map_err(|not_until| Refusal {
             policy: Some((self.name, self.rate)),
@@ -72,8 +73,9 @@ impl<C: Clock + Clone> Buckets<C> {
         })
     }
 
-    /// Returns what an attempt took. Evicts a bucket that is full again, so that it displaces no other bucket.
-    pub(super) fn give_back(&self, key: u64) {
+    /// Returns one token to the bucket of a key. Evicts a bucket that is full again, so that it displaces no other
+    /// bucket.
+    pub(super) fn restore(&self, key: u64) {
         let now = self.clock.now().duration_since(self.began);
         let Ok(is_full) = self.table.measure_and_replace(&key, |full_at| {
             let full_at = full_at.unwrap_or(Nanos::from(0)).saturating_sub(self.interval);

@@ -1,4 +1,4 @@
-//! Budgets: what each account or address may spend in a time, and the `RateLimit` headers that report it.
+//! Budgets: maximum requests and bytes of each account or address in a time, and the `RateLimit` headers that report them.
 //!
 //! Budgets are approximate, per server and in memory. The headers follow draft-ietf-httpapi-ratelimit-headers.
 
@@ -29,10 +29,11 @@ use crate::{
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Number of checks after which keys with a whole budget are forgotten, and the others are counted.
+/// Number of checks after which keys with a full budget are removed, and the remaining keys are counted.
 const CHECKS_BETWEEN_CLEANINGS: u32 = 1_024;
-/// Maximum number of keys, give or take [`CHECKS_BETWEEN_CLEANINGS`]. While there are more, no key is limited by this budget: to be
-/// that many, clients need that many accounts or networks within a minute, and limiting them as one would lock out everyone else.
+/// Maximum number of keys, with a tolerance of [`CHECKS_BETWEEN_CLEANINGS`]. While there are more keys, this budget limits
+/// nobody. To reach this number, clients need as many accounts or networks within a minute. One shared budget for all of them
+/// would lock out all other clients.
 const MAX_KEYS: usize = 200_000;
 
 type Keyed<K> = RateLimiter<K, DefaultKeyedStateStore<K>, EngineClock, StateInformationMiddleware>;
@@ -40,13 +41,13 @@ type Keyed<K> = RateLimiter<K, DefaultKeyedStateStore<K>, EngineClock, StateInfo
 /// One budget for each key.
 struct Budget<K: Hash + Eq + Clone> {
     name: &'static str,
-    /// Parameter `qu` of the policy; `None` if requests are counted.
+    /// Parameter `qu` of the policy; `None` if the budget counts requests.
     unit: Option<&'static str>,
     rate: Rate,
     keyed: Keyed<K>,
     clock: EngineClock,
     checks: AtomicU32,
-    /// Whether there were too many keys when they were counted.
+    /// Whether the last count found too many keys.
     is_full: AtomicBool,
 }
 
@@ -58,7 +59,7 @@ impl<K: Hash + Eq + Clone> Budget<K> {
         Self { name, unit, rate, keyed, clock, checks: AtomicU32::new(0), is_full: AtomicBool::new(false) }
     }
 
-    /// Spends an amount; one that exceeds the whole budget spends all of it. Notes what is left in the report.
+    /// Spends an amount; an amount above the whole budget spends all of it. Adds the remaining budget to the report.
     fn spend(&self, key: &K, amount: u32, report: &mut Report) -> Result<(), Problem> {
         let checks = self.checks.fetch_add(1, Ordering::Relaxed);
         if checks % CHECKS_BETWEEN_CLEANINGS == CHECKS_BETWEEN_CLEANINGS - 1 {
@@ -77,13 +78,13 @@ impl<K: Hash + Eq + Clone> Budget<K> {
                 let wait = not_until.wait_time_from(self.clock.now());
                 Err(Problem::too_many_requests(wait).with_policy(self.name, self.rate))
             }
-            // Not so: the amount is at most the whole budget.
+            // Unreachable: the amount is at most the whole budget.
             Err(_) => Ok(()),
         }
     }
 }
 
-/// What is left of the budgets that a request has spent from.
+/// Remaining budgets after a request has spent from them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
     policy: String,
@@ -98,7 +99,7 @@ impl Report {
         self.push(name, *unit, *rate, remaining, whole_seconds(until_whole));
     }
 
-    /// Returns the report of a limit of which nothing is left for so many seconds.
+    /// Returns the report of a limit that has nothing left for this number of seconds.
     pub(crate) fn exhausted(name: &str, rate: Rate, seconds: u64) -> Self {
         let mut report = Self::default();
         report.push(name, None, rate, 0, seconds);
@@ -114,14 +115,14 @@ impl Report {
         let _ = write!(self.limit, "{separator}\"{name}\";r={remaining};t={reset}");
     }
 
-    /// Leaves the report for the response, if anything was spent.
+    /// Stores the report for the response, if the request has spent anything.
     fn note(self, parts: &Parts) {
         if !self.limit.is_empty() {
             Seen::report(parts, self);
         }
     }
 
-    /// Adds the headers to those of a response.
+    /// Adds the report's headers to those of a response.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         for (name, text) in [(&RATE_LIMIT_POLICY, &self.policy), (&RATE_LIMIT, &self.limit)] {
             if let Ok(value) = HeaderValue::from_str(text) {
@@ -131,12 +132,12 @@ impl Report {
     }
 }
 
-/// A time in seconds, rounded up.
+/// Returns a time in seconds, rounded up.
 pub(crate) fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-/// The budgets of the accounts with some roles.
+/// Budgets of the accounts with certain roles.
 struct Accounts {
     writes: Option<Budget<AccountId>>,
     body_bytes: Option<Budget<AccountId>>,
@@ -152,7 +153,7 @@ impl Accounts {
     }
 }
 
-/// Every budget.
+/// All budgets.
 pub(crate) struct Budgets {
     customers: Accounts,
     staff: Accounts,
@@ -168,8 +169,8 @@ impl Budgets {
         }
     }
 
-    /// Lets a request by this account pass, or refuses it. A write counts as soon as its caller is known, so a write that is refused
-    /// counts too. Reads are not limited, and neither are admins: they import menus and restaurants.
+    /// Counts a request by this account, or refuses it. A write counts as soon as its caller is known, so refused writes count
+    /// too. Reads are not limited. Admins are not limited either, because they import menus and restaurants.
     pub(crate) fn check_account(&self, caller: &Principal, parts: &Parts) -> Result<(), Problem> {
         let Accounts { writes, body_bytes } = match caller.role {
             Role::Customer => &self.customers,
@@ -189,7 +190,7 @@ impl Budgets {
         spent
     }
 
-    /// Lets a request for a quote pass, or refuses it. Quotes need no account, write nothing and cost time.
+    /// Counts a request for a quote, or refuses it. Quotes need no account and write nothing, but cost time.
     pub(crate) fn check_quote(&self, client: ClientAddress, parts: &Parts) -> Result<(), Problem> {
         let Some(quotes) = &self.quotes else { return Ok(()) };
         let mut report = Report::default();
@@ -199,8 +200,8 @@ impl Budgets {
     }
 }
 
-/// The length of a request's body. Without a `Content-Length` it counts as the maximum that is accepted without one; a body that is
-/// refused before any of it is read counts nothing.
+/// Returns the length of a request's body. A body without a `Content-Length` counts as the maximum that is accepted without one.
+/// A body that is refused before any of it is read counts as 0.
 fn body_length(parts: &Parts) -> u32 {
     let Parts { headers, extensions, .. } = parts;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());

@@ -1,10 +1,10 @@
-//! The limits in the API's description.
+//! Adds the rate limits to the API description.
 
 use serde_json::{Value, json};
 
 use crate::problem::Code;
 
-/// Adds the refusal for too many requests to each operation that has a budget: those that write as an account, and quotes.
+/// Adds the response for too many requests to each operation that has a budget: authenticated writes, and quotes.
 pub(crate) fn describe(document: &mut Value) {
     let paths = document["paths"].as_object_mut();
     for (path, item) in paths.into_iter().flatten() {

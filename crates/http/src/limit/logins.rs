@@ -1,24 +1,26 @@
-//! How often passwords may be tried.
+//! Rate limits of attempts to log in.
 //!
-//! Only failed attempts count. An attempt takes from its buckets before the password is verified, so that attempts at the
-//! same time share them, and gets back what it took unless the password is wrong. The buckets are those of
+//! Only failed attempts count. An attempt takes a token from each of its buckets before the password is verified, so that
+//! concurrent attempts share the buckets. If the password is not wrong, the attempt returns its tokens. The buckets are:
 //!
-//! - the e-mail address and the network of the client together. A success fills them;
-//! - the network, for all e-mail addresses;
-//! - the e-mail address, for all networks. There are two: the first [`FIRST_FAILURES`] failures of a network take from a bucket
-//!   that holds those of [`NEW_NETWORKS`] networks, all later ones from one that is [`MANY`] times as large as that of one network.
+//! - one for the e-mail address together with the client's network. A successful login fills it;
+//! - one for the network, for all e-mail addresses;
+//! - two for the e-mail address, for all networks. The first [`FIRST_FAILURES`] failures of each network take from a bucket that
+//!   holds the first failures of [`NEW_NETWORKS`] networks. All later failures take from a bucket that is [`MANY`] times as large
+//!   as the bucket of one network.
 //!
-//! So an attacker with fewer sites than [`NEW_NETWORKS`] uses up the bucket of later failures, and the owner still signs in from
-//! any network that has not failed, on any server, also after a restart. All networks of a botnet together have the sum of the two.
-//! A network from which somebody has signed in to the account lately takes from neither, so the owner at home is not concerned
-//! even by a botnet, for as long as this server runs.
+//! An attacker with fewer sites than [`NEW_NETWORKS`] empties only the bucket of later failures. The owner can still log in from
+//! any network that has not failed, on any server, also after a restart. All networks of a botnet together have as many attempts
+//! as the two buckets hold. A network from which somebody has recently logged in to the account takes from neither bucket, so
+//! even a botnet does not affect an owner at home while this server runs.
 //!
-//! Each attempt costs much time and memory, right or wrong. So a network has only [`MAX_AT_ONCE`] at a time, a site [`MAX_OF_SITE_AT_ONCE`], and neither can keep others from
-//! signing in by many right passwords.
+//! Each attempt costs much time and memory, whether its password is right or wrong. Therefore a network has at most
+//! [`MAX_AT_ONCE`] concurrent attempts, a site at most [`MAX_OF_SITE_AT_ONCE`]. Neither can block the logins of others with many
+//! right passwords.
 //!
-//! A network is an IPv4 address or the first 64 bits of an IPv6 address. Many networks belong to one site, the first 48 bits of an
-//! IPv6 address: an attacker with one network of a site may have all of them. A site has as many failures for an e-mail address as a
-//! network, and [`MANY`] times as many for all e-mail addresses.
+//! A network is an IPv4 address or the first 64 bits of an IPv6 address. Many networks belong to one site, the first 48 bits of
+//! an IPv6 address, and an attacker with one network of a site may have all of them. For one e-mail address, a site may fail as
+//! often as a network; for all e-mail addresses, [`MANY`] times as often.
 
 use std::{
     collections::HashMap,
@@ -34,86 +36,86 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use super::{ClientAddress, Refusal, buckets::Buckets};
 use crate::{Rate, RateLimits};
 
-/// How many times as many failures as from one network an e-mail address may have from all, in as many times the time; and a site
-/// for all e-mail addresses.
+/// Factor of two limits over the limit of one network: failures for an e-mail address from all networks, in as many times the
+/// time; and failures of a site for all e-mail addresses.
 const MANY: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
-/// Number of failures that a network may have for an e-mail address whatever other networks did.
+/// Number of failures that a network may have for an e-mail address, independent of other networks.
 const FIRST_FAILURES: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
 /// Number of networks that may have their first failures for an e-mail address, in [`MANY`] times the time of the limit.
 const NEW_NETWORKS: NonZeroU32 = NonZeroU32::new(32).unwrap();
 
-/// Maximum number of networks from which somebody has signed in that are remembered, by account.
+/// Maximum number of known networks: networks from which somebody has logged in, per account.
 const MAX_KNOWN_NETWORKS: u64 = 65_536;
 
-/// For how long a network is remembered after somebody has signed in from it.
+/// Time for which a network stays known after a login from it.
 const KNOWN_FOR: Duration = Duration::from_hours(90 * 24);
 
-/// Maximum number of attempts of a network that are being verified or wait for that.
+/// Maximum number of attempts of a network that are being verified or wait for verification.
 const MAX_AT_ONCE: usize = 8;
 
-/// Maximum number of attempts of a site that are being verified or wait for that. More than of one network, since a provider may
-/// give the networks of a site to many customers.
+/// Maximum number of attempts of a site that are being verified or wait for verification. The limit is higher than that of a
+/// network, because a provider may assign the networks of a site to many customers.
 const MAX_OF_SITE_AT_ONCE: usize = 3 * MAX_AT_ONCE;
 
-/// Time after which a network or a site with so many attempts may try again.
+/// Time after which a network or site with the maximum of concurrent attempts may retry.
 const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
 
-/// The names of the limits, as the `RateLimit` headers show them.
-const HERE: &str = "wrong-passwords-of-email-and-network";
+/// Names of the limits in the `RateLimit` headers.
+const EMAIL_AND_NETWORK: &str = "wrong-passwords-of-email-and-network";
 const NETWORK: &str = "wrong-passwords-of-network";
-const EVERYWHERE: &str = "wrong-passwords-of-email";
+const EMAIL: &str = "wrong-passwords-of-email";
 
-/// The limits of attempts to sign in.
+/// Rate limits of attempts to log in.
 pub(crate) struct Logins<C: Clock> {
-    here: Buckets<C>,
-    site_here: Buckets<C>,
+    email_and_network: Buckets<C>,
+    email_and_site: Buckets<C>,
     network: Buckets<C>,
     site: Buckets<C>,
-    first: Buckets<C>,
-    newcomers: Buckets<C>,
-    everywhere: Buckets<C>,
-    known: Cache<u64, ()>,
+    first_failures: Buckets<C>,
+    new_networks: Buckets<C>,
+    later_failures: Buckets<C>,
+    known_networks: Cache<u64, ()>,
     running: Arc<Running>,
     running_of_sites: Arc<Running>,
-    /// With keys of its own, so that nobody can choose addresses that share a bucket.
+    /// A random hash function, so that nobody can choose addresses that share a bucket.
     hashes: RandomState,
 }
 
-/// The keys of an attempt, hashed.
+/// Hashed keys of an attempt.
 #[derive(Clone, Copy, Debug)]
 struct Keys {
-    here: u64,
-    site_here: u64,
+    email_and_network: u64,
+    email_and_site: u64,
     network: u64,
     site: u64,
     email: u64,
 }
 
-/// Which buckets an attempt takes from.
+/// Bucket from which an attempt has taken a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Taken {
-    Here,
-    SiteHere,
+    EmailAndNetwork,
+    EmailAndSite,
     Network,
     Site,
-    First,
-    Newcomers,
-    Everywhere,
+    FirstFailures,
+    NewNetworks,
+    LaterFailures,
 }
 
-/// An attempt that may be made. It counts as failed unless it is said how it ended.
+/// An attempt that is allowed. It counts as failed unless `succeeded` or `withdraw` is called.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    _place: RunningPlace,
-    _place_of_site: Option<RunningPlace>,
+    _slot: RunningSlot,
+    _slot_of_site: Option<RunningSlot>,
     keys: Keys,
     taken: Vec<Taken>,
 }
 
-/// The attempts that are being verified, by network or by site.
+/// Number of attempts that are being verified, by network or by site.
 #[derive(Debug, Default)]
 struct Running(Mutex<HashMap<u64, usize>>);
 
@@ -122,38 +124,38 @@ impl Running {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>, place: u64, maximum: usize) -> Result<RunningPlace, Refusal> {
+    fn enter(self: &Arc<Self>, key: u64, maximum: usize) -> Result<RunningSlot, Refusal> {
         let mut running = self.lock();
-        let count = running.entry(place).or_default();
+        let count = running.entry(key).or_default();
         if *count >= maximum {
             return Err(Refusal::busy(RETRY_WHEN_BUSY));
         }
         *count += 1;
         drop(running);
-        Ok(RunningPlace { running: Arc::clone(self), place })
+        Ok(RunningSlot { running: Arc::clone(self), key })
     }
 }
 
-/// The place of an attempt among those of its network or site. Free again when this is dropped.
+/// Slot of an attempt among those of its network or site. Dropping it frees the slot.
 #[derive(Debug)]
-struct RunningPlace {
+struct RunningSlot {
     running: Arc<Running>,
-    place: u64,
+    key: u64,
 }
 
-impl Drop for RunningPlace {
+impl Drop for RunningSlot {
     fn drop(&mut self) {
         let mut running = self.running.lock();
-        if let Some(count) = running.get_mut(&self.place) {
+        if let Some(count) = running.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
-                running.remove(&self.place);
+                running.remove(&self.key);
             }
         }
     }
 }
 
-/// So many times as many in as many times the time.
+/// Multiplies the requests and the time of a rate by a factor.
 fn times(rate: Rate, factor: NonZeroU32) -> Rate {
     Rate { requests: rate.requests.saturating_mul(factor), per: rate.per.saturating_mul(factor.get()) }
 }
@@ -162,19 +164,19 @@ impl<C: Clock + Clone> Logins<C> {
     pub(super) fn new(limits: &RateLimits, clock: &C) -> Self {
         let RateLimits { tokens_per_email, tokens_per_address, .. } = *limits;
         let buckets = |name, rate| Buckets::new(name, rate, clock.clone());
-        let everywhere = times(tokens_per_email, MANY);
-        let first = Rate { requests: FIRST_FAILURES, per: everywhere.per };
-        let newcomers = Rate { requests: FIRST_FAILURES.saturating_mul(NEW_NETWORKS), ..first };
+        let later_failures = times(tokens_per_email, MANY);
+        let first_failures = Rate { requests: FIRST_FAILURES, per: later_failures.per };
+        let new_networks = Rate { requests: FIRST_FAILURES.saturating_mul(NEW_NETWORKS), ..first_failures };
         let site = Rate { requests: tokens_per_address.requests.saturating_mul(MANY), ..tokens_per_address };
         Self {
-            here: buckets(HERE, tokens_per_email),
-            site_here: buckets(HERE, tokens_per_email),
+            email_and_network: buckets(EMAIL_AND_NETWORK, tokens_per_email),
+            email_and_site: buckets(EMAIL_AND_NETWORK, tokens_per_email),
             network: buckets(NETWORK, tokens_per_address),
             site: buckets(NETWORK, site),
-            first: buckets(EVERYWHERE, first),
-            newcomers: buckets(EVERYWHERE, newcomers),
-            everywhere: buckets(EVERYWHERE, everywhere),
-            known: Cache::builder()
+            first_failures: buckets(EMAIL, first_failures),
+            new_networks: buckets(EMAIL, new_networks),
+            later_failures: buckets(EMAIL, later_failures),
+            known_networks: Cache::builder()
                 .max_capacity(MAX_KNOWN_NETWORKS)
                 .eviction_policy(EvictionPolicy::lru())
                 .time_to_idle(KNOWN_FOR)
@@ -185,25 +187,25 @@ impl<C: Clock + Clone> Logins<C> {
         }
     }
 
-    /// Begins an attempt, or returns why and after which time one may begin.
+    /// Begins an attempt, or returns the limit that refuses it with the time to wait.
     pub(crate) fn begin(&self, client: ClientAddress, email: &str) -> Result<Attempt, Refusal> {
-        // As accounts are told apart. An address with other than ASCII letters has no account.
+        // Normalized like the addresses of accounts. An address with letters other than ASCII has no account.
         let email = email.trim().to_ascii_lowercase();
         let site = client.site();
         let keys = Keys {
-            here: self.hashes.hash_one((client, &email)),
-            site_here: self.hashes.hash_one((site, &email)),
+            email_and_network: self.hashes.hash_one((client, &email)),
+            email_and_site: self.hashes.hash_one((site, &email)),
             network: self.hashes.hash_one(client),
             site: self.hashes.hash_one(site),
             email: self.hashes.hash_one(&email),
         };
-        let place = self.running.enter(keys.network, MAX_AT_ONCE)?;
-        // An IPv4 address is a network and a site.
+        let slot = self.running.enter(keys.network, MAX_AT_ONCE)?;
+        // An IPv4 address is both a network and a site.
         let is_of_site = client.has_many_networks();
-        let place_of_site =
+        let slot_of_site =
             is_of_site.then(|| self.running_of_sites.enter(keys.site, MAX_OF_SITE_AT_ONCE)).transpose()?;
         let mut attempt =
-            Attempt { _place: place, _place_of_site: place_of_site, keys, taken: Vec::with_capacity(6) };
+            Attempt { _slot: slot, _slot_of_site: slot_of_site, keys, taken: Vec::with_capacity(6) };
         match self.take_all(&mut attempt, is_of_site) {
             Ok(()) => Ok(attempt),
             Err(refusal) => {
@@ -215,19 +217,19 @@ impl<C: Clock + Clone> Logins<C> {
 
     fn take_all(&self, attempt: &mut Attempt, has_many_networks: bool) -> Result<(), Refusal> {
         self.take(attempt, Taken::Network)?;
-        self.take(attempt, Taken::Here)?;
-        if self.known.contains_key(&attempt.keys.here) {
+        self.take(attempt, Taken::EmailAndNetwork)?;
+        if self.known_networks.contains_key(&attempt.keys.email_and_network) {
             return Ok(());
         }
         if has_many_networks {
             self.take(attempt, Taken::Site)?;
-            self.take(attempt, Taken::SiteHere)?;
+            self.take(attempt, Taken::EmailAndSite)?;
         }
-        let is_first = self.take(attempt, Taken::First).is_ok();
-        if is_first && self.take(attempt, Taken::Newcomers).is_ok() {
+        let is_first = self.take(attempt, Taken::FirstFailures).is_ok();
+        if is_first && self.take(attempt, Taken::NewNetworks).is_ok() {
             return Ok(());
         }
-        self.take(attempt, Taken::Everywhere)
+        self.take(attempt, Taken::LaterFailures)
     }
 
     fn take(&self, attempt: &mut Attempt, from: Taken) -> Result<(), Refusal> {
@@ -239,31 +241,31 @@ impl<C: Clock + Clone> Logins<C> {
 
     fn bucket(&self, taken: Taken, keys: &Keys) -> (&Buckets<C>, u64) {
         match taken {
-            Taken::Here => (&self.here, keys.here),
-            Taken::SiteHere => (&self.site_here, keys.site_here),
+            Taken::EmailAndNetwork => (&self.email_and_network, keys.email_and_network),
+            Taken::EmailAndSite => (&self.email_and_site, keys.email_and_site),
             Taken::Network => (&self.network, keys.network),
             Taken::Site => (&self.site, keys.site),
-            Taken::First => (&self.first, keys.site_here),
-            Taken::Newcomers => (&self.newcomers, keys.email),
-            Taken::Everywhere => (&self.everywhere, keys.email),
+            Taken::FirstFailures => (&self.first_failures, keys.email_and_site),
+            Taken::NewNetworks => (&self.new_networks, keys.email),
+            Taken::LaterFailures => (&self.later_failures, keys.email),
         }
     }
 
-    /// The password was right.
+    /// Ends an attempt with the right password.
     pub(crate) fn succeeded(&self, attempt: &Attempt) {
         self.withdraw(attempt);
-        for forgiven in [Taken::Here, Taken::SiteHere] {
-            let (buckets, key) = self.bucket(forgiven, &attempt.keys);
+        for cleared in [Taken::EmailAndNetwork, Taken::EmailAndSite] {
+            let (buckets, key) = self.bucket(cleared, &attempt.keys);
             buckets.fill(key);
         }
-        self.known.insert(attempt.keys.here, ());
+        self.known_networks.insert(attempt.keys.email_and_network, ());
     }
 
-    /// Nothing was learnt about the password.
+    /// Ends an attempt that says nothing about the password.
     pub(crate) fn withdraw(&self, attempt: &Attempt) {
         for taken in &attempt.taken {
             let (buckets, key) = self.bucket(*taken, &attempt.keys);
-            buckets.give_back(key);
+            buckets.restore(key);
         }
     }
 }
@@ -282,7 +284,7 @@ mod tests {
         Rate { requests: NonZeroU32::new(requests).unwrap(), per: MINUTE }
     }
 
-    /// Three failures for an address from a network, 20 from a network, 30 for an address from all.
+    /// Limits: 3 failures for an e-mail address from a network, 20 from a network, 30 for an e-mail address from all networks.
     fn logins(clock: &FakeRelativeClock) -> Logins<FakeRelativeClock> {
         let limits =
             RateLimits { tokens_per_email: rate(3), tokens_per_address: rate(20), ..RateLimits::default() };
@@ -298,29 +300,29 @@ mod tests {
         u32::try_from(begun.count()).unwrap()
     }
 
-    /// Proves that failures are limited by address and network, also of attempts that are made at the same time, and that the
-    /// time to wait is enough and not too long.
+    /// Proves that failures are limited by e-mail address and network, also for concurrent attempts, and that the returned time
+    /// to wait is exact.
     #[test]
     fn failures_are_limited() {
         let clock = FakeRelativeClock::default();
         let logins = logins(&clock);
         assert_eq!(failures(&logins, "192.0.2.1", "ada@example.org", 9), 3);
-        // The same address, written otherwise, from the same client, written otherwise.
+        // The same e-mail address and the same client, each in another spelling.
         for email in [" ADA@Example.org ", "ada@EXAMPLE.ORG"] {
             assert_eq!(failures(&logins, "::ffff:192.0.2.1", email, 1), 0, "{email}");
         }
         assert_eq!(failures(&logins, "192.0.2.1", "bob@example.org", 1), 1);
         assert_eq!(failures(&logins, "192.0.2.2", "ada@example.org", 1), 1);
         let Refusal { wait, policy } = logins.begin(from("192.0.2.1"), "ada@example.org").unwrap_err();
-        assert_eq!((wait, policy.unwrap().0), (MINUTE / 3, HERE));
+        assert_eq!((wait, policy.unwrap().0), (MINUTE / 3, EMAIL_AND_NETWORK));
         clock.advance(wait.saturating_sub(Duration::from_nanos(1)));
         assert_eq!(failures(&logins, "192.0.2.1", "ada@example.org", 1), 0);
         clock.advance(Duration::from_nanos(1));
         assert_eq!(failures(&logins, "192.0.2.1", "ada@example.org", 2), 1);
     }
 
-    /// Proves that right passwords and attempts that failed for other reasons take nothing, however many there are, and that
-    /// a right one forgives the failures before it.
+    /// Proves that right passwords, and attempts that failed for other reasons, count as nothing, and that a right password
+    /// clears the failures before it.
     #[test]
     fn only_wrong_passwords_count() {
         let logins = logins(&FakeRelativeClock::default());
@@ -336,13 +338,14 @@ mod tests {
             let attempt = logins.begin(client, email).unwrap();
             logins.withdraw(&attempt);
         }
-        // Of the 20 failures that the network has, 18 were made.
+        // 18 of the network's 20 failures are used.
         assert_eq!(failures(&logins, "192.0.2.1", "bob@example.org", 3), 2);
     }
 
-    /// Proves that a network has a few attempts at a time, also with right passwords, and that others go on.
+    /// Proves that a network has a limited number of concurrent attempts, also with right passwords, and that other networks go
+    /// on.
     #[test]
-    fn a_network_does_not_keep_others_waiting() {
+    fn a_network_does_not_block_other_networks() {
         let logins = logins(&FakeRelativeClock::default());
         let begin = |address, number| logins.begin(from(address), &format!("a{number}@example.org"));
         let mut running: Vec<Attempt> =
@@ -355,8 +358,8 @@ mod tests {
         assert!(logins.running.lock().is_empty());
     }
 
-    /// Proves that one network tries a few addresses only, of IPv6 all that is one network, and that others go on; and that all
-    /// networks of a site try as many as ten.
+    /// Proves that one network (for IPv6, all its addresses) can try only a few e-mail addresses and that other networks go on;
+    /// and that all networks of a site together can try ten times as many.
     #[test]
     fn a_network_is_limited_for_all_addresses() {
         let logins = logins(&FakeRelativeClock::default());
@@ -368,7 +371,7 @@ mod tests {
             .count();
         assert_eq!(begun, 20);
         assert_eq!(failures(&logins, "2001:db8:0:1::1", "ada@example.org", 1), 1);
-        // A refused attempt takes nothing.
+        // A refused attempt takes no token.
         assert_eq!(failures(&logins, "2001:db8::9", "ada@example.org", 1), 0);
         assert_eq!(failures(&logins, "2001:db8:0:1::1", "ada@example.org", 5), 2);
         let begun: u32 = (0..400)
@@ -380,9 +383,9 @@ mod tests {
         assert_eq!(failures(&logins, "2001:db8:1::1", "ada@example.org", 1), 1);
     }
 
-    /// Proves that withdrawn attempts keep no buckets, so that they displace no failures.
+    /// Proves that withdrawn attempts keep no buckets, so that they evict no failures.
     #[test]
-    fn withdrawn_attempts_take_no_room() {
+    fn withdrawn_attempts_keep_no_buckets() {
         let clock = FakeRelativeClock::default();
         let logins = logins(&clock);
         let failed = failures(&logins, "192.0.2.1", "ada@example.org", 1);
@@ -391,15 +394,20 @@ mod tests {
             logins.withdraw(&attempt);
         }
         assert_eq!(
-            (failed, logins.here.count(), logins.first.count(), logins.newcomers.count()),
+            (
+                failed,
+                logins.email_and_network.count(),
+                logins.first_failures.count(),
+                logins.new_networks.count()
+            ),
             (1, 1, 1, 1)
         );
     }
 
-    /// Proves that a network leaves room to others of its site, and that a site has only a few attempts at a time, however many
-    /// networks it has.
+    /// Proves that a network leaves capacity to other networks of its site, and that a site has a limited number of concurrent
+    /// attempts however many networks it has.
     #[test]
-    fn a_site_does_not_keep_others_waiting() {
+    fn a_site_does_not_block_other_sites() {
         let logins = logins(&FakeRelativeClock::default());
         let begin = |site: u8, network: usize, number: usize| {
             logins.begin(from(&format!("2001:db8:{site}:{network:x}::1")), &format!("a{number}@example.org"))
@@ -413,11 +421,11 @@ mod tests {
         assert!(begin(1, 100, 100).is_ok());
     }
 
-    /// Proves that an attacker with a whole site of IPv6 networks and 16 IPv4 addresses does not keep the owner from signing in from
-    /// anywhere else, also when the server does not know any network of the owner's, as after a restart, and however long
-    /// the attack takes; and that the attacker has few attempts.
+    /// Proves that an attacker with a whole site of IPv6 networks and 16 IPv4 addresses cannot prevent the owner from logging in
+    /// from any other network, however long the attack takes, even if the server knows no network of the owner (as after a
+    /// restart); and that the attacker has few attempts.
     #[test]
-    fn an_owner_who_is_attacked_signs_in_from_a_new_network() {
+    fn an_attacked_owner_can_log_in_from_a_new_network() {
         let clock = FakeRelativeClock::default();
         let logins = logins(&clock);
         let email = "ada@example.org";
@@ -431,21 +439,21 @@ mod tests {
             }
             let owner = from(&format!("198.51.100.{round}"));
             let attempt = logins.begin(owner, email).unwrap();
-            // A slip of the finger is forgiven.
+            // The owner may mistype the password once.
             drop(attempt);
             let attempt = logins.begin(owner, email).unwrap();
             logins.withdraw(&attempt);
             clock.advance(MINUTE);
         }
-        // In 120 minutes: what both buckets hold at first, and what they regain.
-        let most = (30 + 96) + 120 * (30 + 96) / 10;
-        assert!(guesses < most, "{guesses}");
+        // In 120 minutes: the initial tokens of both buckets, and the tokens that they regain.
+        let maximum = (30 + 96) + 120 * (30 + 96) / 10;
+        assert!(guesses < maximum, "{guesses}");
     }
 
-    /// Proves that all networks of a botnet together have few attempts, and that an owner who has signed in from home before
-    /// is not slowed down even then; and that the network of home gives nobody there more attempts than one network has.
+    /// Proves that all networks of a botnet together have few attempts; that an owner who has logged in from home before can
+    /// still log in from there without delay; and that the home network gives nobody there more attempts than one network has.
     #[test]
-    fn an_attack_from_everywhere_leaves_the_owner_alone() {
+    fn a_botnet_does_not_affect_an_owner_at_home() {
         let logins = logins(&FakeRelativeClock::default());
         let (home, email) = (from("198.51.100.7"), "ada@example.org");
         let attempt = logins.begin(home, email).unwrap();
@@ -455,17 +463,18 @@ mod tests {
         };
         assert_eq!(attacks("203.0.113") + attacks("203.0.112"), 30 + 96);
         let refusal = logins.begin(from("192.0.2.1"), email).unwrap_err();
-        assert_eq!(refusal.policy.unwrap().0, EVERYWHERE);
+        assert_eq!(refusal.policy.unwrap().0, EMAIL);
         for _ in 0..50 {
             let attempt = logins.begin(home, email).unwrap();
             logins.succeeded(&attempt);
         }
         assert_eq!(failures(&logins, "198.51.100.7", email, 5), 3);
-        // Other accounts are not concerned.
+        // Other accounts are not affected.
         assert_eq!(failures(&logins, "192.0.2.1", "bob@example.org", 1), 1);
     }
 
-    /// Proves that memory does not grow with what is sent, and that a new key has a bucket of its own when all are taken.
+    /// Proves that memory does not grow with the content of requests, and that a new key gets its own bucket when the table is
+    /// full.
     #[test]
     fn memory_is_bounded() {
         let logins = logins(&FakeRelativeClock::default());
@@ -476,7 +485,7 @@ mod tests {
             let email = if number % 1_000 == 0 { &long } else { "ada@example.org" };
             let _ = logins.begin(client, email);
         }
-        for buckets in [&logins.here, &logins.network, &logins.everywhere] {
+        for buckets in [&logins.email_and_network, &logins.network, &logins.later_failures] {
             assert!(buckets.count() <= 65_536, "{}", buckets.count());
         }
         assert_eq!(failures(&logins, "192.0.2.1", "new@example.org", 5), 3);

@@ -1,4 +1,4 @@
-//! The formats in which measurements are shown, and which of them a client wants.
+//! Formats of measurements, and the choice of the format that a client prefers.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// The `Content-Type` that the format demands.
+    /// Returns the `Content-Type` of the format.
     pub(crate) const fn content_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
@@ -22,15 +22,15 @@ impl Format {
         })
     }
 
-    /// The format that a client prefers; the default if it prefers none, or accepts neither: a scraper that asks wrongly still
-    /// gets what it can most probably read.
-    pub(crate) fn wanted(headers: &HeaderMap) -> Self {
+    /// Returns the format that a client prefers. Returns the default if the client prefers none or accepts neither, because a
+    /// scraper with a wrong `Accept` can most probably read the default.
+    pub(crate) fn preferred(headers: &HeaderMap) -> Self {
         let accepted: Vec<_> =
             headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
         let accepted = accepted.join(",");
         let quality = |format: Self| {
             let ranges = accepted.split(',').filter_map(|range| Range::parse(range)?.quality_of(format));
-            // Of several ranges, the most specific one counts.
+            // If several ranges match, the most specific one counts.
             ranges
                 .max_by_key(|(specificity, quality)| (*specificity, *quality))
                 .map_or(0, |(_, quality)| quality)
@@ -42,7 +42,7 @@ impl Format {
         }
     }
 
-    /// Turns a text in the format of `OpenMetrics` into this one.
+    /// Converts a text from the `OpenMetrics` format to this format.
     pub(crate) fn of_open_metrics(self, text: String) -> String {
         match self {
             Self::Prometheus => to_prometheus(&text),
@@ -56,7 +56,7 @@ struct Range<'a> {
     kind: &'a str,
     subtype: &'a str,
     version: Option<&'a str>,
-    /// In thousandths.
+    /// Quality in thousandths.
     quality: u16,
 }
 
@@ -76,7 +76,7 @@ impl<'a> Range<'a> {
         Some(range)
     }
 
-    /// How specific the range is about a format, and how much the client wants it. `None` if the range leaves it out.
+    /// Returns the range's specificity and quality for a format; `None` if the range does not match the format.
     fn quality_of(&self, format: Format) -> Option<(u8, u16)> {
         let (kind, subtype, version) = match format {
             Format::Prometheus => ("text", "plain", "0.0.4"),
@@ -86,8 +86,8 @@ impl<'a> Range<'a> {
         let specificity = if is_kind && self.subtype.eq_ignore_ascii_case(subtype) {
             match self.version {
                 None => 2,
-                Some(wanted) if wanted == version => 3,
-                // A version that is not spoken here.
+                Some(preferred) if preferred == version => 3,
+                // This version is not supported.
                 Some(_) => return None,
             }
         } else if is_kind && self.subtype == "*" {
@@ -101,7 +101,7 @@ impl<'a> Range<'a> {
     }
 }
 
-/// A quality from `0` to `1` with at most three decimals (RFC 9110).
+/// Reads a quality from `0` to `1` with at most three decimals (RFC 9110), in thousandths.
 fn thousandths(text: &str) -> Option<u16> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -115,8 +115,8 @@ fn thousandths(text: &str) -> Option<u16> {
     }
 }
 
-/// In the text format of Prometheus a description names a counter as its series does, with `_total`; there is no type `info`
-/// or `unknown`, no unit, and no end.
+/// Converts a text from the `OpenMetrics` format to Prometheus' text format, in which metadata names a counter like its series,
+/// with `_total`. Prometheus has no type `info` or `unknown`, no units and no end marker.
 fn to_prometheus(text: &str) -> String {
     let mut converted = String::with_capacity(text.len() + text.len() / 16);
     let mut help: Option<(&str, &str)> = None;
@@ -133,7 +133,7 @@ fn to_prometheus(text: &str) -> String {
                 _ => ("", kind),
             };
             if let Some((_, help)) = help.take().filter(|(of, _)| *of == name) {
-                // Writing to a string does not fail.
+                // Writing to a string cannot fail.
                 let _ = writeln!(converted, "# HELP {name}{suffix} {help}");
             }
             let _ = writeln!(converted, "# TYPE {name}{suffix} {kind}");
@@ -149,15 +149,15 @@ fn to_prometheus(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn wanted(accepted: &[&str]) -> Format {
+    fn preferred(accepted: &[&str]) -> Format {
         let mut headers = HeaderMap::new();
         for value in accepted {
             headers.append(header::ACCEPT, value.parse().unwrap());
         }
-        Format::wanted(&headers)
+        Format::preferred(&headers)
     }
 
-    /// Proves that the format is the one with the higher quality, and the text format of Prometheus where nothing says so.
+    /// Proves that the format with the higher quality is chosen, and Prometheus' text format if `Accept` prefers none.
     #[test]
     fn the_preferred_format_is_found() {
         let prometheus_2 = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
@@ -174,7 +174,7 @@ mod tests {
             &["text/plain;q=0, */*;q=0.1"],
             &["application/*"],
         ] {
-            assert_eq!(wanted(accepted), Format::OpenMetrics, "{accepted:?}");
+            assert_eq!(preferred(accepted), Format::OpenMetrics, "{accepted:?}");
         }
         for accepted in [
             &[][..],
@@ -190,11 +190,11 @@ mod tests {
             &["application/openmetrics-text;q=high"],
             &["application/json"],
         ] {
-            assert_eq!(wanted(accepted), Format::Prometheus, "{accepted:?}");
+            assert_eq!(preferred(accepted), Format::Prometheus, "{accepted:?}");
         }
     }
 
-    /// Proves that each type is described as the text format of Prometheus demands, and that series stay as they are.
+    /// Proves that the metadata of each type fits Prometheus' text format, and that the series do not change.
     #[test]
     fn open_metrics_becomes_prometheus() {
         let text = "# HELP a Of a\n# TYPE a counter\na_total{b=\"# c\"} 1\n\

@@ -1,8 +1,8 @@
-//! The log line of a request: who asked for what, and how it ended.
+//! The log line of a request: the caller, the operation and the result.
 //!
-//! A line contains no secret, no e-mail address and no postal address: neither query, nor headers, nor bodies are logged, and the
-//! path is masked. Texts of clients are logged as strings, never with `%`: the subscriber escapes strings, so that a client cannot
-//! forge lines.
+//! A line contains no secret, no e-mail address and no postal address. Queries, headers and bodies are not logged, and the path
+//! is masked. Texts of clients are logged as strings, never with `%`, because the subscriber escapes strings, so that a client
+//! cannot forge lines.
 
 use std::{
     net::IpAddr,
@@ -23,13 +23,13 @@ use crate::{limit::Report, problem::Problem};
 
 /// Maximum length of a path in the log, in bytes.
 const MAX_PATH_LENGTH: usize = 256;
-/// Maximum length of a path's segment that is shown, in bytes: an id has 36. Tokens and keys are longer.
+/// Maximum length of a path segment that is logged, in bytes. An id has 36; tokens and keys are longer.
 const MAX_SEGMENT_LENGTH: usize = 40;
-/// Stands for a part of a path that is not shown.
+/// Replaces a masked part of a path.
 const MASK: &str = "…";
 
-/// What extractors find out about a request, for what is done when it is answered and its parts are gone: the caller, and what is
-/// left of the caller's budgets.
+/// Facts that extractors find out about a request, kept for its response after the parts of the request are gone: the caller, and
+/// the remaining budgets of the caller.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen(Arc<Noted>);
 
@@ -40,15 +40,15 @@ struct Noted {
 }
 
 impl Seen {
-    /// Notes the caller of the request that these are the parts of.
+    /// Stores the caller of a request.
     pub(crate) fn note(parts: &Parts, caller: Principal) {
         if let Some(Self(seen)) = parts.extensions.get() {
-            // A request has one caller, so a second note is the same.
+            // A request has one caller, so a second call stores the same.
             let _ = seen.caller.set(caller);
         }
     }
 
-    /// Notes what is left of the budgets that the request has spent from.
+    /// Stores the remaining budgets after the request has spent from them.
     pub(crate) fn report(parts: &Parts, report: Report) {
         if let Some(Self(seen)) = parts.extensions.get() {
             let _ = seen.report.set(report);
@@ -56,7 +56,7 @@ impl Seen {
     }
 }
 
-/// What the log says of a request besides how it ended.
+/// Fields of the log line that are known before the response.
 pub(super) struct Line {
     client: IpAddr,
     method: Method,
@@ -65,15 +65,15 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Keeps what the line needs of a request from this address.
+    /// Stores what the line needs of a request from this client address.
     pub(super) fn begin(request: &mut Request, client: IpAddr) -> Self {
         let seen = Seen::default();
         request.extensions_mut().insert(seen.clone());
         Self { client, method: request.method().clone(), uri: request.uri().clone(), seen }
     }
 
-    /// Writes the line. A refusal by the server's fault is an error or a warning; other refusals and writes are information.
-    /// Reads are most of the traffic and change nothing, so an answered read is for debugging.
+    /// Writes the line. The level is `error` for status 500 and `warn` for other server errors. Client errors and successful
+    /// writes are `info`. Successful reads are `debug`, because they are most of the traffic and change nothing.
     pub(super) fn write(
         &self,
         span: &Span,
@@ -84,7 +84,7 @@ impl Line {
     ) {
         let status = response.status().as_u16();
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        // Fields are evaluated for a line that is written, and only then.
+        // The fields are evaluated only if the line is written.
         macro_rules! line {
             ($level:ident, $text:literal) => {
                 tracing::$level!(
@@ -117,12 +117,12 @@ impl Line {
         self.seen.0.caller.get()
     }
 
-    /// What is left of the budgets that the request has spent from, if it has.
+    /// Returns the remaining budgets, if the request has spent from any.
     pub(super) fn report(&self) -> Option<&Report> {
         self.seen.0.report.get()
     }
 
-    /// The id that the path has for this parameter of its route, if it is an id.
+    /// Returns the id in the path for this parameter of the route, if it is a valid id.
     fn named<T: std::str::FromStr>(&self, route: Option<&str>, name: &str) -> Option<T> {
         let template = route?.split('/');
         let is_named =
@@ -132,23 +132,24 @@ impl Line {
     }
 }
 
-/// Where the order or restaurant is that a request has made.
+/// Returns the path of the order or restaurant that the request has created.
 fn location(response: &Response) -> Option<&str> {
     response.headers().get(header::LOCATION).map(HeaderValue::to_str)?.ok()
 }
 
-/// Whether a segment of a path may contain an e-mail address, or a parameter with its value (`;token=…`), which ids do not.
+/// Returns whether a path segment may contain an e-mail address, or a parameter with its value (`;token=…`). Ids contain neither.
 fn may_be_personal(segment: &str) -> bool {
     let mut plain = segment.to_ascii_lowercase();
-    // However often it is encoded.
+    // Decodes `%` however often it is encoded.
     while plain.contains("%25") {
         plain = plain.replace("%25", "%");
     }
     segment.contains(['@', '=', ';']) || ["%40", "%3d", "%3b"].iter().any(|encoded| plain.contains(encoded))
 }
 
-/// The path as the log shows it. Segments that the route names are as they are; others may be anything, so a long one, one that
-/// may be an e-mail address or has a parameter, and the value of a parameter named `token` is masked.
+/// Returns the path for the log. Fixed segments of the route are not masked. Other segments can contain anything, so this
+/// function masks long segments, segments that may be an e-mail address or have a parameter, and the value of a route parameter
+/// named `token`.
 fn shown(route: Option<&str>, path: &str) -> String {
     let mut template = route.unwrap_or_default().split('/');
     let mut shown = String::with_capacity(path.len());
@@ -174,7 +175,7 @@ fn shown(route: Option<&str>, path: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Proves that what may be a secret or a person's address is not in the log, while ids and routes are.
+    /// Proves that the log masks possible secrets and e-mail addresses, and shows ids and routes.
     #[test]
     fn paths_are_masked() {
         let id = "0198b2f4-0000-7000-8000-000000000000";

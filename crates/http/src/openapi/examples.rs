@@ -1,6 +1,7 @@
-//! Examples of requests and responses, from `examples.json`: by operation, then by request or status, then by name.
+//! Examples of requests and responses, from `examples.json`. The file groups them by operation, then by request or status, then
+//! by name.
 //!
-//! A test sends every request to a server, and compares every example with its schema. An operation with a body needs an
+//! A test sends every request to a server, and compares every example with its schema. Every operation with a body needs an
 //! example.
 
 use std::collections::BTreeMap;
@@ -49,6 +50,10 @@ pub(super) fn add(document: &mut Value) -> serde_json::Result<()> {
             }
         }
     }
-    debug_assert!(examples.is_empty(), "there are no operations {:?}", examples.keys());
+    debug_assert!(
+        examples.is_empty(),
+        "examples.json has examples for unknown operations: {:?}",
+        examples.keys()
+    );
     Ok(())
 }

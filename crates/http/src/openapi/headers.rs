@@ -1,9 +1,9 @@
-//! The headers of responses that follow from the status and the operation. They are added to every response in this one place,
-//! so no response lacks one. The test servers compare the headers of every answer with the description.
+//! Response headers that follow from the status and the operation. This module adds them to every response, so no response lacks
+//! one. The test servers compare the headers of every response with the description.
 
 use serde_json::{Map, Value, json};
 
-/// Describes the headers of all responses.
+/// Adds the headers to the description of all responses.
 pub(super) fn describe(document: &mut Value) {
     document["components"]["headers"] = components();
     let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
@@ -17,29 +17,29 @@ pub(super) fn describe(document: &mut Value) {
 fn components() -> Value {
     json!({
         "X-Request-Id": {
-            "description": "The request's id, by which the server's log names the request.",
+            "description": "The request's id, which the server's log shows.",
             "required": true,
             "schema": {"type": "string"},
         },
         "Retry-After": {
-            "description": "Seconds after which to try again.",
+            "description": "Seconds to wait before a retry.",
             "required": true,
             "schema": {"type": "integer", "minimum": 1},
         },
         "WWW-Authenticate": {
-            "description": "How to authenticate: `Bearer`, with what is wrong with the token, if one was sent (RFC 6750).",
+            "description": "Authentication scheme: `Bearer`, with the error of the token if the request had one (RFC 6750).",
             "required": true,
             "schema": {"type": "string"},
             "example": "Bearer error=\"invalid_token\", error_description=\"the token has expired; get a new one with POST /v1/tokens\"",
         },
         "RateLimit": {
-            "description": "What is left of each limit, and the seconds until it is whole again; absent without limits, for \
-                            callers without one, and if the request was refused before it was counted.",
+            "description": "Remaining quota of each limit, and the seconds until it is full again; absent without limits, for \
+                            callers without a limit, and if the request was refused before it was counted.",
             "schema": {"type": "string"},
             "example": "\"writes\";r=119;t=1, \"body-bytes\";r=1048000;t=1",
         },
         "RateLimit-Policy": {
-            "description": "The limits and the seconds for which they hold; absent as `RateLimit` is.",
+            "description": "Quota of each limit and its time window in seconds; absent if `RateLimit` is absent.",
             "schema": {"type": "string"},
             "example": "\"writes\";q=120;w=60, \"body-bytes\";q=1048576;w=60;qu=\"content-bytes\"",
         },
@@ -47,7 +47,7 @@ fn components() -> Value {
 }
 
 fn describe_responses(responses: &mut Map<String, Value>) {
-    // Where requests are limited, every response reports it.
+    // If an operation has a rate limit, all its responses report the limit.
     let is_limited = responses.contains_key("429");
     let tag = responses.get("200").and_then(|response| response.pointer("/headers/ETag")).cloned();
     for (status, response) in responses {
@@ -64,7 +64,7 @@ fn describe_responses(responses: &mut Map<String, Value>) {
             "429" | "503" => add("Retry-After"),
             _ => {}
         }
-        // The tag of what was not sent again (RFC 9110, section 15.4.5).
+        // The entity tag of the version that a 304 response does not repeat (RFC 9110, section 15.4.5).
         if let ("304", Some(tag)) = (status.as_str(), &tag) {
             response["headers"]["ETag"] = tag.clone();
         }

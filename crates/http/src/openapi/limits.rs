@@ -1,5 +1,5 @@
-//! The domain's limits in the schemas. `utoipa` takes limits as literals only; so that each number has one home, the
-//! numbers come from [`dabba_domain::limits`].
+//! Adds the domain's limits to the schemas. `utoipa` accepts limits only as literals. This module takes them from
+//! [`dabba_domain::limits`] instead, so that each number is defined once.
 
 use dabba_domain::limits::{
     MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_CATEGORIES, MAX_CHOSEN_OPTIONS, MAX_EXTERNAL_ID_LENGTH, MAX_ITEMS,
@@ -9,7 +9,7 @@ use dabba_domain::limits::{
 use dabba_engine::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH};
 use serde_json::{Value, json};
 
-/// Puts the domain's limits into the schemas.
+/// Adds the domain's limits to the schemas.
 pub(super) fn set_limits(document: &mut Value) {
     let lengths = |min: usize, max: usize| json!({"minLength": min, "maxLength": max});
     let range = |min: u32, max: u32| json!({"minimum": min, "maximum": max});
@@ -62,7 +62,7 @@ pub(super) fn set_limits(document: &mut Value) {
     for (schema, property, limit) in limits {
         let pointer = format!("/components/schemas/{schema}/properties/{property}");
         let target = document.pointer_mut(&pointer).and_then(Value::as_object_mut);
-        debug_assert!(target.is_some(), "there is no {pointer}");
+        debug_assert!(target.is_some(), "the description has no {pointer}");
         if let (Some(target), Value::Object(limit)) = (target, limit) {
             target.extend(limit);
         }

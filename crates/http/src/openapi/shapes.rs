@@ -1,11 +1,12 @@
-//! Corrections of what `utoipa` derives: closed variants, `null`, read-only members, and marks of the code.
+//! Corrections of the schemas that `utoipa` derives: closed variants, `null`, read-only members, and artefacts of the
+//! code.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-/// Says of requests' tagged enums that their variants take no other members: they are read so, but
-/// `utoipa` does not say it.
+/// Closes the variants of the requests' tagged enums: the server refuses other members, but `utoipa` does not describe
+/// that.
 pub(super) fn close_variants(document: &mut Value) {
     for schema in ["Fulfilment", "Availability"] {
         let variants = document.pointer_mut(&format!("/components/schemas/{schema}/oneOf"));
@@ -16,8 +17,8 @@ pub(super) fn close_variants(document: &mut Value) {
     }
 }
 
-/// The members of a replacement that only the server writes, by the schemas of the request and of the response. The
-/// server ignores whatever value a request gives them.
+/// Members of a replacement that only the server writes, by the schema of the request and the schema of the response.
+/// The server ignores their values in a request.
 const READ_ONLY: [(&str, &str, &[&str]); 3] = [
     (
         "SettingsDocument",
@@ -28,7 +29,7 @@ const READ_ONLY: [(&str, &str, &[&str]); 3] = [
     ("ItemDocument", "MenuItem", &["stock_limited"]),
 ];
 
-/// Describes the read-only members of replacements. `utoipa` leaves them out, because serde never writes them.
+/// Adds the read-only members to the schemas of replacements. `utoipa` omits them, because serde never writes them.
 pub(super) fn add_read_only_members(document: &mut Value) {
     for (request, response, names) in READ_ONLY {
         for name in names {
@@ -39,32 +40,32 @@ pub(super) fn add_read_only_members(document: &mut Value) {
             if let (Some(mut member), Some(properties)) = (member, properties) {
                 member["readOnly"] = json!(true);
                 member["description"] =
-                    json!("Written by the server. A request may repeat it; the value is ignored.");
+                    json!("Written by the server. A request may contain it; the server ignores the value.");
                 properties[*name] = member;
             }
         }
     }
 }
 
-/// Takes `null` out of every schema that a response consists of, where a member without a value is absent. `utoipa`
-/// describes each `Option` as nullable.
+/// Removes `null` from every schema that responses use: responses omit members without a value. `utoipa` describes each
+/// `Option` as nullable.
 pub(super) fn omit_null(document: &mut Value) {
-    let answered = Reach::of(document).answered;
+    let in_responses = Reach::of(document).in_responses;
     let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
     for (name, schema) in schemas.into_iter().flatten() {
-        if answered.contains(name) {
+        if in_responses.contains(name) {
             omit_null_within(schema);
         }
     }
 }
 
-/// Allows `null` for every optional member of the schemas that only requests consist of: it means the same as the
-/// member's absence.
+/// Allows `null` for every optional member of the schemas that only requests use: `null` means the same as omitting the
+/// member.
 pub(super) fn allow_null(document: &mut Value) {
-    let Reach { answered, .. } = Reach::of(document);
+    let Reach { in_responses, .. } = Reach::of(document);
     let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
     for (name, schema) in schemas.into_iter().flatten() {
-        if answered.contains(name) {
+        if in_responses.contains(name) {
             continue;
         }
         let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -77,17 +78,18 @@ pub(super) fn allow_null(document: &mut Value) {
     }
 }
 
-/// The optional members for which `null` means something else than the member's absence, and what.
+/// Optional members for which `null` differs from an omitted member, with the meaning of `null`.
 const MEANINGS_OF_NULL: [(&str, &str, &str); 1] = [("SettingsDocument", "delivery", "No delivery.")];
 
-/// Describes what `null` means where it does not mean the member's absence. Readers of requests go by that.
+/// Describes the meaning of `null` where it differs from an omitted member. The reader of requests depends on this
+/// description.
 pub(super) fn describe_null(document: &mut Value) {
     for (schema, member, meaning) in MEANINGS_OF_NULL {
         let pointer = format!("/components/schemas/{schema}/properties/{member}/oneOf");
         let variants = document.pointer_mut(&pointer).and_then(Value::as_array_mut);
         let null =
             variants.and_then(|variants| variants.iter_mut().find(|variant| variant["type"] == "null"));
-        debug_assert!(null.is_some(), "{schema} has no {member} that may be null");
+        debug_assert!(null.is_some(), "{schema} has no nullable member {member}");
         if let Some(null) = null {
             null["description"] = json!(meaning);
         }
@@ -107,31 +109,31 @@ fn allow_null_for(member: &mut Value) {
     }
 }
 
-/// The names of the schemas that bodies consist of.
+/// Names of the schemas that bodies use.
 #[derive(Default)]
 pub(super) struct Reach {
-    /// Of responses.
-    pub(super) answered: BTreeSet<String>,
-    /// Of requests, parameters included.
-    pub(super) requested: BTreeSet<String>,
+    /// Schemas that responses use.
+    pub(super) in_responses: BTreeSet<String>,
+    /// Schemas that requests use, including parameters.
+    pub(super) in_requests: BTreeSet<String>,
 }
 
 impl Reach {
     pub(super) fn of(document: &Value) -> Self {
         let mut reach = Self::default();
-        collect_references(document, false, &document["paths"], &["responses"], &mut reach.answered);
+        collect_references(document, false, &document["paths"], &["responses"], &mut reach.in_responses);
         collect_references(
             document,
             false,
             &document["paths"],
             &["requestBody", "parameters"],
-            &mut reach.requested,
+            &mut reach.in_requests,
         );
         reach
     }
 }
 
-/// Collects the names of all schemas below these members of operations.
+/// Collects the names of all schemas that these members of operations use, directly or indirectly.
 fn collect_references(
     document: &Value,
     is_within: bool,
@@ -167,9 +169,9 @@ fn omit_null_within(schema: &mut Value) {
     }
 }
 
-/// Takes out what makes sense in the code only: the marks of links and `None` in descriptions, and
-/// `null` as a value of parameters and bodies that can be left out.
-pub(super) fn straighten(value: &mut Value) {
+/// Removes artefacts of the code: the brackets of links and `None` in descriptions, and `null` as a value of optional
+/// parameters and bodies.
+pub(super) fn remove_code_artefacts(value: &mut Value) {
     match value {
         Value::Object(members) => {
             if let Some(Value::String(text)) = members.get_mut("description") {
@@ -180,15 +182,15 @@ pub(super) fn straighten(value: &mut Value) {
                 if is_parameter && name == "schema" || name == "requestBody" {
                     forbid_null(member);
                 }
-                straighten(member);
+                remove_code_artefacts(member);
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(straighten),
+        Value::Array(values) => values.iter_mut().for_each(remove_code_artefacts),
         _ => {}
     }
 }
 
-/// Takes `null` out of a parameter's schema, or out of the schema of a request's body.
+/// Removes `null` from a parameter's schema, or from the schema of a request's body.
 fn forbid_null(value: &mut Value) {
     let schema = match value.pointer_mut("/content/application~1json/schema") {
         Some(schema) => schema,
@@ -200,7 +202,7 @@ fn forbid_null(value: &mut Value) {
     let kind = schema["type"].as_array().and_then(|kinds| kinds.iter().find(|kind| **kind != "null"));
     let can_be_null = schema["oneOf"].as_array().is_some_and(|variants| variants.contains(&null));
     if let (Some(mut other), true) = (other.cloned(), can_be_null) {
-        // What is said about the member stays with it.
+        // The member's own description is kept.
         if let (Some(other), Some(description)) = (other.as_object_mut(), schema.get("description")) {
             other.insert("description".to_owned(), description.clone());
         }

@@ -1,9 +1,8 @@
-//! One-ofs and enums in the form that generated clients work with.
+//! One-ofs and enums in a form that client generators support.
 //!
-//! - Each variant of a one-of is a schema of its own, named after the one-of and the variant, and the one-of has a
-//!   discriminator.
-//! - One-ofs and enums that only responses contain are open: a newer server may add to them. The last variant of an open
-//!   one-of takes what the others do not. An open enum is the enum or any other text.
+//! - Each variant of a one-of is a schema of its own, named after the one-of and the variant, and the one-of has a discriminator.
+//! - One-ofs and enums that only responses use are open, because a newer server may add to them. The last variant of an open
+//!   one-of matches values that the other variants do not. An open enum is the enum or any other text.
 
 use std::mem;
 
@@ -17,20 +16,20 @@ fn reference(name: &str) -> Value {
     json!({"$ref": format!("{SCHEMAS}{name}")})
 }
 
-/// Names the variants of every tagged one-of.
+/// Makes a named schema of each variant of every tagged one-of.
 pub(super) fn name_variants(document: &mut Value) {
     merge_events(document);
-    let Reach { requested, .. } = Reach::of(document);
+    let Reach { in_requests, .. } = Reach::of(document);
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else {
         return;
     };
     let mut named = Map::new();
     for (name, schema) in schemas.iter_mut() {
-        name_variants_of(name, schema, !requested.contains(name), &mut named);
+        name_variants_of(name, schema, !in_requests.contains(name), &mut named);
     }
     for (name, variant) in named {
         let replaced = schemas.insert(name, variant);
-        debug_assert!(replaced.is_none(), "a variant has the name of another schema: {replaced:?}");
+        debug_assert!(replaced.is_none(), "a variant must not have the name of another schema: {replaced:?}");
     }
 }
 
@@ -50,7 +49,7 @@ fn name_variants_of(name: &str, schema: &mut Value, is_open: bool, named: &mut M
         let known: Vec<&String> = mapping.keys().collect();
         let other = json!({
             "type": "object",
-            "description": "What a newer version of Dabba adds.",
+            "description": "A variant that a newer version of Dabba adds.",
             "properties": {&tag: {"type": "string", "not": {"enum": known}}},
             "required": [tag],
         });
@@ -61,7 +60,7 @@ fn name_variants_of(name: &str, schema: &mut Value, is_open: bool, named: &mut M
     schema["discriminator"] = json!({"propertyName": tag, "mapping": mapping});
 }
 
-/// Returns the member whose value tells the variants apart.
+/// Returns the name of the member whose value identifies the variant.
 fn tag_of(variants: &[Value]) -> Option<String> {
     let is_tag = |name: &str, variant: &Value| {
         variant["properties"][name]["enum"].as_array().is_some_and(|values| values.len() == 1)
@@ -80,8 +79,8 @@ fn pascal_case(name: &str) -> String {
     words.collect()
 }
 
-/// Makes a recorded event one one-of. `utoipa` describes it as all of an event, which is a one-of, and of the members
-/// that every recorded event has; code generators do not understand that.
+/// Merges a recorded event into one one-of. `utoipa` describes it as all of two parts: an event, which is a one-of, and the
+/// members that every recorded event has. Code generators do not support that.
 fn merge_events(document: &mut Value) {
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else {
         return;
@@ -121,9 +120,9 @@ fn replace_references(value: &mut Value, from: &str, to: &str) {
     }
 }
 
-/// Opens the enums of the schemas that only responses consist of.
+/// Opens the enums in the schemas that only responses use.
 pub(super) fn open_enums(document: &mut Value) {
-    let Reach { answered, requested } = Reach::of(document);
+    let Reach { in_responses, in_requests } = Reach::of(document);
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else {
         return;
     };
@@ -134,7 +133,7 @@ pub(super) fn open_enums(document: &mut Value) {
         .map(|(name, _)| format!("{SCHEMAS}{name}"))
         .collect();
     for (name, schema) in schemas.iter_mut() {
-        if answered.contains(name) && !requested.contains(name) {
+        if in_responses.contains(name) && !in_requests.contains(name) {
             open_enums_within(schema, &enums);
         }
     }
@@ -154,7 +153,7 @@ fn open_enums_within(schema: &mut Value, enums: &[String]) {
             }
         }
         Value::Object(members) => {
-            // A mapping's names are no schemas.
+            // The mapping of a discriminator contains names, not schemas.
             let schemas = members.iter_mut().filter(|(name, _)| *name != "discriminator");
             schemas.for_each(|(_, member)| open_enums_within(member, enums));
         }

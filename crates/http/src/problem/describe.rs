@@ -1,4 +1,4 @@
-//! Problems in the API description: the schema, and the sets of refusals that operations share.
+//! Problems in the API description: their schema, and the sets of refusals that operations share.
 
 use std::collections::BTreeMap;
 
@@ -18,108 +18,105 @@ use utoipa::{
 use super::{CONTENT_TYPE, Code, ShortageBody};
 use crate::routes::{ObstacleBody, QuoteBody};
 
-/// Why a request was refused (RFC 9457). `code` says what kind of problem it is; the members that are
-/// not always there belong to one or a few kinds.
+/// Refusal of a request (RFC 9457). `code` identifies the kind of problem. Each optional member belongs to one or a few kinds.
 #[derive(ToSchema)]
 #[schema(as = Problem)]
 #[expect(dead_code, reason = "it describes what Problem::render writes")]
 pub(crate) struct ProblemDocument {
-    /// `urn:dabba:problem:` and the code.
+    /// `urn:dabba:problem:` followed by the code.
     #[schema(format = "uri")]
     r#type: String,
-    /// What kind of problem it is, for a person.
+    /// General description of the problem, for people.
     title: String,
-    /// The status of the answer.
+    /// Status of the response.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// What is wrong with this request, for a person.
+    /// Description of this request's problem, for people.
     detail: String,
     code: CodeName,
-    /// The request, as the server's log names it.
+    /// The request's id, which the server's log shows.
     request_id: String,
-    /// `bad_request`: the parameter or header that is wrong; of several, the first.
+    /// `bad_request`: the wrong parameter or header; if several are wrong, the first.
     parameter: Option<String>,
-    /// `invalid`: everything that is wrong, and where in the body. `forbidden`: what of the body the
-    /// caller may not change. `bad_request`: every parameter that is wrong. At most 100 entries; one more says that there
-    /// are others.
+    /// `invalid`: all problems, with their places in the body. `forbidden`: the members of the body that the caller may not
+    /// change. `bad_request`: all wrong parameters. At most 100 entries; one more entry states that there are others.
     errors: Option<Vec<InputProblemDocument>>,
-    /// `restaurant_closed_permanently`, `already_closed`: since when.
+    /// `restaurant_closed_permanently`, `already_closed`: time of the closing.
     since: Option<dabba_domain::Timestamp>,
-    /// `external_id_taken`: the restaurant that has it.
+    /// `external_id_taken`: the restaurant that has the external id.
     restaurant_id: Option<dabba_domain::RestaurantId>,
-    /// `restaurant_paused`: when the pause ends by itself, if it does.
+    /// `restaurant_paused`: time at which the pause ends by itself, if it does.
     until: Option<dabba_domain::Timestamp>,
-    /// `restaurant_closed`, `restaurant_paused`: the first moment at which the restaurant is neither closed nor
-    /// paused. Absent if the pause has no end, or if the restaurant never opens.
+    /// `restaurant_closed`, `restaurant_paused`: first moment at which the restaurant is neither closed nor paused. Absent if the
+    /// pause has no end, or if the restaurant never opens.
     opens_at: Option<dabba_domain::Timestamp>,
-    /// `below_minimum_order`: the smallest subtotal that is delivered. `not_payable_by_card`: the smallest total
-    /// that the payment provider accepts; absent if the provider does not accept the currency, or if the server takes
-    /// no cards.
+    /// `below_minimum_order`: minimum subtotal for delivery. `not_payable_by_card`: minimum total that the payment provider
+    /// accepts; absent if the provider does not accept the currency, or if the server takes no cards.
     minimum: Option<dabba_domain::Amount>,
-    /// `not_payable_by_card`: the largest total that the payment provider accepts; absent as `minimum` is.
+    /// `not_payable_by_card`: maximum total that the payment provider accepts; absent in the same cases as `minimum`.
     maximum: Option<dabba_domain::Amount>,
-    /// `not_payable_by_card`: the total must be a multiple of this number; absent as `minimum` is.
+    /// `not_payable_by_card`: the total must be a multiple of this number; absent in the same cases as `minimum`.
     multiple_of: Option<u32>,
     /// `not_payable_by_card`: the total; absent if the server takes no cards.
     amount: Option<dabba_domain::Amount>,
     /// `not_payable_by_card`: the currency of these amounts; absent if the server takes no cards.
     currency: Option<dabba_domain::Currency>,
-    /// `items_unavailable`: the items, each with the time from which it can be ordered again, if that is known.
+    /// `items_unavailable`: the items, each with the time from which it is available again, if that time is known.
     items: Option<Vec<UnavailableItem>>,
-    /// `out_of_stock`: what there is not enough of.
+    /// `out_of_stock`: the items of which there is not enough.
     shortages: Option<Vec<ShortageBody>>,
-    /// `stock_out_of_range`: how many there are.
+    /// `stock_out_of_range`: the current stock.
     remaining: Option<u32>,
-    /// Of an order that cannot be placed now: every obstacle, as in a quote. The first is this problem.
+    /// An order that cannot be placed now: all obstacles, as in a quote. This problem is the first of them.
     obstacles: Option<Vec<ObstacleBody>>,
-    /// `menu_changed`: the price now.
+    /// `menu_changed`: the current price.
     quote: Option<QuoteBody>,
     /// `illegal_move`, `already_…`, `nothing_refundable`, `refund_limit`: the order's status.
     order_status: Option<OrderStatus>,
-    /// `illegal_move`, `already_…`, `nothing_refundable`, `refund_limit`: what the caller may do instead.
+    /// `illegal_move`, `already_…`, `nothing_refundable`, `refund_limit`: the actions that the caller may take instead.
     allowed_actions: Option<Vec<AllowedAction>>,
-    /// `nothing_refundable`: what is left to refund.
+    /// `nothing_refundable`: the refundable amount.
     refundable: Option<dabba_domain::Amount>,
     /// `refund_limit`: the restaurant's limit for all its refunds of one order.
     limit: Option<dabba_domain::Amount>,
-    /// `too_many_open_orders`: number of the account's open orders, those that are being placed included.
+    /// `too_many_open_orders`: number of the account's open orders, including those that are being placed.
     open_orders: Option<u32>,
     /// `too_many_open_orders`: maximum number of open orders of an account.
     open_orders_limit: Option<u32>,
-    /// `too_many_requests`: the limit that was reached, as `RateLimit-Policy` names it.
+    /// `too_many_requests`: name of the limit that was reached, as in `RateLimit-Policy`.
     policy: Option<String>,
-    /// `too_many_requests`: what the limit allows in `window_seconds`: requests, or bytes of bodies.
+    /// `too_many_requests`: maximum in `window_seconds`: requests, or bytes of bodies.
     quota: Option<u32>,
-    /// `too_many_requests`: the time for which `quota` is the maximum, in seconds.
+    /// `too_many_requests`: time for which `quota` is the maximum, in seconds.
     window_seconds: Option<u32>,
-    /// `precondition_failed`: the version or revision that holds.
+    /// `precondition_failed`: the current version or revision.
     current: Option<u32>,
-    /// `precondition_failed` of a menu: the revision of the items' availability that holds.
+    /// `precondition_failed` of a menu: the current revision of the items' availability.
     current_availability: Option<u32>,
 }
 
-/// One thing that is wrong with a request.
+/// One problem of a request.
 #[derive(ToSchema)]
 #[schema(as = InputProblem)]
 #[expect(dead_code, reason = "it describes dabba_domain::Problem and what Problem::bad_parameters writes")]
 pub(crate) struct InputProblemDocument {
-    /// Where in the body, as a JSON Pointer (RFC 6901): `/lines/0/quantity`. Empty for the body as a whole. Absent
-    /// if a parameter is wrong.
+    /// Place in the body, as a JSON Pointer (RFC 6901): `/lines/0/quantity`. Empty for the body as a whole. Absent if a parameter
+    /// is wrong.
     pointer: Option<String>,
-    /// The parameter that is wrong, by its name. Absent if the body is wrong.
+    /// Name of the wrong parameter. Absent if the body is wrong.
     parameter: Option<String>,
-    /// What is wrong, for a person.
+    /// Description of the problem, for people.
     detail: String,
 }
 
-/// The names of the kinds.
+/// Schema of the codes' names.
 pub(crate) struct CodeName;
 
 impl PartialSchema for CodeName {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
             .schema_type(SchemaType::new(Type::String))
-            .description(Some("What kind of problem it is. The names never change; new ones may come."))
+            .description(Some("Kind of the problem. The names never change; new ones may be added."))
             .enum_values(Some(Code::ALL.iter().map(|code| code.as_str())))
             .into()
     }
@@ -130,7 +127,7 @@ impl ToSchema for CodeName {
     }
 }
 
-/// The answers with which these kinds of problems are told.
+/// Returns the responses that report problems with these codes, by status.
 fn responses_of(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     let mut names: BTreeMap<StatusCode, Vec<String>> = BTreeMap::new();
     for code in codes {
@@ -158,87 +155,87 @@ macro_rules! refusals {
 }
 
 refusals! {
-    /// Of every operation that asks the store.
+    /// Refusals of every operation that uses the store.
     Failures: Internal Unavailable;
-    /// Of every operation that writes.
+    /// Refusals of every operation that writes.
     WriteFailures: Internal Overloaded Unavailable OutcomeUnknown;
-    /// Of operations that need a token.
+    /// Refusals of operations that require a token.
     NotSignedIn: Unauthenticated TokenRevoked;
-    /// Of operations that look at a token when there is one.
+    /// Refusals of operations with an optional token.
     BadToken: Unauthenticated TokenRevoked;
-    /// Of operations for certain callers.
+    /// Refusals of operations for certain callers.
     NotAllowed: Forbidden;
-    /// Of operations on something that may not be there.
+    /// Refusals of operations on something that may not exist.
     Missing: NotFound;
-    /// Of operations with parameters in the query or in headers.
+    /// Refusals of operations with query parameters or headers.
     BadParameter: BadRequest;
-    /// Of operations with a body.
+    /// Refusals of operations with a body.
     BadBody: MalformedJson PayloadTooLarge UnsupportedMediaType Invalid;
-    /// Of operations with parameters and a body.
+    /// Refusals of operations with parameters and a body.
     BadParameterOrBody: BadRequest MalformedJson PayloadTooLarge UnsupportedMediaType Invalid;
-    /// Of placing an order.
+    /// Refusals of placing an order.
     NotPlaced: BadRequest MalformedJson IdempotencyKeyMissing IdempotencyKeyInvalid PayloadTooLarge
         UnsupportedMediaType Invalid IdempotencyKeyReused RestaurantPaused RestaurantClosed
         RestaurantClosedPermanently BelowMinimumOrder NotPayableByCard ItemsUnavailable OutOfStock TooManyOpenOrders
         MenuChanged TooManyChanges;
-    /// Of commands without a body.
+    /// Refusals of commands without a body.
     NotMoved: BadRequest IdempotencyKeyInvalid IdempotencyKeyReused IllegalMove TooManyChanges
         PreconditionFailed;
-    /// Of an acceptance.
+    /// Refusals of an acceptance.
     NotAccepted: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
         Invalid IdempotencyKeyReused IllegalMove AlreadyAccepted TooManyChanges PreconditionFailed;
-    /// Of a rejection.
+    /// Refusals of a rejection.
     NotRejected: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
         Invalid IdempotencyKeyReused IllegalMove AlreadyRejected TooManyChanges PreconditionFailed;
-    /// Of a cancellation.
+    /// Refusals of a cancellation.
     NotCancelled: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
         Invalid IdempotencyKeyReused IllegalMove AlreadyCancelled TooManyChanges PreconditionFailed;
-    /// Of an assignment.
+    /// Refusals of an assignment.
     NotAssigned: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
         Invalid IdempotencyKeyReused IllegalMove AlreadyAssigned TooManyChanges PreconditionFailed;
-    /// Of a delivery.
+    /// Refusals of a delivery.
     NotDelivered: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
         Invalid IdempotencyKeyReused IllegalMove AlreadyDelivered TooManyChanges PreconditionFailed;
-    /// Of a refund.
+    /// Refusals of a refund.
     NotRefunded: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType
         Invalid IdempotencyKeyReused IllegalMove NothingRefundable RefundLimit TooManyChanges
         PreconditionFailed;
-    /// Of a report by a payment provider.
+    /// Refusals of a payment provider's webhook.
     NotReported: BadRequest PayloadTooLarge;
-    /// Of changes that have to name what they replace.
+    /// Refusals of changes that must name the version that they replace.
     NotReplaced: PreconditionFailed PreconditionRequired TooManyChanges;
-    /// Of a change that may name the revision on which it rests.
+    /// Refusals of changes that may name the revision that they replace.
     NotAtRevision: PreconditionFailed;
-    /// Of an adjustment of stock.
+    /// Refusals of an adjustment of stock.
     NotAdjusted: BadRequest MalformedJson IdempotencyKeyMissing IdempotencyKeyInvalid PayloadTooLarge
         UnsupportedMediaType Invalid IdempotencyKeyReused StockNotLimited StockOutOfRange PreconditionFailed;
-    /// Of a change without a body whose subject is of the wrong kind.
+    /// Refusals of a change without a body if its subject is of the wrong kind.
     NotFitting: Invalid;
-    /// Of a retry of a parked task.
+    /// Refusals of a retry of a parked task.
     NotRetried: ReviewNotRetryable;
-    /// Of a registration.
+    /// Refusals of a registration.
     NotRegistered: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType Invalid
         IdempotencyKeyReused EmailTaken TooManyRequests;
-    /// Of the registration of a restaurant.
+    /// Refusals of the creation of a restaurant.
     NotCreated: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType Invalid
         IdempotencyKeyReused ExternalIdTaken;
-    /// Of changes of a restaurant that may name a key and the revision on which they rest.
+    /// Refusals of changes of a restaurant that may have a key and name the revision that they replace.
     NotUpdated: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType Invalid
         IdempotencyKeyReused PreconditionFailed TooManyChanges;
-    /// Of closing a restaurant permanently.
+    /// Refusals of closing a restaurant permanently.
     NotClosed: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType Invalid
         IdempotencyKeyReused AlreadyClosed TooManyChanges;
-    /// Of opening a restaurant that was closed permanently.
+    /// Refusals of reopening a permanently closed restaurant.
     NotReopened: IdempotencyKeyInvalid IdempotencyKeyReused TooManyChanges;
-    /// Of a change of an account.
+    /// Refusals of a change of an account.
     NotChanged: BadRequest MalformedJson IdempotencyKeyInvalid PayloadTooLarge UnsupportedMediaType Invalid
         IdempotencyKeyReused LastAdmin PreconditionFailed TooManyChanges;
-    /// Of what can be done so often only.
+    /// Refusals of operations with a rate limit.
     TooOften: TooManyRequests;
-    /// Of the deletion of an account.
+    /// Refusals of the deletion of an account.
     NotDeleted: BadRequest LastAdmin PreconditionFailed;
-    /// Of revoking tokens.
+    /// Refusals of the revocation of tokens.
     NotRevoked: IdempotencyKeyInvalid IdempotencyKeyReused;
-    /// Of asking for a token.
+    /// Refusals of a login.
     NotAuthenticated: WrongCredentials TooManyRequests;
 }

@@ -1,4 +1,4 @@
-//! Refusals by a limit.
+//! Problems of requests that a rate limit refuses.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::{
 
 impl Problem {
     pub(crate) fn too_many_requests(wait: Duration) -> Self {
-        // The wait is rounded up, so that a client that waits as long is not refused again.
+        // The wait is rounded up, so that a client that waits for this time is not refused again.
         let seconds = whole_seconds(wait).max(1);
         let mut problem = Self::new(
             Code::TooManyRequests,
-            format!("More requests than the limit allows; retry after {seconds} s."),
+            format!("Too many requests: a rate limit is reached; retry after {seconds} s."),
         );
         problem.retry_after = Some(seconds);
         problem
     }
 
-    /// Refused by a limit, which the headers report.
+    /// Returns the problem of a refusal by a limit. The response's headers report the limit.
     pub(crate) fn limited(refusal: Refusal) -> Self {
         let Refusal { policy, wait } = refusal;
         let problem = Self::too_many_requests(wait);
@@ -29,7 +29,7 @@ impl Problem {
         Self { rate_limit: Some(Box::new(report)), ..problem.with_policy(name, rate) }
     }
 
-    /// With the limit that refuses the request.
+    /// Adds the limit that refuses the request.
     pub(crate) fn with_policy(self, name: &str, rate: Rate) -> Self {
         self.with("policy", name)
             .with("quota", rate.requests)

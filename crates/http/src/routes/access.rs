@@ -1,4 +1,4 @@
-//! Accounts, by their owners and by admins: changing, disabling and deleting them, passwords, and revoking tokens.
+//! Accounts, for their owners and admins: changing, disabling and deleting accounts, setting passwords, and revoking tokens.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ fn represent(account: Account) -> Response {
 #[schema(as = AccountList)]
 struct AccountListBody {
     accounts: Vec<AccountBody>,
-    /// Where the next page begins; absent when nothing follows.
+    /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
@@ -64,7 +64,7 @@ struct AccountListQuery {
     /// Maximum number of accounts in the page. 1 to 100; default 50.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     limit: PageSize,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     #[param(value_type = Option<String>)]
     cursor: Option<AccountId>,
 }
@@ -85,7 +85,7 @@ impl FromParameters for AccountListQuery {
 
 /// Lists accounts
 ///
-/// Oldest first, deleted ones among them. For admins.
+/// Oldest first, including deleted accounts. For admins.
 #[utoipa::path(
     get, path = "/v1/accounts", tag = "accounts", operation_id = "list_accounts",
     params(AccountListQuery),
@@ -110,13 +110,13 @@ async fn list_accounts(
 
 /// Reads an account
 ///
-/// For its owner and admins.
+/// For the account's owner and admins.
 #[utoipa::path(
     get, path = "/v1/accounts/{account_id}", tag = "accounts", operation_id = "get_account",
     params(("account_id" = AccountId, Path, description = "The account.")),
     responses(
         (status = 200, description = "The account.", body = AccountBody, headers(
-            ("ETag" = String, description = "Its version."),
+            ("ETag" = String, description = "The account's version."),
         )),
         NotSignedIn, Missing, Failures,
     ),
@@ -130,35 +130,36 @@ async fn get_account(
     Ok(represent(app.engine.account(&caller, id).await?))
 }
 
-/// What is to change of an account. At least one member; what is absent stays.
+/// Changes of an account. At least one member; omitted members stay unchanged.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AccountPatch)]
 #[serde(deny_unknown_fields)]
 struct AccountPatchBody {
     /// The name.
     name: Option<String>,
-    /// The role. Another role ends all tokens of the account, and its memberships. For admins.
+    /// The role. A change of the role ends all tokens and all memberships of the account. For admins.
     role: Option<Role>,
-    /// `true` ends all tokens of the account, and nobody can sign in to it until `false`. For admins.
+    /// `true` ends all tokens of the account and refuses logins until it is set to `false`. For admins.
     disabled: Option<bool>,
 }
 
 /// Changes an account
 ///
-/// Its owner changes the name, an admin everything. The last enabled admin stays one (409 `last_admin`). When tokens
-/// end, this server refuses them at once with 401 `token_revoked`, and every other server within 5 s.
+/// The owner changes the name; an admin changes all members. The last enabled admin cannot be disabled or get another role (409
+/// `last_admin`). If the change ends tokens, this server refuses them at once with 401 `token_revoked`, and every other server
+/// within 5 s.
 #[utoipa::path(
     patch, path = "/v1/accounts/{account_id}", tag = "accounts", operation_id = "change_account",
     params(
         ("account_id" = AccountId, Path, description = "The account."),
-        ("If-Match" = Option<String>, Header, description = "The ETags at one of which the account has to be."),
+        ("If-Match" = Option<String>, Header, description = "ETags of versions; the account must be at one of them."),
         KeyParameter,
     ),
     request_body = AccountPatchBody,
     responses(
         (status = 200, description = "The account.", body = AccountBody, headers(
-            ("ETag" = String, description = "Its version."),
-            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+            ("ETag" = String, description = "The account's version."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
         NotSignedIn, NotAllowed, Missing, NotChanged, WriteFailures,
     ),
@@ -181,16 +182,16 @@ async fn change_account(
 
 /// Deletes an account
 ///
-/// For customers their own, and for admins. The name and the e-mail address are removed for good, the address can be
-/// registered again, and all tokens end. Orders keep the account's id; open orders go on.
+/// Customers delete their own account; admins delete any account. The name and the e-mail address are removed permanently, the
+/// address can be registered again, and all tokens end. Orders keep the account's id; open orders go on.
 #[utoipa::path(
     delete, path = "/v1/accounts/{account_id}", tag = "accounts", operation_id = "delete_account",
     params(
         ("account_id" = AccountId, Path, description = "The account."),
-        ("If-Match" = Option<String>, Header, description = "The ETags at one of which the account has to be."),
+        ("If-Match" = Option<String>, Header, description = "ETags of versions; the account must be at one of them."),
     ),
     responses(
-        (status = 204, description = "It is deleted."),
+        (status = 204, description = "The account is deleted."),
         NotSignedIn, NotAllowed, Missing, NotDeleted, WriteFailures,
     ),
     security(("bearer" = [])),
@@ -210,26 +211,27 @@ async fn delete_account(
 #[schema(as = NewPassword)]
 #[serde(deny_unknown_fields)]
 struct PasswordBody {
-    /// By the rules of a registration.
+    /// The rules are those of a registration.
     #[schema(format = Password)]
     password: String,
-    /// The present password. Required for the caller's own account.
+    /// The current password. Required for the caller's own account.
     #[schema(format = Password)]
     current_password: Option<String>,
 }
 
 /// Sets a password
 ///
-/// The caller's own, with the present one; an admin sets that of others. All tokens of the account end, the caller's
-/// among them: sign in again with the new password. A retry with the same key and body is answered as the first request was, with
-/// the token that the change has ended, unless the account has changed again; then it is 401 `token_revoked`.
+/// Callers set their own password and state the current one; an admin sets the passwords of others. All tokens of the account
+/// end, including the caller's: log in again with the new password. A retry with the same key and body, and with the token that
+/// the change has ended, gets the response to the first request. If the account has changed again since then, the retry gets 401
+/// `token_revoked`.
 #[utoipa::path(
     post, path = "/v1/accounts/{account_id}/password", tag = "accounts", operation_id = "set_password",
     params(("account_id" = AccountId, Path, description = "The account."), KeyParameter),
     request_body = PasswordBody,
     responses(
         (status = 204, description = "The password is set.", headers(
-            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
         NotSignedIn, Missing, NotChanged, TooOften, WriteFailures,
     ),
@@ -244,8 +246,8 @@ async fn set_password(
     JsonBody(PasswordBody { password, current_password }): JsonBody<PasswordBody>,
 ) -> Result<Response> {
     let new = NewPassword { password, current: current_password };
-    // Who has a token may not try passwords more often than others. The key of the limit is the account's id, since the
-    // caller states no address.
+    // The holder of a token may not try passwords more often than other callers. The limit's key is the account's id, because the
+    // request states no e-mail address.
     let attempt = app.limits.begin_login(client, &id.to_string())?;
     let has_key = key.is_some();
     let set = if is_revoked {
@@ -253,7 +255,8 @@ async fn set_password(
     } else {
         app.engine.set_password(&caller, id, new, key).await
     };
-    // A revoked token learns about the password of its own account too, if its key is known.
+    // A retry with a revoked token also reveals whether the password of the caller's own account is right, so a refusal counts as
+    // a wrong password.
     let is_retry = caller.account_id == id && has_key;
     let is_guess = |error: &Error| matches!(error, Error::TokenRevoked) && is_retry;
     app.limits.end_login(&attempt, &set, |error| is_guess(error) || is_wrong_password(error));
@@ -261,7 +264,7 @@ async fn set_password(
     Ok(mark(StatusCode::NO_CONTENT.into_response(), replayed))
 }
 
-/// Whether the present password was wrong.
+/// Returns whether the current password was wrong.
 fn is_wrong_password(error: &Error) -> bool {
     let Error::Invalid(problems) = error else { return false };
     problems.as_slice().iter().any(|problem| problem.pointer == "/current_password")
@@ -269,15 +272,15 @@ fn is_wrong_password(error: &Error) -> bool {
 
 /// Revokes all tokens of an account
 ///
-/// For its owner and admins. The caller's token is among them: a retry for one's own account is 401 `token_revoked`, which says
-/// that they are revoked. An admin also revokes the tokens of an id that has no
-/// account, which `dabba token` has printed.
+/// For the account's owner and admins. The caller's own token is revoked, too: for one's own account, a retry gets 401
+/// `token_revoked`, which confirms the revocation. An admin can also revoke the tokens of an id without an account, which `dabba
+/// token` has printed.
 #[utoipa::path(
     post, path = "/v1/accounts/{account_id}/revoke-tokens", tag = "accounts", operation_id = "revoke_tokens",
     params(("account_id" = AccountId, Path, description = "The account."), KeyParameter),
     responses(
-        (status = 204, description = "They are revoked.", headers(
-            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+        (status = 204, description = "The tokens are revoked.", headers(
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
         NotSignedIn, Missing, NotRevoked, WriteFailures,
     ),

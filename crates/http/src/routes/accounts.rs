@@ -1,4 +1,4 @@
-//! Accounts: registering, and one's own.
+//! Accounts: registration, and the caller's own account.
 
 use std::sync::Arc;
 
@@ -32,10 +32,10 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 #[schema(as = Account)]
 pub(super) struct AccountBody {
     id: AccountId,
-    /// Rises with every change. It is the `ETag`, too.
+    /// Increases with every change; also the account's `ETag`.
     #[schema(minimum = 1)]
     version: u32,
-    /// The address by which its owner is known, in lower case. Absent if the account is deleted.
+    /// The owner's e-mail address, in lower case. Absent if the account is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
     /// Absent if the account is deleted.
@@ -43,10 +43,10 @@ pub(super) struct AccountBody {
     name: Option<Name>,
     role: Role,
     created_at: Timestamp,
-    /// Since when nobody can use it; absent while it can be used.
+    /// Time at which the account was disabled; absent if it is enabled.
     #[serde(skip_serializing_if = "Option::is_none")]
     disabled_at: Option<Timestamp>,
-    /// Since when it is deleted.
+    /// Time at which the account was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_at: Option<Timestamp>,
 }
@@ -62,20 +62,20 @@ impl From<Account> for AccountBody {
     }
 }
 
-/// What someone gives to get an account.
+/// Request for an account.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Registration)]
 #[serde(deny_unknown_fields)]
 struct RegistrationBody {
-    /// The address by which they will be known: ASCII characters, an internationalized domain in its ASCII form (`xn--…`).
+    /// The e-mail address of the new account: ASCII characters, an internationalized domain in its ASCII form (`xn--…`).
     email: String,
     #[schema(value_type = Name)]
     name: String,
-    /// At least 8 characters, at most 256 bytes in UTF-8, counted in the Unicode normal form NFC. Every normal form of it is
+    /// At least 8 characters, at most 256 bytes in UTF-8, counted in the Unicode normal form NFC. All normal forms of a text are
     /// the same password.
     #[schema(format = Password)]
     password: String,
-    /// `customer`, when absent. Only an admin makes accounts with other roles.
+    /// Default `customer`. Only an admin registers accounts with other roles.
     #[serde(default = "customer")]
     role: Role,
 }
@@ -86,18 +86,18 @@ const fn customer() -> Role {
 
 /// Registers an account
 ///
-/// For everyone, as a customer; for admins, with any role. How often is limited by the client's
-/// network, other than for admins. A password that is easy to guess is refused. A retry with the same key, and the same password, is answered with the account that the first request
-/// made, and `Idempotency-Replayed: true`.
+/// Everyone can register as a customer; admins register accounts with any role. Registrations are limited per network of the
+/// client, except for admins. A password that is easy to guess is refused. A retry with the same key and the same password gets
+/// the account that the first request created, with `Idempotency-Replayed: true`.
 #[utoipa::path(
     post, path = "/v1/accounts", tag = "accounts", operation_id = "register",
     params(KeyParameter),
     request_body = RegistrationBody,
     responses(
         (status = 201, description = "The account.", body = AccountBody, headers(
-            ("Location" = String, description = "Where the account is."),
-            ("ETag" = String, description = "Its version."),
-            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+            ("Location" = String, description = "Path of the account."),
+            ("ETag" = String, description = "The account's version."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
         BadToken, NotAllowed, NotRegistered, WriteFailures,
     ),
@@ -130,7 +130,7 @@ async fn register(
 struct OwnAccountBody {
     #[serde(flatten)]
     account: AccountBody,
-    /// The restaurants for which they work.
+    /// The restaurants of which the account is a member.
     restaurants: Vec<RestaurantId>,
 }
 
@@ -139,7 +139,7 @@ struct OwnAccountBody {
     get, path = "/v1/accounts/me", tag = "accounts", operation_id = "get_own_account",
     responses(
         (status = 200, description = "The account.", body = OwnAccountBody, headers(
-            ("ETag" = String, description = "Its version."),
+            ("ETag" = String, description = "The account's version."),
         )),
         NotSignedIn, Missing, Failures,
     ),

@@ -1,7 +1,7 @@
-//! Commands on an order: each answers with the order after it.
+//! Commands on an order. Each responds with the changed order.
 //!
-//! A command that was carried out before with the same content is answered as done. With the idempotency key
-//! of that time it is answered as it was then, even when the order has moved on since.
+//! A command that repeats an earlier one with the same content succeeds without a change. With the idempotency key of
+//! the earlier command, the response is the earlier response, even if the order has changed since then.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(refund_order))
 }
 
-/// What all commands have in common: who gives it on which order, under which conditions.
+/// The parts that all commands have: the caller, the order, the idempotency key and the condition.
 struct Envelope {
     caller: Principal,
     order_id: OrderId,
@@ -72,7 +72,7 @@ impl FromRequestParts<Arc<App>> for Envelope {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what Envelope reads")]
 struct CommandHeaders {
-    /// The same when the request is repeated; it is carried out once then.
+    /// The same key for each retry; the command is carried out once.
     #[param(
         rename = "Idempotency-Key",
         min_length = 1,
@@ -80,12 +80,12 @@ struct CommandHeaders {
         pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#
     )]
     key: Option<String>,
-    /// Entity tags of the versions at which the order may be; `*` for any.
+    /// Entity tags of versions; the order must be at one of them. `*` allows any version.
     #[param(rename = "If-Match", pattern = r#"^(\*|"[0-9]{1,9}"( *, *"[0-9]{1,9}"){0,31})$"#)]
     condition: Option<String>,
 }
 
-/// Gives the command and answers with the order.
+/// Carries out the command and responds with the order.
 async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response> {
     let Envelope { caller, order_id, key, condition } = envelope;
     let request = CommandRequest { order_id, command, key, expected_versions: condition.into_versions() };
@@ -93,12 +93,12 @@ async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response
     answer(StatusCode::OK, &done)
 }
 
-/// In what time the food will be ready.
+/// The time until the food is ready.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = Acceptance)]
 #[serde(deny_unknown_fields)]
 struct AcceptanceBody {
-    /// In how many minutes.
+    /// Minutes until the food is ready.
     #[serde(deserialize_with = "at_most::<MAX_PREPARATION_MINUTES, _>")]
     preparation_minutes: u32,
 }
@@ -125,24 +125,24 @@ async fn accept_order(
     act(&app, envelope, Command::Accept { preparation_minutes: body.preparation_minutes }).await
 }
 
-/// Why the restaurant does not take an order.
+/// The reason why the restaurant rejects an order.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = Rejection)]
 #[serde(deny_unknown_fields)]
 struct RejectionBody {
-    /// Why.
+    /// The reason.
     reason: RejectReason,
-    /// Why, in the restaurant's own words.
+    /// Details in the restaurant's own words.
     #[serde(default)]
     note: Option<Note>,
-    /// The order's items that are unavailable. Required with `item_unavailable`; no other reason takes any.
+    /// The order's items that are unavailable. Required with `item_unavailable`; not allowed with other reasons.
     #[serde(default)]
     items: Vec<UnavailableItem>,
 }
 
 /// Rejects an order
 ///
-/// For the restaurant's staff, instead of accepting it. With `item_unavailable` the named items become unavailable on
+/// For the restaurant's staff, instead of accepting it. With `item_unavailable`, the named items become unavailable on
 /// the menu, until their `until` if they have one; the stock of all other items is returned.
 #[utoipa::path(
     post, path = "/v1/orders/{order_id}/reject", tag = "commands", operation_id = "reject_order",
@@ -164,7 +164,7 @@ async fn reject_order(
     act(&app, envelope, Command::Reject { reason, note, items }).await
 }
 
-/// Says that the food is ready
+/// Marks an order as ready
 ///
 /// For the restaurant's staff.
 #[utoipa::path(
@@ -181,27 +181,26 @@ async fn mark_order_ready(State(app): State<Arc<App>>, envelope: Envelope) -> Re
     act(&app, envelope, Command::MarkReady).await
 }
 
-/// Who carries an order.
+/// The courier of an order.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = Assignment)]
 #[serde(deny_unknown_fields)]
 struct AssignmentBody {
-    /// The courier's account. A courier can leave it out and means themselves then.
+    /// The courier's account. Default: the caller, if the caller is a courier.
     #[serde(default)]
     courier_id: Option<AccountId>,
-    /// Why an admin assigns another courier. Required from an admin once the order is picked up; only an admin
-    /// gives one.
+    /// The reason why an admin assigns another courier. Required from an admin after the pick-up; only for admins.
     #[serde(default)]
     reason: Option<InterventionReason>,
-    /// Why, in the admin's own words.
+    /// Details in the admin's own words.
     #[serde(default)]
     note: Option<Note>,
 }
 
 /// Assigns a courier
 ///
-/// A courier takes an order that nobody carries; an admin assigns it to any courier, also once it is picked up:
-/// then the admin says why.
+/// A courier takes an order that has no courier. An admin assigns any courier, also after the pick-up; then a reason is
+/// required.
 #[utoipa::path(
     post, path = "/v1/orders/{order_id}/assign", tag = "commands", operation_id = "assign_courier",
     params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
@@ -224,15 +223,15 @@ async fn assign_courier(
         None if envelope.caller.role == Role::Admin => {
             return Err(Problem::invalid(&Problems::one("/courier_id", "is required from an admin")));
         }
-        // Others than couriers are refused for their role, whatever they say here.
+        // The engine refuses callers who are not couriers, whatever the body contains.
         None => envelope.caller.account_id,
     };
     act(&app, envelope, Command::AssignCourier { courier_id, reason, note }).await
 }
 
-/// Says that the courier has the food
+/// Marks an order as picked up
 ///
-/// For the courier who carries the order.
+/// For the courier of the order.
 #[utoipa::path(
     post, path = "/v1/orders/{order_id}/pick-up", tag = "commands", operation_id = "pick_up_order",
     params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
@@ -247,23 +246,23 @@ async fn pick_up_order(State(app): State<Arc<App>>, envelope: Envelope) -> Resul
     act(&app, envelope, Command::PickUp).await
 }
 
-/// Why an admin says that an order is delivered.
+/// The reason why an admin marks an order as delivered.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = Delivery)]
 #[serde(deny_unknown_fields)]
 struct DeliveryBody {
-    /// Why an admin says so instead of the courier. Required from an admin; only an admin gives one.
+    /// The reason why an admin does this instead of the courier. Required from an admin; only for admins.
     #[serde(default)]
     reason: Option<InterventionReason>,
-    /// Why, in the admin's own words.
+    /// Details in the admin's own words.
     #[serde(default)]
     note: Option<Note>,
 }
 
-/// Says that the customer has the food
+/// Marks an order as delivered
 ///
-/// For the courier who carries the order, for the restaurant's staff when the customer collects, and for an
-/// admin, with a reason, when the courier who picked it up does not say so.
+/// For the courier of the order; for the restaurant's staff if the customer collects the order; and for an admin, with
+/// a reason, if the courier has picked up the order but does not mark it as delivered.
 #[utoipa::path(
     post, path = "/v1/orders/{order_id}/deliver", tag = "commands", operation_id = "deliver_order",
     params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
@@ -284,28 +283,28 @@ async fn deliver_order(
     act(&app, envelope, Command::Deliver { reason, note }).await
 }
 
-/// Why an order is cancelled.
+/// The reason why an order is cancelled.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = Cancellation)]
 #[serde(deny_unknown_fields)]
 struct CancellationBody {
-    /// Why. A customer gives `changed_mind`, `duplicate`, `wrong_address`, `too_slow` or `other`; the
-    /// restaurant's staff `duplicate`, `wrong_address`, `item_unavailable`, `kitchen_closed`, `no_courier`,
-    /// `customer_unreachable`, `suspected_fraud` or `other`; an admin any.
+    /// The reason. Customers use `changed_mind`, `duplicate`, `wrong_address`, `too_slow` or `other`; the restaurant's
+    /// staff `duplicate`, `wrong_address`, `item_unavailable`, `kitchen_closed`, `no_courier`, `customer_unreachable`,
+    /// `suspected_fraud` or `other`; an admin any reason.
     reason: CancelReason,
-    /// Why, in their own words.
+    /// Details in the caller's own words.
     #[serde(default)]
     note: Option<Note>,
-    /// The order's items that are unavailable. Required with `item_unavailable`; no other reason takes any.
+    /// The order's items that are unavailable. Required with `item_unavailable`; not allowed with other reasons.
     #[serde(default)]
     items: Vec<UnavailableItem>,
 }
 
 /// Cancels an order
 ///
-/// For the customer until the restaurant accepts, for the restaurant's staff until it is picked up,
-/// for admins until it is delivered. With `item_unavailable` the named items become unavailable on the menu, until
-/// their `until` if they have one. Until the restaurant accepts, the stock of all other items is returned.
+/// For the customer until the restaurant accepts the order, for the restaurant's staff until the pick-up, for admins
+/// until the delivery. With `item_unavailable`, the named items become unavailable on the menu, until their `until` if
+/// they have one. Until the restaurant accepts the order, the stock of all other items is returned.
 #[utoipa::path(
     post, path = "/v1/orders/{order_id}/cancel", tag = "commands", operation_id = "cancel_order",
     params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
@@ -326,33 +325,33 @@ async fn cancel_order(
     act(&app, envelope, Command::Cancel { reason, note, items }).await
 }
 
-/// What the customer gets back.
+/// The money that the customer gets back.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = RefundRequest)]
 #[serde(deny_unknown_fields)]
 struct RefundBody {
-    /// How much; all that is left, when neither this nor lines are given.
+    /// The amount. Default: the whole refundable amount, if there are no lines either.
     #[serde(default)]
     amount: Option<Amount>,
-    /// For which lines, with the tax on them; instead of an amount. At least one.
+    /// The lines to refund, with their tax, instead of an amount. At least one.
     #[serde(default)]
     #[schema(min_items = 1)]
     lines: Option<Vec<RefundLine>>,
     reason: RefundReason,
-    /// Why, in their own words.
+    /// Details in the caller's own words.
     #[serde(default)]
     note: Option<Note>,
-    /// Who bears it. Default: of an order that ended early the bearer of its end, else the restaurant.
-    /// Only an admin says otherwise.
+    /// Who bears the refund. Default: if the order ended early, the party that bears its end; otherwise the restaurant.
+    /// Only an admin can choose another party.
     #[serde(default)]
     borne_by: Option<RefundBearer>,
 }
 
-/// Gives money back
+/// Refunds an order
 ///
-/// For admins, and for the restaurant's staff up to its limit; in parts, too, by amount or by lines. What was
-/// paid by card is given back by the payment provider, in the background. Send an idempotency key:
-/// without one, a repeated request gives back another part.
+/// For admins, and for the restaurant's staff up to its limit. Partial refunds are by amount or by lines. The payment
+/// provider refunds a payment by card in the background. Send an idempotency key: without a key, a repeated request
+/// refunds again.
 #[utoipa::path(
     post, path = "/v1/orders/{order_id}/refund", tag = "commands", operation_id = "refund_order",
     params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
@@ -370,9 +369,9 @@ async fn refund_order(
     JsonBody(body): JsonBody<RefundBody>,
 ) -> Result<Response> {
     let RefundBody { amount, lines, reason, note, borne_by } = body;
-    // An empty list is no request for all that is left, which two absent members are.
+    // An empty list must not mean the whole refundable amount; only a request without both members means that.
     if lines.as_ref().is_some_and(Vec::is_empty) {
-        let text = "must not be empty; leave it out to refund an amount or all that is left";
+        let text = "must not be empty; omit it to refund an amount or the whole rest";
         return Err(Problem::invalid(&Problems::one("/lines", text)));
     }
     let lines = lines.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What lists have in common.
+//! Functions that all lists share.
 
 use axum::{
     Json,
@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use crate::extract::Cursor;
 
-/// Marks a list in which something may be missing because a shard did not answer in time: for those who
-/// look at headers only, such as caches and measurements. The body says it, too.
+/// Marks a list in which entries may be missing because a shard did not answer in time. For software that reads headers only,
+/// such as caches and monitoring. The body contains the mark, too.
 static INCOMPLETE: HeaderName = HeaderName::from_static("dabba-incomplete");
 
-/// The answer with a page of a list.
+/// Makes the response with a page of a list.
 pub(super) fn answer(body: impl Serialize, incomplete: bool) -> Response {
     let mut response = Json(body).into_response();
     if incomplete {
@@ -23,17 +23,17 @@ pub(super) fn answer(body: impl Serialize, incomplete: bool) -> Response {
     response
 }
 
-/// Cuts entries that were read with [`PageSize::and_one_more`] to the page, and returns where the next page begins; `None`
-/// if nothing follows.
+/// Truncates entries that were read with [`PageSize::and_one_more`] to the page, and returns the cursor of the next page; `None`
+/// on the last page.
 pub(super) fn next_cursor<T, C: Cursor>(
     entries: &mut Vec<T>,
     limit: PageSize,
-    place: impl FnOnce(&T) -> C,
+    position: impl FnOnce(&T) -> C,
 ) -> Option<String> {
     let size = usize::try_from(limit.get()).unwrap_or(usize::MAX);
     if entries.len() <= size {
         return None;
     }
     entries.truncate(size);
-    entries.last().map(|last| place(last).write())
+    entries.last().map(|last| position(last).write())
 }

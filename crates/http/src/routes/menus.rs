@@ -1,4 +1,4 @@
-//! Menus: shown from memory, replaced whole, and the availability of single items.
+//! Menus: read from memory, replaced as a whole; and the availability of single items.
 
 use std::{fmt, sync::Arc};
 
@@ -46,16 +46,16 @@ struct MenuBody<'a> {
     restaurant_id: RestaurantId,
     /// The currency of every price.
     currency: Currency,
-    /// Goes up with every change of the menu, and of which items are limited.
+    /// Increases with every change of the menu, and whenever an item's stock becomes limited or unlimited.
     #[schema(minimum = 1)]
     revision: u32,
-    /// Goes up with every change of an item's availability.
+    /// Increases with every change of an item's availability.
     #[schema(minimum = 1)]
     availability_revision: u32,
     categories: Vec<CategoryBody<'a>>,
 }
 
-/// A part of a menu.
+/// A category of a menu.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MenuCategory)]
 struct CategoryBody<'a> {
@@ -63,25 +63,25 @@ struct CategoryBody<'a> {
     items: Vec<ItemBody<'a>>,
 }
 
-/// Something that can be ordered.
+/// An item that can be ordered.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MenuItem)]
 struct ItemBody<'a> {
     /// Unique within the menu.
     id: &'a Slug,
-    /// Its code in another system, unique within the menu.
+    /// The item's code in another system, unique within the menu.
     #[serde(skip_serializing_if = "Option::is_none")]
     external_code: Option<&'a ExternalCode>,
     name: &'a Name,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a Note>,
-    /// The price of one, before options.
+    /// Price of one item, without options.
     price_minor: Amount,
     tags: &'a [Name],
-    /// Whether it can be ordered now.
+    /// Whether the item can be ordered now.
     availability: Availability,
     option_groups: &'a [OptionGroup],
-    /// Whether only so many of it are left. How many is asked with a quote.
+    /// Whether the item's stock is limited. A quote states the remaining number.
     stock_limited: bool,
 }
 
@@ -116,15 +116,15 @@ impl<'a> MenuBody<'a> {
     }
 }
 
-/// Number of headers of a response with a menu.
+/// Number of headers in a response with a menu.
 const HEADERS_OF_MENU: usize = 12;
 
-/// What the entity tag of a menu stands for: `7-12-3`, or `7` for a menu with any availability.
+/// The entity tag of a menu: `7-12-3`, or `7` for a menu with any availability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct MenuTag {
-    /// The menu's revision.
+    /// Revision of the menu.
     menu: u32,
-    /// The availability's revision, and how many marks of unavailable items have ended since they were set.
+    /// Revision of the availability, and the number of unavailability marks that have expired since that revision.
     availability: Option<(u32, u32)>,
 }
 
@@ -160,26 +160,28 @@ impl EntityTag for MenuTag {
 }
 
 impl From<&MenuTag> for ExpectedMenu {
-    /// That a mark has ended by itself is no change that a replacement could undo.
+    /// Ignores the number of expired marks: a replacement cannot undo an expiry.
     fn from(tag: &MenuTag) -> Self {
         Self { menu: tag.menu, availability: tag.availability.map(|(revision, _)| revision) }
     }
 }
 
-/// The menu as bytes that were made once and are shared by all answers.
+/// Makes the response with a menu. The menu's bytes are rendered once and shared by all responses.
 fn represent(entry: &CatalogueEntry, now: Timestamp) -> Result<Response> {
     let body = entry.rendered(now, |catalogue| match serde_json::to_vec(&MenuBody::new(catalogue, now)) {
         Ok(body) => Bytes::from(body),
         Err(error) => {
-            tracing::error!(%error, "a menu cannot be written as JSON");
+            tracing::error!(%error, "a menu cannot be serialized as JSON");
             Bytes::new()
         }
     });
     if body.is_empty() {
-        return Err(Problem::internal("the menu is not shown, as logged when it was first asked for"));
+        return Err(Problem::internal(
+            "the menu cannot be serialized; the log has the cause at its first request",
+        ));
     }
     let mut response = Body::from(body).into_response();
-    // Room for the headers of every response as well: menus are read more than anything else.
+    // Reserves room for the headers that all responses get, too, because menus are read more often than anything else.
     response.headers_mut().reserve(HEADERS_OF_MENU);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     set_revision_headers(&mut response, MenuTag::new(entry, now));
@@ -194,20 +196,20 @@ fn set_revision_headers(response: &mut Response, tag: MenuTag) {
 
 /// Reads a menu
 ///
-/// For everyone. Ask with `If-None-Match`: a menu that has not changed is not sent again. The `ETag` changes with
-/// the menu, with the availability of an item, and when an item becomes available by itself.
+/// For everyone. Use `If-None-Match`: the response does not repeat an unchanged menu. The `ETag` changes with the menu,
+/// with the availability of an item, and when an item becomes available because its `until` has passed.
 #[utoipa::path(
     get, path = "/v1/restaurants/{restaurant_id}/menu", tag = "menus", operation_id = "get_menu",
     params(
         ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("If-None-Match" = Option<String>, Header, description = "Entity tags of revisions that the caller has.",
+        ("If-None-Match" = Option<String>, Header, description = "Entity tags of the revisions that the caller already has.",
             pattern = r#"^(\*|(W/)?"[0-9]{1,9}(-[0-9]{1,9}-[0-9]{1,9})?")$"#),
     ),
     responses(
         (status = 200, description = "The menu.", body = MenuBody,
-            headers(("ETag" = String, description = "Its state: the menu's revision, the availability's revision, \
-                and how many items have become available by themselves since then."))),
-        (status = 304, description = "The caller has this revision."),
+            headers(("ETag" = String, description = "The menu's state: the revision of the menu, the revision of the availability, \
+                and the number of items that have become available by themselves since then."))),
+        (status = 304, description = "The caller already has this revision."),
         Missing, BadParameter, Failures,
     ),
     security(()),
@@ -229,26 +231,25 @@ async fn get_menu(
 
 /// Replaces a menu
 ///
-/// For the restaurant's staff and admins. The body may have up to 4 MiB. Every problem with it is
-/// listed. What reading the menu adds (`revision`, `stock_limited` and the like) is ignored, so that what was read
-/// can be sent back.
+/// For the restaurant's staff and admins. The body has at most 4 MiB. A refusal lists every problem. Members that only
+/// the server writes (`revision`, `stock_limited` and others) are ignored, so a menu that was read can be sent back.
 ///
-/// What the body does not state is kept: the availability of an item without `availability`, and the stock of an
-/// item, also while the item is off the menu.
+/// The replacement keeps what the body does not state: the availability of an item without `availability`, and the
+/// stock of an item, also while the item is not on the menu.
 ///
-/// `If-Match` takes the `ETag` of the menu that was read, and then refuses to undo a change of availability, too.
-/// The menu's revision alone in quotes (`"7"`) allows any change of availability.
+/// `If-Match` contains the `ETag` of the menu that was read. The replacement is then also refused if it would undo a
+/// change of availability. The menu's revision alone in quotes (`"7"`) allows any change of availability.
 #[utoipa::path(
     put, path = "/v1/restaurants/{restaurant_id}/menu", tag = "menus", operation_id = "replace_menu",
     params(
         ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("If-Match" = String, Header, description = "The ETag of the menu that is replaced, or the menu's revision in \
+        ("If-Match" = String, Header, description = "The ETag of the menu to replace, or the menu's revision in \
             quotes; `*` for any.", pattern = r#"^(\*|"[0-9]{1,9}(-[0-9]{1,9}-[0-9]{1,9})?")$"#),
     ),
     request_body = MenuDocument,
     responses(
         (status = 200, description = "The menu.", body = MenuBody,
-            headers(("ETag" = String, description = "Its state."))),
+            headers(("ETag" = String, description = "The menu's state."))),
         NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotReplaced, Failures,
     ),
     security(("bearer" = [])),
@@ -269,22 +270,22 @@ async fn replace_menu(
     represent(&entry, app.engine.now())
 }
 
-/// Whether an item can be ordered.
+/// The availability of an item.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ItemAvailability)]
 struct AvailabilityBody {
     item: Slug,
     availability: Availability,
-    /// The availability's revision with it.
+    /// Revision of the availability after the change.
     #[schema(minimum = 1)]
     availability_revision: u32,
 }
 
-/// Says whether an item can be ordered
+/// Sets the availability of an item
 ///
-/// For the restaurant's staff and admins. The menu and its revision stay as they are. The `ETag` is the revision of the
-/// availability of all items; `If-Match` refuses the change if another item's availability has changed as well. `until`
-/// must be in the future.
+/// For the restaurant's staff and admins. The menu and its revision do not change. The `ETag` is the revision of the
+/// availability of all items, so `If-Match` also refuses the request if the availability of another item has changed.
+/// `until` must be in the future.
 #[utoipa::path(
     put, path = "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/availability", tag = "menus",
     operation_id = "set_availability",
@@ -292,13 +293,13 @@ struct AvailabilityBody {
         ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
         ("item_id" = Slug, Path, description = "The item's id in the menu."),
         ("If-Match" = Option<String>, Header,
-            description = "The `availability_revision` in quotes, at one of which the availability has to be.",
+            description = "Values of `availability_revision` in quotes; the availability must be at one of them.",
             pattern = r#"^(\*|"[0-9]{1,9}"( *, *"[0-9]{1,9}"){0,31})$"#),
     ),
     request_body = Availability,
     responses(
         (status = 200, description = "The item's availability.", body = AvailabilityBody,
-            headers(("ETag" = String, description = "The availability's revision."))),
+            headers(("ETag" = String, description = "Revision of the availability."))),
         NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotAtRevision, Failures,
     ),
     security(("bearer" = [])),

@@ -1,4 +1,4 @@
-//! Orders: placing, reading, listing, and their history.
+//! Orders: placing, reading and listing them, and their history.
 
 use std::sync::Arc;
 
@@ -45,21 +45,21 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(get_ledger))
 }
 
-/// An order at one version, as its caller may see it.
+/// An order at one version, with the fields that its caller may see.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Order)]
 pub(crate) struct OrderBody<'a> {
     id: OrderId,
     restaurant_id: RestaurantId,
-    /// The restaurant's name when the order was placed.
+    /// Name of the restaurant when the order was placed.
     restaurant_name: &'a Name,
-    /// Who ordered it.
+    /// The customer's account.
     customer_id: AccountId,
-    /// Who carries it.
+    /// The courier's account.
     #[serde(skip_serializing_if = "Option::is_none")]
     courier_id: Option<AccountId>,
     status: OrderStatus,
-    /// The number of its latest event. It is the order's `ETag`, too.
+    /// Number of the latest event; also the order's `ETag`.
     #[schema(minimum = 1)]
     version: u32,
     payment: PaymentBody<'a>,
@@ -68,47 +68,47 @@ pub(crate) struct OrderBody<'a> {
     amounts: Amounts,
     lines: &'a [OrderLine],
     fulfilment: &'a Fulfilment,
-    /// Whom to ask for.
+    /// The person to contact.
     #[serde(skip_serializing_if = "Option::is_none")]
     contact: Option<&'a Contact>,
-    /// A wish for the restaurant.
+    /// A note to the restaurant.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a Note>,
-    /// The menu from which it was priced.
+    /// Revision of the menu from which the order was priced.
     menu_revision: u32,
     placed_at: Timestamp,
-    /// When its latest event happened.
+    /// Time of the latest event.
     updated_at: Timestamp,
-    /// Until when the restaurant has to accept it. There once it is confirmed.
+    /// Deadline for the restaurant's acceptance. Present once the order is confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     acceptance_deadline: Option<Timestamp>,
-    /// When the restaurant expects the food to be ready. There once it has accepted.
+    /// Time at which the restaurant expects the food to be ready. Present once the restaurant has accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     ready_by: Option<Timestamp>,
-    /// How it ended before the customer had it, if it did.
+    /// How the order ended before the delivery, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     closure: Option<&'a Closure>,
-    /// What the caller may do with it at this version.
+    /// The actions that the caller may take at this version.
     allowed_actions: Vec<AllowedAction>,
 }
 
-/// How an order is paid, and how far that is.
+/// The payment of an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Payment)]
 struct PaymentBody<'a> {
     method: PaymentMethod,
     status: PaymentStatus,
-    /// Until when a payment by card has to be certain, while that is waited for.
+    /// Deadline of a payment by card. Present while the order waits for the payment.
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<Timestamp>,
-    /// What the payment provider calls the payment.
+    /// The payment provider's reference of the payment.
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<&'a PaymentReference>,
-    /// What has been collected.
+    /// The captured amount.
     captured: Amount,
-    /// What of it is back with the customer.
+    /// The refunded part of the captured amount.
     refunded: Amount,
-    /// What has been or is to be given back, the oldest first.
+    /// Completed and pending refunds, oldest first.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(required = false)]
     refunds: &'a [RefundState],
@@ -151,11 +151,11 @@ impl<'a> OrderBody<'a> {
     }
 }
 
-/// Room for what most orders are in JSON, so that it is written once and not moved as it grows.
+/// Initial size of the buffer for an order's JSON. Most orders fit, so the buffer need not grow.
 const ORDER_BYTES: usize = 2_048;
 
-/// The answer to a write: the order, and whether it was written by an earlier request. Nothing is read for it,
-/// so that no failure hides what has been written.
+/// Makes the response to a write: the order, and whether an earlier request wrote it. It reads nothing from the store,
+/// so no failed read can hide a successful write.
 pub(super) fn answer(status: StatusCode, answer: &Answer) -> Result<Response> {
     let mut response = represent(&answer.order, answer.allowed_actions.clone())?;
     *response.status_mut() = status;
@@ -181,22 +181,21 @@ fn set_version_headers(response: &mut Response, order: &Order) {
 
 /// Places an order
 ///
-/// The restaurant's menu says what it costs. With `expected_total` the order is placed at that total
-/// or not at all. A key is used for one order; a repeated request is answered as it was at first, with
-/// `Idempotency-Replayed: true`.
+/// The restaurant's menu determines the price. With `expected_total`, the order is placed only at that total. Use each
+/// key for one order; a retry with the same key gets the first response, with `Idempotency-Replayed: true`.
 #[utoipa::path(
     post, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders", operation_id = "place_order",
     params(
         ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("Idempotency-Key" = String, Header, description = "New for each order, the same when the request is repeated.",
+        ("Idempotency-Key" = String, Header, description = "A new key for each order, the same key for each retry.",
             min_length = 1, max_length = 255, pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#),
     ),
     request_body = OrderRequest,
     responses(
         (status = 201, description = "The order.", body = OrderBody, headers(
-            ("Location" = String, description = "Where the order is."),
+            ("Location" = String, description = "Path of the order."),
             ("ETag" = String, description = "The order's version."),
-            ("Idempotency-Replayed" = String, description = "`true` for the answer to a repeated request."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
         NotSignedIn, NotAllowed, Missing, NotPlaced, WriteFailures,
     ),
@@ -215,17 +214,17 @@ async fn place_order(
 
 /// Reads an order
 ///
-/// For the customer, the restaurant's staff, the courier who carries it, and admins.
+/// For the customer, the restaurant's staff, the order's courier, and admins.
 #[utoipa::path(
     get, path = "/v1/orders/{order_id}", tag = "orders", operation_id = "get_order",
     params(
         ("order_id" = OrderId, Path, description = "The order."),
-        ("If-None-Match" = Option<String>, Header, description = "Entity tags of versions that the caller has."),
+        ("If-None-Match" = Option<String>, Header, description = "Entity tags of the versions that the caller already has."),
     ),
     responses(
         (status = 200, description = "The order.", body = OrderBody,
             headers(("ETag" = String, description = "The order's version."))),
-        (status = 304, description = "The caller has this version."),
+        (status = 304, description = "The caller already has this version."),
         NotSignedIn, Missing, BadParameter, Failures,
     ),
     security(("bearer" = [])),
@@ -251,11 +250,11 @@ async fn get_order(
 #[schema(as = OrderList)]
 struct OrderListBody<'a> {
     orders: Vec<OrderBody<'a>>,
-    /// Where the next page begins; absent when nothing follows.
+    /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// There, and true, when orders may be missing here because a part of the store did not answer in
-    /// time. They are not on a later page either; ask for this page again.
+    /// Present and `true` if orders may be missing in this page because a shard did not answer in time. The missing
+    /// orders are not on a later page either; request this page again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     incomplete: bool,
@@ -264,13 +263,14 @@ struct OrderListBody<'a> {
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct OrderListQuery {
-    /// Only orders in these statuses: the parameter repeated, or once with names separated by commas. All, when absent.
+    /// Only orders in these statuses: the parameter repeated, or once with names separated by commas. Default: all
+    /// statuses.
     #[param(value_type = Option<Vec<OrderStatus>>, style = Form, explode = true)]
     status: Vec<OrderStatus>,
-    /// Most orders in the page. 50, when absent.
+    /// Maximum number of orders in the page. 1 to 100; default 50.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     limit: PageSize,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     #[param(value_type = Option<String>)]
     cursor: Option<OrderCursor>,
 }
@@ -299,14 +299,14 @@ async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response
 
 /// Lists the caller's orders
 ///
-/// The newest first: those that a customer placed, those that a courier carries or carried, all for an
-/// admin.
+/// Newest first. Customers see the orders that they placed, couriers the orders that they carry or carried, admins all
+/// orders.
 #[utoipa::path(
     get, path = "/v1/orders", tag = "orders", operation_id = "list_orders",
     params(OrderListQuery),
     responses(
         (status = 200, description = "A page of orders.", body = OrderListBody, headers(
-            ("Dabba-Incomplete" = String, description = "`true` when orders may be missing, as `incomplete` says."),
+            ("Dabba-Incomplete" = String, description = "`true` if orders may be missing, like `incomplete` in the body."),
         )),
         NotSignedIn, NotAllowed, BadParameter, Failures,
     ),
@@ -323,14 +323,13 @@ async fn list_orders(
 
 /// Lists a restaurant's orders
 ///
-/// Those that are not at an end first, then the others; each the newest first. For the restaurant's
-/// staff and admins.
+/// Open orders first, then ended ones; each newest first. For the restaurant's staff and admins.
 #[utoipa::path(
     get, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders", operation_id = "list_restaurant_orders",
     params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), OrderListQuery),
     responses(
         (status = 200, description = "A page of orders.", body = OrderListBody, headers(
-            ("Dabba-Incomplete" = String, description = "`true` when orders may be missing, as `incomplete` says."),
+            ("Dabba-Incomplete" = String, description = "`true` if orders may be missing, like `incomplete` in the body."),
         )),
         NotSignedIn, NotAllowed, Missing, BadParameter, Failures,
     ),
@@ -347,16 +346,16 @@ async fn list_restaurant_orders(
     list(&app, &caller, page).await
 }
 
-/// Something that happened to an order.
+/// An event of an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RecordedEvent)]
 struct EventBody {
-    /// Its place in the order's history, from 1 without a gap.
+    /// Number of the event in the order's history: 1, 2, 3, … without gaps.
     #[schema(minimum = 1)]
     version: u32,
     #[serde(flatten)]
     event: Event,
-    /// Who made it happen.
+    /// Who caused the event.
     actor: Actor,
     at: Timestamp,
 }
@@ -368,12 +367,12 @@ impl From<RecordedEvent> for EventBody {
     }
 }
 
-/// A part of an order's history.
+/// A page of an order's history.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = EventList)]
 struct EventListBody {
     events: Vec<EventBody>,
-    /// Where the next part begins; absent when nothing follows.
+    /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
@@ -381,10 +380,10 @@ struct EventListBody {
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct EventListQuery {
-    /// Most events in the answer. 50, when absent.
+    /// Maximum number of events in the page. 1 to 100; default 50.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     limit: PageSize,
-    /// The `next_cursor` of the part before, which is the version of its last event. From the first event, when absent.
+    /// The `next_cursor` of the previous page, which is the version of its last event. Default: from the first event.
     #[param(value_type = Option<String>, pattern = "^[0-9]{1,9}$")]
     cursor: Option<Version>,
 }
@@ -397,12 +396,12 @@ impl FromParameters for EventListQuery {
 
 /// Reads an order's history
 ///
-/// For those who may read the order.
+/// For everyone who may read the order.
 #[utoipa::path(
     get, path = "/v1/orders/{order_id}/events", tag = "orders", operation_id = "list_order_events",
     params(("order_id" = OrderId, Path, description = "The order."), EventListQuery),
     responses(
-        (status = 200, description = "A part of the history.", body = EventListBody),
+        (status = 200, description = "A page of the history.", body = EventListBody),
         NotSignedIn, Missing, BadParameter, Failures,
     ),
     security(("bearer" = [])),
@@ -419,19 +418,19 @@ async fn list_events(
     Ok(Json(EventListBody { events: events.into_iter().map(EventBody::from).collect(), next_cursor }))
 }
 
-/// Whose the money of an order is.
+/// The ledger of an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Ledger)]
 struct LedgerBody {
     /// The currency of every amount.
     currency: Currency,
-    /// One for each event that moved money, the oldest first. The entries of each sum to zero.
+    /// One posting for each event that moved money, oldest first. The entries of each posting sum to zero.
     postings: Vec<LedgerPosting>,
 }
 
 /// Reads an order's ledger
 ///
-/// Whose the money is that the customer paid, by double entry. For the restaurant's staff and for admins.
+/// A double-entry ledger of the customer's money. For the restaurant's staff and admins.
 #[utoipa::path(
     get, path = "/v1/orders/{order_id}/ledger", tag = "orders", operation_id = "get_ledger",
     params(("order_id" = OrderId, Path, description = "The order.")),

@@ -1,4 +1,4 @@
-//! What a cart would cost.
+//! Quotes: the price of a cart.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(quote))
 }
 
-/// What a cart costs now, and what stands in the way of ordering it.
+/// Price of a cart now, with the obstacles to ordering it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Quote)]
 pub(crate) struct QuoteBody {
@@ -37,46 +37,45 @@ pub(crate) struct QuoteBody {
     /// The currency of every amount.
     currency: Currency,
     amounts: Amounts,
-    /// The menu from which this was priced.
+    /// Revision of the menu from which the cart was priced.
     menu_revision: u32,
-    /// Whether it could be ordered now.
+    /// Whether the cart could be ordered now.
     orderable: bool,
-    /// Why it could not.
+    /// The reasons why the cart cannot be ordered now.
     obstacles: Vec<ObstacleBody>,
 }
 
-/// Something that stands in the way of an order. Placing it would be refused with a problem of the
-/// same code and the same members.
+/// An obstacle to an order. The server would refuse to place the order, with a problem that has the same code and the
+/// same members.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Obstacle)]
 pub(crate) struct ObstacleBody {
     /// The code of the problem.
     #[schema(value_type = crate::problem::CodeName)]
     code: &'static str,
-    /// What it is, for a person.
+    /// Description of the obstacle, for people.
     detail: String,
-    /// `restaurant_closed_permanently`: since when.
+    /// `restaurant_closed_permanently`: time of the closing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) since: Option<Timestamp>,
-    /// `restaurant_paused`: when the pause ends by itself, if it does.
+    /// `restaurant_paused`: time at which the pause ends by itself, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) until: Option<Timestamp>,
-    /// `restaurant_closed`, `restaurant_paused`: the first moment at which the restaurant is neither closed nor
-    /// paused. Absent if the pause has no end, or if the restaurant never opens.
+    /// `restaurant_closed`, `restaurant_paused`: first moment at which the restaurant is neither closed nor paused.
+    /// Absent if the pause has no end, or if the restaurant never opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) opens_at: Option<Timestamp>,
-    /// `items_unavailable`: the items, each with the time from which it can be ordered again, if that is known.
+    /// `items_unavailable`: the items, each with the time from which it is available again, if that time is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) items: Option<Vec<UnavailableItem>>,
-    /// `below_minimum_order`: the smallest subtotal that is delivered. `not_payable_by_card`: the smallest total
-    /// that the payment provider accepts; absent if the provider does not accept the currency, or if the server takes
-    /// no cards.
+    /// `below_minimum_order`: minimum subtotal for delivery. `not_payable_by_card`: minimum total that the payment
+    /// provider accepts; absent if the provider does not accept the currency, or if the server takes no cards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) minimum: Option<Amount>,
-    /// `not_payable_by_card`: the largest total that the payment provider accepts; absent as `minimum` is.
+    /// `not_payable_by_card`: maximum total that the payment provider accepts; absent in the same cases as `minimum`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) maximum: Option<Amount>,
-    /// `not_payable_by_card`: the total must be a multiple of this number; absent as `minimum` is.
+    /// `not_payable_by_card`: the total must be a multiple of this number; absent in the same cases as `minimum`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) multiple_of: Option<u32>,
     /// `not_payable_by_card`: the total; absent if the server takes no cards.
@@ -85,7 +84,7 @@ pub(crate) struct ObstacleBody {
     /// `not_payable_by_card`: the currency of these amounts; absent if the server takes no cards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) currency: Option<Currency>,
-    /// `out_of_stock`: what there is not enough of.
+    /// `out_of_stock`: the items of which there is not enough.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) shortages: Option<Vec<ShortageBody>>,
 }
@@ -145,7 +144,7 @@ impl QuoteBody {
     }
 }
 
-/// That the client may ask for one more quote.
+/// Extractor that counts the quote in the client's budget, or refuses it.
 struct QuoteAllowance;
 
 impl FromRequestParts<Arc<App>> for QuoteAllowance {
@@ -160,14 +159,14 @@ impl FromRequestParts<Arc<App>> for QuoteAllowance {
 
 /// Prices a cart
 ///
-/// For everyone. Nothing is ordered or reserved. A cart that can be ordered at another time has a price and obstacles;
-/// only a cart that does not fit the menu is refused.
+/// For everyone. A quote neither orders nor reserves anything. If the cart cannot be ordered now, the quote has the
+/// price and lists the obstacles. Only a cart that does not match the menu is refused.
 #[utoipa::path(
     post, path = "/v1/restaurants/{restaurant_id}/quotes", tag = "orders", operation_id = "quote",
     params(("restaurant_id" = RestaurantId, Path, description = "The restaurant.")),
     request_body = Cart,
     responses(
-        (status = 200, description = "The price, and what stands in the way of ordering.", body = QuoteBody),
+        (status = 200, description = "The price, and the obstacles to ordering.", body = QuoteBody),
         Missing, BadBody, Failures,
     ),
     security(()),

@@ -1,4 +1,4 @@
-//! Restaurants: registering, settings, pause, and who works there.
+//! Restaurants: creation, settings, pause, closing, and staff.
 
 use std::sync::Arc;
 
@@ -47,63 +47,63 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(add_member, remove_member))
 }
 
-/// A restaurant, with its settings.
+/// A restaurant with its settings.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Restaurant)]
 struct RestaurantBody<'a> {
     id: RestaurantId,
-    /// Goes up with every change of the settings or the pause. It is the `ETag`, too.
+    /// Increases with every change of the settings or the pause; also the restaurant's `ETag`.
     #[schema(minimum = 1)]
     revision: u32,
-    /// Its id in another system, if it has one there.
+    /// The restaurant's id in another system, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     external_id: Option<&'a str>,
     name: &'a Name,
     currency: Currency,
-    /// Country code of ISO 3166-1 alpha-2.
+    /// Country code (ISO 3166-1 alpha-2).
     #[serde(skip_serializing_if = "Option::is_none")]
     country: Option<&'a str>,
-    /// The IANA time zone of the opening hours.
+    /// IANA time zone of the opening hours.
     time_zone: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     location: Option<Location>,
-    /// When it is open; always, when absent.
+    /// Opening hours; always open if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     opening_hours: Option<&'a [OpeningInterval]>,
-    /// Tax on the subtotal in basis points.
+    /// Tax on the subtotal, in basis points.
     tax_rate_basis_points: u32,
-    /// Whether it delivers.
+    /// Whether the restaurant delivers.
     delivers: bool,
-    /// Terms of delivery; absent if it does not deliver.
+    /// Terms of delivery; absent if the restaurant does not deliver.
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<DeliveryTerms>,
-    /// Whether customers may collect.
+    /// Whether customers may collect orders.
     collection: bool,
     /// Time to accept an order, in seconds.
     acceptance_deadline_seconds: u32,
-    /// Most that its staff may refund of one order.
+    /// Maximum amount that the restaurant's staff may refund per order.
     refund_limit: Amount,
-    /// There while its staff have stopped orders.
+    /// The current pause; absent if the restaurant is not paused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pause: Option<PauseBody>,
-    /// There once it is closed permanently.
+    /// The permanent closing; absent if the restaurant is not permanently closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     closed: Option<&'a Closed>,
-    /// Whether it takes orders now.
+    /// Whether the restaurant takes orders now.
     accepting: bool,
-    /// The first moment at which it takes orders again: it is neither closed nor paused then. Absent while it takes
-    /// orders, if the pause has no end, and if it never opens.
+    /// First moment at which the restaurant takes orders again, because it is neither closed nor paused then. Absent
+    /// while it takes orders, if the pause has no end, and if it never opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     opens_at: Option<Timestamp>,
     created_at: Timestamp,
 }
 
-/// A restaurant takes no orders for a while.
+/// A pause: the restaurant takes no orders for a time.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = Pause)]
 #[serde(deny_unknown_fields)]
 struct PauseBody {
-    /// When it takes orders again by itself; when it is resumed, if absent.
+    /// End of the pause. Default: until resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
 }
@@ -131,7 +131,7 @@ impl<'a> RestaurantBody<'a> {
             collection: settings.collection,
             acceptance_deadline_seconds: settings.acceptance_deadline_seconds,
             refund_limit: settings.refund_limit,
-            // A pause that has ended by itself is none any more.
+            // An expired pause is not a pause any more.
             pause: restaurant
                 .pause
                 .filter(|pause| pause.until.is_none_or(|until| now < until))
@@ -151,13 +151,13 @@ fn represent(app: &App, entry: &CatalogueEntry) -> Response {
     response
 }
 
-/// The revisions that a replacement expects, which have to be said: `None` for whatever there is.
+/// Returns the required revisions of a replacement's `If-Match`; `None` for any revision.
 fn expected_revisions(condition: IfMatch) -> Result<Option<Vec<u32>>> {
     expected_revision(&condition, 0)?;
     Ok(condition.into_versions())
 }
 
-/// The revision that a replacement expects, which has to be said.
+/// Returns the required revision of a replacement's `If-Match`; `None` for any revision.
 fn expected_revision(condition: &IfMatch, current: u32) -> Result<Option<u32>> {
     match condition {
         IfMatch::Absent => Err(precondition_required()),
@@ -165,28 +165,28 @@ fn expected_revision(condition: &IfMatch, current: u32) -> Result<Option<u32>> {
     }
 }
 
-/// The refusal of a replacement that does not say what it replaces.
+/// Returns the problem of a replacement without `If-Match`.
 pub(super) fn precondition_required() -> Problem {
     Problem::new(
         Code::PreconditionRequired,
-        "This operation needs If-Match with the ETag of what is to be replaced, or * for whatever there is.",
+        "This operation requires If-Match: the ETag of the version to replace, or * for any version.",
     )
 }
 
-/// Registers a restaurant
+/// Creates a restaurant
 ///
-/// For admins. Its menu is empty at first. An `external_id` has one restaurant: a second one is refused with 409
-/// `external_id_taken`, which names the first. A retry with the same key registers nothing and is answered with the
-/// restaurant as it is, and `Idempotency-Replayed: true`.
+/// For admins. The menu is empty at first. An `external_id` is unique: a second restaurant with it is refused with 409
+/// `external_id_taken`, which names the first one. A retry with the same key creates nothing and gets the restaurant in
+/// its current state, with `Idempotency-Replayed: true`.
 #[utoipa::path(
     post, path = "/v1/restaurants", tag = "restaurants", operation_id = "create_restaurant",
     params(KeyParameter),
     request_body = SettingsDocument,
     responses(
         (status = 201, description = "The restaurant.", body = RestaurantBody, headers(
-            ("Location" = String, description = "Where the restaurant is."),
-            ("ETag" = String, description = "Its revision."),
-            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+            ("Location" = String, description = "Path of the restaurant."),
+            ("ETag" = String, description = "The restaurant's revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
         NotSignedIn, NotAllowed, NotCreated, WriteFailures,
     ),
@@ -205,7 +205,7 @@ async fn create_restaurant(
     Ok(mark(created(represent(&app, &entry), &location)?, replayed))
 }
 
-/// A page of a list by id.
+/// Query of a list by id.
 #[derive(Debug)]
 struct PageQuery<T> {
     limit: PageSize,
@@ -216,10 +216,10 @@ struct PageQuery<T> {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what PageQuery reads")]
 struct PageParameters {
-    /// Most entries in the page. 50, when absent.
+    /// Maximum number of entries in the page. 1 to 100; default 50.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -233,18 +233,18 @@ impl<T: Cursor> FromParameters for PageQuery<T> {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what RestaurantListQuery reads")]
 struct RestaurantListParameters {
-    /// Most entries in the page. 50, when absent.
+    /// Maximum number of entries in the page. 1 to 100; default 50.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
-    /// `true`: only restaurants that are closed permanently; `false`: only the others. All, when absent.
+    /// `true`: only permanently closed restaurants; `false`: only the others. Default: all restaurants.
     closed: Option<bool>,
     /// Only the restaurant with this external id.
     external_id: Option<String>,
 }
 
-/// Which restaurants are listed.
+/// Query of the list of restaurants.
 struct RestaurantListQuery {
     limit: PageSize,
     cursor: Option<RestaurantId>,
@@ -287,12 +287,11 @@ impl RestaurantListQuery {
 #[schema(as = RestaurantList)]
 struct RestaurantListBody<'a> {
     restaurants: Vec<RestaurantBody<'a>>,
-    /// Where the next page begins; absent when nothing follows.
+    /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// There, and true, when restaurants may be missing here because a part of the store did not answer
-    /// in time. They cannot take an order either, and they are not on a later page; ask for this page
-    /// again.
+    /// Present and `true` if restaurants may be missing in this page because a shard did not answer in time. The
+    /// missing restaurants cannot take orders either, and they are not on a later page; request this page again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     incomplete: bool,
@@ -300,14 +299,13 @@ struct RestaurantListBody<'a> {
 
 /// Lists restaurants
 ///
-/// For everyone; the oldest first. Restaurants that are closed permanently are listed too, unless `closed=false` leaves
-/// them out.
+/// For everyone; oldest first. The list includes permanently closed restaurants; `closed=false` excludes them.
 #[utoipa::path(
     get, path = "/v1/restaurants", tag = "restaurants", operation_id = "list_restaurants",
     params(RestaurantListParameters),
     responses(
         (status = 200, description = "A page of restaurants.", body = RestaurantListBody, headers(
-            ("Dabba-Incomplete" = String, description = "`true` when restaurants may be missing, as `incomplete` says."),
+            ("Dabba-Incomplete" = String, description = "`true` if restaurants may be missing, like `incomplete` in the body."),
         )),
         BadParameter, Failures,
     ),
@@ -332,7 +330,7 @@ async fn list_restaurants(
     params(("restaurant_id" = RestaurantId, Path, description = "The restaurant.")),
     responses(
         (status = 200, description = "The restaurant.", body = RestaurantBody,
-            headers(("ETag" = String, description = "Its revision."))),
+            headers(("ETag" = String, description = "The restaurant's revision."))),
         Missing, Failures,
     ),
     security(()),
@@ -343,19 +341,20 @@ async fn get_restaurant(State(app): State<Arc<App>>, InPath(id): InPath<Restaura
 
 /// Replaces a restaurant's settings
 ///
-/// For its staff and admins. Only an admin changes `refund_limit` and `tax_rate_basis_points`: from staff they must
-/// be as they are. The currency cannot be changed. Members that only the server writes are ignored.
+/// For the restaurant's staff and admins. Only an admin can change `refund_limit` and `tax_rate_basis_points`; a
+/// request by staff must repeat their current values. The currency cannot be changed. Members that only the server
+/// writes are ignored.
 #[utoipa::path(
     put, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants", operation_id = "replace_restaurant",
     params(
         ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("If-Match" = String, Header, description = "The ETags of the revisions that may be replaced; `*` for any.",
+        ("If-Match" = String, Header, description = "ETags of revisions; the restaurant must be at one of them. `*` allows any revision.",
             pattern = r#"^(\*|"[0-9]{1,9}"( *, *"[0-9]{1,9}"){0,31})$"#),
     ),
     request_body = SettingsDocument,
     responses(
         (status = 200, description = "The restaurant.", body = RestaurantBody,
-            headers(("ETag" = String, description = "Its revision."))),
+            headers(("ETag" = String, description = "The restaurant's revision."))),
         NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotReplaced, Failures,
     ),
     security(("bearer" = [])),
@@ -372,21 +371,21 @@ async fn replace_restaurant(
     Ok(represent(&app, &entry))
 }
 
-/// Stops orders
+/// Pauses a restaurant
 ///
-/// Until a time or until resumed. For the restaurant's staff and admins.
+/// The restaurant takes no orders until a time or until it is resumed. For the restaurant's staff and admins.
 #[utoipa::path(
     post, path = "/v1/restaurants/{restaurant_id}/pause", tag = "restaurants", operation_id = "pause_restaurant",
     params(
         ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("If-Match" = Option<String>, Header, description = "The ETags at one of which the restaurant has to be."),
+        ("If-Match" = Option<String>, Header, description = "ETags of revisions; the restaurant must be at one of them."),
         KeyParameter,
     ),
     request_body = Option<PauseBody>,
     responses(
         (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
-            ("ETag" = String, description = "Its revision."),
-            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+            ("ETag" = String, description = "The restaurant's revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
         NotSignedIn, NotAllowed, Missing, NotUpdated, WriteFailures,
     ),
@@ -405,20 +404,20 @@ async fn pause_restaurant(
     Ok(answer(&app, &app.engine.pause_under(&caller, id, until, conditional).await?))
 }
 
-/// Takes orders again
+/// Resumes a paused restaurant
 ///
 /// For the restaurant's staff and admins.
 #[utoipa::path(
     post, path = "/v1/restaurants/{restaurant_id}/resume", tag = "restaurants", operation_id = "resume_restaurant",
     params(
         ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("If-Match" = Option<String>, Header, description = "The ETags at one of which the restaurant has to be."),
+        ("If-Match" = Option<String>, Header, description = "ETags of revisions; the restaurant must be at one of them."),
         KeyParameter,
     ),
     responses(
         (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
-            ("ETag" = String, description = "Its revision."),
-            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+            ("ETag" = String, description = "The restaurant's revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
         NotSignedIn, NotAllowed, Missing, NotUpdated, WriteFailures,
     ),
@@ -435,7 +434,7 @@ async fn resume_restaurant(
     Ok(answer(&app, &app.engine.resume_under(&caller, id, conditional).await?))
 }
 
-/// What a request says of the restaurant's revision and of its key.
+/// Combines the condition and the idempotency key of a request.
 fn conditional(condition: IfMatch, key: Option<IdempotencyKey>) -> Conditional {
     Conditional { expected: condition.into_versions(), key }
 }
@@ -444,19 +443,19 @@ fn answer(app: &App, answer: &RestaurantAnswer) -> Response {
     mark(represent(app, &answer.entry), answer.replayed)
 }
 
-/// Why a restaurant is closed permanently.
+/// The reason why a restaurant is closed permanently.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = RestaurantClosing)]
 #[serde(deny_unknown_fields)]
 struct ClosingBody {
-    /// In words that everyone may read.
+    /// The reason. Everyone can read it.
     reason: Note,
 }
 
 /// Closes a restaurant permanently
 ///
-/// It takes no more orders. Its orders stay: staff carry on those that are open, and all can be read and refunded.
-/// For admins. A repeated request with the same reason changes nothing; with another reason it is 409
+/// The restaurant takes no more orders. Its orders stay: staff complete the open orders, and all orders can be read and
+/// refunded. For admins. A repeated request with the same reason changes nothing; with another reason it gets 409
 /// `already_closed`.
 #[utoipa::path(
     post, path = "/v1/restaurants/{restaurant_id}/close", tag = "restaurants", operation_id = "close_restaurant",
@@ -464,8 +463,8 @@ struct ClosingBody {
     request_body = ClosingBody,
     responses(
         (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
-            ("ETag" = String, description = "Its revision."),
-            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+            ("ETag" = String, description = "The restaurant's revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
         NotSignedIn, NotAllowed, Missing, NotClosed, WriteFailures,
     ),
@@ -481,16 +480,16 @@ async fn close_restaurant(
     Ok(answer(&app, &app.engine.close_restaurant(&caller, id, reason, key).await?))
 }
 
-/// Opens a restaurant that was closed permanently
+/// Reopens a permanently closed restaurant
 ///
-/// For the case that it was closed by mistake: settings, menu and pause are as they were. For admins.
+/// For restaurants that were closed by mistake: settings, menu and pause are unchanged. For admins.
 #[utoipa::path(
     post, path = "/v1/restaurants/{restaurant_id}/reopen", tag = "restaurants", operation_id = "reopen_restaurant",
     params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), KeyParameter),
     responses(
         (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
-            ("ETag" = String, description = "Its revision."),
-            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+            ("ETag" = String, description = "The restaurant's revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
         NotSignedIn, NotAllowed, Missing, NotReopened, WriteFailures,
     ),
@@ -510,7 +509,7 @@ async fn reopen_restaurant(
 #[schema(as = MemberList)]
 struct MemberListBody {
     members: Vec<AccountBody>,
-    /// Where the next page begins; absent when nothing follows.
+    /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
@@ -538,7 +537,7 @@ async fn list_members(
     Ok(Json(MemberListBody { members: members.into_iter().map(AccountBody::from).collect(), next_cursor }))
 }
 
-/// Adds someone to a restaurant's staff
+/// Adds an account to a restaurant's staff
 ///
 /// For the restaurant's staff and admins. The account's role must be `restaurant`.
 #[utoipa::path(
@@ -561,7 +560,7 @@ async fn add_member(
     Ok(Json(app.engine.add_member(&caller, restaurant_id, account_id).await?.into()))
 }
 
-/// Takes someone from a restaurant's staff
+/// Removes an account from a restaurant's staff
 ///
 /// For the restaurant's staff and admins.
 #[utoipa::path(
@@ -571,7 +570,7 @@ async fn add_member(
         ("account_id" = AccountId, Path, description = "The account."),
     ),
     responses(
-        (status = 204, description = "They no longer work there."),
+        (status = 204, description = "The account is no longer a member of the staff."),
         NotSignedIn, NotAllowed, Missing, Failures,
     ),
     security(("bearer" = [])),

@@ -1,4 +1,4 @@
-//! Putting the clock forward, on a server that is set up as a sandbox.
+//! Reading and advancing the clock of a sandbox.
 
 use std::sync::Arc;
 
@@ -16,36 +16,36 @@ use crate::{
     problem::{BadBody, Code, Failures, Missing, NotAllowed, NotSignedIn, Problem, Result},
 };
 
-/// Furthest that the clock can be put forward at once, in seconds (a year).
+/// Maximum time by which one request can advance the clock, in seconds (a year).
 const MAX_ADVANCE_SECONDS: u32 = 31_536_000;
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(get_clock)).routes(routes!(advance_clock))
 }
 
-/// What time it is.
+/// The sandbox's time.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SandboxClock)]
 struct ClockBody {
     now: Timestamp,
 }
 
-/// How far to put the clock forward.
+/// Request to advance the clock.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ClockAdvance)]
 #[serde(deny_unknown_fields)]
 struct AdvanceBody {
-    /// How many seconds.
+    /// Number of seconds.
     #[schema(minimum = 1, maximum = 31_536_000)]
     seconds: u32,
 }
 
-/// The sandbox's clock, for admins. Anywhere else there is nothing here.
+/// Returns the sandbox's clock, for admins. On other servers the path does not exist.
 fn clock_for<'a>(app: &'a App, caller: &Principal) -> Result<&'a Arc<dyn AdjustableClock>> {
     let clock = app.config.sandbox.as_ref().ok_or_else(Problem::not_found)?;
     match caller.role {
         Role::Admin => Ok(clock),
-        _ => Err(Problem::new(Code::Forbidden, "only an admin has to do with the sandbox's clock")),
+        _ => Err(Problem::new(Code::Forbidden, "only an admin may read or advance the sandbox's clock")),
     }
 }
 
@@ -64,16 +64,16 @@ async fn get_clock(State(app): State<Arc<App>>, Caller(caller): Caller) -> Resul
     Ok(Json(ClockBody { now: clock_for(&app, &caller)?.now() }))
 }
 
-/// Puts the sandbox's clock forward
+/// Advances the sandbox's clock
 ///
-/// What is due by then is done at once, in the background: an order that nobody accepts expires in moments
-/// instead of minutes. Tokens grow old with the clock, too. For admins, on a server that was started as a
+/// The server carries out everything that is due by then at once, in the background: an order that nobody accepts
+/// expires in moments instead of minutes. Tokens age with the clock, too. For admins, on a server that was started as a
 /// sandbox.
 #[utoipa::path(
     post, path = "/v1/sandbox/clock/advance", tag = "sandbox", operation_id = "advance_sandbox_clock",
     request_body = AdvanceBody,
     responses(
-        (status = 200, description = "The time that it is now.", body = ClockBody),
+        (status = 200, description = "The time after the change.", body = ClockBody),
         NotSignedIn, NotAllowed, Missing, BadBody, Failures,
     ),
     security(("bearer" = [])),
@@ -89,8 +89,8 @@ async fn advance_clock(
         return Err(Problem::invalid(&Problems::one("/seconds", text)));
     }
     let by = SignedDuration::from_secs(body.seconds.into());
-    let put_forward = clock.put_forward(by);
-    let now = put_forward.map_err(|text| Problem::invalid(&Problems::one("/seconds", text)))?;
+    let advanced = clock.put_forward(by);
+    let now = advanced.map_err(|text| Problem::invalid(&Problems::one("/seconds", text)))?;
     app.engine.nudge_workers();
     Ok(Json(ClockBody { now }))
 }

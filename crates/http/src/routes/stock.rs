@@ -1,4 +1,4 @@
-//! Limited stock: how many of an item there are.
+//! Limited stock: the remaining number of an item.
 
 use std::sync::Arc;
 
@@ -32,15 +32,15 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(adjust_stock))
 }
 
-/// How many of an item there are.
+/// Stock of an item.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StockLevel)]
 struct LevelBody {
     item: Slug,
-    /// How many; absent if the stock is not limited.
+    /// Remaining number; absent if the stock is not limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     remaining: Option<u32>,
-    /// Goes up with every change by hand; orders leave it as it is. It is the `ETag`, too. Absent when the stock
+    /// Increases with every change by hand; orders do not change it. Also the `ETag` of the stock. Absent if the stock
     /// is not limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
@@ -71,7 +71,7 @@ struct StockBody {
 
 /// Lists limited stock
 ///
-/// For the restaurant's staff and admins. Items that are not listed are not limited.
+/// For the restaurant's staff and admins. Items that are not in the list have no limit.
 #[utoipa::path(
     get, path = "/v1/restaurants/{restaurant_id}/stock", tag = "menus", operation_id = "list_stock",
     params(("restaurant_id" = RestaurantId, Path, description = "The restaurant.")),
@@ -101,7 +101,7 @@ async fn list_stock(
     ),
     responses(
         (status = 200, description = "The item's stock.", body = LevelBody,
-            headers(("ETag" = String, description = "Its revision, if the stock is limited."))),
+            headers(("ETag" = String, description = "The stock's revision, if the stock is limited."))),
         NotSignedIn, NotAllowed, Missing, Failures,
     ),
     security(("bearer" = [])),
@@ -115,20 +115,20 @@ async fn get_stock(
     Ok(represent(item, level))
 }
 
-/// How many of an item there are from now on.
+/// New stock of an item.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = Stock)]
 #[serde(deny_unknown_fields)]
 struct RemainingBody {
-    /// How many; `null` lifts the limit.
-    // Left out by a slip, it must not mean that there is no limit.
+    /// Remaining number; `null` removes the limit.
+    // The member is required, because omitting it by mistake must not remove the limit.
     #[serde(deserialize_with = "null_or_at_most::<MAX_STOCK, _>")]
     #[schema(required)]
     remaining: Option<u32>,
 }
 
-/// The revision at which the stock has to be, `None` for any. The stock is read only where several revisions are
-/// listed.
+/// Returns the revision at which the stock must be; `None` for any. Reads the stock only if the condition lists several
+/// revisions.
 async fn expected_revision(
     app: &App,
     caller: &Principal,
@@ -136,7 +136,7 @@ async fn expected_revision(
     item: &Slug,
     condition: &IfMatch,
 ) -> Result<Option<u32>> {
-    /// Revisions count from one, so this is never the current one.
+    /// Revisions count from 1, so 0 is never the current revision.
     const NONE: u32 = 0;
     let current = if condition.needs_current() {
         app.engine.stock_of(caller, id, item).await?.map_or(NONE, |level| level.revision)
@@ -146,22 +146,22 @@ async fn expected_revision(
     Ok(condition.expected(current))
 }
 
-/// Sets how many of an item there are
+/// Sets the stock of an item
 ///
-/// For the restaurant's staff and admins. What is sold at the same moment is overwritten: use `adjust` to count
-/// from what is left.
+/// For the restaurant's staff and admins. The new number overwrites concurrent sales: use `adjust` for changes relative
+/// to the remaining number.
 #[utoipa::path(
     put, path = "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock", tag = "menus", operation_id = "set_stock",
     params(
         ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
         ("item_id" = Slug, Path, description = "The item's id in the menu."),
         ("If-Match" = Option<String>, Header,
-            description = "The ETag at which the stock has to be. Stock that is not limited has none and matches `*` only."),
+            description = "The ETag of the revision at which the stock must be. Unlimited stock has no ETag and matches `*` only."),
     ),
     request_body = RemainingBody,
     responses(
         (status = 200, description = "The item's stock.", body = LevelBody,
-            headers(("ETag" = String, description = "Its revision, if the stock is limited."))),
+            headers(("ETag" = String, description = "The stock's revision, if the stock is limited."))),
         NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotAtRevision, Failures,
     ),
     security(("bearer" = [])),
@@ -183,30 +183,30 @@ async fn set_stock(
 #[schema(as = StockAdjustment)]
 #[serde(deny_unknown_fields)]
 struct AdjustmentBody {
-    /// What is added; negative to take away, and not 0.
+    /// Number to add; negative to subtract. Not 0.
     by: i64,
 }
 
-/// Adjusts how many of an item there are
+/// Adjusts the stock of an item
 ///
-/// Adds to what is left, or takes from it; what is sold at the same moment is not overwritten. The stock has to be
-/// limited, and the result must lie between 0 and 1,000,000. For the restaurant's staff and admins. A retry with
-/// the same key changes nothing and is answered as at first, with `Idempotency-Replayed: true`.
+/// Adds to the remaining number or subtracts from it, without overwriting concurrent sales. The stock must be limited,
+/// and the result must be from 0 to 1,000,000. For the restaurant's staff and admins. A retry with the same key changes
+/// nothing and gets the first response, with `Idempotency-Replayed: true`.
 #[utoipa::path(
     post, path = "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock/adjust", tag = "menus",
     operation_id = "adjust_stock",
     params(
         ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
         ("item_id" = Slug, Path, description = "The item's id in the menu."),
-        ("Idempotency-Key" = String, Header, description = "New for each adjustment, the same for a retry.",
+        ("Idempotency-Key" = String, Header, description = "A new key for each adjustment, the same key for each retry.",
             min_length = 1, max_length = 255, pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#),
-        ("If-Match" = Option<String>, Header, description = "The ETag at which the stock has to be."),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the revision at which the stock must be."),
     ),
     request_body = AdjustmentBody,
     responses(
         (status = 200, description = "The item's stock.", body = LevelBody, headers(
-            ("ETag" = String, description = "Its revision."),
-            ("Idempotency-Replayed" = String, description = "`true` for the answer to a retry."),
+            ("ETag" = String, description = "The stock's revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
         NotSignedIn, NotAllowed, Missing, NotAdjusted, WriteFailures,
     ),

@@ -1,4 +1,4 @@
-//! Parked tasks: what failed too often, and what admins do about it.
+//! Parked tasks: listing, retrying and resolving them.
 
 use std::sync::Arc;
 
@@ -24,33 +24,33 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list_tasks)).routes(routes!(retry_task)).routes(routes!(resolve_task))
 }
 
-/// A task that has failed too often and waits for somebody to see to it, or a review, which only a person can do.
+/// A task that is parked because it failed too often, or a review, which is work for a person.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ParkedTask)]
 struct ParkedTaskBody {
     id: TaskId,
-    /// The order that it is about.
+    /// The order to which the task belongs.
     order_id: OrderId,
-    /// What it does.
+    /// The kind of task.
     kind: TaskKind,
-    /// Why a person has to look at the order; only where the kind is `review`.
+    /// The reason why a person must check the order; only for tasks of the kind `review`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<ReviewReason>,
-    /// The same in words, with what to do; only where the kind is `review`.
+    /// The reason in words, with instructions; only for tasks of the kind `review`.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// How often it was tried.
+    /// Number of attempts.
     attempts: u32,
     parked_at: Timestamp,
-    /// All that went wrong, the oldest first; the last hundred.
+    /// The last 100 failures, oldest first.
     failures: Vec<TaskFailureBody>,
 }
 
-/// What went wrong with a task.
+/// A failed attempt of a task.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TaskFailure)]
 struct TaskFailureBody {
-    /// Which time that it was tried.
+    /// Number of the attempt.
     attempt: u32,
     at: Timestamp,
     error: String,
@@ -86,36 +86,36 @@ impl From<ParkedTask> for ParkedTaskBody {
 #[schema(as = TaskList)]
 struct TaskListBody {
     tasks: Vec<ParkedTaskBody>,
-    /// Where the next page begins; absent when nothing follows.
+    /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// There, and true, when tasks may be missing here because a part of the store did not answer in
-    /// time. They are not on a later page either; ask for this page again.
+    /// Present and `true` if tasks may be missing in this page because a shard did not answer in time. The missing
+    /// tasks are not on a later page either; request this page again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     incomplete: bool,
 }
 
-/// How far a task is.
+/// State of a task.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "it describes what TaskListQuery reads")]
 pub(crate) enum TaskState {
-    /// It has failed too often and waits for somebody to see to it.
+    /// The task failed too often and waits for an admin.
     Parked,
 }
 
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct TaskListQuery {
-    /// Only tasks in this state, which is the only one that is listed, and the default.
+    /// Only tasks in this state. Default `parked`, the only state that can be listed.
     #[param(value_type = Option<TaskState>)]
-    #[expect(dead_code, reason = "there is one only")]
+    #[expect(dead_code, reason = "there is only one state")]
     state: (),
-    /// Most tasks in the page. 50, when absent.
+    /// Maximum number of tasks in the page. 1 to 100; default 50.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     limit: PageSize,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     #[param(value_type = Option<String>)]
     cursor: Option<TaskId>,
 }
@@ -136,14 +136,13 @@ impl FromParameters for TaskListQuery {
 
 /// Lists parked tasks
 ///
-/// Those that have failed too often, with all that went wrong, and reviews, with their reason; the oldest first.
-/// For admins.
+/// Tasks that failed too often, with their failures, and reviews, with their reason; oldest first. For admins.
 #[utoipa::path(
     get, path = "/v1/tasks", tag = "tasks", operation_id = "list_tasks",
     params(TaskListQuery),
     responses(
         (status = 200, description = "A page of tasks.", body = TaskListBody, headers(
-            ("Dabba-Incomplete" = String, description = "`true` when tasks may be missing, as `incomplete` says."),
+            ("Dabba-Incomplete" = String, description = "`true` if tasks may be missing, like `incomplete` in the body."),
         )),
         NotSignedIn, NotAllowed, BadParameter, Failures,
     ),
@@ -161,14 +160,15 @@ async fn list_tasks(
     Ok(lists::answer(TaskListBody { tasks, next_cursor, incomplete }, incomplete))
 }
 
-/// Has a parked task tried again
+/// Retries a parked task
 ///
-/// Once, at once. When that fails, it is parked again. A review cannot be retried. For admins.
+/// The task gets one attempt, at once. If the attempt fails, the task is parked again. A review cannot be retried. For
+/// admins.
 #[utoipa::path(
     post, path = "/v1/tasks/{task_id}/retry", tag = "tasks", operation_id = "retry_task",
     params(("task_id" = TaskId, Path, description = "The task.")),
     responses(
-        (status = 204, description = "It is tried again."),
+        (status = 204, description = "The task is due for another attempt."),
         NotSignedIn, NotAllowed, Missing, NotRetried, Failures,
     ),
     security(("bearer" = [])),
@@ -182,24 +182,24 @@ async fn retry_task(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Why a task need not be done any more.
+/// The reason why a task is resolved without being carried out.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = TaskResolution)]
 #[serde(deny_unknown_fields)]
 struct ResolutionBody {
-    /// What was done instead, in words for those who come after.
+    /// What was done instead, for later readers.
     reason: Note,
 }
 
 /// Resolves a parked task
 ///
-/// It is put away for good, and the reason is kept with it. For admins.
+/// Removes the task permanently, and keeps the reason with it. For admins.
 #[utoipa::path(
     post, path = "/v1/tasks/{task_id}/resolve", tag = "tasks", operation_id = "resolve_task",
     params(("task_id" = TaskId, Path, description = "The task.")),
     request_body = ResolutionBody,
     responses(
-        (status = 204, description = "It is resolved."),
+        (status = 204, description = "The task is resolved."),
         NotSignedIn, NotAllowed, Missing, BadBody, Failures,
     ),
     security(("bearer" = [])),

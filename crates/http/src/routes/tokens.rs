@@ -1,4 +1,4 @@
-//! Tokens: what a password is exchanged for.
+//! Login: exchanges a password for a token.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(create_token))
 }
 
-/// Who wants a token.
+/// Credentials of the account that needs a token.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Credentials)]
 #[serde(deny_unknown_fields)]
@@ -40,11 +40,11 @@ struct CredentialsBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
 struct TokenBody {
-    /// To be sent as `Authorization: Bearer …`.
+    /// The token, to send as `Authorization: Bearer …`.
     access_token: String,
-    /// `Bearer`.
+    /// Always `Bearer`.
     token_type: &'static str,
-    /// In how many seconds it expires.
+    /// Lifetime of the token, in seconds.
     expires_in: u64,
     account_id: AccountId,
     role: Role,
@@ -52,7 +52,8 @@ struct TokenBody {
 
 /// Exchanges a password for a token
 ///
-/// Wrong passwords are limited by the e-mail address and the client's network, and by each of them alone; right ones are not.
+/// Wrong passwords are limited by the e-mail address together with the client's network, and by each of them alone; right
+/// passwords are not limited.
 #[utoipa::path(
     post, path = "/v1/tokens", tag = "accounts", operation_id = "create_token",
     request_body = CredentialsBody,

@@ -1,4 +1,4 @@
-//! What payment providers report of their own accord.
+//! Webhooks that payment providers call.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App,
-    extract::take,
+    extract::read_bytes,
     problem::{Missing, NotReported, Problem, Result, WriteFailures},
 };
 
@@ -18,15 +18,15 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(report_payment))
 }
 
-/// Reports what has become of a payment
+/// Reports the state of a payment
 ///
-/// For the payment provider, which signs what it posts. It may post the same twice, late, and in any order.
-/// On a server without a webhook's secret there is nothing here.
+/// For the payment provider, which signs its reports. Reports may arrive repeatedly, late and in any order. On a server
+/// without a webhook secret the path does not exist.
 #[utoipa::path(
     post, path = "/v1/webhooks/payments", tag = "payments", operation_id = "report_payment",
-    request_body(content = serde_json::Value, description = "As the payment provider writes it."),
+    request_body(content = serde_json::Value, description = "The report in the payment provider's format."),
     responses(
-        (status = 204, description = "It is recorded, or says nothing about an order here."),
+        (status = 204, description = "The report is recorded, or does not concern an order of this server."),
         NotReported, Missing, WriteFailures,
     ),
     security(()),
@@ -35,8 +35,9 @@ async fn report_payment(State(app): State<Arc<App>>, request: Request) -> Result
     let Some(reader) = &app.config.webhooks else { return Err(Problem::not_found()) };
     let header = reader.signature_header();
     let signature = request.headers().get(header).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let signature = signature.ok_or_else(|| Problem::bad_parameter(header, "is missing or not text"))?;
-    let body = take(request, &app).await?;
+    let signature =
+        signature.ok_or_else(|| Problem::bad_parameter(header, "is required, and must be text"))?;
+    let body = read_bytes(request, &app).await?;
     let read = reader.read(&signature, &body, app.engine.now());
     let notice = read.map_err(|error| Problem::bad_parameter(header, error))?;
     if let Some(notice) = notice {

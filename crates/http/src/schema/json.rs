@@ -1,8 +1,8 @@
-//! JSON as its writer wrote it: whether a text is JSON at all, and its values, one level at a time.
+//! JSON as it is written: checks whether a text is JSON, and reads its values one level at a time.
 //!
-//! The grammar (RFC 8259) allows values that the types of a program cannot hold: `1e400`, half of a surrogate pair, a member
-//! twice, any depth. They are JSON, so they are values here, and the schema says what is wrong with each at its place. A
-//! number keeps its text, so that a message repeats what was written.
+//! The grammar (RFC 8259) allows values that the types of a program cannot hold: `1e400`, half of a surrogate pair, repeated
+//! members, and any depth. They are JSON, so this module reads them as values, and the schema reports the problem of each at its
+//! place. A number keeps its text, so that messages show it as written.
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
@@ -15,12 +15,12 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// Why a text is not JSON, and where.
+/// Error: a text is not JSON. States the place and what is expected there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotJson {
-    /// The line, from 1.
+    /// Line, from 1.
     line: usize,
-    /// The column, from 1, in characters.
+    /// Column, from 1, in characters.
     column: usize,
     expected: &'static str,
 }
@@ -34,10 +34,14 @@ impl fmt::Display for NotJson {
 
 impl std::error::Error for NotJson {}
 
-/// Returns a document as it is written, if it is JSON.
+/// Returns a document as it is written.
+///
+/// # Errors
+///
+/// If the bytes are not JSON in UTF-8.
 pub(crate) fn parse(bytes: &[u8]) -> Result<&RawValue, NotJson> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        // What stands before the error is UTF-8.
+        // The bytes before the error are UTF-8.
         let before = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
         let (line, column) = (before.split('\n').count(), before.rsplit('\n').next().unwrap_or_default());
         NotJson { line, column: column.chars().count() + 1, expected: "expected UTF-8" }
@@ -47,13 +51,13 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<&RawValue, NotJson> {
 
 fn not_json(text: &str, error: &serde_json::Error) -> NotJson {
     let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
-    // The parser counts bytes.
+    // The parser counts the column in bytes.
     let column = line[..line.floor_char_boundary(error.column())].chars().count();
     NotJson { line: error.line().max(1), column: column.max(1), expected: expected(error) }
 }
 
-/// The parser's texts for what the grammar forbids, and what the grammar expects instead. A test writes each of these faults, so
-/// a parser with other texts is noticed.
+/// The parser's texts for each violation of the grammar, and what the grammar expects instead. A test writes each of these
+/// violations, so it fails if the parser's texts change.
 const EXPECTATIONS: [(&str, &str); 13] = [
     ("EOF while parsing a value", "the text ends where a value is expected"),
     ("EOF while parsing a list", "the text ends within an array; expected , or ]"),
@@ -80,35 +84,35 @@ const EXPECTATIONS: [(&str, &str); 13] = [
 ];
 
 fn expected(error: &serde_json::Error) -> &'static str {
-    /// After the whole document.
+    /// The document ends before the end of the text.
     const NOTHING: (&str, &str) = ("trailing characters", "expected nothing after the end of the document");
     let text = error.to_string();
     let mut known = EXPECTATIONS.iter().chain([&NOTHING]);
     known.find(|(start, _)| text.starts_with(start)).map_or("expected JSON", |(_, expected)| expected)
 }
 
-/// A value, with what is below it as it is written.
+/// A value with its entries or members as they are written.
 pub(super) enum Node<'a> {
     Null,
     Bool,
-    /// As it is written.
+    /// The number as it is written.
     Number(&'a str),
-    /// `None` if the text contains half of a surrogate pair, which no text is.
+    /// The text; `None` if it contains half of a surrogate pair, because such a text is not valid Unicode.
     Text(Option<String>),
     Array(Entries<'a>),
     Object(Members<'a>),
-    /// An object with more than [`MAX_KEPT`] members, which no schema allows.
+    /// An object with more than [`MAX_KEPT`] members. No schema allows so many.
     Oversized,
 }
 
-/// Maximum number of entries of an array, and of members of an object, that are kept to be checked: the maximum of what a schema
-/// allows. A body of 4 MiB can have two million, and each costs 16 bytes and more.
+/// Maximum number of entries of an array, and of members of an object, that are kept for validation. No schema allows more. A
+/// body of 4 MiB can have two million, and each needs at least 16 bytes.
 pub(super) const MAX_KEPT: usize = 5_000;
 
 impl<'a> Node<'a> {
     pub(super) fn of(value: &'a RawValue) -> Self {
         let text = value.get();
-        // A raw value is JSON, so only what the grammar allows can be refused here.
+        // A raw value is JSON, so reading it fails only if the grammar allows the value and the type does not.
         match text.as_bytes().first() {
             Some(b'n') => Self::Null,
             Some(b't' | b'f') => Self::Bool,
@@ -126,9 +130,9 @@ impl<'a> Node<'a> {
 /// The first entries of an array.
 #[derive(Default)]
 pub(super) struct Entries<'a> {
-    /// At most [`MAX_KEPT`].
+    /// At most [`MAX_KEPT`] entries.
     pub(super) values: Vec<&'a RawValue>,
-    /// The number of entries of the whole array.
+    /// Number of entries of the whole array.
     pub(super) count: usize,
 }
 
@@ -159,13 +163,13 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 }
 
-/// The members of an object, by name. Of a member that is given twice, the first value.
+/// The members of an object, by name. If a member is repeated, the first value is kept.
 #[derive(Default)]
 pub(super) struct Members<'a> {
     pub(super) values: BTreeMap<String, &'a RawValue>,
-    /// The names that are given twice or more. Readers differ in which of two values they take.
+    /// Names of repeated members. Readers of JSON differ in which of the values they take.
     pub(super) repeated: BTreeSet<String>,
-    /// Whether there are more than [`MAX_KEPT`] names. The others are not among the values.
+    /// Whether the object has more than [`MAX_KEPT`] names. Names above that are not in `values`.
     is_oversized: bool,
 }
 
@@ -187,7 +191,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Members<'de>, A::Error> {
         let mut members = Members::default();
         while let Some((name, value)) = access.next_entry::<&RawValue, &RawValue>()? {
-            // A name with half of a surrogate pair is no member's: its text stands for it.
+            // A name with half of a surrogate pair cannot be read. Its written text is used instead; it is no member's name.
             let text = name.get().trim_matches('"');
             let name = serde_json::from_str(name.get()).unwrap_or_else(|_| text.to_owned());
             let is_full = members.values.len() == MAX_KEPT;
@@ -209,9 +213,10 @@ mod tests {
         parse(text).unwrap_err().to_string()
     }
 
-    /// Proves for each fault of the grammar that its place and what is expected there are said, in no words of the parser.
+    /// Proves for each violation of the grammar that the message states the place and what is expected there, without the
+    /// parser's own words.
     #[test]
-    fn what_is_not_json_is_said_with_its_place() {
+    fn each_violation_of_the_grammar_is_reported_with_its_place() {
         for (text, expected) in [
             ("", "line 1, column 1: the text ends where a value is expected"),
             ("[1", "line 1, column 2: the text ends within an array; expected , or ]"),
@@ -249,9 +254,9 @@ mod tests {
         assert_eq!(refusal(b"{\n \"\xc3\xa9\xff"), "line 2, column 4: expected UTF-8");
     }
 
-    /// Proves that what the grammar allows is JSON, whatever a program can hold.
+    /// Proves that every text that the grammar allows is accepted as JSON, also if no type can hold its values.
     #[test]
-    fn what_the_grammar_allows_is_json() {
+    fn every_text_that_the_grammar_allows_is_json() {
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
         for text in ["1e400", "-0", r#""\ud800""#, r#"{"a": 1, "a": 2}"#, r#"{"\udfff": 1}"#, &deep] {
             let value = parse(text.as_bytes()).unwrap();
@@ -259,7 +264,7 @@ mod tests {
             Node::of(value);
         }
         let Node::Object(members) = Node::of(parse(br#"{"b": 1, "a": [2], "b": 3}"#).unwrap()) else {
-            panic!("it is an object");
+            panic!("the value must be an object");
         };
         let values: Vec<_> =
             members.values.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
@@ -267,14 +272,14 @@ mod tests {
         assert_eq!(members.repeated, BTreeSet::from(["b".to_owned()]));
     }
 
-    /// Proves that what no schema allows is counted and not kept.
+    /// Proves that entries and members above the limit are counted but not kept.
     #[test]
-    fn what_is_kept_has_a_limit() {
+    fn the_number_of_kept_entries_is_limited() {
         let entries = |count: usize| {
             let text = format!("[{}0]", "0,".repeat(count - 1));
             match Node::of(parse(text.as_bytes()).unwrap()) {
                 Node::Array(entries) => (entries.values.len(), entries.count),
-                _ => panic!("it is an array"),
+                _ => panic!("the value must be an array"),
             }
         };
         assert_eq!(entries(MAX_KEPT), (MAX_KEPT, MAX_KEPT));

@@ -1,18 +1,17 @@
-//! `null` for an optional member.
+//! Removal of optional members that are `null`.
 
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{Entries, Node, component, is_for_null, is_null, is_read_only, referenced, variant};
 
-/// Returns a document that has no problems by the schema of this name, without the members that a request may give and that
-/// mean the same as absent ones: those that only the server writes, and those that are `null` and optional. Where the schema
-/// describes what `null` means, `null` stays.
+/// Returns a valid document of the schema of this name, without the members that mean the same as omitted ones: members that only
+/// the server writes, and optional members that are `null`. If the schema describes a meaning of `null`, `null` stays.
 pub(crate) fn without_nulls(schema: &str, document: &RawValue) -> Value {
     component(schema).map_or_else(|| whole(document), |schema| by(schema, document))
 }
 
 fn whole(value: &RawValue) -> Value {
-    // Only a value that a schema refuses cannot be held.
+    // Reading fails only for values that a schema refuses.
     serde_json::from_str(value.get()).unwrap_or_default()
 }
 
@@ -55,7 +54,7 @@ fn by(schema: &Value, value: &RawValue) -> Value {
     }
 }
 
-/// Whether the schema of a member says what `null` means, other than the member's absence.
+/// Returns whether the schema of a member describes a meaning of `null` that differs from an omitted member.
 fn is_null_described(schema: &Value) -> bool {
     let variants = schema.get("oneOf").and_then(Value::as_array);
     variants.into_iter().flatten().any(|schema| is_for_null(schema) && schema.get("description").is_some())

@@ -1,4 +1,4 @@
-//! Bodies of requests and responses, which count the bytes that are held for them.
+//! Bodies of requests and responses, which count their bytes in memory.
 
 use std::{
     pin::Pin,
@@ -9,23 +9,23 @@ use std::{
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 
-use super::registry::Place;
+use super::registry::ConnectionSlot;
 
-/// Size of a frame of a body up to which its bytes are copied. A smaller frame may be a few bytes of a large buffer, and would
-/// keep all of it.
+/// Size below which the bytes of a body's frame are copied. A small frame may be a slice of a large buffer and would keep the
+/// whole buffer in memory.
 const MAX_COPIED: usize = 8 * 1024;
-/// What a frame costs besides its bytes: its entry in the list of frames, and what the allocator needs.
+/// Memory of a frame besides its bytes: its entry in the list of frames, and the overhead of the allocator.
 pub(super) const FRAME_COST: usize = 64;
-/// What a body costs besides its frames: the buffer into which the connection reads it.
+/// Memory of a body besides its frames: the buffer into which the connection reads it.
 const BODY_COST: usize = 8 * 1024;
 
-/// A request that is being answered. Ends when its response has been handed over, or with the connection.
-pub(super) struct InFlight(pub(super) Arc<Place>);
+/// A request in flight. Ends when its whole response is handed over to the connection, or with the connection.
+pub(super) struct InFlight(pub(super) Arc<ConnectionSlot>);
 
 impl InFlight {
-    pub(super) fn begin(place: &Arc<Place>) -> Self {
-        place.activity.begin_request();
-        Self(Arc::clone(place))
+    pub(super) fn begin(slot: &Arc<ConnectionSlot>) -> Self {
+        slot.activity.begin_request();
+        Self(Arc::clone(slot))
     }
 }
 
@@ -36,31 +36,31 @@ impl Drop for InFlight {
     }
 }
 
-/// Why the body of a request is not received any more.
+/// Error: the memory for request bodies is full, so the body is not received to its end.
 #[derive(Debug, thiserror::Error)]
-#[error("the server holds as many bytes of request bodies as it may")]
-pub(crate) struct NoRoom;
+#[error("the server's memory for request bodies is full; retry later")]
+pub(crate) struct BodyMemoryFull;
 
-/// The body of a request. What it has given out counts as held until the request is answered.
+/// The body of a request. Bytes that it has passed on count as in memory until the response is complete.
 struct Received {
     inner: Incoming,
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
     /// Whether a frame has arrived.
     has_begun: bool,
 }
 
-/// The same bytes in no larger a buffer than they need.
+/// Returns the same bytes, copied if they are few, so that they do not keep a larger buffer in memory.
 fn compact(bytes: Bytes) -> Bytes {
     if bytes.len() < MAX_COPIED { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
-/// The body of a request on this connection.
-pub(super) fn received(inner: Incoming, place: &Arc<Place>) -> Body {
+/// Returns the body of a request on this connection.
+pub(super) fn received(inner: Incoming, slot: &Arc<ConnectionSlot>) -> Body {
     if inner.is_end_stream() {
         return Body::empty();
     }
-    place.activity.begin_body();
-    Body::new(Received { inner, place: Arc::clone(place), has_begun: false })
+    slot.activity.begin_body();
+    Body::new(Received { inner, slot: Arc::clone(slot), has_begun: false })
 }
 
 impl HttpBody for Received {
@@ -76,11 +76,11 @@ impl HttpBody for Received {
             Some(Ok(frame)) => {
                 let first = if std::mem::replace(&mut self.has_begun, true) { 0 } else { BODY_COST };
                 let cost = first + FRAME_COST + frame.data_ref().map_or(0, Bytes::len);
-                if !self.place.hold_received(cost) {
-                    return Poll::Ready(Some(Err(NoRoom.into())));
+                if !self.slot.hold_received(cost) {
+                    return Poll::Ready(Some(Err(BodyMemoryFull.into())));
                 }
             }
-            _ => self.place.activity.end_body(),
+            _ => self.slot.activity.end_body(),
         }
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(compact)).map_err(Into::into)))
     }
@@ -96,7 +96,7 @@ impl HttpBody for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        self.place.activity.end_body();
+        self.slot.activity.end_body();
     }
 }
 
@@ -149,9 +149,9 @@ impl HttpBody for Sent {
 mod tests {
     use super::*;
 
-    /// Proves that a small piece does not keep the buffer in which it arrived, and that a large one is not copied.
+    /// Proves that a small frame does not keep its original buffer, and that a large one is not copied.
     #[test]
-    fn a_small_piece_has_a_buffer_of_its_own() {
+    fn a_small_frame_has_its_own_buffer() {
         let buffer = Bytes::from(vec![b'a'; 2 * MAX_COPIED]);
         for (length, is_copied) in [(1, true), (MAX_COPIED - 1, true), (MAX_COPIED, false)] {
             let piece = compact(buffer.slice(..length));

@@ -1,4 +1,4 @@
-//! The open connections, their limits, and which one makes room for another.
+//! The open connections, their limits, and the choice of the connection to close for a new one.
 
 use std::{
     cmp::Reverse,
@@ -21,27 +21,27 @@ use tokio::sync::Notify;
 
 use super::{
     ServeOptions,
-    activity::{Activity, Worth},
+    activity::{Activity, KeepPriority},
 };
 use crate::limit::ClientAddress;
 
-/// Maximum number of connections that are compared when one has to be closed.
+/// Maximum number of connections that are compared to choose the one to close.
 const COMPARED: usize = 64;
 
-/// Why a connection was refused or closed.
+/// Label with the reason why a connection was refused or closed.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
 }
 
-/// The reasons for which connections are refused or closed, as `/metrics` shows them.
+/// The reasons in `/metrics` why connections are refused or closed.
 const FOR_ADDRESS: &str = "too_many_of_address";
 const FOR_ALL: &str = "too_many";
 const FOR_ROOM: &str = "made_room";
 const FOR_UNSENT: &str = "unsent_bytes";
 const FOR_RECEIVED: &str = "received_bytes";
 
-/// What a server measures about its connections.
+/// Measurements of a server's connections.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionMetrics {
     open: Gauge,
@@ -49,7 +49,7 @@ pub struct ConnectionMetrics {
 }
 
 impl ConnectionMetrics {
-    /// Measurements in this registry.
+    /// Registers the measurements.
     pub fn new(registry: &mut Metrics) -> Self {
         let metrics = Self::default();
         registry.register("dabba_http_connections", "Open connections", metrics.open.clone());
@@ -77,7 +77,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether an address is in the network.
+    /// Returns whether the network contains an address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let bits = |address: IpAddr| match address.to_canonical() {
             IpAddr::V4(address) => (u128::from(u32::from(address)) << 96, 32),
@@ -95,7 +95,7 @@ impl FromStr for Network {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "{text:?} is not a network: give an address such as 10.0.0.7, or a network such as 10.0.0.0/8 or fd00::/8"
+                "{text:?} is not a network; write an address such as 10.0.0.7, or a network such as 10.0.0.0/8 or fd00::/8"
             )
         };
         let (address, length) =
@@ -114,7 +114,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// Why there is no place for a connection.
+/// Reason why a connection gets no slot.
 pub(super) struct Refused {
     pub(super) reason: &'static str,
 }
@@ -125,7 +125,7 @@ pub(super) struct Registry {
     options: ServeOptions,
     metrics: ConnectionMetrics,
     open: Mutex<Open>,
-    /// Told whenever a connection ends.
+    /// Notified whenever a connection ends.
     ended: Notify,
     received: AtomicUsize,
     unsent: AtomicUsize,
@@ -134,26 +134,27 @@ pub(super) struct Registry {
 #[derive(Debug, Default)]
 struct Open {
     connections: Vec<Arc<Activity>>,
-    /// Number of connections from each address. The connections of an address share its counter.
+    /// Number of connections from each address. The connections of an address share the counter.
     by_address: HashMap<ClientAddress, Arc<AtomicUsize>>,
-    /// Where the next comparison begins.
+    /// Index at which the next comparison begins.
     next: usize,
-    /// Connections whose task has not ended, among them those that were told to.
+    /// Number of connections whose task has not ended, including those that are being closed.
     running: usize,
 }
 
 impl Open {
-    /// Returns the connection that is least worth keeping, of those that are compared now, unless it is busy. Of equal ones, the
-    /// address with the most connections loses its oldest: a client with a few connections keeps them while others flood the server.
+    /// Compares some of the connections and returns the one with the lowest priority for keeping, unless all are busy. If
+    /// priorities are equal, the address with the most connections loses its oldest one, so that a client with a few connections
+    /// keeps them while others flood the server.
     fn least(&mut self) -> Option<Arc<Activity>> {
         let count = self.connections.len();
         let compared = (0..count.min(COMPARED)).map(|offset| (self.next + offset) % count);
         let key = |index: usize| {
             let connection = &self.connections[index];
-            let (worth, since) = connection.worth();
-            (worth, Reverse(connection.of_address.load(Ordering::Relaxed)), since, index)
+            let (keep_priority, since) = connection.keep_priority();
+            (keep_priority, Reverse(connection.of_address.load(Ordering::Relaxed)), since, index)
         };
-        let least = compared.map(key).filter(|(worth, ..)| *worth < Worth::Busy).min();
+        let least = compared.map(key).filter(|(keep_priority, ..)| *keep_priority < KeepPriority::Busy).min();
         self.next = (self.next + COMPARED) % count.max(1);
         least.map(|(.., index)| Arc::clone(&self.connections[index]))
     }
@@ -185,8 +186,8 @@ impl Registry {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds a place for a connection from this address. When there is none, a connection that does nothing makes room.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refused> {
+    /// Returns a slot for a connection from this address. If all slots are in use, closes a connection that is not busy.
+    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionSlot, Refused> {
         let refused = |reason| {
             self.metrics.count(reason);
             Err(Refused { reason })
@@ -212,10 +213,10 @@ impl Registry {
         open.running += 1;
         drop(open);
         self.metrics.open.inc();
-        Ok(Place { registry: Arc::clone(self), counted, activity })
+        Ok(ConnectionSlot { registry: Arc::clone(self), counted, activity })
     }
 
-    /// Closes the connection that is least worth keeping, unless all are busy.
+    /// Closes the connection with the lowest priority for keeping. Returns false if all are busy.
     fn close_least(&self, open: &mut Open) -> bool {
         let Some(least) = open.least() else { return false };
         open.remove(&least);
@@ -224,28 +225,29 @@ impl Registry {
         true
     }
 
-    /// Closes a connection that does nothing.
+    /// Closes a connection that is not busy, if there is one.
     pub(super) fn make_room(&self) {
         self.close_least(&mut self.open());
     }
 
-    /// Closes connections that are receiving bodies, the most expensive first, until what is held is no more than allowed. The
-    /// connection that asks is as good as any other. Returns false if that one was closed, or none is left.
-    fn make_room_for_bodies(&self, asking: &Arc<Activity>) -> bool {
+    /// Closes connections that are receiving bodies, the most expensive first, until the total is within the limit. Treats the
+    /// requesting connection like all others. Returns false if that connection is the most expensive, or if no connection is
+    /// receiving a body.
+    fn make_room_for_bodies(&self, requesting: &Arc<Activity>) -> bool {
         let mut open = self.open();
         while self.received.load(Ordering::Relaxed) > self.options.max_received_bytes {
             let receiving = open
                 .connections
                 .iter()
                 .filter_map(|connection| Some((connection.cost_of_body()?, connection)));
-            let Some((_, most)) = receiving.max_by_key(|(cost, _)| *cost) else { return false };
-            if Arc::ptr_eq(most, asking) {
+            let Some((_, most_expensive)) = receiving.max_by_key(|(cost, _)| *cost) else { return false };
+            if Arc::ptr_eq(most_expensive, requesting) {
                 return false;
             }
-            let most = Arc::clone(most);
-            open.remove(&most);
-            most.close();
-            self.release_received(&most);
+            let most_expensive = Arc::clone(most_expensive);
+            open.remove(&most_expensive);
+            most_expensive.close();
+            self.release_received(&most_expensive);
             self.metrics.count(FOR_RECEIVED);
         }
         true
@@ -258,14 +260,14 @@ impl Registry {
         }
     }
 
-    /// Closes connections whose clients take nothing, those first that have done so for the longest time, until what is held is no more
-    /// than allowed. Their bytes no longer count at once.
+    /// Closes connections whose clients read nothing, beginning with those that have read nothing for the longest time, until the
+    /// total is within the limit. The bytes of closed connections stop counting at once.
     fn make_room_for_responses(&self) {
         let mut open = self.open();
         while self.unsent.load(Ordering::Relaxed) > self.options.max_unsent_bytes {
-            let stalled = open.connections.iter().map(|connection| (connection.worth(), connection));
+            let stalled = open.connections.iter().map(|connection| (connection.keep_priority(), connection));
             let longest = stalled
-                .filter(|((worth, _), _)| *worth == Worth::Stalled)
+                .filter(|((keep_priority, _), _)| *keep_priority == KeepPriority::Stalled)
                 .min_by_key(|((_, since), _)| *since);
             let Some((_, longest)) = longest else { return };
             let longest = Arc::clone(longest);
@@ -283,7 +285,7 @@ impl Registry {
         }
     }
 
-    /// Has each connection end after its requests.
+    /// Ends each connection after its requests.
     pub(super) fn stop(&self) {
         for connection in &self.open().connections {
             connection.stop();
@@ -309,18 +311,18 @@ impl Registry {
     }
 }
 
-/// The place of an open connection. It is free again when this is dropped.
+/// The slot of an open connection. Dropping it frees the slot.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     registry: Arc<Registry>,
-    /// The address that the connection counts for.
+    /// The address for which the connection is counted.
     counted: Option<ClientAddress>,
     pub(super) activity: Arc<Activity>,
 }
 
-impl Place {
-    /// Counts bytes of a request's body, until the request is answered. When there are too many, the connections make room whose
-    /// bodies have cost the most so far; their bytes no longer count at once. Returns false if there is no room nevertheless.
+impl ConnectionSlot {
+    /// Counts bytes of a request's body until the request is answered. Above the limit, closes the connections whose bodies have
+    /// cost the most so far; their bytes stop counting at once. Returns false if the total stays above the limit.
     pub(super) fn hold_received(&self, bytes: usize) -> bool {
         self.activity.received.fetch_add(bytes, Ordering::Relaxed);
         let held = self.registry.received.fetch_add(bytes, Ordering::Relaxed);
@@ -328,21 +330,21 @@ impl Place {
             || self.registry.make_room_for_bodies(&self.activity)
     }
 
-    /// Counts the bytes of the request's body as gone.
+    /// Stops counting the bytes of the request's body.
     pub(super) fn release_received(&self) {
         self.registry.release_received(&self.activity);
     }
 
-    /// Counts bytes of a response that the socket is to take. When there are too many, connections make room whose clients have taken
-    /// nothing for the longest time.
+    /// Counts bytes of a response that the socket has not accepted yet. Above the limit, closes the connections whose clients
+    /// have read nothing for the longest time.
     pub(super) fn hold_unsent(&self, bytes: usize) {
         self.activity.unsent.fetch_add(bytes, Ordering::Relaxed);
         self.registry.unsent.fetch_add(bytes, Ordering::Relaxed);
         self.check_unsent();
     }
 
-    /// Notes that the socket takes nothing at the moment. A connection whose bytes fitted while it was written to may have to make
-    /// room now.
+    /// Records that the socket accepts nothing at the moment. Checks the limit again, because a connection counts as stalled only
+    /// from now on.
     pub(super) fn stall(&self) {
         if self.activity.stall() {
             self.check_unsent();
@@ -355,13 +357,13 @@ impl Place {
         }
     }
 
-    /// Counts everything that was written as taken by the socket.
+    /// Records that the socket has accepted everything.
     pub(super) fn sent(&self) {
         self.registry.release_unsent(&self.activity);
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.release_received();
         self.sent();
@@ -395,7 +397,7 @@ mod tests {
     }
 
     impl Registry {
-        fn place(self: &Arc<Self>, last: u8) -> Option<Place> {
+        fn slot(self: &Arc<Self>, last: u8) -> Option<ConnectionSlot> {
             self.enter(address(last)).ok()
         }
     }
@@ -429,32 +431,32 @@ mod tests {
         }
     }
 
-    /// Proves that the connection that is worth least makes room, and that the order is the one of [`Worth`].
+    /// Proves that the connection with the lowest priority is closed, in the order of [`KeepPriority`].
     #[test]
-    fn the_least_worth_makes_room() {
+    fn the_connection_with_the_lowest_priority_is_closed() {
         type Step = fn(&Activity);
-        let steps: [(Step, Worth); 6] = [
-            (|_| (), Worth::Unproven),
+        let steps: [(Step, KeepPriority); 6] = [
+            (|_| (), KeepPriority::Unproven),
             (
                 |connection| {
                     connection.begin_request();
                     connection.stall();
                 },
-                Worth::Stalled,
+                KeepPriority::Stalled,
             ),
             (
                 |connection| {
                     connection.begin_request();
                     connection.begin_body();
                 },
-                Worth::ReceivingFirst,
+                KeepPriority::ReceivingFirst,
             ),
             (
                 |connection| {
                     connection.begin_request();
                     connection.end_request();
                 },
-                Worth::Idle,
+                KeepPriority::Idle,
             ),
             (
                 |connection| {
@@ -463,98 +465,98 @@ mod tests {
                     connection.begin_request();
                     connection.begin_body();
                 },
-                Worth::Receiving,
+                KeepPriority::Receiving,
             ),
-            (Activity::begin_request, Worth::Busy),
+            (Activity::begin_request, KeepPriority::Busy),
         ];
         let registry = registry(|options| options.max_connections = steps.len());
-        let places: Vec<Place> = steps.iter().rev().map(|_| registry.place(1).unwrap()).collect();
-        for (place, (step, worth)) in places.iter().rev().zip(&steps) {
-            step(&place.activity);
-            assert_eq!(place.activity.worth().0, *worth);
+        let slots: Vec<ConnectionSlot> = steps.iter().rev().map(|_| registry.slot(1).unwrap()).collect();
+        for (slot, (step, keep_priority)) in slots.iter().rev().zip(&steps) {
+            step(&slot.activity);
+            assert_eq!(slot.activity.keep_priority().0, *keep_priority);
         }
         let mut busy = Vec::new();
         for expected in (0..steps.len() - 1).rev() {
-            let place = registry.place(2).unwrap();
-            place.activity.begin_request();
-            busy.push(place);
-            let closed: Vec<bool> = places.iter().map(|place| place.activity.is_closed()).collect();
+            let slot = registry.slot(2).unwrap();
+            slot.activity.begin_request();
+            busy.push(slot);
+            let closed: Vec<bool> = slots.iter().map(|slot| slot.activity.is_closed()).collect();
             let due: Vec<bool> = (0..steps.len()).map(|index| index > expected).collect();
             assert_eq!(closed, due);
         }
-        assert!(registry.place(3).is_none(), "what is left is busy");
+        assert!(registry.slot(3).is_none(), "busy connections must not be closed for a new one");
     }
 
-    /// Proves that a client with a few connections keeps them while another one opens many: of connections worth the same, the
-    /// address with the most loses its oldest.
+    /// Proves that a client with a few connections keeps them while another one opens many: if priorities are equal, the address
+    /// with the most connections loses its oldest one.
     #[test]
-    fn the_address_with_the_most_makes_room() {
+    fn the_address_with_the_most_connections_loses_one() {
         let registry = registry(|options| options.max_connections = COMPARED);
-        let mut honest = vec![registry.place(1).unwrap()];
-        let mut flood: Vec<Place> = (1..COMPARED).map(|_| registry.place(2).unwrap()).collect();
-        flood.extend((0..10 * COMPARED).map(|_| registry.place(2).unwrap()));
-        honest.push(registry.place(1).unwrap());
-        assert!(honest.iter().all(|place| !place.activity.is_closed()));
-        let closed = flood.iter().take_while(|place| place.activity.is_closed()).count();
-        assert_eq!(closed, 10 * COMPARED + 1, "the oldest are closed");
+        let mut honest = vec![registry.slot(1).unwrap()];
+        let mut flood: Vec<ConnectionSlot> = (1..COMPARED).map(|_| registry.slot(2).unwrap()).collect();
+        flood.extend((0..10 * COMPARED).map(|_| registry.slot(2).unwrap()));
+        honest.push(registry.slot(1).unwrap());
+        assert!(honest.iter().all(|slot| !slot.activity.is_closed()));
+        let closed = flood.iter().take_while(|slot| slot.activity.is_closed()).count();
+        assert_eq!(closed, 10 * COMPARED + 1, "the oldest connections must be closed");
     }
 
-    /// Proves that a connection whose request is being answered is never closed for another, and that its place is free again
-    /// when it ends.
+    /// Proves that a busy connection is never closed for another one, and that its slot is free again when it ends.
     #[test]
-    fn what_is_busy_makes_no_room() {
+    fn a_busy_connection_is_not_closed() {
         let registry = registry(|options| options.max_connections = 2);
-        let places = [1, 2].map(|last| registry.place(last).unwrap());
-        for place in &places {
-            place.activity.begin_request();
+        let slots = [1, 2].map(|last| registry.slot(last).unwrap());
+        for slot in &slots {
+            slot.activity.begin_request();
         }
         assert_eq!(registry.enter(address(3)).err().map(|refused| refused.reason), Some(FOR_ALL));
         registry.make_room();
-        assert!(places.iter().all(|place| !place.activity.is_closed()));
-        drop(places);
-        assert!(registry.place(3).is_some());
+        assert!(slots.iter().all(|slot| !slot.activity.is_closed()));
+        drop(slots);
+        assert!(registry.slot(3).is_some());
     }
 
-    /// Proves that an address is counted until its connections end, also those that had to make room.
+    /// Proves that connections count for their address until they end, including those that were closed for others.
     #[test]
     fn an_address_is_counted_until_its_connections_end() {
         let registry = registry(|options| {
             options.max_connections = 1;
             options.max_connections_per_address = 2;
         });
-        let first = registry.place(1).unwrap();
-        let second = registry.place(1).unwrap();
+        let first = registry.slot(1).unwrap();
+        let second = registry.slot(1).unwrap();
         assert!(first.activity.is_closed());
         assert_eq!(registry.enter(address(1)).err().map(|refused| refused.reason), Some(FOR_ADDRESS));
         drop(first);
-        let third = registry.place(1).unwrap();
+        let third = registry.slot(1).unwrap();
         drop((second, third));
         assert!(registry.open().by_address.is_empty());
         assert_eq!(registry.open().running, 0);
     }
 
-    /// Proves that bodies of requests are held up to the limit of all connections together, and count until the request is answered.
+    /// Proves that the bodies of all connections together have a limit, and that a body counts until its request is answered.
     #[test]
-    fn bodies_are_held_up_to_a_limit() {
+    fn the_total_size_of_bodies_is_limited() {
         let registry = registry(|_| ());
-        let (first, second) = (registry.place(1).unwrap(), registry.place(2).unwrap());
+        let (first, second) = (registry.slot(1).unwrap(), registry.slot(2).unwrap());
         assert!(first.hold_received(MAX_RECEIVED_BYTES));
-        assert!(!second.hold_received(1), "what is complete makes no room");
+        assert!(!second.hold_received(1), "a complete body must not be dropped for another one");
         second.release_received();
         first.release_received();
         assert!(second.hold_received(MAX_RECEIVED_BYTES));
         drop(second);
-        assert!(first.hold_received(1), "a connection that ends holds nothing");
+        assert!(first.hold_received(1), "the bytes of a connection that has ended must not count");
     }
 
-    /// Proves that the most expensive body makes room for others, in bytes and time, and that no more are closed than necessary.
+    /// Proves that the connection with the most expensive body, by bytes and time, is closed for others, and that no more
+    /// connections than necessary are closed.
     #[tokio::test(start_paused = true)]
-    async fn the_most_expensive_body_makes_room() {
+    async fn the_connection_with_the_most_expensive_body_is_closed() {
         let registry = registry(|_| ());
-        let places: Vec<Place> = (1..=4).map(|last| registry.place(last).unwrap()).collect();
-        let [slow, small, quick, new] = places.as_slice() else { panic!("four places") };
-        for place in [slow, small] {
-            place.activity.begin_body();
+        let slots: Vec<ConnectionSlot> = (1..=4).map(|last| registry.slot(last).unwrap()).collect();
+        let [slow, small, quick, new] = slots.as_slice() else { panic!("there must be four slots") };
+        for slot in [slow, small] {
+            slot.activity.begin_body();
         }
         assert!(slow.hold_received(MAX_RECEIVED_BYTES / 2 - 1));
         assert!(small.hold_received(1));
@@ -563,28 +565,31 @@ mod tests {
         assert!(quick.hold_received(MAX_RECEIVED_BYTES / 2));
         new.activity.begin_body();
         assert!(new.hold_received(1_000));
-        let closed: Vec<bool> = places.iter().map(|place| place.activity.is_closed()).collect();
+        let closed: Vec<bool> = slots.iter().map(|slot| slot.activity.is_closed()).collect();
         assert_eq!(closed, [true, false, false, false]);
-        assert!(!quick.hold_received(MAX_RECEIVED_BYTES), "the most expensive one gives way itself");
+        assert!(
+            !quick.hold_received(MAX_RECEIVED_BYTES),
+            "the most_expensive expensive body must be refused itself"
+        );
     }
 
-    /// Proves that too many unsent bytes close a client that takes nothing, and no other one.
+    /// Proves that too many unsent bytes close the connection of a client that reads nothing, and no other one.
     #[test]
-    fn a_client_that_takes_nothing_makes_room_for_responses() {
+    fn the_connection_of_a_client_that_reads_nothing_is_closed_for_others() {
         let registry = registry(|_| ());
-        let (stalled, taking) = (registry.place(1).unwrap(), registry.place(2).unwrap());
-        taking.hold_unsent(1);
+        let (stalled, reading) = (registry.slot(1).unwrap(), registry.slot(2).unwrap());
+        reading.hold_unsent(1);
         stalled.hold_unsent(MAX_UNSENT_BYTES);
-        assert!(!stalled.activity.is_closed(), "it may take them");
+        assert!(!stalled.activity.is_closed(), "the client may still read the bytes");
         stalled.stall();
         assert!(stalled.activity.is_closed());
-        assert!(!taking.activity.is_closed());
-        taking.hold_unsent(MAX_UNSENT_BYTES - 1);
-        let other = registry.place(3).unwrap();
+        assert!(!reading.activity.is_closed());
+        reading.hold_unsent(MAX_UNSENT_BYTES - 1);
+        let other = registry.slot(3).unwrap();
         other.stall();
-        assert!(!other.activity.is_closed(), "what is held is no more than allowed");
-        taking.hold_unsent(1);
+        assert!(!other.activity.is_closed(), "the total is within the limit");
+        reading.hold_unsent(1);
         assert!(other.activity.is_closed());
-        assert!(!taking.activity.is_closed(), "it takes what it asked for");
+        assert!(!reading.activity.is_closed(), "the client reads its response");
     }
 }

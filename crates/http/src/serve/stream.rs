@@ -1,4 +1,4 @@
-//! The socket of a connection, which notes what is read and what cannot be written.
+//! The socket of a connection, which reports what is read and what cannot be written.
 
 use std::{
     io,
@@ -13,24 +13,24 @@ use tokio::{
     time::Sleep,
 };
 
-use super::registry::Place;
+use super::registry::ConnectionSlot;
 
-/// Maximum time for which bytes are taken from a client to which nothing more is sent.
+/// Maximum time for which bytes are read and discarded after the end of the last response.
 const LINGER: Duration = Duration::from_secs(2);
-/// Maximum number of these bytes.
+/// Maximum number of bytes that are discarded.
 const LINGER_BYTES: usize = 1024 * 1024;
-/// Number of these bytes that are taken at once.
+/// Number of bytes that are discarded at once.
 const LINGER_STEP: usize = 4_096;
 
-/// A stream of bytes whose connection is watched.
+/// A byte stream that reports its activity to the connection's slot.
 pub(super) struct Watched<S> {
     inner: S,
-    place: Arc<Place>,
-    /// Once everything is sent.
+    slot: Arc<ConnectionSlot>,
+    /// Present once everything is sent.
     lingering: Option<Lingering>,
 }
 
-/// How much longer bytes are taken.
+/// Remaining time and bytes of the discarding.
 struct Lingering {
     time: Pin<Box<Sleep>>,
     left: usize,
@@ -43,14 +43,14 @@ impl Lingering {
 }
 
 impl<S> Watched<S> {
-    pub(super) const fn new(inner: S, place: Arc<Place>) -> Self {
-        Self { inner, place, lingering: None }
+    pub(super) const fn new(inner: S, slot: Arc<ConnectionSlot>) -> Self {
+        Self { inner, slot, lingering: None }
     }
 
     fn note(&self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Pending => self.place.stall(),
-            Poll::Ready(_) => self.place.activity.progress(),
+            Poll::Pending => self.slot.stall(),
+            Poll::Ready(_) => self.slot.activity.progress(),
         }
     }
 }
@@ -64,7 +64,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.place.activity.read();
+            self.slot.activity.read();
         }
         result
     }
@@ -95,17 +95,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         self.inner.is_write_vectored()
     }
 
-    /// Asked for when everything was written.
+    /// Called when everything is written.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.inner).poll_flush(context);
         if flushed.is_ready() {
-            self.place.sent();
+            self.slot.sent();
         }
         flushed
     }
 
-    /// Tells the client that nothing more comes, and then takes what the client still sends, for a while: closing a socket that
-    /// has unread bytes resets the connection, and the client may lose the response.
+    /// Closes the sending half, and then reads and discards what the client still sends, for a limited time. Closing a socket
+    /// with unread bytes resets the connection, and the client might lose the response.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.lingering.is_none() {
@@ -117,7 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
             let mut buffer = ReadBuf::new(&mut scratch);
             match ready!(Pin::new(&mut this.inner).poll_read(context, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() => *left = left.saturating_sub(buffer.filled().len()),
-                // The client has closed its side, or the connection is broken.
+                // The client has closed its half, or the connection is broken.
                 _ => break,
             }
         }

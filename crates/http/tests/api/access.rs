@@ -1,4 +1,4 @@
-//! Taking access away: disabling, demoting and deleting accounts, passwords, and revoking tokens.
+//! Revoking access: disabling, demoting and deleting accounts, setting passwords, and revoking tokens.
 
 use dabba_testkit::{Answer, PASSWORD, Person, TestServer};
 use reqwest::Method;
@@ -20,10 +20,10 @@ async fn me(server: &TestServer, token: &str) -> Answer {
     server.request(Method::GET, "/v1/accounts/me").token(token).send().await
 }
 
-/// Proves that each way to take access away ends a token at once, also for a token of a later login, and whether one
-/// signs in after that.
+/// Proves that each way to revoke access ends tokens at once, also a token of a later login, and that each way allows or refuses
+/// later logins as specified.
 #[tokio::test]
-async fn what_takes_access_away_ends_tokens() {
+async fn each_way_to_revoke_access_ends_tokens() {
     let server = crate::start().await;
     let (person, admin) = (&server.courier, &server.admin);
     let other = "a better password";
@@ -49,12 +49,12 @@ async fn what_takes_access_away_ends_tokens() {
             assert!(refused.header("www-authenticate").starts_with("Bearer"), "{way}");
             refused.problem(401, "token_revoked");
         }
-        // What everyone may read does not depend on a token.
+        // Operations for everyone do not depend on the token.
         server.request(Method::GET, "/v1/restaurants").token(&token).send().await.expect(200);
         if way == "disable" {
             login(&server, person, password).await.problem(401, "wrong_credentials");
             patch(&server, person, admin, &json!({"disabled": false})).await.expect(200);
-            // Enabling brings no token back.
+            // Enabling the account does not make old tokens valid again.
             me(&server, &token).await.problem(401, "token_revoked");
         }
         let signed_in = login(&server, person, password).await;
@@ -64,9 +64,10 @@ async fn what_takes_access_away_ends_tokens() {
     assert_eq!(me(&server, &token).await.expect(200)["role"], "customer");
 }
 
-/// Proves that the owner changes name and password, and nothing that an admin decides; that others are told of no account.
+/// Proves that the owner changes name and password but no member that only admins change, and that others get 404 for the
+/// account.
 #[tokio::test]
-async fn owners_change_what_is_theirs() {
+async fn owners_change_their_name_and_password_only() {
     let server = crate::start().await;
     let customer = &server.customer;
     let renamed = patch(&server, customer, customer, &json!({"name": " Asha "})).await;
@@ -100,10 +101,10 @@ async fn owners_change_what_is_theirs() {
     login(&server, customer, new).await.expect(200);
 }
 
-/// Proves that the retry of a change of one's own password is answered as the first request was, with the token that the change
-/// has ended and with a new one, until the account changes again; and that such a token is good for nothing else.
+/// Proves that a retry of a change of the caller's own password gets the response to the first request, with the token that the
+/// change has ended and with a new one, until the account changes again; and that the ended token is valid for nothing else.
 #[tokio::test]
-async fn a_change_of_ones_own_password_is_retried() {
+async fn a_change_of_the_own_password_can_be_retried() {
     let server = crate::start().await;
     let customer = &server.customer;
     let new = "a better password";
@@ -131,14 +132,14 @@ async fn a_change_of_ones_own_password_is_retried() {
     let body = json!({"password": new, "current_password": PASSWORD});
     server.post(&others, Some(customer), &body).key("a").send().await.problem(401, "token_revoked");
     me(&server, &customer.token).await.problem(401, "token_revoked");
-    // Later changes end the replay.
+    // Later changes of the account end the replay.
     patch(&server, customer, &server.admin, &json!({"name": "X"})).await.expect(200);
     set(&customer.token, Some("a"), new).await.problem(401, "token_revoked");
 }
 
-/// Proves that passwords cannot be guessed with a token that is revoked.
+/// Proves that a revoked token cannot be used to guess passwords.
 #[tokio::test]
-async fn a_revoked_token_guesses_slowly() {
+async fn guesses_with_a_revoked_token_are_limited() {
     let rate = dabba_http::Rate { requests: 3.try_into().unwrap(), per: std::time::Duration::from_mins(1) };
     let server = crate::builder().http(|http| http.rate_limits.tokens_per_email = rate).start().await;
     let set = |password: &str| {
@@ -158,14 +159,14 @@ async fn a_revoked_token_guesses_slowly() {
             .problem(401, "token_revoked");
     }
     set("a better password").await.problem(429, "too_many_requests");
-    // What is tried at the account of somebody else tells nothing, and holds nobody up.
+    // Attempts at the account of another person reveal nothing, and do not count against that person.
     server.post(&others, Some(&server.courier), &body).send().await.expect(204);
 }
 
-/// Proves that the retry of a change of a password while the database does not answer counts as no wrong password, also with the
+/// Proves that retries of a change of a password during an outage of the database do not count as wrong passwords, also with the
 /// token that the change has ended.
 #[tokio::test]
-async fn an_outage_is_no_wrong_password() {
+async fn an_outage_does_not_count_as_a_wrong_password() {
     let rate = dabba_http::Rate { requests: 3.try_into().unwrap(), per: std::time::Duration::from_mins(1) };
     let server = crate::builder().http(|http| http.rate_limits.tokens_per_email = rate).start().await;
     let set = || {
@@ -179,8 +180,8 @@ async fn an_outage_is_no_wrong_password() {
     }
 }
 
-/// Proves that a customer deletes their own account: nobody signs in to it, nothing personal is left, its orders stay and
-/// go on, and the address can be registered again. Staff cannot delete theirs.
+/// Proves that a customer can delete their own account: nobody can log in to it, no personal data is left, its orders stay and go
+/// on, and the address can be registered again. Staff cannot delete their own accounts.
 #[tokio::test]
 async fn a_customer_deletes_their_account() {
     let server = crate::start().await;
@@ -214,9 +215,9 @@ async fn a_customer_deletes_their_account() {
     server.get(&order_path, Some(customer)).await.problem(401, "token_revoked");
 }
 
-/// Proves that the last enabled admin stays, and that an admin who was made one can take the place.
+/// Proves that the last enabled admin cannot be disabled, demoted or deleted, and that a new admin can then replace the old one.
 #[tokio::test]
-async fn the_last_admin_stays() {
+async fn the_last_admin_cannot_be_removed() {
     let server = crate::start().await;
     let admin = &server.admin;
     for body in [json!({"disabled": true}), json!({"role": "courier"})] {
@@ -231,10 +232,10 @@ async fn the_last_admin_stays() {
     assert_eq!(list["accounts"].as_array().unwrap().len(), 2);
 }
 
-/// Proves that a change rests on the version that was seen, and that a retry under a key changes nothing again: the token
-/// of a login between both stays valid.
+/// Proves that a change depends on the version in `If-Match`, and that a retry with the same key changes nothing: the token of a
+/// login between the two requests stays valid.
 #[tokio::test]
-async fn a_change_is_made_once_and_on_what_was_seen() {
+async fn a_change_is_made_once_and_at_the_expected_version() {
     let server = crate::start().await;
     let (courier, admin) = (&server.courier, &server.admin);
     let rename = |tag: &str| {
@@ -267,7 +268,7 @@ async fn a_change_is_made_once_and_on_what_was_seen() {
     patch(json!({"name": "X"})).await.problem(422, "idempotency_key_reused");
 }
 
-/// Proves that admins find accounts by address and role, in pages, and that others cannot.
+/// Proves that admins list accounts by address and role, in pages, and that others cannot.
 #[tokio::test]
 async fn admins_list_accounts() {
     let server = crate::start().await;
@@ -291,7 +292,7 @@ async fn admins_list_accounts() {
     server.get("/v1/accounts", Some(&server.staff)).await.problem(403, "forbidden");
 }
 
-/// Proves that an admin revokes the token of an operator, whose id has no account, and that others cannot.
+/// Proves that an admin can revoke the token of an operator, whose id has no account, and that others cannot.
 #[tokio::test]
 async fn a_token_without_an_account_is_revoked_by_its_id() {
     let server = crate::start().await;

@@ -1,4 +1,4 @@
-//! Accounts: registering, logging in, and how often.
+//! Accounts: registration, login, and their rate limits.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -7,7 +7,7 @@ use dabba_testkit::PASSWORD;
 use jiff::SignedDuration;
 use serde_json::json;
 
-/// Proves that one registers, logs in, and is who one is.
+/// Proves that a customer registers, logs in, and reads their own account.
 #[tokio::test]
 async fn a_customer_registers_and_logs_in() {
     let server = crate::start().await;
@@ -33,9 +33,9 @@ async fn a_customer_registers_and_logs_in() {
     assert_eq!(staff["restaurants"], json!([server.restaurant.to_string()]));
 }
 
-/// Proves that only an admin makes accounts with power, and that a bad token is not overlooked.
+/// Proves that only an admin registers accounts with other roles, and that a token that is not valid is not ignored.
 #[tokio::test]
-async fn only_an_admin_makes_other_roles() {
+async fn only_an_admin_registers_other_roles() {
     let server = crate::start().await;
     let body = json!({"email": "a@b.c", "name": "A", "password": PASSWORD, "role": "courier"});
     server.post("/v1/accounts", None, &body).send().await.problem(403, "forbidden");
@@ -44,7 +44,7 @@ async fn only_an_admin_makes_other_roles() {
     server.post("/v1/accounts", Some(&server.admin), &body).send().await.expect(201);
 }
 
-/// Proves that everything wrong with a registration is listed.
+/// Proves that a refusal lists every problem of a registration.
 #[tokio::test]
 async fn a_registration_is_checked() {
     let server = crate::start().await;
@@ -57,10 +57,10 @@ fn rate(requests: u32) -> Rate {
     Rate { requests: NonZeroU32::new(requests).unwrap(), per: Duration::from_mins(1) }
 }
 
-/// Proves that passwords can be guessed for one address a few times only, and after a wait again; that right ones are taken
-/// however often, and that a change of the password is no way around it.
+/// Proves that only a few wrong passwords for one address are accepted until the limit refills; that right passwords are not
+/// limited; and that changing the password does not bypass the limit.
 #[tokio::test]
-async fn guessing_a_password_is_slow() {
+async fn guesses_of_a_password_are_limited() {
     let server = crate::builder().http(|http| http.rate_limits.tokens_per_email = rate(3)).start().await;
     let login = |email: &str, password: &str| {
         server.post("/v1/tokens", None, &json!({"email": email, "password": password})).send()
@@ -84,7 +84,7 @@ async fn guessing_a_password_is_slow() {
     server.advance(SignedDuration::from_secs(20));
     login("customer@example.org", "wrong").await.problem(401, "wrong_credentials");
     login("customer@example.org", "wrong").await.problem(429, "too_many_requests");
-    // A right one forgives those before it.
+    // A right password clears the failures before it.
     server.advance(SignedDuration::from_secs(20));
     login("customer@example.org", PASSWORD).await.expect(200);
     for _ in 0..3 {
@@ -103,10 +103,10 @@ async fn guessing_a_password_is_slow() {
     set(PASSWORD).await.problem(429, "too_many_requests");
 }
 
-/// Proves that the owner signs in, from home and from anywhere else, while somebody tries passwords from 16 addresses and from a
-/// whole site of IPv6, which counts as one network; and that those from very many addresses share a limit.
+/// Proves that the owner can log in, from home and from other networks, while an attacker tries passwords from 16 addresses and
+/// from a whole IPv6 site, which counts as one network; and that very many addresses share a limit.
 #[tokio::test]
-async fn an_attack_from_everywhere_does_not_lock_the_owner_out() {
+async fn an_attack_from_many_networks_does_not_lock_the_owner_out() {
     let server = crate::builder()
         .http(|http| {
             http.rate_limits.tokens_per_email = rate(2);
@@ -122,7 +122,7 @@ async fn an_attack_from_everywhere_does_not_lock_the_owner_out() {
     login(home(), PASSWORD).await.expect(200);
     let mut refused = 0;
     for number in 0..16 {
-        // The same network, written as an IPv4 address and as one in IPv6.
+        // The same network, once as an IPv4 address and once as an IPv6 address.
         for address in [format!("203.0.113.{number}"), format!("::ffff:203.0.113.{number}")] {
             refused += u32::from(login(address, "wrong").await.status == 429);
         }
@@ -143,8 +143,7 @@ async fn an_attack_from_everywhere_does_not_lock_the_owner_out() {
     login(home(), "wrong").await.problem(401, "wrong_credentials");
 }
 
-/// Proves that admins register accounts as often as they like, and customers do not; that a token that is no admin's makes no
-/// difference to that.
+/// Proves that admins register accounts without a limit, and other callers do not, with or without a token.
 #[tokio::test]
 async fn admins_register_without_a_limit() {
     let server = crate::builder().http(|http| http.rate_limits.accounts_per_address = rate(1)).start().await;
@@ -165,8 +164,8 @@ async fn admins_register_without_a_limit() {
     register(6, Some(&server.admin)).await.expect(201);
 }
 
-/// Proves that easy passwords are refused for new accounts and new passwords, those made of the account's own name among
-/// them, and that an account that has one signs in as before.
+/// Proves that easy passwords are refused for new accounts and new passwords, including passwords made of the account's own name,
+/// and that an account that already has an easy password can still log in.
 #[tokio::test]
 async fn easy_passwords_are_refused() {
     let server = crate::start().await;
@@ -181,7 +180,7 @@ async fn easy_passwords_are_refused() {
         let set = json!({"password": password, "current_password": PASSWORD});
         assert_eq!(server.post(&path, Some(&server.customer), &set).send().await.pointers(), ["/password"]);
     }
-    // As an earlier version stored it.
+    // An account as an earlier version stored it.
     let account = server.store().account(server.customer.id).await.unwrap().unwrap();
     let cost = argon2::Params::new(8, 1, 1, None).unwrap();
     let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cost);
@@ -198,9 +197,9 @@ async fn easy_passwords_are_refused() {
     server.post("/v1/tokens", None, &body).send().await.expect(200);
 }
 
-/// Proves that an address that no account can have costs nothing: it is refused before the password is hashed.
+/// Proves that an address that no account can have is refused before the password is hashed.
 #[tokio::test]
-async fn an_endless_address_is_refused() {
+async fn an_oversized_address_is_refused() {
     let server = crate::start().await;
     let long = format!("{}@example.org", "a".repeat(60_000));
     let body = json!({"email": long, "password": PASSWORD});
@@ -209,9 +208,9 @@ async fn an_endless_address_is_refused() {
     assert_eq!(server.post("/v1/accounts", None, &body).send().await.pointers(), ["/email"]);
 }
 
-/// Proves that one client's logins and registrations are limited, whatever names they use.
+/// Proves that the logins and registrations of one client address are limited, whatever e-mail addresses they use.
 #[tokio::test]
-async fn one_address_asks_only_so_often() {
+async fn the_requests_of_one_address_are_limited() {
     let server = crate::builder()
         .http(|http| {
             http.rate_limits.tokens_per_address = rate(2);
@@ -232,7 +231,7 @@ async fn one_address_asks_only_so_often() {
         }
         from(path, "198.51.100.7", 3).await.problem(429, "too_many_requests");
         from(path, "198.51.100.8", 4).await.expect(status);
-        // Of an IPv6 address the network counts.
+        // The limit of an IPv6 address applies to its network.
         for number in 5..7 {
             from(path, &format!("2001:db8::{number}"), number).await.expect(status);
         }

@@ -1,12 +1,12 @@
-//! Orders by card of nothing, and refunds in a currency of which the provider moves multiples of 10 only.
+//! Card orders with a total of zero, and refunds in a currency in which the provider refunds only multiples of 10.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::payments::{read, restaurant_in, start, until};
 
-/// Proves that a total of zero by card is confirmed at once, in a currency that the provider does not accept, too; that
-/// the quote knows it; and that no money moves until the order is delivered or ends.
+/// Proves that a card order with a total of zero is confirmed at once, also in a currency that the provider does not
+/// accept; that the quote reports it as orderable; and that no money moves until the order is delivered or ends.
 #[tokio::test]
 async fn a_total_of_zero_by_card_needs_no_provider() {
     let (server, provider) = start().await;
@@ -63,10 +63,10 @@ async fn a_total_of_zero_by_card_needs_no_provider() {
     }
 }
 
-/// Proves that refunds that are given at the same moment never come to more than was paid, and that all of it can be
-/// refunded, in a currency of which the provider refunds multiples of 10 only.
+/// Proves that concurrent refunds never exceed the paid amount, and that the whole amount can be refunded, in a
+/// currency in which the provider refunds only multiples of 10.
 #[tokio::test]
-async fn refunds_at_the_same_moment_come_to_no_more_than_the_whole() {
+async fn concurrent_refunds_do_not_exceed_the_paid_amount() {
     let (server, _provider) = start().await;
     let id = restaurant_in(&server, "KWD", 1_005).await;
     let member = format!("/v1/restaurants/{id}/members/{}", server.staff.id);
@@ -85,7 +85,7 @@ async fn refunds_at_the_same_moment_come_to_no_more_than_the_whole() {
     }
     until(&server, &placed, |order| order["payment"]["status"] == "captured").await;
     let refund = async |body: Value| server.command(&placed, "refund", &server.admin, &body).send().await;
-    // A line of 1,005 cannot be refunded alone; the message says so, and changes nothing.
+    // A line of 1,005 cannot be refunded alone. The refusal names the line and changes nothing.
     let problem = refund(json!({"reason": "late", "lines": [{"line": 0, "quantity": 1}]})).await;
     assert_eq!(problem.problem(422, "invalid")["errors"][0]["pointer"], "/lines");
     let bearers = ["restaurant", "platform", "everyone", "everyone"];
@@ -94,7 +94,7 @@ async fn refunds_at_the_same_moment_come_to_no_more_than_the_whole() {
     let answers = tokio::join!(a, b, c, d);
     let answers = [answers.0, answers.1, answers.2, answers.3];
     let made = answers.iter().filter(|answer| answer.status == 200).count();
-    assert_eq!(made, 3, "2,010 holds 600 three times");
+    assert_eq!(made, 3, "2,010 allows three refunds of 600");
     refund(json!({"reason": "late"})).await.expect(200);
     let refunded = until(&server, &placed, |order| order["status"] == "refunded").await;
     assert_eq!(refunded["payment"]["refunded"], refunded["payment"]["captured"]);

@@ -1,7 +1,7 @@
-//! Who may do what: every operation, by every kind of caller, in one table (I9).
+//! Authorization (I9): every operation by every kind of caller, in one table.
 //!
-//! The operations are those of the API's description. One without a row fails the test, and so does a
-//! row without an operation.
+//! The operations are those of the API description. An operation without a row fails the test, and so does a row without an
+//! operation.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use dabba_testkit::{PASSWORD, Person, TestServer, menu, settings};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// The callers, in the order of the table's columns. The order in question is the customer's, from the
-/// restaurant, and the courier carries it.
+/// The callers, in the order of the table's columns. The order under test is the customer's, from the restaurant, and has the
+/// courier.
 const CALLERS: [&str; 8] = [
     "no token",
     "the customer",
@@ -22,22 +22,22 @@ const CALLERS: [&str; 8] = [
     "an admin",
 ];
 
-/// What an operation needs to find.
+/// State that an operation needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Scene {
-    /// Nothing in particular.
+    /// No special state.
     Any,
-    /// An order that has a courier and waits to be accepted.
+    /// A confirmed order that has a courier.
     Confirmed,
-    /// The same, accepted.
+    /// The same order, accepted.
     Preparing,
-    /// The same, ready.
+    /// The same order, ready.
     Ready,
-    /// The same, picked up.
+    /// The same order, picked up.
     OutForDelivery,
-    /// The same, delivered.
+    /// The same order, delivered.
     Delivered,
-    /// Someone who works for the restaurant beside the others.
+    /// A member of the restaurant's staff besides the others.
     Colleague,
 }
 
@@ -82,16 +82,15 @@ const TABLE: &[(&str, &str, Scene, [u16; 8])] = &[
     ("POST",   "/v1/orders/{order_id}/ready",                    Preparing,      [401, 403, 404, 200, 404, 403, 404, 403]),
     ("POST",   "/v1/orders/{order_id}/assign",                   Confirmed,      [401, 403, 404, 403, 404, 200, 404, 200]),
     ("POST",   "/v1/orders/{order_id}/pick-up",                  Ready,          [401, 403, 404, 403, 404, 200, 404, 403]),
-    // Staff hand over what is collected; what is delivered is not theirs to deliver.
-    // An admin may, and has to say why.
+    // Staff hand over orders for collection, but must not mark orders for delivery as delivered. An admin may, with a reason.
     ("POST",   "/v1/orders/{order_id}/deliver",                  OutForDelivery, [401, 403, 404, 409, 404, 200, 404, 422]),
     ("POST",   "/v1/orders/{order_id}/cancel",                   Confirmed,      [401, 200, 404, 200, 404, 403, 404, 200]),
     ("POST",   "/v1/orders/{order_id}/refund",                   Delivered,      [401, 403, 404, 200, 404, 403, 404, 200]),
-    // Nothing is parked, so what an admin may do is not found; expiry.rs has a task that is.
+    // No task is parked, so an admin gets 404; the tests in expiry.rs have a parked task.
     ("GET",    "/v1/tasks",                                      Any,            [401, 403, 403, 403, 403, 403, 403, 200]),
     ("POST",   "/v1/tasks/{task_id}/retry",                      Any,            [401, 403, 403, 403, 403, 403, 403, 404]),
     ("POST",   "/v1/tasks/{task_id}/resolve",                    Any,            [401, 403, 403, 403, 403, 403, 403, 404]),
-    // On a server that is no sandbox and that no payment provider reports to; payments.rs has others.
+    // This server is not a sandbox and has no webhooks; payments.rs tests such servers.
     ("GET",    "/v1/sandbox/clock",                              Any,            [401, 404, 404, 404, 404, 404, 404, 404]),
     ("POST",   "/v1/sandbox/clock/advance",                      Any,            [401, 404, 404, 404, 404, 404, 404, 404]),
     ("POST",   "/v1/webhooks/payments",                          Any,            [404; 8]),
@@ -100,11 +99,11 @@ const TABLE: &[(&str, &str, Scene, [u16; 8])] = &[
     ("PATCH",  "/v1/accounts/{account_id}",                      Any,            [401, 404, 404, 404, 404, 404, 404, 200]),
     ("POST",   "/v1/accounts/{account_id}/password",             Any,            [401, 404, 404, 404, 404, 404, 404, 204]),
     ("POST",   "/v1/accounts/{account_id}/revoke-tokens",        Any,            [401, 404, 404, 404, 404, 404, 404, 204]),
-    // Last, since it takes the account from those above.
+    // Last, because it deletes the account that the rows above use.
     ("DELETE", "/v1/accounts/{account_id}",                      Any,            [401, 404, 404, 404, 404, 404, 404, 204]),
 ];
 
-/// Proves that the table has a row for every operation that there is, and for no other.
+/// Proves that the table has a row for every operation, and for no other.
 #[test]
 fn the_table_names_every_operation() {
     let description: Value = serde_json::from_str(&dabba_http::openapi_json()).unwrap();
@@ -116,12 +115,12 @@ fn the_table_names_every_operation() {
     let named =
         |(method, path, ..): &(&str, &str, Scene, [u16; 8])| ((*method).to_owned(), (*path).to_owned());
     assert_eq!(TABLE.iter().map(named).collect::<BTreeSet<_>>(), described);
-    assert_eq!(TABLE.len(), described.len(), "a row stands there twice");
+    assert_eq!(TABLE.len(), described.len(), "the table must not have duplicate rows");
 }
 
-/// Proves each cell of the table by a real request.
+/// Proves each cell of the table with a real request.
 #[tokio::test]
-async fn every_caller_gets_what_is_theirs_and_nothing_else() {
+async fn every_operation_authorizes_exactly_the_specified_callers() {
     let server = crate::start().await;
     let colleague = colleague(&server).await;
     let mut wrong = Vec::new();
@@ -132,7 +131,7 @@ async fn every_caller_gets_what_is_theirs_and_nothing_else() {
             let path = path
                 .replace("{restaurant_id}", &server.restaurant.to_string())
                 .replace("{item_id}", "dal")
-                // Any id will do that is none of a task.
+                // Any id that is not a task's.
                 .replace("{task_id}", &server.restaurant.to_string())
                 .replace("{account_id}", &colleague)
                 .replace("{order_id}", &order);
@@ -201,13 +200,13 @@ fn body(server: &TestServer, row: (&str, &str, Scene, [u16; 8]), name: &str) -> 
     })
 }
 
-/// Someone whose role is restaurant.
+/// Registers an account with the role `restaurant`.
 async fn colleague(server: &TestServer) -> String {
     let body = json!({"email": "colleague@example.org", "name": "Colleague", "password": PASSWORD, "role": "restaurant"});
     server.post("/v1/accounts", Some(&server.admin), &body).send().await.text_at("/id")
 }
 
-/// Makes what the operation needs to find, and gives the id of its order.
+/// Sets up the state that the operation needs, and returns the id of its order.
 async fn prepare(server: &TestServer, scene: Scene, name: &str, colleague: &str) -> String {
     let resume = server.restaurant_path("/resume");
     match scene {

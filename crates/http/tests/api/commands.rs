@@ -1,13 +1,13 @@
-//! Commands: who may, when, and under which condition.
+//! Commands: authorization, legal moves, and conditions.
 
 use dabba_testkit::TestServer;
 use serde_json::json;
 
 use crate::{allowed, walk_to};
 
-/// Proves that a command that does not fit is refused with what would fit.
+/// Proves that a command that the order's status does not allow is refused with the allowed actions.
 #[tokio::test]
-async fn an_illegal_move_names_what_is_possible() {
+async fn an_illegal_move_names_the_allowed_actions() {
     let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     let refused =
@@ -24,7 +24,7 @@ async fn an_illegal_move_names_what_is_possible() {
     assert_eq!(allowed(&refused), Vec::<&str>::new());
 }
 
-/// Proves that wrong bodies of commands are refused with the place of what is wrong, whatever the state of the order.
+/// Proves that wrong bodies of commands are refused with a JSON Pointer to the problem, at any state of the order.
 #[tokio::test]
 async fn the_body_of_a_command_is_checked() {
     let server = crate::start().await;
@@ -45,8 +45,8 @@ async fn the_body_of_a_command_is_checked() {
     }
 }
 
-/// Proves that a customer cannot destroy stock by a reason that is the kitchen's, and is told which reasons
-/// there are.
+/// Proves that a customer cannot destroy stock with a reason for the kitchen, and that the refusal names the caller's
+/// reasons.
 #[tokio::test]
 async fn each_actor_has_their_own_reasons() {
     let server = crate::start().await;
@@ -66,9 +66,9 @@ async fn each_actor_has_their_own_reasons() {
     assert_eq!(cancelled["closure"]["reason"], "too_slow");
 }
 
-/// Proves that a command with a condition is carried out on that version or not at all.
+/// Proves that a command with a condition is carried out at that version or not at all.
 #[tokio::test]
-async fn a_command_can_insist_on_a_version() {
+async fn a_command_can_require_a_version() {
     let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     let accept = |if_match: &str| {
@@ -86,7 +86,7 @@ async fn a_command_can_insist_on_a_version() {
     ready.header("if-match", "*").send().await.expect(200);
 }
 
-/// Proves that money goes back in parts, within the restaurant's limit, and not beyond what was paid.
+/// Proves that partial refunds stay within the restaurant's limit and the paid amount.
 #[tokio::test]
 async fn refunds_have_limits() {
     let server = crate::start().await;
@@ -112,7 +112,7 @@ async fn refunds_have_limits() {
     assert_eq!(refund(&server.admin, above).await.problem(409, "nothing_refundable")["refundable"], 2_018);
     let rest = refund(&server.admin, json!({"reason": "not_delivered"})).await.expect(200);
     assert_eq!((&rest["status"], &rest["payment"]["refunded"]), (&json!("refunded"), &json!(2518)));
-    // Nothing is left; content that is wrong is told first.
+    // Nothing is refundable, but problems of the content are reported first.
     for body in [json!({"reason": "late"}), json!({"amount": 1, "reason": "late"})] {
         let refused = refund(&server.admin, body).await.problem(409, "nothing_refundable");
         assert_eq!(refused["order_status"], "refunded");
@@ -122,8 +122,8 @@ async fn refunds_have_limits() {
     assert_eq!(refused.pointers(), ["/amount", "/lines/0/line"]);
 }
 
-/// Proves that a repeated command is done with the same content, at whatever stage, and refused with other
-/// content; and that the key of a command that was done is not stored.
+/// Proves that a repeated command succeeds with the same content at every later status, and is refused with other
+/// content; and that the key of a command that changed nothing is not stored.
 #[tokio::test]
 async fn a_repeated_command_is_compared() {
     let server = crate::start().await;
@@ -160,7 +160,7 @@ async fn a_repeated_command_is_compared() {
     reject(json!({"reason": "other"})).await.problem(409, "already_rejected");
 }
 
-/// Proves that an admin delivers or reassigns an order whose courier has disappeared, and says why.
+/// Proves that an admin can deliver or reassign an order whose courier has disappeared, and must state a reason.
 #[tokio::test]
 async fn an_admin_steps_in_for_a_courier_who_has_the_food() {
     let server = crate::start().await;
@@ -202,7 +202,7 @@ async fn an_admin_steps_in_for_a_courier_who_has_the_food() {
     }
 }
 
-/// Proves that a courier who takes a free order is held to `If-Match`, as everybody is.
+/// Proves that `If-Match` also applies to a courier who takes a free order.
 #[tokio::test]
 async fn a_courier_takes_a_free_order_at_a_version() {
     let server = crate::start().await;
@@ -220,7 +220,7 @@ async fn a_courier_takes_a_free_order_at_a_version() {
     stranger.header("if-match", "\"1\"").send().await.problem(404, "not_found");
 }
 
-/// Proves that an order for collection is handed over by the restaurant, and has no courier.
+/// Proves that the restaurant hands over an order for collection, which has no courier.
 #[tokio::test]
 async fn a_customer_can_collect() {
     let server = crate::start().await;
@@ -233,7 +233,7 @@ async fn a_customer_can_collect() {
     assert_eq!(delivered["status"], "delivered");
 }
 
-/// Proves who can give an order to which courier.
+/// Proves who can assign an order to which courier.
 #[tokio::test]
 async fn a_courier_is_assigned() {
     let server = crate::start().await;

@@ -1,4 +1,4 @@
-//! Connections: clients that are slow, idle, too many or that read nothing, and the clients beside them.
+//! Connections: clients that are slow, idle, too many or read nothing, and the clients beside them.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,33 +10,33 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// How long a condition is waited for.
+/// Maximum time to wait for a condition.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A timeout that a test can wait for.
+/// A timeout that is short enough for tests.
 const SOON: Duration = Duration::from_millis(300);
 
 async fn serving(change: impl FnOnce(&mut ServeOptions)) -> TestServer {
     crate::builder().connections(change).start().await
 }
 
-/// A connection from this loopback address.
+/// Opens a connection from this loopback address.
 async fn connect(server: &TestServer, from: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
     socket.connect(server.address()).await.unwrap()
 }
 
-/// Everything that the server sends until it closes the connection.
+/// Returns everything that the server sends until it closes the connection.
 async fn until_closed(connection: &mut TcpStream) -> Vec<u8> {
     let mut received = Vec::new();
     let read = timeout(PATIENCE, connection.read_to_end(&mut received)).await.unwrap();
-    // A connection that is reset is closed, too.
+    // A reset connection is closed, too.
     drop(read);
     received
 }
 
-/// Makes a request on an open connection and reads the head of the response, which has a short body.
+/// Sends a request on an open connection and returns the head of the response, which has a short body.
 async fn ask(connection: &mut TcpStream) -> String {
     connection.write_all(b"GET /healthz HTTP/1.1\r\nHost: dabba\r\n\r\n").await.unwrap();
     let mut buffer = vec![0; 4_096];
@@ -44,7 +44,7 @@ async fn ask(connection: &mut TcpStream) -> String {
     String::from_utf8_lossy(&buffer[..length]).into_owned()
 }
 
-/// Asks for more than the buffers of the sockets take, and reads none of it.
+/// Requests more than the buffers of the sockets hold, and reads none of it.
 async fn ask_without_reading(connection: &mut TcpStream) {
     for _ in 0..100 {
         if connection.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: dabba\r\n\r\n").await.is_err() {
@@ -58,7 +58,7 @@ async fn orders_are_taken(server: &TestServer, key: &str) {
     server.post(&server.orders_path(), Some(&server.customer), &order).key(key).send().await.expect(201);
 }
 
-/// Open connections and those that were closed to protect others, by `/metrics`.
+/// Returns a measurement of the connections from `/metrics`.
 async fn measured(server: &TestServer, name: &str) -> usize {
     let text = server.get("/metrics", None).await.text;
     let line =
@@ -66,10 +66,10 @@ async fn measured(server: &TestServer, name: &str) -> usize {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-/// Proves that a request whose head does not come to an end is given up, however its bytes arrive, and that others are served
+/// Proves that the server closes connections whose request head does not end, however the bytes arrive, and serves others
 /// meanwhile.
 #[tokio::test]
-async fn a_head_that_does_not_end_is_given_up() {
+async fn a_connection_whose_head_does_not_end_is_closed() {
     let server = serving(|options| options.timeouts.head = SOON).await;
     let mut connections = Vec::new();
     for start in ["", "P", "POST /v1/tokens HTTP/1.1\r\nHost: dabba\r\nX-Half: "] {
@@ -91,20 +91,20 @@ async fn a_head_that_does_not_end_is_given_up() {
         }
     };
     let (dripped, ()) = tokio::join!(timeout(PATIENCE, drip), orders_are_taken(&server, "beside"));
-    dripped.expect("a head that drips is given up");
+    dripped.expect("the server must close a connection whose head arrives too slowly");
     for connection in &mut connections {
         assert_eq!(until_closed(connection).await, b"");
     }
-    // A request that follows another one has the same time for its head.
+    // A request after another one has the same timeout for its head.
     let mut second = connect(&server, "127.0.0.2").await;
     assert!(ask(&mut second).await.starts_with("HTTP/1.1 200"));
     second.write_all(b"GET /healthz").await.unwrap();
     assert_eq!(until_closed(&mut second).await, b"");
 }
 
-/// Proves that a client that ends its half of the connection after its requests gets every response, and then the end.
+/// Proves that a client that closes its half of the connection after its requests gets every response, and then the end.
 #[tokio::test]
-async fn a_client_that_sends_nothing_more_gets_its_responses() {
+async fn a_client_that_closes_its_half_gets_its_responses() {
     let server = serving(|_| ()).await;
     let menu = server.restaurant_path("/menu");
     for paths in [vec!["/healthz"], vec![menu.as_str()], vec!["/healthz", &menu, "/v1/orders", &menu]] {
@@ -118,7 +118,7 @@ async fn a_client_that_sends_nothing_more_gets_its_responses() {
         let received = String::from_utf8_lossy(&received);
         assert_eq!(received.matches("HTTP/1.1 ").count(), paths.len(), "{paths:?}: {received}");
     }
-    // A body that does not come to its end is refused.
+    // A truncated body is refused.
     let mut connection = connect(&server, "127.0.0.2").await;
     let half = "POST /v1/tokens HTTP/1.1\r\nHost: dabba\r\nContent-Type: application/json\r\n\
                 Content-Length: 100\r\n\r\n{";
@@ -128,7 +128,7 @@ async fn a_client_that_sends_nothing_more_gets_its_responses() {
     assert!(received.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&received));
 }
 
-/// Proves that the head of a request is bounded in its size and its number of headers, whether it ends or not.
+/// Proves that the size of a request's head and its number of headers are limited, whether the head ends or not.
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let server = serving(|_| ()).await;
@@ -153,7 +153,7 @@ async fn a_head_that_is_too_large_is_refused() {
     assert!(ask(&mut connection).await.starts_with("HTTP/1.1 200"));
 }
 
-/// Proves that a connection is closed when no request is made on it for the time that it has, and kept by requests.
+/// Proves that a connection without requests is closed after its timeout, and that requests keep a connection open.
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let server = serving(|options| options.timeouts.idle = SOON).await;
@@ -169,11 +169,11 @@ async fn an_idle_connection_is_closed() {
     assert_eq!(until_closed(&mut idle).await, b"");
     assert!(
         Timeouts::default().idle >= Duration::from_secs(75),
-        "clients that poll every 30 s keep their connections"
+        "the default must keep the connections of clients that poll every 30 s"
     );
 }
 
-/// Proves that a client that takes nothing of what it asked for is disconnected.
+/// Proves that a client that reads nothing of its responses is disconnected.
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_disconnected() {
     let server = serving(|options| options.timeouts.stall = SOON).await;
@@ -184,12 +184,12 @@ async fn a_client_that_reads_nothing_is_disconnected() {
             orders_are_taken(&server, "beside").await;
         }
     };
-    timeout(PATIENCE, closed).await.expect("the connection is closed");
+    timeout(PATIENCE, closed).await.expect("the server must close the connection");
 }
 
-/// Proves that connections that do nothing take no place from a client that makes requests.
+/// Proves that idle connections do not prevent a client from connecting and sending requests.
 #[tokio::test]
-async fn a_new_connection_takes_the_place_of_one_that_does_nothing() {
+async fn a_new_connection_replaces_an_idle_one() {
     const LIMIT: usize = 20;
     let server = serving(|options| options.max_connections = LIMIT).await;
     let mut silent = Vec::new();
@@ -208,9 +208,9 @@ async fn a_new_connection_takes_the_place_of_one_that_does_nothing() {
     assert_eq!(until_closed(&mut silent[0]).await, b"");
 }
 
-/// Proves that one address has its share of the connections, and a trusted proxy as many as there are.
+/// Proves that the connections of one address are limited, and those of a trusted proxy are not.
 #[tokio::test]
-async fn one_address_has_so_many_connections() {
+async fn the_connections_of_one_address_are_limited() {
     const LIMIT: usize = 5;
     let server = serving(|options| {
         options.max_connections_per_address = LIMIT;
@@ -232,7 +232,7 @@ async fn one_address_has_so_many_connections() {
         assert!(ask(&mut connection).await.starts_with("HTTP/1.1 200"));
         kept.push(connection);
     }
-    // A place that is free again can be taken.
+    // A slot that is free again can be used.
     drop(kept.remove(0));
     let taken = async {
         loop {
@@ -245,19 +245,19 @@ async fn one_address_has_so_many_connections() {
             }
         }
     };
-    timeout(PATIENCE, taken).await.expect("a place is free");
+    timeout(PATIENCE, taken).await.expect("the address must get a connection after one has ended");
 }
 
-/// Proves that bodies that do not come to an end take no room from a client that makes requests, as many as they are.
+/// Proves that any number of bodies that do not end does not prevent a client from sending requests.
 #[tokio::test]
-async fn slow_bodies_make_room() {
+async fn connections_with_slow_bodies_are_closed_for_others() {
     const SLOW: usize = 20;
     let server = serving(|options| options.max_received_bytes = 20_000).await;
     let mut connections = Vec::new();
     for number in 0..SLOW {
         let mut connection = connect(&server, "127.0.0.2").await;
         let head = "POST /v1/tokens HTTP/1.1\r\nHost: dabba\r\nContent-Type: application/json\r\nContent-Length: 6000\r\n\r\n";
-        // The server may have closed it before.
+        // The server may already have closed the connection.
         let _ = connection.write_all(format!("{head}{}", " ".repeat(5_000)).as_bytes()).await;
         connections.push(connection);
         orders_are_taken(&server, &number.to_string()).await;
@@ -268,26 +268,26 @@ async fn slow_bodies_make_room() {
             orders_are_taken(&server, "again").await;
         }
     };
-    timeout(PATIENCE, closed).await.expect("three fit");
+    timeout(PATIENCE, closed).await.expect("all slow bodies but three must be closed");
 }
 
-/// Proves that a body counts with what its pieces cost: many small pieces take no more memory than the limit, either.
+/// Proves that a body counts with the memory of its frames: many small frames do not exceed the limit either.
 #[tokio::test]
-async fn pieces_of_a_body_count() {
+async fn the_memory_of_frames_counts() {
     const PIECES: usize = 1_000;
     let server = serving(|options| options.max_received_bytes = 20_000).await;
     let mut connection = connect(&server, "127.0.0.2").await;
     let head = "POST /v1/tokens HTTP/1.1\r\nHost: dabba\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-    // The server may have closed it before.
+    // The server may already have closed the connection.
     let _ = connection.write_all(format!("{head}{}", "1\r\n \r\n".repeat(PIECES)).as_bytes()).await;
     let refusal = until_closed(&mut connection).await;
     assert!(refusal.starts_with(b"HTTP/1.1 503"), "{}", String::from_utf8_lossy(&refusal));
     orders_are_taken(&server, "after").await;
 }
 
-/// Proves that a server that is told to stop does not wait for connections without a request, nor for clients that read nothing.
+/// Proves that a stopping server waits neither for connections without a request nor for clients that read nothing.
 #[tokio::test]
-async fn a_server_that_stops_waits_for_no_idle_client() {
+async fn a_stopping_server_does_not_wait_for_idle_clients() {
     let mut server = serving(|options| options.grace = 2 * PATIENCE).await;
     let mut connections = Vec::new();
     for start in ["", "GET /healthz HTTP/1.1\r\nX-Half: "] {
@@ -300,7 +300,7 @@ async fn a_server_that_stops_waits_for_no_idle_client() {
     connections.push(idle);
     let mut reads_nothing = connect(&server, "127.0.0.2").await;
     ask_without_reading(&mut reads_nothing).await;
-    timeout(PATIENCE, server.stop()).await.expect("it stops before its grace is over");
+    timeout(PATIENCE, server.stop()).await.expect("the server must stop before its grace period ends");
     for connection in &mut connections {
         assert_eq!(until_closed(connection).await, b"");
     }

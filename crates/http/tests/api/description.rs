@@ -1,4 +1,4 @@
-//! The description of the API, which no store has a part in.
+//! The API description. It does not depend on the store.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 use dabba_testkit::errors_of;
 use serde_json::{Value, json};
 
-/// Proves that the description and its page are served, with nothing from elsewhere.
+/// Proves that the description and its pages are served, without content from other servers.
 #[tokio::test]
 async fn the_documentation_is_served() {
     let server = crate::start().await;
@@ -24,7 +24,7 @@ async fn the_documentation_is_served() {
     assert_eq!(description.text, dabba_http::openapi_json());
 }
 
-/// Proves that the committed description is that of this code.
+/// Proves that the committed description is current.
 #[test]
 fn the_committed_description_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
@@ -38,7 +38,7 @@ fn the_committed_description_is_current() {
     );
 }
 
-/// Proves that the description names every status with a type, and that problems are problems.
+/// Proves that the description types every status, and describes every refusal as a problem.
 #[test]
 fn the_description_is_complete() {
     let description = description();
@@ -62,8 +62,8 @@ fn the_description_is_complete() {
     }
 }
 
-/// Proves that no response lacks a header that follows from its status. That the servers send what is described, and nothing else,
-/// the test server checks in every answer.
+/// Proves that every response has the headers that follow from its status. The test server checks for every response that its
+/// headers match the description.
 #[test]
 fn every_response_has_its_headers() {
     let description = description();
@@ -95,7 +95,7 @@ fn every_response_has_its_headers() {
     assert!(count > 500, "{count}");
 }
 
-/// Proves that each number of a request has a minimum and a maximum, which its refusal states.
+/// Proves that each number of a request has a minimum and a maximum, which a refusal states.
 #[test]
 fn every_number_of_a_request_has_limits() {
     let description = description();
@@ -126,7 +126,7 @@ fn every_number_of_a_request_has_limits() {
     assert!(count > 10, "{count}");
 }
 
-/// Every value of a document with its JSON Pointer.
+/// Collects every value of a document with its JSON Pointer.
 fn values<'a>(pointer: &str, value: &'a Value, found: &mut Vec<(String, &'a Value)>) {
     found.push((pointer.to_owned(), value));
     match value {
@@ -144,8 +144,8 @@ fn description() -> Value {
     serde_json::from_str(&dabba_http::openapi_json()).unwrap()
 }
 
-/// Proves that every reference and every mapping of a discriminator leads to something, that every schema is used, and
-/// that no operation has another one's id.
+/// Proves that every reference and every mapping of a discriminator has a target, that every schema is used, and that operation
+/// ids are unique.
 #[test]
 fn every_reference_resolves() {
     let description = description();
@@ -172,8 +172,8 @@ fn every_reference_resolves() {
     assert_eq!(unique.len(), ids.len());
 }
 
-/// Proves that every one-of is either a schema or `null`, or a named schema with a discriminator, each of whose variants
-/// is a named schema with its own value of the discriminator.
+/// Proves that every one-of is either a schema or `null`, or a named schema with a discriminator, and that each variant of the
+/// latter is a named schema with its own value of the discriminator.
 #[test]
 fn every_one_of_has_a_name_and_a_discriminator() {
     let description = description();
@@ -202,8 +202,8 @@ fn every_one_of_has_a_name_and_a_discriminator() {
     assert_eq!(named, ["Actor", "Availability", "Closure", "Fulfilment", "OrderEvent", "ReviewReason"]);
 }
 
-/// Proves that a client that follows the description reads what a newer server adds to a response, and that a request
-/// takes nothing but what is listed.
+/// Proves that a client that follows the description accepts additions of a newer server to responses, and that requests accept
+/// only the listed values.
 #[test]
 fn responses_are_open_and_requests_are_closed() {
     let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
@@ -212,16 +212,18 @@ fn responses_are_open_and_requests_are_closed() {
     assert_eq!(errors_of(&reference("OrderEvent"), &event), Vec::<String>::new());
     let misfit =
         json!({"type": "placed", "version": 3, "actor": {"role": "system"}, "at": "2026-06-01T12:00:00Z"});
-    assert!(!errors_of(&reference("OrderEvent"), &misfit).is_empty(), "a known event must be whole");
+    assert!(
+        !errors_of(&reference("OrderEvent"), &misfit).is_empty(),
+        "a known event must have all its members"
+    );
     assert_eq!(errors_of(&reference("AllowedAction"), &json!({"command": "teleport"})), Vec::<String>::new());
     assert!(!errors_of(&reference("Cancellation"), &json!({"reason": "bored"})).is_empty());
     assert!(!errors_of(&reference("Fulfilment"), &json!({"type": "drone"})).is_empty());
 }
 
-/// Proves that every body of a request and every representation has an example, and that each example is as its
-/// schema says.
+/// Proves that every body of a request and every representation has an example, and that each example matches its schema.
 #[test]
-fn every_body_has_an_example_that_fits() {
+fn every_body_has_an_example_that_matches_its_schema() {
     let description = description();
     let mut wrong = Vec::new();
     for operation in
@@ -229,7 +231,7 @@ fn every_body_has_an_example_that_fits() {
     {
         let id = operation["operationId"].as_str().unwrap();
         let request = &operation["requestBody"]["content"]["application/json"];
-        // The payment provider's body is the provider's.
+        // The payment provider defines this body.
         if request.is_object() && request["examples"].is_null() && id != "report_payment" {
             wrong.push(format!("{id} needs an example in examples.json"));
         }
@@ -248,8 +250,8 @@ fn every_body_has_an_example_that_fits() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Proves that no two types share the name of a schema: the description keeps one of them and describes the
-/// other wrongly. The names are read from the sources, since the description no longer contains the lost one.
+/// Proves that no two types share the name of a schema, because the description would keep one of them and describe the other
+/// wrongly. The test reads the names from the sources, because the description no longer contains the lost one.
 #[test]
 fn every_schema_has_a_name_of_its_own() {
     let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -274,7 +276,7 @@ fn every_schema_has_a_name_of_its_own() {
     assert_eq!(types, BTreeMap::new());
 }
 
-/// The schemas that a source file derives, each with the name of its type.
+/// Returns the schemas that a source file derives, each with the name of its type.
 fn schemas(source: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut attributes = String::new();
@@ -298,10 +300,10 @@ fn schemas(source: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Proves that the page of problems has a section for each code, with the status and the title that the server answers with, and
-/// none for a code that does not exist.
+/// Proves that the page of problems has exactly one section for each code, in the order of the codes, with the code's status and
+/// title.
 #[test]
-fn the_page_of_problems_is_that_of_the_codes() {
+fn the_page_of_problems_matches_the_codes() {
     let page = include_str!("../../../../docs/problems.md");
     let sections = page.split("\n## `").skip(1).map(|section| {
         let (code, rest) = section.split_once("`\n\n").unwrap();
@@ -319,5 +321,8 @@ fn the_page_of_problems_is_that_of_the_codes() {
     for section in &expected {
         assert!(found.contains(section), "docs/problems.md lacks this section: {section:?}");
     }
-    assert_eq!(found, expected, "in the order of the codes, and no others");
+    assert_eq!(
+        found, expected,
+        "docs/problems.md must have the sections in the order of the codes, and no others"
+    );
 }

@@ -1,4 +1,4 @@
-//! The examples of the API's description, sent to a server.
+//! The examples of the API description, sent to a server.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::{suite::payments, walk_to};
 /// The courier in the examples.
 const EXAMPLE_COURIER: &str = "01977d7b-9c70-7c30-8d00-334455667788";
 
-/// Proves that the server accepts every example of a request, and refuses it with an array in place of any of its objects. Its answers are compared with the description, as all
-/// answers in the tests are.
+/// Proves that the server accepts every example of a request, and refuses it with an array in place of any of its objects. The
+/// test server compares the responses with the description.
 #[tokio::test]
 async fn every_example_of_a_request_works() {
     let clock = Arc::new(ManualClock::new("2026-06-01T12:00:00Z".parse().unwrap()));
@@ -43,7 +43,7 @@ async fn every_example_of_a_request_works() {
                     arrays += 1;
                 }
                 let answer = send(&value).await;
-                // No task is parked. A body that cannot be read would be refused before the task is looked for.
+                // No task is parked. A body that cannot be read would be refused before the lookup of the task.
                 let is_done = answer.status < 300 || (id == "resolve_task" && answer.status == 404);
                 if !is_done {
                     refused.push(format!("{name}: {}", answer.text));
@@ -55,9 +55,9 @@ async fn every_example_of_a_request_works() {
     assert!(arrays > 60, "{arrays}");
 }
 
-/// Returns a document with one of its objects replaced by an array of the values of the object's members, for each of its objects, with
-/// the object's place. Serde reads such an array as a struct, also within a tagged or flattened one, where the reader of bodies
-/// cannot see it: so every body of the description is sent in these forms.
+/// Returns variants of a document: for each of its objects, the document with that object replaced by an array of its members'
+/// values, with the pointer to the object. Serde alone would read such an array as a struct, and within a tagged or flattened
+/// type the reader of bodies cannot prevent that, so the test sends every body of the description in these forms.
 fn arrays_for_objects(document: &Value) -> Vec<(String, Value)> {
     fn collect(pointer: &str, value: &Value, found: &mut Vec<String>) {
         match value {
@@ -95,10 +95,10 @@ fn caller<'a>(server: &'a TestServer, example: &str) -> &'a Person {
     }
 }
 
-/// Returns the path of an example's request, and prepares what the request needs.
+/// Returns the path of an example's request, after setting up the state that the request needs.
 async fn place(server: &TestServer, template: &str, example: &str) -> String {
     let operation = example.split('/').next().unwrap();
-    // What changes whether and what a restaurant sells does so to the other one.
+    // Operations that change whether or what a restaurant sells use the other restaurant.
     let replaces =
         ["replace_restaurant", "replace_menu", "close_restaurant", "pause_restaurant", "set_availability"];
     let restaurant = if replaces.contains(&operation) { server.other_restaurant } else { server.restaurant };
@@ -112,12 +112,12 @@ async fn place(server: &TestServer, template: &str, example: &str) -> String {
         .replace("{restaurant_id}", &restaurant.to_string())
         .replace("{item_id}", "naan")
         .replace("{task_id}", &restaurant.to_string())
-        // Nobody else's: its tokens end.
+        // An account that no other request uses, because its tokens end.
         .replace("{account_id}", &server.other_customer.id.to_string())
         .replace("{order_id}", order["id"].as_str().unwrap_or_default())
 }
 
-/// Places an order to which the command can be given.
+/// Places an order that allows the command.
 async fn order(server: &TestServer, command: &str, example: &str) -> Value {
     let mut body = TestServer::order();
     if example == "reject_order/item_unavailable" {

@@ -1,4 +1,4 @@
-//! Orders that nobody accepts.
+//! Orders that nobody accepts, and parked tasks.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::allowed;
 
-/// Longest time to wait for what has to happen.
+/// Maximum time to wait for a condition.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A server that looks for tasks often.
+/// Starts a server that polls for tasks often.
 async fn start() -> TestServer {
     let often = Duration::from_millis(5);
     crate::builder().engine(|engine| engine.tasks.poll_interval = often).start().await
@@ -26,7 +26,7 @@ async fn read(server: &TestServer, order: &Value) -> Value {
     server.get(&path, Some(&server.admin)).await.expect(200)
 }
 
-/// Waits until so many tasks have been completed.
+/// Waits until this number of tasks is completed.
 async fn completed(server: &TestServer, count: u64) {
     let wait = async {
         loop {
@@ -43,8 +43,8 @@ async fn completed(server: &TestServer, count: u64) {
     assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "{count} tasks are never completed");
 }
 
-/// Proves that an order which the restaurant does not accept within its 8 minutes is cancelled, says why,
-/// gives its stock back, and can no longer be accepted; and that one that was accepted goes on.
+/// Proves that an order that the restaurant does not accept within its 8 minutes is cancelled with the reason, returns
+/// its stock, and can no longer be accepted; and that an accepted order goes on.
 #[tokio::test]
 async fn an_order_that_nobody_accepts_is_cancelled() {
     let server = start().await;
@@ -58,7 +58,7 @@ async fn an_order_that_nobody_accepts_is_cancelled() {
 
     server.advance(SignedDuration::from_mins(8) - SignedDuration::from_secs(1));
     assert_eq!(read(&server, &waiting).await["status"], "confirmed");
-    // The restaurant is warned by then, of the one that it has not accepted.
+    // The restaurant has now been warned about the order that it has not accepted.
     completed(&server, 2).await;
     server.advance(SignedDuration::from_secs(1));
     completed(&server, 3).await;
@@ -70,7 +70,7 @@ async fn an_order_that_nobody_accepts_is_cancelled() {
     );
     assert_eq!(expired["payment"]["status"], "voided");
     assert_eq!(expired["updated_at"], "2026-06-01T12:08:00Z");
-    assert_eq!(allowed(&expired), [""; 0], "nothing was captured, so not even a refund");
+    assert_eq!(allowed(&expired), [""; 0], "nothing was captured, so a refund is not allowed either");
     let refused = server.command(&waiting, "accept", &server.staff, &minutes).send().await;
     assert_eq!(refused.problem(409, "illegal_move")["order_status"], "cancelled");
     assert_eq!(read(&server, &accepted).await["version"], accepted["version"]);
@@ -81,10 +81,14 @@ async fn an_order_that_nobody_accepts_is_cancelled() {
     assert_eq!(before.last().unwrap()["type"], "acceptance_due");
     assert_eq!((&last["type"], &last["actor"]["role"]), (&json!("expired"), &json!("system")), "{last}");
     let left = server.get(&server.restaurant_path("/stock"), Some(&server.staff)).await.expect(200);
-    assert_eq!(left.to_string().matches("\"remaining\":9").count(), 1, "only one is sold: {left}");
+    assert_eq!(
+        left.to_string().matches("\"remaining\":9").count(),
+        1,
+        "the stock of the expired order must be returned: {left}"
+    );
 }
 
-/// Proves that what expires while no server runs is cancelled when one runs again.
+/// Proves that an order whose deadline passes while no server runs is cancelled when a server runs again.
 #[tokio::test]
 async fn an_order_expires_after_a_restart() {
     let mut server = start().await;
@@ -96,11 +100,11 @@ async fn an_order_expires_after_a_restart() {
     assert_eq!(read(&server, &order).await["status"], "cancelled");
 }
 
-/// Parks the task of an order, as if it had failed too often. Answers the task's id.
+/// Parks the task of an order, as if it had failed too often. Returns the task's id.
 async fn park(server: &TestServer, order: &Value) -> String {
     let deadline: Timestamp = order["acceptance_deadline"].as_str().unwrap().parse().unwrap();
     let minute = SignedDuration::from_mins(1);
-    // The server's own worker does not see it before its time.
+    // The server's own workers do not see the task, because it is not due yet.
     let claimed = server
         .store()
         .claim_due_tasks(TaskQueue::Deadlines, deadline, deadline + minute, 1)
@@ -113,10 +117,10 @@ async fn park(server: &TestServer, order: &Value) -> String {
     claimed.task.id.to_string()
 }
 
-/// Proves that an admin sees why tasks are parked, page by page, has one tried again, which is done, and
-/// resolves another, which has to have a reason.
+/// Proves that an admin can list parked tasks with their failures in pages, retry a task, which is then completed, and
+/// resolve another one, which requires a reason.
 #[tokio::test]
-async fn an_admin_sees_to_parked_tasks() {
+async fn an_admin_retries_and_resolves_parked_tasks() {
     let server = start().await;
     let first = server.place("1", &TestServer::order()).await;
     let first_task = park(&server, &first).await;
@@ -152,5 +156,5 @@ async fn an_admin_sees_to_parked_tasks() {
     server.post(&resolve, admin, &json!({"reason": "they rang us up"})).send().await.expect(204);
     let page = server.get("/v1/tasks", admin).await.expect(200);
     assert_eq!(page, json!({"tasks": []}));
-    assert_eq!(read(&server, &second).await["status"], "confirmed", "nobody tries it again");
+    assert_eq!(read(&server, &second).await["status"], "confirmed", "a resolved task must not be retried");
 }

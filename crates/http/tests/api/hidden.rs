@@ -1,11 +1,11 @@
-//! Orders that a caller may not see: every operation answers as if they did not exist (I9).
+//! Orders that a caller may not see: every operation responds as if they did not exist (I9).
 
 use dabba_domain::OrderId;
 use dabba_testkit::{Answer, Person, TestServer};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Every command, with content that fits, that does not, and that cannot be read.
+/// Every command, with valid, invalid and malformed content.
 fn commands(own: &str, other: &str) -> Vec<(&'static str, Value)> {
     vec![
         ("accept", json!({"preparation_minutes": 20})),
@@ -35,17 +35,17 @@ fn commands(own: &str, other: &str) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The answer that a caller gets, without the order's id and the request's.
-fn told(answer: &Answer, id: &str) -> (u16, String) {
+/// Returns the caller's response without the ids of the order and of the request.
+fn comparable(answer: &Answer, id: &str) -> (u16, String) {
     let request_id = answer.text_at("/request_id");
     (answer.status, answer.text.replace(id, "ORDER").replace(&request_id, "REQUEST"))
 }
 
-/// Proves for an order that a courier carries, one without a courier, one that is collected and one that is over, that
-/// an actor who may not see it gets, byte for byte, the answer for an id that nothing has: also with `If-Match`, and with an
-/// idempotency key that was used before.
+/// Proves for an order with a courier, one without a courier, one for collection and one that has ended that an actor who may not
+/// see it gets byte for byte the same response as for an unknown id, also with `If-Match` and with an idempotency key that was
+/// used before.
 #[tokio::test]
-async fn an_order_that_may_not_be_seen_is_answered_like_one_that_does_not_exist() {
+async fn a_hidden_order_is_indistinguishable_from_an_unknown_one() {
     let server = crate::start().await;
     let unknown = unknown_id(&server);
     let carried = server.place("carried", &TestServer::order()).await;
@@ -56,13 +56,13 @@ async fn an_order_that_may_not_be_seen_is_answered_like_one_that_does_not_exist(
     server.command(&over, "cancel", &server.customer, &json!({"reason": "other"})).send().await.expect(200);
     let used = used_key(&server).await;
     let strangers = [&server.other_customer, &server.other_staff, &server.other_courier];
-    let mut told_404 = 0;
+    let mut not_found_count = 0;
     for order in [&carried, &free, &collected, &over] {
         let id = order["id"].as_str().unwrap();
         for (number, stranger) in strangers.iter().enumerate() {
             let (own, other) = (stranger.id.to_string(), server.courier.id.to_string());
             for (index, (command, body)) in commands(&own, &other).into_iter().enumerate() {
-                // A courier may take a free order.
+                // A courier may take an order without a courier.
                 let is_own = body == json!({}) || body == json!({"courier_id": own});
                 if id == free["id"] && number == 2 && command == "assign" && is_own {
                     continue;
@@ -73,33 +73,36 @@ async fn an_order_that_may_not_be_seen_is_answered_like_one_that_does_not_exist(
                             send(&server, stranger, id, command, &body, condition, key.as_deref()).await
                         };
                         let (there, nowhere) = (send(id).await, send(&unknown).await);
-                        let told = (told(&there, id), told(&nowhere, &unknown));
-                        assert_eq!(told.0, told.1, "{command} {body} by {number}, {condition:?}, {key:?}");
-                        told_404 += u32::from(there.status == 404);
+                        let comparable = (comparable(&there, id), comparable(&nowhere, &unknown));
+                        assert_eq!(
+                            comparable.0, comparable.1,
+                            "{command} {body} by {number}, {condition:?}, {key:?}"
+                        );
+                        not_found_count += u32::from(there.status == 404);
                     }
                 }
             }
             for part in ["", "/events", "/ledger"] {
                 let read = async |id: &str| {
                     let answer = server.get(&format!("/v1/orders/{id}{part}"), Some(stranger)).await;
-                    told(&answer, id)
+                    comparable(&answer, id)
                 };
                 assert_eq!(read(id).await, read(&unknown).await, "{part} by {number}");
             }
         }
         let now = server.get(&format!("/v1/orders/{id}"), Some(&server.admin)).await.expect(200);
         let expected = if id == carried["id"] || id == over["id"] { 3 } else { 2 };
-        assert_eq!(now["version"], expected, "nothing has changed");
+        assert_eq!(now["version"], expected, "no request may change the order");
     }
-    assert!(told_404 > 1_000, "{told_404}");
+    assert!(not_found_count > 1_000, "{not_found_count}");
 }
 
-/// An id of the restaurant's shard that no order has.
+/// Returns an id of the restaurant's shard that no order has.
 fn unknown_id(server: &TestServer) -> String {
     OrderId::generate(server.now(), server.restaurant.bucket(), 12_345).to_string()
 }
 
-/// A key that all strangers have used with an order of the same restaurant.
+/// Returns a key that all strangers have used with another order of the same restaurant.
 async fn used_key(server: &TestServer) -> String {
     let key = "used".to_owned();
     let own = TestServer::order();

@@ -1,5 +1,4 @@
-//! What is the same for every request and response: hosts, browsers of other origins, protective headers, and bodies that are too
-//! large.
+//! Rules for every request and response: hosts, CORS, security headers, and bodies that are too large.
 
 use std::time::Duration;
 
@@ -12,10 +11,10 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A time within which a server answers without waiting for anything.
+/// Maximum time to wait for a response.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Every operation of the description: method, path with ids filled in, and what the description says of it.
+/// Returns every operation of the description: method, path with ids filled in, and the operation's description.
 fn operations(server: &TestServer) -> Vec<(Method, String, Value)> {
     let description: Value = serde_json::from_str(&dabba_http::openapi_json()).unwrap();
     let id = "0198b2f4-0000-7000-8000-000000000000";
@@ -55,8 +54,8 @@ fn assert_protected(answer: &Answer, what: &str) {
     );
 }
 
-/// Proves that each response carries the headers that protect callers: of every operation, to anybody and to an admin, of
-/// documents, and of requests that no operation takes. Only what is public may be stored, and is checked before it is used.
+/// Proves that each response has the security headers: the responses of every operation, with and without an admin's token, of
+/// documents, and of requests that match no operation. Only public responses may be stored by caches, which must revalidate them.
 #[tokio::test]
 async fn every_response_carries_protective_headers() {
     let server = TestServer::start().await;
@@ -93,9 +92,9 @@ async fn every_response_carries_protective_headers() {
     assert_eq!((present.status, present.header("cache-control")), (304, "no-store"));
 }
 
-/// Proves that the documentation's policy lets it load its own scripts and styles, and nothing else.
+/// Proves that the policy of the documentation pages allows their own scripts and styles, and nothing else.
 #[tokio::test]
-async fn the_documentation_may_load_itself() {
+async fn the_documentation_may_load_only_its_own_files() {
     let server = TestServer::builder().http(|http| http.hsts_seconds = 86_400).start().await;
     let page = server.get("/docs/", None).await;
     let policy = page.header("content-security-policy");
@@ -103,20 +102,20 @@ async fn the_documentation_may_load_itself() {
     assert_eq!(page.header("strict-transport-security"), "max-age=86400");
     assert!(
         !page.text.contains("<script>") && !page.text.contains("onload="),
-        "inline scripts would be blocked"
+        "the policy would block inline scripts"
     );
 }
 
-/// Sends these lines as the head of a request and returns the response, read until the server closes the connection.
+/// Sends these lines as the head of a request, and returns the response until the server closes the connection.
 async fn ask(server: &TestServer, lines: &[&str]) -> String {
     let head = format!("{}\r\nconnection: close\r\n\r\n", lines.join("\r\n"));
-    // Ends with the connection.
+    // The response ends with the connection.
     tokio::time::timeout(PATIENCE, crate::raw(server, &head)).await.unwrap()
 }
 
-/// Proves that a request names one valid host, whatever it asks for.
+/// Proves that every request must have exactly one valid host.
 #[tokio::test]
-async fn a_request_names_one_host() {
+async fn a_request_must_have_one_valid_host() {
     let server = TestServer::start().await;
     for path in ["/healthz", "/v1/restaurants", "/nowhere", "/docs/"] {
         let get = format!("GET {path} HTTP/1.1");
@@ -146,8 +145,8 @@ async fn a_request_names_one_host() {
     }
 }
 
-/// Proves that a server that knows its hosts serves no other, so that a page cannot rebind its name to the server's address, and
-/// that probes reach it by any.
+/// Proves that a server with a list of allowed hosts serves no other host, so that a page cannot rebind its name to the server's
+/// address; and that probes may use any host.
 #[tokio::test]
 async fn only_allowed_hosts_are_served() {
     let hosts = ["api.example.org".to_owned(), "[::1]".to_owned()];
@@ -173,8 +172,8 @@ async fn only_allowed_hosts_are_served() {
     }
 }
 
-/// Proves that a browser lets pages of the allowed origins call the API and read what clients need, refusals included, and pages
-/// of others not.
+/// Proves that a browser lets pages of allowed origins call the API and read the headers that clients need, also of refusals; and
+/// does not let pages of other origins.
 #[tokio::test]
 async fn pages_of_allowed_origins_may_call() {
     let shop = "https://shop.example.org";
@@ -200,7 +199,11 @@ async fn pages_of_allowed_origins_may_call() {
             assert!(allowed.contains(name), "{allowed}");
         }
         assert!(answer.header("access-control-allow-methods").contains("DELETE"));
-        assert_eq!(answer.header("access-control-allow-credentials"), "", "tokens are no cookies");
+        assert_eq!(
+            answer.header("access-control-allow-credentials"),
+            "",
+            "the API needs no credentials of the browser, because tokens are not cookies"
+        );
     }
     for origin in
         ["https://evil.example", "http://shop.example.org", "https://shop.example.org.evil.example", "null"]
@@ -229,10 +232,10 @@ async fn pages_of_allowed_origins_may_call() {
     assert_eq!(answer.header("access-control-allow-origin"), "*");
 }
 
-/// Proves that an announced body beyond the limit is refused before any of it is sent, on every operation that takes one, also
-/// where the client waits to be asked for it, and that the limit is the operation's.
+/// Proves for every operation with a body that a body whose announced length exceeds the limit is refused before any of it is
+/// sent, also if the client waits for `100 Continue`, and that each operation has its own limit.
 #[tokio::test]
-async fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
+async fn an_oversized_body_is_refused_before_it_is_sent() {
     let server = TestServer::start().await;
     let authorization = format!("authorization: Bearer {}", server.admin.token);
     let head = |method: &Method, path: &str, length: usize, more: &'static str| {
@@ -256,7 +259,7 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
         let limit = if path.ends_with("/menu") { MAX_MENU_BYTES } else { MAX_BODY_BYTES };
         for more in ["", "expect: 100-continue"] {
             let answer = ask(&server, &[&head(&method, &path, limit + 1, more)]).await;
-            // Payment providers are not configured, so their path is none.
+            // The server has no payment provider, so the webhook's path does not exist.
             let status = if path.ends_with("/webhooks/payments") { 404 } else { 413 };
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{method} {path} {more}: {answer}");
             assert!(answer.contains("connection: close"), "{answer}");
@@ -266,10 +269,9 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
     assert!(refused >= 20, "{refused}");
 }
 
-/// Proves that a client that sends all of a body that is too large reads why it is refused, instead of finding its connection
-/// reset.
+/// Proves that a client that sends the whole oversized body can read the refusal and does not get a connection reset.
 #[tokio::test]
-async fn a_client_that_sends_on_reads_the_refusal() {
+async fn a_client_that_sends_an_oversized_body_can_read_the_refusal() {
     let server = TestServer::start().await;
     let length = 400_000;
     let head = format!(
@@ -281,21 +283,21 @@ async fn a_client_that_sends_on_reads_the_refusal() {
     for _ in 0..8 {
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
-        // The response is there before the body is.
+        // The response arrives before the client has sent the body.
         let mut first = vec![0; 12];
         stream.read_exact(&mut first).await.unwrap();
         assert_eq!(first, b"HTTP/1.1 413");
-        stream.write_all(&vec![b' '; length]).await.expect("the server takes what the client sends on");
+        stream.write_all(&vec![b' '; length]).await.expect("the server must accept the rest of the body");
         let mut rest = String::new();
-        stream.read_to_string(&mut rest).await.expect("the connection is not reset");
+        stream.read_to_string(&mut rest).await.expect("the server must not reset the connection");
         assert!(rest.contains("payload_too_large"), "{rest}");
     }
 }
 
-/// Proves that a body whose length is not announced is taken up to the size as which it counted, also where announced ones may be
-/// larger.
+/// Proves that a body of unknown length is accepted up to the size as which it counts in the budget, also for operations whose
+/// limit for announced bodies is higher.
 #[tokio::test]
-async fn a_large_body_has_to_be_announced() {
+async fn a_large_body_must_have_a_content_length() {
     let server = TestServer::start().await;
     for (length, status) in [(1_000, "422"), (MAX_BODY_BYTES + 1, "413")] {
         let request = format!(
@@ -314,10 +316,10 @@ async fn a_large_body_has_to_be_announced() {
     }
 }
 
-/// Proves that a refusal says how to authenticate, and what is wrong with a token if one was sent (RFC 6750), on every operation
-/// that needs one.
+/// Proves for every operation that requires a token that a refusal states the authentication scheme, and the error of the token
+/// if the request had one (RFC 6750).
 #[tokio::test]
-async fn challenges_say_what_is_wrong_with_a_token() {
+async fn challenges_state_the_error_of_a_token() {
     let server = TestServer::start().await;
     let expired = server.customer.token.clone();
     server.advance(jiff::SignedDuration::from_hours(13));
@@ -347,9 +349,9 @@ async fn challenges_say_what_is_wrong_with_a_token() {
     assert!(secured > 20, "{secured}");
 }
 
-/// Proves that a caller who may not do something is told that another token is needed.
+/// Proves that the response to a forbidden request states that another token is required.
 #[tokio::test]
-async fn a_forbidden_request_needs_another_token() {
+async fn a_forbidden_request_is_answered_with_insufficient_scope() {
     let server = TestServer::start().await;
     let answer = server.get("/v1/tasks", Some(&server.customer)).await;
     assert_eq!(answer.header("www-authenticate"), "Bearer error=\"insufficient_scope\"");

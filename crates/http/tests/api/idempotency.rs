@@ -1,4 +1,4 @@
-//! One key, one order; one key, one command.
+//! Idempotency keys: one key, one order; one key, one command.
 
 use std::collections::HashSet;
 
@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::{ids, walk_to};
 
-/// Proves I1 over HTTP: of 64 clients that send one request at once, one places the order and all are
-/// told of it in the same words.
+/// Proves I1 over HTTP: if 64 clients send the same request at once, the order is placed once, and all get the same
+/// response.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_clients_with_one_key_place_one_order() {
     let server = crate::start().await;
@@ -22,12 +22,12 @@ async fn sixty_four_clients_with_one_key_place_one_order() {
     assert_eq!(bodies.len(), 1, "{bodies:?}");
     assert!(answers.iter().all(|answer| answer.status == 201));
     let first = answers.iter().filter(|answer| answer.header("idempotency-replayed").is_empty()).count();
-    assert_eq!(first, 1, "one has placed it, the others are told so");
+    assert_eq!(first, 1, "one request must place the order, and the others must be marked as replayed");
     let listed = server.get("/v1/orders", Some(&server.customer)).await.expect(200);
     assert_eq!(ids(&listed).len(), 1);
 }
 
-/// Proves that a key stands for one request, and that both ways to write it are the same key.
+/// Proves that a key belongs to one request, and that both forms of a key are the same key.
 #[tokio::test]
 async fn a_key_is_for_one_request() {
     let server = crate::start().await;
@@ -40,12 +40,12 @@ async fn a_key_is_for_one_request() {
     assert_eq!((again.header("idempotency-replayed"), &again.json), ("true", &placed));
     place(&TestServer::collection(), "k-1").await.problem(422, "idempotency_key_reused");
 
-    // White space and the order of members are not the request.
+    // White space and the order of members do not belong to the request.
     let same = format!(" {} ", serde_json::to_string_pretty(&TestServer::order()).unwrap());
     let request = server.request(reqwest::Method::POST, &path).by(&server.customer).key("k-1");
     assert_eq!(request.body(Some("application/json"), same).send().await.expect(201), placed);
 
-    // Someone else's key of the same name is another key, and so is the same name elsewhere.
+    // The same key of another caller, or for another restaurant, is another key.
     let other =
         server.post(&path, Some(&server.other_customer), &TestServer::order()).key("k-1").send().await;
     assert_ne!(other.expect(201)["id"], placed["id"]);
@@ -54,7 +54,7 @@ async fn a_key_is_for_one_request() {
     assert_ne!(other.expect(201)["id"], placed["id"]);
 }
 
-/// Proves that a key is demanded where it is needed, and has to be readable.
+/// Proves that a required key must be present and valid.
 #[tokio::test]
 async fn a_missing_or_unreadable_key_is_refused() {
     let server = crate::start().await;
@@ -66,10 +66,10 @@ async fn a_missing_or_unreadable_key_is_refused() {
     place().key("a").key("b").send().await.problem(400, "idempotency_key_invalid");
 }
 
-/// Proves that a repeated command with its key is answered as it was then, even when the order has
-/// moved on, and that without a key it is answered as done, with the order as it is.
+/// Proves that a repeated command with its key gets the earlier response even if the order has changed since then, and
+/// that a repeated command without a key succeeds with the current order.
 #[tokio::test]
-async fn a_repeated_command_is_answered_as_done() {
+async fn a_repeated_command_succeeds() {
     let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     let accept = |minutes: u32| {
@@ -85,17 +85,25 @@ async fn a_repeated_command_is_answered_as_done() {
     assert_eq!(order_now["version"], 4);
     let replayed = accept(20).key("accept").send().await;
     assert_eq!(replayed.header("idempotency-replayed"), "true");
-    assert_eq!((replayed.header("etag"), &replayed.json), ("\"3\"", &accepted), "as it was at that version");
-    assert_eq!(accept(20).send().await.expect(200)["version"], 4, "done, and the order has moved on");
+    assert_eq!(
+        (replayed.header("etag"), &replayed.json),
+        ("\"3\"", &accepted),
+        "the replay must be the response at that version"
+    );
+    assert_eq!(
+        accept(20).send().await.expect(200)["version"],
+        4,
+        "the response must have the current version"
+    );
     accept(30).send().await.problem(409, "already_accepted");
-    // A key can be used for a command that another request carried out.
+    // A key can be used for a command that an earlier request without the key has carried out.
     let ready = server.command(&order, "ready", &server.staff, &json!({})).key("ready").send().await;
     assert_eq!((ready.header("idempotency-replayed"), ready.status), ("", 200));
 }
 
-/// Proves that a refund under a key moves money once.
+/// Proves that a refund with a key moves money once.
 #[tokio::test]
-async fn a_refund_under_a_key_happens_once() {
+async fn a_refund_with_a_key_happens_once() {
     let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     walk_to(&server, &order, "deliver").await;

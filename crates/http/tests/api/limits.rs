@@ -1,4 +1,4 @@
-//! Limits of what one account and one address may do.
+//! Rate limits of accounts and addresses.
 
 use dabba_http::{AccountRates, Rate, RateLimits};
 use dabba_testkit::{Answer, TestServer};
@@ -14,10 +14,10 @@ fn limits(answer: &Answer) -> (&str, &str) {
     (answer.header("ratelimit-policy"), answer.header("ratelimit"))
 }
 
-/// Proves that an account's writes are limited, whatever comes of them, that the responses say how many are left, that a wait
-/// helps, and that reads, other accounts and admins are not affected.
+/// Proves that an account's writes are limited whether they succeed or not, that the responses report the remaining number, that
+/// the limit refills, and that reads, other accounts and admins are not affected.
 #[tokio::test]
-async fn an_account_writes_only_so_often() {
+async fn the_writes_of_an_account_are_limited() {
     let server = start(|limits| limits.customers = AccountRates::per_minute(3, 0)).await;
     let place = |key: &str| {
         server.post(&server.orders_path(), Some(&server.customer), &TestServer::collection()).key(key).send()
@@ -25,7 +25,7 @@ async fn an_account_writes_only_so_often() {
     let placed = place("1").await;
     assert_eq!(limits(&placed), ("\"writes\";q=3;w=60", "\"writes\";r=2;t=20"));
     let id = placed.expect(201)["id"].as_str().unwrap().to_owned();
-    // Refused ones count too: for the body, for the order, for the caller.
+    // Refused writes count too: for the body, for the order, for the caller.
     let invalid =
         server.post(&server.orders_path(), Some(&server.customer), &json!({})).key("2").send().await;
     assert_eq!(limits(&invalid).1, "\"writes\";r=1;t=40");
@@ -57,10 +57,10 @@ async fn an_account_writes_only_so_often() {
     place("4").await.problem(429, "too_many_requests");
 }
 
-/// Proves that the bytes of bodies are limited for each account, also where their length is not announced, and by role: staff may
-/// send a menu.
+/// Proves that the bytes of bodies are limited per account, also for bodies of unknown length, and by role: the limit of staff
+/// allows a menu.
 #[tokio::test]
-async fn an_account_sends_only_so_many_bytes() {
+async fn the_bytes_of_an_account_are_limited() {
     let server = start(|limits| {
         limits.customers = AccountRates::per_minute(0, 100 * 1024);
         limits.staff = AccountRates::per_minute(0, 8 * 1024 * 1024);
@@ -85,7 +85,7 @@ async fn an_account_sends_only_so_many_bytes() {
     let answer = crate::raw(&server, &chunked).await;
     assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
 
-    // What is refused before any of it is read counts nothing.
+    // A body that is refused before any of it is read does not count.
     for (method, path, by, length) in [
         ("POST", server.orders_path(), &server.customer, 99 * 1024),
         ("PUT", server.restaurant_path("/menu"), &server.staff, 5 * 1024 * 1024),
@@ -114,7 +114,7 @@ async fn an_account_sends_only_so_many_bytes() {
 
 /// Proves that quotes, which need no account, are limited by the client's address.
 #[tokio::test]
-async fn an_address_asks_for_only_so_many_quotes() {
+async fn the_quotes_of_an_address_are_limited() {
     let server = start(|limits| limits.quotes_per_address = Rate::per_minute(2)).await;
     let cart = json!({"lines": [{"item": "naan", "quantity": 1}], "fulfilment": "collection"});
     let quote = || server.post(&server.restaurant_path("/quotes"), None, &cart).send();
@@ -126,10 +126,10 @@ async fn an_address_asks_for_only_so_many_quotes() {
     server.get(&server.restaurant_path("/menu"), None).await.expect(200);
 }
 
-/// Proves that the refusal of an order by the limit of open orders says how many there are and what is allowed, and that it ends
-/// when an order does.
+/// Proves that a refusal by the limit of open orders states their number and the maximum, and that the customer can order again
+/// after an order has ended.
 #[tokio::test]
-async fn a_customer_is_told_of_the_limit_of_open_orders() {
+async fn the_limit_of_open_orders_is_reported() {
     let server =
         TestServer::builder().engine(|engine| engine.max_open_orders = std::num::NonZeroUsize::new(2));
     let server = server.start().await;

@@ -1,4 +1,4 @@
-//! Lists and absent members, over every operation that reads.
+//! Lists and absent members, for every operation that reads.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::{ids, walk_to};
 
-/// Proves that no operation that reads answers with `null`, which the test client checks in every answer, and that each
-/// of them is reached: one that is new fails here until it is.
+/// Proves that no reading operation responds with `null`, which the test client checks for every response, and that the
+/// test reaches every reading operation; a new one that it cannot reach fails the test.
 #[tokio::test]
-async fn what_has_no_value_is_absent_everywhere() {
+async fn members_without_a_value_are_omitted_everywhere() {
     let server = crate::start().await;
     let order = server.place("1", &TestServer::collection()).await;
     let order_id = order["id"].as_str().unwrap();
-    // A restaurant without anything that can be left out, beside the usual ones.
+    // A restaurant without any optional members, besides the usual ones.
     let mut bare = settings("Bare");
     bare["delivery"] = json!(null);
     server.post("/v1/restaurants", Some(&server.admin), &bare).send().await.expect(201);
@@ -35,7 +35,7 @@ async fn what_has_no_value_is_absent_everywhere() {
             .replace("{item_id}", "naan")
             .replace("{account_id}", &server.customer.id.to_string());
         let answer = server.get(&path, Some(&server.admin)).await;
-        // The sandbox's clock is there in a sandbox only.
+        // The sandbox's clock exists only on a sandbox.
         if answer.status != 200 && !path.starts_with("/v1/sandbox") {
             unreachable.insert(format!("{path}: {}", answer.text));
         }
@@ -43,9 +43,9 @@ async fn what_has_no_value_is_absent_everywhere() {
     assert_eq!(unreachable, BTreeSet::new());
 }
 
-/// Proves that no schema of an answer allows `null`.
+/// Proves that no schema of a response allows `null`.
 #[test]
-fn no_schema_of_an_answer_allows_null() {
+fn no_schema_of_a_response_allows_null() {
     fn nullable<'a>(
         description: &'a Value,
         place: &'a str,
@@ -90,8 +90,8 @@ fn no_schema_of_an_answer_allows_null() {
     assert_eq!(found, Vec::<&str>::new());
 }
 
-/// Proves that a repeated parameter and one with commas mean the same, in any mixture, and that an empty one is refused
-/// instead of answered with everything.
+/// Proves that a repeated parameter and one with commas mean the same, in any combination, and that an empty parameter
+/// is refused and does not return everything.
 #[tokio::test]
 async fn a_filter_means_the_same_in_every_form() {
     let server = crate::start().await;
@@ -122,9 +122,9 @@ async fn a_filter_means_the_same_in_every_form() {
     }
 }
 
-/// Proves that a page behind which nothing follows has no `next_cursor`, also when it is full.
+/// Proves that the last page has no `next_cursor`, also if it is full.
 #[tokio::test]
-async fn a_full_page_is_the_last_when_nothing_follows() {
+async fn a_full_last_page_has_no_cursor() {
     let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     server.place("2", &TestServer::order()).await;
@@ -152,9 +152,9 @@ async fn a_full_page_is_the_last_when_nothing_follows() {
     }
 }
 
-/// Proves that what was read of a restaurant that does not deliver can be written as it was read.
+/// Proves that the document of a restaurant without delivery can be sent back as it was read.
 #[tokio::test]
-async fn a_restaurant_without_delivery_is_read_and_written_alike() {
+async fn a_restaurant_without_delivery_can_be_sent_back_as_read() {
     let server = crate::start().await;
     let path = server.restaurant_path("");
     let terms = json!({"fee": 250, "minimum_order": 0});

@@ -1,9 +1,9 @@
-//! The API, over real HTTP: a whole server on a socket, on a store in a file.
+//! The API over real HTTP: a whole server on a socket, with a store in a file.
 
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
-    reason = "what the tests share fails them as they would themselves"
+    reason = "shared functions fail a test in the same way as the test itself"
 )]
 
 mod connections;
@@ -13,7 +13,8 @@ mod limits;
 mod shards;
 mod statements;
 mod supervised;
-// By its path, so that its modules are found beside it, as they are by the other target.
+// The explicit path makes the compiler find the submodules beside the file, as for the other test
+// target.
 #[path = "suite.rs"]
 mod suite;
 
@@ -21,7 +22,7 @@ use dabba_testkit::{TestServer, TestServerBuilder};
 
 pub(crate) use suite::{allowed, ids, metric, raw, start, walk_to};
 
-/// A server to be set up, on `SQLite`.
+/// Returns a builder of a server on `SQLite`.
 pub(crate) fn builder() -> TestServerBuilder {
     TestServer::builder()
 }

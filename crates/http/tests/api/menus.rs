@@ -9,7 +9,7 @@ fn one_item(name: &str) -> Value {
     json!({"categories": [{"name": "All", "items": [{"name": name, "price_minor": 100}]}]})
 }
 
-/// Proves that a menu is sent once for each revision.
+/// Proves that the response does not repeat a menu that the client already has.
 #[tokio::test]
 async fn an_unchanged_menu_is_not_sent_again() {
     let server = crate::start().await;
@@ -21,7 +21,7 @@ async fn an_unchanged_menu_is_not_sent_again() {
     assert_eq!(first.json["categories"][1]["items"][0]["stock_limited"], false);
     assert_eq!(first.json["categories"][0]["items"][0]["option_groups"][0]["options"][1]["id"], "hot");
     assert_eq!(get("\"1-1-0\"").await.status, 304);
-    assert_eq!(get("\"1\"").await.status, 200, "that is no menu's tag");
+    assert_eq!(get("\"1\"").await.status, 200, "a tag without the availability's revision must not match");
 
     let stock = server.restaurant_path("/menu/items/naan/stock");
     server.put(&stock, Some(&server.staff), &json!({"remaining": 5})).send().await.expect(200);
@@ -29,12 +29,12 @@ async fn an_unchanged_menu_is_not_sent_again() {
     assert_eq!((changed.status, changed.header("etag")), (200, "\"2-1-0\""));
     assert_eq!(changed.json["categories"][1]["items"][0]["stock_limited"], true);
     server.put(&stock, Some(&server.staff), &json!({"remaining": 4})).send().await.expect(200);
-    assert_eq!(get("W/\"2-1-0\"").await.status, 304, "how many there are is not on the menu");
+    assert_eq!(get("W/\"2-1-0\"").await.status, 304, "the remaining number is not part of the menu");
 }
 
-/// Proves that a menu is replaced knowingly or not at all.
+/// Proves that replacing a menu requires a condition, and that the condition is checked.
 #[tokio::test]
-async fn a_menu_is_replaced_under_a_condition() {
+async fn replacing_a_menu_requires_a_condition() {
     let server = crate::start().await;
     let put = || server.put(&server.restaurant_path("/menu"), Some(&server.staff), &one_item("Soup"));
     put().send().await.problem(428, "precondition_required");
@@ -49,7 +49,7 @@ async fn a_menu_is_replaced_under_a_condition() {
     put().header("if-match", "*").send().await.expect(200);
 }
 
-/// Proves that everything wrong with a menu is listed.
+/// Proves that a refusal lists every problem of a menu.
 #[tokio::test]
 async fn a_menu_is_checked() {
     let server = crate::start().await;
@@ -72,7 +72,7 @@ async fn a_menu_is_checked() {
     assert_eq!(put(price).await.pointers(), ["/categories/0/items/0/price_minor"]);
 }
 
-/// Proves that a menu may be larger than other bodies, and not as large as it likes.
+/// Proves that a menu may be larger than other bodies, up to its own limit.
 #[tokio::test]
 async fn a_menu_may_be_large() {
     let server = crate::start().await;
@@ -91,10 +91,10 @@ async fn a_menu_may_be_large() {
     put(format!("{}{spaces}", one_item("Soup"))).await.problem(413, "payload_too_large");
 }
 
-/// Proves that `If-Match` on an item's availability is checked against the revision of the availability, in each form,
-/// and that a refused change changes nothing.
+/// Proves that `If-Match` on an item's availability is compared with the revision of the availability, in each form,
+/// and that a refused request changes nothing.
 #[tokio::test]
-async fn an_availability_changes_under_a_condition() {
+async fn an_availability_can_require_a_revision() {
     let server = crate::start().await;
     let path = server.restaurant_path("/menu/items/naan/availability");
     let put = async |condition: &str, status: &str| {
@@ -108,14 +108,18 @@ async fn an_availability_changes_under_a_condition() {
         assert_eq!(refused["current"], 2, "{stale}");
     }
     put("2", "available").await.problem(400, "bad_request");
-    assert_eq!(put("\"2\"", "unavailable").await.header("etag"), "\"2\"", "nothing has changed");
+    assert_eq!(
+        put("\"2\"", "unavailable").await.header("etag"),
+        "\"2\"",
+        "a repeated change must not increase the revision"
+    );
     let menu = server.get(&server.restaurant_path("/menu"), None).await.expect(200);
     assert_eq!(menu["categories"][1]["items"][0]["availability"], json!({"status": "unavailable"}));
     assert_eq!(put("\"7\", \"2\"", "available").await.header("etag"), "\"3\"");
     assert_eq!(put("*", "unavailable").await.header("etag"), "\"4\"");
 }
 
-/// Proves that availability and stock are of items that are on the menu, and are said in full.
+/// Proves that availability and stock exist only for items on the menu, and that their bodies must be complete.
 #[tokio::test]
 async fn items_have_availability_and_stock() {
     let server = crate::start().await;
@@ -126,7 +130,11 @@ async fn items_have_availability_and_stock() {
     put("pizza", "availability", json!({"status": "available"})).await.problem(404, "not_found");
     put("pizza", "stock", json!({"remaining": 1})).await.problem(404, "not_found");
     put("Not%20a%20slug", "stock", json!({"remaining": 1})).await.problem(404, "not_found");
-    assert_eq!(put("naan", "stock", json!({})).await.pointers(), ["/remaining"], "no limit must be said");
+    assert_eq!(
+        put("naan", "stock", json!({})).await.pointers(),
+        ["/remaining"],
+        "removing the limit requires an explicit null"
+    );
     assert_eq!(put("naan", "stock", json!({"remaining": 1_000_001})).await.pointers(), ["/remaining"]);
     let wrong = json!({"status": "available", "until": "2026-06-02T00:00:00Z"});
     assert_eq!(put("naan", "availability", wrong).await.pointers(), ["/until"]);
@@ -135,10 +143,13 @@ async fn items_have_availability_and_stock() {
     let menu = server.get(&server.restaurant_path("/menu"), None).await.expect(200);
     assert_eq!(menu["categories"][1]["items"][0]["availability"], json!({"status": "unavailable"}));
     let same = put("naan", "availability", json!({"status": "unavailable"})).await.expect(200);
-    assert_eq!(same["availability_revision"], gone["availability_revision"], "nothing has changed");
+    assert_eq!(
+        same["availability_revision"], gone["availability_revision"],
+        "a repeated change must not increase the revision"
+    );
 }
 
-/// Proves that a menu that was read can be sent back as it is, and that this changes nothing.
+/// Proves that a menu can be sent back as it was read, and that this changes nothing.
 #[tokio::test]
 async fn a_menu_that_was_read_can_be_sent_back() {
     let server = crate::start().await;
@@ -156,17 +167,17 @@ async fn a_menu_that_was_read_can_be_sent_back() {
     let read = read.expect(200);
     let sent_back = server.put(&path, Some(&server.staff), &read).header("if-match", &tag).send().await;
     assert_eq!(sent_back.expect(200), read);
-    // It may come back late: a mark that has ended meanwhile is sent back as it was, and has no effect.
+    // The menu may be sent back later: an expired mark in it has no effect.
     server.advance(SignedDuration::from_hours(2));
     server.put(&path, Some(&server.staff), &read).header("if-match", "*").send().await.expect(200);
     let menu = server.get(&path, None).await.expect(200);
     assert_eq!(menu["categories"][1]["items"][0]["availability"], json!({"status": "available"}));
 }
 
-/// Proves that an item that becomes available by itself is shown so, under another tag, and that a change of
-/// availability leaves the menu's revision as it is.
+/// Proves that the menu shows an item as available, with another tag, once its `until` has passed, and that a change of
+/// availability does not change the menu's revision.
 #[tokio::test]
-async fn a_menu_shows_an_item_as_available_when_its_time_has_come() {
+async fn a_menu_shows_an_item_as_available_after_its_until() {
     let server = crate::start().await;
     let path = server.restaurant_path("/menu");
     let naan = server.restaurant_path("/menu/items/naan/availability");
@@ -187,8 +198,8 @@ async fn a_menu_shows_an_item_as_available_when_its_time_has_come() {
     assert_eq!(get("\"1-2-1\"").await.status, 304);
 }
 
-/// Proves that replacing a menu does not undo a mark that its sender has not seen, and that what a document does
-/// not state is kept.
+/// Proves that replacing a menu does not undo a mark that the sender has not seen, and keeps the values that the
+/// document does not state.
 #[tokio::test]
 async fn replacing_a_menu_keeps_what_it_does_not_state() {
     let server = crate::start().await;
@@ -211,7 +222,7 @@ async fn replacing_a_menu_keeps_what_it_does_not_state() {
             item.as_object_mut().unwrap().remove("availability");
         }
     }
-    // Off the menu, and on it again.
+    // The items are removed from the menu, and then added again.
     let starters = menu["categories"][0]["items"].take();
     menu["categories"][0]["items"] = json!([]);
     replace(&menu, "\"2\"").await.expect(200);
@@ -223,8 +234,8 @@ async fn replacing_a_menu_keeps_what_it_does_not_state() {
     assert_eq!(stock["stock"], json!([{"item": "chicken-tikka", "remaining": 7, "revision": 1}]));
 }
 
-/// Proves that a dish keeps its id, its mark and its stock when a menu without ids is sent in another order and with
-/// other dishes, and that a cart never buys another dish.
+/// Proves that a dish keeps its id, its mark and its stock if a menu without ids is sent in another order and with
+/// other dishes, and that a cart never contains another dish than before.
 #[tokio::test]
 async fn an_id_stays_with_its_dish() {
     let server = crate::start().await;
@@ -264,9 +275,9 @@ async fn an_id_stays_with_its_dish() {
     assert_eq!(
         server.get(&path, None).await.expect(200)["revision"],
         menu["revision"],
-        "nothing has changed"
+        "a refused menu must change nothing"
     );
-    // A dish that comes back is the same dish.
+    // A dish that returns to the menu is the same dish.
     put(&["Gyoza"]).await.expect(200);
     assert_eq!(ids(&put(&["醤油ラーメン", "Gyoza"]).await.expect(200))["醤油ラーメン"], *shoyu);
 }

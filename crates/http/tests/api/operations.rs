@@ -1,4 +1,4 @@
-//! What those who run the server look at.
+//! Operations for the server's operators.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,15 @@ use reqwest::Method;
 
 use crate::metric;
 
-/// Proves that the server tells that it lives and can work.
+/// Proves that the server reports that it runs and can work.
 #[tokio::test]
-async fn the_server_tells_how_it_is() {
+async fn the_server_reports_health_and_readiness() {
     let server = crate::start().await;
     assert_eq!(server.get("/healthz", None).await.expect(200)["status"], "ok");
     assert_eq!(server.get("/readyz", None).await.expect(200)["status"], "ok");
 }
 
-/// Proves that a server whose store is closed says so, with a time to come back, and hides why.
+/// Proves that a server whose store is closed responds with 503 and `Retry-After`, without the cause.
 #[tokio::test]
 async fn a_closed_store_is_unavailable() {
     let server = crate::start().await;
@@ -32,7 +32,7 @@ async fn a_closed_store_is_unavailable() {
     placed.problem(503, "unavailable");
 }
 
-/// Proves that orders and requests are counted, by template and not by path.
+/// Proves that orders and requests are counted, by the template of the path.
 #[tokio::test]
 async fn orders_and_requests_are_counted() {
     let server = crate::start().await;
@@ -49,18 +49,22 @@ async fn orders_and_requests_are_counted() {
     assert_eq!(metric(&metrics, line), 2);
     assert_eq!(metric(&metrics, "method=\"GET\",route=\"/v1/orders/{order_id}\",status=\"200\""), 1);
     assert_eq!(metric(&metrics, "route=\"none\",status=\"404\""), 1);
-    assert_eq!(metric(&metrics, "dabba_http_requests_in_flight"), 1, "the one that asks");
+    assert_eq!(
+        metric(&metrics, "dabba_http_requests_in_flight"),
+        1,
+        "only the request for the measurements is in flight"
+    );
     assert!(!metrics.text.contains(order["id"].as_str().unwrap()));
 }
 
-/// Names, labels and values of all series.
+/// Returns the names, labels and values of all series.
 fn series(families: &[MetricFamily]) -> BTreeSet<String> {
     let samples = families.iter().flat_map(|family| &family.samples);
     samples.map(|sample| format!("{} {:?}", sample.name, sample.labels)).collect()
 }
 
-/// Proves that the measurements are shown in the format that the client prefers, under the media type of that format, valid for
-/// a strict reader of each, and with the same series.
+/// Proves that the measurements have the format that the client prefers, with that format's media type, are valid for a strict
+/// parser of each format, and have the same series in both.
 #[tokio::test]
 async fn measurements_have_two_formats() {
     let server = crate::start().await;
@@ -70,7 +74,7 @@ async fn measurements_have_two_formats() {
         assert_eq!((answer.status, answer.header("vary")), (200, "accept"), "{accept}");
         answer
     };
-    // So that both know the series of this request.
+    // The first request creates its own series, so that both formats contain them.
     ask("*/*").await;
     let prometheus =
         "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
@@ -85,5 +89,5 @@ async fn measurements_have_two_formats() {
     }
     let counter = open.iter().find(|family| family.name == "dabba_orders").unwrap();
     assert!(counter.samples.iter().all(|sample| sample.name == "dabba_orders_total"));
-    assert!(!open.iter().any(|family| family.help.is_empty()), "each is described");
+    assert!(!open.iter().any(|family| family.help.is_empty()), "each family must have a help text");
 }

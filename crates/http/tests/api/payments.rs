@@ -1,4 +1,4 @@
-//! Payments by card: placed, moved by the provider, given back, reported, and put into the ledger.
+//! Payments by card: authorization, capture, refunds, webhooks, and the ledger.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Longest time to wait for what has to happen.
+/// Maximum time to wait for a condition.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 const SECRET: &str = "the provider and the server know this";
@@ -21,7 +21,7 @@ fn secret() -> WebhookSecret {
     WebhookSecret::new(SECRET).unwrap()
 }
 
-/// A gateway to a provider that moves no money.
+/// Returns a gateway to a simulated provider; no money moves.
 pub(super) fn gateway() -> Arc<dyn PaymentGateway> {
     gateway_to(&Arc::new(Provider::new(Arc::new(SeededRandom::new(5)))))
 }
@@ -30,7 +30,7 @@ fn gateway_to(provider: &Arc<Provider>) -> Arc<dyn PaymentGateway> {
     Arc::new(InProcessGateway::new(Arc::clone(provider), Arc::new(SystemClock)))
 }
 
-/// A server that takes cards, with the provider that moves no money.
+/// Starts a server that takes cards, with the simulated provider.
 pub(super) async fn start() -> (TestServer, Arc<Provider>) {
     let random: Arc<dyn Random> = Arc::new(SeededRandom::new(5));
     let provider = Arc::new(Provider::new(random));
@@ -42,7 +42,7 @@ pub(super) async fn start() -> (TestServer, Arc<Provider>) {
     (server, provider)
 }
 
-/// An order by card: twice 9.45, 20 % tax, 2.50 for the delivery, 1.00 for the courier.
+/// Returns an order by card: 9.45 twice, 20 % tax, 2.50 for the delivery, 1.00 for the courier.
 fn by_card(token: &str) -> Value {
     let mut order = TestServer::order();
     order["payment_method"] = json!("card");
@@ -56,26 +56,26 @@ pub(super) async fn read(server: &TestServer, order: &Value) -> Value {
     server.get(&path, Some(&server.admin)).await.expect(200)
 }
 
-/// Waits until the order is so.
-pub(super) async fn until(server: &TestServer, order: &Value, is_so: impl Fn(&Value) -> bool) -> Value {
+/// Waits until the order meets a condition.
+pub(super) async fn until(server: &TestServer, order: &Value, is_met: impl Fn(&Value) -> bool) -> Value {
     let wait = async {
         loop {
             let order = read(server, order).await;
-            if is_so(&order) {
+            if is_met(&order) {
                 return order;
             }
         }
     };
     let waited = tokio::time::timeout(PATIENCE, wait).await;
-    waited.unwrap_or_else(|_| panic!("it never comes to that: {order}"))
+    waited.unwrap_or_else(|_| panic!("the order does not meet the condition in time: {order}"))
 }
 
-/// An order that is paid by card and delivered.
+/// Places an order that is paid by card and delivered.
 async fn delivered(server: &TestServer, key: &str) -> Value {
     delivered_with(server, key, "tok_succeed").await
 }
 
-/// The same, paid with this token.
+/// Places an order that is paid with this token and delivered.
 async fn delivered_with(server: &TestServer, key: &str, token: &str) -> Value {
     let order = server.place(key, &by_card(token)).await;
     until(server, &order, |order| order["status"] == "confirmed").await;
@@ -91,7 +91,7 @@ async fn delivered_with(server: &TestServer, key: &str, token: &str) -> Value {
     until(server, &order, |order| order["payment"]["status"] == "captured").await
 }
 
-/// The sum of every account in a ledger.
+/// Returns the balance of every account in a ledger.
 fn balances(ledger: &Value) -> Value {
     let mut sums = serde_json::Map::new();
     for posting in ledger["postings"].as_array().unwrap() {
@@ -106,8 +106,8 @@ fn balances(ledger: &Value) -> Value {
     Value::Object(sums)
 }
 
-/// Proves that a card is charged when the restaurant accepts, and not before; that the token is shown to
-/// nobody; and that the ledger says whose the money is.
+/// Proves that a card is charged when the restaurant accepts and not before; that no response contains the token; and
+/// that the ledger has the expected balances.
 #[tokio::test]
 async fn a_card_is_charged_when_the_restaurant_accepts() {
     let (server, provider) = start().await;
@@ -116,7 +116,11 @@ async fn a_card_is_charged_when_the_restaurant_accepts() {
     assert_eq!(placed["payment"]["deadline"], "2026-06-01T12:10:00Z");
     let confirmed = until(&server, &placed, |order| order["status"] == "confirmed").await;
     assert_eq!(confirmed["payment"]["status"], "authorized");
-    assert_eq!(confirmed["payment"].get("deadline"), None, "it is over");
+    assert_eq!(
+        confirmed["payment"].get("deadline"),
+        None,
+        "the deadline must be absent once the payment is authorized"
+    );
     let order_id = placed["id"].as_str().unwrap().parse().unwrap();
     assert_eq!(provider.summary(order_id).captured, 0);
 
@@ -130,17 +134,21 @@ async fn a_card_is_charged_when_the_restaurant_accepts() {
     assert_eq!((balances(&ledger), &ledger["currency"]), (expected, &json!("GBP")));
 }
 
-/// Proves that money is given back by amount and by lines until all is back, never more, that the provider
-/// agrees, and that the ledger says who bore it.
+/// Proves that refunds by amount and by lines add up to the whole amount and never exceed it, that the provider's state
+/// agrees, and that the ledger charges the party that bears each refund.
 #[tokio::test]
-async fn refunds_by_amount_and_by_lines_until_all_is_back() {
+async fn refunds_by_amount_and_by_lines_add_up_to_the_whole() {
     let (server, provider) = start().await;
     let order = delivered(&server, "1").await;
     let refund =
         async |body: Value| -> Answer { server.command(&order, "refund", &server.admin, &body).send().await };
     let asked = refund(json!({"reason": "missing_item", "lines": [{"line": 0, "quantity": 1}]})).await;
     let asked = asked.expect(200);
-    assert_eq!(asked["payment"]["refunds"][0]["amount"], 945 + 189, "with its tax");
+    assert_eq!(
+        asked["payment"]["refunds"][0]["amount"],
+        945 + 189,
+        "the refund of a line must include its tax"
+    );
     assert_eq!(asked["payment"]["refunds"][0]["status"], "pending");
     let paid = until(&server, &order, |order| order["payment"]["refunds"][0]["status"] == "paid").await;
     assert_eq!((&paid["payment"]["refunded"], &paid["status"]), (&json!(1134), &json!("delivered")));
@@ -155,7 +163,7 @@ async fn refunds_by_amount_and_by_lines_until_all_is_back() {
     refund(json!({"reason": "late", "amount": 1485})).await.problem(409, "nothing_refundable");
 
     refund(json!({"reason": "late", "amount": 84, "borne_by": "platform"})).await.expect(200);
-    // The ledger depends on which refund is paid first.
+    // The ledger depends on the order in which the refunds are paid.
     until(&server, &order, |order| order["payment"]["refunds"][1]["status"] == "paid").await;
     refund(json!({"reason": "quality"})).await.expect(200);
     let back = until(&server, &order, |order| order["payment"]["status"] == "refunded").await;
@@ -165,14 +173,14 @@ async fn refunds_by_amount_and_by_lines_until_all_is_back() {
     let path = format!("/v1/orders/{}/ledger", order["id"].as_str().unwrap());
     let balances = balances(&server.get(&path, Some(&server.admin)).await.expect(200));
     assert_eq!((&balances["customer"], &balances["refunds"]), (&json!(-2618), &json!(2618)));
-    // Of the 84 that the platform bears, 11 are tax, which the tax office returns.
+    // Of the 84 that the platform bears, 11 are tax, which is taken from the tax account.
     assert_eq!((&balances["platform"], &balances["courier"]), (&json!(250 - (84 - 11)), &json!(100)));
     assert_eq!(balances["tax"], 0);
 }
 
-/// Proves that staff spend their own money only, and no more than their limit.
+/// Proves that staff can refund only at the restaurant's expense, and only up to their limit.
 #[tokio::test]
-async fn staff_refund_what_is_theirs() {
+async fn staff_refund_within_their_limit() {
     let (server, _) = start().await;
     let order = delivered(&server, "1").await;
     let refund =
@@ -184,7 +192,7 @@ async fn staff_refund_what_is_theirs() {
     refund(json!({"reason": "late", "amount": 101})).await.problem(409, "refund_limit");
 }
 
-/// Proves that a declined card cancels the order and says why.
+/// Proves that a declined card cancels the order with the reason.
 #[tokio::test]
 async fn a_declined_card_cancels_the_order() {
     let (server, _) = start().await;
@@ -194,7 +202,7 @@ async fn a_declined_card_cancels_the_order() {
     assert_eq!(ended["payment"]["status"], "failed");
 }
 
-/// Proves that method and token have to fit, and that a token is text of a provider.
+/// Proves that method and token must match, and that a token must have a valid form.
 #[tokio::test]
 async fn a_card_needs_a_token_and_cash_has_none() {
     let (server, _) = start().await;
@@ -211,12 +219,15 @@ async fn a_card_needs_a_token_and_cash_has_none() {
         let refused = server.post(&path, Some(&server.customer), &order).key("k").send().await;
         let problem = refused.problem(422, "invalid");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{method} {token}");
-        assert!(!problem.to_string().contains("4242"), "what may be a card's number is not repeated");
+        assert!(
+            !problem.to_string().contains("4242"),
+            "a refusal must not repeat a text that may be a card number"
+        );
     }
 }
 
-/// Proves that a signed report is recorded, again and again without effect, and that one which is not the
-/// provider's, or old, is refused.
+/// Proves that a signed report is recorded once however often it arrives, and that a report that is old or not signed
+/// by the provider is refused.
 #[tokio::test]
 async fn only_the_provider_reports_payments() {
     let (server, _) = start().await;
@@ -254,10 +265,10 @@ async fn only_the_provider_reports_payments() {
     post(&stranger, Some(sign(&stranger))).await.expect(204);
 }
 
-/// Proves that in a sandbox an admin, and nobody else, puts the clock forward, and that what is due then is
-/// done at once.
+/// Proves that only an admin can advance the clock of a sandbox, and that tasks that are due then are carried out at
+/// once.
 #[tokio::test]
-async fn a_sandboxs_clock_is_put_forward_by_admins() {
+async fn the_clock_of_a_sandbox_is_advanced_by_admins() {
     let clock = Arc::new(ManualClock::new("2026-06-01T12:00:00Z".parse().unwrap()));
     let shared = Arc::clone(&clock);
     let server = crate::builder()
@@ -283,7 +294,7 @@ async fn a_sandboxs_clock_is_put_forward_by_admins() {
     assert_eq!(read["now"], "2026-06-01T12:08:00Z");
 }
 
-/// A restaurant whose prices are in another currency, with one cheap item.
+/// Creates a restaurant with prices in another currency, with one cheap item.
 pub(super) async fn restaurant_in(server: &TestServer, currency: &str, price: i64) -> String {
     let settings = json!({
         "name": "Kuwait Kitchen", "currency": currency, "time_zone": "UTC", "refund_limit": 100_000,
@@ -295,10 +306,10 @@ pub(super) async fn restaurant_in(server: &TestServer, currency: &str, price: i6
     created["id"].as_str().unwrap().to_owned()
 }
 
-/// Proves that an order that the payment provider never accepts is refused before it is placed, with the amount, the
-/// limits and what is allowed, and that the quote says the same; in cash it is placed.
+/// Proves that an order that the payment provider can never accept is refused before it is placed, with the amount and
+/// the limits, and that the quote reports the same; in cash the order is placed.
 #[tokio::test]
-async fn an_order_that_can_never_be_paid_is_not_placed() {
+async fn an_order_that_cannot_be_paid_by_card_is_not_placed() {
     let (server, provider) = start().await;
     let rows = [
         ("USD", 29, Some((30, 99_999_999, 1))),
@@ -376,22 +387,26 @@ async fn a_refund_that_can_never_be_made_is_not_recorded() {
     let problem = refund(json!({"reason": "late", "amount": 1_234})).await.problem(422, "invalid");
     assert_eq!(problem["errors"][0]["pointer"], "/amount");
     assert!(problem["detail"].as_str().unwrap().contains("multiple of 10"), "{problem}");
-    assert_eq!(read(&server, &placed).await["payment"].get("refunds"), None, "nothing is recorded");
+    assert_eq!(
+        read(&server, &placed).await["payment"].get("refunds"),
+        None,
+        "the refused refund must not be recorded"
+    );
     refund(json!({"reason": "late", "amount": 10})).await.expect(200);
     refund(json!({"reason": "late", "lines": [{"line": 0, "quantity": 1}]})).await.expect(200);
     refund(json!({"reason": "late"})).await.expect(200);
     until(&server, &placed, |order| order["status"] == "refunded").await;
 }
 
-/// Has the provider report something, signed.
+/// Sends a signed report of the provider.
 async fn report(server: &TestServer, body: &Value) {
     let signature = secret().sign(body.to_string().as_bytes(), server.now());
     let request = server.request(Method::POST, "/v1/webhooks/payments").json(body);
     request.header(SIGNATURE_HEADER, &signature).send().await.expect(204);
 }
 
-/// Proves that a refund that fails after it was reported as made is refundable again, and that an admin finds a review
-/// with its reason, cannot retry it, and resolves it.
+/// Proves that a refund that fails after it was reported as paid can be refunded again, and that an admin finds a
+/// review with the reason, cannot retry it, and resolves it.
 #[tokio::test]
 async fn a_refund_that_fails_late_is_reversed_and_reviewed() {
     let (server, provider) = start().await;
@@ -401,7 +416,7 @@ async fn a_refund_that_fails_late_is_reversed_and_reviewed() {
     until(&server, &order, |order| order["status"] == "refunded").await;
     let order_id = order["id"].as_str().unwrap().parse().unwrap();
     let failed = json!({"order_id": order["id"], "report": {"type": "refund_refused", "number": 1, "reason": "card_closed"}});
-    // The provider learns of it, and reports it twice.
+    // The provider learns of the failure, and reports it twice.
     provider.settle(SystemClock.now() + SignedDuration::from_mins(1));
     for _ in 0..2 {
         report(&server, &failed).await;
@@ -436,9 +451,9 @@ async fn a_refund_that_fails_late_is_reversed_and_reviewed() {
 }
 
 /// Proves that a refund in the provider's dashboard and a chargeback are recorded once, cannot be refunded again, and
-/// are told to admins and in the ledger.
+/// appear in the reviews and in the ledger.
 #[tokio::test]
-async fn what_happens_at_the_provider_is_recorded() {
+async fn changes_at_the_provider_are_recorded() {
     let (server, _provider) = start().await;
     let order = delivered(&server, "1").await;
     let reference = &order["payment"]["reference"];

@@ -1,4 +1,4 @@
-//! Placing an order: what is checked, and what it costs.
+//! Placing an order: checks and prices.
 
 use dabba_testkit::TestServer;
 use futures::future::join_all;
@@ -8,9 +8,10 @@ use serde_json::json;
 
 use crate::{allowed, ids};
 
-/// Proves that an order goes its whole way, and that each step is answered with what comes next.
+/// Proves that an order can be taken through all steps, and that each response lists the next
+/// actions.
 #[tokio::test]
-async fn an_order_goes_from_the_kitchen_to_the_door() {
+async fn an_order_is_placed_prepared_and_delivered() {
     let server = crate::start().await;
     let TestServer { customer, staff, courier, .. } = &server;
     let placed =
@@ -81,9 +82,9 @@ async fn an_order_goes_from_the_kitchen_to_the_door() {
     assert_eq!(history.get("next_cursor"), None);
 }
 
-/// Proves that what the customer was shown is what they pay, or nothing is ordered.
+/// Proves that the order is placed at the total that the customer has seen, or not at all.
 #[tokio::test]
-async fn an_expected_total_is_kept_or_the_order_is_refused() {
+async fn an_order_is_placed_at_the_expected_total_or_refused() {
     let server = crate::start().await;
     let mut menu = server.get(&server.restaurant_path("/menu"), None).await.expect(200);
     let place = |total: Option<i64>, key: &'static str| {
@@ -102,15 +103,19 @@ async fn an_expected_total_is_kept_or_the_order_is_refused() {
     assert_eq!(refused["quote"]["menu_revision"], 2);
     assert_eq!(refused["quote"]["orderable"], true);
     let repriced = place(None, "third").await.expect(201);
-    assert_eq!(repriced["amounts"]["total"], 2758, "without an expectation the price is the new one");
-    // The refusal has used no key, and the first key still answers as it did.
+    assert_eq!(
+        repriced["amounts"]["total"], 2758,
+        "without expected_total the order must have the new price"
+    );
+    // The refusal has not used its key, and the first key still returns the first response.
     place(Some(2758), "second").await.expect(201);
     assert_eq!(place(Some(2518), "first").await.expect(201)["amounts"]["total"], 2518);
 }
 
-/// Proves that a paused restaurant and a closed one take no orders, and say until when.
+/// Proves that a paused or closed restaurant takes no orders, and that the refusal states until
+/// when.
 #[tokio::test]
-async fn a_restaurant_takes_orders_when_it_says_so() {
+async fn a_paused_or_closed_restaurant_takes_no_orders() {
     let server = crate::start().await;
     let order = TestServer::order();
     let place = |key: &'static str| {
@@ -141,9 +146,13 @@ async fn a_restaurant_takes_orders_when_it_says_so() {
     assert_eq!(place("4").await.problem(409, "restaurant_closed")["opens_at"], "2026-06-08T09:00:00Z");
     let closed = server.get(&server.restaurant_path(""), None).await.expect(200);
     assert_eq!((&closed["accepting"], &closed["opens_at"]), (&json!(false), &json!("2026-06-08T09:00:00Z")));
-    assert_eq!(place("3").await.header("idempotency-replayed"), "true", "what was placed stays placed");
+    assert_eq!(
+        place("3").await.header("idempotency-replayed"),
+        "true",
+        "the closing must not affect placed orders"
+    );
 
-    // Paused until 12:00 next Monday, in the middle of the next opening, and then without an end.
+    // Paused until 12:00 next Monday, within the next opening hours, and then without an end.
     let until = json!({"until": "2026-06-08T11:00:00Z"});
     let both = server.post(&pause, Some(&server.staff), &until).send().await.expect(200);
     assert_eq!((&both["accepting"], &both["opens_at"]), (&json!(false), &until["until"]));
@@ -153,7 +162,7 @@ async fn a_restaurant_takes_orders_when_it_says_so() {
     assert_eq!((refused.get("until"), refused.get("opens_at")), (None, None));
 }
 
-/// Proves that the minimum holds for deliveries and not for collections.
+/// Proves that the minimum applies to deliveries and not to collections.
 #[tokio::test]
 async fn a_small_order_is_not_delivered() {
     let server = crate::start().await;
@@ -167,7 +176,7 @@ async fn a_small_order_is_not_delivered() {
     assert_eq!(place(&order).await.expect(201)["amounts"]["delivery_fee"], 0);
 }
 
-/// Proves that an item that is marked as unavailable cannot be ordered until it is back.
+/// Proves that an item that is marked as unavailable cannot be ordered until the mark expires.
 #[tokio::test]
 async fn an_unavailable_item_is_named() {
     let server = crate::start().await;
@@ -185,7 +194,7 @@ async fn an_unavailable_item_is_named() {
     place().await.expect(201);
 }
 
-/// Proves that limited stock is sold to the last one and not beyond, whoever comes at once.
+/// Proves that concurrent orders sell limited stock completely and never more than it.
 #[tokio::test(flavor = "multi_thread")]
 async fn limited_stock_is_sold_out_and_never_oversold() {
     const STOCK: usize = 10;
@@ -211,7 +220,7 @@ async fn limited_stock_is_sold_out_and_never_oversold() {
     let stock = server.get(&server.restaurant_path("/stock"), Some(&server.staff)).await.expect(200);
     assert_eq!(stock, json!({"stock": [{"item": "naan", "remaining": 0, "revision": 1}]}));
 
-    // What a cancelled order took is there again.
+    // The stock of a cancelled order is returned.
     let page = server.get("/v1/orders?limit=1", Some(&server.customer)).await.expect(200);
     let cancel = format!("/v1/orders/{}/cancel", ids(&page)[0]);
     server.post(&cancel, Some(&server.customer), &json!({"reason": "changed_mind"})).send().await.expect(200);
@@ -221,9 +230,9 @@ async fn limited_stock_is_sold_out_and_never_oversold() {
     server.post(&server.orders_path(), Some(&server.customer), &order).key("more").send().await.expect(201);
 }
 
-/// Proves that everything wrong with an order is listed at once, each with its place.
+/// Proves that a refusal lists every problem of an order, each with its place.
 #[tokio::test]
-async fn what_is_wrong_with_an_order_is_said_with_its_place() {
+async fn every_problem_of_an_order_is_listed_with_its_place() {
     let server = crate::start().await;
     let place = |change: serde_json::Value| {
         let mut order = TestServer::order();
@@ -270,12 +279,12 @@ async fn what_is_wrong_with_an_order_is_said_with_its_place() {
         assert_eq!(place(change.clone()).await.pointers(), pointers, "{change}");
     }
     let listed = server.get("/v1/orders", Some(&server.customer)).await.expect(200);
-    assert_eq!(listed, json!({"orders": []}), "nothing was placed");
+    assert_eq!(listed, json!({"orders": []}), "a refused order must not be placed");
 }
 
-/// Proves that a quote prices as an order does, and names what stands in its way.
+/// Proves that a quote has the same price as an order, and lists the obstacles.
 #[tokio::test]
-async fn a_quote_tells_the_price_and_the_obstacles() {
+async fn a_quote_has_the_price_and_the_obstacles() {
     let server = crate::start().await;
     let path = server.restaurant_path("/quotes");
     let quote = |body: serde_json::Value| server.post(&path, None, &body).send();
@@ -305,7 +314,7 @@ async fn a_quote_tells_the_price_and_the_obstacles() {
     assert_eq!(blocked["obstacles"][1]["items"], unavailable);
     assert_eq!(blocked["obstacles"][2]["minimum"], 1000);
     assert_eq!(blocked["obstacles"][3]["shortages"], json!([{"item": "naan", "available": 2}]));
-    // Placing is refused with the first of them, and lists them all.
+    // Placing the order is refused with the first obstacle, and the refusal lists all of them.
     let mut order = TestServer::order();
     order["lines"] = json!([{"item": "naan", "quantity": 3}]);
     let place = server.post(&server.orders_path(), Some(&server.customer), &order).key("blocked").send();

@@ -1,4 +1,4 @@
-//! What holds for every request: problems, ids, limits.
+//! Rules for every request: problems, ids, limits.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use dabba_testkit::TestServer;
 use reqwest::Method;
 use serde_json::json;
 
-/// Proves that what is not there is a problem as any other, also where an id is none.
+/// Proves that an unknown path is answered with a problem, also if an id in the path is malformed.
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn an_unknown_path_is_not_found() {
     let server = crate::start().await;
     let unknown = "0198b2f4-0000-7000-8000-000000000000";
     for path in ["/", "/v1", "/v2/orders", "/v1/orders/x/accept/now", "/docs/nothing.js"] {
@@ -20,9 +20,9 @@ async fn what_is_not_there_is_not_found() {
     }
 }
 
-/// Proves that a method that a path does not know is refused with those that it knows.
+/// Proves that an unsupported method is refused with the supported methods.
 #[tokio::test]
-async fn an_unknown_method_is_answered_with_the_known_ones() {
+async fn an_unsupported_method_is_answered_with_the_supported_ones() {
     let server = crate::start().await;
     for (method, path, allow) in [
         (Method::PUT, "/v1/orders".to_owned(), "GET,HEAD"),
@@ -38,10 +38,9 @@ async fn an_unknown_method_is_answered_with_the_known_ones() {
     }
 }
 
-/// Proves that bodies are refused for their type, their size, their syntax and their shape, each in its
-/// own way.
+/// Proves that bodies with a wrong type, size, syntax or shape are refused, each with its own code.
 #[tokio::test]
-async fn bodies_are_refused_for_what_is_wrong_with_them() {
+async fn each_fault_of_a_body_has_its_own_code() {
     let server = crate::start().await;
     let send = |media_type: Option<&str>, body: String| {
         let request = server.request(Method::POST, &server.orders_path()).by(&server.customer).key("1");
@@ -69,7 +68,7 @@ async fn bodies_are_refused_for_what_is_wrong_with_them() {
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.starts_with("The body is not JSON: line 1, column "), "{detail}");
     }
-    // JSON by its grammar, with values that are not taken.
+    // JSON by its grammar, with values that the API does not accept.
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     for (member, pointer, detail) in [
         (
@@ -112,9 +111,9 @@ async fn bodies_are_refused_for_what_is_wrong_with_them() {
     }
 }
 
-/// Proves that a request keeps the id that it came with, if that is one, and gets one otherwise.
+/// Proves that a response repeats a valid request id, and contains a generated one otherwise.
 #[tokio::test]
-async fn every_answer_names_its_request() {
+async fn every_response_has_the_request_id() {
     let server = crate::start().await;
     let get = |id: &str| server.request(Method::GET, "/nowhere").header("x-request-id", id).send();
     let named = get("abc-123").await;
@@ -129,8 +128,8 @@ async fn every_answer_names_its_request() {
     assert_eq!((fine.header("x-request-id").len(), fine.header("x-content-type-options")), (32, "nosniff"));
 }
 
-/// Proves that a request whose body does not come ends when its time is over, and that a write that
-/// took too long is not said to have failed.
+/// Proves that a request whose body does not arrive ends at the timeout, and that the response to a write that takes
+/// too long states an unknown outcome.
 #[tokio::test]
 async fn a_request_has_a_time_limit() {
     let server =
@@ -146,7 +145,7 @@ async fn a_request_has_a_time_limit() {
     assert!(answer.contains("retry-after: 1") && answer.contains("outcome_unknown"), "{answer}");
 }
 
-/// Proves that a body that is not wanted does no harm.
+/// Proves that a body of a request without a body is ignored.
 #[tokio::test]
 async fn a_superfluous_body_is_ignored() {
     let server = crate::start().await;

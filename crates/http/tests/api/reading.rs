@@ -1,4 +1,4 @@
-//! Reading orders: one, their history, and lists.
+//! Reading orders: single orders, histories, and lists.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{ids, walk_to};
 
-/// Proves that an order is not sent again to who has it.
+/// Proves that the response does not repeat an order that the client already has.
 #[tokio::test]
 async fn an_unchanged_order_is_not_sent_again() {
     let server = crate::start().await;
@@ -27,9 +27,9 @@ async fn an_unchanged_order_is_not_sent_again() {
     get("2").await.problem(400, "bad_request");
 }
 
-/// Proves that pages hold every order once, in their order, while more orders come in.
+/// Proves that pages contain every order once, in order.
 #[tokio::test]
-async fn pages_hold_every_order_once() {
+async fn pages_contain_every_order_once() {
     let server = crate::start().await;
     for number in 0..7 {
         server.place(&format!("k{number}"), &TestServer::collection()).await;
@@ -55,7 +55,7 @@ async fn pages_hold_every_order_once() {
     }
 }
 
-/// Proves that a restaurant's list begins with what is to be done, and that lists can be filtered.
+/// Proves that a restaurant's list begins with the open orders, and that lists can be filtered.
 #[tokio::test]
 async fn a_restaurant_sees_open_orders_first() {
     let server = crate::start().await;
@@ -77,10 +77,10 @@ async fn a_restaurant_sees_open_orders_first() {
     assert_eq!(listed("?status=delivered").await, [id(&done)]);
     assert_eq!(listed("?status=confirmed,preparing").await, [id(&new), id(&old)]);
     let carried = server.get("/v1/orders", Some(&server.courier)).await.expect(200);
-    assert_eq!(ids(&carried), [id(&done)], "a courier sees what they carried");
+    assert_eq!(ids(&carried), [id(&done)], "a courier must see the orders that they carried");
 }
 
-/// Proves that wrong parameters are refused with their name, unknown and repeated ones included.
+/// Proves that a refusal names wrong parameters, including unknown and repeated ones.
 #[tokio::test]
 async fn wrong_parameters_are_named() {
     let server = crate::start().await;
@@ -106,9 +106,9 @@ async fn wrong_parameters_are_named() {
     }
 }
 
-/// Proves that a history is read in parts without a gap.
+/// Proves that the pages of a history have no gap.
 #[tokio::test]
-async fn a_history_is_read_in_parts() {
+async fn a_history_is_read_in_pages() {
     let server = crate::start().await;
     let order = server.place("1", &TestServer::order()).await;
     walk_to(&server, &order, "deliver").await;
@@ -125,7 +125,7 @@ async fn a_history_is_read_in_parts() {
     assert_eq!(versions, (1..=8).collect::<Vec<_>>());
 }
 
-/// Proves that orders, histories and keys are there after a restart.
+/// Proves that orders, histories and keys survive a restart.
 #[tokio::test]
 async fn a_restart_keeps_everything() {
     let mut server = crate::start().await;

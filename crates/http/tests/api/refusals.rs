@@ -1,4 +1,4 @@
-//! What is wrong with a request: every problem at once, with its place, in the words of the API.
+//! Problems of requests: all at once, each with its place, in the API's words.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// The examples of the bodies of requests, with the names of their schemas.
+/// The examples of request bodies, with the names of their schemas.
 static EXAMPLES: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
     let description: Value = serde_json::from_str(&dabba_http::openapi_json()).unwrap();
     let items = description["paths"].as_object().unwrap().values();
@@ -26,8 +26,8 @@ static EXAMPLES: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
     examples
 });
 
-/// The JSON Pointers of all objects and of all other values without members in a document. The members that tell the
-/// variants of a one-of apart are left out: without them, nothing is known of the members beside them.
+/// Collects the JSON Pointers of all objects, and of all other values without members, in a document. The members that identify
+/// the variant of a one-of are left out, because without them the members beside them are unknown.
 fn places(pointer: &str, value: &Value, objects: &mut Vec<String>, leaves: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
@@ -54,7 +54,7 @@ fn pointers(schema: &str, document: &Value) -> Vec<String> {
     problems.as_slice().iter().map(|problem| problem.pointer.clone()).collect()
 }
 
-/// Insists that a message contains no words of the code.
+/// Asserts that a message contains no words of the code.
 #[track_caller]
 fn check_words(detail: &str) {
     for word in [
@@ -82,8 +82,8 @@ fn an_example_has_no_problems() {
 }
 
 proptest! {
-    /// Proves for every body that so many independent faults are so many problems, each at its place: values of a wrong
-    /// type, and unknown members.
+    /// Proves for every body that each of several independent faults is one problem at its own place: values of a wrong type, and
+    /// unknown members.
     #[test]
     fn every_fault_is_a_problem(
         example in any::<prop::sample::Index>(),
@@ -111,9 +111,9 @@ proptest! {
     }
 }
 
-/// Proves for every object in every body that an array with the values of its members is no such object.
+/// Proves for every object in every body that an array of the members' values is refused in its place.
 #[test]
-fn an_array_is_no_object() {
+fn an_array_is_not_an_object() {
     let mut count = 0;
     for (schema, document) in EXAMPLES.iter() {
         let (mut objects, mut leaves) = (Vec::new(), Vec::new());
@@ -134,9 +134,9 @@ async fn place(server: &TestServer, body: &Value) -> Answer {
     server.post(&server.orders_path(), Some(&server.customer), body).key("1").send().await
 }
 
-/// Proves that a refusal lists every problem in the words of the API: what is allowed, and what was given.
+/// Proves that a refusal lists every problem in the API's words, with the allowed and the given values.
 #[tokio::test]
-async fn every_problem_is_said_in_the_words_of_the_api() {
+async fn every_problem_is_described_in_the_words_of_the_api() {
     let server = crate::start().await;
     let body = json!({
         "lines": [
@@ -172,7 +172,7 @@ async fn every_problem_is_said_in_the_words_of_the_api() {
         ("/tip", "must be a whole number from 0 to 1000000000000, not 99999999999999"),
         ("/contact/name", "must be a text, not null"),
         ("/expected_total", "must be a whole number from 0 to 1000000000000, not -1"),
-        // What may be a card's number is not repeated.
+        // The message does not repeat the value, because it may be a card number.
         ("/payment_token", "must be a text"),
     ]);
     assert_eq!(errors, expected);
@@ -180,7 +180,7 @@ async fn every_problem_is_said_in_the_words_of_the_api() {
     assert!(detail.contains("/lines/1/item: is required; "), "{detail}");
 }
 
-/// Returns the one problem of a JSON text by a schema.
+/// Returns the message of the only problem of a JSON text by a schema.
 #[track_caller]
 fn detail(schema: &str, json: &str) -> String {
     let problems = dabba_http::problems_of(schema, json).unwrap();
@@ -188,9 +188,9 @@ fn detail(schema: &str, json: &str) -> String {
     problems.as_slice()[0].detail.clone()
 }
 
-/// Proves that the answer to a long unknown name, to very many members and to very many entries is short, and says what is wrong.
+/// Proves that the messages about a long unknown name, very many members and very many entries are short.
 #[test]
-fn what_is_too_long_is_not_repeated() {
+fn long_values_are_not_repeated() {
     let name = "~/".repeat(1_000_000);
     let problems =
         dabba_http::problems_of("Cart", &format!("{{\"fulfilment\": \"collection\", {name:?}: 1}}"));
@@ -212,7 +212,7 @@ fn what_is_too_long_is_not_repeated() {
     assert_eq!(problems.as_slice().len(), 101);
 }
 
-/// Proves that a message repeats a number as it was written, and that a whole number is one that is written in digits.
+/// Proves that a message repeats a number as it was written, and that a whole number must be written in digits.
 #[test]
 fn a_number_is_repeated_as_it_was_written() {
     let nines = format!("0.{}", "9".repeat(80));
@@ -235,9 +235,9 @@ fn a_number_is_repeated_as_it_was_written() {
     assert!(dabba_http::problems_of("Location", r#"{"lat": -0, "lng": 1e1}"#).unwrap().is_empty());
 }
 
-/// Proves that a time beyond the last one that is taken is refused with that time, and that the last one is taken.
+/// Proves that a time after the maximum is refused with the maximum, and that the maximum is accepted.
 #[tokio::test]
-async fn a_time_has_a_limit() {
+async fn times_have_a_maximum() {
     let server = crate::start().await;
     let latest = dabba_domain::limits::MAX_TIME;
     let availability = server.restaurant_path("/menu/items/naan/availability");
@@ -254,7 +254,7 @@ async fn a_time_has_a_limit() {
         for refused in [mark(beyond).await, pause(beyond).await] {
             let problem = refused.problem(422, "invalid");
             let expected = format!(
-                "must be a time of RFC 3339 until 9999-12-30T22:00:00Z, such as 2026-06-01T12:00:00Z, not \"{beyond}\""
+                "must be a time in RFC 3339 until 9999-12-30T22:00:00Z, such as 2026-06-01T12:00:00Z, not \"{beyond}\""
             );
             assert_eq!(problem["errors"], json!([{"pointer": "/until", "detail": expected}]));
         }
@@ -265,10 +265,10 @@ async fn a_time_has_a_limit() {
     assert!(menu.to_string().contains(latest), "{menu}");
 }
 
-/// Proves that `null` for an optional member means the same as its absence, at any depth, whichever member it is, and that
-/// it is a problem for a required one.
+/// Proves that `null` for any optional member, at any depth, means the same as omitting the member, and is a problem for a
+/// required member.
 #[tokio::test]
-async fn null_means_absent() {
+async fn null_means_omitted() {
     let server = crate::start().await;
     let mut order = TestServer::collection();
     for name in ["tip", "payment_token", "contact", "note", "expected_total"] {
@@ -292,7 +292,7 @@ async fn null_means_absent() {
     assert_eq!((&created["delivers"], &created["collection"]), (&json!(false), &json!(true)));
 }
 
-/// Proves that what only the server writes has no effect in a replacement, whatever it is.
+/// Proves that members that only the server writes have no effect in a replacement, whatever their value.
 #[tokio::test]
 async fn read_only_members_are_not_checked() {
     let server = crate::start().await;
@@ -306,7 +306,7 @@ async fn read_only_members_are_not_checked() {
     assert_eq!(put(menu).await.pointers(), ["/categories/0/items/0/price_minor"]);
 }
 
-/// Proves that of a long list of problems the first hundred are listed, with an entry that says that there are more.
+/// Proves that a refusal lists the first hundred of many problems, and one entry that states that there are more.
 #[tokio::test]
 async fn a_long_list_of_problems_is_cut() {
     let server = crate::start().await;
@@ -323,7 +323,7 @@ async fn a_long_list_of_problems_is_cut() {
     assert!(problem["errors"][100]["detail"].as_str().unwrap().contains("there are more"), "{problem}");
 }
 
-/// Proves that every wrong parameter of a query is named, with the allowed values.
+/// Proves that a refusal names every wrong parameter of a query, with the allowed values.
 #[tokio::test]
 async fn every_wrong_parameter_is_named() {
     let server = crate::start().await;

@@ -1,4 +1,4 @@
-//! Restaurants and accounts that are registered once, and restaurants that are closed permanently.
+//! Idempotent registration of restaurants and accounts, and permanent closing of restaurants.
 
 use dabba_testkit::{PASSWORD, TestServer, settings};
 use serde_json::{Value, json};
@@ -9,10 +9,9 @@ fn with_external_id(name: &str, external_id: &str) -> Value {
     settings
 }
 
-/// Proves that a retry of a registration is answered with the restaurant that is there, and that a key is for one
-/// request.
+/// Proves that a retry of a registration gets the restaurant that exists, and that a key belongs to one request.
 #[tokio::test]
-async fn a_restaurant_is_registered_once_for_a_key() {
+async fn a_restaurant_is_registered_once_per_key() {
     let server = crate::start().await;
     let create = |name: &str, key: &str| {
         server.post("/v1/restaurants", Some(&server.admin), &settings(name)).key(key).send()
@@ -27,9 +26,9 @@ async fn a_restaurant_is_registered_once_for_a_key() {
     create("Dosa House", "two words").await.problem(400, "idempotency_key_invalid");
 }
 
-/// Proves that an external id has one restaurant, which it finds, and that it stays.
+/// Proves that an external id belongs to one restaurant, can be used to find it, and does not change.
 #[tokio::test]
-async fn an_external_id_names_one_restaurant() {
+async fn an_external_id_belongs_to_one_restaurant() {
     let server = crate::start().await;
     let create = |settings: Value| server.post("/v1/restaurants", Some(&server.admin), &settings).send();
     let first = create(with_external_id("Dosa House", "POS-7/b")).await.expect(201);
@@ -50,9 +49,9 @@ async fn an_external_id_names_one_restaurant() {
     assert_eq!(put(with_external_id("Dosa House", "POS-9")).await.pointers(), ["/external_id"]);
 }
 
-/// Proves that an account is registered once for a key, and that a retry proves the password.
+/// Proves that an account is registered once per key, and that a retry must have the same password.
 #[tokio::test]
-async fn an_account_is_registered_once_for_a_key() {
+async fn an_account_is_registered_once_per_key() {
     let server = crate::start().await;
     let register = |password: &str, key: &str| {
         let body = json!({"email": "Noor@example.com", "name": "Noor", "password": password});
@@ -67,8 +66,8 @@ async fn an_account_is_registered_once_for_a_key() {
     register(PASSWORD, "b").await.problem(409, "email_taken");
 }
 
-/// Proves that a retry is not judged by the rules for passwords, which an earlier version did not have: by a stranger and by an
-/// admin; and that the same request without its key is.
+/// Proves that the password rules, which an earlier version did not have, do not apply to a retry, by a stranger or by an admin;
+/// and that they apply to the same request without its key.
 #[tokio::test]
 async fn a_retry_of_a_registration_may_have_an_easy_password() {
     let server = crate::start().await;
@@ -83,7 +82,7 @@ async fn a_retry_of_a_registration_may_have_an_easy_password() {
     let hash = hash.unwrap().to_string();
     for by in [None, Some(&server.admin)] {
         let made = register(by, PASSWORD, "a").await.expect(201);
-        // As an earlier version stored it.
+        // The password as an earlier version stored it.
         let edit = dabba_store::AccountEdit {
             id: made["id"].as_str().unwrap().parse().unwrap(),
             change: dabba_store::AccountChange::Password { hash: hash.clone() },
@@ -101,10 +100,10 @@ async fn a_retry_of_a_registration_may_have_an_easy_password() {
     }
 }
 
-/// Proves that an admin's retry leads to the account that the first request made also after its deletion, and that nobody's key
-/// outlives the account that it made.
+/// Proves that an admin's retry gets the account of the first request even after its deletion, and that an anonymous caller's key
+/// is deleted with its account.
 #[tokio::test]
-async fn a_registration_is_retried_after_the_account_is_deleted() {
+async fn a_registration_can_be_retried_after_the_account_is_deleted() {
     let server = crate::start().await;
     for by in [None, Some(&server.admin)] {
         let register = || {
@@ -130,7 +129,8 @@ async fn a_registration_is_retried_after_the_account_is_deleted() {
     }
 }
 
-/// Proves that a restaurant that is closed permanently takes no orders, says so everywhere, and that its orders stay.
+/// Proves that a permanently closed restaurant takes no orders, that all responses report the closing, and that the restaurant's
+/// orders stay.
 #[tokio::test]
 async fn a_restaurant_is_closed_permanently() {
     let server = crate::start().await;
@@ -146,7 +146,11 @@ async fn a_restaurant_is_closed_permanently() {
     let closed = close("The lease has ended.").await.expect(200);
     assert_eq!(closed["closed"]["reason"], "The lease has ended.");
     assert_eq!((&closed["accepting"], &closed["revision"]), (&json!(false), &json!(2)));
-    assert_eq!(close("The lease has ended.").await.expect(200), closed, "it is done");
+    assert_eq!(
+        close("The lease has ended.").await.expect(200),
+        closed,
+        "a repeated closing must change nothing"
+    );
     let other = close("Another reason.").await.problem(409, "already_closed");
     assert_eq!(other["since"], closed["closed"]["at"]);
     assert_eq!(server.get(&server.restaurant_path(""), None).await.expect(200), closed);
@@ -171,7 +175,7 @@ async fn a_restaurant_is_closed_permanently() {
     }
     server.get("/v1/restaurants?closed=maybe", None).await.problem(400, "bad_request");
 
-    // Staff see the order and carry it on.
+    // Staff see the order and complete it.
     let orders = server.get(&server.orders_path(), Some(&server.staff)).await.expect(200);
     assert_eq!(crate::ids(&orders), [order["id"].as_str().unwrap()]);
     crate::walk_to(&server, &order, "deliver").await;
@@ -182,9 +186,9 @@ async fn a_restaurant_is_closed_permanently() {
     assert_eq!(reopened.send().await.expect(200)["accepting"], true);
 }
 
-/// Proves that pausing and resuming hold at the revision that was seen, and are done once for a key.
+/// Proves that pausing and resuming can require a revision, and happen once per key.
 #[tokio::test]
-async fn a_pause_holds_under_its_conditions() {
+async fn a_pause_can_require_a_revision_and_a_key() {
     let server = crate::start().await;
     let send = |what: &str, tag: &str, key: &str| {
         let request = server.request(reqwest::Method::POST, &server.restaurant_path(what)).by(&server.staff);

@@ -1,4 +1,4 @@
-//! Restaurants, their settings and their staff.
+//! Restaurants: settings and staff.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use dabba_testkit::{TestServer, settings};
 use reqwest::Method;
 use serde_json::json;
 
-/// Proves that an admin registers a restaurant, which then is where it says.
+/// Proves that an admin can register a restaurant, and that `Location` leads to it.
 #[tokio::test]
 async fn an_admin_registers_a_restaurant() {
     let server = crate::start().await;
@@ -24,9 +24,9 @@ async fn an_admin_registers_a_restaurant() {
     assert_eq!(answer.pointers(), ["/name", "/currency", "/time_zone"]);
 }
 
-/// Proves that settings are replaced knowingly, and that the currency stays.
+/// Proves that replacing the settings requires a condition, and that the currency cannot be changed.
 #[tokio::test]
-async fn settings_are_replaced_under_a_condition() {
+async fn replacing_settings_requires_a_condition() {
     let server = crate::start().await;
     let path = server.restaurant_path("");
     let put = |settings: &serde_json::Value| server.put(&path, Some(&server.staff), settings);
@@ -49,9 +49,9 @@ async fn settings_are_replaced_under_a_condition() {
     assert_eq!(refused.pointers(), ["/fulfilment"]);
 }
 
-/// Proves that what was read can be sent back, by staff too, and changes nothing.
+/// Proves that a restaurant can be sent back as it was read, also by staff, and that this changes nothing.
 #[tokio::test]
-async fn what_a_restaurant_is_read_as_can_be_sent_back() {
+async fn a_restaurant_can_be_sent_back_as_read() {
     let server = crate::start().await;
     let path = server.restaurant_path("");
     server.post(&server.restaurant_path("/pause"), Some(&server.staff), &json!({})).send().await.expect(200);
@@ -63,8 +63,8 @@ async fn what_a_restaurant_is_read_as_can_be_sent_back() {
     assert_eq!(put, expected);
 }
 
-/// Proves that staff cannot raise their own refund limit or lower the tax, and are told of each such setting; and
-/// that an admin can.
+/// Proves that staff cannot raise their own refund limit or lower the tax, that the refusal names each such setting,
+/// and that an admin can change both.
 #[tokio::test]
 async fn some_settings_are_for_admins() {
     let server = crate::start().await;
@@ -88,10 +88,14 @@ async fn some_settings_are_for_admins() {
     let changed = put(&server.admin, &settings).await.expect(200);
     assert_eq!((&changed["refund_limit"], &changed["tax_rate_basis_points"]), (&json!(1_000_000), &json!(0)));
     settings["currency"] = json!("EUR");
-    assert_eq!(put(&server.admin, &settings).await.pointers(), ["/currency"], "for nobody");
+    assert_eq!(
+        put(&server.admin, &settings).await.pointers(),
+        ["/currency"],
+        "nobody can change the currency"
+    );
 }
 
-/// Proves that a pause cannot end before it begins.
+/// Proves that a pause must end in the future.
 #[tokio::test]
 async fn a_pause_ends_in_the_future() {
     let server = crate::start().await;
@@ -102,7 +106,7 @@ async fn a_pause_ends_in_the_future() {
     pause(json!({})).await.expect(200);
 }
 
-/// Proves that everyone finds every restaurant, page by page.
+/// Proves that everyone can list all restaurants in pages.
 #[tokio::test]
 async fn restaurants_are_listed() {
     let server = crate::start().await;
@@ -122,9 +126,9 @@ async fn restaurants_are_listed() {
     assert_eq!(seen.iter().collect::<HashSet<_>>().len(), 5);
 }
 
-/// Proves that staff come and go, and that it holds at once.
+/// Proves that members of the staff can be added and removed, with immediate effect.
 #[tokio::test]
-async fn staff_come_and_go() {
+async fn staff_can_be_added_and_removed() {
     let server = crate::start().await;
     let member = |id| server.restaurant_path(&format!("/members/{id}"));
     let put = |id| server.request(Method::PUT, &member(id)).by(&server.staff).send();

@@ -1,4 +1,4 @@
-//! A store of two shards, of which one does not answer.
+//! A store of two shards, one of which does not answer.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use futures::FutureExt as _;
 use serde_json::json;
 use tempfile::TempDir;
 
-/// The first bucket of the southern shard, which has the upper half.
+/// First bucket of the southern shard, which has the upper half of the buckets.
 const SOUTH: u16 = Bucket::COUNT / 2;
 
-/// A server on two shards: `north`, which knows the accounts, and `south`.
+/// A server with two shards: `north`, which stores the accounts, and `south`.
 struct Sharded {
     server: TestServer,
     north: Arc<dyn Store>,
@@ -47,9 +47,9 @@ impl Sharded {
         Self { server, north, south, _directory: directory }
     }
 
-    /// Makes restaurants until there is one on either shard. Answers their ids: north, south.
+    /// Creates restaurants until each shard has one. Returns their ids: north, south.
     async fn restaurants(&self) -> [String; 2] {
-        /// Each shard has half of the buckets, and a restaurant's is drawn at random.
+        /// Each shard has half of the buckets, and the bucket of a restaurant is random.
         const MAX_ATTEMPTS: usize = 100;
         let (server, mut found) = (&self.server, [None, None]);
         for _ in 0..MAX_ATTEMPTS {
@@ -69,8 +69,7 @@ impl Sharded {
     }
 }
 
-/// Insists that a list says whether something is missing in it, in its body and in its header. Gives the
-/// ids of what it holds.
+/// Asserts that a list states in its body and in its header whether it is incomplete. Returns the ids of its entries.
 #[track_caller]
 fn listed(answer: Answer, name: &str, is_incomplete: bool) -> Vec<String> {
     assert_eq!(answer.header("dabba-incomplete"), if is_incomplete { "true" } else { "" });
@@ -80,10 +79,10 @@ fn listed(answer: Answer, name: &str, is_incomplete: bool) -> Vec<String> {
     entries.iter().map(|entry| entry["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Proves that what is on a shard that does not answer is refused, that all else goes on, and that lists
-/// say that they are incomplete.
+/// Proves that requests about data on a silent shard are refused, that other requests succeed, and that lists are marked as
+/// incomplete.
 #[tokio::test]
-async fn lists_without_a_shard_say_that_they_are_incomplete() {
+async fn lists_without_a_shard_are_marked_as_incomplete() {
     let sharded = Sharded::start().await;
     let restaurants = sharded.restaurants().await;
     let Sharded { server, south, .. } = &sharded;
@@ -115,9 +114,9 @@ async fn lists_without_a_shard_say_that_they_are_incomplete() {
     place(&restaurants[1], "after").await.problem(503, "unavailable");
 }
 
-/// Proves that a full page of what several shards have says when nothing follows, and that pages of one entry are the whole.
+/// Proves that a full last page of several shards has no cursor, and that pages of one entry add up to the whole list.
 #[tokio::test]
-async fn pages_over_shards_end_where_nothing_follows() {
+async fn the_last_page_over_shards_has_no_cursor() {
     let sharded = Sharded::start().await;
     let restaurants = sharded.restaurants().await;
     let server = &sharded.server;
@@ -143,10 +142,9 @@ async fn pages_over_shards_end_where_nothing_follows() {
     }
 }
 
-/// Proves that a server without one of its shards stays ready, says which is missing, and is not ready
-/// without any.
+/// Proves that a server without one of its shards stays ready and names the missing shard, and is not ready without any shard.
 #[tokio::test]
-async fn a_server_without_a_shard_is_ready_and_says_so() {
+async fn a_server_without_a_shard_is_degraded() {
     let Sharded { server, north, south, _directory } = Sharded::start().await;
     assert_eq!(server.get("/readyz", None).await.expect(200), json!({"status": "ok"}));
     south.close().await;
@@ -156,9 +154,9 @@ async fn a_server_without_a_shard_is_ready_and_says_so() {
     server.get("/readyz", None).await.problem(503, "unavailable");
 }
 
-/// Proves that the measurements are shown at once while a shard does not answer, and say which one: the directory is one of them.
+/// Proves that `/metrics` responds at once while a shard does not answer, and shows which shard or directory is down.
 #[tokio::test]
-async fn measurements_say_which_shard_is_down() {
+async fn measurements_show_which_shard_is_down() {
     let sharded = Sharded::start().await;
     let Sharded { server, north, south, .. } = &sharded;
     let shown = async |series: &str| {

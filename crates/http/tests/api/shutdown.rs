@@ -1,4 +1,4 @@
-//! Stopping, with requests in flight.
+//! Stopping the server with requests in flight.
 
 use dabba_testkit::TestServer;
 use futures::future::join_all;
@@ -6,10 +6,10 @@ use tokio::task::yield_now;
 
 use crate::ids;
 
-/// Proves I2 at a stop in good order: of orders that are placed while the server stops, each that was
-/// answered with 201 is there afterwards, and each that is there afterwards can be had by its key.
+/// Proves I2 for a graceful stop: of the orders that are placed while the server stops, each acknowledged one (201)
+/// exists afterwards, and a retry with its key returns it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_loses_no_order_that_was_acknowledged() {
+async fn a_stop_loses_no_acknowledged_order() {
     const CLIENTS: usize = 64;
     let mut server = crate::start().await;
     let order = TestServer::collection();
@@ -18,7 +18,7 @@ async fn a_stop_loses_no_order_that_was_acknowledged() {
     };
     let in_flight: Vec<_> =
         (0..CLIENTS).map(|client| tokio::spawn(place(&server, client).try_send())).collect();
-    // Some are to be answered before the stop, the others meet it.
+    // Some requests are answered before the stop; the others are in flight during it.
     while !in_flight.iter().any(tokio::task::JoinHandle::is_finished) {
         yield_now().await;
     }
@@ -26,7 +26,7 @@ async fn a_stop_loses_no_order_that_was_acknowledged() {
 
     let mut acknowledged = Vec::new();
     for (client, answer) in join_all(in_flight).await.into_iter().enumerate() {
-        // A connection that was refused or closed says nothing of its order.
+        // A refused or closed connection says nothing about its order.
         if let Ok(answer) = answer.unwrap() {
             match answer.status {
                 201 => acknowledged.push((client, answer.text_at("/id"))),
@@ -43,7 +43,7 @@ async fn a_stop_loses_no_order_that_was_acknowledged() {
         let again = place(&server, *client).send().await;
         assert_eq!((again.text_at("/id"), again.header("idempotency-replayed")), (id.clone(), "true"));
     }
-    // Whoever was not answered asks again, and has one order then.
+    // Clients without an answer retry, and each has one order then.
     for client in 0..CLIENTS {
         place(&server, client).send().await.expect(201);
     }

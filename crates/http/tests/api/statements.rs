@@ -1,4 +1,4 @@
-//! What requests ask of the store.
+//! The calls that requests make to the store.
 
 use std::{
     sync::{
@@ -17,7 +17,7 @@ use dabba_testkit::{TestServer, sqlite_in};
 use futures::FutureExt as _;
 use serde_json::json;
 
-/// Writes down every call, and fails those that are no commits while it says so.
+/// Records every call, and fails all calls except commits while `only_commits` is set.
 #[derive(Clone, Default)]
 struct Calls {
     made: Arc<Mutex<Vec<StoreCall>>>,
@@ -38,10 +38,10 @@ impl Interceptor for Calls {
     }
 }
 
-/// Proves that the commit is all that placing an order and a command on it ask of the store: whether a token is revoked, and
-/// who works where, is in memory. Both go on while the database that keeps the accounts is away.
+/// Proves that placing an order and a command on it make no call to the store except the commit, because revocations and
+/// memberships are in memory. Both succeed while the database with the accounts is unavailable.
 #[tokio::test]
-async fn placing_and_commands_make_no_query_for_the_caller() {
+async fn placing_and_commands_make_no_query_about_the_caller() {
     const NEVER: Duration = Duration::from_hours(24);
     let directory = tempfile::tempdir().unwrap();
     let (inner, calls) = (sqlite_in(directory.path()), Calls::default());
@@ -50,7 +50,7 @@ async fn placing_and_commands_make_no_query_for_the_caller() {
         let (store, interceptor) = (inner(), interceptor.clone());
         async move { Arc::new(InterceptedStore::new(store.await, interceptor)) as Arc<dyn Store> }.boxed()
     }));
-    // Nothing is polled while the calls are counted.
+    // All polling is off while the calls are counted.
     let server = builder
         .engine(|engine| {
             engine.revocation_poll_interval = NEVER;

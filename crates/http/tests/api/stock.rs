@@ -1,4 +1,4 @@
-//! Limited stock: set, adjusted, and under which conditions.
+//! Limited stock: setting and adjusting it, and conditions.
 
 use dabba_testkit::TestServer;
 use reqwest::Method;
@@ -8,9 +8,10 @@ fn path(server: &TestServer, item: &str) -> String {
     server.restaurant_path(&format!("/menu/items/{item}/stock"))
 }
 
-/// Proves that an adjustment counts from what orders left, once for a key, and that a retry is answered as at first.
+/// Proves that an adjustment starts from the number that orders have left, happens once per key, and that a retry gets
+/// the first response.
 #[tokio::test]
-async fn stock_is_adjusted_once_for_a_key() {
+async fn stock_is_adjusted_once_per_key() {
     let server = crate::start().await;
     let adjust = |key: &str, by: Value| {
         let body = json!({"by": by});
@@ -35,19 +36,19 @@ async fn stock_is_adjusted_once_for_a_key() {
     assert_eq!((again.status, again.header("etag"), &again.json), (200, "\"2\"", &expected));
     assert_eq!(again.header("idempotency-replayed"), "true");
     adjust("a", json!(7)).await.problem(422, "idempotency_key_reused");
-    // A key that was refused is free; the same key is another key for another person.
+    // A key whose request was refused is free. The same key of another person is another key.
     adjust("early", json!(1)).await.expect(200);
     let by_admin =
         server.post(&format!("{}/adjust", path(&server, "naan")), Some(&server.admin), &json!({"by": 1}));
     assert_eq!(by_admin.key("a").send().await.expect(200)["remaining"], 14);
-    // Keys of orders and of stock are one record.
+    // Keys of orders and of stock adjustments share one record.
     let by_order = server.post(&server.orders_path(), Some(&server.customer), &order).key("of-order");
     by_order.send().await.expect(201);
     let own = server.get(&path(&server, "naan"), Some(&server.staff)).await;
     assert_eq!((own.header("etag"), &own.json["remaining"]), ("\"5\"", &json!(11)));
 }
 
-/// Proves that an adjustment says what it adds, within bounds, and changes nothing when it does not.
+/// Proves that an adjustment must be a number within the limits, and that a refused one changes nothing.
 #[tokio::test]
 async fn an_adjustment_is_checked() {
     let server = crate::start().await;
@@ -56,7 +57,7 @@ async fn an_adjustment_is_checked() {
     };
     adjust("naan", json!({"by": 1})).send().await.problem(400, "idempotency_key_missing");
     adjust("pizza", json!({"by": 1})).key("1").send().await.problem(404, "not_found");
-    // By the engine or by the description, in the same words.
+    // The engine and the description refuse with the same words.
     for by in
         [json!(0), json!(1_000_001), json!(-1_000_001), json!(5_000_000_000_i64), json!("6"), json!(null)]
     {
@@ -81,10 +82,10 @@ async fn an_adjustment_is_checked() {
     assert_eq!(stock["stock"], json!([{"item": "naan", "remaining": 5, "revision": 1}]));
 }
 
-/// Proves that a change upon another revision is refused, that sales are no change of it, and that stock without a
-/// limit has no revision.
+/// Proves that a change at another revision is refused, that sales do not change the revision, and that unlimited stock
+/// has no revision.
 #[tokio::test]
-async fn stock_is_changed_under_a_condition() {
+async fn a_change_of_stock_can_require_a_revision() {
     let server = crate::start().await;
     let path = path(&server, "naan");
     let put = |tag: &str, remaining: Value| {
@@ -107,7 +108,7 @@ async fn stock_is_changed_under_a_condition() {
     });
     server.place("order", &order).await;
     assert_eq!(adjust("\"7\", \"1\"", "a").await.expect(200)["remaining"], 4);
-    // The retry is a replay, although the revision has moved on by itself.
+    // The retry is a replay, although the adjustment itself has changed the revision.
     assert_eq!(adjust("\"1\"", "a").await.header("idempotency-replayed"), "true");
     put("\"1\"", json!(9)).await.problem(412, "precondition_failed");
     put("nonsense", json!(9)).await.problem(400, "bad_request");
@@ -116,5 +117,5 @@ async fn stock_is_changed_under_a_condition() {
     assert_eq!(gone.get("current"), None);
     let again =
         server.request(Method::PUT, &path).by(&server.staff).json(&json!({"remaining": 1})).send().await;
-    assert_eq!(again.header("etag"), "\"3\"", "no revision comes back");
+    assert_eq!(again.header("etag"), "\"3\"", "a revision must not be reused");
 }

@@ -1,5 +1,5 @@
-//! Every test of the API that touches a store, and what the tests share. Each target that includes this
-//! names a store: `crate::builder()` gives a server on it.
+//! All tests of the API that use a store, and their shared functions. Each test target that includes this file defines
+//! `crate::builder()`, which returns a builder of a server with the target's store.
 
 mod access;
 mod accounts;
@@ -29,7 +29,7 @@ mod unavailable;
 use dabba_testkit::{Answer, TestServer};
 use serde_json::{Value, json};
 
-/// Moves an order on by commands, up to and with the given one.
+/// Gives commands to an order in sequence, up to and including the given one.
 pub(crate) async fn walk_to(server: &TestServer, order: &Value, last: &str) -> Value {
     let TestServer { staff, courier, .. } = server;
     let nothing = json!({});
@@ -46,16 +46,16 @@ pub(crate) async fn walk_to(server: &TestServer, order: &Value, last: &str) -> V
             return order;
         }
     }
-    panic!("there is no step {last}");
+    panic!("unknown step {last}");
 }
 
-/// The commands that a caller may give by now, as an order lists them.
+/// Returns the commands that a caller may give now, as the order lists them.
 pub(crate) fn allowed(order: &Value) -> Vec<&str> {
     let actions = order["allowed_actions"].as_array().unwrap();
     actions.iter().map(|action| action["command"].as_str().unwrap()).collect()
 }
 
-/// The ids in a list of orders.
+/// Returns the ids in a list of orders.
 pub(crate) fn ids(orders: &Value) -> Vec<String> {
     orders["orders"]
         .as_array()
@@ -65,14 +65,14 @@ pub(crate) fn ids(orders: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The values of a counter in the metrics, by a text that its line contains.
+/// Returns the value of a measurement, found by a text that its line contains.
 pub(crate) fn metric(metrics: &Answer, line_contains: &str) -> u64 {
     let line = metrics.text.lines().find(|line| !line.starts_with('#') && line.contains(line_contains));
     let line = line.unwrap_or_else(|| panic!("no {line_contains} in\n{}", metrics.text));
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-/// Sends these bytes and reads until the server closes the connection.
+/// Sends these bytes and returns everything that the server sends until it closes the connection.
 pub(crate) async fn raw(server: &TestServer, bytes: &str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
@@ -82,7 +82,7 @@ pub(crate) async fn raw(server: &TestServer, bytes: &str) -> String {
     answer
 }
 
-/// A server as it is by default, on this target's store.
+/// Starts a server with the default configuration on this target's store.
 pub(crate) async fn start() -> TestServer {
     crate::builder().start().await
 }

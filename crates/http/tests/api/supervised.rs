@@ -1,4 +1,4 @@
-//! Parts of the server that keep failing, as those who run it see them.
+//! Parts of the server that keep failing, as operators see them.
 
 use std::sync::{
     Arc,
@@ -15,7 +15,7 @@ use futures::FutureExt as _;
 
 use crate::metric;
 
-/// Panics at every commit while it says so.
+/// Panics at every commit while it is set.
 #[derive(Clone, Default)]
 struct Panics(Arc<AtomicBool>);
 
@@ -30,8 +30,8 @@ impl Interceptor for Panics {
     }
 }
 
-/// Proves that a server whose commits panic answers that the outcome is unknown, is not ready and says why, and recovers
-/// by itself.
+/// Proves that a server whose commits panic responds with an unknown outcome, is not ready and names the failing part, and
+/// recovers by itself.
 #[tokio::test]
 async fn a_committer_that_keeps_panicking_makes_the_server_unready() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,9 +1,9 @@
-//! The text policy, through the API: what is refused, what is kept, and how.
+//! The text policy at the API: which texts are refused, accepted and normalized.
 
 use dabba_testkit::{TestServer, settings};
 use serde_json::{Value, json};
 
-/// Proves that notes keep their lines, in whatever form they come, and that texts are kept in one normal form.
+/// Proves that notes keep their lines, whatever the line endings, and that texts are stored in one normal form.
 #[tokio::test]
 async fn notes_keep_their_lines() {
     let server = crate::start().await;
@@ -24,10 +24,10 @@ async fn notes_keep_their_lines() {
     assert_eq!(again.header("idempotency-replayed"), "true");
 }
 
-/// Proves that nobody forges lines on a ticket or writes what cannot be seen, in any field of an order, and that the
-/// refusal names the code point.
+/// Proves that no field of an order accepts forged lines on a ticket or invisible characters, and that the refusal
+/// names the code point.
 #[tokio::test]
-async fn what_cannot_be_seen_is_refused_by_its_code_point() {
+async fn invisible_characters_are_refused_by_their_code_point() {
     let server = crate::start().await;
     for (pointer, text, code_point) in [
         ("/contact/name", "Asha\n2 x Lobster", "U+000A"),
@@ -62,7 +62,7 @@ async fn what_cannot_be_seen_is_refused_by_its_code_point() {
     }
 }
 
-/// Proves that joiners stay where languages and emoji need them, in names and in the menu.
+/// Proves that joiners are kept where languages and emoji need them, in names and in the menu.
 #[tokio::test]
 async fn every_language_can_be_written() {
     let server = crate::start().await;
@@ -73,8 +73,8 @@ async fn every_language_can_be_written() {
     }
 }
 
-/// Proves that a password typed in another normal form is the same password, and that an address of another script is
-/// refused with what is allowed.
+/// Proves that a password in another normal form is the same password, and that an address in another script is refused
+/// with the allowed characters.
 #[tokio::test]
 async fn a_password_is_the_same_in_every_normal_form() {
     let server = crate::start().await;

@@ -1,4 +1,4 @@
-//! Tokens: which are taken, and which are not.
+//! Tokens: which tokens are accepted and which are refused.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use dabba_http::{SigningKey, issue_token};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-/// A token with these parts, and the signature of another one.
+/// Makes a token with these parts and the signature of another token.
 fn forge(header: &Value, claims: &Value, signature: &str) -> String {
     let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}.{signature}", part(header), part(claims))
 }
 
-/// Proves that only tokens signed with the server's key and algorithm let anyone in.
+/// Proves that only tokens that are signed with the server's key and algorithm are accepted.
 #[tokio::test]
 async fn forged_tokens_are_refused() {
     let server = crate::start().await;
@@ -48,7 +48,7 @@ async fn forged_tokens_are_refused() {
     server.get("/v1/orders", Some(customer)).await.expect(200);
 }
 
-/// Proves that a token ends when it says, on the server's clock, also when it is remembered.
+/// Proves that a token expires at its time, by the server's clock, also if it is cached.
 #[tokio::test]
 async fn a_token_expires() {
     let server = crate::start().await;
@@ -61,7 +61,7 @@ async fn a_token_expires() {
     }
 }
 
-/// Proves that claims of another shape are refused, even under the right key.
+/// Proves that tokens with wrong claims are refused, even if they are signed with the right key.
 #[tokio::test]
 async fn claims_are_checked() {
     let server = crate::start().await;

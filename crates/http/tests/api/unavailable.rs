@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::walk_to;
 
-/// An order of two dal and three naan, to be collected.
+/// Returns an order of two dal and three naan, for collection.
 fn order() -> Value {
     json!({
         "lines": [{"item": "dal", "quantity": 2}, {"item": "naan", "quantity": 3}],
@@ -14,7 +14,7 @@ fn order() -> Value {
     })
 }
 
-/// A server on which dal and naan are limited to ten each.
+/// Starts a server with a stock of ten dal and ten naan.
 async fn start() -> TestServer {
     let server = crate::start().await;
     for item in ["dal", "naan"] {
@@ -24,13 +24,13 @@ async fn start() -> TestServer {
     server
 }
 
-/// What is left of dal and of naan.
+/// Returns the remaining stock of dal and of naan.
 async fn left(server: &TestServer) -> [u64; 2] {
     let stock = server.get(&server.restaurant_path("/stock"), Some(&server.staff)).await.expect(200);
     [0, 1].map(|place| stock["stock"][place]["remaining"].as_u64().unwrap())
 }
 
-/// What the menu says of the availability of an item.
+/// Returns the availability of an item on the menu.
 async fn shown(server: &TestServer, item: &str) -> Value {
     let menu = server.get(&server.restaurant_path("/menu"), None).await.expect(200);
     let categories = menu["categories"].as_array().unwrap();
@@ -38,7 +38,7 @@ async fn shown(server: &TestServer, item: &str) -> Value {
     items.find(|it| it["id"] == item).unwrap()["availability"].clone()
 }
 
-/// The obstacles to an order.
+/// Returns the obstacles to an order.
 async fn obstacles(server: &TestServer) -> Value {
     let cart = json!({"lines": order()["lines"], "fulfilment": "collection"});
     let quote = server.post(&server.restaurant_path("/quotes"), None, &cart).send().await.expect(200);
@@ -47,10 +47,10 @@ async fn obstacles(server: &TestServer) -> Value {
 
 const AVAILABLE: &str = r#"{"status":"available"}"#;
 
-/// Proves that a rejection for one item returns the stock of the others, and takes the item off sale in the menu and in
-/// quotes until its time has come.
+/// Proves that a rejection for one item returns the stock of the others, and makes the item unavailable on the menu and in quotes
+/// until its `until`.
 #[tokio::test]
-async fn a_rejection_names_what_is_unavailable() {
+async fn a_rejection_marks_its_items_as_unavailable() {
     let server = start().await;
     let placed = server.place("1", &order()).await;
     assert_eq!(left(&server).await, [8, 7]);
@@ -60,7 +60,7 @@ async fn a_rejection_names_what_is_unavailable() {
     let rejected = server.command(&placed, "reject", &server.staff, &body).send().await.expect(200);
     let closure = json!({"how": "rejected", "reason": "item_unavailable", "items": [naan]});
     assert_eq!((&rejected["status"], &rejected["closure"]), (&json!("cancelled"), &closure));
-    assert_eq!(left(&server).await, [10, 7], "dal is back, naan is not");
+    assert_eq!(left(&server).await, [10, 7], "only the stock of dal must be returned");
 
     let away = json!({"status": "unavailable", "until": "2026-06-01T13:00:00Z"});
     assert_eq!(shown(&server, "naan").await, away);
@@ -72,7 +72,7 @@ async fn a_rejection_names_what_is_unavailable() {
     let again = server.post(&server.orders_path(), Some(&server.other_customer), &order()).key("2");
     assert_eq!(again.send().await.problem(409, "items_unavailable")["items"], json!([naan]));
 
-    // The customer sees which items it was, in the order and in its history, and nothing of who said so.
+    // The customer sees the items in the order and in its history.
     let path = format!("/v1/orders/{}", placed["id"].as_str().unwrap());
     let seen = server.get(&path, Some(&server.customer)).await.expect(200);
     assert_eq!(seen["closure"], closure);
@@ -87,8 +87,8 @@ async fn a_rejection_names_what_is_unavailable() {
     assert_eq!(left(&server).await, [8, 4]);
 }
 
-/// Proves that an admin's cancellation after the acceptance returns no stock, and marks the item all the same, until the
-/// restaurant says otherwise.
+/// Proves that an admin's cancellation after the acceptance returns no stock, but marks the item as unavailable until the
+/// restaurant changes that.
 #[tokio::test]
 async fn a_cancellation_after_the_acceptance_marks_the_items() {
     let server = start().await;
@@ -106,7 +106,7 @@ async fn a_cancellation_after_the_acceptance_marks_the_items() {
     assert_eq!(shown(&server, "dal").await.to_string(), AVAILABLE);
 }
 
-/// Proves that everything wrong with the items is listed, and that nothing changes by it.
+/// Proves that a refusal lists every problem of the items, and that a refused command changes nothing.
 #[tokio::test]
 async fn the_items_are_checked() {
     let server = start().await;
@@ -148,11 +148,11 @@ async fn the_items_are_checked() {
     assert_eq!((left(&server).await, obstacles(&server).await), ([8, 7], json!([])));
     let path = server.restaurant_path("/menu/items/naan/availability");
     let late = server.put(&path, Some(&server.staff), &json!({"status": "unavailable", "until": past}));
-    assert_eq!(late.send().await.pointers(), ["/until"], "the same rule by hand");
+    assert_eq!(late.send().await.pointers(), ["/until"], "the same rule must apply to a change by hand");
 }
 
-/// Proves that the same items again are done, in any order, and that others are refused; with a key the answer is the
-/// one of that time.
+/// Proves that a repeated rejection with the same items, in any order, succeeds and one with other items is refused; and that a
+/// repeated rejection with its key gets the first response.
 #[tokio::test]
 async fn a_repeated_rejection_is_compared_with_its_items() {
     let server = start().await;
@@ -166,11 +166,15 @@ async fn a_repeated_rejection_is_compared_with_its_items() {
     let path = server.restaurant_path("/menu/items/dal/availability");
     server.put(&path, Some(&server.staff), &json!({"status": "available"})).send().await.expect(200);
     assert_eq!(reject(json!([naan, dal])).send().await.expect(200)["version"], first["version"]);
-    assert_eq!(shown(&server, "dal").await.to_string(), AVAILABLE, "it is not marked again");
+    assert_eq!(
+        shown(&server, "dal").await.to_string(),
+        AVAILABLE,
+        "a repeated rejection must not mark the item again"
+    );
     for other in [json!([dal]), json!([naan]), json!([dal, {"item": "naan"}])] {
         reject(other).send().await.problem(409, "already_rejected");
     }
-    // The same, when its end has passed.
+    // The same items, after the end of the mark.
     server.advance(SignedDuration::from_hours(1));
     assert_eq!(reject(json!([dal, naan])).send().await.expect(200)["version"], first["version"]);
     let replayed = reject(json!([dal, naan])).key("k").send().await;
@@ -179,9 +183,9 @@ async fn a_repeated_rejection_is_compared_with_its_items() {
     assert_eq!(left(&server).await, [8, 7]);
 }
 
-/// Proves that a rejection shortens no mark, and that an item that has left the menu meanwhile is no obstacle to it.
+/// Proves that a rejection does not shorten an existing mark, and that an item that is no longer on the menu does not prevent it.
 #[tokio::test]
-async fn a_rejection_meets_other_changes_of_the_menu() {
+async fn a_rejection_tolerates_other_changes_of_the_menu() {
     let server = start().await;
     let path = server.restaurant_path("/menu/items/naan/availability");
     let [first, second] = [server.place("1", &order()).await, server.place("2", &order()).await];
@@ -209,6 +213,6 @@ async fn a_rejection_meets_other_changes_of_the_menu() {
     assert_eq!(
         shown(&server, "dal").await,
         json!({"status": "unavailable"}),
-        "it comes back as it was marked"
+        "the item must return to the menu with its mark"
     );
 }

@@ -3,7 +3,7 @@
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
-    reason = "what the tests share fails them as they would themselves"
+    reason = "shared functions fail a test in the same way as the test itself"
 )]
 
 #[path = "../api/suite.rs"]
@@ -13,7 +13,7 @@ use dabba_testkit::{TestServer, TestServerBuilder, postgres};
 
 pub(crate) use suite::{allowed, ids, metric, raw, start, walk_to};
 
-/// A server to be set up, on PostgreSQL.
+/// Returns a builder of a server on PostgreSQL.
 pub(crate) fn builder() -> TestServerBuilder {
     TestServer::builder().store(postgres())
 }
