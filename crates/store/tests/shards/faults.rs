@@ -51,7 +51,7 @@ async fn what_is_on_a_dead_shard_is_unavailable() {
     let mut fixture = Fixture::new();
     fixture.break_shard(1, &Fault::Fail(unavailable()));
     let id = fixture.world.order_id(fixture.restaurants[1]);
-    let expected = StoreError::Unavailable("shard b: as the test says".to_owned());
+    let expected = StoreError::Unavailable("shard b: injected by the test".to_owned());
     assert_eq!(fixture.router.order(id).await, Err(expected.clone()));
     let commit = fixture.world.place(fixture.restaurants[1], fixture.account);
     assert_eq!(fixture.router.commit(vec![commit]).await, Err(expected));
@@ -68,7 +68,7 @@ async fn each_shard_is_measured_by_itself() {
     let began = Instant::now();
     let now = jiff::Timestamp::UNIX_EPOCH;
     assert!(fixture.router.measure(2, now).await.is_ok());
-    let error = StoreError::Unavailable("shard b: as the test says".to_owned());
+    let error = StoreError::Unavailable("shard b: injected by the test".to_owned());
     assert_eq!(fixture.router.measure(1, now).await, Err(error));
     assert_eq!(began.elapsed().as_nanos(), 0);
     assert!(matches!(fixture.router.measure(3, now).await, Err(StoreError::Unfit(_))));
@@ -150,7 +150,7 @@ async fn when_all_shards_fail_everything_does() {
     for shard in 0..3 {
         fixture.break_shard(shard, &Fault::Fail(unavailable()));
     }
-    let text = "shard a: as the test says; shard b: as the test says; shard c: as the test says";
+    let text = "shard a: injected by the test; shard b: injected by the test; shard c: injected by the test";
     let expected = StoreError::Unavailable(text.to_owned());
     let now = fixture.world.now();
     assert_eq!(fixture.list().await, Err(expected.clone()));
@@ -293,7 +293,8 @@ async fn a_ping_without_any_shard_is_an_error() {
     assert_eq!(fixture.router.ping().await.unwrap().silent_shards, ["a"]);
     fixture.break_shard(1, &Fault::Fail(unavailable()));
     fixture.break_shard(2, &Fault::Fail(unavailable()));
-    let text = "shard a: no answer within 300ms; shard b: as the test says; shard c: as the test says";
+    let text =
+        "shard a: no answer within 300ms; shard b: injected by the test; shard c: injected by the test";
     assert_eq!(fixture.router.ping().await, Err(StoreError::Unavailable(text.to_owned())));
 }
 
@@ -323,7 +324,7 @@ async fn a_mixed_batch_that_fails_in_part_has_an_unknown_outcome() {
     let (first, second, third) = (batch(), batch(), batch());
     fixture.break_shard(1, &Fault::Fail(unavailable()));
     let error = fixture.router.commit(first.clone()).await.unwrap_err();
-    let text = "part of a batch is or may be written: the store is unavailable: shard b: as the test says";
+    let text = "part of the batch was or may have been written: the store is unavailable: shard b: injected by the test";
     assert_eq!(error, StoreError::OutcomeUnknown(text.to_owned()));
     for (index, commit) in first.iter().enumerate() {
         let stored = fixture.shards[index].orders.lock().unwrap();

@@ -76,5 +76,5 @@ fn query(scope: OrderScope, limit: u32) -> OrderQuery {
 }
 
 fn unavailable() -> StoreError {
-    StoreError::Unavailable("as the test says".to_owned())
+    StoreError::Unavailable("injected by the test".to_owned())
 }

@@ -40,10 +40,10 @@ async fn what_concerns_a_restaurant_is_asked_of_its_shard_only() {
     router.find_claim(account, id, &key).await.unwrap();
     assert_eq!(router.list_orders(&query(OrderScope::Restaurant(id), 5)).await.unwrap().orders.len(), 1);
     router.postpone_task(lease, now, None).await.unwrap();
-    let failure = TaskFailure { at: now, error: "as the test says".to_owned() };
+    let failure = TaskFailure { at: now, error: "injected by the test".to_owned() };
     router.park_task(lease, &failure).await.unwrap();
     router.retry_task(lease.task_id, now).await.unwrap();
-    let resolution = TaskResolution { at: now, by: account, reason: "as the test says".to_owned() };
+    let resolution = TaskResolution { at: now, by: account, reason: "injected by the test".to_owned() };
     router.resolve_task(lease.task_id, &resolution).await.unwrap();
     router.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
     router.catalogue(id).await.unwrap();
@@ -180,5 +180,5 @@ fn a_router_needs_a_store_for_each_shard() {
     assert_eq!(error, ShardedStoreError::StoreCount { shards: 3, stores: 2 });
     let stores = vec![Stub::new() as Arc<dyn Store>; 3];
     let error = ShardedStore::new(map(), stores).unwrap().with_directory("d").unwrap_err();
-    assert_eq!(error.to_string(), "the directory is to be on \"d\", which is not a shard");
+    assert_eq!(error.to_string(), "the directory must be a shard of the map, and \"d\" is not a shard");
 }
