@@ -8,7 +8,7 @@ use crate::{
     accounts, audit, catalogue, migrate,
     orders::{
         commit,
-        list::Stretch,
+        list::IndexRange,
         read::{FIND_EVENTS, FIND_ORDER, READ_FEED},
     },
     stock, tasks,
@@ -119,21 +119,21 @@ fn no_statement_scans_or_sorts() {
 #[test]
 fn each_list_walks_its_index() {
     let (_directory, connection) = migrated();
-    for stretch in Stretch::EVERY {
-        let search = match stretch {
-            Stretch::Customer => "INDEX orders_of_customer (customer_id=? AND id<?)",
-            Stretch::RestaurantOpen | Stretch::RestaurantTerminal => {
+    for range in IndexRange::EVERY {
+        let search = match range {
+            IndexRange::Customer => "INDEX orders_of_customer (customer_id=? AND id<?)",
+            IndexRange::RestaurantOpen | IndexRange::RestaurantTerminal => {
                 "INDEX orders_of_restaurant (restaurant_id=? AND is_terminal=? AND id<?)"
             }
-            Stretch::CourierOpen | Stretch::CourierTerminal => {
+            IndexRange::CourierOpen | IndexRange::CourierTerminal => {
                 "INDEX orders_of_courier (courier_id=? AND is_terminal=? AND id<?)"
             }
-            Stretch::AllOpen => "INDEX orders_open (id<?)",
-            Stretch::All => "INDEX sqlite_autoindex_orders_1 (id<?)",
+            IndexRange::AllOpen => "INDEX orders_open (id<?)",
+            IndexRange::All => "INDEX sqlite_autoindex_orders_1 (id<?)",
         };
         for is_filtered in [false, true] {
-            let steps = plan(&connection, &stretch.sql(is_filtered));
-            assert_eq!(steps, [format!("SEARCH orders USING {search}")], "{stretch:?} {is_filtered}");
+            let steps = plan(&connection, &range.sql(is_filtered));
+            assert_eq!(steps, [format!("SEARCH orders USING {search}")], "{range:?} {is_filtered}");
         }
     }
 }

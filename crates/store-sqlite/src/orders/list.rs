@@ -17,7 +17,7 @@ use crate::{
 
 /// A range of an index that holds orders newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stretch {
+pub(crate) enum IndexRange {
     Customer,
     RestaurantOpen,
     RestaurantTerminal,
@@ -27,7 +27,7 @@ pub(crate) enum Stretch {
     All,
 }
 
-impl Stretch {
+impl IndexRange {
     #[cfg(test)]
     pub(crate) const EVERY: [Self; 7] = [
         Self::Customer,
@@ -99,18 +99,18 @@ pub(super) fn list_orders(connection: &mut Connection, query: &OrderQuery) -> Re
     let before = query.after.map_or(ABOVE_EVERY_ID, |cursor| id_bytes(cursor.order_id));
     // Both ranges must show the same moment; otherwise an order that ends meanwhile appears in both.
     let transaction = connection.transaction()?;
-    let read = |stretch: Stretch, owner: IdBytes, before: IdBytes, wanted: usize| {
-        read_stretch(&transaction, stretch, owner, before, &filter, wanted)
+    let read = |range: IndexRange, owner: IdBytes, before: IdBytes, wanted: usize| {
+        read_range(&transaction, range, owner, before, &filter, wanted)
     };
     let mut orders = match query.scope {
-        OrderScope::Customer(id) => read(Stretch::Customer, id_bytes(id), before, wanted)?,
-        OrderScope::All if filter.can_match(true) => read(Stretch::All, ABOVE_EVERY_ID, before, wanted)?,
-        OrderScope::All => read(Stretch::AllOpen, ABOVE_EVERY_ID, before, wanted)?,
+        OrderScope::Customer(id) => read(IndexRange::Customer, id_bytes(id), before, wanted)?,
+        OrderScope::All if filter.can_match(true) => read(IndexRange::All, ABOVE_EVERY_ID, before, wanted)?,
+        OrderScope::All => read(IndexRange::AllOpen, ABOVE_EVERY_ID, before, wanted)?,
         OrderScope::Courier(id) => {
             let mut orders = Vec::new();
-            for (terminal, stretch) in [(false, Stretch::CourierOpen), (true, Stretch::CourierTerminal)] {
+            for (terminal, range) in [(false, IndexRange::CourierOpen), (true, IndexRange::CourierTerminal)] {
                 if filter.can_match(terminal) {
-                    orders.extend(read(stretch, id_bytes(id), before, wanted)?);
+                    orders.extend(read(range, id_bytes(id), before, wanted)?);
                 }
             }
             orders.sort_unstable_by_key(|order| std::cmp::Reverse(order.id));
@@ -120,12 +120,12 @@ pub(super) fn list_orders(connection: &mut Connection, query: &OrderQuery) -> Re
             let is_after_open_orders = query.after.is_some_and(|cursor| cursor.terminal);
             let mut orders = Vec::new();
             if !is_after_open_orders && filter.can_match(false) {
-                orders = read(Stretch::RestaurantOpen, id_bytes(id), before, wanted)?;
+                orders = read(IndexRange::RestaurantOpen, id_bytes(id), before, wanted)?;
             }
             if orders.len() < wanted && filter.can_match(true) {
                 let before = if is_after_open_orders { before } else { ABOVE_EVERY_ID };
                 let missing = wanted - orders.len();
-                orders.extend(read(Stretch::RestaurantTerminal, id_bytes(id), before, missing)?);
+                orders.extend(read(IndexRange::RestaurantTerminal, id_bytes(id), before, missing)?);
             }
             orders
         }
@@ -136,9 +136,9 @@ pub(super) fn list_orders(connection: &mut Connection, query: &OrderQuery) -> Re
     Ok(OrderPage { orders, next, incomplete: false })
 }
 
-fn read_stretch(
+fn read_range(
     connection: &Connection,
-    stretch: Stretch,
+    range: IndexRange,
     owner: IdBytes,
     before: IdBytes,
     filter: &Filter,
@@ -153,7 +153,7 @@ fn read_stretch(
         let repeated = names.iter().chain(std::iter::repeat(&names[names.len() - 1]));
         parameters.extend(repeated.take(OrderStatus::ALL.len()).map(|name| name as &dyn ToSql));
     }
-    let mut statement = connection.prepare_cached(&stretch.sql(is_filtered))?;
+    let mut statement = connection.prepare_cached(&range.sql(is_filtered))?;
     let mut rows = statement.query(&*parameters)?;
     let mut orders = Vec::new();
     while let Some(row) = rows.next()? {
