@@ -321,7 +321,7 @@ fn write_copy(path: &Path, to: &Path) -> Result<(), StoreError> {
             StoreError::Unavailable(format!("the name of {} is not in UTF-8", to.display()))
         })?;
         connection.execute("VACUUM INTO ?1", params![to])?;
-        // Generation 0 prevents SQLite from applying the original's log to the backup.
+        // With generation 0, the original's log counts as the log of another file and is not applied to the backup.
         Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE)?.pragma_update(
             None,
             "user_version",
