@@ -1,10 +1,10 @@
-//! How many orders a second this machine commits, by the size of the batch.
+//! Measures the number of orders per second that this machine commits, by batch size.
 //!
 //! `cargo run --release -p dabba-store-sqlite --example commit_rate [directory]`
 //!
-//! Each order is placed whole: its row, two events, its idempotency key, a task, and a place in stock. One
-//! caller waits for each batch before it sends the next, so this is what one committer gets, and for
-//! batches of one it is what the disk's sync allows.
+//! Each order is complete: its row, two events, its idempotency key, a task, and a draw from stock. One
+//! caller waits for each batch before it sends the next, so the result is the rate of one committer. For
+//! batches of one order, the disk's sync limits the rate.
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
@@ -16,7 +16,7 @@ use dabba_store::{
 };
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 
-/// Orders that each size is measured with.
+/// Batch sizes, and the number of orders for each.
 const ORDERS: [(usize, usize); 4] = [(1, 2_000), (16, 20_000), (64, 40_000), (256, 40_000)];
 
 #[tokio::main]

@@ -32,7 +32,7 @@ pub(crate) use self::{
     revocations::{FIND_REVOCATION, FIND_REVOCATIONS, IS_VOID},
 };
 
-/// The columns that [`account_of`] reads, in its order.
+/// Columns that [`account_of`] reads, in its order.
 macro_rules! account_columns {
     () => {
         "accounts.id, email, name, role, password_hash, created_at_ns, accounts.version, disabled_at_ns, deleted_at_ns, \
@@ -45,7 +45,7 @@ pub(crate) const FIND_ACCOUNT: &str = concat!("SELECT ", account_columns!(), " F
 pub(crate) const FIND_ACCOUNT_BY_EMAIL: &str =
     concat!("SELECT ", account_columns!(), " FROM accounts WHERE email = ?1");
 
-/// The cross join keeps `SQLite` from beginning with the accounts, which are many more.
+/// The cross join keeps `SQLite` from starting with the accounts, which have many more rows.
 pub(crate) const FIND_MEMBERS: &str = concat!(
     "SELECT ",
     account_columns!(),
@@ -57,7 +57,7 @@ pub(crate) const FIND_MEMBERS: &str = concat!(
 pub(crate) const FIND_MEMBERSHIPS: &str =
     "SELECT restaurant_id FROM memberships WHERE account_id = ?1 ORDER BY restaurant_id";
 
-/// An id that is taken is a defect, an address that is taken is not: only the latter is let pass.
+/// A taken address is ignored and reported by the row count; a taken id is a defect and fails.
 const INSERT_ACCOUNT: &str = "\
     INSERT INTO accounts (id, email, name, role, password_hash, created_at_ns) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (email) DO NOTHING";
@@ -76,8 +76,8 @@ pub(crate) const DELETE_MEMBERSHIP: &str =
     "DELETE FROM memberships WHERE restaurant_id = ?1 AND account_id = ?2";
 
 impl SqliteStore {
-    /// Returns an account of the database at `path`, and the revision of the last revocation of the id, which may have no account;
-    /// without a claim to the database: another process may serve it. Blocks the thread.
+    /// Returns an account of the database at `path`, and the revision of the latest revocation of the id, which may have no
+    /// account. Does not lock the database, so another process may serve it. Blocks the thread.
     pub fn account_at(
         path: &Path,
         id: AccountId,

@@ -1,4 +1,4 @@
-//! What an audit reads: each list is a walk through the key of its table.
+//! Reads of an audit: each list walks the primary key of its table.
 
 use async_trait::async_trait;
 use dabba_domain::{OrderId, RestaurantId, TaskId, order::Order, text::Slug};
@@ -64,7 +64,7 @@ impl AuditStore for SqliteStore {
         after: Option<&ScopedKey>,
         limit: PageSize,
     ) -> Result<Listing<StoredClaim>, StoreError> {
-        // No key is empty.
+        // A key is never empty, so the empty text precedes every key.
         let (account, restaurant, key) =
             after.map_or((BELOW_EVERY_ID, BELOW_EVERY_ID, String::new()), |after| {
                 (id_bytes(after.account_id), scope_bytes(after.restaurant_id), after.key.as_str().to_owned())
@@ -79,7 +79,7 @@ impl AuditStore for SqliteStore {
         after: Option<(RestaurantId, &Slug)>,
         limit: PageSize,
     ) -> Result<Listing<StoredStock>, StoreError> {
-        // No item's id is empty.
+        // An item's id is never empty, so the empty text precedes every id.
         let (restaurant, item) = after.map_or((BELOW_EVERY_ID, String::new()), |(restaurant_id, item)| {
             (id_bytes(restaurant_id), item.as_str().to_owned())
         });
@@ -90,7 +90,7 @@ impl AuditStore for SqliteStore {
 }
 
 impl SqliteStore {
-    /// All rows of a statement.
+    /// Returns all rows of a statement.
     async fn list<T: Send + 'static, const N: usize>(
         &self,
         sql: &'static str,

@@ -1,10 +1,10 @@
-//! Backups of a database, and what is made of them.
+//! Backups of a database, and their verification and restoration.
 //!
-//! A backup is one read transaction of a connection of its own (`VACUUM INTO`), so it shows one moment and holds up no
-//! writer. `SQLite`'s online backup was rejected: another process's write makes it begin anew, so that it never ends under
-//! load.
+//! A backup is one read transaction of a separate connection (`VACUUM INTO`), so it shows a single moment and blocks no
+//! writer. Rejected alternative: `SQLite`'s online backup restarts after each write of another process, so it would
+//! never end under load.
 //!
-//! Each file is made under another name, synced, and given its name when it is whole.
+//! Each file is written under a temporary name, synced, and renamed when it is complete.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -31,53 +31,53 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum time that a restore waits for another process to release the database lock.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
-/// What follows the name of a backup that is not complete.
+/// Suffix of the name of an incomplete backup.
 const UNFINISHED: &str = ".dabba-part";
 
-/// Maximum number of problems that are named of a damaged database.
+/// Maximum number of reported problems of a damaged database.
 const MAX_PROBLEMS: u32 = 10;
 
-/// Maximum number of databases that are kept under the same name with different numbers.
+/// Maximum number of kept databases with the same name and different numbers.
 const MAX_KEPT: u32 = 100;
 
-/// What a database holds.
+/// Content of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contents {
-    /// Orders.
+    /// Number of orders.
     pub orders: u64,
-    /// Events of orders.
+    /// Number of events of orders.
     pub events: u64,
-    /// Restaurants.
+    /// Number of restaurants.
     pub restaurants: u64,
-    /// Accounts.
+    /// Number of accounts.
     pub accounts: u64,
     /// Size of the file, in bytes.
     pub bytes: u64,
 }
 
 impl Contents {
-    /// Whether there is anything to lose.
+    /// Returns whether the database has no orders, restaurants or accounts.
     pub const fn is_empty(&self) -> bool {
         self.orders == 0 && self.restaurants == 0 && self.accounts == 0
     }
 }
 
-/// What a restore has done.
+/// Result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// What the database holds now.
+    /// Content of the restored database.
     pub contents: Contents,
-    /// Where the database that was there before is kept, or its log if only that was there.
+    /// Path of the previous database, or of its log if only the log existed.
     pub kept: Option<PathBuf>,
 }
 
 impl SqliteStore {
-    /// Writes a backup of the database at `path` to `to`, which must not be there. The database may be served
+    /// Writes a backup of the database at `path` to `to`, which must not exist. Another process may serve the database
     /// meanwhile. Blocks the thread.
     ///
-    /// The database may be of an earlier version, so that there is a backup from before a migration. The backup is verified
-    /// before it has its name. Fails as unavailable, with a text for the operator, and leaves nothing
-    /// behind then.
+    /// The database may have an earlier schema version, so that it can be backed up before a migration. The backup is
+    /// verified before it gets its final name. On failure, the error is unavailable with a text for the operator, and
+    /// nothing is left behind.
     pub fn back_up(path: &Path, to: &Path) -> Result<Contents, StoreError> {
         migrate::check_known(path)?;
         refuse_if_there(to)?;
@@ -89,23 +89,24 @@ impl SqliteStore {
         Ok(contents)
     }
 
-    /// Says what the database at `path` holds, after it has been verified: that it is a Dabba database with a schema that
-    /// this program can serve or migrate, and that it is not damaged. Blocks the thread.
+    /// Verifies the database at `path` and returns its content. The file must be a Dabba database with a schema that
+    /// this program can serve or migrate, and it must not be damaged. Blocks the thread.
     pub fn verify_backup(path: &Path) -> Result<Contents, StoreError> {
         verify(path)
     }
 
-    /// Puts a backup in the place of the database at `path`, which nobody may serve. A database that holds something is
-    /// replaced only if `kept` is given; it then stays beside it under its own name, `.before-` and this text. Blocks the
-    /// thread.
+    /// Replaces the database at `path`, which no process may serve, with a backup. A database that is not empty is
+    /// replaced only if `kept` is given; the old database then stays beside the new one under its own name, `.before-`
+    /// and this text. Blocks the thread.
     ///
-    /// The backup is verified before anything changes. The log of the old database is written into that database first, so
-    /// that the kept file is complete by itself; a damaged database keeps its log beside it. A process that is killed
-    /// meanwhile leaves the old database or the new one, whole. In the case of a damaged one the new one may have the old
-    /// log beside it; then every command refuses the database until the restore is repeated.
+    /// The backup is verified before anything changes. The log of the old database is first written into that database,
+    /// so that the kept file is complete without a log; a damaged database keeps its log beside it. If the process is
+    /// killed, either the old or the new database is in place and complete. If the old database was damaged, its log
+    /// may then be beside the new database; in that case every command refuses the database until the restore is
+    /// repeated.
     pub fn restore(path: &Path, backup: &Path, kept: Option<&str>) -> Result<Restored, StoreError> {
         verify(backup)?;
-        // SQLite and the kept file are at the end of a symbolic link.
+        // If the path is a symbolic link, SQLite's files and the kept file are beside the link's target.
         let (lock_path, path) = (path, &*real_path(path));
         if !path.exists() && fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
             return Err(StoreError::Unavailable(format!(
@@ -114,12 +115,15 @@ impl SqliteStore {
             )));
         }
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            return Err(StoreError::Unavailable(format!("{} is not a file: move it away", path.display())));
+            return Err(StoreError::Unavailable(format!(
+                "{} is not a regular file: move it away",
+                path.display()
+            )));
         }
         let in_use =
             || StoreError::Unavailable(format!("a process uses {}: stop the server first", path.display()));
-        let path_lock = PathLock::take_within(lock_path, LOCK_PATIENCE)?.ok_or_else(in_use)?;
-        // Held to the end.
+        let path_lock = PathLock::acquire_within(lock_path, LOCK_PATIENCE)?.ok_or_else(in_use)?;
+        // Held until the end of the restore.
         let holder = if path.exists() {
             Holder::Database(DatabaseLock::with(path_lock, lock_path, LOCK_PATIENCE)?.ok_or_else(in_use)?)
         } else {
@@ -144,12 +148,12 @@ impl SqliteStore {
         let model = if path.exists() { fs::metadata(path) } else { fs::metadata(directory_of(path)) };
         model
             .and_then(|model| give_to_owner_of(&model, &new.file))
-            .map_err(cannot("give away", &new.path))?;
+            .map_err(cannot("change the owner of", &new.path))?;
         new.sync()?;
         let contents = verify(&new.path)?;
         let log = settle_log(path, lock_path, holder.path_lock())?;
         if has_journal(path) {
-            // SQLite would apply it to whatever file has the name of the database.
+            // SQLite would apply the journal to any file with the name of the database.
             return Err(StoreError::Unavailable(format!(
                 "{0}-journal cannot be rolled back into {0}: move both away",
                 path.display()
@@ -159,9 +163,10 @@ impl SqliteStore {
             .filter(|_| is_there)
             .map(|suffix| keep(path, log, &beside(path, &format!("{KEPT}{suffix}"))));
         let kept = kept.transpose()?;
-        // From here on a log that is still there is known to be of another file: no process applies it to the new database.
+        // From here on, a remaining log is known to belong to another file, so no process applies it to the new
+        // database.
         new.replace(path)?;
-        // The index first: without its log it would say that a log is missing.
+        // The index is removed first: without its log, the index would state that a log is missing.
         for suffix in ["-shm", "-wal"] {
             remove_if_there(&beside(path, suffix))?;
         }
@@ -174,9 +179,9 @@ impl SqliteStore {
 
 /// The lock that a restore holds.
 enum Holder {
-    /// There is a database.
+    /// The database exists.
     Database(DatabaseLock),
-    /// There is none.
+    /// No database exists.
     Path(PathLock),
 }
 
@@ -189,19 +194,19 @@ impl Holder {
     }
 }
 
-/// Whose log is beside a database.
+/// Owner of the log beside a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Log {
-    /// There is none.
+    /// There is no log.
     None,
-    /// The database's own.
+    /// The log belongs to the database.
     Own,
-    /// Another file's.
+    /// The log belongs to another file.
     Foreign,
 }
 
-/// Writes the log of a database that nobody uses into the database, if that is possible, and makes sure that a log that
-/// remains is known not to belong to a file that takes the database's place.
+/// Writes the log of an unused database into the database, if possible. Ensures that a remaining log is known not to
+/// belong to a file that replaces the database.
 fn settle_log(path: &Path, lock_path: &Path, path_lock: &PathLock) -> Result<Log, StoreError> {
     let database = match fs::metadata(path) {
         Ok(database) => database,
@@ -220,7 +225,7 @@ fn settle_log(path: &Path, lock_path: &Path, path_lock: &PathLock) -> Result<Log
     if has_log(path) || has_journal(path) {
         let fold = || -> Result<bool, rusqlite::Error> {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-            // Rolls back what the journal of a process that was killed says.
+            // Rolls back the journal of a process that was killed.
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
         };
@@ -232,15 +237,15 @@ fn settle_log(path: &Path, lock_path: &Path, path_lock: &PathLock) -> Result<Log
                 return Err(StoreError::Unavailable(text));
             }
             Err(error) => {
-                tracing::warn!(%error, "the log of the old database stays beside it: it cannot be written into the database");
+                tracing::warn!(%error, "the log of the old database cannot be written into the database and stays beside it");
             }
         }
     }
     Ok(if has_log(path) { Log::Own } else { Log::None })
 }
 
-/// A file that only its owner can read, under a name that it has until it is complete. Two commands do not write the same
-/// one. It is removed unless it is published.
+/// A file under a temporary name until it is complete. Only its owner can read it, and only one command at a time
+/// writes it. It is removed unless it is published.
 struct Unfinished {
     path: PathBuf,
     file: File,
@@ -248,14 +253,14 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    /// Makes the file, or empties what a command that was killed has left.
+    /// Creates the file, or empties the file that a killed command left behind.
     fn begin(path: PathBuf) -> Result<Self, StoreError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = open_own(&mut options, &path).map_err(cannot("make", &path))?;
+        let file = open_own(&mut options, &path).map_err(cannot("create", &path))?;
         let locked = file.try_lock().map_err(io::Error::from);
-        let found = Identity::at(&path).map_err(cannot("make", &path))?;
-        let own = file.metadata().map_err(cannot("make", &path))?;
+        let found = Identity::at(&path).map_err(cannot("create", &path))?;
+        let own = file.metadata().map_err(cannot("create", &path))?;
         if locked.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
             || found != Some(Identity::of(&own))
         {
@@ -264,30 +269,30 @@ impl Unfinished {
         locked
             .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o600)))
             .and_then(|()| file.set_len(0))
-            .map_err(cannot("make", &path))?;
+            .map_err(cannot("create", &path))?;
         Ok(Self { path, file, is_named: false })
     }
 
-    /// Makes its content durable.
+    /// Makes the file's content durable.
     fn sync(&self) -> Result<(), StoreError> {
         self.file.sync_all().map_err(cannot("write", &self.path))
     }
 
-    /// Gives the file its name. A file that has the name by now is not replaced.
+    /// Renames the file to its final name. Does not replace a file that already has the name.
     fn publish(mut self, to: &Path) -> Result<(), StoreError> {
         match fs::hard_link(&self.path, to) {
             Ok(()) => fs::remove_file(&self.path).map_err(cannot("remove", &self.path))?,
-            // A file system without hard links.
+            // The file system does not support hard links.
             Err(error) if is_unsupported(&error) && !to.exists() => {
-                fs::rename(&self.path, to).map_err(cannot("make", to))?;
+                fs::rename(&self.path, to).map_err(cannot("create", to))?;
             }
-            Err(error) => return Err(cannot("make", to)(error)),
+            Err(error) => return Err(cannot("create", to)(error)),
         }
         self.is_named = true;
         sync_directory(to)
     }
 
-    /// Gives the file its name, in the place of the file that has it.
+    /// Renames the file to its final name and replaces the file that has the name.
     fn replace(mut self, to: &Path) -> Result<(), StoreError> {
         fs::rename(&self.path, to).map_err(cannot("replace", to))?;
         self.is_named = true;
@@ -298,10 +303,10 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if !self.is_named {
-            // It is of no use, and the next command empties what cannot be removed.
+            // Errors are ignored: the next command empties a file that could not be removed.
             let _ = fs::remove_file(&self.path);
         }
-        // What SQLite may have made beside it.
+        // Removes files that SQLite may have created beside it.
         for suffix in ["-journal", "-wal", "-shm"] {
             let _ = fs::remove_file(beside(&self.path, suffix));
         }
@@ -316,7 +321,7 @@ fn write_copy(path: &Path, to: &Path) -> Result<(), StoreError> {
             StoreError::Unavailable(format!("the name of {} is not in UTF-8", to.display()))
         })?;
         connection.execute("VACUUM INTO ?1", params![to])?;
-        // The log of the original must not be applied to its backup.
+        // With generation 0, the original's log counts as the log of another file and is not applied to the backup.
         Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE)?.pragma_update(
             None,
             "user_version",
@@ -327,13 +332,16 @@ fn write_copy(path: &Path, to: &Path) -> Result<(), StoreError> {
     copy().map_err(StoreError::from)
 }
 
-/// Keeps a database, with the log beside it, under another name too: this one, or with a number where that is taken.
+/// Adds a second name to a database and the log beside it: this name, or this name with a number if it is taken.
 fn keep(path: &Path, log: Log, kept: &Path) -> Result<PathBuf, StoreError> {
     let names =
         std::iter::once(kept.to_owned()).chain((2..=MAX_KEPT).map(|n| beside(kept, &format!("-{n}"))));
     let mut free = names.filter(|name| !name.exists() && !beside(name, "-wal").exists());
     let kept = free.next().ok_or_else(|| {
-        StoreError::Unavailable(format!("{MAX_KEPT} databases are kept as {} already", kept.display()))
+        StoreError::Unavailable(format!(
+            "{MAX_KEPT} databases are already kept as {}: move some of them away",
+            kept.display()
+        ))
     })?;
     // SQLite applies a log whose name ends in -wal.
     let suffixes = match log {
@@ -355,22 +363,22 @@ fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
 }
 
-/// Whether a database is one, and nothing is in it.
+/// Returns whether the file is an empty database.
 fn holds_nothing(path: &Path) -> bool {
     !has_log(path) && verify(path).is_ok_and(|contents| contents.is_empty())
 }
 
-/// Whether something is in the log beside a database.
+/// Returns whether the log beside a database has content.
 fn has_log(path: &Path) -> bool {
     fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
 }
 
-/// Whether there is a rollback journal beside a database.
+/// Returns whether a rollback journal is beside a database.
 fn has_journal(path: &Path) -> bool {
     fs::metadata(beside(path, "-journal")).is_ok_and(|journal| journal.len() > 0)
 }
 
-/// Verifies a file that nobody writes to.
+/// Verifies a file that no process writes.
 fn verify(path: &Path) -> Result<Contents, StoreError> {
     let shown = path.display();
     if has_log(path) || has_journal(path) {
@@ -404,7 +412,7 @@ fn verify(path: &Path) -> Result<Contents, StoreError> {
     read().map_err(StoreError::from)
 }
 
-/// What `SQLite` finds wrong with a database: its structure, and rows that refer to nothing.
+/// Returns the problems that `SQLite` finds in a database: damaged structure, and rows that refer to missing rows.
 pub(crate) fn problems(connection: &Connection) -> Result<Vec<String>, Failure> {
     let mut statement = connection.prepare(&format!("PRAGMA integrity_check({MAX_PROBLEMS})"))?;
     let found = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
@@ -416,7 +424,7 @@ pub(crate) fn problems(connection: &Connection) -> Result<Vec<String>, Failure> 
             break;
         }
         let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
-        problems.push(format!("a row of {table} refers to a row of {parent} that is not there"));
+        problems.push(format!("a row of {table} refers to a row of {parent} that does not exist"));
     }
     Ok(problems)
 }

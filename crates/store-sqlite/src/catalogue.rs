@@ -26,10 +26,10 @@ use crate::{
     stock,
 };
 
-/// Menus of a restaurant that are kept: the one that holds, and those before it, for looking back.
+/// Number of menus kept per restaurant: the current menu and the menus before it.
 pub const MENUS_KEPT: u32 = 10;
 
-/// The columns that [`restaurant_of`] reads, in its order.
+/// Columns that [`restaurant_of`] reads, in its order.
 macro_rules! restaurant_columns {
     () => {
         "id, revision, settings, pause, created_at_ns, menu_revision, closed, availability_revision, format"
@@ -70,8 +70,8 @@ const INSERT_RESTAURANT: &str = "\
 
 const INSERT_MENU: &str = "INSERT INTO menus (restaurant_id, revision, menu) VALUES (?1, ?2, ?3)";
 
-/// All but the newest. Without that many there is no limit to compare with, and nothing is deleted.
-pub(crate) const FORGET_MENUS: &str = "\
+/// Deletes all menus except the newest ?2. With fewer menus, the subquery is NULL and nothing is deleted.
+pub(crate) const DELETE_OLD_MENUS: &str = "\
     DELETE FROM menus WHERE restaurant_id = ?1 AND revision < ( \
         SELECT revision FROM menus WHERE restaurant_id = ?1 ORDER BY revision DESC LIMIT 1 OFFSET ?2 - 1)";
 
@@ -81,13 +81,13 @@ pub(crate) const UPDATE_RESTAURANT: &str = "\
 
 pub(crate) const UPDATE_MENU_REVISION: &str = "UPDATE restaurants SET menu_revision = ?2 WHERE id = ?1";
 
-/// Writes nothing, and counts no row, where the mark is there already.
+/// Writes nothing and counts no row if the same mark already exists.
 const MARK_UNAVAILABLE: &str = "\
     INSERT INTO unavailable_items (restaurant_id, item, until) VALUES (?1, ?2, ?3) \
     ON CONFLICT (restaurant_id, item) DO UPDATE SET until = excluded.until WHERE until IS NOT excluded.until";
 
-/// Writes nothing, and counts no row, where the mark lasts as long already. Ends are compared as texts without
-/// their `Z`: `12:00:00` is before `12:00:00.5`.
+/// Writes nothing and counts no row if the existing mark lasts at least as long. Ends are compared as texts without
+/// their `Z`, so that `12:00:00` is before `12:00:00.5`.
 const EXTEND_MARK: &str = "\
     INSERT INTO unavailable_items (restaurant_id, item, until) VALUES (?1, ?2, ?3) \
     ON CONFLICT (restaurant_id, item) DO UPDATE SET until = excluded.until \
@@ -227,7 +227,7 @@ impl CatalogueStore for SqliteStore {
     }
 }
 
-/// The columns of a restaurant that take time to make.
+/// Columns of a restaurant, encoded.
 struct EncodedRestaurant {
     id: RestaurantId,
     revision: Revision,
@@ -257,7 +257,7 @@ impl EncodedRestaurant {
     }
 }
 
-/// A menu as it is written, and what its document states of availability.
+/// An encoded menu, and the availability that its document states.
 struct EncodedMenu {
     menu: String,
     stated: Vec<(Slug, Availability)>,
@@ -271,7 +271,7 @@ impl EncodedMenu {
     }
 }
 
-/// The parts of a catalogue that need not be read again while the menu is at this revision.
+/// Parts of a cached catalogue that need not be read again while the menu has this revision.
 struct KnownMenu {
     revision: Revision,
     menu: Arc<Menu>,
@@ -322,7 +322,7 @@ fn catalogue(
     id: RestaurantId,
     known: Option<KnownMenu>,
 ) -> Result<Option<Catalogue>, Failure> {
-    // One transaction, so that the parts are of one moment.
+    // One transaction, so that all parts are read at the same moment.
     let transaction = connection.transaction()?;
     let mut statement = transaction.prepare_cached(FIND_RESTAURANT)?;
     let mut rows = statement.query([id_bytes(id)])?;
@@ -364,8 +364,8 @@ fn unavailable_items(connection: &Connection, id: RestaurantId) -> Result<Unavai
     Ok(marks.into_iter().collect())
 }
 
-/// A restaurant from a row of [`restaurant_columns`]. What a newer program wrote and this one cannot decode is unavailable
-/// here.
+/// Returns the restaurant of a row of [`restaurant_columns`]. A row that a newer version wrote and this version cannot
+/// decode is [`StoreError::WrittenByNewer`].
 fn restaurant_of(row: &Row<'_>) -> Result<Restaurant, Failure> {
     match decode_restaurant(row) {
         Err(failure) if failure.is_corrupt() && read_number(row, 8)? > RESTAURANT_FORMAT => {
@@ -398,7 +398,7 @@ fn stock_levels(connection: &Connection, id: RestaurantId) -> Result<Vec<StockLe
     Ok(levels)
 }
 
-/// The number that one of the statements for revisions finds.
+/// Returns the number that one of the statements for revisions finds.
 fn revision(transaction: &Transaction<'_>, sql: &str, id: RestaurantId) -> Result<Option<Revision>, Failure> {
     let mut statement = transaction.prepare_cached(sql)?;
     Ok(statement.query_row([id_bytes(id)], |row| row.get(0)).optional()?)
@@ -439,7 +439,7 @@ fn replace_menu(
     }
     let revision = current + 1;
     transaction.prepare_cached(INSERT_MENU)?.execute(params![id_bytes(id), revision, menu.menu])?;
-    transaction.prepare_cached(FORGET_MENUS)?.execute(params![id_bytes(id), MENUS_KEPT])?;
+    transaction.prepare_cached(DELETE_OLD_MENUS)?.execute(params![id_bytes(id), MENUS_KEPT])?;
     transaction.prepare_cached(UPDATE_MENU_REVISION)?.execute(params![id_bytes(id), revision])?;
     let mut has_changed = false;
     for (item, availability) in &menu.stated {
@@ -469,7 +469,7 @@ pub(crate) fn mark(
     Ok(changed > 0)
 }
 
-/// Marks items that an order's end names. A mark is never shortened.
+/// Marks the items that a terminal event of an order names. A mark is never shortened.
 pub(crate) fn extend_marks(
     transaction: &Transaction<'_>,
     id: RestaurantId,

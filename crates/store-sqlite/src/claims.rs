@@ -1,4 +1,4 @@
-//! Idempotency records: how they stand in their columns, and those of writes that are not about an order.
+//! Idempotency records: their columns, and the records of writes that are not about an order.
 
 use dabba_domain::{AccountId, RestaurantId, Timestamp, order::Version};
 use dabba_store::{
@@ -19,18 +19,18 @@ const INSERT_CLAIM: &str = "\
         (account_id, restaurant_id, key, fingerprint, order_id, version, claimed_at_ns, resource) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-/// The scope of a key: a restaurant, or none, which stands below every restaurant.
+/// Returns the stored scope of a key: a restaurant's id, or a value below every id for the scope of an account alone.
 pub(crate) fn scope_bytes(restaurant_id: Option<RestaurantId>) -> IdBytes {
     restaurant_id.map_or(BELOW_EVERY_ID, id_bytes)
 }
 
-/// The scope that a column holds.
+/// Returns the scope in a column.
 pub(crate) fn read_scope(row: &Row<'_>, column: usize) -> Result<Option<RestaurantId>, Failure> {
     if row.get::<_, IdBytes>(column)? == BELOW_EVERY_ID { Ok(None) } else { read_id(row, column).map(Some) }
 }
 
-/// The record from its columns, of which this is the first: fingerprint, id, version, resource, version of the
-/// fingerprint.
+/// Returns the record from its columns, the first of which is `column`: fingerprint, id, version, resource, version of
+/// the fingerprint.
 pub(crate) fn claim_record_of(row: &Row<'_>, column: usize) -> Result<ClaimRecord, Failure> {
     let id = Uuid::from_bytes(row.get(column + 1)?);
     Ok(ClaimRecord {
@@ -62,7 +62,7 @@ pub(crate) fn find_in(
     rows.next()?.map(|row| claim_record_of(row, 0)).transpose()
 }
 
-/// A claim of its own, to be sent to the thread that writes.
+/// An owned claim, which can be sent to the writer thread.
 #[derive(Clone)]
 pub(crate) struct OwnedClaim {
     claim: Claim,
@@ -76,14 +76,14 @@ impl From<ClaimAt<'_>> for OwnedClaim {
 }
 
 impl OwnedClaim {
-    /// The claim, borrowed.
+    /// Returns the claim, borrowed.
     pub(crate) const fn get(&self) -> ClaimAt<'_> {
         ClaimAt { claim: &self.claim, at: self.at }
     }
 }
 
-/// Makes a write under a key, unless the key is claimed. The write returns how it ended, and what the key leads to
-/// if it was made.
+/// Makes a write under a key unless the key is claimed. `write` returns its outcome, and the resource and version for
+/// the claim if the write was made.
 pub(crate) fn under<T>(
     transaction: &Transaction<'_>,
     claim: Option<&OwnedClaim>,
@@ -103,7 +103,7 @@ pub(crate) fn under<T>(
     Ok(UnderKey::Ended(ended))
 }
 
-/// Claims a key that is free.
+/// Claims a free key.
 pub(crate) fn insert(
     transaction: &Transaction<'_>,
     claim: ClaimAt<'_>,

@@ -1,4 +1,4 @@
-//! How values stand in columns.
+//! Encoding of values in columns.
 
 use dabba_domain::{Timestamp, ids::Id};
 use dabba_store::encoding::timestamp_of;
@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 
-/// An id in a column: its 16 bytes, which sort as the id does.
+/// An id in a column: its 16 bytes, which sort like the id.
 pub(crate) type IdBytes = [u8; 16];
 
-/// Above every id, since no UUID of version 7 looks like this.
+/// A value above every id. It is not a valid UUID of version 7.
 pub(crate) const ABOVE_EVERY_ID: IdBytes = [0xff; 16];
 
-/// Below every id.
+/// A value below every id.
 pub(crate) const BELOW_EVERY_ID: IdBytes = [0; 16];
 
 pub(crate) fn id_bytes<K>(id: Id<K>) -> IdBytes {
@@ -40,12 +40,12 @@ pub(crate) fn read_optional_timestamp(row: &Row<'_>, column: usize) -> Result<Op
     Ok(row.get::<_, Option<i64>>(column)?.map(timestamp_of).transpose()?)
 }
 
-/// Text of a column, borrowed from the row.
+/// Returns the text of a column, borrowed from the row.
 pub(crate) fn read_text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, Failure> {
     Ok(row.get_ref(column)?.as_str()?)
 }
 
-/// Text of a column that may be NULL.
+/// Returns the text of a column that may be NULL.
 pub(crate) fn read_optional_text<'row>(
     row: &'row Row<'_>,
     column: usize,
@@ -56,17 +56,17 @@ pub(crate) fn read_optional_text<'row>(
     }
 }
 
-/// A value that stands in a column by its name.
+/// Returns a value that a column stores by its name.
 pub(crate) fn read_name<T>(
     row: &Row<'_>,
     column: usize,
     from_name: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, Failure> {
     let name = read_text(row, column)?;
-    from_name(name).ok_or_else(|| Failure::corrupt(format!("{name} is not the name of anything")))
+    from_name(name).ok_or_else(|| Failure::corrupt(format!("{name} is not a known name")))
 }
 
-/// A row's `version`, `quantity` or another number that is never negative and never large.
+/// Returns a row's `version`, `quantity` or another small number that is never negative.
 pub(crate) fn read_number(row: &Row<'_>, column: usize) -> Result<u32, Failure> {
     Ok(row.get(column)?)
 }

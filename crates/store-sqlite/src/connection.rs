@@ -1,4 +1,4 @@
-//! Connections: how each is set up.
+//! Connections and their settings.
 
 use std::{path::Path, time::Duration};
 
@@ -11,19 +11,19 @@ use crate::{
     lock::DatabaseLock,
 };
 
-/// Statements that a connection keeps compiled. More than there are in the store.
+/// Maximum number of compiled statements per connection. Exceeds the number of statements in the store.
 const STATEMENT_CACHE_CAPACITY: usize = 128;
 
-/// Pages in the log at which a commit moves them into the database file (16 MiB). Moving them costs
-/// two more syncs, so it should be rare; a longer log makes reads and recovery slower.
+/// Number of pages in the log at which a commit writes them back into the database file (16 MiB). Writing back costs two more
+/// syncs, so it should be rare; a longer log makes reads and recovery slower.
 const CHECKPOINT_PAGES: u32 = 4_096;
 
-/// To which the log is cut when it was longer, in bytes.
+/// Size in bytes to which a longer log is truncated.
 const LOG_SIZE_LIMIT_BYTES: u32 = 64 * 1_024 * 1_024;
 
-/// The one connection that writes.
+/// Opens the only connection that writes.
 pub(crate) fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connection, Failure> {
-    // Without the flag that creates the file: a database is made by migrating.
+    // The flags do not include the creation of the file: only a migration creates a database.
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, options.writer_cache_kib, options)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // Each commit is on the disk before it is acknowledged.
@@ -31,25 +31,25 @@ pub(crate) fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connec
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", LOG_SIZE_LIMIT_BYTES)?;
-    // The first read makes SQLite open the log, or make it.
+    // The first read makes SQLite open or create the log.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(connection)
 }
 
-/// One of the connections that read.
+/// Opens a connection that only reads.
 pub(crate) fn open_reader(path: &Path, options: &SqliteOptions) -> Result<Connection, Failure> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, options.reader_cache_kib, options)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 
-/// Gives the database file another generation ([`crate::file::Generation`]), so that a log that is written from now on is
-/// not applied to an earlier content, and records it. Keeps the generation while another process, such as a backup, reads
-/// from the log. Returns the generations that the file may have from now on. The connection must be the only one of this
-/// process; it waits for no lock afterwards.
+/// Sets a new generation ([`crate::file::Generation`]) in the database file, so that a log written from now on is not applied to
+/// an earlier content, and records it. Keeps the generation while another process, such as a backup, reads from the log. Returns
+/// the generations that the file may have from now on. The connection must be the only one of this process; afterwards it waits
+/// for no lock.
 ///
-/// The new generation is recorded beside the old one before it is written: whenever the process is killed, the file has one of
-/// those that are recorded.
+/// The new generation is recorded beside the old one before it is written. If the process is killed at any moment, the file
+/// therefore has one of the recorded generations.
 pub(crate) fn renew_generation(
     connection: &Connection,
     lock: &DatabaseLock,
@@ -67,7 +67,7 @@ pub(crate) fn renew_generation(
     if is_read_elsewhere()? {
         generations.pop();
         if in_log != in_file {
-            // The last frame of the log that has the header decides what the file gets in the end.
+            // The last frame of the log that contains the header determines the generation in the file.
             set(in_file)?;
         }
     } else {
@@ -89,10 +89,10 @@ fn open(
     cache_kib: u32,
     options: &SqliteOptions,
 ) -> Result<Connection, Failure> {
-    // A connection is used by one thread at a time, so SQLite need not lock it.
+    // Only one thread at a time uses a connection, so SQLite need not lock it.
     let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(options.busy_timeout)?;
-    // A negative size is one in KiB.
+    // SQLite interprets a negative size as KiB.
     connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE_CAPACITY);

@@ -1,4 +1,4 @@
-//! Whether `SQLite` has found the database file damaged.
+//! Damage of the database file that `SQLite` has found.
 
 use std::sync::OnceLock;
 
@@ -6,15 +6,15 @@ use dabba_store::StoreError;
 
 use crate::failure::Failure;
 
-/// The first damage that `SQLite` has found since the database was opened. It stays: only another file is sound, and that needs
-/// a restart.
+/// The first damage that `SQLite` has found since the database was opened. The state is permanent, because only replacing the
+/// file repairs it, and that requires a restart.
 #[derive(Debug, Default)]
 pub(crate) struct Damage(OnceLock<String>);
 
 impl Damage {
-    /// Learns from a failure, and returns it as an error of the contract. While files are lost, what is found proves nothing:
-    /// the original files may come back.
-    pub(crate) fn learn(&self, failure: Failure, are_files_lost: impl FnOnce() -> bool) -> StoreError {
+    /// Records a failure that shows damage, and returns the failure as an error of the contract. While files are lost, a failure
+    /// proves no damage, because the original files may come back.
+    pub(crate) fn record(&self, failure: Failure, are_files_lost: impl FnOnce() -> bool) -> StoreError {
         let is_damage = failure.is_damage() && !are_files_lost();
         let error = StoreError::from(failure);
         if is_damage && self.0.set(error.to_string()).is_ok() {

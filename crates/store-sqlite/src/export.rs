@@ -1,4 +1,4 @@
-//! Everything in the database, row by row, for a copy into another store.
+//! Export of all rows, for a copy into another store.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,8 +14,8 @@ use rusqlite::{Connection, OpenFlags, Row, params_from_iter, types};
 
 use crate::{SqliteStore, failure::Failure};
 
-/// What is not copied: what an order agreed is in its first event, a feed's sequence is its store's own, and each database
-/// has its own record of its schema.
+/// Columns and tables that are not copied: the order's details are in its first event, each store numbers its feed
+/// itself, and each database records its own schema.
 const APART: &[(&str, &[&str])] = &[
     ("orders", &["details"]),
     ("order_events", &["sequence"]),
@@ -32,7 +32,8 @@ const ORIGIN: &str = "\
         (SELECT hex(id) FROM restaurants ORDER BY id LIMIT 1), (SELECT hex(id) FROM orders ORDER BY id LIMIT 1)";
 
 impl SqliteStore {
-    /// Returns which source the database at `path` is, without a claim to the database: another process may serve it.
+    /// Returns the identity of the database at `path` as a source. Does not lock the database, so another process may
+    /// serve it.
     pub fn origin_at(path: &Path) -> Result<Origin, StoreError> {
         let read = || -> Result<Origin, Failure> {
             origin(&Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
@@ -104,7 +105,7 @@ fn page(
     Ok(page)
 }
 
-/// Selects the columns that are copied, and behind them the key.
+/// Returns the statement that selects the copied columns, followed by the key.
 fn select(table: &Table, has_begun: bool) -> String {
     let list = |names: Vec<&str>| {
         let quoted: Vec<_> = names.into_iter().map(|name| format!("\"{name}\"")).collect();
@@ -136,8 +137,10 @@ fn value(row: &Row<'_>, column: usize) -> Result<Value, Failure> {
         types::Value::Integer(number) => Ok(Value::Number(number)),
         types::Value::Text(text) => Ok(Value::Text(text)),
         types::Value::Blob(bytes) => Ok(Value::Bytes(bytes)),
-        // The tables are strict, and none has a column of this type.
-        types::Value::Real(_) => Err(Failure::corrupt("a number with a fraction is stored")),
+        // The tables are strict, and no column has this type.
+        types::Value::Real(_) => {
+            Err(Failure::corrupt("the database contains a fractional number; all its numbers must be whole"))
+        }
     }
 }
 

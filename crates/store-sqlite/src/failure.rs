@@ -1,9 +1,9 @@
-//! From `SQLite`'s result codes to the contract's errors.
+//! Conversion of `SQLite`'s result codes to the contract's errors.
 
 use dabba_store::StoreError;
 use rusqlite::{Error, ErrorCode, types::FromSqlError};
 
-/// A [`StoreError`] on its way up, which `?` makes of everything that can fail in this crate.
+/// Error of this crate's functions. `?` converts every other error to it.
 #[derive(Debug)]
 pub(crate) struct Failure {
     error: StoreError,
@@ -12,13 +12,13 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// The database holds what cannot be there.
+    /// Returns the error for invalid content of the database.
     pub(crate) fn corrupt(what: impl Into<String>) -> Self {
         Self { error: StoreError::Corrupt(what.into()), is_damage: false }
     }
 
-    /// How a failed COMMIT is told. An I/O error there leaves open whether a crash that follows would
-    /// find the transaction: its last page may have reached the disk although the sync failed.
+    /// Returns the error of a failed COMMIT. After an I/O error the outcome is unknown: the last page may
+    /// have reached the disk although the sync failed, so that the transaction may survive a crash.
     pub(crate) fn of_commit(error: Error) -> Self {
         if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
             Self { error: StoreError::OutcomeUnknown(error.to_string()), is_damage: false }
@@ -35,12 +35,12 @@ impl From<Failure> for StoreError {
 }
 
 impl Failure {
-    /// Whether the database holds what cannot be there.
+    /// Returns whether the database has invalid content.
     pub(crate) const fn is_corrupt(&self) -> bool {
         matches!(self.error, StoreError::Corrupt(_))
     }
 
-    /// Whether `SQLite` found the file damaged, as opposed to odd contents of a sound file.
+    /// Returns whether `SQLite` found the file damaged, rather than invalid content in a sound file.
     pub(crate) const fn is_damage(&self) -> bool {
         self.is_damage
     }
@@ -71,23 +71,23 @@ impl From<Error> for Failure {
                 | ErrorCode::FileLockingProtocolFailed
                 | ErrorCode::NoLargeFileSupport,
             ) => StoreError::Unavailable(text),
-            // Constraints, types, misuse, damage: what the code above SQLite should have prevented.
+            // Constraints, types, misuse and damage: errors that the callers should have prevented.
             _ => StoreError::Corrupt(text),
         };
         Self { error, is_damage }
     }
 }
 
-/// What an operator can do about an error, to follow its text.
+/// Returns the advice for an operator that follows the text of an error.
 const fn advice(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
             "; the user as whom Dabba runs must be able to write to the database's file and directory"
         }
-        ErrorCode::DiskFull => "; make room on the disk of the database",
-        // SQLite reports a full disk in this way when it cannot make the files beside the database.
+        ErrorCode::DiskFull => "; free space on the disk of the database",
+        // SQLite reports a full disk with this code when it cannot create the files beside the database.
         ErrorCode::SystemIoFailure => {
-            "; check that the disk of the database has room and that the system's log reports no fault of it"
+            "; check that the disk of the database has free space and that the system's log reports no disk error"
         }
         _ => "",
     }
@@ -111,24 +111,24 @@ mod tests {
 
     use super::*;
 
-    /// What the store says when this SQL fails.
+    /// Returns the store's error when this SQL fails.
     fn failure_of(connection: &Connection, sql: &str) -> StoreError {
         Failure::from(connection.execute_batch(sql).unwrap_err()).into()
     }
 
     #[test]
-    fn a_full_disk_is_a_passing_fault() {
+    fn a_full_disk_is_unavailable() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("PRAGMA max_page_count = 2; CREATE TABLE t (x)").unwrap();
         let failure = failure_of(&connection, "INSERT INTO t VALUES (zeroblob(1000000))");
         assert!(
-            matches!(&failure, StoreError::Unavailable(text) if text.contains("is full; make room on the disk")),
+            matches!(&failure, StoreError::Unavailable(text) if text.contains("is full; free space on the disk")),
             "{failure:?}"
         );
     }
 
     #[test]
-    fn a_broken_constraint_is_a_defect() {
+    fn a_violated_constraint_is_corrupt() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE t (x CHECK (x > 0))").unwrap();
         let failure = failure_of(&connection, "INSERT INTO t VALUES (0)");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_input_or_output_error_leaves_the_outcome_open() {
+    fn only_an_input_or_output_error_makes_the_outcome_unknown() {
         let error = |code| Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
         let failed_sync = Failure::of_commit(error(rusqlite::ffi::SQLITE_IOERR_FSYNC));
         assert!(matches!(failed_sync.error, StoreError::OutcomeUnknown(_)), "{failed_sync:?}");

@@ -1,12 +1,12 @@
-//! The files of an open database, and whether they are still the ones at its path.
+//! The files of an open database, and the check that they are still the files at its path.
 //!
-//! A file that was removed or replaced stays usable for those who have it open: `SQLite` would go on
-//! committing into a file that nobody finds again. The store therefore compares the files at the path with the
-//! files that it opened before each commit and before it acknowledges one.
+//! A process that has a removed or replaced file open can still use it, so `SQLite` would go on committing to a file that is
+//! lost. Before each commit and before its acknowledgement, the store therefore compares the files at the path with the files
+//! that it opened.
 //!
-//! `SQLite` locks the database by POSIX locks. The kernel drops all POSIX locks of a process on a file when the
-//! process closes *any* descriptor of that file. So this process opens one descriptor of the file, for the lock of
-//! [`crate::lock`], closes it last, and finds out about files by `stat` alone.
+//! `SQLite` locks the database with POSIX locks. The kernel drops all POSIX locks of a process on a file when the process closes
+//! *any* descriptor of that file. This process therefore opens only one descriptor of the file, for the lock of [`crate::lock`],
+//! closes it last, and checks files only with `stat`.
 
 use std::{
     ffi::OsString,
@@ -38,13 +38,13 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 pub(crate) struct Identity {
     device: u64,
     inode: u64,
-    /// When it was made, in nanoseconds of the Unix time, where the file system says so. A new file may get the inode of one
-    /// that was removed.
+    /// Creation time in nanoseconds of Unix time, if the file system provides it. It distinguishes a new file that gets the inode
+    /// of a removed file.
     born: Option<u128>,
 }
 
 impl Identity {
-    /// The identity of the file at a path; `None` if there is no file.
+    /// Returns the identity of the file at a path; `None` if there is no file.
     pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
         match fs::metadata(path) {
             Ok(metadata) => Ok(Some(Self::of(&metadata))),
@@ -53,9 +53,9 @@ impl Identity {
         }
     }
 
-    /// A text that tells the file from every other file that is or was at its path, and with its generation
-    /// ([`generation_at`]) from the same file with another content. Unlike the identity, it is the same after a restart of
-    /// the machine, which may number the devices differently.
+    /// Returns a text that distinguishes the file from every other file that is or was at its path, and, with its generation
+    /// ([`generation_at`]), from the same file with other content. Unlike the identity, the text stays the same after a restart
+    /// of the machine, which may number the devices differently.
     pub(crate) fn mark(self, generation: Option<Generation>) -> String {
         let generation = generation.map_or_else(|| "none".to_owned(), |generation| generation.to_string());
         match self.born {
@@ -64,41 +64,40 @@ impl Identity {
         }
     }
 
-    /// The identity of the file that this metadata describes.
+    /// Returns the identity of the file that this metadata describes.
     pub(crate) fn of(metadata: &fs::Metadata) -> Self {
         let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
         Self { device: metadata.dev(), inode: metadata.ino(), born: born.map(|born| born.as_nanos()) }
     }
 }
 
-/// A random number in the header of a database file, `user_version`, that changes each time the database is opened to be
-/// served; 0 in a backup. A file that another one was copied over has another one.
+/// A random number in the header of a database file, `user_version`. It changes each time the database is opened to be served,
+/// and is 0 in a backup. If another file was copied over the database file, the generation differs.
 pub(crate) type Generation = i32;
 
-/// Where the generation is in the header, in big-endian order.
-/// Source: the database file format of `SQLite`, section 1.3.14.
+/// Position of the generation in the header, in big-endian order. Source: the database file format of `SQLite`, section 1.3.14.
 const GENERATION: std::ops::Range<usize> = 60..64;
 
-/// The length of the part of the header that is verified.
+/// Length of the verified part of the header, in bytes.
 pub(crate) const HEADER: usize = GENERATION.end;
 
-/// The generation in a header; `None` if it is not that of a database.
+/// Returns the generation in a header; `None` if the file is not a database.
 pub(crate) fn generation_in(header: &[u8; HEADER]) -> Option<Generation> {
     let generation = header[GENERATION].try_into().ok().map(Generation::from_be_bytes);
     generation.filter(|_| header.starts_with(MAGIC))
 }
 
-/// The generation that the file at a path itself states, without what its log adds; `None` if it is not a database.
+/// Returns the generation in the file at a path, ignoring its log; `None` if the file is not a database.
 pub(crate) fn generation_at(path: &Path) -> Option<Generation> {
     header_at(path).as_ref().and_then(generation_in)
 }
 
-/// The mark of the file at a path.
+/// Returns the mark of the file at a path.
 pub(crate) fn mark_at(path: &Path) -> io::Result<String> {
     Ok(Identity::of(&fs::metadata(path)?).mark(generation_at(path)))
 }
 
-/// Opens a database to which nobody writes, without its log, and without files beside it.
+/// Opens a database that no process writes, ignoring its log, and without creating files beside it.
 pub(crate) fn open_immutable(path: &Path) -> Result<Connection, rusqlite::Error> {
     let escaped: String = path
         .as_os_str()
@@ -115,8 +114,8 @@ pub(crate) fn open_immutable(path: &Path) -> Result<Connection, rusqlite::Error>
     Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
 }
 
-/// Opens a file that Dabba alone makes and writes. A link to another file is refused: a command of a privileged user in the
-/// directory of another one must not write to a file of that one's choice.
+/// Opens a file that only Dabba creates and writes. Refuses a link to another file: a privileged user's command in the directory
+/// of another user must not write to a file that the other user chose.
 pub(crate) fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.custom_flags(O_NOFOLLOW).open(path).map_err(|error| {
         let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
@@ -128,19 +127,19 @@ pub(crate) fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<Fil
     Ok(file)
 }
 
-/// Has the opening of a symbolic link fail.
+/// Makes opening a symbolic link fail.
 #[expect(clippy::cast_possible_wrap, reason = "the flags of open(2) are an int")]
 const O_NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 
-/// Gives a file that a privileged user has made to the owner of another one, so that a server can open it that runs as that
-/// user.
+/// Changes the owner of a file that a privileged user created to the owner of another file, so that a server that runs as that
+/// user can open it.
 pub(crate) fn give_to_owner_of(model: &fs::Metadata, file: &File) -> io::Result<()> {
     let own = file.metadata()?;
     if own.uid() != PRIVILEGED || model.uid() == PRIVILEGED {
         return Ok(());
     }
     match fchown(file, Some(model.uid()), Some(model.gid())) {
-        // A container may take this right away.
+        // A container may lack this right.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         given => given,
     }
@@ -149,19 +148,19 @@ pub(crate) fn give_to_owner_of(model: &fs::Metadata, file: &File) -> io::Result<
 /// The user id of the privileged user.
 const PRIVILEGED: u32 = 0;
 
-/// The path of a file that `SQLite` or Dabba keeps beside a database.
+/// Returns the path of a file that `SQLite` or Dabba keeps beside a database.
 pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut path = OsString::from(database);
     path.push(suffix);
     path.into()
 }
 
-/// The directory in which a file is.
+/// Returns the directory of a file.
 pub(crate) fn directory_of(file: &Path) -> &Path {
     file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The path of the file itself. `SQLite` keeps the log there, also when a symbolic link leads to the file. Opens nothing.
+/// Returns the path of the file itself, without symbolic links. `SQLite` keeps the log there. Opens nothing.
 pub(crate) fn real_path(database: &Path) -> PathBuf {
     fs::canonicalize(database).unwrap_or_else(|_| database.to_owned())
 }
@@ -169,38 +168,38 @@ pub(crate) fn real_path(database: &Path) -> PathBuf {
 /// Time for which a check remains valid, in microseconds. If the file is lost within it, the outcome of a write is unknown.
 const RECENT: u64 = 2_000;
 
-/// The words for a file that became shorter, whose content does not come back with its name.
+/// End of the message about a file that became shorter. Its content does not come back when the file does.
 const TRUNCATED: &str = "was truncated";
 
-/// The files of an open database. While a clone exists, the database is locked.
+/// The files of an open database. The database is locked while a clone exists.
 #[derive(Clone, Debug)]
 pub(crate) struct DatabaseFiles(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// The database, its log and the log's index, which exist for as long as a connection does.
+    /// The database, its log and the log's index. They exist as long as a connection does.
     files: [OpenFile; 3],
-    /// The log's index, to read from. Like the database's own descriptor, it is closed after all connections.
+    /// The log's index, opened for reading. Like the database's own descriptor, it is closed after all connections.
     index: File,
-    /// The log, to read from. `SQLite` has no locks on it.
+    /// The log, opened for reading. `SQLite` holds no locks on it.
     log: File,
     /// Number of frames in the log at the last check.
     frames: AtomicU64,
-    /// The longest that the database file was found, in bytes.
+    /// Maximum length at which the database file was found, in bytes.
     length: AtomicU64,
     lock: DatabaseLock,
-    /// The generations that the file may have.
+    /// Generations that the file may have.
     generations: Vec<Generation>,
     opened: Instant,
-    /// When a check last succeeded, in microseconds since the files were opened; 0 if the last one failed.
+    /// Time of the last successful check, in microseconds since the files were opened; 0 if the last check failed.
     last_success: AtomicU64,
-    /// Whether the record of the path says that the database lacks something.
+    /// Whether the record of the path states a loss.
     is_loss_recorded: Mutex<bool>,
     /// Whether the last check found the files missing or replaced.
     is_lost: AtomicBool,
 }
 
-/// One of them.
+/// A file of an open database.
 #[derive(Debug)]
 struct OpenFile {
     path: PathBuf,
@@ -217,7 +216,7 @@ impl OpenFile {
         }
     }
 
-    /// The length of the file at the path, in bytes; else what is wrong with the file.
+    /// Returns the length of the file at the path, in bytes, or the fault of the file.
     fn length(&self) -> Result<u64, String> {
         let fault = match fs::metadata(&self.path) {
             Ok(found) if Identity::of(&found) == self.identity => return Ok(found.len()),
@@ -229,34 +228,34 @@ impl OpenFile {
     }
 }
 
-/// What the index of the log says of the log and of the database file.
-/// Source: "WAL-mode File Format" in the documentation of `SQLite`, sections 2.1 and 2.2.
+/// Content of the log's index about the log and the database file. Source: "WAL-mode File Format" in the documentation of
+/// `SQLite`, sections 2.1 and 2.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LogIndex {
     /// Size of a page, in bytes.
     page: u64,
-    /// Frames in the log.
+    /// Number of frames in the log.
     frames: u64,
-    /// Pages of the database, with what is in the log.
+    /// Number of pages of the database, including the pages in the log.
     pages: u64,
-    /// Frames that were written back into the database file.
+    /// Number of frames that were written back into the database file.
     written_back: u64,
 }
 
 impl LogIndex {
-    /// Length of the header that is in the index twice, in bytes.
+    /// Length of the index's header, which the index contains twice, in bytes.
     const HEADER: usize = 48;
     /// Length of the log's header and of the header of each frame, in bytes.
     const LOG_HEADER: u64 = 32;
     const FRAME_HEADER: u64 = 24;
 
-    /// Reads the index; `None` while it is being written.
+    /// Reads the index; `None` while another thread or process writes it.
     fn read(file: &File) -> Option<Self> {
         let mut bytes = [0; 2 * Self::HEADER + 4];
         file.read_exact_at(&mut bytes, 0).ok()?;
         let number = |at: usize| bytes[at..at + 4].try_into().ok().map(u32::from_ne_bytes).map(u64::from);
         let is_complete = bytes[..Self::HEADER] == bytes[Self::HEADER..2 * Self::HEADER] && bytes[12] != 0;
-        // The size 65,536 is written as 1.
+        // The size 65,536 is stored as 1.
         let page = match u16::from_ne_bytes([bytes[14], bytes[15]]) {
             1 => 65_536,
             page => page.into(),
@@ -266,32 +265,32 @@ impl LogIndex {
         is_complete.then_some(index)
     }
 
-    /// The length that the log has at least, in bytes.
+    /// Returns the minimum length of the log, in bytes.
     const fn log_length(self) -> u64 {
         if self.frames == 0 { 0 } else { self.offset_of(self.frames + 1) }
     }
 
-    /// Returns the offset of a frame in the log, in bytes. The frames count from 1.
+    /// Returns the offset of a frame in the log, in bytes. The first frame has the number 1.
     const fn offset_of(self, frame: u64) -> u64 {
         Self::LOG_HEADER + (frame - 1) * (Self::FRAME_HEADER + self.page)
     }
 
-    /// Returns whether the log contains a frame. A frame begins with the number of its page, which is never 0; the frames that a
-    /// truncation has removed are zeros if `SQLite` has written behind them since.
+    /// Returns whether the log contains a frame. A frame begins with its page number, which is never 0. Frames removed by a
+    /// truncation read as zeros if `SQLite` has written after them since.
     fn has_frame(self, log: &File, frame: u64) -> bool {
         let mut page_number = [0; 4];
         log.read_exact_at(&mut page_number, self.offset_of(frame)).is_ok() && page_number != [0; 4]
     }
 
-    /// Whether everything is in a database file of this length.
+    /// Returns whether a database file of this length contains everything.
     const fn is_written_back(self, length: u64) -> bool {
         self.written_back == self.frames && length >= self.pages * self.page
     }
 }
 
 impl DatabaseFiles {
-    /// Remembers the files of a database. A connection must have read from it, so that its log exists.
-    pub(crate) fn remember(lock: DatabaseLock, generations: Vec<Generation>) -> Result<Self, StoreError> {
+    /// Returns the open files of a database. A connection must have read from the database, so that its log exists.
+    pub(crate) fn new(lock: DatabaseLock, generations: Vec<Generation>) -> Result<Self, StoreError> {
         let real = real_path(lock.path());
         let [log, index] = ["-wal", "-shm"].map(|suffix| beside(&real, suffix));
         let open = |path: &Path| {
@@ -316,9 +315,9 @@ impl DatabaseFiles {
         })))
     }
 
-    /// Fails as unavailable if the files at the path are not the ones that are open. Logs when this changes.
+    /// Fails as unavailable if the files at the path are not the open files. Logs when this state changes.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
-        // Held while the files are looked at, so that an older result does not overwrite a newer one.
+        // Held during the check, so that an older result does not overwrite a newer one.
         let mut is_loss_recorded = self.0.is_loss_recorded.lock().unwrap_or_else(PoisonError::into_inner);
         let found = self.0.find_fault();
         let was_lost = self.0.is_lost.swap(found.is_some(), Ordering::AcqRel);
@@ -328,14 +327,14 @@ impl DatabaseFiles {
                 *is_loss_recorded = false;
             }
             if was_lost {
-                tracing::warn!("the database file is back; the server takes writes again");
+                tracing::warn!("the database file is back; the server accepts writes again");
             }
             self.0.last_success.store(self.0.now(), Ordering::Release);
             return Ok(());
         };
         self.0.last_success.store(0, Ordering::Release);
         let text = format!(
-            "{fault} while the server has it open; nothing is written until the original files are back. Put them back, or \
+            "{fault} while the server has it open; no writes are made until the original files are back. Put them back, or \
              stop the server, restore a backup and start the server again"
         );
         if !was_lost {
@@ -344,33 +343,33 @@ impl DatabaseFiles {
         if fault.ends_with(TRUNCATED) && !*is_loss_recorded {
             match self.0.lock.record_loss(Some(&fault)) {
                 Ok(()) => *is_loss_recorded = true,
-                // The next check tries again.
-                Err(error) => tracing::error!(%error, "the loss is not recorded"),
+                // The next check retries the record.
+                Err(error) => tracing::error!(%error, "the loss of the database file could not be recorded"),
             }
         }
         Err(StoreError::Unavailable(text))
     }
 
-    /// Checks unless a check has succeeded within [`RECENT`]: of transactions that follow one another, the check after one is
-    /// the check before the next.
+    /// Checks unless a check has succeeded within [`RECENT`]. Between two successive transactions, the check after the first then
+    /// serves as the check before the second.
     pub(crate) fn check_unless_recent(&self) -> Result<(), StoreError> {
         let last = self.0.last_success.load(Ordering::Acquire);
         if last != 0 && self.0.now().saturating_sub(last) < RECENT { Ok(()) } else { self.check() }
     }
 
-    /// Checks only if the last check failed: reads must not confirm what went into a lost file.
+    /// Checks only if the last check failed: reads must not confirm data that was written into a lost file.
     pub(crate) fn check_if_lost(&self) -> Result<(), StoreError> {
         if self.0.is_lost.load(Ordering::Acquire) { self.check() } else { Ok(()) }
     }
 }
 
 impl Inner {
-    /// Microseconds since the files were opened; at least 1.
+    /// Returns the microseconds since the files were opened; at least 1.
     fn now(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
     }
 
-    /// What is wrong with the files, if anything is.
+    /// Returns the fault of the files, if any.
     fn find_fault(&self) -> Option<String> {
         let [database, log, index] = &self.files;
         let checked = self.check_lengths(database, log).and_then(|()| index.length());
@@ -381,15 +380,15 @@ impl Inner {
         })
     }
 
-    /// Fails if the database file or the log is shorter than `SQLite` has made it. Another process may shorten them too, by a
-    /// checkpoint or by VACUUM; the index says so.
+    /// Fails if the database file or the log is shorter than `SQLite` has made it. Another process may legitimately shorten them,
+    /// by a checkpoint or by VACUUM; the index then shows it.
     fn check_lengths(&self, database: &OpenFile, log: &OpenFile) -> Result<(), String> {
         let truncated = |file: &OpenFile| Err(format!("{} {TRUNCATED}", file.path.display()));
-        // Read first: meanwhile another thread may find the file longer.
+        // Read before the length: another thread may find the file longer meanwhile.
         let longest = self.length.load(Ordering::Acquire);
         let before = LogIndex::read(&self.index);
         let (database_length, log_length) = (database.length()?, log.length()?);
-        // A write in between changes the index, and is checked by itself.
+        // A write in between changes the index, and gets its own check.
         let index = before.filter(|before| LogIndex::read(&self.index) == Some(*before));
         if index.is_some_and(|index| log_length < index.log_length()) {
             return truncated(log);
@@ -430,9 +429,9 @@ mod tests {
         (directory, path)
     }
 
-    /// Proves that a file whose extension was cut off by a crash, after its header was written, is still known.
+    /// Proves that a file is still recognized if a crash cut off its extension after its header was written.
     #[test]
-    fn a_file_that_is_shorter_than_its_header_says_keeps_its_generation() {
+    fn a_file_shorter_than_its_header_states_keeps_its_generation() {
         let (_directory, path) = migrated();
         let connection = Connection::open(&path).unwrap();
         connection.pragma_update(None, "user_version", 7).unwrap();
@@ -441,26 +440,26 @@ mod tests {
         assert_eq!(generation_at(&path), Some(7));
     }
 
-    /// Proves that a process that was killed while it gave the file another generation leaves a file and a log that belong
-    /// together, whether the new generation is in the file by then or in its log alone.
+    /// Proves that a process that is killed while it changes the generation leaves a file and a log that belong together, whether
+    /// the new generation is already in the file or only in its log.
     #[test]
-    fn a_change_of_generation_that_was_cut_off_is_no_other_file() {
+    fn an_interrupted_change_of_generation_keeps_the_file_valid() {
         let (_directory, path) = migrated();
         let options = SqliteOptions::default();
         for round in 1..=2 {
-            let lock = DatabaseLock::take_within(&path, std::time::Duration::ZERO).unwrap().unwrap();
+            let lock = DatabaseLock::acquire_within(&path, std::time::Duration::ZERO).unwrap().unwrap();
             let connection = open_writer(&path, &options).unwrap_or_else(|failure| panic!("{failure:?}"));
             connection
                 .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
                 .unwrap();
-            // A reader that holds its snapshot has the new generation stay in the log.
+            // A reader that holds its snapshot keeps the new generation in the log.
             let reader = Connection::open(&path).unwrap();
             let log = beside(&path, "-wal");
             let old = generation_at(&path).unwrap();
             lock.record(&[old, round]).unwrap();
             connection.pragma_update(None, "user_version", round).unwrap();
             if round == 2 {
-                // As in a checkpoint that was cut off before it shortened the log.
+                // Simulates a checkpoint that was interrupted before it shortened the log.
                 connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
                 assert_eq!(generation_at(&path), Some(round));
             } else {
@@ -472,7 +471,7 @@ mod tests {
             drop(lock);
             assert!(fs::metadata(&log).unwrap().len() > 0);
             check_schema(&path).unwrap();
-            let lock = DatabaseLock::take_within(&path, std::time::Duration::ZERO).unwrap().unwrap();
+            let lock = DatabaseLock::acquire_within(&path, std::time::Duration::ZERO).unwrap().unwrap();
             let connection = open_writer(&path, &options).unwrap_or_else(|failure| panic!("{failure:?}"));
             let kept = renew_generation(&connection, &lock).unwrap_or_else(|failure| panic!("{failure:?}"));
             assert_eq!(kept, [generation_at(&path).unwrap()]);
@@ -481,9 +480,9 @@ mod tests {
         }
     }
 
-    /// Proves that a file of Dabba's own is neither a symbolic link nor another name of somebody's file.
+    /// Proves that Dabba opens as its own file neither a symbolic link nor another name of a file.
     #[test]
-    fn a_link_is_not_opened_as_an_own_file() {
+    fn a_link_is_not_opened_as_a_file_of_dabba() {
         let directory = tempfile::tempdir().unwrap();
         let (target, link) = (directory.path().join("target"), directory.path().join("link"));
         fs::write(&target, "content").unwrap();

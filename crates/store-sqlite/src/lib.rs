@@ -1,26 +1,25 @@
 //! The embedded store: everything in one `SQLite` file, for a single server.
 //!
-//! | module | what it holds |
+//! | module | content |
 //! |---|---|
 //! | `writer`, `reader` | one thread that writes, a few connections that read |
 //! | `orders` | the commit of a batch, and the reads of orders, events and the feed |
 //! | `tasks`, `catalogue`, `stock`, `accounts`, `audit` | the other parts of the contract |
 //! | `claims` | idempotency records |
-//! | `backup` | backups, and restoring them |
-//! | `migrate`, `lock` | the schema, and the one process that may serve it |
+//! | `backup` | backups and their restoration |
+//! | `migrate`, `lock` | the schema, and the lock that limits a database to one process |
 //! | `export` | all rows, for a copy into another store |
-//! | `damage` | whether the file was found damaged |
-//! | `file` | whether the open files are still the ones at the path |
+//! | `damage` | damage of the file that was found |
+//! | `file` | the check that the open files are still the files at the path |
 //! | `codec`, `failure` | values in columns, and errors by result code |
 //!
-//! The database is in WAL mode with `synchronous=FULL`: a commit is on the disk when it is
-//! acknowledged. `SQLite` is compiled in, since some versions that systems bring along can damage a
-//! database in WAL mode. To find a row there are indexes for every read; a test asks `SQLite` for the
-//! plan of each and refuses a scan.
+//! The database is in WAL mode with `synchronous=FULL`: a commit is on the disk when it is acknowledged. `SQLite` is
+//! compiled in, because some versions that operating systems provide can damage a database in WAL mode. Every read uses
+//! an index; a test requests the query plan of each statement from `SQLite` and refuses a scan.
 //!
-//! Tried and rejected: writing first and rolling back to a savepoint when a condition fails. With one
-//! writer nothing changes between a check and its write, so conditions are read first and a commit
-//! that does not hold costs no write at all.
+//! Rejected alternative: write first, and roll back to a savepoint if a condition fails. With a single writer, nothing
+//! changes between a check and its write. The store therefore checks the conditions first, and a failed commit costs no
+//! write.
 
 mod accounts;
 mod audit;
@@ -67,14 +66,14 @@ use crate::{
     writer::Writer,
 };
 
-/// How long a database that is held is waited for: whoever migrates, and a process that begins another one while
-/// it lets go of the database, holds it for a moment longer.
+/// Maximum time to wait for a locked database. A migration, and a process that starts another one while it releases the
+/// database, hold the lock for a moment longer.
 const OPEN_PATIENCE: Duration = Duration::from_millis(500);
 
-/// A store in one `SQLite` file. Only one can be open on a file at a time, in all processes.
+/// A store in one `SQLite` file. Only one store can be open on a file at a time, across all processes.
 ///
-/// Its calls need a Tokio runtime with time enabled. Dropping it without [`Store::close`] loses
-/// nothing that was acknowledged, but leaves the file locked for as long as the queue takes.
+/// Its calls need a Tokio runtime with time enabled. Dropping the store without [`Store::close`] loses no acknowledged
+/// write, but the file stays locked until the queue is empty.
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
@@ -82,33 +81,33 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// The newest schema that this build knows.
+    /// The newest schema version that this build knows.
     pub const NEWEST_SCHEMA: u32 = migrate::NEWEST;
 
-    /// Brings the database at `path` to the newest schema, and makes it when there is none. Answers
-    /// how many migrations were needed. Blocks the thread.
+    /// Migrates the database at `path` to the newest schema, and creates it if it does not exist. Returns the number of
+    /// applied migrations. Blocks the thread.
     ///
-    /// Several processes may do this at once. A database that is being served and needs a migration
-    /// is refused after some seconds.
+    /// Several processes may call this concurrently. If the database needs a migration while a process serves it, the
+    /// call fails after some seconds.
     pub fn migrate(path: &Path) -> Result<usize, StoreError> {
         migrate::migrate(path)
     }
 
     /// Opens the database at `path`, which must have the newest schema. Blocks the thread.
     ///
-    /// Fails as unavailable, with a text for the operator, when the schema is not the newest or when
-    /// another process serves the database.
+    /// Fails as unavailable, with a text for the operator, if the schema is not the newest or if another process serves
+    /// the database.
     pub fn open(path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
         migrate::check_schema(path)?;
-        let lock = DatabaseLock::take_within(path, OPEN_PATIENCE)?
+        let lock = DatabaseLock::acquire_within(path, OPEN_PATIENCE)?
             .ok_or_else(|| StoreError::Unavailable(format!("{IN_USE} {}", path.display())))?;
-        // Again under the lock: until now the database may have been migrated or replaced.
+        // Checked again under the lock: another process may have migrated or replaced the database before.
         migrate::check_schema(path)?;
         let open = || -> Result<Self, Failure> {
             let connection = open_writer(path, options)?;
             let generations = renew_generation(&connection, &lock)?;
             connection.busy_timeout(options.busy_timeout)?;
-            let files = DatabaseFiles::remember(lock, generations)?;
+            let files = DatabaseFiles::new(lock, generations)?;
             let damage = Arc::<Damage>::default();
             let readers = Readers::open(path, options, files.clone(), Arc::clone(&damage))?;
             let writer = Writer::start(connection, options, files, Arc::clone(&damage))?;
@@ -117,13 +116,13 @@ impl SqliteStore {
         open().map_err(StoreError::from)
     }
 
-    /// Whether [`SqliteStore::open`] failed because another process has the database.
+    /// Returns whether [`SqliteStore::open`] failed because another process holds the database.
     pub fn is_in_use(error: &StoreError) -> bool {
         matches!(error, StoreError::Unavailable(text) if text.starts_with(IN_USE))
     }
 }
 
-/// What begins the error about a database that another process has.
+/// Beginning of the error about a database that another process holds.
 const IN_USE: &str = "another process serves or migrates";
 
 impl std::fmt::Debug for SqliteStore {
@@ -140,7 +139,7 @@ impl Store for SqliteStore {
         self.writer.check().await?;
         self.readers
             .read(|connection| {
-                // A question that has to look into the file.
+                // A query that must read the file.
                 connection
                     .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM restaurants LIMIT 1)")?
                     .query_row([], |_| Ok(()))?;
@@ -164,7 +163,7 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
-        // Readers first: the writer can only fold its log into the file when nobody reads it.
+        // The readers close first: the writer can write the log back into the file only when no connection reads it.
         self.readers.close().await;
         self.writer.close().await;
     }

@@ -1,7 +1,7 @@
 //! The schema: numbered SQL files, forward only.
 //!
-//! To change the schema, add a file to `migrations/` and its line to [`MIGRATIONS`]. A file that has
-//! been released is never edited: its checksum is kept in each database.
+//! To change the schema, add a file to `migrations/` and its line to [`MIGRATIONS`]. Never edit a released file: each
+//! database contains its checksum.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -36,28 +36,28 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V8__revocations", include_str!("../migrations/V8__revocations.sql")),
 ];
 
-/// The version of the newest migration: they are numbered from 1 without a gap.
+/// The version of the newest migration. Versions are numbered from 1 without a gap.
 #[expect(clippy::cast_possible_truncation, reason = "there are few migrations")]
 pub(crate) const NEWEST: u32 = MIGRATIONS.len() as u32;
 
-/// What follows the name of a database in the name under which a restore keeps it.
+/// Text between the name of a database and the suffix of the name under which a restore keeps it.
 pub(crate) const KEPT: &str = ".before-";
 
-/// How long to wait for another process that holds the database; it may be migrating it.
+/// Maximum time to wait for another process that holds the database; it may be migrating it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Brings a database to the newest schema, and makes it when there is none. Answers how many
-/// migrations were needed.
+/// Migrates a database to the newest schema, and creates it if it does not exist. Returns the number of applied
+/// migrations.
 pub(crate) fn migrate(path: &Path) -> Result<usize, StoreError> {
-    // A database that is served may be looked at, and most often there is nothing to do.
+    // Reading a served database is allowed, and usually no migration is needed.
     if exists(path)? && schema(path)?.version >= NEWEST {
         check_schema(path)?;
         return Ok(0);
     }
-    let path_lock = PathLock::take_within(path, LOCK_TIMEOUT)?.ok_or_else(|| in_use(path))?;
-    // Again under the lock: another process may have made it meanwhile.
+    let path_lock = PathLock::acquire_within(path, LOCK_TIMEOUT)?.ok_or_else(|| in_use(path))?;
+    // Checked again under the lock: another process may have created it meanwhile.
     if !exists(path)? {
-        return make(path);
+        return create(path);
     }
     let lock = DatabaseLock::with(path_lock, path, LOCK_TIMEOUT)?.ok_or_else(|| in_use(path))?;
     schema(path)?;
@@ -67,45 +67,47 @@ pub(crate) fn migrate(path: &Path) -> Result<usize, StoreError> {
     Ok(applied)
 }
 
-/// Makes a database under another name and renames it when it is complete, so that a process that dies leaves either no
-/// database or a whole one.
-fn make(path: &Path) -> Result<usize, StoreError> {
+/// Creates a database under another name and renames it when it is complete, so that a process that dies leaves either
+/// no database or a complete one.
+fn create(path: &Path) -> Result<usize, StoreError> {
     let unfinished = beside(path, ".new");
     for leftover in [&unfinished, &beside(&unfinished, "-wal"), &beside(&unfinished, "-shm")] {
         match fs::remove_file(leftover) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(not_made(path, &error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot_create(path, &error)),
             _ => {}
         }
     }
-    // For its owner only, whatever the umask; SQLite gives the log and its index the mode of the database.
+    // Only the owner gets access, whatever the umask; SQLite gives the log and its index the mode of the database.
     let mut options = OpenOptions::new();
     open_own(options.write(true).create_new(true).mode(0o600), &unfinished)
-        .map_err(|error| not_made(path, &error))?;
+        .map_err(|error| cannot_create(path, &error))?;
     let applied = apply(&unfinished)?;
     if beside(&unfinished, "-wal").exists() {
-        return Err(not_made(
+        return Err(cannot_create(
             path,
-            &io::Error::other("its log could not be folded into it; see whether its disk is full"),
+            &io::Error::other(
+                "its log could not be written back into it; check that its disk has free space",
+            ),
         ));
     }
     fs::metadata(directory_of(path))
         .and_then(|directory| give_to_owner_of(&directory, &File::open(&unfinished)?))
         .and_then(|()| fs::rename(&unfinished, path))
         .and_then(|()| File::open(directory_of(path))?.sync_all())
-        .map_err(|error| not_made(path, &error))?;
+        .map_err(|error| cannot_create(path, &error))?;
     Ok(applied)
 }
 
-fn not_made(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::Unavailable(format!("cannot make the database {}: {error}", path.display()))
+fn cannot_create(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Unavailable(format!("cannot create the database {}: {error}", path.display()))
 }
 
-/// Whether there is a database at a path. A file that cannot be one, and a log without its database, are refused: a new
-/// database in their place would hide what was lost. Opens no file.
+/// Returns whether there is a database at a path. Refuses a file that cannot be a database, and a log without its
+/// database: a new database in their place would hide the loss. Opens no file.
 fn exists(path: &Path) -> Result<bool, StoreError> {
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => {
-            Err(StoreError::Unavailable(format!("{} is not a file: move it away", path.display())))
+            Err(StoreError::Unavailable(format!("{} is not a regular file: move it away", path.display())))
         }
         Ok(metadata) if metadata.len() == 0 => Err(StoreError::Unavailable(format!(
             "{} is empty, and an empty file is not a database: restore a backup, or remove the file to begin with a new database",
@@ -140,8 +142,8 @@ fn exists(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// Refuses a file that has several names (hard links): `SQLite` keeps a log for each of them, and would not find the log of
-/// another name. Names that a restore has given to the file do not count.
+/// Refuses a file that has several names (hard links): `SQLite` keeps a log for each name, and would not find the log
+/// of another name. Names that a restore has given to the file do not count.
 fn refuse_other_names(path: &Path, database: &fs::Metadata) -> Result<(), StoreError> {
     if database.nlink() < 2 {
         return Ok(());
@@ -176,7 +178,8 @@ fn refuse_loss(path: &Path) -> Result<(), StoreError> {
     )))
 }
 
-/// Refuses a database whose log was removed after its server was killed: the index of the log is still there.
+/// Refuses a database whose log was removed after its server was killed. The index of the log, which still exists,
+/// shows it.
 fn refuse_lost_log(path: &Path) -> Result<(), StoreError> {
     let real = real_path(path);
     let (log, index) = (beside(&real, "-wal"), beside(&real, "-shm"));
@@ -206,14 +209,14 @@ fn refuse_foreign_log(path: &Path, database: &fs::Metadata) -> Result<(), StoreE
     )))
 }
 
-/// The mark of the file for which the log beside a database was written, if that is not the database.
+/// Returns the mark of the file for which the log beside a database was written, if that file is not the database.
 pub(crate) fn owner_of_foreign_log(path: &Path, database: &fs::Metadata) -> Option<String> {
     let real = real_path(path);
     let has_content = |suffix| fs::metadata(beside(&real, suffix)).is_ok_and(|file| file.len() > 0);
     if !has_content("-wal") && !has_content("-journal") {
         return None;
     }
-    // A server that starts changes the generation and the record one after the other.
+    // A server that starts changes the generation and the record one after the other, so a mismatch may be temporary.
     for _ in 1..MARK_ATTEMPTS {
         find_other_owner(path, database)?;
         thread::sleep(MARK_PAUSE);
@@ -221,11 +224,11 @@ pub(crate) fn owner_of_foreign_log(path: &Path, database: &fs::Metadata) -> Opti
     find_other_owner(path, database)
 }
 
-/// Attempts to find the mark of a file among those that are recorded, and the pause between them.
+/// Attempts to find the mark of a file among the recorded marks, and the pause between them.
 const MARK_ATTEMPTS: u32 = 5;
 const MARK_PAUSE: Duration = Duration::from_millis(20);
 
-/// The mark that is recorded, if it is not that of the database.
+/// Returns the recorded mark, if it is not the database's mark.
 fn find_other_owner(path: &Path, database: &fs::Metadata) -> Option<String> {
     let mark = Identity::of(database).mark(generation_at(path));
     // An earlier version recorded no generation.
@@ -236,7 +239,7 @@ fn find_other_owner(path: &Path, database: &fs::Metadata) -> Option<String> {
     owners.lines().last().map(ToOwned::to_owned)
 }
 
-/// Makes sure that a database has a schema on which this program can run.
+/// Checks that a database has a schema with which this program can run.
 pub(crate) fn check_schema(path: &Path) -> Result<(), StoreError> {
     let Schema { version, compatible_from } = if exists(path)? { schema(path)? } else { Schema::default() };
     if version < NEWEST {
@@ -247,36 +250,36 @@ pub(crate) fn check_schema(path: &Path) -> Result<(), StoreError> {
     }
     if NEWEST < compatible_from {
         return Err(StoreError::Unavailable(format!(
-            "{} has schema version {version}, which needs a program that knows version {compatible_from} at least; this \
-             one knows {NEWEST}: upgrade it",
+            "{} has schema version {version}, which requires a program that knows version {compatible_from} or later; this \
+             program knows {NEWEST}: upgrade it",
             path.display()
         )));
     }
     Ok(())
 }
 
-/// Makes sure that a database is one that this program can serve, if need be after a migration. It may be served.
+/// Checks that this program can serve a database, possibly after a migration. Another process may serve it.
 pub(crate) fn check_known(path: &Path) -> Result<(), StoreError> {
     let refuse = |what: &str| Err(StoreError::Unavailable(format!("{} {what}", path.display())));
     if !exists(path)? {
-        return refuse("is not there");
+        return refuse("does not exist");
     }
     match schema(path)? {
         Schema { version: 0, .. } => refuse("has no schema of Dabba"),
         Schema { compatible_from, .. } if NEWEST < compatible_from => {
-            refuse("was written by a newer version of Dabba: use that one")
+            refuse("was written by a newer version of Dabba: use that version")
         }
         _ => Ok(()),
     }
 }
 
-/// Makes sure that a file is a Dabba database that this program can serve, if need be after a migration.
+/// Checks that a file is a Dabba database that this program can serve, possibly after a migration.
 pub(crate) fn check_restorable(path: &Path) -> Result<(), StoreError> {
     let unfit = |what: &str| Err(StoreError::Unavailable(format!("{} {what}", path.display())));
     match path.metadata() {
         Ok(metadata) if metadata.is_file() && metadata.len() > 0 => {}
         Ok(metadata) if metadata.is_file() => return unfit("is empty: an empty file is not a backup"),
-        Ok(_) => return unfit("is not a file"),
+        Ok(_) => return unfit("is not a regular file"),
         Err(error) => return unfit(&format!("cannot be read: {error}")),
     }
     let read = || read_schema_with(open_immutable(path)?);
@@ -291,8 +294,8 @@ pub(crate) fn check_restorable(path: &Path) -> Result<(), StoreError> {
     if NEWEST < schema.compatible_from {
         let Schema { version, compatible_from } = schema;
         return unfit(&format!(
-            "has schema version {version}, which needs a program that knows version {compatible_from} at least; this \
-             one knows {NEWEST}: use a newer one"
+            "has schema version {version}, which requires a program that knows version {compatible_from} or later; this \
+             program knows {NEWEST}: use a newer one"
         ));
     }
     Ok(())
@@ -301,9 +304,9 @@ pub(crate) fn check_restorable(path: &Path) -> Result<(), StoreError> {
 /// The schema of a database.
 #[derive(Clone, Copy, Debug, Default)]
 struct Schema {
-    /// Its version; 0 when there is none.
+    /// Version of the schema; 0 if there is none.
     version: u32,
-    /// The lowest version that a program has to know to run on it.
+    /// Lowest schema version that a program must know to run with it.
     compatible_from: u32,
 }
 
@@ -318,7 +321,7 @@ fn schema(path: &Path) -> Result<Schema, StoreError> {
 }
 
 fn read_schema(path: &Path) -> Result<Schema, Failure> {
-    // Not read-only: SQLite has to make the shared memory of the log to read a database in WAL mode.
+    // Not read-only: SQLite must create the log's shared memory to read a database in WAL mode.
     read_schema_with(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)
 }
 
@@ -339,7 +342,7 @@ fn read_schema_with(connection: Connection) -> Result<Schema, Failure> {
     if version <= NEWEST {
         return Ok(Schema { version, compatible_from: version });
     }
-    // Every newer migration states it.
+    // Every newer migration states its lowest compatible version.
     let stated = "SELECT compatible_from FROM schema_versions WHERE version = ?1";
     let stated = connection.query_row(stated, [version], |row| row.get(0)).optional()?;
     Ok(Schema { version, compatible_from: stated.unwrap_or(version) })
@@ -347,7 +350,7 @@ fn read_schema_with(connection: Connection) -> Result<Schema, Failure> {
 
 fn in_use(path: &Path) -> StoreError {
     StoreError::Unavailable(format!(
-        "{} has to be migrated, but another process is using it: stop that first",
+        "{} must be migrated, but another process uses it: stop that process first",
         path.display()
     ))
 }
@@ -358,15 +361,15 @@ fn apply(path: &Path) -> Result<usize, StoreError> {
         .iter()
         .map(|(name, sql)| Migration::unapplied(name, sql))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| StoreError::Corrupt(format!("a migration is misnamed: {error}")))?;
-    // Grouped, so that a migration and the note that it was made are one transaction.
+        .map_err(|error| StoreError::Corrupt(format!("a migration has an invalid name: {error}")))?;
+    // Grouped, so that a migration and its record are one transaction.
     let report = Runner::new(&migrations).set_grouped(true).run(&mut connection).map_err(|error| {
         StoreError::Unavailable(format!("{} was not migrated: {}", path.display(), chain(&error)))
     })?;
     Ok(report.applied_migrations().len())
 }
 
-/// Opens the database and gives it the journal that the store is built on, which the file remembers.
+/// Opens the database and sets the journal mode that the store requires. The file keeps the mode.
 fn prepare(path: &Path) -> Result<Connection, StoreError> {
     let open = || -> Result<Connection, Failure> {
         let connection = Connection::open(path)?;
@@ -384,8 +387,8 @@ mod tests {
 
     use super::*;
 
-    /// A database that was migrated by a published file refuses one with another checksum. Only a file that has not been
-    /// published may change its line here.
+    /// Proves that published migrations do not change: a database refuses a migration whose checksum differs from the
+    /// recorded one. Only the line of an unpublished file may change here.
     #[test]
     fn published_migrations_do_not_change() {
         let checksum = |(name, sql): &(&str, &str)| {
@@ -395,14 +398,14 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_version_is_that_of_the_last_migration() {
+    fn the_newest_version_equals_the_version_of_the_last_migration() {
         let (name, sql) = MIGRATIONS.last().unwrap();
         let newest = Migration::unapplied(name, sql).unwrap();
         assert_eq!(u32::try_from(newest.version()).unwrap(), NEWEST);
     }
 
     #[test]
-    fn two_that_migrate_at_once_do_not_collide() {
+    fn concurrent_migrations_do_not_conflict() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("new.db");
         let applied: usize = thread::scope(|scope| {
@@ -413,7 +416,7 @@ mod tests {
         check_schema(&path).unwrap();
     }
 
-    /// A database of a newer program is served where that program says so, and is not migrated.
+    /// Proves that a database of a newer program is served if that program permits it, and is never migrated.
     #[test]
     fn a_schema_from_the_future_is_refused_unless_it_is_compatible() {
         let directory = tempfile::tempdir().unwrap();
@@ -429,9 +432,10 @@ mod tests {
         }
     }
 
-    /// Each migration that states nothing would shut out every older program.
+    /// Proves that every migration states its compatible version; one that states none would shut out every older
+    /// program.
     #[test]
-    fn every_migration_states_with_which_programs_it_is_compatible() {
+    fn every_migration_states_its_compatible_version() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("stated.db");
         migrate(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Databases of older programs, migrated.
+//! Migrations of databases of older programs.
 
 use std::{path::Path, sync::Arc};
 
@@ -21,10 +21,10 @@ use rusqlite::{Connection, params};
 
 use crate::{SqliteOptions, SqliteStore, codec::id_bytes, migrate::MIGRATIONS};
 
-/// The last version before an order could be paid by card.
+/// The last version before card payments.
 const BEFORE_CARD_PAYMENTS: i32 = 2;
 
-/// How many migrations are newer than a version.
+/// Returns the number of migrations after a version.
 fn newer_than(version: i32) -> usize {
     MIGRATIONS.len() - usize::try_from(version).unwrap()
 }
@@ -40,7 +40,7 @@ fn database_at(path: &Path, version: i32) -> Connection {
     connection
 }
 
-/// Writes an order as it was written before an order could be paid by card.
+/// Writes an order in the form from before card payments.
 fn insert(connection: &Connection, past: &PastOrder) {
     let PastOrder { order, details, closure, events } = past;
     connection
@@ -81,10 +81,10 @@ fn insert(connection: &Connection, past: &PastOrder) {
     }
 }
 
-/// Orders in cash, refunded or not, are what their events say after the migration, and the tasks that waited
-/// are still done.
+/// Proves that cash orders, refunded or not, equal the fold of their events after the migration, and that
+/// waiting tasks are still leased.
 #[tokio::test]
-async fn orders_from_before_card_payments_are_whole_after_the_migration() {
+async fn orders_from_before_card_payments_are_complete_after_the_migration() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("old.db");
     let mut world = World::new(111);
@@ -114,9 +114,10 @@ async fn orders_from_before_card_payments_are_whole_after_the_migration() {
     store.close().await;
 }
 
-/// Items that were sold out in a stored menu are sold out after the migration; menus before it do not matter.
+/// Proves that items that were unavailable in the current stored menu are unavailable after the migration;
+/// earlier menus do not matter.
 #[tokio::test]
-async fn items_that_were_sold_out_are_so_after_the_migration() {
+async fn unavailable_items_stay_unavailable_after_the_migration() {
     const OLD: &str = r#"{"categories":[{"name":"Old","items":[{"id":"old","name":"Old","price_minor":1,"tags":[],
         "availability":{"status":"unavailable"},"option_groups":[]}]}]}"#;
     let directory = tempfile::tempdir().unwrap();

@@ -1,22 +1,22 @@
-//! What can be chosen about a store, with the values that suit a small server.
+//! Options of a store, with defaults for a small server.
 
 use std::time::Duration;
 
-/// How a [`crate::SqliteStore`] uses its machine.
+/// Resources and timeouts of a [`crate::SqliteStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
-    /// Connections that read, each on a thread of its own while it does.
+    /// Number of connections that read. Each uses a thread while it reads.
     pub reader_connections: u32,
-    /// Writes that may wait for the writer before callers wait for room.
+    /// Maximum number of writes in the writer's queue. Further callers wait for a free place.
     pub write_queue_length: usize,
-    /// How long a call waits for a reader, or for room in the writer's queue, before it fails as
-    /// unavailable. A write that is in the queue is waited for without limit: it will happen.
+    /// Maximum time that a call waits for a reader or for a place in the writer's queue; then it fails as
+    /// unavailable. A queued write has no timeout, because it will be carried out.
     pub queue_timeout: Duration,
-    /// Pages that the writing connection keeps in memory, in KiB.
+    /// Page cache of the writing connection, in KiB.
     pub writer_cache_kib: u32,
-    /// Pages that each reading connection keeps in memory, in KiB.
+    /// Page cache of each reading connection, in KiB.
     pub reader_cache_kib: u32,
-    /// How long `SQLite` itself waits for a lock that another program holds on the file.
+    /// Maximum time that `SQLite` itself waits for a lock that another program holds on the file.
     pub busy_timeout: Duration,
 }
 
@@ -27,7 +27,7 @@ impl SqliteOptions {
     pub const DEFAULT_WRITE_QUEUE_LENGTH: usize = 64;
     /// See [`SqliteOptions::queue_timeout`].
     pub const DEFAULT_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
-    /// See [`SqliteOptions::writer_cache_kib`]. Holds the ends of all indexes, where new rows go.
+    /// See [`SqliteOptions::writer_cache_kib`]. Holds the ends of all indexes, where new rows are inserted.
     pub const DEFAULT_WRITER_CACHE_KIB: u32 = 65_536;
     /// See [`SqliteOptions::reader_cache_kib`].
     pub const DEFAULT_READER_CACHE_KIB: u32 = 8_192;

@@ -1,4 +1,4 @@
-//! Every question is answered by an index: `SQLite` is asked how it would answer each.
+//! Tests that every statement uses an index, by the query plans of `SQLite`.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use crate::{
     accounts, audit, catalogue, migrate,
     orders::{
         commit,
-        list::Stretch,
+        list::IndexRange,
         read::{FIND_EVENTS, FIND_ORDER, READ_FEED},
     },
     stock, tasks,
 };
 
-/// All statements that look for rows, other than the lists of orders.
+/// All statements that search for rows, except the lists of orders.
 const STATEMENTS: &[&str] = &[
     accounts::DELETE_MEMBERSHIP,
     accounts::DELETE_MEMBERSHIPS,
@@ -40,7 +40,7 @@ const STATEMENTS: &[&str] = &[
     catalogue::FIND_REVISION,
     catalogue::FIND_STOCK_LEVELS,
     catalogue::FIND_UNAVAILABLE,
-    catalogue::FORGET_MENUS,
+    catalogue::DELETE_OLD_MENUS,
     catalogue::LIST_RESTAURANTS,
     catalogue::MARK_AVAILABLE,
     catalogue::RAISE_AVAILABILITY_REVISION,
@@ -52,7 +52,7 @@ const STATEMENTS: &[&str] = &[
     commit::FIND_REVISIONS,
     commit::FIND_STOCK,
     commit::FIND_VERSION,
-    commit::FORGET_KEYS,
+    commit::DELETE_OLD_KEYS,
     commit::RETURN_STOCK,
     commit::TAKE_STOCK,
     commit::UPDATE_ORDER,
@@ -82,10 +82,10 @@ fn migrated() -> (tempfile::TempDir, Connection) {
     (directory, connection)
 }
 
-/// The steps that `SQLite` would take.
+/// Returns the steps of the plan of `SQLite`.
 fn plan(connection: &Connection, sql: &str) -> Vec<String> {
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-    // The parameters' values do not matter to the plan.
+    // The plan does not depend on the values of the parameters.
     let parameters = vec![rusqlite::types::Null; statement.parameter_count()];
     let steps = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get("detail")).unwrap();
     steps.collect::<Result<_, _>>().unwrap()
@@ -96,7 +96,7 @@ fn is_bad(step: &str) -> bool {
 }
 
 #[test]
-fn a_scan_or_a_sort_would_be_noticed() {
+fn the_test_detects_a_scan_and_a_sort() {
     let (_directory, connection) = migrated();
     for sql in [
         "SELECT * FROM orders WHERE status = ?1",
@@ -117,23 +117,23 @@ fn no_statement_scans_or_sorts() {
 }
 
 #[test]
-fn each_list_is_a_walk_through_its_index() {
+fn each_list_walks_its_index() {
     let (_directory, connection) = migrated();
-    for stretch in Stretch::EVERY {
-        let search = match stretch {
-            Stretch::Customer => "INDEX orders_of_customer (customer_id=? AND id<?)",
-            Stretch::RestaurantOpen | Stretch::RestaurantTerminal => {
+    for range in IndexRange::EVERY {
+        let search = match range {
+            IndexRange::Customer => "INDEX orders_of_customer (customer_id=? AND id<?)",
+            IndexRange::RestaurantOpen | IndexRange::RestaurantTerminal => {
                 "INDEX orders_of_restaurant (restaurant_id=? AND is_terminal=? AND id<?)"
             }
-            Stretch::CourierOpen | Stretch::CourierTerminal => {
+            IndexRange::CourierOpen | IndexRange::CourierTerminal => {
                 "INDEX orders_of_courier (courier_id=? AND is_terminal=? AND id<?)"
             }
-            Stretch::AllOpen => "INDEX orders_open (id<?)",
-            Stretch::All => "INDEX sqlite_autoindex_orders_1 (id<?)",
+            IndexRange::AllOpen => "INDEX orders_open (id<?)",
+            IndexRange::All => "INDEX sqlite_autoindex_orders_1 (id<?)",
         };
         for is_filtered in [false, true] {
-            let steps = plan(&connection, &stretch.sql(is_filtered));
-            assert_eq!(steps, [format!("SEARCH orders USING {search}")], "{stretch:?} {is_filtered}");
+            let steps = plan(&connection, &range.sql(is_filtered));
+            assert_eq!(steps, [format!("SEARCH orders USING {search}")], "{range:?} {is_filtered}");
         }
     }
 }

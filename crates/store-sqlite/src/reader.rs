@@ -1,7 +1,7 @@
-//! The readers: a few connections, each lent to one blocking task at a time.
+//! The readers: a few connections, each used by one blocking task at a time.
 //!
-//! In WAL mode a read sees all that was committed before it began, and neither waits for the writer
-//! nor makes it wait.
+//! In WAL mode a read sees everything that was committed before it started. It neither waits for the writer
+//! nor blocks it.
 
 use std::{
     path::Path,
@@ -24,13 +24,13 @@ pub(crate) struct Readers {
     /// One permit for each connection.
     permits: Arc<Semaphore>,
     count: u32,
-    /// Calls that wait for a connection.
+    /// Number of calls that wait for a connection.
     waiting: AtomicUsize,
     queue_timeout: Duration,
     damage: Arc<Damage>,
 }
 
-/// Counts a call as waiting, also one whose caller stops waiting.
+/// Counts a call as waiting until it is dropped, also if its caller stops waiting.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -46,7 +46,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The connections that nobody uses. The files stay locked until every connection is closed.
+/// The unused connections. The files stay locked until every connection is closed.
 struct Idle {
     // Dropped before the files.
     connections: Vec<Connection>,
@@ -54,12 +54,12 @@ struct Idle {
     files: Option<DatabaseFiles>,
 }
 
-/// A connection that goes back to the others when it is dropped, also by a panic or by a caller
-/// that stopped waiting.
+/// A connection that returns to the unused ones when it is dropped, also after a panic and if the caller
+/// stops waiting.
 struct Lent {
     connection: Option<Connection>,
     idle: Arc<Mutex<Idle>>,
-    /// Dropped after the connection is back: fields are dropped once `drop` has run.
+    /// Released after the connection is returned: fields are dropped after `drop` has run.
     _permit: OwnedSemaphorePermit,
 }
 
@@ -91,8 +91,8 @@ impl Readers {
         })
     }
 
-    /// Runs a closure on a connection. What it reads in one transaction is one moment's state; what
-    /// it reads in several statements without one may not be.
+    /// Runs a closure on a connection. Reads within one transaction see the state of one moment; several
+    /// statements without a transaction may see different states.
     pub(crate) async fn read<T, F>(&self, job: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -110,48 +110,48 @@ impl Readers {
             match lent.connection.as_mut() {
                 Some(connection) => job(connection).map_err(|failure| {
                     let are_lost = || files.is_some_and(|files| files.check().is_err());
-                    damage.learn(failure, are_lost)
+                    damage.record(failure, are_lost)
                 }),
-                None => Err(StoreError::Corrupt("a reader went missing".to_owned())),
+                None => Err(StoreError::Corrupt("a reading connection is missing".to_owned())),
             }
         })
         .await
         .unwrap_or_else(|_| Err(StoreError::Corrupt("a read panicked".to_owned())))
     }
 
-    /// Waits for a connection that nobody uses.
+    /// Waits for an unused connection.
     async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
         let _waiting = Waiting::new(&self.waiting);
         tokio::time::timeout(self.queue_timeout, Arc::clone(&self.permits).acquire_owned())
             .await
-            .map_err(|_| StoreError::Unavailable("all readers are busy".to_owned()))?
+            .map_err(|_| StoreError::Unavailable("all reading connections are in use".to_owned()))?
             .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))
     }
 
-    /// Number of connections.
+    /// Returns the number of connections.
     pub(crate) const fn count(&self) -> usize {
         self.count as usize
     }
 
-    /// Number of connections that nobody uses.
+    /// Returns the number of unused connections.
     pub(crate) fn idle(&self) -> usize {
         self.permits.available_permits()
     }
 
-    /// Number of calls that wait for a connection.
+    /// Returns the number of calls that wait for a connection.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Fails as unavailable if the files at the path are not the ones that are open.
+    /// Fails as unavailable if the files at the path are not the open files.
     pub(crate) fn check_files(&self) -> Result<(), StoreError> {
         let files = self.idle.lock().unwrap_or_else(PoisonError::into_inner).files.clone();
         files.map_or(Ok(()), |files| files.check())
     }
 
-    /// Waits for the reads that have begun, refuses later ones, and closes the connections.
+    /// Waits for running reads, refuses later ones, and closes the connections.
     pub(crate) async fn close(&self) {
-        // An error says that the semaphore is closed, so another has done this.
+        // An error means that the semaphore is closed: an earlier call has already closed the readers.
         let all = self.permits.acquire_many(self.count).await;
         self.permits.close();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -173,10 +173,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dabba.db");
         migrate(&path).unwrap();
-        let lock = DatabaseLock::take_within(&path, Duration::ZERO).unwrap().unwrap();
+        let lock = DatabaseLock::acquire_within(&path, Duration::ZERO).unwrap().unwrap();
         let connection = open_reader(&path, options).unwrap_or_else(|failure| panic!("{failure:?}"));
         read_schema(&connection);
-        let files = DatabaseFiles::remember(lock, vec![0]).unwrap();
+        let files = DatabaseFiles::new(lock, vec![0]).unwrap();
         let readers = Readers::open(&path, options, files, Arc::default())
             .unwrap_or_else(|failure| panic!("{failure:?}"));
         (directory, Arc::new(readers))
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_that_panics_or_fails_gives_its_connection_back() {
+    async fn a_read_that_panics_or_fails_returns_its_connection() {
         let options = SqliteOptions { reader_connections: 1, ..SqliteOptions::default() };
         let (_directory, readers) = opened(&options);
         let result: Result<(), StoreError> = readers
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_a_busy_reader_without_end() {
+    async fn waiting_for_a_reader_times_out() {
         let queue_timeout = Duration::from_millis(20);
         let options = SqliteOptions { reader_connections: 1, queue_timeout, ..SqliteOptions::default() };
         let (_directory, readers) = opened(&options);

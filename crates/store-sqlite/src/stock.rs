@@ -1,4 +1,4 @@
-//! Changes of stock by hand. What orders take and return is part of their commit.
+//! Manual changes of stock. Draws and returns of orders are part of their commits.
 
 use dabba_domain::{RestaurantId, restaurant::Revision, text::Slug};
 use dabba_store::{Resource, StockEdit, StockLevel, StockOperation, StockUpdate};
@@ -27,7 +27,7 @@ pub(crate) const DELETE_LEVEL: &str = "DELETE FROM stock WHERE restaurant_id = ?
 pub(crate) const UPDATE_COUNTERS: &str =
     "UPDATE restaurants SET menu_revision = ?2, stock_revision_floor = ?3 WHERE id = ?1";
 
-/// A [`StockEdit`] of its own, to be sent to the thread that writes.
+/// An owned [`StockEdit`], which can be sent to the writer thread.
 pub(crate) struct OwnedEdit {
     operation: StockOperation,
     expected: Option<Revision>,
@@ -41,7 +41,8 @@ impl From<&StockEdit<'_>> for OwnedEdit {
     }
 }
 
-/// Changes the stock of an item. Nothing else writes meanwhile, so what was read still holds.
+/// Changes the stock of an item. Nothing else writes between the reads and the write, so the values read
+/// still hold.
 pub(crate) fn change(
     transaction: &Transaction<'_>,
     id: RestaurantId,
@@ -84,15 +85,15 @@ pub(crate) fn change(
     Ok(update)
 }
 
-/// What a restaurant's row counts.
+/// Counters in a restaurant's row.
 #[derive(Clone, Copy)]
 struct Counters {
     menu_revision: Revision,
-    /// The highest revision of stock that is no longer kept.
+    /// The highest revision of stock that is no longer limited.
     floor: Revision,
 }
 
-/// Writes the stock of an item that is at a revision, or not limited.
+/// Writes the stock of an item that is at a revision, or unlimited.
 fn write(
     transaction: &Transaction<'_>,
     id: RestaurantId,

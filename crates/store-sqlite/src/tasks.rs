@@ -1,4 +1,4 @@
-//! Tasks: handing them out and taking them back.
+//! Tasks: leasing, postponing, parking, retrying and resolving.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -23,8 +23,8 @@ use crate::{
     failure::Failure,
 };
 
-/// The names of the kinds of tasks that this program knows, between commas, for a statement to find a kind in.
-/// What only a newer program knows is left to it.
+/// Names of the task kinds that this program knows, separated and enclosed by commas, so that a statement can search
+/// for a kind. Tasks of other kinds are left to newer programs.
 pub(crate) static KNOWN_KINDS: LazyLock<String> = LazyLock::new(|| {
     let kinds: Vec<_> = TaskKind::ALL.iter().map(|kind| kind.as_str()).collect();
     format!(",{},", kinds.join(","))
@@ -39,12 +39,12 @@ pub(crate) const CLAIM_DUE: &str = "\
         ORDER BY run_at_ns, id LIMIT ?3) \
     RETURNING id, order_id, kind, payload, run_at_ns, attempts, json_array_length(failures), last_error";
 
-/// Nothing went wrong, so nothing is said of that.
+/// Postpones without a failure, so `last_error` and `failures` stay.
 pub(crate) const POSTPONE: &str = "\
     UPDATE tasks SET run_at_ns = ?3, leased_until_ns = NULL \
     WHERE id = ?1 AND attempts = ?2 AND leased_until_ns IS NOT NULL";
 
-/// Parks it as well, when a time is given for that; keeps its due time, when none is given.
+/// Parks the task if a parking time is given; keeps the due time if no new one is given.
 pub(crate) const FAIL: &str = "\
     UPDATE tasks SET run_at_ns = coalesce(?3, run_at_ns), parked_at_ns = ?4, last_error = ?5, \
         failures = json_insert( \
@@ -69,14 +69,14 @@ pub(crate) const RESOLVE: &str = "\
     UPDATE tasks SET resolved_at_ns = ?2, resolved_by = ?3, resolution = ?4 \
     WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
-/// Maximum number of parked tasks that are counted: each is a read of its row, every few seconds.
+/// Maximum number of parked tasks that are counted. Each costs a read of its row, every few seconds.
 const MAX_COUNTED: u32 = 10_000;
 
-/// Kinds of newer programs are counted too.
+/// Counts the kinds of newer programs too.
 pub(crate) const COUNT_PARKED: &str = "\
     SELECT kind FROM tasks WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > x'' LIMIT ?1";
 
-/// Also a task of a kind that only a newer program knows: nobody works it either.
+/// Includes tasks of a kind that only a newer program knows: no worker of this program processes them.
 pub(crate) const OLDEST_OVERDUE: &str = "\
     SELECT run_at_ns FROM tasks \
     WHERE parked_at_ns IS NULL AND queue = ?1 AND run_at_ns <= ?2 \
@@ -168,9 +168,9 @@ impl TaskStore for SqliteStore {
     }
 }
 
-/// Measures the work that waits.
+/// Measures the waiting and parked tasks.
 pub(crate) fn measure(connection: &mut Connection, now: Timestamp) -> Result<Measurement, Failure> {
-    // Both look at the same moment.
+    // One transaction, so that both measurements show the same moment.
     let transaction = connection.transaction()?;
     let mut parked = BTreeMap::<String, u64>::new();
     {
@@ -192,7 +192,7 @@ pub(crate) fn measure(connection: &mut Connection, now: Timestamp) -> Result<Mea
 }
 
 impl SqliteStore {
-    /// Gives a leased task back with what went wrong: to be done then, or parked.
+    /// Records a failure of a leased task and returns the task to the queue, due at `run_at_ns`, or parks it.
     async fn fail(
         &self,
         lease: TaskLease,
@@ -227,12 +227,12 @@ fn claim_due(
     while let Some(row) = rows.next()? {
         claimed.push(claimed_task_of(row)?);
     }
-    // SQLite answers updated rows in no order that it would promise.
+    // SQLite guarantees no order of the returned rows.
     claimed.sort_unstable_by_key(|claimed| (claimed.task.run_at, claimed.task.id));
     Ok(claimed)
 }
 
-/// The task in the first columns.
+/// Returns the task in the first columns.
 pub(crate) fn task_of(row: &Row<'_>) -> Result<NewTask, Failure> {
     Ok(NewTask {
         id: read_id(row, 0)?,

@@ -1,7 +1,7 @@
-//! The writer: one thread that owns the one connection that writes.
+//! The writer: one thread that owns the only connection that writes.
 //!
-//! Callers put closures into a bounded queue; each runs as a transaction of its own. That is what
-//! makes commits follow one another: nothing in `SQLite` has to be waited for or tried again.
+//! Callers send closures to a bounded queue, and each closure runs as a separate transaction. Transactions therefore run one
+//! after the other, and nothing has to wait for a lock of `SQLite` or to be retried.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -26,33 +26,33 @@ use crate::{
 
 type Job = Box<dyn FnOnce(&mut Connection, &DatabaseFiles) + Send>;
 
-/// The way to the writing thread.
+/// Handle of the writer thread.
 pub(crate) struct Writer {
     /// `None` once the store is closed.
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     queue_timeout: Duration,
-    /// Its sender is dropped when the thread has let go of everything.
+    /// Its sender is dropped when the thread has released everything.
     ended: watch::Receiver<()>,
     part: Arc<Part>,
     refusal: Arc<Refusal>,
     damage: Arc<Damage>,
 }
 
-/// Whether the last write was refused by the disk, such as because it is full.
+/// Whether the disk refused the last write, for example because it is full.
 #[derive(Default)]
 struct Refusal(AtomicBool);
 
 impl Refusal {
-    /// Learns from the result of a write. Logs when this changes.
-    fn learn<T>(&self, result: &Result<T, StoreError>) {
+    /// Records the result of a write. Logs when the state changes.
+    fn record<T>(&self, result: &Result<T, StoreError>) {
         match result {
             Ok(_) if self.0.swap(false, Ordering::AcqRel) => {
-                tracing::info!("the embedded database takes writes again");
+                tracing::info!("the embedded database accepts writes again");
             }
             Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_)))
                 if !self.0.swap(true, Ordering::AcqRel) =>
             {
-                tracing::error!(%error, "the embedded database takes no writes; see whether its disk is full");
+                tracing::error!(%error, "the embedded database refuses writes; check that its disk has free space");
             }
             _ => {}
         }
@@ -60,7 +60,7 @@ impl Refusal {
 }
 
 impl Writer {
-    /// Starts the thread. The files stay locked for as long as it holds the connection.
+    /// Starts the thread. The files stay locked as long as the thread holds the connection.
     pub(crate) fn start(
         connection: Connection,
         options: &SqliteOptions,
@@ -83,18 +83,18 @@ impl Writer {
         Ok(Self { queue, queue_timeout: options.queue_timeout, ended, part, refusal: Arc::default(), damage })
     }
 
-    /// How the thread is. It survives a panic, which costs only the write in hand.
+    /// Returns the status of the thread. The thread survives a panic, which costs only the current write.
     pub(crate) fn status(&self) -> PartStatus {
         self.part.status()
     }
 
-    /// Fails while the disk refuses writes. Writes to it if the last write was refused, and not otherwise.
+    /// Fails while the disk refuses writes. Writes to the disk only if the last write was refused.
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
         if !self.refusal.0.load(Ordering::Acquire) {
             return Ok(());
         }
         self.write(|transaction| {
-            // The header is written although nothing in it changes.
+            // SQLite writes the header although its content does not change.
             let generation: Generation =
                 transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
             Ok(transaction.pragma_update(None, "user_version", generation)?)
@@ -104,7 +104,7 @@ impl Writer {
 
     /// Runs a closure as one transaction, which is durable when this returns `Ok`.
     ///
-    /// Once the closure is in the queue it will run, even when the caller stops waiting.
+    /// A queued closure runs even if the caller stops waiting.
     pub(crate) async fn write<T, F>(&self, job: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -115,11 +115,11 @@ impl Writer {
         let (refusal, damage) = (Arc::clone(&self.refusal), Arc::clone(&self.damage));
         let job: Job = Box::new(move |connection, files| {
             let result = in_transaction(connection, files, job)
-                .map_err(|failure| damage.learn(failure, || files.check().is_err()));
+                .map_err(|failure| damage.record(failure, || files.check().is_err()));
             if result.is_ok() || files.check().is_ok() {
-                refusal.learn(&result);
+                refusal.record(&result);
             }
-            // Nobody listens any more when the caller has given up: the write stands all the same.
+            // Sending fails if the caller has stopped waiting; the write is made all the same.
             let _ = answer.send(result);
         });
         match tokio::time::timeout(self.queue_timeout, queue.send(job)).await {
@@ -128,15 +128,15 @@ impl Writer {
             Err(_) => return Err(StoreError::Unavailable("the write queue is full".to_owned())),
         }
         drop(queue);
-        // The answer is missing when the closure panicked: its transaction was rolled back.
+        // The answer is missing if the closure panicked: its transaction was rolled back.
         answered.await.unwrap_or_else(|_| Err(StoreError::Corrupt("a write panicked".to_owned())))
     }
 
-    /// Takes no more writes, carries out those in the queue, and waits until the thread has ended.
+    /// Refuses further writes, carries out the queued ones, and waits until the thread has ended.
     pub(crate) async fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         let mut ended = self.ended.clone();
-        // Nothing is ever sent: the error, which is the end, is all there is to wait for.
+        // Nothing is ever sent; the error signals the end.
         while ended.changed().await.is_ok() {}
     }
 }
@@ -145,11 +145,11 @@ fn closed() -> StoreError {
     StoreError::Unavailable("the store is closed".to_owned())
 }
 
-/// What the thread does: job after job, until the store is closed or dropped.
+/// Body of the thread: runs jobs until the store is closed or dropped.
 fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>, files: &DatabaseFiles, part: &Part) {
     while let Some(job) = queue.blocking_recv() {
-        // A defect in one write must not take the others with it. The transaction rolls back while
-        // the panic unwinds, so the connection is as it was.
+        // A defect in one write must not affect the others. The transaction rolls back while the panic unwinds, so the connection
+        // returns to its earlier state.
         match catch_unwind(AssertUnwindSafe(|| job(&mut connection, files))) {
             Ok(()) => part.succeeded(),
             Err(panic) => {
@@ -157,15 +157,14 @@ fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>, files: &Datab
             }
         }
     }
-    // A log must not be folded into a database that is not the one at the path.
+    // The log must not be written back into a database that is not the one at the path.
     if files.check().is_err() {
         if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
-            tracing::warn!(%error, "the log may be folded into the database");
+            tracing::warn!(%error, "the log may be written back into the database");
         }
         return;
     }
-    // Leaves one file behind that holds everything. When that fails, the log stays beside it and is
-    // read at the next start.
+    // Leaves a single file that contains everything. If that fails, the log stays beside it and is read at the next start.
     let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     if let Err(error) = checkpoint.and_then(|()| connection.close().map_err(|(_, error)| error)) {
         tracing::warn!(%error, "the database was not closed cleanly");
@@ -178,13 +177,13 @@ fn in_transaction<T>(
     job: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let run = |connection: &mut Connection| {
-        // Dropped without a commit, a transaction rolls back.
+        // A transaction that is dropped without a commit rolls back.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let value = job(&transaction)?;
         files.check_unless_recent()?;
         Ok::<_, Failure>((value, transaction.commit().map_err(Failure::of_commit)))
     };
-    // Whatever a lost file makes SQLite say, the loss is the cause.
+    // If a file is lost, any error of SQLite is caused by the loss.
     let (value, committed) =
         run(connection).map_err(|failure| files.check().map_or_else(Failure::from, |()| failure))?;
     committed?;
@@ -206,9 +205,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dabba.db");
         migrate(&path).unwrap();
-        let lock = DatabaseLock::take_within(&path, Duration::ZERO).unwrap().unwrap();
+        let lock = DatabaseLock::acquire_within(&path, Duration::ZERO).unwrap().unwrap();
         let connection = open_writer(&path, options).unwrap_or_else(|failure| panic!("{failure:?}"));
-        let files = DatabaseFiles::remember(lock, vec![0]).unwrap();
+        let files = DatabaseFiles::new(lock, vec![0]).unwrap();
         let writer = Writer::start(connection, options, files, Arc::default())
             .unwrap_or_else(|failure| panic!("{failure:?}"));
         (directory, Arc::new(writer))
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_write_that_panics_is_rolled_back_and_hurts_no_other() {
+    async fn a_write_that_panics_is_rolled_back_and_affects_no_other() {
         let (_directory, writer) = started(&SqliteOptions::default());
         for failures in 1..=FAILURES_UNTIL_DOWN {
             assert!(!writer.status().is_down);
@@ -239,12 +238,12 @@ mod tests {
                 })
                 .await;
             assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
-            // The caller hears of the panic a moment before it is counted.
+            // The caller receives the error a moment before the panic is counted.
             while writer.status().failures < u64::from(failures) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
-        assert!(writer.status().is_down, "a writer all of whose writes panic is reported");
+        assert!(writer.status().is_down, "a writer whose writes all panic is down");
         assert_eq!(count_tasks(&writer).await, 0);
         while writer.status().is_down {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -254,10 +253,10 @@ mod tests {
         writer.close().await;
     }
 
-    /// Proves that a writer whose disk refuses writes is not well until the disk takes them again, and that a commit that is
-    /// refused for another reason changes nothing about that.
+    /// Proves that a writer whose disk refuses writes is unavailable until the disk accepts them again, and that a commit that
+    /// fails for another reason does not change this.
     #[tokio::test]
-    async fn a_disk_that_refuses_writes_is_noticed() {
+    async fn a_disk_that_refuses_writes_is_reported() {
         let (_directory, writer) = started(&SqliteOptions::default());
         let set = async |sql: &'static str| {
             let (done, is_done) = oneshot::channel();
@@ -272,7 +271,7 @@ mod tests {
         let odd = |_: &Transaction<'_>| Err::<(), _>(Failure::corrupt("found something odd"));
         writer.write(odd).await.unwrap_err();
         writer.check().await.unwrap();
-        // As a disk that is read-only by now.
+        // Simulates a disk that has become read-only.
         set("PRAGMA query_only = ON").await;
         writer.check().await.unwrap();
         assert!(matches!(writer.write(insert_task).await, Err(StoreError::Unavailable(_))));
@@ -288,8 +287,8 @@ mod tests {
         writer.close().await;
     }
 
-    /// Proves that a log that grew beyond its limit, because a reader held it, and that `SQLite` then shortens is not taken
-    /// for one that was truncated.
+    /// Proves that a log that grew beyond its limit because of a reader, and that `SQLite` then shortens, is not reported as
+    /// truncated.
     #[tokio::test]
     async fn a_log_that_sqlite_shortens_is_no_loss() {
         const ROW: u32 = 8 * 1_024 * 1_024;
@@ -309,7 +308,7 @@ mod tests {
         }
         assert!(length() > limit);
         reader.execute_batch("COMMIT").unwrap();
-        // The first one writes the log back, the next one begins it again, and the next checkpoint cuts it.
+        // The first write writes the log back, the second restarts it, and the next checkpoint truncates it.
         for _ in 0..3 {
             writer.write(insert_task).await.unwrap();
         }
@@ -333,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_queue_is_waited_for_and_then_refused() {
+    async fn a_full_queue_refuses_after_the_timeout() {
         let queue_timeout = Duration::from_millis(20);
         let options = SqliteOptions { write_queue_length: 1, queue_timeout, ..SqliteOptions::default() };
         let (_directory, writer) = started(&options);
@@ -343,14 +342,14 @@ mod tests {
             let writer = Arc::clone(&writer);
             let hold = move |transaction: &Transaction<'_>| {
                 let _ = begin.send(());
-                // Ends with an error when the test has let go, which is the signal.
+                // Receiving fails once the test drops the sender, which is the signal.
                 let _ = released.recv();
                 insert_task(transaction)
             };
             async move { writer.write(hold).await }
         });
         begun.await.unwrap();
-        // One is in the thread's hands and one in the queue: one of the two behind has no room.
+        // The thread holds one write and the queue another: one of the next two writes has no place.
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..2 {
             let writer = Arc::clone(&writer);

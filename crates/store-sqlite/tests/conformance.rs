@@ -1,4 +1,4 @@
-//! The embedded store keeps the contract.
+//! The conformance suite on the embedded store.
 
 #![expect(clippy::unwrap_used, reason = "a test ends with a panic")]
 

@@ -1,10 +1,10 @@
-//! Killed again and again in the middle of its work, the store loses nothing that it acknowledged, and
-//! shows nothing that is not whole (I2, I3).
+//! Test that a store that is killed repeatedly in the middle of its work loses no acknowledged write and
+//! shows nothing incomplete (I2, I3).
 //!
-//! The parent test starts a child process that writes as fast as it can and says on its standard output what
-//! was acknowledged. After some acknowledgements the child is killed outright, and the parent opens the same
-//! database and looks. This proves what survives the death of the process; that a commit is also on the disk
-//! is up to `synchronous=FULL`, which pulling a plug would prove.
+//! The parent test starts a child process that writes as fast as it can and prints its acknowledged writes to
+//! its standard output. After some acknowledgements, the parent kills the child with `SIGKILL`, opens the
+//! same database and inspects it. The test proves what survives the death of the process. That a commit is
+//! also on the disk depends on `synchronous=FULL`, which only a power failure would test.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test ends with a panic")]
 
@@ -29,29 +29,29 @@ use dabba_store::{
 };
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 
-/// How often the child is killed.
+/// Number of times that the child is killed.
 const ROUNDS: u64 = 25;
-/// How many writers the child has.
+/// Number of writers in the child.
 const WRITERS: u64 = 4;
-/// Most orders in one batch of the child.
+/// Maximum number of orders in a batch of the child.
 const LARGEST_BATCH: usize = 8;
-/// Most acknowledgements after which the child is killed.
-const MOST_ACKNOWLEDGED: usize = 300;
-/// What there is of the limited item; more than all rounds take.
+/// Maximum number of acknowledgements after which the child is killed.
+const MAX_ACKNOWLEDGED: usize = 300;
+/// Stock of the limited item; more than all rounds draw.
 const STOCK: u32 = 1_000_000;
-/// Tells the child where the database is, and which round it is.
+/// Environment variables that pass the database's path and the round to the child.
 const CHILD_DATABASE: &str = "DABBA_CRASH_DATABASE";
 const CHILD_ROUND: &str = "DABBA_CRASH_ROUND";
-/// Marks the child's own lines among those of the test runner.
+/// Prefix that distinguishes the child's lines from the test runner's lines.
 const ACKNOWLEDGED: &str = "acknowledged ";
 
-/// The restaurant is the same in every process.
+/// Returns the restaurant, which is the same in every process.
 fn the_restaurant() -> dabba_domain::restaurant::Restaurant {
     World::new(1_000).restaurant()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_kill() {
+async fn acknowledged_writes_survive_kill() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dabba.db");
     SqliteStore::migrate(&path).unwrap();
@@ -64,23 +64,23 @@ async fn what_was_acknowledged_survives_kill() {
     let mut world = World::new(1_001);
     let mut inspector = Inspector::default();
     for round in 0..ROUNDS {
-        // Now and then it is killed at its first sign of life: while it opens the database.
-        let patience = if round % 8 == 7 { 0 } else { 1 + world.below(MOST_ACKNOWLEDGED) };
+        // In some rounds the child is killed at its first line of output, while it opens the database.
+        let patience = if round % 8 == 7 { 0 } else { 1 + world.below(MAX_ACKNOWLEDGED) };
         let acknowledged = run_and_kill(&path, round, patience);
         assert!(acknowledged.len() >= patience, "the child ended by itself");
         let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
         inspector.inspect(&store, restaurant.id, &acknowledged).await;
         store.close().await;
     }
-    let least = usize::try_from(ROUNDS).unwrap();
-    assert!(inspector.histories.len() > least, "only {} orders", inspector.histories.len());
+    let minimum = usize::try_from(ROUNDS).unwrap();
+    assert!(inspector.histories.len() > minimum, "only {} orders", inspector.histories.len());
     let connection = rusqlite::Connection::open(&path).unwrap();
     let integrity: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(integrity, "ok");
 }
 
-/// Starts a child, kills it after so many acknowledgements, and answers all that it gave: each an order and
-/// the version that it has at least.
+/// Starts a child, kills it after `patience` acknowledgements, and returns all acknowledgements: each is an
+/// order and its minimum version.
 fn run_and_kill(path: &Path, round: u64, patience: usize) -> Vec<(OrderId, u32)> {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--ignored", "--exact", "child_that_is_killed", "--nocapture", "--test-threads=1"])
@@ -93,10 +93,10 @@ fn run_and_kill(path: &Path, round: u64, patience: usize) -> Vec<(OrderId, u32)>
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut acknowledged = Vec::new();
     let mut is_killed = false;
-    // What was written before the kill is still in the pipe, and is acknowledged too.
+    // Lines that the child wrote before the kill are still in the pipe, and count as acknowledged.
     for line in lines {
         let line = line.unwrap();
-        // The last line may have been cut off by the kill: then nobody has read it.
+        // The kill may have cut off the last line, which then no client has read.
         let parsed = line.strip_prefix(ACKNOWLEDGED).and_then(|rest| rest.strip_suffix('.')?.split_once(' '));
         if let Some((id, version)) = parsed {
             acknowledged.push((id.parse().unwrap(), version.parse().unwrap()));
@@ -111,12 +111,12 @@ fn run_and_kill(path: &Path, round: u64, patience: usize) -> Vec<(OrderId, u32)>
     acknowledged
 }
 
-/// `SIGKILL`: the child cannot do anything about it.
+/// Sends `SIGKILL`, which the child cannot handle.
 fn kill(child: &mut Child) {
     child.kill().unwrap();
 }
 
-/// What the parent knows of the database from the rounds before.
+/// Knowledge of the parent about the database from earlier rounds.
 #[derive(Default)]
 struct Inspector {
     cursor: FeedCursor,
@@ -124,7 +124,7 @@ struct Inspector {
 }
 
 impl Inspector {
-    /// Looks at everything that is new, and at what it must add up to.
+    /// Inspects all new events, and everything that depends on them.
     async fn inspect(
         &mut self,
         store: &SqliteStore,
@@ -151,7 +151,7 @@ impl Inspector {
         assert_eq!(store.stock(restaurant).await.unwrap()[0].remaining, STOCK - taken);
     }
 
-    /// The order is whole: its events from the first on, its state, and its key.
+    /// Checks that the order is whole: all its events, its state, and its key.
     async fn inspect_order(&self, store: &SqliteStore, restaurant: RestaurantId, id: OrderId) {
         let history = &self.histories[&id];
         let numbers: Vec<u32> = history.iter().map(|event| event.version).collect();
@@ -165,8 +165,8 @@ impl Inspector {
         assert_eq!((claim.order_id(), claim.version), (Some(id), 2));
     }
 
-    /// Each order has its task. They are leased until the moment at which they are claimed, so they are
-    /// there for the next round.
+    /// Checks that each order has its task. The leases expire at the moment of the claim, so that the tasks
+    /// are due again in the next round.
     async fn inspect_tasks(&self, store: &SqliteStore) {
         let far = World::new(0).in_seconds(100_000_000);
         let mut with_task: Vec<OrderId> = store
@@ -183,7 +183,7 @@ impl Inspector {
     }
 }
 
-/// How many of the limited item an order holds.
+/// Returns how much of the limited item an order holds.
 fn stock_taken(history: &[RecordedEvent]) -> u32 {
     let Some(Event::Placed(details)) = history.first().map(|first| &first.event) else { return 0 };
     let drawn = &details.stock_drawn;
@@ -191,13 +191,13 @@ fn stock_taken(history: &[RecordedEvent]) -> u32 {
     drawn.iter().map(|draw| draw.quantity).sum::<u32>() - returned.map(|draw| draw.quantity).sum::<u32>()
 }
 
-/// The child places each order under the order's own id, so that the parent knows the key.
+/// Returns the key of an order: its id, so that the parent knows the key.
 fn key_of(id: OrderId) -> IdempotencyKey {
     IdempotencyKey::new(&id.to_string()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the other test starts this one in a process of its own"]
+#[ignore = "the other test starts this test in a separate process"]
 async fn child_that_is_killed() {
     let path = env::var_os(CHILD_DATABASE).expect("started by the other test");
     let round: u64 = env::var(CHILD_ROUND).unwrap().parse().unwrap();
@@ -237,7 +237,7 @@ async fn write_without_end(store: Arc<SqliteStore>, mut world: World, restaurant
         }
         let size = batch.len();
         assert_eq!(store.commit(batch).await.unwrap(), vec![CommitOutcome::Committed; size]);
-        // One write of whole lines: the writers do not tear each other's.
+        // The lines are written at once, so that the writers' lines do not mix.
         let mut output = std::io::stdout().lock();
         output.write_all(lines.as_bytes()).unwrap();
         output.flush().unwrap();

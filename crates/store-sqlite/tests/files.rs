@@ -1,4 +1,4 @@
-//! What is on the disk: it stays, it moves, and one process has it.
+//! Tests of the files on the disk: their durability, their loss, and the lock of one process.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test ends with a panic")]
 
@@ -28,7 +28,7 @@ fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(path, &SqliteOptions::default()).unwrap()
 }
 
-/// The text with which a database is refused as unavailable.
+/// Returns the text with which a database is refused as unavailable.
 fn refusal(path: &Path) -> String {
     match SqliteStore::open(path, &SqliteOptions::default()) {
         Err(StoreError::Unavailable(text)) => text,
@@ -37,7 +37,7 @@ fn refusal(path: &Path) -> String {
 }
 
 #[tokio::test]
-async fn everything_is_there_after_closing_and_opening_again() {
+async fn a_reopened_database_has_everything() {
     let (_directory, path) = new_database();
     let mut world = World::new(101);
     let (restaurant, account) = (world.restaurant(), world.account(Role::Customer));
@@ -67,7 +67,7 @@ async fn everything_is_there_after_closing_and_opening_again() {
     store.close().await;
 }
 
-/// Closing folds the log into the database, so that one file can be copied away.
+/// Closing writes the log back into the database, so that a single file can be copied.
 #[tokio::test]
 async fn a_closed_database_is_one_file() {
     let (directory, path) = new_database();
@@ -96,7 +96,7 @@ async fn a_second_opener_is_refused_until_the_first_has_closed() {
 }
 
 #[test]
-fn a_database_that_was_not_migrated_is_refused_and_not_made() {
+fn a_missing_database_is_refused_and_not_created() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dabba.db");
     let text = refusal(&path);
@@ -105,7 +105,7 @@ fn a_database_that_was_not_migrated_is_refused_and_not_made() {
 }
 
 #[test]
-fn what_is_not_a_database_is_refused() {
+fn a_file_that_is_not_a_database_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dabba.db");
     std::fs::write(&path, "It was a dark and stormy night. ".repeat(100)).unwrap();
@@ -117,7 +117,7 @@ fn what_is_not_a_database_is_refused() {
 }
 
 #[tokio::test]
-async fn migrating_again_does_nothing_even_while_it_is_served() {
+async fn migrating_again_does_nothing_even_while_the_database_is_served() {
     let (_directory, path) = new_database();
     assert_eq!(SqliteStore::migrate(&path), Ok(0));
     let store = open(&path);
@@ -125,7 +125,7 @@ async fn migrating_again_does_nothing_even_while_it_is_served() {
     store.close().await;
 }
 
-/// What the schema promises to those who come with SQL.
+/// Checks the guarantees of the schema for readers with SQL.
 #[tokio::test]
 async fn the_file_can_be_read_with_sql_and_history_cannot_be_changed() {
     let (_directory, path) = new_database();
@@ -159,10 +159,10 @@ async fn the_file_can_be_read_with_sql_and_history_cannot_be_changed() {
     assert!(connection.execute("DELETE FROM order_events", []).is_err());
 }
 
-/// Proves that nothing is made in place of a database that was lost: an empty file, a log without its database, and the
-/// database of another program are refused by migrating and by opening, and stay as they are.
+/// Proves that no new database replaces a lost one: migrating and opening refuse an empty file, a log without its database, and
+/// the database of another program, and do not change them.
 #[test]
-fn what_may_have_been_a_database_is_not_replaced_by_a_new_one() {
+fn a_lost_database_is_not_replaced_by_a_new_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dabba.db");
     let refused = |expected: &str| {
@@ -191,9 +191,9 @@ fn what_may_have_been_a_database_is_not_replaced_by_a_new_one() {
     refused("not a database of Dabba");
 }
 
-/// Proves that a process that died while it made a database leaves nothing in the way of the next one.
+/// Proves that a process that dies while it creates a database does not block the next one.
 #[test]
-fn an_unfinished_new_database_is_made_again() {
+fn an_unfinished_new_database_is_created_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dabba.db");
     std::fs::write(directory.path().join("dabba.db.new"), "half").unwrap();
@@ -204,8 +204,8 @@ fn an_unfinished_new_database_is_made_again() {
     assert!(names.iter().all(|name| name == "dabba.db" || name == "dabba.db.lock"), "{names:?}");
 }
 
-/// Proves that the lock is on the file and not on its name, within the process too, that a refused attempt takes no lock of
-/// `SQLite` away, and that a second name, beside which the log is not found, is refused by everything that opens a database.
+/// Proves that the lock is on the file and not on its name, also within the process; that a refused attempt drops no lock of
+/// `SQLite`; and that everything that opens a database refuses a second name, beside which the log would not be found.
 #[tokio::test]
 async fn another_name_of_the_file_does_not_open_it_twice() {
     let (directory, path) = new_database();
@@ -224,15 +224,15 @@ async fn another_name_of_the_file_does_not_open_it_twice() {
     store.close().await;
 }
 
-/// A new order of a new customer.
+/// Returns the commit of a new order of a new customer.
 fn placed(world: &mut World) -> Commit {
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
     world.place(restaurant, account)
 }
 
-/// Proves that a database behind a symbolic link is served, and that a link that leads elsewhere is noticed.
+/// Proves that a database behind a symbolic link is served, and that a link that is changed to another file is detected.
 #[tokio::test]
-async fn a_database_behind_a_link_is_watched_too() {
+async fn a_database_behind_a_link_is_checked_too() {
     let (directory, path) = new_database();
     let link = directory.path().join("link.db");
     std::os::unix::fs::symlink(&path, &link).unwrap();
@@ -248,7 +248,7 @@ async fn a_database_behind_a_link_is_watched_too() {
     store.close().await;
 }
 
-/// Asserts that neither a write nor readiness is granted. A write right after the loss may have gone into the lost file.
+/// Asserts that writes and the readiness check fail. The first write after the loss may have reached the lost file.
 async fn assert_lost(store: &SqliteStore, world: &mut World, what: &str) {
     let commit = placed(world);
     let refused = store.commit(vec![commit]).await;
@@ -261,10 +261,10 @@ async fn assert_lost(store: &SqliteStore, world: &mut World, what: &str) {
     assert!(matches!(&ready, Err(StoreError::Unavailable(_))), "{what}: {ready:?}");
 }
 
-/// Proves that no write is acknowledged while a file of the database is removed, moved or replaced, that reads
-/// do not confirm one either, and that the store takes writes again once the files are back.
+/// Proves that, while a file of the database is removed, moved or replaced, no write is acknowledged and no read confirms one,
+/// and that the store accepts writes again once the files are back.
 #[tokio::test]
-async fn a_lost_file_takes_no_writes_until_it_is_back() {
+async fn a_lost_file_refuses_writes_until_it_is_back() {
     let (directory, path) = new_database();
     let mut world = World::new(104);
     let store = open(&path);
@@ -292,10 +292,10 @@ async fn a_lost_file_takes_no_writes_until_it_is_back() {
     store.close().await;
 }
 
-/// Proves that no write is acknowledged after the database or its log was truncated, wholly or in part, and that the database
-/// is not served later without what it lost, until a backup is restored.
+/// Proves that no write is acknowledged after the database or its log was truncated, completely or in part, and that the database
+/// is not served without its lost content until a backup is restored.
 #[tokio::test]
-async fn a_truncated_file_takes_no_writes() {
+async fn a_truncated_file_refuses_writes() {
     for (name, size) in [("dabba.db", 0), ("dabba.db", 4_096), ("dabba.db-wal", 0), ("dabba.db-wal", 8_192)] {
         let (directory, path) = new_database();
         let mut world = World::new(107);
@@ -307,7 +307,7 @@ async fn a_truncated_file_takes_no_writes() {
         let what = format!("{name} of {size} bytes");
         let file = directory.path().join(name);
         assert!(std::fs::metadata(&file).unwrap().len() > size, "{what}");
-        // In a process of its own: this one must not close a second descriptor of the file.
+        // A separate process truncates: this process must not close a second descriptor of the file.
         let size = size.to_string();
         let truncated =
             std::process::Command::new("truncate").args(["-s", &size]).arg(&file).status().unwrap();
@@ -346,17 +346,17 @@ async fn a_log_of_another_file_is_refused() {
     store.close().await;
 }
 
-/// Copies a file over another one that keeps its inode, in a process of its own: this one must not close a second descriptor
-/// of the file.
+/// Overwrites a file with another one and keeps its inode. A separate process copies: this process must not close a second
+/// descriptor of the file.
 fn overwrite(from: &Path, to: &Path) {
     let copied = std::process::Command::new("cp").arg(from).arg(to).status().unwrap();
     assert!(copied.success());
 }
 
-/// Proves that a whole database that is copied over the open one is noticed, whether it is a backup or an earlier state of
-/// the same file, and that the log that remains is not applied to it afterwards.
+/// Proves that a complete database that is copied over the open one is detected, whether it is a backup or an earlier state of
+/// the same file, and that the remaining log is not applied to it afterwards.
 #[tokio::test]
-async fn an_overwritten_file_takes_no_writes_and_no_log() {
+async fn an_overwritten_file_refuses_writes_and_the_log() {
     for is_backup in [true, false] {
         let (directory, path) = new_database();
         let mut world = World::new(108);
@@ -387,9 +387,9 @@ async fn an_overwritten_file_takes_no_writes_and_no_log() {
     }
 }
 
-/// Proves that a log that was removed after a crash is missed, and that the operator can go on without it.
+/// Proves that the removal of a log after a crash is detected, and that the operator can continue without the log.
 #[tokio::test]
-async fn a_removed_log_is_missed() {
+async fn a_removed_log_is_detected() {
     let (directory, path) = new_database();
     let mut world = World::new(109);
     let store = open(&path);
@@ -424,7 +424,7 @@ async fn a_log_outlives_a_truncated_database() {
     assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
 }
 
-/// Proves that a restore at the end of a symbolic link leaves the link as it is, and keeps the old database beside the file.
+/// Proves that a restore through a symbolic link does not change the link, and keeps the old database beside the file.
 #[tokio::test]
 async fn a_restore_follows_a_link() {
     let (directory, path) = new_database();
@@ -450,8 +450,8 @@ async fn a_restore_follows_a_link() {
     store.close().await;
 }
 
-/// Proves that a restore rolls back the journal of a process that was killed, into the database that it belongs to, and that
-/// it is applied to no other file.
+/// Proves that a restore rolls back the journal of a killed process into its own database, and that the journal is applied to no
+/// other file.
 #[tokio::test]
 async fn a_journal_is_rolled_back_before_a_restore() {
     let (directory, path) = new_database();
@@ -488,8 +488,8 @@ async fn a_journal_is_rolled_back_before_a_restore() {
     }
 }
 
-/// Proves that another process may write the log back and shorten both files, as tools for `SQLite` do, while the store goes
-/// on; and that a backup that reads all the time keeps no store from being opened.
+/// Proves that another process, such as a tool for `SQLite`, may write the log back and shorten both files while the store is
+/// open; and that a backup that reads continuously does not prevent a store from being opened.
 #[tokio::test]
 async fn tools_may_shorten_the_files() {
     let (directory, path) = new_database();
@@ -498,7 +498,7 @@ async fn tools_may_shorten_the_files() {
     let commits = (0..200).map(|_| placed(&mut world)).collect();
     store.commit(commits).await.unwrap();
     let sqlite = |sql: &str| {
-        // In a process of its own, as a tool is.
+        // A tool runs in a separate process.
         let script = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\nprint(c.execute(sys.argv[2]).fetchall())";
         let run =
             std::process::Command::new("python3").args(["-c", script]).arg(&path).arg(sql).output().unwrap();
@@ -507,8 +507,8 @@ async fn tools_may_shorten_the_files() {
     };
     for sql in ["PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"] {
         let before = std::fs::metadata(directory.path().join("dabba.db-wal")).unwrap().len();
-        let said = sqlite(sql);
-        assert!(!said.contains("(1,"), "{sql} was not busy: {said}");
+        let output = sqlite(sql);
+        assert!(!output.contains("(1,"), "{sql} must not be busy: {output}");
         for _ in 0..3 {
             let commit = placed(&mut world);
             assert_eq!(
@@ -534,8 +534,8 @@ async fn tools_may_shorten_the_files() {
     }
 }
 
-/// Proves that a log that was removed, missed, and put back in part is recorded as a loss, and that one that is put back whole
-/// is none.
+/// Proves that a log that was removed and then put back in part is recorded as a loss, and that a log that is put back completely
+/// is not.
 #[tokio::test]
 async fn a_log_that_is_put_back_in_part_is_a_loss() {
     for is_whole in [true, false] {
@@ -569,8 +569,8 @@ async fn a_log_that_is_put_back_in_part_is_a_loss() {
     }
 }
 
-/// Proves that a store that has found its file damaged says so from then on, whatever else it can still read, and that damage in a
-/// place that nobody has read is no reason to refuse.
+/// Proves that a store that has found its file damaged reports the damage from then on, whatever else it can still read, and that
+/// damage that no read has found does not make the store refuse.
 #[tokio::test]
 async fn a_damaged_file_is_reported() {
     use std::os::unix::fs::FileExt as _;

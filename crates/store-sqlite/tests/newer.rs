@@ -1,4 +1,4 @@
-//! A database on which a newer program has worked.
+//! A database that a newer version of Dabba has changed.
 
 #![expect(clippy::unwrap_used, reason = "a test ends with a panic")]
 
@@ -14,7 +14,7 @@ use dabba_store::{
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use rusqlite::{Connection, params};
 
-/// Writes what a newer program would.
+/// Writes the rows of a newer version.
 fn write_newer(path: &Path, rows: &NewerRows) {
     let connection = Connection::open(path).unwrap();
     let write = |sql: &str, parameters: &[&dyn rusqlite::ToSql]| {
@@ -50,7 +50,7 @@ fn write_newer(path: &Path, rows: &NewerRows) {
 }
 
 #[tokio::test]
-async fn what_a_newer_program_wrote_is_left_alone() {
+async fn rows_of_a_newer_version_are_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dabba.db");
     SqliteStore::migrate(&path).unwrap();

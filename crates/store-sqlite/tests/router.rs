@@ -1,4 +1,4 @@
-//! Three embedded stores under a router keep the contract as one does.
+//! The conformance suite on three embedded stores behind a router.
 
 #![expect(clippy::unwrap_used, reason = "a test ends with a panic")]
 
@@ -19,14 +19,14 @@ impl Harness for Fresh {
     }
 }
 
-/// So long only when something hangs: on a busy machine no healthy shard is to be left out.
+/// Time limit that only a hanging shard exceeds, so that a busy machine omits no healthy shard.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn fresh() -> Fresh {
     let directory = tempfile::tempdir().unwrap();
     let mut shards = Vec::new();
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();
-    // Not in the order of the buckets, and the directory not on the first.
+    // The shards are not in the order of the buckets, and the directory is not the first shard.
     for (name, buckets) in [("south", "2731-4095"), ("north", "0-1365"), ("middle", "1366-2730")] {
         let path = directory.path().join(format!("{name}.db"));
         SqliteStore::migrate(&path).unwrap();

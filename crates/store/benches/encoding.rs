@@ -1,5 +1,5 @@
-//! What it costs to write out a commit for a store that keeps columns, and to read its events again. No
-//! database is asked.
+//! Measures the encoding of a commit for a store with columns, and the decoding of its events. Uses no
+//! database.
 //!
 //! `cargo bench -p dabba-store [-- FILTER]`
 
@@ -16,34 +16,34 @@ use divan::{
     counter::{BytesCount, ItemsCount},
 };
 
-/// Calls that are timed together. Left to itself the harness takes the first call, which finds nothing in the
-/// caches, for what a call costs, and times each by itself.
+/// Number of calls that are timed together. By default the harness derives the cost of a call from the first
+/// call, whose caches are cold, and times each call separately.
 const CALLS: u32 = 100;
 
 fn main() {
     divan::main();
 }
 
-/// The commit of a new order: what was agreed, two events, a key, its tasks.
+/// Returns the commit of a new order: details, two events, a key, tasks.
 fn placed() -> Commit {
     let mut world = World::new(1);
     let (restaurant_id, customer_id) = (world.restaurant_id(), world.account_id());
     world.place(restaurant_id, customer_id)
 }
 
-/// The commit of a restaurant that takes it.
+/// Returns the commit of a restaurant that accepts an order.
 fn accepted() -> Commit {
     let order = order_of(&placed());
     World::new(2).act(&order, &Command::Accept { preparation_minutes: 20 }, &staff(&order))
 }
 
-/// Checks and writes out a new order.
+/// Checks and encodes a new order.
 #[divan::bench(sample_size = CALLS)]
 fn encode_placed(bencher: Bencher<'_, '_>) {
     encode(bencher, &placed());
 }
 
-/// Checks and writes out a change of an order, of which nothing is written that never changes.
+/// Checks and encodes a change of an order. The constant parts of the order are not encoded again.
 #[divan::bench(sample_size = CALLS)]
 fn encode_accepted(bencher: Bencher<'_, '_>) {
     encode(bencher, &accepted());
@@ -56,13 +56,13 @@ fn encode(bencher: Bencher<'_, '_>, commit: &Commit) {
         .bench_values(|commit| EncodedCommit::new(commit).unwrap());
 }
 
-/// Reads the event of a new order, which holds all that was agreed.
+/// Decodes the event of a new order, which contains all details.
 #[divan::bench(sample_size = CALLS)]
 fn decode_placed(bencher: Bencher<'_, '_>) {
     decode_first(bencher, placed());
 }
 
-/// Reads a small event.
+/// Decodes a small event.
 #[divan::bench(sample_size = CALLS)]
 fn decode_accepted(bencher: Bencher<'_, '_>) {
     decode_first(bencher, accepted());

@@ -1,4 +1,4 @@
-//! Accounts, and which of them work for which restaurant.
+//! Accounts and their memberships in restaurants.
 
 mod edit;
 
@@ -14,11 +14,11 @@ use crate::{
     RevocationRevision, StoreError, Subject, UnderKey,
 };
 
-/// Keeps accounts and memberships.
+/// Stores accounts and memberships.
 #[async_trait]
 pub trait AccountStore: Send + Sync {
-    /// Registers an account, unless its e-mail address has one, or what the caller `by` proved is void. The key is in the
-    /// scope of the claim's account alone, and is claimed together with the registration.
+    /// Registers an account and claims the key in the same transaction. Registers nothing if the e-mail address already has an
+    /// account, or if the caller's credential `by` is void. The key's scope is the claim's account alone.
     async fn create_account_under(
         &self,
         account: &Account,
@@ -26,17 +26,17 @@ pub trait AccountStore: Send + Sync {
         claim: Option<ClaimAt<'_>>,
     ) -> Result<UnderKey<AccountCreation>, StoreError>;
 
-    /// Registers an account without a key, for nobody in particular.
+    /// Registers an account without an idempotency key and without a caller's credential.
     async fn create_account(&self, account: &Account) -> Result<AccountCreation, StoreError> {
         match self.create_account_under(account, None, None).await? {
             UnderKey::Ended(creation) => Ok(creation),
-            UnderKey::Claimed(_) => {
-                Err(StoreError::Corrupt("a key was claimed that was not given".to_owned()))
-            }
+            UnderKey::Claimed(_) => Err(StoreError::Corrupt(
+                "the store claimed an idempotency key, but the call had none".to_owned(),
+            )),
         }
     }
 
-    /// Claims a key in the scope of an account alone, for a resource that is created after that, elsewhere.
+    /// Claims a key in the scope of an account alone, for a resource that the caller creates afterwards elsewhere.
     async fn claim_for_account(
         &self,
         claim: ClaimAt<'_>,
@@ -44,20 +44,21 @@ pub trait AccountStore: Send + Sync {
         version: Version,
     ) -> Result<ClaimOutcome, StoreError>;
 
-    /// The record of a key in the scope of an account alone.
+    /// Returns the record of a key in the scope of an account alone.
     async fn find_account_claim(
         &self,
         account_id: AccountId,
         key: &IdempotencyKey,
     ) -> Result<Option<ClaimRecord>, StoreError>;
 
-    /// The account with this id.
+    /// Returns the account with this id.
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError>;
 
-    /// The account with this e-mail address.
+    /// Returns the account with this e-mail address.
     async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError>;
 
-    /// A page of accounts behind the given one, by id: all, or those with this role. Deleted ones are among them.
+    /// Returns a page of accounts after the given account, ordered by id: all accounts, or only accounts with this role. Includes
+    /// deleted accounts.
     async fn accounts(
         &self,
         role: Option<Role>,
@@ -65,28 +66,28 @@ pub trait AccountStore: Send + Sync {
         limit: PageSize,
     ) -> Result<Vec<Account>, StoreError>;
 
-    /// Changes an account, with all that follows ([`AccountEdit::applied_to`]), as one. The conditions are checked in this
-    /// order, and the first that fails is the outcome: the claim, the caller, the account, its version, that an enabled
-    /// admin is left. A change that changes nothing is `Done`; it writes nothing and claims no key. The key is in the scope
-    /// of the claim's account alone.
+    /// Changes an account and applies all consequences of the change ([`AccountEdit::applied_to`]) atomically. The store checks
+    /// the conditions in this order and returns the first failure: the claim, the caller, the account, its version, that an
+    /// enabled admin remains. A change without effect is `Done`; the store then writes nothing and claims no key. The key's scope
+    /// is the claim's account alone.
     async fn edit_account_under(
         &self,
         edit: &AccountEdit,
         claim: Option<ClaimAt<'_>>,
     ) -> Result<UnderKey<AccountEditOutcome>, StoreError>;
 
-    /// Changes an account without a key.
+    /// Changes an account without an idempotency key.
     async fn edit_account(&self, edit: &AccountEdit) -> Result<AccountEditOutcome, StoreError> {
         match self.edit_account_under(edit, None).await? {
             UnderKey::Ended(outcome) => Ok(outcome),
-            UnderKey::Claimed(_) => {
-                Err(StoreError::Corrupt("a key was claimed that was not given".to_owned()))
-            }
+            UnderKey::Claimed(_) => Err(StoreError::Corrupt(
+                "the store claimed an idempotency key, but the call had none".to_owned(),
+            )),
         }
     }
 
-    /// Ends everything that was issued to a subject, also to one that is in no store. Returns the revision; `None` if what
-    /// the caller `by` proved is void.
+    /// Revokes all credentials of a subject, including a subject that no store knows. Returns the revision of the revocation;
+    /// `None` if the caller's credential `by` is void.
     async fn revoke(
         &self,
         subject: Subject,
@@ -94,15 +95,15 @@ pub trait AccountStore: Send + Sync {
         at: Timestamp,
     ) -> Result<Option<RevocationRevision>, StoreError>;
 
-    /// A page of the last revocations of all subjects behind a revision, in their order. A subject that is revoked again
-    /// moves to its new revision.
+    /// Returns a page of the latest revocation of each subject after a revision, ordered by revision. A subject that is revoked
+    /// again moves to its new revision.
     async fn revocations(&self, after: RevocationRevision, limit: u32)
     -> Result<Vec<Revocation>, StoreError>;
 
-    /// The revision of a subject's last revocation; 0 if there was none.
+    /// Returns the revision of a subject's latest revocation; 0 if there is none.
     async fn revocation(&self, subject: Subject) -> Result<RevocationRevision, StoreError>;
 
-    /// Makes an account a member of a restaurant's staff, or ends that. The caller has seen that both exist.
+    /// Adds an account to a restaurant's staff, or removes it. The caller has already checked that both exist.
     async fn set_membership(
         &self,
         restaurant_id: RestaurantId,
@@ -111,12 +112,12 @@ pub trait AccountStore: Send + Sync {
         by: Option<Credential>,
     ) -> Result<MembershipChange, StoreError>;
 
-    /// Makes an account a member of a restaurant's staff, for nobody in particular.
+    /// Adds an account to a restaurant's staff without a caller's credential.
     async fn add_member(&self, restaurant_id: RestaurantId, account_id: AccountId) -> Result<(), StoreError> {
         self.set_membership(restaurant_id, account_id, true, None).await.map(drop)
     }
 
-    /// Ends a membership, for nobody in particular. `false` when there was none.
+    /// Removes an account from a restaurant's staff without a caller's credential. Returns `false` if there was no membership.
     async fn remove_member(
         &self,
         restaurant_id: RestaurantId,
@@ -126,7 +127,7 @@ pub trait AccountStore: Send + Sync {
         Ok(change == MembershipChange::Done)
     }
 
-    /// A page of a restaurant's staff behind the given account, by id.
+    /// Returns a page of a restaurant's staff after the given account, ordered by id.
     async fn members(
         &self,
         restaurant_id: RestaurantId,
@@ -134,54 +135,54 @@ pub trait AccountStore: Send + Sync {
         limit: PageSize,
     ) -> Result<Vec<Account>, StoreError>;
 
-    /// The restaurants for which an account works, by id.
+    /// Returns the restaurants whose staff includes an account, ordered by id.
     async fn memberships(&self, account_id: AccountId) -> Result<Vec<RestaurantId>, StoreError>;
 }
 
 /// An account.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its id.
+    /// The account's id.
     pub id: AccountId,
-    /// The address by which its owner is known, in lower case.
+    /// E-mail address that identifies the owner, in lower case.
     pub email: String,
-    /// Its owner's name.
+    /// The owner's name.
     pub name: Name,
-    /// What it is for.
+    /// The account's role.
     pub role: Role,
-    /// The password's hash, as a PHC string.
+    /// Hash of the password, as a PHC string.
     pub password_hash: String,
-    /// When it was registered.
+    /// Time of registration.
     pub created_at: Timestamp,
-    /// Rises with every change.
+    /// Version; increases with every change.
     pub version: Version,
-    /// Since when nobody can use it.
+    /// Time since which the account is disabled, if it is.
     pub disabled_at: Option<Timestamp>,
-    /// Since when it is deleted: disabled, and without address, name and password.
+    /// Time since which the account is deleted, if it is. A deleted account is disabled and has no address, name or password.
     pub deleted_at: Option<Timestamp>,
-    /// The revision of its last revocation; 0 if there was none. A token states it.
+    /// Revision of the account's latest revocation; 0 if there is none. Tokens of the account state this revision.
     pub revocation: RevocationRevision,
 }
 
 impl Account {
-    /// Whether it can administrate.
+    /// Returns whether the account is an admin and not disabled.
     pub fn is_enabled_admin(&self) -> bool {
         self.role == Role::Admin && self.disabled_at.is_none()
     }
 }
 
-/// How a change of a membership ended.
+/// Outcome of a change of a membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MembershipChange {
-    /// It is as asked now, and was not before.
+    /// The membership was changed as requested.
     Done,
-    /// It was so before.
+    /// The membership was already as requested.
     Unchanged,
-    /// What the caller proved is void.
+    /// The caller's credential is void.
     CallerRevoked,
 }
 
-/// Only what identifies the account: the rest is personal data or a secret.
+/// Shows only the id and the role: the other fields are personal data or secrets.
 impl fmt::Debug for Account {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, role, .. } = self;
@@ -189,13 +190,13 @@ impl fmt::Debug for Account {
     }
 }
 
-/// How a registration ended.
+/// Outcome of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountCreation {
-    /// The account exists.
+    /// The account is registered.
     Created,
-    /// The e-mail address has an account.
+    /// The e-mail address already has an account.
     EmailTaken,
-    /// What the caller proved is void.
+    /// The caller's credential is void.
     CallerRevoked,
 }

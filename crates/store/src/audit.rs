@@ -1,46 +1,45 @@
-//! What an audit reads beside the orders and their events: everything that waits, every key, all stock.
+//! Reads that only an audit needs, in addition to orders and events: all tasks, all idempotency keys, all stock.
 //!
-//! No use case asks for any of this. The lists are walks through the keys of their tables, so that they
-//! cost whoever places an order nothing.
+//! No use case calls these methods. Each list walks the primary key of its table, so it needs no additional index that would slow
+//! down the placing of orders.
 
 use async_trait::async_trait;
 use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, Timestamp, order::Order, text::Slug};
 
 use crate::{ClaimRecord, IdempotencyKey, NewTask, PageSize, StoreError};
 
-/// Lists everything there is, in pages. What is written meanwhile may be there or not; what was there before,
-/// and still is, is there, once.
+/// Lists all stored rows in pages. A row written during the listing may or may not appear. A row that existed before and still
+/// exists appears exactly once.
 #[async_trait]
 pub trait AuditStore: Send + Sync {
-    /// What is wrong with the storage itself, below what Dabba keeps in it; empty when nothing is. A store whose database
-    /// checks itself has nothing to say.
+    /// Returns the damage of the storage itself, below Dabba's data; empty if there is none. A store whose database checks itself
+    /// returns an empty list.
     async fn damage(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
     }
 
-    /// The orders with these ids as they are now, in any order, without those that are unknown. At most
-    /// [`PageSize::MAX`] at once.
+    /// Returns the current state of the orders with these ids, in any order, without unknown ids. At most [`PageSize::MAX`] ids
+    /// per call.
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError>;
 
-    /// At most `limit` tasks behind an id, by id: all that are not done, be they in somebody's hands,
-    /// parked or resolved. Fewer, when there are no more.
+    /// Returns at most `limit` tasks after an id, ordered by id: all tasks that are not completed, including leased, parked and
+    /// resolved tasks. Returns fewer than `limit` only if there are no more.
     async fn all_tasks(
         &self,
         after: Option<TaskId>,
         limit: PageSize,
     ) -> Result<Listing<StoredTask>, StoreError>;
 
-    /// At most `limit` idempotency keys behind one, by account, then by restaurant (keys of the account alone
-    /// first), then in whatever order
-    /// the store has for texts. Fewer, when there are no more.
+    /// Returns at most `limit` idempotency keys after the given key, ordered by account, then by restaurant (keys of the account
+    /// alone first), then in the store's own order of texts. Returns fewer than `limit` only if there are no more.
     async fn all_claims(
         &self,
         after: Option<&ScopedKey>,
         limit: PageSize,
     ) -> Result<Listing<StoredClaim>, StoreError>;
 
-    /// At most `limit` items whose stock is kept, behind one, by restaurant, then in whatever order the
-    /// store has for texts. Fewer, when there are no more.
+    /// Returns at most `limit` items with limited stock after the given item, ordered by restaurant, then in the store's own
+    /// order of texts. Returns fewer than `limit` only if there are no more.
     async fn all_stock(
         &self,
         after: Option<(RestaurantId, &Slug)>,
@@ -48,21 +47,25 @@ pub trait AuditStore: Send + Sync {
     ) -> Result<Listing<StoredStock>, StoreError>;
 }
 
-/// Refuses to look for more orders than [`PageSize::MAX`]. Every store asks this.
+/// Refuses more than [`PageSize::MAX`] order ids. Every store calls this check.
 pub fn check_orders_asked(ids: &[OrderId]) -> Result<(), StoreError> {
     if ids.len() <= PageSize::MAX as usize {
         return Ok(());
     }
-    Err(StoreError::Corrupt(format!("{} orders at once, of at most {}", ids.len(), PageSize::MAX)))
+    Err(StoreError::Corrupt(format!(
+        "{} orders in one read, at most {} are allowed",
+        ids.len(),
+        PageSize::MAX
+    )))
 }
 
-/// A page of what an audit reads.
+/// A page of rows for an audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing<T> {
-    /// What was found.
+    /// The rows.
     pub entries: Vec<T>,
-    /// Whether something may be missing here because a shard did not answer in time. It is not on a
-    /// later page either: whoever needs it asks for this page again.
+    /// Whether rows may be missing from this page because a shard did not answer in time. Later pages do not contain the missing
+    /// rows: a caller that needs them requests this page again.
     pub incomplete: bool,
 }
 
@@ -71,22 +74,22 @@ pub struct Listing<T> {
 pub struct StoredTask {
     /// The task; `run_at` as last postponed.
     pub task: NewTask,
-    /// How often it was claimed.
+    /// Number of times that the task was claimed.
     pub attempts: u32,
-    /// Until when a worker holds it, if one does.
+    /// Expiry of the lease, if a worker holds the task.
     pub leased_until: Option<Timestamp>,
-    /// When it was put aside, if it was.
+    /// Time at which the task was parked, if it was.
     pub parked_at: Option<Timestamp>,
-    /// When it was put away for good, if it was.
+    /// Time at which the task was resolved, if it was.
     pub resolved_at: Option<Timestamp>,
 }
 
 /// An idempotency key in its scope.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ScopedKey {
-    /// Whose key it is.
+    /// Account to which the key belongs.
     pub account_id: AccountId,
-    /// The restaurant in whose scope it is; `None` for a key whose scope is the account alone.
+    /// Restaurant in whose scope the key is; `None` for a key whose scope is the account alone.
     pub restaurant_id: Option<RestaurantId>,
     /// The key.
     pub key: IdempotencyKey,
@@ -97,7 +100,7 @@ pub struct ScopedKey {
 pub struct StoredClaim {
     /// The key.
     pub key: ScopedKey,
-    /// What it was claimed for.
+    /// The record of the claim.
     pub record: ClaimRecord,
 }
 
@@ -108,6 +111,6 @@ pub struct StoredStock {
     pub restaurant_id: RestaurantId,
     /// The item.
     pub item: Slug,
-    /// How many there are. A number below zero, which must not be, is told too.
+    /// Number of items left. A negative number is invalid; the store returns it so that the audit can report it.
     pub remaining: i64,
 }

@@ -1,22 +1,23 @@
-//! How long to wait after a failure: exponential backoff with full jitter.
+//! Pauses after failures: exponential backoff with full jitter.
 
 use std::time::Duration;
 
-/// Where 2^n is far above every limit; it keeps the shift from overflowing.
+/// Maximum number of doublings. 2^20 times the base exceeds every limit in use; the maximum keeps the shift
+/// from overflowing.
 const MAX_DOUBLINGS: u32 = 20;
 
-/// The limits of pauses.
+/// Limits of the pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The longest pause after the first failure. It doubles with each.
+    /// Maximum pause after the first failure. The maximum doubles with each further failure.
     pub base: Duration,
-    /// The longest pause after any.
+    /// Maximum pause after any number of failures.
     pub longest: Duration,
 }
 
 impl Backoff {
-    /// A pause after so many attempts: anything from nothing to the limit, so that what failed together
-    /// does not come back together. `random` is any 64 random bits.
+    /// Returns a random pause between zero and the limit after this number of attempts. Because the pause is
+    /// random, callers that failed together do not retry together. `random` is any 64 random bits.
     pub fn pause(self, attempts: u32, random: u64) -> Duration {
         let doublings = attempts.saturating_sub(1).min(MAX_DOUBLINGS);
         let limit = self.base.saturating_mul(1 << doublings).min(self.longest);
@@ -29,7 +30,8 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    /// The limit of a pause doubles up to the longest; the pause is anything up to the limit.
+    /// Proves that the limit of a pause doubles up to the maximum, and that the pause is between zero and the
+    /// limit.
     #[test]
     fn pauses_are_drawn_below_a_limit_that_doubles() {
         let seconds = Duration::from_secs;
@@ -42,9 +44,9 @@ mod tests {
         }
     }
 
-    /// No limits of pauses make it overflow.
+    /// Proves that extreme limits do not overflow.
     #[test]
-    fn limits_may_be_anything() {
+    fn extreme_limits_do_not_overflow() {
         for (base, longest) in [
             (Duration::ZERO, Duration::ZERO),
             (Duration::MAX, Duration::MAX),

@@ -15,51 +15,51 @@ use crate::{
     CatalogueGuard, ClaimAt, ClaimRecord, Fingerprint, PageSize, Resource, SameRequest, StoreError, UnderKey,
 };
 
-/// Most restaurants whose revisions are asked for in one call of [`CatalogueStore::revisions`].
+/// Maximum number of restaurants in one call of [`CatalogueStore::revisions`].
 pub const MAX_REVISIONS: usize = 256;
 
-/// Keeps restaurants, menus and stock.
+/// Stores restaurants, menus and stock.
 #[async_trait]
 pub trait CatalogueStore: Send + Sync {
-    /// Registers a restaurant with its menu and the availability that the menu's document states, unless its id or
-    /// its external id is taken. The revisions of menu and availability are 1.
+    /// Registers a restaurant with its menu and the availability stated in the menu's document, unless its id or its
+    /// external id is taken. Menu and availability start at revision 1.
     async fn create_restaurant(
         &self,
         restaurant: &Restaurant,
         menu: &Menu,
     ) -> Result<RestaurantCreation, StoreError>;
 
-    /// Returns the restaurant with this external id; the shard is the one of the external id's bucket.
+    /// Returns the restaurant with this external id. The external id's bucket determines the shard.
     async fn restaurant_by_external_id(
         &self,
         external_id: &ExternalId,
     ) -> Result<Option<RestaurantId>, StoreError>;
 
-    /// All that is needed to price an order of a restaurant.
+    /// Returns everything that pricing an order of a restaurant needs.
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
         self.catalogue_beyond(id, None).await
     }
 
-    /// The same as [`CatalogueStore::catalogue`] for a caller that knows an older state of it. The menu and what is
-    /// limited are shared with `known` instead of read where they are still at the known revision, so that a
-    /// change of availability costs a read of the marks and not of a large menu.
+    /// Returns the same as [`CatalogueStore::catalogue`], for a caller that has an older state of the catalogue. If the
+    /// menu and the limited items still have the known revision, the result shares them with `known` instead of reading
+    /// them. A change of availability therefore reads only the marks and not a large menu.
     async fn catalogue_beyond(
         &self,
         id: RestaurantId,
         known: Option<&Catalogue>,
     ) -> Result<Option<Catalogue>, StoreError>;
 
-    /// The revisions of at most [`MAX_REVISIONS`] restaurants as they are now, in any order: whether what
-    /// is remembered of them still holds. Those of unknown restaurants are missing, and so are those on a
-    /// shard that does not answer; only when no shard that was asked answers is it an error. To ask for
-    /// more at once is [`StoreError::Corrupt`].
+    /// Returns the current revisions of at most [`MAX_REVISIONS`] restaurants, in any order. A caller uses them to
+    /// check whether its cached catalogues are still current. Unknown restaurants and restaurants on a shard that does
+    /// not answer are omitted; the call fails only if none of the requested shards answers. More ids than the maximum
+    /// are [`StoreError::Corrupt`].
     async fn revisions(
         &self,
         ids: &[RestaurantId],
     ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError>;
 
-    /// A page of restaurants behind the given one, by id, oldest first: all, or those that are closed
-    /// permanently, or those that are not.
+    /// Returns a page of restaurants after the given restaurant, ordered by id, oldest first: all restaurants, only
+    /// permanently closed ones, or only those not permanently closed.
     async fn restaurants(
         &self,
         after: Option<RestaurantId>,
@@ -67,9 +67,10 @@ pub trait CatalogueStore: Send + Sync {
         limit: PageSize,
     ) -> Result<RestaurantPage, StoreError>;
 
-    /// Replaces the settings, the pause and the closure of a restaurant that is at revision `expected`. The
-    /// restaurant's own `revision` is not looked at; the new one is `expected + 1`. The external id stays. The key
-    /// is in the restaurant's scope; its claim is looked at first, and made together with the update.
+    /// Replaces the settings, the pause and the closure of a restaurant that is at revision `expected`. The new
+    /// revision is `expected + 1`; the `revision` field of the given restaurant is ignored. The external id does not
+    /// change. The key's scope is the restaurant. The store checks the claim first and makes it in the same transaction
+    /// as the update.
     async fn update_restaurant_under(
         &self,
         restaurant: &Restaurant,
@@ -77,7 +78,7 @@ pub trait CatalogueStore: Send + Sync {
         claim: Option<ClaimAt<'_>>,
     ) -> Result<UnderKey<CatalogueUpdate>, StoreError>;
 
-    /// Updates a restaurant without a key.
+    /// Updates a restaurant without an idempotency key.
     async fn update_restaurant(
         &self,
         restaurant: &Restaurant,
@@ -85,17 +86,18 @@ pub trait CatalogueStore: Send + Sync {
     ) -> Result<CatalogueUpdate, StoreError> {
         match self.update_restaurant_under(restaurant, expected, None).await? {
             UnderKey::Ended(update) => Ok(update),
-            UnderKey::Claimed(_) => {
-                Err(StoreError::Corrupt("a key was claimed that was not given".to_owned()))
-            }
+            UnderKey::Claimed(_) => Err(StoreError::Corrupt(
+                "the store claimed an idempotency key, but the call had none".to_owned(),
+            )),
         }
     }
 
-    /// Replaces the menu of a restaurant that is at the `expected` revisions. The availability that the menu's
-    /// document states is set with it, and raises the availability's revision if it changes a mark. What the
-    /// document does not state is kept.
+    /// Replaces the menu of a restaurant that is at the `expected` revisions. The same transaction sets the
+    /// availability that the menu's document states, and increases the availability's revision if a mark changes.
+    /// Availability that the document does not state is kept.
     ///
-    /// `Done` and `Conflict` name the menu's revision, also where only the availability is at another one.
+    /// `Done` and `Conflict` return the menu's revision, even if only the availability has another revision than
+    /// expected.
     async fn replace_menu(
         &self,
         id: RestaurantId,
@@ -103,9 +105,9 @@ pub trait CatalogueStore: Send + Sync {
         expected: MenuRevisions,
     ) -> Result<CatalogueUpdate, StoreError>;
 
-    /// Marks an item as unavailable, or takes the mark away. Writes one small row; the menu is neither read nor
-    /// written, so it is not asked whether the item is on it. With `expected`, the availability must be at one of these
-    /// revisions. `Done` and `Conflict` name the availability's revision, which goes up if the mark changes.
+    /// Marks an item as unavailable, or removes the mark. Writes one small row and neither reads nor writes the menu,
+    /// so it does not check whether the item is on the menu. With `expected`, the availability must be at one of these
+    /// revisions. `Done` and `Conflict` return the availability's revision, which increases if the mark changes.
     async fn set_availability(
         &self,
         id: RestaurantId,
@@ -114,15 +116,14 @@ pub trait CatalogueStore: Send + Sync {
         expected: Option<&[Revision]>,
     ) -> Result<CatalogueUpdate, StoreError>;
 
-    /// The limited stock of a restaurant, by item.
+    /// Returns the limited stock of a restaurant, ordered by item.
     async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError>;
 
-    /// Changes the stock of an item by hand, atomically, if what the edit expects is so. The conditions are
-    /// checked in this order, and the first that fails is the outcome: the restaurant, the claim, the
-    /// revision, the limit.
+    /// Changes the stock of an item manually and atomically, if the conditions of the edit hold. The store checks the
+    /// conditions in this order and returns the first failure: the restaurant, the claim, the revision, the limit.
     ///
-    /// The stock's revision goes up, above every revision that the item's stock ever had; sales and returns
-    /// leave it as it is. The menu's revision goes up when the item becomes limited or ceases to be.
+    /// The stock's new revision is higher than every revision that the item's stock ever had; sales and returns do not
+    /// change the revision. The menu's revision increases if the item becomes limited or unlimited.
     async fn change_stock(
         &self,
         id: RestaurantId,
@@ -130,8 +131,7 @@ pub trait CatalogueStore: Send + Sync {
         edit: &StockEdit<'_>,
     ) -> Result<StockUpdate, StoreError>;
 
-    /// Sets the stock of an item without conditions: [`CatalogueStore::change_stock`] with
-    /// [`StockOperation::Set`].
+    /// Sets the stock of an item without conditions: [`CatalogueStore::change_stock`] with [`StockOperation::Set`].
     async fn set_stock(
         &self,
         id: RestaurantId,
@@ -143,33 +143,36 @@ pub trait CatalogueStore: Send + Sync {
     }
 }
 
-/// Refuses to look for the revisions of more restaurants than [`MAX_REVISIONS`]. Every store asks this.
+/// Refuses more than [`MAX_REVISIONS`] restaurants. Every store calls this check.
 pub fn check_revisions_asked(ids: &[RestaurantId]) -> Result<(), StoreError> {
     if ids.len() <= MAX_REVISIONS {
         return Ok(());
     }
-    Err(StoreError::Corrupt(format!("{} revisions at once, of at most {MAX_REVISIONS}", ids.len())))
+    Err(StoreError::Corrupt(format!(
+        "{} restaurants in one read of revisions, at most {MAX_REVISIONS} are allowed",
+        ids.len()
+    )))
 }
 
-/// A restaurant with its menu, as they were together at one moment.
+/// A restaurant with its menu, both read at the same moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Catalogue {
     /// The restaurant.
     pub restaurant: Restaurant,
-    /// Its menu. Shared by all catalogues with the same revision of the menu.
+    /// The menu. Catalogues with the same menu revision share it.
     pub menu: Arc<Menu>,
-    /// Goes up with every change of the menu, and of which items are limited.
+    /// Increases with every change of the menu or of the set of limited items.
     pub menu_revision: Revision,
-    /// The items whose stock is limited. How many there are is asked when it matters.
+    /// Items with limited stock. The remaining number is not cached; the store checks it when an order is written.
     pub limited: Arc<HashSet<Slug>>,
-    /// The items that cannot be ordered, among them items that are not on the menu at present.
+    /// Items that cannot be ordered, including items that are currently not on the menu.
     pub unavailable: UnavailableItems,
-    /// Goes up with every change of `unavailable`. The passing of a mark's end is no change.
+    /// Increases with every change of `unavailable`. The expiry of a mark is not a change.
     pub availability_revision: Revision,
 }
 
 impl Catalogue {
-    /// What must not have changed when an order that was priced from this is written.
+    /// Returns the revisions that must be unchanged when an order priced from this catalogue is written.
     pub const fn guard(&self) -> CatalogueGuard {
         CatalogueGuard {
             restaurant_revision: self.restaurant.revision,
@@ -178,18 +181,18 @@ impl Catalogue {
         }
     }
 
-    /// What must not have changed when a menu that was made from this is written.
+    /// Returns the revisions that must be unchanged when a menu derived from this catalogue is written.
     pub const fn menu_revisions(&self) -> MenuRevisions {
         MenuRevisions { menu: self.menu_revision, availability: self.availability_revision }
     }
 }
 
-/// The revisions of a menu and of the availability of its items.
+/// Revisions of a menu and of the availability of its items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MenuRevisions {
-    /// The menu's.
+    /// Revision of the menu.
     pub menu: Revision,
-    /// The availability's.
+    /// Revision of the availability.
     pub availability: Revision,
 }
 
@@ -198,88 +201,87 @@ pub struct MenuRevisions {
 pub struct RestaurantPage {
     /// The restaurants.
     pub restaurants: Vec<Restaurant>,
-    /// Whether restaurants may be missing here because a shard did not answer in time; they cannot take an
-    /// order either. They are not on a later page: whoever needs them asks for this page again.
+    /// Whether restaurants may be missing from this page because a shard did not answer in time. The missing
+    /// restaurants cannot accept orders either. Later pages do not contain them: a caller that needs them requests this
+    /// page again.
     pub incomplete: bool,
 }
 
-/// How the registration of a restaurant ended.
+/// Outcome of the registration of a restaurant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestaurantCreation {
-    /// It is registered.
+    /// The restaurant is registered.
     Created,
-    /// There is a restaurant with this id.
+    /// A restaurant with this id already exists.
     IdTaken,
-    /// There is a restaurant with this external id.
+    /// A restaurant with this external id already exists.
     ExternalIdTaken {
-        /// The restaurant.
+        /// The existing restaurant.
         by: RestaurantId,
     },
 }
 
 impl RestaurantCreation {
-    /// Whether the restaurant is registered.
+    /// Returns whether the restaurant is registered.
     pub const fn is_created(self) -> bool {
         matches!(self, Self::Created)
     }
 }
 
-/// How a change of the catalogue ended.
+/// Outcome of a change of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CatalogueUpdate {
-    /// It is written.
+    /// The change is written.
     Done {
-        /// The revision that holds now.
+        /// The current revision.
         revision: Revision,
     },
-    /// Someone else was quicker; nothing is written.
+    /// Another writer changed the catalogue first; nothing is written.
     Conflict {
-        /// The revision that holds.
+        /// The current revision.
         current: Revision,
     },
-    /// There is no such restaurant.
+    /// The restaurant does not exist.
     NotFound,
 }
 
-/// How many of an item there are.
+/// Stock of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockLevel {
     /// The item.
     pub item: Slug,
-    /// How many.
+    /// Number of items left.
     pub remaining: u32,
-    /// Goes up with every change by hand; sales and returns leave it as it is.
+    /// Increases with every manual change; sales and returns do not change it.
     pub revision: Revision,
 }
 
-/// A change of an item's stock by hand.
+/// A manual change of an item's stock.
 #[derive(Clone, Copy, Debug)]
 pub struct StockEdit<'a> {
-    /// What changes.
+    /// The operation.
     pub operation: StockOperation,
-    /// The revision at which the stock has to be, if the caller insists on one. Stock that is not limited is
-    /// at none.
+    /// Revision that the stock must have, if the caller states one. Unlimited stock has no revision.
     pub expected: Option<Revision>,
-    /// The idempotency key under which this is done, in the scope of the restaurant. Only an adjustment
-    /// takes one.
+    /// Idempotency key of the edit, in the scope of the restaurant. Only an adjustment accepts a key.
     pub claim: Option<ClaimAt<'a>>,
 }
 
-/// What a [`StockEdit`] does.
+/// Operation of a [`StockEdit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StockOperation {
-    /// Sets how many there are; `None` lifts the limit.
+    /// Sets the number of items; `None` removes the limit.
     Set(Option<u32>),
-    /// Adds to what there is, or takes from it. The result lies between zero and [`MAX_STOCK`]; stock that
-    /// returns have brought above [`MAX_STOCK`] can still be lowered.
+    /// Adds to the stock, or subtracts from it. The result must be between zero and [`MAX_STOCK`]. Stock that returns
+    /// have raised above [`MAX_STOCK`] can still be lowered.
     ///
     /// [`MAX_STOCK`]: dabba_domain::limits::MAX_STOCK
     Adjust(i32),
 }
 
 impl StockOperation {
-    /// What an adjustment makes of a stock, or why it makes nothing of it. Every store asks this, or decides
-    /// as this does.
+    /// Returns the stock after an adjustment, or the outcome that refuses the adjustment. Every store calls this
+    /// function or applies the same rule.
     pub fn adjusted(by: i32, remaining: u32) -> Result<u32, StockUpdate> {
         match remaining.checked_add_signed(by) {
             None if by < 0 => Err(StockUpdate::TooLow { remaining }),
@@ -289,45 +291,45 @@ impl StockOperation {
     }
 }
 
-/// How a [`StockEdit`] ended. What is not `Done` has written nothing.
+/// Outcome of a [`StockEdit`]. Every outcome except `Done` has written nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StockUpdate {
-    /// It is written.
+    /// The edit is written.
     Done {
-        /// The stock after it; `None` when it is not limited.
+        /// Stock after the edit; `None` if it is unlimited.
         level: Option<StockLevel>,
-        /// The menu's revision after it.
+        /// The menu's revision after the edit.
         menu_revision: Revision,
     },
-    /// The key had been claimed for the same request, which led to this.
+    /// The key was already claimed by the same request; this is that request's result.
     Replayed(StockLevel),
-    /// The key had been claimed for another request.
+    /// The key was already claimed by another request.
     KeyReused,
-    /// The key had been claimed by a newer version of Dabba, in a way that only that version can compare.
+    /// A newer version of Dabba claimed the key, in a form that only that version can compare.
     NewerClaim,
-    /// The stock is at another revision than expected.
+    /// The stock has another revision than expected.
     Conflict {
-        /// The revision at which it is; `None` when it is not limited.
+        /// The current revision; `None` if the stock is unlimited.
         current: Option<Revision>,
     },
-    /// The item's stock is not limited, so there is nothing to adjust.
+    /// The item's stock is unlimited, so there is nothing to adjust.
     NotLimited,
-    /// The adjustment would take more than there is.
+    /// The adjustment would lower the stock below zero.
     TooLow {
-        /// How many there are.
+        /// Number of items left.
         remaining: u32,
     },
-    /// The adjustment would lead above [`MAX_STOCK`].
+    /// The adjustment would raise the stock above [`MAX_STOCK`].
     TooHigh {
-        /// How many there are.
+        /// Number of items left.
         remaining: u32,
     },
-    /// There is no such restaurant.
+    /// The restaurant does not exist.
     NotFound,
 }
 
 impl StockUpdate {
-    /// The outcome of an edit under a key that is claimed.
+    /// Returns the outcome of an edit whose key is already claimed.
     pub fn of_record(record: &ClaimRecord, fingerprint: Fingerprint) -> Self {
         match (record.is_of(fingerprint), &record.resource) {
             (SameRequest::Unknown, _) => Self::NewerClaim,

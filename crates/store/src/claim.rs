@@ -1,8 +1,8 @@
-//! The idempotency record: what was asked under a key, and what it led to.
+//! The idempotency record: the request made under a key, and its result.
 //!
-//! One record serves every operation that creates or moves something. Its scope is an account and a
-//! restaurant, or an account alone, on the directory. The record names the resource and the version to which
-//! the request led; the answer to a retry is made from these.
+//! All operations that create or change a resource share this record. Its scope is an account and a restaurant, or an
+//! account alone; the directory shard stores the latter. The record names the resource and the version that the request
+//! produced; the answer to a retry is built from these.
 
 use std::{fmt, sync::Arc};
 
@@ -10,65 +10,64 @@ use dabba_domain::{AccountId, OrderId, RestaurantId, Timestamp, order::Version, 
 
 use crate::{CommitOutcome, encoding::FINGERPRINT_VERSION};
 
-/// A claim on an idempotency key. Its scope is the account, and the restaurant that the write is about, if
-/// there is one.
+/// A claim on an idempotency key. Its scope is the account and, if the write is about a restaurant, that restaurant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Whose key it is.
+    /// Account to which the key belongs.
     pub account_id: AccountId,
     /// The key.
     pub key: IdempotencyKey,
-    /// What was asked under it.
+    /// Fingerprint of the request made under the key.
     pub fingerprint: Fingerprint,
 }
 
-/// A claim and the time at which it is made, for writes that state no time of their own.
+/// A claim and its time, for writes that state no time of their own.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimAt<'a> {
     /// The claim.
     pub claim: &'a Claim,
-    /// When it is made. Keys expire by age.
+    /// Time of the claim. Keys expire by age.
     pub at: Timestamp,
 }
 
-/// What is stored of a claim.
+/// Stored record of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimRecord {
-    /// What was asked.
+    /// Fingerprint of the request.
     pub fingerprint: Fingerprint,
-    /// The version of the rule by which the fingerprint was computed; see
+    /// Version of the rule that computed the fingerprint; see
     /// [`FINGERPRINT_VERSION`](crate::encoding::FINGERPRINT_VERSION).
     pub fingerprint_version: u32,
-    /// What the request created or changed.
+    /// The resource that the request created or changed.
     pub resource: Resource,
-    /// The resource's version or revision after that.
+    /// The resource's version or revision after the request.
     pub version: Version,
 }
 
-/// What a request under a key created or changed.
+/// Resource that a request under a key created or changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// An order.
     Order(OrderId),
     /// A restaurant: its settings, pause or closure.
     Restaurant(RestaurantId),
-    /// The stock of an item. Stock has no history, so the record keeps what was answered.
+    /// The stock of an item. Stock has no history, so the record keeps the answer.
     Stock {
         /// The restaurant.
         restaurant_id: RestaurantId,
         /// The item.
         item: Slug,
-        /// How many there were after the request.
+        /// Number of items left after the request.
         remaining: u32,
     },
     /// An account.
     Account(AccountId),
-    /// Something that a newer program wrote and this one does not know.
+    /// A kind of resource that a newer version of Dabba wrote and this version does not know.
     Unknown,
 }
 
 impl ClaimRecord {
-    /// The record of a claim that leads an order to a version.
+    /// Returns the record of a claim whose commit moved an order to a version.
     pub const fn of_order(fingerprint: Fingerprint, order_id: OrderId, version: Version) -> Self {
         Self {
             fingerprint,
@@ -78,7 +77,7 @@ impl ClaimRecord {
         }
     }
 
-    /// The order that the key led to, if it led to one.
+    /// Returns the order that the request created or changed, if the resource is an order.
     pub const fn order_id(&self) -> Option<OrderId> {
         match self.resource {
             Resource::Order(order_id) => Some(order_id),
@@ -86,7 +85,7 @@ impl ClaimRecord {
         }
     }
 
-    /// Whether the record is of the same request.
+    /// Returns whether a request with this fingerprint made the claim.
     pub fn is_of(&self, fingerprint: Fingerprint) -> SameRequest {
         if self.fingerprint_version > FINGERPRINT_VERSION {
             SameRequest::Unknown
@@ -97,7 +96,7 @@ impl ClaimRecord {
         }
     }
 
-    /// The outcome of a commit whose key has this record.
+    /// Returns the outcome of a commit whose key has this record.
     pub fn outcome(&self, fingerprint: Fingerprint) -> CommitOutcome {
         match (self.is_of(fingerprint), &self.resource) {
             (SameRequest::Unknown, _) => CommitOutcome::NewerClaim,
@@ -109,57 +108,57 @@ impl ClaimRecord {
     }
 }
 
-/// Whether a key was claimed for the same request.
+/// Whether a key was claimed by the same request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameRequest {
-    /// It was.
+    /// The same request claimed the key.
     Yes,
-    /// It was claimed for another request.
+    /// Another request claimed the key.
     No,
-    /// A newer program claimed it, by a rule for fingerprints that this program does not know. A server of that version
-    /// can tell.
+    /// A newer version of Dabba claimed the key, with a fingerprint rule that this version does not know. A server of
+    /// the newer version can compare the fingerprints.
     Unknown,
 }
 
-/// How a claim of a key ended that is made apart from what it leads to.
+/// Outcome of a claim that is made separately from the write of its resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
-    /// The key was free and is claimed now.
+    /// The key was free and is now claimed.
     Claimed,
-    /// The key had been claimed before.
+    /// The key was already claimed.
     Found(ClaimRecord),
 }
 
-/// How a write under an optional key ended.
+/// Outcome of a write with an optional key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnderKey<T> {
-    /// There was no key, or it was free. It is claimed if the write was made.
+    /// There was no key, or the key was free. The key is claimed if the write was made.
     Ended(T),
-    /// The key had been claimed before, and nothing is written.
+    /// The key was already claimed, and nothing is written.
     Claimed(ClaimRecord),
 }
 
-/// A key that a client chooses for one intention, and repeats when it repeats the request.
+/// A key that a client chooses for one operation and repeats with each retry of the request.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(Arc<str>);
 
-/// A text that is not an [`IdempotencyKey`].
+/// Error for a text that is not a valid [`IdempotencyKey`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an idempotency key is 1 to {max} printable ASCII characters", max = IdempotencyKey::MAX_LENGTH)]
 pub struct IdempotencyKeyError;
 
 impl IdempotencyKey {
-    /// Longest key, in characters.
+    /// Maximum length of a key, in characters.
     pub const MAX_LENGTH: usize = 255;
 
-    /// Checks a key.
+    /// Validates a key.
     pub fn new(key: &str) -> Result<Self, IdempotencyKeyError> {
         let well_formed = (1..=Self::MAX_LENGTH).contains(&key.len())
             && key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         if well_formed { Ok(Self(key.into())) } else { Err(IdempotencyKeyError) }
     }
 
-    /// The key.
+    /// Returns the key.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -171,6 +170,6 @@ impl fmt::Debug for IdempotencyKey {
     }
 }
 
-/// A digest of a request. It distinguishes a repeated request from a different one.
+/// Digest of a request. Distinguishes a retry from a different request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);

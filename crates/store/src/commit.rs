@@ -1,4 +1,4 @@
-//! The write: one [`Commit`] is one atomic intention, and a batch of them is one transaction.
+//! The write: one [`Commit`] is one atomic change, and a batch of commits is one transaction.
 
 use std::sync::Arc;
 
@@ -12,85 +12,87 @@ use dabba_domain::{
 
 use crate::{Claim, NewTask, StoreError, TaskLease};
 
-/// One atomic intention on one order: all of it is written, or nothing.
+/// One atomic change of one order: the store writes all of it or nothing.
 ///
-/// The conditions are checked in this order, and the first that fails is the outcome: that the store
-/// holds the bucket, the claim, the lease, the version, the catalogue, the stock.
+/// The store checks the conditions in this order and returns the first failure: that the store holds the bucket, the
+/// claim, the lease, the version, the catalogue, the stock.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
     /// The order.
     pub order_id: OrderId,
-    /// The order's restaurant: the other half of the claim's scope, and the owner of the stock.
+    /// The order's restaurant. It completes the claim's scope and owns the stock.
     pub restaurant_id: RestaurantId,
-    /// When it was decided.
+    /// Time of the decision.
     pub at: Timestamp,
-    /// The version on which the decision was made; 0 when the order must not exist yet.
+    /// Version on which the decision is based; 0 if the order must not exist yet.
     pub expected_version: Version,
-    /// What changes; `None` when the command had been carried out before and only the claim or
-    /// the task is settled.
+    /// The change of the order; `None` if an earlier request already carried out the command, and this commit only
+    /// claims the key or completes the task.
     pub change: Option<Change>,
-    /// The idempotency key under which this is done.
+    /// Idempotency key of the request.
     pub claim: Option<Claim>,
-    /// The catalogue from which the order was priced.
+    /// Revisions of the catalogue from which the order was priced.
     pub catalogue: Option<CatalogueGuard>,
-    /// What is taken from or returned to limited stock.
+    /// Changes of limited stock.
     pub stock: Vec<StockChange>,
-    /// Items that become unavailable. A mark is never shortened: the later end holds, and a mark without an end
-    /// stays without one. The availability's revision goes up if a mark changes; later commits of the batch meet
-    /// the new revision. The menu is not asked whether the items are on it.
+    /// Items that become unavailable. A commit never shortens a mark: the later end wins, and a mark without an end
+    /// keeps no end. The availability's revision increases if a mark changes; later commits of the batch see the new
+    /// revision. The store does not check whether the items are on the menu.
     pub unavailable: Vec<UnavailableItem>,
-    /// Work that follows.
+    /// Tasks that follow from the change.
     pub tasks: Vec<NewTask>,
-    /// The task whose result this is.
+    /// Lease of the task that this commit completes.
     pub completes: Option<TaskLease>,
 }
 
 impl Commit {
-    /// Whether this can be a commit at all, as far as can be told without the store. Every store asks
-    /// this of every commit before it writes the first of a batch: what would break the history (I4)
-    /// is refused, whoever made it.
+    /// Checks whether this commit is consistent in itself, without the store. Every store calls this check for every
+    /// commit before it writes the first commit of a batch, so that no caller can break the history (I4).
     ///
-    /// What is wrong is a defect in the caller, hence [`StoreError::Corrupt`].
+    /// An inconsistent commit is a defect in the caller, hence [`StoreError::Corrupt`].
     pub fn check(&self) -> Result<(), StoreError> {
-        let defect =
-            |what: &str| Err(StoreError::Corrupt(format!("a commit on {:?}: {what}", self.order_id)));
-        // Whatever has one id finds the shard by its bucket; all of them have to lead to the same one.
+        let defect = |what: &str| {
+            Err(StoreError::Corrupt(format!("the commit on {:?} is invalid: {what}", self.order_id)))
+        };
+        // Each of these ids finds its shard by its bucket, so all of them must have the same bucket.
         let bucket = self.restaurant_id.bucket();
         if self.order_id.bucket() != bucket {
-            return defect("it is not in its restaurant's bucket");
+            return defect("the order's bucket differs from the bucket of its restaurant");
         }
         let mut task_ids = self.tasks.iter().map(|task| task.id);
         if task_ids.any(|id| id.bucket() != bucket)
             || self.completes.is_some_and(|lease| lease.task_id.bucket() != bucket)
         {
-            return defect("a task is not in its order's bucket");
+            return defect("a task's bucket differs from the bucket of its order");
         }
         if self.tasks.iter().any(|task| task.order_id != self.order_id) {
-            return defect("a task is about another order");
+            return defect("a task refers to another order");
         }
         let Some(Change { order, events }) = &self.change else { return Ok(()) };
         if order.id != self.order_id || events.iter().any(|event| event.order_id != self.order_id) {
-            return defect("the change is of another order");
+            return defect("the change belongs to another order");
         }
         if order.details.restaurant_id != self.restaurant_id {
-            return defect("the change is of another restaurant's order");
+            return defect("the change belongs to an order of another restaurant");
         }
         if events.is_empty()
             || (self.expected_version + 1..).zip(events).any(|(version, event)| event.version != version)
         {
-            return defect("the events are not numbered on from the expected version");
+            return defect("the events are not numbered consecutively from the expected version");
         }
         if events.last().map(|event| event.version) != Some(order.version) {
-            return defect("the order is not at the version of the last event");
+            return defect("the order's version differs from the version of the last event");
         }
         for recorded in events {
             match &recorded.event {
-                // Mostly they are the same in memory, too, and need not be compared.
+                // Usually both are the same allocation; the comparison is then unnecessary.
                 Event::Placed(details)
                     if recorded.version == 1
                         && (Arc::ptr_eq(details, &order.details) || *details == order.details) => {}
-                Event::Placed(_) => return defect("it is placed late, or not with what it holds"),
-                _ if recorded.version == 1 => return defect("it begins without being placed"),
+                Event::Placed(_) => {
+                    return defect("`placed` is not first, or differs from the order's details");
+                }
+                _ if recorded.version == 1 => return defect("the first event is not `placed`"),
                 _ => {}
             }
         }
@@ -103,67 +105,67 @@ impl Commit {
 pub struct Change {
     /// The order after the last event.
     pub order: Order,
-    /// At least one event, numbered on from the expected version.
+    /// At least one event, numbered consecutively from the expected version plus one.
     pub events: Vec<RecordedEvent>,
 }
 
-/// The commit holds only while the restaurant and its menu are as they were when it was decided.
+/// Condition of a commit: the restaurant, its menu and the availability must have the revisions of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CatalogueGuard {
     /// The restaurant's revision.
     pub restaurant_revision: Revision,
     /// The menu's revision.
     pub menu_revision: Revision,
-    /// The revision of what is unavailable.
+    /// The revision of the availability.
     pub availability_revision: Revision,
 }
 
 /// A change of limited stock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StockChange {
-    /// Takes; fails when there is not as much, or when the item has no stock kept at all.
+    /// Draws from the stock; fails if too little is left, or if the item has no limited stock.
     Take(StockDraw),
-    /// Gives back; nothing happens when the item's stock is no longer kept.
+    /// Returns to the stock; has no effect if the item's stock is no longer limited.
     Return(StockDraw),
 }
 
-/// How one [`Commit`] of a batch ended. What is not `Committed` has written nothing.
+/// Outcome of one [`Commit`] of a batch. Every outcome except `Committed` has written nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommitOutcome {
-    /// It is written and durable.
+    /// The commit is written and durable.
     Committed,
-    /// The key had been claimed for the same request, which led to this version of this order.
+    /// The key was already claimed by the same request, which moved this order to this version.
     Replayed {
         /// The order.
         order_id: OrderId,
-        /// Its version after that request.
+        /// The order's version after that request.
         version: Version,
     },
-    /// The key had been claimed for another request.
+    /// The key was already claimed by another request.
     KeyReused,
-    /// The key had been claimed by a newer version of Dabba, in a way that only that version can compare.
+    /// A newer version of Dabba claimed the key, in a form that only that version can compare.
     NewerClaim,
-    /// The order is at another version than expected.
+    /// The order has another version than expected.
     VersionConflict {
-        /// The version at which it is; 0 when there is no such order.
+        /// The order's current version; 0 if the order does not exist.
         current: Version,
     },
     /// The restaurant, its menu or the availability of an item has changed.
     CatalogueChanged,
-    /// There is not enough of these.
+    /// The stock of these items is too low.
     OutOfStock(Vec<StockShortage>),
     /// The task is no longer leased under this token.
     LeaseLost,
-    /// The store does not hold the order's bucket any more: it has been given to another shard, which
-    /// this process has not been told of yet.
+    /// The store no longer holds the order's bucket: the bucket was moved to another shard, and this process still has
+    /// the old shard map.
     Moved,
 }
 
-/// Of one item there is less than was asked for.
+/// An item whose stock is lower than requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockShortage {
     /// The item.
     pub item: Slug,
-    /// How many there are.
+    /// Number of items left.
     pub available: u32,
 }

@@ -1,6 +1,5 @@
-//! How values are kept, for every store that keeps them in columns: JSON written out once, times as
-//! nanoseconds since 1970. What comes out is exactly what went in, or the fold of an order's events
-//! would not be its row (I4).
+//! Encoding of values for all stores that keep them in columns: JSON is encoded once, times are nanoseconds since 1970. Decoding
+//! returns exactly the encoded value; otherwise the fold of an order's events would differ from its row (I4).
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -16,89 +15,89 @@ use uuid::Uuid;
 
 use crate::{Change, Commit, NewTask, RecordedTaskFailure, Resource, StoreError, TaskFailure};
 
-/// The version of what this program writes about an order, its row and its events. It rises when something is added that
-/// an older program must not decide without: a new type of event, a new meaning of a member. Rows state the highest
-/// version of their events in the column `format`.
+/// Version of the format in which this program writes an order, its row and its events. Increase it when the format gains
+/// something without which an older program must not decide: a new type of event, a new meaning of a member. The column `format`
+/// of a row holds the highest version of its events.
 pub const ORDER_FORMAT: u32 = 1;
 
-/// The version of what this program writes about a restaurant: settings, menu, pause, closure. It rises when something
-/// is added that an older program must not price or replace without. Rows state it in the column `format`.
+/// Version of the format in which this program writes a restaurant: settings, menu, pause, closure. Increase it when
+/// the format gains something without which an older program must not price or replace. The column `format` of a row
+/// holds it.
 pub const RESTAURANT_FORMAT: u32 = 1;
 
-/// The version of the rule by which this program computes the fingerprint of a request. It rises when an equal request
-/// gets another fingerprint than before. A new member of a request that is not serialized where it is absent changes
-/// nothing for the requests of before, and so needs no new version. Records state it in the column
-/// `fingerprint_version`.
+/// Version of the rule by which this program computes the fingerprint of a request. Increase it when an equal request gets
+/// another fingerprint than before. A new member that is not serialized when absent does not change the fingerprints of earlier
+/// requests, so it needs no new version. The column `fingerprint_version` of a record holds it.
 pub const FINGERPRINT_VERSION: u32 = 1;
 
-/// The error for a record that a newer version wrote and that this version needs but does not understand.
+/// Returns the error for a record that a newer version wrote and that this version needs but does not understand.
 pub fn written_by_newer(what: impl std::fmt::Display) -> StoreError {
     StoreError::WrittenByNewer(format!("{what} was written by a newer version of Dabba: upgrade this server"))
 }
 
-/// A [`Commit`] with all that takes time and needs no database done.
+/// A [`Commit`] whose slow work that needs no database is done.
 pub struct EncodedCommit {
     /// The commit.
     pub commit: Arc<Commit>,
-    /// When it was decided.
+    /// Time of the decision.
     pub at_ns: i64,
-    /// What changes.
+    /// The encoded change.
     pub change: Option<EncodedChange>,
-    /// The columns of the commit's tasks, in their order.
+    /// Columns of the commit's tasks, in the commit's order.
     pub tasks: Vec<EncodedTask>,
 }
 
-/// The columns of a task that are not simply numbers and names.
+/// Columns of a task that need encoding.
 pub struct EncodedTask {
-    /// When it is due.
+    /// Time at which the task is due.
     pub run_at_ns: i64,
-    /// What it needs beside the order, as JSON.
+    /// Content of the task in addition to the order, as JSON.
     pub payload: Option<String>,
 }
 
-/// The columns of a [`Change`] that are not simply numbers and names.
+/// Columns of a [`Change`] that need encoding.
 pub struct EncodedChange {
-    /// What was agreed: for the order's row and for its first event. Only of a new order.
+    /// Details of the order, for its row and its first event. Only for a new order.
     pub details: Option<String>,
-    /// How the order ended early, as JSON.
+    /// How the order ended early, as JSON; `None` if it did not.
     pub closure: Option<String>,
-    /// What is given back, as JSON; `None` when nothing is.
+    /// Refunds of the order, as JSON; `None` if there are none.
     pub refunds: Option<String>,
-    /// Until when the restaurant has to accept.
+    /// Deadline for the restaurant's acceptance.
     pub acceptance_deadline_ns: Option<i64>,
-    /// When the food is expected to be ready.
+    /// Time at which the food is expected to be ready.
     pub ready_by_ns: Option<i64>,
-    /// When the order was placed.
+    /// Time at which the order was placed.
     pub placed_at_ns: i64,
-    /// When its latest event happened.
+    /// Time of the order's latest event.
     pub updated_at_ns: i64,
-    /// The columns of the events, in their order.
+    /// Columns of the events, in order.
     pub events: Vec<EncodedEvent>,
 }
 
-/// The columns of an event.
+/// Columns of an event.
 pub struct EncodedEvent {
-    /// Its name.
+    /// Name of the event.
     pub name: &'static str,
-    /// Its content; see [`EncodedChange::data_of`].
+    /// Content of the event; see [`EncodedChange::data_of`].
     data: EventData,
-    /// Who made it happen, as JSON.
+    /// The actor, as JSON.
     pub actor: String,
-    /// When it happened.
+    /// Time of the event.
     pub at_ns: i64,
 }
 
-/// The content of an event.
+/// Content of an event.
 enum EventData {
-    /// The change's `details`, which are large and so are written out once.
+    /// The change's `details`. They are large, so they are encoded once and shared.
     Details,
-    /// This JSON; nothing, for an event that is only a name.
+    /// This JSON; `None` for an event without content.
     Json(Option<String>),
 }
 
 impl EncodedCommit {
-    /// Checks a commit and writes out its JSON. A commit that cannot be one, and a time that cannot be
-    /// kept, is [`StoreError::Corrupt`].
+    /// Checks a commit and encodes its JSON. An invalid commit, and a time that the store cannot represent, are
+    /// [`StoreError::Corrupt`].
     pub fn new(commit: impl Into<Arc<Commit>>) -> Result<Self, StoreError> {
         let commit = commit.into();
         commit.check()?;
@@ -132,7 +131,7 @@ impl EncodedChange {
         })
     }
 
-    /// The content of one of this change's events as JSON; `None` for an event that is only a name.
+    /// Returns the content of one of this change's events as JSON; `None` for an event without content.
     pub fn data_of<'a>(&'a self, event: &'a EncodedEvent) -> Option<&'a str> {
         match &event.data {
             EventData::Details => self.details.as_deref(),
@@ -149,13 +148,15 @@ impl EncodedEvent {
         };
         let name = recorded.event.known_name().ok_or_else(|| {
             let name = recorded.event.name();
-            StoreError::Corrupt(format!("{name} is an event of a newer version, which nobody here decides"))
+            StoreError::Corrupt(format!(
+                "{name} is an event of a newer version of Dabba; this version cannot write it"
+            ))
         })?;
         Ok(Self { name, data, actor: to_json(&recorded.actor)?, at_ns: exact_nanoseconds(recorded.at)? })
     }
 }
 
-/// The content of an event or a task without its name, which has a column of its own.
+/// Returns the content of an event or a task without its name, which has its own column.
 fn content_of<T: Serialize>(value: &T) -> Result<Option<String>, StoreError> {
     #[derive(serde::Deserialize)]
     struct Tagged<'json> {
@@ -164,11 +165,11 @@ fn content_of<T: Serialize>(value: &T) -> Result<Option<String>, StoreError> {
     }
     let json = to_json(value)?;
     let tagged: Tagged<'_> = serde_json::from_str(&json).map_err(corrupt)?;
-    // An event whose content may be absent is stored as it was when it could have none.
+    // An event with empty content is stored without content, as before the event could have any.
     Ok(tagged.data.map(RawValue::get).filter(|data| *data != "{}").map(str::to_owned))
 }
 
-/// The task with this name and content.
+/// Returns the task with this name and content.
 pub fn decode_task(kind: &str, payload: Option<&str>) -> Result<Task, StoreError> {
     let kind = to_json(&kind)?;
     let json = match payload {
@@ -178,32 +179,31 @@ pub fn decode_task(kind: &str, payload: Option<&str>) -> Result<Task, StoreError
     decode_json(&json).map_err(corrupt)
 }
 
-/// What is given back of an order, from its JSON.
+/// Returns the refunds of an order from their JSON.
 pub fn decode_refunds(json: Option<&str>) -> Result<Vec<RefundState>, StoreError> {
     json.map_or(Ok(Vec::new()), |json| decode_json(json).map_err(corrupt))
 }
 
-/// The event with this name and content. An event of another name than this program knows is
-/// [`Event::Unknown`].
+/// Returns the event with this name and content. An event with a name that this program does not know is [`Event::Unknown`].
 pub fn decode_event(name: &str, data: Option<&str>) -> Result<Event, StoreError> {
     if !Event::is_known(name) {
         let data = data.map(serde_json::from_str).transpose().map_err(corrupt)?;
         return Ok(Event::Unknown(UnknownEvent { name: name.into(), data }));
     }
-    // A name that is only a column's content still has to be written as JSON says.
+    // The name comes from a column, so it must be escaped for JSON.
     let name_json = to_json(&name)?;
     match data {
-        // The one event that is large, and would be copied below.
+        // The `placed` event is large; this arm avoids the copy of the arm below.
         Some(details) if name == "placed" => Ok(Event::Placed(decode_details(details)?)),
         Some(data) => decode_json(&format!(r#"{{"type":{name_json},"data":{data}}}"#)).map_err(corrupt),
-        // The one event whose content may be absent.
+        // The `delivered` event is the only known event with optional content.
         None if name == "delivered" => Ok(Event::delivered()),
         None => decode_json(&format!(r#"{{"type":{name_json}}}"#)).map_err(corrupt),
     }
 }
 
-/// The same for an order of which a newer program wrote something: an event that this program knows by its name alone is
-/// [`Event::Unknown`] too.
+/// Like [`decode_event`], for an order that a newer version wrote: an event whose name is known but whose content is not is also
+/// [`Event::Unknown`].
 pub fn decode_event_of_newer(name: &str, data: Option<&str>) -> Result<Event, StoreError> {
     decode_event(name, data).or_else(|_| {
         let data = data.map(serde_json::from_str).transpose().map_err(corrupt)?;
@@ -211,12 +211,12 @@ pub fn decode_event_of_newer(name: &str, data: Option<&str>) -> Result<Event, St
     })
 }
 
-/// What was agreed, from its JSON.
+/// Returns the details of an order from their JSON.
 pub fn decode_details(json: &str) -> Result<Arc<OrderDetails>, StoreError> {
     decode_json(json).map(Arc::new).map_err(corrupt)
 }
 
-/// A failure of a task as it is kept, in a list of such.
+/// Stored form of a task's failure, an element of a list.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct TaskFailureDocument<'a> {
     attempt: u32,
@@ -224,13 +224,13 @@ struct TaskFailureDocument<'a> {
     error: Cow<'a, str>,
 }
 
-/// A failure of a task as JSON, to be put at the end of the task's list.
+/// Returns a task's failure as JSON, to be appended to the task's list.
 pub fn encode_task_failure(attempt: u32, failure: &TaskFailure) -> Result<String, StoreError> {
     let at_ns = exact_nanoseconds(failure.at)?;
     to_json(&TaskFailureDocument { attempt, at_ns, error: failure.error.as_str().into() })
 }
 
-/// The failures in a task's list.
+/// Returns the failures in a task's list.
 pub fn decode_task_failures(json: &str) -> Result<Vec<RecordedTaskFailure>, StoreError> {
     let documents: Vec<TaskFailureDocument<'_>> = serde_json::from_str(json).map_err(corrupt)?;
     let decode = |document: TaskFailureDocument<'_>| {
@@ -240,8 +240,8 @@ pub fn decode_task_failures(json: &str) -> Result<Vec<RecordedTaskFailure>, Stor
     documents.into_iter().map(decode).collect()
 }
 
-/// What is stored of a claim's resource beside its id. Orders have nothing, so that a row of a claim on an
-/// order is what it was before other resources had keys.
+/// Stored form of a claim's resource, in addition to its id. An order has none, so that the row of an order's claim keeps the
+/// form that it had before other resources had keys.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum StoredResource {
@@ -255,7 +255,7 @@ enum StoredResource {
     Unknown,
 }
 
-/// The id of a claim's resource, and what is stored beside it, as JSON.
+/// Returns the id of a claim's resource, and the stored form of the rest as JSON.
 pub fn encode_resource(resource: &Resource) -> Result<(Uuid, Option<String>), StoreError> {
     let (id, stored) = match resource {
         Resource::Order(id) => return Ok((id.uuid(), None)),
@@ -265,13 +265,13 @@ pub fn encode_resource(resource: &Resource) -> Result<(Uuid, Option<String>), St
         }
         Resource::Account(id) => (id.uuid(), StoredResource::Account),
         Resource::Unknown => {
-            return Err(StoreError::Corrupt("a claim leads to something unknown".to_owned()));
+            return Err(StoreError::Corrupt("a claim refers to an unknown kind of resource".to_owned()));
         }
     };
     Ok((id, Some(serde_json::to_string(&stored).map_err(corrupt)?)))
 }
 
-/// The resource from its id and what is stored beside it.
+/// Returns the resource from its id and the stored form of the rest.
 pub fn decode_resource(id: Uuid, json: Option<&str>) -> Result<Resource, StoreError> {
     fn id_of<K>(uuid: Uuid) -> Result<Id<K>, StoreError> {
         Id::from_uuid(uuid).map_err(corrupt)
@@ -288,25 +288,25 @@ pub fn decode_resource(id: Uuid, json: Option<&str>) -> Result<Resource, StoreEr
     })
 }
 
-/// A time to be kept. It has to come out exactly as it went in, so a time outside the years 1677
-/// to 2262, which 64 bits of nanoseconds cannot hold, is refused.
+/// Returns a time as nanoseconds for storage. Storage must return the exact time, so this function refuses a time outside the
+/// years 1677 to 2262, which 64 bits of nanoseconds cannot hold.
 pub fn exact_nanoseconds(at: Timestamp) -> Result<i64, StoreError> {
     i64::try_from(at.as_nanosecond())
         .map_err(|_| StoreError::Corrupt(format!("{at} is outside the years 1677 to 2262")))
 }
 
-/// A time to be compared with: far away is as good as the farthest that can be kept.
+/// Returns a time as nanoseconds for comparisons: a time out of range becomes the nearest time in range.
 pub fn clamped_nanoseconds(at: Timestamp) -> i64 {
     let nanoseconds = at.as_nanosecond().clamp(i128::from(i64::MIN), i128::from(i64::MAX));
     i64::try_from(nanoseconds).unwrap_or(i64::MAX)
 }
 
-/// The time that was kept as these nanoseconds.
+/// Returns the time that was stored as these nanoseconds.
 pub fn timestamp_of(nanoseconds: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_nanosecond(i128::from(nanoseconds)).map_err(corrupt)
 }
 
-/// Reads a stored document: its texts as they stand, whatever an input has to keep to by now.
+/// Parses a stored document. Texts are returned as stored, even if they violate the current rules for input.
 pub fn decode_json<'json, T: Deserialize<'json>>(json: &'json str) -> Result<T, serde_json::Error> {
     stored(|| serde_json::from_str(json))
 }
@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_kept_to_the_nanosecond() {
+    fn stored_times_keep_every_nanosecond() {
         for nanoseconds in [i64::MIN, -1, 0, 1, 1_790_000_000_123_456_789, i64::MAX] {
             let at = timestamp_of(nanoseconds).unwrap();
             assert_eq!(exact_nanoseconds(at).unwrap(), nanoseconds);
@@ -334,9 +334,9 @@ mod tests {
         }
     }
 
-    /// What was written before an order could wait for a payment had waited for its restaurant.
+    /// Proves that data from before card payments is readable: an expired order had then waited for its restaurant.
     #[test]
-    fn what_expired_before_orders_were_paid_by_card_is_read() {
+    fn data_from_before_card_payments_is_readable() {
         let expired = decode_event("expired", Some(r#"{"stock_returned":true}"#)).unwrap();
         assert_eq!(expired, Event::Expired { waited_for: Awaited::Restaurant, stock_returned: true });
         let closure: Closure = serde_json::from_str(r#"{"how":"expired"}"#).unwrap();
@@ -348,10 +348,10 @@ mod tests {
         assert_eq!(decode_task("expire_unaccepted", None).unwrap(), Task::ExpireUnaccepted);
     }
 
-    /// An event of a newer program is shown as it is stored, whatever its content; one that this program knows has to be
+    /// Proves that an event of a newer version is passed on as stored, whatever its content, and that a known event must be
     /// readable.
     #[test]
-    fn an_event_of_a_newer_program_passes_through() {
+    fn an_event_of_a_newer_version_is_passed_on() {
         for data in [None, Some(r#"{"ready_by":"soon","more":[1,{"x":null}]}"#), Some("7"), Some("null")] {
             let event = decode_event("held_back", data).unwrap();
             assert_eq!(event.name(), "held_back");
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_task_is_refused() {
+    fn invalid_tasks_are_refused() {
         for (kind, payload) in [
             ("dance", None),
             ("authorize_payment", None),
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn times_too_far_away_are_refused_where_they_would_be_kept() {
+    fn times_out_of_range_are_refused_for_storage() {
         assert!(exact_nanoseconds(Timestamp::MAX).is_err());
         assert!(exact_nanoseconds(Timestamp::MIN).is_err());
         assert_eq!(clamped_nanoseconds(Timestamp::MAX), i64::MAX);

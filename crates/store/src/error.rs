@@ -1,12 +1,12 @@
-//! How a store fails, and what an error says with its causes.
+//! Errors of a store, and the text of an error with its causes.
 
 use std::error::Error;
 
 /// Maximum number of causes that [`chain`] follows.
 const MAX_CAUSES: usize = 16;
 
-/// Returns the text of an error followed by those of its causes: the outermost says what failed, the innermost says why.
-/// A cause whose text the error contains already is not repeated.
+/// Returns the text of an error followed by the texts of its causes: the outermost text states what failed, the innermost states
+/// why. A cause whose text is already part of the result is not repeated.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -22,31 +22,30 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// A store could not do what it was asked.
+/// Error of a store operation.
 ///
-/// The texts are for the operator's log, never for a caller of the API.
+/// The texts are for the operator's log and never reach an API caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The store cannot be reached, is shutting down, or has no room. Nothing was written.
+    /// The store is unreachable, is shutting down, or has no capacity left. Nothing was written.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// Transactions kept colliding until the retries were used up. Nothing was written.
+    /// Transactions failed with conflicts until the retries were exhausted. Nothing was written.
     #[error("the store is contended: {0}")]
     Contention(String),
-    /// The connection was lost while a transaction committed: it was written whole or not at all. Of a
-    /// batch that spans shards, each commit was written whole or not at all, since one shard can fail
-    /// where another succeeds. An idempotency key tells which.
+    /// The connection was lost while a transaction committed: the transaction was written completely or not at all. In a batch
+    /// that spans shards, this holds for each commit, since one shard can fail while another succeeds. Look up the idempotency
+    /// key to learn whether a commit was written.
     #[error("the outcome is unknown: {0}")]
     OutcomeUnknown(String),
-    /// The store is not what this process was told: its schema is another one, or it holds another part
-    /// of the shard map. It takes an operator to change that. Nothing was written.
+    /// The store differs from this process's configuration: it has another schema version, or it holds another part of the shard
+    /// map. An operator must correct this. Nothing was written.
     #[error("the store cannot be used: {0}")]
     Unfit(String),
-    /// What this concerns was written by a newer version of Dabba, in a way that only that version understands. Nothing was
-    /// written.
+    /// A newer version of Dabba wrote the affected data in a form that only that version understands. Nothing was written.
     #[error("{0}")]
     WrittenByNewer(String),
-    /// The store holds, or was given, what cannot be: damage or a defect, not a passing fault. Nothing was written.
+    /// The store holds or received invalid data. The cause is damage or a defect, not a transient fault. Nothing was written.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),
 }
@@ -65,9 +64,9 @@ mod tests {
         Innermost,
     }
 
-    /// Proves that an error is told with all its causes, each once.
+    /// Proves that the text contains all causes, each once.
     #[test]
-    fn an_error_is_told_with_its_causes() {
+    fn the_text_of_an_error_contains_each_cause_once() {
         let middle = || Box::new(Layered::Middle(Box::new(Layered::Innermost)));
         assert_eq!(chain(&Layered::Outer(middle())), "migrating failed: db error: permission denied");
         let twice = Layered::Outer(Box::new(Layered::Outer(middle())));

@@ -1,18 +1,18 @@
-//! How a store is.
+//! Health of a store.
 
-/// How much of a store that can be used answers.
+/// Which shards of a usable store do not answer or hold fewer buckets than the map states.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// The names of the shards that do not answer, in the order of the map. A store that is not made of
-    /// several names none: it answers or it does not.
+    /// Names of the shards that do not answer, in the order of the map. Always empty for a store without shards, which answers
+    /// completely or not at all.
     pub silent_shards: Vec<String>,
-    /// The names of the shards that do not hold all buckets that the map says, in the order of the map: the shard was split
-    /// after this process read its map.
+    /// Names of the shards that do not hold all buckets that the map assigns to them, in the order of the map: the shard was
+    /// split after this process read its map.
     pub outdated_shards: Vec<String>,
 }
 
 impl Health {
-    /// Whether all of it answers, and for everything that the map says.
+    /// Returns whether all shards answer and hold all buckets of the map.
     pub const fn is_whole(&self) -> bool {
         self.silent_shards.is_empty() && self.outdated_shards.is_empty()
     }

@@ -1,12 +1,12 @@
-//! What a store may tell unasked.
+//! Notifications from a store about changes.
 
 use dabba_domain::{RestaurantId, order::TaskQueue};
 
-/// Something has just changed. See [`crate::Store::hints`] for what that is worth.
+/// Notification of a recent change. [`crate::Store::hints`] states its guarantees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hint {
-    /// A restaurant, its menu, or which of its items are limited.
+    /// A restaurant, its menu, or the set of its limited items changed.
     Catalogue(RestaurantId),
-    /// There may be tasks of this queue to do at once.
+    /// Tasks of this queue may be due now.
     Tasks(TaskQueue),
 }

@@ -1,5 +1,5 @@
-//! A store that passes everything on to another, and lets somebody step in: for simulations and tests,
-//! which decide what fails and when.
+//! A store that forwards every call to another store and lets an interceptor act on it. Simulations and tests
+//! use it to decide which calls fail, and when.
 
 use std::sync::Arc;
 
@@ -23,23 +23,23 @@ use crate::{
     TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 
-/// Steps in before and after calls of a store. What it answers before a call keeps the call from being made;
-/// what it answers after one takes the place of the call's own answer, as if that had been lost.
+/// Acts before and after calls of a store. An error before a call prevents the call. An error after a call
+/// replaces the call's result, as if the result had been lost.
 #[async_trait]
 pub trait Interceptor: Send + Sync {
-    /// Before a call.
+    /// Acts before a call.
     async fn before(&self, call: StoreCall) -> Result<(), StoreError>;
 
-    /// After a call that was carried out.
+    /// Acts after a call that succeeded.
     async fn after(&self, call: StoreCall) -> Result<(), StoreError>;
 
-    /// Changes a batch on its way into the store. It is passed on as it is, unless this is overridden.
+    /// Changes a batch before it reaches the store. The default returns the batch unchanged.
     fn change(&self, batch: Vec<Commit>) -> Vec<Commit> {
         batch
     }
 }
 
-/// Which call it is.
+/// Kind of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StoreCall {
     /// [`OrderStore::commit`].
@@ -48,20 +48,20 @@ pub enum StoreCall {
     Read,
     /// [`TaskStore::claim_due_tasks`].
     ClaimTasks,
-    /// A change of a task by the worker that holds it.
+    /// A change of a task by the worker that holds its lease.
     ReturnTask,
-    /// Everything else.
+    /// Any other call.
     Other,
 }
 
-/// A store with somebody who steps in.
+/// A store with an interceptor.
 pub struct InterceptedStore<I> {
     inner: Arc<dyn Store>,
     interceptor: I,
 }
 
 impl<I: Interceptor> InterceptedStore<I> {
-    /// Passes everything on to `inner`.
+    /// Creates a store that forwards every call to `inner`.
     pub const fn new(inner: Arc<dyn Store>, interceptor: I) -> Self {
         Self { inner, interceptor }
     }

@@ -1,13 +1,13 @@
-//! The storage contract: what a store of Dabba promises, in types.
+//! The storage contract: the guarantees of a Dabba store, expressed in types.
 //!
-//! A store keeps orders with their history ([`OrderStore`]), the work that waits ([`TaskStore`]),
-//! restaurants with menus and stock ([`CatalogueStore`]), and accounts ([`AccountStore`]); an audit reads
-//! all of it ([`AuditStore`]). Nothing here names a database; nothing above here may notice which one is
-//! used. Several stores become one with a [`ShardMap`] and a [`ShardedStore`].
+//! A store keeps orders with their history ([`OrderStore`]), tasks ([`TaskStore`]), restaurants with menus and stock
+//! ([`CatalogueStore`]), and accounts ([`AccountStore`]); an audit reads all of it ([`AuditStore`]). The contract names no
+//! database, and the layers above do not depend on which database is used. A [`ShardMap`] and a [`ShardedStore`] combine several
+//! stores into one.
 //!
-//! The promises that types cannot express are the `conformance` suite (feature `conformance`):
-//! one function per property, and a macro that runs them all. A store that passes it is a store.
-//! To add a property: a function in the suite and its name in the macro's list.
+//! The `conformance` suite (feature `conformance`) checks the guarantees that types cannot express: one function per property,
+//! and a macro that runs all of them. A store is valid if it passes the suite. To add a property, add a function to the suite and
+//! its name to the macro's list.
 
 use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
 use futures::stream::{BoxStream, StreamExt as _};
@@ -69,54 +69,52 @@ pub use task::{
     TaskPage, TaskResolution, TaskRetry, TaskStore,
 };
 
-/// A whole store.
+/// A complete store.
 #[async_trait::async_trait]
 pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditStore {
-    /// How much of the store answers, asked by a real question to it. An error when nothing can be served
-    /// without what does not answer.
+    /// Checks with a real query which part of the store answers. Fails if nothing can be served without the parts that do not
+    /// answer.
     async fn ping(&self) -> Result<Health, StoreError>;
 
-    /// Returns the time on the clock of the database that keeps the accounts; `None` from a store that shares the clock of its
-    /// process's machine.
+    /// Returns the time on the clock of the database that keeps the accounts; `None` if the store uses the clock of the process's
+    /// own machine.
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
         Ok(None)
     }
 
-    /// Finishes what was begun and lets go of all resources. Later calls answer
-    /// [`StoreError::Unavailable`].
+    /// Finishes running work and releases all resources. Later calls return [`StoreError::Unavailable`].
     async fn close(&self);
 
-    /// What has just changed, whoever changed it. A store that is never changed behind its process's back
-    /// has nothing to tell, and its stream only waits.
+    /// Returns a stream of notifications about changes by any process. A store that only its own process can change sends
+    /// nothing; its stream stays open and empty.
     ///
-    /// A hint makes things quicker and is never needed: it may be lost, come twice, or come late, and the
-    /// stream may end when the store is closed. Whoever relies on what is hinted at also asks from time
-    /// to time. Needs a Tokio runtime.
+    /// A hint only reduces latency. It may be lost, duplicated or late, and the stream may end when the store is closed. A caller
+    /// that depends on a change must poll as well. Needs a Tokio runtime.
     fn hints(&self) -> BoxStream<'static, Hint> {
         futures::stream::pending().boxed()
     }
 
-    /// Tells other processes on the same store that there may be tasks of a queue to do at once, among others
-    /// for orders of this bucket. They are told as a [`Hint`], which may be lost; that it could not be told is
-    /// no error. A store that one process serves tells nobody.
+    /// Notifies other processes on the same store that tasks of a queue may be due now, among others for orders of this bucket.
+    /// The other processes receive a [`Hint`], which may be lost; a failed notification is not an error. A store that serves a
+    /// single process notifies nobody.
     async fn announce_tasks(&self, _bucket: Bucket, _queue: TaskQueue) {}
 
-    /// Makes ready for so many batches of commits at once on each shard, so that the first ones after a start are
-    /// as quick as others. What fails here is found out again, and said, when it is needed.
+    /// Prepares each shard for this number of concurrent batches of commits, so that the first batches after a start are as fast
+    /// as later ones. Ignores failures: the first use meets the same failure and reports it.
     async fn warm_up(&self, _batches: usize) {}
 
-    /// How each part is that the store runs in the background, of all shards. Empty for a store without such parts.
+    /// Returns the status of each background part of the store, of all shards. Empty for a store without background parts.
     fn parts(&self) -> Vec<PartStatus> {
         Vec::new()
     }
 
-    /// Measures what operators watch in the database of one shard, by its index: the work that waits and the standbys. `now`
-    /// says which tasks are due. Takes as long as the database does.
+    /// Measures the database of one shard, given by index, for operators: the waiting tasks and the standbys. `now` determines
+    /// which tasks are due. Takes as long as the database needs.
     async fn measure(&self, _shard: usize, _now: Timestamp) -> Result<Measurement, StoreError> {
         Ok(Measurement::default())
     }
 
-    /// Returns the use of all pools of connections at this moment. Asks no database.
+    /// Returns the current use of all connection pools. Queries no database.
     fn pools(&self) -> Vec<PoolStatus> {
         Vec::new()
     }
@@ -131,19 +129,19 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditS
         0
     }
 
-    /// How many shards the store has. Each can fail, or be slow, without the others.
+    /// Returns the number of shards. Each shard can fail or be slow independently of the others.
     ///
-    /// A store that passes its calls on to another passes on this, [`Store::time`], [`Store::shard_of`],
-    /// [`Store::hints`], [`Store::parts`], [`Store::announce_tasks`], [`Store::warm_up`], [`Store::measure`], [`Store::pools`],
-    /// [`Store::shard_names`] and [`Store::directory`] too.
+    /// A store that wraps another store must forward this method, [`Store::time`], [`Store::shard_of`], [`Store::hints`],
+    /// [`Store::parts`], [`Store::announce_tasks`], [`Store::warm_up`], [`Store::measure`], [`Store::pools`],
+    /// [`Store::shard_names`] and [`Store::directory`].
     fn shard_count(&self) -> usize {
         1
     }
 
-    /// The shard in which a bucket lives: below [`Store::shard_count`], and always the same.
+    /// Returns the index of the shard that holds a bucket. The index is below [`Store::shard_count`] and never changes.
     ///
-    /// Batches of commits are best made of one shard each: nobody then waits for another's shard, and
-    /// an error says precisely what was not written.
+    /// Form batches of commits for one shard each: no commit then waits for another shard, and an error states precisely what was
+    /// not written.
     fn shard_of(&self, _bucket: Bucket) -> usize {
         0
     }

@@ -1,4 +1,4 @@
-//! What a store measures in its databases and of its connections, for operators.
+//! Measurements of a store's databases and connections, for operators.
 
 use std::time::Duration;
 
@@ -7,29 +7,29 @@ use dabba_domain::{Timestamp, order::TaskQueue};
 /// Name of the shard of a store that is a single database.
 pub const SOLE_SHARD: &str = "main";
 
-/// What was measured in the database of one shard.
+/// Measurement of the database of one shard.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measurement {
-    /// Number of parked tasks by the name of their kind, kinds of newer servers among them. Kinds without a parked task may be
+    /// Number of parked tasks for each name of a kind, including kinds of newer servers. A kind without parked tasks may be
     /// absent.
     pub parked: Vec<(String, u64)>,
-    /// For each queue, the time at which its oldest task was due that is due and that no worker holds. Queues without such a
-    /// task are absent.
+    /// For each queue, the time at which its oldest due task without a lease holder became due. Queues without such a task are
+    /// absent.
     pub overdue: Vec<(TaskQueue, Timestamp)>,
-    /// The standbys that receive the database's log. `None` for a database that cannot have any.
+    /// Standbys that receive the database's log. `None` for a database that cannot have standbys.
     pub standbys: Option<Vec<Standby>>,
 }
 
 /// A standby of a database, as its primary reports it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standby {
-    /// Its `application_name`. Empty if the database does not show it to this user.
+    /// The standby's `application_name`. Empty if the database does not show it to this user.
     pub name: String,
-    /// Its address. Empty for a local connection, and if the database does not show it to this user.
+    /// The standby's address. Empty for a local connection, and if the database does not show it to this user.
     pub address: String,
-    /// Whether commits wait for it.
+    /// Whether commits wait for the standby.
     pub mode: StandbyMode,
-    /// Bytes of the primary's log that it has not replayed.
+    /// Bytes of the primary's log that the standby has not replayed.
     pub lag_bytes: Option<u64>,
     /// Time from the primary's flush of its latest log to the standby's replay, as the primary reports it.
     pub lag: Option<Duration>,
@@ -38,11 +38,11 @@ pub struct Standby {
 /// Whether commits wait for a standby.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StandbyMode {
-    /// Commits wait for it, or for one of several that it belongs to.
+    /// Commits wait for this standby, or for a group of standbys that includes it.
     Synchronous,
-    /// No commit waits for it.
+    /// No commit waits for this standby.
     Asynchronous,
-    /// The database does not show it to this user.
+    /// The database does not show the mode to this user.
     Hidden,
 }
 
@@ -50,7 +50,7 @@ impl StandbyMode {
     /// Every mode.
     pub const ALL: [Self; 3] = [Self::Synchronous, Self::Asynchronous, Self::Hidden];
 
-    /// Its name in the metrics.
+    /// Returns the mode's name in the metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Synchronous => "synchronous",
@@ -60,19 +60,19 @@ impl StandbyMode {
     }
 }
 
-/// Use of a pool of connections to the database of one shard, at this moment.
+/// Current use of a pool of connections to the database of one shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolStatus {
-    /// The shard.
+    /// Name of the shard.
     pub shard: String,
-    /// What the connections are for.
+    /// Purpose of the connections.
     pub pool: &'static str,
     /// Maximum number of connections.
     pub limit: usize,
-    /// Open connections.
+    /// Number of open connections.
     pub open: usize,
-    /// Open connections that nobody uses.
+    /// Number of open connections that are unused.
     pub idle: usize,
-    /// Calls that wait for a connection.
+    /// Number of calls that wait for a connection.
     pub waiting: usize,
 }

@@ -10,46 +10,44 @@ use dabba_domain::{
 
 use crate::{ClaimRecord, Commit, CommitOutcome, IdempotencyKey, StoreError};
 
-/// Keeps orders, their history and their idempotency keys.
+/// Stores orders, their history and their idempotency keys.
 #[async_trait]
 pub trait OrderStore: Send + Sync {
-    /// Writes a batch as one SERIALIZABLE transaction, durable when this returns. A batch that spans
-    /// shards (see [`crate::Store::shard_of`]) is one transaction in each of them.
+    /// Writes a batch as one SERIALIZABLE transaction, durable when this method returns. A batch that spans shards (see
+    /// [`crate::Store::shard_of`]) is one transaction in each shard.
     ///
-    /// The commits of a shard are carried out in order, each upon those before it. The outcomes stand
-    /// in the order of the commits; a commit that does not hold writes nothing and leaves the others
-    /// as they are. On an error nothing of the batch is written, except as
-    /// [`StoreError::OutcomeUnknown`] says.
+    /// The store applies the commits of a shard in order; each commit sees the commits before it. The outcomes have the
+    /// order of the commits. A commit whose conditions fail writes nothing and does not affect the others. On an error,
+    /// nothing of the batch is written; [`StoreError::OutcomeUnknown`] states the exception.
     ///
-    /// The commits are shared, so that the caller can commit them anew, one by one, when the store refuses the batch.
+    /// The commits are shared so that the caller can retry them one by one if the store refuses the batch.
     async fn commit_shared(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError>;
 
-    /// Like [`Self::commit_shared`], for commits that the caller does not keep.
+    /// Like [`Self::commit_shared`], for a caller that does not keep the commits.
     async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
         self.commit_shared(batch.into_iter().map(Arc::new).collect()).await
     }
 
-    /// An order as it is now.
+    /// Returns the current state of an order.
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError>;
 
-    /// At most `limit` events of an order after version `after`, in order. Empty for an unknown
-    /// order.
+    /// Returns at most `limit` events of an order after version `after`, in order. Empty for an unknown order.
     async fn events(&self, id: OrderId, after: Version, limit: u32)
     -> Result<Vec<RecordedEvent>, StoreError>;
 
-    /// A page of orders. New orders never shift or repeat what later pages hold.
+    /// Returns a page of orders. New orders never shift or repeat the content of later pages.
     async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, StoreError>;
 
-    /// At most `limit` events of all orders from just behind a cursor: those of a restaurant in the
-    /// order in which they were committed, those of several restaurants in any order among them. An
-    /// event that commits late comes late; none is ever skipped or repeated. What is on a shard that
-    /// does not answer comes when it answers again, and does not hold up the rest.
+    /// Returns at most `limit` events of all orders after a cursor. Events of one restaurant appear in commit order;
+    /// events of different restaurants appear in any relative order. An event that commits late appears late; no event
+    /// is ever skipped or repeated. A shard that does not answer does not delay the others: its events appear once it
+    /// answers again.
     ///
-    /// A cursor that this kind of store did not make is [`StoreError::Corrupt`].
+    /// A cursor that another kind of store made is [`StoreError::Corrupt`].
     async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError>;
 
-    /// What a key was claimed for, if it was. Lets a request be answered as before although it would
-    /// be refused by now, and tells how a commit ended whose outcome is unknown.
+    /// Returns the record of a key, if the key is claimed. A request can then be answered as before although it would
+    /// now be refused, and a caller can learn how a commit with an unknown outcome ended.
     async fn find_claim(
         &self,
         account_id: AccountId,
@@ -57,49 +55,49 @@ pub trait OrderStore: Send + Sync {
         key: &IdempotencyKey,
     ) -> Result<Option<ClaimRecord>, StoreError>;
 
-    /// Forgets at most `limit` idempotency keys claimed before a time, in each shard the oldest first.
-    /// Answers how many: fewer than `limit` only when there are no more, or a shard does not answer.
+    /// Deletes at most `limit` idempotency keys claimed before a time, the oldest of each shard first. Returns the
+    /// number of deleted keys. The number is below `limit` only if there are no more such keys or a shard does not
+    /// answer.
     async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError>;
 }
 
-/// Whose orders.
+/// Owner of the listed orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderScope {
-    /// Those that a customer placed, newest first.
+    /// The orders that a customer placed, newest first.
     Customer(AccountId),
-    /// Those of a restaurant: the ones that are not at an end first, then the others, each newest
-    /// first.
+    /// A restaurant's orders: open orders first, then terminal orders, each newest first.
     Restaurant(RestaurantId),
-    /// Those that a courier carries or carried, newest first.
+    /// The orders that a courier carries or carried, newest first.
     Courier(AccountId),
-    /// Everyone's, newest first.
+    /// All orders, newest first.
     All,
 }
 
-/// What to list.
+/// Filter and position of a list of orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderQuery {
-    /// Whose orders.
+    /// Owner of the orders.
     pub scope: OrderScope,
-    /// Only those in these statuses; all, when empty.
+    /// Statuses to include; all if empty.
     pub statuses: Vec<OrderStatus>,
-    /// Behind this place; from the beginning, when `None`.
+    /// Position after which the page begins; the beginning if `None`.
     pub after: Option<OrderCursor>,
-    /// At most so many.
+    /// Maximum number of orders.
     pub limit: PageSize,
 }
 
-/// A place in a list of orders: just behind an order.
+/// Position in a list of orders, directly after an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderCursor {
-    /// Whether that order was at an end. Matters only in a restaurant's list.
+    /// Whether that order was terminal. Used only in a restaurant's list.
     pub terminal: bool,
     /// The order.
     pub order_id: OrderId,
 }
 
 impl OrderCursor {
-    /// The place just behind this order.
+    /// Returns the position directly after this order.
     pub fn behind(order: &Order) -> Self {
         Self { terminal: order.status.is_terminal(), order_id: order.id }
     }
@@ -110,47 +108,46 @@ impl OrderCursor {
 pub struct OrderPage {
     /// The orders.
     pub orders: Vec<Order>,
-    /// Where the next page begins; `None` when there is nothing behind this one.
+    /// Position at which the next page begins; `None` if this is the last page.
     pub next: Option<OrderCursor>,
-    /// Whether orders may be missing here because a shard did not answer in time. They are not on a
-    /// later page either: whoever needs them asks for this page again.
+    /// Whether orders may be missing from this page because a shard did not answer in time. Later pages do not contain
+    /// the missing orders: a caller that needs them requests this page again.
     pub incomplete: bool,
 }
 
-/// How many entries a page has at most: 1 to [`PageSize::MAX`].
+/// Maximum number of entries of a page: 1 to [`PageSize::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageSize(u32);
 
 impl PageSize {
-    /// The largest page.
+    /// The largest page size.
     pub const MAX: u32 = 100;
-    /// The page that is used when none is asked for.
+    /// The default page size.
     pub const DEFAULT: Self = Self(50);
 
-    /// A page of this size, or `None` outside 1 to [`PageSize::MAX`].
+    /// Returns a page size, or `None` if it is not 1 to [`PageSize::MAX`].
     pub const fn new(size: u32) -> Option<Self> {
         if size >= 1 && size <= Self::MAX { Some(Self(size)) } else { None }
     }
 
-    /// Returns this page and one entry more, for a caller that reads one entry further to learn whether another page
-    /// follows.
+    /// Returns this page size plus one, for a caller that reads one more entry to learn whether another page follows.
     #[must_use]
     pub const fn and_one_more(self) -> Self {
         Self(self.0 + 1)
     }
 
-    /// The number of entries.
+    /// Returns the number of entries.
     pub const fn get(self) -> u32 {
         self.0
     }
 }
 
-/// A place in the feed. Only the store that made it can read it.
+/// Position in the feed. Only the store that made a cursor can read it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeedCursor(pub String);
 
 impl FeedCursor {
-    /// Before the first event.
+    /// Returns the position before the first event.
     pub fn start() -> Self {
         Self::default()
     }
@@ -159,7 +156,7 @@ impl FeedCursor {
 /// An event in the feed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeedEntry {
-    /// The place just behind this event.
+    /// Position directly after this event.
     pub cursor: FeedCursor,
     /// The event.
     pub event: RecordedEvent,

@@ -1,11 +1,11 @@
-//! Supervision: parts of a process that run for as long as the process does.
+//! Supervision of the parts of a process that run as long as the process.
 //!
-//! A part that panics, or ends without being told to, is counted, logged with its text, and restarted with back-off. A
-//! part that fails again and again is *down*: [`Supervisor::parts`] reports it, and the server shows it in `/readyz`
-//! and in its metrics. Everything that a part keeps across a restart lives outside the future that it runs.
+//! A part that panics, or ends unexpectedly, is counted, logged with its text, and restarted with back-off. A part that fails
+//! repeatedly is *down*: [`Supervisor::parts`] reports it, and the server shows it in `/readyz` and in its metrics. State that a
+//! part needs after a restart must live outside the future that the part runs.
 //!
-//! Not supervised: tasks that end by themselves, such as one connection or one task of an order. The
-//! caller that starts such a task awaits its result.
+//! Tasks that end by themselves, such as one connection or one task of an order, are not supervised. The caller that starts such
+//! a task awaits its result.
 
 use std::{
     any::Any,
@@ -26,7 +26,7 @@ pub const RESTART: Backoff = Backoff { base: Duration::from_millis(100), longest
 /// Number of failures in a row after which a part is down.
 pub const FAILURES_UNTIL_DOWN: u32 = 3;
 
-/// Time without a failure after which earlier failures of a part no longer count. Above every restart pause.
+/// Time without a failure after which earlier failures of a part no longer count. Longer than every restart pause.
 pub const STEADY_AFTER: Duration = Duration::from_secs(30);
 
 /// Time for which the work of a part is refused before the part counts as stuck.
@@ -37,18 +37,18 @@ pub const REFUSED_FOR: Duration = Duration::from_secs(5);
 pub enum Need {
     /// The process cannot do its work: it is not ready.
     Essential,
-    /// The process works with less: slower, or with what it last knew. It is degraded.
+    /// The process works with limits: slower, or with stale data. It is degraded.
     Helpful,
 }
 
 /// Status of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartStatus {
-    /// Its name, in snake case.
+    /// Name of the part, in snake case.
     pub name: String,
     /// Effect on readiness while it is down.
     pub need: Need,
-    /// Its panics and unexpected ends so far.
+    /// Number of panics and unexpected ends since the start.
     pub failures: u64,
     /// Whether it has failed [`FAILURES_UNTIL_DOWN`] times in a row, the last time less than [`STEADY_AFTER`] ago.
     pub is_down: bool,
@@ -56,7 +56,7 @@ pub struct PartStatus {
     pub is_stuck: bool,
 }
 
-/// One part. Shared between the supervisor and what runs.
+/// One part. Shared between the supervisor and the running code.
 #[derive(Debug)]
 pub struct Part {
     name: String,
@@ -70,7 +70,7 @@ struct State {
     in_a_row: u32,
     last_failure: Option<Instant>,
     is_stuck: bool,
-    /// Since when whatever the part needs has refused its work, and the last time that it did.
+    /// Time of the first and of the latest refusal in the current series.
     refused: Option<(Instant, Instant)>,
     last_success: Option<Instant>,
 }
@@ -84,13 +84,13 @@ impl State {
 }
 
 impl Part {
-    /// A part that catches its own panics and that no supervisor runs, such as a thread.
+    /// Creates a part that catches its own panics and that no supervisor runs, such as a thread.
     pub fn new(name: impl Into<String>, need: Need) -> Self {
         Self { name: name.into(), need, state: Mutex::default() }
     }
 
-    /// Notes a panic or an unexpected end, and returns how many there were in a row. For a part that catches its own
-    /// panics, so that one costs only what was in hand; [`Supervisor::run`] notes all others.
+    /// Records a panic or an unexpected end, and returns the number of failures in a row. For a part that catches its own panics,
+    /// so that a panic costs only the current unit of work; [`Supervisor::run`] records all others.
     pub fn failed(&self, text: &str) -> u32 {
         let mut state = self.lock();
         let now = Instant::now();
@@ -106,8 +106,8 @@ impl Part {
         in_a_row
     }
 
-    /// Notes that a dependency of the part, such as its database, refused its work. A part whose work is refused for
-    /// [`REFUSED_FOR`], without a success in between, is stuck. Logs when that begins.
+    /// Records that a dependency of the part, such as its database, refused its work. The part is stuck once its work has been
+    /// refused for [`REFUSED_FOR`] without a success in between. Logs the beginning of that state.
     pub fn refused(&self, text: &str) {
         let mut state = self.lock();
         let now = Instant::now();
@@ -121,7 +121,7 @@ impl Part {
         }
     }
 
-    /// Notes that the part has done its work, so that earlier failures and refusals no longer count.
+    /// Records that the part has done its work. Earlier failures and refusals then no longer count.
     pub fn succeeded(&self) {
         let mut state = self.lock();
         let was_refused = state.is_refused();
@@ -134,12 +134,12 @@ impl Part {
         self.survived();
     }
 
-    /// Whether the part has done its work within this time.
+    /// Returns whether the part has done its work within this time.
     pub fn has_succeeded_within(&self, time: Duration) -> bool {
         self.lock().last_success.is_some_and(|last| last.elapsed() < time)
     }
 
-    /// Notes that the part itself has not failed, whatever came of its work, so that earlier failures no longer count.
+    /// Records that the part itself has not failed, regardless of the result of its work. Earlier failures then no longer count.
     pub fn survived(&self) {
         let mut state = self.lock();
         if state.in_a_row > 0 {
@@ -149,7 +149,8 @@ impl Part {
         }
     }
 
-    /// Does something, and notes and logs when it takes longer than `patience`, until it is done. `what` names it in the log.
+    /// Runs `work`. If it takes longer than `patience`, marks the part as stuck until the work is done, and logs both. `what`
+    /// names the work in the log.
     pub async fn watch<T>(&self, patience: Duration, what: &str, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         if let Ok(done) = tokio::time::timeout(patience, &mut work).await {
@@ -159,9 +160,9 @@ impl Part {
         tracing::error!(
             part = self.name,
             ?patience,
-            "{what} takes longer than it should; a part of the server waits for it"
+            "{what} takes unusually long; a part of the server waits for it"
         );
-        // Also ended when the work is given up.
+        // Dropping the guard also ends the stuck state if the caller abandons the work.
         let _stuck = Stuck::begin(self);
         let done = work.await;
         tracing::info!(part = self.name, after = ?patience + began.elapsed(), "{what} is done; the part works again");
@@ -226,15 +227,15 @@ impl Supervisor {
         part
     }
 
-    /// Runs a part until it ends in order (`Ok`). After a panic, or an `Err` with the reason of an unexpected end, the
-    /// part is restarted. Dropping the future ends the part.
+    /// Runs a part until it ends normally (`Ok`). After a panic, or after an `Err` with the reason of an unexpected end, the part
+    /// is restarted. Dropping the future ends the part.
     pub async fn run<F>(&self, part: &Part, mut run: impl FnMut() -> F)
     where
         F: Future<Output = Result<(), String>>,
     {
         loop {
-            // What a panic leaves behind is what an error in the same place would: the future is dropped, and what is
-            // kept across a restart lives behind locks that ignore poisoning.
+            // A panic leaves the same state behind as an error in the same place: the future is dropped, and state that outlives
+            // a restart is behind locks that ignore poisoning.
             let ended = AssertUnwindSafe(async { run().await }).catch_unwind().await;
             let text = match ended {
                 Ok(Ok(())) => return,
@@ -268,7 +269,7 @@ pub fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
     text.or_else(|| panic.downcast_ref::<&'static str>().copied())
 }
 
-/// Returns what a log line or an error says of a panic that was caught.
+/// Returns the text for a log line or an error about a panic that was caught.
 pub fn panicked(panic: &(dyn Any + Send)) -> String {
     format!("panicked: {}", panic_text(panic).unwrap_or("without a text"))
 }
@@ -280,19 +281,19 @@ mod tests {
     use super::*;
 
     fn supervisor() -> Supervisor {
-        // The longest pause of each range, so that times are known.
+        // Uses the maximum pause of each range, so that the times are known.
         Supervisor::new(Arc::new(|| u64::MAX))
     }
 
-    /// Proves that a panic and an unexpected end are both restarted and counted, and that an end in order is the end.
+    /// Proves that a part is restarted and counted after a panic and after an unexpected end, and not after a normal end.
     #[tokio::test(start_paused = true)]
-    async fn a_part_is_restarted_until_it_ends_in_order() {
+    async fn a_part_is_restarted_until_it_ends_normally() {
         let supervisor = supervisor();
         let part = supervisor.part("watcher", Need::Helpful);
         let runs = AtomicU32::new(0);
         let run = || async {
             match runs.fetch_add(1, Ordering::SeqCst) {
-                0 => panic!("as the test says"),
+                0 => panic!("injected by the test"),
                 1 => Err("its stream ended".to_owned()),
                 _ => Ok(()),
             }
@@ -309,8 +310,8 @@ mod tests {
         assert_eq!(supervisor.parts(), [status]);
     }
 
-    /// Proves that a part that fails again and again is down, with pauses that stay below the limit, and that it is no
-    /// longer down once it has run for a while.
+    /// Proves that a part that fails repeatedly is down, that its pauses stay below the limit, and that it is no longer down once
+    /// it has run for a while.
     #[tokio::test(start_paused = true)]
     async fn a_part_that_keeps_failing_is_down_until_it_runs() {
         let supervisor = Arc::new(supervisor());
@@ -320,7 +321,7 @@ mod tests {
             let (supervisor, part, mends) = (Arc::clone(&supervisor), Arc::clone(&part), Arc::clone(&mends));
             async move {
                 let run = || async {
-                    assert!(mends.load(Ordering::SeqCst) > 0, "as the test says");
+                    assert!(mends.load(Ordering::SeqCst) > 0, "injected by the test");
                     std::future::pending().await
                 };
                 supervisor.run(&part, run).await;
@@ -331,8 +332,8 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert!(part.status().is_down);
-        assert!(began.elapsed() < Duration::from_secs(1), "it is reported at once");
-        // However long it lasts.
+        assert!(began.elapsed() < Duration::from_secs(1), "the status is reported without delay");
+        // The part stays down for as long as it fails.
         tokio::time::sleep(Duration::from_hours(1)).await;
         assert!(part.status().is_down);
         assert!(part.status().failures >= 3_600 / (RESTART.longest.as_secs() + 1));
@@ -342,18 +343,18 @@ mod tests {
         running.abort();
     }
 
-    /// Proves that work that is done ends a series of failures, and that failures far apart are no series.
+    /// Proves that successful work ends a series of failures, and that failures far apart are no series.
     #[tokio::test(start_paused = true)]
     async fn only_failures_in_a_row_count() {
         let part = supervisor().part("committer", Need::Essential);
         for _ in 0..FAILURES_UNTIL_DOWN {
-            part.failed("as the test says");
+            part.failed("injected by the test");
         }
         assert!(part.status().is_down);
         part.succeeded();
         assert!(!part.status().is_down);
         for _ in 0..2 * FAILURES_UNTIL_DOWN {
-            assert_eq!(part.failed("as the test says"), 1);
+            assert_eq!(part.failed("injected by the test"), 1);
             tokio::time::advance(STEADY_AFTER).await;
         }
         assert!(!part.status().is_down);

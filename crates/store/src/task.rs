@@ -1,4 +1,4 @@
-//! Work that waits for its time, and for a worker.
+//! Tasks: work that a worker does later.
 
 use async_trait::async_trait;
 use dabba_domain::{
@@ -8,18 +8,18 @@ use dabba_domain::{
 
 use crate::{PageSize, StoreError};
 
-/// Most failures that are kept of one task. Beyond that the oldest is forgotten.
+/// Maximum number of recorded failures per task. Further failures displace the oldest.
 pub const MAX_TASK_FAILURES: u32 = 100;
 
-/// Hands out tasks. They are written, and completed, by [`crate::OrderStore::commit`]. A task for people is parked
-/// when it is written, and is never handed out.
+/// Leases tasks to workers. [`crate::OrderStore::commit`] writes and completes tasks. A task for people is parked when it is
+/// written, and no worker ever receives it.
 #[async_trait]
 pub trait TaskStore: Send + Sync {
-    /// Leases at most `limit` tasks of a queue whose time has come and that nobody holds at `now`, from each shard
-    /// those due longest. No one else gets them for the time from `now` to `lease_until`, which a database measures by its own
-    /// clock: servers whose clocks differ do not take over each other's leases. They are answered by the time at
-    /// which they were due. Shards get an equal share of the limit, so that a long queue on one does
-    /// not starve the others; what one does not use goes to the rest.
+    /// Leases at most `limit` due tasks of a queue that nobody holds at `now`; from each shard, the tasks that are due longest.
+    /// The lease lasts for the time from `now` to `lease_until`, measured by the database's own clock, so that servers with
+    /// different clocks do not take over each other's leases. The result is ordered by due time. Each shard gets an equal share
+    /// of the limit, so that a long queue on one shard does not starve the others; the unused share of a shard goes to the
+    /// others.
     async fn claim_due_tasks(
         &self,
         queue: TaskQueue,
@@ -28,8 +28,8 @@ pub trait TaskStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<ClaimedTask>, StoreError>;
 
-    /// Gives a leased task back, to be done from `run_at` on, with what went wrong, if anything did.
-    /// `false` when the lease was lost.
+    /// Returns a leased task to the queue, due at `run_at`, and records the failure, if any. Returns `false` if the lease was
+    /// lost.
     async fn postpone_task(
         &self,
         lease: TaskLease,
@@ -37,51 +37,51 @@ pub trait TaskStore: Send + Sync {
         failure: Option<&TaskFailure>,
     ) -> Result<bool, StoreError>;
 
-    /// Puts a leased task aside, since it has failed too often: it is handed out no more, until somebody
-    /// says so. `false` when the lease was lost.
+    /// Parks a leased task that has failed too often: no worker receives it until an operator retries it. Returns `false` if the
+    /// lease was lost.
     async fn park_task(&self, lease: TaskLease, failure: &TaskFailure) -> Result<bool, StoreError>;
 
-    /// At most `limit` parked tasks behind an id, by id. Fewer, when there are no more.
+    /// Returns at most `limit` parked tasks after an id, ordered by id. Returns fewer only if there are no more.
     async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError>;
 
-    /// Has a parked task handed out again, from `run_at` on. A task for people stays parked.
+    /// Returns a parked task to its queue, due at `run_at`. A task for people stays parked.
     async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<TaskRetry, StoreError>;
 
-    /// Puts a parked task away for good. What it was, what went wrong and who resolved it how is kept.
-    /// `false` when it is not parked.
+    /// Resolves a parked task permanently. The store keeps the task, its failures and the resolution. Returns `false` if the task
+    /// is not parked.
     async fn resolve_task(&self, id: TaskId, resolution: &TaskResolution) -> Result<bool, StoreError>;
 }
 
 /// A task to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTask {
-    /// Its id.
+    /// The task's id.
     pub id: TaskId,
-    /// The order that it is about.
+    /// The order to which the task belongs.
     pub order_id: OrderId,
-    /// What to do.
+    /// The work to do.
     pub task: Task,
-    /// When, at the earliest.
+    /// Earliest time at which the task may run.
     pub run_at: Timestamp,
 }
 
-/// A task in a worker's hands.
+/// A task that a worker has leased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedTask {
-    /// The task as it was written; `run_at` as last postponed.
+    /// The task as written; `run_at` as last postponed.
     pub task: NewTask,
-    /// How often it has been claimed, this time included.
+    /// Number of times that the task was claimed, including this time.
     pub attempts: u32,
-    /// How often it has failed; never more than [`MAX_TASK_FAILURES`].
+    /// Number of recorded failures; at most [`MAX_TASK_FAILURES`].
     pub failures: u32,
-    /// What went wrong the last time, if anything did.
+    /// Text of the latest failure, if any.
     pub last_error: Option<String>,
-    /// The right to complete it.
+    /// The lease.
     pub lease: TaskLease,
 }
 
-/// The right to complete a task. Its token grows with each claim, so that a worker that comes
-/// back late is told from the one that took over (a fencing token).
+/// The right to complete a task. The fencing token increases with each claim, so that the store can tell a late worker from the
+/// worker that took over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskLease {
     /// The task.
@@ -90,34 +90,34 @@ pub struct TaskLease {
     pub token: u32,
 }
 
-/// What went wrong with a task, and when.
+/// A failure of a task, and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskFailure {
-    /// When.
+    /// Time of the failure.
     pub at: Timestamp,
-    /// What. For operators only.
+    /// Text of the failure. For operators only.
     pub error: String,
 }
 
 /// A failure in the history of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedTaskFailure {
-    /// Which time that it was claimed.
+    /// Number of the claim during which the task failed.
     pub attempt: u32,
-    /// What went wrong.
+    /// The failure.
     pub failure: TaskFailure,
 }
 
-/// A task that has been put aside.
+/// A parked task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedTask {
     /// The task; `run_at` as last postponed.
     pub task: NewTask,
-    /// How often it was claimed.
+    /// Number of times that the task was claimed.
     pub attempts: u32,
-    /// When it was put aside.
+    /// Time at which the task was parked.
     pub parked_at: Timestamp,
-    /// All that went wrong, the oldest first; the last [`MAX_TASK_FAILURES`].
+    /// The latest [`MAX_TASK_FAILURES`] failures, oldest first.
     pub failures: Vec<RecordedTaskFailure>,
 }
 
@@ -126,29 +126,29 @@ pub struct ParkedTask {
 pub struct TaskPage {
     /// The tasks.
     pub tasks: Vec<ParkedTask>,
-    /// Whether tasks may be missing here because a shard did not answer in time. They are not on a later
-    /// page either: whoever needs them asks for this page again.
+    /// Whether tasks may be missing from this page because a shard did not answer in time. Later pages do not contain the missing
+    /// tasks: a caller that needs them requests this page again.
     pub incomplete: bool,
 }
 
-/// What came of the request to retry a parked task.
+/// Outcome of a request to retry a parked task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskRetry {
-    /// It is handed out again.
+    /// The task is queued again.
     Queued,
-    /// It is not parked.
+    /// The task is not parked.
     NotParked,
-    /// It is for people ([`dabba_domain::order::TaskKind::is_for_people`]): no worker can do it, so it stays parked.
+    /// The task is for people ([`dabba_domain::order::TaskKind::is_for_people`]): no worker can do it, so it stays parked.
     ForPeople,
 }
 
-/// How a parked task was resolved, by hand.
+/// Manual resolution of a parked task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskResolution {
-    /// When.
+    /// Time of the resolution.
     pub at: Timestamp,
-    /// By whom.
+    /// Admin who resolved the task.
     pub by: AccountId,
-    /// Why it need not be done any more.
+    /// Reason why the task is no longer needed.
     pub reason: String,
 }

@@ -1,12 +1,12 @@
-//! Copying everything from one store to another, row by row.
+//! Copy of all data from one store to another, row by row.
 //!
-//! Rows are copied as they are, and not replayed through the engine: ids, times, histories and idempotency keys stay what
-//! they were. A [`Source`] returns the rows of each table ([`TABLES`]) in pages; a [`Target`] writes a page together
-//! with the copy's [`Progress`] in one transaction. So a copy that ends at any moment goes on from its last page.
+//! Rows are copied unchanged and not replayed through the engine: ids, times, histories and idempotency keys stay the
+//! same. A [`Source`] returns the rows of each table ([`TABLES`]) in pages. A [`Target`] writes each page together with
+//! the copy's [`Progress`] in one transaction, so an interrupted copy resumes after its last page.
 //!
-//! The source is never written to. [`copy`] reads it whole before it begins, and the target keeps the digests
-//! ([`Contents`]): a source that changes between two runs is noticed, and at the end the target's own digests prove that
-//! all rows arrived, the events in the order of the source's feed.
+//! The source is never written. [`copy`] reads the whole source before it writes, and the target keeps the digests
+//! ([`Contents`]), so [`copy`] detects a source that changed between two runs. At the end, the target's own digests
+//! prove that all rows arrived, and that the events have the order of the source's feed.
 
 mod digest;
 mod tables;
@@ -28,43 +28,43 @@ use crate::StoreError;
 /// A table that both stores have.
 #[derive(Debug)]
 pub struct Table {
-    /// Its name.
+    /// Name of the table.
     pub name: &'static str,
-    /// The columns by which the source is paged. A feed's sequence is its source's own.
+    /// Key columns for reading the source in pages. The sequence of a feed has its own values in each store.
     pub key: &'static [&'static str],
-    /// Whether the order of the rows is part of what the table says.
+    /// Whether the order of the rows is part of the content.
     pub is_feed: bool,
-    /// The columns that are copied.
+    /// Columns that are copied.
     pub columns: &'static [Column],
 }
 
-/// A column that both stores have. Each may hold [`Value::Null`].
+/// A column that both stores have. Every column may hold [`Value::Null`].
 #[derive(Debug)]
 pub struct Column {
-    /// Its name.
+    /// Name of the column.
     pub name: &'static str,
-    /// What it holds.
+    /// Type of the column.
     pub kind: Kind,
 }
 
-/// What a column holds.
+/// Type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An id, as 16 bytes.
     Id,
-    /// A whole number of 64 bits.
+    /// A 64-bit integer.
     Number,
-    /// A whole number of 32 bits.
+    /// A 32-bit integer.
     SmallNumber,
     /// 0 or 1.
     Flag,
     /// A text.
     Text,
-    /// A text for people, in which a character that not every store keeps is replaced.
+    /// A text for people. Characters that not every store can hold are replaced.
     Message,
-    /// JSON, kept as the text that it is.
+    /// JSON, copied as exactly the same text.
     Json,
-    /// JSON of which only the content is kept.
+    /// JSON of which only the content is copied; the order of members may change.
     SortedJson,
     /// Bytes.
     Bytes,
@@ -74,7 +74,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Value {
-    /// None.
+    /// No value.
     Null,
     /// A number, or a flag.
     Number(i64),
@@ -92,98 +92,98 @@ pub type Row = Vec<Value>;
 pub struct Page {
     /// The rows.
     pub rows: Vec<Row>,
-    /// The key of the last of them; `None` when there is none.
+    /// Key of the last row; `None` if there are no rows.
     pub last: Option<Vec<Value>>,
 }
 
-/// How large a page may be.
+/// Maximum size of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimit {
     /// Maximum number of rows.
     pub rows: u32,
-    /// Number of bytes from which on no further row is added.
+    /// Size in bytes from which on no further row is added.
     pub bytes: usize,
 }
 
 impl PageLimit {
-    /// What suits most: 1,000 rows, 8 MiB.
+    /// Default limits: 1,000 rows, 8 MiB.
     pub const DEFAULT: Self = Self { rows: 1_000, bytes: 8 * 1_024 * 1_024 };
 }
 
-/// Tells sources apart: the first ids that each has ever given out. They contain random bits, and no row of these tables
-/// is ever deleted.
+/// Identity of a source: the first ids that it ever generated. The ids contain random bits, and rows of these tables
+/// are never deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The first account, in hexadecimal digits.
+    /// Id of the first account, in hexadecimal digits.
     pub account: Option<String>,
-    /// The first restaurant.
+    /// Id of the first restaurant.
     pub restaurant: Option<String>,
-    /// The first order.
+    /// Id of the first order.
     pub order: Option<String>,
 }
 
 impl Origin {
-    /// Whether there is nothing in the source.
+    /// Returns whether the source is empty.
     pub const fn is_empty(&self) -> bool {
         self.account.is_none() && self.restaurant.is_none() && self.order.is_none()
     }
 }
 
-/// All that a source holds.
+/// Content of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
-    /// Which source it is.
+    /// Identity of the source.
     pub origin: Origin,
-    /// What each table holds, by name.
+    /// Digest of each table, by name.
     pub tables: BTreeMap<String, Digest>,
 }
 
 impl Contents {
-    /// The number of rows of a table.
+    /// Returns the number of rows of a table.
     pub fn rows(&self, table: &Table) -> u64 {
         self.tables.get(table.name).map_or(0, |digest| digest.rows)
     }
 }
 
-/// How far a copy has come. The tables before this one are whole.
+/// Progress of a copy. All tables before the current one are complete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// The number of the table in [`TABLES`].
+    /// Index of the current table in [`TABLES`].
     pub table: usize,
-    /// The key of the last row of this table that was copied.
+    /// Key of the last copied row of the current table.
     pub after: Option<Vec<Value>>,
-    /// Rows of this table that were copied.
+    /// Number of copied rows of the current table.
     pub rows: u64,
 }
 
 impl Progress {
-    /// The beginning of a table.
+    /// Returns the progress at the beginning of a table.
     pub const fn at(table: usize) -> Self {
         Self { table, after: None, rows: 0 }
     }
 }
 
-/// What a target says of a copy into it.
+/// State of a copy, as the target records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopyState {
-    /// No copy was begun.
+    /// No copy was started.
     Absent,
-    /// A copy of this was begun, and has come so far.
+    /// A copy of this content was started and has reached this progress.
     Unfinished(Contents, Progress),
-    /// A copy of this was finished at this time.
+    /// A copy of this content was finished at this time.
     Finished(Contents, Timestamp),
 }
 
-/// A store that is copied from. Nobody changes it meanwhile.
+/// A store from which rows are copied. Nothing may change it during the copy.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// Makes sure that the schema holds what [`TABLES`] says, and nothing else.
+    /// Checks that the schema has exactly the tables and columns of [`TABLES`].
     async fn check_schema(&self) -> Result<(), StoreError>;
 
-    /// Returns which source this is.
+    /// Returns the identity of this source.
     async fn origin(&self) -> Result<Origin, StoreError>;
 
-    /// Returns rows of a table in the order of its key, from behind a key on. At least one, unless there is none.
+    /// Returns rows of a table after a key, in key order. Returns at least one row unless no row follows.
     async fn page(
         &self,
         table: &'static Table,
@@ -192,19 +192,19 @@ pub trait Source: Send + Sync {
     ) -> Result<Page, StoreError>;
 }
 
-/// A store that is copied into.
+/// A store into which rows are copied.
 #[async_trait]
 pub trait Target: Send + Sync {
-    /// Makes sure that the schema holds what [`TABLES`] says, and nothing else.
+    /// Checks that the schema has exactly the tables and columns of [`TABLES`].
     async fn check_schema(&self) -> Result<(), StoreError>;
 
-    /// Returns what is known of a copy.
+    /// Returns the recorded state of a copy.
     async fn state(&self) -> Result<CopyState, StoreError>;
 
-    /// Begins a copy. Refused when there are rows.
+    /// Starts a copy. Fails if the target has rows.
     async fn begin(&self, contents: &Contents) -> Result<(), StoreError>;
 
-    /// Writes a page and the progress that it means, in one transaction. Refused when the copy is not where `from` says.
+    /// Writes a page and the new progress in one transaction. Fails if the recorded progress is not `from`.
     async fn write(
         &self,
         table: &'static Table,
@@ -213,29 +213,29 @@ pub trait Target: Send + Sync {
         to: &Progress,
     ) -> Result<(), StoreError>;
 
-    /// Returns what a table holds.
+    /// Returns the digest of a table.
     async fn digest(&self, table: &'static Table) -> Result<Digest, StoreError>;
 
     /// Marks the copy as finished.
     async fn finish(&self) -> Result<(), StoreError>;
 }
 
-/// What a copy is doing with a table.
+/// Phase of a copy for one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Reading it in the source.
+    /// Reads the table in the source.
     Read,
-    /// Copying its rows.
+    /// Copies the table's rows.
     Copy,
-    /// Comparing what arrived.
+    /// Compares the copied rows with the source.
     Verify,
 }
 
-/// Receives progress reports of a copy: phase, table, rows done, rows in all where that is known.
+/// Callback for the progress of a copy: phase, table, processed rows, and the total number of rows if known.
 pub type Watch<'a> = &'a mut (dyn FnMut(Phase, &'static Table, u64, Option<u64>) + Send);
 
-/// Copies all rows, or goes on with that, and proves that all of them arrived. The copy is not marked as finished.
-/// Returns what was copied, and when the copy was finished if that was before.
+/// Copies all rows or resumes a copy, and verifies that all rows arrived. Does not mark the copy as finished. Returns
+/// the copied content, and the time at which an earlier run finished the copy, if one did.
 pub async fn copy(
     source: &dyn Source,
     target: &dyn Target,
@@ -246,7 +246,7 @@ pub async fn copy(
     target.check_schema().await?;
     let contents = read_all(source, limit, watch).await?;
     if contents.origin.is_empty() {
-        return Err(unfit("the embedded database holds nothing that could be copied".to_owned()));
+        return Err(unfit("the embedded database is empty: there is nothing to copy".to_owned()));
     }
     let mut written = match target.state().await? {
         CopyState::Absent => {
@@ -254,7 +254,7 @@ pub async fn copy(
             Progress::at(0)
         }
         CopyState::Unfinished(begun, progress) => {
-            require_same(&begun, &contents, "a copy that was begun")?;
+            require_same(&begun, &contents, "an unfinished copy")?;
             progress
         }
         CopyState::Finished(finished, at) => {
@@ -266,7 +266,7 @@ pub async fn copy(
     while let Some(table) = TABLES.get(progress.table) {
         let page = source.page(table, progress.after.clone(), limit).await?;
         let Some(last) = page.last else {
-            // Written with the first page of a later table.
+            // The first page of a later table writes this progress.
             progress = Progress::at(progress.table + 1);
             continue;
         };
@@ -281,7 +281,7 @@ pub async fn copy(
         watch(Phase::Verify, table, found.rows, Some(contents.rows(table)));
         if expected != Some(&found) {
             return Err(unfit(format!(
-                "the table {} of the target is not that of the source ({} rows, {} in the source): something else \
+                "the table {} of the target differs from the source ({} rows, {} in the source): another program \
                  writes to the target; copy into a new, empty database",
                 table.name,
                 found.rows,
@@ -310,7 +310,7 @@ async fn read_all(source: &dyn Source, limit: PageLimit, watch: Watch<'_>) -> Re
     Ok(Contents { origin: source.origin().await?, tables })
 }
 
-/// Refuses to go on with a copy of something else.
+/// Fails if the copy that was started has other content than the source.
 fn require_same(begun: &Contents, contents: &Contents, what: &str) -> Result<(), StoreError> {
     if begun.origin != contents.origin {
         return Err(unfit(format!(
@@ -327,13 +327,13 @@ fn require_same(begun: &Contents, contents: &Contents, what: &str) -> Result<(),
     }
     Err(unfit(format!(
         "the embedded database has changed since {what}: {}. Nothing was copied. Copy into a new, empty database, and \
-         let no server use the embedded one meanwhile",
+         stop all servers that use the embedded database",
         changes.join(", ")
     )))
 }
 
-/// Compares the tables and columns of a schema with [`TABLES`]. `apart` names the columns that are not copied; a table
-/// without any is not copied at all.
+/// Compares the tables and columns of a schema with [`TABLES`]. `apart` names columns that are not copied; an entry
+/// without columns names a table that is not copied.
 pub fn check_layout(
     found: &BTreeMap<String, BTreeSet<String>>,
     apart: &[(&str, &[&str])],
@@ -366,13 +366,13 @@ pub fn check_layout(
     }
     let list: Vec<&str> = expected.symmetric_difference(&found).map(String::as_str).collect();
     Err(unfit(format!(
-        "this program does not copy exactly the columns of the schema ({}): use the version of Dabba that migrated the \
-         database",
+        "the columns of the schema differ from the columns that this version of Dabba copies ({}): use the version that \
+         migrated the database",
         list.join(", ")
     )))
 }
 
-/// Gives a value the form in which every store keeps it. The error names the column.
+/// Returns a value in the form that every store can hold. The error names the column.
 pub fn normalize(table: &Table, column: &Column, value: Value) -> Result<Value, StoreError> {
     let at = || format!("{}.{}", table.name, column.name);
     let Value::Text(text) = value else { return Ok(value) };
@@ -384,7 +384,7 @@ pub fn normalize(table: &Table, column: &Column, value: Value) -> Result<Value, 
         }
         Kind::Message => Ok(Value::Text(storable(&text))),
         _ if text.contains('\0') => Err(StoreError::Corrupt(format!(
-            "a row of {} contains the character U+0000, which PostgreSQL cannot keep",
+            "a row of {} contains the character U+0000, which PostgreSQL cannot store",
             at()
         ))),
         _ => Ok(Value::Text(text)),
@@ -395,7 +395,7 @@ fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// The same JSON with the members of each object by name, and with texts that every store keeps.
+/// Returns the same JSON with the members of each object sorted by name, and with texts that every store can hold.
 fn sorted(value: serde_json::Value) -> serde_json::Value {
     use serde_json::Value as Json;
     match value {

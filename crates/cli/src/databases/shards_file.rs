@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn a_wrong_file_is_refused_with_the_reason() {
         for (from, to, part) in [
-            ("2048-4095", "2048-4094", "4095-4095 are in none"),
+            ("2048-4095", "2048-4094", "4095-4095 are in no shard"),
             ("2048-4095", "2047-4095", "2047-2047 are in both north and south"),
             ("size = 24", "size = 0", "from 1 to 1000, not 0"),
             ("size = 24", "sise = 24", "line 6: there is no entry \"sise\"; did you mean size?"),
@@ -336,6 +336,6 @@ mod tests {
             );
         }
         let taken = file.split("north", ranges, ("south", new.1, None)).unwrap_err();
-        assert!(taken.contains("two shards are called \"south\""), "{taken}");
+        assert!(taken.contains("two shards have the name \"south\""), "{taken}");
     }
 }

@@ -19,7 +19,8 @@ pub(crate) const DELETE_MEMBERSHIPS: &str = "DELETE FROM memberships WHERE accou
 
 type Edited = (AccountEditOutcome, Option<(Resource, Version)>);
 
-/// Changes an account as the contract says. Returns what a key leads to, if it was changed.
+/// Changes an account as the contract requires. Returns the resource and version for the claim if the account
+/// was changed.
 pub(super) fn edit(transaction: &Transaction<'_>, edit: &AccountEdit) -> Result<Edited, Failure> {
     if revocations::is_void(transaction, edit.by)? {
         return Ok((AccountEditOutcome::CallerRevoked, None));

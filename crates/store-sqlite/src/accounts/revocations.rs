@@ -12,13 +12,13 @@ use crate::{
     failure::Failure,
 };
 
-/// Finds a row if a credential is void. Takes the account, its role and the revision that the credential states.
+/// Finds a row if a credential is void. Parameters: the account, its role, and the revision that the credential states.
 pub(crate) const IS_VOID: &str = "\
     SELECT 1 FROM accounts WHERE id = ?1 AND (disabled_at_ns IS NOT NULL OR role <> ?2) \
     UNION ALL \
     SELECT 1 FROM revocations WHERE subject_kind = 'account' AND subject_id = ?1 AND revision > ?3 LIMIT 1";
 
-/// Takes the least revision ([`dabba_store::least_revision`]).
+/// Parameter: the minimum revision ([`dabba_store::least_revision`]).
 pub(crate) const NEXT_REVISION: &str = "\
     INSERT INTO revocation_counter (id, revision) VALUES (1, ?1) \
     ON CONFLICT (id) DO UPDATE SET revision = max(revocation_counter.revision + 1, excluded.revision) \
@@ -36,7 +36,7 @@ pub(crate) const FIND_REVOCATIONS: &str = "\
 pub(crate) const FIND_REVOCATION: &str =
     "SELECT revision FROM revocations WHERE subject_kind = ?1 AND subject_id = ?2";
 
-/// Whether what a caller proved is void. Nobody in particular proves nothing.
+/// Returns whether a caller's credential is void. A missing credential is never void.
 pub(super) fn is_void(transaction: &Transaction<'_>, by: Option<Credential>) -> Result<bool, Failure> {
     let Some(Credential { account_id, role, as_of }) = by else { return Ok(false) };
     let mut statement = transaction.prepare_cached(IS_VOID)?;
@@ -44,7 +44,7 @@ pub(super) fn is_void(transaction: &Transaction<'_>, by: Option<Credential>) -> 
     Ok(statement.query_row(parameters, |_| Ok(())).optional()?.is_some())
 }
 
-/// Revokes what was issued to a subject. Returns the revision.
+/// Revokes the credentials of a subject. Returns the revision.
 pub(super) fn revoke(
     transaction: &Transaction<'_>,
     subject: Subject,
@@ -61,7 +61,7 @@ pub(super) fn revoke(
     Ok(revision)
 }
 
-/// Returns the revision of a subject's last revocation; 0 if there was none.
+/// Returns the revision of a subject's latest revocation; 0 if there is none.
 pub(super) fn find(connection: &Connection, subject: Subject) -> Result<RevocationRevision, Failure> {
     let mut statement = connection.prepare_cached(FIND_REVOCATION)?;
     let parameters = params![subject.kind(), subject.id().into_bytes()];

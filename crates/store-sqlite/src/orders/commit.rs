@@ -1,7 +1,7 @@
-//! The write of a batch. For each commit: read whether its conditions hold, then write.
+//! The write of a batch. For each commit, the store first checks the conditions, and then writes.
 //!
-//! Nothing else writes meanwhile, so what was read still holds when it is written, and a commit that
-//! does not hold has touched nothing.
+//! Nothing else writes between the check and the write, so the conditions still hold, and a failed commit has
+//! changed nothing.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ pub(crate) const FIND_CLAIM: &str = "\
     SELECT fingerprint, order_id, version, resource, fingerprint_version FROM idempotency_keys \
     WHERE account_id = ?1 AND restaurant_id = ?2 AND key = ?3";
 
-/// A lease that has run out still holds while nobody has taken the task over: its work is done.
+/// An expired lease is still valid if no other worker has taken over the task, because its work is done.
 pub(crate) const FIND_LEASE: &str = "\
     SELECT 1 FROM tasks WHERE id = ?1 AND attempts = ?2 AND leased_until_ns IS NOT NULL";
 
@@ -30,8 +30,8 @@ pub(crate) const FIND_REVISIONS: &str =
 
 pub(crate) const FIND_STOCK: &str = "SELECT remaining FROM stock WHERE restaurant_id = ?1 AND item = ?2";
 
-/// The oldest first, so that a bounded number of them is always progress.
-pub(crate) const FORGET_KEYS: &str = "\
+/// Oldest keys first, so that each limited deletion makes progress.
+pub(crate) const DELETE_OLD_KEYS: &str = "\
     DELETE FROM idempotency_keys WHERE (account_id, restaurant_id, key) IN ( \
         SELECT account_id, restaurant_id, key FROM idempotency_keys \
         WHERE claimed_at_ns < ?1 ORDER BY claimed_at_ns LIMIT ?2)";
@@ -47,12 +47,12 @@ const INSERT_TASK: &str = "\
     INSERT INTO tasks (id, order_id, queue, kind, payload, run_at_ns, parked_at_ns) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
-/// The condition cannot fail after the check; should it ever, the affected rows tell.
+/// The condition cannot fail after the check. The number of affected rows verifies that.
 pub(crate) const TAKE_STOCK: &str = "\
     UPDATE stock SET remaining = remaining - ?3 \
     WHERE restaurant_id = ?1 AND item = ?2 AND remaining >= ?3";
 
-/// Beyond what an answer can hold, nothing more fits in.
+/// Limits the result to the maximum number that an answer can hold.
 pub(crate) const RETURN_STOCK: &str = "\
     UPDATE stock SET remaining = min(remaining + ?3, 4294967295) WHERE restaurant_id = ?1 AND item = ?2";
 
@@ -71,7 +71,7 @@ pub(crate) const UPDATE_ORDER: &str = "\
 const INSERT_EVENT: &str = "\
     INSERT INTO order_events (order_id, version, type, data, actor, at_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
-/// Carries out the commits in order, each upon those before it.
+/// Applies the commits in order; each sees the commits before it.
 pub(super) fn commit_batch(
     transaction: &Transaction<'_>,
     batch: &[EncodedCommit],
@@ -85,7 +85,7 @@ pub(super) fn commit_batch(
         .collect()
 }
 
-/// The first condition that does not hold, in the order that the contract names.
+/// Returns the outcome of the first condition that fails, in the order of the contract.
 fn failed_condition(
     transaction: &Transaction<'_>,
     encoded: &EncodedCommit,
@@ -124,7 +124,7 @@ fn holds_lease(transaction: &Transaction<'_>, lease: TaskLease) -> Result<bool, 
     Ok(statement.exists(params![id_bytes(lease.task_id), lease.token])?)
 }
 
-/// A restaurant's revisions, if there is such a restaurant.
+/// Returns a restaurant's revisions, if the restaurant exists.
 pub(crate) fn find_revisions(
     connection: &Connection,
     restaurant_id: RestaurantId,
@@ -140,17 +140,17 @@ pub(crate) fn find_revisions(
     Ok(revisions.optional()?)
 }
 
-/// The items of which there is too little when the changes are made one after the other. Each is
-/// named once, with what there was before.
+/// Returns the items whose stock would fall below zero if the changes were made in order. Each item appears
+/// once, with its stock before the changes.
 fn find_shortages(
     transaction: &Transaction<'_>,
     restaurant_id: RestaurantId,
     changes: &[StockChange],
 ) -> Result<Vec<StockShortage>, Failure> {
-    /// An item whose stock is kept or not, as it is now and as it would be.
+    /// Stock of an item before and after the changes.
     struct Level {
         available: u32,
-        /// `None` when no stock is kept.
+        /// `None` if the item's stock is unlimited.
         left: Option<i64>,
     }
     let mut shortages: Vec<StockShortage> = Vec::new();
@@ -224,7 +224,7 @@ fn insert_claim(
     claim: &Claim,
 ) -> Result<(), Failure> {
     let commit = &encoded.commit;
-    // Where nothing changes, the answer was the order as it is.
+    // A commit without a change was answered with the order's current version.
     let version = commit.change.as_ref().map_or(commit.expected_version, |change| change.order.version);
     transaction.prepare_cached(INSERT_CLAIM)?.execute(params![
         id_bytes(claim.account_id),
@@ -326,9 +326,9 @@ fn change_stock(
         match change {
             StockChange::Take(_) => {
                 let updated = transaction.prepare_cached(TAKE_STOCK)?.execute(parameters)?;
-                expect_one(updated, "the stock that was there")?;
+                expect_one(updated, "the drawn stock")?;
             }
-            // Stock that is no longer kept has nothing to go back to.
+            // Stock that is no longer limited has no row to update.
             StockChange::Return(_) => {
                 transaction.prepare_cached(RETURN_STOCK)?.execute(parameters)?;
             }
@@ -343,10 +343,10 @@ pub(super) fn forget_keys(
     claimed_before_ns: i64,
     limit: u32,
 ) -> Result<u32, Failure> {
-    let deleted = transaction.prepare_cached(FORGET_KEYS)?.execute(params![claimed_before_ns, limit])?;
-    u32::try_from(deleted).map_err(|_| Failure::corrupt("more keys were forgotten than asked for"))
+    let deleted = transaction.prepare_cached(DELETE_OLD_KEYS)?.execute(params![claimed_before_ns, limit])?;
+    u32::try_from(deleted).map_err(|_| Failure::corrupt("more keys were deleted than requested"))
 }
 
 fn expect_one(rows: usize, what: &str) -> Result<(), Failure> {
-    if rows == 1 { Ok(()) } else { Err(Failure::corrupt(format!("{what} is {rows} rows, not one"))) }
+    if rows == 1 { Ok(()) } else { Err(Failure::corrupt(format!("{what} has {rows} rows instead of one"))) }
 }

@@ -1,9 +1,9 @@
 //! Lists of orders.
 //!
-//! A list is read from one or two stretches of an index, each newest first: the orders that are at
-//! an end, those that are not, or all. A restaurant's list is the one behind the other; a courier's is
-//! both merged. A filter by status leaves out the stretch in which nothing can pass, so that the
-//! question asked most, for open orders, never wades through the finished ones.
+//! A list is read from one or two ranges of an index, each newest first: terminal orders, open orders, or all
+//! orders. A restaurant's list is one range after the other; a courier's list merges both. A filter by status
+//! skips the range in which no order can match, so that the most frequent list, of open orders, never reads
+//! terminal orders.
 
 use dabba_domain::order::{Order, OrderStatus};
 use dabba_store::{OrderCursor, OrderPage, OrderQuery, OrderScope};
@@ -15,9 +15,9 @@ use crate::{
     failure::Failure,
 };
 
-/// A part of an index that holds orders newest first.
+/// A range of an index that holds orders newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stretch {
+pub(crate) enum IndexRange {
     Customer,
     RestaurantOpen,
     RestaurantTerminal,
@@ -27,7 +27,7 @@ pub(crate) enum Stretch {
     All,
 }
 
-impl Stretch {
+impl IndexRange {
     #[cfg(test)]
     pub(crate) const EVERY: [Self; 7] = [
         Self::Customer,
@@ -39,8 +39,8 @@ impl Stretch {
         Self::All,
     ];
 
-    /// What is true of its orders. `?1` is whose they are. Whether an order is at an end stands here
-    /// as a number, not as a parameter, since `SQLite` has to see it to use the index of open orders.
+    /// Returns the condition for the range's orders. `?1` is the owner. Whether an order is terminal is a
+    /// literal and not a parameter, because `SQLite` must see the value to use the index of open orders.
     const fn condition(self) -> &'static str {
         match self {
             Self::Customer => "customer_id = ?1",
@@ -53,8 +53,8 @@ impl Stretch {
         }
     }
 
-    /// The statement that reads it from behind the order `?2` on. With a filter, the statuses are the
-    /// parameters from `?4` on, as many as there are statuses at all.
+    /// Returns the statement that reads the range after the order `?2`. With a filter, the statuses are the
+    /// parameters from `?4` on, as many as there are statuses.
     pub(crate) fn sql(self, is_filtered: bool) -> String {
         let mut sql = format!(
             concat!("SELECT ", order_columns!(), " FROM orders WHERE {} AND id < ?2"),
@@ -72,9 +72,9 @@ impl Stretch {
     }
 }
 
-/// Which statuses pass.
+/// Statuses to include.
 struct Filter {
-    /// Each at most once; none when all pass.
+    /// Each status at most once; empty if all orders match.
     statuses: Vec<OrderStatus>,
 }
 
@@ -85,8 +85,8 @@ impl Filter {
         }
     }
 
-    /// Whether any order that is at an end, or that is not, can pass.
-    fn lets_through(&self, terminal: bool) -> bool {
+    /// Returns whether any terminal order, or any open order, can match.
+    fn can_match(&self, terminal: bool) -> bool {
         self.statuses.is_empty() || self.statuses.iter().any(|status| status.is_terminal() == terminal)
     }
 }
@@ -94,38 +94,38 @@ impl Filter {
 pub(super) fn list_orders(connection: &mut Connection, query: &OrderQuery) -> Result<OrderPage, Failure> {
     let filter = Filter::new(&query.statuses);
     let limit = query.limit.get() as usize;
-    // One more than the page holds tells whether there is another page.
+    // One order more than the page holds shows whether another page follows.
     let wanted = limit + 1;
     let before = query.after.map_or(ABOVE_EVERY_ID, |cursor| id_bytes(cursor.order_id));
-    // Two stretches have to show the same moment, or an order that ends meanwhile is in both.
+    // Both ranges must show the same moment; otherwise an order that ends meanwhile appears in both.
     let transaction = connection.transaction()?;
-    let read = |stretch: Stretch, owner: IdBytes, before: IdBytes, wanted: usize| {
-        read_stretch(&transaction, stretch, owner, before, &filter, wanted)
+    let read = |range: IndexRange, owner: IdBytes, before: IdBytes, wanted: usize| {
+        read_range(&transaction, range, owner, before, &filter, wanted)
     };
     let mut orders = match query.scope {
-        OrderScope::Customer(id) => read(Stretch::Customer, id_bytes(id), before, wanted)?,
-        OrderScope::All if filter.lets_through(true) => read(Stretch::All, ABOVE_EVERY_ID, before, wanted)?,
-        OrderScope::All => read(Stretch::AllOpen, ABOVE_EVERY_ID, before, wanted)?,
+        OrderScope::Customer(id) => read(IndexRange::Customer, id_bytes(id), before, wanted)?,
+        OrderScope::All if filter.can_match(true) => read(IndexRange::All, ABOVE_EVERY_ID, before, wanted)?,
+        OrderScope::All => read(IndexRange::AllOpen, ABOVE_EVERY_ID, before, wanted)?,
         OrderScope::Courier(id) => {
             let mut orders = Vec::new();
-            for (terminal, stretch) in [(false, Stretch::CourierOpen), (true, Stretch::CourierTerminal)] {
-                if filter.lets_through(terminal) {
-                    orders.extend(read(stretch, id_bytes(id), before, wanted)?);
+            for (terminal, range) in [(false, IndexRange::CourierOpen), (true, IndexRange::CourierTerminal)] {
+                if filter.can_match(terminal) {
+                    orders.extend(read(range, id_bytes(id), before, wanted)?);
                 }
             }
             orders.sort_unstable_by_key(|order| std::cmp::Reverse(order.id));
             orders
         }
         OrderScope::Restaurant(id) => {
-            let is_behind_the_open = query.after.is_some_and(|cursor| cursor.terminal);
+            let is_after_open_orders = query.after.is_some_and(|cursor| cursor.terminal);
             let mut orders = Vec::new();
-            if !is_behind_the_open && filter.lets_through(false) {
-                orders = read(Stretch::RestaurantOpen, id_bytes(id), before, wanted)?;
+            if !is_after_open_orders && filter.can_match(false) {
+                orders = read(IndexRange::RestaurantOpen, id_bytes(id), before, wanted)?;
             }
-            if orders.len() < wanted && filter.lets_through(true) {
-                let before = if is_behind_the_open { before } else { ABOVE_EVERY_ID };
+            if orders.len() < wanted && filter.can_match(true) {
+                let before = if is_after_open_orders { before } else { ABOVE_EVERY_ID };
                 let missing = wanted - orders.len();
-                orders.extend(read(Stretch::RestaurantTerminal, id_bytes(id), before, missing)?);
+                orders.extend(read(IndexRange::RestaurantTerminal, id_bytes(id), before, missing)?);
             }
             orders
         }
@@ -136,9 +136,9 @@ pub(super) fn list_orders(connection: &mut Connection, query: &OrderQuery) -> Re
     Ok(OrderPage { orders, next, incomplete: false })
 }
 
-fn read_stretch(
+fn read_range(
     connection: &Connection,
-    stretch: Stretch,
+    range: IndexRange,
     owner: IdBytes,
     before: IdBytes,
     filter: &Filter,
@@ -149,11 +149,11 @@ fn read_stretch(
     let mut parameters: Vec<&dyn ToSql> = vec![&owner, &before, &limit];
     let names: Vec<&str> = filter.statuses.iter().map(|status| status.as_str()).collect();
     if is_filtered {
-        // The last one is repeated, so that one statement serves every number of statuses.
+        // The last status is repeated, so that one statement serves every number of statuses.
         let repeated = names.iter().chain(std::iter::repeat(&names[names.len() - 1]));
         parameters.extend(repeated.take(OrderStatus::ALL.len()).map(|name| name as &dyn ToSql));
     }
-    let mut statement = connection.prepare_cached(&stretch.sql(is_filtered))?;
+    let mut statement = connection.prepare_cached(&range.sql(is_filtered))?;
     let mut rows = statement.query(&*parameters)?;
     let mut orders = Vec::new();
     while let Some(row) = rows.next()? {

@@ -1,4 +1,4 @@
-//! Orders: the part of the contract that is asked most.
+//! Orders: the most frequently used part of the contract.
 
 pub(crate) mod commit;
 pub(crate) mod list;
@@ -23,7 +23,7 @@ use dabba_store::encoding::EncodedCommit;
 #[async_trait]
 impl OrderStore for SqliteStore {
     async fn commit_shared(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
-        // Checking and encoding happen here, on the caller's thread: the writer has enough to do.
+        // Checking and encoding happen on the caller's thread, to relieve the writer.
         let batch = batch.into_iter().map(EncodedCommit::new).collect::<Result<Vec<_>, _>>()?;
         self.writer.write(move |transaction| commit::commit_batch(transaction, &batch)).await
     }

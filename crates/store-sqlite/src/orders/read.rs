@@ -19,7 +19,7 @@ use crate::{
     failure::Failure,
 };
 
-/// The columns that [`order_of`] reads, in its order.
+/// Columns that [`order_of`] reads, in its order.
 macro_rules! order_columns {
     () => {
         "id, version, details, status, payment_status, captured, refunded, courier_id, \
@@ -29,7 +29,7 @@ macro_rules! order_columns {
 }
 pub(super) use order_columns;
 
-/// The columns that [`event_of`] reads, in its order, from the second on.
+/// Columns that [`event_of`] reads, in its order, starting with the second column.
 macro_rules! event_columns {
     () => {
         "sequence, order_id, version, type, data, actor, at_ns"
@@ -55,7 +55,8 @@ pub(crate) fn order(connection: &Connection, id: OrderId) -> Result<Option<Order
     rows.next()?.map(order_of).transpose()
 }
 
-/// An order from a row of [`order_columns`]. What a newer program wrote and this one cannot decode is unavailable here.
+/// Returns the order of a row of [`order_columns`]. A row that a newer version wrote and this version cannot decode is
+/// [`StoreError::WrittenByNewer`].
 pub(super) fn order_of(row: &Row<'_>) -> Result<Order, Failure> {
     let is_newer = read_number(row, 15)? > ORDER_FORMAT;
     match decode_order(row, is_newer) {
@@ -111,8 +112,8 @@ pub(super) fn events(
     Ok(events)
 }
 
-/// An event from a row of [`event_columns`]. Where it cannot be decoded and its order is one of a newer program, it is passed
-/// on as it is stored.
+/// Returns the event of a row of [`event_columns`]. If a newer version wrote the event's order and the event cannot be decoded,
+/// it is returned as stored.
 fn event_of(connection: &Connection, row: &Row<'_>) -> Result<RecordedEvent, Failure> {
     let (name, data) = (read_text(row, 3)?, read_optional_text(row, 4)?);
     let event = match decode_event(name, data) {
@@ -128,14 +129,14 @@ fn event_of(connection: &Connection, row: &Row<'_>) -> Result<RecordedEvent, Fai
     })
 }
 
-/// Whether a newer program wrote something of the order of an event in a row of [`event_columns`].
+/// Returns whether a newer version wrote the order of the event in a row of [`event_columns`].
 fn is_of_newer(connection: &Connection, row: &Row<'_>) -> Result<bool, Failure> {
     let order_id: OrderId = read_id(row, 1)?;
     let mut statement = connection.prepare_cached(FIND_NEWER)?;
     Ok(statement.exists(params![id_bytes(order_id), ORDER_FORMAT])?)
 }
 
-/// The place that a cursor names. One that no store of this kind made is refused.
+/// Returns the position of a cursor. Fails for a cursor that no store of this kind made.
 pub(super) fn parse_cursor(cursor: &FeedCursor) -> Result<i64, StoreError> {
     if *cursor == FeedCursor::start() {
         return Ok(0);
@@ -143,7 +144,7 @@ pub(super) fn parse_cursor(cursor: &FeedCursor) -> Result<i64, StoreError> {
     match cursor.0.parse::<i64>() {
         // Only the text that this store writes: no sign, no leading zeros.
         Ok(sequence) if sequence > 0 && cursor.0 == sequence.to_string() => Ok(sequence),
-        _ => Err(StoreError::Corrupt("a cursor of the feed that this store did not make".to_owned())),
+        _ => Err(StoreError::Corrupt("the feed cursor was not made by this store".to_owned())),
     }
 }
 
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_cursors_of_this_store_are_read() {
+    fn only_cursors_of_this_store_are_accepted() {
         assert_eq!(parse_cursor(&FeedCursor::start()), Ok(0));
         assert_eq!(parse_cursor(&FeedCursor("17".to_owned())), Ok(17));
         for text in ["0", "-1", "+1", "017", " 1", "1x", "x", "9223372036854775808"] {

@@ -1,4 +1,4 @@
-//! Changes of an account, and what follows from each.
+//! Changes of an account, and the consequences of each change.
 
 use std::fmt;
 
@@ -12,41 +12,42 @@ use crate::Credential;
 pub struct AccountEdit {
     /// The account.
     pub id: AccountId,
-    /// What changes.
+    /// The change.
     pub change: AccountChange,
-    /// The versions at one of which the account has to be, if the caller states any.
+    /// Versions of which the account must have one, if the caller states any.
     pub expected: Option<Vec<Version>>,
-    /// Who changes it. `None` for an operator on the database itself.
+    /// The caller's credential. `None` for an operator who works on the database itself.
     pub by: Option<Credential>,
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
 }
 
-/// What changes of an account.
+/// Kind of change of an account.
 #[derive(Clone, PartialEq, Eq)]
 pub enum AccountChange {
-    /// What is given; the rest stays. Another role, and disabling, end all tokens; another role ends memberships too.
+    /// Sets the given fields and keeps the others. A new role and disabling revoke all tokens; a new role also removes all
+    /// memberships.
     Details {
         /// The name.
         name: Option<Name>,
         /// The role.
         role: Option<Role>,
-        /// Whether nobody can use it.
+        /// Whether the account is disabled.
         disabled: Option<bool>,
     },
-    /// The password. Ends all tokens.
+    /// Sets the password. Revokes all tokens.
     Password {
-        /// The password's hash, as a PHC string.
+        /// Hash of the password, as a PHC string.
         hash: String,
     },
-    /// Ends all tokens.
+    /// Revokes all tokens.
     RevokeTokens,
-    /// Removes name, address and password for good, disables the account, and ends tokens and memberships. The address can
-    /// be registered again.
+    /// Removes name, address and password permanently, disables the account, revokes all tokens and removes all memberships. The
+    /// address can be registered again.
     Delete,
 }
 
-/// Neither the name nor the password's hash.
+/// Omits the name and the password's hash.
 impl fmt::Debug for AccountChange {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -61,39 +62,39 @@ impl fmt::Debug for AccountChange {
     }
 }
 
-/// How a change of an account ended.
+/// Outcome of a change of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountEditOutcome {
-    /// The account is so now.
+    /// The account after the change.
     Done(Box<Account>),
-    /// There is no such account, or it is deleted.
+    /// The account does not exist, or it is deleted.
     NotFound,
-    /// The account is at another version than expected.
+    /// The account has another version than expected.
     Conflict {
-        /// The version at which it is.
+        /// The account's current version.
         current: Version,
     },
-    /// No enabled admin would be left.
+    /// The change would leave no enabled admin.
     LastAdmin,
-    /// What the caller proved is void.
+    /// The caller's credential is void.
     CallerRevoked,
 }
 
-/// What a change makes of an account.
+/// Result of applying a change to an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EditedAccount {
-    /// The account after the change. Its `revocation` is the old one: the store sets it.
+    /// The account after the change. Its `revocation` is the old value; the store sets the new one.
     pub account: Account,
-    /// Whether all tokens end.
+    /// Whether the change revokes all tokens.
     pub revokes: bool,
-    /// Whether all memberships end.
+    /// Whether the change removes all memberships.
     pub leaves_restaurants: bool,
-    /// Whether it was an enabled admin's and is not any more. Another one has to be left then.
+    /// Whether the account was an enabled admin and no longer is. Another enabled admin must then remain.
     pub steps_down: bool,
 }
 
 impl AccountEdit {
-    /// Returns what the change makes of an account; `None` if it changes nothing.
+    /// Returns the account after the change and the consequences; `None` if the change has no effect.
     pub fn applied_to(&self, before: &Account) -> Option<EditedAccount> {
         let mut account = before.clone();
         let mut revokes = false;
@@ -136,7 +137,7 @@ impl AccountEdit {
     }
 }
 
-/// What the stored address of a deleted account begins with. No address contains it, since an address has an `@`.
+/// Prefix of the stored address of a deleted account. The stored address has no `@`, so it never equals a real address.
 const DELETED: &str = "deleted:";
 
 #[cfg(test)]
@@ -170,7 +171,7 @@ mod tests {
         AccountEdit { id: before.id, change, expected: None, by: None, at }.applied_to(before)
     }
 
-    /// Proves which changes end tokens, end memberships, and take an admin away.
+    /// Proves which changes revoke tokens, remove memberships, and reduce the number of enabled admins.
     #[test]
     fn each_change_has_its_consequences() {
         let hash = || AccountChange::Password { hash: "other".into() };
@@ -191,9 +192,9 @@ mod tests {
         }
     }
 
-    /// Proves that a change to what is so already changes nothing, and that enabling ends no token.
+    /// Proves that setting the current values again is no change, and that enabling an account revokes no token.
     #[test]
-    fn nothing_changes_to_what_it_was() {
+    fn setting_the_current_values_is_no_change() {
         let courier = account(Role::Courier);
         for change in [details(None, None, None), details(Some("Ada"), Some(Role::Courier), Some(false))] {
             assert_eq!(edited(&courier, change), None);
@@ -202,12 +203,12 @@ mod tests {
         assert_eq!(edited(&disabled, details(None, None, Some(true))), None);
         let enabled = edited(&disabled, details(None, None, Some(false))).unwrap();
         assert!(!enabled.revokes && enabled.account.disabled_at.is_none());
-        // An admin who is disabled is none whom anything takes away.
+        // A disabled admin is not counted as an admin, so deleting the account removes none.
         let admin = edited(&account(Role::Admin), details(None, None, Some(true))).unwrap().account;
         assert!(!edited(&admin, AccountChange::Delete).unwrap().steps_down);
     }
 
-    /// Proves that nothing personal is left of a deleted account.
+    /// Proves that a deleted account keeps no personal data.
     #[test]
     fn a_deleted_account_is_anonymous() {
         let before = account(Role::Customer);

@@ -1,4 +1,4 @@
-//! Taking access away: changes of accounts, and revocations.
+//! Removal of access: changes of accounts, and revocations.
 
 use std::sync::Arc;
 
@@ -39,8 +39,7 @@ async fn done(store: &Arc<dyn Store>, edit: &AccountEdit) -> Account {
     }
 }
 
-/// What a change returns is what is stored, each change raises the version by one, and a change to what is so changes
-/// nothing.
+/// A change returns the stored account and increases the version by one; a change to the current values has no effect.
 pub async fn an_account_is_changed(store: Arc<dyn Store>) {
     let mut world = World::new(171);
     let before = create(&store, &mut world, Role::Courier).await;
@@ -54,7 +53,7 @@ pub async fn an_account_is_changed(store: Arc<dyn Store>) {
         AccountChange::Password { hash: hash.clone() },
         AccountChange::RevokeTokens,
     ] {
-        // Another admin, so that this one may be disabled.
+        // Creates another admin, so that this one may be disabled.
         if version == 1 {
             create(&store, &mut world, Role::Admin).await;
         }
@@ -74,7 +73,7 @@ pub async fn an_account_is_changed(store: Arc<dyn Store>) {
     assert_eq!(outcome, AccountEditOutcome::NotFound);
 }
 
-/// An account at another version than expected stays as it is; one of several expected versions is enough.
+/// A change with other expected versions has no effect; it suffices that one of several expected versions matches.
 pub async fn an_account_is_changed_only_at_an_expected_version(store: Arc<dyn Store>) {
     let mut world = World::new(172);
     let account = create(&store, &mut world, Role::Customer).await;
@@ -89,7 +88,8 @@ pub async fn an_account_is_changed_only_at_an_expected_version(store: Arc<dyn St
     assert!(done(&store, &change).await.disabled_at.is_some());
 }
 
-/// A key makes one change, and leads to the account at the version after it. What changed nothing claims no key.
+/// A key makes one change, and its record leads to the account and the version after the change. A change without
+/// effect claims no key.
 pub async fn an_account_is_changed_once_under_a_key(store: Arc<dyn Store>) {
     let mut world = World::new(173);
     let account = create(&store, &mut world, Role::Customer).await;
@@ -104,15 +104,15 @@ pub async fn an_account_is_changed_once_under_a_key(store: Arc<dyn Store>) {
     let ended = store.edit_account_under(&revoke, Some(at)).await.unwrap();
     assert!(matches!(ended, UnderKey::Ended(AccountEditOutcome::Done(_))), "{ended:?}");
     let UnderKey::Claimed(record) = store.edit_account_under(&revoke, Some(at)).await.unwrap() else {
-        panic!("the key was claimed before")
+        panic!("the key was already claimed")
     };
     assert_eq!((record.resource, record.version), (Resource::Account(account.id), 2));
     assert_eq!(store.account(account.id).await.unwrap().unwrap().version, 2);
     assert_eq!(store.revocations(0, 10).await.unwrap().len(), 1);
 }
 
-/// The last enabled admin is neither disabled nor demoted nor deleted; a disabled admin does not count as another one.
-pub async fn the_last_admin_stays(store: Arc<dyn Store>) {
+/// The last enabled admin cannot be disabled, demoted or deleted; a disabled admin does not count as another admin.
+pub async fn the_last_enabled_admin_cannot_be_removed(store: Arc<dyn Store>) {
     let mut world = World::new(174);
     let last = create(&store, &mut world, Role::Admin).await;
     let other = create(&store, &mut world, Role::Admin).await;
@@ -130,8 +130,8 @@ pub async fn the_last_admin_stays(store: Arc<dyn Store>) {
     assert_eq!(outcome, AccountEditOutcome::LastAdmin);
 }
 
-/// Of admins who all disable their neighbour at the same time, one stays enabled, whether they state who they are or not.
-pub async fn of_admins_who_disable_each_other_one_stays(store: Arc<dyn Store>) {
+/// If all admins disable each other concurrently, one stays enabled, with and without the callers' credentials.
+pub async fn one_of_the_admins_who_disable_each_other_stays_enabled(store: Arc<dyn Store>) {
     let mut world = World::new(175);
     let mut admins = Vec::new();
     for states_caller in [true, false] {
@@ -156,7 +156,7 @@ pub async fn of_admins_who_disable_each_other_one_stays(store: Arc<dyn Store>) {
     }
 }
 
-/// Of a deleted account nothing personal is left, its address can be registered again, and it cannot be changed any more.
+/// A deleted account has no personal data and cannot be changed, and its address can be registered again.
 pub async fn a_deleted_account_is_anonymous_and_its_address_free(store: Arc<dyn Store>) {
     let mut world = World::new(176);
     let (first, second) =
@@ -179,7 +179,7 @@ pub async fn a_deleted_account_is_anonymous_and_its_address_free(store: Arc<dyn 
     }
 }
 
-/// Another role and the end of an account end its memberships; disabling keeps them for when it is enabled again.
+/// A new role and a deletion end an account's memberships. Disabling keeps them for a later enabling.
 pub async fn memberships_end_with_the_role(store: Arc<dyn Store>) {
     let mut world = World::new(177);
     let restaurant = world.restaurant_id();
@@ -194,8 +194,8 @@ pub async fn memberships_end_with_the_role(store: Arc<dyn Store>) {
     }
 }
 
-/// What ends tokens has a revision, which the account states too; servers follow revisions in pages. A subject that is
-/// revoked again stands at its last revision alone.
+/// Each revocation has a revision, which the account states too. Servers follow the revisions in pages. A subject that
+/// is revoked again appears only with its latest revision.
 pub async fn revocations_are_followed_by_revision(store: Arc<dyn Store>) {
     let mut world = World::new(178);
     assert_eq!(store.revocations(0, 10).await.unwrap(), []);
@@ -218,7 +218,7 @@ pub async fn revocations_are_followed_by_revision(store: Arc<dyn Store>) {
     assert_eq!(store.revocations(all[1].revision, 2).await.unwrap(), all[2..4]);
     assert_eq!(store.revocations(all[4].revision, 2).await.unwrap(), []);
     let again = done(&store, &edit(&world, &accounts[0], AccountChange::RevokeTokens)).await;
-    // A subject that is in no store can be revoked as well.
+    // A subject that no store knows can be revoked too.
     let stranger = Subject::Account(world.account_id());
     let revision = store.revoke(stranger, None, world.now()).await.unwrap().unwrap();
     assert!(revision > again.revocation && again.revocation > all[4].revision);
@@ -234,13 +234,13 @@ pub async fn revocations_are_followed_by_revision(store: Arc<dyn Store>) {
     ] {
         assert_eq!(store.revocation(subject).await.unwrap(), revision);
     }
-    // So a database that is restored, and has forgotten its last revisions, makes none of them again.
+    // A restored database that lost its last revisions therefore never issues them again.
     assert!(
         all.iter().chain(&new).all(|revocation| revocation.revision >= least_revision(revocation.revoked_at))
     );
 }
 
-/// Revisions that are made at once are all different, and no follower misses one.
+/// Concurrent revocations get different revisions, and a follower misses none.
 pub async fn no_revocation_is_missed(store: Arc<dyn Store>) {
     let mut world = World::new(179);
     let subjects: Vec<_> = (0..40).map(|_| Subject::Account(world.account_id())).collect();
@@ -265,7 +265,7 @@ pub async fn no_revocation_is_missed(store: Arc<dyn Store>) {
     assert!(subjects.iter().all(|subject| seen.contains(subject)));
 }
 
-/// Whose token is void by then creates, changes and revokes nothing, whatever has made it void.
+/// A caller whose token is void creates, changes and revokes nothing, whatever made the token void.
 pub async fn a_revoked_caller_writes_nothing(store: Arc<dyn Store>) {
     let mut world = World::new(180);
     create(&store, &mut world, Role::Admin).await;
@@ -278,7 +278,7 @@ pub async fn a_revoked_caller_writes_nothing(store: Arc<dyn Store>) {
     {
         let caller = create(&store, &mut world, Role::Admin).await;
         let by = Some(credential(&caller));
-        // An admin may do all of it until then.
+        // Before the change, the admin may do all of it.
         let fresh = world.account(Role::Admin);
         let created = store.create_account_under(&fresh, by, None).await.unwrap();
         assert_eq!(created, UnderKey::Ended(AccountCreation::Created));
@@ -298,7 +298,7 @@ pub async fn a_revoked_caller_writes_nothing(store: Arc<dyn Store>) {
     }
     assert_eq!(store.account(target.id).await.unwrap(), Some(target.clone()));
     assert_eq!(store.memberships(target.id).await.unwrap(), [restaurant]);
-    // An account that is in no store is the operator's, until it is revoked itself.
+    // The operator may use an account that no store knows, until that account is revoked.
     let operator = credential(&world.account(Role::Admin));
     let set = async || store.set_membership(restaurant, target.id, true, Some(operator)).await.unwrap();
     assert_eq!(set().await, MembershipChange::Unchanged);
@@ -306,7 +306,7 @@ pub async fn a_revoked_caller_writes_nothing(store: Arc<dyn Store>) {
     assert_eq!(set().await, MembershipChange::CallerRevoked);
 }
 
-/// Accounts are listed by id, all of them or those of a role, each once.
+/// Accounts are listed once each, ordered by id, for all roles or for one role.
 pub async fn accounts_are_read_in_pages(store: Arc<dyn Store>) {
     let mut world = World::new(181);
     let mut all = Vec::new();

@@ -11,8 +11,8 @@ async fn create(store: &Arc<dyn Store>, account: &Account) {
     assert_eq!(store.create_account(account).await.unwrap(), AccountCreation::Created);
 }
 
-/// By its id and by its address, in every role.
-pub async fn an_account_comes_back_as_it_was_created(store: Arc<dyn Store>) {
+/// A created account is found by its id and by its address, in every role.
+pub async fn a_created_account_is_stored_exactly(store: Arc<dyn Store>) {
     let mut world = World::new(71);
     for role in Role::ALL {
         let account = world.account(role);
@@ -24,7 +24,7 @@ pub async fn an_account_comes_back_as_it_was_created(store: Arc<dyn Store>) {
     }
 }
 
-/// Who registers an address that is taken is told so, and the account that has it stays as it was.
+/// A registration with a taken address is refused, and the existing account does not change.
 pub async fn an_address_has_one_account(store: Arc<dyn Store>) {
     let mut world = World::new(72);
     let first = world.account(Role::Customer);
@@ -35,8 +35,8 @@ pub async fn an_address_has_one_account(store: Arc<dyn Store>) {
     assert_eq!(store.account_by_email(&first.email).await.unwrap(), Some(first));
 }
 
-/// The same when they come at once.
-pub async fn of_many_that_register_an_address_one_wins(store: Arc<dyn Store>) {
+/// One of several concurrent registrations of an address succeeds.
+pub async fn one_of_many_concurrent_registrations_of_an_address_succeeds(store: Arc<dyn Store>) {
     let mut world = World::new(73);
     let email = world.account(Role::Customer).email;
     let mut running = tokio::task::JoinSet::new();
@@ -52,7 +52,7 @@ pub async fn of_many_that_register_an_address_one_wins(store: Arc<dyn Store>) {
     assert_eq!(store.account_by_email(&email).await.unwrap().as_ref(), Some(&created[0].1));
 }
 
-/// To add a member twice is to add them once; to remove them twice is to find none.
+/// Adding a member twice has the effect of once; removing a member twice finds none the second time.
 pub async fn a_membership_is_added_and_removed_once(store: Arc<dyn Store>) {
     let mut world = World::new(74);
     let restaurant = world.restaurant_id();
@@ -67,10 +67,10 @@ pub async fn a_membership_is_added_and_removed_once(store: Arc<dyn Store>) {
     assert!(store.remove_member(restaurant, account.id).await.unwrap());
     assert!(!store.remove_member(restaurant, account.id).await.unwrap());
     assert_eq!(store.members(restaurant, None, PageSize::DEFAULT).await.unwrap(), []);
-    assert_eq!(store.account(account.id).await.unwrap(), Some(account), "the account stays");
+    assert_eq!(store.account(account.id).await.unwrap(), Some(account), "the account still exists");
 }
 
-/// By id, each once, and nobody else's staff.
+/// Members are listed once each, ordered by id, without the staff of other restaurants.
 pub async fn members_are_read_in_pages(store: Arc<dyn Store>) {
     let mut world = World::new(75);
     let (restaurant, other) = (world.restaurant_id(), world.restaurant_id());
@@ -93,7 +93,7 @@ pub async fn members_are_read_in_pages(store: Arc<dyn Store>) {
     assert_eq!(store.members(restaurant, Some(members[6].id), limit).await.unwrap(), []);
 }
 
-/// The restaurants of an account, by id; none for a stranger.
+/// An account's restaurants are listed by id; an unknown account has none.
 pub async fn an_account_works_for_several_restaurants(store: Arc<dyn Store>) {
     let mut world = World::new(76);
     let account = world.account(Role::Restaurant);

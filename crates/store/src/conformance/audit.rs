@@ -1,4 +1,4 @@
-//! What an audit reads: everything there is, once, in pages of any size.
+//! Reads of an audit: every row once, in pages of any size.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     TaskFailure, TaskResolution,
 };
 
-/// Reads a list to its end, in pages of so many: `$list` is asked for what is behind the last entry.
+/// Reads a list completely, in pages of the given size: `$list` returns the page after the last entry read.
 macro_rules! read_all {
     ($page_size:expr, |$last:ident, $limit:ident| $list:expr) => {{
         let $limit = PageSize::new($page_size).unwrap();
@@ -31,7 +31,7 @@ macro_rules! read_all {
     }};
 }
 
-/// Places so many orders of several restaurants for several customers, at random.
+/// Places `count` orders, each of a random one of three restaurants and four customers.
 async fn place(store: &Arc<dyn Store>, world: &mut World, count: usize) -> Vec<Commit> {
     let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();
     let customers: Vec<_> = (0..4).map(|_| world.account_id()).collect();
@@ -46,8 +46,8 @@ async fn place(store: &Arc<dyn Store>, world: &mut World, count: usize) -> Vec<C
     placed
 }
 
-/// Many orders are looked up at once, wherever they are; those that are unknown are left out, and more than
-/// a page are refused.
+/// Many orders are read in one call, from all shards. Unknown orders are omitted, and more than a page are
+/// refused.
 pub async fn orders_are_looked_up_together(store: Arc<dyn Store>) {
     let mut world = World::new(101);
     let placed = place(&store, &mut world, 9).await;
@@ -64,9 +64,8 @@ pub async fn orders_are_looked_up_together(store: Arc<dyn Store>) {
     assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
 }
 
-/// Every task is listed as it is, until it is done: one that waits, one in somebody's hands, one that is
-/// parked and one that is resolved.
-pub async fn all_tasks_are_listed_until_they_are_done(store: Arc<dyn Store>) {
+/// Every task is listed until it is completed: waiting, leased, parked and resolved tasks.
+pub async fn all_tasks_are_listed_until_they_are_completed(store: Arc<dyn Store>) {
     let mut world = World::new(102);
     let placed = place(&store, &mut world, 7).await;
     let mut expected: Vec<StoredTask> = placed
@@ -103,7 +102,7 @@ pub async fn all_tasks_are_listed_until_they_are_done(store: Arc<dyn Store>) {
     }
     assert!(store.resolve_task(claimed[0].lease.task_id, &resolution).await.unwrap());
     expected[places[0]].resolved_at = Some(until);
-    // One is done, and gone.
+    // The fourth task is completed and disappears.
     let order = store.order(claimed[3].task.order_id).await.unwrap().unwrap();
     let done = world.repeat(&order, order.details.customer_id);
     let done = Commit { claim: None, completes: Some(claimed[3].lease), ..done };
@@ -114,8 +113,7 @@ pub async fn all_tasks_are_listed_until_they_are_done(store: Arc<dyn Store>) {
     assert_eq!(read, expected);
 }
 
-/// Every key is listed with what it was claimed for, until it is forgotten; keys of one account
-/// together, and of these those of one restaurant.
+/// Every key is listed with its record until it is deleted, grouped by account and then by restaurant.
 pub async fn all_keys_are_listed_by_account_and_restaurant(store: Arc<dyn Store>) {
     let mut world = World::new(103);
     let placed = place(&store, &mut world, 23).await;
@@ -144,7 +142,7 @@ pub async fn all_keys_are_listed_by_account_and_restaurant(store: Arc<dyn Store>
     assert_eq!(left.entries.len(), 3);
 }
 
-/// The stock of every limited item is listed, restaurant by restaurant.
+/// The stock of every limited item is listed, grouped by restaurant.
 pub async fn all_stock_is_listed_by_restaurant(store: Arc<dyn Store>) {
     let mut world = World::new(104);
     let mut expected = Vec::new();

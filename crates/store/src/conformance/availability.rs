@@ -1,4 +1,4 @@
-//! Availability: beside the menu, with a revision of its own.
+//! Availability: stored apart from the menu, with its own revision.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ async fn catalogue(store: &Arc<dyn Store>, id: RestaurantId) -> Catalogue {
     store.catalogue(id).await.unwrap().unwrap()
 }
 
-/// A menu whose document states the availability of some items.
+/// Returns a menu whose document states the availability of some items.
 fn stating(items: &[(&str, Option<Availability>)]) -> Menu {
     let item = |(id, availability): &(&str, Option<Availability>)| ItemDocument {
         id: Some((*id).to_owned()),
@@ -40,9 +40,9 @@ fn stating(items: &[(&str, Option<Availability>)]) -> Menu {
     MenuDocument::from(vec![category]).validate().unwrap()
 }
 
-/// A mark comes out as it went in, to the nanosecond; a repeated one is no change; the menu and its revision
-/// stay; an item that is not on the menu can be marked; other restaurants are not touched.
-pub async fn availability_is_kept_beside_the_menu(store: Arc<dyn Store>) {
+/// A mark is stored exactly, to the nanosecond, and setting it again is no change. The menu and its revision do not
+/// change. An item that is not on the menu can be marked. Other restaurants are unaffected.
+pub async fn availability_is_stored_apart_from_the_menu(store: Arc<dyn Store>) {
     let mut world = World::new(121);
     let id = create(&store, &mut world, &menu(&["naan", "roti"])).await;
     let other = create(&store, &mut world, &menu(&["naan"])).await;
@@ -88,8 +88,8 @@ pub async fn availability_is_kept_beside_the_menu(store: Arc<dyn Store>) {
     }
 }
 
-/// What a menu's document states is set in the same write; what it does not state is kept, also of an item that
-/// is off the menu for a while.
+/// Replacing a menu sets the availability that its document states. Availability that it does not state is kept, also
+/// for an item that is temporarily off the menu.
 pub async fn a_menu_sets_the_availability_that_it_states(store: Arc<dyn Store>) {
     let mut world = World::new(122);
     let first =
@@ -108,7 +108,7 @@ pub async fn a_menu_sets_the_availability_that_it_states(store: Arc<dyn Store>) 
     let second = stating(&[("roti", Some(away)), ("dal", None)]);
     assert_eq!(store.replace_menu(id, &second, menu_at(1)).await.unwrap(), done(2));
     expect([("naan", UNAVAILABLE), ("roti", away), ("dal", available)], 2).await;
-    // The same again changes no mark.
+    // Replacing the menu with the same document changes no mark.
     let at = |menu, availability| MenuRevisions { menu, availability };
     assert_eq!(store.replace_menu(id, &second, at(2, 2)).await.unwrap(), done(3));
     expect([("naan", UNAVAILABLE), ("roti", away), ("dal", available)], 2).await;
@@ -117,8 +117,8 @@ pub async fn a_menu_sets_the_availability_that_it_states(store: Arc<dyn Store>) 
     expect([("naan", UNAVAILABLE), ("roti", available), ("dal", UNAVAILABLE)], 3).await;
 }
 
-/// A document that was made from an older availability does not undo what has been marked since.
-pub async fn a_menu_is_not_replaced_at_another_availability(store: Arc<dyn Store>) {
+/// A document based on an older availability does not undo later marks.
+pub async fn a_menu_is_not_replaced_at_another_availability_revision(store: Arc<dyn Store>) {
     let mut world = World::new(123);
     let id = create(&store, &mut world, &menu(&["naan"])).await;
     store.set_availability(id, &slug("naan"), UNAVAILABLE, None).await.unwrap();
@@ -132,7 +132,7 @@ pub async fn a_menu_is_not_replaced_at_another_availability(store: Arc<dyn Store
     assert_eq!(catalogue(&store, id).await.unavailable.availability("naan"), Availability::Available);
 }
 
-/// A caller that knows the menu does not read it again until it changes; marks, settings and stock are current.
+/// A caller with a cached menu does not read the menu again until it changes; marks, settings and stock are current.
 pub async fn a_known_menu_is_not_read_again(store: Arc<dyn Store>) {
     let mut world = World::new(124);
     let id = create(&store, &mut world, &menu(&["naan", "roti"])).await;

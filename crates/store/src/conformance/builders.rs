@@ -1,4 +1,4 @@
-//! Restaurants, orders and commits for tests. The same seed gives the same world, to the last bit.
+//! Restaurants, orders and commits for tests. The same seed produces exactly the same world.
 
 use std::sync::Arc;
 
@@ -19,32 +19,32 @@ use crate::{
     Account, Change, Claim, Commit, Fingerprint, IdempotencyKey, MenuRevisions, NewTask, StockChange,
 };
 
-/// A source of everything that a test needs, from a seed: ids, times, restaurants, orders, commits.
+/// A seeded source of everything that a test needs: ids, times, restaurants, orders, commits.
 ///
-/// Its clock moves by a little more than a millisecond with every id, so ids sort in the order in which
-/// they were made, and its times have digits down to the nanosecond, which a store must keep.
+/// The clock advances by slightly more than a millisecond with every id, so ids sort in creation order. Times
+/// have digits down to the nanosecond, which a store must keep.
 #[derive(Clone, Debug)]
 pub struct World {
     state: u64,
     now: Timestamp,
-    /// How many restaurants have an id.
+    /// Number of restaurant ids generated so far.
     restaurants: u16,
 }
 
 impl World {
-    /// How far the clock moves with each id.
+    /// Time by which the clock advances with each id.
     const STEP: SignedDuration = SignedDuration::from_nanos(1_234_567);
-    /// The buckets from which a restaurant draws its own, a third of all.
+    /// Number of buckets in a third of all buckets. A restaurant's bucket comes from one of the thirds.
     const THIRD: u16 = Bucket::COUNT / 3;
 
-    /// The world of a seed. Worlds of different seeds have different ids.
+    /// Creates the world of a seed. Worlds with different seeds have different ids.
     pub fn new(seed: u64) -> Self {
-        // 1 March 2026, 18:30 UTC, and some nanoseconds.
+        // 1 March 2026, 18:30 UTC, plus some nanoseconds.
         let now = Timestamp::new(1_772_389_800, 123_456_789).unwrap();
         Self { state: seed.wrapping_mul(0x2545_f491_4f6c_dd1d), now, restaurants: 0 }
     }
 
-    /// The next random bits (`SplitMix64`).
+    /// Returns the next random bits (`SplitMix64`).
     pub fn random(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.state;
@@ -53,35 +53,36 @@ impl World {
         bits ^ (bits >> 31)
     }
 
-    /// A random number below a bound.
+    /// Returns a random number below a bound.
     pub fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.random() >> 33).unwrap() % bound
     }
 
-    /// The time. It stands still until an id is made.
+    /// Returns the time. It does not change until the next id is generated.
     pub const fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// The time so many seconds from now.
+    /// Returns the time `seconds` seconds from now.
     pub fn in_seconds(&self, seconds: i64) -> Timestamp {
         self.now + SignedDuration::from_secs(seconds)
     }
 
-    /// Moves the time on a little, and returns it.
+    /// Advances the time by one step, and returns it.
     pub fn tick(&mut self) -> Timestamp {
         self.now += Self::STEP;
         self.now
     }
 
-    /// A new account's id.
+    /// Returns a new account id.
     pub fn account_id(&mut self) -> AccountId {
         let (at, random) = (self.tick(), self.random());
         AccountId::generate(at, Bucket::from_random(0), random)
     }
 
-    /// A new restaurant's id, in a random bucket of another third of all buckets than the last two: so
-    /// that whoever uses several restaurants uses several shards, where there are some.
+    /// Returns a new restaurant id. Its random bucket is in another third of all buckets than the buckets of
+    /// the last two restaurants, so that a test with several restaurants uses several shards, if there are
+    /// any.
     pub fn restaurant_id(&mut self) -> RestaurantId {
         let (at, bucket, random) = (self.tick(), self.random_bucket(), self.random());
         RestaurantId::generate(at, bucket, random)
@@ -94,24 +95,24 @@ impl World {
         Bucket::new(third * Self::THIRD + place).unwrap()
     }
 
-    /// A new order's id, in its restaurant's bucket.
+    /// Returns a new order id, in its restaurant's bucket.
     pub fn order_id(&mut self, restaurant_id: RestaurantId) -> OrderId {
         let (at, random) = (self.tick(), self.random());
         OrderId::generate(at, restaurant_id.bucket(), random)
     }
 
-    /// A new task's id, in its order's bucket.
+    /// Returns a new task id, in its order's bucket.
     pub fn task_id(&mut self, order_id: OrderId) -> TaskId {
         let (at, random) = (self.tick(), self.random());
         TaskId::generate(at, order_id.bucket(), random)
     }
 
-    /// A key that was never used.
+    /// Returns a new key.
     pub fn key(&mut self) -> IdempotencyKey {
         IdempotencyKey::new(&format!("key {:016x} \"'~", self.random())).unwrap()
     }
 
-    /// An account, with an address of its own.
+    /// Returns a new account with its own address.
     pub fn account(&mut self, role: Role) -> Account {
         let id = self.account_id();
         Account {
@@ -128,7 +129,7 @@ impl World {
         }
     }
 
-    /// A restaurant that takes all orders, at revision 1.
+    /// Returns a new restaurant that accepts all orders, at revision 1.
     pub fn restaurant(&mut self) -> Restaurant {
         Restaurant {
             id: self.restaurant_id(),
@@ -140,7 +141,7 @@ impl World {
         }
     }
 
-    /// What a customer agrees to: two lines, brought to a random place.
+    /// Returns the details of an order: two lines, delivered to a random place.
     pub fn details(&mut self, restaurant_id: RestaurantId, customer_id: AccountId) -> OrderDetails {
         OrderDetails {
             restaurant_id,
@@ -169,7 +170,7 @@ impl World {
         }
     }
 
-    /// The same, to be paid by card within a quarter of an hour.
+    /// Like [`World::details`], with payment by card within a quarter of an hour.
     pub fn details_by_card(&mut self, restaurant_id: RestaurantId, customer_id: AccountId) -> OrderDetails {
         OrderDetails {
             payment_method: PaymentMethod::Card,
@@ -178,7 +179,7 @@ impl World {
         }
     }
 
-    /// An address whose coordinates use every bit that they have.
+    /// Returns an address whose coordinates use the full precision.
     fn address(&mut self) -> Address {
         Address {
             line1: name("1 Rue de l’Échiquier"),
@@ -196,13 +197,15 @@ impl World {
         limit * (f64::from(numerator) / f64::from(denominator)).sin()
     }
 
-    /// Places an order under a new key: created and confirmed, with the task that lets it expire.
+    /// Places an order under a new key: created and confirmed, with the task that warns about a missing
+    /// acceptance.
     pub fn place(&mut self, restaurant_id: RestaurantId, customer_id: AccountId) -> Commit {
         let details = self.details(restaurant_id, customer_id);
         self.place_with(details)
     }
 
-    /// Places an order by card: created, with the tasks to authorize its payment and to expire without it.
+    /// Places an order by card: created, with the tasks that authorize its payment and that expire it if the
+    /// payment is missing.
     pub fn place_card(&mut self, restaurant_id: RestaurantId, customer_id: AccountId) -> Commit {
         let details = OrderDetails {
             payment_method: PaymentMethod::Card,
@@ -212,17 +215,17 @@ impl World {
         self.place_with(details)
     }
 
-    /// What a customer pays with, by card.
+    /// Returns a new card token.
     pub fn payment_token(&mut self) -> PaymentToken {
         PaymentToken::new(&format!("tok_{:016x}-A", self.random())).unwrap()
     }
 
-    /// What a payment provider calls a payment.
+    /// Returns a new payment reference of a provider.
     pub fn payment_reference(&mut self) -> PaymentReference {
         PaymentReference::new(&format!("pay_{:016x}-Z", self.random())).unwrap()
     }
 
-    /// Places an order that takes from limited stock.
+    /// Places an order that draws from limited stock.
     pub fn place_taking(&mut self, restaurant_id: RestaurantId, draws: &[(&str, u32)]) -> Commit {
         let customer_id = self.account_id();
         let stock_drawn: Vec<StockDraw> =
@@ -231,7 +234,7 @@ impl World {
         self.place_with(details)
     }
 
-    /// Places an order with these details: by card where they say so.
+    /// Places an order with these details; by card if the details state so.
     pub fn place_with(&mut self, details: OrderDetails) -> Commit {
         let id = self.order_id(details.restaurant_id);
         let customer_id = details.customer_id;
@@ -242,15 +245,15 @@ impl World {
         Commit { claim: Some(claim), stock, ..self.commit(decision, 0) }
     }
 
-    /// A claim on a new key.
+    /// Returns a claim on a new key.
     pub fn claim(&mut self, account_id: AccountId) -> Claim {
         let mut fingerprint = [0; 32];
         fingerprint[..8].copy_from_slice(&self.random().to_be_bytes());
         Claim { account_id, key: self.key(), fingerprint: Fingerprint(fingerprint) }
     }
 
-    /// The commit of a command that is allowed, without a claim. The order after it is in its change. A
-    /// warning is waited for.
+    /// Returns the commit of an allowed command, without a claim. The commit's change contains the resulting
+    /// order. For the command `Warn`, the clock advances to the time of the warning.
     pub fn act(&mut self, order: &Order, command: &Command, actor: &Actor) -> Commit {
         self.tick();
         if let (Command::Warn, Some(time)) = (command, order.warning_time(&settings())) {
@@ -260,21 +263,22 @@ impl World {
         self.commit(decision, order.version)
     }
 
-    /// The commit of what a payment provider reports. It changes nothing when that is not new.
+    /// Returns the commit of a payment provider's report. The commit changes nothing if the report is already
+    /// known.
     pub fn settle(&mut self, order: &Order, report: &PaymentReport) -> Commit {
         self.tick();
         let decision = settle(order, report, &settings(), self.now).unwrap();
         self.commit(decision, order.version)
     }
 
-    /// The commit of a command that had been carried out before: it claims a key and changes nothing.
+    /// Returns the commit of a command that was already carried out: it claims a key and changes nothing.
     pub fn repeat(&mut self, order: &Order, account_id: AccountId) -> Commit {
         let decision = Decision::unchanged(order);
         let claim = self.claim(account_id);
         Commit { claim: Some(claim), ..self.commit(decision, order.version) }
     }
 
-    /// The commit of a decision on an order at a version.
+    /// Returns the commit of a decision on an order at a version.
     pub fn commit(&mut self, decision: Decision, expected_version: u32) -> Commit {
         let order = decision.order;
         let tasks = decision.tasks.iter().map(|task| NewTask {
@@ -299,27 +303,27 @@ impl World {
     }
 }
 
-/// The order as a commit leaves it.
+/// Returns the order after a commit.
 pub fn order_of(commit: &Commit) -> Order {
     commit.change.as_ref().expect("the commit changes the order").order.clone()
 }
 
-/// The staff of an order's restaurant.
+/// Returns the staff of an order's restaurant.
 pub fn staff(order: &Order) -> Actor {
     Actor::Restaurant { account_id: order.details.customer_id, restaurant_id: order.details.restaurant_id }
 }
 
-/// The customer of an order.
+/// Returns the customer of an order.
 pub fn customer(order: &Order) -> Actor {
     Actor::Customer { account_id: order.details.customer_id }
 }
 
-/// What the payment provider calls the payment of an order.
+/// Returns the provider's reference of an order's payment.
 pub fn reference_of(order: &Order) -> PaymentReference {
     PaymentReference::new(&format!("pay_{}", order.id)).unwrap()
 }
 
-/// Settings that allow everything.
+/// Returns settings that allow everything.
 pub fn settings() -> Settings {
     Settings {
         external_id: None,
@@ -337,7 +341,7 @@ pub fn settings() -> Settings {
     }
 }
 
-/// A menu of these items, at 4.50 each.
+/// Returns a menu of these items, at 4.50 each.
 pub fn menu(items: &[&str]) -> Menu {
     let items = items.iter().map(|id| ItemDocument {
         id: Some((*id).to_owned()),
@@ -352,32 +356,32 @@ pub fn menu(items: &[&str]) -> Menu {
     MenuDocument::from(vec![category]).validate().unwrap()
 }
 
-/// A menu at this revision, whose items' availability has never changed.
+/// Returns the revisions of a menu at this revision whose availability has never changed.
 pub const fn menu_at(revision: Revision) -> MenuRevisions {
     MenuRevisions { menu: revision, availability: 1 }
 }
 
-/// So much of an item.
+/// Returns a draw of this quantity of an item.
 pub fn draw(item: &str, quantity: u32) -> StockDraw {
     StockDraw { item: slug(item), quantity }
 }
 
-/// An item's id.
+/// Returns an item's id.
 pub fn slug(text: &str) -> Slug {
     Slug::new(text).unwrap()
 }
 
-/// A name.
+/// Returns a name.
 pub fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-/// An amount of pence.
+/// Returns an amount of pence.
 pub fn amount(minor: i64) -> Amount {
     Amount::from_minor(minor).unwrap()
 }
 
-/// Pounds.
+/// Returns pounds sterling.
 fn currency() -> Currency {
     Currency::from_code("GBP").unwrap()
 }
@@ -399,7 +403,7 @@ fn line(item: &str, quantity: u32, unit_price: i64) -> OrderLine {
     }
 }
 
-/// An order's details, changed.
+/// Returns a changed copy of an order's details.
 pub fn changed(details: &Arc<OrderDetails>, change: impl FnOnce(&mut OrderDetails)) -> OrderDetails {
     let mut details = OrderDetails::clone(details);
     change(&mut details);

@@ -19,7 +19,7 @@ const fn done(revision: u32) -> CatalogueUpdate {
     CatalogueUpdate::Done { revision }
 }
 
-/// Whether a change of stock was made, and led the menu to this revision.
+/// Returns whether a change of stock was made and the menu is now at this revision.
 fn is_done(update: &StockUpdate, revision: u32) -> bool {
     matches!(update, StockUpdate::Done { menu_revision, .. } if *menu_revision == revision)
 }
@@ -38,8 +38,8 @@ async fn catalogue(store: &Arc<dyn Store>, id: RestaurantId) -> Catalogue {
     store.catalogue(id).await.unwrap().unwrap()
 }
 
-/// Settings, pause, times and menu come out as they went in; the menu is at revision 1.
-pub async fn a_restaurant_comes_back_as_it_was_created(store: Arc<dyn Store>) {
+/// Settings, pause, times and menu of a new restaurant are stored exactly; the menu starts at revision 1.
+pub async fn a_created_restaurant_is_stored_exactly(store: Arc<dyn Store>) {
     let mut world = World::new(61);
     let mut restaurant = world.restaurant();
     restaurant.pause = Some(Pause { until: Some(world.in_seconds(600)) });
@@ -58,7 +58,7 @@ pub async fn a_restaurant_comes_back_as_it_was_created(store: Arc<dyn Store>) {
     assert_eq!(store.stock(expected.restaurant.id).await.unwrap(), []);
 }
 
-/// A second restaurant under the same id is refused, and the first stays as it was.
+/// A second restaurant with the same id is refused, and the first does not change.
 pub async fn a_restaurant_is_created_once(store: Arc<dyn Store>) {
     let mut world = World::new(62);
     let restaurant = create(&store, &mut world, &["naan"]).await;
@@ -69,7 +69,7 @@ pub async fn a_restaurant_is_created_once(store: Arc<dyn Store>) {
     assert_eq!(catalogue(&store, restaurant.id).await, before);
 }
 
-/// By id, oldest first, each once.
+/// Restaurants are listed once each, ordered by id, oldest first.
 pub async fn restaurants_are_read_in_pages(store: Arc<dyn Store>) {
     let mut world = World::new(63);
     let mut created = Vec::new();
@@ -89,8 +89,8 @@ pub async fn restaurants_are_read_in_pages(store: Arc<dyn Store>) {
     }
 }
 
-/// Settings and pause are replaced; when it was created, and its menu, are not. Who decided on an older
-/// revision is told the current one.
+/// An update replaces settings and pause, and keeps the time of creation and the menu. An update based on an
+/// older revision returns the current revision.
 pub async fn a_restaurant_is_updated_only_at_the_expected_revision(store: Arc<dyn Store>) {
     let mut world = World::new(64);
     let restaurant = create(&store, &mut world, &["naan"]).await;
@@ -112,7 +112,7 @@ pub async fn a_restaurant_is_updated_only_at_the_expected_revision(store: Arc<dy
     assert_eq!(catalogue(&store, restaurant.id).await.restaurant.pause, None);
 }
 
-/// The menu has a revision of its own.
+/// The menu has its own revision.
 pub async fn a_menu_is_replaced_only_at_the_expected_revision(store: Arc<dyn Store>) {
     let mut world = World::new(65);
     let id = create(&store, &mut world, &["naan"]).await.id;
@@ -127,7 +127,7 @@ pub async fn a_menu_is_replaced_only_at_the_expected_revision(store: Arc<dyn Sto
     assert_eq!(*catalogue(&store, other).await.menu, menu(&["dal"]));
 }
 
-/// However often a menu changes, the last one holds.
+/// After any number of replacements, the catalogue contains the latest menu.
 pub async fn a_menu_can_be_replaced_many_times(store: Arc<dyn Store>) {
     let mut world = World::new(66);
     let id = create(&store, &mut world, &["naan"]).await.id;
@@ -141,7 +141,7 @@ pub async fn a_menu_can_be_replaced_many_times(store: Arc<dyn Store>) {
     }
 }
 
-/// Replacing the menu leaves the stock as it is, also of an item that is off the menu for a while.
+/// Replacing the menu keeps the stock, also of an item that is temporarily off the menu.
 pub async fn replacing_the_menu_keeps_the_stock(store: Arc<dyn Store>) {
     let mut world = World::new(67);
     let id = create(&store, &mut world, &["naan", "roti"]).await.id;
@@ -158,13 +158,14 @@ pub async fn replacing_the_menu_keeps_the_stock(store: Arc<dyn Store>) {
     assert_eq!(store.stock(other).await.unwrap().len(), 1);
 }
 
-/// Which items are limited is part of what an order is priced from; how many there are is not.
-pub async fn the_menu_revision_goes_up_when_an_item_becomes_limited_or_ceases_to_be(store: Arc<dyn Store>) {
+/// The set of limited items is an input of pricing, so its changes increase the menu's revision; the
+/// remaining numbers are not.
+pub async fn the_menu_revision_increases_when_an_item_becomes_limited_or_unlimited(store: Arc<dyn Store>) {
     let mut world = World::new(68);
     let id = create(&store, &mut world, &["naan", "roti"]).await.id;
     let naan: Slug = slug("naan");
     for (remaining, revision) in [
-        (None, 1), // It is not limited as it is.
+        (None, 1), // The item is already unlimited.
         (Some(5), 2),
         (Some(0), 2),
         (Some(7), 2),
@@ -181,12 +182,12 @@ pub async fn the_menu_revision_goes_up_when_an_item_becomes_limited_or_ceases_to
         let levels = store.stock(id).await.unwrap();
         assert_eq!(levels.first().map(|level| level.remaining), remaining);
     }
-    // The menu is replaced at the revision that all this has led to.
+    // All these changes count: the menu is replaced at the resulting revision.
     assert_eq!(store.replace_menu(id, &menu(&["naan"]), menu_at(1)).await.unwrap(), conflict(4));
     assert_eq!(store.replace_menu(id, &menu(&["naan"]), menu_at(4)).await.unwrap(), done(5));
 }
 
-/// What does not exist cannot be read or changed, and is not made by trying.
+/// An unknown restaurant cannot be read or changed, and the attempt does not create it.
 pub async fn an_unknown_restaurant_is_not_found(store: Arc<dyn Store>) {
     let mut world = World::new(69);
     let restaurant = world.restaurant();
@@ -203,8 +204,8 @@ pub async fn an_unknown_restaurant_is_not_found(store: Arc<dyn Store>) {
     assert_eq!(store.restaurants(None, None, PageSize::DEFAULT).await.unwrap(), RestaurantPage::default());
 }
 
-/// Of changes that were all decided on the same revision, one is made.
-pub async fn of_many_that_update_one_revision_one_wins(store: Arc<dyn Store>) {
+/// One of several concurrent changes of the same revision succeeds.
+pub async fn one_of_many_concurrent_updates_of_a_revision_succeeds(store: Arc<dyn Store>) {
     let mut world = World::new(70);
     let restaurant = create(&store, &mut world, &["naan"]).await;
     let mut running = tokio::task::JoinSet::new();
@@ -226,15 +227,15 @@ pub async fn of_many_that_update_one_revision_one_wins(store: Arc<dyn Store>) {
     assert_eq!(catalogue(&store, restaurant.id).await.restaurant.settings.name, winners[0].0);
 }
 
-/// The revisions of these restaurants, by id.
+/// Returns the revisions of these restaurants, ordered by id.
 async fn revisions(store: &Arc<dyn Store>, ids: &[RestaurantId]) -> Vec<(RestaurantId, CatalogueGuard)> {
     let mut revisions = store.revisions(ids).await.unwrap();
     revisions.sort_by_key(|(id, _)| *id);
     revisions
 }
 
-/// What is told of a restaurant is what guards an order that is priced from its catalogue.
-pub async fn revisions_are_those_of_the_catalogue(store: Arc<dyn Store>) {
+/// The revisions equal the guard of an order that is priced from the catalogue.
+pub async fn revisions_equal_the_guard_of_the_catalogue(store: Arc<dyn Store>) {
     let mut world = World::new(73);
     let mut expected = Vec::new();
     for number in 0..5 {
@@ -251,7 +252,7 @@ pub async fn revisions_are_those_of_the_catalogue(store: Arc<dyn Store>) {
     assert_eq!(revisions(&store, &[]).await, []);
 }
 
-/// Who does not exist has no revisions, and does not hide those of others.
+/// Unknown restaurants are omitted, and the revisions of the others are returned.
 pub async fn revisions_of_unknown_restaurants_are_missing(store: Arc<dyn Store>) {
     let mut world = World::new(74);
     let unknown: Vec<_> = (0..4).map(|_| world.restaurant_id()).collect();
@@ -261,8 +262,8 @@ pub async fn revisions_of_unknown_restaurants_are_missing(store: Arc<dyn Store>)
     assert_eq!(revisions(&store, &[&unknown[..], &[known]].concat()).await, [(known, guard)]);
 }
 
-/// Whatever is changed of what an order is priced from shows, and nothing else does.
-pub async fn revisions_go_up_with_each_kind_of_change(store: Arc<dyn Store>) {
+/// Every change of an input of pricing increases a revision, and nothing else does.
+pub async fn revisions_increase_with_each_kind_of_change(store: Arc<dyn Store>) {
     let mut world = World::new(75);
     let restaurant = create(&store, &mut world, &["naan"]).await;
     let (id, naan) = (restaurant.id, slug("naan"));
@@ -282,7 +283,7 @@ pub async fn revisions_go_up_with_each_kind_of_change(store: Arc<dyn Store>) {
     expect(3, 2, 1).await;
     store.set_stock(id, &naan, Some(2)).await.unwrap();
     expect(3, 3, 1).await;
-    // How many there are is not remembered by anybody.
+    // No catalogue contains the remaining number.
     store.set_stock(id, &naan, Some(5)).await.unwrap();
     expect(3, 3, 1).await;
     store.set_stock(id, &naan, None).await.unwrap();
@@ -290,19 +291,19 @@ pub async fn revisions_go_up_with_each_kind_of_change(store: Arc<dyn Store>) {
     let until = Some(world.in_seconds(60));
     store.set_availability(id, &naan, Availability::Unavailable { until }, None).await.unwrap();
     expect(3, 4, 2).await;
-    // The same mark again is no change.
+    // Setting the same mark again is no change.
     store.set_availability(id, &naan, Availability::Unavailable { until }, None).await.unwrap();
     expect(3, 4, 2).await;
     store.set_availability(id, &naan, Availability::Available, None).await.unwrap();
     expect(3, 4, 3).await;
-    // What is refused changes nothing.
+    // Refused changes increase no revision.
     store.update_restaurant(&changed, 1).await.unwrap();
     store.replace_menu(id, &menu(&["dal"]), menu_at(1)).await.unwrap();
     expect(3, 4, 3).await;
 }
 
-/// As many as may be asked for at once are all told; one more is refused.
-pub async fn revisions_of_many_restaurants_are_told_in_bounded_number(store: Arc<dyn Store>) {
+/// The revisions of the maximum number of restaurants are returned in one call; one more is refused.
+pub async fn revisions_of_many_restaurants_are_limited_per_call(store: Arc<dyn Store>) {
     let mut world = World::new(76);
     let mut created = Vec::new();
     for _ in 0..12 {
@@ -310,8 +311,8 @@ pub async fn revisions_of_many_restaurants_are_told_in_bounded_number(store: Arc
     }
     let mut ids = created.clone();
     ids.extend((created.len()..MAX_REVISIONS).map(|_| world.restaurant_id()));
-    let told: Vec<_> = revisions(&store, &ids).await.into_iter().map(|(id, _)| id).collect();
-    assert_eq!(told, created);
+    let found: Vec<_> = revisions(&store, &ids).await.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(found, created);
     ids.push(world.restaurant_id());
     let refused = store.revisions(&ids).await;
     assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");

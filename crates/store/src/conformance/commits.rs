@@ -1,4 +1,4 @@
-//! Batches: each commit all or nothing, and none the other's business (I3).
+//! Batches: each commit is written completely or not at all, independently of the others (I3).
 
 use std::sync::Arc;
 
@@ -14,14 +14,15 @@ use crate::{
     TaskLease,
 };
 
-/// A batch of no commits has no outcomes and no effect.
-pub async fn an_empty_batch_is_nothing(store: Arc<dyn Store>) {
+/// An empty batch has no outcomes and no effect.
+pub async fn an_empty_batch_has_no_effect(store: Arc<dyn Store>) {
     assert_eq!(store.commit(Vec::new()).await.unwrap(), []);
     assert_eq!(store.feed(&FeedCursor::start(), 10).await.unwrap(), []);
 }
 
-/// One that fails stands in its own place, and leaves the others as they are, wherever they are stored.
-pub async fn outcomes_stand_in_the_order_of_the_commits(store: Arc<dyn Store>) {
+/// A failed commit keeps its position among the outcomes and does not affect the others, on the same or on other
+/// shards.
+pub async fn outcomes_have_the_order_of_the_commits(store: Arc<dyn Store>) {
     let mut world = World::new(11);
     let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();
     let mut batch: Vec<Commit> = (0..9)
@@ -44,9 +45,8 @@ pub async fn outcomes_stand_in_the_order_of_the_commits(store: Arc<dyn Store>) {
     }
 }
 
-/// An order can be placed, accepted and made ready in one batch; an event then has its place in the
-/// history all the same.
-pub async fn a_commit_builds_upon_those_before_it_in_the_batch(store: Arc<dyn Store>) {
+/// An order can be placed, accepted and made ready in one batch; each event still has its place in the history.
+pub async fn a_commit_sees_the_earlier_commits_of_its_batch(store: Arc<dyn Store>) {
     let mut world = World::new(12);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
     let placed = world.place(restaurant, account);
@@ -65,8 +65,8 @@ pub async fn a_commit_builds_upon_those_before_it_in_the_batch(store: Arc<dyn St
     assert_eq!(versions, [1, 2, 3, 4]);
 }
 
-/// A decision that was made on another version is refused, with the version that holds, beside
-/// commits that succeed. That an order exists already, or does not exist, is a version too.
+/// A decision based on another version is refused with the current version, beside commits that succeed. The rule also
+/// covers orders that already exist, and orders that do not exist.
 pub async fn a_version_conflict_names_the_current_version(store: Arc<dyn Store>) {
     let mut world = World::new(13);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
@@ -95,8 +95,8 @@ pub async fn a_version_conflict_names_the_current_version(store: Arc<dyn Store>)
     assert_eq!(store.order(order.id).await.unwrap(), Some(order));
 }
 
-/// Two decisions on the same version are never both written, however many are tried at once.
-pub async fn of_many_that_change_one_version_one_wins(store: Arc<dyn Store>) {
+/// Two decisions on the same version are never both written, even with concurrent attempts.
+pub async fn one_of_many_concurrent_changes_of_a_version_succeeds(store: Arc<dyn Store>) {
     let mut world = World::new(14);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
     let placed = world.place(restaurant, account);
@@ -127,8 +127,8 @@ pub async fn of_many_that_change_one_version_one_wins(store: Arc<dyn Store>) {
 
 const UNAVAILABLE: Availability = Availability::Unavailable { until: None };
 
-/// What was priced from settings, a menu or an availability that have changed since is refused, and so is what was
-/// priced from a restaurant that does not exist.
+/// An order is refused if it was priced from settings, a menu or an availability that have changed since, or from an
+/// unknown restaurant.
 pub async fn an_order_priced_from_an_old_catalogue_is_refused(store: Arc<dyn Store>) {
     let mut world = World::new(15);
     let restaurant = world.restaurant();
@@ -157,12 +157,12 @@ pub async fn an_order_priced_from_an_old_catalogue_is_refused(store: Arc<dyn Sto
     assert_eq!(outcome(restaurant.id, guard(2, 1, 1)).await, changed);
     assert_eq!(outcome(restaurant.id, guard(2, 2, 1)).await, committed);
 
-    // From now on stock has to be taken, so orders that were priced without are stale.
+    // Orders must now draw from stock, so orders priced without the draw are stale.
     store.set_stock(restaurant.id, &slug("naan"), Some(5)).await.unwrap();
     assert_eq!(outcome(restaurant.id, guard(2, 2, 1)).await, changed);
     assert_eq!(outcome(restaurant.id, guard(2, 3, 1)).await, committed);
 
-    // An item may be in the order that has just been marked.
+    // The order may contain the item that was just marked.
     store.set_availability(restaurant.id, &slug("naan"), UNAVAILABLE, None).await.unwrap();
     assert_eq!(outcome(restaurant.id, guard(2, 3, 1)).await, changed);
     assert_eq!(outcome(restaurant.id, guard(2, 3, 2)).await, committed);
@@ -173,8 +173,8 @@ pub async fn an_order_priced_from_an_old_catalogue_is_refused(store: Arc<dyn Sto
     assert_eq!(outcome(unknown, guard(1, 1, 1)).await, changed);
 }
 
-/// Whichever condition fails: no order, no event, no claim, no task, no stock taken, and the task that
-/// it would have completed is still held.
+/// A commit that fails any condition writes no order, no event, no claim and no task, draws no stock, and leaves the
+/// task that it would have completed leased.
 pub async fn a_failed_commit_writes_nothing(store: Arc<dyn Store>) {
     let mut world = World::new(16);
     let restaurant = world.restaurant();
@@ -206,7 +206,7 @@ pub async fn a_failed_commit_writes_nothing(store: Arc<dyn Store>) {
     failing.push((sold_out, CommitOutcome::OutOfStock(vec![shortage])));
 
     for (commit, expected) in failing {
-        // Between two that succeed, so that there is a transaction which must not carry it along.
+        // A successful commit in the same batch provides a transaction that could wrongly include the failing commit.
         let beside = world.repeat(&order_of(&held), account);
         let outcomes = store.commit(vec![beside.clone(), commit.clone()]).await.unwrap();
         assert_eq!(outcomes, [CommitOutcome::Committed, expected.clone()]);
@@ -230,7 +230,7 @@ pub async fn a_failed_commit_writes_nothing(store: Arc<dyn Store>) {
     assert!(store.postpone_task(lease, far, None).await.unwrap());
 }
 
-/// Where several conditions fail, the first of claim, lease, version, catalogue, stock is answered.
+/// If several conditions fail, the outcome is the first of claim, lease, version, catalogue, stock.
 pub async fn conditions_are_checked_in_the_order_of_the_contract(store: Arc<dyn Store>) {
     let mut world = World::new(17);
     let restaurant = world.restaurant();
@@ -261,8 +261,8 @@ pub async fn conditions_are_checked_in_the_order_of_the_contract(store: Arc<dyn 
     expect(&commit, CommitOutcome::OutOfStock(vec![shortage])).await;
 }
 
-/// A history with a gap, a false beginning, or another order's events is refused whole, and the rest of
-/// its batch with it: whoever makes such a thing is not to be believed about the others.
+/// A history with a gap, a wrong beginning, or events of another order is refused together with its batch, because a
+/// caller with such a defect cannot be trusted about the other commits.
 pub async fn a_commit_that_breaks_the_history_is_refused_with_its_batch(store: Arc<dyn Store>) {
     let mut world = World::new(18);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
@@ -320,7 +320,7 @@ pub async fn a_commit_that_breaks_the_history_is_refused_with_its_batch(store: A
     broken.push(("out of the restaurant's bucket", world.commit(decision, 0)));
 
     for (what, commit) in broken {
-        // Of another restaurant, which may be stored elsewhere: nothing is written there either.
+        // The other commit is of another restaurant, possibly on another shard: nothing is written there either.
         let elsewhere = world.restaurant_id();
         let beside = world.place(elsewhere, account);
         let result = store.commit(vec![beside.clone(), commit]).await;
@@ -336,7 +336,7 @@ fn bucket_beside(restaurant: RestaurantId) -> Bucket {
 }
 
 impl Commit {
-    /// The id of an order that does not exist, in the same restaurant.
+    /// Returns the id of an order of the same restaurant that does not exist.
     fn order_id_beside(&self) -> OrderId {
         OrderId::generate(Timestamp::UNIX_EPOCH, self.restaurant_id.bucket(), 42)
     }

@@ -1,4 +1,4 @@
-//! Events: the truth about an order (I4), and the feed of all of them.
+//! Events: the truth about an order (I4), and the feed of all events.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -15,11 +15,11 @@ use jiff::SignedDuration;
 use super::builders::{World, amount, customer, order_of, settings, staff};
 use crate::{Change, Commit, CommitOutcome, FeedCursor, FeedEntry, Store};
 
-/// Events that an order of these tests never has.
+/// Limit above the number of events of any order in these tests.
 const MANY: u32 = 1_000;
 
-/// Commits, and makes sure that the events are stored as they were decided, and that both the stored state
-/// and the fold of the stored events are the state that was decided.
+/// Commits, and checks that the events are stored as decided, and that the stored state and the fold of the
+/// stored events both equal the decided state.
 pub(super) async fn commit_and_compare(store: &Arc<dyn Store>, commit: Commit) -> Order {
     let Change { order: decided, events: added } = commit.change.clone().unwrap();
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
@@ -31,7 +31,7 @@ pub(super) async fn commit_and_compare(store: &Arc<dyn Store>, commit: Commit) -
     decided
 }
 
-/// Gives commands one after the other, comparing after each.
+/// Carries out commands one after the other, and compares after each command.
 async fn live(store: &Arc<dyn Store>, world: &mut World, mut order: Order, steps: &[(Command, Actor)]) {
     for (command, actor) in steps {
         let commit = world.act(&order, command, actor);
@@ -39,9 +39,9 @@ async fn live(store: &Arc<dyn Store>, world: &mut World, mut order: Order, steps
     }
 }
 
-/// Delivery with refunds in parts, collection, rejection, cancellation by each party, expiry: after every
-/// step the fold of the stored events is the stored order.
-pub async fn the_events_of_every_way_to_an_end_make_the_stored_order(store: Arc<dyn Store>) {
+/// After every step of a delivery with partial refunds, a collection, a rejection, cancellations by each
+/// party and an expiry, the fold of the stored events equals the stored order.
+pub async fn the_events_of_every_kind_of_end_fold_to_the_stored_order(store: Arc<dyn Store>) {
     let mut world = World::new(31);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
     let courier_id = world.account_id();
@@ -101,8 +101,8 @@ pub async fn the_events_of_every_way_to_an_end_make_the_stored_order(store: Arc<
     commit_and_compare(&store, expired).await;
 }
 
-/// The same of lives that nobody thought of: from each state any command that is allowed to anyone.
-pub async fn the_events_of_random_lives_make_the_stored_order(store: Arc<dyn Store>) {
+/// The same for random lives: in each state, a random command that some actor may give.
+pub async fn the_events_of_random_lives_fold_to_the_stored_order(store: Arc<dyn Store>) {
     let mut world = World::new(32);
     let restaurant = world.restaurant_id();
     for _ in 0..25 {
@@ -123,7 +123,7 @@ pub async fn the_events_of_random_lives_make_the_stored_order(store: Arc<dyn Sto
                     let allowed = allowed_actions(&order, actor, settings().refund_limit);
                     allowed.into_iter().map(|action| (action.command, *actor))
                 })
-                // Cancelling ends a life too early to be interesting more than now and then.
+                // Cancellation ends a life early, so it is chosen rarely.
                 .filter(|(command, _)| *command != CommandKind::Cancel || world.below(4) == 0)
                 .collect();
             if possible.is_empty() {
@@ -144,7 +144,7 @@ fn command_of(
     order: &Order,
     courier_id: AccountId,
 ) -> Command {
-    // An admin says why they step in for a courier who has the food.
+    // An admin must state why they act for a courier who has the food.
     let steps_in = matches!(actor, Actor::Admin { .. }) && order.status == OrderStatus::OutForDelivery;
     let reason = steps_in.then_some(InterventionReason::CourierUnreachable);
     match kind {
@@ -153,7 +153,7 @@ fn command_of(
         CommandKind::Reject => Command::reject(RejectReason::Other),
         CommandKind::MarkReady => Command::MarkReady,
         CommandKind::AssignCourier => {
-            // To assign the same courier again would change nothing.
+            // Assigning the same courier again would have no effect.
             let is_same = order.courier_id == Some(courier_id);
             let courier_id = if is_same { world.account_id() } else { courier_id };
             Command::AssignCourier { courier_id, reason, note: None }
@@ -171,8 +171,8 @@ fn command_of(
     }
 }
 
-/// Coordinates to the last bit, times to the nanosecond, and text in every script come out as they went
-/// in, from the row and from the event.
+/// Coordinates to the last bit, times to the nanosecond, and text in every script are stored exactly, in the
+/// row and in the event.
 pub async fn details_are_stored_exactly(store: Arc<dyn Store>) {
     let mut world = World::new(33);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
@@ -182,7 +182,7 @@ pub async fn details_are_stored_exactly(store: Arc<dyn Store>) {
     }
 }
 
-/// An order's events can be read from any version on, so many at a time.
+/// An order's events can be read after any version, with any limit.
 pub async fn events_are_read_in_pages(store: Arc<dyn Store>) {
     let mut world = World::new(34);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
@@ -204,7 +204,7 @@ pub async fn events_are_read_in_pages(store: Arc<dyn Store>) {
     assert_eq!(store.events(order.id, 0, 0).await.unwrap(), []);
 }
 
-/// What does not exist is no error.
+/// Reading an unknown order is no error.
 pub async fn an_unknown_order_has_no_events(store: Arc<dyn Store>) {
     let mut world = World::new(35);
     let restaurant = world.restaurant_id();
@@ -217,7 +217,7 @@ fn events_of(entries: &[FeedEntry]) -> Vec<RecordedEvent> {
     entries.iter().map(|entry| entry.event.clone()).collect()
 }
 
-/// The feed holds exactly what was committed, in the order of the batches and of the commits in each.
+/// The feed contains exactly the committed events, ordered by batch and by commit within a batch.
 pub async fn the_feed_is_in_the_order_of_the_commits(store: Arc<dyn Store>) {
     let mut world = World::new(36);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
@@ -240,7 +240,8 @@ pub async fn the_feed_is_in_the_order_of_the_commits(store: Arc<dyn Store>) {
     assert_eq!(events_of(&feed), expected);
 }
 
-/// From the cursor of any entry the feed goes on with the next, and at the end it waits there.
+/// Reading from the cursor of any entry returns the entries after it; reading from the last cursor returns
+/// later events.
 pub async fn the_feed_is_read_in_pages(store: Arc<dyn Store>) {
     let mut world = World::new(37);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
@@ -261,9 +262,9 @@ pub async fn the_feed_is_read_in_pages(store: Arc<dyn Store>) {
     assert_eq!(events_of(&store.feed(&end, MANY).await.unwrap()), expected);
 }
 
-/// The events of several restaurants are all there, each restaurant's in the order of its commits, in
-/// pages of any size; and what comes later comes behind them.
-pub async fn the_feed_of_many_restaurants_has_each_in_its_order(store: Arc<dyn Store>) {
+/// The feed contains all events of several restaurants, each restaurant's in commit order, in pages of any
+/// size; later events follow them.
+pub async fn the_feed_has_each_restaurant_in_commit_order(store: Arc<dyn Store>) {
     let mut world = World::new(39);
     let account = world.account_id();
     let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();
@@ -300,8 +301,8 @@ pub async fn the_feed_of_many_restaurants_has_each_in_its_order(store: Arc<dyn S
     }
 }
 
-/// While many write at once, one who follows the feed sees every event exactly once, and sees them in the
-/// order in which the feed shows them ever after: nothing appears behind their back.
+/// While many writers commit concurrently, a follower of the feed sees every event exactly once, in the same
+/// order as a later read: no event appears before the follower's position.
 pub async fn the_feed_of_concurrent_writers_skips_nothing(store: Arc<dyn Store>) {
     const WRITERS: usize = 8;
     const BATCHES: usize = 12;
@@ -338,13 +339,13 @@ pub async fn the_feed_of_concurrent_writers_skips_nothing(store: Arc<dyn Store>)
         }
         seen
     };
-    // So long only when something is missing.
+    // The timeout expires only if an event is missing.
     let patience = SignedDuration::from_secs(60).unsigned_abs();
-    let seen = tokio::time::timeout(patience, follow).await.expect("the feed has skipped something");
+    let seen = tokio::time::timeout(patience, follow).await.expect("the feed skipped an event");
     writers.join_all().await;
     let seen_ids: HashSet<_> = seen.iter().map(|entry| (entry.event.order_id, entry.event.version)).collect();
     assert_eq!(seen_ids, expected);
-    assert_eq!(seen.len(), expected.len(), "something came twice");
+    assert_eq!(seen.len(), expected.len(), "an event appeared twice");
     let limit = u32::try_from(expected.len()).unwrap() + 1;
     assert_eq!(store.feed(&FeedCursor::start(), limit).await.unwrap(), seen);
 }

@@ -9,7 +9,7 @@ use crate::{
     Claim, ClaimRecord, Commit, CommitOutcome, Fingerprint, OrderQuery, OrderScope, PageSize, Store,
 };
 
-/// A second order under the first one's key.
+/// Returns a second order under the first order's key.
 fn with_claim_of(other: Commit, first: &Commit) -> Commit {
     Commit { claim: first.claim.clone(), ..other }
 }
@@ -24,8 +24,8 @@ async fn count_orders(store: &Arc<dyn Store>) -> usize {
     store.list_orders(&query).await.unwrap().orders.len()
 }
 
-/// The second of two requests that land in one batch is answered with the first one's order, and makes
-/// none of its own.
+/// The second of two requests with one key in the same batch is answered with the first request's order, and
+/// creates none.
 pub async fn a_key_in_two_commits_of_a_batch_makes_one_order(store: Arc<dyn Store>) {
     let mut world = World::new(1);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
@@ -37,8 +37,8 @@ pub async fn a_key_in_two_commits_of_a_batch_makes_one_order(store: Arc<dyn Stor
     assert_eq!(store.events(second.order_id, 0, 10).await.unwrap(), []);
 }
 
-/// Whoever comes first: of many requests under one key, sent at the same time, one makes an order and
-/// all others are answered with it.
+/// Of many concurrent requests with one key, one creates an order, and all others are answered with that
+/// order.
 pub async fn a_key_in_two_batches_at_once_makes_one_order(store: Arc<dyn Store>) {
     let mut world = World::new(2);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
@@ -68,7 +68,7 @@ pub async fn a_key_in_two_batches_at_once_makes_one_order(store: Arc<dyn Store>)
     assert_eq!(count_orders(&store).await, 16 + 1);
 }
 
-/// A key stands for one request. Another one under it is refused, in the same batch and later.
+/// A key belongs to one request. Another request with the key is refused, in the same batch and later.
 pub async fn a_key_with_another_request_is_refused(store: Arc<dyn Store>) {
     let mut world = World::new(3);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
@@ -78,12 +78,12 @@ pub async fn a_key_with_another_request_is_refused(store: Arc<dyn Store>) {
     let outcomes = store.commit(vec![first.clone(), other.clone()]).await.unwrap();
     assert_eq!(outcomes, [CommitOutcome::Committed, CommitOutcome::KeyReused]);
     assert_eq!(store.commit(vec![other]).await.unwrap(), [CommitOutcome::KeyReused]);
-    // The refusal has not touched the claim.
+    // The refusal did not change the claim.
     assert_eq!(store.commit(vec![first.clone()]).await.unwrap(), [replayed(&first)]);
     assert_eq!(count_orders(&store).await, 1);
 }
 
-/// The same characters under another account, or for another restaurant, are another key.
+/// The same text under another account or restaurant is another key.
 pub async fn a_key_in_another_scope_is_another_key(store: Arc<dyn Store>) {
     let mut world = World::new(4);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
@@ -103,9 +103,11 @@ pub async fn a_key_in_another_scope_is_another_key(store: Arc<dyn Store>) {
     assert_eq!(outcomes, vec![CommitOutcome::Committed; 3]);
 }
 
-/// A command that had been carried out before claims its key too, and a repetition is answered with the
-/// version that was answered then, although the order has moved on.
-pub async fn a_key_of_a_command_without_effect_is_answered_with_that_version(store: Arc<dyn Store>) {
+/// A command without effect claims its key too. A retry is answered with the version of the first answer,
+/// even if the order has a later version.
+pub async fn a_key_of_a_command_without_effect_returns_the_version_of_the_first_answer(
+    store: Arc<dyn Store>,
+) {
     let mut world = World::new(5);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
     let placed = world.place(restaurant, account);
@@ -120,8 +122,8 @@ pub async fn a_key_of_a_command_without_effect_is_answered_with_that_version(sto
     assert_eq!(store.commit(vec![repeated]).await.unwrap(), [replayed]);
 }
 
-/// A claim can be looked up by its whole scope, and says what was asked and where it led.
-pub async fn a_key_is_found_with_what_was_asked(store: Arc<dyn Store>) {
+/// A claim is found by its complete scope. The record contains the fingerprint, the order and its version.
+pub async fn a_key_is_found_with_its_record(store: Arc<dyn Store>) {
     let mut world = World::new(6);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
     let placed = world.place(restaurant, account);
@@ -135,8 +137,8 @@ pub async fn a_key_is_found_with_what_was_asked(store: Arc<dyn Store>) {
     assert_eq!(store.find_claim(account, restaurant, &world.key()).await.unwrap(), None);
 }
 
-/// A repetition is answered as such even when by now the order has another version, the lease is
-/// gone, the catalogue has changed and the stock is sold: none of that matters to what is done.
+/// A retry is answered as such even if the order has another version, the lease is lost, the catalogue has
+/// changed and the stock is sold out, because the write is already done.
 pub async fn a_claim_is_checked_before_everything_else(store: Arc<dyn Store>) {
     let mut world = World::new(7);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
@@ -150,9 +152,9 @@ pub async fn a_claim_is_checked_before_everything_else(store: Arc<dyn Store>) {
     assert_eq!(store.commit(vec![again]).await.unwrap(), [replayed(&placed)]);
 }
 
-/// Keys older than a time are forgotten, the oldest first and no more than asked for; younger ones stay.
-/// A key that is forgotten can be claimed anew.
-pub async fn old_keys_are_forgotten_in_bounded_number(store: Arc<dyn Store>) {
+/// Keys older than a time are deleted, oldest first and at most the requested number; younger keys stay. A
+/// deleted key can be claimed again.
+pub async fn old_keys_are_deleted_up_to_the_limit(store: Arc<dyn Store>) {
     let mut world = World::new(8);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
     let old: Vec<_> = (0..5).map(|_| world.place(restaurant, account)).collect();
@@ -179,8 +181,8 @@ pub async fn old_keys_are_forgotten_in_bounded_number(store: Arc<dyn Store>) {
     assert_eq!(store.commit(vec![anew]).await.unwrap(), [CommitOutcome::Committed]);
 }
 
-/// Of keys in several scopes, so many are forgotten as asked for; fewer only when no more are old.
-pub async fn old_keys_of_many_restaurants_are_forgotten_in_bounded_number(store: Arc<dyn Store>) {
+/// Exactly the requested number of keys in several scopes is deleted; fewer only if no more old keys exist.
+pub async fn old_keys_of_many_restaurants_are_deleted_up_to_the_limit(store: Arc<dyn Store>) {
     let mut world = World::new(9);
     let account = world.account_id();
     let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();

@@ -1,4 +1,4 @@
-//! Lists of orders: complete, in order, and in pages that stay where they are.
+//! Lists of orders: complete, ordered, and in stable pages.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use dabba_domain::{
 use super::builders::{World, customer, order_of, staff};
 use crate::{Commit, CommitOutcome, OrderCursor, OrderQuery, OrderScope, PageSize, Store};
 
-/// Some restaurants, customers and couriers, and orders in many statuses among them.
+/// Some restaurants, customers and couriers, and their orders in many statuses.
 struct Scene {
     world: World,
     restaurants: Vec<RestaurantId>,
     customers: Vec<AccountId>,
     couriers: Vec<AccountId>,
-    /// As stored, oldest first.
+    /// The orders as stored, oldest first.
     orders: Vec<Order>,
 }
 
@@ -40,7 +40,7 @@ impl Scene {
         scene
     }
 
-    /// The commits of a random order up to some status.
+    /// Returns the commits of a random order up to a random status.
     fn random_life(&mut self) -> Vec<Commit> {
         let restaurant = self.restaurants[self.world.below(self.restaurants.len())];
         let account = self.customers[self.world.below(self.customers.len())];
@@ -69,13 +69,13 @@ impl Scene {
         commits
     }
 
-    /// The ids of the orders that a list should have, newest first.
+    /// Returns the ids of the orders that a list should contain, newest first.
     fn newest_first(&self, is_in: impl Fn(&Order) -> bool) -> Vec<OrderId> {
         self.orders.iter().rev().filter(|order| is_in(order)).map(|order| order.id).collect()
     }
 }
 
-/// Reads a whole list in pages of this size; each page but the last is full.
+/// Reads a complete list in pages of this size, and checks that every page except the last is full.
 async fn read_all(
     store: &Arc<dyn Store>,
     scope: OrderScope,
@@ -100,7 +100,7 @@ async fn read_ids(store: &Arc<dyn Store>, scope: OrderScope, size: u32) -> Vec<O
     read_all(store, scope, &[], size).await.iter().map(|order| order.id).collect()
 }
 
-/// Theirs and only theirs, each as it is now.
+/// A customer's list contains exactly their orders in the current state, newest first.
 pub async fn a_customer_sees_their_orders_newest_first(store: Arc<dyn Store>) {
     let scene = Scene::set(&store, 41).await;
     for account in &scene.customers {
@@ -114,7 +114,7 @@ pub async fn a_customer_sees_their_orders_newest_first(store: Arc<dyn Store>) {
     }
 }
 
-/// What the kitchen has to do stands before what is over, and pages lead from the one to the other.
+/// A restaurant's list contains open orders before terminal orders, also across pages.
 pub async fn a_restaurant_sees_open_orders_first(store: Arc<dyn Store>) {
     let scene = Scene::set(&store, 42).await;
     for restaurant in &scene.restaurants {
@@ -129,7 +129,8 @@ pub async fn a_restaurant_sees_open_orders_first(store: Arc<dyn Store>) {
     }
 }
 
-/// Those that they carry or carried, and none that someone else took over.
+/// A courier's list contains the orders that they carry or carried, without orders reassigned to another
+/// courier.
 pub async fn a_courier_sees_the_orders_that_they_carry(store: Arc<dyn Store>) {
     let mut scene = Scene::set(&store, 43).await;
     let other = scene.world.account_id();
@@ -153,7 +154,7 @@ pub async fn a_courier_sees_the_orders_that_they_carry(store: Arc<dyn Store>) {
     }
 }
 
-/// Everything.
+/// The list of all orders contains every order, newest first.
 pub async fn all_orders_are_listed_newest_first(store: Arc<dyn Store>) {
     let scene = Scene::set(&store, 44).await;
     let expected = scene.newest_first(|_| true);
@@ -162,7 +163,8 @@ pub async fn all_orders_are_listed_newest_first(store: Arc<dyn Store>) {
     }
 }
 
-/// Who asks for some statuses gets these, in every scope; a status named twice is named once.
+/// A filter returns exactly the orders with the given statuses, in every scope; naming a status twice has no
+/// effect.
 pub async fn lists_are_filtered_by_status(store: Arc<dyn Store>) {
     let scene = Scene::set(&store, 45).await;
     let scopes = [
@@ -192,7 +194,7 @@ pub async fn lists_are_filtered_by_status(store: Arc<dyn Store>) {
     }
 }
 
-/// Pages of a filtered list are full too, and together they are the list.
+/// Pages of a filtered list are full too, and together contain the whole list.
 pub async fn filtered_lists_are_read_in_pages(store: Arc<dyn Store>) {
     let scene = Scene::set(&store, 46).await;
     let scopes = [
@@ -211,8 +213,8 @@ pub async fn filtered_lists_are_read_in_pages(store: Arc<dyn Store>) {
     }
 }
 
-/// Orders that arrive while someone leafs through a list neither shift nor repeat what comes.
-pub async fn pages_stay_where_they_are_while_orders_arrive(store: Arc<dyn Store>) {
+/// Orders that are placed during the reading of a list neither shift nor repeat later pages.
+pub async fn pages_are_stable_while_orders_arrive(store: Arc<dyn Store>) {
     let mut scene = Scene::set(&store, 47).await;
     let (restaurant, account) = (scene.restaurants[0], scene.customers[0]);
     for scope in [OrderScope::All, OrderScope::Customer(account), OrderScope::Restaurant(restaurant)] {
@@ -234,8 +236,8 @@ pub async fn pages_stay_where_they_are_while_orders_arrive(store: Arc<dyn Store>
     }
 }
 
-/// A page that ends exactly with the list has no next one.
-pub async fn the_last_page_says_so(store: Arc<dyn Store>) {
+/// The last page has no next position, also if it is full.
+pub async fn the_last_page_has_no_next_position(store: Arc<dyn Store>) {
     let mut world = World::new(48);
     let (restaurant, account) = (world.restaurant_id(), world.account_id());
     let batch = (0..10).map(|_| world.place(restaurant, account)).collect();
@@ -254,15 +256,15 @@ pub async fn the_last_page_says_so(store: Arc<dyn Store>) {
     }
 }
 
-/// An unknown owner's list is empty, not an error, and nobody else's.
-pub async fn nobody_without_orders_has_a_list(store: Arc<dyn Store>) {
+/// The list of an owner without orders is empty, not an error.
+pub async fn the_list_of_an_owner_without_orders_is_empty(store: Arc<dyn Store>) {
     let mut scene = Scene::set(&store, 49).await;
     let (account, restaurant) = (scene.world.account_id(), scene.world.restaurant_id());
     for scope in [
         OrderScope::Customer(account),
         OrderScope::Courier(account),
         OrderScope::Restaurant(restaurant),
-        // Someone who orders carries nothing, and who carries orders nothing.
+        // A customer carries no orders, and a courier places none.
         OrderScope::Courier(scene.customers[0]),
         OrderScope::Customer(scene.couriers[0]),
     ] {

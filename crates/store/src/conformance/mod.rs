@@ -1,17 +1,17 @@
-//! The suite that every store must pass: one function per property, and a macro that runs them all.
+//! The suite that every store must pass: one function per property, and a macro that runs all of them.
 //!
-//! A store's crate has an integration test that names how a fresh, empty store is made:
+//! A store's crate has an integration test with an expression that creates an empty store:
 //!
 //! ```ignore
 //! dabba_store::conformance_suite!(fresh_store());
 //! ```
 //!
-//! where `fresh_store()` gives a future of a [`Harness`]. The crate needs `tokio` with `macros`,
-//! `rt-multi-thread` and `time` as a dependency of its tests.
+//! `fresh_store()` returns a future of a [`Harness`]. The tests of the crate need `tokio` with `macros`,
+//! `rt-multi-thread` and `time`.
 //!
-//! To add a property: a function in one of the modules below, and its name in the list at the end of
-//! this file. One that is missing in the list is a public function that nobody can reach, which the
-//! compiler warns about.
+//! To add a property, add a function to one of the modules below, and its name to the list at the end of this
+//! file. The compiler warns about a property that is missing from the list, because the function is then
+//! unreachable.
 
 #![expect(
     clippy::missing_panics_doc,
@@ -48,20 +48,20 @@ use std::sync::Arc;
 
 use crate::Store;
 
-/// A fresh, empty store and what keeps it alive: a directory, a database. Made anew for each
-/// property, and dropped after it.
+/// A new, empty store and the resources that it needs, such as a directory or a database. The suite creates
+/// one for each property and drops it afterwards.
 pub trait Harness: Send + Sync {
-    /// The store.
+    /// Returns the store.
     fn store(&self) -> Arc<dyn Store>;
 }
 
-/// Re-exports the properties, and makes the macro that runs each of them.
+/// Re-exports the properties, and defines the macro that runs each of them.
 macro_rules! properties {
     ($dollar:tt $($module:ident { $($property:ident,)+ })+) => {
         $(pub use $module::{$($property),+};)+
 
-        /// Runs every property of the suite as a test of its own. Takes an expression that gives a
-        /// future of a [`Harness`](crate::conformance::Harness), evaluated once for each.
+        /// Runs every property of the suite as a separate test. The argument is an expression that returns a
+        /// future of a [`Harness`](crate::conformance::Harness). Each test evaluates the expression once.
         #[macro_export]
         macro_rules! conformance_suite {
             ($dollar harness:expr) => {$($(
@@ -82,54 +82,54 @@ properties! { $
         a_key_in_two_batches_at_once_makes_one_order,
         a_key_with_another_request_is_refused,
         a_key_in_another_scope_is_another_key,
-        a_key_of_a_command_without_effect_is_answered_with_that_version,
-        a_key_is_found_with_what_was_asked,
+        a_key_of_a_command_without_effect_returns_the_version_of_the_first_answer,
+        a_key_is_found_with_its_record,
         a_claim_is_checked_before_everything_else,
-        old_keys_are_forgotten_in_bounded_number,
-        old_keys_of_many_restaurants_are_forgotten_in_bounded_number,
+        old_keys_are_deleted_up_to_the_limit,
+        old_keys_of_many_restaurants_are_deleted_up_to_the_limit,
     }
     commits {
-        an_empty_batch_is_nothing,
-        outcomes_stand_in_the_order_of_the_commits,
-        a_commit_builds_upon_those_before_it_in_the_batch,
+        an_empty_batch_has_no_effect,
+        outcomes_have_the_order_of_the_commits,
+        a_commit_sees_the_earlier_commits_of_its_batch,
         a_version_conflict_names_the_current_version,
-        of_many_that_change_one_version_one_wins,
+        one_of_many_concurrent_changes_of_a_version_succeeds,
         an_order_priced_from_an_old_catalogue_is_refused,
         a_failed_commit_writes_nothing,
         conditions_are_checked_in_the_order_of_the_contract,
         a_commit_that_breaks_the_history_is_refused_with_its_batch,
     }
     stock {
-        limited_stock_is_sold_to_the_last_and_never_beyond,
-        several_items_are_taken_together_or_not_at_all,
+        limited_stock_is_sold_out_and_never_oversold,
+        several_items_are_drawn_together_or_not_at_all,
         stock_goes_down_within_a_batch,
-        an_item_taken_twice_in_one_commit_counts_twice,
-        stock_of_an_item_that_is_not_kept_cannot_be_taken,
-        stock_that_is_returned_can_be_taken_again,
-        stock_that_is_no_longer_kept_is_not_returned,
+        an_item_drawn_twice_in_one_commit_counts_twice,
+        stock_of_an_unlimited_item_cannot_be_drawn,
+        returned_stock_can_be_drawn_again,
+        stock_of_an_unlimited_item_is_not_returned,
     }
     stock_edits {
-        an_adjustment_counts_from_what_is_left,
+        an_adjustment_is_relative_to_the_remaining_stock,
         an_adjustment_under_one_key_is_made_once,
         orders_and_adjustments_share_their_keys,
-        changes_by_hand_alone_raise_the_revision_of_stock,
+        only_manual_changes_increase_the_stock_revision,
         stock_is_changed_only_at_the_expected_revision,
-        adjustments_and_sales_at_once_lose_nothing,
-        an_adjustment_sent_many_times_at_once_is_made_once,
+        concurrent_adjustments_and_sales_lose_nothing,
+        an_adjustment_sent_concurrently_under_one_key_is_made_once,
     }
     history {
-        the_events_of_every_way_to_an_end_make_the_stored_order,
-        the_events_of_random_lives_make_the_stored_order,
+        the_events_of_every_kind_of_end_fold_to_the_stored_order,
+        the_events_of_random_lives_fold_to_the_stored_order,
         details_are_stored_exactly,
         events_are_read_in_pages,
         an_unknown_order_has_no_events,
         the_feed_is_in_the_order_of_the_commits,
         the_feed_is_read_in_pages,
-        the_feed_of_many_restaurants_has_each_in_its_order,
+        the_feed_has_each_restaurant_in_commit_order,
         the_feed_of_concurrent_writers_skips_nothing,
     }
     texts {
-        texts_of_the_past_are_read,
+        texts_that_validation_now_refuses_are_read,
     }
     payments {
         an_order_by_card_is_stored_exactly_through_its_whole_life,
@@ -144,83 +144,83 @@ properties! { $
         all_orders_are_listed_newest_first,
         lists_are_filtered_by_status,
         filtered_lists_are_read_in_pages,
-        pages_stay_where_they_are_while_orders_arrive,
-        the_last_page_says_so,
-        nobody_without_orders_has_a_list,
+        pages_are_stable_while_orders_arrive,
+        the_last_page_has_no_next_position,
+        the_list_of_an_owner_without_orders_is_empty,
     }
     tasks {
-        a_task_is_not_handed_out_before_its_time,
-        tasks_are_handed_out_by_due_time_in_bounded_number,
-        tasks_of_many_restaurants_are_handed_out_in_bounded_number,
-        a_leased_task_is_not_handed_out,
-        a_task_goes_to_one_of_many_workers,
-        a_lease_that_ran_out_is_taken_over,
+        a_task_is_not_leased_before_it_is_due,
+        tasks_are_leased_by_due_time_up_to_the_limit,
+        tasks_of_many_restaurants_are_leased_up_to_the_limit,
+        a_leased_task_is_not_leased_again,
+        a_task_is_leased_to_one_of_many_workers,
+        an_expired_lease_is_taken_over,
         a_commit_completes_a_task,
         a_commit_with_a_lost_lease_is_refused,
-        a_lease_that_ran_out_but_was_not_taken_over_still_completes,
-        a_postponed_task_comes_back_with_its_error,
+        an_expired_lease_that_was_not_taken_over_still_completes,
+        a_postponed_task_is_leased_again_with_its_error,
         a_task_is_postponed_only_by_its_holder,
-        a_task_given_back_without_an_error_keeps_what_was_said,
+        a_task_postponed_without_an_error_keeps_its_last_error,
     }
     parking {
-        a_parked_task_is_put_aside_with_its_whole_history,
+        a_parked_task_keeps_its_whole_history,
         a_task_for_people_is_parked_from_the_start,
         a_task_is_parked_only_by_its_holder,
         parked_tasks_are_listed_by_id,
-        a_parked_task_is_tried_again_when_somebody_says_so,
-        a_resolved_task_is_gone_for_good,
+        a_parked_task_is_retried_on_request,
+        a_resolved_task_is_never_leased_again,
         the_history_of_a_task_is_bounded,
     }
     queues {
-        a_task_of_each_kind_comes_out_exactly,
-        one_queue_is_never_handed_out_for_another,
-        a_long_queue_does_not_hold_up_another,
+        a_task_of_each_kind_is_stored_exactly,
+        tasks_are_leased_only_from_their_own_queue,
+        a_long_queue_does_not_delay_another,
         the_failures_of_a_task_are_counted,
-        the_work_that_waits_is_measured,
+        waiting_and_parked_tasks_are_measured,
     }
     catalogue {
-        a_restaurant_comes_back_as_it_was_created,
+        a_created_restaurant_is_stored_exactly,
         a_restaurant_is_created_once,
         restaurants_are_read_in_pages,
         a_restaurant_is_updated_only_at_the_expected_revision,
         a_menu_is_replaced_only_at_the_expected_revision,
         a_menu_can_be_replaced_many_times,
         replacing_the_menu_keeps_the_stock,
-        the_menu_revision_goes_up_when_an_item_becomes_limited_or_ceases_to_be,
+        the_menu_revision_increases_when_an_item_becomes_limited_or_unlimited,
         an_unknown_restaurant_is_not_found,
-        of_many_that_update_one_revision_one_wins,
-        revisions_are_those_of_the_catalogue,
+        one_of_many_concurrent_updates_of_a_revision_succeeds,
+        revisions_equal_the_guard_of_the_catalogue,
         revisions_of_unknown_restaurants_are_missing,
-        revisions_go_up_with_each_kind_of_change,
-        revisions_of_many_restaurants_are_told_in_bounded_number,
+        revisions_increase_with_each_kind_of_change,
+        revisions_of_many_restaurants_are_limited_per_call,
     }
     registering {
         an_external_id_has_one_restaurant,
-        of_many_that_register_an_external_id_one_wins,
-        a_closed_restaurant_comes_back_as_it_was_closed,
+        one_of_many_concurrent_registrations_of_an_external_id_succeeds,
+        a_closed_restaurant_is_stored_exactly,
         a_restaurant_is_changed_once_under_a_key,
         an_account_is_registered_once_under_a_key,
         a_key_of_an_account_is_claimed_once,
-        keys_of_accounts_are_listed_and_forgotten,
+        keys_of_accounts_are_listed_and_deleted,
     }
     availability {
-        availability_is_kept_beside_the_menu,
+        availability_is_stored_apart_from_the_menu,
         a_menu_sets_the_availability_that_it_states,
-        a_menu_is_not_replaced_at_another_availability,
+        a_menu_is_not_replaced_at_another_availability_revision,
         a_known_menu_is_not_read_again,
     }
     unavailable {
-        a_rejection_marks_what_it_names_or_nothing,
+        a_rejection_marks_the_named_items_or_nothing,
         a_mark_is_never_shortened,
-        a_rejection_and_marks_by_hand_meet,
-        orders_behind_a_rejection_in_a_batch_meet_the_marks,
+        a_rejection_keeps_later_manual_marks,
+        orders_after_a_rejection_in_a_batch_see_the_marks,
         rejections_of_one_batch_add_up,
-        rejections_and_changes_by_hand_at_once_lose_nothing,
+        concurrent_rejections_and_manual_changes_lose_nothing,
     }
     accounts {
-        an_account_comes_back_as_it_was_created,
+        a_created_account_is_stored_exactly,
         an_address_has_one_account,
-        of_many_that_register_an_address_one_wins,
+        one_of_many_concurrent_registrations_of_an_address_succeeds,
         a_membership_is_added_and_removed_once,
         members_are_read_in_pages,
         an_account_works_for_several_restaurants,
@@ -229,8 +229,8 @@ properties! { $
         an_account_is_changed,
         an_account_is_changed_only_at_an_expected_version,
         an_account_is_changed_once_under_a_key,
-        the_last_admin_stays,
-        of_admins_who_disable_each_other_one_stays,
+        the_last_enabled_admin_cannot_be_removed,
+        one_of_the_admins_who_disable_each_other_stays_enabled,
         a_deleted_account_is_anonymous_and_its_address_free,
         memberships_end_with_the_role,
         revocations_are_followed_by_revision,
@@ -240,13 +240,13 @@ properties! { $
     }
     audit {
         orders_are_looked_up_together,
-        all_tasks_are_listed_until_they_are_done,
+        all_tasks_are_listed_until_they_are_completed,
         all_keys_are_listed_by_account_and_restaurant,
         all_stock_is_listed_by_restaurant,
     }
     store {
         a_store_answers,
         a_closed_store_is_unavailable,
-        what_was_queued_when_the_store_closed_is_answered,
+        calls_that_are_queued_when_the_store_closes_are_answered,
     }
 }

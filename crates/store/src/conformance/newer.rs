@@ -1,5 +1,5 @@
-//! What a newer program has written, for the tests of stores: each writes the rows of [`NewerRows`] by its own SQL, and
-//! then holds its answers against [`newer_rows_are_left_alone`].
+//! Rows of a newer version of Dabba, for the tests of stores. Each store's test writes the rows of [`NewerRows`] with
+//! its own SQL, and then checks the store with [`newer_rows_are_left_alone`].
 
 use std::sync::Arc;
 
@@ -14,44 +14,44 @@ use crate::{
     encoding::{FINGERPRINT_VERSION, ORDER_FORMAT, RESTAURANT_FORMAT},
 };
 
-/// A restaurant with two orders, on which a newer program has worked.
+/// A restaurant with orders that a newer version has changed.
 pub struct NewerRows {
-    /// The restaurant whose settings or menu it has replaced: `format` is one more than this program knows.
+    /// Restaurant whose settings or menu the newer version replaced: `format` is one higher than this program knows.
     pub restaurant_id: RestaurantId,
-    /// The order to which it has added the event [`NewerRows::EVENT`] with [`NewerRows::DATA`], and
-    /// [`NewerRows::KNOWN_EVENT`] with [`NewerRows::NEW_DATA`]: `format` is one more than this program knows.
+    /// Order to which the newer version added the event [`NewerRows::EVENT`] with [`NewerRows::DATA`], and the event
+    /// [`NewerRows::KNOWN_EVENT`] with [`NewerRows::NEW_DATA`]: `format` is one higher than this program knows.
     pub order_id: OrderId,
-    /// The version of the second of these events.
+    /// Version of the second of these events.
     pub version: u32,
-    /// The order to which it has given a status [`NewerRows::STATUS`], which this program cannot read.
+    /// Order whose status the newer version set to [`NewerRows::STATUS`], which this program cannot read.
     pub unreadable_id: OrderId,
-    /// The commit whose key it has claimed, with another version of fingerprints.
+    /// Commit whose key the newer version claimed, with another version of fingerprints.
     pub claimed: Commit,
-    /// A parked task of the kind [`NewerRows::KIND`], due in the queue of deadlines.
+    /// Id of a parked task of the kind [`NewerRows::KIND`], due in the queue of deadlines.
     pub task_id: TaskId,
 }
 
 impl NewerRows {
-    /// The type of an event.
+    /// Type of an event that this program does not know.
     pub const EVENT: &str = "held_back";
-    /// Its content.
+    /// Content of that event.
     pub const DATA: &str = r#"{"minutes":5}"#;
-    /// The type of an event that this program knows, with a content that it does not understand.
+    /// Type of an event that this program knows; its content is one that it does not understand.
     pub const KNOWN_EVENT: &str = "cancelled";
-    /// That content.
+    /// Content of that event.
     pub const NEW_DATA: &str = r#"{"reason":"novel"}"#;
-    /// A kind of tasks.
+    /// Kind of a task that this program does not know.
     pub const KIND: &str = "release_order";
-    /// The status of an order.
+    /// Status of an order that this program does not know.
     pub const STATUS: &str = "scheduled";
-    /// The format of orders.
+    /// Format of the newer version's orders.
     pub const ORDER_FORMAT: u32 = ORDER_FORMAT + 1;
-    /// The format of restaurants.
+    /// Format of the newer version's restaurants.
     pub const RESTAURANT_FORMAT: u32 = RESTAURANT_FORMAT + 1;
-    /// The version of fingerprints.
+    /// The newer version's version of fingerprints.
     pub const FINGERPRINT_VERSION: u32 = FINGERPRINT_VERSION + 1;
 
-    /// Places the orders, on which a newer program has not worked yet.
+    /// Places the orders, before the newer version changes them.
     pub async fn placed(store: &dyn Store, world: &mut World) -> Self {
         let restaurant = world.restaurant();
         store.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
@@ -71,8 +71,8 @@ impl NewerRows {
     }
 }
 
-/// What a newer program has written is shown as far as it is understood. Nothing is decided on it, priced from it or
-/// compared with it. What can be decoded does not keep what is beside it from being read.
+/// Rows of a newer version are returned as far as this version understands them. Nothing is decided on them, priced
+/// from them or compared with them. An unreadable row does not prevent reading the readable rows beside it.
 pub async fn newer_rows_are_left_alone(store: Arc<dyn Store>, world: &mut World, rows: &NewerRows) {
     let order = store.order(rows.order_id).await.unwrap().unwrap();
     assert!(order.is_newer);

@@ -1,4 +1,4 @@
-//! Tasks that have failed too often: put aside, tried again or resolved, with what went wrong.
+//! Tasks that failed too often: parked, then retried or resolved, with their failures.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     TaskResolution, TaskRetry,
 };
 
-/// All parked tasks, read in pages of so many.
+/// Returns all parked tasks, read in pages of `page_size`.
 pub(super) async fn parked(store: &Arc<dyn Store>, page_size: u32) -> Vec<ParkedTask> {
     let limit = PageSize::new(page_size).unwrap();
     let mut parked = Vec::<ParkedTask>::new();
@@ -31,8 +31,8 @@ pub(super) async fn parked(store: &Arc<dyn Store>, page_size: u32) -> Vec<Parked
     }
 }
 
-/// A parked task is handed out no more, its lease is gone, and it says all that went wrong, in order.
-pub async fn a_parked_task_is_put_aside_with_its_whole_history(store: Arc<dyn Store>) {
+/// A parked task is not leased any more, its lease is void, and it lists all failures in order.
+pub async fn a_parked_task_keeps_its_whole_history(store: Arc<dyn Store>) {
     let mut world = World::new(62);
     let due = world.in_seconds(10);
     let task = add_task(&store, &mut world, due).await;
@@ -51,9 +51,9 @@ pub async fn a_parked_task_is_put_aside_with_its_whole_history(store: Arc<dyn St
         if attempt < 3 {
             assert!(store.postpone_task(claimed.lease, due, Some(&failure)).await.unwrap());
         } else {
-            assert_eq!(parked(&store, 10).await, [], "it is still tried");
+            assert_eq!(parked(&store, 10).await, [], "the task is not parked yet");
             assert!(store.park_task(claimed.lease, &failure).await.unwrap());
-            assert!(!store.park_task(claimed.lease, &failure).await.unwrap(), "once");
+            assert!(!store.park_task(claimed.lease, &failure).await.unwrap(), "only once");
             last = Some((claimed.lease, failure.at));
         }
     }
@@ -69,7 +69,7 @@ pub async fn a_parked_task_is_put_aside_with_its_whole_history(store: Arc<dyn St
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost]);
 }
 
-/// Who has lost the lease parks nothing.
+/// A worker that has lost the lease cannot park the task.
 pub async fn a_task_is_parked_only_by_its_holder(store: Arc<dyn Store>) {
     let mut world = World::new(63);
     let due = world.in_seconds(10);
@@ -86,7 +86,7 @@ pub async fn a_task_is_parked_only_by_its_holder(store: Arc<dyn Store>) {
     assert!(!store.park_task(never, &failure).await.unwrap());
 }
 
-/// Leafed through in pages of any size, the parked tasks are one list by id, of all restaurants.
+/// In pages of any size, the parked tasks of all restaurants form one list ordered by id.
 pub async fn parked_tasks_are_listed_by_id(store: Arc<dyn Store>) {
     let mut world = World::new(64);
     let due = world.in_seconds(10);
@@ -105,8 +105,8 @@ pub async fn parked_tasks_are_listed_by_id(store: Arc<dyn Store>) {
     }
 }
 
-/// A parked task that is to be tried again is handed out then and not before, with its history.
-pub async fn a_parked_task_is_tried_again_when_somebody_says_so(store: Arc<dyn Store>) {
+/// A retried task is leased from its new time on, and keeps its history.
+pub async fn a_parked_task_is_retried_on_request(store: Arc<dyn Store>) {
     let mut world = World::new(65);
     let (due, later) = (world.in_seconds(10), world.in_seconds(300));
     let claimed = add_and_claim(&store, &mut world, due).await;
@@ -114,7 +114,11 @@ pub async fn a_parked_task_is_tried_again_when_somebody_says_so(store: Arc<dyn S
     assert_eq!(store.retry_task(id, due).await.unwrap(), TaskRetry::NotParked);
     assert!(store.park_task(claimed.lease, &failure(due, "no")).await.unwrap());
     assert_eq!(store.retry_task(id, later).await.unwrap(), TaskRetry::Queued);
-    assert_eq!(store.retry_task(id, due).await.unwrap(), TaskRetry::NotParked, "not any more");
+    assert_eq!(
+        store.retry_task(id, due).await.unwrap(),
+        TaskRetry::NotParked,
+        "the task is no longer parked"
+    );
     assert_eq!(parked(&store, 10).await, []);
     assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, later - MOMENT, later, 10).await.unwrap(), []);
     let again = store
@@ -127,11 +131,15 @@ pub async fn a_parked_task_is_tried_again_when_somebody_says_so(store: Arc<dyn S
     assert!(store.park_task(again.lease, &failure(later, "no again")).await.unwrap());
     assert_eq!(parked(&store, 10).await[0].failures.len(), 2);
     let unknown = world.task_id(claimed.task.order_id);
-    assert_eq!(store.retry_task(unknown, due).await.unwrap(), TaskRetry::NotParked, "there is no such task");
+    assert_eq!(
+        store.retry_task(unknown, due).await.unwrap(),
+        TaskRetry::NotParked,
+        "the task does not exist"
+    );
 }
 
-/// A parked task that is resolved is neither listed nor handed out nor resolved again.
-pub async fn a_resolved_task_is_gone_for_good(store: Arc<dyn Store>) {
+/// A resolved task is not listed, not leased and not resolved again.
+pub async fn a_resolved_task_is_never_leased_again(store: Arc<dyn Store>) {
     let mut world = World::new(66);
     let due = world.in_seconds(10);
     let claimed = add_and_claim(&store, &mut world, due).await;
@@ -141,23 +149,23 @@ pub async fn a_resolved_task_is_gone_for_good(store: Arc<dyn Store>) {
         reason: "done by hand ✓".to_owned(),
     };
     let id = claimed.task.id;
-    assert!(!store.resolve_task(id, &resolution).await.unwrap(), "it is not parked");
+    assert!(!store.resolve_task(id, &resolution).await.unwrap(), "the task is not parked");
     assert!(store.park_task(claimed.lease, &failure(due, "no")).await.unwrap());
     assert!(store.resolve_task(id, &resolution).await.unwrap());
-    assert!(!store.resolve_task(id, &resolution).await.unwrap(), "once");
+    assert!(!store.resolve_task(id, &resolution).await.unwrap(), "only once");
     assert_eq!(store.retry_task(id, due).await.unwrap(), TaskRetry::NotParked);
     assert_eq!(parked(&store, 10).await, []);
     let far = world.in_seconds(1_000_000);
     assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap(), []);
 }
 
-/// However often a task fails, what is kept of that is bounded: the latest.
+/// The store keeps a limited number of failures per task: the latest.
 pub async fn the_history_of_a_task_is_bounded(store: Arc<dyn Store>) {
     let mut world = World::new(67);
     let due = world.in_seconds(10);
     add_task(&store, &mut world, due).await;
-    let most = MAX_TASK_FAILURES;
-    for _ in 0..most + 2 {
+    let maximum = MAX_TASK_FAILURES;
+    for _ in 0..maximum + 2 {
         let claimed = store
             .claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(60), 10)
             .await
@@ -170,12 +178,12 @@ pub async fn the_history_of_a_task_is_bounded(store: Arc<dyn Store>) {
     assert!(store.park_task(claimed.lease, &failure(due, "the last")).await.unwrap());
     let failures = parked(&store, 10).await.remove(0).failures;
     let attempts: Vec<u32> = failures.iter().map(|failed| failed.attempt).collect();
-    assert_eq!(attempts, (4..=most + 3).collect::<Vec<_>>());
+    assert_eq!(attempts, (4..=maximum + 3).collect::<Vec<_>>());
     assert_eq!(failures.last().unwrap().failure.error, "the last");
 }
 
-/// A task for people is parked when it is written, with its reason; it is never handed out, a retry leaves it
-/// parked, and it is resolved like every other one.
+/// A task for people is parked with its reason when it is written. It is never leased, a retry leaves it
+/// parked, and it is resolved like every other task.
 pub async fn a_task_for_people_is_parked_from_the_start(store: Arc<dyn Store>) {
     let mut world = World::new(68);
     let (restaurant, customer) = (world.restaurant_id(), world.account_id());

@@ -1,7 +1,7 @@
-//! Orders as stores kept them before an order could be paid by card, for the tests of migrations.
+//! Orders in the stored form from before card payments, for the tests of migrations.
 //!
-//! Refunds had no number then, no lines, and nobody else to bear them than the restaurant; what expired had
-//! waited for the restaurant.
+//! Refunds then had no number and no lines, and only the restaurant could bear them. An expired order had waited for
+//! the restaurant.
 
 use std::sync::Arc;
 
@@ -19,31 +19,31 @@ use serde_json::Value;
 use super::builders::{World, amount, order_of, settings, staff};
 use crate::{Commit, CommitOutcome, Store, encoding::EncodedCommit};
 
-/// An order, and the text that was kept of it.
+/// An order, and the stored texts of it.
 #[derive(Clone, Debug)]
 pub struct PastOrder {
-    /// The order. The columns that are not texts were what they are now.
+    /// The order. Columns other than texts have not changed since.
     pub order: Order,
-    /// What was agreed.
+    /// Details of the order.
     pub details: String,
-    /// How it ended early.
+    /// How the order ended early.
     pub closure: Option<String>,
-    /// What happened to it.
+    /// Events of the order.
     pub events: Vec<PastEvent>,
 }
 
-/// An event, and the text that was kept of it.
+/// An event, and the stored texts of it.
 #[derive(Clone, Debug)]
 pub struct PastEvent {
-    /// Its number.
+    /// Version of the order after the event.
     pub version: Version,
-    /// Its name.
+    /// Name of the event.
     pub name: &'static str,
-    /// Its content.
+    /// Content of the event.
     pub data: Option<String>,
-    /// Who made it happen.
+    /// Actor of the event.
     pub actor: String,
-    /// When it happened, in nanoseconds since 1970.
+    /// Time of the event, in nanoseconds since 1970.
     pub at_ns: i64,
 }
 
@@ -60,24 +60,24 @@ impl PastOrder {
                 events.push(PastEvent {
                     version: recorded.version,
                     name: event.name,
-                    data: change.data_of(event).map(as_it_was),
+                    data: change.data_of(event).map(past_form_of),
                     actor: event.actor.clone(),
                     at_ns: event.at_ns,
                 });
             }
             details = details.or(change.details);
-            closure = change.closure.as_deref().map(as_it_was);
+            closure = change.closure.as_deref().map(past_form_of);
         }
         Self { order: order_of(commits.last().unwrap()), details: details.unwrap(), closure, events }
     }
 }
 
-/// A text without what was not in it then.
-fn as_it_was(json: &str) -> String {
+/// Returns a text without the members that it did not have then.
+fn past_form_of(json: &str) -> String {
     let mut value: Value = serde_json::from_str(json).unwrap();
     let members = value.as_object_mut().unwrap();
     if members.contains_key("restaurant_id") {
-        return json.to_owned(); // What was agreed is as it was.
+        return json.to_owned(); // The details have not changed since.
     }
     for since in ["number", "borne_by", "waited_for"] {
         members.remove(since);
@@ -85,8 +85,8 @@ fn as_it_was(json: &str) -> String {
     value.to_string()
 }
 
-/// Orders in cash: one that waits, one that expired, one that was cancelled, and some of which money was given
-/// back, once and twice, in part and in whole.
+/// Returns cash orders: one that waits, one that expired, one that was cancelled, and several with one or two refunds,
+/// partial and full.
 pub fn past_orders(world: &mut World) -> Vec<PastOrder> {
     let restaurant = world.restaurant_id();
     let account = world.account_id();
@@ -127,8 +127,8 @@ pub fn past_orders(world: &mut World) -> Vec<PastOrder> {
     lives.iter().map(|life| PastOrder::new(life)).collect()
 }
 
-/// Makes sure that a migrated store has these orders: each is what its events say (I4), with the money that it
-/// had, and goes on from there.
+/// Checks that a migrated store has these orders: each equals the fold of its events (I4), has the same amounts, and
+/// accepts further commands.
 pub async fn past_orders_are_whole(store: Arc<dyn Store>, world: &mut World, past: &[PastOrder]) {
     for PastOrder { order: then, .. } in past {
         let events = store.events(then.id, 0, 100).await.unwrap();
@@ -142,7 +142,7 @@ pub async fn past_orders_are_whole(store: Arc<dyn Store>, world: &mut World, pas
         assert_eq!(
             order.refunds,
             then.refunds[..usize::from(!then.refunds.is_empty())],
-            "the first stands for all"
+            "the list contains only the first refund"
         );
         let admin = Actor::Admin { account_id: order.details.customer_id };
         let refund = Command::Refund(RefundRequest::new(Some(amount(1)), RefundReason::Other));
@@ -156,18 +156,18 @@ pub async fn past_orders_are_whole(store: Arc<dyn Store>, world: &mut World, pas
     }
 }
 
-/// A menu as it was stored while it contained the availability of its items: an item that is not available until
-/// somebody says so, one that is back at [`BACK_AT`], and one that is available.
+/// A menu in the stored form that contained the availability of its items: one item is unavailable without an end, one
+/// is unavailable until [`BACK_AT`], and one is available.
 pub const MENU_WITH_AVAILABILITY: &str = r#"{"categories":[{"name":"Breads","items":[
     {"id":"naan","name":"Naan","price_minor":250,"tags":[],"availability":{"status":"unavailable"},"option_groups":[]},
     {"id":"x-2","name":"\u30e9\u30fc\u30e1\u30f3","price_minor":900,"tags":[],
      "availability":{"status":"unavailable","until":"2300-06-01T13:00:00.000000001Z"},"option_groups":[]},
     {"id":"roti","name":"Roti","price_minor":200,"tags":[],"option_groups":[]}]},{"name":"Empty","items":[]}]}"#;
 
-/// When an item of [`MENU_WITH_AVAILABILITY`] is back.
+/// Time at which an item of [`MENU_WITH_AVAILABILITY`] becomes available again.
 pub const BACK_AT: &str = "2300-06-01T13:00:00.000000001Z";
 
-/// Panics unless a store shows the items of [`MENU_WITH_AVAILABILITY`] as they were.
+/// Panics unless a store returns the availability of [`MENU_WITH_AVAILABILITY`].
 pub async fn past_availability_is_kept(store: Arc<dyn Store>, id: dabba_domain::RestaurantId) {
     let catalogue = store.catalogue(id).await.unwrap().unwrap();
     let away = |until| Availability::Unavailable { until };

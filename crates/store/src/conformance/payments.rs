@@ -1,4 +1,4 @@
-//! Orders by card: what a payment provider does is stored as exactly as all else (I4).
+//! Orders by card: the events of a payment provider are stored as exactly as all others (I4).
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{OrderQuery, OrderScope, PageSize, Store};
 
-/// An order by card, and what the provider calls its payment.
+/// An order by card, and the provider's reference of its payment.
 struct Scene<'a> {
     store: &'a Arc<dyn Store>,
     world: World,
@@ -35,24 +35,24 @@ impl<'a> Scene<'a> {
         Self { store, world, order, reference }
     }
 
-    /// An order whose payment is certain.
+    /// Returns an order whose payment is authorized.
     async fn confirmed(store: &'a Arc<dyn Store>, world: World) -> Self {
         let mut scene = Self::new(store, world).await;
-        scene.hear(&scene.authorized()).await;
+        scene.report(&scene.authorized()).await;
         scene
     }
 
-    /// An order that the customer has, and has paid.
+    /// Returns an order that is delivered and paid.
     async fn delivered(store: &'a Arc<dyn Store>, world: World) -> Self {
         let mut scene = Self::confirmed(store, world).await;
-        scene.give(&accept(), &staff(&scene.order)).await;
-        scene.hear(&scene.captured()).await;
+        scene.command(&accept(), &staff(&scene.order)).await;
+        scene.report(&scene.captured()).await;
         let courier_id = scene.world.account_id();
         let courier = Actor::Courier { account_id: courier_id };
-        scene.give(&Command::assign(courier_id), &courier).await;
-        scene.give(&Command::MarkReady, &staff(&scene.order)).await;
-        scene.give(&Command::PickUp, &courier).await;
-        scene.give(&Command::deliver(), &courier).await;
+        scene.command(&Command::assign(courier_id), &courier).await;
+        scene.command(&Command::MarkReady, &staff(&scene.order)).await;
+        scene.command(&Command::PickUp, &courier).await;
+        scene.command(&Command::deliver(), &courier).await;
         scene
     }
 
@@ -72,12 +72,12 @@ impl<'a> Scene<'a> {
         Actor::Admin { account_id: self.order.details.customer_id }
     }
 
-    async fn hear(&mut self, report: &PaymentReport) {
+    async fn report(&mut self, report: &PaymentReport) {
         let commit = self.world.settle(&self.order, report);
         self.order = commit_and_compare(self.store, commit).await;
     }
 
-    async fn give(&mut self, command: &Command, actor: &Actor) {
+    async fn command(&mut self, command: &Command, actor: &Actor) {
         let commit = self.world.act(&self.order, command, actor);
         self.order = commit_and_compare(self.store, commit).await;
     }
@@ -113,14 +113,14 @@ fn refused(number: u32) -> PaymentReport {
     }
 }
 
-/// Placed, authorized, warned, accepted, captured, delivered, given back: after every step the stored
-/// order is the one that was decided, and the fold of its events; and lists show it so.
+/// After each step of placing, authorizing, warning, accepting, capturing, cancelling and refunding, the stored order
+/// equals the decided order and the fold of its events, and lists return it.
 pub async fn an_order_by_card_is_stored_exactly_through_its_whole_life(store: Arc<dyn Store>) {
     let mut scene = Scene::confirmed(&store, World::new(91)).await;
-    scene.give(&Command::Warn, &Actor::System).await;
-    scene.give(&accept(), &staff(&scene.order)).await;
-    scene.hear(&scene.captured()).await;
-    scene.give(&cancel(), &scene.admin()).await;
+    scene.command(&Command::Warn, &Actor::System).await;
+    scene.command(&accept(), &staff(&scene.order)).await;
+    scene.report(&scene.captured()).await;
+    scene.command(&cancel(), &scene.admin()).await;
     assert_eq!(scene.order.refunds[0].status, RefundStatus::Pending);
     let query = OrderQuery {
         scope: OrderScope::Customer(scene.order.details.customer_id),
@@ -129,73 +129,74 @@ pub async fn an_order_by_card_is_stored_exactly_through_its_whole_life(store: Ar
         after: None,
     };
     assert_eq!(store.list_orders(&query).await.unwrap().orders, [scene.order.clone()]);
-    scene.hear(&paid(1)).await;
+    scene.report(&paid(1)).await;
     assert_eq!(store.list_orders(&query).await.unwrap().orders, [scene.order.clone()]);
     scene.ended(OrderStatus::Refunded, PaymentStatus::Refunded);
 }
 
-/// Refused, called off, let go of, never asked for, too late: each way to an end without the money.
+/// Orders that end early without a payment are stored exactly: declined, cancelled, voided, never requested, captured
+/// too late.
 pub async fn an_order_by_card_that_ends_early_is_stored_exactly(store: Arc<dyn Store>) {
     for reason in DeclineReason::ALL {
         let world = World::new(920 + u64::from(*reason as u8));
         let mut scene = Scene::new(&store, world).await;
-        scene.hear(&PaymentReport::Declined { reason: *reason }).await;
+        scene.report(&PaymentReport::Declined { reason: *reason }).await;
         scene.ended(OrderStatus::Cancelled, PaymentStatus::Failed);
     }
     let mut scene = Scene::confirmed(&store, World::new(93)).await;
-    scene.hear(&scene.voided()).await;
+    scene.report(&scene.voided()).await;
     scene.ended(OrderStatus::Cancelled, PaymentStatus::Failed);
 
     let mut scene = Scene::confirmed(&store, World::new(94)).await;
-    scene.give(&cancel(), &customer(&scene.order)).await;
-    scene.hear(&scene.voided()).await;
+    scene.command(&cancel(), &customer(&scene.order)).await;
+    scene.report(&scene.voided()).await;
     scene.ended(OrderStatus::Cancelled, PaymentStatus::Voided);
 
     let mut scene = Scene::confirmed(&store, World::new(95)).await;
-    scene.give(&accept(), &staff(&scene.order)).await;
-    scene.hear(&scene.voided()).await;
+    scene.command(&accept(), &staff(&scene.order)).await;
+    scene.report(&scene.voided()).await;
     scene.ended(OrderStatus::Preparing, PaymentStatus::Voided);
 
     let mut scene = Scene::new(&store, World::new(96)).await;
     scene.expire().await;
-    scene.hear(&PaymentReport::NeverRequested).await;
+    scene.report(&PaymentReport::NeverRequested).await;
     scene.ended(OrderStatus::Cancelled, PaymentStatus::Voided);
 
-    // The money comes after the end, and goes back.
+    // The capture is reported after the order's end, and is refunded.
     let mut scene = Scene::new(&store, World::new(97)).await;
     scene.expire().await;
-    scene.hear(&scene.captured()).await;
-    scene.hear(&refused(1)).await;
+    scene.report(&scene.captured()).await;
+    scene.report(&refused(1)).await;
     scene.ended(OrderStatus::Cancelled, PaymentStatus::Captured);
 }
 
-/// Refunds that were paid and then fail, of a delivered and of an ended order: the stored order goes back with them.
+/// Reversed refunds of a delivered and of a cancelled order are stored exactly: status and amounts go back with them.
 pub async fn a_refund_that_is_reversed_is_stored_exactly(store: Arc<dyn Store>) {
     let mut scene = Scene::delivered(&store, World::new(980)).await;
     let admin = scene.admin();
-    scene.give(&Command::Refund(RefundRequest::new(Some(amount(1)), RefundReason::Late)), &admin).await;
-    scene.hear(&paid(1)).await;
-    scene.give(&Command::Refund(RefundRequest::new(None, RefundReason::Late)), &admin).await;
-    scene.hear(&paid(2)).await;
+    scene.command(&Command::Refund(RefundRequest::new(Some(amount(1)), RefundReason::Late)), &admin).await;
+    scene.report(&paid(1)).await;
+    scene.command(&Command::Refund(RefundRequest::new(None, RefundReason::Late)), &admin).await;
+    scene.report(&paid(2)).await;
     assert_eq!(scene.order.status, OrderStatus::Refunded);
-    scene.hear(&refused(2)).await;
+    scene.report(&refused(2)).await;
     assert_eq!((scene.order.status, scene.order.refunded), (OrderStatus::Delivered, amount(1)));
-    scene.hear(&refused(1)).await;
+    scene.report(&refused(1)).await;
     scene.ended(OrderStatus::Delivered, PaymentStatus::Captured);
 
     let mut scene = Scene::confirmed(&store, World::new(981)).await;
-    scene.give(&accept(), &staff(&scene.order)).await;
-    scene.hear(&scene.captured()).await;
-    scene.give(&cancel(), &scene.admin()).await;
-    scene.hear(&paid(1)).await;
-    scene.hear(&refused(1)).await;
+    scene.command(&accept(), &staff(&scene.order)).await;
+    scene.report(&scene.captured()).await;
+    scene.command(&cancel(), &scene.admin()).await;
+    scene.report(&paid(1)).await;
+    scene.report(&refused(1)).await;
     assert_eq!(scene.order.refunds[0].status, RefundStatus::Reversed);
-    scene.give(&Command::Refund(RefundRequest::new(None, RefundReason::Other)), &scene.admin()).await;
-    scene.hear(&paid(2)).await;
+    scene.command(&Command::Refund(RefundRequest::new(None, RefundReason::Other)), &scene.admin()).await;
+    scene.report(&paid(2)).await;
     scene.ended(OrderStatus::Refunded, PaymentStatus::Refunded);
 }
 
-/// With their lines, at anybody's cost, with what was said; pending, refused, asked for again, paid.
+/// Refunds are stored exactly: with lines, bearers and notes; pending, refused, requested again and paid.
 pub async fn refunds_are_stored_exactly(store: Arc<dyn Store>) {
     let mut scene = Scene::delivered(&store, World::new(98)).await;
     let note = Some(Note::new("it's \"cold\"\n\\ 🥶").unwrap());
@@ -205,16 +206,16 @@ pub async fn refunds_are_stored_exactly(store: Arc<dyn Store>) {
     let mut number = 0;
     for borne_by in RefundBearer::ALL {
         let request = RefundRequest { borne_by: Some(*borne_by), ..of_lines.clone() };
-        scene.give(&Command::Refund(request), &admin).await;
+        scene.command(&Command::Refund(request), &admin).await;
         number += 1;
-        scene.hear(&refused(number)).await;
+        scene.report(&refused(number)).await;
     }
-    scene.give(&Command::Refund(of_lines), &staff).await;
-    scene.give(&Command::Refund(RefundRequest::new(Some(amount(1)), RefundReason::Late)), &staff).await;
-    scene.hear(&paid(number + 2)).await;
-    scene.hear(&paid(number + 1)).await;
+    scene.command(&Command::Refund(of_lines), &staff).await;
+    scene.command(&Command::Refund(RefundRequest::new(Some(amount(1)), RefundReason::Late)), &staff).await;
+    scene.report(&paid(number + 2)).await;
+    scene.report(&paid(number + 1)).await;
     assert_eq!(scene.order.payment_status, PaymentStatus::PartiallyRefunded);
-    scene.give(&Command::Refund(RefundRequest::new(None, RefundReason::Other)), &admin).await;
-    scene.hear(&paid(number + 3)).await;
+    scene.command(&Command::Refund(RefundRequest::new(None, RefundReason::Other)), &admin).await;
+    scene.report(&paid(number + 3)).await;
     scene.ended(OrderStatus::Refunded, PaymentStatus::Refunded);
 }

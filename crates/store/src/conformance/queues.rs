@@ -1,4 +1,4 @@
-//! Queues of tasks: worked apart from each other, each task with what it needs.
+//! Task queues: each is worked independently, and each task keeps its content.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     TaskRetry,
 };
 
-/// A task of this kind, with what it needs.
+/// Returns a task of this kind with its content.
 fn task_of(world: &mut World, kind: TaskKind) -> Task {
     match kind {
         TaskKind::WarnUnaccepted => Task::WarnUnaccepted,
@@ -30,7 +30,7 @@ fn task_of(world: &mut World, kind: TaskKind) -> Task {
     }
 }
 
-/// Places an order with these tasks and no other.
+/// Places an order with exactly these tasks.
 async fn add(
     store: &Arc<dyn Store>,
     world: &mut World,
@@ -59,8 +59,8 @@ async fn claim(store: &Arc<dyn Store>, queue: TaskQueue, now: Timestamp, limit: 
     store.claim_due_tasks(queue, now, now + Duration::from_mins(1), limit).await.unwrap()
 }
 
-/// Handed out by its queue, and when it is parked.
-pub async fn a_task_of_each_kind_comes_out_exactly(store: Arc<dyn Store>) {
+/// A task of each kind is returned exactly, by its queue and in the list of parked tasks.
+pub async fn a_task_of_each_kind_is_stored_exactly(store: Arc<dyn Store>) {
     let mut world = World::new(81);
     let restaurant = world.restaurant_id();
     let due = world.in_seconds(10);
@@ -80,9 +80,8 @@ pub async fn a_task_of_each_kind_comes_out_exactly(store: Arc<dyn Store>) {
     }
 }
 
-/// Whoever asks for one queue gets its tasks alone, by the time at which they were due; who has leased those
-/// holds none of another.
-pub async fn one_queue_is_never_handed_out_for_another(store: Arc<dyn Store>) {
+/// A poll returns only tasks of the requested queue, ordered by due time. Leasing them does not lease tasks of another queue.
+pub async fn tasks_are_leased_only_from_their_own_queue(store: Arc<dyn Store>) {
     let mut world = World::new(82);
     let mut all = Vec::new();
     for _ in 0..5 {
@@ -104,12 +103,12 @@ pub async fn one_queue_is_never_handed_out_for_another(store: Arc<dyn Store>) {
         claimed.sort_unstable();
         expected.sort_unstable();
         assert_eq!(claimed, expected, "{queue}");
-        assert_eq!(claim(&store, *queue, now, 100).await, [], "{queue}: they are leased");
+        assert_eq!(claim(&store, *queue, now, 100).await, [], "{queue}: all tasks are leased");
     }
 }
 
-/// However many wait in one queue, and for however long, the first of another is handed out at once.
-pub async fn a_long_queue_does_not_hold_up_another(store: Arc<dyn Store>) {
+/// The first task of a queue is leased at once, whatever the number and age of the tasks in another queue.
+pub async fn a_long_queue_does_not_delay_another(store: Arc<dyn Store>) {
     let mut world = World::new(83);
     let restaurant = world.restaurant_id();
     let (early, late) = (world.in_seconds(10), world.in_seconds(60));
@@ -121,8 +120,8 @@ pub async fn a_long_queue_does_not_hold_up_another(store: Arc<dyn Store>) {
     assert_eq!(claim(&store, TaskQueue::Payments, late, 100).await.len(), 30);
 }
 
-/// How often a task has failed is told with it. What is given back without an error, or lost with its
-/// worker, has not failed; and what is tried again after it was parked has failed as often as before.
+/// A leased task states its number of failures. Postponing without an error and losing the worker are no failures. A retry after
+/// parking keeps the number.
 pub async fn the_failures_of_a_task_are_counted(store: Arc<dyn Store>) {
     let mut world = World::new(84);
     let restaurant = world.restaurant_id();
@@ -152,12 +151,13 @@ pub async fn the_failures_of_a_task_are_counted(store: Arc<dyn Store>) {
     }
     for _ in 0..2 {
         let claimed = claim(&store, TaskQueue::Payments, now, 10).await.remove(0);
-        assert_eq!(claimed.failures, MAX_TASK_FAILURES, "no more are kept");
+        assert_eq!(claimed.failures, MAX_TASK_FAILURES, "the number of recorded failures is limited");
         assert!(store.postpone_task(claimed.lease, now, Some(&no)).await.unwrap());
     }
 }
 
-/// The parked tasks by kind, without kinds of which there are none, and when the oldest overdue task of each queue was due.
+/// Returns the number of parked tasks by kind, without kinds that have none, and the due time of the oldest overdue task of each
+/// queue.
 async fn measured(
     store: &Arc<dyn Store>,
     now: Timestamp,
@@ -176,12 +176,12 @@ async fn measured(
     (parked, overdue)
 }
 
-/// The oldest task that is due and that nobody holds is measured, in each queue by itself: not one before its time, not one
-/// that is leased, and again one whose lease has run out. A parked task counts by its kind until it is resolved or retried, and is
+/// In each queue, the oldest due task without a lease holder is measured. A task that is not yet due or that is leased does not
+/// count; a task whose lease has expired counts again. A parked task counts by its kind until it is resolved or retried, and is
 /// not overdue.
-pub async fn the_work_that_waits_is_measured(store: Arc<dyn Store>) {
+pub async fn waiting_and_parked_tasks_are_measured(store: Arc<dyn Store>) {
     let mut world = World::new(85);
-    // The world's own clock moves on with what is done in it.
+    // The world's own clock advances with each generated id.
     let start = world.in_seconds(0);
     let at = |seconds: u64| start + Duration::from_secs(seconds);
     let none = (BTreeMap::new(), BTreeMap::new());
@@ -211,7 +211,7 @@ pub async fn the_work_that_waits_is_measured(store: Arc<dyn Store>) {
     let expected = overdue(&[("deadlines", 10), ("payments", 30)]);
     assert_eq!(measured(&store, at(40)).await.1, expected);
     let expected = overdue(&[("deadlines", 10), ("payments", 20)]);
-    assert_eq!(measured(&store, at(90)).await.1, expected, "its lease has run out");
+    assert_eq!(measured(&store, at(90)).await.1, expected, "the lease has expired");
 
     let held = claim(&store, TaskQueue::Deadlines, at(90), 10).await.remove(0);
     let no = TaskFailure { at: at(91), error: "no".to_owned() };

@@ -1,4 +1,4 @@
-//! Restaurants with external ids, restaurants that are closed, and keys whose scope is no restaurant.
+//! Restaurants with external ids, closed restaurants, and keys whose scope is an account alone.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::{
     PageSize, Resource, RestaurantCreation, Store, UnderKey, encoding::FINGERPRINT_VERSION,
 };
 
-/// What is stored of a claim that led to this.
+/// Returns the record of a claim for this resource.
 fn record_of(claim: &Claim, resource: Resource, version: Version) -> ClaimRecord {
     let fingerprint_version = FINGERPRINT_VERSION;
     ClaimRecord { fingerprint: claim.fingerprint, fingerprint_version, resource, version }
 }
 
-/// A restaurant with an external id, in the bucket of that.
+/// Returns a restaurant with an external id, in the bucket of the external id.
 fn restaurant(world: &mut World, external_id: &str) -> Restaurant {
     let external_id = ExternalId::new(external_id).unwrap();
     let mut restaurant = world.restaurant();
@@ -30,7 +30,8 @@ fn restaurant(world: &mut World, external_id: &str) -> Restaurant {
     restaurant
 }
 
-/// A second restaurant with an external id is refused, and the answer names the first, which stays as it was.
+/// A second restaurant with the same external id is refused. The outcome names the first restaurant, which does not
+/// change.
 pub async fn an_external_id_has_one_restaurant(store: Arc<dyn Store>) {
     let mut world = World::new(191);
     let external_id = ExternalId::new("POS-1").unwrap();
@@ -47,17 +48,17 @@ pub async fn an_external_id_has_one_restaurant(store: Arc<dyn Store>) {
     let again = store.create_restaurant(&first, &menu(&["dal"])).await.unwrap();
     assert_eq!(again, RestaurantCreation::IdTaken);
     assert_eq!(store.catalogue(first.id).await.unwrap().unwrap(), before);
-    // Upper and lower case differ, and restaurants without an external id do not meet.
+    // External ids are case-sensitive, and restaurants without an external id do not conflict.
     for other in [restaurant(&mut world, "pos-1"), world.restaurant(), world.restaurant()] {
         assert!(store.create_restaurant(&other, &menu(&["naan"])).await.unwrap().is_created());
     }
-    // Updates leave the external id where it is.
+    // Updates do not change the external id.
     assert_eq!(store.update_restaurant(&first, 1).await.unwrap(), CatalogueUpdate::Done { revision: 2 });
     assert_eq!(store.restaurant_by_external_id(&external_id).await.unwrap(), Some(first.id));
 }
 
-/// The same when they come at once.
-pub async fn of_many_that_register_an_external_id_one_wins(store: Arc<dyn Store>) {
+/// One of several concurrent registrations of an external id succeeds.
+pub async fn one_of_many_concurrent_registrations_of_an_external_id_succeeds(store: Arc<dyn Store>) {
     let mut world = World::new(192);
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..8 {
@@ -76,8 +77,8 @@ pub async fn of_many_that_register_an_external_id_one_wins(store: Arc<dyn Store>
     }
 }
 
-/// That it is closed is kept, can be taken back, and decides in which lists it is.
-pub async fn a_closed_restaurant_comes_back_as_it_was_closed(store: Arc<dyn Store>) {
+/// The closure is stored, can be reverted, and determines the lists that contain the restaurant.
+pub async fn a_closed_restaurant_is_stored_exactly(store: Arc<dyn Store>) {
     let mut world = World::new(193);
     let mut restaurant = world.restaurant();
     let other = world.restaurant();
@@ -105,7 +106,7 @@ pub async fn a_closed_restaurant_comes_back_as_it_was_closed(store: Arc<dyn Stor
     assert_eq!(listed(Some(true)).await, []);
 }
 
-/// A change that is repeated under its key is not made again, whatever has happened since.
+/// A change that is retried under its key is not made again, whatever has happened since.
 pub async fn a_restaurant_is_changed_once_under_a_key(store: Arc<dyn Store>) {
     let mut world = World::new(194);
     let mut restaurant = world.restaurant();
@@ -115,7 +116,7 @@ pub async fn a_restaurant_is_changed_once_under_a_key(store: Arc<dyn Store>) {
     let claim = world.claim(account);
     let at = ClaimAt { claim: &claim, at: world.now() };
     restaurant.pause = Some(Pause { until: None });
-    // A change that is refused claims nothing.
+    // A refused change claims no key.
     let refused = store.update_restaurant_under(&restaurant, 7, Some(at)).await.unwrap();
     assert_eq!(refused, UnderKey::Ended(CatalogueUpdate::Conflict { current: 1 }));
     let paused = store.update_restaurant_under(&restaurant, 1, Some(at)).await.unwrap();
@@ -132,7 +133,7 @@ pub async fn a_restaurant_is_changed_once_under_a_key(store: Arc<dyn Store>) {
     assert_eq!(store.find_claim(account, id, &claim.key).await.unwrap(), Some(record));
 }
 
-/// An account that is registered again under its key is answered as such, before its address is looked at.
+/// A registration that is retried under its key is answered as a retry, before its address is checked.
 pub async fn an_account_is_registered_once_under_a_key(store: Arc<dyn Store>) {
     let mut world = World::new(195);
     let admin = world.account_id();
@@ -140,7 +141,7 @@ pub async fn an_account_is_registered_once_under_a_key(store: Arc<dyn Store>) {
     let at = ClaimAt { claim: &claim, at: world.now() };
     let taken = world.account(Role::Customer);
     store.create_account(&taken).await.unwrap();
-    // A registration that is refused claims nothing.
+    // A refused registration claims no key.
     let second = Account { email: taken.email, ..world.account(Role::Customer) };
     let refused = store.create_account_under(&second, None, Some(at)).await.unwrap();
     assert_eq!(refused, UnderKey::Ended(AccountCreation::EmailTaken));
@@ -157,7 +158,7 @@ pub async fn an_account_is_registered_once_under_a_key(store: Arc<dyn Store>) {
     assert_eq!(store.find_account_claim(world.account_id(), &claim.key).await.unwrap(), None);
 }
 
-/// Of many that claim a key at once, one does, and all others find what it claimed. The same key in the scope of a
+/// Of many concurrent claims of a key, one succeeds, and all others find its record. The same key in the scope of a
 /// restaurant is another key.
 pub async fn a_key_of_an_account_is_claimed_once(store: Arc<dyn Store>) {
     let mut world = World::new(196);
@@ -186,8 +187,8 @@ pub async fn a_key_of_an_account_is_claimed_once(store: Arc<dyn Store>) {
     assert_eq!(store.find_account_claim(account, &claim.key).await.unwrap(), Some(record));
 }
 
-/// Keys of an account alone are listed with those of its restaurants, before them, and expire as they do.
-pub async fn keys_of_accounts_are_listed_and_forgotten(store: Arc<dyn Store>) {
+/// Keys of an account alone are listed before the account's keys for restaurants, and are deleted like them.
+pub async fn keys_of_accounts_are_listed_and_deleted(store: Arc<dyn Store>) {
     let mut world = World::new(197);
     let account = world.account_id();
     let (claim, at) = (world.claim(account), world.now());

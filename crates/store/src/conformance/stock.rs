@@ -10,7 +10,7 @@ use dabba_domain::{
 use super::builders::{World, customer, draw, menu, order_of, slug};
 use crate::{Commit, CommitOutcome, StockChange, StockShortage, Store};
 
-/// A restaurant with so much of these items.
+/// Creates a restaurant with this stock.
 async fn restaurant_with(store: &Arc<dyn Store>, world: &mut World, stock: &[(&str, u32)]) -> RestaurantId {
     let restaurant = world.restaurant();
     let items: Vec<&str> = stock.iter().map(|(item, _)| *item).collect();
@@ -21,7 +21,7 @@ async fn restaurant_with(store: &Arc<dyn Store>, world: &mut World, stock: &[(&s
     restaurant.id
 }
 
-/// What is left, by item in alphabetical order.
+/// Returns the remaining stock, by item in alphabetical order.
 async fn left(store: &Arc<dyn Store>, restaurant: RestaurantId) -> Vec<u32> {
     store.stock(restaurant).await.unwrap().iter().map(|level| level.remaining).collect()
 }
@@ -30,9 +30,9 @@ fn out_of(item: &str, available: u32) -> CommitOutcome {
     CommitOutcome::OutOfStock(vec![StockShortage { item: slug(item), available }])
 }
 
-/// A hundred orders for one each, at the same time, of which there are forty: forty get one, the rest are
-/// told that there is none, and exactly nothing is left.
-pub async fn limited_stock_is_sold_to_the_last_and_never_beyond(store: Arc<dyn Store>) {
+/// Of a hundred concurrent orders for one item each, with a stock of forty, forty are committed, the others
+/// are refused with nothing available, and the remaining stock is zero.
+pub async fn limited_stock_is_sold_out_and_never_oversold(store: Arc<dyn Store>) {
     let mut world = World::new(21);
     let restaurant = restaurant_with(&store, &mut world, &[("naan", 40)]).await;
     let mut running = tokio::task::JoinSet::new();
@@ -48,8 +48,9 @@ pub async fn limited_stock_is_sold_to_the_last_and_never_beyond(store: Arc<dyn S
     assert_eq!(left(&store, restaurant).await, [0]);
 }
 
-/// When one of two items is short, none is taken of the other; every item that is short is named.
-pub async fn several_items_are_taken_together_or_not_at_all(store: Arc<dyn Store>) {
+/// If one of several items is short, the order draws none of them; the outcome names every item that is
+/// short.
+pub async fn several_items_are_drawn_together_or_not_at_all(store: Arc<dyn Store>) {
     let mut world = World::new(22);
     let restaurant = restaurant_with(&store, &mut world, &[("dal", 3), ("naan", 5), ("roti", 1)]).await;
     let order = world.place_taking(restaurant, &[("naan", 4), ("dal", 4), ("roti", 2)]);
@@ -64,7 +65,7 @@ pub async fn several_items_are_taken_together_or_not_at_all(store: Arc<dyn Store
     assert_eq!(left(&store, restaurant).await, [0, 1, 0]);
 }
 
-/// Each order of a batch finds what those before it left.
+/// Each order of a batch sees the stock that the earlier orders left.
 pub async fn stock_goes_down_within_a_batch(store: Arc<dyn Store>) {
     let mut world = World::new(23);
     let restaurant = restaurant_with(&store, &mut world, &[("naan", 5)]).await;
@@ -75,8 +76,8 @@ pub async fn stock_goes_down_within_a_batch(store: Arc<dyn Store>) {
     assert_eq!(left(&store, restaurant).await, [0]);
 }
 
-/// An item on two lines of an order is taken for both, and short when both are too much together.
-pub async fn an_item_taken_twice_in_one_commit_counts_twice(store: Arc<dyn Store>) {
+/// An item on two lines of an order is drawn for both lines, and is short if both together exceed the stock.
+pub async fn an_item_drawn_twice_in_one_commit_counts_twice(store: Arc<dyn Store>) {
     let mut world = World::new(24);
     let restaurant = restaurant_with(&store, &mut world, &[("naan", 5)]).await;
     let order = world.place_taking(restaurant, &[("naan", 3), ("naan", 3)]);
@@ -86,9 +87,9 @@ pub async fn an_item_taken_twice_in_one_commit_counts_twice(store: Arc<dyn Store
     assert_eq!(left(&store, restaurant).await, [0]);
 }
 
-/// An order that was priced while an item was limited cannot take of it when it no longer is, and the
-/// stock of another restaurant is another stock.
-pub async fn stock_of_an_item_that_is_not_kept_cannot_be_taken(store: Arc<dyn Store>) {
+/// An order that was priced while an item was limited is refused when the item is no longer limited, and the
+/// stock of another restaurant does not count.
+pub async fn stock_of_an_unlimited_item_cannot_be_drawn(store: Arc<dyn Store>) {
     let mut world = World::new(25);
     let restaurant = restaurant_with(&store, &mut world, &[("naan", 5)]).await;
     let other = restaurant_with(&store, &mut world, &[("roti", 5)]).await;
@@ -99,8 +100,8 @@ pub async fn stock_of_an_item_that_is_not_kept_cannot_be_taken(store: Arc<dyn St
     assert_eq!(store.commit(vec![order]).await.unwrap(), [out_of("naan", 0)]);
 }
 
-/// A cancelled order gives back what it took, once.
-pub async fn stock_that_is_returned_can_be_taken_again(store: Arc<dyn Store>) {
+/// A cancelled order returns its stock, once.
+pub async fn returned_stock_can_be_drawn_again(store: Arc<dyn Store>) {
     let mut world = World::new(26);
     let restaurant = restaurant_with(&store, &mut world, &[("naan", 5)]).await;
     let placed = world.place_taking(restaurant, &[("naan", 5)]);
@@ -117,8 +118,8 @@ pub async fn stock_that_is_returned_can_be_taken_again(store: Arc<dyn Store>) {
     assert_eq!(left(&store, restaurant).await, [1]);
 }
 
-/// Giving back an item that is no longer limited succeeds and limits nothing.
-pub async fn stock_that_is_no_longer_kept_is_not_returned(store: Arc<dyn Store>) {
+/// Returning an item that is no longer limited succeeds and has no effect.
+pub async fn stock_of_an_unlimited_item_is_not_returned(store: Arc<dyn Store>) {
     let mut world = World::new(27);
     let restaurant = restaurant_with(&store, &mut world, &[("naan", 5), ("roti", 5)]).await;
     let placed = world.place_taking(restaurant, &[("naan", 2), ("roti", 2)]);

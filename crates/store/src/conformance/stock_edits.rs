@@ -1,4 +1,4 @@
-//! Changes of stock by hand: relative to what is left, once under a key, and upon the revision that was seen.
+//! Manual changes of stock: relative to the remaining stock, once per key, and conditional on a revision.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
 
 const ITEM: &str = "naan";
 
-/// A restaurant with so many naan.
+/// Creates a restaurant with this number of naan.
 async fn restaurant_with(store: &Arc<dyn Store>, world: &mut World, remaining: u32) -> RestaurantId {
     let restaurant = world.restaurant();
     store.create_restaurant(&restaurant, &menu(&[ITEM, "roti"])).await.unwrap();
@@ -36,7 +36,7 @@ async fn change(store: &Arc<dyn Store>, id: RestaurantId, edit: &StockEdit<'_>) 
     store.change_stock(id, &slug(ITEM), edit).await.unwrap()
 }
 
-/// The level after a change that was made.
+/// Returns the level after a change that was made.
 fn level_of(update: StockUpdate) -> StockLevel {
     match update {
         StockUpdate::Done { level: Some(level), .. } => level,
@@ -48,8 +48,8 @@ async fn level(store: &Arc<dyn Store>, id: RestaurantId) -> StockLevel {
     store.stock(id).await.unwrap().into_iter().find(|level| level.item.as_str() == ITEM).unwrap()
 }
 
-/// An adjustment adds to what there is and takes from it, as far as zero and the maximum allow.
-pub async fn an_adjustment_counts_from_what_is_left(store: Arc<dyn Store>) {
+/// An adjustment adds to the stock or subtracts from it, between zero and the maximum.
+pub async fn an_adjustment_is_relative_to_the_remaining_stock(store: Arc<dyn Store>) {
     let mut world = World::new(181);
     let id = restaurant_with(&store, &mut world, 5).await;
     for (by, remaining) in [(6, 11), (-11, 0), (1, 1), (999_999, MAX_STOCK), (-1, MAX_STOCK - 1)] {
@@ -73,8 +73,8 @@ pub async fn an_adjustment_counts_from_what_is_left(store: Arc<dyn Store>) {
     assert_eq!(unknown, StockUpdate::NotFound);
 }
 
-/// A request that is repeated under its key is answered as before and changes nothing, whatever has happened
-/// since. Another request under the key is refused.
+/// A retry under the same key is answered as before and changes nothing, whatever has happened since. Another request
+/// with the key is refused.
 pub async fn an_adjustment_under_one_key_is_made_once(store: Arc<dyn Store>) {
     let mut world = World::new(182);
     let id = restaurant_with(&store, &mut world, 5).await;
@@ -85,7 +85,7 @@ pub async fn an_adjustment_under_one_key_is_made_once(store: Arc<dyn Store>) {
     let answered = level_of(change(&store, id, &edit).await);
     assert_eq!((answered.remaining, answered.revision), (11, 2));
     assert_eq!(change(&store, id, &edit).await, StockUpdate::Replayed(answered.clone()));
-    // A replay comes before every other condition.
+    // The key is checked before every other condition.
     let stale = StockEdit { expected: Some(1), ..edit };
     assert_eq!(change(&store, id, &stale).await, StockUpdate::Replayed(answered.clone()));
     store.set_stock(id, &slug(ITEM), None).await.unwrap();
@@ -103,7 +103,7 @@ pub async fn an_adjustment_under_one_key_is_made_once(store: Arc<dyn Store>) {
     assert_eq!(listed[0].key.restaurant_id, Some(id));
 }
 
-/// A key is a key of one request, be it an order or an adjustment; one that was refused has claimed nothing.
+/// A key belongs to one request, whether an order or an adjustment; a refused request has claimed nothing.
 pub async fn orders_and_adjustments_share_their_keys(store: Arc<dyn Store>) {
     let mut world = World::new(183);
     let id = restaurant_with(&store, &mut world, 5).await;
@@ -128,9 +128,9 @@ pub async fn orders_and_adjustments_share_their_keys(store: Arc<dyn Store>) {
     assert_eq!(level(&store, id).await.remaining, 5);
 }
 
-/// Sales and returns leave the revision; each change by hand raises it, and no revision comes back, even where
-/// the limit was lifted or the item was off the menu in between.
-pub async fn changes_by_hand_alone_raise_the_revision_of_stock(store: Arc<dyn Store>) {
+/// Sales and returns do not change the revision. Each manual change increases it, and no revision is reused, even if
+/// the limit was removed or the item was off the menu in between.
+pub async fn only_manual_changes_increase_the_stock_revision(store: Arc<dyn Store>) {
     let mut world = World::new(184);
     let id = restaurant_with(&store, &mut world, 5).await;
     assert_eq!(level(&store, id).await.revision, 1);
@@ -164,7 +164,7 @@ pub async fn changes_by_hand_alone_raise_the_revision_of_stock(store: Arc<dyn St
         }
     }
     assert_eq!(level(&store, id).await.revision, seen);
-    // The same when the menu was replaced by one without the item.
+    // The same holds if the menu was replaced by one without the item.
     for items in [&["roti"][..], &[ITEM]] {
         let revisions = store.catalogue(id).await.unwrap().unwrap().menu_revisions();
         store.replace_menu(id, &menu(items), revisions).await.unwrap();
@@ -173,7 +173,7 @@ pub async fn changes_by_hand_alone_raise_the_revision_of_stock(store: Arc<dyn St
     assert!(level_of(update).revision > seen);
 }
 
-/// A change that names the revision on which it rests is refused at every other one.
+/// A change that states an expected revision is refused at every other revision.
 pub async fn stock_is_changed_only_at_the_expected_revision(store: Arc<dyn Store>) {
     let mut world = World::new(185);
     let id = restaurant_with(&store, &mut world, 5).await;
@@ -184,7 +184,7 @@ pub async fn stock_is_changed_only_at_the_expected_revision(store: Arc<dyn Store
         assert_eq!(change(&store, id, &expecting(2, operation)).await, conflict, "{operation:?}");
     }
     assert_eq!(level(&store, id).await.remaining, 5);
-    // What was sold in between is not a change by hand, and is not overwritten by an adjustment.
+    // A sale in between is no manual change, and an adjustment does not overwrite it.
     let sold = world.place_taking(id, &[(ITEM, 2)]);
     store.commit(vec![sold]).await.unwrap();
     let adjusted = level_of(change(&store, id, &expecting(1, StockOperation::Adjust(10))).await);
@@ -196,11 +196,11 @@ pub async fn stock_is_changed_only_at_the_expected_revision(store: Arc<dyn Store
     }
 }
 
-/// Orders and adjustments at the same time: in the end exactly what was sold is missing and what was added is
-/// there, and every adjustment raised the revision by one.
-pub async fn adjustments_and_sales_at_once_lose_nothing(store: Arc<dyn Store>) {
+/// With concurrent orders and adjustments, the stock finally reflects every sale and every adjustment, and every
+/// adjustment increased the revision by one.
+pub async fn concurrent_adjustments_and_sales_lose_nothing(store: Arc<dyn Store>) {
     let mut world = World::new(186);
-    // Enough in every order: 60 are sold, and 3 taken away.
+    // The stock suffices in every order of execution: the sales draw 60, and the adjustments remove 3.
     let id = restaurant_with(&store, &mut world, 63).await;
     let mut sales = tokio::task::JoinSet::new();
     for _ in 0..30 {
@@ -220,8 +220,8 @@ pub async fn adjustments_and_sales_at_once_lose_nothing(store: Arc<dyn Store>) {
     assert_eq!((made, left.remaining, left.revision), (6, 18, 7));
 }
 
-/// Of many that send one adjustment under one key at the same time, one makes it and all are answered alike.
-pub async fn an_adjustment_sent_many_times_at_once_is_made_once(store: Arc<dyn Store>) {
+/// Of many concurrent requests with one adjustment and one key, one makes the change, and all get the same answer.
+pub async fn an_adjustment_sent_concurrently_under_one_key_is_made_once(store: Arc<dyn Store>) {
     let mut world = World::new(187);
     let id = restaurant_with(&store, &mut world, 5).await;
     let account = world.account_id();

@@ -1,4 +1,4 @@
-//! The store as a whole: alive, or closed.
+//! The store as a whole: open or closed.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::{
     CommitOutcome, FeedCursor, Health, OrderQuery, OrderScope, PageSize, Store, StoreError, TaskLease,
 };
 
-/// An open store says so, and that nothing of it is missing; a closed one does not answer.
+/// An open store answers a ping and reports no missing part; a closed store does not answer.
 pub async fn a_store_answers(store: Arc<dyn Store>) {
     assert_eq!(store.ping().await, Ok(Health::default()));
     store.close().await;
@@ -21,7 +21,7 @@ fn is_unavailable<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::Unavailable(_)))
 }
 
-/// Whatever is asked of a closed store, it answers that it is unavailable; to close it again is nothing.
+/// Every call to a closed store fails as unavailable; closing it again has no effect.
 pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     let mut world = World::new(81);
     let restaurant = world.restaurant();
@@ -60,9 +60,9 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     assert!(is_unavailable(&store.memberships(account.id).await));
 }
 
-/// Closing a busy store leaves nobody without an answer: each write is either made or refused as
+/// Closing a busy store leaves no call without an answer: each write is either made or refused as
 /// unavailable.
-pub async fn what_was_queued_when_the_store_closed_is_answered(store: Arc<dyn Store>) {
+pub async fn calls_that_are_queued_when_the_store_closes_are_answered(store: Arc<dyn Store>) {
     let mut world = World::new(82);
     let restaurant = world.restaurant_id();
     let mut running = tokio::task::JoinSet::new();

@@ -1,4 +1,4 @@
-//! Tasks: each done by one worker at a time, and none forgotten.
+//! Tasks: one worker at a time works on each, and none is lost.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -7,10 +7,10 @@ use dabba_domain::{RestaurantId, TaskId, Timestamp, order::TaskQueue};
 use super::{builders::World, parking::parked};
 use crate::{ClaimedTask, Commit, CommitOutcome, NewTask, Store, TaskFailure, TaskLease};
 
-/// The smallest step of time.
+/// The smallest unit of time.
 pub(super) const MOMENT: Duration = Duration::from_nanos(1);
 
-/// Places an order of a new restaurant with a task that is due then; no other task.
+/// Places an order of a new restaurant with exactly one task, due at `run_at`.
 pub(super) async fn add_task(store: &Arc<dyn Store>, world: &mut World, run_at: Timestamp) -> NewTask {
     let restaurant = world.restaurant_id();
     add_task_of(store, world, restaurant, run_at).await
@@ -31,7 +31,7 @@ async fn add_task_of(
     task
 }
 
-/// A commit that does nothing but complete a task.
+/// Returns a commit that only completes a task.
 pub(super) async fn completing(
     store: &Arc<dyn Store>,
     world: &mut World,
@@ -47,7 +47,7 @@ pub(super) fn failure(at: Timestamp, error: &str) -> TaskFailure {
     TaskFailure { at, error: error.to_owned() }
 }
 
-/// Adds a task that is due then and claims it, with whatever else is due.
+/// Adds a task that is due at `due` and claims it, together with other due tasks.
 pub(super) async fn add_and_claim(store: &Arc<dyn Store>, world: &mut World, due: Timestamp) -> ClaimedTask {
     let task = add_task(store, world, due).await;
     let claimed =
@@ -59,8 +59,8 @@ fn ids(claimed: &[ClaimedTask]) -> Vec<TaskId> {
     claimed.iter().map(|claimed| claimed.task.id).collect()
 }
 
-/// Not a nanosecond too early; then as it was written.
-pub async fn a_task_is_not_handed_out_before_its_time(store: Arc<dyn Store>) {
+/// A task is leased exactly from its due time on, to the nanosecond, with its content as written.
+pub async fn a_task_is_not_leased_before_it_is_due(store: Arc<dyn Store>) {
     let mut world = World::new(51);
     let due = world.in_seconds(60);
     let task = add_task(&store, &mut world, due).await;
@@ -75,9 +75,8 @@ pub async fn a_task_is_not_handed_out_before_its_time(store: Arc<dyn Store>) {
     assert_eq!(claimed[0].lease.task_id, task.id);
 }
 
-/// Of one restaurant, the one that has waited longest is the first, and no more are handed out than asked
-/// for.
-pub async fn tasks_are_handed_out_by_due_time_in_bounded_number(store: Arc<dyn Store>) {
+/// Tasks of one restaurant are leased in order of due time, at most the requested number.
+pub async fn tasks_are_leased_by_due_time_up_to_the_limit(store: Arc<dyn Store>) {
     let mut world = World::new(52);
     let restaurant = world.restaurant_id();
     let mut expected = Vec::new();
@@ -100,9 +99,9 @@ pub async fn tasks_are_handed_out_by_due_time_in_bounded_number(store: Arc<dyn S
     assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, now, until, 10).await.unwrap(), []);
 }
 
-/// Of many restaurants too, no more are handed out than asked for, and as many as that for as long as
-/// there are any. Each time they come by the time at which they were due.
-pub async fn tasks_of_many_restaurants_are_handed_out_in_bounded_number(store: Arc<dyn Store>) {
+/// Exactly the requested number of tasks of many restaurants is leased while enough remain. Each result is
+/// ordered by due time.
+pub async fn tasks_of_many_restaurants_are_leased_up_to_the_limit(store: Arc<dyn Store>) {
     let mut world = World::new(50);
     let mut added = HashSet::new();
     let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();
@@ -113,18 +112,18 @@ pub async fn tasks_of_many_restaurants_are_handed_out_in_bounded_number(store: A
         added.insert(add_task_of(&store, &mut world, restaurant, due).await.id);
     }
     let (now, until) = (world.in_seconds(1_000), world.in_seconds(2_000));
-    let mut handed_out = HashSet::new();
+    let mut leased = HashSet::new();
     for (limit, expected) in [(1, 1), (2, 2), (10, 10), (4, 4), (10, 3), (10, 0)] {
         let claimed = store.claim_due_tasks(TaskQueue::Deadlines, now, until, limit).await.unwrap();
         assert_eq!(claimed.len(), expected);
         assert!(claimed.is_sorted_by_key(|claimed| claimed.task.run_at));
-        handed_out.extend(ids(&claimed));
+        leased.extend(ids(&claimed));
     }
-    assert_eq!(handed_out, added);
+    assert_eq!(leased, added);
 }
 
-/// Until the lease runs out the task is out of everyone else's sight, to the nanosecond.
-pub async fn a_leased_task_is_not_handed_out(store: Arc<dyn Store>) {
+/// No other worker gets a leased task before the lease expires, to the nanosecond.
+pub async fn a_leased_task_is_not_leased_again(store: Arc<dyn Store>) {
     let mut world = World::new(53);
     let (due, until) = (world.in_seconds(10), world.in_seconds(40));
     let task = add_task(&store, &mut world, due).await;
@@ -140,8 +139,8 @@ pub async fn a_leased_task_is_not_handed_out(store: Arc<dyn Store>) {
     );
 }
 
-/// Workers that ask at the same time share the tasks among them.
-pub async fn a_task_goes_to_one_of_many_workers(store: Arc<dyn Store>) {
+/// Concurrent workers share the tasks; each task is leased once.
+pub async fn a_task_is_leased_to_one_of_many_workers(store: Arc<dyn Store>) {
     let mut world = World::new(54);
     let mut added = HashSet::new();
     let due = world.in_seconds(10);
@@ -162,13 +161,13 @@ pub async fn a_task_goes_to_one_of_many_workers(store: Arc<dyn Store>) {
             }
         });
     }
-    let handed_out: Vec<TaskId> = workers.join_all().await.concat();
-    assert_eq!(handed_out.len(), added.len(), "a task was handed out twice, or not at all");
-    assert_eq!(handed_out.into_iter().collect::<HashSet<_>>(), added);
+    let leased: Vec<TaskId> = workers.join_all().await.concat();
+    assert_eq!(leased.len(), added.len(), "a task was leased twice or not at all");
+    assert_eq!(leased.into_iter().collect::<HashSet<_>>(), added);
 }
 
-/// A worker that died is followed by another, with a higher token and one more attempt.
-pub async fn a_lease_that_ran_out_is_taken_over(store: Arc<dyn Store>) {
+/// After a worker died, another takes over the task, with a higher token and one more attempt.
+pub async fn an_expired_lease_is_taken_over(store: Arc<dyn Store>) {
     let mut world = World::new(55);
     let due = world.in_seconds(10);
     let task = add_task(&store, &mut world, due).await;
@@ -184,7 +183,7 @@ pub async fn a_lease_that_ran_out_is_taken_over(store: Arc<dyn Store>) {
     }
 }
 
-/// What is done is gone, in the same transaction as its result, and cannot be done again.
+/// A task is completed in the transaction of its result, and cannot be completed again.
 pub async fn a_commit_completes_a_task(store: Arc<dyn Store>) {
     let mut world = World::new(56);
     let due = world.in_seconds(10);
@@ -200,7 +199,8 @@ pub async fn a_commit_completes_a_task(store: Arc<dyn Store>) {
     assert!(!store.postpone_task(claimed.lease, far, None).await.unwrap());
 }
 
-/// Who comes back after another took over is told so and changes nothing; the other completes.
+/// A worker that returns after another took over is refused and changes nothing; the other completes the
+/// task.
 pub async fn a_commit_with_a_lost_lease_is_refused(store: Arc<dyn Store>) {
     let mut world = World::new(57);
     let due = world.in_seconds(10);
@@ -219,8 +219,8 @@ pub async fn a_commit_with_a_lost_lease_is_refused(store: Arc<dyn Store>) {
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
 }
 
-/// Work that took too long but that nobody began anew is done, and need not be repeated.
-pub async fn a_lease_that_ran_out_but_was_not_taken_over_still_completes(store: Arc<dyn Store>) {
+/// Work that took longer than the lease still completes if no other worker took over.
+pub async fn an_expired_lease_that_was_not_taken_over_still_completes(store: Arc<dyn Store>) {
     let mut world = World::new(58);
     let due = world.in_seconds(10);
     let task = add_task(&store, &mut world, due).await;
@@ -231,9 +231,9 @@ pub async fn a_lease_that_ran_out_but_was_not_taken_over_still_completes(store: 
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
 }
 
-/// A task that failed is handed out again at its new time, by that time's place in the order, with what
-/// went wrong and how often it has been tried.
-pub async fn a_postponed_task_comes_back_with_its_error(store: Arc<dyn Store>) {
+/// A postponed task is leased again at its new time and in the order of that time, with its error and its
+/// number of attempts.
+pub async fn a_postponed_task_is_leased_again_with_its_error(store: Arc<dyn Store>) {
     let mut world = World::new(59);
     let (due, later) = (world.in_seconds(10), world.in_seconds(300));
     let task = add_task(&store, &mut world, due).await;
@@ -246,7 +246,7 @@ pub async fn a_postponed_task_comes_back_with_its_error(store: Arc<dyn Store>) {
     assert_eq!(
         store.claim_due_tasks(TaskQueue::Deadlines, later - MOMENT, until, 10).await.unwrap().len(),
         1,
-        "the other"
+        "the other task"
     );
     let now = world.in_seconds(301);
     let again = store.claim_due_tasks(TaskQueue::Deadlines, now, world.in_seconds(400), 10).await.unwrap();
@@ -257,7 +257,7 @@ pub async fn a_postponed_task_comes_back_with_its_error(store: Arc<dyn Store>) {
     assert!(again[1].lease.token > claimed.lease.token);
 }
 
-/// A task is given back once, and only by who holds it.
+/// A task is postponed once, and only by its lease holder.
 pub async fn a_task_is_postponed_only_by_its_holder(store: Arc<dyn Store>) {
     let mut world = World::new(60);
     let due = world.in_seconds(10);
@@ -271,7 +271,11 @@ pub async fn a_task_is_postponed_only_by_its_holder(store: Arc<dyn Store>) {
     assert!(store.postpone_task(second.lease, now, Some(&failure(now, "first time"))).await.unwrap());
     assert!(!store.postpone_task(second.lease, now, Some(&failure(now, "second time"))).await.unwrap());
     let commit = completing(&store, &mut world, second.lease, &task).await;
-    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost], "it was given back");
+    assert_eq!(
+        store.commit(vec![commit]).await.unwrap(),
+        [CommitOutcome::LeaseLost],
+        "the task was already postponed"
+    );
     let third =
         store.claim_due_tasks(TaskQueue::Deadlines, now, world.in_seconds(40), 10).await.unwrap().remove(0);
     assert_eq!(third.last_error.as_deref(), Some("first time"));
@@ -279,8 +283,8 @@ pub async fn a_task_is_postponed_only_by_its_holder(store: Arc<dyn Store>) {
     assert!(!store.postpone_task(never, now, Some(&failure(now, "never"))).await.unwrap());
 }
 
-/// A task that is given back without an error keeps the one before, and its history.
-pub async fn a_task_given_back_without_an_error_keeps_what_was_said(store: Arc<dyn Store>) {
+/// A task that is postponed without an error keeps its last error and its history.
+pub async fn a_task_postponed_without_an_error_keeps_its_last_error(store: Arc<dyn Store>) {
     let mut world = World::new(61);
     let due = world.in_seconds(10);
     let first = add_and_claim(&store, &mut world, due).await;

@@ -16,12 +16,13 @@ use super::{
 };
 use crate::Store;
 
-/// What an input may no longer have: lines in a name, direction controls, invisible characters, another normal form.
+/// A text with content that input validation now refuses: line breaks in a name, direction controls, invisible characters,
+/// another normal form.
 const PAST: &str = "line one\nline two \u{202e}\u{200b}\u{feff} e\u{301} \r\n";
 
-/// Texts that an input may no longer have come out as they went in: of an order and its events, of a restaurant and its menu,
-/// and of an account.
-pub async fn texts_of_the_past_are_read(store: Arc<dyn Store>) {
+/// Stored texts that input validation now refuses are returned unchanged: of an order and its events, of a restaurant and its
+/// menu, and of an account.
+pub async fn texts_that_validation_now_refuses_are_read(store: Arc<dyn Store>) {
     let mut world = World::new(39);
     let (name, note) = (Name::from_stored(PAST), Note::from_stored(PAST));
     let mut restaurant = world.restaurant();

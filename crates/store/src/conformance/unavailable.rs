@@ -1,4 +1,4 @@
-//! Orders that end because items are unavailable: the marks are a part of the commit.
+//! Rejections because items are unavailable: the marks are part of the commit.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use dabba_domain::{
 use super::builders::{World, draw, menu, menu_at, order_of, slug, staff};
 use crate::{CatalogueGuard, Commit, CommitOutcome, StockChange, Store};
 
-/// A restaurant with plenty of limited naan and onion bhaji, which every order of the world has.
+/// Creates a restaurant with a large limited stock of naan and onion bhaji, which every order of the world contains.
 async fn restaurant(store: &Arc<dyn Store>, world: &mut World) -> RestaurantId {
     let restaurant = world.restaurant();
     assert!(
@@ -24,7 +24,7 @@ async fn restaurant(store: &Arc<dyn Store>, world: &mut World) -> RestaurantId {
     restaurant.id
 }
 
-/// What an order of the world draws.
+/// Stock that an order of the world draws.
 const DRAWS: [(&str, u32); 2] = [("naan", 1), ("onion-bhaji", 2)];
 
 async fn place(store: &Arc<dyn Store>, world: &mut World, restaurant: RestaurantId) -> Order {
@@ -47,7 +47,7 @@ async fn commit(store: &Arc<dyn Store>, commit: Commit) {
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
 }
 
-/// The marks of naan and onion bhaji, and the availability's revision.
+/// Returns the marks of naan and onion bhaji, and the availability's revision.
 async fn marks(store: &Arc<dyn Store>, id: RestaurantId) -> ([Availability; 2], Revision) {
     let catalogue = store.catalogue(id).await.unwrap().unwrap();
     let revision = catalogue.availability_revision;
@@ -55,7 +55,7 @@ async fn marks(store: &Arc<dyn Store>, id: RestaurantId) -> ([Availability; 2], 
     (["naan", "onion-bhaji"].map(|item| catalogue.unavailable.availability(item)), revision)
 }
 
-/// What is left of naan and onion bhaji.
+/// Returns the remaining stock of naan and onion bhaji.
 async fn left(store: &Arc<dyn Store>, id: RestaurantId) -> [u32; 2] {
     let levels = store.stock(id).await.unwrap();
     [levels[0].remaining, levels[1].remaining]
@@ -67,9 +67,9 @@ fn away(until: Option<Timestamp>) -> Availability {
     Availability::Unavailable { until }
 }
 
-/// Proves that a rejection marks what it names, keeps the stock of that, and returns the stock of everything else; and
-/// that one that fails does nothing of it.
-pub async fn a_rejection_marks_what_it_names_or_nothing(store: Arc<dyn Store>) {
+/// Proves that a rejection marks the named items, keeps their stock, and returns the stock of all other items; and that
+/// a failed rejection does none of this.
+pub async fn a_rejection_marks_the_named_items_or_nothing(store: Arc<dyn Store>) {
     let mut world = World::new(311);
     let id = restaurant(&store, &mut world).await;
     let (first, second) = (place(&store, &mut world, id).await, place(&store, &mut world, id).await);
@@ -77,7 +77,7 @@ pub async fn a_rejection_marks_what_it_names_or_nothing(store: Arc<dyn Store>) {
     let end = world.in_seconds(3_600);
     let rejected = reject(&mut world, &first, &[until("naan", Some(end))]);
     assert_eq!(rejected.stock, [StockChange::Return(draw("onion-bhaji", 2))]);
-    // The race for the order is lost: nothing is marked, nothing returned.
+    // This rejection fails with a version conflict: it marks nothing and returns nothing.
     let stale = Commit { expected_version: 1, ..reject(&mut world, &second, &[until("naan", None)]) };
     let stale = Commit { change: None, ..stale };
     let outcomes = store.commit(vec![stale]).await.unwrap();
@@ -86,19 +86,19 @@ pub async fn a_rejection_marks_what_it_names_or_nothing(store: Arc<dyn Store>) {
     commit(&store, rejected.clone()).await;
     assert_eq!(marks(&store, id).await, ([away(Some(end)), AVAILABLE], 2));
     assert_eq!(left(&store, id).await, [98, 98]);
-    // A retry of the first commit: the order is at a later version.
+    // A retry of the first commit fails, because the order has a later version.
     let outcomes = store.commit(vec![rejected]).await.unwrap();
     assert_eq!(outcomes, [CommitOutcome::VersionConflict { current: 3 }]);
     assert_eq!(marks(&store, id).await, ([away(Some(end)), AVAILABLE], 2));
     assert_eq!(left(&store, id).await, [98, 98]);
 }
 
-/// Proves that a mark is never shortened, to the nanosecond, and that only a change of it raises the revision.
+/// Proves that a mark is never shortened, to the nanosecond, and that only a changed mark increases the revision.
 pub async fn a_mark_is_never_shortened(store: Arc<dyn Store>) {
     let mut world = World::new(312);
     let id = restaurant(&store, &mut world).await;
     let base = world.in_seconds(3_600).as_second();
-    // Written with no, one, two and nine digits.
+    // The ends have no, one, two and nine decimal digits.
     let at = |nanoseconds| Some(Timestamp::new(base, nanoseconds).unwrap());
     let mut revision = 1;
     for (end, kept) in [
@@ -122,9 +122,9 @@ pub async fn a_mark_is_never_shortened(store: Arc<dyn Store>) {
     }
 }
 
-/// Proves that a mark by hand, later or for ever, outlasts a rejection, that one that has ended does not, and that a
-/// menu without the item changes nothing of it.
-pub async fn a_rejection_and_marks_by_hand_meet(store: Arc<dyn Store>) {
+/// Proves that a later or unlimited manual mark outlasts a rejection, that an expired mark does not, and that a menu
+/// without the item does not affect the mark.
+pub async fn a_rejection_keeps_later_manual_marks(store: Arc<dyn Store>) {
     let mut world = World::new(313);
     let id = restaurant(&store, &mut world).await;
     let [past, soon, later] = [-60, 600, 7_200].map(|seconds| Some(world.in_seconds(seconds)));
@@ -134,7 +134,7 @@ pub async fn a_rejection_and_marks_by_hand_meet(store: Arc<dyn Store>) {
     let rejected = reject(&mut world, &order, &[until("onion-bhaji", soon), until("naan", soon)]);
     commit(&store, rejected).await;
     assert_eq!(marks(&store, id).await, ([away(later), away(soon)], 4));
-    // A change by hand sets the mark as stated, also to an earlier end.
+    // A manual change sets the mark as stated, also to an earlier end.
     store.set_availability(id, &slug("naan"), AVAILABLE, None).await.unwrap();
     let order = place(&store, &mut world, id).await;
     let expected = crate::MenuRevisions { availability: 5, ..menu_at(3) };
@@ -144,9 +144,9 @@ pub async fn a_rejection_and_marks_by_hand_meet(store: Arc<dyn Store>) {
     assert_eq!(marks(&store, id).await, ([away(None), away(soon)], 6));
 }
 
-/// Proves that an order in the same batch that was priced before a rejection meets the mark: it is refused behind a
-/// rejection that changes a mark, and placed before it and behind one that changes nothing.
-pub async fn orders_behind_a_rejection_in_a_batch_meet_the_marks(store: Arc<dyn Store>) {
+/// Proves that an order in the same batch that was priced before a rejection sees the mark: it is refused after a
+/// rejection that changes a mark, and placed before that rejection or after a rejection that changes no mark.
+pub async fn orders_after_a_rejection_in_a_batch_see_the_marks(store: Arc<dyn Store>) {
     let mut world = World::new(314);
     let id = restaurant(&store, &mut world).await;
     let orders = [place(&store, &mut world, id).await, place(&store, &mut world, id).await];
@@ -175,7 +175,7 @@ pub async fn orders_behind_a_rejection_in_a_batch_meet_the_marks(store: Arc<dyn 
     assert_eq!(marks(&store, id).await, ([away(None), AVAILABLE], newer.availability_revision));
 }
 
-/// Proves that rejections in one batch add up, also of several restaurants.
+/// Proves that the rejections of one batch add up, also for several restaurants.
 pub async fn rejections_of_one_batch_add_up(store: Arc<dyn Store>) {
     let mut world = World::new(315);
     let ids = [restaurant(&store, &mut world).await, restaurant(&store, &mut world).await];
@@ -196,14 +196,14 @@ pub async fn rejections_of_one_batch_add_up(store: Arc<dyn Store>) {
         let (marks, revision) = marks(&store, id).await;
         assert_eq!(marks, [away(later), away(None)]);
         assert!(revision > 1);
-        // Naan of the third came back, onion bhaji of the first.
+        // The third order returned its naan, and the first its onion bhaji.
         assert_eq!(left(&store, id).await, [98, 96]);
     }
 }
 
-/// Proves that of rejections, marks by hand, adjustments of stock and orders at the same time each has its effect, and
-/// that nothing waits for ever.
-pub async fn rejections_and_changes_by_hand_at_once_lose_nothing(store: Arc<dyn Store>) {
+/// Proves that concurrent rejections, manual marks, adjustments of stock and orders all take effect, and that none
+/// waits forever.
+pub async fn concurrent_rejections_and_manual_changes_lose_nothing(store: Arc<dyn Store>) {
     const EACH: usize = 12;
     let mut world = World::new(316);
     let id = restaurant(&store, &mut world).await;
@@ -228,6 +228,6 @@ pub async fn rejections_and_changes_by_hand_at_once_lose_nothing(store: Arc<dyn 
     let levels = store.stock(id).await.unwrap();
     let left: Vec<(&str, u32)> = levels.iter().map(|level| (level.item.as_str(), level.remaining)).collect();
     let gone = u32::try_from(EACH).unwrap();
-    // The naan of every rejected order is gone, and what the other orders took.
+    // The remaining stock lacks the naan of every rejected order, and the draws of the other orders.
     assert_eq!(left[1..], [("naan", 100 - 2 * gone), ("onion-bhaji", 100 - 2 * gone)]);
 }

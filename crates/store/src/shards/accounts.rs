@@ -1,4 +1,4 @@
-//! Accounts and memberships: all on the directory.
+//! Accounts and memberships: all are on the directory shard.
 
 use async_trait::async_trait;
 use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, order::Version};

@@ -1,4 +1,4 @@
-//! What an audit reads: gathered from all shards.
+//! Reads of an audit, gathered from all shards.
 
 use async_trait::async_trait;
 use dabba_domain::{OrderId, RestaurantId, TaskId, order::Order, text::Slug};
@@ -21,7 +21,7 @@ impl AuditStore for ShardedStore {
         Ok(try_join_all(answers).await?.concat())
     }
 
-    /// Each is asked of the one shard that its id names, and none may be missing.
+    /// Requests each order from the shard that its id determines. Fails if one of these shards fails.
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
         check_orders_asked(ids)?;
         let mut of_shards: Vec<Vec<OrderId>> = vec![Vec::new(); self.shards.len()];
@@ -42,7 +42,7 @@ impl AuditStore for ShardedStore {
         one_listing(gathered, limit, |stored| stored.task.id)
     }
 
-    /// A scope is on one shard, so the order of its keys is that of its shard.
+    /// All keys of a scope are on one shard, so their order is that shard's order.
     async fn all_claims(
         &self,
         after: Option<&ScopedKey>,
@@ -57,7 +57,7 @@ impl AuditStore for ShardedStore {
         one_listing(gathered, limit, |stored| (stored.key.account_id, stored.key.restaurant_id))
     }
 
-    /// A restaurant is on one shard, so the order of its items is that of its shard.
+    /// All items of a restaurant are on one shard, so their order is that shard's order.
     async fn all_stock(
         &self,
         after: Option<(RestaurantId, &Slug)>,
@@ -76,7 +76,7 @@ impl AuditStore for ShardedStore {
     }
 }
 
-/// Makes one page of those of all shards, which all begin behind the same place.
+/// Merges the pages of all shards, which all begin after the same position, into one page.
 fn one_listing<T, K: Ord>(
     gathered: Gathered<Listing<T>>,
     limit: PageSize,

@@ -1,4 +1,4 @@
-//! Restaurants: each on the shard of its bucket.
+//! Restaurants: each is on the shard of its bucket.
 
 use async_trait::async_trait;
 use dabba_domain::{

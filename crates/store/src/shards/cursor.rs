@@ -1,10 +1,12 @@
-//! A place in the feed of all shards, as text.
+//! A position in the feed of all shards, as text.
 //!
-//! `r1.9f86d081.2.0-5-12345`: the format's version, a digest of the map's names, the shard whose turn it
-//! is, and for each shard the length of its own cursor and that cursor, whatever it looks like.
+//! Example `r1.9f86d081.2.0-5-12345`: the format's version, a digest of the shards' names, the index of the
+//! shard whose turn is next, and for each shard the length of its own cursor followed by that cursor. A
+//! shard's cursor may be any text.
 //!
-//! The digest is there because a cursor of two shards that changed places would look right and skip
-//! events. The ranges are not part of it: what moves to another shard is new in that one's feed.
+//! The digest detects swapped shards: without it, a cursor of a map in which two shards changed places would
+//! be accepted and skip events. The bucket ranges are not part of the digest, because rows that move to
+//! another shard are new in that shard's feed.
 
 use crate::{FeedCursor, StoreError};
 
@@ -12,12 +14,13 @@ use super::map::ShardMap;
 
 const VERSION: &str = "r1";
 
-/// A place in each shard's feed, and whose turn it is.
+/// A position in each shard's feed, and the shard whose turn is next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// The shard that is asked first, so that each gets its turn whatever the size of a page.
+    /// The shard that is read first. Keeping the turn across pages gives each shard its turn, whatever the
+    /// page size.
     pub(super) turn: usize,
-    /// The place in each shard.
+    /// The position in each shard.
     pub(super) shards: Vec<FeedCursor>,
 }
 
@@ -32,18 +35,18 @@ impl Place {
         FeedCursor(text)
     }
 
-    /// Reads a cursor that [`Place::write`] made for a map with this digest and number of shards.
+    /// Parses a cursor that [`Place::write`] made for a map with this digest and number of shards.
     pub(super) fn read(cursor: &FeedCursor, digest: u32, shard_count: usize) -> Result<Self, StoreError> {
         if *cursor == FeedCursor::start() {
             return Ok(Self { turn: 0, shards: vec![FeedCursor::start(); shard_count] });
         }
         Self::parse(&cursor.0)
             .filter(|place| place.shards.len() == shard_count && place.turn < shard_count)
-            // What reads the same but is written otherwise was not made here either.
+            // A text that parses to the same place but differs from its cursor was not made here either.
             .filter(|place| place.write(digest) == *cursor)
             .ok_or_else(|| {
                 let text = &cursor.0;
-                StoreError::Corrupt(format!("{text:?} is not a place in the feed of these shards"))
+                StoreError::Corrupt(format!("{text:?} is not a feed cursor of these shards"))
             })
     }
 
@@ -63,11 +66,11 @@ impl Place {
     }
 }
 
-/// A digest (FNV-1a) of the shards' names in their order.
+/// Returns a digest (FNV-1a) of the shards' names in their order.
 pub(super) fn digest_of(map: &ShardMap) -> u32 {
     let mut digest = 0x811c_9dc5_u32;
     for shard in map.shards() {
-        // A byte that is in no name ends each.
+        // A zero byte, which no name contains, ends each name.
         for byte in shard.name.bytes().chain([0]) {
             digest = (digest ^ u32::from(byte)).wrapping_mul(0x0100_0193);
         }
@@ -84,7 +87,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_place_is_read_as_it_was_written(
+        fn reading_a_written_place_returns_it(
             texts in proptest::collection::vec(".{0,12}", 1..9), turn: usize, digest: u32,
         ) {
             let shards: Vec<_> = texts.into_iter().map(FeedCursor).collect();
@@ -103,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nearly_a_cursor_is_refused() {
+    fn malformed_cursors_are_refused() {
         let good = "r1.00000007.1.0-2-12";
         assert!(Place::read(&FeedCursor(good.to_owned()), 7, 2).is_ok());
         for text in [

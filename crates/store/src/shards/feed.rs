@@ -1,22 +1,22 @@
-//! The feed of all shards: each in its own order, by turns.
+//! The feed of all shards: each shard in its own order, in turns.
 //!
-//! Shards commit without each other, so there is no order among them that a late event could not
-//! break. What matters holds: a restaurant's events are all on one shard, and come in that shard's
-//! order. Turns are taken event by event, and whose turn it is stands in the cursor, so a busy shard
-//! never holds back another whatever the size of a page.
+//! Shards commit independently of each other, so an event that commits late would break any common order. The
+//! feed guarantees only what callers need: a restaurant's events are all on one shard, and appear in that
+//! shard's order. The turn changes with each event, and the cursor holds the next turn, so that a busy shard
+//! never delays another, whatever the page size.
 
 use std::collections::VecDeque;
 
-use super::{cursor::Place, gather::gravest, router::ShardedStore, shard::Effect};
+use super::{cursor::Place, gather::most_severe, router::ShardedStore, shard::Effect};
 use crate::{FeedCursor, FeedEntry, StoreError};
 
-/// What is known of one shard's feed during a call.
+/// State of one shard's feed during a call.
 struct Lane {
-    /// Read and not yet passed on.
+    /// Entries that were read and not yet returned.
     waiting: VecDeque<FeedEntry>,
-    /// Behind all that was read.
+    /// Position after all entries that were read.
     behind: FeedCursor,
-    /// Nothing more is to be had of it in this call.
+    /// Whether the shard has no more entries for this call.
     is_at_end: bool,
 }
 
@@ -33,27 +33,28 @@ impl ShardedStore {
         let mut lanes: Vec<Lane> = place.shards.iter().map(lane).collect();
         let (mut entries, mut failures) = (Vec::new(), Vec::new());
         while entries.len() < limit {
-            match whose_turn(&lanes, place.turn) {
+            match next_turn(&lanes, place.turn) {
                 Turn::Entry(index) => {
                     let Some(entry) = lanes[index].waiting.pop_front() else { break };
                     place.shards[index] = entry.cursor;
                     place.turn = (index + 1) % lanes.len();
                     entries.push(FeedEntry { cursor: place.write(self.digest), event: entry.event });
                 }
-                // Gets something of that shard, or finds that it is at its end.
-                Turn::Unread => failures.extend(self.read_on(&mut lanes, limit - entries.len()).await?),
+                // Reads entries of that shard, or finds that it is at its end.
+                Turn::Unread => failures.extend(self.read_more(&mut lanes, limit - entries.len()).await?),
                 Turn::AtEnd => break,
             }
         }
         if failures.len() == self.shards.len() && entries.is_empty() {
-            return Err(gravest(failures));
+            return Err(most_severe(failures));
         }
         Ok(entries)
     }
 
-    /// Reads on where nothing is waiting: an equal part of what is still wanted. Answers which shards
-    /// failed; they are at their end for now, and go on another time from where they were.
-    async fn read_on(
+    /// Reads more entries from each shard that has none waiting: an equal share of the entries that are still
+    /// needed. Returns the shards that failed. They count as at their end for this call; a later call
+    /// continues from their positions.
+    async fn read_more(
         &self,
         lanes: &mut [Lane],
         wanted: usize,
@@ -78,7 +79,7 @@ impl ShardedStore {
             lane.waiting.extend(answer);
         }
         for (index, error) in &gathered.failures {
-            // A follower whose cursor is damaged would wait for that shard for ever.
+            // Retrying cannot repair a damaged cursor, so the caller must see the error.
             if matches!(error, StoreError::Corrupt(_)) {
                 return Err(error.clone());
             }
@@ -91,13 +92,13 @@ impl ShardedStore {
 enum Turn {
     /// An event of this shard is next.
     Entry(usize),
-    /// It would be that of a shard of which nothing is read yet.
+    /// The shard whose turn is next has not been read yet.
     Unread,
-    /// There are no more.
+    /// No shard has more events.
     AtEnd,
 }
 
-fn whose_turn(lanes: &[Lane], first: usize) -> Turn {
+fn next_turn(lanes: &[Lane], first: usize) -> Turn {
     for index in (first..lanes.len()).chain(0..first) {
         if !lanes[index].waiting.is_empty() {
             return Turn::Entry(index);

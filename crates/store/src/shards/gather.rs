@@ -1,4 +1,4 @@
-//! Asking many shards at once, and making do with those that answer.
+//! Calls to many shards at once, tolerating shards that do not answer.
 
 use futures::future::{BoxFuture, join_all};
 
@@ -8,24 +8,24 @@ use super::{
 };
 use crate::{Store, StoreError};
 
-/// What some shards answered, by index.
+/// Answers and failures of some shards, by index.
 pub(super) struct Gathered<T> {
     pub(super) answers: Vec<(usize, T)>,
     pub(super) failures: Vec<(usize, StoreError)>,
 }
 
 impl<T> Gathered<T> {
-    /// The answers, if there is one at all.
+    /// Returns the answers. Fails if every shard failed.
     pub(super) fn any(self) -> Result<Vec<T>, StoreError> {
         if self.answers.is_empty() && !self.failures.is_empty() {
-            return Err(gravest(self.failures));
+            return Err(most_severe(self.failures));
         }
         Ok(self.answers.into_iter().map(|(_, answer)| answer).collect())
     }
 }
 
-/// One error for those of several shards: the kind that promises least, and all texts.
-pub(super) fn gravest(failures: Vec<(usize, StoreError)>) -> StoreError {
+/// Combines the errors of several shards into one: the kind with the weakest guarantee, and all texts.
+pub(super) fn most_severe(failures: Vec<(usize, StoreError)>) -> StoreError {
     type Kind = fn(String) -> StoreError;
     let ranked = |error: StoreError| -> (u8, Kind, String) {
         match error {
@@ -37,35 +37,35 @@ pub(super) fn gravest(failures: Vec<(usize, StoreError)>) -> StoreError {
             StoreError::Corrupt(text) => (5, StoreError::Corrupt, text),
         }
     };
-    let mut gravest: (u8, Kind) = (0, StoreError::Contention);
+    let mut most_severe: (u8, Kind) = (0, StoreError::Contention);
     let mut texts = Vec::with_capacity(failures.len());
     for (_, error) in failures {
         let (rank, kind, text) = ranked(error);
-        if rank > gravest.0 {
-            gravest = (rank, kind);
+        if rank > most_severe.0 {
+            most_severe = (rank, kind);
         }
         texts.push(text);
     }
-    gravest.1(texts.join("; "))
+    most_severe.1(texts.join("; "))
 }
 
 impl ShardedStore {
-    /// Asks these shards at once, each within the limit of time. Those that are resting after a
-    /// silence are passed over, unless all shards are.
+    /// Calls these shards concurrently, each with the time limit. Skips shards that are paused after a
+    /// timeout, unless all shards are paused.
     pub(super) async fn ask<'a, T: Send>(
         &'a self,
         indices: &[usize],
         effect: Effect,
         call: impl Fn(usize, &'a dyn Store) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync,
     ) -> Gathered<T> {
-        let all_rest = self.shards.iter().all(Shard::rests);
+        let all_paused = self.shards.iter().all(Shard::is_paused);
         let answers = join_all(indices.iter().map(|index| {
             let shard: &Shard = &self.shards[*index];
-            let call = (all_rest || !shard.rests()).then(|| call(*index, shard.store()));
+            let call = (all_paused || !shard.is_paused()).then(|| call(*index, shard.store()));
             async move {
                 match call {
                     Some(call) => shard.answer_within(self.time_limit, effect, call).await,
-                    None => Err(shard.resting_error()),
+                    None => Err(shard.paused_error()),
                 }
             }
         }))
@@ -80,7 +80,7 @@ impl ShardedStore {
         gathered
     }
 
-    /// Asks every shard a question.
+    /// Sends a read to every shard.
     pub(super) async fn ask_all<'a, T: Send>(
         &'a self,
         call: impl Fn(&'a dyn Store) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync,
@@ -89,23 +89,23 @@ impl ShardedStore {
         self.ask(&indices, Effect::None, |_, store| call(store)).await
     }
 
-    /// Takes at most `limit` of something from all shards together, from each an equal share; what one
-    /// has not is taken from the others. `call` takes so many from a shard, and `count` says how many
-    /// they were.
+    /// Distributes `limit` equally over all shards; the unused part of a shard's share goes to the other
+    /// shards. `call` processes at most the given number in a shard, and `count` returns the number that it
+    /// processed.
     ///
-    /// A share that may have been taken although the shard did not say so counts as taken: the limit
-    /// is never exceeded. Fails only when every shard does.
-    pub(super) async fn take<'a, T: Send>(
+    /// The share of a shard counts as processed if its outcome is unknown, so that the limit is never
+    /// exceeded. Fails only if every shard fails.
+    pub(super) async fn distribute<'a, T: Send>(
         &'a self,
         limit: u32,
         call: impl Fn(&'a dyn Store, u32) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync,
         count: impl Fn(&T) -> u32 + Send + Sync,
     ) -> Result<Vec<T>, StoreError> {
-        // The shards that may have more. Each call begins with another one, to whom the remainder of
-        // the division goes.
+        // The shards that may have more. Each call begins with the next shard, so that the remainder of the
+        // division alternates.
         let mut open = self.in_turn();
         let (mut left, mut taken, mut failures) = (limit, Vec::new(), Vec::new());
-        // Each round takes all that is left, or finds a shard that has no more.
+        // Each round uses up the rest of the limit, or finds a shard that has no more.
         while left > 0 && !open.is_empty() {
             let shares = shares(left, &open);
             let share_of =
@@ -129,11 +129,12 @@ impl ShardedStore {
                 failures.push((index, error));
             }
         }
-        if failures.len() == self.shards.len() { Err(gravest(failures)) } else { Ok(taken) }
+        if failures.len() == self.shards.len() { Err(most_severe(failures)) } else { Ok(taken) }
     }
 }
 
-/// Divides an amount, those at the front getting one more. Who gets nothing is not there.
+/// Divides an amount into equal shares; the first shards get the remainder, one each. Omits shards without a
+/// share.
 fn shares(amount: u32, indices: &[usize]) -> Vec<(usize, u32)> {
     let count = u32::try_from(indices.len()).unwrap_or(u32::MAX).max(1);
     let (share, remainder) = (amount / count, amount % count);
@@ -160,8 +161,8 @@ mod tests {
     }
 
     #[test]
-    fn the_error_of_several_is_the_one_that_promises_least() {
-        let error = |errors: Vec<StoreError>| gravest((0..).zip(errors).collect());
+    fn the_combined_error_has_the_weakest_guarantee() {
+        let error = |errors: Vec<StoreError>| most_severe((0..).zip(errors).collect());
         let text = |text: &str| text.to_owned();
         assert_eq!(
             error(vec![StoreError::Unavailable(text("a")), StoreError::Contention(text("b"))]),

@@ -1,24 +1,24 @@
-//! Which shard holds which buckets.
+//! The shard map: assigns each bucket to a shard.
 
 use std::{fmt, str::FromStr};
 
 use dabba_domain::Bucket;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Most shards in a map. What is asked of all of them has to stay bearable.
+/// Maximum number of shards in a map. Limits the cost of calls to all shards.
 pub const MAX_SHARDS: usize = 64;
 
-/// Buckets from one to another, both included. As text `0-1365`, in configuration and in databases.
+/// A range of buckets, both ends included. Its text form `0-1365` is used in configuration and in databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketRange {
     first: Bucket,
     last: Bucket,
 }
 
-/// A text that is not a [`BucketRange`].
+/// Error for a text that is not a valid [`BucketRange`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not a range of buckets: give the first and the last, as in 0-{last}",
+    "{text:?} is not a range of buckets: write the first and the last bucket, as in 0-{last}",
     last = Bucket::COUNT - 1
 )]
 pub struct BucketRangeError {
@@ -29,28 +29,28 @@ impl BucketRange {
     /// All buckets.
     pub const WHOLE: Self = Self { first: Bucket::FIRST, last: Bucket::LAST };
 
-    /// From the first to the last, or `None` when they are the wrong way round.
+    /// Returns the range from the first to the last bucket, or `None` if the last precedes the first.
     pub fn new(first: Bucket, last: Bucket) -> Option<Self> {
         (first <= last).then_some(Self { first, last })
     }
 
-    /// The first bucket in it.
+    /// Returns the first bucket of the range.
     pub const fn first(self) -> Bucket {
         self.first
     }
 
-    /// The last bucket in it.
+    /// Returns the last bucket of the range.
     pub const fn last(self) -> Bucket {
         self.last
     }
 
-    /// Whether a bucket is in it.
+    /// Returns whether the range contains a bucket.
     pub fn contains(self, bucket: Bucket) -> bool {
         (self.first..=self.last).contains(&bucket)
     }
 
-    /// Cuts it in two, in front of a bucket: what is below, and what begins with that bucket. `None` when
-    /// one of them would be empty.
+    /// Splits the range in two: the buckets below the given bucket, and the buckets from it on. `None` if one
+    /// of the two would be empty.
     pub fn split_at(self, bucket: Bucket) -> Option<(Self, Self)> {
         let below = Bucket::new(bucket.number().checked_sub(1)?)?;
         Some((Self::new(self.first, below)?, Self::new(bucket, self.last)?))
@@ -71,7 +71,7 @@ impl FromStr for BucketRange {
     type Err = BucketRangeError;
 
     fn from_str(text: &str) -> Result<Self, BucketRangeError> {
-        // A sign would pass for a number otherwise.
+        // Rejects a sign, which number parsing would accept.
         let bucket = |number: &str| {
             let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
             is_number.then(|| number.parse().ok().and_then(Bucket::new)).flatten()
@@ -95,19 +95,19 @@ impl<'de> Deserialize<'de> for BucketRange {
     }
 }
 
-/// A shard: its name and its buckets. Settings of a shard's database stand around it, by
+/// A shard: its name and its buckets. Settings of the shard's database are in the same entry, by
 /// `#[serde(flatten)]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardRange {
-    /// Its name: 1 to [`ShardRange::MAX_NAME_LENGTH`] lower-case letters, digits, `-` and `_`. Logs
-    /// and errors use it. To rename a shard makes cursors of the feed invalid.
+    /// Name of the shard: 1 to [`ShardRange::MAX_NAME_LENGTH`] lower-case letters, digits, `-` and `_`.
+    /// Appears in logs and errors. Renaming a shard invalidates cursors of the feed.
     pub name: String,
-    /// Its buckets.
+    /// Buckets of the shard.
     pub buckets: BucketRange,
 }
 
 impl ShardRange {
-    /// Longest name, in characters.
+    /// Maximum length of a name, in characters.
     pub const MAX_NAME_LENGTH: usize = 63;
 
     fn has_good_name(&self) -> bool {
@@ -117,20 +117,20 @@ impl ShardRange {
     }
 }
 
-/// Which shard holds which buckets: each bucket is in exactly one. A shard's index is its place in the
-/// list from which the map was made.
+/// Assignment of buckets to shards: each bucket is in exactly one shard. A shard's index is its position in
+/// the list from which the map was made.
 ///
-/// In a configuration it is a list of `{ name = "north", buckets = "0-2047" }`; whatever else stands
-/// in its entries is not looked at.
+/// In a configuration, the map is a list of `{ name = "north", buckets = "0-2047" }`; other members of an
+/// entry are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<ShardRange>")]
 pub struct ShardMap {
     shards: Vec<ShardRange>,
-    /// The index of the shard of each bucket.
+    /// Index of the shard of each bucket.
     shard_of_bucket: Box<[u8]>,
 }
 
-/// Buckets that two shards both claim.
+/// Buckets that are assigned to two shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketsInTwoShards {
     /// The buckets.
@@ -139,27 +139,27 @@ pub struct BucketsInTwoShards {
     pub shards: [String; 2],
 }
 
-/// Why a list of shards is not a map.
+/// Reason why a list of shards is not a valid map.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardMapError {
     /// More shards than [`MAX_SHARDS`].
-    #[error("there are {0} shards; at most {MAX_SHARDS} are possible")]
+    #[error("the map has {0} shards; at most {MAX_SHARDS} are allowed")]
     TooMany(usize),
-    /// A name that is no name.
+    /// An invalid name.
     #[error(
-        "{0:?} is not a name for a shard: it has 1 to {max} lower-case letters, digits, - and _",
+        "{0:?} is not a valid shard name: use 1 to {max} lower-case letters, digits, - and _",
         max = ShardRange::MAX_NAME_LENGTH
     )]
     BadName(String),
     /// A name that two shards have.
-    #[error("two shards are called {0:?}")]
+    #[error("two shards have the name {0:?}")]
     NameTaken(String),
     /// Buckets that are in no shard, or in two.
-    #[error("each bucket has to be in exactly one shard: {}", cover_text(overlapping, missing))]
+    #[error("each bucket must be in exactly one shard: {}", cover_text(overlapping, missing))]
     Cover {
         /// The buckets that are in two shards.
         overlapping: Vec<BucketsInTwoShards>,
-        /// The buckets that are in none.
+        /// The buckets that are in no shard.
         missing: Vec<BucketRange>,
     },
 }
@@ -170,13 +170,13 @@ fn cover_text(overlapping: &[BucketsInTwoShards], missing: &[BucketRange]) -> St
         parts.push(format!("{buckets} are in both {one} and {other}"));
     }
     for buckets in missing {
-        parts.push(format!("{buckets} are in none"));
+        parts.push(format!("{buckets} are in no shard"));
     }
     parts.join(", ")
 }
 
 impl ShardMap {
-    /// Checks that the shards hold each bucket exactly once.
+    /// Creates a map after checking that each bucket is in exactly one shard.
     pub fn new(shards: Vec<ShardRange>) -> Result<Self, ShardMapError> {
         if shards.len() > MAX_SHARDS {
             return Err(ShardMapError::TooMany(shards.len()));
@@ -202,18 +202,18 @@ impl ShardMap {
         Ok(Self { shards, shard_of_bucket })
     }
 
-    /// The map of a single shard of this name, which holds everything.
+    /// Returns the map of a single shard with this name, which holds all buckets.
     pub fn sole(name: &str) -> Self {
         let shards = vec![ShardRange { name: name.to_owned(), buckets: BucketRange::WHOLE }];
         Self { shards, shard_of_bucket: vec![0; usize::from(Bucket::COUNT)].into_boxed_slice() }
     }
 
-    /// The index of the shard that holds a bucket.
+    /// Returns the index of the shard that holds a bucket.
     pub fn shard_of(&self, bucket: Bucket) -> usize {
         usize::from(self.shard_of_bucket[usize::from(bucket.number())])
     }
 
-    /// The shards, by index. There is at least one.
+    /// Returns the shards, by index. There is at least one.
     pub fn shards(&self) -> &[ShardRange] {
         &self.shards
     }
@@ -244,7 +244,7 @@ fn missing(shards: &[ShardRange]) -> Vec<BucketRange> {
     let mut ranges: Vec<BucketRange> = shards.iter().map(|shard| shard.buckets).collect();
     ranges.sort_by_key(|range| range.first);
     let mut found = Vec::new();
-    // The first bucket that is not known to be in a shard.
+    // The first bucket that no earlier range covers.
     let mut open = 0;
     let mut gap = |open: u16, end: u16| {
         let last = end.checked_sub(1).and_then(Bucket::new);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_range_is_refused() {
+    fn invalid_ranges_are_refused() {
         for text in ["", "-", "0", "0-", "-5", "5-4", "0-4096", "+0-5", "0-+5", " 0-5", "0-5-6", "a-b", "0–5"]
         {
             assert!(text.parse::<BucketRange>().is_err(), "{text}");
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_cut_in_two_that_make_it_up() {
+    fn a_range_is_split_without_loss() {
         let split = |range: &str, bucket: u16| {
             let halves = range.parse::<BucketRange>().unwrap().split_at(Bucket::new(bucket).unwrap());
             halves.map(|(below, above)| (below.to_string(), above.to_string()))
@@ -297,25 +297,25 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_map_says_what_is_wrong() {
+    fn the_error_of_an_invalid_map_names_the_reason() {
         for (shards, expected) in [
-            (&[][..], "each bucket has to be in exactly one shard: 0-4095 are in none"),
+            (&[][..], "each bucket must be in exactly one shard: 0-4095 are in no shard"),
             (
                 &[("a", "1-4094")],
-                "each bucket has to be in exactly one shard: 0-0 are in none, 4095-4095 are in none",
+                "each bucket must be in exactly one shard: 0-0 are in no shard, 4095-4095 are in no shard",
             ),
             (
                 &[("a", "0-2000"), ("b", "1900-3000"), ("c", "3002-4095")],
-                "each bucket has to be in exactly one shard: 1900-2000 are in both a and b, 3001-3001 are in none",
+                "each bucket must be in exactly one shard: 1900-2000 are in both a and b, 3001-3001 are in no shard",
             ),
             (
                 &[("a", "0-4095"), ("b", "5-9")],
-                "each bucket has to be in exactly one shard: 5-9 are in both a and b",
+                "each bucket must be in exactly one shard: 5-9 are in both a and b",
             ),
-            (&[("a", "0-2047"), ("a", "2048-4095")], "two shards are called \"a\""),
+            (&[("a", "0-2047"), ("a", "2048-4095")], "two shards have the name \"a\""),
             (
                 &[("North", "0-4095")],
-                "\"North\" is not a name for a shard: it has 1 to 63 lower-case letters, digits, - and _",
+                "\"North\" is not a valid shard name: use 1 to 63 lower-case letters, digits, - and _",
             ),
         ] {
             assert_eq!(message(shards), expected);
@@ -343,10 +343,10 @@ mod tests {
         assert_eq!(map.shard_of(Bucket::new(2_047).unwrap()), 1);
         assert_eq!(map.shard_of(Bucket::new(2_048).unwrap()), 0);
         let error = serde_json::from_str::<ShardMap>(r#"[{ "name": "a", "buckets": "0-9" }]"#).unwrap_err();
-        assert!(error.to_string().contains("10-4095 are in none"), "{error}");
+        assert!(error.to_string().contains("10-4095 are in no shard"), "{error}");
     }
 
-    /// The starts of the shards but the first, in any order.
+    /// First buckets of all shards except the first shard.
     fn cuts() -> impl Strategy<Value = Vec<u16>> {
         proptest::collection::btree_set(1_u16..4_096, 0..MAX_SHARDS)
             .prop_map(|cuts| cuts.into_iter().collect())
@@ -360,8 +360,8 @@ mod tests {
     }
 
     proptest! {
-        /// Every map that covers all is accepted in any order, and finds for every bucket the shard
-        /// whose range has it; as text it is the same map.
+        /// Proves that a map that covers all buckets is accepted in any order of the shards, finds the shard
+        /// of each bucket, and survives a round trip through its text form.
         #[test]
         fn every_bucket_is_in_its_shard(cuts in cuts(), turn: usize) {
             let mut shards = cut_up(&cuts);
@@ -376,9 +376,9 @@ mod tests {
             prop_assert_eq!(serde_json::from_str::<ShardMap>(&text).unwrap(), map);
         }
 
-        /// A shard that is missing, and one that is there twice, are named with their buckets.
+        /// Proves that the error names a missing shard's buckets, and the shards and buckets of an overlap.
         #[test]
-        fn what_is_missing_or_double_is_named(cuts in cuts(), which: usize) {
+        fn missing_and_overlapping_buckets_are_named(cuts in cuts(), which: usize) {
             let mut shards = cut_up(&cuts);
             let which = which % shards.len();
             let taken = shards.remove(which);

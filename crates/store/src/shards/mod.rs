@@ -1,25 +1,25 @@
-//! Several stores as one: each holds a range of buckets, and ids say which.
+//! Several stores combined into one: each store holds a range of buckets, and ids contain the bucket.
 //!
-//! | module | what it holds |
+//! | module | content |
 //! |---|---|
-//! | `map` | which shard holds which buckets |
-//! | `shard` | one shard: asking it within a time, and leaving it alone for a while when it is mute |
-//! | `gather` | asking many shards at once, and making do with those that answer |
-//! | `router` | [`ShardedStore`], and what concerns it as a whole |
+//! | `map` | the assignment of buckets to shards |
+//! | `shard` | one shard: calls with a time limit, and a pause after a timeout |
+//! | `gather` | calls to many shards at once, tolerating shards that do not answer |
+//! | `router` | [`ShardedStore`], and the calls that concern it as a whole |
 //! | `orders`, `feed`, `tasks`, `catalogue`, `accounts`, `audit` | the parts of the contract |
-//! | `cursor` | a place in the feed of all shards, as text |
+//! | `cursor` | a position in the feed of all shards, as text |
 //!
-//! **Targeted, never guessed.** Whatever concerns a restaurant, an order or a task goes to the one
-//! shard that its id names, without a limit of time of its own: the store there has its own. An id
-//! that leads to a shard where nothing is stored under it is unknown, and no other shard is asked.
+//! **Targeted calls.** A call about a restaurant, an order or a task goes to the one shard that the id
+//! determines. The router adds no time limit; the store of the shard has its own. An id that is not stored on
+//! that shard is unknown, and no other shard is tried.
 //!
-//! **Gathered.** Lists of a customer's or courier's orders, restaurants, the feed, due tasks and old
-//! keys, and what an audit lists, are asked of all shards at once, each within a limit of time. What does
-//! not answer is left out, and said to be; only when no shard answers is it an error. So a shard that is
-//! slow or dead takes its own restaurants with it and nobody else's.
+//! **Gathered calls.** Lists of a customer's or courier's orders, restaurants, the feed, due tasks, old keys
+//! and the lists of an audit are requested from all shards at once, each with a time limit. Shards that do
+//! not answer are omitted, and the result states so; the call fails only if no shard answers. A slow or dead
+//! shard therefore affects only its own restaurants.
 //!
-//! Tried and rejected: one transaction over several shards. Nothing needs it, since everything about
-//! a restaurant is in one place, and it would make every shard's health everybody's business.
+//! Rejected alternative: one transaction over several shards. No operation needs it, since everything about a
+//! restaurant is on one shard, and it would make every write depend on the health of every shard.
 
 mod accounts;
 mod audit;

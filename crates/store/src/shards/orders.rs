@@ -1,4 +1,4 @@
-//! Orders: to the shard of the restaurant, or gathered from all.
+//! Orders: sent to the restaurant's shard, or gathered from all shards.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use dabba_domain::{
 };
 use futures::future::join_all;
 
-use super::{gather::gravest, router::ShardedStore};
+use super::{gather::most_severe, router::ShardedStore};
 use crate::{
     ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderCursor, OrderPage,
     OrderQuery, OrderScope, OrderStore, StoreError,
@@ -18,7 +18,7 @@ use crate::{
 #[async_trait]
 impl OrderStore for ShardedStore {
     async fn commit_shared(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
-        // All of them before the first shard writes: a defect refuses the whole batch.
+        // Checks all commits before the first shard writes: a defect refuses the whole batch.
         batch.iter().try_for_each(|commit| commit.check())?;
         let Some(first) = batch.first() else { return Ok(Vec::new()) };
         let bucket = first.restaurant_id.bucket();
@@ -73,16 +73,16 @@ impl OrderStore for ShardedStore {
 
     async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
         let forget = |store, limit| OrderStore::forget_keys(store, claimed_before, limit);
-        let forgotten = self.take(limit, forget, |count| *count).await?;
+        let forgotten = self.distribute(limit, forget, |count| *count).await?;
         Ok(forgotten.into_iter().sum())
     }
 }
 
 impl ShardedStore {
-    /// Commits a batch of several shards, each shard's part as one transaction.
+    /// Commits a batch that spans several shards, with one transaction per shard.
     ///
-    /// When one of them fails, what the others have written stays written, so the answer for the whole
-    /// can only be that the outcome is unknown. Whoever wants to know more makes batches of one shard.
+    /// If one shard fails, the writes of the others stay, so the outcome of the whole batch is then unknown.
+    /// A caller that needs precise outcomes forms batches of one shard each.
     async fn commit_to_several(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
         let size = batch.len();
         let mut parts: Vec<(Vec<usize>, Vec<Arc<Commit>>)> = vec![Default::default(); self.shards.len()];
@@ -99,7 +99,7 @@ impl ShardedStore {
                 if outcomes.len() == places.len() {
                     return Ok(outcomes);
                 }
-                // Some of it may be written, and nobody can say which.
+                // Some commits may be written, and nothing tells which.
                 let text = format!("{} outcomes for {} commits", outcomes.len(), places.len());
                 Err(shard.named(StoreError::OutcomeUnknown(text)))
             });
@@ -123,16 +123,18 @@ impl ShardedStore {
         match outcomes.into_iter().collect::<Option<Vec<_>>>() {
             Some(outcomes) => Ok(outcomes),
             None if may_be_written => {
-                let error = gravest(failures);
-                Err(StoreError::OutcomeUnknown(format!("part of a batch is or may be written: {error}")))
+                let error = most_severe(failures);
+                Err(StoreError::OutcomeUnknown(format!(
+                    "part of the batch was or may have been written: {error}"
+                )))
             }
-            None => Err(gravest(failures)),
+            None => Err(most_severe(failures)),
         }
     }
 }
 
-/// Makes one page of those of all shards, which all begin behind the same place and are each as long as
-/// the whole may be: so nothing that belongs in it can be missing in them.
+/// Merges the pages of all shards into one page. All pages begin after the same position and have the full
+/// limit each, so the merged page misses nothing.
 fn merge_pages(pages: Vec<OrderPage>, limit: usize) -> OrderPage {
     let is_more_there = pages.iter().any(|page| page.next.is_some());
     let incomplete = pages.iter().any(|page| page.incomplete);
@@ -143,10 +145,10 @@ fn merge_pages(pages: Vec<OrderPage>, limit: usize) -> OrderPage {
     OrderPage { orders, next, incomplete }
 }
 
-/// The first `limit` entries of several lists in their common order, and whether there are more.
+/// Returns the first `limit` entries of several lists in their common order, and whether there are more.
 pub(super) fn merge<T, K: Ord>(lists: Vec<Vec<T>>, limit: usize, key: impl Fn(&T) -> K) -> (Vec<T>, bool) {
     let mut merged: Vec<T> = lists.into_iter().flatten().collect();
-    // Stable, and quick on what is made of sorted stretches.
+    // The sort is stable, and fast on a concatenation of sorted runs.
     merged.sort_by_key(key);
     let is_more = merged.len() > limit;
     merged.truncate(limit);
@@ -160,7 +162,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Leafed through in pages of any size, the lists of the shards are one list.
+        /// Proves that reading merged pages of any size returns the lists of all shards as one list.
         #[test]
         fn merged_pages_are_the_pages_of_one_list(
             entries in proptest::collection::btree_map(0_u32..1_000, 0_usize..5, 0..80),
@@ -170,7 +172,7 @@ mod tests {
             let mut read: Vec<u32> = Vec::new();
             loop {
                 let after = read.last().copied();
-                // What each shard answers: so many from behind the place on.
+                // The page of a shard: at most `limit` entries after the position.
                 let of_shard = |shard: usize| -> Vec<u32> {
                     let mine = entries.iter().filter(|(_, owner)| **owner == shard).map(|(entry, _)| *entry);
                     mine.filter(|entry| after.is_none_or(|after| *entry > after)).take(limit).collect()

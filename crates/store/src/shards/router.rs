@@ -1,4 +1,4 @@
-//! The store that is made of shards.
+//! The store that combines several shards.
 
 use std::{
     sync::{
@@ -15,51 +15,50 @@ use futures::{
     stream::{BoxStream, StreamExt as _, select_all},
 };
 
-use super::{cursor::digest_of, gather::gravest, map::ShardMap, shard::Shard};
+use super::{cursor::digest_of, gather::most_severe, map::ShardMap, shard::Shard};
 use crate::{Health, Hint, Measurement, PartStatus, PoolStatus, Store, StoreError};
 
-/// One store made of several, each of which holds a range of buckets. See the module's description for
-/// what is asked of whom.
+/// One store that combines several stores, each of which holds a range of buckets. The module documentation
+/// states which shards a call reaches.
 ///
-/// Accounts and memberships are on one of them, the directory. Its calls need a Tokio runtime with time
+/// Accounts and memberships are on one of the shards, the directory. The calls need a Tokio runtime with time
 /// enabled.
 pub struct ShardedStore {
     pub(super) map: ShardMap,
-    /// By index in the map.
+    /// The shards, by index in the map.
     pub(super) shards: Vec<Shard>,
     pub(super) time_limit: Duration,
     /// The map's digest for cursors.
     pub(super) digest: u32,
     directory: usize,
-    /// Who begins when something is shared out; counts up for ever.
+    /// Counter that determines which shard comes first when a limit is distributed.
     turn: AtomicUsize,
 }
 
-/// Why a [`ShardedStore`] cannot be made.
+/// Reason why a [`ShardedStore`] cannot be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardedStoreError {
-    /// Not one store for each shard.
-    #[error("there are {stores} stores for {shards} shards")]
+    /// The number of stores differs from the number of shards.
+    #[error("the map has {shards} shards, but {stores} stores were given")]
     StoreCount {
-        /// The shards in the map.
+        /// Number of shards in the map.
         shards: usize,
-        /// The stores.
+        /// Number of stores.
         stores: usize,
     },
     /// The directory is not in the map.
-    #[error("the directory is to be on {0:?}, which is not a shard")]
+    #[error("the directory must be a shard of the map, and {0:?} is not a shard")]
     UnknownDirectory(String),
 }
 
 impl ShardedStore {
-    /// How long a shard may take to answer what is asked of all shards, unless chosen otherwise.
+    /// Default time limit for a shard's answer to a call that goes to all shards.
     pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(2);
 
-    /// How long a ping waits for a shard. Whoever asks whether a server is ready seldom waits for more than
-    /// a second.
+    /// Time limit for a shard's answer to a ping. Readiness probes rarely wait longer than one second.
     pub const PING_TIME_LIMIT: Duration = Duration::from_millis(500);
 
-    /// Makes one store of those of a map, which stand in the map's order.
+    /// Combines the stores of a map's shards, given in the map's order.
     pub fn new(map: ShardMap, stores: Vec<Arc<dyn Store>>) -> Result<Self, ShardedStoreError> {
         if stores.len() != map.shards().len() {
             return Err(ShardedStoreError::StoreCount { shards: map.shards().len(), stores: stores.len() });
@@ -76,20 +75,20 @@ impl ShardedStore {
         })
     }
 
-    /// Keeps accounts and memberships on the shard of this name instead of the first.
+    /// Keeps accounts and memberships on the shard with this name instead of the first shard.
     pub fn with_directory(mut self, name: &str) -> Result<Self, ShardedStoreError> {
         let place = self.map.shards().iter().position(|shard| shard.name == name);
         self.directory = place.ok_or_else(|| ShardedStoreError::UnknownDirectory(name.to_owned()))?;
         Ok(self)
     }
 
-    /// Gives each shard so long to answer what is asked of all shards.
+    /// Sets the time limit for a shard's answer to a call that goes to all shards.
     pub fn with_time_limit(mut self, time_limit: Duration) -> Self {
         self.time_limit = time_limit;
         self
     }
 
-    /// Which shard holds which buckets.
+    /// Returns the shard map.
     pub const fn map(&self) -> &ShardMap {
         &self.map
     }
@@ -102,7 +101,7 @@ impl ShardedStore {
         &self.shards[self.directory]
     }
 
-    /// The indices of all shards, beginning with another one each time.
+    /// Returns the indices of all shards, starting with the next shard on each call.
     pub(super) fn in_turn(&self) -> Vec<usize> {
         let count = self.shards.len();
         let first = self.turn.fetch_add(1, Ordering::Relaxed) % count;
@@ -118,9 +117,8 @@ impl std::fmt::Debug for ShardedStore {
 
 #[async_trait]
 impl Store for ShardedStore {
-    /// Asks every shard, also one that was mute a moment ago. Each can be done without, the directory too:
-    /// without it nobody new can log in, and whoever has a token goes on. Hence it is an error only when
-    /// no shard answers.
+    /// Pings every shard, also a paused one. Fails only if no shard answers, because the server works without
+    /// any single shard. Without the directory, logins fail, but clients with a token continue.
     async fn ping(&self) -> Result<Health, StoreError> {
         let time_limit = self.time_limit.min(Self::PING_TIME_LIMIT);
         let answers = join_all(self.shards.iter().map(|shard| shard.ping_within(time_limit))).await;
@@ -132,29 +130,29 @@ impl Store for ShardedStore {
             }
         }
         if failures.len() == self.shards.len() {
-            return Err(gravest(failures));
+            return Err(most_severe(failures));
         }
         let name = |(index, _): (usize, StoreError)| self.shards[index].name().to_owned();
         Ok(Health { silent_shards: failures.into_iter().map(name).collect(), outdated_shards })
     }
 
-    /// On the clock of the directory.
+    /// Returns the time on the directory's clock.
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
         let directory = self.directory_shard();
         directory.answer(directory.store().time()).await
     }
 
-    /// Closes all shards at once. One that takes its time holds up the return, not the others.
+    /// Closes all shards concurrently. A slow shard delays the return but not the other shards.
     async fn close(&self) {
         join_all(self.shards.iter().map(|shard| shard.store().close())).await;
     }
 
-    /// Those of all shards.
+    /// Merges the hints of all shards.
     fn hints(&self) -> BoxStream<'static, Hint> {
         select_all(self.shards.iter().map(|shard| shard.store().hints())).boxed()
     }
 
-    /// Those of all shards, each named after its shard.
+    /// Returns the parts of all shards, each prefixed with its shard's name.
     fn parts(&self) -> Vec<PartStatus> {
         let named = |shard: &Shard| {
             let shard_name = shard.name().to_owned();
@@ -164,7 +162,7 @@ impl Store for ShardedStore {
         self.shards.iter().flat_map(named).collect()
     }
 
-    /// On the bucket's shard. Whoever works on all shards listens to all of them.
+    /// Notifies on the bucket's shard. Workers of all shards listen to every shard.
     async fn announce_tasks(&self, bucket: Bucket, queue: TaskQueue) {
         self.shard(bucket).store().announce_tasks(bucket, queue).await;
     }
@@ -173,7 +171,7 @@ impl Store for ShardedStore {
         join_all(self.shards.iter().map(|shard| shard.store().warm_up(batches))).await;
     }
 
-    /// Whoever measures limits the time: a shard that takes longer is not left alone for that.
+    /// The caller limits the time. A shard that takes longer is not paused for it.
     async fn measure(&self, shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {
         let Some(shard) = self.shards.get(shard) else {
             return Err(StoreError::Unfit(format!("there is no shard with index {shard}")));

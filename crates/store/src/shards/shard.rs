@@ -1,4 +1,4 @@
-//! One shard: asking it within a time, and leaving it alone for a while when it is mute.
+//! One shard: calls with a time limit, and a pause after a timeout.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use crate::{Health, Store, StoreError};
 
-/// How long a shard that did not answer in time is left out of what is gathered, before it is tried
-/// again. Otherwise each list, each look for tasks and each page of the feed would wait for it in vain.
-const REST: Duration = Duration::from_secs(5);
+/// Time for which a shard is omitted from gathered calls after it did not answer in time. Without this pause,
+/// each list, each poll for tasks and each page of the feed would wait for the time limit.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// A store with its name.
 pub(super) struct Shard {
@@ -23,18 +23,18 @@ pub(super) struct Shard {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Condition {
     Answering,
-    /// It says at once that it cannot: asking it costs nothing.
+    /// The shard answers with errors at once: calling it costs nothing.
     Failing,
-    /// It said nothing in time.
-    MuteUntil(Instant),
+    /// The shard did not answer in time, and is paused until this time.
+    SilentUntil(Instant),
 }
 
-/// What a call that is given up may have done.
+/// Possible effect of a call that timed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Nothing.
+    /// None: the call only reads.
     None,
-    /// It may have been carried out, or may be yet.
+    /// The call may have been carried out, or may still be.
     Possible,
 }
 
@@ -51,17 +51,19 @@ impl Shard {
         &*self.store
     }
 
-    /// Whether it was mute a short while ago.
-    pub(super) fn rests(&self) -> bool {
+    /// Returns whether the shard is paused after a timeout.
+    pub(super) fn is_paused(&self) -> bool {
         let condition = *self.condition.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(condition, Condition::MuteUntil(until) if Instant::now() < until)
+        matches!(condition, Condition::SilentUntil(until) if Instant::now() < until)
     }
 
-    pub(super) fn resting_error(&self) -> StoreError {
-        self.named(StoreError::Unavailable("left alone since it did not answer in time".to_owned()))
+    pub(super) fn paused_error(&self) -> StoreError {
+        self.named(StoreError::Unavailable(
+            "skipped because it did not answer an earlier call in time".to_owned(),
+        ))
     }
 
-    /// Waits for the answer of a call that only this shard can answer, however long that takes.
+    /// Waits for the answer to a call that only this shard can answer, without a time limit.
     pub(super) async fn answer<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
@@ -69,7 +71,7 @@ impl Shard {
         call.await.map_err(|error| self.named(error))
     }
 
-    /// Waits so long for the answer of a call that others can do without.
+    /// Waits at most `time_limit` for the answer to a call that also works without this shard.
     pub(super) async fn answer_within<T>(
         &self,
         time_limit: Duration,
@@ -82,54 +84,55 @@ impl Shard {
                 Effect::None => StoreError::Unavailable(error),
                 Effect::Possible => StoreError::OutcomeUnknown(error),
             });
-            self.is_now(Condition::MuteUntil(Instant::now() + REST), Some(&error));
+            self.set_condition(Condition::SilentUntil(Instant::now() + PAUSE), Some(&error));
             return Err(error);
         };
-        self.hear(answer)
+        self.record(answer)
     }
 
-    /// Waits so long to hear that it is there. One that takes longer may still do its work, so it is not
-    /// left alone for that.
+    /// Pings the shard and waits at most `time_limit`. A shard that takes longer may still do its work, so it
+    /// is not paused.
     pub(super) async fn ping_within(&self, time_limit: Duration) -> Result<Health, StoreError> {
         match tokio::time::timeout(time_limit, self.store.ping()).await {
-            Ok(answer) => self.hear(answer),
+            Ok(answer) => self.record(answer),
             Err(_) => Err(self.named(StoreError::Unavailable(format!("no answer within {time_limit:?}")))),
         }
     }
 
-    /// Takes an answer, which says how the shard is.
-    fn hear<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Records the shard's condition from its answer, and returns the answer.
+    fn record<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         match answer.map_err(|error| self.named(error)) {
             Err(error @ StoreError::Corrupt(_)) => {
-                // Not a passing fault: it is told each time.
-                tracing::error!(shard = self.name, %error, "a shard is left out");
-                self.is_now(Condition::Failing, None);
+                // Damage is not a transient fault, so it is logged each time.
+                tracing::error!(shard = self.name, %error, "a shard is skipped because its data is damaged");
+                self.set_condition(Condition::Failing, None);
                 Err(error)
             }
-            // It answers; what was asked for is another version's.
+            // The shard answers; only the requested record was written by a newer version.
             Err(error @ StoreError::WrittenByNewer(_)) => {
-                self.is_now(Condition::Answering, None);
+                self.set_condition(Condition::Answering, None);
                 Err(error)
             }
             Err(error) => {
-                self.is_now(Condition::Failing, Some(&error));
+                self.set_condition(Condition::Failing, Some(&error));
                 Err(error)
             }
             Ok(answer) => {
-                self.is_now(Condition::Answering, None);
+                self.set_condition(Condition::Answering, None);
                 Ok(answer)
             }
         }
     }
 
-    /// Remembers how it is, and logs when that changes: a shard may be asked many times a second.
-    fn is_now(&self, condition: Condition, error: Option<&StoreError>) {
+    /// Records the shard's condition, and logs only changes, since a shard may be called many times per
+    /// second.
+    fn set_condition(&self, condition: Condition, error: Option<&StoreError>) {
         let before =
             std::mem::replace(&mut *self.condition.lock().unwrap_or_else(PoisonError::into_inner), condition);
         match (before == Condition::Answering, condition == Condition::Answering) {
             (true, false) => {
                 if let Some(error) = error {
-                    tracing::warn!(shard = self.name, %error, "a shard is left out until it answers");
+                    tracing::warn!(shard = self.name, %error, "a shard does not answer and is skipped until it does");
                 }
             }
             (false, true) => tracing::info!(shard = self.name, "a shard answers again"),
@@ -137,7 +140,7 @@ impl Shard {
         }
     }
 
-    /// The error with the shard's name.
+    /// Returns the error with the shard's name in front.
     pub(super) fn named(&self, error: StoreError) -> StoreError {
         let named = |text: String| format!("shard {}: {text}", self.name);
         match error {

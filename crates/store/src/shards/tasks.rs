@@ -1,4 +1,4 @@
-//! Tasks: an equal share from each shard, and back to the one that its id names.
+//! Tasks: an equal share from each shard; changes go to the shard that the id determines.
 
 use async_trait::async_trait;
 use dabba_domain::{TaskId, Timestamp, order::TaskQueue};
@@ -10,8 +10,8 @@ use crate::{
 
 #[async_trait]
 impl TaskStore for ShardedStore {
-    /// A task that a shard leased and did not say in time comes back when its lease runs out, like that
-    /// of a worker that died.
+    /// If a shard leases a task and its answer is late, the task becomes due again when the lease expires,
+    /// like a task of a worker that died.
     async fn claim_due_tasks(
         &self,
         queue: TaskQueue,
@@ -21,7 +21,7 @@ impl TaskStore for ShardedStore {
     ) -> Result<Vec<ClaimedTask>, StoreError> {
         let claim = |store, limit| TaskStore::claim_due_tasks(store, queue, now, lease_until, limit);
         let count = |claimed: &Vec<ClaimedTask>| u32::try_from(claimed.len()).unwrap_or(u32::MAX);
-        let mut claimed = self.take(limit, claim, count).await?.concat();
+        let mut claimed = self.distribute(limit, claim, count).await?.concat();
         claimed.sort_unstable_by_key(|claimed| (claimed.task.run_at, claimed.task.id));
         Ok(claimed)
     }

@@ -1,19 +1,19 @@
-//! What a table holds, in few bytes.
+//! Digest of a table's content.
 //!
-//! The digest is the sum of the SHA-256 of all rows, so that two stores need not read a table in the same order: they
-//! collate texts differently. The rows of a feed contain their place.
+//! The digest is the sum of the SHA-256 hashes of all rows, so it does not depend on the order of reading: stores
+//! collate texts differently. The hash of a feed's row includes the row's position.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Row, Table, Value};
 
-/// The number of rows of a table, and a digest of their content.
+/// Number of rows of a table, and a digest of their content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
-    /// The number of rows.
+    /// Number of rows.
     pub rows: u64,
-    /// The digest of all rows, in hexadecimal digits.
+    /// Digest of all rows, in hexadecimal digits.
     pub content: String,
 }
 
@@ -26,17 +26,17 @@ pub struct DigestBuilder {
 }
 
 impl DigestBuilder {
-    /// Of a table without rows.
+    /// Creates a builder without rows.
     pub const fn new(table: &Table) -> Self {
         Self { is_feed: table.is_feed, rows: 0, sums: [0; 2] }
     }
 
-    /// The number of rows so far.
+    /// Returns the number of rows added so far.
     pub const fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Adds a row: of a feed the next one, of other tables any.
+    /// Adds a row. The rows of a feed must be added in order.
     pub fn add(&mut self, row: &Row) {
         let mut hash = Sha256::new();
         if self.is_feed {
@@ -61,7 +61,7 @@ impl DigestBuilder {
         self.rows += 1;
     }
 
-    /// The digest of the rows that were added.
+    /// Returns the digest of the added rows.
     pub fn finish(self) -> Digest {
         let [first, second] = self.sums;
         Digest { rows: self.rows, content: format!("{first:032x}{second:032x}") }
@@ -81,16 +81,16 @@ mod tests {
         digest.finish()
     }
 
-    /// Proves that the order of rows matters in a feed alone, and every value everywhere.
+    /// Proves that the order of rows changes only the digest of a feed, and that every value changes the digest.
     #[test]
-    fn a_digest_says_what_a_table_holds() {
+    fn a_digest_depends_on_the_content_of_the_table() {
         let (one, two) = (vec![Value::Number(1)], vec![Value::Text("1".to_owned())]);
         let (ahead, back) = ([one.clone(), two.clone()], [two.clone(), one.clone()]);
         assert_eq!(digest("orders", &ahead), digest("orders", &back));
         assert_ne!(digest("order_events", &ahead), digest("order_events", &back));
         assert_ne!(digest("orders", &ahead), digest("orders", &[one.clone(), one.clone()]));
         assert_ne!(digest("orders", std::slice::from_ref(&one)), digest("orders", &[two]));
-        // A text that moves to the next column is another row.
+        // Moving a text to the next column changes the digest.
         let split =
             |left: &str, right: &str| vec![Value::Text(left.to_owned()), Value::Text(right.to_owned())];
         assert_ne!(digest("orders", &[split("ab", "c")]), digest("orders", &[split("a", "bc")]));

@@ -1,7 +1,7 @@
-//! The tables that a copy transfers, with their columns, in an order in which every reference finds its row.
+//! The tables and columns that a copy transfers, in an order in which every referenced row is copied first.
 //!
-//! To add a table or a column to the stores: add it here too. Both stores compare this list with their schema before a
-//! copy begins, and a copy that does not know something is refused.
+//! When you add a table or a column to the stores, add it here too. Both stores compare this list with their schema
+//! before a copy starts, and refuse the copy if the two differ.
 
 use super::{Column, Kind, Table};
 
@@ -9,7 +9,7 @@ const fn column(name: &'static str, kind: Kind) -> Column {
     Column { name, kind }
 }
 
-/// Every table.
+/// All tables of a copy.
 pub const TABLES: &[Table] = &[
     Table {
         name: "accounts",

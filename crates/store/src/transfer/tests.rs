@@ -1,10 +1,10 @@
-//! Copies between stores in memory, which fail at every step.
+//! Copies between in-memory stores whose writes fail at every step.
 
 use std::sync::Mutex;
 
 use super::*;
 
-/// Rows of each table.
+/// Number of rows of each table that has rows.
 const ROWS: i64 = 5;
 
 struct Memory {
@@ -13,7 +13,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// Rows whose first value is their key, in every second table.
+    /// Creates a source with rows in every second table. The first value of a row is its key.
     fn new() -> Self {
         let rows = |index: usize| {
             (0..if index.is_multiple_of(2) { ROWS } else { 0 }).map(|key| vec![Value::Number(key)])
@@ -54,7 +54,7 @@ impl Source for Memory {
 struct Inner {
     copy: Option<(Contents, Progress)>,
     tables: BTreeMap<&'static str, Vec<Row>>,
-    /// Writes until one fails, and whether that one is done all the same.
+    /// Number of writes before the failing write, and whether the failing write still takes effect.
     fault: Option<(u32, bool)>,
 }
 
@@ -62,7 +62,7 @@ struct Inner {
 struct Written(Mutex<Inner>);
 
 impl Written {
-    /// Does something, or fails before or after that.
+    /// Carries out a write, or fails before or after it.
     fn write(&self, work: impl FnOnce(&mut Inner)) -> Result<(), StoreError> {
         let mut inner = self.0.lock().unwrap();
         let lost = || Err(StoreError::OutcomeUnknown("lost".to_owned()));
@@ -132,10 +132,10 @@ async fn run(source: &Memory, target: &Written, rows: u32) -> Result<(), StoreEr
     copy(source, target, limit, &mut |_, _, _, _| {}).await.map(drop)
 }
 
-/// Proves that a copy whose write fails, before or after it took effect, goes on and copies every row once, for every
-/// write and for pages of other sizes in each run.
+/// Proves that a copy resumes and copies every row once after a write fails, before or after the write took effect.
+/// Covers every write, and pages of another size in each run.
 #[tokio::test]
-async fn a_copy_goes_on_after_a_failure_of_any_write() {
+async fn a_copy_resumes_after_a_failure_of_any_write() {
     let source = Memory::new();
     for rows in 1..=6 {
         for (step, is_done) in (0..40).flat_map(|step| [(step, false), (step, true)]) {
@@ -154,10 +154,10 @@ async fn a_copy_goes_on_after_a_failure_of_any_write() {
     }
 }
 
-/// Proves that a source that changed, another source, an empty one, and a target that somebody else writes to are refused,
-/// and that the refusal names the table.
+/// Proves that a changed source, another source, an empty source, and a target with foreign rows are refused, and that
+/// the refusal names the table.
 #[tokio::test]
-async fn a_copy_of_something_else_is_refused() {
+async fn a_copy_of_other_content_is_refused() {
     let text = async |source: &Memory, target: &Written| match run(source, target, 2).await {
         Err(StoreError::Unfit(text)) => text,
         other => panic!("{other:?}"),
@@ -179,9 +179,9 @@ async fn a_copy_of_something_else_is_refused() {
     assert!(text(&Memory::new(), &target).await.contains("the table tasks of the target"));
 }
 
-/// Proves that a schema with a column or a table too many, or too few, is refused by name.
+/// Proves that a missing or additional column or table is refused by name.
 #[test]
-fn a_schema_that_the_list_does_not_know_is_refused() {
+fn an_unknown_schema_is_refused() {
     let known = || -> BTreeMap<String, BTreeSet<String>> {
         let columns = |table: &Table| table.columns.iter().map(|column| column.name.to_owned()).collect();
         TABLES.iter().map(|table| (table.name.to_owned(), columns(table))).collect()
@@ -204,9 +204,9 @@ fn a_schema_that_the_list_does_not_know_is_refused() {
     names(found, "stock.revision");
 }
 
-/// Proves what becomes of texts that not every store keeps.
+/// Proves how texts that not every store can hold are changed or refused.
 #[test]
-fn texts_take_the_form_in_which_every_store_keeps_them() {
+fn texts_are_normalized_for_every_store() {
     let tasks = TABLES.iter().find(|table| table.name == "tasks").unwrap();
     let normal = |name: &str, text: &str| {
         let column = tasks.columns.iter().find(|column| column.name == name).unwrap();

@@ -1,4 +1,4 @@
-//! One shard is slow or dead: its own restaurants fail, and nobody else's.
+//! Tests with one slow or dead shard: only its own restaurants fail.
 
 use std::collections::HashSet;
 
@@ -26,9 +26,9 @@ impl Fixture {
     }
 }
 
-/// Orders of the other shards are placed and read at once, without waiting for anything.
+/// Proves that orders of the other shards are placed and read without any wait.
 #[tokio::test(start_paused = true)]
-async fn the_other_shards_do_not_notice() {
+async fn the_other_shards_are_unaffected() {
     for fault in faults() {
         let mut fixture = Fixture::new();
         fixture.break_shard(1, &fault);
@@ -45,19 +45,20 @@ async fn the_other_shards_do_not_notice() {
     }
 }
 
-/// What only the dead shard knows is an error that names it.
+/// Proves that a read from a dead shard fails with an error that names the shard.
 #[tokio::test]
-async fn what_is_on_a_dead_shard_is_unavailable() {
+async fn data_on_a_dead_shard_is_unavailable() {
     let mut fixture = Fixture::new();
     fixture.break_shard(1, &Fault::Fail(unavailable()));
     let id = fixture.world.order_id(fixture.restaurants[1]);
-    let expected = StoreError::Unavailable("shard b: as the test says".to_owned());
+    let expected = StoreError::Unavailable("shard b: injected by the test".to_owned());
     assert_eq!(fixture.router.order(id).await, Err(expected.clone()));
     let commit = fixture.world.place(fixture.restaurants[1], fixture.account);
     assert_eq!(fixture.router.commit(vec![commit]).await, Err(expected));
 }
 
-/// Each shard is measured by itself, under its name: one that hangs holds up no other, and one that fails is named.
+/// Proves that shards are measured independently: a shard that hangs delays no other, and the error of a shard names
+/// it.
 #[tokio::test(start_paused = true)]
 async fn each_shard_is_measured_by_itself() {
     let fixture = Fixture::new();
@@ -68,15 +69,15 @@ async fn each_shard_is_measured_by_itself() {
     let began = Instant::now();
     let now = jiff::Timestamp::UNIX_EPOCH;
     assert!(fixture.router.measure(2, now).await.is_ok());
-    let error = StoreError::Unavailable("shard b: as the test says".to_owned());
+    let error = StoreError::Unavailable("shard b: injected by the test".to_owned());
     assert_eq!(fixture.router.measure(1, now).await, Err(error));
     assert_eq!(began.elapsed().as_nanos(), 0);
     assert!(matches!(fixture.router.measure(3, now).await, Err(StoreError::Unfit(_))));
 }
 
-/// A list has what the others know, and says that something may be missing.
+/// Proves that a list contains the orders of the other shards and states that orders may be missing.
 #[tokio::test(start_paused = true)]
-async fn lists_do_without_a_dead_shard_and_say_so() {
+async fn lists_omit_a_dead_shard_and_are_incomplete() {
     for fault in faults() {
         let mut fixture = Fixture::new();
         let mut expected = Vec::new();
@@ -88,16 +89,16 @@ async fn lists_do_without_a_dead_shard_and_say_so() {
         fixture.break_shard(1, &fault);
         assert_eq!(fixture.list().await.unwrap(), (expected.clone(), true));
         let whole: Vec<_> = lost.into_iter().chain(expected).collect();
-        // A mute shard is tried again after a while.
+        // The router tries a silent shard again after its pause.
         tokio::time::advance(std::time::Duration::from_secs(6)).await;
         fixture.break_shard(1, &Fault::None);
         assert_eq!(fixture.list().await.unwrap(), (whole, false));
     }
 }
 
-/// When pages go on, those that follow are as incomplete.
+/// Proves that every page of a list is marked as incomplete.
 #[tokio::test]
-async fn every_page_says_that_it_is_incomplete() {
+async fn every_page_is_marked_as_incomplete() {
     let mut fixture = Fixture::new();
     fixture.place(0, 5).await;
     fixture.break_shard(2, &Fault::Fail(unavailable()));
@@ -110,9 +111,9 @@ async fn every_page_says_that_it_is_incomplete() {
     }
 }
 
-/// A shard that was mute is waited for once, and then left alone for a while, unless all are mute.
+/// Proves that the router waits once for a silent shard and then pauses it, unless all shards are silent.
 #[tokio::test(start_paused = true)]
-async fn a_mute_shard_is_waited_for_once() {
+async fn a_silent_shard_is_waited_for_once() {
     let mut fixture = Fixture::new();
     fixture.add_tasks(0, 10);
     fixture.break_shard(1, &Fault::Hang);
@@ -128,7 +129,7 @@ async fn a_mute_shard_is_waited_for_once() {
     assert_eq!(began.elapsed().as_millis(), TIME_LIMIT.as_millis());
     assert_eq!(fixture.shards[1].take_calls().len(), 0);
 
-    // Asked whether it is there, it is heard, and takes part again.
+    // A successful ping ends the pause.
     fixture.break_shard(1, &Fault::None);
     fixture.router.ping().await.unwrap();
     assert!(!fixture.list().await.unwrap().1);
@@ -143,14 +144,14 @@ async fn a_mute_shard_is_waited_for_once() {
     assert!(!fixture.list().await.unwrap().1);
 }
 
-/// When nobody answers, that is an error, which names them all.
+/// Proves that a call fails if no shard answers, and that the error names all shards.
 #[tokio::test]
-async fn when_all_shards_fail_everything_does() {
+async fn calls_fail_when_all_shards_fail() {
     let fixture = Fixture::new();
     for shard in 0..3 {
         fixture.break_shard(shard, &Fault::Fail(unavailable()));
     }
-    let text = "shard a: as the test says; shard b: as the test says; shard c: as the test says";
+    let text = "shard a: injected by the test; shard b: injected by the test; shard c: injected by the test";
     let expected = StoreError::Unavailable(text.to_owned());
     let now = fixture.world.now();
     assert_eq!(fixture.list().await, Err(expected.clone()));
@@ -161,10 +162,10 @@ async fn when_all_shards_fail_everything_does() {
     assert!(fixture.router.forget_keys(now, 1).await.is_err());
 }
 
-/// The share of a shard that says no goes to the others; that of a shard that says nothing does not,
-/// since it may have handed it out.
+/// Proves that the other shards get the share of a shard that fails, but not the share of a shard that times out, since
+/// that shard may have leased its tasks.
 #[tokio::test(start_paused = true)]
-async fn tasks_of_the_other_shards_are_handed_out() {
+async fn tasks_of_the_other_shards_are_leased() {
     for (fault, expected) in faults().iter().zip([[3, 0, 3], [5, 0, 4]]) {
         let mut fixture = Fixture::new();
         for shard in 0..3 {
@@ -173,7 +174,7 @@ async fn tasks_of_the_other_shards_are_handed_out() {
         *fixture.shards[0].keys.lock().unwrap() = 7;
         fixture.break_shard(1, fault);
         assert_eq!(fixture.claim(9).await.unwrap(), expected);
-        // By now it is known that it is of no use to ask.
+        // The router now skips the shard.
         let claimed = fixture.claim(9).await.unwrap();
         assert_eq!((claimed[1], claimed.iter().sum::<usize>()), (0, 9));
         let now = fixture.world.now();
@@ -181,10 +182,10 @@ async fn tasks_of_the_other_shards_are_handed_out() {
     }
 }
 
-/// The feed of the others goes on; what is on the dead shard comes when it is back, and nothing of it
-/// is lost or comes twice.
+/// Proves that the feed continues with the events of the other shards, and that the events of the dead shard appear
+/// once after its recovery, without loss.
 #[tokio::test(start_paused = true)]
-async fn the_feed_goes_on_and_catches_up() {
+async fn the_feed_continues_and_catches_up() {
     for fault in faults() {
         let mut fixture = Fixture::new();
         for shard in 0..3 {
@@ -192,7 +193,7 @@ async fn the_feed_goes_on_and_catches_up() {
         }
         let mut seen = fixture.router.feed(&FeedCursor::start(), 4).await.unwrap();
         fixture.break_shard(1, &fault);
-        let read_on = async |seen: &mut Vec<dabba_store::FeedEntry>| {
+        let read_to_end = async |seen: &mut Vec<dabba_store::FeedEntry>| {
             loop {
                 let cursor = seen.last().unwrap().cursor.clone();
                 let page = fixture.router.feed(&cursor, 3).await.unwrap();
@@ -202,11 +203,15 @@ async fn the_feed_goes_on_and_catches_up() {
                 seen.extend(page);
             }
         };
-        read_on(&mut seen).await;
-        assert_eq!(seen.len(), 6 + 6 + 1, "all of the others, and one that was read before");
+        read_to_end(&mut seen).await;
+        assert_eq!(
+            seen.len(),
+            6 + 6 + 1,
+            "all events of the other shards, and one event read before the failure"
+        );
         fixture.shards[1].set(Fault::None);
         tokio::time::advance(std::time::Duration::from_secs(6)).await;
-        read_on(&mut seen).await;
+        read_to_end(&mut seen).await;
         assert_eq!(seen.len(), 18);
         for (shard, restaurant) in fixture.shards.iter().zip(&fixture.restaurants) {
             let of_shard = seen.iter().map(|entry| &entry.event);
@@ -216,10 +221,10 @@ async fn the_feed_goes_on_and_catches_up() {
     }
 }
 
-/// Restaurants of a dead shard cannot take an order, and are not offered; every page says that some may
-/// be missing, until the shard answers again.
+/// Proves that restaurants of a dead shard are not listed, and that every page is marked as incomplete until the shard
+/// answers again.
 #[tokio::test(start_paused = true)]
-async fn restaurants_of_a_dead_shard_are_missed() {
+async fn restaurants_of_a_dead_shard_are_missing() {
     for fault in faults() {
         let mut fixture = Fixture::new();
         let mut created = fixture.create_restaurants(6).await;
@@ -241,9 +246,8 @@ async fn restaurants_of_a_dead_shard_are_missed() {
     }
 }
 
-/// What is not known of a dead shard's restaurants is left out, so that what is remembered of them stays;
-/// those of the others are told within the limit of time. Only when nobody who was asked answers is that
-/// an error.
+/// Proves that revisions of a dead shard's restaurants are omitted, so that their cached catalogues stay; that the
+/// other revisions arrive within the time limit; and that the call fails only if none of the requested shards answers.
 #[tokio::test(start_paused = true)]
 async fn revisions_of_a_dead_shard_are_missing() {
     for fault in faults() {
@@ -255,18 +259,18 @@ async fn revisions_of_a_dead_shard_are_missing() {
             created.iter().copied().partition(|id| fixture.router.shard_of(id.bucket()) == 1);
         assert_eq!((dead.len(), alive.len()), (2, 4));
         let began = Instant::now();
-        let told = fixture.router.revisions(&created).await.unwrap();
+        let found = fixture.router.revisions(&created).await.unwrap();
         assert!(began.elapsed() <= TIME_LIMIT);
-        let told: HashSet<_> = told.into_iter().map(|(id, _)| id).collect();
-        assert_eq!(told, alive.into_iter().collect());
+        let found: HashSet<_> = found.into_iter().map(|(id, _)| id).collect();
+        assert_eq!(found, alive.into_iter().collect());
         let error = fixture.router.revisions(&dead).await.unwrap_err();
         assert!(matches!(&error, StoreError::Unavailable(text) if text.starts_with("shard b")), "{error}");
     }
 }
 
-/// A router without some of its shards is well enough to be used, and names them.
+/// Proves that a ping succeeds without some of the shards, and names them.
 #[tokio::test(start_paused = true)]
-async fn a_ping_names_who_does_not_answer() {
+async fn a_ping_names_the_silent_shards() {
     for fault in faults() {
         let fixture = Fixture::new();
         assert_eq!(fixture.router.ping().await, Ok(Health::default()));
@@ -285,7 +289,7 @@ async fn a_ping_names_who_does_not_answer() {
     }
 }
 
-/// Without the directory the others are still served; without any shard nothing is, and the error names all.
+/// Proves that a ping succeeds without the directory, fails without any shard, and then names all shards.
 #[tokio::test(start_paused = true)]
 async fn a_ping_without_any_shard_is_an_error() {
     let fixture = Fixture::new();
@@ -293,11 +297,12 @@ async fn a_ping_without_any_shard_is_an_error() {
     assert_eq!(fixture.router.ping().await.unwrap().silent_shards, ["a"]);
     fixture.break_shard(1, &Fault::Fail(unavailable()));
     fixture.break_shard(2, &Fault::Fail(unavailable()));
-    let text = "shard a: no answer within 300ms; shard b: as the test says; shard c: as the test says";
+    let text =
+        "shard a: no answer within 300ms; shard b: injected by the test; shard c: injected by the test";
     assert_eq!(fixture.router.ping().await, Err(StoreError::Unavailable(text.to_owned())));
 }
 
-/// A ping is answered soon although a shard is mute, and does not count one that is only slow as mute:
+/// Proves that a ping returns soon although a shard is silent, and does not pause a shard that is only slow:
 /// its orders are still listed.
 #[tokio::test(start_paused = true)]
 async fn a_ping_waits_less_than_a_list() {
@@ -311,8 +316,8 @@ async fn a_ping_waits_less_than_a_list() {
     assert!(!router.list_orders(&query(OrderScope::All, 50)).await.unwrap().incomplete);
 }
 
-/// A mixed batch of which a part is written has an unknown outcome: nobody may believe that nothing
-/// was. When no part is written, it has the shards' own error.
+/// Proves that a mixed batch of which a part is written has an unknown outcome, and that a mixed batch of
+/// which nothing is written has the error of the shards.
 #[tokio::test]
 async fn a_mixed_batch_that_fails_in_part_has_an_unknown_outcome() {
     let mut fixture = Fixture::new();
@@ -323,13 +328,13 @@ async fn a_mixed_batch_that_fails_in_part_has_an_unknown_outcome() {
     let (first, second, third) = (batch(), batch(), batch());
     fixture.break_shard(1, &Fault::Fail(unavailable()));
     let error = fixture.router.commit(first.clone()).await.unwrap_err();
-    let text = "part of a batch is or may be written: the store is unavailable: shard b: as the test says";
+    let text = "part of the batch was or may have been written: the store is unavailable: shard b: injected by the test";
     assert_eq!(error, StoreError::OutcomeUnknown(text.to_owned()));
     for (index, commit) in first.iter().enumerate() {
         let stored = fixture.shards[index].orders.lock().unwrap();
         assert_eq!(stored.iter().any(|order| order.id == commit.order_id), index != 1);
     }
-    // The batches of the others are not concerned.
+    // Batches for the other shards are unaffected.
     let others = [&second[0], &second[2]].map(Clone::clone).to_vec();
     assert_eq!(fixture.router.commit(others).await.unwrap(), vec![CommitOutcome::Committed; 2]);
     for shard in 0..3 {
@@ -338,7 +343,7 @@ async fn a_mixed_batch_that_fails_in_part_has_an_unknown_outcome() {
     assert!(matches!(fixture.router.commit(third).await, Err(StoreError::Unavailable(_))));
 }
 
-/// A defect in one commit refuses the whole batch before any shard is asked.
+/// Proves that a defect in one commit refuses the whole batch before any shard is called.
 #[tokio::test]
 async fn a_defect_is_found_before_anything_is_written() {
     let mut fixture = Fixture::new();
@@ -350,9 +355,10 @@ async fn a_defect_is_found_before_anything_is_written() {
     assert_eq!(fixture.calls().concat().len(), 0);
 }
 
-/// Parked tasks of a dead shard are missed, and the page says so; without any shard there is no page.
+/// Proves that a page of parked tasks is marked as incomplete while a shard is dead, and that the call fails
+/// if all shards are dead.
 #[tokio::test]
-async fn parked_tasks_of_a_dead_shard_are_missed() {
+async fn parked_tasks_of_a_dead_shard_are_missing() {
     let fixture = Fixture::new();
     let list = || fixture.router.parked_tasks(None, PageSize::DEFAULT);
     assert_eq!(list().await.unwrap(), TaskPage { tasks: Vec::new(), incomplete: false });
@@ -363,10 +369,10 @@ async fn parked_tasks_of_a_dead_shard_are_missed() {
     assert!(matches!(list().await, Err(StoreError::Unavailable(_))));
 }
 
-/// What an audit lists of a dead shard is missed, and the page says so; an order of it cannot be left out, so
-/// looking several up fails.
+/// Proves that an audit's lists are marked as incomplete while a shard is dead. Reading orders of that shard
+/// fails, because an order must not be omitted.
 #[tokio::test]
-async fn what_an_audit_lists_of_a_dead_shard_is_missed() {
+async fn audit_lists_omit_a_dead_shard() {
     let mut fixture = Fixture::new();
     let orders: Vec<OrderId> =
         fixture.restaurants.clone().into_iter().map(|id| fixture.world.order_id(id)).collect();

@@ -1,5 +1,5 @@
-//! The router over shards in memory, of which one hangs or fails. What a router must keep of the
-//! contract when all is well is tested by the conformance suite, over real stores.
+//! Tests of the router over in-memory shards, one of which hangs or fails. The conformance suite tests the
+//! router without faults over real stores.
 
 #![expect(clippy::unwrap_used, reason = "a test ends with a panic")]
 
@@ -19,10 +19,10 @@ use dabba_store::{
 
 use self::stub::Stub;
 
-/// How long a shard may take.
+/// Time limit for a shard's answer.
 const TIME_LIMIT: Duration = Duration::from_millis(300);
 
-/// Three shards called a, b and c, and a restaurant on each.
+/// Three shards a, b and c with one restaurant each.
 struct Fixture {
     router: ShardedStore,
     shards: Vec<Arc<Stub>>,
@@ -45,7 +45,7 @@ impl Fixture {
         Self { router, shards, restaurants, account, world }
     }
 
-    /// Creates so many restaurants through the router, which puts them on all shards in turn.
+    /// Creates `count` restaurants through the router. Consecutive restaurants are on different shards.
     async fn create_restaurants(&mut self, count: usize) -> Vec<Restaurant> {
         let mut created = Vec::new();
         for _ in 0..count {
@@ -56,7 +56,7 @@ impl Fixture {
         created
     }
 
-    /// What each shard was asked since the last time.
+    /// Returns the calls that each shard received since the last call of this function.
     fn calls(&self) -> [Vec<&'static str>; 3] {
         [0, 1, 2].map(|index: usize| self.shards[index].take_calls())
     }
@@ -76,5 +76,5 @@ fn query(scope: OrderScope, limit: u32) -> OrderQuery {
 }
 
 fn unavailable() -> StoreError {
-    StoreError::Unavailable("as the test says".to_owned())
+    StoreError::Unavailable("injected by the test".to_owned())
 }

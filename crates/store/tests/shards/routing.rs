@@ -1,4 +1,4 @@
-//! Targeted, never guessed: who is asked what.
+//! Tests of the routing: which shards a call reaches.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -13,21 +13,21 @@ use futures::StreamExt as _;
 
 use crate::{Fixture, map, query, stub::Stub};
 
-const NOBODY: Vec<&str> = Vec::new();
+const NO_CALLS: Vec<&str> = Vec::new();
 
-/// An order that does not exist is looked for where it would be, and nowhere else.
+/// Proves that an unknown order is looked up only on the shard of its bucket.
 #[tokio::test]
-async fn an_unknown_order_is_asked_of_its_shard_only() {
+async fn an_unknown_order_is_looked_up_on_its_shard_only() {
     let mut fixture = Fixture::new();
     let id = fixture.world.order_id(fixture.restaurants[1]);
     assert_eq!(fixture.router.order(id).await.unwrap(), None);
     assert_eq!(fixture.router.events(id, 0, 10).await.unwrap(), []);
-    assert_eq!(fixture.calls(), [NOBODY, vec!["order", "events"], NOBODY]);
+    assert_eq!(fixture.calls(), [NO_CALLS, vec!["order", "events"], NO_CALLS]);
 }
 
-/// Everything about a restaurant goes to its shard, whatever else the call names.
+/// Proves that every call about a restaurant goes only to the restaurant's shard.
 #[tokio::test]
-async fn what_concerns_a_restaurant_is_asked_of_its_shard_only() {
+async fn calls_about_a_restaurant_reach_its_shard_only() {
     let mut fixture = Fixture::new();
     let (id, account) = (fixture.restaurants[2], fixture.account);
     let mut restaurant = fixture.world.restaurant();
@@ -40,10 +40,10 @@ async fn what_concerns_a_restaurant_is_asked_of_its_shard_only() {
     router.find_claim(account, id, &key).await.unwrap();
     assert_eq!(router.list_orders(&query(OrderScope::Restaurant(id), 5)).await.unwrap().orders.len(), 1);
     router.postpone_task(lease, now, None).await.unwrap();
-    let failure = TaskFailure { at: now, error: "as the test says".to_owned() };
+    let failure = TaskFailure { at: now, error: "injected by the test".to_owned() };
     router.park_task(lease, &failure).await.unwrap();
     router.retry_task(lease.task_id, now).await.unwrap();
-    let resolution = TaskResolution { at: now, by: account, reason: "as the test says".to_owned() };
+    let resolution = TaskResolution { at: now, by: account, reason: "injected by the test".to_owned() };
     router.resolve_task(lease.task_id, &resolution).await.unwrap();
     router.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
     router.catalogue(id).await.unwrap();
@@ -68,10 +68,10 @@ async fn what_concerns_a_restaurant_is_asked_of_its_shard_only() {
         "stock",
         "change_stock",
     ];
-    assert_eq!(fixture.calls(), [NOBODY, NOBODY, asked]);
+    assert_eq!(fixture.calls(), [NO_CALLS, NO_CALLS, asked]);
 }
 
-/// Accounts and memberships are on the first shard, or on the one that was chosen.
+/// Proves that accounts and memberships are on the first shard, or on the chosen directory.
 #[tokio::test]
 async fn accounts_are_on_the_directory() {
     for (directory, expected) in [(None, 0), (Some("b"), 1)] {
@@ -92,7 +92,7 @@ async fn accounts_are_on_the_directory() {
         router.remove_member(restaurant, account.id).await.unwrap();
         router.members(restaurant, None, PageSize::DEFAULT).await.unwrap();
         router.memberships(account.id).await.unwrap();
-        // The servers' time is the directory's.
+        // The servers use the directory's clock.
         assert!(router.time().await.unwrap().is_some());
         let counts = fixture.calls().map(|calls| calls.len());
         let mut all_there = [0; 3];
@@ -101,9 +101,9 @@ async fn accounts_are_on_the_directory() {
     }
 }
 
-/// What is everyone's is asked of all, each once.
+/// Proves that a call about all shards reaches each shard once.
 #[tokio::test]
-async fn what_is_spread_is_asked_of_all() {
+async fn calls_about_all_shards_reach_each_shard_once() {
     let fixture = Fixture::new();
     let router = &fixture.router;
     for scope in
@@ -119,31 +119,31 @@ async fn what_is_spread_is_asked_of_all() {
     assert_eq!(fixture.calls(), [asked.clone(), asked.clone(), asked]);
 }
 
-/// Revisions are asked of the shards where the restaurants are, each once, however many those are.
+/// Proves that revisions are read once from each shard that holds one of the restaurants.
 #[tokio::test]
-async fn revisions_are_asked_where_the_restaurants_are() {
+async fn revisions_are_read_from_the_shards_of_the_restaurants() {
     let mut fixture = Fixture::new();
     let created =
         fixture.create_restaurants(6).await.iter().map(|restaurant| restaurant.id).collect::<Vec<_>>();
     fixture.calls();
     let router = &fixture.router;
     assert_eq!(router.revisions(&[]).await.unwrap(), []);
-    assert_eq!(fixture.calls(), [NOBODY, NOBODY, NOBODY]);
+    assert_eq!(fixture.calls(), [NO_CALLS, NO_CALLS, NO_CALLS]);
     let is_on_one = |id: &RestaurantId| router.shard_of(id.bucket()) == 1;
     let of_one: Vec<_> = created.iter().copied().filter(is_on_one).collect();
     assert_eq!(router.revisions(&of_one).await.unwrap().len(), 2);
-    assert_eq!(fixture.calls(), [NOBODY, vec!["revisions"], NOBODY]);
+    assert_eq!(fixture.calls(), [NO_CALLS, vec!["revisions"], NO_CALLS]);
     let of_all: HashSet<_> =
         router.revisions(&created).await.unwrap().into_iter().map(|(id, _)| id).collect();
     assert_eq!(of_all, created.iter().copied().collect());
     assert_eq!(fixture.calls(), [vec!["revisions"], vec!["revisions"], vec!["revisions"]]);
-    // The bound is that of one call, not of one shard.
+    // The limit applies to the whole call, not to each shard.
     let too_many = vec![created[0]; MAX_REVISIONS + 1];
     assert!(matches!(router.revisions(&too_many).await, Err(StoreError::Corrupt(_))));
-    assert_eq!(fixture.calls(), [NOBODY, NOBODY, NOBODY]);
+    assert_eq!(fixture.calls(), [NO_CALLS, NO_CALLS, NO_CALLS]);
 }
 
-/// What any shard hints at is hinted at.
+/// Proves that the router passes on the hints of all shards.
 #[tokio::test]
 async fn hints_of_all_shards_are_passed_on() {
     let fixture = Fixture::new();
@@ -154,7 +154,8 @@ async fn hints_of_all_shards_are_passed_on() {
     assert_eq!(fixture.router.hints().collect::<HashSet<_>>().await, hints);
 }
 
-/// A batch of one shard is that shard's alone; a mixed one is split, and answered in its order.
+/// Proves that a batch of one shard reaches only that shard, and that a mixed batch is split and its outcomes
+/// have the order of the batch.
 #[tokio::test]
 async fn a_batch_is_split_by_shard() {
     let mut fixture = Fixture::new();
@@ -166,11 +167,11 @@ async fn a_batch_is_split_by_shard() {
     mixed[2].change = None;
     let router = &fixture.router;
     assert_eq!(router.commit(one).await.unwrap(), vec![CommitOutcome::Committed; 2]);
-    assert_eq!(fixture.calls(), [NOBODY, vec!["commit"], NOBODY]);
+    assert_eq!(fixture.calls(), [NO_CALLS, vec!["commit"], NO_CALLS]);
     let committed = CommitOutcome::Committed;
     let expected = [committed.clone(), committed.clone(), CommitOutcome::KeyReused, committed];
     assert_eq!(fixture.router.commit(mixed).await.unwrap(), expected);
-    assert_eq!(fixture.calls(), [vec!["commit"], NOBODY, vec!["commit"]]);
+    assert_eq!(fixture.calls(), [vec!["commit"], NO_CALLS, vec!["commit"]]);
 }
 
 #[test]
@@ -180,5 +181,5 @@ fn a_router_needs_a_store_for_each_shard() {
     assert_eq!(error, ShardedStoreError::StoreCount { shards: 3, stores: 2 });
     let stores = vec![Stub::new() as Arc<dyn Store>; 3];
     let error = ShardedStore::new(map(), stores).unwrap().with_directory("d").unwrap_err();
-    assert_eq!(error.to_string(), "the directory is to be on \"d\", which is not a shard");
+    assert_eq!(error.to_string(), "the directory must be a shard of the map, and \"d\" is not a shard");
 }

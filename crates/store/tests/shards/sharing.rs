@@ -1,4 +1,4 @@
-//! What is shared out: tasks, keys, and turns in the feed; and what is merged.
+//! Tests of calls that share a limit over all shards (tasks, keys, turns in the feed), and of merged lists.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use crate::{Fixture, query};
 
 impl Fixture {
-    /// Gives a shard so many tasks that are due.
+    /// Adds `count` due tasks to a shard.
     pub(crate) fn add_tasks(&mut self, shard: usize, count: usize) {
         for _ in 0..count {
             let order_id = self.world.order_id(self.restaurants[shard]);
@@ -29,7 +29,7 @@ impl Fixture {
         }
     }
 
-    /// Claims tasks; answers how many of each shard.
+    /// Claims tasks and returns the number of tasks from each shard.
     pub(crate) async fn claim(&self, limit: u32) -> Result<[usize; 3], StoreError> {
         let now = self.world.now();
         let claimed = self.router.claim_due_tasks(TaskQueue::Deadlines, now, now, limit).await?;
@@ -43,7 +43,7 @@ impl Fixture {
         Ok(counts)
     }
 
-    /// Places so many orders on a shard.
+    /// Places `count` orders on a shard.
     pub(crate) async fn place(&mut self, shard: usize, count: usize) -> Vec<OrderId> {
         let batch: Vec<_> =
             (0..count).map(|_| self.world.place(self.restaurants[shard], self.account)).collect();
@@ -53,9 +53,9 @@ impl Fixture {
     }
 }
 
-/// Everyone gets the same, and what one does not need goes to the others.
+/// Proves that all shards get the same share, and that the other shards get the unused part of a share.
 #[tokio::test]
-async fn tasks_are_shared_out_evenly() {
+async fn tasks_are_distributed_evenly() {
     let mut fixture = Fixture::new();
     for (shard, count) in [(0, 100), (1, 10), (2, 2)] {
         fixture.add_tasks(shard, count);
@@ -70,7 +70,7 @@ async fn tasks_are_shared_out_evenly() {
     assert_eq!(fixture.calls().concat().len(), 0);
 }
 
-/// One at a time, the shards take turns.
+/// Proves that the shards take turns when tasks are claimed one by one.
 #[tokio::test]
 async fn no_shard_starves_when_tasks_are_claimed_one_by_one() {
     let mut fixture = Fixture::new();
@@ -86,9 +86,9 @@ async fn no_shard_starves_when_tasks_are_claimed_one_by_one() {
     assert_eq!(counts, [10, 10, 10]);
 }
 
-/// The whole limit is used before it is not reached, which says that all is done.
+/// Proves that fewer keys than the limit are deleted only if there are no more.
 #[tokio::test]
-async fn keys_are_forgotten_up_to_the_limit() {
+async fn keys_are_deleted_up_to_the_limit() {
     let fixture = Fixture::new();
     *fixture.shards[1].keys.lock().unwrap() = 25;
     *fixture.shards[2].keys.lock().unwrap() = 1;
@@ -98,7 +98,7 @@ async fn keys_are_forgotten_up_to_the_limit() {
     }
 }
 
-/// A page of the feed has of each shard as much as of the others, and small pages are fair too.
+/// Proves that the feed returns equally many events of each shard, also with small pages.
 #[tokio::test]
 async fn the_feed_gives_each_shard_its_turn() {
     let mut fixture = Fixture::new();
@@ -121,7 +121,8 @@ async fn the_feed_gives_each_shard_its_turn() {
     }
 }
 
-/// A cursor of something else is refused without anybody being asked; a damaged one by its shard.
+/// Proves that the router refuses a foreign cursor without calling a shard, and that a shard refuses a
+/// damaged cursor.
 #[tokio::test]
 async fn a_foreign_cursor_is_corrupt() {
     let mut fixture = Fixture::new();
@@ -141,7 +142,7 @@ async fn a_foreign_cursor_is_corrupt() {
     assert_eq!(error, StoreError::Corrupt("shard b: not a number".to_owned()));
 }
 
-/// By id, whatever the shard.
+/// Proves that the restaurants of all shards form one list, ordered by id.
 #[tokio::test]
 async fn restaurants_of_all_shards_are_one_list() {
     let mut fixture = Fixture::new();
@@ -170,8 +171,8 @@ async fn restaurants_of_all_shards_are_one_list() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// However orders are spread, and whatever the size of a page, the pages of the shards are those of
-    /// one list, the newest first, and the last one says so.
+    /// Proves that merged pages form one list, newest orders first, for any distribution of orders and any
+    /// page size, and that only the last page has no next position.
     #[test]
     fn pages_over_shards_are_the_pages_of_one_list(
         shards in proptest::collection::vec(0_usize..3, 0..40), limit in 1_u32..15,
@@ -202,10 +203,10 @@ proptest! {
         });
     }
 
-    /// However events are spread, and whatever the size of a page, each comes once and those of a shard
-    /// in their order.
+    /// Proves that every event appears once, and the events of each shard in their order, for any
+    /// distribution of events and any page size.
     #[test]
-    fn the_feed_over_shards_has_everything_once(
+    fn the_feed_over_shards_has_every_event_once(
         shards in proptest::collection::vec(0_usize..3, 0..40), limit in 1_u32..15,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

@@ -1,4 +1,4 @@
-//! A shard in memory that fails where a test says, and counts what it is asked.
+//! An in-memory shard that fails as a test requests, and records its calls.
 
 use std::{
     collections::VecDeque,
@@ -24,16 +24,16 @@ use dabba_store::{
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
-/// What a shard does with what it is asked.
+/// Response of a shard to calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
-    /// It never answers.
+    /// The shard never answers.
     Hang,
     Fail(StoreError),
 }
 
-/// Keeps just enough to tell what a router makes of it. Its lists have everyone's orders.
+/// Keeps only the data that tests of the router need. Its lists contain the orders of all accounts.
 pub(crate) struct Stub {
     fault: Mutex<Fault>,
     calls: Mutex<Vec<&'static str>>,
@@ -42,7 +42,7 @@ pub(crate) struct Stub {
     pub(crate) tasks: Mutex<VecDeque<ClaimedTask>>,
     pub(crate) keys: Mutex<u32>,
     restaurants: Mutex<Vec<Restaurant>>,
-    /// What it hints at.
+    /// Hints that the shard sends.
     pub(crate) hints: Mutex<Vec<Hint>>,
 }
 
@@ -64,7 +64,7 @@ impl Stub {
         *self.fault.lock().unwrap() = fault;
     }
 
-    /// What it was asked since the last time.
+    /// Returns and clears the recorded calls.
     pub(crate) fn take_calls(&self) -> Vec<&'static str> {
         std::mem::take(&mut *self.calls.lock().unwrap())
     }
