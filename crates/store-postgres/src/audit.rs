@@ -51,6 +51,11 @@ pub(crate) const STATEMENTS: &[(&str, &str)] =
 
 #[async_trait]
 impl AuditStore for PostgresStore {
+    /// PostgreSQL checks its own storage.
+    async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
         check_orders_asked(ids)?;
         ids.iter().try_for_each(|id| self.held.check(id.bucket()))?;

@@ -399,6 +399,18 @@ impl Store for PostgresStore {
         vec![self.held.expected().name.clone()]
     }
 
+    fn directory(&self) -> usize {
+        0
+    }
+
+    fn shard_count(&self) -> usize {
+        1
+    }
+
+    fn shard_of(&self, _bucket: Bucket) -> usize {
+        0
+    }
+
     async fn close(&self) {
         self.monitor.abort();
         self.listener.close();

@@ -48,8 +48,9 @@ mod writer;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use dabba_domain::Timestamp;
-use dabba_store::{Health, Measurement, PartStatus, PoolStatus, SOLE_SHARD, Store, StoreError};
+use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
+use dabba_store::{Health, Hint, Measurement, PartStatus, PoolStatus, SOLE_SHARD, Store, StoreError};
+use futures::stream::{BoxStream, StreamExt as _};
 
 pub use crate::{
     backup::{Contents, Restored},
@@ -148,8 +149,40 @@ impl Store for SqliteStore {
             .await
     }
 
+    /// The database has no clock of its own.
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
+    /// No other process changes the database, so there is nothing to report.
+    fn hints(&self) -> BoxStream<'static, Hint> {
+        futures::stream::pending().boxed()
+    }
+
+    /// No other process works the tasks of this database.
+    async fn announce_tasks(&self, _bucket: Bucket, _queue: TaskQueue) {}
+
+    /// The connections are open from the start.
+    async fn warm_up(&self, _batches: usize) {}
+
     fn parts(&self) -> Vec<PartStatus> {
         vec![self.writer.status()]
+    }
+
+    fn shard_names(&self) -> Vec<String> {
+        vec![SOLE_SHARD.to_owned()]
+    }
+
+    fn directory(&self) -> usize {
+        0
+    }
+
+    fn shard_count(&self) -> usize {
+        1
+    }
+
+    fn shard_of(&self, _bucket: Bucket) -> usize {
+        0
     }
 
     async fn measure(&self, _shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {

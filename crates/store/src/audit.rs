@@ -14,9 +14,7 @@ use crate::{ClaimRecord, IdempotencyKey, NewTask, PageSize, StoreError};
 pub trait AuditStore: Send + Sync {
     /// Returns the damage of the storage itself, below Dabba's data; empty if there is none. A store whose database checks itself
     /// returns an empty list.
-    async fn damage(&self) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
-    }
+    async fn damage(&self) -> Result<Vec<String>, StoreError>;
 
     /// Returns the current state of the orders with these ids, in any order, without unknown ids. At most [`PageSize::MAX`] ids
     /// per call.

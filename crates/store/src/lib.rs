@@ -10,7 +10,7 @@
 //! its name to the macro's list.
 
 use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
-use futures::stream::{BoxStream, StreamExt as _};
+use futures::stream::BoxStream;
 
 mod account;
 mod audit;
@@ -24,7 +24,7 @@ pub mod encoding;
 mod error;
 mod health;
 mod hint;
-pub mod intercept;
+pub mod layer;
 mod measure;
 mod query;
 mod revocation;
@@ -78,9 +78,7 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditS
 
     /// Returns the time on the clock of the database that keeps the accounts; `None` if the store uses the clock of the process's
     /// own machine.
-    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
-        Ok(None)
-    }
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Finishes running work and releases all resources. Later calls return [`StoreError::Unavailable`].
     async fn close(&self);
@@ -90,59 +88,41 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditS
     ///
     /// A hint only reduces latency. It may be lost, duplicated or late, and the stream may end when the store is closed. A caller
     /// that depends on a change must poll as well. Needs a Tokio runtime.
-    fn hints(&self) -> BoxStream<'static, Hint> {
-        futures::stream::pending().boxed()
-    }
+    fn hints(&self) -> BoxStream<'static, Hint>;
 
     /// Notifies other processes on the same store that tasks of a queue may be due now, among others for orders of this bucket.
     /// The other processes receive a [`Hint`], which may be lost; a failed notification is not an error. A store that serves a
     /// single process notifies nobody.
-    async fn announce_tasks(&self, _bucket: Bucket, _queue: TaskQueue) {}
+    async fn announce_tasks(&self, bucket: Bucket, queue: TaskQueue);
 
     /// Prepares each shard for this number of concurrent batches of commits, so that the first batches after a start are as fast
     /// as later ones. Ignores failures: the first use meets the same failure and reports it.
-    async fn warm_up(&self, _batches: usize) {}
+    async fn warm_up(&self, batches: usize);
 
     /// Returns the status of each background part of the store, of all shards. Empty for a store without background parts.
-    fn parts(&self) -> Vec<PartStatus> {
-        Vec::new()
-    }
+    fn parts(&self) -> Vec<PartStatus>;
 
     /// Measures the database of one shard, given by index, for operators: the waiting tasks and the standbys. `now` determines
     /// which tasks are due. Takes as long as the database needs.
-    async fn measure(&self, _shard: usize, _now: Timestamp) -> Result<Measurement, StoreError> {
-        Ok(Measurement::default())
-    }
+    async fn measure(&self, shard: usize, now: Timestamp) -> Result<Measurement, StoreError>;
 
     /// Returns the current use of all connection pools. Queries no database.
-    fn pools(&self) -> Vec<PoolStatus> {
-        Vec::new()
-    }
+    fn pools(&self) -> Vec<PoolStatus>;
 
     /// Returns the names of the shards, by index.
-    fn shard_names(&self) -> Vec<String> {
-        vec![SOLE_SHARD.to_owned()]
-    }
+    fn shard_names(&self) -> Vec<String>;
 
     /// Returns the index of the shard that keeps the accounts.
-    fn directory(&self) -> usize {
-        0
-    }
+    fn directory(&self) -> usize;
 
     /// Returns the number of shards. Each shard can fail or be slow independently of the others.
     ///
-    /// A store that wraps another store must forward this method, [`Store::time`], [`Store::shard_of`], [`Store::hints`],
-    /// [`Store::parts`], [`Store::announce_tasks`], [`Store::warm_up`], [`Store::measure`], [`Store::pools`],
-    /// [`Store::shard_names`] and [`Store::directory`].
-    fn shard_count(&self) -> usize {
-        1
-    }
+    /// A store that wraps another store builds on [`layer::StoreLayer`], which delegates every method.
+    fn shard_count(&self) -> usize;
 
     /// Returns the index of the shard that holds a bucket. The index is below [`Store::shard_count`] and never changes.
     ///
     /// Form batches of commits for one shard each: no commit then waits for another shard, and an error states precisely what was
     /// not written.
-    fn shard_of(&self, _bucket: Bucket) -> usize {
-        0
-    }
+    fn shard_of(&self, bucket: Bucket) -> usize;
 }

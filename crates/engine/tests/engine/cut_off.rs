@@ -16,7 +16,7 @@ use dabba_domain::{
 use dabba_engine::{CatalogueEntry, CommandRequest, EngineConfig, Error, Principal};
 use dabba_store::{
     PageSize, Store, StoreError,
-    intercept::{InterceptedStore, Interceptor, StoreCall},
+    layer::{CallKind, StoreCall, StoreLayer},
 };
 use tempfile::TempDir;
 
@@ -26,28 +26,33 @@ use crate::world::{World, accept, cancel, config, dal, embedded_store, key, sett
 /// More calls than any request makes.
 const MANY: u64 = 50;
 
-/// How many calls the store still carries out. Every later one fails.
-#[derive(Clone)]
-struct CallsLeft(Arc<AtomicU64>);
+/// A store that fails every call after the first `calls_left` ones.
+struct CutOffStore {
+    inner: Arc<dyn Store>,
+    calls_left: Arc<AtomicU64>,
+}
 
 #[async_trait]
-impl Interceptor for CallsLeft {
-    async fn before(&self, _: StoreCall) -> Result<(), StoreError> {
+impl StoreLayer for CutOffStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+    async fn before(&self, call: StoreCall) -> Result<(), StoreError> {
+        if call.kind == CallKind::Health {
+            return Ok(());
+        }
         let take = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };
-        match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
+        match self.calls_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
             Ok(_) => Ok(()),
             Err(_) => Err(StoreError::Unavailable("as the test says".into())),
         }
-    }
-    async fn after(&self, _: StoreCall) -> Result<(), StoreError> {
-        Ok(())
     }
 }
 
 struct CutOff {
     world: World,
     store: Arc<dyn Store>,
-    calls: CallsLeft,
+    calls_left: Arc<AtomicU64>,
     _directory: TempDir,
 }
 
@@ -55,7 +60,7 @@ impl CutOff {
     /// A world that keeps no memberships and no orders in memory, so that all it needs is read.
     async fn new() -> Self {
         let (directory, store) = embedded_store();
-        let calls = CallsLeft(Arc::new(AtomicU64::new(u64::MAX)));
+        let calls_left = Arc::new(AtomicU64::new(u64::MAX));
         let none = std::time::Duration::ZERO;
         let config = EngineConfig {
             membership_max_age: none,
@@ -63,9 +68,9 @@ impl CutOff {
             remembered_orders: 0,
             ..config()
         };
-        let cut = InterceptedStore::new(Arc::clone(&store), calls.clone());
+        let cut = CutOffStore { inner: Arc::clone(&store), calls_left: Arc::clone(&calls_left) };
         let world = World::on(Arc::new(cut), config).await;
-        Self { world, store, calls, _directory: directory }
+        Self { world, store, calls_left, _directory: directory }
     }
 
     /// Makes a request again and again, each time with one more call that the store carries out, until the request
@@ -80,9 +85,9 @@ impl CutOff {
         for calls in 0..MANY {
             let subject = prepare(calls).await;
             let before = state(&subject).await;
-            self.calls.0.store(calls, Ordering::SeqCst);
+            self.calls_left.store(calls, Ordering::SeqCst);
             let answer = request(&subject).await;
-            let left = self.calls.0.swap(u64::MAX, Ordering::SeqCst);
+            let left = self.calls_left.swap(u64::MAX, Ordering::SeqCst);
             let is_written = state(&subject).await != before;
             assert_eq!(answer.is_ok(), is_written, "{name} with {calls} calls: {answer:?}");
             if is_written && left > 0 {
@@ -188,9 +193,9 @@ async fn a_restaurant_that_is_written_is_answered() {
         format!("{:?}", catalogue.restaurant)
     };
     let answered = async |entry: Arc<CatalogueEntry>| {
-        let stored = cut_off.calls.0.swap(u64::MAX, Ordering::SeqCst);
+        let stored = cut_off.calls_left.swap(u64::MAX, Ordering::SeqCst);
         assert_eq!(format!("{:?}", entry.restaurant()), restaurant(&()).await);
-        cut_off.calls.0.store(stored, Ordering::SeqCst);
+        cut_off.calls_left.store(stored, Ordering::SeqCst);
         Ok(())
     };
     let pause = async |(): &()| answered(engine.pause(staff, id, None).await?).await;

@@ -10,20 +10,17 @@ use std::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
+    AccountId, Bucket, OrderId, RestaurantId, TaskId, Timestamp,
     menu::{Availability, Menu},
-    order::{Order, RecordedEvent, TaskQueue, Version},
+    order::{Order, TaskQueue},
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
 use dabba_store::{
-    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, AuditStore, Catalogue,
-    CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
-    CommitOutcome, Credential, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement,
-    MembershipChange, MenuRevisions, OrderPage, OrderQuery, OrderStore, PageSize, Resource,
-    RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, ScopedKey, StockEdit, StockLevel,
-    StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, Subject, TaskFailure, TaskLease,
-    TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
+    AccountEdit, AccountEditOutcome, Catalogue, CatalogueGuard, CatalogueUpdate, ClaimAt, ClaimedTask,
+    Commit, CommitOutcome, Credential, Health, Hint, Measurement, MembershipChange, MenuRevisions,
+    RestaurantCreation, Revocation, RevocationRevision, StockEdit, StockUpdate, Store, StoreError, Subject,
+    TaskFailure, TaskLease, TaskRetry, UnderKey, layer::StoreLayer,
 };
 use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
@@ -294,7 +291,11 @@ impl FaultyStore {
 }
 
 #[async_trait]
-impl OrderStore for FaultyStore {
+impl StoreLayer for FaultyStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     async fn commit_shared(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
         self.batches.lock().unwrap().push(batch.len());
         self.batch_gate.pass().await;
@@ -313,6 +314,7 @@ impl OrderStore for FaultyStore {
             fault => Faults::apply(fault, self.inner.commit_shared(batch)).await,
         }
     }
+
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
         assert!(!self.poisoned.lock().unwrap().contains(&id), "as the test says");
         let mut order = self.loads.around(self.inner.order(id)).await?;
@@ -321,35 +323,11 @@ impl OrderStore for FaultyStore {
         }
         Ok(order)
     }
-    async fn events(
-        &self,
-        id: OrderId,
-        after: Version,
-        limit: u32,
-    ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self.inner.events(id, after, limit).await
-    }
-    async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, StoreError> {
-        self.inner.list_orders(query).await
-    }
-    async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError> {
-        self.inner.feed(after, limit).await
-    }
-    async fn find_claim(
-        &self,
-        account_id: AccountId,
-        restaurant_id: RestaurantId,
-        key: &IdempotencyKey,
-    ) -> Result<Option<ClaimRecord>, StoreError> {
-        self.inner.find_claim(account_id, restaurant_id, key).await
-    }
+
     async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
         self.forgettings.around(self.inner.forget_keys(claimed_before, limit)).await
     }
-}
 
-#[async_trait]
-impl TaskStore for FaultyStore {
     async fn claim_due_tasks(
         &self,
         queue: TaskQueue,
@@ -360,6 +338,7 @@ impl TaskStore for FaultyStore {
         self.claims_begun.fetch_add(1, Ordering::SeqCst);
         self.claims.around(self.inner.claim_due_tasks(queue, now, lease_until, limit)).await
     }
+
     async fn postpone_task(
         &self,
         lease: TaskLease,
@@ -368,24 +347,17 @@ impl TaskStore for FaultyStore {
     ) -> Result<bool, StoreError> {
         self.postponements.around(self.inner.postpone_task(lease, run_at, failure)).await
     }
+
     async fn park_task(&self, lease: TaskLease, failure: &TaskFailure) -> Result<bool, StoreError> {
         self.parkings.around(self.inner.park_task(lease, failure)).await
     }
-    async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError> {
-        self.inner.parked_tasks(after, limit).await
-    }
+
     async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<TaskRetry, StoreError> {
         let retried = self.inner.retry_task(id, run_at).await;
         self.write_gate.pass().await;
         retried
     }
-    async fn resolve_task(&self, id: TaskId, resolution: &TaskResolution) -> Result<bool, StoreError> {
-        self.inner.resolve_task(id, resolution).await
-    }
-}
 
-#[async_trait]
-impl CatalogueStore for FaultyStore {
     async fn create_restaurant(
         &self,
         restaurant: &Restaurant,
@@ -396,12 +368,7 @@ impl CatalogueStore for FaultyStore {
         }
         self.after_change(self.inner.create_restaurant(restaurant, menu).await).await
     }
-    async fn restaurant_by_external_id(
-        &self,
-        external_id: &ExternalId,
-    ) -> Result<Option<RestaurantId>, StoreError> {
-        self.inner.restaurant_by_external_id(external_id).await
-    }
+
     async fn catalogue_beyond(
         &self,
         id: RestaurantId,
@@ -418,6 +385,7 @@ impl CatalogueStore for FaultyStore {
         }
         self.inner.catalogue_beyond(id, known).await
     }
+
     async fn revisions(
         &self,
         ids: &[RestaurantId],
@@ -429,14 +397,7 @@ impl CatalogueStore for FaultyStore {
         }
         self.questions.around(self.inner.revisions(ids)).await
     }
-    async fn restaurants(
-        &self,
-        after: Option<RestaurantId>,
-        is_closed: Option<bool>,
-        limit: PageSize,
-    ) -> Result<RestaurantPage, StoreError> {
-        self.inner.restaurants(after, is_closed, limit).await
-    }
+
     async fn update_restaurant_under(
         &self,
         restaurant: &Restaurant,
@@ -445,6 +406,7 @@ impl CatalogueStore for FaultyStore {
     ) -> Result<UnderKey<CatalogueUpdate>, StoreError> {
         self.after_change(self.inner.update_restaurant_under(restaurant, expected, claim).await).await
     }
+
     async fn replace_menu(
         &self,
         id: RestaurantId,
@@ -455,6 +417,7 @@ impl CatalogueStore for FaultyStore {
         self.write_gate.pass().await;
         written
     }
+
     async fn set_availability(
         &self,
         id: RestaurantId,
@@ -466,9 +429,7 @@ impl CatalogueStore for FaultyStore {
         self.write_gate.pass().await;
         written
     }
-    async fn stock(&self, id: RestaurantId) -> Result<Vec<StockLevel>, StoreError> {
-        self.inner.stock(id).await
-    }
+
     async fn change_stock(
         &self,
         id: RestaurantId,
@@ -477,26 +438,7 @@ impl CatalogueStore for FaultyStore {
     ) -> Result<StockUpdate, StoreError> {
         self.after_change(self.inner.change_stock(id, item, edit).await).await
     }
-}
 
-#[async_trait]
-impl AccountStore for FaultyStore {
-    async fn create_account_under(
-        &self,
-        account: &Account,
-        by: Option<Credential>,
-        claim: Option<ClaimAt<'_>>,
-    ) -> Result<UnderKey<AccountCreation>, StoreError> {
-        self.inner.create_account_under(account, by, claim).await
-    }
-    async fn accounts(
-        &self,
-        role: Option<Role>,
-        after: Option<AccountId>,
-        limit: PageSize,
-    ) -> Result<Vec<Account>, StoreError> {
-        self.inner.accounts(role, after, limit).await
-    }
     async fn edit_account_under(
         &self,
         edit: &AccountEdit,
@@ -506,6 +448,7 @@ impl AccountStore for FaultyStore {
         self.write_gate.pass().await;
         written
     }
+
     async fn revoke(
         &self,
         subject: Subject,
@@ -516,6 +459,7 @@ impl AccountStore for FaultyStore {
         self.write_gate.pass().await;
         written
     }
+
     async fn revocations(
         &self,
         after: RevocationRevision,
@@ -526,30 +470,7 @@ impl AccountStore for FaultyStore {
         }
         self.inner.revocations(after, limit).await
     }
-    async fn revocation(&self, subject: Subject) -> Result<RevocationRevision, StoreError> {
-        self.inner.revocation(subject).await
-    }
-    async fn claim_for_account(
-        &self,
-        claim: ClaimAt<'_>,
-        resource: &Resource,
-        version: Version,
-    ) -> Result<ClaimOutcome, StoreError> {
-        self.inner.claim_for_account(claim, resource, version).await
-    }
-    async fn find_account_claim(
-        &self,
-        account_id: AccountId,
-        key: &IdempotencyKey,
-    ) -> Result<Option<ClaimRecord>, StoreError> {
-        self.inner.find_account_claim(account_id, key).await
-    }
-    async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
-        self.inner.account(id).await
-    }
-    async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
-        self.inner.account_by_email(email).await
-    }
+
     async fn set_membership(
         &self,
         restaurant_id: RestaurantId,
@@ -561,75 +482,31 @@ impl AccountStore for FaultyStore {
         self.write_gate.pass().await;
         written
     }
-    async fn members(
-        &self,
-        restaurant_id: RestaurantId,
-        after: Option<AccountId>,
-        limit: PageSize,
-    ) -> Result<Vec<Account>, StoreError> {
-        self.inner.members(restaurant_id, after, limit).await
-    }
+
     async fn memberships(&self, account_id: AccountId) -> Result<Vec<RestaurantId>, StoreError> {
         if self.hides_accounts.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("as the test says".to_owned()));
         }
         self.inner.memberships(account_id).await
     }
-}
 
-#[async_trait]
-impl AuditStore for FaultyStore {
-    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
-        self.inner.orders(ids).await
-    }
-    async fn all_tasks(
-        &self,
-        after: Option<TaskId>,
-        limit: PageSize,
-    ) -> Result<Listing<StoredTask>, StoreError> {
-        self.inner.all_tasks(after, limit).await
-    }
-    async fn all_claims(
-        &self,
-        after: Option<&ScopedKey>,
-        limit: PageSize,
-    ) -> Result<Listing<StoredClaim>, StoreError> {
-        self.inner.all_claims(after, limit).await
-    }
-    async fn all_stock(
-        &self,
-        after: Option<(RestaurantId, &Slug)>,
-        limit: PageSize,
-    ) -> Result<Listing<StoredStock>, StoreError> {
-        self.inner.all_stock(after, limit).await
-    }
-}
-
-#[async_trait]
-impl Store for FaultyStore {
-    async fn announce_tasks(&self, bucket: Bucket, queue: TaskQueue) {
-        self.inner.announce_tasks(bucket, queue).await;
-    }
-    fn shard_count(&self) -> usize {
-        self.inner.shard_count()
-    }
     fn shard_of(&self, bucket: Bucket) -> usize {
         assert!(!self.panics_at_a_shard.swap(false, Ordering::SeqCst), "as the test says");
         self.inner.shard_of(bucket)
     }
+
     async fn ping(&self) -> Result<Health, StoreError> {
         self.pings.fetch_add(1, Ordering::SeqCst);
         assert!(!self.panics_at_a_ping.swap(false, Ordering::SeqCst), "as the test says");
         self.ping_gate.pass().await;
         self.inner.ping().await
     }
+
     async fn measure(&self, shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {
         self.measurement_gate.pass().await;
         self.measurements.around(self.inner.measure(shard, now)).await
     }
-    async fn close(&self) {
-        self.inner.close().await;
-    }
+
     fn hints(&self) -> BoxStream<'static, Hint> {
         let (sender, own) = unbounded();
         self.listeners.lock().unwrap().push(sender);

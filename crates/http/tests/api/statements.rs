@@ -11,29 +11,38 @@ use std::{
 use async_trait::async_trait;
 use dabba_store::{
     Store, StoreError,
-    intercept::{InterceptedStore, Interceptor, StoreCall},
+    layer::{CallKind, StoreCall, StoreLayer},
 };
 use dabba_testkit::{TestServer, sqlite_in};
 use futures::FutureExt as _;
 use serde_json::json;
 
-/// Records every call, and fails all calls except commits while `only_commits` is set.
+/// Calls that a store recorded. While `only_commits` is set, all other calls fail.
 #[derive(Clone, Default)]
 struct Calls {
     made: Arc<Mutex<Vec<StoreCall>>>,
     only_commits: Arc<AtomicBool>,
 }
 
+/// A store that records every call, except the probes of its health.
+struct RecordingStore {
+    inner: Arc<dyn Store>,
+    calls: Calls,
+}
+
 #[async_trait]
-impl Interceptor for Calls {
+impl StoreLayer for RecordingStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
     async fn before(&self, call: StoreCall) -> Result<(), StoreError> {
-        self.made.lock().unwrap().push(call);
-        if self.only_commits.load(Ordering::SeqCst) && call != StoreCall::Commit {
+        if call.kind == CallKind::Health {
+            return Ok(());
+        }
+        self.calls.made.lock().unwrap().push(call);
+        if self.calls.only_commits.load(Ordering::SeqCst) && call.kind != CallKind::Commit {
             return Err(StoreError::Unavailable("as the test says".to_owned()));
         }
-        Ok(())
-    }
-    async fn after(&self, _: StoreCall) -> Result<(), StoreError> {
         Ok(())
     }
 }
@@ -45,10 +54,10 @@ async fn placing_and_commands_make_no_query_about_the_caller() {
     const NEVER: Duration = Duration::from_hours(24);
     let directory = tempfile::tempdir().unwrap();
     let (inner, calls) = (sqlite_in(directory.path()), Calls::default());
-    let interceptor = calls.clone();
+    let shared = calls.clone();
     let builder = TestServer::builder().store(Arc::new(move || {
-        let (store, interceptor) = (inner(), interceptor.clone());
-        async move { Arc::new(InterceptedStore::new(store.await, interceptor)) as Arc<dyn Store> }.boxed()
+        let (store, calls) = (inner(), shared.clone());
+        async move { Arc::new(RecordingStore { inner: store.await, calls }) as Arc<dyn Store> }.boxed()
     }));
     // All polling is off while the calls are counted.
     let server = builder
@@ -70,8 +79,10 @@ async fn placing_and_commands_make_no_query_about_the_caller() {
         let order = server.place(&format!("counted-{only_commits}"), &TestServer::order()).await;
         server.command(&order, "accept", &server.staff, &accept).send().await.expect(200);
         let made: Vec<_> = calls.made.lock().unwrap().clone();
-        let queries: Vec<_> =
-            made.iter().filter(|call| !matches!(call, StoreCall::Commit | StoreCall::ClaimTasks)).collect();
+        let queries: Vec<_> = made
+            .iter()
+            .filter(|call| !matches!(call.kind, CallKind::Commit | CallKind::ClaimTasks))
+            .collect();
         assert!(queries.is_empty(), "{made:?}");
     }
 }

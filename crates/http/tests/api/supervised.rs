@@ -8,24 +8,27 @@ use std::sync::{
 use async_trait::async_trait;
 use dabba_store::{
     Store, StoreError,
-    intercept::{InterceptedStore, Interceptor, StoreCall},
+    layer::{CallKind, StoreCall, StoreLayer},
 };
 use dabba_testkit::{TestServer, sqlite_in};
 use futures::FutureExt as _;
 
 use crate::metric;
 
-/// Panics at every commit while it is set.
-#[derive(Clone, Default)]
-struct Panics(Arc<AtomicBool>);
+/// A store whose commits panic while `panics` is set.
+struct PanickingStore {
+    inner: Arc<dyn Store>,
+    panics: Arc<AtomicBool>,
+}
 
 #[async_trait]
-impl Interceptor for Panics {
-    async fn before(&self, call: StoreCall) -> Result<(), StoreError> {
-        assert!(call != StoreCall::Commit || !self.0.load(Ordering::SeqCst), "as the test says");
-        Ok(())
+impl StoreLayer for PanickingStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
-    async fn after(&self, _: StoreCall) -> Result<(), StoreError> {
+    async fn before(&self, call: StoreCall) -> Result<(), StoreError> {
+        let panics = call.kind == CallKind::Commit && self.panics.load(Ordering::SeqCst);
+        assert!(!panics, "as the test says");
         Ok(())
     }
 }
@@ -35,18 +38,18 @@ impl Interceptor for Panics {
 #[tokio::test]
 async fn a_committer_that_keeps_panicking_makes_the_server_unready() {
     let directory = tempfile::tempdir().unwrap();
-    let (inner, panics) = (sqlite_in(directory.path()), Panics::default());
-    let interceptor = panics.clone();
+    let (inner, panics) = (sqlite_in(directory.path()), Arc::new(AtomicBool::new(false)));
+    let shared = Arc::clone(&panics);
     let server = TestServer::builder().store(Arc::new(move || {
-        let (store, interceptor) = (inner(), interceptor.clone());
-        async move { Arc::new(InterceptedStore::new(store.await, interceptor)) as Arc<dyn Store> }.boxed()
+        let (store, panics) = (inner(), Arc::clone(&shared));
+        async move { Arc::new(PanickingStore { inner: store.await, panics }) as Arc<dyn Store> }.boxed()
     }));
     let server = server.start().await;
     let place = async |key: &str| {
         let request = server.post(&server.orders_path(), Some(&server.customer), &TestServer::collection());
         request.key(key).send().await
     };
-    panics.0.store(true, Ordering::SeqCst);
+    panics.store(true, Ordering::SeqCst);
     for key in ["a", "b", "c"] {
         server.get("/readyz", None).await.expect(200);
         place(key).await.problem(503, "outcome_unknown");
@@ -57,7 +60,7 @@ async fn a_committer_that_keeps_panicking_makes_the_server_unready() {
     let metrics = server.get("/metrics", None).await;
     assert_eq!(metric(&metrics, "dabba_part_up{part=\"committer_0\"}"), 0);
     assert_eq!(metric(&metrics, "dabba_part_failures_total{part=\"committer_0\"}"), 3);
-    panics.0.store(false, Ordering::SeqCst);
+    panics.store(false, Ordering::SeqCst);
     place("a").await.expect(201);
     assert_eq!(server.get("/readyz", None).await.expect(200)["status"], "ok");
     let metrics = server.get("/metrics", None).await;

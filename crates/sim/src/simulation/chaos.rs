@@ -18,8 +18,8 @@ use dabba_gateways::simulated::{
     wire::{Notification, Report},
 };
 use dabba_store::{
-    Commit, StockChange, StoreError,
-    intercept::{Interceptor, StoreCall},
+    Commit, CommitOutcome, StockChange, Store, StoreError,
+    layer::{CallKind, StoreCall, StoreLayer},
 };
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::sync::Notify;
@@ -129,37 +129,58 @@ impl Chaos {
     }
 }
 
-/// Intercepts the calls of the store.
-pub(super) struct StoreChaos(pub(super) Arc<Chaos>);
+/// A store of which some calls fail, some responses are lost, and, with a plant, some commits are incomplete.
+pub(super) struct FaultyStore {
+    pub(super) inner: Arc<dyn Store>,
+    pub(super) chaos: Arc<Chaos>,
+}
+
+impl FaultyStore {
+    /// Whether calls of a kind can fail.
+    const fn is_exposed(call: StoreCall) -> bool {
+        !matches!(call.kind, CallKind::Health | CallKind::Other)
+    }
+
+    fn damage_commit(&self, commit: &mut Commit) {
+        match self.chaos.plant {
+            Some(Plant::LostStock) => {
+                commit.stock.retain(|change| matches!(change, StockChange::Take(_)));
+            }
+            Some(Plant::LostMarks) => commit.unavailable.clear(),
+            Some(Plant::LostTasks) if self.chaos.draw() < LOSES_TASKS => commit.tasks.clear(),
+            _ => {}
+        }
+    }
+}
 
 #[async_trait]
-impl Interceptor for StoreChaos {
+impl StoreLayer for FaultyStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     async fn before(&self, call: StoreCall) -> Result<(), StoreError> {
-        if call != StoreCall::Other && self.0.draw() < STORE_FAILS {
-            return Err(StoreError::Unavailable(self.0.fail()));
+        if Self::is_exposed(call) && self.chaos.draw() < STORE_FAILS {
+            return Err(StoreError::Unavailable(self.chaos.fail()));
         }
         Ok(())
     }
 
     async fn after(&self, call: StoreCall) -> Result<(), StoreError> {
-        if call != StoreCall::Other && self.0.draw() < STORE_LOSES {
-            return Err(StoreError::OutcomeUnknown(self.0.fail()));
+        if Self::is_exposed(call) && self.chaos.draw() < STORE_LOSES {
+            return Err(StoreError::OutcomeUnknown(self.chaos.fail()));
         }
         Ok(())
     }
 
-    fn change(&self, mut batch: Vec<Commit>) -> Vec<Commit> {
-        for commit in &mut batch {
-            match self.0.plant {
-                Some(Plant::LostStock) => {
-                    commit.stock.retain(|change| matches!(change, StockChange::Take(_)));
-                }
-                Some(Plant::LostMarks) => commit.unavailable.clear(),
-                Some(Plant::LostTasks) if self.0.draw() < LOSES_TASKS => commit.tasks.clear(),
-                _ => {}
+    async fn commit_shared(&self, mut batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
+        if self.chaos.plant.is_some() {
+            for commit in &mut batch {
+                self.damage_commit(Arc::make_mut(commit));
             }
         }
-        batch
+        let call = StoreCall { kind: CallKind::Commit, method: "commit_shared" };
+        self.around(call, self.inner.commit_shared(batch)).await
     }
 }
 

@@ -15,14 +15,14 @@ use dabba_engine::{
     Principal, Random, SeededRandom,
 };
 use dabba_gateways::simulated::{Provider, provider::Delays, wire::Notification};
-use dabba_store::{Account, AccountCreation, Store, intercept::InterceptedStore};
+use dabba_store::{Account, AccountCreation, Store};
 use jiff::SignedDuration;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::json;
 
 use super::{
     SimulationOptions,
-    chaos::{Chaos, ProviderChaos, StoreChaos},
+    chaos::{Chaos, FaultyStore, ProviderChaos},
 };
 
 /// Start time of every simulation: a Monday at noon.
@@ -79,7 +79,7 @@ impl World {
         let clock = Arc::new(ManualClock::new(START));
         let random: Arc<dyn Random> = Arc::new(SeededRandom::new(seed ^ 0x5eed));
         let delays = Delays { answer: Duration::ZERO, ..Delays::default() };
-        let faulty = InterceptedStore::new(Arc::clone(&store), StoreChaos(Arc::clone(&chaos)));
+        let faulty = FaultyStore { inner: Arc::clone(&store), chaos: Arc::clone(&chaos) };
         let admin = Principal::new(account_id(seed, 0), Role::Admin);
         let mut world = Self {
             random: StdRng::seed_from_u64(seed),

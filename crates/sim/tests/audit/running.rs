@@ -8,15 +8,12 @@ use std::sync::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, OrderId, RestaurantId, TaskId, Timestamp,
+    OrderId,
     order::{Order, RecordedEvent, Version, fold},
-    text::Slug,
 };
 use dabba_sim::audit::{AuditError, AuditOptions, Code, Report, Severity, audit};
 use dabba_store::{
-    AuditStore, ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, Listing,
-    OrderPage, OrderQuery, OrderStore, PageSize, ScopedKey, Store, StoreError, StoredClaim, StoredStock,
-    StoredTask, conformance::builders::World,
+    OrderPage, OrderQuery, Store, StoreError, conformance::builders::World, layer::StoreLayer,
 };
 
 use crate::{
@@ -115,9 +112,9 @@ impl ChangingStore {
 }
 
 #[async_trait]
-impl OrderStore for ChangingStore {
-    async fn commit_shared(&self, _: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
-        panic!("an audit must not write");
+impl StoreLayer for ChangingStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
 
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
@@ -143,54 +140,6 @@ impl OrderStore for ChangingStore {
             *order = self.at_version(order.id, self.listed).await;
         }
         Ok(page)
-    }
-
-    async fn feed(&self, _: &FeedCursor, _: u32) -> Result<Vec<FeedEntry>, StoreError> {
-        panic!("an audit must not read the feed");
-    }
-
-    async fn find_claim(
-        &self,
-        _: AccountId,
-        _: RestaurantId,
-        _: &IdempotencyKey,
-    ) -> Result<Option<ClaimRecord>, StoreError> {
-        panic!("an audit must not look up single keys");
-    }
-
-    async fn forget_keys(&self, _: Timestamp, _: u32) -> Result<u32, StoreError> {
-        panic!("an audit must not write");
-    }
-}
-
-#[async_trait]
-impl AuditStore for ChangingStore {
-    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
-        self.inner.orders(ids).await
-    }
-
-    async fn all_tasks(
-        &self,
-        after: Option<TaskId>,
-        limit: PageSize,
-    ) -> Result<Listing<StoredTask>, StoreError> {
-        self.inner.all_tasks(after, limit).await
-    }
-
-    async fn all_claims(
-        &self,
-        after: Option<&ScopedKey>,
-        limit: PageSize,
-    ) -> Result<Listing<StoredClaim>, StoreError> {
-        self.inner.all_claims(after, limit).await
-    }
-
-    async fn all_stock(
-        &self,
-        after: Option<(RestaurantId, &Slug)>,
-        limit: PageSize,
-    ) -> Result<Listing<StoredStock>, StoreError> {
-        self.inner.all_stock(after, limit).await
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends with a panic")]
 
+mod empty;
 mod faults;
 mod routing;
 mod sharing;

@@ -53,7 +53,7 @@ async fn calls_about_a_restaurant_reach_its_shard_only() {
     router.stock(id).await.unwrap();
     router.set_stock(id, &slug("naan"), None).await.unwrap();
     let asked = vec![
-        "commit",
+        "commit_shared",
         "find_claim",
         "list_orders",
         "postpone_task",
@@ -61,8 +61,8 @@ async fn calls_about_a_restaurant_reach_its_shard_only() {
         "retry_task",
         "resolve_task",
         "create_restaurant",
-        "catalogue",
-        "update_restaurant",
+        "catalogue_beyond",
+        "update_restaurant_under",
         "replace_menu",
         "set_availability",
         "stock",
@@ -167,11 +167,11 @@ async fn a_batch_is_split_by_shard() {
     mixed[2].change = None;
     let router = &fixture.router;
     assert_eq!(router.commit(one).await.unwrap(), vec![CommitOutcome::Committed; 2]);
-    assert_eq!(fixture.calls(), [NO_CALLS, vec!["commit"], NO_CALLS]);
+    assert_eq!(fixture.calls(), [NO_CALLS, vec!["commit_shared"], NO_CALLS]);
     let committed = CommitOutcome::Committed;
     let expected = [committed.clone(), committed.clone(), CommitOutcome::KeyReused, committed];
     assert_eq!(fixture.router.commit(mixed).await.unwrap(), expected);
-    assert_eq!(fixture.calls(), [vec!["commit"], NO_CALLS, vec!["commit"]]);
+    assert_eq!(fixture.calls(), [vec!["commit_shared"], NO_CALLS, vec!["commit_shared"]]);
 }
 
 #[test]

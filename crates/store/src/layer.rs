@@ -1,0 +1,293 @@
+//! The base of every store that wraps another one: for simulations and tests, which decide what fails, waits and is counted.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dabba_domain::{
+    AccountId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
+    menu::{Availability, Menu},
+    order::{Order, RecordedEvent, TaskQueue, Version},
+    restaurant::{Restaurant, Revision},
+    text::Slug,
+};
+use futures::stream::BoxStream;
+
+use crate::{
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, AuditStore, Catalogue,
+    CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
+    CommitOutcome, Credential, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement,
+    MembershipChange, MenuRevisions, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus,
+    Resource, RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, ScopedKey, StockEdit,
+    StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, Subject, TaskFailure,
+    TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
+};
+
+/// A call of a store's method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StoreCall {
+    /// Kind of the method.
+    pub kind: CallKind,
+    /// Name of the method, such as `commit_shared`.
+    pub method: &'static str,
+}
+
+/// Kind of a store's method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallKind {
+    /// [`OrderStore::commit_shared`].
+    Commit,
+    /// A read of orders, events or idempotency keys.
+    Read,
+    /// [`TaskStore::claim_due_tasks`].
+    ClaimTasks,
+    /// A change of a task by the worker that holds its lease.
+    ReturnTask,
+    /// [`Store::ping`] and [`Store::time`].
+    Health,
+    /// Every other method.
+    Other,
+}
+
+/// Lists every method of a store that can fail, with its kind, and derives from the list the defaults of [`StoreLayer`] and
+/// the store's traits for every layer. A new method of a store's trait belongs here; the compiler asks for it.
+macro_rules! layer {
+    ($($store:ident {$(
+        $kind:ident $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;
+    )*})*) => {
+        /// A store that wraps another one and overrides some of its methods.
+        ///
+        /// Each method delegates to [`StoreLayer::inner`] by default, so that a layer consists of what it changes: the
+        /// arguments or the result of a method (override the method), or every call (override [`StoreLayer::before`] and
+        /// [`StoreLayer::after`] to count, block, delay and fail calls). Each layer is a [`Store`]. An override that calls
+        /// `self.inner()` skips `before` and `after`; [`StoreLayer::around`] includes them.
+        ///
+        /// Import either this trait or the store's traits into a module, not both: their methods have the same names.
+        #[async_trait]
+        pub trait StoreLayer: Send + Sync {
+            /// Returns the store to which the layer delegates.
+            fn inner(&self) -> &dyn Store;
+
+            /// Runs before each delegated call. An error is returned to the caller, and the call is not made.
+            async fn before(&self, _call: StoreCall) -> Result<(), StoreError> {
+                Ok(())
+            }
+
+            /// Runs after each delegated call that succeeded. An error is returned to the caller in place of the result, as
+            /// if the response had been lost.
+            async fn after(&self, _call: StoreCall) -> Result<(), StoreError> {
+                Ok(())
+            }
+
+            /// Makes a call of the inner store between [`StoreLayer::before`] and [`StoreLayer::after`].
+            async fn around<T, F>(&self, call: StoreCall, made: F) -> Result<T, StoreError>
+            where
+                Self: Sized,
+                T: Send,
+                F: Future<Output = Result<T, StoreError>> + Send,
+            {
+                around(self, call, made).await
+            }
+
+            $($(
+                #[doc = concat!("See [`", stringify!($store), "::", stringify!($name), "`].")]
+                async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                    let call = StoreCall { kind: CallKind::$kind, method: stringify!($name) };
+                    around(self, call, self.inner().$name($($argument),*)).await
+                }
+            )*)*
+
+            /// See [`Store::ping`].
+            async fn ping(&self) -> Result<Health, StoreError> {
+                let call = StoreCall { kind: CallKind::Health, method: "ping" };
+                around(self, call, self.inner().ping()).await
+            }
+
+            /// See [`Store::time`].
+            async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+                let call = StoreCall { kind: CallKind::Health, method: "time" };
+                around(self, call, self.inner().time()).await
+            }
+
+            /// See [`Store::measure`].
+            async fn measure(&self, shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {
+                let call = StoreCall { kind: CallKind::Other, method: "measure" };
+                around(self, call, self.inner().measure(shard, now)).await
+            }
+
+            /// See [`Store::close`].
+            async fn close(&self) {
+                self.inner().close().await;
+            }
+
+            /// See [`Store::hints`].
+            fn hints(&self) -> BoxStream<'static, Hint> {
+                self.inner().hints()
+            }
+
+            /// See [`Store::announce_tasks`].
+            async fn announce_tasks(&self, bucket: Bucket, queue: TaskQueue) {
+                self.inner().announce_tasks(bucket, queue).await;
+            }
+
+            /// See [`Store::warm_up`].
+            async fn warm_up(&self, batches: usize) {
+                self.inner().warm_up(batches).await;
+            }
+
+            /// See [`Store::parts`].
+            fn parts(&self) -> Vec<PartStatus> {
+                self.inner().parts()
+            }
+
+            /// See [`Store::pools`].
+            fn pools(&self) -> Vec<PoolStatus> {
+                self.inner().pools()
+            }
+
+            /// See [`Store::shard_names`].
+            fn shard_names(&self) -> Vec<String> {
+                self.inner().shard_names()
+            }
+
+            /// See [`Store::directory`].
+            fn directory(&self) -> usize {
+                self.inner().directory()
+            }
+
+            /// See [`Store::shard_count`].
+            fn shard_count(&self) -> usize {
+                self.inner().shard_count()
+            }
+
+            /// See [`Store::shard_of`].
+            fn shard_of(&self, bucket: Bucket) -> usize {
+                self.inner().shard_of(bucket)
+            }
+        }
+
+        $(
+            #[async_trait]
+            impl<L: StoreLayer + ?Sized> $store for L {$(
+                async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                    StoreLayer::$name(self, $($argument),*).await
+                }
+            )*}
+        )*
+    };
+}
+
+layer! {
+    OrderStore {
+        Commit commit_shared(batch: Vec<Arc<Commit>>) -> Vec<CommitOutcome>;
+        Read order(id: OrderId) -> Option<Order>;
+        Read events(id: OrderId, after: Version, limit: u32) -> Vec<RecordedEvent>;
+        Read list_orders(query: &OrderQuery) -> OrderPage;
+        Read feed(after: &FeedCursor, limit: u32) -> Vec<FeedEntry>;
+        Read find_claim(account_id: AccountId, restaurant_id: RestaurantId, key: &IdempotencyKey) -> Option<ClaimRecord>;
+        Other forget_keys(claimed_before: Timestamp, limit: u32) -> u32;
+    }
+    TaskStore {
+        ClaimTasks claim_due_tasks(queue: TaskQueue, now: Timestamp, lease_until: Timestamp, limit: u32) -> Vec<ClaimedTask>;
+        ReturnTask postpone_task(lease: TaskLease, run_at: Timestamp, failure: Option<&TaskFailure>) -> bool;
+        ReturnTask park_task(lease: TaskLease, failure: &TaskFailure) -> bool;
+        Other parked_tasks(after: Option<TaskId>, limit: PageSize) -> TaskPage;
+        Other retry_task(id: TaskId, run_at: Timestamp) -> TaskRetry;
+        Other resolve_task(id: TaskId, resolution: &TaskResolution) -> bool;
+    }
+    CatalogueStore {
+        Other create_restaurant(restaurant: &Restaurant, menu: &Menu) -> RestaurantCreation;
+        Other restaurant_by_external_id(external_id: &ExternalId) -> Option<RestaurantId>;
+        Other catalogue_beyond(id: RestaurantId, known: Option<&Catalogue>) -> Option<Catalogue>;
+        Other revisions(ids: &[RestaurantId]) -> Vec<(RestaurantId, CatalogueGuard)>;
+        Other restaurants(after: Option<RestaurantId>, is_closed: Option<bool>, limit: PageSize) -> RestaurantPage;
+        Other update_restaurant_under(
+            restaurant: &Restaurant, expected: Revision, claim: Option<ClaimAt<'_>>
+        ) -> UnderKey<CatalogueUpdate>;
+        Other replace_menu(id: RestaurantId, menu: &Menu, expected: MenuRevisions) -> CatalogueUpdate;
+        Other set_availability(
+            id: RestaurantId, item: &Slug, availability: Availability, expected: Option<&[Revision]>
+        ) -> CatalogueUpdate;
+        Other stock(id: RestaurantId) -> Vec<StockLevel>;
+        Other change_stock(id: RestaurantId, item: &Slug, edit: &StockEdit<'_>) -> StockUpdate;
+    }
+    AccountStore {
+        Other create_account_under(
+            account: &Account, by: Option<Credential>, claim: Option<ClaimAt<'_>>
+        ) -> UnderKey<AccountCreation>;
+        Other claim_for_account(claim: ClaimAt<'_>, resource: &Resource, version: Version) -> ClaimOutcome;
+        Read find_account_claim(account_id: AccountId, key: &IdempotencyKey) -> Option<ClaimRecord>;
+        Other account(id: AccountId) -> Option<Account>;
+        Other account_by_email(email: &str) -> Option<Account>;
+        Other accounts(role: Option<Role>, after: Option<AccountId>, limit: PageSize) -> Vec<Account>;
+        Other edit_account_under(edit: &AccountEdit, claim: Option<ClaimAt<'_>>) -> UnderKey<AccountEditOutcome>;
+        Other revoke(subject: Subject, by: Option<Credential>, at: Timestamp) -> Option<RevocationRevision>;
+        Other revocations(after: RevocationRevision, limit: u32) -> Vec<Revocation>;
+        Other revocation(subject: Subject) -> RevocationRevision;
+        Other set_membership(
+            restaurant_id: RestaurantId, account_id: AccountId, is_member: bool, by: Option<Credential>
+        ) -> MembershipChange;
+        Other members(restaurant_id: RestaurantId, after: Option<AccountId>, limit: PageSize) -> Vec<Account>;
+        Other memberships(account_id: AccountId) -> Vec<RestaurantId>;
+    }
+    AuditStore {
+        Other damage() -> Vec<String>;
+        Other orders(ids: &[OrderId]) -> Vec<Order>;
+        Other all_tasks(after: Option<TaskId>, limit: PageSize) -> Listing<StoredTask>;
+        Other all_claims(after: Option<&ScopedKey>, limit: PageSize) -> Listing<StoredClaim>;
+        Other all_stock(after: Option<(RestaurantId, &Slug)>, limit: PageSize) -> Listing<StoredStock>;
+    }
+}
+
+#[async_trait]
+impl<L: StoreLayer + ?Sized> Store for L {
+    async fn ping(&self) -> Result<Health, StoreError> {
+        StoreLayer::ping(self).await
+    }
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        StoreLayer::time(self).await
+    }
+    async fn measure(&self, shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {
+        StoreLayer::measure(self, shard, now).await
+    }
+    async fn close(&self) {
+        StoreLayer::close(self).await;
+    }
+    fn hints(&self) -> BoxStream<'static, Hint> {
+        StoreLayer::hints(self)
+    }
+    async fn announce_tasks(&self, bucket: Bucket, queue: TaskQueue) {
+        StoreLayer::announce_tasks(self, bucket, queue).await;
+    }
+    async fn warm_up(&self, batches: usize) {
+        StoreLayer::warm_up(self, batches).await;
+    }
+    fn parts(&self) -> Vec<PartStatus> {
+        StoreLayer::parts(self)
+    }
+    fn pools(&self) -> Vec<PoolStatus> {
+        StoreLayer::pools(self)
+    }
+    fn shard_names(&self) -> Vec<String> {
+        StoreLayer::shard_names(self)
+    }
+    fn directory(&self) -> usize {
+        StoreLayer::directory(self)
+    }
+    fn shard_count(&self) -> usize {
+        StoreLayer::shard_count(self)
+    }
+    fn shard_of(&self, bucket: Bucket) -> usize {
+        StoreLayer::shard_of(self, bucket)
+    }
+}
+
+async fn around<T>(
+    layer: &(impl StoreLayer + ?Sized),
+    call: StoreCall,
+    made: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    layer.before(call).await?;
+    let answer = made.await?;
+    layer.after(call).await?;
+    Ok(answer)
+}
