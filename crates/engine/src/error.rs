@@ -8,7 +8,7 @@ use dabba_domain::{
 };
 use dabba_store::{MenuRevisions, StoreError};
 
-use crate::{ClockSkew, GatewayError, Obstacle, Quote, sparse::Sparse};
+use crate::{ClockSkew, GatewayError, Obstacle, Quote, sparse::LogRateLimit};
 
 /// Why a use case was not carried out.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -179,9 +179,9 @@ fn stock_revision(current: Option<Revision>) -> String {
 }
 
 /// While a store is away, every request says so.
-static UNAVAILABLE: Sparse = Sparse::new();
+static UNAVAILABLE: LogRateLimit = LogRateLimit::new();
 /// While a store cannot be used, every request says so.
-static UNFIT: Sparse = Sparse::new();
+static UNFIT: LogRateLimit = LogRateLimit::new();
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {

@@ -25,7 +25,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{
     Engine,
-    condition::{Condition, News},
+    condition::{Condition, Transition},
 };
 
 /// The shortest interval at which shards are measured.
@@ -85,11 +85,11 @@ impl Engine {
         let mut condition = Condition::default();
         loop {
             interval.tick().await;
-            match condition.news(self.measure_shard(shard).await) {
-                Some(News::Fails(error)) => {
+            match condition.record(self.measure_shard(shard).await) {
+                Some(Transition::Failed(error)) => {
                     tracing::warn!(%error, shard, "a shard is not measured; /metrics shows its last measurement");
                 }
-                Some(News::WorksAgain) => tracing::info!(shard, "a shard is measured again"),
+                Some(Transition::Recovered) => tracing::info!(shard, "a shard is measured again"),
                 None => {}
             }
         }

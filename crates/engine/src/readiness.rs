@@ -56,7 +56,7 @@ impl Engine {
     /// Asks the store how it is more than twice a second, so that [`Engine::check_ready`] knows it while the store does not answer. Runs
     /// until the future is dropped.
     pub async fn watch_readiness(self: Arc<Self>) {
-        self.probe.keep_asking().await;
+        self.probe.keep_pinging().await;
     }
 
     /// Registers everything that the engine measures under the names that `/metrics` shows.

@@ -17,7 +17,7 @@ use crate::{
     CatalogueEntry, Conflict, Engine, Error, Principal,
     orders::{claim, is_same_request},
     restaurants::UpdateConditions,
-    writing::to_the_end,
+    writing::run_to_completion,
 };
 
 /// A restaurant after a write.
@@ -96,7 +96,7 @@ impl Engine {
         let created_at = self.now();
         let restaurant = Restaurant { id, revision: 1, settings, pause: None, closed: None, created_at };
         let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
-        let created = to_the_end(async move {
+        let created = run_to_completion(async move {
             let created = store.create_restaurant(&restaurant, &menu).await?;
             if created != RestaurantCreation::Created {
                 return Ok(Err(created));

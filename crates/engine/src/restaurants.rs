@@ -18,7 +18,7 @@ use crate::{
     CatalogueEntry, Conflict, Engine, Error, Principal, RestaurantAnswer,
     orders::{claim, is_same_request},
     registering::keep_external_id,
-    writing::to_the_end,
+    writing::run_to_completion,
 };
 
 impl Engine {
@@ -127,7 +127,7 @@ impl Engine {
                 return Ok(entry);
             }
             let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
-            let written = to_the_end(async move {
+            let written = run_to_completion(async move {
                 match store.replace_menu(id, &menu, current).await? {
                     CatalogueUpdate::Done { revision } => {
                         let written = with_menu(&entry.catalogue, &menu, revision);
@@ -168,7 +168,7 @@ impl Engine {
         }
         let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
         let (item, expected) = (item.clone(), expected.map(<[_]>::to_vec));
-        to_the_end(async move {
+        run_to_completion(async move {
             match store.set_availability(id, &item, availability, expected.as_deref()).await? {
                 CatalogueUpdate::Done { revision } => {
                     let mut written = entry.catalogue.clone();
@@ -239,7 +239,7 @@ impl Engine {
     ) -> Result<UnderKey<Option<Arc<CatalogueEntry>>>, Error> {
         let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
         let (before, at) = (Arc::clone(before), self.now());
-        to_the_end(async move {
+        run_to_completion(async move {
             let (id, current) = (restaurant.id, before.restaurant().revision);
             let claim_at = claim.as_ref().map(|claim| ClaimAt { claim, at });
             Ok(match store.update_restaurant_under(&restaurant, current, claim_at).await? {

@@ -20,7 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::{
     Engine,
-    condition::{Condition, News},
+    condition::{Condition, Transition},
 };
 
 /// Catalogues that are loaded at the same time, so that requests find room in the store.
@@ -99,11 +99,11 @@ impl Engine {
 
 /// Tells the log when keeping up begins to fail, and when it works again.
 fn log(condition: &mut Condition, outcome: Result<(), StoreError>) {
-    match condition.news(outcome) {
-        Some(News::Fails(error)) => {
+    match condition.record(outcome) {
+        Some(Transition::Failed(error)) => {
             tracing::warn!(%error, "changes of menus by other servers are not seen until the store answers");
         }
-        Some(News::WorksAgain) => tracing::info!("changes of menus by other servers are seen again"),
+        Some(Transition::Recovered) => tracing::info!("changes of menus by other servers are seen again"),
         None => {}
     }
 }

@@ -17,7 +17,7 @@ use super::{normalise_email, passwords::forms_of};
 use crate::{
     Conditional, Conflict, Engine, Error, Principal,
     orders::{claim, is_same_request},
-    writing::to_the_end,
+    writing::run_to_completion,
 };
 
 /// What is to change of an account. What is absent stays.
@@ -260,7 +260,7 @@ impl Engine {
         let (store, memberships, revocations) =
             (Arc::clone(&self.store), self.memberships.clone(), Arc::clone(&self.revocations));
         let written = claim.clone();
-        let ended = to_the_end(async move {
+        let ended = run_to_completion(async move {
             let at = written.as_ref().map(|claim| ClaimAt { claim, at: edit.at });
             let ended = store.edit_account_under(&edit, at).await?;
             if let UnderKey::Ended(AccountEditOutcome::Done(account)) = &ended {
@@ -307,7 +307,7 @@ impl Engine {
         }
         let (store, revocations, at) = (Arc::clone(&self.store), Arc::clone(&self.revocations), self.now());
         let by = Some(principal.credential());
-        to_the_end(async move {
+        run_to_completion(async move {
             let subject = Subject::Account(id);
             let revision = store.revoke(subject, by, at).await?.ok_or(Error::TokenRevoked)?;
             revocations.note(subject, revision, at);

@@ -7,7 +7,7 @@ use dabba_store::{Account, MembershipChange, PageSize, Store, StoreError};
 use moka::{future::Cache, ops::compute::Op};
 use tokio::time::Instant;
 
-use crate::{Engine, EngineConfig, Error, Principal, writing::to_the_end};
+use crate::{Engine, EngineConfig, Error, Principal, writing::run_to_completion};
 
 /// Most memberships remembered.
 const REMEMBERED_MEMBERSHIPS: u64 = 100_000;
@@ -55,7 +55,7 @@ impl Engine {
     ) -> Result<bool, Error> {
         let (store, memberships) = (Arc::clone(&self.store), self.memberships.clone());
         let by = Some(principal.credential());
-        to_the_end(async move {
+        run_to_completion(async move {
             let change = store.set_membership(restaurant_id, account_id, is_member, by).await?;
             memberships.forget(account_id).await;
             match change {

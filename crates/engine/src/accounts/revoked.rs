@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     Engine, EngineConfig, Error, Principal,
-    condition::{Condition, News},
+    condition::{Condition, Transition},
 };
 
 /// Maximum number of subjects whose revocation is kept in memory: about 25 MB. Beyond that, the oldest one is dropped, and
@@ -73,12 +73,12 @@ impl Engine {
                     self.memberships.forget(*account_id).await;
                 }
             }
-            match condition.news(caught_up.map(drop)) {
-                Some(News::Fails(error)) => tracing::warn!(
+            match condition.record(caught_up.map(drop)) {
+                Some(Transition::Failed(error)) => tracing::warn!(
                     %error,
                     "revocations by other servers are not seen until the database that keeps the accounts answers"
                 ),
-                Some(News::WorksAgain) => tracing::info!("revocations by other servers are seen again"),
+                Some(Transition::Recovered) => tracing::info!("revocations by other servers are seen again"),
                 None => {}
             }
         }

@@ -23,7 +23,7 @@ use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Clock;
-use crate::condition::{Condition, News};
+use crate::condition::{Condition, Transition};
 
 /// Number of questions to the database for one measurement.
 const SAMPLES: usize = 3;
@@ -131,16 +131,18 @@ impl ServerClock {
         let (mut measuring, mut skew) = (Condition::default(), Condition::default());
         loop {
             interval.tick().await;
-            match measuring.news(self.measure(store).await) {
-                Some(News::Fails(error)) => {
+            match measuring.record(self.measure(store).await) {
+                Some(Transition::Failed(error)) => {
                     tracing::warn!(%error, "the database's clock is not read; the last offset holds");
                 }
-                Some(News::WorksAgain) => tracing::info!("the database's clock is read again"),
+                Some(Transition::Recovered) => tracing::info!("the database's clock is read again"),
                 None => {}
             }
-            match skew.news(self.check()) {
-                Some(News::Fails(skew)) => tracing::error!("not ready, and no tasks are worked: {skew}"),
-                Some(News::WorksAgain) => tracing::info!("the clocks agree again"),
+            match skew.record(self.check()) {
+                Some(Transition::Failed(skew)) => {
+                    tracing::error!("not ready, and no tasks are worked: {skew}")
+                }
+                Some(Transition::Recovered) => tracing::info!("the clocks agree again"),
                 None => {}
             }
         }
