@@ -184,7 +184,7 @@ async fn follow(
                 let present = &entry.catalogue.unavailable;
                 present.extended(&unavailable) == *present
             };
-            catalogues.follow(restaurant_id, is_known).await;
+            catalogues.refresh_unless(restaurant_id, is_known).await;
             drop(done);
         }))
         .await;

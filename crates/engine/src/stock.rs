@@ -96,7 +96,7 @@ impl Engine {
             let claim = claim.as_ref().map(|claim| ClaimAt { claim, at });
             let changed = store.change_stock(id, &edited, &StockEdit { operation, expected, claim }).await?;
             if let StockUpdate::Done { menu_revision, .. } = changed {
-                catalogues.follow(id, |entry| entry.catalogue.menu_revision >= menu_revision).await;
+                catalogues.refresh_unless(id, |entry| entry.catalogue.menu_revision >= menu_revision).await;
             }
             Ok(changed)
         });
