@@ -33,7 +33,7 @@ mod tests {
     /// Proves that a failure is reported once at its beginning and once at its end, however long it lasts.
     #[test]
     fn each_change_of_the_state_is_reported_once() {
-        let error = "as the test says";
+        let error = "injected by the test";
         let mut condition = Condition::default();
         assert_eq!(condition.record::<&str>(Ok(())), None);
         assert_eq!(condition.record(Err(error)), Some(Transition::Failed(error)));
