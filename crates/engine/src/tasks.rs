@@ -372,9 +372,9 @@ fn report(worked: Result<(), tokio::task::JoinError>) {
 fn log(condition: &mut Condition, outcome: Result<(), StoreError>) {
     match condition.record(outcome) {
         Some(Transition::Failed(error)) => {
-            tracing::warn!(%error, "tasks are not worked until the error is gone")
+            tracing::warn!(%error, "no tasks are executed until the error is gone");
         }
-        Some(Transition::Recovered) => tracing::info!("tasks are worked again"),
+        Some(Transition::Recovered) => tracing::info!("tasks are executed again"),
         None => {}
     }
 }

@@ -143,7 +143,7 @@ impl ServerClock {
             }
             match skew.record(self.check()) {
                 Some(Transition::Failed(skew)) => {
-                    tracing::error!("not ready, and no tasks are executed: {skew}")
+                    tracing::error!("not ready, and no tasks are executed: {skew}");
                 }
                 Some(Transition::Recovered) => tracing::info!("the clock is within the limit again"),
                 None => {}

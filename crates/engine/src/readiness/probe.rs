@@ -1,7 +1,7 @@
 //! The readiness probe: a part that pings the store in the background, so that a readiness check never waits for a
 //! store that does not answer.
 //!
-//! At most one ping is in flight, however many callers ping_when_woken. A ping that the store does not answer is not cancelled, so
+//! At most one ping is in flight, however many callers ask. A ping that the store does not answer is not cancelled, so
 //! it shows when the store answers again.
 
 use std::{sync::Arc, time::Duration};

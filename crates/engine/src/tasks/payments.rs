@@ -76,8 +76,7 @@ impl Engine {
     pub(super) async fn execute_payment_step(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
         let Some(gateway) = &self.gateway else {
             return Err(Error::Internal(
-                "this server has no payment provider; configure one on every server that works payment tasks"
-                    .into(),
+                "this server has no payment provider; configure one to execute payment tasks".into(),
             ));
         };
         let task = &claimed.task.task;

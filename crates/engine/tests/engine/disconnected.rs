@@ -113,9 +113,9 @@ async fn marks_become_visible() {
 }
 
 /// Waits until the engine's cached catalogue fulfils the condition. Nothing polls, and this loads nothing.
-async fn seen(world: &World, what: &str, is_so: impl Fn(&CatalogueEntry) -> bool) {
+async fn seen(world: &World, what: &str, holds: impl Fn(&CatalogueEntry) -> bool) {
     let wait = async {
-        while !is_so(&world.engine.catalogue(world.restaurant_id).await.unwrap()) {
+        while !holds(&world.engine.catalogue(world.restaurant_id).await.unwrap()) {
             tokio::task::yield_now().await;
         }
     };

@@ -21,7 +21,7 @@ async fn limited_to(limit: usize) -> World {
     World::with(EngineConfig { max_open_orders: NonZeroUsize::new(limit), ..config() }).await
 }
 
-fn somebody(number: u64, role: Role) -> Principal {
+fn principal(number: u64, role: Role) -> Principal {
     Principal::new(AccountId::generate(start_of_time(), Bucket::from_random(0), number << 2), role)
 }
 
@@ -45,7 +45,7 @@ async fn open_orders_per_customer_are_limited() {
     let again = world.place(&dal(1), "a").await.unwrap();
     assert_eq!((again.order.id, again.replayed), (placed[0].id, true));
     assert!(matches!(world.place(&dal(2), "a").await, Err(Error::KeyReused)));
-    let other = somebody(77, Role::Customer);
+    let other = principal(77, Role::Customer);
     world.engine.place(&other, world.restaurant_id, &dal(1), key("a")).await.unwrap();
 
     world.act(&world.customer, placed[0].id, cancel()).await.unwrap();

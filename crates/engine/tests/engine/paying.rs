@@ -186,12 +186,12 @@ impl PayingWorld {
     }
 
     /// Advances the clock second by second and executes due tasks until the order fulfils the condition.
-    pub(crate) async fn until(&self, id: OrderId, what: &str, is_so: impl Fn(&Order) -> bool) -> Order {
+    pub(crate) async fn until(&self, id: OrderId, what: &str, holds: impl Fn(&Order) -> bool) -> Order {
         for _ in 0..MAX_SECONDS {
             self.work_with(&self.world.engine).await;
             // The store may still fail.
             if let Ok(order) = self.world.engine.order(&self.world.admin, id).await
-                && is_so(&order)
+                && holds(&order)
             {
                 return order;
             }

@@ -210,11 +210,11 @@ async fn only_admins_manage_parked_tasks() {
     assert!(task.failures[0].failure.error.contains("panicked: injected by the test"), "{task:?}");
     let (id, engine) = (task.task.id, &world.engine);
     let reason = Note::new("handled manually").unwrap();
-    for somebody in [&world.customer, &world.staff] {
-        let listed = engine.parked_tasks(somebody, None, PageSize::DEFAULT).await;
+    for principal in [&world.customer, &world.staff] {
+        let listed = engine.parked_tasks(principal, None, PageSize::DEFAULT).await;
         assert!(matches!(listed, Err(Error::Forbidden(_))));
-        assert!(matches!(engine.retry_task(somebody, id).await, Err(Error::Forbidden(_))));
-        assert!(matches!(engine.resolve_task(somebody, id, &reason).await, Err(Error::Forbidden(_))));
+        assert!(matches!(engine.retry_task(principal, id).await, Err(Error::Forbidden(_))));
+        assert!(matches!(engine.resolve_task(principal, id, &reason).await, Err(Error::Forbidden(_))));
     }
     engine.resolve_task(&world.admin, id, &reason).await.unwrap();
     assert_eq!(parked(&world).await, []);

@@ -22,7 +22,7 @@ const MOMENT: SignedDuration = SignedDuration::from_nanos(1);
 /// Proves that the restaurant is warned once, two minutes before the deadline; that an order that is not accepted
 /// expires at its deadline, not a nanosecond earlier, with the actor system; and that its stock is returned.
 #[tokio::test]
-async fn an_order_that_nobody_accepts_expires_at_its_deadline() {
+async fn an_unaccepted_order_expires_at_its_deadline() {
     let world = World::with_stock(working_config()).await;
     let order = world.place_two("a").await;
     assert_eq!(world.stock_of_dal().await, STOCK - 2);

@@ -43,9 +43,9 @@ impl Watching {
     }
 
     /// Waits until the server's cached catalogue of the world's restaurant fulfils the condition.
-    async fn sees(&self, world: &World, is_so: impl Fn(&CatalogueEntry) -> bool) {
+    async fn sees(&self, world: &World, holds: impl Fn(&CatalogueEntry) -> bool) {
         let wait = async {
-            while !is_so(&self.engine.catalogue(world.restaurant_id).await.unwrap()) {
+            while !holds(&self.engine.catalogue(world.restaurant_id).await.unwrap()) {
                 tokio::task::yield_now().await;
             }
         };

@@ -96,9 +96,9 @@ impl Drop for Worker {
 }
 
 /// Waits until the condition holds.
-pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
     let wait = async {
-        while !is_so() {
+        while !holds() {
             tokio::task::yield_now().await;
         }
     };
